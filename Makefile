@@ -1,0 +1,34 @@
+# `make demo` and `make test` do the whole set-up first; nothing else is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test setup check test-server lock
+
+demo: setup  ## two cycles on MNIST with the embedded language model
+	$(BIN)/nngpt cycle run smoke-mnist
+
+test: setup  ## the whole test-suite
+	$(BIN)/python -m pytest
+
+setup: $(INSTALLED)  ## virtual environment, embedded model, MNIST
+	$(BIN)/nngpt models pull smollm2-135m
+	$(BIN)/nngpt data pull mnist
+
+check: $(INSTALLED)  ## format, lint, types, tests
+	scripts/check
+
+test-server: setup  ## optional: the openai backend against a real llama.cpp server (compiles it)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock "llama-cpp-python[server]>=0.3.16"
+	$(BIN)/python -m pytest -m server tests/llm/test_server.py
+
+lock:  ## pin the dependencies anew
+	$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url \
+		--no-emit-find-links --constraint scripts/constraints.txt --output-file requirements.lock pyproject.toml
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "Setting up .venv: some minutes, 6 GB …"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(INSTALLED)

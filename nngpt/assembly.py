@@ -1,0 +1,183 @@
+"""From a configuration to the parts of a run: data, prompt, model, executor, learner.
+
+Everything a user can have got wrong is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nngpt import contract, plugins, prompts
+from nngpt.config import Config
+from nngpt.errors import ConfigError
+from nngpt.learning.pairs import corpus_pairs
+from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
+from nngpt.records import Adapter, Candidate, Prompt, Refusal, Task, TrainingPair
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Reader:
+    """Reads completions: the prompt, what it asks for, and the values a network may leave out."""
+
+    task: Task
+    template: prompts.Template
+    prompt: Prompt
+    defaults: contract.Defaults
+
+    def read(self, text: str) -> Candidate | Refusal:
+        """The candidate in a completion's text, or why there is none; nothing of it is run."""
+        return contract.read(text, self.prompt, self.task, self.template, self.defaults)
+
+    def shown(self) -> dict[str, Candidate | Refusal]:
+        """The networks shown in the prompt, by a name for reasons."""
+        answers = (e.assistant.strip() for e in self.template.examples)
+        written = (a.removeprefix(self.prompt.prefill) for a in answers)
+        return {f"example {i} of the prompt": self.read(w) for i, w in enumerate(written, 1)}
+
+    def examples(self) -> dict[str, Candidate]:
+        """The shown networks as candidates; copies of them are not novel."""
+        return {name: c for name, c in self.shown().items() if isinstance(c, Candidate)}
+
+
+@dataclass
+class Parts:
+    """What a run works with.
+
+    Attributes:
+        reader: makes candidates of completions.
+        llm: who writes.
+        adapter: LoRA adapter the first cycle starts with, None for the bare base.
+        executor: who trains.
+        learner: who tunes.
+        new_measure: makes an empty novelty index.
+        corpus: training pairs that were there before the run (`learning.corpus`), with their
+            networks.
+    """
+
+    reader: Reader
+    llm: LLM
+    adapter: Adapter | None
+    executor: Executor
+    learner: Learner
+    new_measure: Callable[[], NoveltyMeasure]
+    corpus: list[tuple[TrainingPair, Candidate]]
+
+    @property
+    def task(self) -> Task:
+        """Data set, shapes, threshold and budget."""
+        return self.reader.task
+
+    @property
+    def prompt(self) -> Prompt:
+        """The template filled in for the task."""
+        return self.reader.prompt
+
+
+@contextmanager
+def assemble(config: Config, say: Say) -> Iterator[Parts]:
+    """All parts of a run; what they hold is freed at the end. Raises: UserError."""
+    measure = plugins.load("novelty measure", config.novelty.measure)
+    learner = plugins.load("learner", config.learning.learner)
+    executor = plugins.load("executor", config.evaluation.executor)
+    backend = plugins.load("LLM backend", config.llm.backend)
+    with ExitStack() as stack:
+        source = data_source(config)
+        reader = make_reader(config, source)
+        corpus = read_corpus(config, reader)
+        adapter = starting_adapter(config)
+        splits = load_splits(config, source, say)
+        say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
+        llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
+        say(f"  {llm.facts}")
+        llm.use_adapter(adapter)
+        tuner: Learner = learner.create(config, llm)
+        say(f"Learning: {tuner.facts}" if config.learning.enabled else "Learning: switched off")
+        runner: Executor = stack.enter_context(
+            closing(executor.create(splits, config.evaluation, reader.task))
+        )
+        level = runner.level.partition(":")[0]
+        say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
+        yield Parts(
+            reader,
+            llm,
+            adapter,
+            runner,
+            tuner,
+            lambda: measure.create(config.novelty),
+            corpus,
+        )
+
+
+def data_source(config: Config) -> DatasetSource:
+    """The data set of the configuration. Raises: PluginError, DataError."""
+    source: DatasetSource = plugins.load("data set", config.task.dataset).create(config.task.root)
+    return source
+
+
+def load_splits(config: Config, source: DatasetSource, say: Say) -> Splits:
+    """The task's images, fetched first if they are not in the cache. Raises: DataError."""
+    if not source.available():
+        say(f"Fetching {source.name} …")
+        source.prepare()
+    task = config.task
+    return source.splits(config.seed, task.train_limit, task.validation_limit)
+
+
+def make_reader(config: Config, source: DatasetSource) -> Reader:
+    """Task, prompt and defaults. Raises: ConfigError."""
+    task = Task(
+        dataset=source.name,
+        in_shape=(1, *source.shape),
+        out_shape=(source.classes,),
+        threshold=config.task.threshold,
+        max_parameters=config.task.max_parameters,
+    )
+    template = prompts.load(config.prompt.template)
+    prompt = template.render(task, config.evaluation.hyperparameters)
+    reader = Reader(task, template, prompt, contract.Defaults.of(config.evaluation))
+    _check_defaults(reader)
+    return reader
+
+
+def _check_defaults(reader: Reader) -> None:
+    """The prompt's own examples must pass with the configuration's values. Raises: ConfigError."""
+    fault = contract.check_transform(reader.defaults.transform)
+    if fault is not None:
+        raise ConfigError(fault.reason, where="evaluation.transform", mend=fault.detail)
+    for outcome in reader.shown().values():
+        if isinstance(outcome, Refusal):
+            raise ConfigError(
+                f"with it an example of prompt {reader.template.name!r} is refused: "
+                f"{outcome.reason}",
+                where="evaluation",
+                mend="Compare evaluation.hyperparameters with what the prompt's networks need.",
+            )
+
+
+def read_corpus(config: Config, reader: Reader) -> list[tuple[TrainingPair, Candidate]]:
+    """`learning.corpus`, each pair with its network; what does not fit the contract is left out.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    path = config.learning.corpus
+    pairs = corpus_pairs(path, reader.prompt) if path else []
+    read = ((pair, reader.read(pair.completion)) for pair in pairs)
+    return [(pair, found) for pair, found in read if isinstance(found, Candidate)]
+
+
+def starting_adapter(config: Config) -> Adapter | None:
+    """The adapter in `llm.adapter`. Raises: ModelError if the folder holds none."""
+    if config.llm.adapter is None:
+        return None
+    from nngpt.llm.adapters import read_adapter
+
+    return replace(read_adapter(config.llm.adapter), path=str(config.llm.adapter.resolve()))

@@ -1,0 +1,124 @@
+"""`nngpt doctor`: what this machine can do, and how to mend what it cannot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from nngpt.cli.options import AsJson, console, print_json
+
+_PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: what it is, whether it is in order, and what to do if not."""
+
+    what: str
+    found: str
+    ok: bool
+    mend: str = ""
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at device, memory, sandbox layers, model and data; each with how to mend it."""
+    findings = [*_software(), *_hardware(), *_sandbox(), *_models(), *_data()]
+    if as_json:
+        return print_json([asdict(f) for f in findings])
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "what", "found", "how to mend it")
+    for finding in findings:
+        mark = Text("ok", style="green") if finding.ok else Text("no", style="yellow")
+        table.add_row(mark, finding.what, Text(finding.found), Text(finding.mend))
+    return console().print(table)
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("Python", sys.version.split()[0], sys.version_info >= (3, 11))
+    for package in _PACKAGES:
+        yield Finding(package, metadata.version(package), True)
+    yield _bitsandbytes()
+
+
+def _bitsandbytes() -> Finding:
+    """Needed only to load models in 4 or 8 bits, which only a GPU does."""
+    import torch
+
+    name = "bitsandbytes"
+    try:
+        return Finding(name, metadata.version(name), True)
+    except metadata.PackageNotFoundError:
+        if torch.cuda.is_available():
+            return Finding(name, "not installed", False, "pip install nngpt[cuda]")
+        return Finding(name, "not needed on a CPU", True)
+
+
+def _hardware() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
+    else:
+        mend = "None needed for the embedded model; a CUDA GPU for larger ones"
+        yield Finding("device", "CPU only", True, mend)
+    cores = len(os.sched_getaffinity(0))
+    yield Finding("cores", str(cores), True)
+    free = _free_memory() / 2**30
+    enough = free > 4
+    mend = "" if enough else "A run with the embedded model wants 4 GiB"
+    yield Finding("free memory", f"{free:.1f} GiB", enough, mend)
+    space = shutil.disk_usage(".").free / 2**30
+    yield Finding("free disk here", f"{space:.0f} GiB", space > 2)
+
+
+def _free_memory() -> int:
+    """Bytes that programs may still take, counting what the kernel gives back if asked."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _sandbox() -> Iterator[Finding]:
+    from nngpt.execution.limits import layers
+
+    for layer in layers():
+        found = "yes" if layer.available else "no"
+        yield Finding(f"sandbox: {layer.name}", found, layer.available, layer.mend)
+
+
+def _models() -> Iterator[Finding]:
+    from nngpt.llm import embedded
+
+    for entry in embedded.listing():
+        cached, name = entry.path is not None, entry.model.name
+        mend = "" if cached else f"nngpt models pull {name}"
+        yield Finding(f"model {name}", _cached(cached), cached, mend)
+
+
+def _data() -> Iterator[Finding]:
+    from nngpt import plugins
+
+    for name in plugins.names("data set"):
+        if name == "image-folder":
+            continue
+        source = plugins.load("data set", name).create(None)
+        cached = source.available()
+        mend = "" if cached else f"nngpt data pull {name}"
+        yield Finding(f"data {name}", _cached(cached), cached, mend)
+
+
+def _cached(there: bool) -> str:
+    return "in the cache" if there else "not in the cache"

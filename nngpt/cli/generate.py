@@ -1,0 +1,69 @@
+"""`nngpt generate`: one prompt, some networks, on standard output or in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nngpt.cli.options import (
+    AsJson,
+    Overrides,
+    Seed,
+    console,
+    load_config,
+    make_folder,
+    print_json,
+)
+
+
+def generate(
+    config: Annotated[str, typer.Argument(metavar="[CONFIG]")] = "smoke-mnist",
+    count: Annotated[int, typer.Option("--count", "-n", help="How many.", min=1)] = 4,
+    out: Annotated[Path | None, typer.Option(help="Write the valid ones to this folder.")] = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the LLM write networks; check them against the contract, train none."""
+    from contextlib import closing
+
+    from nngpt import assembly, plugins
+    from nngpt.cycle import derive_seed
+    from nngpt.records import Candidate, Sampling
+    from nngpt.reporting.intervals import percent_of
+
+    settings = load_config(config, overrides, seed=seed)
+    say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    adapter = assembly.starting_adapter(settings)
+    if out is not None:
+        make_folder(out, "--out")
+    backend = plugins.load("LLM backend", settings.llm.backend)
+    sampling = Sampling(**settings.sampling.model_dump())
+    outcomes = []
+    with closing(backend.create(settings.llm)) as llm:
+        llm.use_adapter(adapter)
+        say(f"{llm.facts}; {reader.prompt.mode} mode")
+        for batch, start in enumerate(range(0, count, llm.batch_size)):
+            size = min(llm.batch_size, count - start)
+            batch_seed = derive_seed(settings.seed, "write", 1, batch)
+            for completion in llm.generate(reader.prompt, size, batch_seed, sampling):
+                outcomes.append((completion, reader.read(completion.text)))
+    valid = [c for _, c in outcomes if isinstance(c, Candidate)]
+    if as_json:
+        print_json([{"completion": asdict(c), "outcome": asdict(o)} for c, o in outcomes])
+    for number, (_, outcome) in enumerate(outcomes, 1):
+        if not isinstance(outcome, Candidate):
+            say(f"network {number} refused at {outcome.stage}: {outcome.reason}")
+        elif out is not None:
+            file = out / f"{outcome.content_hash}.py"
+            file.write_text(outcome.code, encoding="utf-8")
+            say(f"network {number}: {file}")
+        elif not as_json:
+            typer.echo(f"# network {number}\n{outcome.code}")
+    share = percent_of(len(valid), count)
+    say(f"fit the contract in {reader.prompt.mode} mode: {share} (not trained)")

@@ -1,0 +1,63 @@
+"""The command `nngpt`. Nothing here imports torch: each command imports what it needs."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from nngpt import __version__
+from nngpt.cli import cycle, data, doctor, evaluate, generate, models
+from nngpt.errors import NngptError
+
+app = typer.Typer(
+    name="nngpt",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A code LLM designs PyTorch networks; nngpt checks, trains and judges them, and the "
+    "LLM learns from what worked.",
+)
+app.add_typer(cycle.app, name="cycle")
+app.command("generate")(generate.generate)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nngpt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: what a user can mend is one line on stderr, no traceback."""
+    # Deprecations inside libraries are for us (tests turn them into errors), not for users.
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        app()
+    except NngptError as error:
+        print(f"nngpt: {error.line()}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"nngpt: the disk is full ({error.filename}). Make room and repeat.", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`nngpt models`: the language models that travel in packages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nngpt.llm.embedded import Listing
+
+app = typer.Typer(no_args_is_help=True, help="Embedded language models: list them, fetch them.")
+
+_Name = Annotated[str, typer.Argument(help="A name from `nngpt models list`.")]
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """List the embedded models, and which of them are on this machine."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from nngpt.llm import embedded
+
+    rows = embedded.listing()
+    if as_json:
+        typer.echo(json.dumps([_values(row) for row in rows]))
+        return
+    console = Console()
+    name = Column("model", no_wrap=True)
+    box = SIMPLE if console.is_terminal else None
+    table = Table(name, "size", "license", "cached", "what it is", box=box)
+    for row in rows:
+        size = f"{row.model.size / 1e6:,.0f} MB"
+        cached = "yes" if row.path else "no"
+        table.add_row(row.model.name, size, row.model.license, cached, row.model.about)
+    console.print(table)
+
+
+@app.command()
+def pull(name: _Name) -> None:
+    """Bring an embedded model onto this machine, verify it, and print its path."""
+    from nngpt.llm import embedded
+
+    typer.echo(embedded.pull(name, lambda line: typer.echo(line, err=True)))
+
+
+@app.command()
+def path(name: _Name) -> None:
+    """Print where an embedded model is on this machine."""
+    from nngpt.llm import embedded
+
+    typer.echo(embedded.path(name))
+
+
+def _values(row: Listing) -> dict[str, object]:
+    return {
+        "name": row.model.name,
+        "about": row.model.about,
+        "license": row.model.license,
+        "size": row.model.size,
+        "sha256": row.model.sha256,
+        "path": str(row.path) if row.path else None,
+    }

@@ -1,0 +1,91 @@
+"""Options and helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nngpt.errors import StoreError, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nngpt.config import Config
+    from nngpt.store import RunRecord, Store
+
+ConfigName = Annotated[
+    str, typer.Argument(help="A YAML file, or the name of one that nngpt brings.", metavar="CONFIG")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", help="Change one setting: key.path=value.", metavar="KEY=VALUE"),
+]
+Seed = Annotated[int | None, typer.Option(help="Random seed (default: the configuration's).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Where the runs' database lies.")]
+
+DATABASE = "nngpt.db"
+_START = "Start one: nngpt cycle run smoke-mnist"
+
+
+def load_config(name: str, overrides: list[str], **given: Any) -> Config:
+    """The configuration with `--set` and other options applied. Raises: ConfigError."""
+    from nngpt import config
+
+    extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    return config.load(name, [*overrides, *extra])
+
+
+def open_store(folder: Path) -> Store:
+    """The database of a folder, which must be there. Raises: StoreError."""
+    from nngpt.store import Store
+
+    path = folder / DATABASE
+    if not os.access(path, os.F_OK):
+        raise StoreError("no runs here", where=str(path), mend=_START)
+    return Store.open(path, create=False)
+
+
+def find_run(store: Store, run: str | None) -> RunRecord:
+    """The run with this name or number; the newest if none is given. Raises: StoreError."""
+    if run is not None:
+        return store.run(run)
+    runs = store.runs()
+    if not runs:
+        raise StoreError("no runs here", where=str(store.path), mend=_START)
+    return runs[-1]
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Make a folder, if need be, and see that we may write to it.
+
+    Raises:
+        UserError: it cannot be made or written to; `option` is what the user can set instead.
+    """
+    mend = f"Choose another folder with {option}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError("is a file, not a folder", where=str(path), mend=mend) from None
+    except OSError as error:
+        why = f"cannot be made ({error.strerror})"
+        raise UserError(why, where=str(path), mend=mend) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError("cannot be written to", where=str(path), mend=mend)
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console: colours and bars on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+
+    plain = Console(stderr=stderr)
+    return plain if plain.is_terminal else Console(stderr=stderr, width=140)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output."""
+    typer.echo(json.dumps(value, indent=2, default=str))

@@ -1,0 +1,287 @@
+"""The YAML files as frozen models, and the only place that reads the environment.
+
+Every model forbids unknown keys; `load` reports all mistakes of a file together, each with its
+key path and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nngpt import resources
+from nngpt.errors import ConfigError, nearest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+
+class TaskConfig(_Section):
+    """The task; `train_limit` and `validation_limit` take a fixed random part of the images."""
+
+    dataset: str = "mnist"
+    root: Path | None = None
+    threshold: float = Field(0.4, ge=0, le=1)
+    max_parameters: int | None = Field(None, gt=0)
+    train_limit: int | None = Field(None, gt=0)
+    validation_limit: int | None = Field(None, gt=0)
+
+
+class LLMConfig(_Section):
+    """Which language model writes, and on what.
+
+    `model` is an embedded model's name (`nngpt models list`), a Hub id, a folder or a GGUF
+    file. `quantization: auto` takes 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
+    `url`, `endpoint`, `served_model`, `api_key_env` and `timeout_s` belong to the `openai`
+    backend, `script` (a JSONL file with a `text` in each line) to `scripted`. `adapter` is a
+    folder that nngpt wrote; the first cycle starts with it.
+    """
+
+    backend: str = "transformers"
+    model: str = "smollm2-135m"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["auto", "none", "8bit", "4bit"] = "auto"
+    batch_size: int = Field(8, gt=0)
+    url: str = "http://127.0.0.1:8000/v1"
+    endpoint: Literal["completions", "chat"] = "completions"
+    served_model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: float = Field(600, gt=0)
+    script: Path | None = None
+    adapter: Path | None = None
+
+
+class PromptConfig(_Section):
+    """The prompt: a file under `prompts/` (name without `.yaml`) or a path."""
+
+    template: str = "full"
+
+
+class SamplingConfig(_Section):
+    """Decoding (defaults: the papers')."""
+
+    temperature: float = Field(0.2, ge=0)
+    top_k: int = Field(50, ge=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    max_new_tokens: int = Field(2048, gt=0)
+
+
+class CandidatesConfig(_Section):
+    """How many candidates a cycle writes.
+
+    With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
+    many were admitted or `max_per_cycle` were written (the papers do so from cycle
+    `until_admitted_from` on).
+    """
+
+    per_cycle: int = Field(50, gt=0)
+    until_admitted: int | None = Field(None, gt=0)
+    until_admitted_from: int = Field(1, gt=0)
+    max_per_cycle: int = Field(500, gt=0)
+
+    @model_validator(mode="after")
+    def _cap(self) -> CandidatesConfig:
+        if self.max_per_cycle < self.per_cycle:
+            raise ValueError("max_per_cycle is smaller than per_cycle")
+        return self
+
+
+class EvaluationConfig(_Section):
+    """The training protocol every candidate gets, and the limits on its process."""
+
+    executor: str = "local"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    epochs: int = Field(1, gt=0)
+    batch: int = Field(64, gt=0, le=4096)
+    transform: str = "norm"
+    hyperparameters: dict[str, float] = Field(
+        default_factory=lambda: {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
+    )
+    threads: int = Field(1, gt=0)
+    wall_s: float = Field(600, gt=0)
+    memory_mb: int = Field(4096, gt=0)
+    sandbox: Literal["standard", "weak"] = "standard"
+
+
+class NoveltyConfig(_Section):
+    """Near-duplicates (defaults: the papers')."""
+
+    measure: str = "minhash"
+    threshold: float = Field(0.9, ge=0, le=1)
+    lsh_threshold: float = Field(0.85, gt=0, lt=1)
+    permutations: int = Field(256, gt=0)
+    shingle: int = Field(10, gt=0)
+    seed: int = 1
+
+
+class LearningConfig(_Section):
+    """LoRA fine-tuning on what was admitted (defaults: the papers').
+
+    `start` is "base" (a fresh adapter on the whole corpus each cycle) or "last" (go on from the
+    last adapter). `layers` takes only the last N transformer layers. A cycle with fewer than
+    `min_pairs` training pairs goes without a step.
+    """
+
+    learner: str = "sft"
+    enabled: bool = True
+    start: Literal["base", "last"] = "base"
+    min_pairs: int = Field(1, gt=0)
+    rank: int = Field(32, gt=0)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "up_proj",
+        "down_proj",
+        "gate_proj",
+    )
+    layers: int | None = Field(None, gt=0)
+    epochs: int = Field(5, gt=0)
+    batch_size: int = Field(1, gt=0)
+    accumulation: int = Field(4, gt=0)
+    learning_rate: float = Field(1e-5, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    max_length: int = Field(4096, gt=0)
+    optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
+    gradient_checkpointing: bool = False
+    base: str | None = None
+    corpus: Path | None = None
+
+
+_OPERATIONAL = {
+    "llm": {"url", "timeout_s", "api_key_env"},
+    "evaluation": {"sandbox"},
+    "learning": {"max_length", "optimizer", "gradient_checkpointing"},
+}
+"""Keys by section that may change while a run goes on."""
+
+
+class Config(_Section):
+    """One run: everything `nngpt cycle run` needs to know."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=60)
+    seed: int = Field(1, ge=0, lt=2**32)
+    cycles: int = Field(22, gt=0)
+    folder: Path = Path("runs")
+    task: TaskConfig = TaskConfig()
+    llm: LLMConfig = LLMConfig()
+    prompt: PromptConfig = PromptConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    candidates: CandidatesConfig = CandidatesConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
+    learning: LearningConfig = LearningConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change while a run goes on: all that can change its outcome."""
+        return identity_of(self.model_dump(mode="json"))
+
+
+def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """A dumped configuration without what only says how far, where and how fast to run."""
+    kept = {key: value for key, value in settings.items() if key not in ("cycles", "folder")}
+    for section, keys in _OPERATIONAL.items():
+        inner = kept.get(section, {})
+        kept[section] = {key: value for key, value in inner.items() if key not in keys}
+    return kept
+
+
+def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file and apply `key.path=value` overrides (values are YAML).
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or value is wrong; all
+            mistakes are in the one message.
+    """
+    path = resources.config_file(str(name))
+    data = _read(path)
+    for override in overrides:
+        _override(data, override)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, data), where=str(path)) from None
+
+
+def environment(name: str) -> str | None:
+    """An environment variable, None if unset or empty."""
+    return os.environ.get(name) or None
+
+
+def cache_folder() -> Path:
+    """Models and data: $NNGPT_CACHE, else $XDG_CACHE_HOME/nngpt, else ~/.cache/nngpt."""
+    own = environment("NNGPT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nngpt"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = [f.stem for f in resources.folder("configs").glob("*.yaml")]
+        raise ConfigError("no such file", where=str(path), mend=nearest(path.stem, known)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError("must hold keys and values, like `name: my-run`", where=str(path))
+    return data
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"{text!r} is not key=value", where="--set", mend="Example: --set seed=2")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{parent!r} in {key!r} is not a section", where="--set")
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of {text!r} is not YAML", where="--set") from None
+
+
+def _explain(error: ValidationError, data: dict[str, Any]) -> str:
+    return "; ".join(_explain_one(item) for item in error.errors())
+
+
+def _explain_one(item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+        return f"unknown key {path!r}. {hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
+    return f"{path}: {message}{given}"
+
+
+def _keys_beside(location: Sequence[int | str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,227 @@
+"""Reads and writes the LLM's answer: code, and perhaps hyperparameters and a transform.
+
+Two styles are understood: Markdown fences (```` ```python ```` and then perhaps ```` ```json ````)
+and nn-gpt's tags (`<nn>code</nn>`, `<hp>{json}</hp>`, `<tr>transform</tr>`). `write` gives the
+canonical form of what `read` found, in the same style; reading that gives the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from nngpt.records import Refusal, Stage
+
+_LANGUAGES = frozenset({"", "python", "python3", "py", "pytorch"})
+_NET = re.compile(r"^class\s+Net\b", re.MULTILINE)
+_Model = TypeVar("_Model", bound=BaseModel)
+
+CUT_OFF = Refusal(
+    Stage.PARSE,
+    "the answer is cut off: its code never ends",
+    "The token limit was reached (sampling.max_new_tokens) or the model stopped early.",
+)
+
+
+class Hyperparameters(BaseModel):
+    """The hyperparameters in an answer, within LEMUR's ranges; other names need a finite number.
+
+    `epoch` and `transform` are understood because LEMUR writes them here; the protocol sets
+    the number of epochs, so `epoch` is dropped.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    __pydantic_extra__: dict[str, FiniteFloat] = Field(init=False)
+
+    lr: Annotated[float, Field(ge=1e-5, le=1)] | None = None
+    momentum: Annotated[float, Field(ge=0, le=1)] | None = None
+    dropout: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    batch: Annotated[int, Field(ge=1, le=4096)] | None = None
+    epoch: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude=True)
+    transform: str | None = None
+
+    def values(self) -> dict[str, float]:
+        """What was given, by name, without `batch` and `transform`."""
+        given = self.model_dump(exclude_none=True, exclude={"batch", "transform"})
+        return {name: float(given[name]) for name in sorted(given)}
+
+
+class Settings(BaseModel):
+    """The JSON block after the code."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+    transform: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer holds.
+
+    Attributes:
+        code: Python source, without fences, without blank lines around it.
+        hyperparameters: the values given, by name; {} if none.
+        batch: batch size, None if not given.
+        transform: transform name or source, None if not given.
+        style: how it was written.
+    """
+
+    code: str
+    hyperparameters: Mapping[str, float]
+    batch: int | None = None
+    transform: str | None = None
+    style: Literal["fences", "tags"] = "fences"
+
+
+def read(text: str) -> Answer | Refusal:
+    """Find code and settings in a whole answer (prefill and completion joined)."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.lstrip().startswith("<think>"):
+        text = text.partition("</think>")[2]
+    tagged = "<nn>" in text.partition("```")[0]
+    return _read_tags(text) if tagged else _read_fences(text)
+
+
+def write(answer: Answer) -> str:
+    """The canonical text of an answer."""
+    settings = _settings(answer)
+    if answer.style == "tags":
+        return _write_tags(answer.code, settings)
+    inside = [length for length, word in map(_fence, answer.code.split("\n")) if not word]
+    fence = "`" * max([3, *(length + 1 for length in inside)])
+    text = f"{fence}python\n{answer.code}\n{fence}"
+    return f"{text}\n\n```json\n{json.dumps(settings, sort_keys=True)}\n```" if settings else text
+
+
+def _read_fences(text: str) -> Answer | Refusal:
+    blocks = _blocks(text)
+    sources = [block for block in blocks if block.language in _LANGUAGES]
+    if not sources:
+        return Refusal(Stage.PARSE, "the answer has no code block", _opening(text))
+    code = next((block for block in sources if _NET.search(block.text)), sources[0])
+    if not code.closed:
+        return CUT_OFF
+    settings = Settings()
+    for block in blocks:
+        if block.language == "json":
+            found = _read_json(block.text, Settings)
+            if isinstance(found, Refusal):
+                return found
+            settings = found
+            break
+    return _answer(code.text, settings.hyperparameters, settings.transform, "fences")
+
+
+def _read_tags(text: str) -> Answer | Refusal:
+    if "</nn>" not in text:
+        return CUT_OFF
+    code = _between(text, "nn") or ""
+    inner = [block for block in _blocks(code) if block.language in _LANGUAGES]
+    hyperparameters = Hyperparameters()
+    given = _between(text, "hp")
+    if given and given.strip():
+        found = _read_json(given, Hyperparameters)
+        if isinstance(found, Refusal):
+            return found
+        hyperparameters = found
+    transform = (_between(text, "tr") or "").strip() or None
+    return _answer(inner[0].text if inner else code, hyperparameters, transform, "tags")
+
+
+def _answer(
+    code: str,
+    given: Hyperparameters,
+    transform: str | None,
+    style: Literal["fences", "tags"],
+) -> Answer | Refusal:
+    code = code.strip("\n").rstrip()
+    if not code.strip():
+        return Refusal(Stage.PARSE, "the code block is empty")
+    return Answer(code, given.values(), given.batch, transform or given.transform, style)
+
+
+@dataclass(frozen=True)
+class _Block:
+    language: str
+    text: str
+    closed: bool
+
+
+def _blocks(text: str) -> list[_Block]:
+    """Fenced blocks by Markdown's rule: a block ends at a bare fence at least as long."""
+    found: list[_Block] = []
+    opened, language, lines = 0, "", list[str]()
+    for line in text.split("\n"):
+        length, word = _fence(line)
+        if opened and length >= opened and not word:
+            found.append(_Block(language, "\n".join(lines), closed=True))
+            opened = 0
+        elif opened:
+            lines.append(line)
+        elif length:
+            opened, language, lines = length, word.lower(), []
+    if opened:
+        found.append(_Block(language, "\n".join(lines), closed=False))
+    return found
+
+
+def _fence(line: str) -> tuple[int, str]:
+    """Number of backticks and the word after them; (0, "") if the line is no fence."""
+    text = line.lstrip(" ")
+    rest = text.lstrip("`")
+    length = len(text) - len(rest)
+    if length < 3 or "`" in rest or len(line) - len(text) > 3:
+        return 0, ""
+    return length, (rest.split(maxsplit=1) or [""])[0]
+
+
+def _between(text: str, tag: str) -> str | None:
+    start, end = text.find(f"<{tag}>"), text.find(f"</{tag}>")
+    return text[start + len(tag) + 2 : end] if 0 <= start < end else None
+
+
+def _read_json(text: str, model: type[_Model]) -> _Model | Refusal:
+    try:
+        return model.model_validate(json.loads(text))
+    except ValidationError as error:
+        return Refusal(Stage.CONTRACT, _first(error), f"{error.error_count()} mistakes")
+    except (ValueError, OverflowError) as error:
+        return Refusal(Stage.PARSE, "the hyperparameters are not valid JSON", str(error))
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in item["loc"]) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {path!r} in the settings"
+    text = f"{path}: {item['msg']} (got {str(item['input'])[:40]})"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _settings(answer: Answer) -> dict[str, object]:
+    values: dict[str, object] = dict(answer.hyperparameters)
+    if answer.batch is not None:
+        values["batch"] = answer.batch
+    settings: dict[str, object] = {"hyperparameters": values} if values else {}
+    if answer.transform is not None:
+        settings["transform"] = answer.transform
+    return settings
+
+
+def _write_tags(code: str, settings: dict[str, object]) -> str:
+    text = f"<nn>\n{code}\n</nn>"
+    if "hyperparameters" in settings:
+        text += f"\n<hp>{json.dumps(settings['hyperparameters'], sort_keys=True)}</hp>"
+    if "transform" in settings:
+        text += f"\n<tr>{settings['transform']}</tr>"
+    return text
+
+
+def _opening(text: str) -> str:
+    return f"It begins: {' '.join(text.split())[:80]!r}" if text.strip() else "It is empty."

@@ -1,0 +1,156 @@
+"""Checks on the syntax tree that a file offers LEMUR's interface; nothing is executed.
+
+Asked for: `supported_hyperparameters()` whose names can be read off its return value, and
+`class Net` with `__init__(self, in_shape, out_shape, prm, device)`, `forward(self, x)`,
+`train_setup(self, prm)` and `learn(self, train_data)`. Argument names, annotations and further
+arguments with defaults are free, since LEMUR calls by position.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from nngpt.records import Refusal, Stage
+
+METHODS = {
+    "__init__": ("in_shape", "out_shape", "prm", "device"),
+    "forward": ("x",),
+    "train_setup": ("prm",),
+    "learn": ("train_data",),
+}
+SUPPORTED = "supported_hyperparameters"
+_COLLECTIONS = frozenset({"set", "frozenset", "list", "tuple"})
+
+
+def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
+    """The module-level class of that name; the last one, as Python has it."""
+    return _classes(tree).get(name)
+
+
+def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -> Refusal | None:
+    """None if class `Net` has these methods, each callable as LEMUR calls it."""
+    net = find_class(tree, "Net")
+    if net is None:
+        return _refusal("there is no class Net")
+    lineage, outside = _lineage(net, _classes(tree))
+    if not net.bases:
+        return _refusal("class Net is not an nn.Module", net)
+    for name in methods:
+        method = _find_method(name, lineage)
+        if method is None:
+            if name == "forward" and outside:
+                continue
+            return _refusal(f"class Net has no method {name}", net)
+        refusal = _check_call(method, METHODS[name])
+        if refusal:
+            return refusal
+    return None
+
+
+def read_supported(tree: ast.Module) -> frozenset[str] | Refusal:
+    """The names that `supported_hyperparameters()` returns, read without running it."""
+    found = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == SUPPORTED
+    ]
+    if not found:
+        return _refusal(f"there is no function {SUPPORTED}()")
+    function = found[-1]
+    if _accepts(function, 0) or isinstance(function, ast.AsyncFunctionDef):
+        return _refusal(f"{SUPPORTED}() must be callable without arguments", function)
+    returns = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
+    names = _names(returns[0].value) if len(returns) == 1 else None
+    if names is None:
+        return _refusal(
+            f"what {SUPPORTED}() returns cannot be read without running it; "
+            "it must return one set of names, such as {'lr', 'momentum'}",
+            function,
+        )
+    return names
+
+
+def _names(value: ast.expr | None) -> frozenset[str] | None:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        if value.func.id not in _COLLECTIONS or value.keywords or len(value.args) > 1:
+            return None
+        return _names(value.args[0]) if value.args else frozenset()
+    elements: list[ast.expr | None] = []
+    if isinstance(value, ast.Set | ast.List | ast.Tuple):
+        elements = list(value.elts)
+    elif isinstance(value, ast.Dict):
+        elements = list(value.keys)
+    else:
+        return None
+    names = [item.value for item in elements if isinstance(item, ast.Constant)]
+    texts = [name for name in names if isinstance(name, str)]
+    return frozenset(texts) if len(texts) == len(elements) else None
+
+
+def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def _lineage(net: ast.ClassDef, known: dict[str, ast.ClassDef]) -> tuple[list[ast.ClassDef], bool]:
+    """Net and its bases in this file; True if it also has a base other than Module elsewhere."""
+    lineage, outside, todo = list[ast.ClassDef](), False, [net]
+    while todo:
+        current = todo.pop(0)
+        if current in lineage:
+            continue
+        lineage.append(current)
+        for base in current.bases:
+            if isinstance(base, ast.Name) and base.id in known:
+                todo.append(known[base.id])
+            elif not _is_module(base):
+                outside = True
+    return lineage, outside
+
+
+def _is_module(base: ast.expr) -> bool:
+    name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+    return bool(name == "Module")
+
+
+def _find_method(
+    name: str, lineage: list[ast.ClassDef]
+) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    for owner in lineage:
+        for node in reversed(owner.body):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+                return node
+    return None
+
+
+def _check_call(
+    method: ast.FunctionDef | ast.AsyncFunctionDef, arguments: tuple[str, ...]
+) -> Refusal | None:
+    if isinstance(method, ast.AsyncFunctionDef):
+        return _refusal(f"Net.{method.name} must not be async", method)
+    wanted = ", ".join(("self", *arguments))
+    if _accepts(method, len(arguments) + 1):
+        given = method.args
+        names = [item.arg for item in [*given.posonlyargs, *given.args, *given.kwonlyargs]]
+        reason = f"Net.{method.name}({', '.join(names)}) cannot be called as ({wanted})"
+        return _refusal(reason, method)
+    return None
+
+
+def _accepts(function: ast.FunctionDef | ast.AsyncFunctionDef, count: int) -> str:
+    """Empty if the function can be called with `count` arguments by position, else why not."""
+    return next(_faults(function.args, count), "")
+
+
+def _faults(arguments: ast.arguments, count: int) -> Iterator[str]:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    if positional - len(arguments.defaults) > count:
+        yield "too many arguments without a default"
+    if positional < count and arguments.vararg is None:
+        yield "too few arguments"
+    if any(default is None for default in arguments.kw_defaults):
+        yield "a keyword-only argument without a default"
+
+
+def _refusal(reason: str, node: ast.stmt | None = None) -> Refusal:
+    return Refusal(Stage.CONTRACT, reason, f"line {node.lineno}" if node else "")

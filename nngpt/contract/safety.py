@@ -1,0 +1,249 @@
+"""Refuses code that reaches beyond networks: files, processes, the interpreter's own insides.
+
+This is courtesy, not containment: it gives most mishaps a readable reason before anything
+runs. What a determined author can still do is the sandbox's business.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+
+from nngpt.records import Refusal, Stage
+
+_PACKAGES = """
+    __future__ abc apex bisect cmath collections contextlib copy dataclasses einops enum flash_attn
+    functools gc heapq itertools logging math numbers numpy operator os parrots random re
+    statistics string time torch torchvision traceback types typing typing_extensions warnings
+    xformers
+"""
+PACKAGES = frozenset(_PACKAGES.split())
+"""Packages that may be imported; those in `PARTS` only for the parts named there."""
+
+PARTS = {
+    "gc": frozenset({"collect"}),
+    "os": frozenset({"environ"}),
+    "logging": frozenset({"getLogger", "Logger"}),
+    "traceback": frozenset({"print_exc", "format_exc"}),
+}
+
+FORBIDDEN = {
+    "numpy.ctypeslib": "reaches native memory",
+    "numpy.f2py": "compiles code",
+    "numpy.fromfile": "reads files",
+    "numpy.genfromtxt": "reads files",
+    "numpy.load": "reads files",
+    "numpy.loadtxt": "reads files",
+    "numpy.memmap": "reads files",
+    "numpy.save": "writes files",
+    "numpy.savetxt": "writes files",
+    "numpy.savez": "writes files",
+    "torch.classes": "loads native libraries",
+    "torch.distributed": "talks to other processes",
+    "torch.from_file": "reads files",
+    "torch.hub": "downloads code",
+    "torch.jit.load": "reads files",
+    "torch.jit.save": "writes files",
+    "torch.load": "reads files",
+    "torch.multiprocessing": "starts processes",
+    "torch.ops.load_library": "loads native libraries",
+    "torch.package": "reads and writes files",
+    "torch.save": "writes files",
+    "torch.serialization": "reads and writes files",
+    "torch.utils.cpp_extension": "compiles native code",
+    "torch.utils.model_zoo": "downloads weights",
+    "torchvision.datasets": "reads data sets",
+    "torchvision.io": "reads files",
+    "types.CodeType": "builds code",
+}
+"""Dotted names that may not be imported or used, with what they do."""
+
+_MODULES_IN_MODULES = frozenset({"builtins", "ctypes", "importlib", "os", "subprocess", "sys"})
+
+_FORBIDDEN_BUILTINS = """
+    __builtins__ __import__ breakpoint compile eval exec exit globals help input locals open quit
+    vars
+"""
+_BUILTINS = frozenset(_FORBIDDEN_BUILTINS.split())
+
+_ALLOWED_DUNDERS = """
+    __annotations__ __bool__ __call__ __class__ __constants__ __contains__ __delattr__ __dict__
+    __doc__ __enter__ __exit__ __getitem__ __init__ __instancecheck__ __iter__ __len__ __main__
+    __module__ __name__ __new__ __next__ __post_init__ __repr__ __self__ __setattr__ __setitem__
+    __setstate__ __str__ __torch_function__ __version__
+"""
+_DUNDERS = frozenset(_ALLOWED_DUNDERS.split())
+_DUNDER = re.compile(r"__\w+__")
+_WEIGHTS = re.compile(r"torchvision\.models\.(\w+\.)*\w+_Weights\b")
+
+_Fault = tuple[int, str]
+
+
+def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Refusal | None:
+    """None if the code stays within networks, else the first fault, with the others as detail.
+
+    `given` maps names that are there without an import to their dotted names.
+    """
+    names = {**(given or {}), **_imported_names(tree)}
+    faults = {
+        *_import_faults(tree),
+        *_reference_faults(tree, names),
+        *_part_faults(tree, names),
+        *_name_faults(tree),
+        *_dunder_faults(tree),
+        *_pretrained_faults(tree, names),
+        *_effect_faults(tree.body, _bound_names(tree)),
+    }
+    if not faults:
+        return None
+    first, *rest = sorted(faults)
+    others = "; ".join(f"line {line}: {text}" for line, text in rest[:5])
+    return Refusal(Stage.SAFETY, first[1], "; ".join(filter(None, (f"line {first[0]}", others))))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """(line, name bound, dotted path) of every import in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for item in node.names:
+                bound = item.asname or item.name.partition(".")[0]
+                yield node.lineno, bound, item.name if item.asname else bound
+                yield node.lineno, "", item.name
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            for item in node.names:
+                yield node.lineno, item.asname or item.name, f"{module}.{item.name}"
+
+
+def _imported_names(tree: ast.Module) -> dict[str, str]:
+    return {bound: path for _, bound, path in _imports(tree) if bound}
+
+
+def _import_faults(tree: ast.Module) -> Iterator[_Fault]:
+    for line, _, path in _imports(tree):
+        package = path.partition(".")[0]
+        if package not in PACKAGES:
+            name = f"the package {package!r}" if package else "a file beside it"
+            yield line, f"imports {name}, which networks may not use"
+        else:
+            yield from _path_faults(line, path)
+
+
+def _reference_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            path = _path(node, names)
+            if path:
+                yield from _path_faults(node.lineno, path)
+
+
+def _path_faults(line: int, path: str) -> Iterator[_Fault]:
+    package, _, rest = path.partition(".")
+    part = rest.partition(".")[0]
+    if part and package in PARTS and part not in PARTS[package]:
+        allowed = ", ".join(f"{package}.{name}" for name in sorted(PARTS[package]))
+        yield line, f"uses {package}.{part}; of {package} only {allowed} may be used"
+    if _MODULES_IN_MODULES.intersection(rest.split(".")):
+        yield line, f"reaches another module through {path}"
+    for forbidden, why in FORBIDDEN.items():
+        if path == forbidden or path.startswith(f"{forbidden}."):
+            yield line, f"uses {forbidden}, which {why}"
+    if _WEIGHTS.match(path):
+        yield line, "uses pretrained weights"
+
+
+def _part_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
+    """A module of which only parts may be used must not be passed on whole."""
+    parents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            path = names.get(node.id, "")
+            if path in PARTS and id(node) not in parents:
+                yield node.lineno, f"passes the module {path} on"
+
+
+def _name_faults(tree: ast.Module) -> Iterator[_Fault]:
+    own = _bound_names(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in _BUILTINS - own:
+            yield node.lineno, f"uses {node.id}()"
+
+
+def _bound_names(tree: ast.Module) -> set[str]:
+    """Names that the file itself defines; `input` is a usual argument of `forward`."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+    return found
+
+
+def _dunder_faults(tree: ast.Module) -> Iterator[_Fault]:
+    for node in ast.walk(tree):
+        text = ""
+        if isinstance(node, ast.Attribute):
+            text = node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        if _DUNDER.fullmatch(text) and text not in _DUNDERS:
+            yield getattr(node, "lineno", 0), f"reaches for {text}"
+
+
+def _pretrained_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _path(node.func, names).startswith("torchvision.models."):
+            for keyword in node.keywords:
+                value = keyword.value
+                given = isinstance(value, ast.Constant) and bool(value.value)
+                if given and keyword.arg in ("pretrained", "weights", "weights_backbone"):
+                    yield node.lineno, "uses pretrained weights"
+
+
+def _effect_faults(body: list[ast.stmt], own: set[str]) -> Iterator[_Fault]:
+    """Module-level statements may only import, define, and set what the file defines."""
+    for node in body:
+        if isinstance(node, ast.If):
+            names = {part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)}
+            if "__name__" not in names:
+                yield from _effect_faults([*node.body, *node.orelse], own)
+        elif isinstance(node, ast.Try):
+            handlers = [statement for handler in node.handlers for statement in handler.body]
+            parts = [*node.body, *handlers, *node.orelse, *node.finalbody]
+            yield from _effect_faults(parts, own)
+        elif not _only_defines(node, own):
+            yield node.lineno, "does more than define when it is imported"
+
+
+def _only_defines(node: ast.stmt, own: set[str]) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Assign):
+        return all(_sets_own(target, own) for target in node.targets)
+    if isinstance(node, ast.AnnAssign | ast.AugAssign):
+        return _sets_own(node.target, own)
+    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Pass | ast.Raise
+    return isinstance(node, kinds)
+
+
+def _sets_own(target: ast.expr, own: set[str]) -> bool:
+    if isinstance(target, ast.Tuple):
+        return all(_sets_own(element, own) for element in target.elts)
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    return isinstance(target, ast.Name) and target.id in own
+
+
+def _path(node: ast.expr, names: dict[str, str]) -> str:
+    """`torch.nn.Conv2d` for an attribute chain that begins at an import, else ""."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in names:
+        return ""
+    return ".".join([names[node.id], *reversed(parts)])

@@ -1,0 +1,151 @@
+"""The prepared form of a data set: uint8 arrays on disk, memory-mapped.
+
+    <cache>/data/<key>/
+        train_x.npy  uint8 [n, c, h, w]      train_y.npy  int64 [n]
+        test_x.npy   uint8 [n, c, h, w]      test_y.npy   int64 [n]
+        meta.json    name, classes, shape, where it came from, sha256 of each array
+        splits/      see `nngpt.data.splits`
+
+A folder appears complete or not at all. Only its owner can enter it: it holds the labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nngpt import config
+from nngpt.data import files
+from nngpt.errors import DataError
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+ARRAYS = ("train_x", "train_y", "test_x", "test_y")
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A whole data set: images uint8 [n, c, h, w], labels int64 [n]."""
+
+    train_x: Images
+    train_y: Labels
+    test_x: Images
+    test_y: Labels
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What `meta.json` says.
+
+    Attributes:
+        name: name of the data set.
+        classes: number of classes.
+        shape: (c, h, w).
+        source: where the files came from, for a person.
+        sha256: array name → sha256 of its raw bytes.
+    """
+
+    name: str
+    classes: int
+    shape: tuple[int, int, int]
+    source: str
+    sha256: dict[str, str]
+
+
+def folder(key: str) -> Path:
+    """Where the data set with this key is, or would be."""
+    return config.cache_folder() / "data" / key
+
+
+def lock(key: str) -> AbstractContextManager[None]:
+    """Held by whoever writes the data set's folder. Raises: DataError."""
+    return files.locked(config.cache_folder() / "data" / f".{key}.lock")
+
+
+def read_meta(key: str) -> Meta | None:
+    """The data set's description, None if it is not in the cache."""
+    values = read_json(folder(key) / "meta.json")
+    if values is None or set(values) != {field.name for field in fields(Meta)}:
+        return None
+    return Meta(**{**values, "shape": tuple(values["shape"])})
+
+
+def write(key: str, arrays: Arrays, meta: Meta) -> None:
+    """Put a data set into the cache in one step; the caller holds `lock(key)`."""
+    target = folder(key)
+    with files.scratch(target) as partial:
+        for name in ARRAYS:
+            np.save(partial / f"{name}.npy", getattr(arrays, name))
+        (partial / "meta.json").write_text(json.dumps(asdict(meta), indent=1))
+        files.publish(partial, target)
+
+
+def open_array(path: Path) -> npt.NDArray[Any]:
+    """Memory-map an array, read-only.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, str(error)) from None
+    return array
+
+
+def verify(key: str, meta: Meta) -> None:
+    """Compare the arrays with the checksums of their description.
+
+    Raises:
+        DataError: an array is missing or damaged.
+    """
+    for name in ARRAYS:
+        path = folder(key) / f"{name}.npy"
+        if array_digest(open_array(path)) != meta.sha256.get(name):
+            raise damaged(path, "wrong checksum")
+
+
+def intact(key: str) -> bool:
+    """True if the data set is in the cache and its checksums are right."""
+    meta = read_meta(key)
+    if meta is None:
+        return False
+    try:
+        verify(key, meta)
+    except DataError:
+        return False
+    return True
+
+
+def array_digest(array: npt.NDArray[Any]) -> str:
+    """sha256 of an array's raw bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def digests(arrays: Arrays) -> dict[str, str]:
+    """sha256 of each of a data set's arrays."""
+    return {name: array_digest(getattr(arrays, name)) for name in ARRAYS}
+
+
+def read_json(path: Path) -> Mapping[str, Any] | None:
+    """A JSON object, None if the file is missing; a damaged one counts as missing."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def damaged(path: Path, why: str) -> DataError:
+    """The error for a cached file that cannot be used."""
+    mend = f"Remove the folder {path.parent} and pull the data set again"
+    return DataError(f"the cached file is damaged ({why})", where=str(path), mend=mend)

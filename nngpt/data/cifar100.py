@@ -1,0 +1,40 @@
+"""CIFAR-100: 60,000 small photographs, 3×32×32, 100 (fine) classes. No package carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nngpt.data import formats
+from nngpt.data.cache import Arrays
+from nngpt.data.source import FileSource, Form, Spec
+
+
+def load(contents: Mapping[str, bytes]) -> Arrays:
+    """Arrays from the two official files (python version). Raises: DataError."""
+    train_x, train_y = formats.cifar_batch(contents["train"], b"fine_labels")
+    test_x, test_y = formats.cifar_batch(contents["test"], b"fine_labels")
+    return Arrays(train_x, train_y, test_x, test_y)
+
+
+SPEC = Spec(
+    name="cifar100",
+    classes=100,
+    shape=(3, 32, 32),
+    images=60_000,
+    torchvision="CIFAR100",
+    official=Form(
+        checksums={
+            "train": "16019d7e3df5f24257cddd939b257f8d",
+            "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        },
+        load=load,
+        folders=("", "cifar-100-python"),
+        archive="cifar-100-python.tar.gz",
+    ),
+)
+
+
+def create(root: Path | None = None) -> FileSource:
+    """The data set; `root` is a folder with `cifar-100-python.tar.gz`, or what is in it."""
+    return FileSource(SPEC, root)

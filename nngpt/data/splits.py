@@ -1,0 +1,162 @@
+"""Train, validation and test parts of a cached data set.
+
+Validation is taken out of the official training images by a permutation with a fixed seed;
+test is the official test set. The parts are files of their own, so that a worker can map the
+training images without ever having a path or a page of validation labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from nngpt.data import cache, files
+from nngpt.data.cache import Images, Labels
+from nngpt.errors import DataError
+from nngpt.records import canonical_json
+
+_LARGE, _LARGE_VALIDATION = 50_000, 10_000
+_STATISTICS_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a data set, as two files.
+
+    Attributes:
+        images: uint8 [n, c, h, w], `.npy`.
+        labels: int64 [n], `.npy`.
+    """
+
+    images: Path
+    labels: Path
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.open_labels())
+
+    def open_images(self) -> Images:
+        """Memory-map the images, read-only, [n, c, h, w]. Raises: DataError."""
+        return cast(Images, cache.open_array(self.images))
+
+    def open_labels(self) -> Labels:
+        """Memory-map the labels, read-only, [n]. Raises: DataError."""
+        return cast(Labels, cache.open_array(self.labels))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts of a data set.
+
+    Attributes:
+        name: name of the data set.
+        classes: number of classes.
+        shape: (c, h, w).
+        mean: per channel, of the training part, images scaled to 0…1.
+        std: likewise.
+        train: what candidates learn from.
+        validation: what selects among them (invariant 5).
+        test: reported once at the end of a run.
+    """
+
+    name: str
+    classes: int
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: Part
+    validation: Part
+    test: Part
+
+
+def create(key: str, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
+    """The parts of a cached data set, written once per (arrays, seed, limits).
+
+    Args:
+        key: the data set's folder in the cache.
+        seed: of the permutation.
+        train_limit: use only so many training images (the permutation's first), None for all.
+        validation_limit: likewise for validation; other limits do not change the order.
+
+    Raises:
+        DataError: the data set is not in the cache, damaged, or has fewer than two images.
+    """
+    meta = cache.read_meta(key)
+    if meta is None:
+        raise DataError("is not on this machine", where=f"data set {key}", mend="Pull it first")
+    target = cache.folder(key) / "splits" / _key(meta, seed, train_limit, validation_limit)
+    statistics = cache.read_json(target / "meta.json")
+    if statistics is None:
+        with cache.lock(key):
+            statistics = cache.read_json(target / "meta.json")
+            if statistics is None:
+                cache.verify(key, meta)
+                statistics = _write(key, target, seed, train_limit, validation_limit)
+    return Splits(
+        name=meta.name,
+        classes=meta.classes,
+        shape=meta.shape,
+        mean=tuple(statistics["mean"]),
+        std=tuple(statistics["std"]),
+        train=_part(target, "train"),
+        validation=_part(target, "validation"),
+        test=_part(cache.folder(key), "test"),
+    )
+
+
+def validation_count(images: int) -> int:
+    """How many of the official training images become validation images."""
+    return _LARGE_VALIDATION if images >= _LARGE else max(1, images // 10)
+
+
+def _key(meta: cache.Meta, seed: int, train_limit: int | None, validation_limit: int | None) -> str:
+    identity = [meta.sha256, seed, train_limit, validation_limit]
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
+
+
+def _write(
+    key: str, target: Path, seed: int, train_limit: int | None, validation_limit: int | None
+) -> dict[str, list[float]]:
+    whole = _part(cache.folder(key), "train")
+    images, labels = whole.open_images(), whole.open_labels()
+    if len(labels) < 2:
+        raise DataError("has fewer than two training images", where=f"data set {key}")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
+    held_out = validation_count(len(labels))
+    chosen = {
+        "validation": order[:held_out][:validation_limit],
+        "train": order[held_out:][:train_limit],
+    }
+    with files.scratch(target) as partial:
+        for name, indices in chosen.items():
+            np.save(partial / f"{name}_x.npy", images[indices])
+            np.save(partial / f"{name}_y.npy", labels[indices])
+        statistics = _statistics(_part(partial, "train").open_images())
+        (partial / "meta.json").write_text(json.dumps(statistics))
+        files.publish(partial, target)
+    return statistics
+
+
+def _statistics(images: Images) -> dict[str, list[float]]:
+    """Mean and standard deviation per channel, from exact integer sums."""
+    channels = images.shape[1]
+    total = np.zeros(channels, np.int64)
+    squares = np.zeros(channels, np.int64)
+    for start in range(0, len(images), _STATISTICS_CHUNK):
+        chunk = images[start : start + _STATISTICS_CHUNK].astype(np.int64)
+        total += chunk.sum(axis=(0, 2, 3))
+        squares += (chunk * chunk).sum(axis=(0, 2, 3))
+    count = images.size // channels
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+    return {"mean": (mean / 255).tolist(), "std": (std / 255).tolist()}
+
+
+def _part(folder: Path, name: str) -> Part:
+    return Part(folder / f"{name}_x.npy", folder / f"{name}_y.npy")

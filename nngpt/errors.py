@@ -1,0 +1,86 @@
+"""Every error that nngpt raises on purpose.
+
+    NngptError                 root: one clear line for the user, no traceback
+    ├── UserError              the user can mend it; the command line exits with 2
+    │   ├── ConfigError        a YAML file or --set value
+    │   ├── PluginError        an unknown data set, backend, executor, measure …
+    │   ├── DataError          a data set that cannot be had or is damaged
+    │   ├── ModelError         a language model or adapter that cannot be had or does not fit
+    │   └── StoreError         the database: unwritable, foreign, newer, locked by another runner
+    ├── LearningFailed         one fine-tuning came to nothing; the loop records why and goes on
+    └── ExecutionError         our own sandbox broke (never: a candidate failed); exits with 3
+
+A candidate that fails is not an error: it is a `nngpt.records.Refusal`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NngptError(Exception):
+    """Root of the tree: says what happened, where, and how to mend it, in one line.
+
+    Attributes:
+        what: what is wrong.
+        where: the file, key or object concerned ("" if there is none).
+        mend: what the user can do about it ("" if there is nothing).
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+        self.what, self.where, self.mend = what, where, mend
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """The whole message on one line: `where: what. mend`."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text}. {self.mend}" if self.mend else text
+        return " ".join(text.split())
+
+
+class UserError(NngptError):
+    """Something the user can mend."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration file or `--set` value that cannot be used."""
+
+
+class PluginError(UserError):
+    """A name that belongs to no plug-in of its kind."""
+
+
+class DataError(UserError):
+    """A data set that cannot be had, or whose files are damaged."""
+
+
+class ModelError(UserError):
+    """A language model or adapter that cannot be had or does not fit."""
+
+
+class StoreError(UserError):
+    """A database that cannot be opened, written or shared."""
+
+
+class LearningFailed(NngptError):  # noqa: N818 (an outcome, not a fault)
+    """One fine-tuning came to nothing: no pair fits, or the loss diverged."""
+
+
+class ExecutionError(NngptError):
+    """Our own executor broke; never raised for what a candidate did."""
+
+    exit_code = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint such as `did you mean 'mnist'?`, or the list of known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known: {', '.join(names)}" if names else ""

@@ -1,0 +1,1 @@
+"""Runs generated code, and only here; one file per executor."""

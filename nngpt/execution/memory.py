@@ -1,0 +1,60 @@
+"""Arrays in sealed, nameless memory: what a worker may read, and nothing can change.
+
+A descriptor of such memory shows no path (nothing leads to the data cache, where validation
+labels lie), survives no process, and being sealed cannot be altered even by its holder. Workers
+map it privately, so what a candidate writes to its data harms only itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_CHUNK_BYTES = 8 << 20
+
+
+def sealed(name: str, chunks: Iterable[Any]) -> int:
+    """A descriptor of sealed memory that holds the chunks (contiguous buffers) in a row.
+
+    Raises:
+        OSError: not enough memory.
+    """
+    fd = os.memfd_create(name, os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    try:
+        for chunk in chunks:
+            data = memoryview(chunk).cast("B")
+            while data:
+                data = data[os.write(fd, data) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) -> Iterator[Any]:
+    """Contiguous pieces of `array` along its first axis, rows in `order`, a few MiB each."""
+    step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        rows = slice(start, start + step)
+        yield np.ascontiguousarray(array[rows] if order is None else array[order[rows]])
+
+
+def mapped(fd: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The memory behind `fd` as a writable copy-on-write array."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def tail(fd: int, size: int) -> str:
+    """The last `size` bytes of the file behind `fd` as text."""
+    start = max(0, os.fstat(fd).st_size - size)
+    return os.pread(fd, size, start).decode(errors="replace")

@@ -1,0 +1,107 @@
+"""Finding and ending processes through /proc. Needs no torch and starts no thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+_PROC = Path("/proc")
+_PAUSE_S = 0.002
+
+
+def descendants(pid: int) -> list[int]:
+    """Every living or unreaped process below `pid`, parents first."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        below = children(waiting.pop())
+        found += below
+        waiting += below
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The children of all threads of `pid`; empty if it is gone."""
+    try:
+        lists = [path.read_text() for path in (_PROC / str(pid) / "task").glob("*/children")]
+    except OSError:  # gone meanwhile
+        return []
+    if not lists and (_PROC / str(pid)).exists():
+        return _children_by_scan(pid)
+    return [int(child) for text in lists for child in text.split()]
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    """For kernels without CONFIG_PROC_CHILDREN."""
+    found = []
+    for path in _PROC.glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    """SIGKILL each; one that is gone is fine."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def end_descendants(timeout_s: float) -> dict[int, tuple[int, resource.struct_rusage]]:
+    """Kill and reap everything below this process, a child subreaper.
+
+    Nothing can hide: an orphan comes to the subreaper, so when there is no child left to wait
+    for, no descendant is left either. It asks again until then, since a process may fork while
+    it is being killed.
+
+    Returns:
+        For each reaped process its wait status and resource usage.
+
+    Raises:
+        TimeoutError: something is still alive after `timeout_s`.
+    """
+    ended: dict[int, tuple[int, resource.struct_rusage]] = {}
+    deadline = time.monotonic() + timeout_s
+    while True:
+        kill(descendants(os.getpid()))
+        try:
+            while (found := os.wait4(-1, os.WNOHANG))[0]:
+                ended[found[0]] = found[1:]
+        except ChildProcessError:
+            return ended
+        if time.monotonic() > deadline:
+            raise TimeoutError("processes of a candidate cannot be ended")
+        time.sleep(_PAUSE_S)
+
+
+def status_kib(pid: int | str, *keys: str) -> int:
+    """Sum of some lines (in KiB) of /proc/PID/status; 0 for a process that is gone."""
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return 0
+    pairs = (line.partition(":")[::2] for line in lines)
+    return sum(int(value.split()[0]) for key, value in pairs if key in keys)
+
+
+def threads() -> int:
+    """Number of threads of this process."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def close_others(keep: set[int]) -> None:
+    """Close every descriptor of this process that is not in `keep`."""
+    for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if fd not in keep:
+            with contextlib.suppress(OSError):  # the one that listed the folder is gone
+                os.close(fd)

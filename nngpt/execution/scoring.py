@@ -1,0 +1,180 @@
+"""Judges a candidate from what its worker sent: runs in the parent, which alone has the labels.
+
+The worker is not trusted: frames have hard size limits and a fixed order, time is this process's
+clock, the metric is computed here, and text is cleaned before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nngpt.execution import wire
+from nngpt.records import EpochResult, Refusal, Stage
+
+_MAX_FACTS = 1 << 16
+_MAX_DETAIL = 2000
+_MAX_REASON = 200
+_MAX_PARAMETERS = 10**15
+
+_STAGES = {
+    "build": Stage.BUILD,
+    "forward": Stage.FORWARD,
+    "setup": Stage.TRAIN,
+    "learn": Stage.TRAIN,
+    "answer": Stage.JUDGE,
+}
+_WORDS = {
+    "build": "building the network",
+    "forward": "the forward pass",
+    "setup": "train_setup",
+    "learn": "training",
+    "answer": "answering the validation images",
+}
+
+
+def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.NDArray[np.int64]:
+    """The order in which a worker sees the validation images.
+
+    The key is made of the labels themselves: whoever does not know them cannot compute the
+    order, and the same code with the same seed meets the same order again, so that its logits
+    agree to the last bit (invariant 8).
+    """
+    key = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).digest()
+    drawn = hmac.digest(key, f"{content} {seed}".encode(), "sha256")
+    stream = hashlib.shake_256(drawn).digest(8 * len(labels))
+    return np.argsort(np.frombuffer(stream, "<u8"), kind="stable").astype(np.int64)
+
+
+class Judge:
+    """Reads one worker's frames and computes its scores.
+
+    Attributes:
+        stage: the stage last reported, None before the first report.
+        parameters: trainable parameters as the worker counted them; a claim.
+        epochs: one result per judged epoch.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[np.int64],
+        classes: int,
+        epochs: int,
+        max_parameters: int | None,
+    ) -> None:
+        """`labels` are those of the validation images, in the order the worker sees them."""
+        self._labels, self._classes, self._wanted = labels, classes, epochs
+        self._max_parameters = max_parameters
+        self._reader = wire.FrameReader(self._allows)
+        self._script = _script(epochs)
+        self._phase: tuple[str, int] | None = None
+        self._mark = time.monotonic()
+        self.stage: Stage | None = None
+        self.parameters = 0
+        self.epochs: list[EpochResult] = []
+
+    @property
+    def done(self) -> bool:
+        """True once every epoch is judged."""
+        return len(self.epochs) == self._wanted
+
+    def feed(self, data: bytes) -> Refusal | None:
+        """Take bytes from the worker's pipe; a refusal ends the evaluation."""
+        try:
+            for kind, payload in self._reader.feed(data):
+                refusal = self._facts(payload) if kind == wire.FACTS else self._logits(payload)
+                if refusal or self.done:
+                    return refusal
+        except (wire.WireError, ValueError, RecursionError) as error:
+            return Refusal(Stage.JUDGE, "broke the result protocol", clean(str(error), _MAX_DETAIL))
+        return None
+
+    def _allows(self, kind: bytes, length: int) -> bool:
+        if kind == wire.LOGITS:
+            answering = self._phase is not None and self._phase[0] == "answer"
+            return answering and length == 4 * len(self._labels) * self._classes
+        return kind == wire.FACTS and length <= _MAX_FACTS
+
+    def _facts(self, payload: bytes) -> Refusal | None:
+        facts = json.loads(payload)
+        if not isinstance(facts, dict):
+            raise wire.WireError("a report that is no object")
+        if "rejected" in facts:
+            return self._refuse(clean(str(facts["rejected"]), _MAX_REASON), "")
+        if "error" in facts:
+            return self._failure(facts)
+        return self._enter(facts)
+
+    def _enter(self, facts: dict[str, Any]) -> Refusal | None:
+        phase = (facts.get("phase"), facts.get("epoch", 0))
+        if not self._script or phase != self._script[0]:
+            raise wire.WireError(f"phase {phase!r} out of order")
+        self._phase = self._script.pop(0)
+        self.stage = _STAGES[self._phase[0]]
+        if self._phase == ("learn", 1):
+            self._mark = time.monotonic()
+        return self._budget(facts.get("parameters")) if self._phase[0] == "setup" else None
+
+    def _budget(self, count: object) -> Refusal | None:
+        if type(count) is not int or not 0 <= count < _MAX_PARAMETERS:
+            raise wire.WireError("no parameter count")
+        self.parameters = count
+        if self._max_parameters is None or count <= self._max_parameters:
+            return None
+        return Refusal(
+            Stage.BUILD, f"has {count:,} parameters, the budget is {self._max_parameters:,}"
+        )
+
+    def _logits(self, payload: bytes) -> Refusal | None:
+        logits = np.frombuffer(payload, "<f4").reshape(len(self._labels), self._classes)
+        if not np.isfinite(logits).all():
+            bad = int((~np.isfinite(logits)).any(axis=1).sum())
+            return Refusal(
+                Stage.JUDGE,
+                "the logits are not finite",
+                f"{bad} of {len(logits)} answers in epoch {len(self.epochs) + 1} hold NaN or Inf",
+            )
+        now = time.monotonic()
+        correct, total = int((logits.argmax(axis=1) == self._labels).sum()), len(self._labels)
+        self.epochs.append(
+            EpochResult(len(self.epochs) + 1, correct / total, correct, total, now - self._mark)
+        )
+        self._mark, self._phase = now, None
+        return None
+
+    def _failure(self, facts: dict[str, Any]) -> Refusal:
+        name = re.sub(r"[^A-Za-z0-9_.]", "", str(facts["error"]))[:60] or "error"
+        detail = f"{name}: {facts.get('message', '')}\n{facts.get('where', '')}"
+        if facts.get("memory") is True:
+            return self._refuse("out of memory", detail)
+        doing = _WORDS[self._phase[0]] if self._phase else "the start"
+        first = clean(str(facts.get("message", "")), _MAX_REASON).partition("\n")[0]
+        said = f"{name}: {first}" if first else name
+        return self._refuse(f"{doing} failed: {said}", detail)
+
+    def _refuse(self, reason: str, detail: str) -> Refusal:
+        return Refusal(
+            self.stage or Stage.BUILD,
+            " ".join(reason.split()) or "refused",
+            clean(detail, _MAX_DETAIL),
+        )
+
+
+def clean(text: str, limit: int) -> str:
+    """Text of an untrusted process: no control characters, no surrogates, a limited length."""
+    text = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
+    text = "".join(c for c in text if c == "\n" or c.isprintable()).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _script(epochs: int) -> list[tuple[str, int]]:
+    """The only order in which a worker may report phases."""
+    start = [("build", 0), ("forward", 0), ("setup", 0)]
+    return start + [(name, epoch) for epoch in range(1, epochs + 1) for name in ("learn", "answer")]

@@ -1,0 +1,166 @@
+"""From a transform's name or source text to functions on batches. Runs in the worker only.
+
+Training gets the whole transform; answering gets its deterministic part, so that a score never
+depends on a draw. Source text is either `transform = v2.Compose([...])` or LEMUR's
+`def transform(norm): return transforms.Compose([...])` with `norm = (mean, std)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from nngpt.execution.transform_names import Spec, spec
+
+_PADDING = 4
+
+# Classes of v2 that draw at random although their names do not begin with "Random".
+_DRAWING = frozenset(
+    {
+        "AugMix",
+        "AutoAugment",
+        "ColorJitter",
+        "CutMix",
+        "ElasticTransform",
+        "GaussianNoise",
+        "JPEG",
+        "MixUp",
+        "RandAugment",
+        "ScaleJitter",
+        "TrivialAugmentWide",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Two functions from uint8 images [b, c, h, w] to float32 images [b, c', h', w']."""
+
+    train: Callable[[Tensor], Tensor]
+    answer: Callable[[Tensor], Tensor]
+
+
+def build(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
+    """The pipeline behind a name or source text; `mean` and `std` per channel in 0…1.
+
+    Raises:
+        Exception: whatever the source text raises; it is generated code.
+        ValueError: the text defines no transform.
+    """
+    known = spec(text)
+    if known is not None:
+        return _named(known, mean, std)
+    return _composed(_execute(text, mean, std))
+
+
+def _named(known: Spec, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
+    def answer(images: Tensor) -> Tensor:
+        images = images.float().div_(255)
+        if known.size:
+            images = _resize(images, known.size)
+        if known.normalise:
+            images = v2.functional.normalize(images, list(mean), list(std), inplace=True)
+        return images
+
+    def train(images: Tensor) -> Tensor:
+        images = answer(images)
+        images = crop(images) if known.crop else images
+        return flip(images) if known.flip else images
+
+    return Pipeline(train, answer)
+
+
+def flip(images: Tensor) -> Tensor:
+    """Mirror about half of the images [b, c, h, w], each drawn on its own."""
+    chosen = torch.rand(len(images), device=images.device) < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+
+
+def crop(images: Tensor) -> Tensor:
+    """Shift each image [b, c, h, w] by up to 4 pixels either way, repeating the border."""
+    count, channels, height, width = images.shape
+    padded = functional.pad(images, (_PADDING,) * 4, mode="replicate")
+    device = images.device
+    shifts = torch.randint(0, 2 * _PADDING + 1, (2, count, 1), device=device)
+    rows = shifts[0] + torch.arange(height, device=device)
+    columns = shifts[1] + torch.arange(width, device=device)
+    samples = torch.arange(count, device=device)[:, None, None, None]
+    planes = torch.arange(channels, device=device)[None, :, None, None]
+    return padded[samples, planes, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+def _execute(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    space: dict[str, Any] = {
+        "__name__": "candidate_transform",
+        "torch": torch,
+        "torchvision": torchvision,
+        "transforms": v2,
+        "v2": v2,
+    }
+    exec(compile(text, "transform.py", "exec"), space)
+    found = space.get("transform")
+    if found is None:
+        raise ValueError("the transform's source defines no name 'transform'")
+    return (
+        found
+        if isinstance(found, nn.Module) or hasattr(found, "transforms")
+        else found((tuple(mean), tuple(std)))
+    )
+
+
+def _composed(transform: Any) -> Pipeline:
+    steps = [mended for step in _steps(transform) for mended in _for_tensors(step)]
+    certain = [kept for step in steps for kept in _without_draws(step)]
+    return Pipeline(_chain(steps), _chain(certain))
+
+
+def _steps(transform: Any) -> list[Any]:
+    """The steps in a row, with nested `Compose`s taken apart."""
+    if type(transform).__name__ == "Compose" or isinstance(transform, nn.Sequential):
+        parts = getattr(transform, "transforms", None) or list(transform.children())
+        return [step for part in parts for step in _steps(part)]
+    return [transform]
+
+
+def _for_tensors(step: Any) -> list[Any]:
+    """What stands for a step that was written for PIL images: batches are tensors already."""
+    name = type(step).__name__
+    if name == "ToTensor":
+        return [v2.ToDtype(torch.float32, scale=True)]
+    if name in {"ToPILImage", "PILToTensor"}:
+        return []
+    return [step]
+
+
+def _without_draws(step: Any) -> list[Any]:
+    """The deterministic stand-in: a random crop becomes a fixed one of the same size."""
+    name = type(step).__name__
+    if name == "RandomCrop":
+        return [v2.CenterCrop(step.size)]
+    if name == "RandomResizedCrop":
+        return [v2.Resize(step.size, antialias=True)]
+    if name == "FiveCrop" or name == "TenCrop":
+        return [v2.CenterCrop(step.size)]
+    return [] if name.startswith("Random") or name in _DRAWING else [step]
+
+
+def _chain(steps: list[Any]) -> Callable[[Tensor], Tensor]:
+    def run(images: Tensor) -> Tensor:
+        for step in steps:
+            images = step(images)
+        if not images.is_floating_point():
+            images = images.float().div(255)
+        return torch.Tensor(images.float())
+
+    return run

@@ -1,0 +1,214 @@
+"""The only module that runs generated code: one candidate, then the process ends.
+
+It has training images and labels and validation images in a secret order. What it says over the
+pipe (phases, a parameter count, logits, how it failed) is a claim; `nngpt.execution.scoring`
+judges it. A candidate may patch everything in here and gains nothing by it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import traceback
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nngpt.execution import transforms, wire
+from nngpt.execution.batches import TrainingData, answering_batches
+from nngpt.execution.memory import mapped
+
+_MODULE = "candidate"
+_DETAIL = 2000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Descriptors that a worker holds beside its standard streams."""
+
+    result: int
+    job: int
+    train_images: int
+    train_labels: int
+    validation_images: int
+
+
+class RejectedError(Exception):
+    """The candidate broke the contract in a way that raises nothing by itself."""
+
+
+def main(inputs: Inputs) -> NoReturn:
+    """Run the job and end the process."""
+    job = json.loads(os.pread(inputs.job, os.fstat(inputs.job).st_size, 0))
+    try:
+        _Run(job, inputs).everything()
+    except RejectedError as problem:
+        _report(inputs.result, rejected=str(problem)[:_DETAIL])
+    except BaseException as error:  # noqa: BLE001 (the sandbox boundary)
+        _report(inputs.result, **_description(error))
+    os._exit(0)
+
+
+class _Run:
+    """One candidate from source to answers.
+
+    Attributes:
+        job: what `nngpt.execution.local` wrote: code, hyperparameters, protocol, data shapes.
+    """
+
+    def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:
+        self.job, self.inputs = job, inputs
+        self.device = torch.device(job["device"])
+
+    def everything(self) -> None:
+        torch.set_num_threads(self.job["threads"])
+        self._seed(self.job["seed"])
+        self._phase("build")
+        module = self._module()
+        self._load_data()
+        net = self._build(module)
+        self._phase("forward")
+        self._try_forward(net)
+        self._phase("setup", parameters=_count(net))
+        net.train()
+        net.train_setup(self._prm(module))
+        for epoch in range(1, self.job["epochs"] + 1):
+            self._phase("learn", epoch=epoch)
+            net.train()
+            net.learn(self._training_data(epoch))
+            self._phase("answer", epoch=epoch)
+            wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(net))
+
+    def _seed(self, seed: int) -> None:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+
+    def _phase(self, name: str, **facts: int) -> None:
+        _report(self.inputs.result, phase=name, **facts)
+
+    def _module(self) -> types.ModuleType:
+        path = Path(f"{_MODULE}.py").absolute()
+        path.write_text(self.job["code"], encoding="utf-8")  # tracebacks and torch.jit read it
+        module = types.ModuleType(_MODULE)
+        module.__file__ = str(path)
+        sys.modules[_MODULE] = module
+        exec(compile(self.job["code"], str(path), "exec"), module.__dict__)
+        return module
+
+    def _load_data(self) -> None:
+        job, inputs = self.job, self.inputs
+        shape, count = tuple(job["shape"]), job["train_count"]
+        images = mapped(inputs.train_images, (count, *shape), np.uint8)
+        labels = mapped(inputs.train_labels, (count,), np.int64)
+        unseen = mapped(inputs.validation_images, (job["validation_count"], *shape), np.uint8)
+        self.images, self.labels, self.unseen = (
+            torch.from_numpy(array).to(self.device) for array in (images, labels, unseen)
+        )
+        self.pipeline = transforms.build(job["transform"], tuple(job["mean"]), tuple(job["std"]))
+        self.in_shape = self._transformed_shape()
+
+    def _transformed_shape(self) -> tuple[int, int, int, int]:
+        sample = self.images[:2]
+        for function in (self.pipeline.train, self.pipeline.answer):
+            shape = tuple(function(sample).shape)
+            if len(shape) != 4 or shape[0] != len(sample):
+                raise RejectedError(f"the transform makes {list(shape)} of {list(sample.shape)}")
+        return (1, shape[1], shape[2], shape[3])
+
+    def _prm(self, module: types.ModuleType) -> dict[str, Any]:
+        given = self.job["hyperparameters"]
+        supported = set(module.supported_hyperparameters())
+        lacking = sorted(str(name) for name in supported - set(given) - _PROTOCOL)
+        if lacking:
+            raise RejectedError(f"no value for the hyperparameter {lacking[0]!r}")
+        prm = {name: value for name, value in given.items() if name in supported}
+        protocol = {
+            "batch": self.job["batch"],
+            "epoch": self.job["epochs"],
+            "transform": self.job["transform"],
+        }
+        return prm | protocol
+
+    def _build(self, module: types.ModuleType) -> Any:
+        if not isinstance(getattr(module, "Net", None), type):
+            raise RejectedError("the code defines no class Net")
+        out_shape = (self.job["classes"],)
+        net = module.Net(self.in_shape, out_shape, self._prm(module), self.device)
+        if not isinstance(net, nn.Module):
+            raise RejectedError("Net is no torch.nn.Module")
+        return net.to(self.device)
+
+    def _try_forward(self, net: Any) -> None:
+        net.eval()
+        with torch.no_grad():
+            logits = net(torch.randn(2, *self.in_shape[1:], device=self.device))
+        self._check(logits, 2)
+        if not bool(torch.isfinite(logits).all()):
+            raise RejectedError("the output for random images is not finite")
+
+    def _check(self, logits: object, count: int) -> None:
+        if not isinstance(logits, Tensor):
+            raise RejectedError(f"forward returns a {type(logits).__name__}, not a tensor")
+        expected = [count, self.job["classes"]]
+        if list(logits.shape) != expected:
+            raise RejectedError(f"the output has shape {list(logits.shape)}, expected {expected}")
+
+    def _training_data(self, epoch: int) -> TrainingData:
+        seed = (self.job["seed"] * 1_000_003 + epoch) % 2**63
+        return TrainingData(self.images, self.labels, self.job["batch"], self.pipeline.train, seed)
+
+    def _answers(self, net: Any) -> bytes:
+        """Logits of all validation images as bytes: float32 [n, classes], little-endian."""
+        net.eval()
+        parts = []
+        with torch.no_grad():
+            for images in answering_batches(self.unseen, self.job["answer_batch"]):
+                logits = net(self.pipeline.answer(images))
+                self._check(logits, len(images))
+                parts.append(logits.float().cpu())
+        return torch.cat(parts).numpy().astype("<f4").tobytes()
+
+
+_PROTOCOL = {"batch", "epoch", "transform"}
+
+
+def _count(net: Any) -> int:
+    lazy = nn.parameter.UninitializedParameter
+    return sum(p.numel() for p in net.parameters() if p.requires_grad and not isinstance(p, lazy))
+
+
+def _report(fd: int, **facts: Any) -> None:
+    wire.write_frame(fd, wire.FACTS, json.dumps(facts).encode())
+
+
+def _description(error: BaseException) -> dict[str, Any]:
+    """Type, message, and the last lines of the candidate's own that led there."""
+    frames = [
+        f"line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).name in {f"{_MODULE}.py", "transform.py"}
+    ]
+    return {
+        "error": type(error).__name__[:100],
+        "message": str(error)[:_DETAIL],
+        "where": "\n".join(frames[-3:])[:_DETAIL],
+        "memory": _is_memory(error),
+    }
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "std::bad_alloc" in text

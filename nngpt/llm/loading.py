@@ -1,0 +1,196 @@
+"""Loads a base model and its tokenizer: a Hub id, a folder, a GGUF file or an embedded name."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nngpt.config import LLMConfig
+from nngpt.errors import ModelError
+from nngpt.llm import embedded, gguf
+from nngpt.records import canonical_json
+
+_ARCHITECTURE = (
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
+"""What a LoRA adapter depends on; the rest of a configuration changes with library versions."""
+
+
+@dataclass
+class LoadedBase:
+    """A base model in memory.
+
+    Attributes:
+        name: as the user gave it.
+        digest: fingerprint of the architecture's configuration.
+        model: a `transformers` causal language model, on its device.
+        tokenizer: its tokenizer, padding on the left.
+        facts: device, dtype and quantisation in words.
+    """
+
+    name: str
+    digest: str
+    model: Any
+    tokenizer: Any
+    facts: str
+
+
+def load_base(config: LLMConfig) -> LoadedBase:
+    """Load model and tokenizer as the configuration says.
+
+    Raises:
+        ModelError: the model is not there, cannot be read, or does not fit the device.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    device = choose_device(config.device)
+    dtype = getattr(torch, config.dtype) if config.dtype != "auto" else _fastest_dtype(device)
+    bits = _choose_bits(config.quantization, device)
+    options = {"pretrained_model_name_or_path": _source(config.model), "dtype": dtype}
+    options |= _quantization(bits) if bits else {}
+    with clear_memory("llm.model", "Free the GPU, or set llm.quantization=4bit."):
+        model = _or_model_error(config.model, AutoModelForCausalLM.from_pretrained, **options)
+        model = (model if bits else model.to(device)).eval()
+    kind = str(dtype).removeprefix("torch.") if bits == 0 else f"{bits}-bit base"
+    place = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    facts = f"{config.model} on {place}, {kind}"
+    return LoadedBase(
+        config.model, _digest(model.config), model, load_tokenizer(config.model), facts
+    )
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model, padding on the left for batched sampling. Raises: ModelError."""
+    from transformers import AutoTokenizer
+
+    tokenizer = _or_model_error(
+        name, AutoTokenizer.from_pretrained, pretrained_model_name_or_path=_source(name)
+    )
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def choose_device(wanted: str) -> str:
+    """Turn "auto" into "cuda" or "cpu", and check "cuda". Raises: ModelError if there is no GPU."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError(
+            "no CUDA device here", where="llm.device", mend="Use device: auto or device: cpu."
+        )
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def _fastest_dtype(device: str) -> Any:
+    """bfloat16 where the hardware multiplies it; elsewhere it is emulated, 4 times slower."""
+    import torch
+
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    native = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return torch.bfloat16 if native.get("avx512_bf16") or native.get("amx_bf16") else torch.float32
+
+
+def _choose_bits(wanted: str, device: str) -> int:
+    import torch
+
+    if device == "cpu":
+        if wanted in ("4bit", "8bit"):
+            raise ModelError(
+                "4-bit and 8-bit bases need a GPU",
+                where="llm.quantization",
+                mend="Use quantization: auto or none.",
+            )
+        return 0
+    if wanted == "auto":
+        gib = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return 4 if gib < 23 else 8 if gib < 40 else 0
+    return {"none": 0, "8bit": 8, "4bit": 4}[wanted]
+
+
+def _quantization(bits: int) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for an 8- or 4-bit base through bitsandbytes."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "4-bit and 8-bit bases need bitsandbytes",
+            where="llm.quantization",
+            mend="pip install nngpt[cuda], or use quantization: none.",
+        )
+    if bits == 8:
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": "cuda"}
+    four = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    return {"quantization_config": four, "device_map": "cuda"}
+
+
+def _source(name: str) -> str:
+    """The folder or Hub id that `from_pretrained` takes."""
+    found = embedded.resolve(name)
+    if isinstance(found, Path) and found.suffix == ".gguf":
+        return str(_or_model_error(name, gguf.as_folder, file=found))
+    return str(found)
+
+
+@contextmanager
+def clear_memory(setting: str, mend: str) -> Iterator[None]:
+    """Give cached GPU memory back to the candidates; running out of it is one clear line.
+
+    Raises:
+        ModelError: there was not enough memory; names the setting.
+    """
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"the GPU's memory is not enough ({str(error)[:120]})",
+            where=setting,
+            mend=mend,
+        ) from None
+    finally:
+        gc.collect()
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
+
+
+def _or_model_error(name: str, load: Any, **options: Any) -> Any:
+    from safetensors import SafetensorError
+
+    faults = (OSError, ValueError, ImportError, KeyError, NotImplementedError, SafetensorError)
+    try:
+        return load(**options)
+    except faults as error:
+        raise ModelError(
+            f"model {name!r} cannot be loaded ({str(error)[:300]})",
+            where="llm.model",
+            mend="Known names: nngpt models list.",
+        ) from error
+
+
+def _digest(config: Any) -> str:
+    facts = {key: getattr(config, key, None) for key in _ARCHITECTURE}
+    return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:16]

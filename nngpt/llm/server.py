@@ -1,0 +1,147 @@
+"""The HTTP side of the `openai` backend: requests, streamed answers, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from nngpt.config import LLMConfig, environment
+from nngpt.errors import ModelError
+
+_SEE_LOG = "See the server's own log."
+# By default it ends one stream when another request comes in.
+_BROKEN = "See the server's own log; llama_cpp.server needs --interrupt_requests False."
+
+
+class Server:
+    """An OpenAI-compatible server; every fault of it is one clear line (`ModelError`)."""
+
+    def __init__(self, config: LLMConfig) -> None:
+        self._config = config
+        key = environment(config.api_key_env)
+        with self._clear_errors(config.url):
+            self._http = httpx.Client(
+                base_url=config.url.rstrip("/"),
+                timeout=config.timeout_s,
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                limits=httpx.Limits(
+                    max_connections=config.batch_size,
+                    max_keepalive_connections=config.batch_size,
+                ),
+            )
+
+    def models(self) -> list[str]:
+        """Names of the served models, the base models first. Raises: ModelError."""
+        with self._clear_errors("/models"):
+            response = self._http.get("/models").raise_for_status()
+        try:
+            return [str(model["id"]) for model in response.json()["data"]]
+        except (ValueError, TypeError, LookupError):
+            raise self._error(
+                "what answers there is no OpenAI-compatible server",
+                "Set llm.url; it usually ends with /v1.",
+            ) from None
+
+    def post(self, path: str, body: dict[str, Any], timeout_s: float) -> tuple[int, str]:
+        """Status and text of the answer. Raises: ModelError if there is none."""
+        with self._clear_errors(path):
+            response = self._http.post(path, json=body, timeout=timeout_s)
+        return response.status_code, _brief(response.text)
+
+    def stream(self, path: str, body: dict[str, Any]) -> Generator[tuple[str, str | None]]:
+        """Pieces of the answer with the reason of its end (None before the end).
+
+        Close the iterator to stop the server early.
+
+        Raises:
+            ModelError: the server refuses, breaks off, or sends something else.
+        """
+        ended = False
+        request = self._http.stream("POST", path, json=body)
+        with self._clear_errors(path), request as response:
+            if not response.is_success:
+                response.read()
+                response.raise_for_status()
+            for data in _events(response.iter_bytes()):
+                text, reason = self._piece(data)
+                ended = ended or reason is not None
+                yield text, reason
+        if not ended:
+            raise self._error(
+                f"the server broke its answer to {path} off without a finish_reason",
+                _BROKEN,
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _piece(self, data: bytes) -> tuple[str, str | None]:
+        try:
+            event = json.loads(data)
+            if event.get("error"):
+                raise self._error(f"the server broke off ({_brief(event['error'])})", _SEE_LOG)
+            choice = (event.get("choices") or [{}])[0]
+            text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+            return text + "", choice.get("finish_reason")
+        except (ValueError, TypeError, AttributeError, LookupError):
+            shown = _brief(data.decode(errors="replace"))
+            raise self._error(f"the server streams no completion ({shown})", _SEE_LOG) from None
+
+    def _error(self, what: str, mend: str) -> ModelError:
+        return ModelError(what, where=self._config.url, mend=mend)
+
+    @contextmanager
+    def _clear_errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            status, answer = error.response.status_code, _brief(error.response.text)
+            raise self._error(
+                f"the server answered {status} to {path} ({answer})", self._mend(status)
+            ) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            raise self._error(
+                f"no server answers ({type(error).__name__})", "Start it, or set llm.url."
+            ) from None
+        except httpx.TimeoutException:
+            raise self._error(
+                f"no answer to {path} in time", "Raise llm.timeout_s, or lower llm.batch_size."
+            ) from None
+        except httpx.InvalidURL as error:
+            raise self._error(f"not a URL ({error})", "Set llm.url.") from None
+        except httpx.HTTPError as error:
+            raise self._error(
+                f"the connection broke off during {path} ({type(error).__name__})", _BROKEN
+            ) from None
+
+    def _mend(self, status: int) -> str:
+        if status in (401, 403):
+            return f"Put its key into the environment variable {self._config.api_key_env}."
+        if status == 404:
+            return "Set llm.url (it usually ends with /v1) or llm.served_model."
+        return _SEE_LOG
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The data of server-sent events.
+
+    Not httpx's `iter_lines()`: it also splits at U+2028 and the like, which JSON may hold.
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            field, _, data = line.partition(b":")
+            if field == b"data" and data.strip() != b"[DONE]":
+                yield data.strip()
+
+
+def _brief(answer: object) -> str:
+    """What a server said, on one line of 200 characters at most."""
+    message = answer.get("message", answer) if isinstance(answer, dict) else answer
+    return " ".join(str(message).split())[:200]

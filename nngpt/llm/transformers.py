@@ -1,0 +1,135 @@
+"""Writes with a model in this process, through the `transformers` library, with LoRA adapters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nngpt.config import LLMConfig
+from nngpt.llm import chat
+from nngpt.llm.adapters import check_adapter
+from nngpt.llm.loading import LoadedBase, clear_memory, load_base
+from nngpt.records import Adapter, Completion, Prompt, Sampling
+
+
+def create(config: LLMConfig) -> TransformersLLM:
+    """Load the configured model. Raises: ModelError."""
+    return TransformersLLM(load_base(config), config.batch_size)
+
+
+class TransformersLLM:
+    """Implements `nngpt.protocols.LLM` on a loaded base model.
+
+    Attributes:
+        base: the bare base model, shared with the learner; adapters come and go around it.
+    """
+
+    def __init__(self, base: LoadedBase, batch_size: int) -> None:
+        self.base = base
+        self.model = base.name
+        self.batch_size = batch_size
+        self.facts = base.facts
+        self._adapter: Adapter | None = None
+        self._writer: Any = base.model
+
+    def generate(
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling
+    ) -> list[Completion]:
+        """Sample `count` completions as one batch; see `nngpt.protocols.LLM`."""
+        import torch
+
+        tokenizer = self.base.tokenizer
+        ids = chat.encode(tokenizer, chat.render(tokenizer, prompt))
+        inputs = torch.tensor([ids] * count, device=self.base.model.device)
+        started = time.monotonic()
+        torch.manual_seed(seed)
+        with torch.inference_mode(), clear_memory("llm.batch_size", "Lower it, with --fresh."):
+            output = self._writer.generate(
+                input_ids=inputs,
+                attention_mask=torch.ones_like(inputs),
+                past_key_values=self._read_once(inputs[:1, :-1], count),
+                **self._decoding(sampling, prompt.stop),
+            )
+            rows = [row[len(ids) :].tolist() for row in output]
+        seconds = (time.monotonic() - started) / count
+        return [
+            self._completion(row, prompt, seed, index, len(ids), seconds)
+            for index, row in enumerate(rows)
+        ]
+
+    def use_adapter(self, adapter: Adapter | None) -> None:
+        """Write with `adapter`, or with the bare base (None); the old one is unloaded.
+
+        Raises:
+            ModelError: the folder is missing, or the adapter belongs to another base.
+        """
+        if adapter == self._adapter:
+            return
+        if adapter is not None:
+            check_adapter(adapter, self.base)
+        if self._adapter is not None:
+            self._writer.unload()
+            self._writer, self._adapter = self.base.model, None
+        if adapter is not None:
+            from peft import PeftModel
+
+            peft_model = PeftModel.from_pretrained(self.base.model, adapter.path)
+            self._writer, self._adapter = peft_model.eval(), adapter
+
+    def close(self) -> None:
+        """Drop the model; its memory is freed with the last reference."""
+        self._writer = None
+
+    def _read_once(self, shared: Any, count: int) -> Any:
+        """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self.base.model.config)
+        self._writer(input_ids=shared, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache.batch_repeat_interleave(count)
+        return cache
+
+    def _completion(
+        self, row: list[int], prompt: Prompt, seed: int, index: int, prompt_tokens: int, s: float
+    ) -> Completion:
+        tokenizer = self.base.tokenizer
+        ends = [i for i, token in enumerate(row) if token in self._end_tokens()]
+        row = row[: ends[0]] if ends else row
+        text, stopped = chat.cut(tokenizer.decode(row, skip_special_tokens=True), prompt.stop)
+        return Completion(
+            text=text,
+            model=self.model,
+            adapter=self._adapter.name if self._adapter else None,
+            seed=seed,
+            index=index,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(row),
+            seconds=s,
+            finished=stopped or bool(ends),
+        )
+
+    def _decoding(self, sampling: Sampling, stop: tuple[str, ...]) -> dict[str, Any]:
+        """Arguments of `generate`: our settings, none of the model's own (penalties …)."""
+        from transformers import GenerationConfig
+
+        tokenizer = self.base.tokenizer
+        chosen: dict[str, Any] = {"do_sample": sampling.temperature > 0}
+        if sampling.temperature > 0:
+            chosen["temperature"] = sampling.temperature
+            chosen |= {"top_k": sampling.top_k, "top_p": sampling.top_p}
+        settings = GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=sorted(self._end_tokens()),
+            stop_strings=list(stop) or None,
+            **chosen,
+        )
+        return {"generation_config": settings, "tokenizer": tokenizer}
+
+    def _end_tokens(self) -> set[int]:
+        tokenizer, config = self.base.tokenizer, self.base.model.generation_config
+        end = config.eos_token_id
+        listed = end if isinstance(end, list) else [end]
+        return {
+            t for t in (*listed, tokenizer.eos_token_id, tokenizer.pad_token_id) if t is not None
+        }

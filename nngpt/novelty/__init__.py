@@ -1,0 +1,1 @@
+"""How near a network is to the known ones; one file per measure."""

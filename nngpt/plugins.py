@@ -1,0 +1,76 @@
+"""From a name in the configuration to the code behind it.
+
+A name is a file in the kind's folder (`mnist` → `nngpt/data/mnist.py`) or a dotted path to
+somebody else's module (`mylab.data.birds`). Either has a function `create`. Modules whose
+names begin with `_` and a kind's own helpers (listed here) are not plug-ins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import Any
+
+from nngpt.errors import PluginError, nearest
+
+KINDS: dict[str, tuple[str, frozenset[str]]] = {
+    "data set": (
+        "nngpt.data",
+        frozenset({"splits", "cache", "fetch", "files", "formats", "source"}),
+    ),
+    "LLM backend": (
+        "nngpt.llm",
+        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server"}),
+    ),
+    "executor": (
+        "nngpt.execution",
+        frozenset(
+            {"zygote", "worker", "limits", "wire", "transforms", "scoring", "transform_names"}
+            | {"processes", "memory", "batches", "supervisor", "endings"}
+        ),
+    ),
+    "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
+    "learner": ("nngpt.learning", frozenset({"pairs"})),
+}
+
+
+def names(kind: str) -> list[str]:
+    """Names of the built-in plug-ins of a kind, sorted; imports only the kind's package."""
+    package_name, helpers = KINDS[kind]
+    package = importlib.import_module(package_name)
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(n.replace("_", "-") for n in found if n not in helpers and n[0] != "_")
+
+
+def load(kind: str, name: str) -> Any:
+    """The module of a plug-in.
+
+    Raises:
+        PluginError: no such file, the dotted path cannot be imported, or it has no `create`.
+    """
+    module_name = _module_name(kind, name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise PluginError(
+                f"{kind} {name!r} needs the package {error.name!r}, which is not installed",
+                mend=f"Install it: pip install {error.name}",
+            ) from None
+        raise _unknown(kind, name) from None
+    if not hasattr(module, "create"):
+        raise PluginError(f"{kind} {name!r}: the module {module_name} has no function create()")
+    return module
+
+
+def _module_name(kind: str, name: str) -> str:
+    if "." in name:
+        return name
+    if name not in names(kind):
+        raise _unknown(kind, name)
+    return f"{KINDS[kind][0]}.{name.replace('-', '_')}"
+
+
+def _unknown(kind: str, name: str) -> PluginError:
+    return PluginError(f"unknown {kind} {name!r}", mend=nearest(name, names(kind)))

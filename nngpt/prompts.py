@@ -1,0 +1,222 @@
+"""Prompt templates: one YAML file each under `prompts/`, with the network template it names.
+
+A template is data: what is asked, the examples shown, how the answer begins and ends, and
+(except in `full` mode) the Jinja2 file that makes a whole network of the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from nngpt import resources
+from nngpt.errors import ConfigError, nearest
+from nngpt.execution import transform_names
+from nngpt.records import Message, Mode, Prompt, Task, canonical_json
+
+_JINJA = ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+)
+
+
+class Example(BaseModel):
+    """One example turn: what was asked and the whole answer to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user: str
+    assistant: str
+
+
+class _File(BaseModel):
+    """The keys of a template file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode
+    user: str
+    system: str = ""
+    examples: tuple[Example, ...] = ()
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+    network: str | None = None
+
+    @model_validator(mode="after")
+    def _network(self) -> _File:
+        if (self.network is None) != (self.mode is Mode.FULL):
+            needs = "has no use for" if self.network else "needs"
+            raise ValueError(f"mode {self.mode.value!r} {needs} a 'network' file")
+        return self
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt template, read and checked.
+
+    Attributes:
+        name: file name without `.yaml`.
+        mode: how much of a network the answer holds.
+        system: system message (Jinja2), "" for none.
+        user: user message (Jinja2).
+        examples: turns shown before the question; their answers are taken as they stand.
+        prefill: the beginning of the answer.
+        stop: strings that end the answer.
+        network: Jinja2 source that makes a network file of the answer, "" in `full` mode.
+    """
+
+    name: str
+    mode: Mode
+    system: str
+    user: str
+    examples: tuple[Example, ...]
+    prefill: str
+    stop: tuple[str, ...]
+    network: str
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the sha256 over everything but the name."""
+        made_of = [
+            self.mode.value,
+            self.system,
+            self.user,
+            [[example.user, example.assistant] for example in self.examples],
+            self.prefill,
+            self.stop,
+            self.network,
+        ]
+        return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
+
+    def render(self, task: Task, hyperparameters: Mapping[str, float]) -> Prompt:
+        """The prompt for a task. Raises: ConfigError when a variable is unknown."""
+        variables = self._variables(task) | {"hyperparameters": dict(hyperparameters)}
+        turns = [("system", self._fill(self.system, variables))] if self.system else []
+        for example in self.examples:
+            turns.append(("user", self._fill(example.user, variables)))
+            turns.append(("assistant", example.assistant.strip()))
+        turns.append(("user", self._fill(self.user, variables)))
+        messages = tuple(Message(role, text) for role, text in turns)
+        return Prompt(self.name, self.hash, self.mode, messages, self.prefill, self.stop)
+
+    def network_code(self, task: Task, **answer: object) -> str:
+        """The network file around an answer. Raises: ConfigError when a variable is unknown."""
+        return self._fill(self.network, self._variables(task) | answer) + "\n"
+
+    def _variables(self, task: Task) -> dict[str, Any]:
+        _, channels, height, width = task.in_shape
+        return {
+            "dataset": task.dataset,
+            "classes": task.out_shape[0],
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "in_shape": task.in_shape,
+            "out_shape": task.out_shape,
+            "max_parameters": task.max_parameters,
+            "transforms": transform_names.names(),
+            "examples": [example.assistant.strip() for example in self.examples],
+        }
+
+    def _fill(self, source: str, variables: Mapping[str, Any]) -> str:
+        try:
+            return _JINJA.from_string(source).render(variables).strip()
+        except jinja2.UndefinedError as error:
+            known = ", ".join(sorted(variables))
+            raise ConfigError(str(error), where=self.name, mend=f"Known: {known}") from None
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise ConfigError(f"cannot be filled in: {error}", where=self.name) from None
+
+
+def load(name_or_path: str | Path) -> Template:
+    """The template of that name under `prompts/`, or in a file of the user's own.
+
+    Raises:
+        ConfigError: the file or its network file is missing, is not YAML or Jinja2, or a key
+            or value is wrong; all mistakes are in the one message.
+    """
+    path = _find(str(name_or_path))
+    data = _parse(path)
+    try:
+        file = _File.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_explain(item) for item in error.errors())
+        raise ConfigError(faults, where=str(path)) from None
+    template = Template(
+        name=path.stem,
+        mode=file.mode,
+        system=file.system,
+        user=file.user,
+        examples=file.examples,
+        prefill=file.prefill,
+        stop=file.stop,
+        network=_network(path, file.network) if file.network else "",
+    )
+    _check_syntax(template, path)
+    return template
+
+
+def names() -> list[str]:
+    """Names of the templates that come with nngpt, sorted."""
+    return sorted(file.stem for file in resources.folder("prompts").glob("*.yaml"))
+
+
+def _find(name: str) -> Path:
+    given = Path(name)
+    if given.suffix in (".yaml", ".yml") or given.parent != Path():
+        return given
+    return resources.folder("prompts") / f"{name}.yaml"
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = nearest(path.stem, names())
+        raise ConfigError("no such prompt template", where=str(path), mend=hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+
+
+def _network(path: Path, name: str) -> str:
+    """The network file: beside the template, else among those that come with nngpt."""
+    places = [path.parent, resources.folder("prompts")]
+    found = next((place / name for place in places if (place / name).is_file()), None)
+    if found is None:
+        folder = resources.folder("prompts")
+        known = [str(file.relative_to(folder)) for file in folder.glob("networks/*")]
+        raise ConfigError(f"no network file {name!r}", where=str(path), mend=nearest(name, known))
+    try:
+        return found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(found)) from None
+
+
+def _check_syntax(template: Template, path: Path) -> None:
+    sources = [template.system, template.user, template.network]
+    for source in [*sources, *(example.user for example in template.examples)]:
+        try:
+            _JINJA.parse(source)
+        except jinja2.TemplateSyntaxError as error:
+            fault = f"not valid Jinja2: {error.message} in {source.strip()[:40]!r}"
+            raise ConfigError(fault, where=str(path)) from None
+
+
+def _explain(item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = Example.model_fields if len(item["loc"]) > 1 else _File.model_fields
+        return f"unknown key {key!r}. {nearest(str(item['loc'][-1]), known)}"
+    if item["type"] == "missing":
+        return f"the key {key!r} is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

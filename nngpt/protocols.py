@@ -1,0 +1,136 @@
+"""What each kind of plug-in must be able to do: one small Protocol per kind.
+
+A plug-in is one file in the kind's folder (see `nngpt.plugins`), with a factory function
+`create(...)` whose signature its protocol's docstring gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    Evaluation,
+    Novelty,
+    Prompt,
+    Refusal,
+    Sampling,
+    TrainingPair,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nngpt.data.splits import Splits
+
+
+OnStep = Callable[[int, int, float], None]
+"""Called after each optimiser step with its number, the number of steps, and the loss."""
+
+
+@runtime_checkable
+class LLM(Protocol):
+    """A language model that continues prompts. `create(config: LLMConfig) -> LLM`.
+
+    Attributes:
+        model: the base model's name.
+        batch_size: how many completions one call of `generate` writes best.
+        facts: what was chosen (device, dtype, quantisation …), to be said aloud.
+    """
+
+    model: str
+    batch_size: int
+    facts: str
+
+    def generate(
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling
+    ) -> list[Completion]:
+        """Write `count` completions; the same seed gives the same texts on one device kind."""
+        ...
+
+    def use_adapter(self, adapter: Adapter | None) -> None:
+        """Write with this adapter from now on, or with the bare base. Raises: ModelError."""
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory, or the connection."""
+        ...
+
+
+@runtime_checkable
+class DatasetSource(Protocol):
+    """A data set. A file in `nngpt/data/` with `create(root: Path | None) -> DatasetSource`."""
+
+    name: str
+    classes: int
+    shape: tuple[int, int, int]
+
+    def available(self) -> bool:
+        """True if the prepared arrays are in the cache."""
+        ...
+
+    def prepare(self) -> None:
+        """Fetch, verify and convert to uint8 arrays in the cache. Raises: DataError."""
+        ...
+
+    def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
+        """Train, validation and test parts, memory-mapped. Raises: DataError."""
+        ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs candidates. `create(splits, evaluation: EvaluationConfig, task) -> Executor`."""
+
+    level: str
+
+    def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
+        """Train the candidate in a process of its own and judge it from its logits."""
+        ...
+
+    def close(self) -> None:
+        """End every process this executor started."""
+        ...
+
+
+@runtime_checkable
+class NoveltyMeasure(Protocol):
+    """Finds near-duplicates. `create(config: NoveltyConfig) -> NoveltyMeasure`."""
+
+    def compare(self, text: str) -> Novelty:
+        """The nearest known text and its exact similarity."""
+        ...
+
+    def add(self, key: str, text: str) -> None:
+        """Make `text` known under `key`; a key that is known already is left as it is."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Tunes the LLM. `create(config: Config, llm: LLM) -> Learner`.
+
+    Attributes:
+        facts: what was chosen (optimiser …), to be said aloud.
+    """
+
+    facts: str
+
+    def learn(
+        self,
+        pairs: Sequence[TrainingPair],
+        name: str,
+        folder: Path,
+        parent: Adapter | None,
+        seed: int,
+        on_step: OnStep,
+    ) -> Adapter:
+        """Train on `pairs` and write the adapter to `folder / name`, atomically.
+
+        Raises:
+            LearningFailed: these pairs cannot be learned; the run goes on without.
+        """
+        ...

@@ -1,0 +1,287 @@
+"""The words of the project as frozen records; `DESIGN.md` of the project defines them.
+
+A record carries facts and nothing else. Whatever a candidate does wrong is a `Refusal`, never
+an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Mode(StrEnum):
+    """How much of a network the LLM writes; a template adds the rest."""
+
+    FULL = "full"
+    BODY = "body"
+    FEATURES = "features"
+
+
+class Stage(StrEnum):
+    """The gate at which a candidate was refused, in the order of the gates."""
+
+    PARSE = "parse"
+    CONTRACT = "contract"
+    SAFETY = "safety"
+    DUPLICATE = "duplicate"
+    BUILD = "build"
+    FORWARD = "forward"
+    TRAIN = "train"
+    JUDGE = "judge"
+    THRESHOLD = "threshold"
+    NOVELTY = "novelty"
+
+
+class State(StrEnum):
+    """Where an attempt stands (invariant 6). `admitted` and `refused` are final."""
+
+    GENERATED = "generated"
+    PARSED = "parsed"
+    VALIDATED = "validated"
+    TRAINING = "training"
+    TRAINED = "trained"
+    JUDGED = "judged"
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is judged on.
+
+    Attributes:
+        dataset: registered name, e.g. "cifar10".
+        in_shape: (n, c, h, w); n is 1 as in LEMUR.
+        out_shape: (classes,).
+        metric: LEMUR metric name; "acc" is top-1 accuracy in 0…1.
+        threshold: smallest first-epoch validation accuracy for admission, 0…1.
+        max_parameters: largest number of trainable parameters, None for no limit.
+    """
+
+    dataset: str
+    in_shape: tuple[int, int, int, int]
+    out_shape: tuple[int, ...]
+    threshold: float
+    metric: str = "acc"
+    max_parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One chat message; role is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the LLM is asked.
+
+    Attributes:
+        template: name of the file under `prompts/`.
+        template_hash: sha256 (first 16 hex digits) of everything the template is made of.
+        mode: how much of the network the LLM writes.
+        messages: the chat so far, ending with a user message.
+        prefill: the beginning of the assistant's answer; the completion continues it.
+        stop: strings at which generation ends; the stop string is part of the completion.
+    """
+
+    template: str
+    template_hash: str
+    mode: Mode
+    messages: tuple[Message, ...]
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Decoding settings (defaults: the papers')."""
+
+    temperature: float = 0.2
+    top_k: int = 50
+    top_p: float = 0.9
+    max_new_tokens: int = 2048
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the LLM returned for one prompt.
+
+    Attributes:
+        text: the continuation of the prefill, up to and including a stop string.
+        model: base model name.
+        adapter: adapter name, None for the bare base.
+        seed: seed of the batch that this sample came from.
+        index: place of this sample in its batch.
+        prompt_tokens: tokens of the rendered prompt.
+        completion_tokens: tokens written.
+        seconds: wall time of the batch divided by its size.
+        finished: False when the token limit cut it off.
+    """
+
+    text: str
+    model: str
+    adapter: str | None
+    seed: int
+    index: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that passed schema and contract; nothing of it has run yet.
+
+    Attributes:
+        code: the whole Python file that satisfies the LEMUR contract.
+        written: the canonical completion from which `code` follows: reading it again gives
+            the same candidate (invariant 1), and novelty is measured on it.
+        mode: how much of `code` the LLM wrote.
+        hyperparameters: a value for each supported hyperparameter.
+        transform: a transform name or `torchvision.transforms.v2` source.
+        batch: batch size.
+    """
+
+    code: str
+    written: str
+    mode: Mode
+    hyperparameters: Mapping[str, float]
+    transform: str
+    batch: int
+
+    @property
+    def content_hash(self) -> str:
+        """LEMUR's network id: md5 of the code without whitespace."""
+        return content_hash(self.code)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An expected failure, as data: the stage, a short reason, and details for a person."""
+
+    stage: Stage
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """One epoch as the parent saw it.
+
+    Attributes:
+        epoch: counted from 1.
+        accuracy: top-1 validation accuracy, 0…1, computed by the parent.
+        correct: number of right answers.
+        total: number of validation images.
+        seconds: wall time of training this epoch and answering, by the parent's clock.
+    """
+
+    epoch: int
+    accuracy: float
+    correct: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What training a candidate gave.
+
+    Attributes:
+        epochs: one result per epoch, in order.
+        claimed_parameters: trainable parameters as the worker counted them; a claim.
+        seconds: wall time of the whole evaluation, by the parent's clock.
+        peak_memory_mb: largest resident memory of the worker in MiB, None if unknown.
+        device: "cpu" or "cuda".
+        seed: seed given to the worker.
+        sandbox: containment level that was in force, with its layers.
+    """
+
+    epochs: tuple[EpochResult, ...]
+    claimed_parameters: int
+    seconds: float
+    device: str
+    seed: int
+    sandbox: str
+    peak_memory_mb: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy after the last epoch, 0…1."""
+        return self.epochs[-1].accuracy
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How near a candidate is to what is already known.
+
+    Attributes:
+        jaccard: exact Jaccard similarity to the nearest known network found, 0…1.
+        nearest: key of that network, None if nothing was near enough to be proposed.
+        duplicate: True when `jaccard` exceeds the measure's threshold.
+    """
+
+    jaccard: float
+    nearest: str | None
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class TrainingPair:
+    """One example the LLM is tuned on: the prompt and the completion it should have written."""
+
+    prompt: Prompt
+    completion: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA checkpoint and its lineage (invariant 9).
+
+    Attributes:
+        name: unique, e.g. "smoke-mnist-3-c2".
+        path: folder with `adapter_model.safetensors` and `adapter_config.json`.
+        base: name of the base model.
+        base_digest: fingerprint of the base's architecture.
+        parent: name of the adapter that training started from, None for the base.
+        corpus_hash: sha256 of the training pairs.
+        pairs: number of training pairs.
+        tokens: completion tokens trained on, over all epochs.
+        loss_first: mean loss of the first optimiser step.
+        loss_last: mean loss of the last optimiser step.
+        seconds: wall time of the training.
+        settings: the learning settings as JSON.
+    """
+
+    name: str
+    path: str
+    base: str
+    base_digest: str
+    parent: str | None
+    corpus_hash: str
+    pairs: int
+    tokens: int
+    loss_first: float
+    loss_last: float
+    seconds: float
+    settings: str = field(default="{}", repr=False)
+
+
+def content_hash(code: str) -> str:
+    """md5 of `code` without any whitespace: LEMUR's network id (not a security measure)."""
+    return hashlib.md5("".join(code.split()).encode(), usedforsecurity=False).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces, for hashing and comparing."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

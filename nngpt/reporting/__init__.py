@@ -1,0 +1,1 @@
+"""Turns what is in the store into tables and figures."""

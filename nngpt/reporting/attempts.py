@@ -1,0 +1,64 @@
+"""One attempt for a person: what was written, what became of it, the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from nngpt.reporting.intervals import accuracy_of
+from nngpt.reporting.tables import attempt_line
+from nngpt.store import AttemptRecord
+
+
+def attempt_report(attempt: AttemptRecord) -> RenderableType:
+    """Verdict, facts, learning curve and code of one attempt."""
+    parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt)]
+    if attempt.refusal is not None and attempt.refusal.detail:
+        parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
+    if attempt.evaluation is not None:
+        parts += ["", _curve(attempt)]
+    title, code = "What the LLM wrote", attempt.completion.text
+    if attempt.candidate is not None:
+        title, code = "The network", attempt.candidate.code
+    parts += ["", Text(title, "bold"), Syntax(code, "python", background_color="default")]
+    return Group(*parts)
+
+
+def _facts(attempt: AttemptRecord) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in _values(attempt):
+        table.add_row(name, Text(value))  # a model wrote some of it: no markup
+    return table
+
+
+def _values(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
+    completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
+    yield "cycle", str(attempt.cycle)
+    yield "mode", str(attempt.mode)
+    yield "written by", f"{completion.model}, adapter {completion.adapter or 'none'}"
+    yield "tokens", f"{completion.completion_tokens} in {completion.seconds:.1f} s"
+    if candidate is not None:
+        values = "".join(f"{k} {v:g}, " for k, v in candidate.hyperparameters.items())
+        yield "hyperparameters", f"{values}batch {candidate.batch}"
+        yield "transform", candidate.transform
+    if evaluation is not None:
+        yield "parameters", f"{evaluation.claimed_parameters:,} (claimed)"
+        yield "evaluation", f"{evaluation.seconds:.1f} s on {evaluation.device}"
+        yield "sandbox", evaluation.sandbox
+    if attempt.novelty is not None:
+        yield "nearest", f"{attempt.novelty.nearest}, Jaccard {attempt.novelty.jaccard:.3f}"
+
+
+def _curve(attempt: AttemptRecord) -> Table:
+    table = Table("epoch", "accuracy", "", "seconds")
+    for epoch in attempt.evaluation.epochs if attempt.evaluation else ():
+        bar = "█" * round(epoch.accuracy * 40)
+        accuracy = accuracy_of(epoch.accuracy, epoch.total)
+        table.add_row(str(epoch.epoch), accuracy, bar, f"{epoch.seconds:.1f}")
+    return table

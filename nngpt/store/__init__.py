@@ -1,0 +1,25 @@
+"""The database: LEMUR's tables and our own, and the state machine of every attempt."""
+
+from nngpt.store.database import IllegalWriteError
+from nngpt.store.lease import Lease
+from nngpt.store.store import Store
+from nngpt.store.views import (
+    AttemptRecord,
+    CycleSummary,
+    RunRecord,
+    Transition,
+    identity_hash,
+    prompt_hash,
+)
+
+__all__ = [
+    "AttemptRecord",
+    "CycleSummary",
+    "IllegalWriteError",
+    "Lease",
+    "RunRecord",
+    "Store",
+    "Transition",
+    "identity_hash",
+    "prompt_hash",
+]

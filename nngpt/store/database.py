@@ -1,0 +1,197 @@
+"""The SQLite file: opened, created, migrated; read and write transactions.
+
+- WAL, so that readers never wait for the writer.
+- `synchronous=FULL`: a commit survives a power cut, about 1 ms each. A run commits a few times
+  per candidate, and each of them may stand for minutes of training.
+- A write begins with `BEGIN IMMEDIATE`: it owns the database before it reads what it decides on.
+- No connection outlives its transaction, so that a process forked in between inherits no handle
+  on the database.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.orm import Session
+
+from nngpt.errors import NngptError, StoreError
+from nngpt.store import recognise, schema
+
+_BUSY_TIMEOUT_S = 60
+
+
+class IllegalWriteError(NngptError):
+    """nngpt itself tried to write what the store forbids: a bug in nngpt, not in its use."""
+
+
+class Database:
+    """One database file. `open_database` makes it; nothing is open between transactions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader = _engine(path)
+        self._writer = self._reader.execution_options(nngpt_begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session on one consistent state of the database.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with _explained(self.path), Session(self._reader) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction that owns the database from its first statement on.
+
+        Raises:
+            StoreError: the file cannot be written, or another program holds it too long.
+            IllegalWriteError: a value that SQLite would not keep as it is (NaN, large integer).
+        """
+        with _explained(self.path), Session(self._writer) as session, session.begin():
+            yield session
+
+    def upgrade(self) -> None:
+        """Bring the schema up to date, in one transaction."""
+        with self.read() as session:
+            if schema.revision(session.connection()) == schema.HEAD:
+                return
+        with self.write() as session:
+            connection = session.connection()
+            schema.upgrade(connection, str(self.path))
+            connection.execute(text(f"PRAGMA application_id = {recognise.APPLICATION_ID}"))
+
+    def close(self) -> None:
+        """Release the engine; nothing is open by then."""
+        self._reader.dispose()
+
+
+def open_database(path: Path, create: bool) -> Database:
+    """Open the database at `path`, make it if there is none, migrate it if it is old.
+
+    Raises:
+        StoreError: no such file and not `create`; a file of another program or of a newer
+            nngpt; a folder or file that cannot be written. Nothing is written then.
+    """
+    path = Path(path).resolve()
+    if not recognise.is_ours(path):
+        if not create:
+            raise StoreError("no such database", where=str(path), mend="Start a run first")
+        _create(path)
+    if not os.access(path, os.W_OK):
+        raise StoreError("cannot be written", where=str(path), mend="Mend its permissions")
+    database = Database(path)
+    database.upgrade()
+    return database
+
+
+def _create(path: Path) -> None:
+    """Make the database beside its place and put it there whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".new", dir=path.parent)
+        os.close(handle)
+        draft = Path(name)
+        try:
+            _fill(draft)
+            draft.chmod(0o666 & ~_umask())
+            _put(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreError(
+            f"cannot be created ({getattr(error, 'strerror', None) or error})",
+            where=str(path),
+            mend="Give a path in a folder that you may write to",
+        ) from None
+
+
+def _fill(draft: Path) -> None:
+    database = Database(draft)
+    database.upgrade()
+    database.close()
+    connection = sqlite3.connect(draft)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+
+def _put(draft: Path, path: Path) -> None:
+    if path.exists():
+        if not recognise.is_ours(path):  # an empty file
+            draft.replace(path)
+        return
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return  # another process was quicker: its database is as good
+    except OSError:
+        draft.replace(path)  # a file system without hard links
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"timeout": _BUSY_TIMEOUT_S},
+    )
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "before_cursor_execute", _on_execute)
+    return engine
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions: _on_begin does
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("nngpt_begin", "BEGIN"))
+
+
+def _on_execute(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> None:
+    for item in parameters:
+        for value in item if isinstance(item, tuple) else (item,):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise IllegalWriteError(f"not a finite number ({value})", where=statement)
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise IllegalWriteError(f"too large an integer ({value})", where=statement)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise IllegalWriteError(str(error.orig), where=str(path)) from error
+    except DatabaseError as error:
+        raise StoreError(
+            f"the database cannot be used ({error.orig})",
+            where=str(path),
+            mend="Check disk space, permissions, and whether another program holds it",
+        ) from error

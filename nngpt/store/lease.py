@@ -1,0 +1,271 @@
+"""The right to work on a run, and every write of its attempts.
+
+Each method is one transaction. It begins by checking the run's fence, so that a runner that was
+taken for dead and replaced cannot write any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from nngpt.errors import StoreError
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    Evaluation,
+    Novelty,
+    Prompt,
+    Refusal,
+    State,
+    Task,
+    canonical_json,
+)
+from nngpt.store.database import Database, IllegalWriteError
+from nngpt.store.lemur_rows import add_stat
+from nngpt.store.lock import RunLock
+from nngpt.store.rows import add_code, add_prompt, compared, generated
+from nngpt.store.states import OPEN, advance, log, move, now
+from nngpt.store.tables import (
+    AdapterRow,
+    Admission,
+    Attempt,
+    ClosedCycle,
+    Epoch,
+    Run,
+)
+
+
+class Lease:
+    """A runner's hold on a run; get one from `Store.lease`, and use it in a `with`.
+
+    Every writing method raises `StoreError` when another runner has taken over, and
+    `IllegalWriteError` (a bug in nngpt) when the attempt's state does not allow the step.
+
+    Attributes:
+        run_id: the run.
+        fence: this runner's number; the run's own grows with each lease.
+    """
+
+    def __init__(self, database: Database, run_id: int, fence: int, lock: RunLock | None) -> None:
+        self.run_id, self.fence = run_id, fence
+        self._database, self._lock = database, lock
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another runner have the run."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def add_completions(
+        self, cycle: int, batch: int, prompt: Prompt, completions: Sequence[Completion]
+    ) -> list[int]:
+        """Record a generation batch, whole. `batch` counts from 0 within the cycle.
+
+        Returns:
+            The ids of the new attempts, in order.
+        """
+        if not completions:
+            raise IllegalWriteError(f"cycle {cycle}, batch {batch}: no completions")
+        with self._write() as session:
+            self._expect_batch(session, cycle, batch)
+            prompt_key = add_prompt(session, prompt)
+            first = _count(session, Attempt.run_id == self.run_id, Attempt.cycle == cycle)
+            rows = [
+                Attempt(
+                    run_id=self.run_id,
+                    cycle=cycle,
+                    batch=batch,
+                    place=first + offset,
+                    prompt_hash=prompt_key,
+                    mode=prompt.mode,
+                    **generated(completion),
+                )
+                for offset, completion in enumerate(completions)
+            ]
+            session.add_all(rows)
+            session.flush()
+            for row in rows:
+                log(session, self.fence, row.id, None, State.GENERATED)
+            return [row.id for row in rows]
+
+    def parsed(self, attempt_id: int, candidate: Candidate) -> None:
+        """generated → parsed: the completion holds this candidate."""
+        with self._write() as session:
+            self._advance(
+                session,
+                attempt_id,
+                State.PARSED,
+                mode=candidate.mode,
+                content_hash=candidate.content_hash,
+                code_digest=add_code(session, candidate),
+                written=candidate.written,
+                hyperparameters=canonical_json(dict(candidate.hyperparameters)),
+                transform=candidate.transform,
+                batch_size=candidate.batch,
+            )
+
+    def validated(self, attempt_id: int) -> None:
+        """parsed → validated: it passed every gate before training."""
+        with self._write() as session:
+            self._advance(session, attempt_id, State.VALIDATED)
+
+    def training(self, attempt_id: int) -> None:
+        """validated → training. If this runner dies now, the next lease puts it back."""
+        with self._write() as session:
+            self._advance(session, attempt_id, State.TRAINING)
+
+    def put_back(self, attempt_id: int) -> None:
+        """training → validated: the user stopped it, which is not counted as a restart."""
+        with self._write() as session:
+            steps = (State.TRAINING, State.VALIDATED)
+            move(session, self.fence, attempt_id, *steps)
+
+    def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
+        """training → trained: the curve, in our tables and in LEMUR's."""
+        with self._write() as session:
+            self._advance(
+                session,
+                attempt_id,
+                State.TRAINED,
+                accuracy=evaluation.accuracy,
+                claimed_parameters=evaluation.claimed_parameters,
+                evaluation_s=evaluation.seconds,
+                peak_memory_mb=evaluation.peak_memory_mb,
+                device=evaluation.device,
+                evaluation_seed=evaluation.seed,
+                sandbox=evaluation.sandbox,
+            )
+            attempt = session.get_one(Attempt, attempt_id)
+            ids = add_stat(session, attempt, evaluation, task)
+            for result, stat_id in zip(evaluation.epochs, ids, strict=True):
+                session.add(Epoch(attempt_id=attempt_id, stat_id=stat_id, **vars(result)))
+
+    def judged(self, attempt_id: int, novelty: Novelty | None = None) -> None:
+        """trained → judged."""
+        with self._write() as session:
+            self._advance(session, attempt_id, State.JUDGED, **compared(novelty))
+
+    def admit(self, attempt_id: int, novelty: Novelty | None = None) -> None:
+        """judged → admitted. A content hash is admitted once per run."""
+        with self._write() as session:
+            self._advance(session, attempt_id, State.ADMITTED, **compared(novelty))
+            content_hash = session.get_one(Attempt, attempt_id).content_hash
+            assert content_hash is not None
+            session.add(
+                Admission(run_id=self.run_id, content_hash=content_hash, attempt_id=attempt_id)
+            )
+
+    def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
+        """Any open state → refused."""
+        with self._write() as session:
+            self._advance(
+                session,
+                attempt_id,
+                State.REFUSED,
+                refusal_stage=refusal.stage,
+                refusal_reason=refusal.reason,
+                refusal_detail=refusal.detail,
+                **compared(novelty),
+            )
+
+    def add_adapter(self, cycle: int, adapter: Adapter) -> None:
+        """Close the cycle with the adapter it trained; the files must be in place by now."""
+        with self._write() as session:
+            self._expect_learnable(session, cycle)
+            session.add(AdapterRow(run_id=self.run_id, cycle=cycle, **vars(adapter)))
+            session.flush()
+            self._close_cycle(session, cycle, adapter.name, "")
+
+    def skip_learning(self, cycle: int, reason: str) -> None:
+        """Close the cycle without an adapter."""
+        with self._write() as session:
+            self._expect_learnable(session, cycle)
+            self._close_cycle(session, cycle, None, reason)
+
+    def _advance(self, session: Session, attempt_id: int, after: State, **values: Any) -> None:
+        advance(session, self.run_id, self.fence, attempt_id, after, **values)
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with self._database.write() as session:
+            fence = session.scalar(select(Run.fence).where(Run.id == self.run_id))
+            if fence != self.fence:
+                raise StoreError(
+                    "another runner has taken over this run",
+                    where=f"{self._database.path}, run {self.run_id}",
+                    mend="Let that one go on",
+                )
+            yield session
+
+    def _expect_batch(self, session: Session, cycle: int, batch: int) -> None:
+        if session.get(ClosedCycle, (self.run_id, cycle)):
+            raise IllegalWriteError(f"cycle {cycle} is closed and takes no completions")
+        mine = (Attempt.run_id == self.run_id, Attempt.cycle == cycle)
+        last = session.scalar(select(func.max(Attempt.batch)).where(*mine))
+        expected = 0 if last is None else last + 1
+        if batch != expected:
+            raise IllegalWriteError(f"cycle {cycle}: batch {batch} given, {expected} is the next")
+
+    def _expect_learnable(self, session: Session, cycle: int) -> None:
+        if session.get(ClosedCycle, (self.run_id, cycle)):
+            raise IllegalWriteError(f"cycle {cycle} is closed already")
+        mine = (Attempt.run_id == self.run_id, Attempt.cycle == cycle)
+        if _count(session, *mine, Attempt.state.in_(OPEN)):
+            raise IllegalWriteError(f"cycle {cycle} has attempts that are not done")
+
+    def _close_cycle(self, session: Session, cycle: int, adapter: str | None, reason: str) -> None:
+        row = ClosedCycle(run_id=self.run_id, cycle=cycle, adapter=adapter, reason=reason)
+        row.closed = now()
+        session.add(row)
+
+
+def take_lease(database: Database, run_id: int) -> Lease:
+    """Lock the run, raise its fence, and put lost trainings back to validated.
+
+    Raises:
+        StoreError: another runner holds the run, or there is none to work on.
+    """
+    path = database.path.with_name(f"{database.path.name}.run-{run_id}.lock")
+    lock = RunLock(path)
+    try:
+        with database.write() as session:
+            fence = _raise_fence(session, run_id, str(database.path))
+            lost = select(Attempt.id).where(
+                Attempt.run_id == run_id, Attempt.state == State.TRAINING
+            )
+            for attempt_id in session.scalars(lost).all():
+                restarts = Attempt.restarts + 1
+                steps = (State.TRAINING, State.VALIDATED)
+                move(session, fence, attempt_id, *steps, restarts=restarts)
+    except BaseException:
+        lock.release()
+        raise
+    return Lease(database, run_id, fence, lock)
+
+
+def _raise_fence(session: Session, run_id: int, where: str) -> int:
+    fence = session.scalar(
+        update(Run)
+        .where(Run.id == run_id, Run.status != "archived")
+        .values(fence=Run.fence + 1, updated=now())
+        .returning(Run.fence)
+        .execution_options(synchronize_session=False)
+    )
+    if fence is None:
+        raise StoreError(f"run {run_id} is archived or does not exist", where=where)
+    return fence
+
+
+def _count(session: Session, *where: Any) -> int:
+    return session.scalar(select(func.count()).select_from(Attempt).where(*where)) or 0

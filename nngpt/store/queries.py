@@ -1,0 +1,116 @@
+"""Reading attempts, adapters and summaries; each function takes an open session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, selectinload
+
+from nngpt.records import Mode, Stage, State
+from nngpt.store.states import OPEN
+from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle
+from nngpt.store.views import AttemptRecord, CycleSummary, to_attempt
+
+_BEFORE_VALIDATED = (State.GENERATED, State.PARSED)
+_GATES_BEFORE_TRAINING = (Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.DUPLICATE)
+
+_SUMMARY_COLUMNS = (
+    Attempt.cycle,
+    Attempt.mode,
+    Attempt.state,
+    Attempt.content_hash,
+    Attempt.accuracy,
+    Attempt.refusal_stage,
+    Attempt.adapter,
+    Attempt.generation_s,
+    Attempt.evaluation_s,
+)
+
+
+def attempts(
+    session: Session,
+    run_id: int,
+    *,
+    cycle: int | None = None,
+    upto_cycle: int | None = None,
+    states: Iterable[State] | None = None,
+    with_code: bool = False,
+) -> list[AttemptRecord]:
+    """Attempts in the order of writing."""
+    query = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.id)
+    if cycle is not None:
+        query = query.where(Attempt.cycle == cycle)
+    if upto_cycle is not None:
+        query = query.where(Attempt.cycle <= upto_cycle)
+    if states is not None:
+        query = query.where(Attempt.state.in_(list(states)))
+    query = query.options(selectinload(Attempt.epochs))
+    if with_code:
+        query = query.options(selectinload(Attempt.source))
+    return [to_attempt(row, with_code) for row in session.scalars(query)]
+
+
+def known_hash(session: Session, run_id: int, content_hash: str) -> int | None:
+    """The first attempt with this code that passed the gates before training."""
+    trained = or_(
+        Attempt.refusal_stage.is_(None),
+        Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING),
+    )
+    return session.scalar(
+        select(func.min(Attempt.id)).where(
+            Attempt.run_id == run_id,
+            Attempt.content_hash == content_hash,
+            Attempt.state.not_in(_BEFORE_VALIDATED),
+            trained,
+        )
+    )
+
+
+def summary(session: Session, run_id: int) -> list[CycleSummary]:
+    """One entry per cycle that wrote something, in order."""
+    query = select(*_SUMMARY_COLUMNS).where(Attempt.run_id == run_id).order_by(Attempt.id)
+    cycles: dict[int, list[Any]] = {}
+    for row in session.execute(query):
+        cycles.setdefault(row.cycle, []).append(row)
+    adapters = {
+        row.cycle: row
+        for row in session.scalars(select(AdapterRow).where(AdapterRow.run_id == run_id))
+    }
+    closed = {
+        row.cycle: row
+        for row in session.scalars(select(ClosedCycle).where(ClosedCycle.run_id == run_id))
+    }
+    return [
+        _summarise(cycle, rows, adapters.get(cycle), closed.get(cycle))
+        for cycle, rows in sorted(cycles.items())
+    ]
+
+
+def _summarise(
+    cycle: int, rows: Sequence[Any], adapter: AdapterRow | None, closed: ClosedCycle | None
+) -> CycleSummary:
+    accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
+    refused = Counter(Stage(row.refusal_stage) for row in rows if row.refusal_stage is not None)
+    return CycleSummary(
+        cycle=cycle,
+        mode=Mode(rows[0].mode),
+        generated=len(rows),
+        parsed=sum(row.content_hash is not None for row in rows),
+        valid=len(accuracies),
+        admitted=sum(row.state == State.ADMITTED for row in rows),
+        open=sum(row.state in OPEN for row in rows),
+        refused={stage: refused[stage] for stage in Stage if refused[stage]},
+        accuracies=accuracies,
+        seconds={
+            "generation": sum(row.generation_s for row in rows),
+            "evaluation": sum(row.evaluation_s or 0.0 for row in rows),
+            "learning": adapter.seconds if adapter else 0.0,
+        },
+        adapter=rows[0].adapter,
+        closed=closed is not None,
+        learned=adapter.name if adapter else None,
+        skipped=closed.reason if closed else "",
+    )

@@ -1,0 +1,63 @@
+"""Is the file at a path ours? Found out without writing to it, not even a lock."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from nngpt.errors import StoreError
+
+APPLICATION_ID = int.from_bytes(b"nngp")
+"""SQLite's mark of the program a database belongs to, at byte 68 of the file."""
+
+_MAGIC = b"SQLite format 3\0"
+_OTHER_PATH = "Give another path"
+
+
+def is_ours(path: Path) -> bool:
+    """True for one of our databases, False if there is nothing yet (no file, or an empty one).
+
+    Raises:
+        StoreError: something else is there, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        return False
+    except IsADirectoryError:
+        raise StoreError("is a folder, not a database", where=str(path), mend=_OTHER_PATH) from None
+    except OSError as error:
+        raise StoreError(
+            f"cannot be opened ({error.strerror})", where=str(path), mend=_OTHER_PATH
+        ) from None
+    if not header:
+        return False
+    if not header.startswith(_MAGIC):
+        raise StoreError("is not a SQLite database", where=str(path), mend=_OTHER_PATH)
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise _foreign(path)
+    return True
+
+
+def _foreign(path: Path) -> StoreError:
+    if {"nn", "stat", "prm"} <= _tables(path):
+        what = "is a LEMUR database, not one of nngpt"
+        mend = f"{_OTHER_PATH}; nngpt keeps its own copy of LEMUR's tables"
+    else:
+        what, mend = "is a database of another program", _OTHER_PATH
+    return StoreError(what, where=str(path), mend=mend)
+
+
+def _tables(path: Path) -> set[str]:
+    # `immutable` makes SQLite take no lock and create no -wal or -shm beside the file.
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {str(name) for (name,) in rows}
+    except sqlite3.DatabaseError:
+        return set()
+    finally:
+        connection.close()

@@ -1,0 +1,70 @@
+"""The state machine of an attempt (invariant 6), and the one way to move along it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from nngpt.records import State
+from nngpt.store.database import IllegalWriteError
+from nngpt.store.tables import Attempt, TransitionRow
+
+OPEN = tuple(state for state in State if state not in (State.ADMITTED, State.REFUSED))
+"""The states that are not final."""
+
+_BEFORE: dict[State, tuple[State, ...]] = {
+    State.PARSED: (State.GENERATED,),
+    State.VALIDATED: (State.PARSED,),
+    State.TRAINING: (State.VALIDATED,),
+    State.TRAINED: (State.TRAINING,),
+    State.JUDGED: (State.TRAINED,),
+    State.ADMITTED: (State.JUDGED,),
+    State.REFUSED: OPEN,
+}
+
+
+def advance(
+    session: Session, run_id: int, fence: int, attempt_id: int, after: State, **values: Any
+) -> None:
+    """Move an attempt to `after`, set `values`, and leave a line in the audit trail.
+
+    Raises:
+        IllegalWriteError: no such attempt in this run, or its state does not lead to `after`.
+    """
+    mine = (Attempt.id == attempt_id, Attempt.run_id == run_id)
+    before = session.scalar(select(Attempt.state).where(*mine))
+    if before not in _BEFORE[after]:
+        found = f"is {before}" if before else "does not exist"
+        raise IllegalWriteError(f"attempt {attempt_id} {found} and cannot become {after}")
+    move(session, fence, attempt_id, State(before), after, **values)
+
+
+def move(
+    session: Session, fence: int, attempt_id: int, before: State, after: State, **values: Any
+) -> None:
+    """Change the state, whatever the two are, provided that it is still `before`."""
+    done = session.execute(
+        update(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.state == before)
+        .values(state=after, updated=now(), **values)
+        .execution_options(synchronize_session=False)
+        .returning(Attempt.id)
+    )
+    if done.scalar() is None:
+        raise IllegalWriteError(f"attempt {attempt_id} is no longer {before}")
+    log(session, fence, attempt_id, before, after)
+
+
+def log(session: Session, fence: int, attempt_id: int, before: State | None, after: State) -> None:
+    """Add a line to the audit trail."""
+    session.add(
+        TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)
+    )
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,261 @@
+"""The store: runs, leases on them, and everything that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from nngpt.errors import StoreError, nearest
+from nngpt.records import Adapter, Prompt, State, canonical_json
+from nngpt.store import queries
+from nngpt.store.database import Database, open_database
+from nngpt.store.lease import Lease, take_lease
+from nngpt.store.states import OPEN, now
+from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, PromptRow, Run, TransitionRow
+from nngpt.store.views import (
+    AttemptRecord,
+    CycleSummary,
+    RunRecord,
+    Transition,
+    identity_hash,
+    to_adapter,
+    to_attempt,
+    to_prompt,
+    to_run,
+)
+
+
+class Store:
+    """One database. Whoever only reads needs no lease; attempts are written through one."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, path: Path, create: bool = True) -> Store:
+        """Open the database at `path`; with `create`, make it if there is none.
+
+        Raises:
+            StoreError: it is missing, foreign, newer than this nngpt, or unwritable. Nothing
+                is written then.
+        """
+        return cls(open_database(path, create))
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self.database.path
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing can be read or written afterwards."""
+        self.database.close()
+
+    # Runs
+
+    def start_run(
+        self, name: str, config: Mapping[str, Any], identity: Mapping[str, Any], seed: int
+    ) -> RunRecord:
+        """Begin a run.
+
+        Raises:
+            StoreError: a run of this name is there and not archived.
+        """
+        row = Run(name=name, config=canonical_json(config), identity=identity_hash(identity))
+        row.seed, row.status, row.fence = seed, "active", 0
+        row.created = row.updated = now()
+        with self.database.write() as session:
+            if _current(session, name):
+                raise StoreError(
+                    f"a run named {name!r} exists",
+                    where=str(self.path),
+                    mend="Resume it, archive it (--fresh), or choose another name",
+                )
+            session.add(row)
+            session.flush()
+            return to_run(row)
+
+    def current_run(self, name: str) -> RunRecord | None:
+        """The run of this name that is not archived."""
+        with self.database.read() as session:
+            row = _current(session, name)
+            return to_run(row) if row else None
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, oldest first."""
+        with self.database.read() as session:
+            return [to_run(row) for row in session.scalars(select(Run).order_by(Run.id))]
+
+    def run(self, id_or_name: int | str) -> RunRecord:
+        """A run by its id, or by its name: the current one, else the last archived.
+
+        Raises:
+            StoreError: there is none.
+        """
+        runs = self.runs()
+        named = [run for run in runs if run.name == id_or_name]
+        numbered = [run for run in runs if str(run.id) == str(id_or_name)]
+        current = [run for run in named if run.status != "archived"]
+        found = [*current, *reversed(named), *numbered]
+        if found:
+            return found[0]
+        hint = nearest(str(id_or_name), {run.name for run in runs}) or "There are none yet"
+        raise StoreError(f"no run {str(id_or_name)!r}", where=str(self.path), mend=hint)
+
+    def archive_run(self, run_id: int) -> None:
+        """Put a run aside for good; its name becomes free.
+
+        Raises:
+            StoreError: a runner is working on it, or it is archived already.
+        """
+        with self.lease(run_id):
+            self._set_status(run_id, "archived")
+
+    def finish_run(self, run_id: int) -> None:
+        """Mark a run as done."""
+        self._set_status(run_id, "done")
+
+    def reopen_run(self, run_id: int) -> None:
+        """Mark a run that was done as active, to add cycles."""
+        self._set_status(run_id, "active")
+
+    def lease(self, run_id: int) -> Lease:
+        """The right to work on a run; trainings that a killed runner lost are put back.
+
+        Raises:
+            StoreError: another runner works on it, it is archived, or there is none.
+        """
+        return take_lease(self.database, run_id)
+
+    # Attempts
+
+    def attempts(
+        self,
+        run_id: int,
+        cycle: int | None = None,
+        state: State | None = None,
+        with_code: bool = False,
+    ) -> list[AttemptRecord]:
+        """Attempts in the order of writing."""
+        states = None if state is None else (state,)
+        with self.database.read() as session:
+            return queries.attempts(
+                session, run_id, cycle=cycle, states=states, with_code=with_code
+            )
+
+    def attempt(self, attempt_id: int) -> AttemptRecord:
+        """One attempt with its code.
+
+        Raises:
+            StoreError: there is none with this id.
+        """
+        with self.database.read() as session:
+            row = session.get(Attempt, attempt_id)
+            if row is None:
+                raise StoreError(f"no attempt {attempt_id}", where=str(self.path))
+            return to_attempt(row, with_code=True)
+
+    def open_attempts(self, run_id: int, cycle: int) -> list[AttemptRecord]:
+        """A cycle's attempts that are neither admitted nor refused, with code, in order."""
+        with self.database.read() as session:
+            return queries.attempts(session, run_id, cycle=cycle, states=OPEN, with_code=True)
+
+    def admitted(self, run_id: int, upto_cycle: int | None = None) -> list[AttemptRecord]:
+        """Admitted attempts with code, in order, of the cycles up to and including one."""
+        with self.database.read() as session:
+            return queries.attempts(
+                session,
+                run_id,
+                upto_cycle=upto_cycle,
+                states=(State.ADMITTED,),
+                with_code=True,
+            )
+
+    def known_hash(self, run_id: int, content_hash: str) -> int | None:
+        """The run's first attempt with this code that passed the gates before training.
+
+        Whatever became of it then, the code need not be trained again.
+        """
+        with self.database.read() as session:
+            return queries.known_hash(session, run_id, content_hash)
+
+    def transitions(self, attempt_id: int) -> list[Transition]:
+        """The audit trail of an attempt, oldest first."""
+        query = select(TransitionRow).where(TransitionRow.attempt_id == attempt_id)
+        with self.database.read() as session:
+            return [
+                Transition(State(r.before) if r.before else None, State(r.after), r.at, r.fence)
+                for r in session.scalars(query.order_by(TransitionRow.id))
+            ]
+
+    def prompt(self, prompt_hash: str) -> Prompt:
+        """A prompt as it was asked.
+
+        Raises:
+            StoreError: there is none with this hash.
+        """
+        with self.database.read() as session:
+            row = session.get(PromptRow, prompt_hash)
+            if row is None:
+                raise StoreError(f"no prompt {prompt_hash}", where=str(self.path))
+            return to_prompt(row)
+
+    # Cycles
+
+    def batches(self, run_id: int, cycle: int) -> int:
+        """How many generation batches a cycle has recorded."""
+        mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
+        query = select(func.count(Attempt.batch.distinct())).where(*mine)
+        with self.database.read() as session:
+            return session.scalar(query) or 0
+
+    def cycle_closed(self, run_id: int, cycle: int) -> bool:
+        """True when the cycle's learning is over, with or without an adapter."""
+        with self.database.read() as session:
+            return session.get(ClosedCycle, (run_id, cycle)) is not None
+
+    def adapter(self, run_id: int, cycle: int) -> Adapter | None:
+        """The adapter trained at the end of a cycle."""
+        return self.adapters(run_id).get(cycle)
+
+    def adapters(self, run_id: int) -> dict[int, Adapter]:
+        """The adapters by the cycle that trained them, in order."""
+        query = select(AdapterRow).where(AdapterRow.run_id == run_id).order_by(AdapterRow.cycle)
+        with self.database.read() as session:
+            return {row.cycle: to_adapter(row) for row in session.scalars(query)}
+
+    def last_adapter(self, run_id: int, before_cycle: int) -> Adapter | None:
+        """The newest adapter of the cycles before one: it writes that cycle."""
+        earlier = [a for cycle, a in self.adapters(run_id).items() if cycle < before_cycle]
+        return earlier[-1] if earlier else None
+
+    def summary(self, run_id: int) -> list[CycleSummary]:
+        """One entry per cycle that wrote something, in order."""
+        with self.database.read() as session:
+            return queries.summary(session, run_id)
+
+    def _set_status(self, run_id: int, status: str) -> None:
+        change = (
+            update(Run)
+            .where(Run.id == run_id, Run.status != "archived")
+            .values(status=status, updated=now())
+            .returning(Run.id)
+            .execution_options(synchronize_session=False)
+        )
+        with self.database.write() as session:
+            if session.scalar(change) is None:
+                where = str(self.path)
+                raise StoreError(f"run {run_id} is archived or does not exist", where=where)
+
+
+def _current(session: Session, name: str) -> Run | None:
+    return session.scalar(select(Run).where(Run.name == name, Run.status != "archived"))

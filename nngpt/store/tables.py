@@ -1,0 +1,206 @@
+"""Our own tables, all named `nngpt_…` (LEMUR has a table `run` of its own).
+
+Times are ISO 8601 in UTC; durations are seconds. JSON columns hold `canonical_json`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, MetaData, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from nngpt.records import State
+from nngpt.store.columns import LosslessText
+
+_STATES = ", ".join(f"'{state}'" for state in State)
+
+
+class Base(DeclarativeBase):
+    """Root of the tables; every string column is lossless."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {str: LosslessText, float: Double}  # noqa: RUF012 (SQLAlchemy reads it so)
+
+
+class Run(Base):
+    """One run; `fence` grows with each runner that takes it over."""
+
+    __tablename__ = "nngpt_run"
+    __table_args__ = (
+        Index(
+            "ix_nngpt_run_current", "name", unique=True, sqlite_where=text("status <> 'archived'")
+        ),
+        CheckConstraint("status IN ('active', 'done', 'archived')", name="status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    config: Mapped[str]
+    identity: Mapped[str]
+    seed: Mapped[int]
+    status: Mapped[str]
+    fence: Mapped[int]
+    created: Mapped[str]
+    updated: Mapped[str]
+
+
+class PromptRow(Base):
+    """A prompt, stored once; `body` is the whole `records.Prompt` as JSON."""
+
+    __tablename__ = "nngpt_prompt"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    template: Mapped[str]
+    template_hash: Mapped[str]
+    mode: Mapped[str]
+    body: Mapped[str]
+
+
+class Code(Base):
+    """A network's source, stored once.
+
+    `digest` is the sha256 of the exact text: LEMUR's content hash ignores white space, so two
+    different texts can share it.
+    """
+
+    __tablename__ = "nngpt_code"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str] = mapped_column(index=True)
+    code: Mapped[str]
+
+
+class Epoch(Base):
+    """One validated epoch of an attempt, and the LEMUR `stat` row made from it."""
+
+    __tablename__ = "nngpt_epoch"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    accuracy: Mapped[float]
+    correct: Mapped[int]
+    total: Mapped[int]
+    seconds: Mapped[float]
+    stat_id: Mapped[str] = mapped_column(ForeignKey("stat.id"))
+
+
+class Attempt(Base):
+    """One completion and all that became of it. `place` counts within the cycle, from 0."""
+
+    __tablename__ = "nngpt_attempt"
+    __table_args__ = (
+        UniqueConstraint("run_id", "cycle", "place"),
+        Index(None, "run_id", "cycle", "state"),
+        Index(None, "run_id", "content_hash"),
+        CheckConstraint(f"state IN ({_STATES})", name="state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"))
+    cycle: Mapped[int]
+    batch: Mapped[int]
+    place: Mapped[int]
+    state: Mapped[str]
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("nngpt_prompt.hash"))
+    mode: Mapped[str]
+
+    text: Mapped[str]
+    model: Mapped[str]
+    adapter: Mapped[str | None]
+    seed: Mapped[int]
+    batch_index: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    generation_s: Mapped[float]
+    finished: Mapped[bool]
+
+    content_hash: Mapped[str | None]
+    code_digest: Mapped[str | None] = mapped_column(ForeignKey("nngpt_code.digest"))
+    written: Mapped[str | None]
+    hyperparameters: Mapped[str | None]
+    transform: Mapped[str | None]
+    batch_size: Mapped[int | None]
+
+    accuracy: Mapped[float | None]
+    claimed_parameters: Mapped[int | None]
+    evaluation_s: Mapped[float | None]
+    peak_memory_mb: Mapped[float | None]
+    device: Mapped[str | None]
+    evaluation_seed: Mapped[int | None]
+    sandbox: Mapped[str | None]
+
+    jaccard: Mapped[float | None]
+    nearest: Mapped[str | None]
+    duplicate: Mapped[bool | None]
+
+    refusal_stage: Mapped[str | None]
+    refusal_reason: Mapped[str | None]
+    refusal_detail: Mapped[str | None]
+
+    restarts: Mapped[int]
+    created: Mapped[str]
+    updated: Mapped[str]
+
+    epochs: Mapped[list[Epoch]] = relationship(order_by=Epoch.epoch, viewonly=True)
+    source: Mapped[Code | None] = relationship(viewonly=True)
+
+
+class TransitionRow(Base):
+    """The audit trail: every change of an attempt's state, and by which runner (fence)."""
+
+    __tablename__ = "nngpt_transition"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"), index=True)
+    before: Mapped[str | None]
+    after: Mapped[str]
+    at: Mapped[str]
+    fence: Mapped[int]
+
+
+class Admission(Base):
+    """Makes admission unique per run and content hash."""
+
+    __tablename__ = "nngpt_admission"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"), unique=True)
+
+
+class AdapterRow(Base):
+    """The adapter trained at the end of a cycle, with its lineage."""
+
+    __tablename__ = "nngpt_adapter"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    base: Mapped[str]
+    base_digest: Mapped[str]
+    parent: Mapped[str | None]
+    corpus_hash: Mapped[str]
+    pairs: Mapped[int]
+    tokens: Mapped[int]
+    loss_first: Mapped[float]
+    loss_last: Mapped[float]
+    seconds: Mapped[float]
+    settings: Mapped[str]
+
+
+class ClosedCycle(Base):
+    """A cycle whose learning is over: with an adapter, or without for the reason given."""
+
+    __tablename__ = "nngpt_cycle"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True)
+    adapter: Mapped[str | None] = mapped_column(ForeignKey("nngpt_adapter.name"))
+    reason: Mapped[str]
+    closed: Mapped[str]

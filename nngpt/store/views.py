@@ -1,0 +1,263 @@
+"""What the store gives back: frozen records made of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    EpochResult,
+    Evaluation,
+    Message,
+    Mode,
+    Novelty,
+    Prompt,
+    Refusal,
+    Stage,
+    State,
+    canonical_json,
+)
+from nngpt.store.tables import AdapterRow, Attempt, PromptRow, Run
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run.
+
+    Attributes:
+        config: the configuration it was started with.
+        identity: `identity_hash` of the part of it that must not change.
+        status: "active", "done" or "archived".
+        fence: how many runners have worked on it.
+        created: ISO 8601, UTC; so is `updated`.
+    """
+
+    id: int
+    name: str
+    config: Mapping[str, Any] = field(repr=False)
+    identity: str
+    seed: int
+    status: str
+    fence: int
+    created: str
+    updated: str
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One completion and all that became of it so far.
+
+    Attributes:
+        batch: number of the generation batch within the cycle, from 0.
+        place: number of the attempt within the cycle, from 0.
+        mode: how much of the network the LLM wrote.
+        content_hash: None before the candidate was parsed.
+        candidate: None before it was parsed, or when the code was not asked for.
+        evaluation: None unless training and judging succeeded.
+        restarts: how often a killed runner lost its training.
+        created: ISO 8601, UTC; so is `updated`.
+    """
+
+    id: int
+    run_id: int
+    cycle: int
+    batch: int
+    place: int
+    state: State
+    mode: Mode
+    prompt_hash: str
+    completion: Completion
+    content_hash: str | None
+    candidate: Candidate | None
+    evaluation: Evaluation | None
+    novelty: Novelty | None
+    refusal: Refusal | None
+    restarts: int
+    created: str
+    updated: str
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One line of the audit trail; `before` is None for the first state."""
+
+    before: State | None
+    after: State
+    at: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class CycleSummary:
+    """One cycle in numbers, counted raw (invariant 7).
+
+    Attributes:
+        mode: how much of a network the LLM wrote; belongs beside every validity figure.
+        generated: completions.
+        parsed: completions that became a candidate.
+        valid: candidates that were built, trained and judged.
+        admitted: members of the corpus now.
+        open: attempts that are neither admitted nor refused yet.
+        refused: number of refusals by stage.
+        accuracies: of the valid ones, 0…1, in the order of writing.
+        seconds: wall time of "generation", "evaluation" and "learning".
+        adapter: name of the adapter that wrote, None for the bare base.
+        closed: True when the cycle's learning is over.
+        learned: name of the adapter trained at the end, None if there is none.
+        skipped: why there is none ("" otherwise).
+    """
+
+    cycle: int
+    mode: Mode
+    generated: int
+    parsed: int
+    valid: int
+    admitted: int
+    open: int
+    refused: Mapping[Stage, int]
+    accuracies: tuple[float, ...]
+    seconds: Mapping[str, float]
+    adapter: str | None
+    closed: bool
+    learned: str | None
+    skipped: str
+
+    @property
+    def best(self) -> float | None:
+        """Highest accuracy, 0…1."""
+        return max(self.accuracies, default=None)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean accuracy of the valid ones, 0…1."""
+        return sum(self.accuracies) / len(self.accuracies) if self.accuracies else None
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """sha256 of what makes a run the same run."""
+    return _sha256(canonical_json(identity))
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """sha256 of everything in the prompt."""
+    return _sha256(prompt_body(prompt))
+
+
+def prompt_body(prompt: Prompt) -> str:
+    """The prompt as JSON; `to_prompt` reads it."""
+    values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
+    values["messages"] = [[message.role, message.content] for message in prompt.messages]
+    return canonical_json(values)
+
+
+def to_prompt(row: PromptRow) -> Prompt:
+    """The prompt, equal to the one that was stored."""
+    values = json.loads(row.body)
+    values["mode"] = Mode(values["mode"])
+    values["messages"] = tuple(Message(role, content) for role, content in values["messages"])
+    values["stop"] = tuple(values["stop"])
+    return Prompt(**values)
+
+
+def to_run(row: Run) -> RunRecord:
+    """A run's record."""
+    values = {item.name: getattr(row, item.name) for item in fields(RunRecord)}
+    return RunRecord(**{**values, "config": json.loads(row.config)})
+
+
+def to_adapter(row: AdapterRow) -> Adapter:
+    """The adapter, equal to the one that was stored."""
+    return Adapter(**{item.name: getattr(row, item.name) for item in fields(Adapter)})
+
+
+def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
+    """An attempt's record; `row` must still belong to a session."""
+    return AttemptRecord(
+        id=row.id,
+        run_id=row.run_id,
+        cycle=row.cycle,
+        batch=row.batch,
+        place=row.place,
+        state=State(row.state),
+        mode=Mode(row.mode),
+        prompt_hash=row.prompt_hash,
+        completion=_completion(row),
+        content_hash=row.content_hash,
+        candidate=_candidate(row) if with_code else None,
+        evaluation=_evaluation(row),
+        novelty=_novelty(row),
+        refusal=_refusal(row),
+        restarts=row.restarts,
+        created=row.created,
+        updated=row.updated,
+    )
+
+
+def _completion(row: Attempt) -> Completion:
+    return Completion(
+        text=row.text,
+        model=row.model,
+        adapter=row.adapter,
+        seed=row.seed,
+        index=row.batch_index,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        seconds=row.generation_s,
+        finished=row.finished,
+    )
+
+
+def _candidate(row: Attempt) -> Candidate | None:
+    if row.source is None:
+        return None
+    assert row.written is not None and row.transform is not None
+    assert row.hyperparameters is not None and row.batch_size is not None
+    return Candidate(
+        code=row.source.code,
+        written=row.written,
+        mode=Mode(row.mode),
+        hyperparameters=json.loads(row.hyperparameters),
+        transform=row.transform,
+        batch=row.batch_size,
+    )
+
+
+def _evaluation(row: Attempt) -> Evaluation | None:
+    if row.accuracy is None:
+        return None
+    assert row.claimed_parameters is not None and row.evaluation_s is not None
+    assert row.device is not None and row.sandbox is not None
+    assert row.evaluation_seed is not None
+    return Evaluation(
+        epochs=tuple(
+            EpochResult(e.epoch, e.accuracy, e.correct, e.total, e.seconds) for e in row.epochs
+        ),
+        claimed_parameters=row.claimed_parameters,
+        seconds=row.evaluation_s,
+        device=row.device,
+        seed=row.evaluation_seed,
+        sandbox=row.sandbox,
+        peak_memory_mb=row.peak_memory_mb,
+    )
+
+
+def _novelty(row: Attempt) -> Novelty | None:
+    if row.jaccard is None:
+        return None
+    return Novelty(row.jaccard, row.nearest, bool(row.duplicate))
+
+
+def _refusal(row: Attempt) -> Refusal | None:
+    if row.refusal_stage is None:
+        return None
+    return Refusal(Stage(row.refusal_stage), row.refusal_reason or "", row.refusal_detail or "")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,20 @@
+"""Fixtures that several folders of tests use; what they are made of is in command_line.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import Nngpt, run_nngpt, scripted_settings
+
+
+@pytest.fixture
+def nngpt(tmp_path: Path) -> Nngpt:
+    """Runs the command line as a process in this test's folder."""
+    return lambda *arguments, **environment: run_nngpt(tmp_path, arguments, **environment)
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> list[str]:
+    """`scripted_settings` for this test's folder."""
+    return scripted_settings(tmp_path)

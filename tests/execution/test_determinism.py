@@ -1,0 +1,36 @@
+"""Same seed, same code, same logits (invariant 8, on the CPU)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from execution_samples import candidate
+
+from nngpt.execution import local
+from nngpt.execution.scoring import Judge
+from nngpt.records import Evaluation
+
+
+@pytest.mark.parametrize("settings", [{}, {"threads": 2, "epochs": 2}])
+def test_the_seed_decides_every_logit(
+    start: Callable[..., local.LocalExecutor],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, int],
+) -> None:
+    heard: list[bytes] = []
+
+    class RecordingJudge(Judge):
+        def _logits(self, payload: bytes) -> None:
+            heard.append(payload)
+            super()._logits(payload)
+
+    monkeypatch.setattr(local, "Judge", RecordingJudge)
+    executor = start(**settings)
+    for seed in (7, 7, 8):
+        result = executor.evaluate(candidate(transform="norm-crop-flip"), seed)
+        assert isinstance(result, Evaluation)
+    epochs = settings.get("epochs", 1)
+    first, again, other = (heard[i * epochs : (i + 1) * epochs] for i in range(3))
+    assert first == again
+    assert first != other

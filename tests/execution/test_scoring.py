@@ -1,0 +1,124 @@
+"""The judge against frames that a worker might send."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from nngpt.execution import wire
+from nngpt.execution.scoring import Judge, clean, secret_order
+from nngpt.records import Stage
+
+LABELS = np.array([2, 0, 1, 1, 2], np.int64)
+START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]
+EPOCH = [{"phase": "learn", "epoch": 1}, {"phase": "answer", "epoch": 1}]
+
+
+def judge(epochs: int = 1, max_parameters: int | None = None) -> Judge:
+    return Judge(LABELS, classes=3, epochs=epochs, max_parameters=max_parameters)
+
+
+def facts(*reports: object) -> bytes:
+    return b"".join(frame(wire.FACTS, json.dumps(report).encode()) for report in reports)
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack("<cI", kind, len(payload)) + payload
+
+
+def answers(classes: list[int]) -> bytes:
+    return frame(wire.LOGITS, np.eye(3, dtype="<f4")[classes].tobytes())
+
+
+def test_accuracy_is_counted_here() -> None:
+    it = judge()
+    assert it.feed(facts(*START, *EPOCH) + answers([2, 0, 1, 0, 0])) is None
+    assert it.done
+    assert (it.epochs[0].correct, it.epochs[0].total, it.epochs[0].accuracy) == (3, 5, 0.6)
+    assert it.parameters == 7
+    assert it.epochs[0].seconds >= 0
+
+
+def test_frames_may_come_byte_by_byte() -> None:
+    it = judge()
+    for byte in facts(*START, *EPOCH) + answers([2, 0, 1, 1, 2]):
+        assert it.feed(bytes([byte])) is None
+    assert it.epochs[0].accuracy == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"garbage that is long enough to be a header",
+        answers([0] * 5),
+        facts(*START[1:]),
+        facts(*START, *EPOCH[1:]),
+        facts(*START, *EPOCH) + answers([0] * 4),
+        facts(*START, *EPOCH) + struct.pack("<cI", wire.LOGITS, 2**32 - 1),
+        facts(*START) + struct.pack("<cI", wire.FACTS, 1 << 17),
+        facts({"phase": "build", "epoch": True}),
+        facts(*START[:2], {"phase": "setup"}),
+        facts(*START[:2], {"phase": "setup", "parameters": True}),
+        facts(*START[:2], {"phase": "setup", "parameters": -1}),
+        facts(*START[:2], {"phase": "setup", "parameters": 10**400}),
+        facts([1]),
+        facts({"phase": ["build"]}),
+        frame(wire.FACTS, b"[" * 60_000),
+        frame(wire.FACTS, b"\xff"),
+        frame(b"P", b""),
+    ],
+)
+def test_what_is_out_of_order_or_size_is_refused(data: bytes) -> None:
+    refusal = judge().feed(data)
+    assert refusal is not None
+    assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_must_be_finite(value: float) -> None:
+    logits = np.zeros((5, 3), "<f4")
+    logits[3, 1] = value
+    refusal = judge().feed(facts(*START, *EPOCH) + frame(wire.LOGITS, logits.tobytes()))
+    assert refusal is not None
+    assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "the logits are not finite")
+    assert refusal.detail == "1 of 5 answers in epoch 1 hold NaN or Inf"
+
+
+def test_the_parameter_budget_is_kept_before_training() -> None:
+    refusal = judge(max_parameters=6).feed(facts(*START))
+    assert refusal is not None
+    assert (refusal.stage, refusal.reason) == (Stage.BUILD, "has 7 parameters, the budget is 6")
+    assert judge(max_parameters=7).feed(facts(*START)) is None
+
+
+def test_a_failure_is_told_in_clean_words() -> None:
+    it = judge()
+    it.feed(facts(*START[:2]))
+    error = {"error": "Runtime\x1bError", "message": "a\x07\ud800" + "b" * 9999, "where": "line 1"}
+    refusal = it.feed(facts(error))
+    assert refusal is not None
+    assert refusal.stage == Stage.FORWARD
+    assert refusal.reason.startswith("the forward pass failed: RuntimeError: a?bbb")
+    assert len(refusal.reason) < 300
+    assert refusal.detail.startswith("RuntimeError: a?bbb")
+    assert len(refusal.detail) == 2000
+
+
+def test_clean_keeps_lines_and_length() -> None:
+    assert clean(" a\n\tb\u202e\x00c ", 10) == "a\nbc"
+    assert clean("x" * 11, 10) == "x" * 9 + "…"
+
+
+def test_the_order_is_secret_but_repeatable() -> None:
+    labels = np.arange(1000) % 10
+    order = secret_order(labels, "code", 1)
+    assert sorted(order) == list(range(1000))
+    assert (order == secret_order(labels, "code", 1)).all()
+    for other in (secret_order(labels, "code", 2), secret_order(labels, "Code", 1)):
+        assert (order == other).mean() < 0.02
+    relabelled = labels.copy()
+    relabelled[5] = 0
+    assert (order == secret_order(relabelled, "code", 1)).mean() < 0.02

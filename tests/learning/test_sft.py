@@ -1,0 +1,174 @@
+"""Learning with the real embedded model: it learns, it is recorded, the base stays as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nngpt import contract, plugins, prompts
+from nngpt.config import Config, EvaluationConfig, LearningConfig, LLMConfig
+from nngpt.errors import ConfigError, LearningFailed, ModelError
+from nngpt.learning.pairs import corpus_hash, corpus_pairs
+from nngpt.llm import chat
+from nngpt.llm.adapters import read_adapter
+from nngpt.llm.transformers import TransformersLLM, create
+from nngpt.protocols import Learner
+from nngpt.records import Adapter, Candidate, Message, Mode, Prompt, Sampling, Task, TrainingPair
+
+PROMPT = Prompt(
+    template="test",
+    template_hash="0",
+    mode=Mode.FEATURES,
+    messages=(Message("user", "Write a network."),),
+    prefill="nn.Sequential(\n    nn.LazyConv2d(",
+    stop=("\n)",),
+)
+LAYERS = "24, 5, stride=2),\n    nn.SiLU(),\n    nn.AvgPool2d(2),\n)"
+PAIRS = [TrainingPair(PROMPT, LAYERS, "a"), TrainingPair(PROMPT, LAYERS.replace("24", "12"), "b")]
+SETTINGS = LearningConfig(
+    rank=8, epochs=12, learning_rate=5e-3, warmup_steps=1, accumulation=1, batch_size=2, layers=6
+)
+GREEDY = Sampling(temperature=0.0, max_new_tokens=40)
+
+
+def learner_with(settings: LearningConfig, llm: TransformersLLM) -> Learner:
+    config = Config(llm=LLMConfig(device="cpu"), learning=settings)
+    learner: Learner = plugins.load("learner", "sft").create(config, llm)
+    return learner
+
+
+@pytest.fixture(scope="module")
+def llm() -> TransformersLLM:
+    return create(LLMConfig(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def adapter(llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    learner = learner_with(SETTINGS, llm)
+    steps: list[int] = []
+    made: Adapter = learner.learn(
+        PAIRS,
+        "test-1-c1",
+        tmp_path_factory.mktemp("adapters"),
+        None,
+        3,
+        lambda *s: steps.append(s[0]),
+    )
+    assert steps == list(range(1, 13))
+    return made
+
+
+def test_it_learns_and_the_base_stays(llm: TransformersLLM, adapter: Adapter) -> None:
+    llm.use_adapter(None)
+    before = llm.generate(PROMPT, 1, 0, GREEDY)[0]
+    llm.use_adapter(adapter)
+    tuned = llm.generate(PROMPT, 1, 0, GREEDY)[0]
+    llm.use_adapter(None)
+    after = llm.generate(PROMPT, 1, 0, GREEDY)[0]
+    assert adapter.loss_last < 0.5 * adapter.loss_first
+    assert tuned.text in (PAIRS[0].completion, PAIRS[1].completion)
+    assert tuned.adapter == "test-1-c1"
+    assert (before.text, before.adapter) == (after.text, after.adapter)
+    assert before.text != tuned.text
+
+
+def test_lineage_lies_beside_the_weights(adapter: Adapter) -> None:
+    folder = Path(adapter.path)
+    assert read_adapter(folder) == adapter
+    assert {f.name for f in folder.iterdir()} >= {"adapter_model.safetensors", "nngpt.json"}
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == (
+        "smollm2-135m"
+    )
+    assert adapter.corpus_hash == corpus_hash(PAIRS) != corpus_hash(PAIRS[:1])
+    assert (adapter.parent, adapter.pairs) == (None, 2)
+    assert not list(folder.parent.glob(".*")), "no draft is left"
+
+
+def test_learning_goes_on_from_a_parent(
+    llm: TransformersLLM, adapter: Adapter, tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 2})
+    learner = learner_with(settings, llm)
+    child = learner.learn(PAIRS, "test-1-c2", tmp_path, adapter, 4, lambda *_: None)
+    assert child.parent == "test-1-c1"
+    assert child.loss_first < adapter.loss_first
+
+
+def test_adapters_that_do_not_fit_are_refused(
+    llm: TransformersLLM, adapter: Adapter, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="was made for qwen"):
+        llm.use_adapter(replace(adapter, base="qwen2.5-coder-1.5b"))
+    with pytest.raises(ModelError, match="missing or damaged"):
+        llm.use_adapter(replace(adapter, path="/nowhere"))
+    damaged = tmp_path / "damaged"
+    shutil.copytree(adapter.path, damaged)
+    (damaged / "adapter_model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="missing or damaged"):
+        llm.use_adapter(replace(adapter, path=str(damaged)))
+    assert llm.generate(PROMPT, 1, 0, GREEDY)[0].adapter is None
+
+
+def test_what_cannot_be_learned_is_an_outcome(llm: TransformersLLM, tmp_path: Path) -> None:
+    for change, said in (
+        ({"max_length": 3}, "none of the 2 training pairs fits"),
+        ({"learning_rate": 1e30, "epochs": 4}, "the loss diverged"),
+    ):
+        learner = learner_with(SETTINGS.model_copy(update=change), llm)
+        with pytest.raises(LearningFailed, match=said):
+            learner.learn(PAIRS, "failed", tmp_path, None, 1, lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
+    assert "nn" in llm.generate(PROMPT, 1, 0, GREEDY)[0].text, "the base still writes"
+
+
+def test_settings_that_cannot_work_are_found_before_the_run(llm: TransformersLLM) -> None:
+    with pytest.raises(ModelError, match=r"q_prj.*Did you mean 'q_proj'"):
+        learner_with(SETTINGS.model_copy(update={"target_modules": ("q_prj",)}), llm)
+    with pytest.raises(ModelError, match="paged_adamw_8bit"):
+        learner_with(SETTINGS.model_copy(update={"optimizer": "paged_adamw_8bit"}), llm)
+
+
+def test_a_finished_adapter_is_taken_over(llm: TransformersLLM, adapter: Adapter) -> None:
+    """The runner was killed after the adapter was written and before it was recorded."""
+    learner = learner_with(SETTINGS, llm)
+    steps: list[object] = []
+    again = learner.learn(
+        PAIRS, adapter.name, Path(adapter.path).parent, None, 3, lambda *s: steps.append(s)
+    )
+    assert again == adapter and steps == []
+
+
+def test_what_is_learned_is_what_is_asked(llm: TransformersLLM) -> None:
+    """Invariant 1, on the real tokenizer and every shipped template's own examples."""
+    tokenizer = llm.base.tokenizer
+    task = Task("mnist", (1, 1, 28, 28), (10,), 0.5)
+    defaults = contract.Defaults.of(EvaluationConfig())
+    checked = 0
+    for name in prompts.names():
+        template = prompts.load(name)
+        prompt = template.render(task, defaults.hyperparameters)
+        for example in template.examples:
+            answer = example.assistant.strip().removeprefix(prompt.prefill)
+            candidate = contract.read(answer, prompt, task, template, defaults)
+            assert isinstance(candidate, Candidate)
+            pair = TrainingPair(prompt, candidate.written, "example")
+            asked, learned = chat.encode_pair(tokenizer, pair)
+            assert asked == chat.encode(tokenizer, chat.render(tokenizer, prompt))
+            assert learned[-1] == tokenizer.eos_token_id
+            text = tokenizer.decode(learned[:-1])
+            assert contract.read(text, prompt, task, template, defaults) == candidate
+            checked += 1
+    assert checked >= 4
+
+
+def test_corpus_file(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.jsonl"
+    file.write_text(json.dumps({"completion": LAYERS, "source": "lemur"}) + "\n")
+    assert corpus_pairs(file, PROMPT) == [TrainingPair(PROMPT, LAYERS, "lemur")]
+    file.write_text('{"text": 1}\n')
+    with pytest.raises(ConfigError, match=r"corpus\.jsonl"):
+        corpus_pairs(file, PROMPT)

@@ -1,0 +1,93 @@
+"""The contract suite of LLM backends, and what each promises beyond it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nngpt import plugins
+from nngpt.config import LLMConfig
+from nngpt.errors import ConfigError, ModelError, PluginError
+from nngpt.llm import chat
+from nngpt.protocols import LLM
+from nngpt.records import Message, Mode, Prompt, Sampling
+
+PROMPT = Prompt(
+    template="test",
+    template_hash="0",
+    mode=Mode.FEATURES,
+    messages=(Message("user", "Write layers."),),
+    prefill="nn.Sequential(\n    nn.LazyConv2d(",
+    stop=("\n)",),
+)
+SAMPLING = Sampling(temperature=0.7, max_new_tokens=12)
+
+
+@pytest.fixture(scope="session", params=["scripted", "transformers"])
+def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LLM:
+    file = tmp_path_factory.mktemp("llm") / "answers.jsonl"
+    answers = ["8, 3),\n)", "16, 5),\n    nn.ReLU(),\n)", "4, 1),\n)after the stop"]
+    file.write_text("\n".join(json.dumps({"text": text}) for text in answers))
+    config = LLMConfig(backend=request.param, script=file, device="cpu", batch_size=3)
+    made: LLM = plugins.load("LLM backend", request.param).create(config)
+    return made
+
+
+def test_implements_the_protocol(llm: LLM) -> None:
+    assert isinstance(llm, LLM)
+    assert llm.batch_size == 3 and llm.facts
+
+
+def test_same_seed_same_texts(llm: LLM) -> None:
+    first = [c.text for c in llm.generate(PROMPT, 3, 5, SAMPLING)]
+    assert [c.text for c in llm.generate(PROMPT, 3, 5, SAMPLING)] == first
+    others = [[c.text for c in llm.generate(PROMPT, 3, seed, SAMPLING)] for seed in (6, 7, 8)]
+    assert any(texts != first for texts in others)
+
+
+def test_completions_say_where_they_come_from(llm: LLM) -> None:
+    completions = llm.generate(PROMPT, 3, 5, SAMPLING)
+    assert [c.index for c in completions] == [0, 1, 2]
+    for c in completions:
+        assert (c.model, c.adapter, c.seed) == (llm.model, None, 5)
+        assert 0 <= c.completion_tokens <= 12 and c.seconds >= 0
+
+
+def test_text_ends_with_the_stop_string(llm: LLM) -> None:
+    for c in llm.generate(PROMPT, 3, 5, SAMPLING):
+        assert "\n)" not in c.text or c.text.endswith("\n)")
+
+
+def test_script_mistakes(tmp_path: Path) -> None:
+    create = plugins.load("LLM backend", "scripted").create
+    with pytest.raises(ConfigError, match="needs a file"):
+        create(LLMConfig(backend="scripted"))
+    for text in ("", "[1]", '{"txt": "a"}', "no json"):
+        (tmp_path / "bad.jsonl").write_text(text)
+        with pytest.raises(ConfigError, match=r"bad\.jsonl"):
+            create(LLMConfig(backend="scripted", script=tmp_path / "bad.jsonl"))
+
+
+def test_no_server_is_one_clear_line() -> None:
+    config = LLMConfig(backend="openai", model="smollm2-135m", url="http://127.0.0.1:9/v1")
+    with pytest.raises(ModelError, match=r"127\.0\.0\.1:9.*no server answers"):
+        plugins.load("LLM backend", "openai").create(config)
+
+
+def test_unknown_backends() -> None:
+    with pytest.raises(PluginError, match="Did you mean 'openai'"):
+        plugins.load("LLM backend", "opnai")
+    with pytest.raises(PluginError):
+        plugins.load("LLM backend", "no.such.module")
+    with pytest.raises(PluginError, match="no function create"):
+        plugins.load("LLM backend", "json.decoder")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\n)b\n)", ("a\n)", True)), ("ab", ("ab", False)), ("", ("", False))],
+)
+def test_cut(text: str, expected: tuple[str, bool]) -> None:
+    assert chat.cut(text, ("\n)",)) == expected

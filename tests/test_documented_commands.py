@@ -1,0 +1,75 @@
+"""Every documented command is real, the README's are run, and no command is undocumented."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+from command_line import ROOT, Nngpt
+
+from nngpt import resources
+from nngpt.cli.main import app
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONFIGS = sorted(resources.folder("configs").glob("*.yaml"))
+COMMAND = re.compile(r"^(?:\$ |# )?(?:\.venv/bin/)?nngpt ((?!:).+)$", re.MULTILINE)
+
+
+def commands(file: Path) -> list[str]:
+    """What follows `nngpt` in a page's code blocks, or in a configuration's head."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        text = "\n".join(re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    return [found.split("  #")[0].strip() for found in COMMAND.findall(text)]
+
+
+def leaf_commands() -> dict[str, list[str]]:
+    """Each command with its options, such as {"cycle run": ["--cycles", …]}."""
+    found: dict[str, list[str]] = {}
+
+    def walk(command: object, words: tuple[str, ...]) -> None:
+        inner = getattr(command, "commands", None)
+        if inner:
+            for name, sub in inner.items():
+                walk(sub, (*words, name))
+        else:
+            options = [o for p in command.params for o in p.opts]  # type: ignore[attr-defined]
+            found[" ".join(words)] = options
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+DOCUMENTED = [(f, c) for f in [*PAGES, *CONFIGS] for c in commands(f)]
+
+
+@pytest.mark.parametrize(("file", "command"), DOCUMENTED, ids=lambda x: getattr(x, "name", x))
+def test_documented_command_exists(file: Path, command: str) -> None:
+    words = shlex.split(command)
+    if words == ["--help"]:
+        return
+    known = leaf_commands()
+    name = next(n for n in (" ".join(words[:2]), words[0]) if n in known)
+    options = {w.split("=")[0] for w in words if w.startswith("--")}
+    assert options <= {*known[name], "--help"}, f"{file.name}: {command}"
+
+
+def test_every_command_is_documented() -> None:
+    documented = {" ".join(shlex.split(c)[:n]) for _, c in DOCUMENTED for n in (1, 2)}
+    assert sorted(set(leaf_commands()) - documented) == []
+
+
+def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str]) -> None:
+    """In their order, in one folder; what asks the LLM for long gets a script instead."""
+    ran = 0
+    for command in commands(ROOT / "README.md"):
+        words = shlex.split(command)
+        if words[:2] in (["cycle", "run"], ["generate", "smoke-mnist"]):
+            words += scripted
+        done = nngpt(*words)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        ran += 1
+    assert ran >= 6

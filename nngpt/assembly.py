@@ -34,7 +34,11 @@ class Reader:
 
     def read(self, text: str) -> Candidate | Refusal:
         """The candidate in a completion's text, or why there is none; nothing of it is run."""
-        return contract.read(text, self.prompt, self.task, self.template, self.defaults)
+        return self.read_answer(text, self.prompt)
+
+    def read_answer(self, text: str, prompt: Prompt) -> Candidate | Refusal:
+        """The same for an answer to another prompt of the same mode."""
+        return contract.read(text, prompt, self.task, self.template, self.defaults)
 
     def shown(self) -> dict[str, Candidate | Refusal]:
         """The networks shown in the prompt, by a name for reasons."""
@@ -91,7 +95,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
     with ExitStack() as stack:
         source = data_source(config)
         reader = make_reader(config, source)
-        corpus = read_corpus(config, reader)
+        corpus = read_corpus(config, reader, say)
         adapter = starting_adapter(config)
         splits = load_splits(config, source, say)
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
@@ -162,16 +166,25 @@ def _check_defaults(reader: Reader) -> None:
             )
 
 
-def read_corpus(config: Config, reader: Reader) -> list[tuple[TrainingPair, Candidate]]:
+def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[TrainingPair, Candidate]]:
     """`learning.corpus`, each pair with its network; what does not fit the contract is left out.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or nothing in it fits.
     """
     path = config.learning.corpus
-    pairs = corpus_pairs(path, reader.prompt) if path else []
-    read = ((pair, reader.read(pair.completion)) for pair in pairs)
-    return [(pair, found) for pair, found in read if isinstance(found, Candidate)]
+    if path is None:
+        return []
+    pairs = corpus_pairs(path, reader.prompt, config.learning.corpus_limit)
+    read = [(pair, reader.read_answer(pair.completion, pair.prompt)) for pair in pairs]
+    good = [(pair, found) for pair, found in read if isinstance(found, Candidate)]
+    refused = [found for _, found in read if isinstance(found, Refusal)]
+    why = f"{refused[0].stage}: {refused[0].reason}" if refused else "it is empty"
+    if not good:
+        raise ConfigError(f"no pair fits the contract ({why})", where=f"learning.corpus: {path}")
+    more = f" ({len(refused):,} left out, the first for {why})" if refused else ""
+    say(f"Corpus: {len(good):,} pairs of {path}{more}")
+    return good
 
 
 def starting_adapter(config: Config) -> Adapter | None:

@@ -128,7 +128,8 @@ class LearningConfig(_Section):
 
     `start` is "base" (a fresh adapter on the whole corpus each cycle) or "last" (go on from the
     last adapter). `layers` takes only the last N transformer layers. A cycle with fewer than
-    `min_pairs` training pairs goes without a step.
+    `min_pairs` training pairs goes without a step. Every step learns `corpus` too, or its first
+    `corpus_limit` pairs; with `warm_up` there is one before the first cycle, on the corpus alone.
     """
 
     learner: str = "sft"
@@ -161,6 +162,14 @@ class LearningConfig(_Section):
     gradient_checkpointing: bool = False
     base: str | None = None
     corpus: Path | None = None
+    corpus_limit: int | None = Field(None, gt=0)
+    warm_up: bool = False
+
+    @model_validator(mode="after")
+    def _needs_corpus(self) -> LearningConfig:
+        if self.warm_up and self.corpus is None:
+            raise ValueError("warm_up needs a corpus")
+        return self
 
 
 _OPERATIONAL = {

@@ -33,6 +33,7 @@ class Loop:
         """Go through all cycles that are not closed yet."""
         self.run_id, self.lease = run.id, lease
         self.check_prompt()
+        self.warm_up()
         for cycle in range(1, self.config.cycles + 1):
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
@@ -47,6 +48,11 @@ class Loop:
                 where=f"prompt.template: {self.parts.prompt.template}",
                 mend="Restore the template, or begin anew with --fresh.",
             )
+
+    def warm_up(self) -> None:
+        """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
+        if self.config.learning.warm_up and not self.store.cycle_closed(self.run_id, 0):
+            self.learn(0)
 
     def run_cycle(self, cycle: int) -> None:
         """Write candidates with the newest adapter, settle each, fine-tune on the admitted."""

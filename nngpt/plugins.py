@@ -31,7 +31,8 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs"})),
+    "learner": ("nngpt.learning", frozenset({"pairs", "corpus"})),
+    "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 
 

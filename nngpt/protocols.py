@@ -110,6 +110,19 @@ class NoveltyMeasure(Protocol):
 
 
 @runtime_checkable
+class DedupLevel(Protocol):
+    """One way to see a network as tokens. A file in `nngpt/dedup/levels/` with `create()`."""
+
+    def pieces(self, code: str) -> list[str]:
+        """Parts of `code` that can be read one by one; equal parts are read only once."""
+        ...
+
+    def tokens(self, piece: str) -> list[str]:
+        """What is compared, in order. Raises: SyntaxError if this level cannot read it."""
+        ...
+
+
+@runtime_checkable
 class Learner(Protocol):
     """Tunes the LLM. `create(config: Config, llm: LLM) -> Learner`.
 

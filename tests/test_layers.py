@@ -20,6 +20,8 @@ LAYERS = [
     {"nngpt.prompts"},
     {"nngpt.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
+    {"nngpt.dedup"},
+    {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
     {"nngpt.reporting"},

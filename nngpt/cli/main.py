@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nngpt import __version__
-from nngpt.cli import cycle, data, doctor, evaluate, generate, models
+from nngpt.cli import corpus, cycle, data, dedup, doctor, evaluate, generate, lemur, models
 from nngpt.errors import NngptError
 
 app = typer.Typer(
@@ -25,6 +25,9 @@ app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(lemur.app, name="lemur")
+app.command("dedup")(dedup.dedup)
+app.add_typer(corpus.app, name="corpus")
 app.command("doctor")(doctor.doctor)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.errors import ConfigError
-from nngpt.records import Prompt, TrainingPair, canonical_json
+from nngpt.records import Message, Mode, Prompt, TrainingPair, canonical_json
 from nngpt.store import AttemptRecord, Store
 
 
@@ -22,27 +25,22 @@ def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[Trai
     ]
 
 
-def corpus_pairs(path: Path, prompt: Prompt) -> list[TrainingPair]:
-    """Pairs from a JSONL file: in each line a `completion`, and optionally its `source`.
+def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[TrainingPair]:
+    """The first `limit` pairs of a JSONL file, or all.
+
+    A line with `messages` brings its own prompt (`nngpt corpus build` writes such lines; of plain
+    chat lines the assistant's last message is the completion); one with only a `completion` is
+    paired with `prompt`. Other keys are left alone.
 
     Raises:
-        ConfigError: the file cannot be read or a line has no completion.
+        ConfigError: the file cannot be read, a line is not such an object, or it is meant for
+            another mode than `prompt`; names the line.
     """
     try:
-        rows = [
-            json.loads(line)
-            for line in path.read_text(encoding="utf-8").split("\n")
-            if line.strip()
-        ]
-        return [
-            TrainingPair(prompt, str(row["completion"]), str(row.get("source", path.name)))
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"cannot be read as JSONL with a completion in each line ({error!r})",
-            where=f"learning.corpus: {path}",
-        ) from None
+        with path.open("rb") as stream:
+            return list(islice(_read(stream, path, prompt), limit))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=_where(path)) from None
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
@@ -51,3 +49,84 @@ def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
     for pair in pairs:
         digest.update(canonical_json(asdict(pair)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class _Line(BaseModel):
+    """A line of a corpus; keys that are not named here say where it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    completion: str = ""
+    source: str | None = None
+    messages: tuple[_Message, ...] | None = None
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+    mode: Mode | None = None
+    template: str = "corpus"
+    template_hash: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> _Line:
+        if not (self.completion or self.answered):
+            raise ValueError("it has no 'completion', and no 'messages' that end with an answer")
+        if self.messages is not None and len(self.messages) == bool(self.answered):
+            raise ValueError("'messages' ask nothing")
+        return self
+
+    @property
+    def answered(self) -> str:
+        """The answer with which the messages end, "" if they end with a question."""
+        last = self.messages[-1] if self.messages else None
+        return last.content if last and last.role == "assistant" else ""
+
+    def pair(self, prompt: Prompt, source: str) -> TrainingPair:
+        """The pair, with the line's own prompt if it has one."""
+        if self.messages is not None:
+            asked = self.messages[:-1] if self.answered else self.messages
+            prompt = Prompt(
+                template=self.template,
+                template_hash=self.template_hash,
+                mode=self.mode or prompt.mode,
+                messages=tuple(Message(m.role, m.content) for m in asked),
+                prefill=self.prefill,
+                stop=self.stop,
+            )
+        return TrainingPair(prompt, self.completion or self.answered, self.source or source)
+
+
+def _read(lines: Iterable[bytes], path: Path, prompt: Prompt) -> Iterator[TrainingPair]:
+    for number, raw in enumerate(lines, 1):
+        if not raw.strip():
+            continue
+        where = f"{_where(path)}, line {number}"
+        try:
+            line = _Line.model_validate_json(raw)
+        except ValidationError as error:
+            raise ConfigError(_first(error), where=where) from None
+        if (line.mode or prompt.mode) is not prompt.mode:
+            raise ConfigError(
+                f"written in {line.mode} mode, but this run writes in {prompt.mode} mode",
+                where=where,
+                mend=f"Build one with: nngpt corpus build --prompt {prompt.template}",
+            )
+        yield line.pair(prompt, path.name)
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors(include_url=False, include_input=False)[0]
+    if item["type"] == "json_invalid":
+        return f"not a line of JSON ({item['msg'].removeprefix('Invalid JSON: ')})"
+    key = ".".join(str(part) for part in item["loc"])
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _where(path: Path) -> str:
+    return f"learning.corpus: {path}"

@@ -34,10 +34,14 @@ class LosslessText(TypeDecorator[str]):
 
 
 class LemurValue(UserDefinedType[Any]):
-    """LEMUR's column type OBJECT, by its affinity: a number stays a number, a name stays text."""
+    """LEMUR's untyped column (it declares OBJECT): every value comes back as it was given.
+
+    OBJECT would have SQLite's numeric affinity, which turns 1.0 into 1 and "08" into 8; BLOB has
+    none.
+    """
 
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
         """The type name in DDL."""
-        return "NUMERIC"
+        return "BLOB"

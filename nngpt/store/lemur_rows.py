@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,28 @@ LEMUR_TASK = "img-classification"
 LEMUR_DATASETS = {"cifar10": "cifar-10", "cifar100": "cifar-100"}
 """Data sets that LEMUR names otherwise than we do."""
 
+STAT_KEY = (
+    *("transform", "prm", "task", "dataset", "metric", "nn"),
+    *("epoch", "duration", "accuracy"),
+)
+"""The columns of `stat` that make up LEMUR's key of a row, in its order."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_FUNCTION = re.compile(r"^def transform\(", re.MULTILINE)
+_COMPOSED = """\
+import torch
+import torchvision
+from torchvision.transforms import v2
+from torchvision.transforms import v2 as transforms
+
+{source}
+
+_composed = transform
+
+
+def transform(norm):
+    return _composed
+"""
 
 
 def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: Task) -> list[str]:
@@ -32,7 +54,7 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
     transform = _add_transform(session, str(attempt.transform))
     fixed = {
         "task": LEMUR_TASK,
-        "dataset": LEMUR_DATASETS.get(task.dataset, task.dataset),
+        "dataset": lemur_dataset(task.dataset),
         "nn": network,
         "transform": transform,
         "metric": task.metric,
@@ -47,9 +69,28 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
             "epoch": result.epoch,
             "duration": round(seconds * 1e9),  # LEMUR counts nanoseconds from the first epoch on
         }
-        ids.append(_md5([row, attempt.id, attempt.created]))
+        ids.append(_free_id(session, row, attempt))
         session.execute(insert(lemur.stat).values(id=ids[-1], **row))
     return ids
+
+
+def lemur_dataset(name: str) -> str:
+    """LEMUR's name of a data set: without `_`, which joins the names of its folders."""
+    return LEMUR_DATASETS.get(name, name.replace("_", "-"))
+
+
+def lemur_id(columns: list[Any]) -> str:
+    """LEMUR's key of a row: md5 of the Python list of its columns without white space."""
+    text = "".join(str(columns).split())
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _free_id(session: Session, row: Mapping[str, Any], attempt: Attempt) -> str:
+    """LEMUR's key of a `stat` row, so that what we contribute is known when it comes back."""
+    own = lemur_id([row[name] for name in STAT_KEY])
+    taken = session.scalar(select(lemur.stat.c.id).where(lemur.stat.c.id == own))
+    # To the nanosecond the same trial of another attempt: as good as impossible.
+    return own if taken is None else _md5([row, attempt.id, attempt.created])
 
 
 def _add_code(session: Session, table: Table, name: str, code: str) -> None:
@@ -62,7 +103,8 @@ def _add_transform(session: Session, transform: str) -> str:
         _add_code(session, lemur.transform, transform, "")
         return transform
     name = f"nngpt-{content_hash(transform)}"
-    _add_code(session, lemur.transform, name, transform)
+    code = transform if _FUNCTION.search(transform) else _COMPOSED.format(source=transform)
+    _add_code(session, lemur.transform, name, code)
     return name
 
 

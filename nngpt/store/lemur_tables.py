@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     Table,
@@ -69,6 +70,9 @@ stat = Table(
     Column("transform", Text, index=True),
     Column("metric", Text, index=True),
     Column("prm", Text, index=True),
+    # Covers the look-up of best trials, and of one network's curve.
+    Index("ix_stat_trials", "task", "dataset", "metric", "nn", "epoch", "accuracy"),
+    Index("ix_stat_dataset_epoch_accuracy", "dataset", "epoch", "accuracy"),
 )
 
 train_stat = Table(

@@ -44,7 +44,7 @@ def is_ours(path: Path) -> bool:
 def _foreign(path: Path) -> StoreError:
     if {"nn", "stat", "prm"} <= _tables(path):
         what = "is a LEMUR database, not one of nngpt"
-        mend = f"{_OTHER_PATH}; nngpt keeps its own copy of LEMUR's tables"
+        mend = f"Import it: nngpt lemur import {path}, or give another path"
     else:
         what, mend = "is a database of another program", _OTHER_PATH
     return StoreError(what, where=str(path), mend=mend)

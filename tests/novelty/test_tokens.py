@@ -1,14 +1,17 @@
-"""Tokens and shingles, with and without Python's lexer."""
+"""Tokens and shingles; Python's own lexer is what the tokens are measured by."""
 
 from __future__ import annotations
 
+import io
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nngpt.novelty import tokens as module
 from nngpt.novelty.tokens import jaccard, shingles, tokens
 
+_LAYOUT = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
 NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))
 
 
@@ -32,9 +35,34 @@ def test_what_the_lexer_rejects_has_tokens_too(source: str) -> None:
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
-def test_the_fallback_sees_the_same_tokens(path: Path) -> None:
+def test_the_tokens_are_those_of_the_lexer(path: Path) -> None:
     source = path.read_text()
-    assert list(module._matched(source)) == tokens(source)
+    assert tokens(source) == list(lexed(source))
+
+
+def test_every_kind_of_token_is_the_lexers() -> None:
+    source = (
+        "async def f(a: int=0b1, *b, c=.5e-3j, **d) -> T[1:2, ...]:\n"
+        "    return a<<=1 if not (x:=a//b**c) != d else (a@b, a>>b, ~c, 1_000, 1., 0xF)\n"
+        'x |= y ^ z & {\'a\': b\'\\\'\', "b": Rb"""c\n\'"""} \\\n  ; x @= y; x //= 2; x **= 3\n'
+        "é = a.b[-1] <= b >= c == d  # 'not a string\n"
+    )
+    assert tokens(source) == list(lexed(source))
+
+
+def lexed(source: str) -> Iterator[str]:
+    """Tokens by Python's lexer; from 3.12 on it cuts f-strings up, which count as one STR."""
+    depth = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind in ("FSTRING_END", "TSTRING_END"):
+            depth -= 1
+        elif kind in ("FSTRING_START", "TSTRING_START"):
+            if depth == 0:
+                yield "STR"
+            depth += 1
+        elif depth == 0 and kind not in _LAYOUT:
+            yield {"STRING": "STR", "NUMBER": "NUM"}.get(kind, token.string)
 
 
 def test_shingles_are_runs_of_the_given_width() -> None:

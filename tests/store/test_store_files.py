@@ -174,6 +174,8 @@ def test_old_database_is_migrated_and_keeps_its_rows(store: Store, path: Path) -
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'nngpt_%'"
     ).fetchall():
         connection.execute(f"DROP TABLE {name}")
+    connection.execute("DROP INDEX ix_stat_trials")
+    connection.execute("DROP INDEX ix_stat_dataset_epoch_accuracy")
     connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.execute("INSERT INTO metric VALUES ('acc', '', 'x')")
     connection.commit()

@@ -1,0 +1,214 @@
+"""Deduplicating all of LEMUR: speed, exactness, and how many networks are unique.
+
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py speed [--nn-dup FOLDER]
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py uniques
+
+Both read the wheel that `nngpt lemur pull` left in the cache, or `--wheel FILE`. FOLDER is an
+unpacked `nn-dup` wheel (pip download --no-deps nn-dup==2.2.4): then its own pipeline runs on the
+first `--nn-dup-count` networks, on the same machine. It is given one row per network; the rows
+that `ab.nn.api.data(only_best_accuracy=True)` gives it are ten times as many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import logging
+import platform
+import sys
+import tempfile
+import time
+import types
+import zipfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from datasketch import MinHash, MinHashLSH
+
+from nngpt import config, plugins
+from nngpt.dedup.pipeline import deduplicate
+from nngpt.dedup.records import Network, Outcome, Settings
+from nngpt.dedup.shingling import Shingler, Shingles
+from nngpt.lemur.families import family
+
+THRESHOLD = 0.9
+STREAMS = ("raw", "lexical", "normalised")
+THRESHOLDS = (0.85, 0.90, 0.93, 0.95, 0.97, 0.99, 1.0)
+
+
+def main() -> None:
+    """Print one of the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("table", choices=["speed", "uniques"])
+    parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--nn-dup", type=Path)
+    parser.add_argument("--nn-dup-count", type=int, default=1000)
+    given = parser.parse_args()
+    wheel = given.wheel or next((config.cache_folder() / "lemur").rglob("*.whl"))
+    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, one thread")
+    started = time.perf_counter(), time.process_time()
+    networks = read(wheel)
+    print(f"read {len(networks):,} networks from {wheel.name}: {passed(started)}")
+    if given.table == "uniques":
+        uniques(networks)
+        return
+    speed(networks)
+    if given.nn_dup:
+        reference(networks[: given.nn_dup_count], given.nn_dup)
+
+
+def read(wheel: Path) -> list[Network]:
+    """LEMUR's networks without their accuracies: then they are kept in the order of names."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [n for n in archive.namelist() if n.startswith("ab/nn/nn/") and n[-3:] == ".py"]
+        codes = {Path(n).stem: archive.read(n).decode() for n in members}
+    return [Network(n, code, family(n)) for n, code in codes.items() if n != "__init__"]
+
+
+def uniques(networks: list[Network]) -> None:
+    """Networks kept at each threshold, for each stream of tokens."""
+    print(f"threshold {' '.join(f'{name:>11}' for name in STREAMS)}")
+    for threshold in THRESHOLDS:
+        kept = [
+            len(deduplicate(networks, Settings(levels=(s,), threshold=threshold)).kept)
+            for s in STREAMS
+        ]
+        print(f"{threshold:9.2f} {' '.join(f'{count:11,}' for count in kept)}", flush=True)
+
+
+def speed(networks: list[Network]) -> None:
+    """Our pipeline, beside comparing all with all and beside LSH, on the same shingles."""
+    for levels in (("exact", "lexical"), ("exact", "normalised"), ("exact", "structural")):
+        begun = time.process_time()
+        outcome = deduplicate(networks, Settings(levels=levels, threshold=THRESHOLD))
+        seconds = time.process_time() - begun
+        rate = len(networks) / seconds
+        print(f"{' + '.join(levels):22} {seconds:6.1f} CPU s = {rate:5,.0f} networks/s, ", end="")
+        print(f"kept {len(outcome.kept):,}", flush=True)
+    outcome = deduplicate(networks, Settings(levels=("lexical",), threshold=THRESHOLD))
+    ordered = sorted(networks, key=lambda network: network.name)
+    shingler = Shingler(plugins.load("dedup level", "lexical").create())
+    sets = [shingler.shingles(network.code) for network in ordered]
+    names = [network.name for network in ordered]
+    removed = {r.network.name for r in outcome.removed}
+    for title, pairs in (("all pairs, exact", all_pairs), ("datasketch LSH, exact", by_lsh)):
+        begun = time.process_time()
+        alike = pairs(sets)
+        seconds = time.process_time() - begun
+        theirs = set(greedily_removed(names, alike))
+        if pairs is all_pairs:
+            truth, edges = theirs, alike
+        print(
+            f"{title:22} {seconds:6.1f} CPU s without tokenising, kept {len(names) - len(theirs):,}"
+        )
+        print(f"  of the exact removals it finds {share(theirs & truth, truth)}; ", end="")
+        print(f"of its removals {share(theirs & truth, theirs)} are exact", flush=True)
+    print(f"ours: finds {share(removed & truth, truth)}, right {share(removed & truth, removed)}")
+    print(f"  removed without a kept neighbour: {stranded(outcome, names, edges)}")
+
+
+def all_pairs(sets: list[Shingles]) -> list[set[int]]:
+    """For each set the numbers of the sets alike, by multiplying sparse matrices."""
+    sizes = np.array([len(one) for one in sets])
+    _, columns = np.unique(np.concatenate(sets), return_inverse=True)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    ones = np.ones(len(columns), dtype=np.int32)
+    matrix = scipy.sparse.csr_array((ones, columns, starts))
+    turned = matrix.T.tocsr()
+    found = []
+    for row in range(0, len(sets), 200):
+        shared = (matrix[row : row + 200] @ turned).tocsr()
+        for offset in range(shared.shape[0]):
+            part = slice(shared.indptr[offset], shared.indptr[offset + 1])
+            others, count = shared.indices[part], shared.data[part]
+            similarity = count / (sizes[row + offset] + sizes[others] - count)
+            found.append(set(others[similarity >= THRESHOLD].tolist()))
+    return found
+
+
+def by_lsh(sets: list[Shingles]) -> list[set[int]]:
+    """The same through datasketch at the papers' settings; what it proposes is compared exactly."""
+    lsh = MinHashLSH(threshold=0.85, num_perm=256)
+    low = [(one & np.uint64(0xFFFFFFFF)).tolist() for one in sets]
+    signatures = MinHash.bulk(low, num_perm=256, seed=1, hashfunc=int, scheme="affine32")
+    for number, signature in enumerate(signatures):
+        lsh.insert(number, signature)
+    found = []
+    for number, signature in enumerate(signatures):
+        mine = sets[number]
+        alike = set()
+        for other in lsh.query(signature):
+            shared = len(np.intersect1d(mine, sets[other], assume_unique=True))
+            if shared >= THRESHOLD * (len(mine) + len(sets[other]) - shared):
+                alike.add(other)
+        found.append(alike)
+    return found
+
+
+def greedily_removed(names: list[str], alike: list[set[int]]) -> list[str]:
+    """Names that are like one kept before them."""
+    kept: set[int] = set()
+    removed = []
+    for number, others in enumerate(alike):
+        if others & kept:
+            removed.append(names[number])
+        else:
+            kept.add(number)
+    return removed
+
+
+def stranded(outcome: Outcome, names: list[str], alike: list[set[int]]) -> str:
+    """How many removed networks have no kept neighbour among the exact pairs."""
+    number = {name: i for i, name in enumerate(names)}
+    kept = {number[network.name] for network in outcome.kept}
+    alone = [r for r in outcome.removed if not alike[number[r.network.name]] & kept]
+    return f"{len(alone)} of {len(outcome.removed):,}"
+
+
+def reference(networks: list[Network], folder: Path) -> None:
+    """nn-dup's own pipeline and ours on the same networks."""
+    rows = [{"nn": n.name, "nn_code": n.code, "accuracy": 0.5} for n in networks]
+    package, api = types.ModuleType("ab.nn"), types.ModuleType("ab.nn.api")
+    api.data = lambda **_: pd.DataFrame(rows)  # type: ignore[attr-defined]
+    package.api, package.__path__ = api, []  # type: ignore[attr-defined]
+    sys.path.insert(0, str(folder))
+    sys.modules.update({"ab.nn": package, "ab.nn.api": api})
+    from ab.dup.preprocessing import curate_from_lemur  # type: ignore[import-not-found]
+
+    quiet = logging.getLogger("nn-dup")
+    quiet.setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as target:
+        theirs = timed(lambda: curate_from_lemur(Path(target), logger=quiet))
+    ours = timed(lambda: deduplicate(networks, Settings(levels=("exact", "normalised"))))
+    count = len(networks)
+    print(
+        f"nn-dup on {count:,}: {theirs:.1f} CPU s = {count / theirs:.0f} networks/s; ours ", end=""
+    )
+    print(f"(exact + normalised): {ours:.1f} CPU s = {count / ours:,.0f}: {theirs / ours:.0f} ×")
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """CPU seconds."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def passed(started: tuple[float, float]) -> str:
+    """Wall and CPU seconds since then."""
+    wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
+    return f"{wall:.1f} s, {cpu:.1f} CPU s"
+
+
+def share(part: collections.abc.Set[str], whole: collections.abc.Set[str]) -> str:
+    """A share in per cent with its numbers."""
+    return f"{100 * len(part) / len(whole):.2f} % ({len(part):,} of {len(whole):,})"
+
+
+if __name__ == "__main__":
+    main()

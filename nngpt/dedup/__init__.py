@@ -1,0 +1,1 @@
+"""Near-duplicates in a collection of networks: found, explained, removed."""

@@ -1,0 +1,88 @@
+"""From what a user writes on the command line to `Settings`, every value checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nngpt import plugins
+from nngpt.dedup.records import Settings
+from nngpt.errors import UserError, nearest
+
+
+def settings(
+    levels: str,
+    threshold: float,
+    level_thresholds: Sequence[str],
+    family_thresholds: Sequence[str],
+    per_family: int | None,
+    shingle: int,
+) -> Settings:
+    """The settings; `levels` is a list with commas, thresholds are `NAME=VALUE`.
+
+    Raises:
+        UserError: a value out of its range, or a threshold for a level that is not used.
+        PluginError: no level of that name.
+    """
+    names = tuple(name.strip() for name in levels.split(",") if name.strip())
+    if not names:
+        raise UserError("no level is named", where="--levels", mend="Example: exact,lexical")
+    if len(set(names)) < len(names):
+        raise UserError(f"{levels!r} names a level twice", where="--levels")
+    for name in names:
+        plugins.load("dedup level", name)
+    by_level = _thresholds(level_thresholds, "--level-threshold")
+    for name in by_level:
+        if name not in names:
+            mend = nearest(name, names)
+            raise UserError(f"{name!r} is not in --levels", where="--level-threshold", mend=mend)
+    _at_least_one(per_family, "--per-family")
+    _at_least_one(shingle, "--shingle")
+    return Settings(
+        levels=names,
+        threshold=share(threshold, "--threshold"),
+        thresholds=by_level,
+        family_thresholds=_thresholds(family_thresholds, "--family-threshold"),
+        shingle=shingle,
+        per_family=per_family,
+    )
+
+
+def check_families(chosen: Settings, families: Iterable[str]) -> None:
+    """See that every family with a threshold of its own is in the collection. Raises: UserError."""
+    known = set(families)
+    for name in chosen.family_thresholds:
+        if name not in known:
+            hint = nearest(name, known)
+            mend = hint if len(hint) < 200 else ""
+            raise UserError(f"no network of family {name!r}", where="--family-threshold", mend=mend)
+
+
+def share(value: float, option: str) -> float:
+    """`value`, which must be from 0 to 1. Raises: UserError."""
+    if not 0 <= value <= 1:
+        raise UserError(f"{value} is not from 0 to 1", where=option)
+    return value
+
+
+def _thresholds(given: Sequence[str], option: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, value = (part.strip() for part in text.rpartition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            mend = (
+                f"Example: {option} {'FractalNet=0.97' if 'family' in option else 'lexical=0.95'}"
+            )
+            raise UserError(f"{text!r} is not NAME=VALUE", where=option, mend=mend)
+        if name in found:
+            raise UserError(f"{name!r} is given twice", where=option)
+        found[name] = share(number, option)
+    return found
+
+
+def _at_least_one(value: int | None, option: str) -> None:
+    if value is not None and value < 1:
+        raise UserError(f"{value} is smaller than 1", where=option)

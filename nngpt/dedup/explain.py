@@ -1,0 +1,160 @@
+"""Why two networks are alike, or why not: similarities, what they share, where they differ."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nngpt import plugins
+from nngpt.dedup.pipeline import deduplicate, similarities, threshold
+from nngpt.dedup.records import Network, Settings
+from nngpt.dedup.shingling import Shingler, Shingles
+
+LONGEST = 5_000
+"""Lines that are compared; what comes after them is not looked at."""
+
+_RUNS = 5
+
+
+@dataclass(frozen=True)
+class LevelView:
+    """Two networks at one level.
+
+    Attributes:
+        level: its name.
+        similarity: exact Jaccard similarity, None if the level cannot read one of them.
+        threshold: from this similarity on they are alike, given their families.
+        tokens: how many each has; None where the level cannot read it.
+        shingles: how many different ones each has.
+        shared: how many both have.
+    """
+
+    level: str
+    similarity: float | None
+    threshold: float
+    tokens: tuple[int | None, int | None]
+    shingles: tuple[int | None, int | None]
+    shared: int | None
+
+
+@dataclass(frozen=True)
+class SharedRun:
+    """Lines that both have, layout aside: first lines (from 1), their number, and the text."""
+
+    first_line: int
+    second_line: int
+    lines: int
+    text: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is to be said about two networks.
+
+    Attributes:
+        levels: in the order of the settings.
+        verdict: the level at which one of them is a duplicate, None if none is.
+        kept: the name of the one to be kept of two that are alike, else None.
+        runs: the longest runs of lines they share, the longest first.
+        diff: unified diff, without line ends.
+    """
+
+    one: Network
+    other: Network
+    levels: tuple[LevelView, ...]
+    verdict: str | None
+    kept: str | None
+    runs: tuple[SharedRun, ...]
+    diff: tuple[str, ...]
+
+
+def explain(one: Network, other: Network, settings: Settings) -> Explanation:
+    """Compare two networks at every level of the settings. Raises: PluginError."""
+    found = similarities(one, other, settings)
+    levels = tuple(_view(name, found[name], one, other, settings) for name in settings.levels)
+    outcome = deduplicate((one, other), replace(settings, per_family=None))
+    return Explanation(
+        one=one,
+        other=other,
+        levels=levels,
+        verdict=outcome.removed[0].level if outcome.removed else None,
+        kept=outcome.kept[0].name if outcome.removed else None,
+        runs=_shared_runs(one.code, other.code),
+        diff=tuple(unified_diff(one, other)),
+    )
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """Everything but the code, for a script."""
+    facts = asdict(explanation)
+    for side in ("one", "other"):
+        del facts[side]["code"]
+    return facts
+
+
+def unified_diff(one: Network, other: Network, context: int = 3) -> list[str]:
+    """Unified diff of two networks' code, without line ends; [] if no line differs."""
+    first, second = _lines(one.code), _lines(other.code)
+    return list(difflib.unified_diff(first, second, one.name, other.name, n=context, lineterm=""))
+
+
+def _view(
+    name: str, similarity: float | None, one: Network, other: Network, settings: Settings
+) -> LevelView:
+    level = plugins.load("dedup level", name).create()
+    shingler = Shingler(level, settings.shingle)
+    tokens: list[int | None] = []
+    sets: list[Shingles | None] = []
+    for network in (one, other):
+        try:
+            sets.append(shingler.shingles(network.code))
+            tokens.append(sum(len(level.tokens(p)) for p in level.pieces(network.code)))
+        except SyntaxError:
+            sets.append(None)
+            tokens.append(None)
+    first, second = sets
+    shared = None if first is None or second is None else len(np.intersect1d(first, second))
+    return LevelView(
+        level=name,
+        similarity=similarity,
+        threshold=threshold(settings, name, one.family, other.family),
+        tokens=(tokens[0], tokens[1]),
+        shingles=(
+            None if first is None else len(first),
+            None if second is None else len(second),
+        ),
+        shared=shared,
+    )
+
+
+def _lines(code: str) -> list[str]:
+    # Not splitlines(): a form feed inside a line is no line end to Python's lexer either.
+    return code.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:LONGEST]
+
+
+def _shared_runs(one: str, other: str) -> tuple[SharedRun, ...]:
+    first, second = _lines(one), _lines(other)
+    numbers_a, texts_a = _squeezed(first)
+    numbers_b, texts_b = _squeezed(second)
+    matcher = difflib.SequenceMatcher(None, texts_a, texts_b)
+    blocks = sorted((b for b in matcher.get_matching_blocks() if b.size), key=lambda b: -b.size)
+    return tuple(
+        SharedRun(
+            numbers_a[b.a] + 1,
+            numbers_b[b.b] + 1,
+            b.size,
+            tuple(first[i] for i in numbers_a[b.a : b.a + b.size]),
+        )
+        for b in blocks[:_RUNS]
+    )
+
+
+def _squeezed(lines: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Line numbers and texts without whitespace, of the lines that are not blank."""
+    texts = ["".join(line.split()) for line in lines]
+    numbers = [number for number, text in enumerate(texts) if text]
+    return numbers, [texts[number] for number in numbers]

@@ -1,0 +1,115 @@
+"""Reads networks from JSONL: one object a line, its code in one of several well-known places."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nngpt.contract import answers
+from nngpt.dedup.collection import Family, Found, Skipped
+from nngpt.errors import UserError
+from nngpt.records import Refusal
+
+
+def read_lines(path: Path, family: Family) -> tuple[list[Found], list[Skipped]]:
+    """The networks of a JSONL file; a broken line is named with its number and left out.
+
+    In each line: the code as `code` or `nn_code`, or the LLM's answer as `completion` or as the
+    last assistant's turn in `messages`; optionally `name`, `family` and `accuracy`.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    found: list[Found] = []
+    skipped: list[Skipped] = []
+    parts = path.resolve().parts[1:]
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                where = f"{path}:{number}"
+                try:
+                    record = json.loads(line.strip().decode("utf-8-sig"))
+                    found.append(_network(record, parts, number, where, family))
+                except (ValueError, RecursionError) as error:
+                    skipped.append(Skipped(where, _why(error)))
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    return found, skipped
+
+
+def _network(record: Any, parts: tuple[str, ...], number: int, where: str, family: Family) -> Found:
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    code = _code(record)
+    if not code.strip():
+        raise ValueError("its code is empty")
+    place = (*parts[:-1], f"{parts[-1]}:{number}")
+    name, group = _text(record, "name"), _text(record, "family")
+    origin = family(name.removesuffix(".py")) if name else Path(parts[-1]).stem
+    return Found(
+        parts=(*place, name) if name else place,
+        short=1,
+        code=code,
+        family=group or origin,
+        accuracy=_accuracy(record.get("accuracy")),
+        source=where,
+    )
+
+
+def _code(record: dict[str, Any]) -> str:
+    for key in ("code", "nn_code"):
+        if record.get(key) is not None:
+            return _must_be_text(record[key], key)
+    if record.get("completion") is not None:
+        return _answer(_must_be_text(record["completion"], "completion"))
+    if record.get("messages") is not None:
+        return _answer(_last_answer(record["messages"]))
+    raise ValueError("no code in it (looked for code, nn_code, completion, messages)")
+
+
+def _last_answer(messages: Any) -> str:
+    turns = messages if isinstance(messages, list) else []
+    said = [m for m in turns if isinstance(m, dict) and m.get("role") == "assistant"]
+    if not said:
+        raise ValueError("messages has no assistant's turn")
+    return _must_be_text(said[-1].get("content"), "the assistant's content")
+
+
+def _answer(text: str) -> str:
+    """The code in an LLM's answer; an answer without fences and tags is code altogether."""
+    if "```" not in text and "<nn>" not in text:
+        return text
+    answer = answers.read(text)
+    if isinstance(answer, Refusal):
+        raise ValueError(answer.reason)
+    return answer.code
+
+
+def _must_be_text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is not text")
+    return value.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    return "" if value is None else _must_be_text(value, key).strip()
+
+
+def _accuracy(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"accuracy {str(value)[:20]} is not a number from 0 to 1")
+    return float(value)
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg}, column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,41 @@
+"""Lexer tokens without the names that the programmer chose.
+
+A name in lower case becomes ID unless it is a keyword or an operation of torch (`torch.cat`,
+`F.relu`, `nn.init`). Names with a capital stay: they are layers and classes.
+"""
+
+from __future__ import annotations
+
+from keyword import iskeyword
+
+from nngpt.dedup.lines import independent_lines
+from nngpt.novelty import tokens
+from nngpt.protocols import DedupLevel
+
+_TORCH = frozenset({"torch", "nn", "F", "functional", "init", "optim"})
+
+
+class Normalised:
+    """Alike even if variables, attributes and functions are called otherwise."""
+
+    def pieces(self, code: str) -> list[str]:
+        """Its lines, where no token spans two."""
+        return independent_lines(code)
+
+    def tokens(self, piece: str) -> list[str]:
+        """Lexer tokens with ID for the programmer's names."""
+        parts = ["", "", *tokens.tokens(piece)]
+        return [
+            _named(parts[i], of_torch=parts[i - 1] == "." and parts[i - 2] in _TORCH)
+            for i in range(2, len(parts))
+        ]
+
+
+def _named(token: str, of_torch: bool) -> str:
+    chosen = token.isidentifier() and token.islower() and not iskeyword(token)
+    return "ID" if chosen and not of_torch and token not in _TORCH else token
+
+
+def create() -> DedupLevel:
+    """The level."""
+    return Normalised()

@@ -1,0 +1,71 @@
+"""Reads the networks of the LEMUR mirror, each with the best accuracy on record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from nngpt.dedup.collection import Family, Found
+from nngpt.errors import StoreError, UserError, nearest
+from nngpt.store import Store
+from nngpt.store.lemur_tables import nn, stat
+
+_FILL = "Fill the mirror first: nngpt lemur pull"
+
+
+def read_mirror(
+    store: Store, family: Family, best_on: str | None = None, only: Sequence[str] = ()
+) -> list[Found]:
+    """All networks, or those called `only`, by name; `best_on` counts one data set's trials.
+
+    Raises:
+        StoreError: there is no network, or none with such a name.
+        UserError: no trial on the data set `best_on`.
+    """
+    best = select(stat.c.nn, func.max(stat.c.accuracy).label("accuracy")).group_by(stat.c.nn)
+    if best_on is not None:
+        _check_dataset(store, best_on)
+        best = best.where(stat.c.dataset == best_on)
+    if only:
+        best = best.where(stat.c.nn.in_(only))
+    ranked = best.subquery()
+    query = select(nn.c.name, nn.c.code, ranked.c.accuracy).order_by(nn.c.name)
+    query = query.outerjoin(ranked, ranked.c.nn == nn.c.name)
+    if only:
+        query = query.where(nn.c.name.in_(only))
+    source, parts = str(store.path), store.path.parts[1:]
+    with store.database.read() as session:
+        found = [
+            Found((*parts, name), 1, code, family(name), accuracy, source)
+            for name, code, accuracy in session.execute(query)
+        ]
+    if not found and not only:
+        raise StoreError("no networks in it", where=source, mend=_FILL)
+    _check_names(store, found, only)
+    return found
+
+
+def _check_dataset(store: Store, name: str) -> None:
+    with store.database.read() as session:
+        if session.scalar(select(stat.c.id).where(stat.c.dataset == name).limit(1)) is not None:
+            return
+        known = session.scalars(select(stat.c.dataset).distinct()).all()
+    names = [dataset for dataset in known if dataset]
+    mend = nearest(name, names) or _FILL
+    raise UserError(f"no trial on the data set {name!r}", where="--best-on", mend=mend)
+
+
+def _check_names(store: Store, found: Sequence[Found], wanted: Sequence[str]) -> None:
+    missing = sorted(set(wanted) - {one.parts[-1] for one in found})
+    if not missing:
+        return
+    with store.database.read() as session:
+        mend = close(missing[0], session.scalars(select(nn.c.name)).all())
+    raise StoreError(f"no network {missing[0]!r}", where=str(store.path), mend=mend)
+
+
+def close(name: str, known: Sequence[str]) -> str:
+    """A hint at the name meant; "" rather than a list of thousands."""
+    hint = nearest(name, known)
+    return hint if hint.startswith("Did") or len(known) < 10 else ""

@@ -1,0 +1,154 @@
+"""Which networks of a collection to keep.
+
+The networks are looked at one by one, the most accurate first. One that is like a network kept
+before it, at any level, is removed; all others are kept. So whatever is removed has a kept
+neighbour at or above the threshold, and no two that are kept are alike. (Linking likenesses into
+chains, as nn-dup does, removes networks that are like nothing that is kept.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from nngpt import plugins
+from nngpt.dedup.neighbours import KeptIndex, Ranks, ranked
+from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.dedup.shingling import Shingler, jaccard
+
+Progress = Callable[[int, int], None]
+"""Called now and then with how many steps are done, and how many there are."""
+
+_NONE: Ranks = np.zeros(0, dtype=np.int32)
+
+
+def deduplicate(
+    networks: Iterable[Network], settings: Settings, progress: Progress | None = None
+) -> Outcome:
+    """Keep one of each group of networks that are alike.
+
+    Raises:
+        PluginError: a level of that name does not exist.
+    """
+    ordered = sorted(networks, key=_best_first)
+    steps = _Steps(len(ordered) * (len(settings.levels) + 1), progress)
+    levels = [_Level(name, ordered, settings, steps) for name in settings.levels]
+    begun = time.perf_counter()
+    kept: list[Network] = []
+    removed: list[Removed] = []
+    families: Counter[str] = Counter()
+    for number, network in enumerate(ordered):
+        found = _likeness(number, ordered, levels, settings)
+        if found is None and families[network.family] == settings.per_family:
+            found = Removed(network, FAMILY_CAP, None, None)
+        if found is not None:
+            removed.append(found)
+        else:
+            kept.append(network)
+            families[network.family] += 1
+            for level in levels:
+                level.keep(number)
+        steps.one_more()
+    seconds = {level.name: level.seconds for level in levels}
+    seconds["choosing"] = time.perf_counter() - begun
+    unreadable = {level.name: level.unreadable for level in levels if level.unreadable}
+    return Outcome(tuple(kept), tuple(removed), unreadable, seconds)
+
+
+def similarities(one: Network, other: Network, settings: Settings) -> dict[str, float | None]:
+    """Exact Jaccard similarity at each level; None where the level cannot read one of them.
+
+    Raises:
+        PluginError: a level of that name does not exist.
+    """
+    found: dict[str, float | None] = {}
+    for name in settings.levels:
+        shingler = Shingler(plugins.load("dedup level", name).create(), settings.shingle)
+        try:
+            found[name] = jaccard(shingler.shingles(one.code), shingler.shingles(other.code))
+        except SyntaxError:
+            found[name] = None
+    return found
+
+
+def threshold(settings: Settings, level: str, one: str, other: str) -> float:
+    """The threshold for two networks of these families at a level."""
+    general = settings.thresholds.get(level, settings.threshold)
+    if level == "exact" or one != other:
+        return general
+    return settings.family_thresholds.get(one, general)
+
+
+def _best_first(network: Network) -> tuple[float, str]:
+    accuracy = network.accuracy if network.accuracy is not None else -1.0
+    return (-accuracy, network.name)
+
+
+def _likeness(
+    number: int, ordered: list[Network], levels: list[_Level], settings: Settings
+) -> Removed | None:
+    """The first level that finds a kept network alike, and the nearest there."""
+    network = ordered[number]
+    for level in levels:
+        best, neighbour = 0.0, None
+        for other, similarity in level.near(number):
+            kept = ordered[other]
+            wanted = threshold(settings, level.name, network.family, kept.family)
+            if similarity > best and similarity >= wanted:
+                best, neighbour = similarity, kept.name
+        if neighbour is not None:
+            return Removed(network, level.name, neighbour, best)
+    return None
+
+
+class _Level:
+    """One level at work: every network's shingles, and an index of the kept ones."""
+
+    def __init__(
+        self, name: str, networks: list[Network], settings: Settings, steps: _Steps
+    ) -> None:
+        begun = time.perf_counter()
+        shingler = Shingler(plugins.load("dedup level", name).create(), settings.shingle)
+        sets, readable, unreadable = [], [], []
+        for number, network in enumerate(networks):
+            try:
+                sets.append(shingler.shingles(network.code))
+                readable.append(number)
+            except SyntaxError:
+                unreadable.append(network.name)
+            steps.one_more()
+        ranks = [_NONE] * len(networks)
+        for number, found in zip(readable, ranked(sets), strict=True):
+            ranks[number] = found
+        lowest = settings.thresholds.get(name, settings.threshold)
+        if name != "exact":
+            lowest = min([lowest, *settings.family_thresholds.values()])
+        self.name = name
+        self.unreadable = tuple(unreadable)
+        self._index = KeptIndex(ranks, lowest)
+        self._readable = set(readable)
+        self.seconds = time.perf_counter() - begun
+
+    def near(self, number: int) -> list[tuple[int, float]]:
+        """Kept networks that may be alike at this level, with their similarity."""
+        return self._index.near(number) if number in self._readable else []
+
+    def keep(self, number: int) -> None:
+        """Compare later networks with this one."""
+        if number in self._readable:
+            self._index.add(number)
+
+
+class _Steps:
+    """Counts steps and says so now and then."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def one_more(self) -> None:
+        self._done += 1
+        if self._progress is not None and (self._done % 100 == 0 or self._done == self._total):
+            self._progress(self._done, self._total)

@@ -1,0 +1,181 @@
+"""Reads networks from files, folders and JSONL; what cannot be read is named and left out."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import stat
+import tokenize
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nngpt.dedup.collection import Family, Found, Skipped
+from nngpt.dedup.jsonl import read_lines
+from nngpt.errors import UserError
+
+LARGEST = 16 * 2**20
+"""Bytes; a larger file is not a network."""
+
+_JSONL = (".jsonl", ".ndjson")
+Progress = Callable[[int, int], None]
+
+
+def read_paths(
+    paths: Sequence[Path], family: Family, progress: Progress | None = None
+) -> tuple[list[Found], list[Skipped]]:
+    """All networks in Python files, in folders of them, and in JSONL files, and what is no good.
+
+    Folders are searched to any depth for `*.py`; links to folders are not followed. A file that
+    is met twice counts once.
+
+    Raises:
+        UserError: a path does not exist, or is neither a folder nor a `.py` or `.jsonl` file.
+    """
+    kinds = [(path, _kind(path)) for path in paths]
+    found: list[Found] = []
+    skipped: list[Skipped] = []
+    places: list[_Place] = []
+    for path, kind in kinds:
+        if kind == "folder":
+            places += _search(path, skipped)
+        elif kind == "network":
+            places.append(_place(path))
+    seen: dict[str, Path] = {}
+    for number, place in enumerate(places, 1):
+        real = os.path.realpath(place.real) if place.linked else place.real
+        if real in seen:
+            skipped.append(Skipped(str(place.file), f"the same file as {seen[real]}"))
+            continue
+        seen[real] = place.file
+        one = _read(place, family)
+        if isinstance(one, Skipped):
+            skipped.append(one)
+        else:
+            found.append(one)
+        if progress is not None and number % 100 == 0:
+            progress(number, len(places))
+    for path in dict.fromkeys(path for path, kind in kinds if kind == "lines"):
+        lines, broken = read_lines(path, family)
+        found += lines
+        skipped += broken
+    return found, skipped
+
+
+def read_network(path: Path, family: Family) -> Found:
+    """The network in one file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    one = _read(_place(path), family)
+    if isinstance(one, Skipped):
+        raise UserError(one.reason, where=one.where)
+    return one
+
+
+def decode(raw: bytes) -> str:
+    """Source text as Python reads it: byte order mark, `coding` comment (PEP 263), line ends.
+
+    Raises:
+        ValueError: it is in no encoding that Python would accept; says why.
+    """
+    try:
+        if raw.startswith(codecs.BOM_UTF8) or any(b"coding" in p for p in raw.split(b"\n", 2)[:2]):
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        else:
+            encoding = "utf-8"
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not in {error.encoding}, as Python expects it (PEP 263)") from None
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        raise ValueError(f"its encoding cannot be read ({error})") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A file to read: as the user would name it, and where it is.
+
+    Attributes:
+        file: to open it, and to speak of it.
+        real: absolute, without links but perhaps the last.
+        short: how many parts of `real` lie below what the user gave.
+        linked: True if the file itself is a link.
+    """
+
+    file: Path
+    real: str
+    short: int
+    linked: bool
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if path.suffix in _JSONL:
+        return "lines"
+    if path.suffix == ".py":
+        return "network"
+    mend = "Give folders, .py or .jsonl files"
+    if path.suffix in (".whl", ".db"):
+        mend = f"Import it (nngpt lemur import {path}), then: nngpt dedup --lemur"
+    raise UserError("is not a collection of networks", where=str(path), mend=mend)
+
+
+def _search(root: Path, skipped: list[Skipped]) -> Iterator[_Place]:
+    """Python files below `root`, in the order of their names."""
+
+    def unreadable(error: OSError) -> None:
+        reason = f"the folder cannot be read ({error.strerror})"
+        skipped.append(Skipped(str(error.filename), reason))
+
+    start, base = str(root), str(root.resolve())
+    for folder, folders, files in os.walk(start, onerror=unreadable):
+        folders.sort()
+        for name in folders:
+            if (path := Path(folder, name)).is_symlink():
+                skipped.append(Skipped(str(path), "a link to a folder, not followed"))
+        inside = os.path.relpath(folder, start)
+        depth = 0 if inside == "." else inside.count("/") + 1
+        real = os.path.normpath(f"{base}/{inside}")
+        for name in sorted(files):
+            if name.endswith(".py"):
+                file = Path(folder, name)
+                yield _Place(file, f"{real}/{name}", depth + 1, file.is_symlink())
+
+
+def _place(path: Path) -> _Place:
+    return _Place(path, str(path.parent.resolve() / path.name), 1, path.is_symlink())
+
+
+def _read(place: _Place, family: Family) -> Found | Skipped:
+    try:
+        facts = place.file.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            return Skipped(str(place.file), "not a regular file")
+        if facts.st_size > LARGEST:
+            return Skipped(str(place.file), f"larger than {LARGEST >> 20} MiB")
+        raw = place.file.read_bytes()
+        code = decode(raw)
+    except OSError as error:
+        return Skipped(str(place.file), f"cannot be read ({error.strerror})")
+    except ValueError as error:
+        return Skipped(str(place.file), str(error))
+    if not code.strip():
+        return Skipped(str(place.file), "empty")
+    parts = tuple(place.real.split("/")[1:])
+    return Found(
+        parts=parts,
+        short=place.short,
+        code=code,
+        family=family(parts[-1].removesuffix(".py")),
+        accuracy=None,
+        source=str(place.file),
+        original=None if code.encode("utf-8", "surrogatepass") == raw else raw,
+    )

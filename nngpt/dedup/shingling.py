@@ -1,0 +1,70 @@
+"""From a network's code to the set of its shingles, as numbers."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nngpt.protocols import DedupLevel
+
+Shingles = NDArray[np.uint64]
+"""Sorted, no two alike: one 64-bit digest per run of tokens."""
+
+
+class Shingler:
+    """Makes shingles at one level; remembers what it has read, so equal parts are quick.
+
+    A shingle's digest is the sum of its tokens' random 64-bit digests, each times a random odd
+    constant of its place. Two different runs share a digest with a probability of about 2**-64
+    each, so that comparing digests is comparing runs. (`hash()` would differ between processes.)
+    """
+
+    def __init__(self, level: DedupLevel, width: int = 10) -> None:
+        self._level = level
+        self._factors = [np.uint64(_digest(f"place {i}") | 1) for i in range(width)]
+        self._tokens: dict[str, int] = {}
+        self._pieces: dict[str, Shingles] = {}
+
+    def shingles(self, code: str) -> Shingles:
+        """The distinct runs of `width` tokens; fewer tokens than that are one run.
+
+        Raises:
+            SyntaxError: the level cannot read this code.
+        """
+        pieces = self._level.pieces(code)
+        if len(pieces) == 1:
+            tokens = self._read(pieces[0])  # whole texts seldom come again
+        else:
+            tokens = np.concatenate([self._known(piece) for piece in pieces] or [self._read("")])
+        width = min(len(self._factors), len(tokens))
+        runs = np.zeros(max(1, len(tokens) - width + 1), dtype=np.uint64)
+        for place, factor in enumerate(self._factors[:width]):
+            runs += tokens[place : place + len(runs)] * factor
+        return np.unique(runs)
+
+    def _known(self, piece: str) -> Shingles:
+        found = self._pieces.get(piece)
+        if found is None:
+            found = self._pieces[piece] = self._read(piece)
+        return found
+
+    def _read(self, piece: str) -> Shingles:
+        tokens = self._level.tokens(piece)
+        known = self._tokens
+        for token in tokens:
+            if token not in known:
+                known[token] = _digest(token)
+        return np.fromiter((known[token] for token in tokens), dtype=np.uint64, count=len(tokens))
+
+
+def jaccard(one: Shingles, other: Shingles) -> float:
+    """Size of the intersection divided by the size of the union, 0…1."""
+    shared = len(np.intersect1d(one, other, assume_unique=True))
+    return shared / (len(one) + len(other) - shared)
+
+
+def _digest(text: str) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -1,0 +1,128 @@
+"""What a deduplication did, in figures: by level, by family, by group."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nngpt.dedup.collection import Collection
+from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+
+
+@dataclass(frozen=True)
+class FamilyCount:
+    """How much of a family is kept; `best` is the best accuracy in it, None if unknown."""
+
+    name: str
+    total: int
+    kept: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A kept network and the networks that were removed because they are like it."""
+
+    kept: Network
+    removed: tuple[Removed, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of networks, the kept one included."""
+        return len(self.removed) + 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of the whole collection: exact, so there is nothing to estimate.
+
+    Attributes:
+        total: networks that were compared.
+        kept: networks that are kept.
+        removed: by level in their order, and the family cap if there is one.
+        unreadable: networks that a level cannot read, by level.
+        skipped: files and lines that were not read.
+        seconds: wall time of the deduplication.
+        families: the largest first.
+    """
+
+    total: int
+    kept: int
+    removed: Mapping[str, int]
+    unreadable: Mapping[str, int]
+    skipped: int
+    seconds: float
+    families: tuple[FamilyCount, ...]
+
+
+def summarise(collection: Collection, settings: Settings, outcome: Outcome) -> Summary:
+    """The figures of an outcome."""
+    counts = Counter(removed.level for removed in outcome.removed)
+    levels = [*settings.levels, *([FAMILY_CAP] if settings.per_family is not None else [])]
+    return Summary(
+        total=len(outcome.kept) + len(outcome.removed),
+        kept=len(outcome.kept),
+        removed={level: counts[level] for level in levels},
+        unreadable={level: len(names) for level, names in outcome.unreadable.items()},
+        skipped=len(collection.skipped),
+        seconds=sum(outcome.seconds.values()),
+        families=_families(outcome),
+    )
+
+
+def clusters(outcome: Outcome) -> list[Cluster]:
+    """Kept networks with what was removed for them, the largest first; those alone are left out."""
+    members: dict[str, list[Removed]] = defaultdict(list)
+    for removed in outcome.removed:
+        if removed.neighbour is not None:
+            members[removed.neighbour].append(removed)
+    found = [Cluster(kept, tuple(members[kept.name])) for kept in outcome.kept]
+    return sorted((c for c in found if c.removed), key=lambda c: (-c.size, c.kept.name))
+
+
+def as_json(collection: Collection, settings: Settings, outcome: Outcome) -> dict[str, Any]:
+    """Everything but the code, for a script."""
+    summary = summarise(collection, settings, outcome)
+    return {
+        "settings": asdict(settings),
+        "networks": summary.total,
+        "seconds": dict(outcome.seconds),
+        "removed_by_level": dict(summary.removed),
+        "kept": [_facts(network) for network in outcome.kept],
+        "removed": [
+            {
+                **_facts(removed.network),
+                "level": removed.level,
+                "neighbour": removed.neighbour,
+                "similarity": removed.similarity,
+            }
+            for removed in outcome.removed
+        ],
+        "families": [asdict(family) for family in summary.families],
+        "unreadable": {level: list(names) for level, names in outcome.unreadable.items()},
+        "left_out": dict(collection.left_out),
+        "skipped": [asdict(skipped) for skipped in collection.skipped],
+    }
+
+
+def _facts(network: Network) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "family": network.family,
+        "accuracy": network.accuracy,
+        "source": network.source,
+    }
+
+
+def _families(outcome: Outcome) -> tuple[FamilyCount, ...]:
+    everyone = [*outcome.kept, *(removed.network for removed in outcome.removed)]
+    totals = Counter(network.family for network in everyone)
+    kept = Counter(network.family for network in outcome.kept)
+    best: dict[str, float] = {}
+    for network in everyone:
+        if network.accuracy is not None:
+            best[network.family] = max(network.accuracy, best.get(network.family, 0.0))
+    counts = [FamilyCount(name, n, kept[name], best.get(name)) for name, n in totals.items()]
+    return tuple(sorted(counts, key=lambda f: (-f.total, f.name)))

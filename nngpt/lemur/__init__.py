@@ -1,0 +1,1 @@
+"""The mirror of the LEMUR data set: import, export, queries."""

@@ -1,0 +1,181 @@
+"""Where the files of a LEMUR package lie: in a folder, or in an archive.
+
+Both give the paths below `ab/nn` and the bytes of each, and refuse single files that cannot be
+read. No link to a folder is followed, so a loop of links ends at once.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from nngpt.data import files
+from nngpt.errors import DataError
+from nngpt.lemur.records import Broken
+
+PACKAGE = ("ab", "nn")
+_LARGEST = 64 << 20
+_LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
+_ENCRYPTED = 1
+NO_PACKAGE = "Give a folder or an archive with ab/nn inside, or LEMUR's database ab.nn.db"
+
+
+class Container(Protocol):
+    """The files of a package.
+
+    Attributes:
+        name: the path of the folder or archive.
+        sha256: of the archive, None for a folder.
+        paths: of all files, below `ab/nn`.
+        unreadable: paths that are no files, each with the reason.
+    """
+
+    name: str
+    sha256: str | None
+    paths: list[str]
+    unreadable: dict[str, str]
+
+    def read(self, path: str) -> bytes:
+        """A file's content. Raises: Broken: it cannot be read, or is larger than 64 MiB."""
+
+    def close(self) -> None:
+        """Nothing can be read afterwards."""
+
+
+class FolderContainer:
+    """A package's folder, a checkout, or `ab/nn` itself. Raises: DataError: it is none."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self.sha256: str | None = None
+        self._root = _package_folder(path)
+        self.paths: list[str] = []
+        self.unreadable: dict[str, str] = {}
+        self._list("")
+
+    def read(self, path: str) -> bytes:
+        """A file's content. Raises: Broken."""
+        try:
+            with (self._root / path).open("rb") as file:
+                data = file.read(_LARGEST + 1)
+        except OSError as error:
+            raise Broken(f"cannot be read ({error.strerror})") from None
+        return _of_bearable_size(data)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _list(self, below: str) -> None:
+        try:
+            with os.scandir(self._root / below) as entries:
+                found = list(entries)
+        except OSError as error:
+            self.unreadable[below] = f"cannot be read ({error.strerror})"
+            return
+        for entry in found:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                self._list(path)
+            elif reason := _no_file(entry):
+                self.unreadable[path] = reason
+            else:
+                self.paths.append(path)
+
+
+class ZipContainer:
+    """A wheel or another zip archive. Raises: DataError: damaged, or no package inside."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        try:
+            self.sha256: str | None = files.digest(path)
+            self._file = path.open("rb")
+            self._zip = zipfile.ZipFile(self._file)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise DataError(f"cannot be read ({error})", where=str(path)) from None
+        names = [info for info in self._zip.infolist() if not info.is_dir()]
+        root = _package_prefix([info.filename for info in names])
+        if root is None:
+            self.close()
+            raise DataError("holds no LEMUR package", where=str(path), mend=NO_PACKAGE)
+        inside = (info for info in names if info.filename.startswith(root))
+        self._members = {info.filename.removeprefix(root): info for info in inside}
+        self.paths = list(self._members)
+        self.unreadable: dict[str, str] = {}
+
+    def read(self, path: str) -> bytes:
+        """A file's content. Raises: Broken."""
+        member = self._members[path]
+        if member.file_size > _LARGEST:
+            raise Broken(f"is larger than {_LARGEST >> 20} MiB")
+        try:
+            return self._content(member)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            struct.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+        ) as error:
+            # RuntimeError: it is encrypted; its subclass NotImplementedError: an odd compression.
+            raise Broken(f"is damaged ({error})") from None
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._file.close()
+
+    def _content(self, member: zipfile.ZipInfo) -> bytes:
+        """A member's bytes; `ZipFile.read` takes several times as long for small members."""
+        self._file.seek(member.header_offset)
+        header = self._file.read(_LOCAL_HEADER.size)
+        magic, flags, method, name_size, extra_size = _LOCAL_HEADER.unpack(header)
+        if magic != b"PK\3\4" or flags & _ENCRYPTED or method != zipfile.ZIP_DEFLATED:
+            return self._zip.read(member)
+        self._file.seek(name_size + extra_size, os.SEEK_CUR)
+        packed = self._file.read(member.compress_size)
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.file_size + 1)
+        if len(data) != member.file_size or zlib.crc32(data) != member.CRC:
+            raise zipfile.BadZipFile("wrong checksum")
+        return data
+
+
+def _package_folder(path: Path) -> Path:
+    for folder in (path.joinpath(*PACKAGE), path):
+        if (folder / "nn").is_dir() or (folder / "stat").is_dir():
+            return folder
+    raise DataError("holds no LEMUR package", where=str(path), mend=NO_PACKAGE)
+
+
+def _package_prefix(names: list[str]) -> str | None:
+    """The archive's `…/ab/nn/` that is nearest to its root, None if there is none."""
+    inside = "/".join(PACKAGE) + "/"
+    found = {name[: at + len(inside)] for name in names if (at := _at_start(name, inside)) >= 0}
+    return min(found, key=lambda prefix: (len(PurePosixPath(prefix).parts), prefix), default=None)
+
+
+def _at_start(name: str, inside: str) -> int:
+    """Where `inside` begins in a path, as whole parts; -1 if nowhere."""
+    return 0 if name.startswith(inside) else (name.find("/" + inside) + 1 or -1)
+
+
+def _no_file(entry: os.DirEntry[str]) -> str | None:
+    """Why an entry that is no folder cannot be read as a file, None if it can."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        return "is a link to a folder, which is not followed"
+    return None if stat.S_ISREG(mode) else "is not a regular file"
+
+
+def _of_bearable_size(data: bytes) -> bytes:
+    if len(data) > _LARGEST:
+        raise Broken(f"is larger than {_LARGEST >> 20} MiB")
+    return data

@@ -1,0 +1,131 @@
+"""The mirror's numbers and trials, for a person or a script."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.box import SIMPLE
+from rich.console import Console, RenderableType
+from rich.table import Column, Table
+
+from nngpt.lemur.signatures import Neighbours
+from nngpt.lemur.stats import ImportLine, Statistics, TrialsOfDataset
+
+_BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
+_SMALL_FAMILY = 10
+
+
+def stats_report(stats: Statistics, console: Console) -> Iterator[RenderableType]:
+    """Everything `nngpt lemur stats` says, piece by piece."""
+    box = SIMPLE if console.is_terminal else None
+    for line in stats.imports:
+        yield f"import of {line.source}: {_ending(line)}"
+    yield (
+        f"{stats.networks:,} networks, {stats.distinct:,} of them different but for white space; "
+        f"{stats.transforms:,} transforms; {stats.signatures:,} networks with a signature"
+    )
+    yield f"{stats.empty:,} statistics files list no trial"
+    yield _families(stats.families, box)
+    yield _datasets(stats.datasets, box)
+    yield _epochs(stats.last_epochs, box)
+
+
+def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
+    """The trials; every row has the same columns."""
+    columns = [Column(_heading(name), justify=_side(name), overflow="fold") for name in rows[0]]
+    table = Table(*columns, box=SIMPLE if console.is_terminal else None)
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    return table
+
+
+def neighbours_table(found: Neighbours, console: Console) -> Table:
+    """The networks most like the given one."""
+    columns = (Column("Jaccard", justify="right"), Column("estimate", justify="right"), "network")
+    table = Table(*columns, box=SIMPLE if console.is_terminal else None)
+    for one in found.nearest:
+        table.add_row(f"{one.jaccard:.4f}", f"{one.estimate:.4f}", one.nn)
+    return table
+
+
+def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
+    """A list with one trial per line, so that lines can be read one by one too."""
+    separator = "[\n"
+    for row in rows:
+        stream.write(separator + json.dumps(row))
+        separator = ",\n"
+    stream.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
+    """CSV with a line of names; hyperparameters are JSON in one cell."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([json.dumps(v) if isinstance(v, dict) else v for v in row.values()])
+
+
+def _ending(line: ImportLine) -> str:
+    if line.finished is None:
+        return f"begun {line.started}, interrupted or still at work"
+    refused = f", {line.refused:,} files refused" if line.refused else ""
+    return f"finished {line.finished}{refused}"
+
+
+def _families(families: Mapping[str, int], box: Any) -> Table:
+    table = Table("family", Column("networks", justify="right"), box=box)
+    large = {name: count for name, count in families.items() if count >= _SMALL_FAMILY}
+    for name, count in large.items():
+        table.add_row(name, f"{count:,}")
+    if others := len(families) - len(large):
+        count = sum(families.values()) - sum(large.values())
+        table.add_row(f"{others:,} others, each of fewer than {_SMALL_FAMILY}", f"{count:,}")
+    return table
+
+
+def _datasets(datasets: Sequence[TrialsOfDataset], box: Any) -> Table:
+    right = ("networks", "runs", "rows", "best", "median (n)")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in right]
+    table = Table("task", "data set", "metric", *numbers, "best network", box=box)
+    for one in datasets:
+        best = "" if one.best is None else f"{one.best:.4f}"
+        median = "" if one.median is None else f"{one.median:.4f} ({one.accuracies:,})"
+        counts = (f"{count:,}" for count in (one.networks, one.runs, one.rows))
+        names = (one.task, one.dataset, one.metric)
+        table.add_row(*map(str, names), *counts, best, median, one.best_nn or "")
+    return table
+
+
+def _epochs(last_epochs: Mapping[int, int], box: Any) -> Table:
+    table = Table("last epoch", Column("runs", justify="right"), box=box)
+    for first, last in _BANDS:
+        runs = (n for e, n in last_epochs.items() if first <= e and (last is None or e <= last))
+        if count := sum(runs):
+            name = f"{first} or more" if last is None else f"{first}–{last}"
+            table.add_row(str(first) if first == last else name, f"{count:,}")
+    return table
+
+
+def _heading(column: str) -> str:
+    return "duration (s)" if column == "duration" else column
+
+
+def _side(column: str) -> Any:
+    numbers = ("epoch", "accuracy", "duration")
+    return "right" if column in numbers or column.startswith("prm.") else "left"
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column == "accuracy":
+        return f"{value:.4f}"
+    if column == "duration":
+        return f"{value / 1e9:,.1f}"  # LEMUR counts nanoseconds
+    if isinstance(value, dict):
+        shown = ((k, f"{v:.4g}" if isinstance(v, float) else v) for k, v in value.items())
+        return " ".join(f"{key}={text}" for key, text in shown if key != "transform")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,120 @@
+"""Export: the mirror, or a part of it, as the folders and files of a LEMUR package.
+
+    DIR/ab/nn/nn/NAME.py      DIR/ab/nn/transform/NAME.py      DIR/ab/nn/metric/NAME.py
+    DIR/ab/nn/stat/train/TASK_DATASET_METRIC_NETWORK/EPOCH.json
+    DIR/ab/nn/stat/run/TASK_NETWORK/DEVICE.json
+
+Everything is written beside DIR first and moved there at the end: DIR is complete or not there.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from nngpt.errors import UserError
+from nngpt.lemur.containers import PACKAGE
+from nngpt.lemur.device_runs import rebuild_run
+from nngpt.lemur.lookups import among
+from nngpt.lemur.records import ExportReport, Progress
+from nngpt.lemur.selection import Chosen, Selection, choose
+from nngpt.lemur.stat_reader import statistics
+from nngpt.lemur.writing import FileWriter, trials_json
+from nngpt.store import lemur_tables as lemur
+from nngpt.store.database import Database
+from nngpt.store.tables import LemurRun
+
+
+def export_corpus(
+    database: Database, target: Path, selection: Selection, progress: Progress | None = None
+) -> ExportReport:
+    """Write what is selected into the new or empty folder `target`.
+
+    Args:
+        progress: is told after every file.
+
+    Raises:
+        UserError: the folder is not empty or cannot be made; nothing is selected.
+        OSError: a file cannot be written, such as when the disk is full.
+    """
+    began = time.monotonic()
+    report = ExportReport()
+    with _folder(target) as folder, database.read() as session:
+        chosen = choose(session, selection)
+        writer = FileWriter(folder.joinpath(*PACKAGE), report, progress, chosen.files)
+        _write_code(session, chosen, writer, report)
+        _write_statistics(session, chosen, writer, report)
+        if selection.with_runs:
+            _write_runs(session, chosen, writer, report)
+    report.seconds = round(time.monotonic() - began, 1)
+    return report
+
+
+@contextmanager
+def _folder(target: Path) -> Iterator[Path]:
+    """A folder that becomes `target` when all went well."""
+    mend = "Give a new or empty folder"
+    if target.is_dir() and any(target.iterdir()):
+        raise UserError("is not empty", where=str(target), mend=mend)
+    if target.exists() and not target.is_dir():
+        raise UserError("is a file, not a folder", where=str(target), mend=mend)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent)
+    except OSError as error:
+        why = f"cannot be made ({error.strerror})"
+        raise UserError(why, where=str(target), mend=mend) from None
+    with beside as name:
+        draft = Path(name) / target.name
+        draft.mkdir()
+        yield draft
+        os.sync()  # once for 100,000 files: syncing each would take many minutes
+        draft.rename(target)
+
+
+def _write_code(session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport) -> None:
+    tables = (
+        (lemur.nn, chosen.networks),
+        (lemur.transform, chosen.transforms),
+        (lemur.metric, chosen.metrics),
+    )
+    written = []
+    for table, names in tables:
+        query = select(table.c.name, table.c.code).where(among(table.c.name, names))
+        if table is not lemur.nn:  # LEMUR's own that our runs have used are here without code
+            query = query.where(table.c.code != "")
+        rows = session.execute(query.order_by(table.c.name))
+        files = ((f"{table.name}/{row.name}.py", row.code) for row in rows.yield_per(500))
+        written.append(sum(writer.write(path, text) for path, text in files))
+    report.networks, report.transforms, report.metrics = written
+
+
+def _write_statistics(
+    session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport
+) -> None:
+    for experiment, epoch, trials in statistics(session, chosen):
+        folder = experiment.folder
+        if folder.count("_") != 3:
+            reason = "a name has _ in it, which LEMUR uses to join names"
+            writer.skip(f"stat/train/{folder}/{epoch}.json", reason)
+        elif writer.write(f"stat/train/{folder}/{epoch}.json", trials_json(trials)):
+            report.files += 1
+            report.rows += len(trials)
+            report.empty += not trials
+
+
+def _write_runs(session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport) -> None:
+    run = lemur.run.c
+    query = select(LemurRun.path, LemurRun.record, run.device_analytics_json)
+    query = query.join_from(LemurRun, lemur.run, LemurRun.run_id == run.id)
+    for path, record, analytics in session.execute(
+        query.where(among(run.model_name, chosen.networks)).order_by(LemurRun.path)
+    ).yield_per(500):
+        report.runs += writer.write(f"stat/run/{path}", rebuild_run(record, analytics))

@@ -1,0 +1,65 @@
+"""Is there such a data set, network, family …? If not, which one was meant?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from nngpt.errors import UserError, nearest
+from nngpt.lemur.families import family
+from nngpt.lemur.queries import Query, of_family
+from nngpt.store.lemur_tables import nn, stat
+
+_LISTED = 30
+"""Of so many names at most, all are told."""
+
+
+def check_names(session: Session, query: Query) -> None:
+    """See that everything the query names is in the mirror.
+
+    Raises:
+        UserError: something is not; the message names the nearest that is.
+    """
+    for option in ("task", "dataset", "metric"):
+        _check_column(session, option, getattr(query, option))
+    if query.nn is not None and not session.scalar(select(exists().where(nn.c.name == query.nn))):
+        raise _unknown("network", query.nn, "--nn", _networks(session))
+    if query.family is not None and not _has_family(session, query.family):
+        families = sorted({family(name) for name in _networks(session)})
+        raise _unknown("family", query.family, "--family", families)
+    if query.content_hash is not None:
+        _check_hash(session, query.content_hash)
+
+
+def _check_column(session: Session, column: str, value: str | None) -> None:
+    there = stat.c[column] == value
+    if value is not None and not session.scalar(select(exists().where(there))):
+        known = session.scalars(select(stat.c[column]).distinct())
+        title = {"dataset": "data set"}.get(column, column)
+        raise _unknown(title, value, f"--{column}", [name for name in known if name])
+
+
+def _check_hash(session: Session, content_hash: str) -> None:
+    if not session.scalar(select(exists().where(nn.c.id == content_hash))):
+        raise UserError(
+            f"no network has the content hash {content_hash!r}",
+            where="--hash",
+            mend="It is the md5 of the code without white space, as 32 hexadecimal digits",
+        )
+
+
+def _has_family(session: Session, name: str) -> bool:
+    return bool(session.scalar(select(exists().where(of_family(nn.c.name, name)))))
+
+
+def _networks(session: Session) -> Sequence[str]:
+    return session.scalars(select(nn.c.name)).all()
+
+
+def _unknown(title: str, name: str, where: str, known: Sequence[str]) -> UserError:
+    hint = nearest(name, known)
+    if len(known) > _LISTED and not hint.startswith("Did"):
+        hint = "`nngpt lemur stats` lists the families" if title == "family" else ""
+    return UserError(f"no {title} {name!r} in the mirror", where=where, mend=hint)

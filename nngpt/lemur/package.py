@@ -1,0 +1,164 @@
+"""A LEMUR package as something to import from: which file is what, and what is in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from nngpt.lemur.containers import Container
+from nngpt.lemur.device_runs import read_run
+from nngpt.lemur.records import (
+    KINDS,
+    Broken,
+    CodeFile,
+    Experiment,
+    Item,
+    Kind,
+    Refused,
+    StatFile,
+    Trial,
+)
+from nngpt.lemur.trials import read_trial
+
+_TRAIN, _RUN = ("stat", "train"), ("stat", "run")
+_OTHER_RUNS = frozenset({"tflite", "pt"})
+_EPOCH = re.compile(r"0|[1-9][0-9]{0,8}")
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Package:
+    """The networks, statistics and runs of a package; implements `records.Source`."""
+
+    def __init__(self, container: Container) -> None:
+        self.name, self.sha256 = container.name, container.sha256
+        self._container = container
+        parts = [(path.split("/"), path) for path in container.paths]
+        codes = {kind: sorted(p for s, p in parts if _is_code(s, kind)) for kind in KINDS}
+        self._codes = [(kind, path) for kind in KINDS for path in codes[kind]]
+        self._stats = sorted((p for s, p in parts if _is_under(s, _TRAIN)), key=_by_epoch)
+        self._runs = sorted(p for s, p in parts if _is_under(s, _RUN) and s[2] not in _OTHER_RUNS)
+        self.total = len(self._codes) + len(self._stats) + len(self._runs)
+        ours = {*(path for _, path in self._codes), *self._stats, *self._runs}
+        self.left_alone = dict(Counter(_place(s) for s, p in parts if p not in ours))
+
+    def items(self) -> Iterator[Item]:
+        """Everything in it, in a fixed order, whatever order its container has."""
+        for path, reason in sorted(self._container.unreadable.items()):
+            yield Refused(_printable(path), reason)
+        for kind, path in self._codes:
+            yield self._read(path, partial(_code, kind))
+        for path in self._stats:
+            yield self._read(path, _statistics)
+        for path in self._runs:
+            yield self._read(path, _run)
+
+    def close(self) -> None:
+        """Close what the files lie in."""
+        self._container.close()
+
+    def _read(self, path: str, make: Callable[[bytes, str], Item]) -> Item:
+        try:
+            if _printable(path) != path:
+                raise Broken("its name is not UTF-8")
+            return make(self._container.read(path), path)
+        except Broken as broken:
+            network = path[len("nn/") : -len(".py")] if path.startswith("nn/") else None
+            return Refused(_printable(path), broken.what, network)
+
+
+def parse_json(data: bytes) -> Any:
+    """What a JSON file holds; bare NaN and Infinity are read.
+
+    Raises:
+        Broken: it is not JSON in UTF-8, too deep, or holds half a surrogate pair.
+    """
+    try:
+        text = data.decode()
+        value = json.loads(text)
+        if _HALF_PAIR.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise Broken(f"is not UTF-8 (byte {error.start})") from None
+    except UnicodeEncodeError:
+        raise Broken("holds half a surrogate pair, which is no text") from None
+    except RecursionError:
+        raise Broken("is nested too deep") from None
+    except ValueError as error:
+        raise Broken(f"is not JSON ({error})") from None
+    return value
+
+
+def _code(kind: Kind, data: bytes, path: str) -> CodeFile:
+    name = path.split("/")[-1].removesuffix(".py")
+    try:
+        return CodeFile(path, kind, name, data.decode())
+    except UnicodeDecodeError as error:
+        raise Broken(f"is not UTF-8 (byte {error.start})") from None
+
+
+def _statistics(data: bytes, path: str) -> StatFile:
+    experiment, epoch = _place_of_statistics(path)
+    listed = parse_json(data)
+    if isinstance(listed, dict):  # LEMUR 2.2 accepts a single trial
+        listed = [listed]
+    if not isinstance(listed, list):
+        raise Broken("is neither a list of trials nor a trial")
+    trials = []
+    for number, values in enumerate(listed, start=1):
+        try:
+            trials.append(read_trial(experiment, epoch, values))
+        except Broken as broken:
+            raise Broken(f"trial {number} of {len(listed)}: {broken.what}") from None
+    trials.sort(key=best_first)
+    return StatFile(path, experiment, epoch, tuple(trials))
+
+
+def best_first(trial: Trial) -> float:
+    """Sorts trials as LEMUR does: by accuracy, descending; without one, last."""
+    return float("inf") if trial.accuracy is None else -trial.accuracy
+
+
+def _place_of_statistics(path: str) -> tuple[Experiment, int]:
+    *_, folder, file = path.split("/")
+    if path.count("/") != 3:
+        raise Broken("is not in a folder named task_dataset_metric_network")
+    names = folder.split("_")
+    if len(names) != 4 or not all(names):
+        raise Broken(f"the folder's name {folder!r} is not task_dataset_metric_network")
+    stem = file.removesuffix(".json")
+    if not _EPOCH.fullmatch(stem):
+        raise Broken("the file's name is not the number of an epoch")
+    return Experiment(*names), int(stem)
+
+
+def _run(data: bytes, path: str) -> Item:
+    return read_run(path.removeprefix("/".join(_RUN) + "/"), parse_json(data))
+
+
+def _is_code(parts: list[str], kind: Kind) -> bool:
+    name = parts[-1]
+    return len(parts) == 2 and parts[0] == kind and name.endswith(".py") and name != "__init__.py"
+
+
+def _is_under(parts: list[str], folder: tuple[str, str]) -> bool:
+    return len(parts) > 2 and (parts[0], parts[1]) == folder and parts[-1].endswith(".json")
+
+
+def _by_epoch(path: str) -> tuple[str, int, str]:
+    folder, _, file = path.rpartition("/")
+    return folder, len(file), file
+
+
+def _place(parts: list[str]) -> str:
+    """The folder under which a file that is not for us is counted."""
+    depth = 3 if tuple(parts[:2]) == _RUN else 2 if parts[0] == "stat" else 1
+    return "/".join(parts[: min(depth, len(parts) - 1)]) or "ab/nn"
+
+
+def _printable(path: str) -> str:
+    """A path whose bytes are no UTF-8, made readable; any other as it is."""
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,44 @@
+"""The corpus as its package carries it: fetched once, verified, kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nngpt import config
+from nngpt.data import fetch, files
+from nngpt.errors import DataError
+
+PACKAGE = fetch.Package("pip", "nn-dataset", "2.1.2")
+"""The last version that carries data: the 2.2 packages hold code only."""
+
+SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
+_FILE = "nn_dataset-2.1.2-py3-none-any.whl"
+
+
+def pull(progress: fetch.Progress = fetch.silent) -> Path:
+    """Bring the package into the cache, verified; nothing happens if it is there.
+
+    Args:
+        progress: gets a line for each step.
+
+    Raises:
+        DataError: pip could not bring it, or brought another file.
+    """
+    target = config.cache_folder() / "lemur" / _FILE
+    if _intact(target):
+        return target
+    with files.locked(target.parent / ".lock"):
+        if not _intact(target):
+            progress(f"LEMUR: {PACKAGE}, 103 MB")
+            with files.scratch(target) as folder:
+                archive = fetch.download(PACKAGE, folder)
+                if not _intact(archive):
+                    found = files.digest(archive)
+                    what = f"the package is another file (sha256 {found[:12]}…)"
+                    raise DataError(what, where=str(PACKAGE))
+                files.publish(archive, target)
+    return target
+
+
+def _intact(path: Path) -> bool:
+    return path.is_file() and files.digest(path) == SHA256

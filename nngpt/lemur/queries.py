@@ -1,0 +1,141 @@
+"""Asking the mirror for trials, without reading any code unless it is asked for.
+
+A trial is a row of LEMUR's table `stat`: one network, trained with one set of hyperparameters,
+after one epoch. Each function takes an open session, so that several see the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Table, func, or_, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from nngpt.lemur.families import name_range
+from nngpt.lemur.lookups import among
+from nngpt.store.database import Database
+from nngpt.store.lemur_tables import nn, prm, stat
+
+_GROUP = ("task", "dataset", "metric", "nn", "epoch")
+_COLUMNS = ("id", *_GROUP, "accuracy", "duration", "prm", "transform")
+_LAST_CHARACTER = "\U0010ffff"
+
+Columns = ReadOnlyColumnCollection[str, Any]
+
+Trial = Row[Any]
+"""id, task, dataset, metric, nn, epoch, accuracy (0…1), duration (ns), prm (uid), transform."""
+
+Hyperparameters = dict[str, int | float | str]
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which trials are wanted; None is any.
+
+    Attributes:
+        family: see `nngpt.lemur.families`.
+        epoch: how many epochs were trained.
+        min_accuracy: 0…1.
+        content_hash: of the network's code, without white space.
+        nn_prefixes: the network's name begins with one of these; empty for any name.
+        best: only the trial of highest accuracy of each (task, dataset, metric, nn, epoch);
+            of equals the one with the smallest id, so that there is exactly one.
+        by_accuracy: highest accuracy first, else in the order of those five.
+        limit: at most so many, None for all.
+    """
+
+    task: str | None = None
+    dataset: str | None = None
+    metric: str | None = None
+    nn: str | None = None
+    family: str | None = None
+    epoch: int | None = None
+    min_accuracy: float | None = None
+    content_hash: str | None = None
+    nn_prefixes: tuple[str, ...] = ()
+    best: bool = False
+    by_accuracy: bool = False
+    limit: int | None = None
+
+
+def trials(session: Session, query: Query) -> list[Trial]:
+    """The trials, in an order that leaves nothing to chance."""
+    source, conditions = _source(query)
+    order = [source[name] for name in _GROUP if not query.by_accuracy]
+    chosen = select(*(source[name] for name in _COLUMNS)).where(*conditions)
+    return list(session.execute(chosen.order_by(*order, *_best(source)).limit(query.limit)))
+
+
+def count(session: Session, query: Query) -> int:
+    """How many trials there are, whatever the query's limit."""
+    source, conditions = _source(query)
+    return session.scalar(select(func.count(source["id"])).where(*conditions)) or 0
+
+
+def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, Hyperparameters]:
+    """The hyperparameters of these uids, each value with the type it was stored with."""
+    wanted = sorted({uid for uid in uids if uid is not None})
+    found: dict[str, Hyperparameters] = {}
+    for uid, name, value in session.execute(select(prm).where(among(prm.c.uid, wanted))):
+        found.setdefault(uid, {})[name] = value
+    return found
+
+
+def ids(session: Session, table: Table) -> dict[str, str]:
+    """The content hash of each network, transform or metric, by name."""
+    return {row.name: row.id for row in session.execute(select(table.c.name, table.c.id))}
+
+
+def codes(session: Session, table: Table, names: Iterable[str | None]) -> dict[str, str]:
+    """The code of the networks, transforms or metrics with these names, each read once."""
+    wanted = sorted({name for name in names if name is not None})
+    found = select(table.c.name, table.c.code).where(among(table.c.name, wanted))
+    return {row.name: row.code for row in session.execute(found)}
+
+
+def find(database: Database, content_hash: str) -> list[str]:
+    """Names of the networks with this content hash (`nngpt.records.content_hash`), sorted."""
+    with database.read() as session:
+        named = select(nn.c.name).where(nn.c.id == content_hash).order_by(nn.c.name)
+        return list(session.scalars(named))
+
+
+def of_family(name: ColumnElement[str], family: str) -> ColumnElement[bool]:
+    """The condition that the network of this name is of a family; an index on names serves it."""
+    first, beyond = name_range(family)
+    return or_(name == family, (name >= first) & (name < beyond))
+
+
+def _source(query: Query) -> tuple[Columns, list[ColumnElement[bool]]]:
+    """The columns to choose from, and what must hold for a row."""
+    if not query.best:
+        return stat.c, _conditions(query)
+    place = func.row_number().over(
+        partition_by=[stat.c[name] for name in _GROUP], order_by=_best(stat.c)
+    )
+    wanted = [stat.c[name] for name in _COLUMNS]
+    ranked = select(*wanted, place.label("place")).where(*_conditions(query)).subquery()
+    return ranked.c, [ranked.c.place == 1]
+
+
+def _best(source: Columns) -> tuple[ColumnElement[Any], ...]:
+    return source["accuracy"].desc(), source["id"]
+
+
+def _conditions(query: Query) -> list[ColumnElement[bool]]:
+    values = {name: getattr(query, name) for name in _GROUP}
+    conditions = [stat.c[name] == value for name, value in values.items() if value is not None]
+    if query.family is not None:
+        conditions.append(of_family(stat.c.nn, query.family))
+    if query.min_accuracy is not None:
+        conditions.append(stat.c.accuracy >= query.min_accuracy)
+    if query.content_hash is not None:
+        named = select(nn.c.name).where(nn.c.id == query.content_hash)
+        conditions.append(stat.c.nn.in_(named))
+    if query.nn_prefixes:
+        begins = (stat.c.nn.between(p, p + _LAST_CHARACTER) for p in query.nn_prefixes)
+        conditions.append(or_(*begins))
+    return conditions

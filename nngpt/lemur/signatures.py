@@ -1,0 +1,239 @@
+"""MinHash signatures of the mirror's networks: which of them are like a given one?
+
+A signature stands for the set of a network's shingles; the share of equal numbers in two of them
+estimates the Jaccard similarity of the sets, with a standard error of at most 0.5/√permutations.
+That proposes; the exact similarity of the sets decides. datasketch makes the signatures (its
+version 2.0 changed the default scheme), and every one is stored with the recipe it was made by:
+signatures by different recipes say nothing about each other and are never mixed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from datasketch import MinHash
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from nngpt import plugins
+from nngpt.config import NoveltyConfig
+from nngpt.dedup.shingling import Shingler, Shingles, jaccard
+from nngpt.errors import StoreError
+from nngpt.lemur.queries import codes
+from nngpt.store.database import Database
+from nngpt.store.lemur_tables import nn
+from nngpt.store.tables import Signature
+
+_AT_ONCE = 200
+_STANDARD_ERRORS = 4
+_MOST_COMPARED = 1_000
+_MEND = "Make them anew: nngpt lemur sign --fresh"
+
+Progress = Callable[[int, int], None]
+"""Is told how many networks are signed, and of how many."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that must agree before two signatures are compared.
+
+    Attributes:
+        scheme: datasketch's hash scheme.
+        stream: which tokens are shingled: a level of `nngpt dedup`.
+        shingle: tokens per shingle.
+    """
+
+    scheme: str
+    seed: int
+    permutations: int
+    stream: str
+    shingle: int
+
+    def __str__(self) -> str:
+        return (
+            f"scheme {self.scheme}, seed {self.seed}, {self.permutations} permutations, "
+            f"{self.shingle} {self.stream} tokens per shingle"
+        )
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A network of the mirror that is like the given one.
+
+    Attributes:
+        jaccard: exact similarity of the shingles, 0…1.
+        estimate: what the signatures say of it, 0…1.
+    """
+
+    nn: str
+    jaccard: float
+    estimate: float
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The answer to `nearest_networks`.
+
+    Attributes:
+        nearest: by exact similarity, highest first.
+        signed: how many networks have a signature: among so many was searched.
+        unsigned: how many have none, and were not looked at.
+        compared: how many the signatures proposed for the exact comparison.
+    """
+
+    nearest: tuple[Similar, ...]
+    signed: int
+    unsigned: int
+    compared: int
+
+
+def recipe_of(config: NoveltyConfig) -> Recipe:
+    """How nngpt makes signatures now."""
+    return Recipe("affine32", config.seed, config.permutations, "lexical", config.shingle)
+
+
+def sign(
+    database: Database, recipe: Recipe, fresh: bool = False, progress: Progress | None = None
+) -> int:
+    """Give each network that has none a signature; `fresh` replaces all of them, at once.
+
+    Returns:
+        How many were made. What was made before a kill is kept, unless `fresh`.
+
+    Raises:
+        StoreError: there are signatures by another recipe, and not `fresh`.
+    """
+    with database.read() as session:
+        if not fresh:
+            _expect(session, recipe, database)
+        names = _names(session, unsigned=not fresh)
+    batches = _signed(database, recipe, names, progress)
+    if fresh:
+        _write(database, recipe, [row for batch in batches for row in batch], fresh)
+    else:
+        for batch in batches:
+            _write(database, recipe, batch, fresh)
+    return len(names)
+
+
+def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 10) -> Neighbours:
+    """The networks most like `code`.
+
+    They are compared exactly in the order of their estimates, until an estimate lies more than
+    four standard errors below the least similar of the best `top`, or 1,000 were compared. Only
+    where nothing much alike is left can the second come first.
+
+    Raises:
+        StoreError: there are no signatures, or some by another recipe.
+    """
+    signer = _Signer(recipe)
+    mine = signer.shingles(code)
+    with database.read() as session:
+        _expect(session, recipe, database)
+        estimates = _estimates(session, signer.signature(mine))
+        if not estimates:
+            mend = "Make them: nngpt lemur sign"
+            raise StoreError("no network has a signature", where=str(database.path), mend=mend)
+        unsigned = len(_names(session, unsigned=True))
+        found: list[Similar] = []
+        proposed = sorted(estimates, key=lambda name: (-estimates[name], name))
+        for start in range(0, min(len(proposed), max(top, _MOST_COMPARED)), _AT_ONCE):
+            if estimates[proposed[start]] <= _hopeless(found, top, recipe):
+                break
+            texts = codes(session, nn, proposed[start : start + _AT_ONCE])
+            for name, text in texts.items():
+                likeness = jaccard(mine, signer.shingles(text))
+                found.append(Similar(name, likeness, estimates[name]))
+    found.sort(key=lambda one: (-one.jaccard, one.nn))
+    return Neighbours(tuple(found[:top]), len(estimates), unsigned, len(found))
+
+
+class _Signer:
+    """Makes shingles and signatures by one recipe."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        level = plugins.load("dedup level", recipe.stream).create()
+        self.shingles: Callable[[str], Shingles] = Shingler(level, recipe.shingle).shingles
+        self._recipe = recipe
+
+    def signature(self, shingles: Shingles) -> NDArray[np.uint32]:
+        return next(self.signatures([shingles]))
+
+    def signatures(self, sets: Iterable[Shingles]) -> Iterator[NDArray[np.uint32]]:
+        """`permutations` numbers for each set."""
+        # A shingle is a digest already: 32 of its bits are a hash as good as any.
+        hashes = ((one & np.uint64(0xFFFFFFFF)).tolist() for one in sets)
+        made = MinHash.generator(
+            hashes,
+            num_perm=self._recipe.permutations,
+            seed=self._recipe.seed,
+            scheme=self._recipe.scheme,
+            hashfunc=int,
+        )
+        return (minhash.hashvalues.astype("<u4") for minhash in made)
+
+
+def _estimates(session: Session, mine: NDArray[np.uint32]) -> dict[str, float]:
+    """The share of numbers that each signature has in common with this one, by network."""
+    rows = session.execute(select(Signature.nn, Signature.hashvalues)).all()
+    values = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<u4")
+    shared = (values.reshape(len(rows), len(mine)) == mine).mean(axis=1)
+    return dict(zip((name for name, _ in rows), shared.tolist(), strict=True))
+
+
+def _signed(
+    database: Database, recipe: Recipe, names: Sequence[str], progress: Progress | None
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of the table of signatures, some hundreds at a time."""
+    signer = _Signer(recipe)
+    for start in range(0, len(names), _AT_ONCE):
+        with database.read() as session:
+            texts = codes(session, nn, names[start : start + _AT_ONCE])
+        made = signer.signatures(map(signer.shingles, texts.values()))
+        yield [
+            {"nn": name, **asdict(recipe), "hashvalues": values.tobytes()}
+            for name, values in zip(texts, made, strict=True)
+        ]
+        if progress is not None:
+            progress(min(start + _AT_ONCE, len(names)), len(names))
+
+
+def _write(database: Database, recipe: Recipe, rows: list[dict[str, Any]], fresh: bool) -> None:
+    with database.write() as session:
+        if fresh:
+            session.execute(delete(Signature))
+        _expect(session, recipe, database)  # another process may have signed meanwhile
+        known = set(_names(session, unsigned=True))
+        if wanted := [row for row in rows if row["nn"] in known]:
+            session.execute(insert(Signature), wanted)
+
+
+def _expect(session: Session, recipe: Recipe, database: Database) -> None:
+    """See that all signatures are by this recipe. Raises: StoreError."""
+    columns = [getattr(Signature, name) for name in asdict(recipe)]
+    for made_by in session.execute(select(*columns).distinct()):
+        if Recipe(*made_by) != recipe:
+            what = f"its signatures were made with {Recipe(*made_by)}, not with {recipe}"
+            raise StoreError(what, where=str(database.path), mend=_MEND)
+
+
+def _names(session: Session, unsigned: bool) -> list[str]:
+    """The networks' names in order; with `unsigned`, of those without a signature."""
+    query = select(nn.c.name).order_by(nn.c.name)
+    if unsigned:
+        query = query.where(nn.c.name.not_in(select(Signature.nn)))
+    return list(session.scalars(query))
+
+
+def _hopeless(found: Sequence[Similar], top: int, recipe: Recipe) -> float:
+    """The estimate at which nothing better can be expected."""
+    if len(found) < top:
+        return 0.0
+    least = sorted((one.jaccard for one in found), reverse=True)[top - 1]
+    error = math.sqrt(least * (1 - least) / recipe.permutations)
+    return max(0.0, least - _STANDARD_ERRORS * error)

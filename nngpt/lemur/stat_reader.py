@@ -1,0 +1,71 @@
+"""Reads statistics back: the trials of each experiment and epoch as their files listed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Row, Select, exists, select, text
+from sqlalchemy.orm import Session
+
+from nngpt.lemur.lookups import extras_here, settings_here
+from nngpt.lemur.records import Experiment
+from nngpt.lemur.selection import Chosen
+from nngpt.lemur.trials import rebuild
+from nngpt.store import lemur_tables as lemur
+from nngpt.store.tables import LemurEmpty
+
+_CHUNK = 20_000
+_Trials = list[dict[str, Any]]
+_File = tuple[Experiment, int, _Trials]
+
+
+def statistics(session: Session, chosen: Chosen) -> Iterator[_File]:
+    """(experiment, epoch, trials, the best first) of every file, the empty ones last."""
+    chunk: list[Row[Any]] = []
+    for _, rows in groupby(session.execute(_stat(chosen)).yield_per(_CHUNK), _place):
+        chunk += rows
+        if len(chunk) >= _CHUNK:
+            yield from _rebuilt(session, chunk)
+            chunk = []
+    yield from _rebuilt(session, chunk)
+    for row in session.execute(_empty(chosen)):
+        yield _experiment(row), row.epoch, []
+
+
+def _stat(chosen: Chosen) -> Select[Any]:
+    stat = lemur.stat.c
+    place = (stat.task, stat.dataset, stat.metric, stat.nn, stat.epoch)
+    values = (stat.id, stat.prm, stat.accuracy, stat.duration)
+    # Among equals the first to come is the first to go, as in LEMUR.
+    order = (*place, stat.accuracy.desc(), text("stat.rowid"))
+    return select(*place, *values).where(*chosen.rows).order_by(*order)
+
+
+def _empty(chosen: Chosen) -> Select[Any]:
+    stat = lemur.stat.c
+    place = ("task", "dataset", "metric", "nn", "epoch")
+    filled = exists().where(*(stat[name] == getattr(LemurEmpty, name) for name in place))
+    columns = [getattr(LemurEmpty, name) for name in place]
+    return select(*columns).where(*chosen.empty, ~filled).order_by(*columns)
+
+
+def _rebuilt(session: Session, rows: list[Row[Any]]) -> Iterator[_File]:
+    settings = settings_here(session, {row.prm for row in rows})
+    extras = extras_here(session, [row.id for row in rows])
+    for _, group in groupby(rows, _place):
+        trials = []
+        for row in group:
+            changed, lacks = extras.get(row.id, ({}, []))
+            parameters = settings.get(row.prm, {})
+            trials.append(rebuild(row.prm, row.accuracy, row.duration, parameters, changed, lacks))
+        yield _experiment(row), row.epoch, trials
+
+
+def _place(row: Row[Any]) -> tuple[Any, ...]:
+    return (row.task, row.dataset, row.metric, row.nn, row.epoch)
+
+
+def _experiment(row: Row[Any]) -> Experiment:
+    return Experiment(row.task, row.dataset, row.metric, row.nn)

@@ -1,0 +1,141 @@
+"""Writes statistics: trials as rows of `stat`, `prm`, `train_stat`, and what those cannot hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.dialects.sqlite import insert as insert_once
+from sqlalchemy.orm import Session
+
+from nngpt.lemur.code_writer import Networks
+from nngpt.lemur.lookups import ids_here, settings_here
+from nngpt.lemur.records import ImportReport, StatFile, Trial
+from nngpt.lemur.trials import difference
+from nngpt.store import lemur_tables as lemur
+from nngpt.store.tables import LemurEmpty, LemurExtra
+
+_Rows = list[dict[str, Any]]
+
+
+@dataclass
+class _Batch:
+    """Rows to insert."""
+
+    stat: _Rows = field(default_factory=list)
+    prm: _Rows = field(default_factory=list)
+    train_stat: _Rows = field(default_factory=list)
+    extra: _Rows = field(default_factory=list)
+    empty: _Rows = field(default_factory=list)
+
+
+class StatWriter:
+    """Writes trials; what is here stays as it is.
+
+    LEMUR keeps one set of hyperparameters for each `uid`, but its files do not always agree on
+    it. The first trial of a uid decides, and the others keep what differs in `LemurExtra`: so no
+    later trial changes what an earlier one exports.
+    """
+
+    def __init__(self, networks: Networks, report: ImportReport) -> None:
+        self._networks, self._report = networks, report
+        self._settings: dict[str, Mapping[str, Any]] = {}
+
+    def write(self, session: Session, files: list[StatFile]) -> None:
+        """Write a batch of files."""
+        files = [file for file in files if self._is_welcome(file)]
+        trials = [trial for file in files for trial in file.trials]
+        self._look_up_settings(session, {trial.uid for trial in trials})
+        here = ids_here(session, [trial.id for trial in trials])
+        batch = _Batch()
+        for file in files:
+            place = {**asdict(file.experiment), "epoch": file.epoch}
+            if not file.trials:
+                batch.empty.append(place)
+            for trial in self._distinct(file):
+                if trial.id not in here:
+                    self._add(batch, trial, place)
+        self._count(files, batch)
+        self._report.empty.new += _insert(session, batch)
+
+    def _is_welcome(self, file: StatFile) -> bool:
+        objection = self._networks.objection(file.experiment.nn)
+        if objection is not None:
+            self._report.refused.add(file.path, objection)
+        return objection is None
+
+    def _look_up_settings(self, session: Session, uids: set[str]) -> None:
+        unknown = [uid for uid in uids if uid not in self._settings]
+        self._settings.update(settings_here(session, unknown))
+
+    def _distinct(self, file: StatFile) -> list[Trial]:
+        """The file's trials, each once."""
+        first: dict[str, Trial] = {}
+        for trial in file.trials:
+            other = first.setdefault(trial.id, trial)
+            if other is trial:
+                continue
+            if _fingerprint(other) == _fingerprint(trial):
+                self._report.duplicates.add(file.path, f"lists trial {trial.id} again")
+            else:
+                reason = f"a trial has the key {trial.id} of another; the first is kept"
+                self._report.refused.add(file.path, reason)
+        return list(first.values())
+
+    def _add(self, batch: _Batch, trial: Trial, place: Mapping[str, Any]) -> None:
+        batch.stat.append(
+            {
+                **place,
+                "id": trial.id,
+                "accuracy": trial.accuracy,
+                "duration": trial.duration,
+                "transform": trial.transform,
+                "prm": trial.uid,
+            }
+        )
+        settings = self._settings.get(trial.uid)
+        if settings is None:
+            settings = self._settings[trial.uid] = trial.parameters
+            self._report.settings.new += 1
+            batch.prm += (
+                {"uid": trial.uid, "name": name, "value": value} for name, value in settings.items()
+            )
+        changed, lacks = difference(trial, settings)
+        if changed or lacks:
+            row = {"stat_id": trial.id, "trial": json.dumps(changed)}
+            batch.extra.append({**row, "lacks": json.dumps(lacks) if lacks else None})
+        if trial.measured is not None:
+            batch.train_stat.append({"stat_id": trial.id, **trial.measured})
+
+    def _count(self, files: list[StatFile], batch: _Batch) -> None:
+        report = self._report
+        report.files += len(files)
+        report.empty.read += len(batch.empty)
+        report.rows.read += sum(len(file.trials) for file in files)
+        report.rows.new += len(batch.stat)
+        report.settings.read = len(self._settings)
+
+
+def _insert(session: Session, batch: _Batch) -> int:
+    """Insert all rows. Returns how many empty files were not known before."""
+    connection = session.connection()
+    tables = (
+        (lemur.stat, batch.stat),
+        (lemur.prm, batch.prm),
+        (lemur.train_stat, batch.train_stat),
+        (LemurExtra, batch.extra),
+    )
+    for table, rows in tables:
+        if rows:
+            connection.execute(insert(table), rows)
+    once = insert_once(LemurEmpty).on_conflict_do_nothing()
+    return connection.execute(once, batch.empty).rowcount if batch.empty else 0
+
+
+def _fingerprint(trial: Trial) -> str:
+    """Equal for trials that their files list alike."""
+    values = {**trial.parameters, **trial.extra, "": [trial.accuracy, trial.duration, trial.uid]}
+    return json.dumps(values, sort_keys=True)

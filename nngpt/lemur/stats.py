@@ -1,0 +1,158 @@
+"""What is in the mirror, in numbers."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from nngpt.lemur.families import family
+from nngpt.store.lemur_tables import nn, stat, transform
+from nngpt.store.tables import LemurEmpty, LemurImport, Signature
+
+_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class ImportLine:
+    """One `nngpt lemur import`.
+
+    Attributes:
+        started: ISO 8601, UTC.
+        finished: likewise; None while it works, or if it was killed.
+        refused: how many files were not imported, None if that is not known.
+    """
+
+    source: str
+    started: str
+    finished: str | None
+    refused: int | None
+
+
+@dataclass(frozen=True)
+class TrialsOfDataset:
+    """The trials on one data set, with one metric.
+
+    Attributes:
+        networks: how many were trained.
+        runs: how many trainings: a network with one set of hyperparameters.
+        rows: how many trials: a run after each epoch that was recorded.
+        accuracies: how many of the rows have an accuracy: n of the next three.
+        best: highest accuracy, 0…1, None without any.
+        best_nn: the network that reached it (of equals the first by name).
+        median: median accuracy of the rows, 0…1.
+    """
+
+    task: str
+    dataset: str
+    metric: str
+    networks: int
+    runs: int
+    rows: int
+    accuracies: int
+    best: float | None
+    best_nn: str | None
+    median: float | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The mirror in numbers.
+
+    Attributes:
+        networks: how many, ours among them.
+        distinct: how many differ in more than white space.
+        families: networks by family, largest first.
+        datasets: largest first.
+        last_epochs: runs by the last epoch that was recorded of them, ascending.
+        empty: statistics files that list no trial.
+        signatures: networks with a MinHash signature.
+    """
+
+    imports: tuple[ImportLine, ...]
+    networks: int
+    distinct: int
+    transforms: int
+    families: Mapping[str, int]
+    datasets: tuple[TrialsOfDataset, ...]
+    last_epochs: Mapping[int, int]
+    empty: int
+    signatures: int
+
+
+def statistics_of(session: Session) -> Statistics:
+    """Count everything; reads each trial once and no code."""
+    names = list(session.scalars(select(nn.c.name)))
+    tallies = _tallies(session)
+    last_epochs = Counter(epoch for tally in tallies.values() for epoch in tally.runs.values())
+    datasets = [_summed(*key, tally) for key, tally in tallies.items()]
+    return Statistics(
+        imports=tuple(_import_line(row) for row in session.scalars(select(LemurImport))),
+        networks=len(names),
+        distinct=_counted(session, func.count(nn.c.id.distinct())),
+        transforms=_counted(session, func.count(transform.c.name)),
+        families=dict(Counter(map(family, sorted(names))).most_common()),
+        datasets=tuple(sorted(datasets, key=lambda one: -one.rows)),
+        last_epochs=dict(sorted(last_epochs.items())),
+        empty=_counted(session, func.count(LemurEmpty.nn)),
+        signatures=_counted(session, func.count(Signature.nn)),
+    )
+
+
+@dataclass
+class _Tally:
+    """What was counted of one data set; `runs` holds the last epoch by network and uid."""
+
+    rows: int = 0
+    runs: dict[tuple[str, str], int] = field(default_factory=dict)
+    accuracies: array[float] = field(default_factory=lambda: array("d"))
+    best: tuple[float, str] | None = None
+
+
+def _tallies(session: Session) -> dict[tuple[str, str, str], _Tally]:
+    # One pass in the order of the table: grouping in SQL sorts all trials, and takes longer.
+    names = ("task", "dataset", "metric", "nn", "prm", "epoch", "accuracy")
+    rows = session.execute(select(*(stat.c[name] for name in names)))
+    tallies: dict[tuple[str, str, str], _Tally] = {}
+    for task, dataset, metric, network, uid, epoch, accuracy in rows.yield_per(_AT_ONCE):
+        tally = tallies.setdefault((task, dataset, metric), _Tally())
+        tally.rows += 1
+        tally.runs[network, uid] = max(epoch, tally.runs.get((network, uid), epoch))
+        if accuracy is not None:
+            tally.accuracies.append(accuracy)
+            if tally.best is None or (-accuracy, network) < (-tally.best[0], tally.best[1]):
+                tally.best = accuracy, network
+    return tallies
+
+
+def _summed(task: str, dataset: str, metric: str, tally: _Tally) -> TrialsOfDataset:
+    best, best_nn = tally.best or (None, None)
+    return TrialsOfDataset(
+        task=task,
+        dataset=dataset,
+        metric=metric,
+        networks=len({network for network, _ in tally.runs}),
+        runs=len(tally.runs),
+        rows=tally.rows,
+        accuracies=len(tally.accuracies),
+        best=best,
+        best_nn=best_nn,
+        median=statistics.median(tally.accuracies) if tally.accuracies else None,
+    )
+
+
+def _import_line(row: LemurImport) -> ImportLine:
+    refused = json.loads(row.report or "{}").get("refused")
+    count = refused.get("count") if isinstance(refused, dict) else None
+    return ImportLine(row.source, row.started, row.finished, count)
+
+
+def _counted(session: Session, what: Any) -> int:
+    return session.scalar(select(what)) or 0

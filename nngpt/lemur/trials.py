@@ -1,0 +1,193 @@
+"""A trial of a statistics file as rows of LEMUR's tables, and back again, exactly.
+
+Both generations of files are read: 2.1 lists accuracy, duration, uid and hyperparameters; 2.2
+adds `train_stat`, `metric_…`, `duration_seconds`, names, and the analysis of layers. LEMUR's own
+import files `metric_…` under the hyperparameters, which gives away the target to whoever learns
+from them: here whatever was measured stays out of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from nngpt.lemur.columns import fits, fitting, types_of
+from nngpt.lemur.records import Broken, Experiment, Trial
+from nngpt.store import lemur_tables as lemur
+from nngpt.store.lemur_rows import lemur_id
+
+_COLUMNS = frozenset({"accuracy", "duration", "uid"})
+_NAMES = ("task", "dataset", "metric", "model")
+_MEASURED_TYPES = types_of(lemur.train_stat, frozenset({"stat_id"}))
+_NOT_PARAMETERS = frozenset({*_COLUMNS, *_NAMES, *_MEASURED_TYPES, "train_stat", "layer_stat"})
+_NOT_PARAMETERS_IF_THEY_BEGIN = ("metric_", "duration_", "best_")
+_LAST = (*_NAMES, "layer_stat")
+"""LEMUR 2.2 appends these to the sorted keys."""
+
+_DEEPEST = 64
+_MISSING: Any = object()
+
+
+def read_trial(
+    experiment: Experiment, epoch: int, values: Any, stat_id: str | None = None
+) -> Trial:
+    """Split what a file lists as one trial.
+
+    Args:
+        values: the trial as JSON gives it.
+        stat_id: the row's key where it is known, else it is LEMUR's (`trial_id`).
+
+    Raises:
+        Broken: it is no trial, or holds what SQLite cannot keep.
+    """
+    if not isinstance(values, dict):
+        raise Broken(f"a trial is {_article(values)}, not an object")
+    uid, transform = values.get("uid"), values.get("transform")
+    if not isinstance(uid, str) or not uid or "\0" in uid:
+        raise Broken("a trial has no uid that is a text")
+    if transform is not None and not isinstance(transform, str):
+        raise Broken(f"the transform is {_article(transform)}")
+    parameters: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in _COLUMNS:
+            if is_parameter(key) and _is_kept(key, value):
+                parameters[key] = int(value) if value.__class__ is bool else value
+            if key not in parameters or value.__class__ is bool:
+                extra[key] = value
+                _check_depth(key, value)
+    if stat_id is None:
+        stat_id = trial_id(experiment, epoch, values)
+    return Trial(
+        stat_id,
+        uid,
+        transform,
+        _number(values, "accuracy", extra),
+        _number(values, "duration", extra),
+        parameters,
+        _measured(extra) if extra else None,
+        extra,
+    )
+
+
+@lru_cache(maxsize=4096)
+def is_parameter(key: str) -> bool:
+    """False for the keys of a trial that say what came out, or what it was about."""
+    return key not in _NOT_PARAMETERS and not key.startswith(_NOT_PARAMETERS_IF_THEY_BEGIN)
+
+
+def trial_id(experiment: Experiment, epoch: int, values: Mapping[str, Any]) -> str:
+    """LEMUR's key of the trial's row in `stat`."""
+    given = [values.get(name) for name in ("transform", "uid")]
+    names = [experiment.task, experiment.dataset, experiment.metric, experiment.nn, epoch]
+    return lemur_id([*given, *names, values.get("duration"), values.get("accuracy")])
+
+
+def rebuild(
+    uid: str,
+    accuracy: float | None,
+    duration: float | None,
+    parameters: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    lacks: list[str],
+) -> dict[str, Any]:
+    """The trial as its file listed it, from its rows, with LEMUR's order of keys.
+
+    Args:
+        parameters: the hyperparameters of the uid.
+        extra: what `difference` gave first.
+        lacks: what it gave second.
+    """
+    values = {**parameters, "uid": uid}
+    for key, value in (("accuracy", accuracy), ("duration", duration)):
+        if value is not None:
+            values[key] = value
+    values.update(extra)
+    for key in lacks:
+        del values[key]
+    ordered = {key: values.pop(key) for key in sorted(values) if key not in _LAST}
+    return {**ordered, **{key: values[key] for key in _LAST if key in values}}
+
+
+def difference(trial: Trial, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What makes a trial, when its uid stands for `parameters` already.
+
+    Returns:
+        Keys to set (they replace those of the rows), and hyperparameters that it lacks.
+    """
+    own = trial.parameters
+    changed = {k: v for k, v in own.items() if not same(v, parameters.get(k, _MISSING))}
+    lacks = [key for key in parameters if key not in own and key not in trial.extra]
+    return {**changed, **trial.extra}, lacks
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal and of one type: 1 is neither 1.0 nor True."""
+    return one is other or (one.__class__ is other.__class__ and bool(one == other))
+
+
+def _is_kept(key: str, value: Any) -> bool:
+    """True if SQLite gives the value back as it is (a boolean nearly: as 0 or 1)."""
+    kind = value.__class__
+    if kind is float:
+        # SQLite turns NaN into NULL, and -0.0 into 0.0.
+        return math.isfinite(value) and not _is_negative_zero(value)
+    if kind is int and not fits(value):
+        raise Broken(f"{key} is an integer of more than 64 bits")
+    return kind in (int, str, bool)
+
+
+def _number(values: Mapping[str, Any], key: str, extra: dict[str, Any]) -> float | None:
+    """The number as its column gives it back; what the column cannot hold goes into `extra`."""
+    value = values.get(key, _MISSING)
+    kind = value.__class__
+    if value is _MISSING:
+        if key == "accuracy":
+            raise Broken("a trial has no accuracy")
+        return None
+    if value is not None and kind not in (int, float):
+        raise Broken(f"the {key} is {_article(value)}, not a number")
+    if kind is int and not fits(value):
+        raise Broken(f"the {key} is an integer of more than 64 bits")
+    stored = _stored(key, value)
+    if not same(stored, value) or _is_negative_zero(value):
+        extra[key] = value
+    return stored
+
+
+def _stored(key: str, value: float | None) -> float | None:
+    """What SQLite makes of a number in a column of its own."""
+    if value is None or not math.isfinite(value):
+        return None
+    if key == "accuracy":
+        return float(value)
+    return int(value) if value == int(value) else value
+
+
+def _is_negative_zero(value: float | None) -> bool:
+    return value == 0 and math.copysign(1, value) < 0
+
+
+def _measured(extra: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The row of `train_stat`: from the object of that name, or from the trial itself."""
+    nested = extra.get("train_stat")
+    given = {**extra, **nested} if isinstance(nested, dict) else extra
+    row = {key: fitting(given.get(key), types) for key, types in _MEASURED_TYPES.items()}
+    return row if nested or any(value is not None for value in row.values()) else None
+
+
+def _check_depth(key: str, value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for values in inner for v in values if isinstance(v, dict | list)]
+        if not level:
+            return
+    raise Broken(f"{key} is nested more than {_DEEPEST} levels deep")
+
+
+def _article(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    return names.get(value.__class__, "null" if value is None else "a number")

@@ -1,0 +1,154 @@
+"""A deduplication and an explanation for a terminal or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from nngpt.dedup.collection import Collection, readable
+from nngpt.dedup.explain import Explanation, LevelView
+from nngpt.dedup.records import FAMILY_CAP, Network, Settings
+from nngpt.dedup.summary import Summary
+
+_FAMILIES = 12
+_SKIPPED = 10
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def summary_tables(summary: Summary, settings: Settings) -> Iterator[RenderableType]:
+    """Headline, levels, families."""
+    removed = summary.total - summary.kept
+    yield Text(
+        f"{summary.total:,} networks in {summary.seconds:.1f} s: "
+        f"{summary.kept:,} kept, {removed:,} removed ({removed / summary.total:.1%})"
+    )
+    yield _levels(summary, settings)
+    for level, count in summary.unreadable.items():
+        yield Text(f"{count:,} cannot be read at level {level}: compared at the others only.")
+    yield _family_table(summary)
+    yield Text("Counts of the whole collection by exact similarities: no sample, so no intervals.")
+
+
+def skipped_lines(collection: Collection) -> Iterator[str]:
+    """What was not compared, and why: the first by name, the others counted."""
+    for reason, count in collection.left_out.items():
+        yield f"left out: {count:,} networks, {reason}"
+    for skipped in collection.skipped[:_SKIPPED]:
+        yield f"skipped: {readable(skipped.where)}: {readable(skipped.reason)}"
+    if (more := len(collection.skipped) - _SKIPPED) > 0:
+        yield f"skipped: {more:,} more (--json names all {len(collection.skipped):,})"
+
+
+def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
+    """Both networks, each level, the verdict, what is shared, and the differences."""
+    yield Text(f"A: {_who(explanation.one)}\nB: {_who(explanation.other)}")
+    yield _level_views(explanation)
+    yield Text(_verdict(explanation), style="bold")
+    if explanation.runs:
+        yield Text("\nLongest runs of lines in both (layout aside):")
+    for run in explanation.runs:
+        yield Text(
+            f"  {run.lines:>5} lines, A from line {run.first_line}, B from line {run.second_line}: "
+            f"{_line(run.text[0].strip())[:60]}"
+        )
+    yield Text("")
+    if not explanation.diff:
+        yield Text("No line differs.")
+    for line in explanation.diff:
+        yield Text(_line(line), style=_COLOURS.get(line[:1], ""))
+
+
+def _levels(summary: Summary, settings: Settings) -> Table:
+    table = Table()
+    table.add_column("level")
+    for column in ("alike from", "removed", "left"):
+        table.add_column(column, justify="right")
+    left = summary.total
+    for level, count in summary.removed.items():
+        left -= count
+        table.add_row(Text(level), _limit(level, settings), f"{count:,}", f"{left:,}")
+    return table
+
+
+def _limit(level: str, settings: Settings) -> str:
+    if level == FAMILY_CAP:
+        return f"{settings.per_family:,} a family"
+    if level == "exact":
+        return "the same"
+    return f"{settings.thresholds.get(level, settings.threshold):g}"
+
+
+def _family_table(summary: Summary) -> Table:
+    table = Table()
+    table.add_column("family")
+    for column in ("networks", "kept", "best accuracy"):
+        table.add_column(column, justify="right")
+    families = summary.families
+    shown = families if len(families) <= _FAMILIES else families[: _FAMILIES - 1]
+    for family in shown:
+        table.add_row(
+            Text(readable(family.name)),
+            f"{family.total:,}",
+            f"{family.kept:,}",
+            _percent(family.best),
+        )
+    if others := families[len(shown) :]:
+        total, kept = sum(f.total for f in others), sum(f.kept for f in others)
+        best = max((f.best for f in others if f.best is not None), default=None)
+        row = f"{len(others):,} others"
+        table.add_row(row, f"{total:,}", f"{kept:,}", _percent(best), style="dim")
+    return table
+
+
+def _level_views(explanation: Explanation) -> Table:
+    table = Table()
+    table.add_column("level")
+    for column in ("similarity", "alike from", "tokens A, B", "shingles A, B", "shared", "alike"):
+        table.add_column(column, justify="right")
+    for view in explanation.levels:
+        known = view.similarity is not None
+        table.add_row(
+            Text(view.level),
+            f"{view.similarity:.4f}" if known else "cannot be read",
+            f"{view.threshold:g}",
+            _pair(view.tokens),
+            _pair(view.shingles),
+            "–" if view.shared is None else f"{view.shared:,}",
+            _alike(view),
+        )
+    return table
+
+
+def _alike(view: LevelView) -> str:
+    if view.similarity is None:
+        return "–"
+    return "yes" if view.similarity >= view.threshold else "no"
+
+
+def _verdict(explanation: Explanation) -> str:
+    if explanation.verdict is None:
+        return "Not alike at any level: both are kept."
+    who = "A" if explanation.kept == explanation.one.name else "B"
+    return f"Alike at level {explanation.verdict}: of the two, {who} is kept."
+
+
+def _who(network: Network) -> str:
+    facts = f"family {network.family}"
+    if network.accuracy is not None:
+        facts += f", accuracy {_percent(network.accuracy)}"
+    return readable(f"{network.name} ({facts})")
+
+
+def _pair(values: tuple[int | None, int | None]) -> str:
+    return ", ".join("–" if value is None else f"{value:,}" for value in values)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _line(text: str) -> str:
+    return readable(text.expandtabs(4))

@@ -1,0 +1,182 @@
+"""Who is kept, compared with comparing all with all."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from nngpt import plugins
+from nngpt.dedup.pipeline import deduplicate, similarities, threshold
+from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Settings
+from nngpt.errors import PluginError
+
+WORDS = [f"word{i}" for i in range(400)]
+
+
+def collection(seed: int, count: int = 120) -> list[Network]:
+    """Families of texts, each a copy of an earlier one with some words changed."""
+    draw = random.Random(seed)
+    texts: list[list[str]] = []
+    networks = []
+    for number in range(count):
+        if texts and draw.random() < 0.8:
+            text = list(draw.choice(texts))
+            for _ in range(draw.choice([0, 0, 1, 1, 2, 5, 20])):
+                text[draw.randrange(len(text))] = draw.choice(WORDS)
+        else:
+            text = draw.choices(WORDS, k=draw.randrange(1, 300))
+        texts.append(text)
+        accuracy = draw.choice([None, draw.random()])
+        family = draw.choice(["a", "b", "c"])
+        networks.append(Network(f"n{number:03}", "\n".join(text), family, accuracy))
+    return networks
+
+
+def by_brute_force(networks: list[Network], settings: Settings) -> tuple[list[str], list[str]]:
+    """Names kept and removed, each network compared with all that are kept before it."""
+    ordered = sorted(networks, key=_rank)
+    sets = {level: shingle_sets(level, ordered, settings.shingle) for level in settings.levels}
+    kept: list[int] = []
+    for number, network in enumerate(ordered):
+        alike = any(
+            len(mine & theirs) / len(mine | theirs)
+            >= threshold(settings, level, network.family, ordered[other].family)
+            for other in kept
+            for level in settings.levels
+            if (mine := sets[level][number]) and (theirs := sets[level][other])
+        )
+        if not alike:
+            kept.append(number)
+    removed = [n.name for i, n in enumerate(ordered) if i not in kept]
+    return [ordered[i].name for i in kept], removed
+
+
+def shingle_sets(level: str, networks: list[Network], width: int) -> list[set[tuple[str, ...]]]:
+    """Runs of tokens as they are, not as digests; an empty set for what cannot be read."""
+    reader = plugins.load("dedup level", level).create()
+    found = []
+    for network in networks:
+        try:
+            tokens = [t for piece in reader.pieces(network.code) for t in reader.tokens(piece)]
+            count = max(1, len(tokens) - width + 1)
+            found.append({tuple(tokens[i : i + width]) for i in range(count)})
+        except SyntaxError:
+            found.append(set())
+    return found
+
+
+def names(outcome: Outcome) -> tuple[list[str], list[str]]:
+    return [n.name for n in outcome.kept], [r.network.name for r in outcome.removed]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(levels=("raw",), threshold=0.5, shingle=3),
+        Settings(levels=("lexical",), threshold=1.0),
+        Settings(
+            levels=("exact", "raw", "normalised"),
+            thresholds={"normalised": 0.99},
+            family_thresholds={"a": 0.97, "b": 0.6},
+        ),
+        Settings(levels=("structural", "raw"), threshold=0.95, shingle=4),
+    ],
+    ids=["papers", "low", "equal", "families", "structural"],
+)
+def test_the_same_are_kept_as_by_comparing_all_with_all(seed: int, settings: Settings) -> None:
+    networks = collection(seed, 60)
+    assert names(deduplicate(networks, settings)) == by_brute_force(networks, settings)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_removal_names_its_nearest_kept_neighbour(seed: int) -> None:
+    settings = Settings(levels=("exact", "raw"), threshold=0.7)
+    outcome = deduplicate(collection(seed, 60), settings)
+    kept = {network.name: network for network in outcome.kept}
+    assert len(outcome.removed) > 10
+    for removed in outcome.removed:
+        assert removed.neighbour is not None and removed.similarity is not None
+        compared = similarities(removed.network, kept[removed.neighbour], settings)
+        assert compared[removed.level] == removed.similarity >= 0.7
+
+
+def test_the_neighbour_named_is_the_nearest_of_those_kept_before() -> None:
+    outcome = deduplicate(collection(5, 30), Settings(levels=("raw",), threshold=0.5))
+    for removed in outcome.removed:
+        before = [n for n in outcome.kept if _rank(n) < _rank(removed.network)]
+        others = [similarities(removed.network, n, Settings(levels=("raw",))) for n in before]
+        assert removed.similarity == max(other["raw"] or 0 for other in others)
+
+
+def _rank(network: Network) -> tuple[float, str]:
+    return (-(network.accuracy if network.accuracy is not None else -1.0), network.name)
+
+
+def test_the_order_of_the_collection_does_not_matter() -> None:
+    networks = collection(1)
+    settings = Settings(per_family=20)
+    expected = names(deduplicate(networks, settings))
+    random.Random(2).shuffle(networks)
+    assert names(deduplicate(networks, settings)) == expected
+
+
+def test_the_most_accurate_of_a_family_are_kept() -> None:
+    networks = [
+        Network(
+            f"{family}{i}",
+            " ".join(random.Random(f"{family}{i}").choices(WORDS, k=50)),
+            family,
+            i / 10,
+        )
+        for family in "ab"
+        for i in range(10)
+    ]
+    outcome = deduplicate(networks, Settings(per_family=3))
+    assert [n.name for n in outcome.kept] == ["a9", "b9", "a8", "b8", "a7", "b7"]
+    assert {(r.level, r.neighbour, r.similarity) for r in outcome.removed} == {
+        (FAMILY_CAP, None, None)
+    }
+
+
+def test_likeness_is_not_passed_on_along_a_chain() -> None:
+    words = random.Random(3).choices(WORDS, k=200)
+    chain = [" ".join([*words[20 * i :], *WORDS[: 20 * i]]) for i in range(6)]
+    networks = [Network(f"n{i}", text, "") for i, text in enumerate(chain)]
+    settings = Settings(levels=("raw",), threshold=0.7)
+    outcome = deduplicate(networks, settings)
+    assert names(outcome) == by_brute_force(networks, settings)
+    assert 1 < len(outcome.kept) < 6
+
+
+def test_a_network_that_a_level_cannot_read_is_compared_at_the_others() -> None:
+    broken = "def f(:\n    pass\n"
+    networks = [
+        Network("a", broken, ""),
+        Network("b", broken + "\n\n", ""),
+        Network("c", "x = 1", ""),
+    ]
+    outcome = deduplicate(networks, Settings(levels=("structural", "exact")))
+    assert names(outcome) == (["a", "c"], ["b"])
+    assert outcome.unreadable == {"structural": ("a", "b")}
+
+
+@pytest.mark.parametrize("code", ["", "x", "\n\n", "#"])
+def test_next_to_nothing_is_a_network_too(code: str) -> None:
+    networks = [Network("a", code, ""), Network("b", code + " ", ""), Network("c", "x = 1\n", "")]
+    outcome = deduplicate(networks, Settings(levels=("exact", "lexical", "structural")))
+    assert names(outcome) == (["a", "c"], ["b"])
+    assert names(deduplicate([], Settings())) == ([], [])
+
+
+def test_progress_reaches_the_end() -> None:
+    seen: list[tuple[int, int]] = []
+    deduplicate(collection(1, 90), Settings(), lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (270, 270)
+
+
+def test_an_unknown_level_is_named() -> None:
+    with pytest.raises(PluginError, match=r"unknown dedup level 'lexicall'.*'lexical'"):
+        deduplicate([], Settings(levels=("lexicall",)))

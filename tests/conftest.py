@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from command_line import Nngpt, run_nngpt, scripted_settings
+
+# Two test processes on two cores: OpenMP's threads would spin and wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

@@ -133,25 +133,25 @@ def test_changed_settings_are_refused(nngpt: Nngpt, scripted: list[str], one_cyc
 
 
 def test_killed_at_any_moment_it_carries_on(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path
+    nngpt: Nngpt, scripted: list[str], finished: Path, tmp_path: Path
 ) -> None:
-    whole = tmp_path / "whole"
-    nngpt("cycle", "run", "smoke-mnist", *scripted, "--set", f"folder={whole / 'runs'}")
-    command = [sys.executable, "-m", "nngpt", "cycle", "run", "smoke-mnist", *scripted]
+    command = ["cycle", "run", "smoke-mnist", "--cycles", "1", *scripted]
     moments = random.Random(1)
-    for _ in range(4):
-        process = subprocess.Popen(
-            command,
+    for words in ("the LLM writes", " #", " #"):
+        with subprocess.Popen(
+            [sys.executable, "-m", "nngpt", *command],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(moments.uniform(4, 14))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert nngpt("cycle", "run", "smoke-mnist", *scripted).returncode == 0
-    assert [outcome(a) for a in attempts(tmp_path)] == [outcome(a) for a in attempts(whole)]
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert any(words in line for line in process.stdout)
+            time.sleep(moments.uniform(0, 0.5))
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    assert nngpt(*command).returncode == 0
+    assert [outcome(a) for a in attempts(tmp_path)] == [outcome(a) for a in attempts(finished)]
 
 
 def test_two_runners_do_not_share_a_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:

@@ -101,8 +101,8 @@ def build(
         with _check(checked, settings, tasks) as check:
             built = corpus.build(networks, writer, choice, check, progress)
     if not any(built.parts.values()):
-        last = list(built.funnel.losses())[-1]
-        reason = next(iter(last.reasons), "")
+        last = [loss for loss in built.funnel.losses() if loss.reasons][-1]
+        reason = next(iter(last.reasons))
         raise UserError(f"no network is left ({last.step}: {reason})", where=str(folder))
     facts = corpus.facts(networks, writer, tasks, choice, checked)
     manifest = corpus.write_corpus(out, built, facts)

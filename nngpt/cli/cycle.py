@@ -17,6 +17,7 @@ from nngpt.cli.options import (
     Folder,
     Overrides,
     Seed,
+    check_folder,
     console,
     find_run,
     load_config,
@@ -142,6 +143,7 @@ def _run(settings: Config, database: Path, fresh: bool, quiet: bool) -> None:
     from nngpt.reporting.progress import ConsoleProgress
     from nngpt.store import Store
 
+    check_folder(settings.folder, "--set folder=…")
     with (
         ConsoleProgress(console(stderr=quiet)) as progress,
         assemble(settings, progress.note) as parts,

@@ -78,6 +78,18 @@ def make_folder(path: Path, option: str) -> None:
         raise UserError("cannot be written to", where=str(path), mend=mend)
 
 
+def check_folder(path: Path, option: str) -> None:
+    """See that a folder can be made and written to, before long work for it; leaves no trace.
+
+    Raises:
+        UserError: as `make_folder`.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path, option)
+    for made in missing:
+        made.rmdir()
+
+
 def console(stderr: bool = False) -> Console:
     """A rich console: colours and bars on a terminal, plain lines elsewhere."""
     from rich.console import Console

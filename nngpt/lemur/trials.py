@@ -152,7 +152,7 @@ def _number(values: Mapping[str, Any], key: str, extra: dict[str, Any]) -> float
     if kind is int and not fits(value):
         raise Broken(f"the {key} is an integer of more than 64 bits")
     stored = _stored(key, value)
-    if not same(stored, value) or _is_negative_zero(value):
+    if value is None or not same(stored, value) or _is_negative_zero(value):
         extra[key] = value
     return stored
 

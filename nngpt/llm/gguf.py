@@ -38,7 +38,9 @@ def as_folder(file: Path) -> Path:
 def _convert(file: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}

@@ -52,8 +52,8 @@ def test_both_generations_and_the_keys_of_lemur(mirror: Store, tmp_path: Path) -
     columns = "id, accuracy, epoch, duration, task, dataset, nn, transform, metric, prm"
     fixed = ("img-classification", "cifar-10", "Net", "norm", "acc")
     assert rows(mirror, f"SELECT {columns} FROM stat ORDER BY accuracy DESC") == [
-        ("24c3a6bb1efe2b6ac0fcc4cc1b5ae0c2", 0.5, 1, 1_500_000_000, *fixed, "u1"),
-        ("f3ec4dd8cfab4a0ad6acfdcd5ca9b8ea", 0.25, 1, 1_500_000_000, *fixed, "u2"),
+        ("b2769e950092d831e4fbee45d96d04a8", 0.5, 1, 1_500_000_000, *fixed, "u1"),
+        ("5c820d19624b0ec9d53192d688376a89", 0.25, 1, 1_500_000_000, *fixed, "u2"),
     ]
     settings = [("batch", 64), ("lr", 0.01), ("momentum", 1.0), ("transform", "norm")]
     for uid in ("u1", "u2"):
@@ -250,7 +250,7 @@ def test_a_killed_import_is_completed_by_the_next(
         assert subprocess.run(arguments, timeout=300).returncode == -9
     with Store.open(other, create=False) as killed:
         assert rows(killed, "PRAGMA integrity_check") == [("ok",)]
-        assert 0 < rows(killed, "SELECT count(*) FROM stat")[0][0]
+        assert rows(killed, "SELECT count(*) FROM stat")[0][0] > 0
         bring_in(killed, part)
         bring_in(mirror, part)
         assert tables(killed) == tables(mirror)

@@ -12,7 +12,7 @@ from store_samples import TASK, candidate, evaluation, start, write
 from nngpt.records import Task, content_hash
 from nngpt.store import Store
 
-_SOURCE = "v2.Compose([v2.Normalize((0.5,), (0.5,))])"
+_SOURCE = "transform = v2.Compose([v2.Normalize((0.5,), (0.5,))])"
 
 
 def _train(store: Store, name: str, transform: str, task: Task = TASK) -> None:
@@ -63,7 +63,11 @@ def test_parameters_keep_their_types_and_are_stored_once(store: Store, path: Pat
 def test_transform_source_gets_a_name(store: Store, path: Path) -> None:
     _train(store, "demo", _SOURCE)
     name = f"nngpt-{content_hash(_SOURCE)}"
-    assert _rows(path, "SELECT name, code FROM transform") == [(name, _SOURCE)]
+    [(stored, code)] = _rows(path, "SELECT name, code FROM transform")
+    assert stored == name and _SOURCE in code
+    lemurs: dict[str, Any] = {}
+    exec(code, lemurs)  # LEMUR calls the function `transform` of the file
+    assert lemurs["transform"](((0.5,), (0.5,))).transforms[0].mean == [0.5]
     assert _rows(path, "SELECT DISTINCT transform FROM stat") == [(name,)]
     assert _rows(path, "SELECT value FROM prm WHERE name = 'transform'") == [(name,)]
 

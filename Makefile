@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test setup check test-server lock
+.PHONY: demo test setup check test-server test-lemur lock
 
 demo: setup  ## two cycles on MNIST with the embedded language model
 	$(BIN)/nngpt cycle run smoke-mnist
@@ -21,6 +21,9 @@ check: $(INSTALLED)  ## format, lint, types, tests
 test-server: setup  ## optional: the openai backend against a real llama.cpp server (compiles it)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock "llama-cpp-python[server]>=0.3.16"
 	$(BIN)/python -m pytest -m server tests/llm/test_server.py
+
+test-lemur: setup  ## optional: all of LEMUR imported, exported and imported again (minutes, 2 GB)
+	$(BIN)/python -m pytest -m lemur tests/lemur
 
 lock:  ## pin the dependencies anew
 	$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url \

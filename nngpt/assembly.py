@@ -60,7 +60,7 @@ class Parts:
         llm: who writes.
         adapter: LoRA adapter the first cycle starts with, None for the bare base.
         executor: who trains.
-        learner: who tunes.
+        learner: who tunes, None if learning is switched off.
         new_measure: makes an empty novelty index.
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
@@ -70,7 +70,7 @@ class Parts:
     llm: LLM
     adapter: Adapter | None
     executor: Executor
-    learner: Learner
+    learner: Learner | None
     new_measure: Callable[[], NoveltyMeasure]
     corpus: list[tuple[TrainingPair, Candidate]]
 
@@ -102,8 +102,8 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
         say(f"  {llm.facts}")
         llm.use_adapter(adapter)
-        tuner: Learner = learner.create(config, llm)
-        say(f"Learning: {tuner.facts}" if config.learning.enabled else "Learning: switched off")
+        tuner: Learner | None = learner.create(config, llm) if config.learning.enabled else None
+        say(f"Learning: {tuner.facts if tuner else 'switched off'}")
         runner: Executor = stack.enter_context(
             closing(executor.create(splits, config.evaluation, reader.task))
         )

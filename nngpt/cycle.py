@@ -212,7 +212,7 @@ class Loop:
     def reason_not_to_learn(self, pairs: list[TrainingPair], parent: Adapter | None) -> str | None:
         """Why this cycle ends without a fine-tuning, None if it does not."""
         learning = self.config.learning
-        if not learning.enabled:
+        if self.parts.learner is None:
             return "learning is switched off"
         if len(pairs) < learning.min_pairs:
             return f"{len(pairs)} training pairs, min_pairs is {learning.min_pairs}"
@@ -225,8 +225,10 @@ class Loop:
         name = f"{self.config.name}-{self.run_id}-c{cycle}"
         seed = derive_seed(self.config.seed, "learn", cycle)
         start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
+        learner = self.parts.learner
+        assert learner is not None, "reason_not_to_learn looks first"
         with self.progress.learning(len(pairs)) as on_step:
-            return self.parts.learner.learn(pairs, name, self.adapters, start, seed, on_step)
+            return learner.learn(pairs, name, self.adapters, start, seed, on_step)
 
     def adapter_before(self, cycle: int) -> Adapter | None:
         """The newest adapter of earlier cycles, where it lies now (the folder may have moved)."""

@@ -41,8 +41,8 @@ def export_corpus(
         progress: is told after every file.
 
     Raises:
-        UserError: the folder is not empty or cannot be made; nothing is selected.
-        OSError: a file cannot be written, such as when the disk is full.
+        UserError: the folder is not empty or cannot be made; nothing is selected; a file cannot
+            be written, such as when the disk is full.
     """
     began = time.monotonic()
     report = ExportReport()
@@ -73,10 +73,16 @@ def _folder(target: Path) -> Iterator[Path]:
         raise UserError(why, where=str(target), mend=mend) from None
     with beside as name:
         draft = Path(name) / target.name
-        draft.mkdir()
-        yield draft
-        os.sync()  # once for 100,000 files: syncing each would take many minutes
-        draft.rename(target)
+        try:
+            draft.mkdir()
+            yield draft
+            os.sync()  # once for 100,000 files: syncing each would take many minutes
+            draft.rename(target)
+        except OSError as error:
+            why = f"cannot be written ({error.strerror}); nothing is left of it"
+            raise UserError(
+                why, where=str(target), mend="Make room, or give another place"
+            ) from None
 
 
 def _write_code(session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport) -> None:

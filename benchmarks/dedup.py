@@ -79,6 +79,36 @@ def uniques(networks: list[Network]) -> None:
             for s in STREAMS
         ]
         print(f"{threshold:9.2f} {' '.join(f'{count:11,}' for count in kept)}", flush=True)
+    for stream in STREAMS:
+        chained(networks, stream)
+
+
+def chained(networks: list[Network], stream: str) -> None:
+    """What is left of groups that are linked through chains, as nn-dup makes them."""
+    shingler = Shingler(plugins.load("dedup level", stream).create())
+    alike = all_pairs([shingler.shingles(network.code) for network in networks])
+    groups = np.full(len(networks), -1)
+    for first in range(len(networks)):
+        reached = [] if groups[first] >= 0 else [first]
+        while reached:
+            number = reached.pop()
+            if groups[number] < 0:
+                groups[number] = first
+                reached += alike[number]
+    kept: dict[int, list[int]] = collections.defaultdict(list)
+    for number, group in enumerate(groups.tolist()):
+        kept[group].append(number)
+    singles = {members[0] for members in kept.values()}
+    alone = sum(1 for number in range(len(networks)) if not alike[number] & singles)
+    removed = len(networks) - len(singles)
+    print(
+        f"{stream}, chains of links at {THRESHOLD}: {len(kept):,} groups; one of each kept, ",
+        end="",
+    )
+    print(
+        f"{100 * alone / removed:.0f} % of the {removed:,} removed have no kept neighbour",
+        flush=True,
+    )
 
 
 def speed(networks: list[Network]) -> None:

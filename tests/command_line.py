@@ -48,6 +48,7 @@ def scripted_settings(folder: Path) -> list[str]:
         "task.train_limit": 1000,
         "task.validation_limit": 200,
         "task.threshold": 0.5,
+        "evaluation.threads": 1,
         "learning.enabled": "false",
     }
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]

@@ -193,7 +193,7 @@ def test_the_real_model_writes_learns_and_writes_again(nngpt: Nngpt, tmp_path: P
         "learning.corpus": corpus,
         "learning.epochs": 1,
         "learning.layers": 2,
-        "evaluation.wall_s": 15,
+        "evaluation.threads": 1,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = nngpt("cycle", "run", "smoke-mnist", *sets)

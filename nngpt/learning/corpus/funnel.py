@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TypeVar
 from nngpt.records import Refusal
 
 _Item = TypeVar("_Item")
+_NUMBER = re.compile(r"(?<![A-Za-z_])\d[\dx,.]*(?<![,.])")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ class Funnel:
         self._lost.setdefault(name, Counter())
 
     def lose(self, step: str, reason: str | Refusal) -> None:
-        """One network is left out."""
-        text = f"{reason.stage}: {reason.reason}" if isinstance(reason, Refusal) else reason
+        """One network is left out; refusals that differ in numbers only are one reason."""
+        if isinstance(reason, Refusal):
+            text = f"{reason.stage}: {_NUMBER.sub('N', reason.reason)}"
+        else:
+            text = reason
         self.step(step)
         self._lost[step][text] += 1
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
@@ -107,9 +107,10 @@ class EvaluationConfig(_Section):
         default_factory=lambda: {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
     )
     threads: int = Field(1, gt=0)
+    workers: PositiveInt | Literal["auto"] = "auto"
     wall_s: float = Field(600, gt=0)
     memory_mb: int = Field(4096, gt=0)
-    sandbox: Literal["standard", "weak"] = "standard"
+    sandbox: Literal["full", "standard", "weak"] = "standard"
 
 
 class NoveltyConfig(_Section):
@@ -174,7 +175,7 @@ class LearningConfig(_Section):
 
 _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env"},
-    "evaluation": {"sandbox"},
+    "evaluation": {"sandbox", "workers"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"},
 }
 """Keys by section that may change while a run goes on."""

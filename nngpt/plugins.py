@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         "nngpt.execution",
         frozenset(
             {"zygote", "worker", "limits", "wire", "transforms", "scoring", "transform_names"}
-            | {"processes", "memory", "batches", "supervisor", "endings"}
+            | {"processes", "memory", "batches", "supervisor", "endings", "lane", "layers"}
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),

@@ -38,6 +38,8 @@ def refusal(
         return Refusal(stage, "out of memory", f"used more than {bounds[0]}")
     if ended.over == "processes":
         return Refusal(stage, "started too many processes", f"more than {bounds[1]}")
+    if ended.over == "cpu":
+        return Refusal(stage, "used more CPU time than allowed", detail)
     if os.WIFSIGNALED(ended.status):
         return Refusal(stage, _killed(os.WTERMSIG(ended.status)), detail)
     code = os.waitstatus_to_exitcode(ended.status)
@@ -45,8 +47,8 @@ def refusal(
 
 
 def _killed(number: int) -> str:
-    if number == signal.SIGXCPU:
-        return "used more CPU time than allowed"
+    if number == signal.SIGSYS:
+        return "asked the kernel for what only an attack needs"
     try:
         return f"was killed by {signal.Signals(number).name}"
     except ValueError:

@@ -1,34 +1,44 @@
-"""The containment layers that a worker puts on itself before any generated code runs.
+"""The containment layers, in the one order in which they work.
 
-What this level does not cover: reading files of the same user, the network, memory in shared
-segments between two looks of the memory watch, signals to processes of the same user. A
-candidate can therefore still end the runner or read the data cache; it cannot do so by accident.
+A worker is contained before it learns which candidate it will run, so nothing of this is paid
+while a candidate waits. `layers` tries everything out in a process of its own.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from nngpt.errors import UserError
 from nngpt.execution import processes
+from nngpt.execution.layers import kernel, landlock, namespaces, seccomp
 
-MARK = 0x6E6E67  # hard RLIMIT_LOCKS of every worker: unused by Linux, can never be raised again
+MARK = 0x6E6E67
+"""Hard RLIMIT_LOCKS of every worker (unused by Linux, can never be raised again), and its user."""
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
-_CAPABILITY_VERSION_3 = 0x20080522
 _RLIMIT_LOCKS = 10
-_FILE_BYTES = 64 << 20
+_SCRATCH_BYTES = 16 << 20
 _OPEN_FILES = 256
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_CUDA_DEVICES = ("/dev/nvidia", "/dev/dxg")
+_READABLE = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+)
+_CUDA_READABLE = ("/sys", "/proc/driver/nvidia", "/proc/devices", "/proc/cpuinfo", "/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -38,83 +48,171 @@ class Limits:
     Attributes:
         memory_bytes: memory of its own beyond what it was forked with.
         cpu_s: CPU seconds over all its threads.
-        processes: how many processes it may be, itself included.
-        limit_data: enforce `memory_bytes` in the kernel too (impossible with CUDA, which
-            reserves address space far beyond it).
+        processes: how many threads and processes it may be, itself included.
+        cuda: it uses a GPU: the driver reserves address space far beyond any memory limit, so
+            that only the watch enforces `memory_bytes`, and needs devices and system calls.
     """
 
     memory_bytes: int
     cpu_s: int
     processes: int
-    limit_data: bool
+    cuda: bool
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One containment layer: whether this machine has it, and how to mend that."""
+    """One containment layer: whether this machine has it, and how to mend that.
+
+    Attributes:
+        required: False for what strengthens the level "standard" to "full".
+    """
 
     name: str
     available: bool
     mend: str
+    required: bool = True
 
 
-def contain(limits: Limits) -> list[str]:
-    """Put every layer on the calling process; returns the names of those it could not have."""
-    steps: dict[str, Callable[[], None]] = {
-        "session": _lead_session,
-        "pdeathsig": lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
-        "rlimits": lambda: _set_rlimits(limits),
-        "no-capabilities": _drop_capabilities,
-        "no-new-privs": lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1),
-    }
-    missing = []
-    for name, step in steps.items():
+@dataclass
+class Containment:
+    """What a worker can be contained with: made once by its supervisor.
+
+    Attributes:
+        filter: BPF program of the system calls, None if libseccomp is missing.
+        namespaced: it is the first process of a namespace and may make more of them.
+    """
+
+    limits: Limits
+    namespaced: bool
+    filter: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
         try:
-            step()
-        except (OSError, ValueError, AttributeError):
-            missing.append(name)
-    return missing
+            self.filter = seccomp.program(self.limits.cuda)
+        except OSError:
+            self.filter = None
+        self._read = [*_python_folders(), *_READABLE, *(_CUDA_READABLE if self.limits.cuda else ())]
+        self._devices = [*_DEVICES, *(_cuda_devices() if self.limits.cuda else ())]
+        self._write: list[str] = []
+        self._counted = False
+
+    def enter(self) -> list[str]:
+        """Put every layer on the calling process; returns the names of those it lacks."""
+        self._proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
+        self._data_bytes = 1024 * processes.status_kib("self", "VmData")
+        self._alone = processes.threads() == 1  # Landlock would leave another thread free
+        steps: dict[str, Callable[[], None]] = {
+            "session": _lead_session,
+            "namespaces": self._isolate,
+            "private-files": self._hide_files,
+            "other-user": self._become_nobody,
+            "thread-count": self._count_threads,
+            "pdeathsig": lambda: kernel.die_with_parent(signal.SIGKILL),
+            "rlimits": self._set_rlimits,
+            "no-capabilities": kernel.drop_capabilities,
+            "no-new-privs": kernel.no_new_privileges,
+            "landlock": self._restrict_files,
+            "seccomp": self._filter_calls,
+        }
+        missing = []
+        for name, step in steps.items():
+            try:
+                step()
+            except (OSError, ValueError, AttributeError, RuntimeError):
+                missing.append(name)
+        os.close(self._proc_self)
+        return missing
+
+    def _isolate(self) -> None:
+        if not self.namespaced:
+            raise OSError("no process namespace")
+        namespaces.isolate()
+
+    def _hide_files(self) -> None:
+        if not self.namespaced:
+            raise OSError("no mount namespace")
+        read, devices = self._read, self._devices
+        scratch = namespaces.private_root(read, devices, self.limits.cuda, _SCRATCH_BYTES)
+        self._write = [scratch]
+
+    def _become_nobody(self) -> None:
+        if not self._write:
+            raise OSError("Python may lie where only this user can read")
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(MARK, MARK, MARK)
+            os.setresuid(MARK, MARK, MARK)
+            kernel.set_dumpable()
+
+    def _count_threads(self) -> None:
+        if not self.namespaced:
+            raise OSError("no user namespace")
+        namespaces.own_thread_count(self._proc_self)
+        self._counted = True
+
+    def _set_rlimits(self) -> None:
+        wanted = {
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_CPU: self.limits.cpu_s,
+            resource.RLIMIT_FSIZE: _SCRATCH_BYTES,
+            resource.RLIMIT_NOFILE: _OPEN_FILES,
+            resource.RLIMIT_MSGQUEUE: 0,
+            _RLIMIT_LOCKS: MARK,
+        }
+        if self._counted:  # else it would count every process of this user
+            wanted[resource.RLIMIT_NPROC] = self.limits.processes
+        if not self.limits.cuda:
+            wanted[resource.RLIMIT_DATA] = self._data_bytes + self.limits.memory_bytes
+            wanted[resource.RLIMIT_MEMLOCK] = 0  # a GPU's driver pins memory
+        for kind, value in wanted.items():
+            _, hard = resource.getrlimit(kind)
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+    def _restrict_files(self) -> None:
+        if not self._alone:
+            raise RuntimeError("there is a second thread")
+        read = [*self._read, "/proc/self"] if self.limits.cuda else self._read
+        landlock.restrict(read, self._write, self._devices)
+
+    def _filter_calls(self) -> None:
+        if self.filter is None:
+            raise OSError("no libseccomp")
+        kernel.install_filter(self.filter)
 
 
 def layers() -> list[Layer]:
     """Every layer, tried out in a short-lived process of its own. Imports no torch."""
     missing = _try_out()
     return [
-        Layer(name, name not in missing, "" if name not in missing else mend)
+        Layer(name, name not in missing, "" if name not in missing else mend, name in REQUIRED)
         for name, mend in _MENDS.items()
+        if name in _names()
     ]
 
 
-def level(sandbox: str) -> str:
-    """The containment level of this machine, with its layers, e.g. "basic: session, …".
+def _names() -> list[str]:
+    return [name for name in _MENDS if name != "other-user" or os.geteuid() == 0]
+
+
+def level(missing: Collection[str], sandbox: str) -> str:
+    """The containment level of workers that lack `missing`, e.g. "full: session, …".
+
+    "full" has every layer, "standard" every required one, "weak" less.
 
     Raises:
-        UserError: a layer is missing and `sandbox` is not "weak".
+        UserError: it is less than `sandbox` ("full", "standard" or "weak") asks for.
     """
-    found = layers()
-    missing = [layer for layer in found if not layer.available]
-    if missing and sandbox != "weak":
+    required = [name for name in missing if name in REQUIRED]
+    refused = {"full": list(missing), "standard": required}.get(sandbox, [])
+    if refused:
         raise UserError(
-            f"the sandbox lacks: {', '.join(layer.name for layer in missing)}",
+            f"the sandbox lacks: {', '.join(refused)}",
             where="evaluation.sandbox",
-            mend=missing[0].mend,
+            mend=_MENDS[refused[0]],
         )
-    names = ", ".join(layer.name for layer in found if layer.available)
-    return f"{'weak' if missing else 'basic'}: {names}"
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent dies.
-
-    Raises:
-        OSError: not Linux, or forbidden.
-    """
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def ask_parent_death_signal(number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies. Raises: OSError."""
-    _prctl(_PR_SET_PDEATHSIG, number)
+    name = "weak" if required else "standard" if missing else "full"
+    return f"{name}: {', '.join(layer for layer in _names() if layer not in missing)}"
 
 
 def is_marked(pid: int) -> bool:
@@ -126,18 +224,27 @@ def is_marked(pid: int) -> bool:
     return hard != resource.RLIM_INFINITY and hard <= MARK
 
 
-_KERNEL = "Needs Linux 5.3 or newer; or accept less with evaluation.sandbox=weak"
+_KERNEL = "Needs Linux 5.13 or newer; or accept less with evaluation.sandbox=weak"
+_NAMESPACES = "Allow user namespaces (sysctl user.max_user_namespaces, container settings)"
 _MENDS = {
     "session": _KERNEL,
+    "namespaces": _NAMESPACES,
+    "private-files": _NAMESPACES,
+    "other-user": _NAMESPACES,
+    "thread-count": _NAMESPACES,
     "pdeathsig": _KERNEL,
-    "no-new-privs": _KERNEL,
-    "no-capabilities": _KERNEL,
     "rlimits": "Raise the hard limits of this shell (ulimit -H); or evaluation.sandbox=weak",
+    "no-capabilities": _KERNEL,
+    "no-new-privs": _KERNEL,
+    "landlock": "Needs Linux 5.13 with Landlock switched on (lsm=…); or evaluation.sandbox=weak",
+    "seccomp": "Install libseccomp (Debian: libseccomp2); or accept less with evaluation.sandbox=weak",
     "subreaper": _KERNEL,
-    "memory-and-process-watch": "Mount /proc; or accept less with evaluation.sandbox=weak",
+    "watch": "Mount /proc; or accept less with evaluation.sandbox=weak",
     "clean-env": "",
     "closed-fds": "Mount /proc; or accept less with evaluation.sandbox=weak",
 }
+REQUIRED = frozenset(_MENDS) - {"namespaces", "private-files", "other-user", "thread-count"}
+"""Layers without which the level is "weak"."""
 
 
 def _try_out() -> set[str]:
@@ -152,49 +259,51 @@ _TRIAL = "from nngpt.execution import limits; limits._report_missing()"
 
 
 def _report_missing() -> None:
-    missing = [] if os.path.isdir("/proc/self/fd") else ["closed-fds", "memory-and-process-watch"]  # noqa: PTH112
+    missing = [] if os.path.isdir("/proc/self/fd") else ["closed-fds", "watch"]  # noqa: PTH112
     try:
-        adopt_orphans()
+        kernel.adopt_orphans()
     except (OSError, AttributeError):
         missing.append("subreaper")
-    missing += contain(Limits(1 << 30, cpu_s=60, processes=1, limit_data=True))
-    print(json.dumps(missing))
+    print(json.dumps(missing + _missing_of_a_worker()))
 
 
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+def _missing_of_a_worker() -> list[str]:
+    """What a process lacks that is made as a worker is."""
+    said, saying = os.pipe()
+    namespaced = _try_namespace()
+    if (pid := os.fork()) == 0:
+        trial = Containment(Limits(1 << 30, cpu_s=60, processes=8, cuda=False), namespaced)
+        os.write(saying, json.dumps(trial.enter()).encode())
+        os._exit(0)
+    os.close(saying)
+    with os.fdopen(said) as reader:
+        text = reader.read()
+    os.waitpid(pid, 0)
+    return json.loads(text) if text else [name for name in _MENDS if name != "clean-env"]
+
+
+def _try_namespace() -> bool:
+    try:
+        namespaces.own_user()
+        kernel.unshare(kernel.NEWPID)
+    except OSError:
+        return False
+    return True
+
+
+def _python_folders() -> list[str]:
+    """Where Python and its packages lie, of this package only itself."""
+    packages = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    roots = [sys.prefix, sys.base_prefix, sys.exec_prefix, *packages]
+    own = str(Path(__file__).resolve().parents[1])
+    places = (os.path.realpath(place) for place in [*roots, own])
+    return sorted({*roots, own, *places} - {"/", "/usr"})
+
+
+def _cuda_devices() -> list[str]:
+    return [str(p) for p in Path("/dev").iterdir() if str(p).startswith(_CUDA_DEVICES)]
 
 
 def _lead_session() -> None:
     if os.getsid(0) != os.getpid():
         os.setsid()
-
-
-def _set_rlimits(limits: Limits) -> None:
-    wanted = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: limits.cpu_s,
-        resource.RLIMIT_FSIZE: _FILE_BYTES,
-        resource.RLIMIT_NOFILE: _OPEN_FILES,
-        _RLIMIT_LOCKS: MARK,
-    }
-    if limits.limit_data:
-        used = processes.status_kib("self", "VmData") * 1024
-        wanted[resource.RLIMIT_DATA] = used + limits.memory_bytes
-    for kind, value in wanted.items():
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
-
-
-def _drop_capabilities() -> None:
-    """Without this, root would raise its own limits again."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    if libc.capset(ctypes.byref(header), ctypes.byref(nothing)):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))

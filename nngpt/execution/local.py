@@ -1,7 +1,7 @@
-"""Executor `local`: one candidate at a time on this machine, each in a process of its own.
+"""Executor `local`: candidates on this machine, each in a contained process of its own.
 
-runner (labels) ── control socket ── zygote (torch, nothing else) ── fork ── worker (candidate)
-       └──────────────────── result pipe: phases and raw logits ────────────────┘
+runner (labels) ── control socket ── lane (forked from the zygote) ── worker (candidate)
+       └──────────────────── result pipe: phases and raw logits ──────────┘
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import queue
 import select
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +25,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
 from nngpt.execution import endings, limits, memory
 from nngpt.execution.scoring import Judge, secret_order
-from nngpt.execution.supervisor import Exit, Zygote
+from nngpt.execution.supervisor import Exit, Lane, Zygote
 from nngpt.records import Candidate, Evaluation, Refusal, Stage, Task
 
 if TYPE_CHECKING:
@@ -33,11 +35,11 @@ _READ = 1 << 16
 _TAIL = 2000
 _STARTS = 2
 _MIB = 1 << 20
-_PROCESSES = 128
+_THREADS = 128
 
 
 def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
-    """The executor, with its zygote warm.
+    """The executor, with its zygote warm and its first worker waiting.
 
     Raises:
         UserError: CUDA was asked for and is not there, or a containment layer is missing.
@@ -47,23 +49,31 @@ def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExe
 
 
 class LocalExecutor:
-    """Trains candidates one after another and judges their logits.
+    """Trains candidates and judges their logits; `evaluate` may be called from several threads.
 
     Attributes:
         level: containment level in force, with its layers.
         device: "cpu" or "cuda".
+        workers: how many candidates it trains at once.
     """
 
     def __init__(self, splits: Splits, evaluation: EvaluationConfig, task: Task) -> None:
         self._splits, self._evaluation, self._task = splits, evaluation, task
-        self.level = limits.level(evaluation.sandbox)
         if not _has_driver():
             _refuse_missing_cuda(evaluation.device)
         self._open = ExitStack()
+        self._starting = threading.Lock()
+        self._lanes: queue.Queue[Lane | None] = queue.LifoQueue()
         self._zygote: Zygote | None = self._start()
         try:
-            self.device = self._pick_device(self._zygote)
             self._labels = np.array(splits.validation.open_labels(), np.int64)
+            self.device = self._pick_device(self._zygote)
+            self.workers = _workers(evaluation, self.device)
+            for _ in range(self.workers - 1):
+                self._lanes.put(None)  # opened when it is needed
+            first = self._open_lane()
+            self._lanes.put(first)
+            self.level = limits.level(first.missing, evaluation.sandbox)
             self._train = self._seal_training_data()
         except (UserError, OSError):
             self.close()
@@ -85,6 +95,9 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End every process this executor started and free the data."""
+        while not self._lanes.empty():
+            if lane := self._lanes.get():
+                lane.close()
         if self._zygote is not None:
             self._zygote.close()
             self._zygote = None
@@ -106,6 +119,25 @@ class LocalExecutor:
             )
         return zygote
 
+    def _open_lane(self) -> Lane:
+        """A lane of the zygote, or of a new one if it was killed."""
+        with self._starting:
+            if self._zygote is None or not self._zygote.alive:
+                if self._zygote is not None:
+                    self._zygote.close()
+                self._zygote = self._start()
+            return self._zygote.open_lane(self._limits(), self._evaluation.threads, self.device)
+
+    @contextmanager
+    def _lane(self) -> Iterator[Lane]:
+        """A free lane; waits for one. A lane that was killed is replaced by its next user."""
+        lane = self._lanes.get()
+        try:
+            lane = lane or self._open_lane()
+            yield lane
+        finally:
+            self._lanes.put(lane if lane and lane.alive else None)
+
     def _pick_device(self, zygote: Zygote) -> str:
         asked = self._evaluation.device
         if asked == "cpu" or not _has_driver() or not zygote.has_cuda():
@@ -125,8 +157,7 @@ class LocalExecutor:
         return fds
 
     def _try(self, candidate: Candidate, seed: int) -> Evaluation | Refusal | None:
-        """One evaluation; None if the zygote was gone before the candidate ran."""
-        self._zygote = zygote = self._zygote or self._start()
+        """One evaluation; None if the lane was gone before the candidate ran."""
         order = secret_order(self._labels, candidate.content_hash, seed)
         judge = Judge(
             self._labels[order],
@@ -134,27 +165,19 @@ class LocalExecutor:
             self._evaluation.epochs,
             self._task.max_parameters,
         )
-        with self._job(candidate, seed, order) as (pipe, stderr, fds):
+        with self._lane() as lane, self._job(candidate, seed, order) as (pipe, stderr, fds):
             start = time.monotonic()
-            begun = zygote.begin(self._limits(), self._evaluation.sandbox == "weak", fds)
+            begun = lane.begin(fds)
             os.close(fds[1])  # the worker holds the only writing end now
             try:
-                refusal = self._follow(judge, pipe, zygote, start) if begun else None
+                refusal = self._follow(judge, pipe, lane, start) if begun else None
             finally:  # also when the user interrupts
                 seconds = time.monotonic() - start
-                ended = self._end_job(zygote)
+                ended = lane.end_job()
             if refusal or judge.done:
                 return refusal or self._evaluated(judge, seed, seconds, ended)
-            bounds = f"{self._evaluation.memory_mb} MiB", f"{_PROCESSES} processes"
+            bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
             return endings.refusal(judge.stage, ended, memory.tail(stderr, _TAIL), bounds)
-
-    def _end_job(self, zygote: Zygote) -> Exit | None:
-        """End the worker; a zygote that does not say so is ended too and replaced later."""
-        ended = zygote.end_job()
-        if ended is None:
-            zygote.close()
-            self._zygote = None
-        return ended
 
     @contextmanager
     def _job(
@@ -200,13 +223,13 @@ class LocalExecutor:
         return limits.Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
             cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,
-            processes=_PROCESSES,
-            limit_data=self.device == "cpu",
+            processes=_THREADS,
+            cuda=self.device == "cuda",
         )
 
-    def _follow(self, judge: Judge, pipe: int, zygote: Zygote, start: float) -> Refusal | None:
+    def _follow(self, judge: Judge, pipe: int, lane: Lane, start: float) -> Refusal | None:
         """Feed the judge until it has decided or nothing more can come."""
-        control = zygote.control.fileno()
+        control = lane.control.fileno()
         poller = select.poll()
         poller.register(pipe, select.POLLIN)
         poller.register(control, select.POLLIN)
@@ -233,6 +256,14 @@ class LocalExecutor:
             sandbox=self.level,
             peak_memory_mb=round(ended.maxrss_mb, 1) if ended else None,
         )
+
+
+def _workers(evaluation: EvaluationConfig, device: str) -> int:
+    """How many candidates train at once: as many as have cores to themselves, on a GPU one."""
+    if evaluation.workers != "auto":
+        return evaluation.workers
+    cores = len(os.sched_getaffinity(0))
+    return 1 if device == "cuda" else max(1, cores // evaluation.threads)
 
 
 def _has_driver() -> bool:

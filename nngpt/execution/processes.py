@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -57,31 +57,33 @@ def kill(pids: list[int]) -> None:
             continue
 
 
-def end_descendants(timeout_s: float) -> dict[int, tuple[int, resource.struct_rusage]]:
-    """Kill and reap everything below this process, a child subreaper.
+def end_descendants(timeout_s: float, kept: Collection[int] = ()) -> None:
+    """Kill and reap everything below this process, a child subreaper, but its children `kept`.
 
-    Nothing can hide: an orphan comes to the subreaper, so when there is no child left to wait
-    for, no descendant is left either. It asks again until then, since a process may fork while
-    it is being killed.
-
-    Returns:
-        For each reaped process its wait status and resource usage.
+    Nothing can hide: an orphan comes to the subreaper, so when no other child is left, no
+    descendant is left either. It asks again until then, since a process may fork while it is
+    being killed.
 
     Raises:
         TimeoutError: something is still alive after `timeout_s`.
     """
-    ended: dict[int, tuple[int, resource.struct_rusage]] = {}
     deadline = time.monotonic() + timeout_s
-    while True:
-        kill(descendants(os.getpid()))
-        try:
-            while (found := os.wait4(-1, os.WNOHANG))[0]:
-                ended[found[0]] = found[1:]
-        except ChildProcessError:
-            return ended
+    while left := [pid for pid in children(os.getpid()) if pid not in kept]:
+        for pid in left:
+            kill([*descendants(pid), pid])
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
         if time.monotonic() > deadline:
             raise TimeoutError("processes of a candidate cannot be ended")
         time.sleep(_PAUSE_S)
+
+
+def tasks(pid: int) -> int:
+    """Number of threads of a process; 0 if it is gone."""
+    try:
+        return len(os.listdir(_PROC / str(pid) / "task"))  # noqa: PTH208
+    except OSError:
+        return 0
 
 
 def status_kib(pid: int | str, *keys: str) -> int:

@@ -1,14 +1,12 @@
-"""The runner's side of the zygote: starts it, hands it jobs, ends it, replaces it."""
+"""The runner's side of the zygote: starts it, opens lanes, hands them jobs, ends them."""
 
 from __future__ import annotations
 
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +16,10 @@ from typing import Any
 from nngpt import config
 from nngpt.errors import ExecutionError
 from nngpt.execution import limits, memory, processes, wire
+from nngpt.execution.layers import kernel
 
 _START_S = 300.0
-_ANSWER_S = 30.0
+_ANSWER_S = 60.0
 _STOP_S = 5.0
 _SWEEP_S = 10.0
 
@@ -45,35 +44,32 @@ class Exit:
     Attributes:
         status: wait status as of `os.waitpid`.
         maxrss_mb: largest resident memory in MiB.
-        over: what it had too much of ("memory", "processes"), "" if nothing.
+        cpu_s: CPU seconds of all its threads, from its fork on.
+        over: what it had too much of ("memory", "processes", "cpu"), "" if nothing.
     """
 
     status: int
     maxrss_mb: float
+    cpu_s: float
     over: str
 
 
 class Zygote:
-    """One zygote process.
+    """One zygote process, from which lanes fork.
 
     Attributes:
-        pid: its process id.
+        pid: its process id; it waits for the first process of a namespace, if there is one.
         threads: number of threads it had when it was ready (1, or forking is unsafe).
-        control: the socket to it; readable when a worker has exited or the zygote is gone.
     """
 
     def __init__(self) -> None:
         """Raises: ExecutionError: it does not start."""
-        self._scratch = Path(tempfile.mkdtemp(prefix="nngpt-"))
         self._errors = os.memfd_create("zygote-stderr")
-        self.control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        limits.adopt_orphans()
+        self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kernel.adopt_orphans()
         with other:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "nngpt.execution.zygote"),
-                    *(str(other.fileno()), str(self._scratch)),
-                ],
+                [*_command(), str(other.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -83,42 +79,43 @@ class Zygote:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        ready = self._answer(_START_S)
+        ready = _answer(self._control, _START_S)
         if ready is None:
             said = memory.tail(self._errors, 2000).strip()
             self.close()
             raise ExecutionError(f"the supervisor of the sandbox does not start: {said}")
         self.threads = int(ready["ready"])
 
+    @property
+    def alive(self) -> bool:
+        """False once the process has ended."""
+        return self._process.poll() is None
+
     def has_cuda(self) -> bool:
         """True if a worker could use CUDA; asked in a process of its own."""
-        wire.send(self.control, {"probe": "cuda"})
-        return bool((self._answer(2 * _ANSWER_S) or {}).get("cuda"))
+        wire.send(self._control, {"probe": "cuda"})
+        return bool((_answer(self._control, 2 * _ANSWER_S) or {}).get("cuda"))
 
-    def begin(self, bounds: limits.Limits, weak: bool, fds: Sequence[int]) -> int | None:
-        """Fork a worker; its process id, or None if the zygote is gone."""
-        job = {"limits": asdict(bounds), "weak": weak}
-        try:
-            wire.send(self.control, {"job": job}, fds)
-        except OSError:
-            return None
-        answer = self._answer(_ANSWER_S)
-        return int(answer["pid"]) if answer else None
-
-    def end_job(self) -> Exit | None:
-        """End the worker and all it started; None if the zygote itself is gone or stuck."""
-        try:
-            wire.send(self.control, {"kill": True})
-        except OSError:
-            return None
-        answer = self._answer(_ANSWER_S)
-        if answer is None or "exit" not in answer:
-            return None
-        return Exit(int(answer["exit"]), answer["maxrss_kib"] / 1024, str(answer["over"]))
+    def open_lane(self, bounds: limits.Limits, threads: int, device: str) -> Lane:
+        """A lane whose first worker is waiting. Raises: ExecutionError: it does not start."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        settings = {"limits": asdict(bounds), "threads": threads, "device": device}
+        with theirs:
+            try:
+                wire.send(self._control, {"lane": settings}, [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise ExecutionError("the supervisor of the sandbox is gone") from None
+        ready = _answer(ours, _START_S)
+        if ready is None or ready["ready"] is None:
+            ours.close()
+            said = memory.tail(self._errors, 2000).strip()
+            raise ExecutionError(f"a worker of the sandbox does not start: {said}")
+        return Lane(ours, ready["ready"])
 
     def close(self) -> None:
-        """End the zygote, its worker, and whatever outlived them. Raises: ExecutionError."""
-        self.control.close()
+        """End the zygote and everything below it. Raises: ExecutionError."""
+        self._control.close()
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
@@ -126,17 +123,62 @@ class Zygote:
             self._process.wait()
         _sweep()
         os.close(self._errors)
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _answer(self, timeout_s: float) -> dict[str, Any] | None:
-        poller = select.poll()
-        poller.register(self.control, select.POLLIN)
-        if not poller.poll(timeout_s * 1000):
+
+class Lane:
+    """Runs one worker at a time.
+
+    Attributes:
+        control: the socket to it; readable when a worker has exited or the lane is gone.
+        missing: containment layers that its workers lack.
+        alive: False once it did not answer; it is of no use any more.
+    """
+
+    def __init__(self, control: socket.socket, missing: Sequence[str]) -> None:
+        self.control, self.missing = control, tuple(missing)
+        self.alive = True
+
+    def begin(self, fds: Sequence[int]) -> bool:
+        """Give a job to the waiting worker; False if the lane or its workers are gone."""
+        answer = self._ask({"job": True}, fds)
+        return answer is not None and bool(answer.get("begun"))
+
+    def end_job(self) -> Exit | None:
+        """End the worker and all it started; None if the lane itself is gone or stuck."""
+        answer = self._ask({"kill": True})
+        if answer is None or "exit" not in answer:
+            return None
+        over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024
+        return Exit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
+
+    def _ask(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any] | None:
+        """The lane's answer; without one it is given up, and ends with its socket."""
+        if not self.alive:
             return None
         try:
-            return wire.receive(self.control)[0]
-        except ValueError:
-            return None
+            wire.send(self.control, message, fds)
+            answer = _answer(self.control, _ANSWER_S)
+        except OSError:
+            answer = None
+        if answer is None:
+            self.alive = False
+            self.control.close()
+        return answer
+
+
+def _answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    if not poller.poll(timeout_s * 1000):
+        return None
+    try:
+        return wire.receive(control)[0]
+    except ValueError:
+        return None
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-P", "-m", "nngpt.execution.zygote"]
 
 
 def _sweep() -> None:
@@ -171,5 +213,6 @@ def _environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        "TORCHDYNAMO_DISABLE": "1",  # torch.compile would start compilers; it runs eagerly
     }
     return {name: value for name, value in passed_on.items() if value is not None} | own

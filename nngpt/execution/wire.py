@@ -65,11 +65,16 @@ class FrameReader:
 
 def send(control: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
     """Send one message, with descriptors if there are any. Raises: OSError (peer gone)."""
-    data = json.dumps(message).encode()
+    data = packed(message)
     if fds:
         socket.send_fds(control, [data], list(fds))
     else:
         control.send(data)
+
+
+def packed(message: Mapping[str, Any]) -> bytes:
+    """The bytes of one message."""
+    return json.dumps(message).encode()
 
 
 def receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

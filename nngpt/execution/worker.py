@@ -8,6 +8,7 @@ judges it. A candidate may patch everything in here and gains nothing by it.
 from __future__ import annotations
 
 import json
+import linecache
 import os
 import random
 import sys
@@ -45,6 +46,21 @@ class RejectedError(Exception):
     """The candidate broke the contract in a way that raises nothing by itself."""
 
 
+def warm_up(threads: int, device: str) -> None:
+    """Do once, while there is nothing to do yet, what the first training would pay for."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    net = net.append(nn.Linear(4 * 6 * 6, 2)).to(device)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(net(torch.ones(4, 1, 8, 8, device=device)), torch.zeros(4, dtype=torch.int64, device=device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
 def main(inputs: Inputs) -> NoReturn:
     """Run the job and end the process."""
     job = json.loads(os.pread(inputs.job, os.fstat(inputs.job).st_size, 0))
@@ -69,7 +85,6 @@ class _Run:
         self.device = torch.device(job["device"])
 
     def everything(self) -> None:
-        torch.set_num_threads(self.job["threads"])
         self._seed(self.job["seed"])
         self._phase("build")
         module = self._module()
@@ -91,19 +106,18 @@ class _Run:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
 
     def _phase(self, name: str, **facts: int) -> None:
         _report(self.inputs.result, phase=name, **facts)
 
     def _module(self) -> types.ModuleType:
-        path = Path(f"{_MODULE}.py").absolute()
-        path.write_text(self.job["code"], encoding="utf-8")  # tracebacks and torch.jit read it
+        code, path = self.job["code"], f"{_MODULE}.py"
+        # Tracebacks and torch.jit read the source; there may be no folder to write it to.
+        linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
         module = types.ModuleType(_MODULE)
-        module.__file__ = str(path)
+        module.__file__ = path
         sys.modules[_MODULE] = module
-        exec(compile(self.job["code"], str(path), "exec"), module.__dict__)
+        exec(compile(code, path, "exec"), module.__dict__)
         return module
 
     def _load_data(self) -> None:

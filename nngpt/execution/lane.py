@@ -1,0 +1,226 @@
+"""One lane of the zygote: runs workers one after another, and has the next one waiting.
+
+A worker is forked and contained before its candidate arrives, so a candidate waits for neither.
+A lane ends a worker with everything the worker started before it answers.
+
+Messages from the runner: `{"job": true}` with six descriptors, `{"kill": true}`.
+Answers: `{"ready": missing layers}`, `{"begun": bool}`, and `{"exit": wait status,
+"maxrss_kib": n, "cpu_s": seconds, "over": what it had too much of}`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nngpt.execution import limits, processes, wire, worker
+from nngpt.execution.layers import kernel, namespaces
+
+_LOOK_S = 0.1
+_END_S = 20.0
+_START_S = 60.0
+_STARTS = 3
+
+
+def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> None:
+    """Serve jobs until the runner is gone.
+
+    Args:
+        settings: `limits` (see `limits.Limits`), `threads` and `device` of the workers.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    kernel.die_with_parent(signal.SIGTERM)
+    kernel.adopt_orphans()
+    processes.close_others({0, 1, 2, control.fileno()})
+    lane = _Lane(control, settings, namespaced)
+    try:
+        lane.serve()
+    except OSError:  # the runner is gone
+        return
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        lane.close()
+
+
+@dataclass
+class _Worker:
+    """A forked worker.
+
+    Attributes:
+        pid: in this lane's process namespace.
+        listed: its process id as /proc shows it, 0 before it is ready.
+        socket: where its job goes.
+        handle: pidfd, readable when it has ended.
+        missing: containment layers it could not have.
+    """
+
+    pid: int
+    socket: socket.socket
+    handle: int
+    listed: int = 0
+    missing: tuple[str, ...] = ()
+
+
+class _Lane:
+    def __init__(self, control: socket.socket, settings: dict[str, Any], namespaced: bool) -> None:
+        self.control, self.settings, self.namespaced = control, settings, namespaced
+        self.bounds = limits.Limits(**settings["limits"])
+        # Before there are namespaces: looking for libseccomp starts a process.
+        self.containment = limits.Containment(self.bounds, namespaced)
+        self.spaces = namespaces.ProcessNamespaces() if namespaced else None
+        self.own_kib = processes.status_kib("self", "RssAnon")
+        self.waiting: _Worker | None = None
+
+    def serve(self) -> None:
+        self.waiting = self._fork()
+        ready = self._settled(self.waiting)
+        wire.send(self.control, {"ready": list(self.waiting.missing) if ready else None})
+        while ready:
+            message, fds = wire.receive(self.control)
+            if message is None:
+                return
+            if "job" in message:
+                self._run(fds)
+
+    def close(self) -> None:
+        """End the waiting worker and whatever else is below."""
+        if self.waiting is not None:
+            self._end(self.waiting)
+        if not self.namespaced:
+            processes.end_descendants(_END_S)
+
+    def _run(self, fds: list[int]) -> None:
+        """One job from hand-over to burial."""
+        running = self._hand_over(fds)
+        for fd in fds:
+            os.close(fd)
+        wire.send(self.control, {"begun": running is not None})
+        if running is None:
+            return
+        self.waiting = self._fork()
+        over = self._watch(running)
+        status, usage = self._end(running)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        if not over and os.WIFSIGNALED(status) and cpu_s >= self.bounds.cpu_s:
+            over = "cpu"
+        facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
+        wire.send(self.control, {"exit": status, **facts})
+
+    def _hand_over(self, fds: list[int]) -> _Worker | None:
+        """Give the job to the waiting worker; one that died waiting is replaced."""
+        for _ in range(_STARTS):
+            chosen = self.waiting or self._fork()
+            self.waiting = None
+            if self._settled(chosen):
+                try:
+                    wire.send(chosen.socket, {"job": True}, fds)
+                except OSError:
+                    self._end(chosen)
+                    continue
+                return chosen
+            self._end(chosen)
+        return None
+
+    def _settled(self, chosen: _Worker) -> bool:
+        """Wait until the worker is contained and warm; False if it died before."""
+        if chosen.listed:
+            return True
+        chosen.socket.settimeout(_START_S)
+        try:
+            said, _ = wire.receive(chosen.socket)
+        except OSError:
+            said = None
+        if said is None:
+            return False
+        chosen.listed, chosen.missing = int(said["listed"]), tuple(said["missing"])
+        return True
+
+    def _fork(self) -> _Worker:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self.spaces is not None:
+            self.spaces.next()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            _become_worker(theirs, self.containment, self.settings)
+        theirs.close()
+        return _Worker(pid, ours, os.pidfd_open(pid))
+
+    def _watch(self, running: _Worker) -> str:
+        """Return when the worker has ended or must end; if it had too much, of what."""
+        poller = select.poll()
+        poller.register(running.handle, select.POLLIN)
+        poller.register(self.control, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poller.poll(_LOOK_S * 1000)}
+            if running.handle in ready:
+                return ""
+            if self.control.fileno() in ready:
+                message, _ = wire.receive(self.control)
+                if message is None:
+                    sys.exit(0)
+                if "kill" in message:
+                    return ""
+            if over := self._excess(running):
+                return over
+
+    def _excess(self, running: _Worker) -> str:
+        """What the worker and all it started have too much of: memory, processes or nothing."""
+        pids = [running.listed, *processes.descendants(running.listed)]
+        if sum(processes.tasks(pid) for pid in pids) > self.bounds.processes:
+            return "processes"
+        used = (processes.status_kib(pid, "RssAnon", "RssShmem") for pid in pids)
+        own = sum(max(0, kib - self.own_kib) for kib in used)
+        return "memory" if own * 1024 > self.bounds.memory_bytes else ""
+
+    def _end(self, worker: _Worker) -> tuple[int, Any]:
+        """Kill and bury a worker and all it started."""
+        signal.pidfd_send_signal(worker.handle, signal.SIGKILL)
+        below = [] if self.namespaced else processes.descendants(worker.pid)
+        _, status, usage = os.wait4(worker.pid, 0)
+        os.close(worker.handle)
+        worker.socket.close()
+        if not self.namespaced:  # else the kernel has ended them with the first process
+            kept = {self.waiting.pid} if self.waiting else set()
+            processes.kill(below)
+            processes.end_descendants(_END_S, kept)
+        return status, usage
+
+
+def _become_worker(
+    waiting: socket.socket, containment: limits.Containment, settings: dict[str, Any]
+) -> NoReturn:
+    """In the child: close, contain, warm up, wait for a job, run it."""
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _silence()
+        processes.close_others({0, 1, 2, waiting.fileno()})
+        listed = os.readlink("/proc/self")  # noqa: PTH115
+        os.chdir("/")
+        missing = containment.enter()
+        os.environ["HOME"] = os.environ["TMPDIR"] = os.getcwd()  # noqa: PTH109
+        tempfile.tempdir = None
+        worker.warm_up(settings["threads"], settings["device"])
+        os.write(waiting.fileno(), wire.packed({"listed": listed, "missing": missing}))
+        message, fds = wire.receive(waiting)
+        waiting.close()
+        if message is not None:
+            stderr, *rest = fds
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            worker.main(worker.Inputs(*rest))
+    finally:
+        os._exit(70)
+
+
+def _silence() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for target in (0, 1, 2):
+        os.dup2(nothing, target)

@@ -1,0 +1,114 @@
+"""The few calls into libc that Python lacks; each raises OSError where the kernel says no."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+
+NEWNS = 0x00020000
+NEWCGROUP = 0x02000000
+NEWUTS = 0x04000000
+NEWIPC = 0x08000000
+NEWUSER = 0x10000000
+NEWPID = 0x20000000
+NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+_MNT_DETACH = 2
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces."""
+    _check(_libc.unshare(flags))
+
+
+def setns(fd: int, kind: int) -> None:
+    """Join the namespace behind `fd`; for `NEWPID`, the children to come do."""
+    _check(_libc.setns(fd, kind))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    words = (source.encode(), target.encode(), kind.encode() if kind else None)
+    _check(_libc.mount(*words, ctypes.c_ulong(flags), data.encode() or None))
+
+
+def pivot_root(new: str) -> None:
+    """Make `new`, a mount point, the root of this mount namespace; the old root is gone."""
+    os.chdir(new)
+    _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
+    _check(_libc.umount2(b".", _MNT_DETACH))  # the old root lies on top of the new one now
+    os.chdir("/")
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when the thread that started it ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent dies."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_dumpable() -> None:
+    """Own /proc/self again after a change of user."""
+    _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def no_new_privileges() -> None:
+    """No program can give this process or its children more rights."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability; without this, root would raise its own limits again."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    _check(_libc.capset(ctypes.byref(header), ctypes.byref(nothing)))
+
+
+def install_filter(program: bytes) -> None:
+    """Check every system call from now on with a BPF program (8 bytes an instruction)."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+    wanted = Program(len(program) // 8, program)
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(wanted), 0, 0))
+
+
+def syscall(number: int, *values: object) -> int:
+    """A system call that libc has no function for."""
+    result = int(_libc.syscall(ctypes.c_long(number), *values))
+    _check(-1 if result < 0 else 0)
+    return result
+
+
+def _prctl(option: int, value: int) -> None:
+    _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def _check(result: int) -> None:
+    if result:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -64,6 +64,7 @@ class Parts:
         new_measure: makes an empty novelty index.
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
+        overlap: the LLM writes while candidates train.
     """
 
     reader: Reader
@@ -73,6 +74,7 @@ class Parts:
     learner: Learner | None
     new_measure: Callable[[], NoveltyMeasure]
     corpus: list[tuple[TrainingPair, Candidate]]
+    overlap: bool
 
     @property
     def task(self) -> Task:
@@ -117,6 +119,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             tuner,
             lambda: measure.create(config.novelty),
             corpus,
+            config.candidates.overlap,
         )
 
 

@@ -80,13 +80,15 @@ class CandidatesConfig(_Section):
 
     With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
     many were admitted or `max_per_cycle` were written (the papers do so from cycle
-    `until_admitted_from` on).
+    `until_admitted_from` on). With `overlap` the LLM writes the next batch while candidates train;
+    what comes out is the same.
     """
 
     per_cycle: int = Field(50, gt=0)
     until_admitted: int | None = Field(None, gt=0)
     until_admitted_from: int = Field(1, gt=0)
     max_per_cycle: int = Field(500, gt=0)
+    overlap: bool = True
 
     @model_validator(mode="after")
     def _cap(self) -> CandidatesConfig:
@@ -175,6 +177,7 @@ class LearningConfig(_Section):
 
 _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env"},
+    "candidates": {"overlap"},
     "evaluation": {"sandbox", "workers"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"},
 }

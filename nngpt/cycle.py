@@ -7,18 +7,31 @@ of its own: after a kill, `Loop.run` reads where each attempt stands and goes on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nngpt import contract
 from nngpt.assembly import Parts
+from nngpt.background import Background
 from nngpt.config import Config
 from nngpt.errors import LearningFailed, StoreError
 from nngpt.learning.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import NoveltyMeasure
-from nngpt.records import Adapter, Candidate, Refusal, Sampling, Stage, State, TrainingPair
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Completion,
+    Evaluation,
+    Refusal,
+    Sampling,
+    Stage,
+    State,
+    TrainingPair,
+)
 from nngpt.reporting.progress import Progress
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store, prompt_hash
 
@@ -61,58 +74,110 @@ class Loop:
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.state in FINAL]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
-        for attempt in self.attempts(cycle):
-            self.progress.settled(self.settle(attempt))
+        with Background(self.parts.llm, self.parts.executor) as background:
+            self.settle_all(cycle, background)
         self.learn(cycle)
         self.progress.cycle_done(self.store.summary(self.run_id)[cycle - 1])
 
+    def settle_all(self, cycle: int, background: Background) -> None:
+        """Let the LLM write and several candidates train at once; settle them in order.
+
+        Attempts pass each gate in the order in which they were written, whatever ends first:
+        the outcome does not depend on how fast the machine is.
+        """
+        line = [Turn(attempt) for attempt in self.store.open_attempts(self.run_id, cycle)]
+        writing: Writing | None = None
+        while True:
+            if writing is None:
+                writing = self.begin_writing(cycle, background, anything_open=bool(line))
+            self.begin_trainings(line, background)
+            while line and not line[0].waits:
+                self.progress.settled(self.conclude(line.pop(0).attempt))
+            running = [turn.training for turn in line if turn.training]
+            if not line and writing is None:
+                return
+            if line and not running and writing is None:
+                continue
+            self.wait([*running, *([writing.result] if writing else [])], line)
+            for turn in line:
+                self.record_training(turn)
+            if writing and writing.result.done():
+                line += self.record_writing(cycle, writing)
+                writing = None
+
+    def wait(self, running: list[Future[Any]], line: list[Turn]) -> None:
+        """Until something has ended. What trains when the user stops counts as not begun."""
+        try:
+            wait(running, return_when=FIRST_COMPLETED)
+        except KeyboardInterrupt:
+            for turn in line:
+                if turn.training:
+                    self.lease.put_back(turn.attempt.id)
+            raise
+
     # ------------------------------------------------------------------ writing
 
-    def attempts(self, cycle: int) -> Iterator[AttemptRecord]:
-        """The cycle's attempts that are not settled: first those left over, then new ones."""
-        yield from self.store.open_attempts(self.run_id, cycle)
-        while (missing := self.missing(cycle)) > 0:
-            for attempt_id in self.write(cycle, min(missing, self.parts.llm.batch_size)):
-                yield self.store.attempt(attempt_id)
+    def begin_writing(
+        self, cycle: int, background: Background, anything_open: bool
+    ) -> Writing | None:
+        """Let the LLM write the next batch if one is missing."""
+        count = min(self.missing(cycle, anything_open), self.parts.llm.batch_size)
+        if count <= 0 or (anything_open and not self.parts.overlap):
+            return None
+        batch = self.store.batches(self.run_id, cycle)
+        seed = derive_seed(self.config.seed, "write", cycle, batch)
+        sampling = Sampling(**self.config.sampling.model_dump())
+        shown = ExitStack()
+        shown.enter_context(self.progress.writing(count))
+        return Writing(batch, background.write(self.parts.prompt, count, seed, sampling), shown)
 
-    def missing(self, cycle: int) -> int:
-        """How many candidates are still to be written in this cycle."""
+    def record_writing(self, cycle: int, writing: Writing) -> list[Turn]:
+        """The batch is in the store before anything else happens to it."""
+        writing.shown.close()
+        ids = self.lease.add_completions(
+            cycle, writing.batch, self.parts.prompt, writing.result.result()
+        )
+        return [Turn(self.store.attempt(attempt_id)) for attempt_id in ids]
+
+    def missing(self, cycle: int, anything_open: bool) -> int:
+        """How many candidates may be written now.
+
+        Beyond `per_cycle` it depends on what was admitted, so everything must be settled first.
+        """
         wanted, attempts = self.config.candidates, self.store.attempts(self.run_id, cycle)
         goal = wanted.until_admitted if cycle >= wanted.until_admitted_from else None
         if goal is None or len(attempts) < wanted.per_cycle:
             return wanted.per_cycle - len(attempts)
         admitted = sum(a.state == State.ADMITTED for a in attempts)
-        return 0 if admitted >= goal else wanted.max_per_cycle - len(attempts)
-
-    def write(self, cycle: int, count: int) -> list[int]:
-        """Let the LLM write one batch and record it; returns the attempts' ids."""
-        batch = self.store.batches(self.run_id, cycle)
-        seed = derive_seed(self.config.seed, "write", cycle, batch)
-        sampling = Sampling(**self.config.sampling.model_dump())
-        with self.progress.writing(count):
-            completions = self.parts.llm.generate(self.parts.prompt, count, seed, sampling)
-        return self.lease.add_completions(cycle, batch, self.parts.prompt, completions)
+        return 0 if anything_open or admitted >= goal else wanted.max_per_cycle - len(attempts)
 
     # ------------------------------------------------------------------ the gates
 
-    def settle(self, attempt: AttemptRecord) -> AttemptRecord:
-        """Lead an attempt from wherever it stands to its end: admitted or refused."""
-        gates = {
-            State.PARSED: self.validate,
-            State.VALIDATED: self.train,
-            State.TRAINED: self.judge,
-            State.JUDGED: self.admit,
-        }
+    def begin_trainings(self, line: list[Turn], background: Background) -> None:
+        """Lead attempts to their training, in order, as long as a worker is free."""
+        running = sum(turn.training is not None for turn in line)
+        for turn in line:
+            if running >= self.parts.executor.workers:
+                return
+            if turn.training is None and turn.attempt.state in BEFORE_TRAINING:
+                self.prepare(turn)
+                if turn.attempt.state == State.VALIDATED:
+                    self.begin_training(turn, background)
+                    running += turn.training is not None
+
+    def prepare(self, turn: Turn) -> None:
+        """Read the completion and pass the gates that cost nothing."""
+        attempt = turn.attempt
         # What was recorded is what goes on, even if the templates have changed since.
         candidate = attempt.candidate or self.parts.reader.read(attempt.completion.text)
         if isinstance(candidate, Refusal):
             self.lease.refuse(attempt.id, candidate)
-            return self.store.attempt(attempt.id)
-        if attempt.state == State.GENERATED:
-            self.lease.parsed(attempt.id, candidate)
-        while (attempt := self.store.attempt(attempt.id)).state in gates:
-            gates[attempt.state](attempt, candidate)
-        return attempt
+        else:
+            if attempt.state == State.GENERATED:
+                self.lease.parsed(attempt.id, candidate)
+            if attempt.state != State.VALIDATED:
+                self.validate(attempt, candidate)
+        turn.attempt = self.store.attempt(attempt.id)
 
     def validate(self, attempt: AttemptRecord, candidate: Candidate) -> None:
         """Exact duplicates are refused before they cost an epoch."""
@@ -121,22 +186,39 @@ class Loop:
             return self.lease.validated(attempt.id)
         return self.lease.refuse(attempt.id, Refusal(Stage.DUPLICATE, f"same network as {twin}"))
 
-    def train(self, attempt: AttemptRecord, candidate: Candidate) -> None:
-        """Train and judge in a process of its own; the accuracy is computed by us."""
+    def begin_training(self, turn: Turn, background: Background) -> None:
+        """Train in a process of its own; the accuracy is computed by us."""
+        attempt, candidate = turn.attempt, turn.attempt.candidate
+        assert candidate is not None
         if attempt.restarts >= MOST_RESTARTS:
             reason = f"the runner ended {attempt.restarts} times while training it"
-            return self.lease.refuse(attempt.id, Refusal(Stage.TRAIN, reason))
+            self.lease.refuse(attempt.id, Refusal(Stage.TRAIN, reason))
+            turn.attempt = self.store.attempt(attempt.id)
+            return
         self.lease.training(attempt.id)
         seed = derive_seed(self.config.seed, "train", candidate.content_hash)
-        with self.progress.training(attempt):
-            try:
-                outcome = self.parts.executor.evaluate(candidate, seed)
-            except KeyboardInterrupt:
-                self.lease.put_back(attempt.id)  # stopping is no fault of the candidate
-                raise
+        turn.shown.enter_context(self.progress.training(attempt))
+        turn.training = background.train(candidate, seed)
+
+    def record_training(self, turn: Turn) -> None:
+        """What came of a training that has ended goes into the store at once."""
+        if turn.training is None or not turn.training.done():
+            return
+        turn.shown.close()
+        outcome, turn.training = turn.training.result(), None
         if isinstance(outcome, Refusal):
-            return self.lease.refuse(attempt.id, outcome)
-        return self.lease.trained(attempt.id, outcome, self.parts.task)
+            self.lease.refuse(turn.attempt.id, outcome)
+        else:
+            self.lease.trained(turn.attempt.id, outcome, self.parts.task)
+        turn.attempt = self.store.attempt(turn.attempt.id)
+
+    def conclude(self, attempt: AttemptRecord) -> AttemptRecord:
+        """The gates after training: threshold, then novelty."""
+        for state, gate in ((State.TRAINED, self.judge), (State.JUDGED, self.admit)):
+            if attempt.state == state and attempt.candidate is not None:
+                gate(attempt, attempt.candidate)
+                attempt = self.store.attempt(attempt.id)
+        return attempt
 
     def judge(self, attempt: AttemptRecord, candidate: Candidate) -> None:
         """The accuracy threshold; whatever was trained counts as known from here on."""
@@ -245,6 +327,30 @@ MOST_RESTARTS = 3
 """So often a runner may end in the middle of one training before the candidate is refused."""
 
 FINAL = (State.ADMITTED, State.REFUSED)
+BEFORE_TRAINING = (State.GENERATED, State.PARSED, State.VALIDATED)
+
+
+@dataclass
+class Writing:
+    """A generation batch on its way; `shown` closes its line of progress."""
+
+    batch: int
+    result: Future[list[Completion]]
+    shown: ExitStack
+
+
+@dataclass
+class Turn:
+    """An attempt's place in the line of those not settled; `training` while it trains."""
+
+    attempt: AttemptRecord
+    training: Future[Evaluation | Refusal] | None = None
+    shown: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def waits(self) -> bool:
+        """True while it is to be trained or trains."""
+        return self.training is not None or self.attempt.state in BEFORE_TRAINING
 
 
 def key_of(attempt: AttemptRecord) -> str:

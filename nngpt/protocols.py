@@ -55,6 +55,10 @@ class LLM(Protocol):
         """Write with this adapter from now on, or with the bare base. Raises: ModelError."""
         ...
 
+    def stop(self) -> None:
+        """Called from another thread: have a running `generate` end soon, with any result."""
+        ...
+
     def close(self) -> None:
         """Free the model's memory, or the connection."""
         ...
@@ -83,12 +87,22 @@ class DatasetSource(Protocol):
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs candidates. `create(splits, evaluation: EvaluationConfig, task) -> Executor`."""
+    """Runs candidates. `create(splits, evaluation: EvaluationConfig, task) -> Executor`.
+
+    Attributes:
+        level: containment level in force, with its layers.
+        workers: how many threads may call `evaluate` at once.
+    """
 
     level: str
+    workers: int
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the candidate in a process of its own and judge it from its logits."""
+        ...
+
+    def stop(self) -> None:
+        """Called from another thread: have every running `evaluate` raise `ExecutionError`."""
         ...
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ LAYERS = [
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
     {"nngpt.reporting"},
-    {"nngpt.assembly"},
+    {"nngpt.assembly", "nngpt.background"},
     {"nngpt.cycle"},
     {"nngpt.cli"},
     {"nngpt.__main__"},

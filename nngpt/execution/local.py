@@ -63,6 +63,9 @@ class LocalExecutor:
             _refuse_missing_cuda(evaluation.device)
         self._open = ExitStack()
         self._starting = threading.Lock()
+        self._stopping, self._stop = os.pipe()
+        for fd in (self._stopping, self._stop):
+            self._open.callback(os.close, fd)
         self._lanes: queue.Queue[Lane | None] = queue.LifoQueue()
         self._zygote: Zygote | None = self._start()
         try:
@@ -92,6 +95,10 @@ class LocalExecutor:
             if outcome is not None:
                 return outcome
         raise ExecutionError("the supervisor of the sandbox died before a candidate ran, twice")
+
+    def stop(self) -> None:
+        """Have every `evaluate`, running or to come, raise ExecutionError."""
+        os.write(self._stop, b"x")
 
     def close(self) -> None:
         """End every process this executor started and free the data."""
@@ -233,12 +240,15 @@ class LocalExecutor:
         poller = select.poll()
         poller.register(pipe, select.POLLIN)
         poller.register(control, select.POLLIN)
+        poller.register(self._stopping, select.POLLIN)
         while True:
             left = start + self._evaluation.wall_s - time.monotonic()
             ready = {fd for fd, _ in poller.poll(left * 1000)} if left > 0 else set()
             if not ready:
                 reason = f"took longer than {self._evaluation.wall_s:g} s"
                 return Refusal(judge.stage or Stage.BUILD, reason)
+            if self._stopping in ready:
+                raise ExecutionError("stopped")
             if pipe not in ready:
                 return None
             data = os.read(pipe, _READ)

@@ -151,6 +151,11 @@ class Lane:
         over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024
         return Exit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
 
+    def close(self) -> None:
+        """The lane ends itself and its workers when its socket closes."""
+        self.alive = False
+        self.control.close()
+
     def _ask(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any] | None:
         """The lane's answer; without one it is given up, and ends with its socket."""
         if not self.alive:
@@ -161,8 +166,7 @@ class Lane:
         except OSError:
             answer = None
         if answer is None:
-            self.alive = False
-            self.control.close()
+            self.close()
         return answer
 
 

@@ -92,6 +92,9 @@ class OpenAILLM:
             self._load(adapter)
             self._adapter = adapter
 
+    def stop(self) -> None:
+        """The server's answer is waited for, or left behind."""
+
     def close(self) -> None:
         """Unload the adapter, if the server still answers, and close the connections."""
         if self._adapter is not None:

@@ -48,6 +48,9 @@ class ScriptedLLM:
         """Remember the adapter; the script stays the same."""
         self.adapter = adapter
 
+    def stop(self) -> None:
+        """Nothing takes long."""
+
     def close(self) -> None:
         """Nothing to free."""
 

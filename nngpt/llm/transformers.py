@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -31,6 +32,7 @@ class TransformersLLM:
         self.facts = base.facts
         self._adapter: Adapter | None = None
         self._writer: Any = base.model
+        self._stopping = threading.Event()
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -48,6 +50,7 @@ class TransformersLLM:
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
                 past_key_values=self._read_once(inputs[:1, :-1], count),
+                stopping_criteria=[self._ends_early],
                 **self._decoding(sampling, prompt.stop),
             )
             rows = [row[len(ids) :].tolist() for row in output]
@@ -76,9 +79,18 @@ class TransformersLLM:
             peft_model = PeftModel.from_pretrained(self.base.model, adapter.path)
             self._writer, self._adapter = peft_model.eval(), adapter
 
+    def stop(self) -> None:
+        """Have a running `generate` end with the token it is at."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Drop the model; its memory is freed with the last reference."""
         self._writer = None
+
+    def _ends_early(self, ids: Any, _scores: Any, **_: Any) -> Any:
+        import torch
+
+        return torch.full((len(ids),), self._stopping.is_set(), device=ids.device)
 
     def _read_once(self, shared: Any, count: int) -> Any:
         """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""

@@ -146,6 +146,7 @@ def make_reader(config: Config, source: DatasetSource) -> Reader:
         out_shape=(source.classes,),
         threshold=config.task.threshold,
         max_parameters=config.task.max_parameters,
+        max_latency_ms=config.task.max_latency_ms,
     )
     template = prompts.load(config.prompt.template)
     prompt = template.render(task, config.evaluation.hyperparameters)

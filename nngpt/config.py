@@ -31,6 +31,7 @@ class TaskConfig(_Section):
     root: Path | None = None
     threshold: float = Field(0.4, ge=0, le=1)
     max_parameters: int | None = Field(None, gt=0)
+    max_latency_ms: float | None = Field(None, gt=0)
     train_limit: int | None = Field(None, gt=0)
     validation_limit: int | None = Field(None, gt=0)
 
@@ -98,7 +99,15 @@ class CandidatesConfig(_Section):
 
 
 class EvaluationConfig(_Section):
-    """The training protocol every candidate gets, and the limits on its process."""
+    """The training protocol every candidate gets, and the limits on its process.
+
+    `workers` candidates train at once, each on `threads` CPU threads; "auto" takes as many as
+    there are cores for, one on a GPU. `seeds` trainings with different seeds, or one on each of
+    `folds` folds of the training and validation images, count together. `budget_s` limits the
+    training time, estimated after the first batches; `wall_s` ends a process in any case.
+    With `retrain` a network is trained by our own loop too, with another seed, before it is
+    admitted; both accuracies are stored. `latency` measures one image's forward pass.
+    """
 
     executor: str = "local"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -108,11 +117,24 @@ class EvaluationConfig(_Section):
     hyperparameters: dict[str, float] = Field(
         default_factory=lambda: {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
     )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    stop_on_divergence: bool = True
+    seeds: int = Field(1, gt=0, le=100)
+    folds: int | None = Field(None, ge=2, le=100)
+    retrain: bool = True
+    latency: bool = False
     threads: int = Field(1, gt=0)
     workers: PositiveInt | Literal["auto"] = "auto"
+    budget_s: float | None = Field(None, gt=0)
     wall_s: float = Field(600, gt=0)
     memory_mb: int = Field(4096, gt=0)
     sandbox: Literal["full", "standard", "weak"] = "standard"
+
+    def protocol(self) -> dict[str, Any]:
+        """How candidates are trained: what must be equal for accuracies to be compared."""
+        keys = ("epochs", "precision", "memory_format", "seeds", "folds", "threads")
+        return {key: getattr(self, key) for key in keys}
 
 
 class NoveltyConfig(_Section):

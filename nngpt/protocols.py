@@ -17,6 +17,7 @@ from nngpt.records import (
     Novelty,
     Prompt,
     Refusal,
+    Retraining,
     Sampling,
     TrainingPair,
 )
@@ -99,6 +100,10 @@ class Executor(Protocol):
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the candidate in a process of its own and judge it from its logits."""
+        ...
+
+    def retrain(self, candidate: Candidate, seed: int) -> Retraining:
+        """Train the candidate's network with our own loop and judge it the same way."""
         ...
 
     def stop(self) -> None:

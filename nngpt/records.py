@@ -61,6 +61,7 @@ class Task:
         metric: LEMUR metric name; "acc" is top-1 accuracy in 0…1.
         threshold: smallest first-epoch validation accuracy for admission, 0…1.
         max_parameters: largest number of trainable parameters, None for no limit.
+        max_latency_ms: largest time of one image's forward pass, None for no limit.
     """
 
     dataset: str
@@ -69,6 +70,7 @@ class Task:
     threshold: float
     metric: str = "acc"
     max_parameters: int | None = None
+    max_latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -193,17 +195,42 @@ class EpochResult:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One of several trainings of a candidate: with another seed, or on another fold.
+
+    Attributes:
+        seed: seed given to the worker.
+        fold: number of the fold it was judged on, from 1; 0 for the fixed split.
+        accuracy: after the last epoch, 0…1.
+        total: number of validation images.
+    """
+
+    seed: int
+    fold: int
+    accuracy: float
+    total: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What training a candidate gave.
 
+    What is called claimed was said by the process that ran the candidate, and is worth as much.
+
     Attributes:
-        epochs: one result per epoch, in order.
-        claimed_parameters: trainable parameters as the worker counted them; a claim.
+        epochs: one result per epoch, in order; of several trials together.
+        claimed_parameters: trainable parameters as the worker counted them.
         seconds: wall time of the whole evaluation, by the parent's clock.
-        peak_memory_mb: largest resident memory of the worker in MiB, None if unknown.
         device: "cpu" or "cuda".
-        seed: seed given to the worker.
+        seed: seed given to the worker (the first trial's).
         sandbox: containment level that was in force, with its layers.
+        peak_memory_mb: largest resident memory of the worker in MiB, None if unknown.
+        cpu_s: CPU seconds of the worker as the kernel counted them, None if unknown.
+        claimed_flops: floating-point operations of one image's forward pass.
+        claimed_latency_ms: milliseconds of one image's forward pass.
+        claimed_batches: training batches drawn, over all epochs.
+        protocol: how it was trained, as JSON.
+        trials: each training, one unless the protocol asks for more.
     """
 
     epochs: tuple[EpochResult, ...]
@@ -213,11 +240,38 @@ class Evaluation:
     seed: int
     sandbox: str
     peak_memory_mb: float | None = None
+    cpu_s: float | None = None
+    claimed_flops: int | None = None
+    claimed_latency_ms: float | None = None
+    claimed_batches: int | None = None
+    protocol: str = field(default="{}", repr=False)
+    trials: tuple[Trial, ...] = ()
 
     @property
     def accuracy(self) -> float:
         """Validation accuracy after the last epoch, 0…1."""
         return self.epochs[-1].accuracy
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What our own training loop made of a network, with another seed.
+
+    Attributes:
+        accuracy: after the last epoch, 0…1; None if the network cannot be trained that way.
+        total: number of validation images.
+        seed: seed given to the worker.
+        seconds: wall time, by the parent's clock.
+        cpu_s: CPU seconds of the worker, None if unknown.
+        reason: why there is no accuracy, "" if there is one.
+    """
+
+    accuracy: float | None
+    total: int
+    seed: int
+    seconds: float
+    cpu_s: float | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ _MENDS = {
     "no-capabilities": _KERNEL,
     "no-new-privs": _KERNEL,
     "landlock": "Needs Linux 5.13 with Landlock switched on (lsm=…); or evaluation.sandbox=weak",
-    "seccomp": "Install libseccomp (Debian: libseccomp2); or accept less with evaluation.sandbox=weak",
+    "seccomp": "Install libseccomp (Debian: libseccomp2); or evaluation.sandbox=weak",
     "subreaper": _KERNEL,
     "watch": "Mount /proc; or accept less with evaluation.sandbox=weak",
     "clean-env": "",

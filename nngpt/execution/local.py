@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +25,30 @@ import numpy.typing as npt
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
 from nngpt.execution import endings, limits, memory
-from nngpt.execution.scoring import Judge, secret_order
+from nngpt.execution.folds import Fold, Folds
+from nngpt.execution.scoring import Budget, Judge, secret_order
 from nngpt.execution.supervisor import Exit, Lane, Zygote
-from nngpt.records import Candidate, Evaluation, Refusal, Stage, Task
+from nngpt.records import (
+    Candidate,
+    EpochResult,
+    Evaluation,
+    Refusal,
+    Retraining,
+    Stage,
+    Task,
+    Trial,
+    canonical_json,
+)
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
+Outcome = Evaluation | Refusal
+
 _READ = 1 << 16
 _TAIL = 2000
 _STARTS = 2
+_FOLD_SEED = 1
 _MIB = 1 << 20
 _THREADS = 128
 
@@ -69,7 +84,7 @@ class LocalExecutor:
         self._lanes: queue.Queue[Lane | None] = queue.LifoQueue()
         self._zygote: Zygote | None = self._start()
         try:
-            self._labels = np.array(splits.validation.open_labels(), np.int64)
+            self._folds = Folds(splits, evaluation.folds, _FOLD_SEED, self._close_later)
             self.device = self._pick_device(self._zygote)
             self.workers = _workers(evaluation, self.device)
             for _ in range(self.workers - 1):
@@ -77,7 +92,7 @@ class LocalExecutor:
             first = self._open_lane()
             self._lanes.put(first)
             self.level = limits.level(first.missing, evaluation.sandbox)
-            self._train = self._seal_training_data()
+            self._folds.fold(self._folds.numbers[0])
         except (UserError, OSError):
             self.close()
             raise
@@ -85,16 +100,33 @@ class LocalExecutor:
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the candidate in a process of its own and judge it from its logits.
 
-        The parameter count is the worker's claim; everything else is measured here.
+        With several seeds or folds, in so many processes, one after another.
 
         Raises:
             ExecutionError: the sandbox itself does not work.
         """
-        for _ in range(_STARTS):
-            outcome = self._try(candidate, seed)
-            if outcome is not None:
-                return outcome
-        raise ExecutionError("the supervisor of the sandbox died before a candidate ran, twice")
+        results: list[Evaluation] = []
+        for fold in self._folds.numbers:
+            for number in range(self._evaluation.seeds):
+                outcome = self._train(candidate, seed + number, fold, "own")
+                if isinstance(outcome, Refusal):
+                    return outcome
+                results.append(outcome)
+        return results[0] if len(results) == 1 else combined(results)
+
+    def retrain(self, candidate: Candidate, seed: int) -> Retraining:
+        """Train the candidate's network with our own loop, on the first fold.
+
+        Raises:
+            ExecutionError: the sandbox itself does not work.
+        """
+        start = time.monotonic()
+        outcome = self._train(candidate, seed, self._folds.numbers[0], "plain")
+        if isinstance(outcome, Refusal):
+            seconds = time.monotonic() - start
+            return Retraining(None, 0, seed, seconds, None, f"{outcome.stage}: {outcome.reason}")
+        last = outcome.epochs[-1]
+        return Retraining(last.accuracy, last.total, seed, outcome.seconds, outcome.cpu_s)
 
     def stop(self) -> None:
         """Have every `evaluate`, running or to come, raise ExecutionError."""
@@ -152,27 +184,29 @@ class LocalExecutor:
             return "cpu"
         return "cuda"
 
-    def _seal_training_data(self) -> list[int]:
-        part = self._splits.train
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "train-images": np.asarray(part.open_images()),
-            "train-labels": np.asarray(part.open_labels(), np.int64),
-        }
-        fds = [memory.sealed(name, memory.chunks(array)) for name, array in arrays.items()]
-        for fd in fds:
-            self._open.callback(os.close, fd)
-        return fds
+    def _close_later(self, fd: int) -> None:
+        self._open.callback(os.close, fd)
 
-    def _try(self, candidate: Candidate, seed: int) -> Evaluation | Refusal | None:
-        """One evaluation; None if the lane was gone before the candidate ran."""
-        order = secret_order(self._labels, candidate.content_hash, seed)
+    def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> Outcome:
+        with self._starting:
+            fold = self._folds.fold(number)
+        for _ in range(_STARTS):
+            outcome = self._try(candidate, seed, fold, loop)
+            if outcome is not None:
+                return outcome
+        raise ExecutionError("the supervisor of the sandbox died before a candidate ran, twice")
+
+    def _try(self, candidate: Candidate, seed: int, fold: Fold, loop: str) -> Outcome | None:
+        """One training; None if the lane was gone before the candidate ran."""
+        order = secret_order(fold.validation_labels, candidate.content_hash, seed)
         judge = Judge(
-            self._labels[order],
+            fold.validation_labels[order],
             self._splits.classes,
             self._evaluation.epochs,
-            self._task.max_parameters,
+            Budget(self._task.max_parameters, self._task.max_latency_ms, self._evaluation.budget_s),
         )
-        with self._lane() as lane, self._job(candidate, seed, order) as (pipe, stderr, fds):
+        job = self._describe(candidate, seed, fold, loop)
+        with self._lane() as lane, self._job(job, fold, order) as (pipe, stderr, fds):
             start = time.monotonic()
             begun = lane.begin(fds)
             os.close(fds[1])  # the worker holds the only writing end now
@@ -182,51 +216,57 @@ class LocalExecutor:
                 seconds = time.monotonic() - start
                 ended = lane.end_job()
             if refusal or judge.done:
-                return refusal or self._evaluated(judge, seed, seconds, ended)
+                return refusal or self._evaluated(judge, seed, fold, seconds, ended)
             bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
             return endings.refusal(judge.stage, ended, memory.tail(stderr, _TAIL), bounds)
 
     @contextmanager
     def _job(
-        self, candidate: Candidate, seed: int, order: npt.NDArray[np.int64]
+        self, description: bytes, fold: Fold, order: npt.NDArray[np.int64]
     ) -> Iterator[tuple[int, int, list[int]]]:
         """The reading end of the pipe, the worker's stderr, and the descriptors it gets."""
-        unseen = self._splits.validation.open_images()
+        unseen = fold.validation_images
         with ExitStack() as stack:
             pipe, writing = os.pipe()
             stack.callback(os.close, pipe)
             stderr = os.memfd_create("stderr")
-            job = memory.sealed("job", [self._describe(candidate, seed)])
+            job = memory.sealed("job", [description])
             images = memory.sealed("validation-images", memory.chunks(unseen, order))
             for fd in (stderr, job, images):
                 stack.callback(os.close, fd)
-            yield pipe, stderr, [stderr, writing, job, *self._train, images]
+            data = [fold.train_images, fold.train_labels, images]
+            yield pipe, stderr, [stderr, writing, job, *data]
 
-    def _describe(self, candidate: Candidate, seed: int) -> bytes:
-        splits = self._splits
+    def _describe(self, candidate: Candidate, seed: int, fold: Fold, loop: str) -> bytes:
+        """What the worker must know, as JSON; `loop` is the candidate's "own" or our "plain"."""
+        splits, evaluation = self._splits, self._evaluation
         job = {
             "code": candidate.code,
             "hyperparameters": dict(candidate.hyperparameters),
             "transform": candidate.transform,
             "batch": candidate.batch,
             "answer_batch": min(max(candidate.batch, 64), 512),
-            "epochs": self._evaluation.epochs,
+            "epochs": evaluation.epochs,
             "seed": seed,
-            "threads": self._evaluation.threads,
+            "loop": loop,
+            "precision": evaluation.precision,
+            "memory_format": evaluation.memory_format,
+            "stop_on_divergence": evaluation.stop_on_divergence,
+            "latency": evaluation.latency or self._task.max_latency_ms is not None,
             "device": self.device,
             "classes": splits.classes,
             "shape": list(splits.shape),
             "mean": list(splits.mean),
             "std": list(splits.std),
-            "train_count": splits.train.count,
-            "validation_count": len(self._labels),
+            "train_count": fold.train_count,
+            "validation_count": len(fold.validation_labels),
         }
         return json.dumps(job).encode()
 
     def _limits(self) -> limits.Limits:
         """Bounds for one worker; the data it maps does not count as its own memory."""
         pixels = math.prod(self._splits.shape)
-        data = (self._splits.train.count + len(self._labels)) * (pixels + 8)
+        data = self._folds.largest * (pixels + 8)
         return limits.Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
             cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,
@@ -256,7 +296,10 @@ class LocalExecutor:
             if refusal or judge.done or not data:
                 return refusal
 
-    def _evaluated(self, judge: Judge, seed: int, seconds: float, ended: Exit | None) -> Evaluation:
+    def _evaluated(
+        self, judge: Judge, seed: int, fold: Fold, seconds: float, ended: Exit | None
+    ) -> Evaluation:
+        last = judge.epochs[-1]
         return Evaluation(
             epochs=tuple(judge.epochs),
             claimed_parameters=judge.parameters,
@@ -265,7 +308,33 @@ class LocalExecutor:
             seed=seed,
             sandbox=self.level,
             peak_memory_mb=round(ended.maxrss_mb, 1) if ended else None,
+            cpu_s=ended.cpu_s if ended else None,
+            claimed_flops=judge.flops,
+            claimed_latency_ms=judge.latency_ms,
+            claimed_batches=judge.batches,
+            protocol=canonical_json(self._evaluation.protocol()),
+            trials=(Trial(seed, fold.number, last.accuracy, last.total),),
         )
+
+
+def combined(results: list[Evaluation]) -> Evaluation:
+    """Several trainings of one candidate as one: answers are counted together."""
+    first = results[0]
+    return replace(
+        first,
+        epochs=tuple(_pooled(epochs) for epochs in zip(*(r.epochs for r in results), strict=True)),
+        seconds=sum(r.seconds for r in results),
+        cpu_s=sum(r.cpu_s or 0 for r in results),
+        peak_memory_mb=max((r.peak_memory_mb or 0 for r in results), default=None),
+        claimed_batches=sum(r.claimed_batches or 0 for r in results),
+        trials=tuple(trial for r in results for trial in r.trials),
+    )
+
+
+def _pooled(epochs: tuple[EpochResult, ...]) -> EpochResult:
+    correct, total = sum(e.correct for e in epochs), sum(e.total for e in epochs)
+    seconds = sum(e.seconds for e in epochs)
+    return EpochResult(epochs[0].epoch, correct / total, correct, total, seconds)
 
 
 def _workers(evaluation: EvaluationConfig, device: str) -> int:

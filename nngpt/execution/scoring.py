@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import re
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,9 @@ from nngpt.records import EpochResult, Refusal, Stage
 _MAX_FACTS = 1 << 16
 _MAX_DETAIL = 2000
 _MAX_REASON = 200
-_MAX_PARAMETERS = 10**15
+_MAX_COUNT = 10**15
+_MAX_LATENCY_MS = 1e7
+_FEW_BATCHES = 5
 
 _STAGES = {
     "build": Stage.BUILD,
@@ -53,31 +57,49 @@ def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.
     return np.argsort(np.frombuffer(stream, "<u8"), kind="stable").astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a candidate may cost; None for no limit.
+
+    Attributes:
+        parameters: trainable parameters.
+        latency_ms: milliseconds of one image's forward pass.
+        seconds: of training over all epochs, by this process's clock.
+    """
+
+    parameters: int | None = None
+    latency_ms: float | None = None
+    seconds: float | None = None
+
+
 class Judge:
     """Reads one worker's frames and computes its scores.
 
     Attributes:
         stage: the stage last reported, None before the first report.
-        parameters: trainable parameters as the worker counted them; a claim.
+        parameters: trainable parameters as the worker counted them; a claim. So are `flops`
+            and `latency_ms` of one image's forward pass, None where the worker had none.
+        batches: training batches that were drawn in the judged epochs, another claim.
         epochs: one result per judged epoch.
     """
 
     def __init__(
-        self,
-        labels: npt.NDArray[np.int64],
-        classes: int,
-        epochs: int,
-        max_parameters: int | None,
+        self, labels: npt.NDArray[np.int64], classes: int, epochs: int, budget: Budget
     ) -> None:
         """`labels` are those of the validation images, in the order the worker sees them."""
         self._labels, self._classes, self._wanted = labels, classes, epochs
-        self._max_parameters = max_parameters
+        self._allowed = budget
         self._reader = wire.FrameReader(self._allows)
         self._script = _script(epochs)
         self._phase: tuple[str, int] | None = None
         self._mark = time.monotonic()
         self.stage: Stage | None = None
         self.parameters = 0
+        self.flops: int | None = None
+        self.latency_ms: float | None = None
+        self.batches = 0
+        self._drawn = 0
+        self._first_batch = self._mark
         self.epochs: list[EpochResult] = []
 
     @property
@@ -110,6 +132,8 @@ class Judge:
             return self._refuse(clean(str(facts["rejected"]), _MAX_REASON), "")
         if "error" in facts:
             return self._failure(facts)
+        if "of" in facts:
+            return self._progress(facts)
         return self._enter(facts)
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
@@ -118,18 +142,55 @@ class Judge:
             raise wire.WireError(f"phase {phase!r} out of order")
         self._phase = self._script.pop(0)
         self.stage = _STAGES[self._phase[0]]
-        if self._phase == ("learn", 1):
-            self._mark = time.monotonic()
-        return self._budget(facts.get("parameters")) if self._phase[0] == "setup" else None
+        if self._phase[0] == "learn":
+            self._drawn = 0
+            if self._phase[1] == 1:
+                self._mark = time.monotonic()
+        if self._phase[0] == "answer":
+            self.batches += _count(facts.get("batches"), "batches")
+        return self._measured(facts) if self._phase[0] == "setup" else None
 
-    def _budget(self, count: object) -> Refusal | None:
-        if type(count) is not int or not 0 <= count < _MAX_PARAMETERS:
-            raise wire.WireError("no parameter count")
-        self.parameters = count
-        if self._max_parameters is None or count <= self._max_parameters:
+    def _measured(self, facts: dict[str, Any]) -> Refusal | None:
+        self.parameters = _count(facts.get("parameters"), "parameter count")
+        if (flops := facts.get("flops")) is not None:
+            self.flops = _count(flops, "number of operations")
+        if (latency := facts.get("latency_ms")) is not None:
+            if type(latency) is not float or not 0 <= latency < _MAX_LATENCY_MS:
+                raise wire.WireError("no latency")
+            self.latency_ms = latency
+        most, slowest = self._allowed.parameters, self._allowed.latency_ms
+        if most is not None and self.parameters > most:
+            reason = f"has {self.parameters:,} parameters, the budget is {most:,}"
+            return Refusal(Stage.BUILD, reason)
+        if slowest is not None and self.latency_ms is not None and self.latency_ms > slowest:
+            reason = f"takes {self.latency_ms:.2f} ms an image, the budget is {slowest:g} ms"
+            return Refusal(Stage.FORWARD, reason)
+        return None
+
+    def _progress(self, facts: dict[str, Any]) -> Refusal | None:
+        """The worker has trained some batches: how long will it take at this rate?"""
+        if self._phase is None or self._phase[0] != "learn":
+            raise wire.WireError("batches out of order")
+        drawn, total = _count(facts.get("batches"), "batches"), _count(facts["of"], "batches")
+        if not self._drawn < drawn <= total:
+            raise wire.WireError(f"batch {drawn} of {total} after {self._drawn}")
+        self._drawn, now = drawn, time.monotonic()
+        if drawn == 1:  # warming up: the rate is measured from here
+            self._first_batch = now
+        if self._allowed.seconds is None or drawn < _FEW_BATCHES:
+            return None
+        epoch, rate = self._phase[1], (now - self._first_batch) / (drawn - 1)
+        left = total - drawn + (self._wanted - epoch) * total
+        before = sum(result.seconds for result in self.epochs) + now - self._mark
+        # So far off it may be after that many batches, for the benefit of the doubt.
+        spread = rate * left / math.sqrt(drawn)
+        if before + rate * left - spread <= self._allowed.seconds:
             return None
         return Refusal(
-            Stage.BUILD, f"has {count:,} parameters, the budget is {self._max_parameters:,}"
+            Stage.TRAIN,
+            f"would train for {before + rate * left:.1f} ± {spread:.1f} s, "
+            f"the budget is {self._allowed.seconds:g} s",
+            f"after {drawn} of {total} batches of epoch {epoch}",
         )
 
     def _logits(self, payload: bytes) -> Refusal | None:
@@ -165,6 +226,12 @@ class Judge:
             " ".join(reason.split()) or "refused",
             clean(detail, _MAX_DETAIL),
         )
+
+
+def _count(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value < _MAX_COUNT:
+        raise wire.WireError(f"no {what}")
+    return value
 
 
 def clean(text: str, limit: int) -> str:

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.execution import transforms, wire
-from nngpt.execution.batches import TrainingData, answering_batches
+from nngpt.execution import measuring, transforms, wire
+from nngpt.execution.batches import TrainingData, answering_batches, is_checked, is_told
 from nngpt.execution.memory import mapped
+from nngpt.execution.plain_loop import PlainLoop
 
 _MODULE = "candidate"
 _DETAIL = 2000
@@ -55,9 +56,11 @@ def warm_up(threads: int, device: str) -> None:
     net = net.append(nn.Linear(4 * 6 * 6, 2)).to(device)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     for _ in range(2):
-        loss = nn.functional.cross_entropy(net(torch.ones(4, 1, 8, 8, device=device)), torch.zeros(4, dtype=torch.int64, device=device))
+        images = torch.ones(4, 1, 8, 8, device=device)
+        labels = torch.zeros(4, dtype=torch.int64, device=device)
+        loss = nn.functional.cross_entropy(net(images), labels)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
 
@@ -83,6 +86,8 @@ class _Run:
     def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:
         self.job, self.inputs = job, inputs
         self.device = torch.device(job["device"])
+        formats = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+        self.memory_format = formats[job["memory_format"]]
 
     def everything(self) -> None:
         self._seed(self.job["seed"])
@@ -92,23 +97,51 @@ class _Run:
         net = self._build(module)
         self._phase("forward")
         self._try_forward(net)
-        self._phase("setup", parameters=_count(net))
+        self._phase("setup", **self._measure(net))
         net.train()
-        net.train_setup(self._prm(module))
+        learner = net
+        if self.job["loop"] == "plain":
+            learner = PlainLoop(net, self._prm(module))
+        else:
+            net.train_setup(self._prm(module))
         for epoch in range(1, self.job["epochs"] + 1):
             self._phase("learn", epoch=epoch)
             net.train()
-            net.learn(self._training_data(epoch))
-            self._phase("answer", epoch=epoch)
-            wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(net))
+            data = self._training_data(net, epoch)
+            with self._precision():
+                learner.learn(data)
+            self._phase("answer", epoch=epoch, batches=data.drawn)
+            with self._precision():
+                answers = self._answers(net)
+            wire.write_frame(self.inputs.result, wire.LOGITS, answers)
 
     def _seed(self, seed: int) -> None:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
 
-    def _phase(self, name: str, **facts: int) -> None:
+    def _phase(self, name: str, **facts: float | None) -> None:
         _report(self.inputs.result, phase=name, **facts)
+
+    def _precision(self) -> Any:
+        half = self.job["precision"] == "bfloat16"
+        # Cached weights would stay those of the first batch: one context spans an epoch.
+        kind, cached = self.device.type, False
+        return torch.autocast(kind, torch.bfloat16, enabled=half, cache_enabled=cached)
+
+    def _arranged(self, images: Tensor) -> Tensor:
+        """The images [b, c, h, w] in the protocol's memory format."""
+        return images.contiguous(memory_format=self.memory_format)
+
+    def _measure(self, net: Any) -> dict[str, float | None]:
+        """What is said of the network before it trains; it is in evaluation mode here."""
+        image = self._arranged(torch.randn(1, *self.in_shape[1:], device=self.device))
+        facts: dict[str, float | None] = {"parameters": measuring.parameters(net)}
+        with self._precision():
+            facts["flops"] = measuring.flops(net, image)
+            if self.job["latency"]:
+                facts["latency_ms"] = measuring.latency_ms(net, image)
+        return facts
 
     def _module(self) -> types.ModuleType:
         code, path = self.job["code"], f"{_MODULE}.py"
@@ -161,12 +194,13 @@ class _Run:
         net = module.Net(self.in_shape, out_shape, self._prm(module), self.device)
         if not isinstance(net, nn.Module):
             raise RejectedError("Net is no torch.nn.Module")
-        return net.to(self.device)
+        return net.to(device=self.device).to(memory_format=self.memory_format)
 
     def _try_forward(self, net: Any) -> None:
         net.eval()
-        with torch.no_grad():
-            logits = net(torch.randn(2, *self.in_shape[1:], device=self.device))
+        images = torch.randn(2, *self.in_shape[1:], device=self.device)
+        with torch.no_grad(), self._precision():
+            logits = net(self._arranged(images))
         self._check(logits, 2)
         if not bool(torch.isfinite(logits).all()):
             raise RejectedError("the output for random images is not finite")
@@ -178,9 +212,21 @@ class _Run:
         if list(logits.shape) != expected:
             raise RejectedError(f"the output has shape {list(logits.shape)}, expected {expected}")
 
-    def _training_data(self, epoch: int) -> TrainingData:
+    def _training_data(self, net: Any, epoch: int) -> TrainingData:
         seed = (self.job["seed"] * 1_000_003 + epoch) % 2**63
-        return TrainingData(self.images, self.labels, self.job["batch"], self.pipeline.train, seed)
+        sound = self.job["stop_on_divergence"] and _is_finite(net)
+
+        def after(batches: int) -> None:
+            if is_told(batches):
+                _report(self.inputs.result, batches=batches, of=len(data))
+            if sound and is_checked(batches) and not _is_finite(net):
+                raise RejectedError(f"training diverged after {batches} batches: weights are NaN")
+
+        def transform(images: Tensor) -> Tensor:
+            return self._arranged(self.pipeline.train(images))
+
+        data = TrainingData(self.images, self.labels, self.job["batch"], transform, seed, after)
+        return data
 
     def _answers(self, net: Any) -> bytes:
         """Logits of all validation images as bytes: float32 [n, classes], little-endian."""
@@ -188,7 +234,7 @@ class _Run:
         parts = []
         with torch.no_grad():
             for images in answering_batches(self.unseen, self.job["answer_batch"]):
-                logits = net(self.pipeline.answer(images))
+                logits = net(self._arranged(self.pipeline.answer(images)))
                 self._check(logits, len(images))
                 parts.append(logits.float().cpu())
         return torch.cat(parts).numpy().astype("<f4").tobytes()
@@ -197,9 +243,8 @@ class _Run:
 _PROTOCOL = {"batch", "epoch", "transform"}
 
 
-def _count(net: Any) -> int:
-    lazy = nn.parameter.UninitializedParameter
-    return sum(p.numel() for p in net.parameters() if p.requires_grad and not isinstance(p, lazy))
+def _is_finite(net: Any) -> bool:
+    return all(bool(torch.isfinite(p).all()) for p in net.parameters())
 
 
 def _report(fd: int, **facts: Any) -> None:

@@ -65,9 +65,7 @@ class _Beneath(ctypes.Structure):
 def _create(abi: int, every: int) -> int:
     rules = _Ruleset(every, _NET_RIGHTS if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    return kernel.syscall(
-        _CREATE, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0)
-    )
+    return kernel.syscall(_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0))
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

@@ -141,7 +141,7 @@ def _show(path: str, new: str, flags: int) -> None:
     """Bind `path` to the same place below `new`; links are made anew."""
     source, target = Path(path), Path(f"{new}{path}")
     if not os.path.lexists(source) or os.path.lexists(target):
-        return
+        return None
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_symlink():
         return target.symlink_to(source.readlink())

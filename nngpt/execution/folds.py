@@ -1,0 +1,104 @@
+"""Which images a training may see and which it is judged on: one fixed split, or k folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nngpt.execution import memory
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One way to train and judge.
+
+    Attributes:
+        number: counted from 1; 0 for the fixed split.
+        train_images: descriptor of sealed memory, uint8 [n, c, h, w].
+        train_labels: descriptor of sealed memory, int64 [n].
+        train_count: n.
+        validation_images: uint8 [m, c, h, w], in this process.
+        validation_labels: int64 [m], in this process alone (invariant 2).
+    """
+
+    number: int
+    train_images: int
+    train_labels: int
+    train_count: int
+    validation_images: Images
+    validation_labels: Labels
+
+
+class Folds:
+    """The folds of a data set; their training images are laid in memory when first needed.
+
+    With k folds, training and validation part are joined, shuffled with `seed` and cut into k;
+    each fold is judged on one of them and trained on the rest.
+    """
+
+    def __init__(self, splits: Splits, k: int | None, seed: int, on_open: Callable[[int], Any]):
+        """`on_open` is told each descriptor that is opened, to close it later."""
+        self._splits, self._k, self._on_open = splits, k, on_open
+        self._made: dict[int, Fold] = {}
+        validation = splits.validation
+        self._images: Images = validation.open_images()
+        self._labels = np.array(validation.open_labels(), np.int64)
+        if k is not None:
+            train = splits.train
+            self._images = np.concatenate([train.open_images(), self._images])
+            self._labels = np.concatenate([np.asarray(train.open_labels(), np.int64), self._labels])
+            order = np.random.default_rng(seed).permutation(len(self._labels))
+            self._parts = [np.sort(part) for part in np.array_split(order, k)]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The folds' numbers."""
+        return (0,) if self._k is None else tuple(range(1, self._k + 1))
+
+    @property
+    def largest(self) -> int:
+        """Images of training and validation together."""
+        fixed = len(self._labels) + self._splits.train.count
+        return fixed if self._k is None else len(self._labels)
+
+    def fold(self, number: int) -> Fold:
+        """The fold with this number; not for several threads at once."""
+        if number not in self._made:
+            self._made[number] = self._make(number)
+        return self._made[number]
+
+    def _make(self, number: int) -> Fold:
+        if self._k is None:
+            part = self._splits.train
+            images, labels = part.open_images(), np.asarray(part.open_labels(), np.int64)
+            return self._sealed(0, images, labels, None, self._images, self._labels)
+        judged = self._parts[number - 1]
+        trained = np.setdiff1d(np.arange(len(self._labels)), judged)
+        images, labels = self._images[judged], self._labels[judged]
+        return self._sealed(number, self._images, self._labels, trained, images, labels)
+
+    def _sealed(
+        self,
+        number: int,
+        train_images: Images,
+        train_labels: Labels,
+        order: Labels | None,
+        images: Images,
+        labels: Labels,
+    ) -> Fold:
+        seen = memory.sealed("train-images", memory.chunks(train_images, order))
+        self._on_open(seen)
+        known = memory.sealed("train-labels", memory.chunks(train_labels, order))
+        self._on_open(known)
+        count = len(train_labels) if order is None else len(order)
+        return Fold(number, seen, known, count, images, labels)

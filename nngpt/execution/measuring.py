@@ -1,0 +1,73 @@
+"""Size and speed of a built network. Runs in the worker, so the figures are claims."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+_WARM_UP = 3
+_RUNS = 20
+_MOST_S = 0.5
+
+
+def parameters(net: Any) -> int:
+    """Number of trainable parameters."""
+    lazy = nn.parameter.UninitializedParameter
+    return sum(p.numel() for p in net.parameters() if p.requires_grad and not isinstance(p, lazy))
+
+
+def flops(net: Any, image: Tensor) -> int | None:
+    """Floating-point operations of one image's forward pass, by torch's own counter.
+
+    It counts matrix products and convolutions, a multiply-add as two.
+
+    Args:
+        image: [1, c, h, w].
+
+    Returns:
+        None if the network cannot be counted.
+    """
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            net(image)
+    except Exception:  # noqa: BLE001 (generated code under a tracer; it has run without one)
+        return None
+    return int(counter.get_total_flops())
+
+
+def latency_ms(net: Any, image: Tensor) -> float:
+    """Median milliseconds of one image's forward pass; CUDA events on a GPU.
+
+    Args:
+        image: [1, c, h, w].
+    """
+    begun = time.monotonic()
+    times: list[float] = []
+    clock = _cuda_ms if image.is_cuda else _cpu_ms
+    with torch.no_grad():
+        for _ in range(_WARM_UP):
+            net(image)
+        while len(times) < _RUNS and (not times or time.monotonic() - begun < _MOST_S):
+            times.append(clock(net, image))
+    return statistics.median(times)
+
+
+def _cpu_ms(net: Any, image: Tensor) -> float:
+    start = time.perf_counter()
+    net(image)
+    return (time.perf_counter() - start) * 1000
+
+
+def _cuda_ms(net: Any, image: Tensor) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
+    net(image)
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end))

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import Self, TypeVar
 
 from nngpt.protocols import LLM, Executor
-from nngpt.records import Candidate, Completion, Evaluation, Prompt, Refusal, Sampling
+from nngpt.records import Candidate, Completion, Evaluation, Prompt, Refusal, Retraining, Sampling
 
 T = TypeVar("T")
 
@@ -35,6 +35,10 @@ class Background:
     def train(self, candidate: Candidate, seed: int) -> Future[Evaluation | Refusal]:
         """`Executor.evaluate`."""
         return self._start(lambda: self._executor.evaluate(candidate, seed))
+
+    def retrain(self, candidate: Candidate, seed: int) -> Future[Retraining]:
+        """`Executor.retrain`."""
+        return self._start(lambda: self._executor.retrain(candidate, seed))
 
     def __enter__(self) -> Self:
         return self

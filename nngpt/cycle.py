@@ -26,7 +26,9 @@ from nngpt.records import (
     Candidate,
     Completion,
     Evaluation,
+    Novelty,
     Refusal,
+    Retraining,
     Sampling,
     Stage,
     State,
@@ -88,15 +90,13 @@ class Loop:
         line = [Turn(attempt) for attempt in self.store.open_attempts(self.run_id, cycle)]
         writing: Writing | None = None
         while True:
-            if writing is None:
-                writing = self.begin_writing(cycle, background, anything_open=bool(line))
-            self.begin_trainings(line, background)
-            while line and not line[0].waits:
-                self.progress.settled(self.conclude(line.pop(0).attempt))
-            running = [turn.training for turn in line if turn.training]
-            if not line and writing is None:
-                return
-            if line and not running and writing is None:
+            writing = writing or self.begin_writing(cycle, background, anything_open=bool(line))
+            while self.settle_first(line, background) or self.begin_next(line, background):
+                pass
+            running = [turn.running for turn in line if turn.running]
+            if not running and writing is None:
+                if not line:
+                    return
                 continue
             self.wait([*running, *([writing.result] if writing else [])], line)
             for turn in line:
@@ -111,7 +111,7 @@ class Loop:
             wait(running, return_when=FIRST_COMPLETED)
         except KeyboardInterrupt:
             for turn in line:
-                if turn.training:
+                if turn.running and turn.attempt.state == State.TRAINING:
                     self.lease.put_back(turn.attempt.id)
             raise
 
@@ -153,17 +153,33 @@ class Loop:
 
     # ------------------------------------------------------------------ the gates
 
-    def begin_trainings(self, line: list[Turn], background: Background) -> None:
-        """Lead attempts to their training, in order, as long as a worker is free."""
-        running = sum(turn.training is not None for turn in line)
-        for turn in line:
-            if running >= self.parts.executor.workers:
-                return
-            if turn.training is None and turn.attempt.state in BEFORE_TRAINING:
-                self.prepare(turn)
-                if turn.attempt.state == State.VALIDATED:
-                    self.begin_training(turn, background)
-                    running += turn.training is not None
+    def settle_first(self, line: list[Turn], background: Background) -> bool:
+        """Lead the first in line through the gates after training; False if it cannot yet."""
+        if not line or line[0].running or line[0].attempt.state in BEFORE_TRAINING:
+            return False
+        turn = line[0]
+        if turn.attempt.state == State.TRAINED:
+            self.judge(turn)
+        if turn.attempt.state == State.JUDGED and not self.admit(turn, line, background):
+            return False
+        self.progress.settled(turn.attempt)
+        line.pop(0)
+        return True
+
+    def begin_next(self, line: list[Turn], background: Background) -> bool:
+        """Lead the next attempt up to its training if a worker is free; False if there is none."""
+        next_one = (t for t in line if not t.running and t.attempt.state in BEFORE_TRAINING)
+        turn = next(next_one, None)
+        if turn is None or not self.worker_free(line):
+            return False
+        self.prepare(turn)
+        if turn.attempt.state == State.VALIDATED:
+            self.begin_training(turn, background)
+        return True
+
+    def worker_free(self, line: list[Turn]) -> bool:
+        """True if another training may begin."""
+        return sum(turn.running is not None for turn in line) < self.parts.executor.workers
 
     def prepare(self, turn: Turn) -> None:
         """Read the completion and pass the gates that cost nothing."""
@@ -192,53 +208,69 @@ class Loop:
         assert candidate is not None
         if attempt.restarts >= MOST_RESTARTS:
             reason = f"the runner ended {attempt.restarts} times while training it"
-            self.lease.refuse(attempt.id, Refusal(Stage.TRAIN, reason))
-            turn.attempt = self.store.attempt(attempt.id)
+            self.refuse(turn, Refusal(Stage.TRAIN, reason))
             return
         self.lease.training(attempt.id)
+        turn.attempt = self.store.attempt(attempt.id)
         seed = derive_seed(self.config.seed, "train", candidate.content_hash)
         turn.shown.enter_context(self.progress.training(attempt))
-        turn.training = background.train(candidate, seed)
+        turn.running = background.train(candidate, seed)
 
     def record_training(self, turn: Turn) -> None:
         """What came of a training that has ended goes into the store at once."""
-        if turn.training is None or not turn.training.done():
+        if turn.running is None or not turn.running.done():
             return
         turn.shown.close()
-        outcome, turn.training = turn.training.result(), None
-        if isinstance(outcome, Refusal):
-            self.lease.refuse(turn.attempt.id, outcome)
+        outcome, turn.running = turn.running.result(), None
+        if isinstance(outcome, Retraining):
+            turn.retraining = outcome
+        elif isinstance(outcome, Refusal):
+            self.refuse(turn, outcome)
         else:
             self.lease.trained(turn.attempt.id, outcome, self.parts.task)
-        turn.attempt = self.store.attempt(turn.attempt.id)
+            turn.attempt = self.store.attempt(turn.attempt.id)
 
-    def conclude(self, attempt: AttemptRecord) -> AttemptRecord:
-        """The gates after training: threshold, then novelty."""
-        for state, gate in ((State.TRAINED, self.judge), (State.JUDGED, self.admit)):
-            if attempt.state == state and attempt.candidate is not None:
-                gate(attempt, attempt.candidate)
-                attempt = self.store.attempt(attempt.id)
-        return attempt
-
-    def judge(self, attempt: AttemptRecord, candidate: Candidate) -> None:
+    def judge(self, turn: Turn) -> None:
         """The accuracy threshold; whatever was trained counts as known from here on."""
-        assert attempt.evaluation is not None
+        attempt = turn.attempt
+        assert attempt.evaluation is not None and attempt.candidate is not None
         accuracy, threshold = attempt.evaluation.accuracy, self.parts.task.threshold
         if accuracy >= threshold:
-            return self.lease.judged(attempt.id)
-        self.known.add(key_of(attempt), contract.novelty_text(candidate))
+            self.lease.judged(attempt.id)
+            turn.attempt = self.store.attempt(attempt.id)
+            return
+        self.known.add(key_of(attempt), contract.novelty_text(attempt.candidate))
         reason = f"accuracy {accuracy:.1%} is below the threshold {threshold:.1%}"
-        return self.lease.refuse(attempt.id, Refusal(Stage.THRESHOLD, reason))
+        self.refuse(turn, Refusal(Stage.THRESHOLD, reason))
 
-    def admit(self, attempt: AttemptRecord, candidate: Candidate) -> None:
-        """Near-duplicates are refused; the rest joins the corpus."""
+    def admit(self, turn: Turn, line: list[Turn], background: Background) -> bool:
+        """Near-duplicates are refused; the rest joins the corpus.
+
+        False if it waits for being trained once more, by our own loop and with another seed.
+        """
+        attempt, candidate = turn.attempt, turn.attempt.candidate
+        assert candidate is not None
         text = contract.novelty_text(candidate)
         novelty = self.known.compare(text)
+        if self.config.evaluation.retrain and not novelty.duplicate and not turn.retraining:
+            if self.worker_free(line):
+                seed = derive_seed(self.config.seed, "retrain", candidate.content_hash)
+                turn.shown.enter_context(self.progress.training(attempt))
+                turn.running = background.retrain(candidate, seed)
+            return False
         self.known.add(key_of(attempt), text)
-        if not novelty.duplicate:
-            return self.lease.admit(attempt.id, novelty)
-        reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
-        return self.lease.refuse(attempt.id, Refusal(Stage.NOVELTY, reason), novelty)
+        if novelty.duplicate:
+            reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
+            self.refuse(turn, Refusal(Stage.NOVELTY, reason), novelty)
+        else:
+            self.lease.admit(attempt.id, novelty, turn.retraining)
+            turn.attempt = self.store.attempt(attempt.id)
+        return True
+
+    def refuse(self, turn: Turn, refusal: Refusal, novelty: Novelty | None = None) -> None:
+        """Record why an attempt goes no further."""
+        self.lease.refuse(turn.attempt.id, refusal, novelty)
+        turn.attempt = self.store.attempt(turn.attempt.id)
 
     # ------------------------------------------------------------------ what is known
 
@@ -341,16 +373,18 @@ class Writing:
 
 @dataclass
 class Turn:
-    """An attempt's place in the line of those not settled; `training` while it trains."""
+    """An attempt's place in the line of those not settled.
+
+    Attributes:
+        running: its training, or its training by our own loop, while one goes on.
+        retraining: what our own loop made of it.
+        shown: closes its line of progress.
+    """
 
     attempt: AttemptRecord
-    training: Future[Evaluation | Refusal] | None = None
+    running: Future[Evaluation | Refusal] | Future[Retraining] | None = None
+    retraining: Retraining | None = None
     shown: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def waits(self) -> bool:
-        """True while it is to be trained or trains."""
-        return self.training is not None or self.attempt.state in BEFORE_TRAINING
 
 
 def key_of(attempt: AttemptRecord) -> str:

@@ -9,6 +9,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from nngpt.records import Evaluation, Retraining
 from nngpt.reporting.intervals import accuracy_of
 from nngpt.reporting.tables import attempt_line
 from nngpt.store import AttemptRecord
@@ -49,10 +50,32 @@ def _values(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
         yield "transform", candidate.transform
     if evaluation is not None:
         yield "parameters", f"{evaluation.claimed_parameters:,} (claimed)"
-        yield "evaluation", f"{evaluation.seconds:.1f} s on {evaluation.device}"
+        if evaluation.claimed_flops is not None:
+            yield "operations", f"{evaluation.claimed_flops:,} for one image (claimed)"
+        if evaluation.claimed_latency_ms is not None:
+            yield "latency", f"{evaluation.claimed_latency_ms:.2f} ms for one image (claimed)"
+        if evaluation.claimed_batches is not None:
+            yield "batches", f"{evaluation.claimed_batches:,} drawn (claimed)"
+        yield "evaluation", _time(evaluation)
+        yield "protocol", evaluation.protocol
         yield "sandbox", evaluation.sandbox
+    if attempt.retraining is not None:
+        yield "our own loop", _plain(attempt, attempt.retraining)
     if attempt.novelty is not None:
         yield "nearest", f"{attempt.novelty.nearest}, Jaccard {attempt.novelty.jaccard:.3f}"
+
+
+def _time(evaluation: Evaluation) -> str:
+    cpu = "" if evaluation.cpu_s is None else f", {evaluation.cpu_s:.1f} CPU s"
+    return f"{evaluation.seconds:.1f} s on {evaluation.device}{cpu}"
+
+
+def _plain(attempt: AttemptRecord, plain: Retraining) -> str:
+    if plain.accuracy is None:
+        return f"failed at {plain.reason}"
+    effort = attempt.relative_effort
+    times = "" if effort is None else f"; its own took {effort:.1f} × that time"
+    return f"accuracy {accuracy_of(plain.accuracy, plain.total)} in {plain.seconds:.1f} s{times}"
 
 
 def _curve(attempt: AttemptRecord) -> Table:

@@ -88,6 +88,10 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
     return table
 
 
+EXTRA = 2.0
+"""A network that trains so many times longer than our own loop does is flagged."""
+
+
 def attempt_line(attempt: AttemptRecord) -> Text:
     """One settled attempt in a line: verdict, accuracy, size, reason."""
     line = Text(f"  #{attempt.id:<5}")
@@ -99,6 +103,8 @@ def attempt_line(attempt: AttemptRecord) -> Text:
         line.append(f"{attempt.evaluation.claimed_parameters:>10,} parameters  ")
     if attempt.novelty is not None and admitted:
         line.append(f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}")
+    if (effort := attempt.relative_effort) is not None and effort > EXTRA:
+        line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
     if attempt.refusal is not None:
         line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")
     return line

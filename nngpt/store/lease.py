@@ -22,6 +22,7 @@ from nngpt.records import (
     Novelty,
     Prompt,
     Refusal,
+    Retraining,
     State,
     Task,
     canonical_json,
@@ -29,7 +30,7 @@ from nngpt.records import (
 from nngpt.store.database import Database, IllegalWriteError
 from nngpt.store.lemur_rows import add_stat
 from nngpt.store.lock import RunLock
-from nngpt.store.rows import add_code, add_prompt, compared, generated
+from nngpt.store.rows import add_code, add_prompt, compared, generated, retrained
 from nngpt.store.states import OPEN, advance, log, move, now
 from nngpt.store.tables import (
     AdapterRow,
@@ -145,6 +146,12 @@ class Lease:
                 device=evaluation.device,
                 evaluation_seed=evaluation.seed,
                 sandbox=evaluation.sandbox,
+                cpu_s=evaluation.cpu_s,
+                claimed_flops=evaluation.claimed_flops,
+                claimed_latency_ms=evaluation.claimed_latency_ms,
+                claimed_batches=evaluation.claimed_batches,
+                protocol=evaluation.protocol,
+                trials=canonical_json([vars(trial) for trial in evaluation.trials]),
             )
             attempt = session.get_one(Attempt, attempt_id)
             ids = add_stat(session, attempt, evaluation, task)
@@ -156,10 +163,16 @@ class Lease:
         with self._write() as session:
             self._advance(session, attempt_id, State.JUDGED, **compared(novelty))
 
-    def admit(self, attempt_id: int, novelty: Novelty | None = None) -> None:
+    def admit(
+        self,
+        attempt_id: int,
+        novelty: Novelty | None = None,
+        retraining: Retraining | None = None,
+    ) -> None:
         """judged → admitted. A content hash is admitted once per run."""
         with self._write() as session:
-            self._advance(session, attempt_id, State.ADMITTED, **compared(novelty))
+            values = {**compared(novelty), **retrained(retraining)}
+            self._advance(session, attempt_id, State.ADMITTED, **values)
             content_hash = session.get_one(Attempt, attempt_id).content_hash
             assert content_hash is not None
             session.add(

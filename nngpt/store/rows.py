@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
-from nngpt.records import Candidate, Completion, Novelty, Prompt, State
+from nngpt.records import Candidate, Completion, Novelty, Prompt, Retraining, State
 from nngpt.store.states import now
 from nngpt.store.tables import Code, PromptRow
 from nngpt.store.views import prompt_body, prompt_hash
@@ -49,6 +49,19 @@ def generated(completion: Completion) -> dict[str, Any]:
         "restarts": 0,
         "created": now(),
         "updated": now(),
+    }
+
+
+def retrained(retraining: Retraining | None) -> dict[str, Any]:
+    if retraining is None:
+        return {}
+    return {
+        "retrained_accuracy": retraining.accuracy,
+        "retrained_total": retraining.total,
+        "retrained_seed": retraining.seed,
+        "retrained_s": retraining.seconds,
+        "retrained_cpu_s": retraining.cpu_s,
+        "retrained_reason": retraining.reason,
     }
 
 

@@ -19,8 +19,10 @@ from nngpt.records import (
     Novelty,
     Prompt,
     Refusal,
+    Retraining,
     Stage,
     State,
+    Trial,
     canonical_json,
 )
 from nngpt.store.tables import AdapterRow, Attempt, PromptRow, Run
@@ -60,6 +62,7 @@ class AttemptRecord:
         content_hash: None before the candidate was parsed.
         candidate: None before it was parsed, or when the code was not asked for.
         evaluation: None unless training and judging succeeded.
+        retraining: what our own training loop made of it before it was admitted.
         restarts: how often a killed runner lost its training.
         created: ISO 8601, UTC; so is `updated`.
     """
@@ -78,9 +81,27 @@ class AttemptRecord:
     evaluation: Evaluation | None
     novelty: Novelty | None
     refusal: Refusal | None
+    retraining: Retraining | None
     restarts: int
     created: str
     updated: str
+
+    @property
+    def relative_effort(self) -> float | None:
+        """Time of its own training, in times of our own loop's on the same network.
+
+        CPU seconds on a CPU, wall time on a GPU; both as we measured them. None if unknown. Far
+        above 1 means that it trains more than the protocol's epochs.
+        """
+        evaluation, plain = self.evaluation, self.retraining
+        if evaluation is None or plain is None or plain.accuracy is None:
+            return None
+        trials = max(1, len(evaluation.trials))
+        if evaluation.device != "cpu":
+            return evaluation.seconds / trials / plain.seconds
+        if not evaluation.cpu_s or not plain.cpu_s:
+            return None
+        return evaluation.cpu_s / trials / plain.cpu_s
 
 
 @dataclass(frozen=True)
@@ -193,6 +214,7 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
         evaluation=_evaluation(row),
         novelty=_novelty(row),
         refusal=_refusal(row),
+        retraining=_retraining(row),
         restarts=row.restarts,
         created=row.created,
         updated=row.updated,
@@ -244,6 +266,25 @@ def _evaluation(row: Attempt) -> Evaluation | None:
         seed=row.evaluation_seed,
         sandbox=row.sandbox,
         peak_memory_mb=row.peak_memory_mb,
+        cpu_s=row.cpu_s,
+        claimed_flops=row.claimed_flops,
+        claimed_latency_ms=row.claimed_latency_ms,
+        claimed_batches=row.claimed_batches,
+        protocol=row.protocol or "{}",
+        trials=tuple(Trial(**trial) for trial in json.loads(row.trials or "[]")),
+    )
+
+
+def _retraining(row: Attempt) -> Retraining | None:
+    if row.retrained_seed is None:
+        return None
+    return Retraining(
+        accuracy=row.retrained_accuracy,
+        total=row.retrained_total or 0,
+        seed=row.retrained_seed,
+        seconds=row.retrained_s or 0.0,
+        cpu_s=row.retrained_cpu_s,
+        reason=row.retrained_reason or "",
     )
 
 

@@ -1,0 +1,28 @@
+"""What the evaluator measures besides accuracy, and what our own training loop made of it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """New columns of an attempt; empty for what was evaluated before."""
+    for name, kind in (
+        ("cpu_s", sa.Double()),
+        ("claimed_flops", sa.Integer()),
+        ("claimed_latency_ms", sa.Double()),
+        ("claimed_batches", sa.Integer()),
+        ("protocol", sa.Text()),
+        ("trials", sa.Text()),
+        ("retrained_accuracy", sa.Double()),
+        ("retrained_total", sa.Integer()),
+        ("retrained_seed", sa.Integer()),
+        ("retrained_s", sa.Double()),
+        ("retrained_cpu_s", sa.Double()),
+        ("retrained_reason", sa.Text()),
+    ):
+        op.add_column("nngpt_attempt", sa.Column(name, kind, nullable=True))

@@ -78,6 +78,9 @@ def _warm() -> None:
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
+    # Now, while /proc/cpuinfo can be read: else the workers compute with half the vector width.
+    with torch.no_grad():
+        torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.Linear(6, 8))(torch.ones(2, 1, 8, 8))
     gc.collect()
     gc.freeze()
 

@@ -1,0 +1,322 @@
+"""What an evaluation costs beside the training itself, and candidates per minute.
+
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/evaluator.py [--reference FOLDER] [--repeats N]
+
+On the same networks (tests/networks), images (MNIST) and epoch, one thread each:
+
+bare       the training alone, in this warm process, without any sandbox
+nngpt      the executor `local`, one worker at a time, then as many as there are cores
+fresh      a new interpreter for each candidate, which is what most tools do
+reference  `check_nn` of nn-dataset, in one warm process, with and without the code-quality
+           report that it makes of each network; FOLDER is an unpacked wheel beside a Python that
+           has its dependencies (docs/sandbox.md says how it was made)
+
+`--device cuda` measures on a GPU, and whether its memory is free again after a kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nngpt import plugins
+from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
+from nngpt.execution import transforms
+from nngpt.execution.batches import TrainingData, answering_batches
+from nngpt.execution.local import LocalExecutor
+from nngpt.records import Candidate, Evaluation, Mode, Refusal, Task
+
+ROOT = Path(__file__).parents[1]
+TRAIN, VALIDATION, BATCH = 4000, 1000, 64
+PRM = {"lr": 0.01, "momentum": 0.9, "dropout": 0.1}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--reference-python", default=sys.executable)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--train", type=int, default=TRAIN)
+    given = parser.parse_args()
+    print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
+    print(f"load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, {given.device}")
+    splits = plugins.load("data set", "mnist").create(None).splits(1, given.train, VALIDATION)
+    print(f"MNIST, {given.train:,} training and {VALIDATION:,} validation images, 1 epoch")
+    networks = {
+        file.stem: file.read_text() for file in sorted((ROOT / "tests/networks").glob("*.py"))
+    }
+    bare = {} if given.device == "cuda" else measured_bare(splits, networks, given.repeats)
+    ours = measured_executor(splits, networks, given.repeats, given.device)
+    fresh = measured_fresh(splits, networks, given.device)
+    table = {"bare": bare, "nngpt": ours, "fresh": fresh}
+    if given.reference:
+        table |= measured_reference(splits, networks, given.reference, given.reference_python)
+    compare(table)
+    side_by_side(splits, networks, given.repeats, given.device)
+
+
+Times = dict[str, tuple[float, float]]
+"""Median seconds and accuracy of each network."""
+
+
+def measured_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Times:
+    """The same training without a process of its own."""
+    torch.set_num_threads(1)
+    images, labels = (torch.from_numpy(np.array(a)) for a in opened(splits, "train"))
+    unseen, known = (torch.from_numpy(np.array(a)) for a in opened(splits, "validation"))
+    pipeline = transforms.build("norm", splits.mean, splits.std)
+
+    def train(code: str) -> float:
+        space = sys.modules.setdefault("candidate", types.ModuleType("candidate")).__dict__
+        torch.manual_seed(1)
+        exec(compile(code, "candidate.py", "exec"), space)
+        net = space["Net"]((1, *splits.shape), (splits.classes,), PRM, torch.device("cpu"))
+        net.train()
+        net.train_setup(PRM)
+        net.learn(TrainingData(images, labels, BATCH, pipeline.train, 1))
+        net.eval()
+        with torch.no_grad():
+            parts = [net(pipeline.answer(part)) for part in answering_batches(unseen, BATCH)]
+        return float((torch.cat(parts).argmax(1) == known).float().mean())
+
+    train(next(iter(networks.values())))
+    return {name: median(lambda c=code: train(c), repeats) for name, code in networks.items()}
+
+
+def measured_executor(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> Times:
+    """One candidate after another."""
+    with executor(splits, device, workers=1) as runner:
+        evaluate(runner, next(iter(networks.values())))
+        times = {
+            name: median(lambda c=code: evaluate(runner, c), repeats)
+            for name, code in networks.items()
+        }
+        if device == "cuda":
+            memory_after_kill(runner)
+        return times
+
+
+def side_by_side(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> None:
+    """Candidates per minute with one worker and with several."""
+    codes = list(networks.values()) * (2 * repeats)
+    rates = {}
+    for workers in (1, (os.cpu_count() or 1) if device == "cpu" else 4):
+        with executor(splits, device, workers) as runner, ThreadPoolExecutor(workers) as threads:
+            list(threads.map(lambda code: evaluate(runner, code), codes[: 2 * workers]))
+            started = time.perf_counter()
+            list(threads.map(lambda code: evaluate(runner, code), codes))
+            rates[workers] = 60 * len(codes) / (time.perf_counter() - started)
+    one, *more = rates.items()
+    print(f"{len(codes)} candidates: {one[1]:.0f} a minute with one worker", end="")
+    for workers, rate in more:
+        print(f", {rate:.0f} with {workers} ({rate / one[1]:.2f} ×)")
+
+
+def measured_fresh(splits: Splits, networks: dict[str, str], device: str) -> Times:
+    """A new interpreter each time."""
+    files = [
+        str(getattr(part, kind))
+        for part in (splits.train, splits.validation)
+        for kind in ("images", "labels")
+    ]
+
+    def run(code: str) -> float:
+        job = json.dumps(
+            {
+                "code": code,
+                "files": files,
+                "prm": PRM,
+                "batch": BATCH,
+                "mean": splits.mean,
+                "std": splits.std,
+                "device": device,
+            }
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", FRESH], input=job, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout)
+
+    run(next(iter(networks.values())))
+    return {name: median(lambda c=code: run(c), 1) for name, code in networks.items()}
+
+
+FRESH = """
+import json, sys
+import numpy as np, torch
+job = json.load(sys.stdin)
+torch.set_num_threads(1)
+torch.manual_seed(1)
+device = torch.device(job["device"])
+x, y, ux, uy = (torch.from_numpy(np.load(f)).to(device) for f in job["files"])
+mean, std = (torch.tensor(job[k], device=device)[None, :, None, None] for k in ("mean", "std"))
+norm = lambda images: (images.float() / 255 - mean) / std
+import types
+sys.modules["candidate"] = types.ModuleType("candidate")
+space = sys.modules["candidate"].__dict__
+exec(job["code"], space)
+net = space["Net"]((1, *x.shape[1:]), (10,), job["prm"], device)
+net.train()
+net.train_setup(job["prm"])
+order = torch.randperm(len(y), generator=torch.Generator().manual_seed(1)).to(device)
+net.learn([(norm(x[i]), y[i]) for i in torch.split(order, job["batch"])])
+net.eval()
+with torch.no_grad():
+    right = sum(int((net(norm(a)).argmax(1) == b).sum())
+                for a, b in zip(ux.split(512), uy.split(512)))
+print(right / len(uy))
+"""
+
+
+def measured_reference(
+    splits: Splits, networks: dict[str, str], folder: Path, python: str
+) -> dict[str, Times]:
+    """`check_nn`, on the same images in the files it reads."""
+    with tempfile.TemporaryDirectory() as place:
+        write_idx(splits, Path(place) / "data" / "MNIST" / "raw")
+        job = json.dumps({"networks": networks, "prm": {**PRM, "batch": BATCH}})
+        done = subprocess.run(
+            [python, "-c", REFERENCE],
+            input=job,
+            text=True,
+            check=False,
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            capture_output=True,
+        )
+    if done.returncode:
+        sys.exit(f"the reference failed:\n{done.stderr[-2000:]}")
+    answers = json.loads(done.stdout.rpartition("RESULT")[2])
+    return {key: {n: (t, a) for n, (t, a) in times.items()} for key, times in answers.items()}
+
+
+REFERENCE = """
+import json, sys, time
+job = json.load(sys.stdin)
+import torch
+torch.set_num_threads(1)
+from ab.nn.api import check_nn
+from ab.nn.util import Train
+def run(code):
+    prm = {**job["prm"], "epoch": 1, "transform": "norm"}
+    started = time.perf_counter()
+    accuracy = check_nn(code, "img-classification", "mnist", "acc", prm, save_to_db=False)[1]
+    return time.perf_counter() - started, accuracy
+codes = job["networks"]
+run(next(iter(codes.values())))
+whole = {name: run(code) for name, code in codes.items()}
+Train.codeEvaluator.evaluate_single_file = lambda *_: {"score": 0}
+run(next(iter(codes.values())))
+lean = {name: run(code) for name, code in codes.items()}
+print("RESULT" + json.dumps({"check_nn": whole, "check_nn, no report": lean}))
+"""
+
+
+def write_idx(splits: Splits, folder: Path) -> None:
+    """MNIST's own file format, as torchvision unpacks it."""
+    folder.mkdir(parents=True)
+    for part, name in ((splits.train, "train"), (splits.validation, "t10k")):
+        images, labels = np.array(part.open_images())[:, 0], np.array(part.open_labels())
+        for array, kind in ((images, "images-idx3"), (labels.astype(np.uint8), "labels-idx1")):
+            header = [0x800 + array.ndim, *array.shape]
+            data = np.array(header, ">u4").tobytes() + array.tobytes()
+            (folder / f"{name}-{kind}-ubyte").write_bytes(data)
+
+
+def compare(table: dict[str, Times]) -> None:
+    """Seconds and accuracy of each way, and the ratios."""
+    ours = table["nngpt"]
+    for way, times in table.items():
+        if not times:
+            continue
+        each = "  ".join(f"{name} {s:.2f} s {a:.1%}" for name, (s, a) in times.items())
+        total = sum(s for s, _ in times.values())
+        print(f"{way:<20}{60 * len(times) / total:>6.1f} a minute   {each}")
+    if bare := table["bare"]:
+        over = [ours[name][0] - bare[name][0] for name in ours]
+        print(
+            f"overhead over bare training: median {statistics.median(over) * 1e3:.0f} ms, ", end=""
+        )
+        print(f"from {min(over) * 1e3:.0f} to {max(over) * 1e3:.0f}")
+    for way in table.keys() - {"bare", "nngpt"}:
+        times = table[way]
+        ratio = sum(times[n][0] for n in ours) / sum(s for s, _ in ours.values())
+        apart = [times[n][1] - ours[n][1] for n in ours]
+        spread = statistics.stdev(apart) / len(apart) ** 0.5
+        print(f"{way}: {ratio:.1f} × the time of nngpt, ", end="")
+        print(f"accuracy {statistics.mean(apart):+.2%} ± {2 * spread:.2%} (2 standard errors)")
+
+
+def memory_after_kill(runner: LocalExecutor) -> None:
+    """GPU memory in use before a candidate takes 4 GiB and hangs, and 1 s after its end."""
+    greedy = "import torch, time\nx = torch.empty(1 << 32, dtype=torch.uint8, device='cuda')\n"
+    before = used_mib()
+    outcome = runner.evaluate(candidate(greedy + "time.sleep(600)\n"), 1)
+    time.sleep(1)
+    print(f"GPU memory: {before} MiB before, {used_mib()} MiB 1 s after the kill ({outcome})")
+
+
+def used_mib() -> int:
+    """As nvidia-smi counts it."""
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+def executor(splits: Splits, device: str, workers: int) -> LocalExecutor:
+    """Our executor; on a GPU with a short limit, for the candidate that hangs."""
+    settings = EvaluationConfig(device=device, workers=workers, wall_s=60)
+    task = Task("mnist", (1, *splits.shape), (splits.classes,), 0.5)
+    return LocalExecutor(splits, settings, task)
+
+
+def evaluate(runner: LocalExecutor, code: str) -> float:
+    """Accuracy of a network, which must train."""
+    outcome = runner.evaluate(candidate(code), 1)
+    if isinstance(outcome, Refusal):
+        sys.exit(f"refused: {outcome}")
+    assert isinstance(outcome, Evaluation)
+    return outcome.accuracy
+
+
+def candidate(code: str) -> Candidate:
+    """A network as the cycle would have it."""
+    return Candidate(code, code, Mode.FULL, PRM, "norm", BATCH)
+
+
+def median(work: Callable[[], float], repeats: int) -> tuple[float, float]:
+    """Median seconds and the last accuracy."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        accuracy = work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times), accuracy
+
+
+def opened(splits: Splits, part: str) -> tuple[Any, Any]:
+    """Images and labels of a part."""
+    found = getattr(splits, part)
+    return found.open_images(), found.open_labels()
+
+
+if __name__ == "__main__":
+    main()

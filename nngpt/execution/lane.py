@@ -23,6 +23,7 @@ from nngpt.execution import limits, processes, wire, worker
 from nngpt.execution.layers import kernel, namespaces
 
 _LOOK_S = 0.1
+_MEMORY = ("RssAnon", "RssShmem", "VmPTE", "VmSwap")
 _END_S = 20.0
 _START_S = 60.0
 _STARTS = 3
@@ -74,7 +75,7 @@ class _Lane:
         # Before there are namespaces: looking for libseccomp starts a process.
         self.containment = limits.Containment(self.bounds, namespaced)
         self.spaces = namespaces.ProcessNamespaces() if namespaced else None
-        self.own_kib = processes.status_kib("self", "RssAnon")
+        self.own_kib = processes.status_kib("self", *_MEMORY)
         self.waiting: _Worker | None = None
 
     def serve(self) -> None:
@@ -175,7 +176,7 @@ class _Lane:
         pids = [running.listed, *processes.descendants(running.listed)]
         if sum(processes.tasks(pid) for pid in pids) > self.bounds.processes:
             return "processes"
-        used = (processes.status_kib(pid, "RssAnon", "RssShmem") for pid in pids)
+        used = (processes.status_kib(pid, *_MEMORY) for pid in pids)
         own = sum(max(0, kib - self.own_kib) for kib in used)
         return "memory" if own * 1024 > self.bounds.memory_bytes else ""
 

@@ -12,10 +12,12 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+import sysconfig
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nngpt import config
 from nngpt.errors import UserError
 from nngpt.execution import processes
 from nngpt.execution.layers import kernel, landlock, namespaces, seccomp
@@ -26,19 +28,31 @@ MARK = 0x6E6E67
 _RLIMIT_LOCKS = 10
 _SCRATCH_BYTES = 16 << 20
 _OPEN_FILES = 256
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+# Not /dev/zero: what is mapped of it counts towards no limit.
+_DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 _CUDA_DEVICES = ("/dev/nvidia", "/dev/dxg")
 _READABLE = (
-    "/usr",
     "/lib",
     "/lib64",
-    "/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/share/zoneinfo",
     "/etc/ld.so.cache",
     "/etc/localtime",
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
 )
-_CUDA_READABLE = ("/sys", "/proc/driver/nvidia", "/proc/devices", "/proc/cpuinfo", "/proc/meminfo")
+_SPARE_ADDRESSES = 16 << 30  # for stacks, arenas and libraries; as page tables 32 MiB
+_CUDA_READABLE = (
+    "/usr/local/cuda",
+    "/usr/local/nvidia",
+    "/sys",
+    "/proc/driver/nvidia",
+    "/proc/devices",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+)
 
 
 @dataclass(frozen=True)
@@ -88,10 +102,10 @@ class Containment:
 
     def __post_init__(self) -> None:
         try:
-            self.filter = seccomp.program(self.limits.cuda)
+            self.filter = seccomp.program(self.limits.cuda, self.namespaced)
         except OSError:
             self.filter = None
-        self._read = [*_python_folders(), *_READABLE, *(_CUDA_READABLE if self.limits.cuda else ())]
+        self._read = readable(self.limits.cuda)
         self._devices = [*_DEVICES, *(_cuda_devices() if self.limits.cuda else ())]
         self._write: list[str] = []
         self._counted = False
@@ -99,6 +113,7 @@ class Containment:
     def enter(self) -> list[str]:
         """Put every layer on the calling process; returns the names of those it lacks."""
         self._proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
+        self._address_bytes = 1024 * processes.status_kib("self", "VmSize")
         self._data_bytes = 1024 * processes.status_kib("self", "VmData")
         self._alone = processes.threads() == 1  # Landlock would leave another thread free
         steps: dict[str, Callable[[], None]] = {
@@ -162,7 +177,9 @@ class Containment:
         if self._counted:  # else it would count every process of this user
             wanted[resource.RLIMIT_NPROC] = self.limits.processes
         if not self.limits.cuda:
-            wanted[resource.RLIMIT_DATA] = self._data_bytes + self.limits.memory_bytes
+            more = self.limits.memory_bytes
+            wanted[resource.RLIMIT_DATA] = self._data_bytes + more
+            wanted[resource.RLIMIT_AS] = self._address_bytes + more + _SPARE_ADDRESSES
             wanted[resource.RLIMIT_MEMLOCK] = 0  # a GPU's driver pins memory
         for kind, value in wanted.items():
             _, hard = resource.getrlimit(kind)
@@ -218,10 +235,11 @@ def level(missing: Collection[str], sandbox: str) -> str:
 def is_marked(pid: int) -> bool:
     """True for a worker and whatever it started: the mark cannot be taken off."""
     try:
-        _, hard = resource.prlimit(pid, _RLIMIT_LOCKS)
-    except (OSError, ValueError):
+        lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    except OSError:
         return False
-    return hard != resource.RLIM_INFINITY and hard <= MARK
+    marks = [line.split()[-2] for line in lines if line.startswith("Max file locks")]
+    return any(mark.isdigit() and int(mark) <= MARK for mark in marks)
 
 
 _KERNEL = "Needs Linux 5.13 or newer; or accept less with evaluation.sandbox=weak"
@@ -291,13 +309,28 @@ def _try_namespace() -> bool:
     return True
 
 
-def _python_folders() -> list[str]:
-    """Where Python and its packages lie, of this package only itself."""
+def readable(cuda: bool) -> list[str]:
+    """Every folder and file that a worker may read: Python, its packages, and system libraries."""
     packages = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
-    roots = [sys.prefix, sys.base_prefix, sys.exec_prefix, *packages]
+    python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    library = str(Path(sys.base_prefix) / "lib")
     own = str(Path(__file__).resolve().parents[1])
-    places = (os.path.realpath(place) for place in [*roots, own])
-    return sorted({*roots, own, *places} - {"/", "/usr"})
+    roots = [*packages, *python, library, own, *(_library_path() if cuda else ())]
+    system = [*_READABLE, *(_CUDA_READABLE if cuda else ())]
+    places = [os.path.realpath(place) for place in [*roots, *system]]
+    return sorted({*roots, *system, *places} - {"/", "/usr"})
+
+
+def exposed(paths: Iterable[Path], cuda: bool) -> Path | None:
+    """The first of `paths` that a worker could read, None if it can read none of them."""
+    folders = readable(cuda)
+    below = (p for p in paths if any(p.resolve().is_relative_to(folder) for folder in folders))
+    return next(below, None)
+
+
+def _library_path() -> list[str]:
+    listed = config.environment("LD_LIBRARY_PATH") or ""
+    return [folder for folder in listed.split(":") if folder.startswith("/")]
 
 
 def _cuda_devices() -> list[str]:

@@ -86,6 +86,7 @@ class LocalExecutor:
         try:
             self._folds = Folds(splits, evaluation.folds, _FOLD_SEED, self._close_later)
             self.device = self._pick_device(self._zygote)
+            _refuse_exposed(splits, self.device == "cuda")
             self.workers = _workers(evaluation, self.device)
             for _ in range(self.workers - 1):
                 self._lanes.put(None)  # opened when it is needed
@@ -234,7 +235,9 @@ class LocalExecutor:
             images = memory.sealed("validation-images", memory.chunks(unseen, order))
             for fd in (stderr, job, images):
                 stack.callback(os.close, fd)
-            data = [fold.train_images, fold.train_labels, images]
+            data = [*map(memory.reopened, (fold.train_images, fold.train_labels)), images]
+            for fd in data[:2]:
+                stack.callback(os.close, fd)
             yield pipe, stderr, [stderr, writing, job, *data]
 
     def _describe(self, candidate: Candidate, seed: int, fold: Fold, loop: str) -> bytes:
@@ -348,6 +351,17 @@ def _workers(evaluation: EvaluationConfig, device: str) -> int:
 def _has_driver() -> bool:
     """Without a driver there is nothing to ask torch for."""
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def _refuse_exposed(splits: Splits, cuda: bool) -> None:
+    """No folder that a worker can read may hold the answers."""
+    parts = (splits.validation, splits.test)
+    if found := limits.exposed([part.labels for part in parts], cuda):
+        raise UserError(
+            "candidates could read the labels: they lie among Python's or the system's libraries",
+            where=str(found),
+            mend="Set NNGPT_CACHE to a folder elsewhere",
+        )
 
 
 def _refuse_missing_cuda(asked: str) -> None:

@@ -158,6 +158,8 @@ class Judge:
             if type(latency) is not float or not 0 <= latency < _MAX_LATENCY_MS:
                 raise wire.WireError("no latency")
             self.latency_ms = latency
+        elif self._allowed.latency_ms is not None:
+            raise wire.WireError("no latency")
         most, slowest = self._allowed.parameters, self._allowed.latency_ms
         if most is not None and self.parameters > most:
             reason = f"has {self.parameters:,} parameters, the budget is {most:,}"

@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from execution_samples import make_task
+from execution_samples import candidate
 
-from nngpt.config import EvaluationConfig
-from nngpt.data.splits import Splits
 from nngpt.errors import UserError
-from nngpt.execution import limits, local, memory, processes
+from nngpt.execution import limits, memory, processes
+from nngpt.execution.local import LocalExecutor
+from nngpt.records import Evaluation
 
 
-def test_every_layer_is_there_on_a_plain_linux() -> None:
+def test_what_is_required_is_there_on_a_plain_linux() -> None:
     found = limits.layers()
-    assert [layer.name for layer in found if not layer.available] == []
-    assert "no-capabilities" in {layer.name for layer in found}
+    assert [layer.name for layer in found if layer.required and not layer.available] == []
+    assert {"no-capabilities", "landlock", "seccomp"} <= {layer.name for layer in found}
+    assert all(layer.mend for layer in found if not layer.available)
+
+
+def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecutor]) -> None:
+    missing = [layer.name for layer in limits.layers() if not layer.available]
+    assert start().level == limits.level(missing, "weak")
 
 
 def test_layers_and_transform_names_need_no_torch() -> None:
@@ -30,16 +38,38 @@ def test_layers_and_transform_names_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_a_missing_layer_is_refused_unless_waived(
-    splits: Splits, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("missing", "sandbox", "name"),
+    [
+        ([], "full", "full"),
+        ([], "weak", "full"),
+        (["namespaces", "thread-count"], "standard", "standard"),
+        (["namespaces", "thread-count"], "weak", "standard"),
+        (["namespaces", "rlimits"], "weak", "weak"),
+    ],
+)
+def test_the_level_follows_from_what_is_missing(
+    missing: list[str], sandbox: str, name: str
 ) -> None:
-    layers = [limits.Layer("session", True, ""), limits.Layer("rlimits", False, "Raise them")]
-    monkeypatch.setattr(limits, "layers", lambda: layers)
-    with pytest.raises(UserError, match=r"the sandbox lacks: rlimits\. Raise them"):
-        local.create(splits, EvaluationConfig(device="cpu"), make_task())
-    weak = EvaluationConfig(device="cpu", sandbox="weak")
-    with local.create(splits, weak, make_task()) as executor:
-        assert executor.level == "weak: session"
+    level, _, layers = limits.level(missing, sandbox).partition(": ")
+    assert level == name
+    assert not set(missing) & set(layers.split(", "))
+    assert "session" in layers.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "sandbox", "lacking"),
+    [
+        (["namespaces"], "full", "namespaces"),
+        (["rlimits", "namespaces"], "standard", "rlimits"),
+        (["landlock", "seccomp"], "standard", "landlock, seccomp"),
+    ],
+)
+def test_a_missing_layer_is_refused_unless_waived(
+    missing: list[str], sandbox: str, lacking: str
+) -> None:
+    with pytest.raises(UserError, match=rf"the sandbox lacks: {lacking}\. \w+"):
+        limits.level(missing, sandbox)
 
 
 def test_sealed_memory_cannot_be_changed_but_mapped_privately() -> None:
@@ -72,3 +102,13 @@ def test_descendants_are_found_and_only_workers_are_marked() -> None:
         child.wait()
     assert processes.descendants(child.pid) == []
     assert processes.status_kib(child.pid, "VmRSS") == 0
+
+
+def test_the_next_worker_waits_and_is_marked(start: Callable[..., LocalExecutor]) -> None:
+    executor = start()
+    assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
+    assert executor._zygote is not None
+    deadline = time.monotonic() + 20
+    while not [p for p in processes.descendants(executor._zygote.pid) if limits.is_marked(p)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

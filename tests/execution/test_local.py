@@ -11,6 +11,7 @@ from execution_samples import HONEST, altered, candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
+from nngpt.execution import processes
 from nngpt.execution.local import LocalExecutor, create
 from nngpt.records import Evaluation, Refusal, Stage
 
@@ -27,7 +28,8 @@ def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> Non
     assert result.claimed_parameters == 8 * 9 + 8 + 16 + 8 * 36 * 4 + 4
     assert result.device == "cpu"
     assert result.seed == 5
-    assert result.sandbox.startswith("basic: session, pdeathsig")
+    assert result.sandbox.partition(":")[0] in ("full", "standard")
+    assert "rlimits" in result.sandbox
     assert result.peak_memory_mb is not None
     assert sum(e.seconds for e in result.epochs) <= result.seconds
 
@@ -35,11 +37,10 @@ def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> Non
 def test_an_executor_is_a_context_and_leaves_nothing(splits: Splits) -> None:
     with create(splits, EvaluationConfig(device="cpu"), make_task()) as executor:
         assert executor._zygote is not None
-        pid, scratch = executor._zygote.pid, executor._zygote._scratch
+        zygote = executor._zygote.pid
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
-        assert list(scratch.iterdir()) == []
-    assert not Path(f"/proc/{pid}").exists()
-    assert not scratch.exists()
+        below = [zygote, *processes.descendants(zygote)]
+    assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_cuda_that_is_not_there_is_the_users_to_mend(splits: Splits) -> None:
@@ -105,9 +106,9 @@ def test_a_single_image_at_the_end(tmp_path: Path) -> None:
         (altered("nn.CrossEntropyLoss()", "None"), Stage.TRAIN, "training failed: TypeError", ""),
         (
             altered("self.optimizer.step()", "self.classifier.bias.data[0] = float('nan')"),
-            Stage.JUDGE,
-            "the logits are not finite",
-            "97 of 97 answers in epoch 1",
+            Stage.TRAIN,
+            "training diverged after",
+            "",
         ),
         (
             altered("1))", "1))[: 2 + int(self.training) * 99]"),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+import time
 
 import numpy as np
 import pytest
 
 from nngpt.execution import wire
-from nngpt.execution.scoring import Judge, clean, secret_order
+from nngpt.execution.scoring import Budget, Judge, clean, secret_order
 from nngpt.records import Stage
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
 START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]
-EPOCH = [{"phase": "learn", "epoch": 1}, {"phase": "answer", "epoch": 1}]
+LEARN, ANSWER = {"phase": "learn", "epoch": 1}, {"phase": "answer", "epoch": 1, "batches": 4}
+EPOCH = [LEARN, ANSWER]
 
 
-def judge(epochs: int = 1, max_parameters: int | None = None) -> Judge:
-    return Judge(LABELS, classes=3, epochs=epochs, max_parameters=max_parameters)
+def judge(epochs: int = 1, **budget: float) -> Judge:
+    return Judge(LABELS, classes=3, epochs=epochs, budget=Budget(**budget))  # type: ignore[arg-type]
 
 
 def facts(*reports: object) -> bytes:
@@ -64,6 +67,13 @@ def test_frames_may_come_byte_by_byte() -> None:
         facts(*START[:2], {"phase": "setup", "parameters": True}),
         facts(*START[:2], {"phase": "setup", "parameters": -1}),
         facts(*START[:2], {"phase": "setup", "parameters": 10**400}),
+        facts(*START[:2], {"phase": "setup", "parameters": 1, "flops": -1}),
+        facts(*START[:2], {"phase": "setup", "parameters": 1, "latency_ms": 1}),
+        facts(*START[:2], {"phase": "setup", "parameters": 1, "latency_ms": float("nan")}),
+        facts(*START, {"batches": 1, "of": 4}),
+        facts(*START, LEARN, {"batches": 5, "of": 4}),
+        facts(*START, LEARN, {"batches": 2, "of": 4}, {"batches": 2, "of": 4}),
+        facts(*START, LEARN, {"phase": "answer", "epoch": 1}),
         facts([1]),
         facts({"phase": ["build"]}),
         frame(wire.FACTS, b"[" * 60_000),
@@ -88,10 +98,10 @@ def test_logits_must_be_finite(value: float) -> None:
 
 
 def test_the_parameter_budget_is_kept_before_training() -> None:
-    refusal = judge(max_parameters=6).feed(facts(*START))
+    refusal = judge(parameters=6).feed(facts(*START))
     assert refusal is not None
     assert (refusal.stage, refusal.reason) == (Stage.BUILD, "has 7 parameters, the budget is 6")
-    assert judge(max_parameters=7).feed(facts(*START)) is None
+    assert judge(parameters=7).feed(facts(*START)) is None
 
 
 def test_a_failure_is_told_in_clean_words() -> None:
@@ -122,3 +132,33 @@ def test_the_order_is_secret_but_repeatable() -> None:
     relabelled = labels.copy()
     relabelled[5] = 0
     assert (order == secret_order(relabelled, "code", 1)).mean() < 0.02
+
+
+def test_claims_are_kept_as_claims() -> None:
+    it = judge(latency_ms=3.0)
+    setup = {"phase": "setup", "parameters": 7, "flops": 12, "latency_ms": 2.5}
+    assert it.feed(facts(*START[:2], setup, *EPOCH) + answers([2, 0, 1, 0, 0])) is None
+    assert (it.parameters, it.flops, it.latency_ms, it.batches) == (7, 12, 2.5, 4)
+
+
+def test_the_latency_budget_is_kept_before_training() -> None:
+    refusal = judge(latency_ms=2.0).feed(
+        facts(*START[:2], {"phase": "setup", "parameters": 7, "latency_ms": 2.5})
+    )
+    assert refusal is not None
+    assert refusal.stage == Stage.FORWARD
+    assert refusal.reason == "takes 2.50 ms an image, the budget is 2 ms"
+
+
+def test_a_training_that_would_take_too_long_is_ended_early() -> None:
+    """A thousand batches when one takes at least a millisecond of sleeping."""
+    it = judge(seconds=0.5)
+    assert it.feed(facts(*START, LEARN, {"batches": 1, "of": 1000})) is None
+    time.sleep(0.02)
+    assert it.feed(facts({"batches": 2, "of": 1000})) is None
+    time.sleep(0.02)
+    refusal = it.feed(facts({"batches": 5, "of": 1000}))
+    assert refusal is not None
+    assert refusal.stage == Stage.TRAIN
+    assert re.fullmatch(r"would train for [\d.]+ ± [\d.]+ s, the budget is 0.5 s", refusal.reason)
+    assert judge(seconds=1e6).feed(facts(*START, LEARN, {"batches": 5, "of": 9})) is None

@@ -61,11 +61,12 @@ _IOCTLS = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, FIONREAD, FIONBIO,
 _PRCTLS = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
 
 
-def program(cuda: bool) -> bytes:
+def program(cuda: bool, first: bool) -> bytes:
     """The BPF program for `kernel.install_filter`.
 
     Args:
         cuda: allow what a GPU's driver asks of the kernel as well.
+        first: the worker is the first process of its namespace and may signal itself.
 
     Raises:
         OSError: libseccomp is missing or refuses.
@@ -73,7 +74,7 @@ def program(cuda: bool) -> bytes:
     rules = _Rules()
     rules.add("KILL_PROCESS", _DEADLY)
     rules.add("ALLOW", _ALLOWED + (_CUDA if cuda else ""))
-    rules.special(cuda)
+    rules.special(cuda, first)
     rules.add("EPERM", _REFUSED)
     return rules.compiled()
 
@@ -97,16 +98,17 @@ class _Rules:
                 self._rule(action, name)
                 self._taken.add(name)
 
-    def special(self, cuda: bool) -> None:
+    def special(self, cuda: bool, first: bool) -> None:
         """System calls whose arguments decide."""
         compare = self._library
         masked, equal, other = compare.MASKED_EQ, compare.EQ, compare.NE
         threads = compare.Arg(0, masked, _THREAD | _NAMESPACES, _THREAD)
         self._rule("ALLOW", "clone", threads)
         self._rule("EPERM", "clone", compare.Arg(0, masked, _THREAD, 0))
-        for name in ("kill", "tgkill"):  # only to itself, the first process of its namespace
-            self._rule("ALLOW", name, compare.Arg(0, equal, 1))
-            self._rule("EPERM", name, compare.Arg(0, other, 1))
+        for name in ("kill", "tgkill"):
+            if first:
+                self._rule("ALLOW", name, compare.Arg(0, equal, 1))
+            self._rule("EPERM", name, *([compare.Arg(0, other, 1)] if first else []))
         self._rule("ALLOW", "prlimit64", compare.Arg(2, equal, 0))
         self._rule("EPERM", "prlimit64", compare.Arg(2, other, 0))
         for number in _PRCTLS:

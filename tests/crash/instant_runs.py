@@ -1,0 +1,64 @@
+"""Small runs of the real cycle in which writing, training and tuning take milliseconds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from command_line import ANSWERS, CUT_OFF, GOOD, NEAR_TWIN, NO_LAYER, WEAK
+
+ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.AvgPool2d(2),\n)"
+
+_COMMON = {
+    "llm.backend": "scripted",
+    "llm.script": "answers.jsonl",
+    "task.train_limit": 100,
+    "task.validation_limit": 100,
+    "task.threshold": 0.4,
+    "evaluation.executor": "crash.instant_executor",
+    "learning.learner": "crash.instant_learner",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run: what the LLM can write, in batches of which size, and other settings."""
+
+    answers: tuple[str, ...]
+    batch: int
+    settings: tuple[tuple[str, object], ...]
+    cycles: int = 2
+
+    def command(self, folder: Path, name: str = "killed") -> list[str]:
+        """The command line of a run in `folder`, where the answers lie afterwards."""
+        lines = [json.dumps({"text": text}) + "\n" for text in self.answers]
+        (folder / "answers.jsonl").write_text("".join(lines))
+        settings = {**_COMMON, **dict(self.settings), "name": name, "llm.batch_size": self.batch}
+        sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        return ["cycle", "run", "smoke-mnist", "--cycles", str(self.cycles), *sets]
+
+
+ONE_OF_EACH = Kind(
+    (GOOD, NEAR_TWIN, WEAK, NO_LAYER, CUT_OFF),
+    batch=5,
+    settings=(("candidates.per_cycle", 5),),
+)
+"""Two cycles. In the first each gate refuses something, and an adapter is made; the second writes
+copies of the first, so nothing new is admitted and there is no adapter."""
+
+ONE_CYCLE = replace(ONE_OF_EACH, cycles=1)
+"""Only the first of them."""
+
+BATCHES = Kind(
+    (*ANSWERS, ANOTHER),
+    batch=3,
+    settings=(
+        ("candidates.per_cycle", 6),
+        ("candidates.until_admitted", 4),
+        ("candidates.max_per_cycle", 9),
+        ("learning.enabled", "false"),
+    ),
+)
+"""Two cycles of several batches, written while others train; how many depends on what was
+admitted. Learning is switched off."""

@@ -1,0 +1,210 @@
+"""What must hold of a run's database at any moment, and once the run is over.
+
+All is read from a copy: looking at the original would do the recovery that is the next runner's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Rows = list[tuple[Any, ...]]
+
+LEGAL = {
+    None: {"generated"},
+    "generated": {"parsed", "refused"},
+    "parsed": {"validated", "refused"},
+    "validated": {"training", "refused"},
+    "training": {"trained", "refused", "validated"},
+    "trained": {"judged", "refused"},
+    "judged": {"admitted", "refused"},
+}
+"""The state machine; training → validated is what the next runner does with a lost training."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a database held when it was looked at.
+
+    Attributes:
+        in_training: attempts whose training was on its way.
+        history: every transition, in order.
+    """
+
+    in_training: frozenset[int] = frozenset()
+    history: tuple[tuple[Any, ...], ...] = ()
+
+
+def database(folder: Path) -> Path:
+    """The database of the runs in `folder`."""
+    return folder / "runs" / "nngpt.db"
+
+
+def check(folder: Path, *, batch: int, workers: int) -> Standing:
+    """Check what must hold at any moment; a database that is not there yet is as good."""
+    if not database(folder).exists():
+        return Standing()
+    with reading(folder) as db:
+        assert query(db, "PRAGMA integrity_check") == [("ok",)]
+        assert query(db, "PRAGMA foreign_key_check") == []
+        _check_histories(db)
+        _check_batches(db, batch)
+        _check_trainings(db)
+        _check_admissions(db)
+        _check_cycles(db)
+        training = query(db, "SELECT run_id, id FROM nngpt_attempt WHERE state = 'training'")
+        assert all(count <= workers for count in Counter(run for run, _ in training).values())
+        history = query(
+            db, "SELECT id, attempt_id, before, after, fence, at FROM nngpt_transition ORDER BY id"
+        )
+        return Standing(frozenset(attempt for _, attempt in training), tuple(history))
+
+
+def check_end(folder: Path, standings: list[Standing], *, batch: int, workers: int) -> None:
+    """Check a run that is over, and that nothing seen at an earlier moment was lost or redone."""
+    end = check(folder, batch=batch, workers=workers)
+    for earlier in standings:
+        assert end.history[: len(earlier.history)] == earlier.history, "a record was lost"
+    begun = sum(after == "training" for _, _, _, after, _, _ in end.history)
+    done = sum(
+        before == "training" and after != "validated" for _, _, before, after, _, _ in end.history
+    )
+    lost = Counter(attempt for earlier in standings for attempt in earlier.in_training)
+    assert begun - done == lost.total(), "a training was lost or repeated without need"
+    with reading(folder) as db:
+        restarts = query(db, "SELECT id, restarts FROM nngpt_attempt WHERE restarts > 0")
+        assert dict(restarts) == lost
+        assert query(db, "SELECT DISTINCT status FROM nngpt_run") == [("done",)]
+        states = query(db, "SELECT DISTINCT state FROM nngpt_attempt")
+        assert set(states) <= {("admitted",), ("refused",)}
+
+
+def outcome(folder: Path, name: str = "killed") -> tuple[Rows, Rows]:
+    """What must not depend on kills: the attempts, and how each cycle ended."""
+    with reading(folder) as db:
+        attempts = query(
+            db,
+            "SELECT cycle, batch, place, text, adapter, state, refusal_stage, accuracy,"
+            " content_hash, jaccard, evaluation_seed, retrained_accuracy, retrained_seed"
+            " FROM nngpt_attempt AS a JOIN nngpt_run AS r ON r.id = a.run_id"
+            " WHERE r.name = ? ORDER BY cycle, place",
+            name,
+        )
+        cycles = query(
+            db,
+            "SELECT c.cycle, c.adapter, c.reason, l.corpus_hash, l.pairs, l.parent"
+            " FROM nngpt_cycle AS c JOIN nngpt_run AS r ON r.id = c.run_id"
+            " LEFT JOIN nngpt_adapter AS l ON l.name = c.adapter WHERE r.name = ? ORDER BY c.cycle",
+            name,
+        )
+    return attempts, cycles
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a copy of the database."""
+    path = database(folder)
+    with tempfile.TemporaryDirectory() as aside:
+        # Without -shm: the copy recovers from -wal as the next runner will.
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            if file.exists():
+                shutil.copy(file, aside)
+        with closing(sqlite3.connect(Path(aside) / path.name)) as db:
+            yield db
+
+
+def query(db: sqlite3.Connection, sql: str, *values: object) -> Rows:
+    """All rows."""
+    return db.execute(sql, values).fetchall()
+
+
+def _check_histories(db: sqlite3.Connection) -> None:
+    """Every attempt's transitions form a legal path without gaps that ends where it stands."""
+    states = dict(query(db, "SELECT id, state FROM nngpt_attempt"))
+    rows = query(db, "SELECT attempt_id, before, after, fence FROM nngpt_transition ORDER BY id")
+    standing: dict[int, tuple[str | None, int]] = dict.fromkeys(states, (None, 0))
+    restarts: Counter[int] = Counter()
+    for attempt, before, after, fence in rows:
+        state, last_fence = standing[attempt]
+        assert before == state, f"a gap in the history of attempt {attempt}"
+        assert after in LEGAL[before], f"attempt {attempt}: {before} → {after}"
+        assert fence >= last_fence
+        if (before, after) == ("training", "validated"):
+            assert fence > last_fence, "put back by the runner that trained it"
+            restarts[attempt] += 1
+        standing[attempt] = after, fence
+    assert {attempt: state for attempt, (state, _) in standing.items()} == states
+    assert dict(query(db, "SELECT id, restarts FROM nngpt_attempt")) == {
+        attempt: restarts[attempt] for attempt in states
+    }
+
+
+def _check_batches(db: sqlite3.Connection, size: int) -> None:
+    """A batch is there whole or not at all, in order."""
+    rows = query(
+        db, "SELECT run_id, cycle, batch, place, batch_index FROM nngpt_attempt ORDER BY id"
+    )
+    cycles: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    for run, cycle, *where in rows:
+        cycles.setdefault((run, cycle), []).append(tuple(where))
+    for found in cycles.values():
+        assert len(found) % size == 0
+        assert found == [(place // size, place, place % size) for place in range(len(found))]
+
+
+def _check_trainings(db: sqlite3.Connection) -> None:
+    """What was trained was trained once, and has its curve, here and in LEMUR's table."""
+    trained = query(
+        db, "SELECT attempt_id, count(*) FROM nngpt_transition WHERE after = 'trained' GROUP BY 1"
+    )
+    evaluated = query(db, "SELECT id, 1 FROM nngpt_attempt WHERE accuracy IS NOT NULL")
+    assert sorted(trained) == sorted(evaluated)
+    epochs = query(db, "SELECT attempt_id, epoch, accuracy FROM nngpt_epoch ORDER BY 1, 2")
+    curves: dict[int, list[float]] = {}
+    for attempt, epoch, accuracy in epochs:
+        curves.setdefault(attempt, []).append(accuracy)
+        assert epoch == len(curves[attempt])
+    last = query(db, "SELECT id, accuracy FROM nngpt_attempt WHERE accuracy IS NOT NULL")
+    assert {attempt: curve[-1] for attempt, curve in curves.items()} == dict(last)
+    assert len({len(curve) for curve in curves.values()}) <= 1
+    # Each row of LEMUR's belongs to one epoch, and says the same.
+    paired = query(
+        db,
+        "SELECT count(DISTINCT s.id) FROM nngpt_epoch AS e JOIN stat AS s ON s.id = e.stat_id"
+        " AND s.epoch = e.epoch AND s.accuracy = e.accuracy",
+    )
+    assert paired == query(db, "SELECT count(*) FROM stat") == [(len(epochs),)]
+
+
+def _check_admissions(db: sqlite3.Connection) -> None:
+    """Each admitted content hash is admitted once a run."""
+    admitted = "SELECT run_id, content_hash, id FROM nngpt_attempt WHERE state = 'admitted'"
+    noted = "SELECT run_id, content_hash, attempt_id FROM nngpt_admission"
+    rows = query(db, admitted)
+    assert sorted(rows) == sorted(query(db, noted))
+    assert len({(run, content_hash) for run, content_hash, _ in rows}) == len(rows)
+
+
+def _check_cycles(db: sqlite3.Connection) -> None:
+    """A closed cycle has nothing open; cycles close in order, and adapters close them."""
+    final = "('admitted', 'refused')"
+    left = (
+        "SELECT a.id FROM nngpt_attempt AS a JOIN nngpt_cycle AS c"
+        f" ON c.run_id = a.run_id AND c.cycle = a.cycle WHERE a.state NOT IN {final}"
+    )
+    assert query(db, left) == []
+    early = (
+        "SELECT a.id FROM nngpt_attempt AS a WHERE a.cycle > 1 AND NOT EXISTS (SELECT 1 FROM"
+        " nngpt_cycle AS c WHERE c.run_id = a.run_id AND c.cycle = a.cycle - 1)"
+    )
+    assert query(db, early) == []
+    made = query(db, "SELECT run_id, cycle, name FROM nngpt_adapter ORDER BY 1, 2")
+    closing_ = "SELECT run_id, cycle, adapter FROM nngpt_cycle WHERE adapter IS NOT NULL"
+    assert made == sorted(query(db, closing_))

@@ -1,0 +1,246 @@
+"""Runners of the cycle that are killed: a warm parent forks them, so a start costs milliseconds.
+
+    tests (Runners) ── requests, answers ── warm parent ── fork ── `nngpt cycle run …`
+
+The warm parent has imported everything and has one thread, so forking is safe. Its children run
+the real command line: real assembly, real loop, real database.
+
+Usage: python -m crash.runner    | one JSON request a line on stdin, one JSON answer on stdout
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from crash.instant_runs import BATCHES, ONE_OF_EACH
+from sqlalchemy.orm import Session
+
+from nngpt.cli.main import main
+from nngpt.store import Lease
+from nngpt.store.database import Database
+
+ROOT = Path(__file__).parents[2]
+
+# Libraries that start threads when they are imported would make the forks unsafe.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
+
+
+# ---------------------------------------------------------------------- in the tests
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a runner ended: exit code (negative: by that signal) and what it wrote to stderr."""
+
+    code: int
+    said: str
+
+
+class Runners:
+    """Starts runners; use it in a `with`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._logs, self._started = folder, 0
+        path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+        self._parent = subprocess.Popen(
+            [sys.executable, "-m", "crash.runner"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+        )
+        assert self.answer() == {"threads": 1}
+
+    def start(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        at: int | None = None,
+        by: signal.Signals = signal.SIGKILL,
+        of: str | None = None,
+    ) -> Runner:
+        """Run `nngpt` with these arguments in `folder`.
+
+        With `at`, it sends itself the signal `by` at that moment: moments 2n and 2n + 1 are just
+        before and just after the commit of its transaction n, both counted from 0. `of` counts
+        only those of a method of `Lease`.
+        """
+        self._started += 1
+        log = self._logs / f"stderr-{self._started}"
+        request = {"folder": str(folder), "arguments": list(arguments), "log": str(log)}
+        self.send({**request, "at": at, "by": int(by), "of": of})
+        return Runner(self, int(self.answer()["pid"]), log)
+
+    def run(self, folder: Path, arguments: Sequence[str], at: int | None = None) -> Ended:
+        """Start a runner and wait for its end."""
+        return self.start(folder, arguments, at).wait()
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Ask the warm parent for something."""
+        assert self._parent.stdin is not None
+        self._parent.stdin.write(json.dumps(request) + "\n")
+        self._parent.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """The warm parent's answer."""
+        assert self._parent.stdout is not None
+        answer: dict[str, Any] = json.loads(self._parent.stdout.readline())
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parent.communicate(timeout=60)  # the end of its stdin is its end
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A runner that was started; its number stays its own until `wait`."""
+
+    runners: Runners
+    pid: int
+    log: Path
+
+    def wait(self) -> Ended:
+        """How it ended."""
+        self.runners.send({"wait": self.pid})
+        return Ended(int(self.runners.answer()["code"]), self.log.read_text())
+
+    def wait_until_stopped(self) -> None:
+        """Until it has sent itself SIGSTOP."""
+        self.runners.send({"wait": self.pid})
+        assert self.runners.answer() == {"stopped": True}, self.log.read_text()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal; it may have ended, but is not buried before `wait`."""
+        os.kill(self.pid, number)
+
+
+# ---------------------------------------------------------------------- in the warm parent
+
+
+def serve() -> None:
+    """Answer requests until stdin ends; nothing that was started outlives it."""
+    _warm()
+    alive: set[int] = set()
+    _say({"threads": len(os.listdir("/proc/self/task"))})  # noqa: PTH208
+    try:
+        for line in sys.stdin:
+            request = json.loads(line)
+            if "wait" in request:
+                _say(_wait(request["wait"], alive))
+                continue
+            pid = os.fork()
+            if pid == 0:
+                _become_runner(**request)
+            alive.add(pid)
+            _say({"pid": pid})
+    finally:
+        for pid in alive:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _wait(pid: int, alive: set[int]) -> dict[str, Any]:
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        return {"stopped": True}
+    alive.discard(pid)
+    return {"code": os.waitstatus_to_exitcode(status)}
+
+
+def _warm() -> None:
+    """Do what the runners will do: whatever they import and remember is then there."""
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+        os.chdir(folder)
+        for name, kind in (("one", ONE_OF_EACH), ("two", BATCHES)):
+            sys.argv = ["nngpt", *kind.command(Path(folder), name)]
+            try:
+                main()
+            except SystemExit as end:
+                assert not end.code
+        os.chdir("/")
+    gc.freeze()
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+# ---------------------------------------------------------------------- in a runner
+
+
+def _become_runner(
+    folder: str, arguments: list[str], log: str, at: int | None, by: int, of: str | None
+) -> NoReturn:
+    code = 70
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        for source, target in ((nothing, 0), (nothing, 1), (written, 2)):
+            os.dup2(source, target)
+        os.chdir(folder)
+        if at is not None:
+            _signal_at(at, by, of)
+        sys.argv = ["nngpt", *arguments]
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 (what a person would see)
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _signal_at(moment: int, number: int, method: str | None) -> None:
+    """Count the moments before and after each commit, and send the signal at one of them."""
+    write, left, counting = Database.write, moment, method is None
+
+    def pass_moment() -> None:
+        nonlocal left
+        if counting:
+            if left == 0:
+                os.kill(os.getpid(), number)
+            left -= 1
+
+    @contextmanager
+    def counted(database: Database) -> Iterator[Session]:
+        with write(database) as session:
+            yield session
+            session.flush()  # all is written and only COMMIT is missing
+            pass_moment()
+        pass_moment()
+
+    Database.write = counted
+    if method is not None:
+        original = getattr(Lease, method)
+
+        def watched(*arguments: Any) -> Any:
+            nonlocal counting
+            counting = True
+            try:
+                return original(*arguments)
+            finally:
+                counting = False
+
+        setattr(Lease, method, watched)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,82 @@
+"""Killed just before or just after any transaction, a run carries on as if nothing had happened."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from itertools import count
+from pathlib import Path
+
+import pytest
+from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, Kind
+from crash.invariants import query, reading
+from crash.killing import Killing, Peace
+from crash.runner import Runners
+
+SIDES = pytest.mark.parametrize("side", [0, 1], ids=["before the commit", "after the commit"])
+
+
+def test_one_of_each_passes_every_gate(peace: Peace) -> None:
+    """Else the tests below would kill nothing of interest."""
+    attempts, cycles = peace(ONE_OF_EACH).outcome
+    stages = Counter((cycle, state, stage) for cycle, _, _, _, _, state, stage, *_ in attempts)
+    assert stages == {
+        (1, "admitted", None): 1,
+        **{(1, "refused", stage): 1 for stage in ("novelty", "threshold", "build", "parse")},
+        (2, "refused", "duplicate"): 4,
+        (2, "refused", "parse"): 1,
+    }
+    assert {(cycle, adapter) for cycle, _, _, _, adapter, *_ in attempts} == {
+        (1, None),
+        (2, "killed-1-c1"),
+    }
+    assert [(adapter, reason) for _, adapter, reason, *_ in cycles] == [
+        ("killed-1-c1", ""),
+        (None, "nothing new was admitted"),
+    ]
+
+
+def test_batches_are_written_until_enough_is_admitted(peace: Peace) -> None:
+    attempts, cycles = peace(BATCHES).outcome
+    assert [reason for _, _, reason, *_ in cycles] == ["learning is switched off"] * 2
+    assert Counter((cycle, batch) for cycle, batch, *_ in attempts) == {
+        (cycle, batch): 3 for cycle in (1, 2) for batch in (0, 1, 2)
+    }
+    assert sum(state == "admitted" for _, _, _, _, _, state, *_ in attempts) >= 2
+
+
+@SIDES
+def test_killed_at_every_transaction(
+    side: int, runners: Runners, peace: Peace, tmp_path: Path
+) -> None:
+    trainings_hit, lengths = 0, set()
+    for moment in count(side, step=2):
+        run = Killing(runners, ONE_CYCLE, tmp_path / str(moment))
+        alive_then = run.killed(run.start(at=moment))
+        lengths.add(len(run.standings[0].history))
+        if not alive_then:
+            break
+        trainings_hit += len(run.standings[0].in_training)
+        run.carry_on(peace(ONE_CYCLE))
+        shutil.rmtree(run.folder)
+    # A batch is logged at once; each other line of the history was the last one in some run.
+    assert lengths == {0, *range(ONE_CYCLE.batch, max(lengths) + 1)}
+    assert trainings_hit > 0
+
+
+@SIDES
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [(ONE_OF_EACH, "add_adapter"), (ONE_OF_EACH, "skip_learning"), (BATCHES, "skip_learning")],
+    ids=["adapter", "nothing new", "switched off"],
+)
+def test_killed_while_a_cycle_closes(
+    side: int, kind: Kind, step: str, runners: Runners, peace: Peace, tmp_path: Path
+) -> None:
+    run = Killing(runners, kind, tmp_path)
+    assert run.killed(run.start(at=side, of=step))
+    with reading(tmp_path) as db:
+        closed = query(db, "SELECT count(*) FROM nngpt_cycle")
+    before = 1 if (kind, step) == (ONE_OF_EACH, "skip_learning") else 0
+    assert closed == [(before + side,)]
+    run.carry_on(peace(kind))

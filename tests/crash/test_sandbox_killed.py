@@ -1,0 +1,78 @@
+"""Whatever of the sandbox is killed from outside, the run goes on and comes to the same end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from command_line import ALSO_GOOD, GOOD
+from crash.instant_runs import ANOTHER, Kind
+from crash.invariants import database
+from crash.killing import Killing, Peace
+from crash.runner import Runner, Runners
+
+from nngpt.execution import processes
+
+LOCAL = Kind(
+    (GOOD, ALSO_GOOD, ANOTHER),
+    batch=3,
+    settings=(
+        ("candidates.per_cycle", 3),
+        ("evaluation.executor", "local"),
+        ("evaluation.threads", 1),
+        ("evaluation.workers", 1),
+        ("evaluation.epochs", 4),
+        ("evaluation.retrain", "false"),
+        ("task.train_limit", 3000),
+        ("task.validation_limit", 200),
+        ("learning.enabled", "false"),
+    ),
+    cycles=1,
+)
+"""Real trainings in real processes, one after another."""
+
+
+def wait_for_training(run: Killing, runner: Runner, attempt: int) -> list[int]:
+    """Until the attempt's code runs; the processes from the supervisor's first to its lane."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        line, workers = [runner.pid], 0
+        while below := processes.children(line[-1]):
+            line.append(below[0])
+            workers = len(below)
+        found = state(run, attempt)
+        # A lane has a worker that waits, and while it is busy another one that works.
+        if found == "training" and workers == 2:
+            return line[1:-1]
+        assert found in ("", "generated", "parsed", "validated", "training"), "too late to kill"
+        time.sleep(0.01)
+    raise AssertionError(f"attempt {attempt} never trained")
+
+
+def state(run: Killing, attempt: int) -> str:
+    if not database(run.folder).exists():
+        return ""
+    with closing(sqlite3.connect(f"file:{database(run.folder)}?mode=ro", uri=True)) as db:
+        found = db.execute("SELECT state FROM nngpt_attempt WHERE id = ?", (attempt,)).fetchone()
+    return str(found[0]) if found else ""
+
+
+def test_supervisors_killed_while_candidates_train(
+    runners: Runners, peace: Peace, tmp_path: Path
+) -> None:
+    undisturbed = peace(LOCAL)
+    run = Killing(runners, LOCAL, tmp_path)
+    runner = run.start()
+    # The lane, then whatever is above it: the zygote, and what waits for the zygote.
+    for attempt, place in ((1, -1), (2, -2), (3, 0)):
+        supervisors = wait_for_training(run, runner, attempt)
+        time.sleep(0.1)  # its first report is on its way
+        os.kill(supervisors[place], signal.SIGKILL)
+        assert state(run, attempt) == "training", "the kill came too late"
+    ended = runner.wait()
+    assert (ended.code, ended.said) == (0, "")
+    run.compare(undisturbed)

@@ -1,0 +1,34 @@
+"""Executors with real processes, shared by the tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from execution_samples import make_splits, make_task
+
+from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
+from nngpt.execution.local import LocalExecutor, create
+
+
+@pytest.fixture(scope="session")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Splits:
+    return make_splits(tmp_path_factory.mktemp("synthetic"))
+
+
+@pytest.fixture(scope="session")
+def start(splits: Splits) -> Iterator[Callable[..., LocalExecutor]]:
+    """Makes executors; a second one with the same settings is the first again."""
+    made: dict[str, LocalExecutor] = {}
+
+    def start(max_parameters: int | None = None, **settings: object) -> LocalExecutor:
+        key = repr((max_parameters, sorted(settings.items())))
+        if key not in made:
+            evaluation = EvaluationConfig.model_validate({"device": "cpu", **settings})
+            made[key] = create(splits, evaluation, make_task(max_parameters))
+        return made[key]
+
+    yield start
+    for executor in made.values():
+        executor.close()

@@ -1,0 +1,223 @@
+"""Too much memory, too many threads, too much output, too much time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hostile_samples import PLACES, hostile, need
+
+from nngpt.execution.local import LocalExecutor
+from nngpt.records import Evaluation, Refusal
+
+Attack = Callable[..., Evaluation | Refusal]
+Start = Callable[..., LocalExecutor]
+
+LITTLE_MEMORY = {"memory_mb": 200, "workers": 2}
+LITTLE_TIME = {"wall_s": 3}
+
+MEMORY = {
+    "torch": "x = torch.ones(1 << 28)",
+    "many small tensors": "x = [torch.ones(1 << 18) for _ in range(999)]",
+    "bytearray": "x = [bytearray(1 << 24) for _ in range(99)]",
+    "numbers": "x = list(range(1 << 27))",
+    "text": "x = 'x' * (1 << 20) * 1000",
+    "mapping": """
+import mmap
+x = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+""",
+    "mapping of a sealed file": """
+import mmap
+x = [mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE) for fd in (3, 4, 5, 6, 7) for _ in range(9999)]
+""",
+    "recursion in C": "x = []\nfor _ in range(10**8): x = [x]",
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_too_much_memory_is_refused(attack: Attack, name: str) -> None:
+    result = attack(hostile("learn", MEMORY[name]), **LITTLE_MEMORY)
+    assert isinstance(result, Refusal), result
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_too_much_memory_is_refused_everywhere(attack: Attack, place: str) -> None:
+    result = attack(hostile(place, "x = torch.ones(1 << 28)"), **LITTLE_MEMORY)
+    assert isinstance(result, Refusal), result
+    assert result.reason == "out of memory"
+
+
+HIDDEN = {
+    "shared memory that is mapped nowhere": """
+import mmap, os
+fd, kept = os.open("/dev/zero", os.O_RDWR), []
+for _ in range(32):
+    kept.append(mmap.mmap(fd, 1 << 24, flags=mmap.MAP_SHARED))
+    kept[-1].write(b"x" * (1 << 24))
+    kept[-1].madvise(mmap.MADV_DONTNEED)  # still held, counted nowhere
+import time; time.sleep(1)
+""",
+    "stack that no limit counts": """
+import mmap
+kept = mmap.mmap(-1, 1 << 29, flags=0x100 | mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for at in range(0, 1 << 29, 1 << 24): kept[at : at + (1 << 24)] = b"x" * (1 << 24)
+import time; time.sleep(1)
+""",
+    "page tables": """
+import mmap, numpy
+size = 128 << 30
+kept = mmap.mmap(-1, size, flags=0x4000 | mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=1)
+numpy.frombuffer(kept, "u1")[:: 1 << 21].max()
+import time; time.sleep(1)
+""",
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_memory_cannot_be_hidden_from_the_limits(attack: Attack, name: str) -> None:
+    """Each would hold more than twice the limit."""
+    result = attack(hostile("learn", HIDDEN[name]), **LITTLE_MEMORY)
+    assert isinstance(result, Refusal), result
+
+
+def test_pipes_hold_little(attack: Attack) -> None:
+    code = """
+import fcntl, os
+held = 0
+for _ in range(999):
+    try: _, end = os.pipe()
+    except OSError: break
+    try: fcntl.fcntl(end, 1031, 1 << 20)
+    except OSError: pass
+    held += fcntl.fcntl(end, 1032)
+assert held <= 160 << 20, f"the attack worked: {held}"
+"""
+    result = attack(hostile("learn", code))
+    assert isinstance(result, Evaluation), result
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_too_many_threads_are_refused(attack: Attack, start: Start, place: str) -> None:
+    code = """
+import threading, time
+threading.stack_size(1 << 16)
+for _ in range(300): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+time.sleep(600)
+"""
+    result = attack(hostile(place, code))
+    assert isinstance(result, Refusal), result
+    counted = "RuntimeError: can't start new thread"
+    if "thread-count" in start().level:
+        assert result.reason.endswith(counted)
+    else:
+        assert result.reason.endswith(counted) or result.reason == "started too many processes"
+
+
+FORKS = {
+    "daemon": """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0: time.sleep(600)
+    os._exit(0)
+""",
+    "bomb": "for _ in range(9999): os.fork()",
+    "bomb of libc": """
+import ctypes
+for _ in range(9999):
+    if ctypes.CDLL(None, use_errno=True).fork() < 0: raise OSError(ctypes.get_errno(), "fork")
+""",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", FORKS)
+def test_no_process_can_be_started(attack: Attack, start: Start, name: str, place: str) -> None:
+    need(start(), "seccomp")
+    lines = "".join(f"    {line}\n" for line in FORKS[name].strip().splitlines())
+    code = f"import os, time\ntry:\n{lines}    raise RuntimeError('the attack worked')\n"
+    result = attack(hostile(place, code + "except OSError: pass"))
+    assert isinstance(result, Evaluation), result
+
+
+@pytest.mark.parametrize("fd", [1, 2])
+def test_a_flood_of_output_drowns_nobody(attack: Attack, fd: int) -> None:
+    code = f"""
+import os, sys
+try:
+    for _ in range(256): os.write({fd}, b"\\x1b[2J\\0flood" * (1 << 15))
+except OSError: pass
+for stream in (sys.stdout, sys.stderr): stream.write("flood")
+os._exit(3)
+"""
+    result = attack(hostile("learn", code))
+    assert isinstance(result, Refusal), result
+    assert result.reason == "ended without a result (exit code 3)"
+
+
+def test_a_flood_into_the_result_is_refused(attack: Attack) -> None:
+    code = """
+import os
+for fd in range(3, 64):
+    try:
+        while os.write(fd, b"J" * 65536): pass
+    except OSError: continue
+"""
+    result = attack(hostile("learn", code))
+    assert isinstance(result, Refusal), result
+    assert result.reason == "broke the result protocol"
+
+
+HANGS = {
+    "loop": ("import", "while True: pass"),
+    "sleep": ("__init__", "import time; time.sleep(600)"),
+    "expression": ("forward", "import re; re.match('(a|aa)+$', 'a' * 99 + 'b')"),
+    "loop in C": ("learn", "x = torch.ones(2000, 2000)\nwhile True: x = (x @ x).clamp(0, 1)"),
+    "deaf": (
+        "learn",
+        """
+import signal, threading
+for number in range(1, 32):
+    try: signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))
+lock = threading.Lock()
+lock.acquire(); lock.acquire()
+""",
+    ),
+    "stopped": (
+        "learn",
+        """
+import os, signal, time
+try: os.kill(os.getpid(), signal.SIGSTOP)
+except OSError: pass
+time.sleep(600)
+""",
+    ),
+    "message": (
+        "learn",
+        """
+class Endless(Exception):
+    def __str__(self):
+        while True: pass
+raise Endless
+""",
+    ),
+    "finalizer": (
+        "learn",
+        """
+class Stays:
+    def __del__(self):
+        while True: pass
+x = Stays()
+del x
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_what_takes_too_long_is_ended(attack: Attack, name: str) -> None:
+    place, code = HANGS[name]
+    result = attack(hostile(place, code), **LITTLE_TIME)
+    assert isinstance(result, Refusal), result
+    assert result.reason == "took longer than 3 s"

@@ -1,0 +1,125 @@
+"""Siblings and supervisors: nobody but the runner ends a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from execution_samples import candidate
+from hostile_samples import SEED, Running, hostile, lanes_of, left_over, need, scores
+
+from nngpt.execution import processes
+from nngpt.execution.local import LocalExecutor
+from nngpt.records import Evaluation, Refusal
+
+Start = Callable[..., LocalExecutor]
+
+# A second thread tells that the candidate runs; the sibling then needs a while to be attacked in.
+SLEEPS = """
+import threading, time
+threading.Thread(target=time.sleep, args=(4,)).start()
+time.sleep(4)
+"""
+
+
+@pytest.fixture
+def executor(start: Start) -> Iterator[LocalExecutor]:
+    """Two workers; the settings of the memory bombs, so that no other one must start."""
+    executor = start(memory_mb=200, workers=2)
+    yield executor
+    assert left_over(executor) == []
+
+
+def test_a_sibling_cannot_be_ended(
+    executor: LocalExecutor, honest_scores: list[tuple[float, int]]
+) -> None:
+    need(executor, "seccomp")
+    sibling = Running(executor, candidate(hostile("learn", SLEEPS)))
+    outer = [sibling.worker()]
+    code = f"""
+import os, signal
+for pid in (*{outer!r}, *range(2, 40000), -1, 0):
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        try: os.kill(pid, number)
+        except OSError: continue
+        raise RuntimeError("the attack worked")
+"""
+    result = executor.evaluate(candidate(hostile("learn", code)), SEED)
+    assert isinstance(result, Evaluation), result
+    assert scores(sibling.end()) == honest_scores
+
+
+def test_a_sibling_cannot_be_seen(executor: LocalExecutor) -> None:
+    need(executor, "namespaces", "private-files")
+    sibling = Running(executor, candidate(hostile("learn", SLEEPS)))
+    outer = [sibling.worker()]
+    code = f"""
+import os
+assert os.getpid() == 1 and os.getppid() == 0
+for pid in {outer!r}:
+    for ask in (os.getpgid, os.getsid, os.sched_getaffinity):
+        try: ask(pid)
+        except OSError: continue
+        raise RuntimeError("the attack worked")
+assert not os.path.exists("/proc/1")
+"""
+    result = executor.evaluate(candidate(hostile("learn", code)), SEED)
+    assert isinstance(result, Evaluation), result
+    assert isinstance(sibling.end(), Evaluation)
+
+
+@pytest.mark.parametrize("whom", ["worker", "lanes", "zygote"])
+def test_a_killed_process_harms_one_candidate_at_most(
+    executor: LocalExecutor, honest_scores: list[tuple[float, int]], whom: str
+) -> None:
+    """The kernel may run out of memory and kill anyone: as if a candidate had done it."""
+    victim = Running(executor, candidate(hostile("learn", SLEEPS)))
+    workers = [victim.worker()]
+    lanes = lanes_of(executor)
+    assert executor._zygote is not None
+    zygote = executor._zygote.pid
+    processes.kill({"worker": workers, "lanes": lanes, "zygote": [zygote]}[whom])
+    refusal = victim.end()
+    assert isinstance(refusal, Refusal), refusal
+    wanted = "was killed by SIGKILL" if whom == "worker" else "killed its supervisor"
+    assert refusal.reason == wanted
+    for _ in range(3):
+        assert scores(executor.evaluate(candidate(), SEED)) == honest_scores
+    if whom == "zygote":
+        assert not any(alive(pid) for pid in (zygote, *lanes, *workers))
+
+
+def alive(pid: int) -> bool:
+    """False also for what only waits to be reaped."""
+    try:
+        os.kill(pid, 0)
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_signals_to_itself_change_nothing_for_others(
+    executor: LocalExecutor, honest_scores: list[tuple[float, int]]
+) -> None:
+    for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGABRT, signal.SIGSYS):
+        code = hostile("learn", f"import os; os.kill(os.getpid(), {int(number)})")
+        result = executor.evaluate(candidate(code), SEED)
+        assert isinstance(result, Refusal) or scores(result) == honest_scores
+        assert scores(executor.evaluate(candidate(), SEED)) == honest_scores
+
+
+@pytest.mark.parametrize(
+    ("crash", "reason"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "was killed by SIGSEGV"),
+        ("import os; os.abort()", "was killed by SIG"),
+        ("import sys; sys.setrecursionlimit(10**9); f = lambda: f(); f()", ""),
+    ],
+)
+def test_a_crash_is_refused(executor: LocalExecutor, crash: str, reason: str) -> None:
+    result = executor.evaluate(candidate(hostile("learn", crash)), SEED)
+    assert isinstance(result, Refusal), result
+    assert reason in result.reason

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test setup check test-server test-lemur lock
+.PHONY: demo test setup check test-server test-lemur test-crash lock
 
 demo: setup  ## two cycles on MNIST with the embedded language model
 	$(BIN)/nngpt cycle run smoke-mnist
@@ -24,6 +24,9 @@ test-server: setup  ## optional: the openai backend against a real llama.cpp ser
 
 test-lemur: setup  ## optional: all of LEMUR imported, exported and imported again (minutes, 2 GB)
 	$(BIN)/python -m pytest -m lemur tests/lemur
+
+test-crash: setup  ## optional: 200 kills at random moments
+	$(BIN)/python -m pytest -m crash tests/crash
 
 lock:  ## pin the dependencies anew
 	$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url \

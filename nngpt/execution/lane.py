@@ -4,8 +4,8 @@ A worker is forked and contained before its candidate arrives, so a candidate wa
 A lane ends a worker with everything the worker started before it answers.
 
 Messages from the runner: `{"job": true}` with six descriptors, `{"kill": true}`.
-Answers: `{"ready": missing layers}`, `{"begun": bool}`, and `{"exit": wait status,
-"maxrss_kib": n, "cpu_s": seconds, "over": what it had too much of}`.
+Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, and
+`{"exit": wait status, "maxrss_kib": n, "cpu_s": seconds, "over": what it had too much of}`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class _Lane:
     def serve(self) -> None:
         self.waiting = self._fork()
         ready = self._settled(self.waiting)
-        wire.send(self.control, {"ready": list(self.waiting.missing) if ready else None})
+        own = int(os.readlink("/proc/self"))  # noqa: PTH115
+        missing = list(self.waiting.missing) if ready else None
+        wire.send(self.control, {"ready": missing, "listed": own})
         while ready:
             message, fds = wire.receive(self.control)
             if message is None:

@@ -27,7 +27,7 @@ from nngpt.errors import ExecutionError, UserError
 from nngpt.execution import endings, limits, memory
 from nngpt.execution.folds import Fold, Folds
 from nngpt.execution.scoring import Budget, Judge, secret_order
-from nngpt.execution.supervisor import Exit, Lane, Zygote
+from nngpt.execution.supervisor import Exit, Lane, shared
 from nngpt.records import (
     Candidate,
     EpochResult,
@@ -77,15 +77,18 @@ class LocalExecutor:
         if not _has_driver():
             _refuse_missing_cuda(evaluation.device)
         self._open = ExitStack()
-        self._starting = threading.Lock()
+        self._making = threading.Lock()
+        self._opened: list[Lane] = []
         self._stopping, self._stop = os.pipe()
         for fd in (self._stopping, self._stop):
             self._open.callback(os.close, fd)
         self._lanes: queue.Queue[Lane | None] = queue.LifoQueue()
-        self._zygote: Zygote | None = self._start()
+        shared.join()
+        self._open.callback(shared.leave)
         try:
+            self._refuse_threads()
             self._folds = Folds(splits, evaluation.folds, _FOLD_SEED, self._close_later)
-            self.device = self._pick_device(self._zygote)
+            self.device = self._pick_device()
             _refuse_exposed(splits, self.device == "cuda")
             self.workers = _workers(evaluation, self.device)
             for _ in range(self.workers - 1):
@@ -94,7 +97,7 @@ class LocalExecutor:
             self._lanes.put(first)
             self.level = limits.level(first.missing, evaluation.sandbox)
             self._folds.fold(self._folds.numbers[0])
-        except (UserError, OSError):
+        except BaseException:
             self.close()
             raise
 
@@ -135,12 +138,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End every process this executor started and free the data."""
-        while not self._lanes.empty():
-            if lane := self._lanes.get():
-                lane.close()
-        if self._zygote is not None:
-            self._zygote.close()
-            self._zygote = None
+        for lane in self._opened:
+            lane.close()
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -149,24 +148,21 @@ class LocalExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> Zygote:
-        zygote = Zygote()
-        if zygote.threads != 1 and self._evaluation.sandbox != "weak":
-            zygote.close()
+    def _refuse_threads(self) -> None:
+        threads = shared.running().threads
+        if threads != 1 and self._evaluation.sandbox != "weak":
             raise ExecutionError(
-                f"the supervisor of the sandbox has {zygote.threads} threads, so forking is unsafe",
+                f"the supervisor of the sandbox has {threads} threads, so forking is unsafe",
                 mend="Accept it with evaluation.sandbox=weak",
             )
-        return zygote
 
     def _open_lane(self) -> Lane:
         """A lane of the zygote, or of a new one if it was killed."""
-        with self._starting:
-            if self._zygote is None or not self._zygote.alive:
-                if self._zygote is not None:
-                    self._zygote.close()
-                self._zygote = self._start()
-            return self._zygote.open_lane(self._limits(), self._evaluation.threads, self.device)
+        threads = self._evaluation.threads
+        with self._making:
+            lane = shared.running().open_lane(self._limits(), threads, self.device)
+            self._opened = [*(lane for lane in self._opened if lane.alive), lane]
+        return lane
 
     @contextmanager
     def _lane(self) -> Iterator[Lane]:
@@ -178,9 +174,9 @@ class LocalExecutor:
         finally:
             self._lanes.put(lane if lane and lane.alive else None)
 
-    def _pick_device(self, zygote: Zygote) -> str:
+    def _pick_device(self) -> str:
         asked = self._evaluation.device
-        if asked == "cpu" or not _has_driver() or not zygote.has_cuda():
+        if asked == "cpu" or not _has_driver() or not shared.running().has_cuda():
             _refuse_missing_cuda(asked)
             return "cpu"
         return "cuda"
@@ -189,7 +185,7 @@ class LocalExecutor:
         self._open.callback(os.close, fd)
 
     def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> Outcome:
-        with self._starting:
+        with self._making:
             fold = self._folds.fold(number)
         for _ in range(_STARTS):
             outcome = self._try(candidate, seed, fold, loop)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -111,7 +113,7 @@ class Zygote:
             ours.close()
             said = memory.tail(self._errors, 2000).strip()
             raise ExecutionError(f"a worker of the sandbox does not start: {said}")
-        return Lane(ours, ready["ready"])
+        return Lane(ours, ready["ready"], int(ready["listed"]))
 
     def close(self) -> None:
         """End the zygote and everything below it. Raises: ExecutionError."""
@@ -125,17 +127,66 @@ class Zygote:
         os.close(self._errors)
 
 
+class SharedZygote:
+    """The zygote of this process: started for the first user, ended with the last.
+
+    Starting one takes seconds, opening a lane of it does not, and lanes of different executors
+    do not meet.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._zygote: Zygote | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def join(self) -> None:
+        """Count another user. Raises: ExecutionError: it does not start."""
+        with self._lock:
+            self._running()
+            self._users += 1
+
+    def leave(self) -> None:
+        """Count one user less; the last one ends it. Raises: ExecutionError."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._zygote is not None:
+                self._zygote.close()
+                self._zygote = None
+
+    def running(self) -> Zygote:
+        """The zygote, a new one if it was killed. Raises: ExecutionError."""
+        with self._lock:
+            return self._running()
+
+    def _running(self) -> Zygote:
+        if self._zygote is not None and not self._zygote.alive:
+            self._zygote.close()
+            self._zygote = None
+        if self._zygote is None:
+            self._zygote = Zygote()
+        return self._zygote
+
+    def _forget(self) -> None:
+        """A forked process has no right to its parent's zygote."""
+        self._lock, self._users, self._zygote = threading.Lock(), 0, None
+
+
+shared = SharedZygote()
+
+
 class Lane:
     """Runs one worker at a time.
 
     Attributes:
         control: the socket to it; readable when a worker has exited or the lane is gone.
         missing: containment layers that its workers lack.
+        pid: its process id as /proc shows it.
         alive: False once it did not answer; it is of no use any more.
     """
 
-    def __init__(self, control: socket.socket, missing: Sequence[str]) -> None:
-        self.control, self.missing = control, tuple(missing)
+    def __init__(self, control: socket.socket, missing: Sequence[str], pid: int) -> None:
+        self.control, self.missing, self.pid = control, tuple(missing), pid
         self.alive = True
 
     def begin(self, fds: Sequence[int]) -> bool:
@@ -152,8 +203,13 @@ class Lane:
         return Exit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
 
     def close(self) -> None:
-        """The lane ends itself and its workers when its socket closes."""
-        self.alive = False
+        """Have the lane end its workers and itself, and wait for it."""
+        if self.alive:
+            self.alive = False
+            with contextlib.suppress(OSError):
+                self.control.shutdown(socket.SHUT_WR)
+                while _answer(self.control, _STOP_S) is not None:
+                    pass
         self.control.close()
 
     def _ask(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any] | None:

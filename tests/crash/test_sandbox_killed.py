@@ -13,7 +13,7 @@ from command_line import ALSO_GOOD, GOOD
 from crash.instant_runs import ANOTHER, Kind
 from crash.invariants import database
 from crash.killing import Killing, Peace
-from crash.runner import Runner, Runners
+from crash.runner import Ended, Runner, Runners
 
 from nngpt.execution import processes
 
@@ -44,6 +44,7 @@ def wait_for_training(run: Killing, runner: Runner, attempt: int) -> list[int]:
         while below := processes.children(line[-1]):
             line.append(below[0])
             workers = len(below)
+        assert workers or not ended(runner), runner.log.read_text()
         found = state(run, attempt)
         # A lane has a worker that waits, and while it is busy another one that works.
         if found == "training" and workers == 2:
@@ -51,6 +52,11 @@ def wait_for_training(run: Killing, runner: Runner, attempt: int) -> list[int]:
         assert found in ("", "generated", "parsed", "validated", "training"), "too late to kill"
         time.sleep(0.01)
     raise AssertionError(f"attempt {attempt} never trained")
+
+
+def ended(runner: Runner) -> bool:
+    """True once it only waits to be buried."""
+    return ") Z " in Path(f"/proc/{runner.pid}/stat").read_text()
 
 
 def state(run: Killing, attempt: int) -> str:
@@ -73,6 +79,5 @@ def test_supervisors_killed_while_candidates_train(
         time.sleep(0.1)  # its first report is on its way
         os.kill(supervisors[place], signal.SIGKILL)
         assert state(run, attempt) == "training", "the kill came too late"
-    ended = runner.wait()
-    assert (ended.code, ended.said) == (0, "")
+    assert runner.wait() == Ended(0, "")
     run.compare(undisturbed)

@@ -15,6 +15,7 @@ from execution_samples import candidate
 from nngpt.errors import UserError
 from nngpt.execution import limits, memory, processes
 from nngpt.execution.local import LocalExecutor
+from nngpt.execution.supervisor import shared
 from nngpt.records import Evaluation
 
 
@@ -107,8 +108,7 @@ def test_descendants_are_found_and_only_workers_are_marked() -> None:
 def test_the_next_worker_waits_and_is_marked(start: Callable[..., LocalExecutor]) -> None:
     executor = start()
     assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
-    assert executor._zygote is not None
     deadline = time.monotonic() + 20
-    while not [p for p in processes.descendants(executor._zygote.pid) if limits.is_marked(p)]:
+    while not [p for p in processes.descendants(shared.running().pid) if limits.is_marked(p)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

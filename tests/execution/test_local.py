@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,11 +38,32 @@ def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> Non
 
 def test_an_executor_is_a_context_and_leaves_nothing(splits: Splits) -> None:
     with create(splits, EvaluationConfig(device="cpu"), make_task()) as executor:
-        assert executor._zygote is not None
-        zygote = executor._zygote.pid
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
-        below = [zygote, *processes.descendants(zygote)]
-    assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
+        lanes = [lane.pid for lane in executor._opened]
+        below = [*lanes, *(pid for lane in lanes for pid in processes.descendants(lane))]
+    assert lanes and [pid for pid in below if processes.status_kib(pid, "VmRSS")] == []
+
+
+def test_the_last_executor_ends_the_zygote(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from pathlib import Path
+sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
+from execution_samples import candidate, make_splits, make_task
+from nngpt.config import EvaluationConfig
+from nngpt.execution import processes
+from nngpt.execution.local import create
+splits = make_splits(Path({str(tmp_path)!r}))
+one, other = (create(splits, EvaluationConfig(device="cpu"), make_task()) for _ in range(2))
+assert len(processes.children(os.getpid())) == 1
+one.close()
+other.evaluate(candidate(), 1)
+assert processes.children(os.getpid())
+other.close()
+assert not processes.children(os.getpid())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_cuda_that_is_not_there_is_the_users_to_mend(splits: Splits) -> None:

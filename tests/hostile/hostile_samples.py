@@ -82,11 +82,7 @@ def need(executor: LocalExecutor, *layers: str) -> None:
 
 def lanes_of(executor: LocalExecutor) -> list[int]:
     """The processes that run one worker after another."""
-    assert executor._zygote is not None
-    above = [executor._zygote.pid]
-    if "namespaces" in executor.level:  # that one waits for the namespace's first process
-        above = processes.children(executor._zygote.pid)
-    return [lane for pid in above for lane in processes.children(pid)]
+    return [lane.pid for lane in executor._opened if lane.alive]
 
 
 def left_over(executor: LocalExecutor) -> list[int]:

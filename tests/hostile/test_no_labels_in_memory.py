@@ -12,6 +12,7 @@ from hostile_samples import Running, hostile
 from nngpt.data.splits import Splits
 from nngpt.execution import processes
 from nngpt.execution.local import LocalExecutor
+from nngpt.execution.supervisor import shared
 from nngpt.records import Refusal
 
 
@@ -22,9 +23,8 @@ def test_the_labels_are_in_no_memory_but_ours(
     held = "kept = train_data.labels + 0\nimport ctypes, threading, time\n"
     held += "threading.Thread(target=time.sleep, args=(600,)).start(); time.sleep(600)"
     running = Running(executor, candidate(hostile("learn", held)))
-    assert executor._zygote is not None
     worker = running.worker()
-    below = processes.descendants(executor._zygote.pid)
+    below = processes.descendants(shared.running().pid)
     try:
         memory = {pid: readable_memory(pid) for pid in below}
     except PermissionError:

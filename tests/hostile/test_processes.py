@@ -13,6 +13,7 @@ from hostile_samples import SEED, Running, hostile, lanes_of, left_over, need, s
 
 from nngpt.execution import processes
 from nngpt.execution.local import LocalExecutor
+from nngpt.execution.supervisor import shared
 from nngpt.records import Evaluation, Refusal
 
 Start = Callable[..., LocalExecutor]
@@ -79,8 +80,7 @@ def test_a_killed_process_harms_one_candidate_at_most(
     victim = Running(executor, candidate(hostile("learn", SLEEPS)))
     workers = [victim.worker()]
     lanes = lanes_of(executor)
-    assert executor._zygote is not None
-    zygote = executor._zygote.pid
+    zygote = shared.running().pid
     processes.kill({"worker": workers, "lanes": lanes, "zygote": [zygote]}[whom])
     refusal = victim.end()
     assert isinstance(refusal, Refusal), refusal

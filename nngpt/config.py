@@ -107,9 +107,11 @@ class EvaluationConfig(_Section):
     training time, estimated after the first batches; `wall_s` ends a process in any case.
     With `retrain` a network is trained by our own loop too, with another seed, before it is
     admitted; both accuracies are stored. `latency` measures one image's forward pass.
+    `container` is the command of the executor `container`; its descriptor 3 must be passed on.
     """
 
     executor: str = "local"
+    container: tuple[str, ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     epochs: int = Field(1, gt=0)
     batch: int = Field(64, gt=0, le=4096)
@@ -200,7 +202,7 @@ class LearningConfig(_Section):
 _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env"},
     "candidates": {"overlap"},
-    "evaluation": {"sandbox", "workers"},
+    "evaluation": {"sandbox", "workers", "executor", "container"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"},
 }
 """Keys by section that may change while a run goes on."""

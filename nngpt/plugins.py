@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         frozenset(
             {"zygote", "worker", "limits", "wire", "transforms", "scoring", "transform_names"}
             | {"processes", "memory", "batches", "supervisor", "endings", "lane", "layers"}
-            | {"folds", "measuring", "plain_loop"}
+            | {"folds", "measuring", "plain_loop", "wrapped"}
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),

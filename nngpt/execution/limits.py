@@ -302,8 +302,7 @@ def _missing_of_a_worker() -> list[str]:
 
 def _try_namespace() -> bool:
     try:
-        namespaces.own_user()
-        kernel.unshare(kernel.NEWPID)
+        namespaces.own_processes()
     except OSError:
         return False
     return True

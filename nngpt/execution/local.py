@@ -27,7 +27,7 @@ from nngpt.errors import ExecutionError, UserError
 from nngpt.execution import endings, limits, memory
 from nngpt.execution.folds import Fold, Folds
 from nngpt.execution.scoring import Budget, Judge, secret_order
-from nngpt.execution.supervisor import Exit, Lane, shared
+from nngpt.execution.supervisor import Exit, Lane, SharedZygote, shared
 from nngpt.records import (
     Candidate,
     EpochResult,
@@ -72,7 +72,16 @@ class LocalExecutor:
         workers: how many candidates it trains at once.
     """
 
-    def __init__(self, splits: Splits, evaluation: EvaluationConfig, task: Task) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        evaluation: EvaluationConfig,
+        task: Task,
+        zygote: SharedZygote = shared,
+        around: str = "",
+    ) -> None:
+        """`around` names what the zygote's wrapper adds to the containment."""
+        self._zygote = zygote
         self._splits, self._evaluation, self._task = splits, evaluation, task
         if not _has_driver():
             _refuse_missing_cuda(evaluation.device)
@@ -83,8 +92,8 @@ class LocalExecutor:
         for fd in (self._stopping, self._stop):
             self._open.callback(os.close, fd)
         self._lanes: queue.Queue[Lane | None] = queue.LifoQueue()
-        shared.join()
-        self._open.callback(shared.leave)
+        zygote.join()
+        self._open.callback(zygote.leave)
         try:
             self._refuse_threads()
             self._folds = Folds(splits, evaluation.folds, _FOLD_SEED, self._close_later)
@@ -95,7 +104,8 @@ class LocalExecutor:
                 self._lanes.put(None)  # opened when it is needed
             first = self._open_lane()
             self._lanes.put(first)
-            self.level = limits.level(first.missing, evaluation.sandbox)
+            level = limits.level(first.missing, evaluation.sandbox)
+            self.level = f"{level}, {around}" if around else level
             self._folds.fold(self._folds.numbers[0])
         except BaseException:
             self.close()
@@ -149,7 +159,7 @@ class LocalExecutor:
         self.close()
 
     def _refuse_threads(self) -> None:
-        threads = shared.running().threads
+        threads = self._zygote.running().threads
         if threads != 1 and self._evaluation.sandbox != "weak":
             raise ExecutionError(
                 f"the supervisor of the sandbox has {threads} threads, so forking is unsafe",
@@ -160,7 +170,7 @@ class LocalExecutor:
         """A lane of the zygote, or of a new one if it was killed."""
         threads = self._evaluation.threads
         with self._making:
-            lane = shared.running().open_lane(self._limits(), threads, self.device)
+            lane = self._zygote.running().open_lane(self._limits(), threads, self.device)
             self._opened = [*(lane for lane in self._opened if lane.alive), lane]
         return lane
 
@@ -176,7 +186,7 @@ class LocalExecutor:
 
     def _pick_device(self) -> str:
         asked = self._evaluation.device
-        if asked == "cpu" or not _has_driver() or not shared.running().has_cuda():
+        if asked == "cpu" or not _has_driver() or not self._zygote.running().has_cuda():
             _refuse_missing_cuda(asked)
             return "cpu"
         return "cuda"

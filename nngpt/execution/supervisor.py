@@ -64,14 +64,14 @@ class Zygote:
         threads: number of threads it had when it was ready (1, or forking is unsafe).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wrapper: Sequence[str] = ()) -> None:
         """Raises: ExecutionError: it does not start."""
         self._errors = os.memfd_create("zygote-stderr")
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kernel.adopt_orphans()
         with other:
             self._process = subprocess.Popen(
-                [*_command(), str(other.fileno())],
+                _command(wrapper, other.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -130,11 +130,13 @@ class Zygote:
 class SharedZygote:
     """The zygote of this process: started for the first user, ended with the last.
 
-    Starting one takes seconds, opening a lane of it does not, and lanes of different executors
+    Started by the command `wrapper` if there is one, which passes descriptor 3 on. Starting takes
+    seconds, opening a lane of it does not, and lanes of different executors
     do not meet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wrapper: Sequence[str] = ()) -> None:
+        self.wrapper = tuple(wrapper)
         self._lock = threading.Lock()
         self._users = 0
         self._zygote: Zygote | None = None
@@ -164,7 +166,7 @@ class SharedZygote:
             self._zygote.close()
             self._zygote = None
         if self._zygote is None:
-            self._zygote = Zygote()
+            self._zygote = Zygote(self.wrapper)
         return self._zygote
 
     def _forget(self) -> None:
@@ -173,6 +175,7 @@ class SharedZygote:
 
 
 shared = SharedZygote()
+"""The zygote of the executor `local`."""
 
 
 class Lane:
@@ -237,8 +240,12 @@ def _answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
         return None
 
 
-def _command() -> list[str]:
-    return [sys.executable, "-P", "-m", "nngpt.execution.zygote"]
+def _command(wrapper: Sequence[str], socket_fd: int) -> list[str]:
+    program = [sys.executable, "-P", "-m", "nngpt.execution.zygote"]
+    if not wrapper:
+        return [*program, str(socket_fd)]
+    # Container engines pass descriptor 3 on, whatever number the socket has here.
+    return ["sh", "-c", f'exec "$0" "$@" 3<&{socket_fd}', *wrapper, *program, "3"]
 
 
 def _sweep() -> None:

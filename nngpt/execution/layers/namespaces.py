@@ -15,17 +15,24 @@ _MNT_FLAGS = (kernel.MS_RDONLY, kernel.MS_NOSUID, kernel.MS_NODEV, kernel.MS_NOE
 _SCRATCH = "/scratch"
 
 
-def own_user() -> None:
-    """A user namespace in which this process has every capability and keeps its user id.
+def own_processes() -> None:
+    """The next `os.fork` makes the first process of a new process namespace.
 
-    Root goes without: it has the capabilities already. Raises: OSError.
+    Where that takes a capability that is lacking, a user namespace comes first; there this process
+    keeps its user id and has every capability.
+
+    Raises:
+        OSError: namespaces are not to be had.
     """
-    if os.geteuid():
+    try:
+        kernel.unshare(kernel.NEWPID)
+    except PermissionError:
         proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _enter_user_namespace(proc_self)
         finally:
             os.close(proc_self)
+        kernel.unshare(kernel.NEWPID)
 
 
 def as_first_process() -> None:
@@ -39,8 +46,7 @@ def as_first_process() -> None:
         OSError: namespaces are not to be had; the caller goes on as it was.
     """
     parent = os.getppid()
-    own_user()
-    kernel.unshare(kernel.NEWPID)
+    own_processes()
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid:

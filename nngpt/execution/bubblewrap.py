@@ -1,0 +1,38 @@
+"""Executor `bubblewrap`: all of `local`, with bubblewrap's namespaces around its zygote."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nngpt.config import EvaluationConfig
+from nngpt.execution import limits
+from nngpt.execution.local import LocalExecutor
+from nngpt.execution.wrapped import wrapped
+from nngpt.records import Task
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+
+_PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")  # ctypes finds libraries with ldconfig
+
+
+def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
+    """The executor. Raises: UserError, ExecutionError as `local` does, or without `bwrap`."""
+    cuda = evaluation.device != "cpu"
+    return wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task)
+
+
+def _wrapper(cuda: bool) -> list[str]:
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
+    interpreter = {sys.executable, os.path.realpath(sys.executable), f"{sys.prefix}/pyvenv.cfg"}
+    for path in sorted({*limits.readable(cuda), *interpreter, *_PROGRAMS}):
+        words += ["--ro-bind-try", path, path]
+    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
+    if cuda:
+        for device in Path("/dev").glob("nvidia*"):
+            words += ["--dev-bind", str(device), str(device)]
+    return words

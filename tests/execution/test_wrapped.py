@@ -1,0 +1,49 @@
+"""Executors whose zygote starts inside something else; each needs its program installed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from execution_samples import HONEST, candidate, make_task
+
+from nngpt import plugins
+from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
+from nngpt.errors import UserError
+from nngpt.records import Evaluation, Refusal
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_bubblewrap_is_put_around_everything_else(splits: Splits, tmp_path: Path) -> None:
+    settings = EvaluationConfig(device="cpu", workers=1)
+    with plugins.load("executor", "bubblewrap").create(splits, settings, make_task()) as executor:
+        assert "landlock" in executor.level
+        assert executor.level.endswith(", bubblewrap")
+        result = executor.evaluate(candidate(), 1)
+        assert isinstance(result, Evaluation), result
+        assert result.accuracy > 0.9
+        secret = tmp_path / "secret"
+        secret.write_text("secret")
+        reads = f"open({str(secret)!r})\n" + HONEST
+        refusal = executor.evaluate(candidate(reads), 1)
+        assert isinstance(refusal, Refusal)
+        assert "FileNotFoundError" in refusal.reason
+
+
+def test_a_wrapper_runs_the_zygote_with_descriptor_3(splits: Splits) -> None:
+    """`env` stands for a container engine: it runs a program and passes descriptors on."""
+    settings = EvaluationConfig(device="cpu", workers=1, container=("env", "-u", "NOTHING"))
+    with plugins.load("executor", "container").create(splits, settings, make_task()) as executor:
+        assert executor.level.endswith(", container")
+        assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
+
+
+def test_what_is_missing_is_the_users_to_mend(splits: Splits) -> None:
+    container = plugins.load("executor", "container")
+    with pytest.raises(UserError, match=r"evaluation\.container: is empty"):
+        container.create(splits, EvaluationConfig(device="cpu"), make_task())
+    absent = EvaluationConfig(device="cpu", container=("no-such-engine", "run"))
+    with pytest.raises(UserError, match="'no-such-engine' is not installed"):
+        container.create(splits, absent, make_task())

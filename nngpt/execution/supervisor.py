@@ -244,8 +244,9 @@ def _command(wrapper: Sequence[str], socket_fd: int) -> list[str]:
     program = [sys.executable, "-P", "-m", "nngpt.execution.zygote"]
     if not wrapper:
         return [*program, str(socket_fd)]
-    # Container engines pass descriptor 3 on, whatever number the socket has here.
-    return ["sh", "-c", f'exec "$0" "$@" 3<&{socket_fd}', *wrapper, *program, "3"]
+    # Container engines pass descriptor 3 on; here the socket has some other number.
+    move = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execvp(sys.argv[2], sys.argv[2:])"
+    return [sys.executable, "-c", move, str(socket_fd), *wrapper, *program, "3"]
 
 
 def _sweep() -> None:

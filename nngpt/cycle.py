@@ -52,7 +52,7 @@ class Loop:
         for cycle in range(1, self.config.cycles + 1):
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
-        self.store.finish_run(run.id)
+        self.lease.finish_run()
 
     def check_prompt(self) -> None:
         """A run goes on only with the prompt it began with. Raises: StoreError."""
@@ -90,14 +90,13 @@ class Loop:
         line = [Turn(attempt) for attempt in self.store.open_attempts(self.run_id, cycle)]
         writing: Writing | None = None
         while True:
-            writing = writing or self.begin_writing(cycle, background, anything_open=bool(line))
             while self.settle_first(line, background) or self.begin_next(line, background):
                 pass
+            # Only now: whether more is to be written may depend on the last one settled.
+            writing = writing or self.begin_writing(cycle, background, anything_open=bool(line))
             running = [turn.running for turn in line if turn.running]
             if not running and writing is None:
-                if not line:
-                    return
-                continue
+                return
             self.wait([*running, *([writing.result] if writing else [])], line)
             for turn in line:
                 self.record_training(turn)
@@ -111,7 +110,7 @@ class Loop:
             wait(running, return_when=FIRST_COMPLETED)
         except KeyboardInterrupt:
             for turn in line:
-                if turn.running and turn.attempt.state == State.TRAINING:
+                if turn.running:
                     self.lease.put_back(turn.attempt.id)
             raise
 
@@ -254,10 +253,9 @@ class Loop:
         novelty = self.known.compare(text)
         if self.config.evaluation.retrain and not novelty.duplicate and not turn.retraining:
             if self.worker_free(line):
-                seed = derive_seed(self.config.seed, "retrain", candidate.content_hash)
-                turn.shown.enter_context(self.progress.training(attempt))
-                turn.running = background.retrain(candidate, seed)
-            return False
+                self.begin_retraining(turn, candidate, background)
+            if not turn.retraining:
+                return False
         self.known.add(key_of(attempt), text)
         if novelty.duplicate:
             reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
@@ -266,6 +264,18 @@ class Loop:
             self.lease.admit(attempt.id, novelty, turn.retraining)
             turn.attempt = self.store.attempt(attempt.id)
         return True
+
+    def begin_retraining(self, turn: Turn, candidate: Candidate, background: Background) -> None:
+        """Train it with our own loop, unless runners have ended over that too often."""
+        attempt = turn.attempt
+        seed = derive_seed(self.config.seed, "retrain", candidate.content_hash)
+        if attempt.retrainings >= MOST_RESTARTS:
+            reason = f"the runner ended {attempt.retrainings} times meanwhile"
+            turn.retraining = Retraining(None, 0, seed, 0.0, None, reason)
+            return
+        self.lease.retraining(attempt.id)
+        turn.shown.enter_context(self.progress.training(attempt))
+        turn.running = background.retrain(candidate, seed)
 
     def refuse(self, turn: Turn, refusal: Refusal, novelty: Novelty | None = None) -> None:
         """Record why an attempt goes no further."""

@@ -17,6 +17,7 @@ from nngpt.records import (
     Refusal,
     Stage,
     Task,
+    Trial,
 )
 from nngpt.store import Lease, RunRecord, Store
 
@@ -54,7 +55,21 @@ def evaluation(*accuracies: float) -> Evaluation:
         EpochResult(number, accuracy, round(accuracy * 100), 100, 1.5)
         for number, accuracy in enumerate(accuracies or (0.5,), start=1)
     )
-    return Evaluation(epochs, 1234, 4.0, "cpu", 3, "standard: seccomp", 250.5)
+    return Evaluation(
+        epochs,
+        1234,
+        4.0,
+        "cpu",
+        3,
+        "standard: seccomp",
+        250.5,
+        cpu_s=3.5,
+        claimed_flops=2**40,
+        claimed_latency_ms=0.25,
+        claimed_batches=63,
+        protocol='{"epochs":1}',
+        trials=(Trial(3, 1, 0.25, 50), Trial(3, 2, 0.75, 50)),
+    )
 
 
 def adapter(name: str, parent: str | None = None) -> Adapter:

@@ -170,7 +170,13 @@ class LocalExecutor:
         """A lane of the zygote, or of a new one if it was killed."""
         threads = self._evaluation.threads
         with self._making:
-            lane = self._zygote.running().open_lane(self._limits(), threads, self.device)
+            zygote = self._zygote.running()
+            try:
+                lane = zygote.open_lane(self._limits(), threads, self.device)
+            except (ExecutionError, OSError):
+                if not zygote.ends():
+                    raise
+                lane = self._zygote.running().open_lane(self._limits(), threads, self.device)
             self._opened = [*(lane for lane in self._opened if lane.alive), lane]
         return lane
 
@@ -197,14 +203,16 @@ class LocalExecutor:
     def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> Outcome:
         with self._making:
             fold = self._folds.fold(number)
-        for _ in range(_STARTS):
-            outcome = self._try(candidate, seed, fold, loop)
+        for start in range(1, _STARTS + 1):
+            outcome = self._try(candidate, seed, fold, loop, last=start == _STARTS)
             if outcome is not None:
                 return outcome
         raise ExecutionError("the supervisor of the sandbox died before a candidate ran, twice")
 
-    def _try(self, candidate: Candidate, seed: int, fold: Fold, loop: str) -> Outcome | None:
-        """One training; None if the lane was gone before the candidate ran."""
+    def _try(
+        self, candidate: Candidate, seed: int, fold: Fold, loop: str, last: bool
+    ) -> Outcome | None:
+        """One training; None if the lane was killed, for which the first time nobody is blamed."""
         order = secret_order(fold.validation_labels, candidate.content_hash, seed)
         judge = Judge(
             fold.validation_labels[order],
@@ -224,6 +232,8 @@ class LocalExecutor:
                 ended = lane.end_job()
             if refusal or judge.done:
                 return refusal or self._evaluated(judge, seed, fold, seconds, ended)
+            if ended is None and not last:
+                return None
             bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
             return endings.refusal(judge.stage, ended, memory.tail(stderr, _TAIL), bounds)
 

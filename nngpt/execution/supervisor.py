@@ -93,6 +93,14 @@ class Zygote:
         """False once the process has ended."""
         return self._process.poll() is None
 
+    def ends(self) -> bool:
+        """True if it has ended or just does: its first process was killed, say."""
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def has_cuda(self) -> bool:
         """True if a worker could use CUDA; asked in a process of its own."""
         wire.send(self._control, {"probe": "cuda"})

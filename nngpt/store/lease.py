@@ -127,10 +127,31 @@ class Lease:
             self._advance(session, attempt_id, State.TRAINING)
 
     def put_back(self, attempt_id: int) -> None:
-        """training → validated: the user stopped it, which is not counted as a restart."""
+        """training → validated: the user stopped it, which is not counted as a restart.
+
+        A retraining of a judged attempt that was stopped counts as not begun.
+        """
         with self._write() as session:
-            steps = (State.TRAINING, State.VALIDATED)
-            move(session, self.fence, attempt_id, *steps)
+            attempt = session.get_one(Attempt, attempt_id)
+            if attempt.state == State.JUDGED:
+                attempt.retrainings -= 1
+            else:
+                move(session, self.fence, attempt_id, State.TRAINING, State.VALIDATED)
+
+    def retraining(self, attempt_id: int) -> None:
+        """Count that a judged attempt begins to be trained by our own loop."""
+        with self._write() as session:
+            attempt = session.get_one(Attempt, attempt_id)
+            if attempt.state != State.JUDGED:
+                raise IllegalWriteError(f"attempt {attempt_id} is {attempt.state}, not judged")
+            attempt.retrainings += 1
+
+    def finish_run(self) -> None:
+        """Mark the run as done."""
+        with self._write() as session:
+            session.execute(
+                update(Run).where(Run.id == self.run_id).values(status="done", updated=now())
+            )
 
     def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
         """training → trained: the curve, in our tables and in LEMUR's."""

@@ -120,10 +120,6 @@ class Store:
         with self.lease(run_id):
             self._set_status(run_id, "archived")
 
-    def finish_run(self, run_id: int) -> None:
-        """Mark a run as done."""
-        self._set_status(run_id, "done")
-
     def reopen_run(self, run_id: int) -> None:
         """Mark a run that was done as active, to add cycles."""
         self._set_status(run_id, "active")

@@ -146,6 +146,7 @@ class Attempt(Base):
     retrained_s: Mapped[float | None]
     retrained_cpu_s: Mapped[float | None]
     retrained_reason: Mapped[str | None]
+    retrainings: Mapped[int] = mapped_column(default=0, server_default="0")
 
     jaccard: Mapped[float | None]
     nearest: Mapped[str | None]

@@ -64,6 +64,7 @@ class AttemptRecord:
         evaluation: None unless training and judging succeeded.
         retraining: what our own training loop made of it before it was admitted.
         restarts: how often a killed runner lost its training.
+        retrainings: how often its training by our own loop was begun.
         created: ISO 8601, UTC; so is `updated`.
     """
 
@@ -83,6 +84,7 @@ class AttemptRecord:
     refusal: Refusal | None
     retraining: Retraining | None
     restarts: int
+    retrainings: int
     created: str
     updated: str
 
@@ -216,6 +218,7 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
         refusal=_refusal(row),
         retraining=_retraining(row),
         restarts=row.restarts,
+        retrainings=row.retrainings,
         created=row.created,
         updated=row.updated,
     )

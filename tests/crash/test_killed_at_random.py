@@ -15,7 +15,7 @@ from crash.killing import Killing, Peace
 from crash.runner import Runners
 
 MOMENTS = 200
-IN_SHORT = 25
+IN_SHORT = 12
 
 
 def moments() -> list[float]:

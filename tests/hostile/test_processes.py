@@ -82,10 +82,12 @@ def test_a_killed_process_harms_one_candidate_at_most(
     lanes = lanes_of(executor)
     zygote = shared.running().pid
     processes.kill({"worker": workers, "lanes": lanes, "zygote": [zygote]}[whom])
-    refusal = victim.end()
-    assert isinstance(refusal, Refusal), refusal
-    wanted = "was killed by SIGKILL" if whom == "worker" else "killed its supervisor"
-    assert refusal.reason == wanted
+    result = victim.end()
+    if whom == "worker":
+        assert isinstance(result, Refusal), result
+        assert result.reason == "was killed by SIGKILL"
+    else:  # the first time nobody is blamed: it is trained once more
+        assert scores(result) == honest_scores
     for _ in range(3):
         assert scores(executor.evaluate(candidate(), SEED)) == honest_scores
     if whom == "zygote":

@@ -19,12 +19,14 @@ from nngpt.records import (
     Mode,
     Novelty,
     Refusal,
+    Retraining,
     Stage,
     State,
+    Trial,
 )
 from nngpt.reporting.attempts import attempt_report
 from nngpt.reporting.progress import ConsoleProgress
-from nngpt.reporting.tables import story, summary_json
+from nngpt.reporting.tables import attempt_line, story, summary_json
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord
 
 TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"
@@ -45,7 +47,9 @@ ATTEMPT = AttemptRecord(
     evaluation=EVALUATION,
     novelty=Novelty(0.25, "a[/b]", False),
     refusal=None,
+    retraining=None,
     restarts=0,
+    retrainings=0,
     created="",
     updated="",
 )
@@ -145,3 +149,17 @@ def test_bar_counts_what_was_settled_before(progress: ConsoleProgress) -> None:
     assert totals == [(3, 3), (4, 5), (5, 5), (6, 6)]
     progress.cycle_started(2, Config(candidates=candidates), None, [])
     assert (bar.completed, bar.total, bar.fields["facts"]) == (0, 3, "")
+
+
+def test_training_longer_than_our_own_loop_is_flagged() -> None:
+    plain = Retraining(0.48, 200, 9, 2.0, 1.5)
+    crams = replace(EVALUATION, cpu_s=6.0)
+    attempt = replace(ATTEMPT, evaluation=crams, retraining=plain)
+    assert attempt.relative_effort == 4.0
+    assert "trains 4.0 × as long as our own loop" in attempt_line(attempt).plain
+    honest = replace(attempt, evaluation=replace(EVALUATION, cpu_s=1.6))
+    assert "our own loop" not in attempt_line(honest).plain
+    twice = replace(crams, trials=(Trial(1, 1, 0.5, 100), Trial(1, 2, 0.5, 100)))
+    assert replace(attempt, evaluation=twice).relative_effort == 2.0
+    failed = Retraining(None, 0, 9, 2.0, None, "forward: it failed")
+    assert replace(attempt, retraining=failed).relative_effort is None

@@ -27,6 +27,8 @@ from nngpt.errors import StoreError
 from nngpt.records import Mode, Novelty, Prompt, Refusal, Stage, State
 from nngpt.store import IllegalWriteError, Lease, Store, identity_hash, prompt_hash
 
+RETRAINED = Retraining(0.75, 100, 8, 2.5, 1.5)
+
 
 def test_run_is_found_again_until_archived(store: Store) -> None:
     assert store.current_run("demo") is None
@@ -52,7 +54,8 @@ def test_fresh_run_beside_an_archived_one(store: Store) -> None:
 
 def test_finished_run_is_still_current_and_can_be_reopened(store: Store) -> None:
     run = start(store)
-    store.finish_run(run.id)
+    with store.lease(run.id) as lease:
+        lease.finish_run()
     assert store.run("demo").status == "done"
     store.reopen_run(run.id)
     current = store.current_run("demo")
@@ -65,7 +68,7 @@ def test_unknown_run_names_the_nearest(store: Store) -> None:
     start(store)
     with pytest.raises(StoreError, match="Did you mean 'demo'"):
         store.run("dema")
-    for change in (store.finish_run, store.archive_run, store.lease):
+    for change in (store.reopen_run, store.archive_run, store.lease):
         with pytest.raises(StoreError):
             change(99)
 
@@ -78,7 +81,8 @@ def test_store_keeps_everything_over_a_reopening(path: Path) -> None:
         lease.training(attempt)
         lease.trained(attempt, evaluation(0.25, 0.5), TASK)
         lease.judged(attempt, NOVEL)
-        lease.admit(attempt)
+        lease.retraining(attempt)
+        lease.admit(attempt, None, RETRAINED)
         before = store.attempt(attempt)
     with Store.open(path, create=False) as store:
         assert store.attempt(attempt) == before
@@ -87,6 +91,23 @@ def test_store_keeps_everything_over_a_reopening(path: Path) -> None:
     assert before.candidate == candidate(transform="v2.Compose([v2.Normalize((0.5,), (0.5,))])")
     assert before.evaluation == evaluation(0.25, 0.5)
     assert before.novelty == NOVEL and before.refusal is None
+    assert before.retraining == RETRAINED and before.retrainings == 1
+
+
+def test_a_retraining_that_was_stopped_counts_as_not_begun(store: Store) -> None:
+    with store.lease(start(store).id) as lease:
+        [attempt] = write(lease)
+        with pytest.raises(IllegalWriteError, match="generated, not judged"):
+            lease.retraining(attempt)
+        lease.parsed(attempt, candidate())
+        lease.validated(attempt)
+        lease.training(attempt)
+        lease.trained(attempt, evaluation(0.5), TASK)
+        lease.judged(attempt)
+        lease.retraining(attempt)
+        assert store.attempt(attempt).retrainings == 1
+        lease.put_back(attempt)
+    assert (store.attempt(attempt).retrainings, store.attempt(attempt).state) == (0, State.JUDGED)
 
 
 def test_prompt_is_read_back_and_stored_once(store: Store) -> None:

@@ -26,3 +26,5 @@ def upgrade() -> None:
         ("retrained_reason", sa.Text()),
     ):
         op.add_column("nngpt_attempt", sa.Column(name, kind, nullable=True))
+    begun = sa.Column("retrainings", sa.Integer(), nullable=False, server_default="0")
+    op.add_column("nngpt_attempt", begun)

@@ -191,6 +191,7 @@ def measured_reference(
     splits: Splits, networks: dict[str, str], folder: Path, python: str
 ) -> dict[str, Times]:
     """`check_nn`, on the same images in the files it reads."""
+    tools = f"{Path(python).parent}:{os.environ['PATH']}"  # the report runs flake8 and pylint
     with tempfile.TemporaryDirectory() as place:
         write_idx(splits, Path(place) / "data" / "MNIST" / "raw")
         job = json.dumps({"networks": networks, "prm": {**PRM, "batch": BATCH}})
@@ -200,7 +201,7 @@ def measured_reference(
             text=True,
             check=False,
             cwd=place,
-            env={**os.environ, "PYTHONPATH": str(folder)},
+            env={**os.environ, "PYTHONPATH": str(folder), "PATH": tools},
             capture_output=True,
         )
     if done.returncode:

@@ -16,6 +16,7 @@ from nngpt.cli.options import (
     ConfigName,
     Folder,
     Overrides,
+    Sandbox,
     Seed,
     check_folder,
     console,
@@ -42,11 +43,12 @@ def run(
     cycles: Annotated[int | None, typer.Option(help="How many cycles in all.", min=1)] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
+    sandbox: Sandbox = None,
     fresh: Annotated[bool, typer.Option(help="Begin anew; the old run is kept.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop, or carry on where it was."""
-    settings = load_config(config, overrides, cycles=cycles, seed=seed)
+    settings = load_config(config, overrides, cycles=cycles, seed=seed, sandbox=sandbox)
     database = settings.folder / DATABASE
     with stoppable():
         if fresh or not _finished(settings, database):

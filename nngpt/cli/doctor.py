@@ -92,11 +92,16 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from nngpt.execution.limits import layers
+    from nngpt.execution.limits import layers, level
 
-    for layer in layers():
-        found = "yes" if layer.available else "no"
-        yield Finding(f"sandbox: {layer.name}", found, layer.available, layer.mend)
+    found = layers()
+    reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]
+    mend = "" if reached != "weak" else "Candidates are refused unless --sandbox weak"
+    yield Finding("sandbox level", reached, reached != "weak", mend)
+    for layer in found:
+        there = "yes" if layer.available else "no"
+        needed = "" if layer.required else " (for level full)"
+        yield Finding(f"sandbox: {layer.name}{needed}", there, layer.available, layer.mend)
 
 
 def _models() -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Overrides, Seed, console, load_config, print_json
+from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed, console, load_config, print_json
 from nngpt.errors import UserError
 from nngpt.records import Candidate, Evaluation, Refusal, content_hash
 
@@ -22,10 +22,11 @@ def evaluate(
     config: Annotated[str, typer.Option(help="Whose task and protocol.")] = "smoke-mnist",
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
+    sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
     """Train given networks as a cycle would; exits with 1 if one of them is refused."""
-    settings = load_config(config, ["prompt.template=full", *overrides], seed=seed)
+    settings = load_config(config, ["prompt.template=full", *overrides], seed=seed, sandbox=sandbox)
     sources = [(file, _read(file)) for file in files]
     outcomes = _outcomes(settings, sources, as_json)
     if as_json:

@@ -25,10 +25,15 @@ Overrides = Annotated[
     typer.Option("--set", help="Change one setting: key.path=value.", metavar="KEY=VALUE"),
 ]
 Seed = Annotated[int | None, typer.Option(help="Random seed (default: the configuration's).")]
+Sandbox = Annotated[
+    str | None,
+    typer.Option(help="Containment of candidates: full, standard, or weak.", metavar="LEVEL"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Where the runs' database lies.")]
 
 DATABASE = "nngpt.db"
+_PATHS = {"sandbox": "evaluation.sandbox"}
 _START = "Start one: nngpt cycle run smoke-mnist"
 
 
@@ -36,6 +41,7 @@ def load_config(name: str, overrides: list[str], **given: Any) -> Config:
     """The configuration with `--set` and other options applied. Raises: ConfigError."""
     from nngpt import config
 
+    given = {_PATHS.get(key, key): value for key, value in given.items()}
     extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
     return config.load(name, [*overrides, *extra])
 

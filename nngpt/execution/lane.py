@@ -10,6 +10,7 @@ Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nngpt.execution import limits, processes, wire, worker
-from nngpt.execution.layers import kernel, namespaces
+from nngpt.execution.layers import cgroup, kernel, namespaces
 
 _LOOK_S = 0.1
 _MEMORY = ("RssAnon", "RssShmem", "VmPTE", "VmSwap")
@@ -58,6 +59,7 @@ class _Worker:
         listed: its process id as /proc shows it, 0 before it is ready.
         socket: where its job goes.
         handle: pidfd, readable when it has ended.
+        group: its control group, None where there are none.
         missing: containment layers it could not have.
     """
 
@@ -66,6 +68,7 @@ class _Worker:
     handle: int
     listed: int = 0
     missing: tuple[str, ...] = ()
+    group: cgroup.Group | None = None
 
 
 class _Lane:
@@ -75,6 +78,9 @@ class _Lane:
         # Before there are namespaces: looking for libseccomp starts a process.
         self.containment = limits.Containment(self.bounds, namespaced)
         self.spaces = namespaces.ProcessNamespaces() if namespaced else None
+        self.forked = 0
+        with contextlib.suppress(OSError):
+            cgroup.remove_left_over()
         self.own_kib = processes.status_kib("self", *_MEMORY)
         self.waiting: _Worker | None = None
 
@@ -108,8 +114,10 @@ class _Lane:
             return
         self.waiting = self._fork()
         over = self._watch(running)
-        status, usage = self._end(running)
+        status, usage, ran_out = self._end(running)
         cpu_s = usage.ru_utime + usage.ru_stime
+        if ran_out:
+            over = "memory"
         if not over and os.WIFSIGNALED(status) and cpu_s >= self.bounds.cpu_s:
             over = "cpu"
         facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
@@ -146,14 +154,24 @@ class _Lane:
 
     def _fork(self) -> _Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        group = self._group()
         if self.spaces is not None:
             self.spaces.next()
         pid = os.fork()
         if pid == 0:
             ours.close()
-            _become_worker(theirs, self.containment, self.settings)
+            _become_worker(theirs, group, self.containment, self.settings)
         theirs.close()
-        return _Worker(pid, ours, os.pidfd_open(pid))
+        return _Worker(pid, ours, os.pidfd_open(pid), group=group)
+
+    def _group(self) -> cgroup.Group | None:
+        owner = int(os.readlink("/proc/self"))  # noqa: PTH115
+        self.forked += 1
+        try:
+            bounds = self.bounds
+            return cgroup.Group(owner, self.forked, bounds.memory_bytes, bounds.processes)
+        except OSError:
+            return None
 
     def _watch(self, running: _Worker) -> str:
         """Return when the worker has ended or must end; if it had too much, of what."""
@@ -182,8 +200,8 @@ class _Lane:
         own = sum(max(0, kib - self.own_kib) for kib in used)
         return "memory" if own * 1024 > self.bounds.memory_bytes else ""
 
-    def _end(self, worker: _Worker) -> tuple[int, Any]:
-        """Kill and bury a worker and all it started."""
+    def _end(self, worker: _Worker) -> tuple[int, Any, bool]:
+        """Kill and bury a worker and all it started; did its group run out of memory?"""
         signal.pidfd_send_signal(worker.handle, signal.SIGKILL)
         below = [] if self.namespaced else processes.descendants(worker.pid)
         _, status, usage = os.wait4(worker.pid, 0)
@@ -193,11 +211,17 @@ class _Lane:
             kept = {self.waiting.pid} if self.waiting else set()
             processes.kill(below)
             processes.end_descendants(_END_S, kept)
-        return status, usage
+        ran_out = worker.group is not None and worker.group.ran_out()
+        if worker.group is not None:
+            worker.group.remove()
+        return status, usage, ran_out
 
 
 def _become_worker(
-    waiting: socket.socket, containment: limits.Containment, settings: dict[str, Any]
+    waiting: socket.socket,
+    group: cgroup.Group | None,
+    containment: limits.Containment,
+    settings: dict[str, Any],
 ) -> NoReturn:
     """In the child: close, contain, warm up, wait for a job, run it."""
     try:
@@ -207,7 +231,7 @@ def _become_worker(
         processes.close_others({0, 1, 2, waiting.fileno()})
         listed = os.readlink("/proc/self")  # noqa: PTH115
         os.chdir("/")
-        missing = containment.enter()
+        missing = containment.enter(group)
         os.environ["HOME"] = os.environ["TMPDIR"] = os.getcwd()  # noqa: PTH109
         tempfile.tempdir = None
         worker.warm_up(settings["threads"], settings["device"])

@@ -20,7 +20,7 @@ from pathlib import Path
 from nngpt import config
 from nngpt.errors import UserError
 from nngpt.execution import processes
-from nngpt.execution.layers import kernel, landlock, namespaces, seccomp
+from nngpt.execution.layers import cgroup, kernel, landlock, namespaces, seccomp
 
 MARK = 0x6E6E67
 """Hard RLIMIT_LOCKS of every worker (unused by Linux, can never be raised again), and its user."""
@@ -78,7 +78,7 @@ class Layer:
     """One containment layer: whether this machine has it, and how to mend that.
 
     Attributes:
-        required: False for what strengthens the level "standard" to "full".
+        required: False for what only strengthens the level "standard".
     """
 
     name: str
@@ -110,13 +110,14 @@ class Containment:
         self._write: list[str] = []
         self._counted = False
 
-    def enter(self) -> list[str]:
+    def enter(self, group: cgroup.Group | None) -> list[str]:
         """Put every layer on the calling process; returns the names of those it lacks."""
         self._proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
         self._address_bytes = 1024 * processes.status_kib("self", "VmSize")
         self._data_bytes = 1024 * processes.status_kib("self", "VmData")
         self._alone = processes.threads() == 1  # Landlock would leave another thread free
         steps: dict[str, Callable[[], None]] = {
+            "cgroup": lambda: _join(group),
             "session": _lead_session,
             "namespaces": self._isolate,
             "private-files": self._hide_files,
@@ -153,11 +154,12 @@ class Containment:
     def _become_nobody(self) -> None:
         if not self._write:
             raise OSError("Python may lie where only this user can read")
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setresgid(MARK, MARK, MARK)
-            os.setresuid(MARK, MARK, MARK)
-            kernel.set_dumpable()
+        if os.geteuid() != 0:
+            raise OSError("only root can")
+        os.setgroups([])
+        os.setresgid(MARK, MARK, MARK)
+        os.setresuid(MARK, MARK, MARK)
+        kernel.set_dumpable()
 
     def _count_threads(self) -> None:
         if not self.namespaced:
@@ -204,32 +206,28 @@ def layers() -> list[Layer]:
     return [
         Layer(name, name not in missing, "" if name not in missing else mend, name in REQUIRED)
         for name, mend in _MENDS.items()
-        if name in _names()
     ]
-
-
-def _names() -> list[str]:
-    return [name for name in _MENDS if name != "other-user" or os.geteuid() == 0]
 
 
 def level(missing: Collection[str], sandbox: str) -> str:
     """The containment level of workers that lack `missing`, e.g. "full: session, …".
 
-    "full" has every layer, "standard" every required one, "weak" less.
+    "full" has every layer but those that take root, "standard" every required one, "weak" less.
 
     Raises:
         UserError: it is less than `sandbox` ("full", "standard" or "weak") asks for.
     """
     required = [name for name in missing if name in REQUIRED]
-    refused = {"full": list(missing), "standard": required}.get(sandbox, [])
+    lacking = [name for name in missing if name not in _ROOT_ONLY]
+    refused = {"full": lacking, "standard": required}.get(sandbox, [])
     if refused:
         raise UserError(
             f"the sandbox lacks: {', '.join(refused)}",
             where="evaluation.sandbox",
             mend=_MENDS[refused[0]],
         )
-    name = "weak" if required else "standard" if missing else "full"
-    return f"{name}: {', '.join(layer for layer in _names() if layer not in missing)}"
+    name = "weak" if required else "standard" if lacking else "full"
+    return f"{name}: {', '.join(layer for layer in _MENDS if layer not in missing)}"
 
 
 def is_marked(pid: int) -> bool:
@@ -245,10 +243,11 @@ def is_marked(pid: int) -> bool:
 _KERNEL = "Needs Linux 5.13 or newer; or accept less with evaluation.sandbox=weak"
 _NAMESPACES = "Allow user namespaces (sysctl user.max_user_namespaces, container settings)"
 _MENDS = {
+    "cgroup": "Only root, or a user with delegated control groups (systemd), may make them",
+    "other-user": "Only root can become another user",
     "session": _KERNEL,
     "namespaces": _NAMESPACES,
     "private-files": _NAMESPACES,
-    "other-user": _NAMESPACES,
     "thread-count": _NAMESPACES,
     "pdeathsig": _KERNEL,
     "rlimits": "Raise the hard limits of this shell (ulimit -H); or evaluation.sandbox=weak",
@@ -261,7 +260,8 @@ _MENDS = {
     "clean-env": "",
     "closed-fds": "Mount /proc; or accept less with evaluation.sandbox=weak",
 }
-REQUIRED = frozenset(_MENDS) - {"namespaces", "private-files", "other-user", "thread-count"}
+_ROOT_ONLY = frozenset({"cgroup", "other-user"})
+REQUIRED = frozenset(_MENDS) - {"namespaces", "private-files", "thread-count"} - _ROOT_ONLY
 """Layers without which the level is "weak"."""
 
 
@@ -289,15 +289,25 @@ def _missing_of_a_worker() -> list[str]:
     """What a process lacks that is made as a worker is."""
     said, saying = os.pipe()
     namespaced = _try_namespace()
+    group = _try_group()
     if (pid := os.fork()) == 0:
         trial = Containment(Limits(1 << 30, cpu_s=60, processes=8, cuda=False), namespaced)
-        os.write(saying, json.dumps(trial.enter()).encode())
+        os.write(saying, json.dumps(trial.enter(group)).encode())
         os._exit(0)
     os.close(saying)
     with os.fdopen(said) as reader:
         text = reader.read()
     os.waitpid(pid, 0)
+    if group is not None:
+        group.remove()
     return json.loads(text) if text else [name for name in _MENDS if name != "clean-env"]
+
+
+def _try_group() -> cgroup.Group | None:
+    try:
+        return cgroup.Group(os.getpid(), 0, 1 << 32, 64)
+    except OSError:
+        return None
 
 
 def _try_namespace() -> bool:
@@ -334,6 +344,12 @@ def _library_path() -> list[str]:
 
 def _cuda_devices() -> list[str]:
     return [str(p) for p in Path("/dev").iterdir() if str(p).startswith(_CUDA_DEVICES)]
+
+
+def _join(group: cgroup.Group | None) -> None:
+    if group is None:
+        raise OSError("no control group")
+    group.enter()
 
 
 def _lead_session() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +11,8 @@ from execution_samples import make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.execution.local import LocalExecutor, create
+
+DEVICE = os.environ.get("NNGPT_TEST_DEVICE", "cpu")  # scripts/gpu-sandbox sets it
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +28,7 @@ def start(splits: Splits) -> Iterator[Callable[..., LocalExecutor]]:
     def start(max_parameters: int | None = None, **settings: object) -> LocalExecutor:
         key = repr((max_parameters, sorted(settings.items())))
         if key not in made:
-            evaluation = EvaluationConfig.model_validate({"device": "cpu", **settings})
+            evaluation = EvaluationConfig.model_validate({"device": DEVICE, **settings})
             made[key] = create(splits, evaluation, make_task(max_parameters))
         return made[key]
 

@@ -45,6 +45,8 @@ from nngpt.records import Candidate, Evaluation, Mode, Refusal, Task
 
 ROOT = Path(__file__).parents[1]
 TRAIN, VALIDATION, BATCH = 4000, 1000, 64
+SMALL = ("attention", "inherited", "plain", "separable")
+PAIRS = 40
 PRM = {"lr": 0.01, "momentum": 0.9, "dropout": 0.1}
 
 
@@ -56,14 +58,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--train", type=int, default=TRAIN)
+    parser.add_argument("--networks", nargs="*", default=SMALL, help="of tests/networks")
     given = parser.parse_args()
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
     print(f"load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, {given.device}")
     splits = plugins.load("data set", "mnist").create(None).splits(1, given.train, VALIDATION)
     print(f"MNIST, {given.train:,} training and {VALIDATION:,} validation images, 1 epoch")
-    networks = {
-        file.stem: file.read_text() for file in sorted((ROOT / "tests/networks").glob("*.py"))
-    }
+    networks = {n: (ROOT / "tests/networks" / f"{n}.py").read_text() for n in given.networks}
     bare = {} if given.device == "cuda" else measured_bare(splits, networks, given.repeats)
     ours = measured_executor(splits, networks, given.repeats, given.device)
     fresh = measured_fresh(splits, networks, given.device)
@@ -71,6 +72,8 @@ def main() -> None:
     if given.reference:
         table |= measured_reference(splits, networks, given.reference, given.reference_python)
     compare(table)
+    if given.device == "cpu":
+        measured_overhead(splits, (ROOT / "tests/networks/inherited.py").read_text())
     side_by_side(splits, networks, given.repeats, given.device)
 
 
@@ -80,6 +83,13 @@ Times = dict[str, tuple[float, float]]
 
 def measured_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Times:
     """The same training without a process of its own."""
+    train = bare_training(splits)
+    train(next(iter(networks.values())))
+    return {name: median(lambda c=code: train(c), repeats) for name, code in networks.items()}
+
+
+def bare_training(splits: Splits) -> Callable[[str], float]:
+    """A function that trains a network in this process and gives its accuracy."""
     torch.set_num_threads(1)
     images, labels = (torch.from_numpy(np.array(a)) for a in opened(splits, "train"))
     unseen, known = (torch.from_numpy(np.array(a)) for a in opened(splits, "validation"))
@@ -98,8 +108,21 @@ def measured_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Tim
             parts = [net(pipeline.answer(part)) for part in answering_batches(unseen, BATCH)]
         return float((torch.cat(parts).argmax(1) == known).float().mean())
 
-    train(next(iter(networks.values())))
-    return {name: median(lambda c=code: train(c), repeats) for name, code in networks.items()}
+    return train
+
+
+def measured_overhead(splits: Splits, code: str) -> None:
+    """Executor and bare training of the quickest network in turns, both warm."""
+    train = bare_training(splits)
+    differences: list[float] = []
+    with executor(splits, "cpu", workers=1) as runner:
+        for _ in range(PAIRS):
+            time.sleep(0.1)  # the next worker is being made meanwhile
+            contained = median(lambda: evaluate(runner, code), 1)[0]
+            differences.append(1e3 * (contained - median(lambda: train(code), 1)[0]))
+    low, middle, high = statistics.quantiles(differences[5:], n=4)
+    print(f"overhead over bare training: median {middle:.0f} ms, ", end="")
+    print(f"half of {PAIRS - 5} pairs between {low:.0f} and {high:.0f} ms")
 
 
 def measured_executor(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> Times:
@@ -252,12 +275,6 @@ def compare(table: dict[str, Times]) -> None:
         each = "  ".join(f"{name} {s:.2f} s {a:.1%}" for name, (s, a) in times.items())
         total = sum(s for s, _ in times.values())
         print(f"{way:<20}{60 * len(times) / total:>6.1f} a minute   {each}")
-    if bare := table["bare"]:
-        over = [ours[name][0] - bare[name][0] for name in ours]
-        print(
-            f"overhead over bare training: median {statistics.median(over) * 1e3:.0f} ms, ", end=""
-        )
-        print(f"from {min(over) * 1e3:.0f} to {max(over) * 1e3:.0f}")
     for way in table.keys() - {"bare", "nngpt"}:
         times = table[way]
         ratio = sum(times[n][0] for n in ours) / sum(s for s, _ in ours.values())

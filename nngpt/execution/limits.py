@@ -147,8 +147,9 @@ class Containment:
     def _hide_files(self) -> None:
         if not self.namespaced:
             raise OSError("no mount namespace")
-        read, devices = self._read, self._devices
-        scratch = namespaces.private_root(read, devices, self.limits.cuda, _SCRATCH_BYTES)
+        read = [path for path in self._read if not path.startswith("/proc/")]  # it gets its own
+        proc = self.limits.cuda
+        scratch = namespaces.private_root(read, self._devices, proc, _SCRATCH_BYTES)
         self._write = [scratch]
 
     def _become_nobody(self) -> None:
@@ -254,7 +255,7 @@ _MENDS = {
     "no-capabilities": _KERNEL,
     "no-new-privs": _KERNEL,
     "landlock": "Needs Linux 5.13 with Landlock switched on (lsm=…); or evaluation.sandbox=weak",
-    "seccomp": "Install libseccomp (Debian: libseccomp2); or evaluation.sandbox=weak",
+    "seccomp": "Install libseccomp (Debian: libseccomp2) and pyseccomp; or evaluation.sandbox=weak",
     "subreaper": _KERNEL,
     "watch": "Mount /proc; or accept less with evaluation.sandbox=weak",
     "clean-env": "",

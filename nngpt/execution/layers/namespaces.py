@@ -155,7 +155,8 @@ def _show(path: str, new: str, flags: int) -> None:
         target.mkdir()
     else:
         target.touch()
-    kernel.mount(path, str(target), None, kernel.MS_BIND)
+    # Recursively: without root a mount cannot be separated from those upon it.
+    kernel.mount(path, str(target), None, kernel.MS_BIND | kernel.MS_REC)
     kept = os.statvfs(target).f_flag & sum(_MNT_FLAGS)  # must not be cleared by who is not root
     wanted = kept | flags | kernel.MS_NOSUID
     return kernel.mount("none", str(target), None, kernel.MS_REMOUNT | kernel.MS_BIND | wanted)

@@ -11,6 +11,7 @@ import math
 import os
 import queue
 import select
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ class LocalExecutor:
         around: str = "",
     ) -> None:
         """`around` names what the zygote's wrapper adds to the containment."""
+        _refuse_other_systems()
         self._zygote = zygote
         self._splits, self._evaluation, self._task = splits, evaluation, task
         if not _has_driver():
@@ -367,6 +369,15 @@ def _workers(evaluation: EvaluationConfig, device: str) -> int:
 def _has_driver() -> bool:
     """Without a driver there is nothing to ask torch for."""
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def _refuse_other_systems() -> None:
+    if not sys.platform.startswith("linux"):
+        raise UserError(
+            f"candidates cannot be contained on {sys.platform}",
+            where="evaluation.executor",
+            mend="Use Linux (a virtual machine or a container will do)",
+        )
 
 
 def _refuse_exposed(splits: Splits, cuda: bool) -> None:

@@ -174,3 +174,9 @@ def test_every_epoch_gives_the_training_data_once(start: Start) -> None:
         "        for inputs, labels in train_data:",
     )
     assert isinstance(start().evaluate(candidate(code), 1), Evaluation)
+
+
+def test_other_systems_are_refused(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    with pytest.raises(UserError, match="candidates cannot be contained on darwin"):
+        create(splits, EvaluationConfig(device="cpu"), make_task())

@@ -27,11 +27,11 @@ def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExe
 
 
 def _wrapper(cuda: bool) -> list[str]:
-    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--chdir", "/"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # first: Python may lie below
     interpreter = {sys.executable, os.path.realpath(sys.executable), f"{sys.prefix}/pyvenv.cfg"}
     for path in sorted({*limits.readable(cuda), *interpreter, *_PROGRAMS}):
         words += ["--ro-bind-try", path, path]
-    words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/"]
     if cuda:
         for device in Path("/dev").glob("nvidia*"):
             words += ["--dev-bind", str(device), str(device)]

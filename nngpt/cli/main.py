@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nngpt import __version__
-from nngpt.cli import corpus, cycle, data, dedup, doctor, evaluate, generate, lemur, models
+from nngpt.cli import corpus, cycle, data, dedup, doctor, evaluate, generate, learn, lemur, models
 from nngpt.errors import NngptError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(lemur.app, name="lemur")
 app.command("dedup")(dedup.dedup)
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(learn.app, name="learn")
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,12 @@
+"""`nngpt learn`: the LLM learns, outside a run. One module per command, `learn_….py`."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and measure what it learned.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the group a group, however many commands it has."""

@@ -63,6 +63,10 @@ def build(
     limit: Annotated[int | None, typer.Option(help="Take at most so many networks.", min=1)] = None,
     splits: Annotated[str, typer.Option(help="Shares: train, dev, test.")] = "0.8,0.1,0.1",
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 1,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Shorter networks that do the same, for small models."),
+    ] = False,
     build_check: Annotated[
         bool | None,
         typer.Option(
@@ -79,7 +83,7 @@ def build(
     from nngpt.reporting.corpus_tables import funnel_table, splits_table
 
     settings = load_config(config, []) if config else _defaults()
-    writer, tasks = _writer(settings, prompt, task)
+    writer, tasks = _writer(settings, prompt, task, compact)
     mode = writer.template.mode
     choice = corpus.Choice(
         max_chars=max_chars or corpus.longest_answer(mode, settings.sampling.max_new_tokens),
@@ -120,14 +124,16 @@ def _defaults() -> Config:
     return Config()
 
 
-def _writer(settings: Config, prompt: str | None, names: list[str]) -> tuple[Writer, list[Task]]:
+def _writer(
+    settings: Config, prompt: str | None, names: list[str], compact: bool
+) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts
     from nngpt.learning.corpus import Writer
 
     template = prompts.load(prompt or settings.prompt.template)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
-    return Writer(template, tasks, contract.Defaults.of(settings.evaluation)), tasks
+    return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 
 
 def _task(name: str, max_parameters: int | None) -> Task:

@@ -24,11 +24,6 @@ app = typer.Typer(no_args_is_help=True, help="Training pairs from the LEMUR mirr
 _FILL = "Fill the mirror first: nngpt lemur pull"
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `build` a command of its own while it is the only one."""
-
-
 @app.command()
 def build(
     out: Annotated[Path, typer.Option(help="A new folder for the corpus.")],
@@ -74,6 +69,10 @@ def build(
             help="Train each for one step on noise (default: in features mode).",
         ),
     ] = None,
+    replacements: Annotated[
+        int | None,
+        typer.Option(help="So often others may take the place of what does not run.", min=0),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write deduplicated networks that fit the contract as training pairs, in three parts."""
@@ -97,6 +96,7 @@ def build(
         limit=limit,
         shares=_shares(splits),
         seed=seed,
+        replacements=replacements,
     )
     checked = mode is Mode.FEATURES if build_check is None else build_check
     corpus.check_new(out)
@@ -116,6 +116,35 @@ def build(
     console().print(funnel_table(manifest))
     console().print(splits_table(manifest))
     typer.echo(f"Use it: nngpt cycle run … --set learning.corpus={out / 'train.jsonl'}")
+
+
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="A corpus in body mode.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the one in full mode.")],
+    config: Annotated[str, typer.Option(help="The run the bodies were built for.")],
+    prompt: Annotated[str, typer.Option(help="Prompt template of full mode.")] = "tuned-full",
+    task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
+        "mnist",
+        "cifar10",
+    ],
+) -> None:
+    """Write the whole files that a corpus of bodies becomes: the same networks, once more."""
+    from nngpt import prompts
+    from nngpt.learning import corpus
+
+    corpus.check_new(out)
+    settings = load_config(config, [])
+    bodies, tasks = _writer(settings, None, task, compact=False)
+    count = corpus.convert(
+        folder,
+        out,
+        bodies.template,
+        prompts.load(prompt),
+        {task.dataset: task for task in tasks},
+        bodies.defaults,
+    )
+    typer.echo(f"{count:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")
 
 
 def _defaults() -> Config:

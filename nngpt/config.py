@@ -188,6 +188,10 @@ class LearningConfig(_Section):
     max_length: int = Field(4096, gt=0)
     optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
     gradient_checkpointing: bool = False
+    packing: bool = True
+    tokens_per_batch: int = Field(2048, gt=0)
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_s: float = Field(300, ge=0)
     base: str | None = None
     corpus: Path | None = None
     corpus_limit: int | None = Field(None, gt=0)
@@ -204,7 +208,8 @@ _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env"},
     "candidates": {"overlap"},
     "evaluation": {"sandbox", "workers", "executor", "container"},
-    "learning": {"max_length", "optimizer", "gradient_checkpointing"},
+    "learning": {"max_length", "optimizer", "gradient_checkpointing"}
+    | {"packing", "tokens_per_batch", "checkpoint_s"},
 }
 """Keys by section that may change while a run goes on."""
 
@@ -239,21 +244,23 @@ def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file and apply `key.path=value` overrides (values are YAML).
+
+    Without a name all settings have their defaults, but for the overrides.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; all
             mistakes are in the one message.
     """
-    path = resources.config_file(str(name))
-    data = _read(path)
+    path = resources.config_file(str(name)) if name is not None else None
+    data = _read(path) if path else {}
     for override in overrides:
         _override(data, override)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, data), where=str(path)) from None
+        raise ConfigError(_explain(error, data), where=str(path or "--set")) from None
 
 
 def environment(name: str) -> str | None:

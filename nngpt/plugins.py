@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs", "corpus"})),
+    "learner": ("nngpt.learning", frozenset({"pairs", "corpus", "tuning"})),
     "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 

@@ -38,9 +38,26 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
     """
     try:
         with path.open("rb") as stream:
-            return list(islice(_read(stream, path, prompt), limit))
+            return list(islice(_read(stream, path, prompt, "learning.corpus:"), limit))
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=_where(path)) from None
+        why = f"cannot be read ({error.strerror})"
+        raise ConfigError(why, where=f"learning.corpus: {path}") from None
+
+
+def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
+    """All pairs of a JSONL file whose lines bring their own prompts, in any mode.
+
+    Args:
+        where: what the user gave the file as, for messages.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not such an object; names the line.
+    """
+    try:
+        with path.open("rb") as stream:
+            return list(_read(stream, path, None, where))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where} {path}") from None
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
@@ -86,31 +103,36 @@ class _Line(BaseModel):
         last = self.messages[-1] if self.messages else None
         return last.content if last and last.role == "assistant" else ""
 
-    def pair(self, prompt: Prompt, source: str) -> TrainingPair:
-        """The pair, with the line's own prompt if it has one."""
+    def pair(self, prompt: Prompt | None, source: str) -> TrainingPair:
+        """The pair, with the line's own prompt if it has one; `prompt` is for those without."""
         if self.messages is not None:
             asked = self.messages[:-1] if self.answered else self.messages
             prompt = Prompt(
                 template=self.template,
                 template_hash=self.template_hash,
-                mode=self.mode or prompt.mode,
+                mode=self.mode or (prompt.mode if prompt else Mode.FULL),
                 messages=tuple(Message(m.role, m.content) for m in asked),
                 prefill=self.prefill,
                 stop=self.stop,
             )
+        assert prompt is not None, "_read looks first"
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _read(lines: Iterable[bytes], path: Path, prompt: Prompt) -> Iterator[TrainingPair]:
+def _read(
+    lines: Iterable[bytes], path: Path, prompt: Prompt | None, given: str
+) -> Iterator[TrainingPair]:
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
-        where = f"{_where(path)}, line {number}"
+        where = f"{given} {path}, line {number}"
         try:
             line = _Line.model_validate_json(raw)
         except ValidationError as error:
             raise ConfigError(_first(error), where=where) from None
-        if (line.mode or prompt.mode) is not prompt.mode:
+        if prompt is None and line.messages is None:
+            raise ConfigError("it has no 'messages'", where=where)
+        if prompt is not None and (line.mode or prompt.mode) is not prompt.mode:
             raise ConfigError(
                 f"written in {line.mode} mode, but this run writes in {prompt.mode} mode",
                 where=where,
@@ -126,7 +148,3 @@ def _first(error: ValidationError) -> str:
     key = ".".join(str(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
-
-
-def _where(path: Path) -> str:
-    return f"learning.corpus: {path}"

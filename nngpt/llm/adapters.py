@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,31 @@ def finished_adapter(
     return replace(found, path=str(target.resolve())) if same else None
 
 
-def save_adapter(model: Any, adapter: Adapter, target: Path) -> Adapter:
-    """Write weights and lineage beside `target`, flush them, and rename into place."""
+def save_adapter(
+    model: Any,
+    adapter: Adapter,
+    target: Path,
+    dtype: str = "float32",
+    also: Callable[[Path], None] = lambda _: None,
+) -> Adapter:
+    """Write weights and lineage beside `target`, flush them, and rename into place.
+
+    Args:
+        dtype: of the weights in the file; loaded again they are float32 in any case.
+        also: writes what else belongs into the folder it is given.
+    """
+    import torch
+
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     # The base is known by its name, not by where this machine happens to keep it.
     model.peft_config["default"].base_model_name_or_path = adapter.base
-    model.save_pretrained(draft, save_embedding_layers=False)
+    weights = {
+        k: w.to(getattr(torch, dtype)) for k, w in model.state_dict().items() if "lora_" in k
+    }
+    model.save_pretrained(draft, save_embedding_layers=False, state_dict=weights)
+    also(draft)
     adapter = replace(adapter, path=str(target.resolve()))
     (draft / LINEAGE).write_text(json.dumps(asdict(adapter), indent=2), encoding="utf-8")
     for file in [*draft.iterdir(), draft]:

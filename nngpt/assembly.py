@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nngpt import contract, plugins, prompts
@@ -192,9 +192,9 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
 
 
 def starting_adapter(config: Config) -> Adapter | None:
-    """The adapter in `llm.adapter`. Raises: ModelError if the folder holds none."""
+    """The adapter in `llm.adapter`. Raises: ModelError if there is none."""
     if config.llm.adapter is None:
         return None
-    from nngpt.llm.adapters import read_adapter
+    from nngpt.llm.adapters import find_adapter
 
-    return replace(read_adapter(config.llm.adapter), path=str(config.llm.adapter.resolve()))
+    return find_adapter(config.llm.adapter)

@@ -43,7 +43,8 @@ class LLMConfig(_Section):
     file. `quantization: auto` takes 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
     `url`, `endpoint`, `served_model`, `api_key_env` and `timeout_s` belong to the `openai`
     backend, `script` (a JSONL file with a `text` in each line) to `scripted`. `adapter` is a
-    folder that nngpt wrote; the first cycle starts with it.
+    folder that nngpt wrote, or the name of one that comes with nngpt; the first cycle starts
+    with it.
     """
 
     backend: str = "transformers"

@@ -24,11 +24,6 @@ app = typer.Typer(no_args_is_help=True, help="Training pairs from the LEMUR mirr
 _FILL = "Fill the mirror first: nngpt lemur pull"
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `build` a command of its own while it is the only one."""
-
-
 @app.command()
 def build(
     out: Annotated[Path, typer.Option(help="A new folder for the corpus.")],
@@ -63,12 +58,20 @@ def build(
     limit: Annotated[int | None, typer.Option(help="Take at most so many networks.", min=1)] = None,
     splits: Annotated[str, typer.Option(help="Shares: train, dev, test.")] = "0.8,0.1,0.1",
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 1,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Shorter networks that do the same, for small models."),
+    ] = False,
     build_check: Annotated[
         bool | None,
         typer.Option(
             "--build-check/--no-build-check",
             help="Train each for one step on noise (default: in features mode).",
         ),
+    ] = None,
+    replacements: Annotated[
+        int | None,
+        typer.Option(help="So often others may take the place of what does not run.", min=0),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +82,7 @@ def build(
     from nngpt.reporting.corpus_tables import funnel_table, splits_table
 
     settings = load_config(config, []) if config else _defaults()
-    writer, tasks = _writer(settings, prompt, task)
+    writer, tasks = _writer(settings, prompt, task, compact)
     mode = writer.template.mode
     choice = corpus.Choice(
         max_chars=max_chars or corpus.longest_answer(mode, settings.sampling.max_new_tokens),
@@ -93,6 +96,7 @@ def build(
         limit=limit,
         shares=_shares(splits),
         seed=seed,
+        replacements=replacements,
     )
     checked = mode is Mode.FEATURES if build_check is None else build_check
     corpus.check_new(out)
@@ -114,20 +118,51 @@ def build(
     typer.echo(f"Use it: nngpt cycle run … --set learning.corpus={out / 'train.jsonl'}")
 
 
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="A corpus in body mode.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the one in full mode.")],
+    config: Annotated[str, typer.Option(help="The run the bodies were built for.")],
+    prompt: Annotated[str, typer.Option(help="Prompt template of full mode.")] = "tuned-full",
+    task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
+        "mnist",
+        "cifar10",
+    ],
+) -> None:
+    """Write the whole files that a corpus of bodies becomes: the same networks, once more."""
+    from nngpt import prompts
+    from nngpt.learning import corpus
+
+    corpus.check_new(out)
+    settings = load_config(config, [])
+    bodies, tasks = _writer(settings, None, task, compact=False)
+    count = corpus.convert(
+        folder,
+        out,
+        bodies.template,
+        prompts.load(prompt),
+        {task.dataset: task for task in tasks},
+        bodies.defaults,
+    )
+    typer.echo(f"{count:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")
+
+
 def _defaults() -> Config:
     from nngpt.config import Config
 
     return Config()
 
 
-def _writer(settings: Config, prompt: str | None, names: list[str]) -> tuple[Writer, list[Task]]:
+def _writer(
+    settings: Config, prompt: str | None, names: list[str], compact: bool
+) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts
     from nngpt.learning.corpus import Writer
 
     template = prompts.load(prompt or settings.prompt.template)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
-    return Writer(template, tasks, contract.Defaults.of(settings.evaluation)), tasks
+    return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 
 
 def _task(name: str, max_parameters: int | None) -> Task:

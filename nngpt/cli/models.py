@@ -42,6 +42,32 @@ def list_(
 
 
 @app.command()
+def adapters(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """List the LoRA adapters that come with nngpt: `--set llm.adapter=NAME` uses one."""
+    from dataclasses import asdict
+
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from nngpt.llm.adapters import shipped
+
+    found = shipped()
+    if as_json:
+        typer.echo(json.dumps([asdict(adapter) for adapter in found]))
+        return
+    console = Console()
+    box = SIMPLE if console.is_terminal else None
+    table = Table(Column("adapter", no_wrap=True), "for", "pairs", "card", box=box)
+    for adapter in found:
+        card = f"{adapter.path}/README.md"
+        table.add_row(adapter.name, adapter.base, f"{adapter.pairs:,}", card)
+    console.print(table)
+
+
+@app.command()
 def pull(name: _Name) -> None:
     """Bring an embedded model onto this machine, verify it, and print its path."""
     from nngpt.llm import embedded

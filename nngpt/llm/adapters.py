@@ -16,6 +16,23 @@ from nngpt.llm.loading import LoadedBase
 from nngpt.records import Adapter
 
 LINEAGE = "nngpt.json"
+_SHIPPED = Path(__file__).with_name("shipped")
+
+
+def shipped() -> list[Adapter]:
+    """The adapters that come with nngpt, by name."""
+    return [find_adapter(file.parent) for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}"))]
+
+
+def find_adapter(given: Path) -> Adapter:
+    """The adapter that comes with nngpt under this name, or the one in this folder, with its place.
+
+    Raises:
+        ModelError: there is no such folder, or nngpt did not write it.
+    """
+    known = _SHIPPED / given.name
+    folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given
+    return replace(read_adapter(folder), path=str(folder.resolve()))
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -27,7 +44,7 @@ def read_adapter(folder: Path) -> Adapter:
         raise ModelError(
             f"not an adapter that nngpt wrote ({error})",
             where=str(file),
-            mend="Give a folder under runs/adapters.",
+            mend=f"Give a folder under runs/adapters, or a name: {_names()}.",
         ) from None
 
 
@@ -101,3 +118,7 @@ def save_adapter(
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)
     return adapter
+
+
+def _names() -> str:
+    return ", ".join(file.parent.name for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}")))

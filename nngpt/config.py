@@ -7,12 +7,21 @@ key path and the nearest known key.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
@@ -151,13 +160,36 @@ class NoveltyConfig(_Section):
     seed: int = 1
 
 
+def _numbers(given: object) -> object:
+    """`0-23`, `0-3,8` or `7` as the numbers they stand for; anything else as it is."""
+    if isinstance(given, int):
+        return (given,)
+    if not isinstance(given, str):
+        return given
+    if not re.fullmatch(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*", given):
+        raise ValueError("wants numbers, such as 0-23 or [0, 1, 5]")
+    ends = [[int(end) for end in part.split("-")] for part in given.split(",")]
+    return tuple(sorted({n for pair in ends for n in range(pair[0], pair[-1] + 1)}))
+
+
+LayerNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_numbers)
+]
+
+
 class LearningConfig(_Section):
-    """LoRA fine-tuning on what was admitted (defaults: the papers').
+    """LoRA fine-tuning on what was admitted (defaults: the papers'); see docs/sft.md.
 
     `start` is "base" (a fresh adapter on the whole corpus each cycle) or "last" (go on from the
-    last adapter). `layers` takes only the last N transformer layers. A cycle with fewer than
-    `min_pairs` training pairs goes without a step. Every step learns `corpus` too, or its first
-    `corpus_limit` pairs; with `warm_up` there is one before the first cycle, on the corpus alone.
+    last adapter; with `replay` only on what is new to it and on that share or number of the pairs
+    it has learned). `layers` takes only the last N transformer layers, `layers_to_transform` those
+    with these numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs goes without a
+    step. Every step learns `corpus` too, or its first `corpus_limit` pairs; with `warm_up` there is
+    one before the first cycle, on the corpus alone.
+
+    An optimiser step learns `batch_size` × `accumulation` pairs; with `packing` they are laid out
+    in rows of at most `tokens_per_batch` tokens without padding, else one by one. `save_dtype` is
+    that of the adapter's file. A checkpoint is written every `checkpoint_s` seconds.
     """
 
     learner: str = "sft"
@@ -177,6 +209,8 @@ class LearningConfig(_Section):
         "gate_proj",
     )
     layers: int | None = Field(None, gt=0)
+    layers_to_transform: LayerNumbers | None = None
+    replay: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] | None = None
     epochs: int = Field(5, gt=0)
     batch_size: int = Field(1, gt=0)
     accumulation: int = Field(4, gt=0)
@@ -201,6 +235,14 @@ class LearningConfig(_Section):
     def _needs_corpus(self) -> LearningConfig:
         if self.warm_up and self.corpus is None:
             raise ValueError("warm_up needs a corpus")
+        return self
+
+    @model_validator(mode="after")
+    def _excluding(self) -> LearningConfig:
+        if self.layers is not None and self.layers_to_transform is not None:
+            raise ValueError("layers (the last N) and layers_to_transform exclude each other")
+        if self.replay is not None and self.start != "last":
+            raise ValueError("replay needs start: last")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from nngpt.cli.options import (
     print_json,
 )
 from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
@@ -37,7 +39,7 @@ def sft(
         str | None, typer.Option(help="Base model (default: the adapter's or configuration's).")
     ] = None,
     from_adapter: Annotated[
-        Path | None, typer.Option(help="Go on from the adapter in this folder.")
+        Path | None, typer.Option(help="Go on from the adapter in this folder, or of this name.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")] = Path(
         "runs/adapters"
@@ -50,6 +52,8 @@ def sft(
     """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
     from nngpt.reporting.tuning import TuningProgress
 
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise UserError(f"{name!r} is not a plain name", where="--name")
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
         parent = _parent(from_adapter)
         settings = _settings(config, overrides, seed, base, parent)
@@ -60,15 +64,11 @@ def sft(
     _tell(adapter, as_json)
 
 
-def _parent(folder: Path | None) -> Adapter | None:
+def _parent(given: Path | None) -> Adapter | None:
     """The adapter to go on from. Raises: ModelError."""
-    from dataclasses import replace
+    from nngpt.llm.adapters import find_adapter
 
-    from nngpt.llm.adapters import read_adapter
-
-    if folder is None:
-        return None
-    return replace(read_adapter(folder), path=str(folder.resolve()))
+    return None if given is None else find_adapter(given)
 
 
 def _settings(
@@ -79,8 +79,12 @@ def _settings(
     parent: Adapter | None,
 ) -> Config:
     """The configuration; the base is what is given, else the parent's, else the file's."""
-    model = base or (parent.base if parent else None)
-    return load_config(name, overrides, **{"seed": seed, "llm.model": model})
+    given = {
+        "seed": seed,
+        "llm.model": base or (parent.base if parent else None),
+        "learning.start": "last" if parent else None,
+    }
+    return load_config(name, overrides, **given)
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:

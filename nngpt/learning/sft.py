@@ -15,12 +15,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from nngpt.config import Config, LearningConfig
-from nngpt.errors import LearningFailed, ModelError, nearest
+from nngpt.errors import LearningFailed
 from nngpt.learning.pairs import corpus_hash
-from nngpt.learning.tuning import Checkpoint, Example, Point, Say, Tuning, Watch, encode, fitting
+from nngpt.learning.tuning import (
+    Checkpoint,
+    Example,
+    Point,
+    Say,
+    Tuning,
+    Watch,
+    encode,
+    fitting,
+    kernels,
+)
 from nngpt.learning.tuning.curve import write_curve
+from nngpt.learning.tuning.lora import check_settings, with_adapter
 from nngpt.learning.tuning.optimizer import choose_optimizer
-from nngpt.llm.adapters import check_adapter, finished_adapter, save_adapter
+from nngpt.learning.tuning.replay import key, read_learned, with_replay, write_learned
+from nngpt.llm.adapters import finished_adapter, save_adapter
 from nngpt.llm.loading import LoadedBase, choose_device, clear_memory, load_base
 from nngpt.protocols import LLM, OnStep
 from nngpt.records import Adapter, TrainingPair, canonical_json
@@ -46,12 +58,13 @@ class LoraTrainer:
         self._config = config.learning
         self._llm = llm
         self._llm_config = config.llm
-        on_cpu = choose_device(config.llm.device) == "cpu"
-        self._optimizer = choose_optimizer(config.learning.optimizer, on_cpu)
-        self.facts = f"LoRA rank {config.learning.rank}, {self._optimizer}"
+        device = choose_device(config.llm.device)
+        self._optimizer = choose_optimizer(config.learning.optimizer, on_cpu=device == "cpu")
+        rank = config.learning.rank
+        self.facts = f"LoRA rank {rank}, {self._optimizer}{kernels.facts(device)}"
         shared = getattr(llm, "base", None)
         if shared is not None:
-            check_modules(shared, config.learning.target_modules)
+            self._prepare(shared)
 
     def learn(
         self,
@@ -95,26 +108,28 @@ class LoraTrainer:
         target = folder / name
         known = finished_adapter(target, base, corpus_hash(pairs), parent)
         if known is not None and self._same_settings(known.settings):
+            say(f"{target} is there already.")
             return known
-        examples = self._examples(base.tokenizer, pairs)
+        if target.exists():
+            say(f"{target} is another one; it will be kept under another name.")
+        chosen = self._chosen(pairs, parent, seed, say)
+        examples = self._examples(base.tokenizer, chosen)
         held = fitting(encode(base.tokenizer, dev), self._config.max_length)
-        identity = self._identity(base, pairs, dev, parent, seed)
-        unfinished = folder / f".{name}.tuning"
-        checkpoint = Checkpoint(unfinished, identity, self._config.checkpoint_s)
-        model = self._adapted(base, parent, seed)
+        identity = self._identity(base, chosen, dev, parent, seed)
+        checkpoint = Checkpoint(folder / f".{name}.tuning", identity, self._config.checkpoint_s)
+        model = with_adapter(base, self._config, parent, seed)
         tuning = Tuning(model, self._config, self._optimizer, seed)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
                 points = tuning.run(examples, held, checkpoint, watch, say)
             adapter = self._record(name, base, parent, pairs, examples, points)
-            facts = self._facts(adapter, len(pairs), held, seed, base)
-            adapter = save_adapter(
-                model,
-                adapter,
-                target,
-                self._config.save_dtype,
-                lambda draft: write_curve(points, facts, draft),
-            )
+            facts = self._facts(adapter, len(pairs), len(chosen), len(held), seed, base)
+
+            def beside(draft: Path) -> None:
+                write_curve(points, facts, draft)
+                write_learned(self._learned(chosen, parent), draft)
+
+            adapter = save_adapter(model, adapter, target, self._config.save_dtype, beside)
         except LearningFailed:
             checkpoint.remove()
             raise
@@ -130,8 +145,36 @@ class LoraTrainer:
             return shared
         source = self._config.base or self._llm.model
         loaded = load_base(self._llm_config.model_copy(update={"model": source}))
+        self._prepare(loaded)
         # `learning.base` says where the weights are; the adapter belongs to the model served.
         return replace(loaded, name=self._llm.model)
+
+    def _prepare(self, base: LoadedBase) -> None:
+        check_settings(base, self._config)
+        kernels.use_liger(base.model)
+
+    def _chosen(
+        self, pairs: Sequence[TrainingPair], parent: Adapter | None, seed: int, say: Say
+    ) -> Sequence[TrainingPair]:
+        """The pairs to learn: all, or with `learning.replay` the new ones and some of the others.
+
+        Raises:
+            LearningFailed: the parent has learned them all, and none is to be learned again.
+        """
+        replay = self._config.replay
+        learned = read_learned(Path(parent.path)) if parent else None
+        if replay is None or learned is None:
+            return pairs
+        chosen = with_replay(pairs, learned, replay, seed)
+        new = sum(key(pair) not in learned for pair in chosen)
+        say(f"{new:,} pairs are new to it, {len(chosen) - new:,} of the others are replayed.")
+        if not chosen:
+            raise LearningFailed("there is nothing new to learn", where="learning.replay")
+        return chosen
+
+    def _learned(self, chosen: Sequence[TrainingPair], parent: Adapter | None) -> set[str]:
+        before = read_learned(Path(parent.path)) if parent else None
+        return (before or set()) | {key(pair) for pair in chosen}
 
     def _examples(self, tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[Example]:
         """The pairs as token ids, those that are too long left out. Raises: LearningFailed."""
@@ -142,29 +185,6 @@ class LoraTrainer:
                 where=f"learning.max_length: {self._config.max_length}",
             )
         return examples
-
-    def _adapted(self, base: LoadedBase, parent: Adapter | None, seed: int) -> Any:
-        from peft import LoraConfig, PeftModel, get_peft_model
-        from transformers import set_seed
-
-        set_seed(seed)
-        # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
-        if parent is not None:
-            check_adapter(parent, base)
-            return PeftModel.from_pretrained(base.model, parent.path, is_trainable=True)
-        layers = self._config.layers
-        total = base.model.config.num_hidden_layers if layers else 0
-        return get_peft_model(
-            base.model,
-            LoraConfig(
-                task_type="CAUSAL_LM",
-                r=self._config.rank,
-                lora_alpha=self._config.alpha,
-                lora_dropout=self._config.dropout,
-                target_modules=list(self._config.target_modules),
-                layers_to_transform=list(range(total - layers, total)) if layers else None,
-            ),
-        )
 
     def _record(
         self,
@@ -192,12 +212,7 @@ class LoraTrainer:
         )
 
     def _facts(
-        self,
-        adapter: Adapter,
-        given: int,
-        held: Sequence[Example],
-        seed: int,
-        base: LoadedBase,
+        self, adapter: Adapter, given: int, chosen: int, held: int, seed: int, base: LoadedBase
     ) -> dict[str, Any]:
         """What stands above the curve in `training.json`."""
         return {
@@ -205,9 +220,10 @@ class LoraTrainer:
             "base": base.facts,
             "learning": self.facts,
             "seed": seed,
+            "pairs_given": given,
+            "pairs_too_long": chosen - adapter.pairs,
             "pairs": adapter.pairs,
-            "pairs_too_long": given - adapter.pairs,
-            "held_out_pairs": len(held),
+            "held_out_pairs": held,
         }
 
     def _identity(
@@ -243,19 +259,10 @@ class LoraTrainer:
         )
 
 
-_NOT_LEARNED = {"enabled", "learner", "start", "min_pairs", "corpus", "corpus_limit", "warm_up"} | {
-    "checkpoint_s"
+_NOT_LEARNED = {"enabled", "learner", "start", "min_pairs"} | {
+    "corpus",
+    "corpus_limit",
+    "warm_up",
+    "checkpoint_s",
 }
 """Keys that say which pairs are learned, and when, or how often it is saved."""
-
-
-def check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
-    """Raises: ModelError if the base has no layer of one of these names."""
-    names = {name.rpartition(".")[2] for name, _ in base.model.named_modules()}
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise ModelError(
-            f"{base.name} has no layer {missing[0]!r}",
-            where="learning.target_modules",
-            mend=nearest(missing[0], [n for n in names if n.endswith(("proj", "attn", "fc"))]),
-        )

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from nngpt.config import LearningConfig
 from nngpt.learning.tuning import Checkpoint, Example, Tuning
 from nngpt.learning.tuning.attention import can_pack
-from nngpt.learning.tuning.packing import Row, Span, pack, single
+from nngpt.learning.tuning.loss import last_layer, summed_loss
+from nngpt.learning.tuning.packing import Lengths, Row, Span, pack, single
 
 
 def one_by_one(model: Any, chosen: Sequence[Example]) -> torch.Tensor:
@@ -36,12 +37,13 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
 def test_a_step_has_the_gradients_of_its_examples(
     settings: dict[str, bool], budget: int, tmp_path: Any
 ) -> None:
-    plain = tiny_model()
+    scale = 4.0 if budget == 30 else None  # of the logits: then the loss takes the model's own
+    plain = tiny_model(scale=scale)
     expected = one_by_one(plain, examples())
     expected.backward()
     wanted = gradients(plain)
 
-    model = tiny_model()
+    model = tiny_model(scale=scale)
     seen: dict[str, torch.Tensor] = {}
     learning = LearningConfig(
         epochs=1, batch_size=7, max_grad_norm=1e9, tokens_per_batch=budget, **settings
@@ -61,6 +63,48 @@ def test_a_step_has_the_gradients_of_its_examples(
     for name, gradient in wanted.items():
         torch.testing.assert_close(seen[name], gradient, atol=1e-6, rtol=1e-4)
     assert model.get_base_model().config._attn_implementation == "sdpa", "it was put back"
+
+
+def test_flash_attention_would_see_the_same() -> None:
+    """Its kernel needs a GPU: here its documented meaning is spelled out and compared."""
+    (row,) = pack(examples(), 1000)
+    lengths = Lengths.of(row.spans, torch.device("cpu"))
+    seen: list[list[int]] = []
+    for span in range(len(row.spans)):
+        first, last = lengths.query_starts[span : span + 2].tolist()
+        begin, end = lengths.key_starts[span : span + 2].tolist()
+        keys = lengths.keys[begin:end].tolist()
+        seen += [keys[: len(keys) - (last - 1 - query)] for query in range(first, last)]
+    tokens = len(row.ids)
+    alone = [[k for k in range(tokens) if sees(row, q, k)] for q in range(tokens)]
+    assert seen == alone
+    assert lengths.longest_key == max(map(len, alone))
+
+
+def sees(row: Row, query: int, key: int) -> bool:
+    span = next(s for s in row.spans if s.start <= query < s.stop)
+    first, stop = span.prefix or (0, 0)
+    return first <= key < stop or span.start <= key <= query
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_loss_in_chunks_is_cross_entropy(dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    weight = torch.randn(50, 16, dtype=dtype)
+    hidden = torch.randn(1100, 16, dtype=dtype, requires_grad=True)
+    targets = torch.randint(50, (1100,))
+    expected = cross_entropy((hidden @ weight.T).float(), targets, reduction="sum")
+    (wanted,) = torch.autograd.grad(expected, hidden)
+    loss = summed_loss(hidden, weight, targets)
+    (gradient,) = torch.autograd.grad(loss * 1.0, hidden)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradient, wanted)
+
+
+def test_logits_that_are_scaled_are_left_to_the_model() -> None:
+    plain = tiny_model().get_base_model()
+    assert last_layer(plain) is plain.lm_head.weight
+    assert last_layer(tiny_model(scale=4.0).get_base_model()) is None
 
 
 def test_a_shared_prompt_is_read_once() -> None:

@@ -1,4 +1,4 @@
-"""A Llama of two layers with random weights: quick enough to compare gradients."""
+"""A model of two layers with random weights: quick enough to compare gradients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from nngpt.learning.tuning import Example
 
@@ -21,10 +21,19 @@ _SHAPE = {
 }
 
 
-def tiny_model(dropout: float = 0.0) -> Any:
-    """A `peft` model, the same each time; its adapter already does something."""
+def tiny_model(dropout: float = 0.0, scale: float | None = None) -> Any:
+    """A `peft` model, the same each time; its adapter already does something.
+
+    Args:
+        scale: divides the logits, as Granite does; None for a Llama.
+    """
     torch.manual_seed(7)
-    base = LlamaForCausalLM(LlamaConfig(vocab_size=WORDS, **_SHAPE))
+    base: Any
+    if scale is None:
+        base = LlamaForCausalLM(LlamaConfig(vocab_size=WORDS, **_SHAPE))
+    else:
+        config = GraniteConfig(vocab_size=WORDS, logits_scaling=scale, **_SHAPE)
+        base = GraniteForCausalLM(config)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=4,

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt.config import LearningConfig
 from nngpt.errors import LearningFailed
-from nngpt.learning.tuning.attention import can_pack, packed_attention
+from nngpt.learning.tuning.attention import can_pack, flash_attention, packed_attention
 from nngpt.learning.tuning.checkpoint import Checkpoint
 from nngpt.learning.tuning.curve import Point, Say, Watch
 from nngpt.learning.tuning.examples import Example
+from nngpt.learning.tuning.loss import last_layer, summed_loss
 from nngpt.learning.tuning.optimizer import make_optimizer, make_schedule
-from nngpt.learning.tuning.packing import Row, pack, single
+from nngpt.learning.tuning.packing import Lengths, Row, pack, single
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class Tuning:
             LearningFailed: the loss is not finite.
         """
         self._prepare(examples, held_out)
-        base = self.model.get_base_model()
+        base = self._base
         state = checkpoint.read(say)
         if state is not None:
             self._restore(state)
@@ -78,7 +79,8 @@ class Tuning:
     def _prepare(self, examples: Sequence[Example], held_out: Sequence[Example]) -> None:
         import torch
 
-        base = self.model.get_base_model()
+        self._base = base = self.model.get_base_model()
+        self._last_layer = last_layer(base)
         self._examples, self._held_out = examples, held_out
         self._packed = self.settings.packing and can_pack(base)
         self._device: torch.device = base.device
@@ -158,17 +160,21 @@ class Tuning:
         import torch
 
         ids, positions, sources, targets = row.tensors(self._device)
-        who_sees_whom = {"spans": row.spans} if self._packed else {}
+        given = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+        given |= self._who_sees_whom(row)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
-            output = self.model(
-                input_ids=ids,
-                position_ids=positions,
-                use_cache=False,
-                logits_to_keep=sources,
-                **who_sees_whom,
-            )
-        logits = output.logits[0].float()  # [n, vocabulary]
-        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+            if self._last_layer is not None:
+                hidden = self._base.get_decoder()(**given).last_hidden_state[0]
+                return summed_loss(hidden[sources], self._last_layer, targets)
+            logits = self._base(**given, logits_to_keep=sources).logits[0].float()
+            return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+
+    def _who_sees_whom(self, row: Row) -> dict[str, Any]:
+        if not self._packed:
+            return {}
+        if flash_attention(self._device.type):
+            return {"lengths": Lengths.of(row.spans, self._device)}
+        return {"spans": row.spans}
 
     def _held_out_loss(self) -> float | None:
         """Mean loss of a held-out answer token, without dropout; None if nothing is held out."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from nngpt.learning.tuning.examples import Example
@@ -75,6 +76,39 @@ class Row:
 
         parts = ([self.ids], [self.positions], self.sources, self.targets)
         return tuple(torch.tensor(part, device=device) for part in parts)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """A row's spans as FlashAttention wants them; a shared prefix stands before each span's keys.
+
+    Attributes:
+        keys: [k] places in the row of all spans' keys, one span after the other.
+        query_starts: [spans + 1] where each span's queries begin, int32.
+        key_starts: [spans + 1] the same in `keys`.
+        longest_query: most queries of a span.
+        longest_key: most keys of a span.
+    """
+
+    keys: torch.Tensor
+    query_starts: torch.Tensor
+    key_starts: torch.Tensor
+    longest_query: int
+    longest_key: int
+
+    @classmethod
+    def of(cls, spans: Sequence[Span], device: torch.device) -> Lengths:
+        """The lengths of a row's spans."""
+        import torch
+
+        places = [[*range(*(s.prefix or (0, 0))), *range(s.start, s.stop)] for s in spans]
+        queries, keys = [s.stop - s.start for s in spans], [len(p) for p in places]
+
+        def starts(sizes: list[int]) -> torch.Tensor:
+            return torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=device)
+
+        flat = torch.tensor([place for span in places for place in span], device=device)
+        return cls(flat, starts(queries), starts(keys), max(queries), max(keys))
 
 
 def pack(examples: Sequence[Example], budget: int) -> list[Row]:

@@ -1,0 +1,84 @@
+"""The `peft` model: a base with a fresh adapter around it, or with one to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nngpt.config import LearningConfig
+from nngpt.errors import ModelError, nearest
+from nngpt.llm.adapters import check_adapter
+from nngpt.llm.loading import LoadedBase
+from nngpt.records import Adapter
+
+
+def with_adapter(
+    base: LoadedBase, settings: LearningConfig, parent: Adapter | None, seed: int
+) -> Any:
+    """A `peft` model whose adapter can be trained; its weights are float32 on any base.
+
+    A parent's rank, alpha, dropout and layers go on as they are.
+
+    Raises:
+        ModelError: `parent` is not there, or belongs to another base.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import set_seed
+
+    set_seed(seed)
+    # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
+    if parent is not None:
+        check_adapter(parent, base)
+        return PeftModel.from_pretrained(base.model, parent.path, is_trainable=True)
+    return get_peft_model(
+        base.model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=list(settings.target_modules),
+            layers_to_transform=_layers(settings, _count(base)),
+        ),
+    )
+
+
+def check_settings(base: LoadedBase, settings: LearningConfig) -> None:
+    """Raises: ModelError if the base has no layer of such a name, or of such a number."""
+    _check_modules(base, settings.target_modules)
+    count = _count(base)
+    chosen = settings.layers_to_transform or ()
+    if chosen and max(chosen) >= count:
+        raise ModelError(
+            f"{base.name} has no layer {max(chosen)}",
+            where="learning.layers_to_transform",
+            mend=f"It has {count}, from 0 to {count - 1}.",
+        )
+    if settings.layers and settings.layers > count:
+        raise ModelError(
+            f"{base.name} has no {settings.layers} layers",
+            where="learning.layers",
+            mend=f"It has {count}.",
+        )
+
+
+def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
+    names = {name.rpartition(".")[2] for name, _ in base.model.named_modules()}
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ModelError(
+            f"{base.name} has no layer {missing[0]!r}",
+            where="learning.target_modules",
+            mend=nearest(missing[0], [n for n in names if n.endswith(("proj", "attn", "fc"))]),
+        )
+
+
+def _count(base: LoadedBase) -> int:
+    return int(base.model.config.get_text_config().num_hidden_layers)
+
+
+def _layers(settings: LearningConfig, count: int) -> list[int] | None:
+    """Numbers of the layers that get an adapter, None for all."""
+    if settings.layers is not None:
+        return list(range(count - settings.layers, count))
+    return list(settings.layers_to_transform) if settings.layers_to_transform else None

@@ -17,7 +17,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Part, Splits
 from nngpt.learning.corpus.answers import Answered
 from nngpt.protocols import Executor
-from nngpt.records import Refusal, Task
+from nngpt.records import Candidate, Refusal, Task
 
 _IMAGES = {"train": 64, "validation": 16, "test": 2}
 _WALL_S = 60.0
@@ -37,10 +37,15 @@ class BuildCheck:
         """
         for answer in answered.answers:
             for dataset in answer.asked.names:
-                outcome = self._executors[dataset].evaluate(answer.candidate, seed=1)
-                if isinstance(outcome, Refusal):
-                    return Refusal(outcome.stage, f"{dataset}: {outcome.reason}", outcome.detail)
+                refusal = self.fault(answer.candidate, dataset)
+                if refusal is not None:
+                    return Refusal(refusal.stage, f"{dataset}: {refusal.reason}", refusal.detail)
         return None
+
+    def fault(self, candidate: Candidate, dataset: str) -> Refusal | None:
+        """The same for one network and task. Raises: ExecutionError."""
+        outcome = self._executors[dataset].evaluate(candidate, seed=1)
+        return outcome if isinstance(outcome, Refusal) else None
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,10 @@ class Checkpoint:
 
         if not self._file.is_file():
             return None
-        try:
-            state: dict[str, Any] = torch.load(
-                self._file, map_location="cpu", weights_only=True, mmap=False
-            )
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            say(f"The checkpoint is damaged ({error}); beginning anew.")
+        if not zipfile.is_zipfile(self._file):
+            say("The checkpoint is damaged; beginning anew.")
             return None
+        state: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
         if state.get("identity") != self._identity:
             say("The checkpoint belongs to other settings, pairs or another base; beginning anew.")
             return None

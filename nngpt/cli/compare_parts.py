@@ -99,6 +99,7 @@ def progress() -> Iterator[Progress]:
                 bars.update(shown[what], completed=done, total=total, remark=remark)
             elif done == total or 10 * done // total > tenths.get(what, -1):
                 tenths[what] = 10 * done // total
-                out.print(f"{what}: {done}/{total}, {remark}", markup=False, soft_wrap=True)
+                line = f"{what}: {done}/{total}{', ' if remark else ''}{remark}"
+                out.print(line, markup=False, soft_wrap=True)
 
         yield tell

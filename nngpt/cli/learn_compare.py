@@ -112,7 +112,7 @@ def _run(executors: Executors, arms: Sequence[Arm], out: Path, wanted: int, how:
     with Samples(out) as record, progress() as tell:
         record.agree(compare_arms.shared(settings), [arm.facts for arm in arms])
         prompts = {arm.name: {a.key: a.tasks for a in arm.asked} for arm in arms}
-        tasks = list(executors.tasks)
+        tasks = tuple(executors.tasks)
         record.append([Session(now(), command, wanted, how, tasks, prompts, machine())])
         if unwritten(record, arms, wanted):
             _write(executors, record, arms, wanted, tell)
@@ -138,12 +138,14 @@ def _write(
 
 def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
     """Print the figures, and write them beside the record."""
-    from nngpt.comparison.figures import figures
     from nngpt.comparison.samples import read
+    from nngpt.comparison.summary import summarise
     from nngpt.reporting.comparison_page import page
-    from nngpt.reporting.comparison_sheets import everything, markdown, sheets, tables
+    from nngpt.reporting.comparison_sheets import sheets
+    from nngpt.reporting.comparison_text import everything, markdown, notes
+    from nngpt.reporting.sheets import rich_table
 
-    found = figures(read(out), corpus)
+    found = summarise(read(out), corpus)
     as_text = json.dumps(everything(found), indent=1, allow_nan=False)
     texts = {"json": as_text, "md": markdown(found), "html": page(found)}
     for kind, text in texts.items():
@@ -153,6 +155,8 @@ def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
     if as_json:
         typer.echo(as_text)
     else:
-        for table in tables(sheets(found)):
-            console().print(table)
+        for sheet in sheets(found):
+            console().print(rich_table(sheet))
+        for note in notes(found):
+            console().print(note, markup=False, soft_wrap=True)
     say(f"Written: {', '.join(str(out / f'comparison.{kind}') for kind in texts)}")

@@ -117,7 +117,7 @@ class Session:
     command: str
     samples: int
     how: str
-    tasks: Sequence[str]
+    tasks: tuple[str, ...]
     prompts: Mapping[str, Mapping[str, Sequence[str]]]
     machine: Mapping[str, Any]
 

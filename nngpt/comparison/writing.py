@@ -63,47 +63,58 @@ def write(
     for arm in arms:
         for asked in arm.asked:
             batches = list(missing(_of(record, arm, asked), wanted, llm.batch_size))
-            if batches:
-                llm.use_adapter(arm.adapter)
+            if not batches:
+                continue
+            llm.use_adapter(arm.adapter)
+            answering = _Answering(arm, asked)
             for batch in batches:
                 # The prompt's first task and not the arm: equal seeds for all arms.
                 seed = seeds("write", asked.tasks[0], batch.number)
                 written = llm.generate(asked.prompt, batch.size, seed, arm.sampling)
-                new = [_sample(arm, asked, batch, c) for c in written]
+                new = [answering.sample(batch, completion) for completion in written]
                 known = {sample.key for sample in _of(record, arm, asked)}
                 record.append(sample for sample in new if sample.key not in known)
-                spent = sum(s.seconds for s in new)
-                speed = sum(s.tokens for s in new) / spent if spent else 0.0
-                what = f"{arm.name} writes for {', '.join(asked.tasks)}"
                 done = len(_of(record, arm, asked))
-                progress(what, done, max(wanted, done), f"{speed:.0f} tokens/s")
+                what = f"{arm.name} writes for {', '.join(asked.tasks)}"
+                progress(what, done, max(wanted, done), _speed(new))
+
+
+class _Answering:
+    """An arm that answers a prompt: makes records of completions."""
+
+    def __init__(self, arm: Arm, asked: Asked) -> None:
+        self._arm, self._asked = arm, asked
+        self._reader = arm.readers[asked.tasks[0]]
+        self._shown = {example.content_hash for example in self._reader.examples().values()}
+
+    def sample(self, batch: Batch, completion: Completion) -> Sample:
+        """The answer, read by the contract; nothing of it is run."""
+        found = self._reader.read_answer(completion.text, self._asked.prompt)
+        candidate = found if isinstance(found, Candidate) else None
+        return Sample(
+            arm=self._arm.name,
+            asked=self._asked.key,
+            tasks=self._asked.tasks,
+            index=batch.first + completion.index,
+            batch=batch.number,
+            size=batch.size,
+            seed=completion.seed,
+            text=completion.text,
+            prompt_tokens=completion.prompt_tokens,
+            tokens=completion.completion_tokens,
+            seconds=completion.seconds,
+            finished=completion.finished,
+            refusal=None if isinstance(found, Candidate) else found,
+            hash=candidate.content_hash if candidate else "",
+            network=contract.novelty_text(candidate) if candidate else "",
+            shown=candidate is not None and candidate.content_hash in self._shown,
+        )
 
 
 def _of(record: Samples, arm: Arm, asked: Asked) -> list[Sample]:
     return [s for s in record.samples if (s.arm, s.asked) == (arm.name, asked.key)]
 
 
-def _sample(arm: Arm, asked: Asked, batch: Batch, completion: Completion) -> Sample:
-    """The answer, read by the contract; nothing of it is run."""
-    reader = arm.readers[asked.tasks[0]]
-    found = reader.read_answer(completion.text, asked.prompt)
-    candidate = found if isinstance(found, Candidate) else None
-    shown = {example.content_hash for example in reader.examples().values()}
-    return Sample(
-        arm=arm.name,
-        asked=asked.key,
-        tasks=asked.tasks,
-        index=batch.first + completion.index,
-        batch=batch.number,
-        size=batch.size,
-        seed=completion.seed,
-        text=completion.text,
-        prompt_tokens=completion.prompt_tokens,
-        tokens=completion.completion_tokens,
-        seconds=completion.seconds,
-        finished=completion.finished,
-        refusal=None if isinstance(found, Candidate) else found,
-        hash=candidate.content_hash if candidate else "",
-        network=contract.novelty_text(candidate) if candidate else "",
-        shown=candidate is not None and candidate.content_hash in shown,
-    )
+def _speed(samples: Sequence[Sample]) -> str:
+    spent = sum(sample.seconds for sample in samples)
+    return f"{sum(s.tokens for s in samples) / spent:.0f} tokens/s" if spent else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from nngpt import __version__
 from nngpt.comparison.figures import Figures
 from nngpt.reporting import comparison_charts as charts
-from nngpt.reporting.comparison_sheets import corpus_line, machine_line, notes, sheets, title
+from nngpt.reporting.comparison_sheets import sheets
+from nngpt.reporting.comparison_text import corpus_line, machine_line, notes, title
 from nngpt.reporting.dedup_report import environment
 
 

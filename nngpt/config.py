@@ -263,6 +263,20 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(_explain(error, data), where=str(path or "--set")) from None
 
 
+def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
+    """A dumped configuration with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: a key or value is wrong; `where` says who gave it.
+    """
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, settings), where=where) from None
+
+
 def environment(name: str) -> str | None:
     """An environment variable, None if unset or empty."""
     return os.environ.get(name) or None

@@ -16,7 +16,8 @@ LAYERS = [
     {"nngpt.errors", "nngpt.records"},
     {"nngpt.resources"},
     {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"},
+    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"}
+    | {"nngpt.reporting.intervals"},
     {"nngpt.prompts"},
     {"nngpt.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
@@ -24,6 +25,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
+    {"nngpt.comparison"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.cycle"},

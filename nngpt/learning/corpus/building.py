@@ -56,23 +56,33 @@ def build_check(evaluation: EvaluationConfig, tasks: Sequence[Task]) -> Iterator
         UserError: a containment layer is missing.
         ExecutionError: the sandbox does not start.
     """
-    wall_s = min(evaluation.wall_s, _WALL_S)
-    # One thread: a step on 64 images is too short for more, and they wait for each other.
-    settings = evaluation.model_copy(
-        update={"epochs": 1, "wall_s": wall_s, "device": "cpu", "threads": 1}
-    )
+    settings = brief(evaluation)
     module = plugins.load("executor", evaluation.executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nngpt-build-")))
         executors = {}
         for task in tasks:
-            noise = _noise(folder / task.dataset, task)
+            noise = noise_splits(folder / task.dataset, task)
             executor: Executor = stack.enter_context(closing(module.create(noise, settings, task)))
             executors[task.dataset] = executor
         yield BuildCheck(executors)
 
 
-def _noise(folder: Path, task: Task) -> Splits:
+def brief(evaluation: EvaluationConfig) -> EvaluationConfig:
+    """The settings of a check: one epoch on the CPU, and a minute at most."""
+    # One thread: a step on 64 images is too short for more, and they wait for each other.
+    return evaluation.model_copy(
+        update={
+            "epochs": 1,
+            "wall_s": min(evaluation.wall_s, _WALL_S),
+            "device": "cpu",
+            "threads": 1,
+        }
+    )
+
+
+def noise_splits(folder: Path, task: Task) -> Splits:
+    """A few images of noise in the task's shape, in a new folder."""
     folder.mkdir()
     random = np.random.Generator(np.random.PCG64(1))
     _, *shape = task.in_shape

@@ -32,7 +32,11 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs", "corpus"})),
+    "learner": (
+        "nngpt.learning",
+        frozenset({"pairs", "corpus", "rewards", "rl", "preferences", "lora", "checkpoints"}),
+    ),
+    "reward": ("nngpt.learning.rewards", frozenset()),
     "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 

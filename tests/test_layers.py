@@ -16,7 +16,8 @@ LAYERS = [
     {"nngpt.errors", "nngpt.records"},
     {"nngpt.resources"},
     {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"},
+    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"}
+    | {"nngpt.reporting.intervals"},
     {"nngpt.prompts"},
     {"nngpt.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from nngpt.cli import learn_rl
+
 app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and measure what it learned.")
 
 
 @app.callback()
 def _group() -> None:
     """Keep the group a group, however many commands it has."""
+
+
+app.command("rl")(learn_rl.rl)

@@ -1,4 +1,4 @@
-"""95% intervals: t-based for means, Wilson for shares (papers, appendix K)."""
+"""95% intervals: t-based for means, Wilson for shares (papers, appendix K), and of differences."""
 
 from __future__ import annotations
 
@@ -36,6 +36,42 @@ def mean_half_width(values: Sequence[float]) -> tuple[float, float | None]:
 
     point = float(t.ppf(0.975, len(values) - 1))
     return mean, point * stdev(values) / math.sqrt(len(values))
+
+
+def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float, float]:
+    """Difference of two shares, each as (successes, total), with its interval.
+
+    Newcombe's hybrid of the two Wilson intervals (Statistics in Medicine 1998, method 10).
+
+    Returns:
+        The first share less the other, and the ends of the interval, -1…1.
+
+    Raises:
+        ZeroDivisionError: a total is 0.
+    """
+    first, second = one[0] / one[1], other[0] / other[1]
+    (low, high), (other_low, other_high) = wilson(*one), wilson(*other)
+    difference = first - second
+    below = math.hypot(first - low, other_high - second)
+    above = math.hypot(high - first, second - other_low)
+    return difference, difference - below, difference + above
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Difference of two means with Welch's t interval; None for that below two values in either.
+
+    Raises:
+        statistics.StatisticsError: there are no values.
+    """
+    difference = fmean(one) - fmean(other)
+    if min(len(one), len(other)) < 2:
+        return difference, None
+    if stdev(one) == stdev(other) == 0:
+        return difference, (difference, difference)
+    from scipy.stats import ttest_ind
+
+    found = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    return difference, (float(found.low), float(found.high))
 
 
 def percent_of(successes: int, total: int) -> str:

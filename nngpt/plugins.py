@@ -34,7 +34,10 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
     "learner": (
         "nngpt.learning",
-        frozenset({"pairs", "corpus", "rewards", "rl", "preferences", "lora", "checkpoints"}),
+        frozenset(
+            {"pairs", "corpus", "rewards", "rl", "preferences"}
+            | {"lora", "checkpoints", "trainers", "folders"}
+        ),
     ),
     "reward": ("nngpt.learning.rewards", frozenset()),
     "dedup level": ("nngpt.dedup.levels", frozenset()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nngpt.cli import learn_rl
+from nngpt.cli import learn_prefer, learn_rl
 
 app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and measure what it learned.")
 
@@ -15,3 +15,4 @@ def _group() -> None:
 
 
 app.command("rl")(learn_rl.rl)
+app.command("prefer")(learn_prefer.prefer)

@@ -61,13 +61,13 @@ def rl(
 def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
     """The adapter of all steps, whether it was there or has to be made."""
     from nngpt.assembly import starting_adapter
-    from nngpt.learning.rl.folder import finished, opened, settings_of
-    from nngpt.learning.rl.grpo import check_installed
+    from nngpt.learning.folders import finished, opened, rl_settings
+    from nngpt.learning.trainers import check_installed
 
     check_installed()
     _check(settings)
     parent = starting_adapter(settings)
-    identity = settings_of(settings, parent)
+    identity = rl_settings(settings, parent)
     make_folder(folder, "--out")
     with opened(folder, identity, fresh):
         return finished(folder, settings.rl.steps) or _learn(

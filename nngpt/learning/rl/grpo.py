@@ -9,27 +9,26 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from nngpt.config import Config
-from nngpt.errors import LearningFailed, UserError
+from nngpt.errors import LearningFailed
 from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
 from nngpt.learning.lora import start_of
 from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord, describe
 from nngpt.learning.rl.judge import Judged, RewardJudge
-from nngpt.learning.sft import check_modules, choose_optimizer
+from nngpt.learning.sft import check_modules
+from nngpt.learning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
 from nngpt.llm import chat
 from nngpt.llm.adapters import save_adapter
 from nngpt.llm.loading import clear_memory
 from nngpt.llm.transformers import TransformersLLM
 from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json, derive_seed
-
-_CHECKPOINTS = "checkpoints"
 
 
 class Watch(Protocol):
@@ -40,16 +39,6 @@ class Watch(Protocol):
 
     def step(self, record: StepRecord) -> None:
         """A step is over."""
-
-
-def check_installed() -> None:
-    """Raises: UserError if TRL is not there."""
-    for package in ("trl", "datasets"):
-        if find_spec(package) is None:
-            raise UserError(
-                f"this needs the package {package}, which is not installed",
-                mend='Install it: pip install "nngpt[rl]"',
-            )
 
 
 @dataclass
@@ -100,29 +89,32 @@ class _Training:
     def run(self) -> Adapter:
         run, base = self._run, self._run.llm.base
         check_modules(base, run.config.learning.target_modules)
-        checkpoint = newest_checkpoint(run.folder / _CHECKPOINTS)
+        checkpoint = newest_checkpoint(run.folder / CHECKPOINTS)
         self._journal.cut(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
         trainer = self._trainer()
-        try:
-            run.llm.write_with(trainer.model, run.name)
+        with borrowed(base, trainer), self._writing_with(trainer.model):
             with clear_memory("rl.batch_size", "Lower it, or set learning.gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return self._save(trainer.model)
+
+    @contextmanager
+    def _writing_with(self, model: Any) -> Iterator[None]:
+        llm = self._run.llm
+        llm.write_with(model, self._run.name)
+        try:
+            yield
         finally:
-            base.model = trainer.model.unload()
-            del base.model.forward  # TRL's own, which computes probabilities in parts
-            run.llm.write_with(base.model, None)
+            llm.write_with(llm.base.model, None)
 
     def _trainer(self) -> Any:
         from datasets import Dataset
-        from transformers import PrinterCallback
         from trl import GRPOTrainer
 
         run, base = self._run, self._run.llm.base
         asked = chat.render(base.tokenizer, run.prompt)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
-            trainer = durable(GRPOTrainer)(
+            return durable(GRPOTrainer)(
                 **start_of(run.config.learning, base, run.parent),
                 reward_funcs=[_column(name) for name in run.judge.weights],
                 args=self._arguments(),
@@ -131,18 +123,14 @@ class _Training:
                 rollout_func=self._answers,
                 callbacks=[self._after_step()],
             )
-        trainer.remove_callback(PrinterCallback)
-        return trainer
 
     def _arguments(self) -> Any:
-        import torch
         from trl import GRPOConfig
 
-        rl, learning, sampling = self._rl, self._run.config.learning, self._sampling
-        on_cpu = self._run.llm.base.model.device.type == "cpu"
-        bf16 = not on_cpu and torch.cuda.is_bf16_supported()
+        run, rl, sampling = self._run, self._rl, self._sampling
+        seed = derive_seed(run.config.seed, "rl")
         arguments = GRPOConfig(
-            output_dir=str(self._run.folder / _CHECKPOINTS),
+            **common_arguments(run.config.learning, run.llm.base, run.folder, seed),
             max_steps=rl.steps * rl.iterations,
             num_generations=rl.group_size,
             per_device_train_batch_size=rl.batch_size,
@@ -154,33 +142,14 @@ class _Training:
             beta=rl.beta,
             epsilon=rl.clip,
             scale_rewards=rl.scale,
-            reward_weights=list(self._run.judge.weights.values()),
+            reward_weights=list(run.judge.weights.values()),
             temperature=sampling.temperature,
             max_completion_length=sampling.max_new_tokens,
-            disable_dropout=True,
-            weight_decay=learning.weight_decay,
-            max_grad_norm=learning.max_grad_norm,
-            optim=choose_optimizer(learning.optimizer, on_cpu),
-            gradient_checkpointing=learning.gradient_checkpointing,
-            bf16=bf16,
-            fp16=not on_cpu and not bf16,
-            use_cpu=on_cpu,
-            seed=derive_seed(self._run.config.seed, "rl"),
-            save_strategy="steps",
             save_steps=rl.checkpoint_every * rl.iterations,
-            save_total_limit=2,
             ignore_data_skip=True,
-            logging_strategy="steps",
             logging_steps=rl.iterations,
-            logging_nan_inf_filter=False,
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=not on_cpu,
         )
-        if arguments.n_gpu > 1:
-            # Several GPUs would multiply the batch; the settings mean what they say.
-            arguments._n_gpu = 1
-        return arguments
+        return on_one_gpu(arguments)
 
     # ------------------------------------------------------------------ one step
 

@@ -1,4 +1,4 @@
-"""The folder of one RL run: settings it began with, a lock, and what is there already."""
+"""The folder of one training: the settings it began with, a lock, and the adapter at its end."""
 
 from __future__ import annotations
 
@@ -19,23 +19,37 @@ from nngpt.store.lock import RunLock
 
 _SETTINGS = "settings.json"
 _MAY_CHANGE = frozenset({"steps", "checkpoint_every"})
+"""Keys of `rl` that say how far and how safely, not what is learned."""
 
 
-def settings_of(config: Config, parent: Adapter | None) -> dict[str, Any]:
-    """What must stay the same while a run goes on; goes into the adapter's lineage, too."""
+def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
+    """What must stay the same while RL goes on; goes into the adapter's lineage, too."""
     settings = config.identity()
-    for section in ("candidates", "preference"):
-        settings.pop(section, None)
-    settings["llm"] = {k: v for k, v in settings["llm"].items() if k != "adapter"}
+    del settings["candidates"]
     rl = config.rl.model_dump(mode="json")
     settings["rl"] = {key: value for key, value in rl.items() if key not in _MAY_CHANGE}
-    settings["start"] = _fingerprint(parent) if parent else None
-    return {"method": "grpo", **settings}
+    return {"method": "grpo", **settings, **_start(settings["llm"], parent)}
+
+
+def preference_settings(
+    config: Config, parent: Adapter | None, method: str, answers: str
+) -> dict[str, Any]:
+    """The same for DPO and KTO; `answers` is a fingerprint of what is learned from."""
+    settings = config.identity()
+    kept: dict[str, Any] = {key: settings[key] for key in ("name", "seed", "learning")}
+    kept["preference"] = config.preference.model_dump(mode="json")
+    return {"method": method, **kept, "answers": answers, **_start(settings["llm"], parent)}
+
+
+def _start(llm: Mapping[str, Any], parent: Adapter | None) -> dict[str, Any]:
+    """The model and the adapter, known by its weights, not by where it lies."""
+    model = {key: value for key, value in llm.items() if key != "adapter"}
+    return {"llm": model, "start": _fingerprint(parent) if parent else None}
 
 
 @contextmanager
 def opened(folder: Path, settings: Mapping[str, Any], fresh: bool) -> Iterator[None]:
-    """Hold a run's folder, which is there. With `fresh`, what it held is put aside.
+    """Hold a training's folder, which is there. With `fresh`, what it held is put aside.
 
     Raises:
         UserError: it was begun with other settings, or another process works in it.
@@ -57,7 +71,7 @@ def opened(folder: Path, settings: Mapping[str, Any], fresh: bool) -> Iterator[N
 
 
 def finished(folder: Path, steps: int) -> Adapter | None:
-    """The adapter of a run that has taken so many steps; None if it has not."""
+    """The adapter at the end of so many steps, or of more; None if it is not there yet."""
     if not (folder / "adapter").is_dir():
         return None
     adapter = read_adapter(folder / "adapter")

@@ -6,7 +6,6 @@ of its own: after a kill, `Loop.run` reads where each attempt stands and goes on
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -33,6 +32,7 @@ from nngpt.records import (
     Stage,
     State,
     TrainingPair,
+    derive_seed,
 )
 from nngpt.reporting.progress import Progress
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store, prompt_hash
@@ -400,9 +400,3 @@ class Turn:
 def key_of(attempt: AttemptRecord) -> str:
     """How an attempt is named in the novelty index and in reasons."""
     return f"attempt {attempt.id}"
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed (31 bits) that depends on all parts and on nothing else."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

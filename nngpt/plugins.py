@@ -32,7 +32,14 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs", "corpus", "tuning"})),
+    "learner": (
+        "nngpt.learning",
+        frozenset(
+            {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
+            | {"lora", "checkpoints", "trainers", "folders"}
+        ),
+    ),
+    "reward": ("nngpt.learning.rewards", frozenset()),
     "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 

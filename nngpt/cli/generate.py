@@ -32,8 +32,7 @@ def generate(
     from contextlib import closing
 
     from nngpt import assembly, plugins
-    from nngpt.cycle import derive_seed
-    from nngpt.records import Candidate, Sampling
+    from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reporting.intervals import percent_of
 
     settings = load_config(config, overrides, seed=seed)

@@ -132,6 +132,11 @@ def convert(
         bool, typer.Option("--compact", help="Without comments, docstrings and annotations.")
     ] = False,
     max_chars: Annotated[int | None, typer.Option(help="Longest answer.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Networks of each part.", min=1)] = None,
+    skip: Annotated[int, typer.Option(help="Leave out so many first.", min=0)] = 0,
+    one_task: Annotated[
+        bool, typer.Option("--one-task", help="Each network for one task only, in turn.")
+    ] = False,
     build_check: Annotated[
         bool, typer.Option("--build-check", help="Train each for one step on noise.")
     ] = False,
@@ -153,7 +158,7 @@ def convert(
     )
     with _check(build_check, settings, tasks) as check:
         fault = check.fault if check else None
-        pairs, left_out = corpus.convert(folder, out, conversion, fault)
+        pairs, left_out = corpus.convert(folder, out, conversion, fault, limit, skip, one_task)
     for reason, count in left_out.most_common():
         typer.echo(f"{count:,} networks left out: {reason}")
     typer.echo(f"{pairs:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")

@@ -84,11 +84,19 @@ class Conversion:
 
 
 def convert(
-    folder: Path, out: Path, conversion: Conversion, check: Check | None = None
+    folder: Path,
+    out: Path,
+    conversion: Conversion,
+    check: Check | None = None,
+    limit: int | None = None,
+    skip: int = 0,
+    one_task: bool = False,
 ) -> tuple[int, Counter[str]]:
     """Write the corpus `out`, made of the one in `folder`.
 
-    A network is left out as a whole. Returns the number of pairs, and why networks were left out.
+    A network is left out as a whole; of what is left, `limit` networks after the first `skip` of
+    each part are taken. With `one_task` each network is the answer for one of its tasks only, in
+    turn. Returns the number of pairs, and why networks were left out.
 
     Raises:
         UserError: a file cannot be read or written.
@@ -104,13 +112,15 @@ def convert(
             networks[line["nn_id"]].append(conversion.line(line, f"{file}, line {number}"))
         with ThreadPoolExecutor(2) as threads:
             faults = threads.map(lambda lines: _fault(lines, check), networks.values())
-            kept = []
+            kept: list[list[Line]] = []
             for lines, fault in zip(networks.values(), faults, strict=True):
                 if fault:
                     left_out[fault] += 1
                 else:
-                    kept += [line[0] for line in lines if not isinstance(line, str)]
-        parts[file.name] = kept
+                    kept.append([line[0] for line in lines if not isinstance(line, str)])
+        chosen = kept[skip:] if limit is None else kept[skip : skip + limit]
+        turns = [[lines[number % len(lines)]] for number, lines in enumerate(chosen)]
+        parts[file.name] = [line for lines in (turns if one_task else chosen) for line in lines]
     write_parts(out, parts)
     return sum(map(len, parts.values())), left_out
 

@@ -9,6 +9,7 @@ from typing import Any
 from nngpt.config import LLMConfig
 from nngpt.llm import chat
 from nngpt.llm.adapters import check_adapter
+from nngpt.llm.decoding import quick_decoding
 from nngpt.llm.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
@@ -55,7 +56,8 @@ class TransformersLLM:
         inputs = torch.tensor([ids] * count, device=self.base.model.device)
         started = time.monotonic()
         torch.manual_seed(seed)
-        with torch.inference_mode(), clear_memory("llm.batch_size", "Lower it, with --fresh."):
+        enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
+        with torch.inference_mode(), quick_decoding(self.base.model), enough:
             output = self._writer.generate(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),

@@ -5,17 +5,20 @@ Everything a user can have got wrong is found here, before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nngpt import contract, plugins, prompts
+from nngpt.asking import known
+from nngpt.asking.known import Known
+from nngpt.asking.questions import Budget, Questions
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
-from nngpt.records import Adapter, Candidate, Prompt, Refusal, Task, TrainingPair
+from nngpt.records import Adapter, Candidate, Prompt, Refusal, Sampling, Task, TrainingPair
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -65,6 +68,7 @@ class Parts:
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
         overlap: the LLM writes while candidates train.
+        questions: the prompt of each cycle.
     """
 
     reader: Reader
@@ -75,16 +79,12 @@ class Parts:
     new_measure: Callable[[], NoveltyMeasure]
     corpus: list[tuple[TrainingPair, Candidate]]
     overlap: bool
+    questions: Questions
 
     @property
     def task(self) -> Task:
         """Data set, shapes, threshold and budget."""
         return self.reader.task
-
-    @property
-    def prompt(self) -> Prompt:
-        """The template filled in for the task."""
-        return self.reader.prompt
 
 
 @contextmanager
@@ -98,6 +98,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         source = data_source(config)
         reader = make_reader(config, source)
         corpus = read_corpus(config, reader, say)
+        pool = read_pool(config, reader, say)
         adapter = starting_adapter(config)
         splits = load_splits(config, source, say)
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
@@ -120,6 +121,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             lambda: measure.create(config.novelty),
             corpus,
             config.candidates.overlap,
+            make_questions(config, reader, pool, llm),
         )
 
 
@@ -149,7 +151,9 @@ def make_reader(config: Config, source: DatasetSource) -> Reader:
         max_latency_ms=config.task.max_latency_ms,
     )
     template = prompts.load(config.prompt.template)
-    prompt = template.render(task, config.evaluation.hyperparameters)
+    prompt = template.render(
+        task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
+    )
     reader = Reader(task, template, prompt, contract.Defaults.of(config.evaluation))
     _check_defaults(reader)
     return reader
@@ -189,6 +193,30 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
     more = f" ({len(refused):,} left out, the first for {why})" if refused else ""
     say(f"Corpus: {len(good):,} pairs of {path}{more}")
     return good
+
+
+def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
+    """The corpus whose networks a prompt may show. Raises: ConfigError."""
+    if config.prompt.shots_from not in ("corpus", "both"):
+        return []
+    key = "prompt.corpus" if config.prompt.corpus else "learning.corpus"
+    path = config.prompt.corpus or config.learning.corpus
+    if path is None:
+        raise ConfigError(
+            "not set, and examples are to come from it",
+            where="prompt.corpus",
+            mend="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
+        )
+    pool = known.of_corpus(path, reader.prompt, reader.read_answer, key)
+    say(f"Examples: {len(pool):,} networks of {path} can be shown")
+    return pool
+
+
+def make_questions(config: Config, reader: Reader, pool: Sequence[Known], llm: LLM) -> Questions:
+    """What a run asks, within what the model's context has room for."""
+    sampling = Sampling(**config.sampling.model_dump())
+    budget = Budget(config.prompt.max_chars, sampling, llm)
+    return Questions(config, reader.template, reader.task, pool, budget)
 
 
 def starting_adapter(config: Config) -> Adapter | None:

@@ -62,9 +62,25 @@ class LLMConfig(_Section):
 
 
 class PromptConfig(_Section):
-    """The prompt: a file under `prompts/` (name without `.yaml`) or a path."""
+    """The prompt: a file under `prompts/` (name without `.yaml`) or a path.
+
+    `shots` examples are shown before the question, null for all of the template's own. They are
+    chosen by accuracy and diversity among the networks that `shots_from` names: those of `corpus`
+    (default: `learning.corpus`), those admitted in earlier cycles, or both; too few of them are
+    filled up with the template's. A prompt has at most `max_chars` characters.
+    """
 
     template: str = "full"
+    shots: int | None = Field(None, ge=0, le=6)
+    shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
+    corpus: Path | None = None
+    max_chars: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _needs_number(self) -> PromptConfig:
+        if self.shots_from != "template" and self.shots is None:
+            raise ValueError("shots_from needs a number of shots")
+        return self
 
 
 class SamplingConfig(_Section):

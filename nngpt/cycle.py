@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nngpt import contract
+from nngpt.asking.known import candidates, of_run
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
@@ -27,6 +28,7 @@ from nngpt.records import (
     Completion,
     Evaluation,
     Novelty,
+    Prompt,
     Refusal,
     Retraining,
     Sampling,
@@ -47,22 +49,39 @@ class Loop:
     def run(self, run: RunRecord, lease: Lease) -> None:
         """Go through all cycles that are not closed yet."""
         self.run_id, self.lease = run.id, lease
-        self.check_prompt()
+        self.check_template()
         self.warm_up()
         for cycle in range(1, self.config.cycles + 1):
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
         self.lease.finish_run()
 
-    def check_prompt(self) -> None:
-        """A run goes on only with the prompt it began with. Raises: StoreError."""
-        asked = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id)}
-        if asked - {prompt_hash(self.parts.prompt)}:
-            raise StoreError(
-                f"run {self.run_id} began with another text of this prompt",
-                where=f"prompt.template: {self.parts.prompt.template}",
-                mend="Restore the template, or begin anew with --fresh.",
-            )
+    def check_template(self) -> None:
+        """A run goes on only with the template it began with. Raises: StoreError."""
+        hashes = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id)}
+        templates = {self.store.prompt(key).template_hash for key in hashes}
+        if templates - {self.parts.reader.template.hash}:
+            raise self.other_prompt()
+
+    def question(self, cycle: int) -> Prompt:
+        """What is asked in a cycle: always the same. Raises: StoreError if it was another before.
+
+        It depends on what earlier cycles admitted, and on nothing that happens in this one.
+        """
+        admitted = self.store.admitted(self.run_id, upto_cycle=cycle - 1)
+        prompt = self.parts.questions.prompt(of_run(self.store, admitted), self.progress.note)
+        asked = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id, cycle)}
+        if asked - {prompt_hash(prompt)}:
+            raise self.other_prompt()
+        return prompt
+
+    def other_prompt(self) -> StoreError:
+        """What the user did to the prompt of a run that has begun."""
+        return StoreError(
+            f"run {self.run_id} began with another text of this prompt",
+            where=f"prompt.template: {self.config.prompt.template}",
+            mend="Restore the template and the corpus, or begin anew with --fresh.",
+        )
 
     def warm_up(self) -> None:
         """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
@@ -76,6 +95,7 @@ class Loop:
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.state in FINAL]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
+        self.prompt = self.question(cycle)
         with Background(self.parts.llm, self.parts.executor) as background:
             self.settle_all(cycle, background)
         self.learn(cycle)
@@ -128,14 +148,12 @@ class Loop:
         sampling = Sampling(**self.config.sampling.model_dump())
         shown = ExitStack()
         shown.enter_context(self.progress.writing(count))
-        return Writing(batch, background.write(self.parts.prompt, count, seed, sampling), shown)
+        return Writing(batch, background.write(self.prompt, count, seed, sampling), shown)
 
     def record_writing(self, cycle: int, writing: Writing) -> list[Turn]:
         """The batch is in the store before anything else happens to it."""
         writing.shown.close()
-        ids = self.lease.add_completions(
-            cycle, writing.batch, self.parts.prompt, writing.result.result()
-        )
+        ids = self.lease.add_completions(cycle, writing.batch, self.prompt, writing.result.result())
         return [Turn(self.store.attempt(attempt_id)) for attempt_id in ids]
 
     def missing(self, cycle: int, anything_open: bool) -> int:
@@ -184,7 +202,7 @@ class Loop:
         """Read the completion and pass the gates that cost nothing."""
         attempt = turn.attempt
         # What was recorded is what goes on, even if the templates have changed since.
-        candidate = attempt.candidate or self.parts.reader.read(attempt.completion.text)
+        candidate = attempt.candidate or self.read(attempt)
         if isinstance(candidate, Refusal):
             self.lease.refuse(attempt.id, candidate)
         else:
@@ -193,6 +211,11 @@ class Loop:
             if attempt.state != State.VALIDATED:
                 self.validate(attempt, candidate)
         turn.attempt = self.store.attempt(attempt.id)
+
+    def read(self, attempt: AttemptRecord) -> Candidate | Refusal:
+        """The candidate in a completion, as the answer to what was asked."""
+        asked = self.store.prompt(attempt.prompt_hash)
+        return self.parts.reader.read_answer(attempt.completion.text, asked)
 
     def validate(self, attempt: AttemptRecord, candidate: Candidate) -> None:
         """Exact duplicates are refused before they cost an epoch."""
@@ -300,12 +323,13 @@ class Loop:
 
     @cached_property
     def shown(self) -> dict[str, Candidate]:
-        """The prompt's examples and the corpus file's networks, by where they come from."""
+        """What prompts show or may show and what is learned from, by where it comes from."""
         corpus = {
             f"corpus network {number} ({pair.source})": candidate
             for number, (pair, candidate) in enumerate(self.parts.corpus, 1)
         }
-        return {**self.parts.reader.examples(), **corpus}
+        pool = candidates(self.parts.questions.pool)
+        return {**self.parts.reader.examples(), **corpus, **pool}
 
     def twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """What this candidate is an exact copy of, white space apart."""

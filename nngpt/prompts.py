@@ -7,7 +7,7 @@ A template is data: what is asked, the examples shown, how the answer begins and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,24 @@ class Template:
         ]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
 
-    def render(self, task: Task, hyperparameters: Mapping[str, float]) -> Prompt:
-        """The prompt for a task. Raises: ConfigError when a variable is unknown."""
-        variables = self._variables(task) | {"hyperparameters": dict(hyperparameters)}
+    def render(
+        self,
+        task: Task,
+        hyperparameters: Mapping[str, float],
+        examples: Sequence[Example] | None = None,
+    ) -> Prompt:
+        """The prompt for a task, with these examples (None: the template's own).
+
+        Raises:
+            ConfigError: a variable is unknown.
+        """
+        shown = self.examples if examples is None else examples
+        variables = self._variables(task) | {
+            "hyperparameters": dict(hyperparameters),
+            "examples": [example.assistant.strip() for example in shown],
+        }
         turns = [("system", self._fill(self.system, variables))] if self.system else []
-        for example in self.examples:
+        for example in shown:
             turns.append(("user", self._fill(example.user, variables)))
             turns.append(("assistant", example.assistant.strip()))
         turns.append(("user", self._fill(self.user, variables)))

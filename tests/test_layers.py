@@ -24,6 +24,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
+    {"nngpt.asking"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.cycle"},

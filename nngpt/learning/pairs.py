@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -38,9 +38,37 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
     """
     try:
         with path.open("rb") as stream:
-            return list(islice(_read(stream, path, prompt), limit))
+            lines = islice(_lines(stream, _where(path), prompt), limit)
+            return [line.pair(prompt, path.name) for line in lines]
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=_where(path)) from None
+
+
+@dataclass(frozen=True)
+class RatedPair:
+    """A pair of a corpus whose network has been trained: accuracy (0…1), and on which data set."""
+
+    pair: TrainingPair
+    accuracy: float
+    dataset: str
+
+
+def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
+    """The pairs of a JSONL file that carry their network's accuracy; see `corpus_pairs`.
+
+    Raises:
+        ConfigError: as `corpus_pairs`; `where` names the key.
+    """
+    try:
+        with path.open("rb") as stream:
+            lines = list(_lines(stream, f"{where}: {path}", prompt))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where}: {path}") from None
+    return [
+        RatedPair(line.pair(prompt, path.name), line.accuracy, line.accuracy_on or "")
+        for line in lines
+        if line.accuracy is not None
+    ]
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
@@ -71,6 +99,8 @@ class _Line(BaseModel):
     mode: Mode | None = None
     template: str = "corpus"
     template_hash: str = ""
+    accuracy: float | None = None
+    accuracy_on: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> _Line:
@@ -101,11 +131,11 @@ class _Line(BaseModel):
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _read(lines: Iterable[bytes], path: Path, prompt: Prompt) -> Iterator[TrainingPair]:
+def _lines(lines: Iterable[bytes], file: str, prompt: Prompt) -> Iterator[_Line]:
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
-        where = f"{_where(path)}, line {number}"
+        where = f"{file}, line {number}"
         try:
             line = _Line.model_validate_json(raw)
         except ValidationError as error:
@@ -116,7 +146,7 @@ def _read(lines: Iterable[bytes], path: Path, prompt: Prompt) -> Iterator[Traini
                 where=where,
                 mend=f"Build one with: nngpt corpus build --prompt {prompt.template}",
             )
-        yield line.pair(prompt, path.name)
+        yield line
 
 
 def _first(error: ValidationError) -> str:

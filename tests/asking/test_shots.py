@@ -69,7 +69,8 @@ def test_the_best_comes_first_then_what_differs(pool: list[Known]) -> None:
     chosen = choose(pool, 4, WIDTH, everything)
     assert [network.accuracy for network in chosen] == [0.9, 0.7, 0.89, 0.2]
     assert choose(pool[::-1], 2, WIDTH, everything) == chosen[:2], "the order does not matter"
-    copy = replace(pool[0].candidate, written=NEAR_TWIN)
+    code = pool[0].candidate.code.replace("LazyConv2d(16", "LazyConv2d(20")
+    copy = replace(pool[0].candidate, code=code, written=NEAR_TWIN)
     twin = replace(pool[0], name="a twin", candidate=copy, accuracy=0.1)
     assert twin not in choose([*pool, twin], 9, WIDTH, everything), "no copy of a chosen one"
     assert choose([], 3, WIDTH, everything) == []

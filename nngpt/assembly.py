@@ -18,7 +18,7 @@ from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
-from nngpt.records import Adapter, Candidate, Prompt, Refusal, Sampling, Task, TrainingPair
+from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task, TrainingPair
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -43,15 +43,32 @@ class Reader:
         """The same for an answer to another prompt of the same mode."""
         return contract.read(text, prompt, self.task, self.template, self.defaults)
 
+    def read_whole(self, answer: str) -> Candidate | Refusal:
+        """The network in an answer of `full` mode, such as `Prompt.parent`."""
+        return self.read_answer(answer, whole_network(self.prompt))
+
     def shown(self) -> dict[str, Candidate | Refusal]:
         """The networks shown in the prompt, by a name for reasons."""
-        answers = (e.assistant.strip() for e in self.template.examples)
-        written = (a.removeprefix(self.prompt.prefill) for a in answers)
-        return {f"example {i} of the prompt": self.read(w) for i, w in enumerate(written, 1)}
+        found = {}
+        for number, example in enumerate(self.template.examples, 1):
+            name, asked = f"example {number} of the prompt", self.prompt
+            if example.parent:
+                asked = replace(asked, parent=example.parent.strip())
+                found[f"{name}, before its change"] = self.read_whole(asked.parent)
+            written = example.assistant.strip().removeprefix(asked.prefill)
+            found[name] = self.read_answer(written, asked)
+        if self.prompt.parent:
+            found["the prompt's own network"] = self.read_whole(self.prompt.parent)
+        return found
 
     def examples(self) -> dict[str, Candidate]:
         """The shown networks as candidates; copies of them are not novel."""
         return {name: c for name, c in self.shown().items() if isinstance(c, Candidate)}
+
+
+def whole_network(prompt: Prompt) -> Prompt:
+    """A prompt with no beginning of an answer, for reading whole network files."""
+    return replace(prompt, mode=Mode.FULL, prefill="", stop=(), parent="")
 
 
 @dataclass
@@ -196,19 +213,33 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
 
 
 def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
-    """The corpus whose networks a prompt may show. Raises: ConfigError."""
-    if config.prompt.shots_from not in ("corpus", "both"):
+    """The corpus whose networks a prompt may show, as examples or as what is to be changed.
+
+    Raises:
+        ConfigError: it is missing or cannot be read, or nothing in it can be shown.
+    """
+    wanted = config.prompt.shots_from in ("corpus", "both")
+    path, key, asked = config.prompt.corpus, "prompt.corpus", reader.prompt
+    if reader.prompt.mode is Mode.DELTA:
+        if wanted:
+            raise ConfigError(
+                "a corpus holds whole networks, and examples of delta mode are changes",
+                where="prompt.shots_from",
+                mend="Use admitted or template.",
+            )
+        wanted, asked = path is not None, whole_network(asked)
+    elif wanted and path is None:
+        path, key = config.learning.corpus, "learning.corpus"
+    if not wanted:
         return []
-    key = "prompt.corpus" if config.prompt.corpus else "learning.corpus"
-    path = config.prompt.corpus or config.learning.corpus
     if path is None:
         raise ConfigError(
             "not set, and examples are to come from it",
             where="prompt.corpus",
             mend="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
         )
-    pool = known.of_corpus(path, reader.prompt, reader.read_answer, key)
-    say(f"Examples: {len(pool):,} networks of {path} can be shown")
+    pool = known.of_corpus(path, asked, reader.read_answer, key)
+    say(f"Prompt: {len(pool):,} networks of {path} can be shown")
     return pool
 
 

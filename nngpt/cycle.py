@@ -16,6 +16,7 @@ from typing import Any
 
 from nngpt import contract
 from nngpt.asking.known import candidates, of_run
+from nngpt.asking.questions import Ask
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
@@ -63,17 +64,19 @@ class Loop:
         if templates - {self.parts.reader.template.hash}:
             raise self.other_prompt()
 
-    def question(self, cycle: int) -> Prompt:
-        """What is asked in a cycle: always the same. Raises: StoreError if it was another before.
+    def questions(self, cycle: int) -> Ask:
+        """What is asked in a cycle: it depends on what was admitted before, and on nothing later.
 
-        It depends on what earlier cycles admitted, and on nothing that happens in this one.
+        Raises:
+            StoreError: a batch was written for another prompt.
         """
-        admitted = self.store.admitted(self.run_id, upto_cycle=cycle - 1)
-        prompt = self.parts.questions.prompt(of_run(self.store, admitted), self.progress.note)
-        asked = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id, cycle)}
-        if asked - {prompt_hash(prompt)}:
-            raise self.other_prompt()
-        return prompt
+        admitted = of_run(self.store, self.store.admitted(self.run_id, upto_cycle=cycle - 1))
+        ask = self.parts.questions.of_cycle(admitted, self.progress.note)
+        written = {(a.batch, a.prompt_hash) for a in self.store.attempts(self.run_id, cycle)}
+        for batch, asked in sorted(written):
+            if prompt_hash(ask(self.seed("ask", cycle, batch))) != asked:
+                raise self.other_prompt()
+        return ask
 
     def other_prompt(self) -> StoreError:
         """What the user did to the prompt of a run that has begun."""
@@ -95,7 +98,7 @@ class Loop:
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.state in FINAL]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
-        self.prompt = self.question(cycle)
+        self.ask = self.questions(cycle)
         with Background(self.parts.llm, self.parts.executor) as background:
             self.settle_all(cycle, background)
         self.learn(cycle)
@@ -144,16 +147,18 @@ class Loop:
         if count <= 0 or (anything_open and not self.parts.overlap):
             return None
         batch = self.store.batches(self.run_id, cycle)
-        seed = derive_seed(self.config.seed, "write", cycle, batch)
+        prompt = self.ask(self.seed("ask", cycle, batch))
         sampling = Sampling(**self.config.sampling.model_dump())
         shown = ExitStack()
         shown.enter_context(self.progress.writing(count))
-        return Writing(batch, background.write(self.prompt, count, seed, sampling), shown)
+        result = background.write(prompt, count, self.seed("write", cycle, batch), sampling)
+        return Writing(batch, prompt, result, shown)
 
     def record_writing(self, cycle: int, writing: Writing) -> list[Turn]:
         """The batch is in the store before anything else happens to it."""
         writing.shown.close()
-        ids = self.lease.add_completions(cycle, writing.batch, self.prompt, writing.result.result())
+        written = writing.result.result()
+        ids = self.lease.add_completions(cycle, writing.batch, writing.prompt, written)
         return [Turn(self.store.attempt(attempt_id)) for attempt_id in ids]
 
     def missing(self, cycle: int, anything_open: bool) -> int:
@@ -234,7 +239,7 @@ class Loop:
             return
         self.lease.training(attempt.id)
         turn.attempt = self.store.attempt(attempt.id)
-        seed = derive_seed(self.config.seed, "train", candidate.content_hash)
+        seed = self.seed("train", candidate.content_hash)
         turn.shown.enter_context(self.progress.training(attempt))
         turn.running = background.train(candidate, seed)
 
@@ -291,7 +296,7 @@ class Loop:
     def begin_retraining(self, turn: Turn, candidate: Candidate, background: Background) -> None:
         """Train it with our own loop, unless runners have ended over that too often."""
         attempt = turn.attempt
-        seed = derive_seed(self.config.seed, "retrain", candidate.content_hash)
+        seed = self.seed("retrain", candidate.content_hash)
         if attempt.retrainings >= MOST_RESTARTS:
             reason = f"the runner ended {attempt.retrainings} times meanwhile"
             turn.retraining = Retraining(None, 0, seed, 0.0, None, reason)
@@ -304,6 +309,10 @@ class Loop:
         """Record why an attempt goes no further."""
         self.lease.refuse(turn.attempt.id, refusal, novelty)
         turn.attempt = self.store.attempt(turn.attempt.id)
+
+    def seed(self, *parts: object) -> int:
+        """A seed of this run for one purpose."""
+        return derive_seed(self.config.seed, *parts)
 
     # ------------------------------------------------------------------ what is known
 
@@ -371,7 +380,7 @@ class Loop:
     def tune(self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None) -> Adapter:
         """A new adapter, under a new name (invariant 9). Raises: LearningFailed."""
         name = f"{self.config.name}-{self.run_id}-c{cycle}"
-        seed = derive_seed(self.config.seed, "learn", cycle)
+        seed = self.seed("learn", cycle)
         start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
         learner = self.parts.learner
         assert learner is not None, "reason_not_to_learn looks first"
@@ -401,6 +410,7 @@ class Writing:
     """A generation batch on its way; `shown` closes its line of progress."""
 
     batch: int
+    prompt: Prompt
     result: Future[list[Completion]]
     shown: ExitStack
 

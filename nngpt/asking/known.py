@@ -25,6 +25,7 @@ class Known:
         answer: canonical, with the beginning that the prompt gives.
         accuracy: 0…1.
         measured: where; accuracies measured elsewhere do not compare.
+        parent: the network that `answer` changes ("" unless it is a diff).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Known:
     answer: str = field(repr=False)
     accuracy: float
     measured: str
+    parent: str = field(default="", repr=False)
 
     @property
     def text(self) -> str:
@@ -64,17 +66,15 @@ def of_corpus(path: Path, prompt: Prompt, read: Read, where: str) -> list[Known]
 
 def of_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[Known]:
     """What a run has admitted."""
-    return [
-        Known(
-            f"attempt {attempt.id}",
-            attempt.candidate,
-            store.prompt(attempt.prompt_hash).prefill + attempt.candidate.written,
-            attempt.evaluation.accuracy,
-            "this run",
-        )
-        for attempt in admitted
-        if attempt.candidate is not None and attempt.evaluation is not None
-    ]
+    found = []
+    for attempt in admitted:
+        candidate, evaluation = attempt.candidate, attempt.evaluation
+        if candidate is not None and evaluation is not None:
+            asked = store.prompt(attempt.prompt_hash)
+            answer = asked.prefill + candidate.written
+            key, accuracy = f"attempt {attempt.id}", evaluation.accuracy
+            found.append(Known(key, candidate, answer, accuracy, "this run", asked.parent))
+    return found
 
 
 def candidates(networks: Iterable[Known]) -> dict[str, Candidate]:

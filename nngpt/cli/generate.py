@@ -49,10 +49,11 @@ def generate(
     with closing(backend.create(settings.llm)) as llm:
         llm.use_adapter(adapter)
         say(f"{llm.facts}; {reader.prompt.mode} mode")
-        prompt = assembly.make_questions(settings, reader, pool, llm).prompt([], say)
+        ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], say)
         for batch, start in enumerate(range(0, count, llm.batch_size)):
             size = min(llm.batch_size, count - start)
             batch_seed = derive_seed(settings.seed, "write", 1, batch)
+            prompt = ask(derive_seed(settings.seed, "ask", 1, batch))
             for completion in llm.generate(prompt, size, batch_seed, sampling):
                 outcomes.append((completion, reader.read_answer(completion.text, prompt)))
     valid = [c for _, c in outcomes if isinstance(c, Candidate)]

@@ -75,7 +75,10 @@ def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
     """sha256 over the pairs in their order; part of an adapter's lineage."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(canonical_json(asdict(pair)).encode("utf-8", "surrogatepass"))
+        values = asdict(pair)
+        if not pair.prompt.parent:  # hashes older than this field must stay
+            del values["prompt"]["parent"]
+        digest.update(canonical_json(values).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
@@ -99,6 +102,7 @@ class _Line(BaseModel):
     mode: Mode | None = None
     template: str = "corpus"
     template_hash: str = ""
+    parent: str = ""
     accuracy: float | None = None
     accuracy_on: str | None = None
 
@@ -127,6 +131,7 @@ class _Line(BaseModel):
                 messages=tuple(Message(m.role, m.content) for m in asked),
                 prefill=self.prefill,
                 stop=self.stop,
+                parent=self.parent,
             )
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 

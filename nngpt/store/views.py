@@ -175,6 +175,8 @@ def prompt_hash(prompt: Prompt) -> str:
 def prompt_body(prompt: Prompt) -> str:
     """The prompt as JSON; `to_prompt` reads it."""
     values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
+    if not prompt.parent:  # older than this field: their hashes must stay
+        del values["parent"]
     values["messages"] = [[message.role, message.content] for message in prompt.messages]
     return canonical_json(values)
 

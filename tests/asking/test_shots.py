@@ -160,7 +160,7 @@ def asked(folder: Path, *overrides: str) -> tuple[Prompt, list[str]]:
     settings, reader = assembled(folder, *overrides)
     pool, said = assembly.read_pool(settings, reader, lambda text: None), list[str]()
     questions = assembly.make_questions(settings, reader, pool, ScriptedLLM(["x"], 1))
-    return questions.prompt([], said.append), said
+    return questions.of_cycle([], said.append)(1), said
 
 
 def answers(prompt: Prompt) -> list[str]:
@@ -219,7 +219,7 @@ def test_the_models_context_is_a_limit_too(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
     settings, reader = assembled(tmp_path)
     questions, said = assembly.make_questions(settings, reader, [], Tight(["x"], 1)), list[str]()
-    assert len(answers(questions.prompt([], said.append))) == 2
+    assert len(answers(questions.of_cycle([], said.append)(1))) == 2
     assert said == ["Examples were left out: too long for the model's context."]
 
 

@@ -24,7 +24,17 @@ from store_samples import (
 )
 
 from nngpt.errors import StoreError
-from nngpt.records import Mode, Novelty, Prompt, Refusal, Retraining, Stage, State
+from nngpt.learning.pairs import corpus_hash
+from nngpt.records import (
+    Mode,
+    Novelty,
+    Prompt,
+    Refusal,
+    Retraining,
+    Stage,
+    State,
+    TrainingPair,
+)
 from nngpt.store import IllegalWriteError, Lease, Store, identity_hash, prompt_hash
 
 RETRAINED = Retraining(0.75, 100, 8, 2.5, 1.5)
@@ -119,6 +129,18 @@ def test_prompt_is_read_back_and_stored_once(store: Store) -> None:
     assert prompt_hash(other) != prompt_hash(PROMPT)
     with pytest.raises(StoreError, match="no prompt"):
         store.prompt("f" * 64)
+
+
+def test_hashes_are_those_of_older_databases(store: Store) -> None:
+    """Else a run that began before prompts had a parent would not go on."""
+    known = "785cf3b56c2b09739524b979572e29f2c4caedbe346ba60e18edcdd394082185"
+    assert prompt_hash(PROMPT) == known
+    learned = "8d9007389dc0b88b81aa811c480413169166bfb1fd148bffee3568a7d1f359cf"
+    assert corpus_hash([TrainingPair(PROMPT, "x", "y")]) == learned
+    changes = dataclasses.replace(PROMPT, mode=Mode.DELTA, parent="```python\nx = 1\n```")
+    with store.lease(start(store).id) as lease:
+        [attempt] = lease.add_completions(1, 0, changes, [completion()])
+    assert store.prompt(store.attempt(attempt).prompt_hash) == changes
 
 
 @pytest.mark.parametrize(

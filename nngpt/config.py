@@ -98,7 +98,8 @@ class CandidatesConfig(_Section):
     With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
     many were admitted or `max_per_cycle` were written (the papers do so from cycle
     `until_admitted_from` on). With `overlap` the LLM writes the next batch while candidates train;
-    what comes out is the same.
+    what comes out is the same. Up to `repairs` times a refused answer goes back to the LLM with
+    the reason; what comes of that is counted apart.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -106,6 +107,7 @@ class CandidatesConfig(_Section):
     until_admitted_from: int = Field(1, gt=0)
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
+    repairs: int = Field(0, ge=0, le=2)
 
     @model_validator(mode="after")
     def _cap(self) -> CandidatesConfig:

@@ -6,7 +6,6 @@ of its own: after a kill, `Loop.run` reads where each attempt stands and goes on
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,30 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from nngpt import contract
-from nngpt.asking.known import candidates, of_run
-from nngpt.asking.questions import Ask
+from nngpt.asking.known import candidates
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
-from nngpt.errors import LearningFailed, StoreError
+from nngpt.errors import LearningFailed
 from nngpt.learning.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import (
     Adapter,
     Candidate,
-    Completion,
     Evaluation,
     Novelty,
-    Prompt,
     Refusal,
     Retraining,
-    Sampling,
     Stage,
     State,
     TrainingPair,
 )
 from nngpt.reporting.progress import Progress
-from nngpt.store import AttemptRecord, Lease, RunRecord, Store, prompt_hash
+from nngpt.seeds import derive_seed
+from nngpt.store import AttemptRecord, Lease, RunRecord, Store
+from nngpt.writing import Writer, Writing, check_template
+
+__all__ = ["Loop", "derive_seed"]
 
 
 class Loop:
@@ -50,41 +49,12 @@ class Loop:
     def run(self, run: RunRecord, lease: Lease) -> None:
         """Go through all cycles that are not closed yet."""
         self.run_id, self.lease = run.id, lease
-        self.check_template()
+        check_template(self.config, self.parts, self.store, run.id)
         self.warm_up()
         for cycle in range(1, self.config.cycles + 1):
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
         self.lease.finish_run()
-
-    def check_template(self) -> None:
-        """A run goes on only with the template it began with. Raises: StoreError."""
-        hashes = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id)}
-        templates = {self.store.prompt(key).template_hash for key in hashes}
-        if templates - {self.parts.reader.template.hash}:
-            raise self.other_prompt()
-
-    def questions(self, cycle: int) -> Ask:
-        """What is asked in a cycle: it depends on what was admitted before, and on nothing later.
-
-        Raises:
-            StoreError: a batch was written for another prompt.
-        """
-        admitted = of_run(self.store, self.store.admitted(self.run_id, upto_cycle=cycle - 1))
-        ask = self.parts.questions.of_cycle(admitted, self.progress.note)
-        written = {(a.batch, a.prompt_hash) for a in self.store.attempts(self.run_id, cycle)}
-        for batch, asked in sorted(written):
-            if prompt_hash(ask(self.seed("ask", cycle, batch))) != asked:
-                raise self.other_prompt()
-        return ask
-
-    def other_prompt(self) -> StoreError:
-        """What the user did to the prompt of a run that has begun."""
-        return StoreError(
-            f"run {self.run_id} began with another text of this prompt",
-            where=f"prompt.template: {self.config.prompt.template}",
-            mend="Restore the template and the corpus, or begin anew with --fresh.",
-        )
 
     def warm_up(self) -> None:
         """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
@@ -95,16 +65,16 @@ class Loop:
         """Write candidates with the newest adapter, settle each, fine-tune on the admitted."""
         adapter = self.adapter_before(cycle) or self.parts.adapter
         self.parts.llm.use_adapter(adapter)
-        settled = [a for a in self.store.attempts(self.run_id, cycle) if a.state in FINAL]
+        settled = [a for a in self.store.attempts(self.run_id, cycle) if a.settled]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
-        self.ask = self.questions(cycle)
+        writer = Writer(self.config, self.parts, self.store, self.lease, self.progress, cycle)
         with Background(self.parts.llm, self.parts.executor) as background:
-            self.settle_all(cycle, background)
+            self.settle_all(cycle, writer, background)
         self.learn(cycle)
         self.progress.cycle_done(self.store.summary(self.run_id)[cycle - 1])
 
-    def settle_all(self, cycle: int, background: Background) -> None:
+    def settle_all(self, cycle: int, writer: Writer, background: Background) -> None:
         """Let the LLM write and several candidates train at once; settle them in order.
 
         Attempts pass each gate in the order in which they were written, whatever ends first:
@@ -116,7 +86,7 @@ class Loop:
             while self.settle_first(line, background) or self.begin_next(line, background):
                 pass
             # Only now: whether more is to be written may depend on the last one settled.
-            writing = writing or self.begin_writing(cycle, background, anything_open=bool(line))
+            writing = writing or writer.begin(background, anything_open=bool(line))
             running = [turn.running for turn in line if turn.running]
             if not running and writing is None:
                 return
@@ -124,7 +94,7 @@ class Loop:
             for turn in line:
                 self.record_training(turn)
             if writing and writing.result.done():
-                line += self.record_writing(cycle, writing)
+                line += map(Turn, writer.record(writing))
                 writing = None
 
     def wait(self, running: list[Future[Any]], line: list[Turn]) -> None:
@@ -136,42 +106,6 @@ class Loop:
                 if turn.running:
                     self.lease.put_back(turn.attempt.id)
             raise
-
-    # ------------------------------------------------------------------ writing
-
-    def begin_writing(
-        self, cycle: int, background: Background, anything_open: bool
-    ) -> Writing | None:
-        """Let the LLM write the next batch if one is missing."""
-        count = min(self.missing(cycle, anything_open), self.parts.llm.batch_size)
-        if count <= 0 or (anything_open and not self.parts.overlap):
-            return None
-        batch = self.store.batches(self.run_id, cycle)
-        prompt = self.ask(self.seed("ask", cycle, batch))
-        sampling = Sampling(**self.config.sampling.model_dump())
-        shown = ExitStack()
-        shown.enter_context(self.progress.writing(count))
-        result = background.write(prompt, count, self.seed("write", cycle, batch), sampling)
-        return Writing(batch, prompt, result, shown)
-
-    def record_writing(self, cycle: int, writing: Writing) -> list[Turn]:
-        """The batch is in the store before anything else happens to it."""
-        writing.shown.close()
-        written = writing.result.result()
-        ids = self.lease.add_completions(cycle, writing.batch, writing.prompt, written)
-        return [Turn(self.store.attempt(attempt_id)) for attempt_id in ids]
-
-    def missing(self, cycle: int, anything_open: bool) -> int:
-        """How many candidates may be written now.
-
-        Beyond `per_cycle` it depends on what was admitted, so everything must be settled first.
-        """
-        wanted, attempts = self.config.candidates, self.store.attempts(self.run_id, cycle)
-        goal = wanted.until_admitted if cycle >= wanted.until_admitted_from else None
-        if goal is None or len(attempts) < wanted.per_cycle:
-            return wanted.per_cycle - len(attempts)
-        admitted = sum(a.state == State.ADMITTED for a in attempts)
-        return 0 if anything_open or admitted >= goal else wanted.max_per_cycle - len(attempts)
 
     # ------------------------------------------------------------------ the gates
 
@@ -239,7 +173,7 @@ class Loop:
             return
         self.lease.training(attempt.id)
         turn.attempt = self.store.attempt(attempt.id)
-        seed = self.seed("train", candidate.content_hash)
+        seed = derive_seed(self.config.seed, "train", candidate.content_hash)
         turn.shown.enter_context(self.progress.training(attempt))
         turn.running = background.train(candidate, seed)
 
@@ -296,7 +230,7 @@ class Loop:
     def begin_retraining(self, turn: Turn, candidate: Candidate, background: Background) -> None:
         """Train it with our own loop, unless runners have ended over that too often."""
         attempt = turn.attempt
-        seed = self.seed("retrain", candidate.content_hash)
+        seed = derive_seed(self.config.seed, "retrain", candidate.content_hash)
         if attempt.retrainings >= MOST_RESTARTS:
             reason = f"the runner ended {attempt.retrainings} times meanwhile"
             turn.retraining = Retraining(None, 0, seed, 0.0, None, reason)
@@ -310,10 +244,6 @@ class Loop:
         self.lease.refuse(turn.attempt.id, refusal, novelty)
         turn.attempt = self.store.attempt(turn.attempt.id)
 
-    def seed(self, *parts: object) -> int:
-        """A seed of this run for one purpose."""
-        return derive_seed(self.config.seed, *parts)
-
     # ------------------------------------------------------------------ what is known
 
     def known_networks(self, cycle: int) -> NoveltyMeasure:
@@ -322,9 +252,7 @@ class Loop:
         for key, candidate in self.shown.items():
             measure.add(key, contract.novelty_text(candidate))
         earlier = [a for a in self.store.admitted(self.run_id) if a.cycle < cycle]
-        now = [
-            a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.state in FINAL
-        ]
+        now = [a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.settled]
         for attempt in [*earlier, *(a for a in now if a.evaluation)]:
             if attempt.candidate is not None:
                 measure.add(key_of(attempt), contract.novelty_text(attempt.candidate))
@@ -380,7 +308,7 @@ class Loop:
     def tune(self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None) -> Adapter:
         """A new adapter, under a new name (invariant 9). Raises: LearningFailed."""
         name = f"{self.config.name}-{self.run_id}-c{cycle}"
-        seed = self.seed("learn", cycle)
+        seed = derive_seed(self.config.seed, "learn", cycle)
         start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
         learner = self.parts.learner
         assert learner is not None, "reason_not_to_learn looks first"
@@ -401,18 +329,7 @@ class Loop:
 MOST_RESTARTS = 3
 """So often a runner may end in the middle of one training before the candidate is refused."""
 
-FINAL = (State.ADMITTED, State.REFUSED)
 BEFORE_TRAINING = (State.GENERATED, State.PARSED, State.VALIDATED)
-
-
-@dataclass
-class Writing:
-    """A generation batch on its way; `shown` closes its line of progress."""
-
-    batch: int
-    prompt: Prompt
-    result: Future[list[Completion]]
-    shown: ExitStack
 
 
 @dataclass
@@ -434,9 +351,3 @@ class Turn:
 def key_of(attempt: AttemptRecord) -> str:
     """How an attempt is named in the novelty index and in reasons."""
     return f"attempt {attempt.id}"
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed (31 bits) that depends on all parts and on nothing else."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

@@ -13,7 +13,7 @@ import nngpt
 PACKAGE = Path(nngpt.__file__).parent
 LAYERS = [
     {"nngpt"},
-    {"nngpt.errors", "nngpt.records"},
+    {"nngpt.errors", "nngpt.records", "nngpt.seeds"},
     {"nngpt.resources"},
     {"nngpt.config"},
     {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"},
@@ -27,6 +27,7 @@ LAYERS = [
     {"nngpt.asking"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
+    {"nngpt.writing"},
     {"nngpt.cycle"},
     {"nngpt.cli"},
     {"nngpt.__main__"},

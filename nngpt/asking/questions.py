@@ -53,6 +53,7 @@ class Questions:
 
     Attributes:
         pool: networks of a corpus that may be shown.
+        budget: how long a prompt may be.
     """
 
     def __init__(
@@ -63,9 +64,8 @@ class Questions:
         pool: Sequence[Known],
         budget: Budget,
     ) -> None:
-        self.pool = list(pool)
+        self.pool, self.budget = list(pool), budget
         self._config, self._template, self._task = config, template, task
-        self._budget = budget
 
     def of_cycle(self, admitted: Sequence[Known], say: Say) -> Ask:
         """What is asked in a cycle: a prompt for each seed, which chooses the parent if any.
@@ -98,7 +98,7 @@ class Questions:
         defaults = Defaults.of(self._config.evaluation)
         for network in draw(pool, seed):
             parent = as_parent(network.candidate, defaults)
-            fault = self._budget.fault(self._render([], parent))
+            fault = self.budget.fault(self._render([], parent))
             if not fault and _FENCE not in network.candidate.code:
                 say(f"To be changed: {_named(network)}.")
                 return parent
@@ -111,7 +111,7 @@ class Questions:
         too_long = set[str]()
 
         def fits(examples: Sequence[Example]) -> bool:
-            fault = self._budget.fault(self._render(examples, parent))
+            fault = self.budget.fault(self._render(examples, parent))
             too_long.update({fault} - {""})
             return not fault
 

@@ -49,7 +49,7 @@ def _outcomes(
 
     from nngpt import assembly, plugins
     from nngpt.contract.answers import Answer, write
-    from nngpt.cycle import derive_seed
+    from nngpt.seeds import derive_seed
 
     say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
     source = assembly.data_source(settings)

@@ -32,9 +32,9 @@ def generate(
     from contextlib import closing
 
     from nngpt import assembly, plugins
-    from nngpt.cycle import derive_seed
     from nngpt.records import Candidate, Sampling
     from nngpt.reporting.intervals import percent_of
+    from nngpt.seeds import derive_seed
 
     settings = load_config(config, overrides, seed=seed)
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)

@@ -17,9 +17,9 @@ from nngpt.store import AttemptRecord, Store
 
 
 def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[TrainingPair]:
-    """One pair per admitted attempt: the prompt it answered and what it wrote."""
+    """One pair per admitted attempt: the question and what was written, as if at once."""
     return [
-        TrainingPair(store.prompt(a.prompt_hash), a.candidate.written, f"attempt {a.id}")
+        TrainingPair(store.question(a), a.candidate.written, f"attempt {a.id}")
         for a in attempts
         if a.candidate is not None
     ]

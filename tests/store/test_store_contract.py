@@ -245,6 +245,40 @@ def test_batches_come_in_order_and_once(store: Store) -> None:
     assert [record.batch for record in store.attempts(run.id, cycle=1)] == [0, 0, 1, 1, 1]
 
 
+def test_repairs_are_attempts_of_their_own_and_counted_apart(store: Store) -> None:
+    run = start(store)
+    asked_again = dataclasses.replace(PROMPT, messages=(*PROMPT.messages, *PROMPT.messages))
+    with store.lease(run.id) as lease:
+        first, good = write(lease, 2)
+        admit(lease, good)
+        with pytest.raises(IllegalWriteError, match="no refused one"):
+            lease.add_repair(first, asked_again, completion())
+        lease.refuse(first, REFUSAL)
+        repair = lease.add_repair(first, asked_again, completion())
+        with pytest.raises(IllegalWriteError):
+            lease.add_repair(first, asked_again, completion())
+        assert store.batches(run.id, 1) == 1
+        lease.refuse(repair, REFUSAL)
+        again = lease.add_repair(repair, asked_again, completion())
+        admit(lease, again, "class Repaired: pass\n")
+        lease.skip_learning(1, "off")
+        with pytest.raises(IllegalWriteError, match="no refused one"):
+            lease.add_repair(again, asked_again, completion())
+    records = store.attempts(run.id)
+    assert [(r.batch, r.place, r.repairs, r.repaired_from) for r in records] == [
+        (0, 0, 0, None),
+        (0, 1, 0, None),
+        (0, 2, 1, first),
+        (0, 3, 2, repair),
+    ]
+    assert {store.question(record) for record in records} == {PROMPT}
+    (summary,) = store.summary(run.id)
+    assert (summary.generated, summary.parsed, summary.valid, summary.admitted) == (2, 1, 1, 1)
+    assert summary.refused == {Stage.PARSE: 1} and summary.accuracies == (0.5,)
+    assert (summary.repairs, summary.repairs_valid, summary.repairs_admitted) == (2, 1, 1)
+    assert summary.seconds["generation"] == 2.0
+
+
 def test_a_code_is_admitted_once_per_run(store: Store) -> None:
     for name in ("one", "two"):
         with store.lease(start(store, name).id) as lease:

@@ -63,9 +63,25 @@ class LLMConfig(_Section):
 
 
 class PromptConfig(_Section):
-    """The prompt: a file under `prompts/` (name without `.yaml`) or a path."""
+    """The prompt: a file under `prompts/` (name without `.yaml`) or a path.
+
+    `shots` examples are shown before the question, null for all of the template's own. They are
+    chosen by accuracy and diversity among the networks that `shots_from` names: those of `corpus`
+    (default: `learning.corpus`), those admitted in earlier cycles, or both; too few of them are
+    filled up with the template's. A prompt has at most `max_chars` characters.
+    """
 
     template: str = "full"
+    shots: int | None = Field(None, ge=0, le=6)
+    shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
+    corpus: Path | None = None
+    max_chars: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _needs_number(self) -> PromptConfig:
+        if self.shots_from != "template" and self.shots is None:
+            raise ValueError("shots_from needs a number of shots")
+        return self
 
 
 class SamplingConfig(_Section):
@@ -83,7 +99,8 @@ class CandidatesConfig(_Section):
     With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
     many were admitted or `max_per_cycle` were written (the papers do so from cycle
     `until_admitted_from` on). With `overlap` the LLM writes the next batch while candidates train;
-    what comes out is the same.
+    what comes out is the same. Up to `repairs` times a refused answer goes back to the LLM with
+    the reason; what comes of that is counted apart.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -91,6 +108,7 @@ class CandidatesConfig(_Section):
     until_admitted_from: int = Field(1, gt=0)
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
+    repairs: int = Field(0, ge=0, le=2)
 
     @model_validator(mode="after")
     def _cap(self) -> CandidatesConfig:

@@ -67,6 +67,16 @@ class LLM(Protocol):
 
 
 @runtime_checkable
+class MeasuresPrompts(Protocol):
+    """An LLM that knows how long a prompt may be; one that does not is never asked."""
+
+    def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
+        """Tokens that prompt and longest answer leave free in its context, negative if they do
+        not fit; None if unknown."""
+        ...
+
+
+@runtime_checkable
 class DatasetSource(Protocol):
     """A data set. A file in `nngpt/data/` with `create(root: Path | None) -> DatasetSource`."""
 

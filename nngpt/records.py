@@ -20,6 +20,7 @@ class Mode(StrEnum):
     FULL = "full"
     BODY = "body"
     FEATURES = "features"
+    DELTA = "delta"
 
 
 class Stage(StrEnum):
@@ -92,6 +93,7 @@ class Prompt:
         messages: the chat so far, ending with a user message.
         prefill: the beginning of the assistant's answer; the completion continues it.
         stop: strings at which generation ends; the stop string is part of the completion.
+        parent: in `delta` mode the network to change, as an answer of `full` mode; else "".
     """
 
     template: str
@@ -100,6 +102,7 @@ class Prompt:
     messages: tuple[Message, ...]
     prefill: str = ""
     stop: tuple[str, ...] = ()
+    parent: str = ""
 
 
 @dataclass(frozen=True)

@@ -219,8 +219,12 @@ def _writer(
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts
     from nngpt.learning.corpus import Writer
+    from nngpt.records import Mode
 
     template = prompts.load(prompt or settings.prompt.template)
+    if template.mode is Mode.DELTA:
+        mend = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
+        raise UserError("a corpus holds networks, not changes", where=template.name, mend=mend)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
     return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 

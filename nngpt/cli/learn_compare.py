@@ -104,7 +104,7 @@ def _run(executors: Executors, arms: Sequence[Arm], out: Path, wanted: int, how:
     from nngpt.comparison.records import CHECK, Session
     from nngpt.comparison.samples import Samples
     from nngpt.comparison.writing import unwritten
-    from nngpt.cycle import derive_seed
+    from nngpt.records import derive_seed
 
     settings = executors.settings
     command = shlex.join(["nngpt", *sys.argv[1:]])
@@ -127,7 +127,7 @@ def _write(
 ) -> None:
     from nngpt import plugins
     from nngpt.comparison.writing import write
-    from nngpt.cycle import derive_seed
+    from nngpt.records import derive_seed
 
     settings = executors.settings
     backend = plugins.load("LLM backend", settings.llm.backend)

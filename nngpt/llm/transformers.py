@@ -76,6 +76,12 @@ class TransformersLLM:
         """Write with `model`, the base with an adapter in training, or with the base again."""
         self._writer, self._name = model, name
 
+    def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
+        """Tokens left free in the context; see `nngpt.protocols.MeasuresPrompts`."""
+        context: int | None = getattr(self.base.model.config, "max_position_embeddings", None)
+        tokens = len(chat.encode(self.base.tokenizer, chat.render(self.base.tokenizer, prompt)))
+        return None if context is None else context - tokens - sampling.max_new_tokens
+
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Write with `adapter`, or with the bare base (None); the old one is unloaded.
 

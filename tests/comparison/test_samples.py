@@ -19,10 +19,10 @@ from nngpt.comparison.judging import judge
 from nngpt.comparison.records import CHECK, Arm, Line, Outcome, Sample, Setting
 from nngpt.comparison.samples import FILE, Samples, read
 from nngpt.comparison.writing import Batch, missing, unwritten, write
-from nngpt.cycle import derive_seed
 from nngpt.errors import UserError
 from nngpt.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
+from nngpt.records import derive_seed
 
 WANTED = 8
 SETTINGS = config.load("smoke-mnist", ["evaluation.threads=1", "evaluation.workers=1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ SETTINGS = LearningConfig(
 STEPS = 3 * 4
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 (an event, not a fault)
     """What ends a training in the middle."""
 
 
@@ -33,10 +34,8 @@ def train(folder: Path, until: int | None = None, error: type[BaseException] = K
 
     tuning = Tuning(model, SETTINGS, "adamw", seed=3)
     checkpoint = Checkpoint(folder, "identity", 0.0)
-    try:
+    with contextlib.suppress(Killed, KeyboardInterrupt):
         tuning.run(examples(), examples()[:2], checkpoint, watch, said.append)
-    except (Killed, KeyboardInterrupt):
-        pass
     weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     return weights, tuning.points, said
 

@@ -95,6 +95,7 @@ class Copies:
     Attributes:
         valid: copies among the answers that ran.
         fit: copies among the answers that the contract takes.
+        verbatim: of those that ran, a network of the corpus word for word, numbers included.
         nearest: similarity to the nearest network of the corpus, of each valid answer, 0…1.
         quantiles: of these: name to value.
     """
@@ -102,6 +103,7 @@ class Copies:
     arm: str
     valid: Share
     fit: Share
+    verbatim: Share
     quantiles: Mapping[str, float]
     nearest: tuple[float, ...] = field(repr=False)
 

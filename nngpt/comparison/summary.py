@@ -25,6 +25,7 @@ from nngpt.comparison.figures import (
     Speed,
 )
 from nngpt.comparison.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session
+from nngpt.records import content_hash
 from nngpt.reporting.intervals import mean_half_width, newcombe, welch
 
 
@@ -37,7 +38,7 @@ def summarise(lines: Iterable[Line], corpus: Corpus | None) -> Figures:
         arms=tuple(record.arms),
         sessions=tuple(record.sessions),
         cells=tuple(cells),
-        copies=tuple(_copies(record, arm.name, known) for arm in record.arms if known),
+        copies=tuple(_copies(record, arm.name, corpus, known) for arm in record.arms if corpus),
         diversity=tuple(_diversity(record, arm.name, known) for arm in record.arms),
         differences=tuple(_differences(record.arms, cells)),
         speed=tuple(record.speed(arm.name) for arm in record.arms),
@@ -186,15 +187,18 @@ def _mean(values: Sequence[float]) -> Mean:
     return Mean(len(values), *mean_half_width(values))
 
 
-def _copies(record: _Record, arm: str, known: Sequence[Network]) -> Copies:
+def _copies(record: _Record, arm: str, corpus: Corpus, known: Sequence[Network]) -> Copies:
     valid = {sample.key for sample in record.valid(arm)}
     fit = [s for s in record.samples(arm) if s.refusal is None]
     alike = likeness([network(s.network) for s in fit], known).max(axis=1, initial=0.0)
     nearest = [float(x) for s, x in zip(fit, alike, strict=True) if s.key in valid]
+    texts = {content_hash(code) for code in corpus.networks.values()}
+    verbatim = sum(content_hash(s.network) in texts for s in fit if s.key in valid)
     return Copies(
         arm,
         Share(sum(x > COPY for x in nearest), len(nearest)),
         Share(int((alike > COPY).sum()), len(fit)),
+        Share(verbatim, len(nearest)),
         _quantiles(nearest),
         tuple(nearest),
     )

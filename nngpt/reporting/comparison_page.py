@@ -20,7 +20,7 @@ def page(found: Figures) -> str:
         machines=list(dict.fromkeys(machine_line(s.machine) for s in found.sessions)),
         commands=list(dict.fromkeys(s.command for s in found.sessions)),
         notes=list(notes(found)),
-        corpus=corpus_line(found) if found.corpus else "",
+        corpus=corpus_line(found).replace("`", "") if found.corpus else "",
         sheets=sheets(found),
         validity=charts.validity(found),
         accuracies=charts.accuracies(found),

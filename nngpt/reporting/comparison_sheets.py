@@ -107,6 +107,7 @@ def _copies(found: Figures) -> Sheet:
             copies.arm,
             percent_of(copies.valid.hits, copies.valid.total),
             percent_of(copies.fit.hits, copies.fit.total),
+            percent_of(copies.verbatim.hits, copies.verbatim.total),
             *(f"{copies.quantiles[q]:.2f}" if copies.quantiles else "–" for q in _QUANTILES),
         )
         for copies in found.copies
@@ -116,7 +117,8 @@ def _copies(found: Figures) -> Sheet:
         _COPIES,
         tuple(rows),
         f"A copy: exact Jaccard similarity of ten-token runs above {COPY:.2f} to the nearest "
-        "network of the corpus. A memorised network is no success.",
+        "network of the corpus, all numbers being alike; word for word: with its numbers, of those "
+        "that run. A memorised network is no success.",
     )
 
 
@@ -125,6 +127,7 @@ _COPIES = (
     "arm",
     "copies among those that run",
     "among those that fit",
+    "word for word",
     *(f">nearest, {name}" for name in _QUANTILES),
 )
 

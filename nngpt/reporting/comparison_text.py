@@ -25,7 +25,7 @@ def everything(found: Figures) -> dict[str, Any]:
         if data["accuracy"]:
             del data["accuracy"]["all_values"]
     for copies, data in zip(found.copies, values["copies"], strict=True):
-        data |= {key: _share(getattr(copies, key)) for key in ("valid", "fit")}
+        data |= {key: _share(getattr(copies, key)) for key in ("valid", "fit", "verbatim")}
     for diversity, data in zip(found.diversity, values["diversity"], strict=True):
         data |= {key: _share(getattr(diversity, key)) for key in ("distinct", "apart")}
     for speed, data in zip(found.speed, values["speed"], strict=True):

@@ -1,4 +1,4 @@
-"""`nngpt learn compare`: mistakes are one line; a tiny real comparison."""
+"""`nngpt learn compare`: mistakes in one line, and the real model and sandbox."""
 
 from __future__ import annotations
 

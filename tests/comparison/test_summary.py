@@ -147,7 +147,7 @@ def test_copies_of_the_corpus() -> None:
     networks = [known, renumbered, other, ""]
     lines = record(*answers("base", networks), how="", samples=4)
     (copies,) = summarise(lines, corpus(known, layers(8, activation="Tanh"))).copies
-    assert copies.valid == copies.fit == Share(2, 3)
+    assert copies.valid == copies.fit == Share(2, 3) and copies.verbatim == Share(1, 3)
     assert copies.nearest[:2] == (1.0, 1.0) and copies.nearest[2] < 0.9
     # With a judgement only what runs counts for the first share, the contract for the second.
     lines = record(*answers("base", networks), how=CHECK, samples=4)

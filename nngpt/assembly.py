@@ -5,17 +5,21 @@ Everything a user can have got wrong is found here, before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import contract, plugins, prompts
+from nngpt.asking import known
+from nngpt.asking.known import Known
+from nngpt.asking.questions import Budget, Questions
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
-from nngpt.records import Adapter, Candidate, Prompt, Refusal, Task, TrainingPair
+from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task, TrainingPair
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -40,15 +44,32 @@ class Reader:
         """The same for an answer to another prompt of the same mode."""
         return contract.read(text, prompt, self.task, self.template, self.defaults)
 
+    def read_whole(self, answer: str) -> Candidate | Refusal:
+        """The network in an answer of `full` mode, such as `Prompt.parent`."""
+        return self.read_answer(answer, whole_network(self.prompt))
+
     def shown(self) -> dict[str, Candidate | Refusal]:
         """The networks shown in the prompt, by a name for reasons."""
-        answers = (e.assistant.strip() for e in self.template.examples)
-        written = (a.removeprefix(self.prompt.prefill) for a in answers)
-        return {f"example {i} of the prompt": self.read(w) for i, w in enumerate(written, 1)}
+        found = {}
+        for number, example in enumerate(self.template.examples, 1):
+            name, asked = f"example {number} of the prompt", self.prompt
+            if example.parent:
+                asked = replace(asked, parent=example.parent.strip())
+                found[f"{name}, before its change"] = self.read_whole(asked.parent)
+            written = example.assistant.strip().removeprefix(asked.prefill)
+            found[name] = self.read_answer(written, asked)
+        if self.prompt.parent:
+            found["the prompt's own network"] = self.read_whole(self.prompt.parent)
+        return found
 
     def examples(self) -> dict[str, Candidate]:
         """The shown networks as candidates; copies of them are not novel."""
         return {name: c for name, c in self.shown().items() if isinstance(c, Candidate)}
+
+
+def whole_network(prompt: Prompt) -> Prompt:
+    """A prompt with no beginning of an answer, for reading whole network files."""
+    return replace(prompt, mode=Mode.FULL, prefill="", stop=(), parent="")
 
 
 @dataclass
@@ -64,7 +85,9 @@ class Parts:
         new_measure: makes an empty novelty index.
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
+        seen: networks that the adapter learned elsewhere, as far as it brings them, by a name.
         overlap: the LLM writes while candidates train.
+        questions: the prompt of each cycle.
     """
 
     reader: Reader
@@ -75,16 +98,13 @@ class Parts:
     new_measure: Callable[[], NoveltyMeasure]
     corpus: list[tuple[TrainingPair, Candidate]]
     overlap: bool
+    questions: Questions
+    seen: dict[str, Candidate]
 
     @property
     def task(self) -> Task:
         """Data set, shapes, threshold and budget."""
         return self.reader.task
-
-    @property
-    def prompt(self) -> Prompt:
-        """The template filled in for the task."""
-        return self.reader.prompt
 
 
 @contextmanager
@@ -98,6 +118,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         source = data_source(config)
         reader = make_reader(config, source)
         corpus = read_corpus(config, reader, say)
+        pool = read_pool(config, reader, say)
         adapter = starting_adapter(config)
         splits = load_splits(config, source, say)
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
@@ -120,6 +141,8 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             lambda: measure.create(config.novelty),
             corpus,
             config.candidates.overlap,
+            make_questions(config, reader, pool, llm),
+            seen_by(adapter, reader),
         )
 
 
@@ -149,7 +172,9 @@ def make_reader(config: Config, source: DatasetSource) -> Reader:
         max_latency_ms=config.task.max_latency_ms,
     )
     template = prompts.load(config.prompt.template)
-    prompt = template.render(task, config.evaluation.hyperparameters)
+    prompt = template.render(
+        task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
+    )
     reader = Reader(task, template, prompt, contract.Defaults.of(config.evaluation))
     _check_defaults(reader)
     return reader
@@ -189,6 +214,62 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
     more = f" ({len(refused):,} left out, the first for {why})" if refused else ""
     say(f"Corpus: {len(good):,} pairs of {path}{more}")
     return good
+
+
+def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
+    """The networks on which an adapter was trained, if they lie beside it: copies are not novel.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    file = adapter and Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
+    if adapter is None or file is None or not file.is_file():
+        return {}
+    pairs = corpus_pairs(file, reader.prompt)
+    read = (reader.read_answer(pair.completion, pair.prompt) for pair in pairs)
+    return {
+        f"network {number} that adapter {adapter.name} learned": found
+        for number, found in enumerate(read, 1)
+        if isinstance(found, Candidate)
+    }
+
+
+def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
+    """The corpus whose networks a prompt may show, as examples or as what is to be changed.
+
+    Raises:
+        ConfigError: it is missing or cannot be read, or nothing in it can be shown.
+    """
+    wanted = config.prompt.shots_from in ("corpus", "both")
+    path, key, asked = config.prompt.corpus, "prompt.corpus", reader.prompt
+    if reader.prompt.mode is Mode.DELTA:
+        if wanted:
+            raise ConfigError(
+                "a corpus holds whole networks, and examples of delta mode are changes",
+                where="prompt.shots_from",
+                mend="Use admitted or template.",
+            )
+        wanted, asked = path is not None, whole_network(asked)
+    elif wanted and path is None:
+        path, key = config.learning.corpus, "learning.corpus"
+    if not wanted:
+        return []
+    if path is None:
+        raise ConfigError(
+            "not set, and examples are to come from it",
+            where="prompt.corpus",
+            mend="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
+        )
+    pool = known.of_corpus(path, asked, reader.read_answer, key)
+    say(f"Prompt: {len(pool):,} networks of {path} can be shown")
+    return pool
+
+
+def make_questions(config: Config, reader: Reader, pool: Sequence[Known], llm: LLM) -> Questions:
+    """What a run asks, within what the model's context has room for."""
+    sampling = Sampling(**config.sampling.model_dump())
+    budget = Budget(config.prompt.max_chars, sampling, llm)
+    return Questions(config, reader.template, reader.task, pool, budget)
 
 
 def starting_adapter(config: Config) -> Adapter | None:

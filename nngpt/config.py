@@ -72,9 +72,25 @@ class LLMConfig(_Section):
 
 
 class PromptConfig(_Section):
-    """The prompt: a file under `prompts/` (name without `.yaml`) or a path."""
+    """The prompt: a file under `prompts/` (name without `.yaml`) or a path.
+
+    `shots` examples are shown before the question, null for all of the template's own. They are
+    chosen by accuracy and diversity among the networks that `shots_from` names: those of `corpus`
+    (default: `learning.corpus`), those admitted in earlier cycles, or both; too few of them are
+    filled up with the template's. A prompt has at most `max_chars` characters.
+    """
 
     template: str = "full"
+    shots: int | None = Field(None, ge=0, le=6)
+    shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
+    corpus: Path | None = None
+    max_chars: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _needs_number(self) -> PromptConfig:
+        if self.shots_from != "template" and self.shots is None:
+            raise ValueError("shots_from needs a number of shots")
+        return self
 
 
 class SamplingConfig(_Section):
@@ -92,7 +108,8 @@ class CandidatesConfig(_Section):
     With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
     many were admitted or `max_per_cycle` were written (the papers do so from cycle
     `until_admitted_from` on). With `overlap` the LLM writes the next batch while candidates train;
-    what comes out is the same.
+    what comes out is the same. Up to `repairs` times a refused answer goes back to the LLM with
+    the reason; what comes of that is counted apart.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -100,6 +117,7 @@ class CandidatesConfig(_Section):
     until_admitted_from: int = Field(1, gt=0)
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
+    repairs: int = Field(0, ge=0, le=2)
 
     @model_validator(mode="after")
     def _cap(self) -> CandidatesConfig:
@@ -246,6 +264,66 @@ class LearningConfig(_Section):
         return self
 
 
+class RLConfig(_Section):
+    """Reinforcement learning on executions: `nngpt learn rl` (GRPO).
+
+    A step writes `groups` groups of `group_size` answers to the task's prompt, executes them, and
+    changes the adapter `iterations` times, `batch_size` answers at once. An answer is worth the
+    weighted sum of `rewards`, the only terms there are; what counts is by how much it is better
+    than its group, in standard deviations of the group or of the whole step, as `scale` says.
+    `beta` weighs the KL divergence to where training started, `clip` bounds how far the
+    probability of a token may move in one step. Answers are decoded as `sampling` says; LoRA and
+    optimiser are `learning`'s.
+    """
+
+    steps: int = Field(24, gt=0)
+    groups: int = Field(1, gt=0)
+    group_size: int = Field(8, ge=2)
+    batch_size: int = Field(4, gt=0)
+    iterations: int = Field(1, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    beta: float = Field(0.02, gt=0)
+    clip: float = Field(0.2, gt=0, lt=1)
+    scale: Literal["group", "batch", "none"] = "group"
+    rewards: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {
+            "parse": 0.1,
+            "contract": 0.1,
+            "build": 0.1,
+            "forward": 0.1,
+            "trains": 0.6,
+            "accuracy": 1.0,
+            "corpus-novelty": 0.2,
+            "group-novelty": 0.3,
+        }
+    )
+    checkpoint_every: int = Field(1, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> RLConfig:
+        if self.groups * self.group_size % self.batch_size:
+            answers = f"{self.groups} × {self.group_size} answers of a step"
+            raise ValueError(f"batch_size {self.batch_size} does not divide the {answers}")
+        if not any(self.rewards.values()):
+            raise ValueError("no reward has a weight")
+        return self
+
+
+class PreferenceConfig(_Section):
+    """Learning from what a run admitted and refused: `nngpt learn prefer` (DPO, KTO).
+
+    DPO compares each admitted answer with `rivals` refused ones to the same prompt. `beta` says
+    how dearly the distance from where training started is paid. LoRA, batches, schedule and
+    optimiser are `learning`'s.
+    """
+
+    rivals: int = Field(2, gt=0)
+    epochs: int = Field(1, gt=0)
+    learning_rate: float = Field(5e-5, gt=0)
+    beta: float = Field(0.1, gt=0)
+
+
 _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env"},
     "candidates": {"overlap"},
@@ -254,6 +332,9 @@ _OPERATIONAL = {
     | {"packing", "tokens_per_batch", "checkpoint_s"},
 }
 """Keys by section that may change while a run goes on."""
+
+_NOT_OF_A_RUN = frozenset({"cycles", "folder", "rl", "preference"})
+"""Keys and sections that a run of the loop does not depend on."""
 
 
 class Config(_Section):
@@ -271,6 +352,8 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     learning: LearningConfig = LearningConfig()
+    rl: RLConfig = RLConfig()
+    preference: PreferenceConfig = PreferenceConfig()
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a run goes on: all that can change its outcome."""
@@ -279,7 +362,7 @@ class Config(_Section):
 
 def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
     """A dumped configuration without what only says how far, where and how fast to run."""
-    kept = {key: value for key, value in settings.items() if key not in ("cycles", "folder")}
+    kept = {key: value for key, value in settings.items() if key not in _NOT_OF_A_RUN}
     for section, keys in _OPERATIONAL.items():
         inner = kept.get(section, {})
         kept[section] = {key: value for key, value in inner.items() if key not in keys}
@@ -303,6 +386,20 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(error, data), where=str(path or "--set")) from None
+
+
+def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
+    """A dumped configuration with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: a key or value is wrong; `where` says who gave it.
+    """
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, settings), where=where) from None
 
 
 def environment(name: str) -> str | None:

@@ -6,7 +6,6 @@ of its own: after a kill, `Loop.run` reads where each attempt stands and goes on
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,27 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from nngpt import contract
+from nngpt.asking.known import candidates
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
-from nngpt.errors import LearningFailed, StoreError
+from nngpt.errors import LearningFailed
 from nngpt.learning.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import (
     Adapter,
     Candidate,
-    Completion,
     Evaluation,
     Novelty,
     Refusal,
     Retraining,
-    Sampling,
     Stage,
     State,
     TrainingPair,
+    derive_seed,
 )
 from nngpt.reporting.progress import Progress
-from nngpt.store import AttemptRecord, Lease, RunRecord, Store, prompt_hash
+from nngpt.store import AttemptRecord, Lease, RunRecord, Store
+from nngpt.writing import Writer, Writing, check_template
+
+__all__ = ["Loop", "derive_seed"]
 
 
 class Loop:
@@ -47,22 +49,12 @@ class Loop:
     def run(self, run: RunRecord, lease: Lease) -> None:
         """Go through all cycles that are not closed yet."""
         self.run_id, self.lease = run.id, lease
-        self.check_prompt()
+        check_template(self.config, self.parts, self.store, run.id)
         self.warm_up()
         for cycle in range(1, self.config.cycles + 1):
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
         self.lease.finish_run()
-
-    def check_prompt(self) -> None:
-        """A run goes on only with the prompt it began with. Raises: StoreError."""
-        asked = {attempt.prompt_hash for attempt in self.store.attempts(self.run_id)}
-        if asked - {prompt_hash(self.parts.prompt)}:
-            raise StoreError(
-                f"run {self.run_id} began with another text of this prompt",
-                where=f"prompt.template: {self.parts.prompt.template}",
-                mend="Restore the template, or begin anew with --fresh.",
-            )
 
     def warm_up(self) -> None:
         """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
@@ -73,15 +65,16 @@ class Loop:
         """Write candidates with the newest adapter, settle each, fine-tune on the admitted."""
         adapter = self.adapter_before(cycle) or self.parts.adapter
         self.parts.llm.use_adapter(adapter)
-        settled = [a for a in self.store.attempts(self.run_id, cycle) if a.state in FINAL]
+        settled = [a for a in self.store.attempts(self.run_id, cycle) if a.settled]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
+        writer = Writer(self.config, self.parts, self.store, self.lease, self.progress, cycle)
         with Background(self.parts.llm, self.parts.executor) as background:
-            self.settle_all(cycle, background)
+            self.settle_all(cycle, writer, background)
         self.learn(cycle)
         self.progress.cycle_done(self.store.summary(self.run_id)[cycle - 1])
 
-    def settle_all(self, cycle: int, background: Background) -> None:
+    def settle_all(self, cycle: int, writer: Writer, background: Background) -> None:
         """Let the LLM write and several candidates train at once; settle them in order.
 
         Attempts pass each gate in the order in which they were written, whatever ends first:
@@ -93,7 +86,7 @@ class Loop:
             while self.settle_first(line, background) or self.begin_next(line, background):
                 pass
             # Only now: whether more is to be written may depend on the last one settled.
-            writing = writing or self.begin_writing(cycle, background, anything_open=bool(line))
+            writing = writing or writer.begin(background, anything_open=bool(line))
             running = [turn.running for turn in line if turn.running]
             if not running and writing is None:
                 return
@@ -101,7 +94,7 @@ class Loop:
             for turn in line:
                 self.record_training(turn)
             if writing and writing.result.done():
-                line += self.record_writing(cycle, writing)
+                line += map(Turn, writer.record(writing))
                 writing = None
 
     def wait(self, running: list[Future[Any]], line: list[Turn]) -> None:
@@ -113,42 +106,6 @@ class Loop:
                 if turn.running:
                     self.lease.put_back(turn.attempt.id)
             raise
-
-    # ------------------------------------------------------------------ writing
-
-    def begin_writing(
-        self, cycle: int, background: Background, anything_open: bool
-    ) -> Writing | None:
-        """Let the LLM write the next batch if one is missing."""
-        count = min(self.missing(cycle, anything_open), self.parts.llm.batch_size)
-        if count <= 0 or (anything_open and not self.parts.overlap):
-            return None
-        batch = self.store.batches(self.run_id, cycle)
-        seed = derive_seed(self.config.seed, "write", cycle, batch)
-        sampling = Sampling(**self.config.sampling.model_dump())
-        shown = ExitStack()
-        shown.enter_context(self.progress.writing(count))
-        return Writing(batch, background.write(self.parts.prompt, count, seed, sampling), shown)
-
-    def record_writing(self, cycle: int, writing: Writing) -> list[Turn]:
-        """The batch is in the store before anything else happens to it."""
-        writing.shown.close()
-        ids = self.lease.add_completions(
-            cycle, writing.batch, self.parts.prompt, writing.result.result()
-        )
-        return [Turn(self.store.attempt(attempt_id)) for attempt_id in ids]
-
-    def missing(self, cycle: int, anything_open: bool) -> int:
-        """How many candidates may be written now.
-
-        Beyond `per_cycle` it depends on what was admitted, so everything must be settled first.
-        """
-        wanted, attempts = self.config.candidates, self.store.attempts(self.run_id, cycle)
-        goal = wanted.until_admitted if cycle >= wanted.until_admitted_from else None
-        if goal is None or len(attempts) < wanted.per_cycle:
-            return wanted.per_cycle - len(attempts)
-        admitted = sum(a.state == State.ADMITTED for a in attempts)
-        return 0 if anything_open or admitted >= goal else wanted.max_per_cycle - len(attempts)
 
     # ------------------------------------------------------------------ the gates
 
@@ -184,7 +141,7 @@ class Loop:
         """Read the completion and pass the gates that cost nothing."""
         attempt = turn.attempt
         # What was recorded is what goes on, even if the templates have changed since.
-        candidate = attempt.candidate or self.parts.reader.read(attempt.completion.text)
+        candidate = attempt.candidate or self.read(attempt)
         if isinstance(candidate, Refusal):
             self.lease.refuse(attempt.id, candidate)
         else:
@@ -193,6 +150,11 @@ class Loop:
             if attempt.state != State.VALIDATED:
                 self.validate(attempt, candidate)
         turn.attempt = self.store.attempt(attempt.id)
+
+    def read(self, attempt: AttemptRecord) -> Candidate | Refusal:
+        """The candidate in a completion, as the answer to what was asked."""
+        asked = self.store.prompt(attempt.prompt_hash)
+        return self.parts.reader.read_answer(attempt.completion.text, asked)
 
     def validate(self, attempt: AttemptRecord, candidate: Candidate) -> None:
         """Exact duplicates are refused before they cost an epoch."""
@@ -290,9 +252,7 @@ class Loop:
         for key, candidate in self.shown.items():
             measure.add(key, contract.novelty_text(candidate))
         earlier = [a for a in self.store.admitted(self.run_id) if a.cycle < cycle]
-        now = [
-            a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.state in FINAL
-        ]
+        now = [a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.settled]
         for attempt in [*earlier, *(a for a in now if a.evaluation)]:
             if attempt.candidate is not None:
                 measure.add(key_of(attempt), contract.novelty_text(attempt.candidate))
@@ -300,12 +260,13 @@ class Loop:
 
     @cached_property
     def shown(self) -> dict[str, Candidate]:
-        """The prompt's examples and the corpus file's networks, by where they come from."""
+        """What prompts show or may show and what is or was learned from, by where it comes from."""
         corpus = {
             f"corpus network {number} ({pair.source})": candidate
             for number, (pair, candidate) in enumerate(self.parts.corpus, 1)
         }
-        return {**self.parts.reader.examples(), **corpus}
+        pool = candidates(self.parts.questions.pool)
+        return {**self.parts.reader.examples(), **corpus, **pool, **self.parts.seen}
 
     def twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """What this candidate is an exact copy of, white space apart."""
@@ -368,17 +329,7 @@ class Loop:
 MOST_RESTARTS = 3
 """So often a runner may end in the middle of one training before the candidate is refused."""
 
-FINAL = (State.ADMITTED, State.REFUSED)
 BEFORE_TRAINING = (State.GENERATED, State.PARSED, State.VALIDATED)
-
-
-@dataclass
-class Writing:
-    """A generation batch on its way; `shown` closes its line of progress."""
-
-    batch: int
-    result: Future[list[Completion]]
-    shown: ExitStack
 
 
 @dataclass
@@ -400,9 +351,3 @@ class Turn:
 def key_of(attempt: AttemptRecord) -> str:
     """How an attempt is named in the novelty index and in reasons."""
     return f"attempt {attempt.id}"
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed (31 bits) that depends on all parts and on nothing else."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

@@ -21,7 +21,11 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "LLM backend": (
         "nngpt.llm",
+<<<<<<< HEAD
         frozenset({"chat", "loading", "embedded", "gguf", "adapters", "merging", "server"}),
+=======
+        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server", "decoding"}),
+>>>>>>> 42c5a590b53a9373d7753ba949c4e1323f4abb4f
     ),
     "executor": (
         "nngpt.execution",
@@ -32,7 +36,14 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs", "corpus", "tuning"})),
+    "learner": (
+        "nngpt.learning",
+        frozenset(
+            {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
+            | {"lora", "checkpoints", "trainers", "folders"}
+        ),
+    ),
+    "reward": ("nngpt.learning.rewards", frozenset()),
     "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 

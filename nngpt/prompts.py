@@ -7,7 +7,7 @@ A template is data: what is asked, the examples shown, how the answer begins and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,16 @@ _JINJA = ImmutableSandboxedEnvironment(
 
 
 class Example(BaseModel):
-    """One example turn: what was asked and the whole answer to it."""
+    """One example turn: what was asked ("" for the template's own question) and the whole answer.
+
+    In `delta` mode `parent` is the network that the answer changes, as an answer of `full` mode.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str
+    user: str = ""
     assistant: str
+    parent: str = ""
 
 
 class _File(BaseModel):
@@ -54,6 +58,8 @@ class _File(BaseModel):
         if (self.network is None) != (self.mode is Mode.FULL):
             needs = "has no use for" if self.network else "needs"
             raise ValueError(f"mode {self.mode.value!r} {needs} a 'network' file")
+        if any(bool(example.parent) != (self.mode is Mode.DELTA) for example in self.examples):
+            raise ValueError("in mode 'delta', and in no other, each example needs a 'parent'")
         return self
 
 
@@ -69,7 +75,8 @@ class Template:
         examples: turns shown before the question; their answers are taken as they stand.
         prefill: the beginning of the answer.
         stop: strings that end the answer.
-        network: Jinja2 source that makes a network file of the answer, "" in `full` mode.
+        network: Jinja2 source that makes a network file of the answer, "" in `full` mode; in
+            `delta` mode the network that is changed when no other is known.
     """
 
     name: str
@@ -88,23 +95,47 @@ class Template:
             self.mode.value,
             self.system,
             self.user,
-            [[example.user, example.assistant] for example in self.examples],
+            [[e.user, e.assistant, *([e.parent] if e.parent else [])] for e in self.examples],
             self.prefill,
             self.stop,
             self.network,
         ]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
 
-    def render(self, task: Task, hyperparameters: Mapping[str, float]) -> Prompt:
-        """The prompt for a task. Raises: ConfigError when a variable is unknown."""
-        variables = self._variables(task) | {"hyperparameters": dict(hyperparameters)}
+    def render(
+        self,
+        task: Task,
+        hyperparameters: Mapping[str, float],
+        examples: Sequence[Example] | None = None,
+        parent: str = "",
+    ) -> Prompt:
+        """The prompt for a task, with these examples (None: the template's own).
+
+        In `delta` mode it asks for a change to `parent` (default: the template's own network).
+
+        Raises:
+            ConfigError: a variable is unknown.
+        """
+        shown = self.examples if examples is None else examples
+        variables = self._variables(task) | {
+            "hyperparameters": dict(hyperparameters),
+            "examples": [example.assistant.strip() for example in shown],
+        }
+        if self.mode is Mode.DELTA:
+            parent = parent or self.own_parent(task)
         turns = [("system", self._fill(self.system, variables))] if self.system else []
-        for example in self.examples:
-            turns.append(("user", self._fill(example.user, variables)))
+        for example in shown:
+            question = {"parent": example.parent.strip()} if parent else {}
+            turns.append(("user", self._fill(example.user or self.user, variables | question)))
             turns.append(("assistant", example.assistant.strip()))
-        turns.append(("user", self._fill(self.user, variables)))
+        question = {"parent": parent} if parent else {}
+        turns.append(("user", self._fill(self.user, variables | question)))
         messages = tuple(Message(role, text) for role, text in turns)
-        return Prompt(self.name, self.hash, self.mode, messages, self.prefill, self.stop)
+        return Prompt(self.name, self.hash, self.mode, messages, self.prefill, self.stop, parent)
+
+    def own_parent(self, task: Task) -> str:
+        """In `delta` mode: the template's own network, as an answer of `full` mode."""
+        return f"```python\n{self.network_code(task).strip()}\n```"
 
     def network_code(self, task: Task, **answer: object) -> str:
         """The network file around an answer. Raises: ConfigError when a variable is unknown."""

@@ -18,6 +18,7 @@ from nngpt.records import (
     Prompt,
     Refusal,
     Retraining,
+    Rollout,
     Sampling,
     TrainingPair,
 )
@@ -62,6 +63,16 @@ class LLM(Protocol):
 
     def close(self) -> None:
         """Free the model's memory, or the connection."""
+        ...
+
+
+@runtime_checkable
+class MeasuresPrompts(Protocol):
+    """An LLM that knows how long a prompt may be; one that does not is never asked."""
+
+    def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
+        """Tokens that prompt and longest answer leave free in its context, negative if they do
+        not fit; None if unknown."""
         ...
 
 
@@ -165,4 +176,23 @@ class Learner(Protocol):
         Raises:
             LearningFailed: these pairs cannot be learned; the run goes on without.
         """
+        ...
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """One term of what reinforcement learning pays. A file in `nngpt/learning/rewards/` with
+    `create(task: Task, known: NoveltyMeasure, new_measure) -> Reward`; `new_measure()` gives an
+    empty novelty measure. Nothing is paid for what a candidate's own process claims.
+
+    Attributes:
+        low: the least it gives; 0, or less for a penalty.
+        high: the most it gives.
+    """
+
+    low: float
+    high: float
+
+    def score(self, group: Sequence[Rollout]) -> list[float]:
+        """A value, `low` to `high`, for each answer of a group; the same for the same group."""
         ...

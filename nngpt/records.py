@@ -20,6 +20,7 @@ class Mode(StrEnum):
     FULL = "full"
     BODY = "body"
     FEATURES = "features"
+    DELTA = "delta"
 
 
 class Stage(StrEnum):
@@ -92,6 +93,7 @@ class Prompt:
         messages: the chat so far, ending with a user message.
         prefill: the beginning of the assistant's answer; the completion continues it.
         stop: strings at which generation ends; the stop string is part of the completion.
+        parent: in `delta` mode the network to change, as an answer of `full` mode; else "".
     """
 
     template: str
@@ -100,6 +102,7 @@ class Prompt:
     messages: tuple[Message, ...]
     prefill: str = ""
     stop: tuple[str, ...] = ()
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,21 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class Rollout:
+    """One answer of a group in reinforcement learning, and what became of it.
+
+    Attributes:
+        completion: what the LLM wrote.
+        candidate: the network in it, None if there is none.
+        outcome: what training it gave, or the gate at which it was refused.
+    """
+
+    completion: Completion
+    candidate: Candidate | None
+    outcome: Evaluation | Refusal
+
+
+@dataclass(frozen=True)
 class Novelty:
     """How near a candidate is to what is already known.
 
@@ -339,3 +357,9 @@ def content_hash(code: str) -> str:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, for hashing and comparing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed (31 bits) that depends on all parts and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

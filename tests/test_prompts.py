@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,19 @@ def test_the_full_prompt_tells_the_task_and_the_interface() -> None:
     assert all(part in text for part in parts)
 
 
+def test_a_change_is_asked_of_the_network_that_is_shown() -> None:
+    template = prompts.load("delta")
+    prompt = template.render(TASK, {})
+    assert prompt.parent == template.own_parent(TASK) and "class Net" in prompt.parent
+    assert prompt.parent in prompt.messages[-1].content
+    questions = [m.content for m in prompt.messages if m.role == "user"][:-1]
+    for question, example in zip(questions, template.examples, strict=True):
+        assert example.parent.strip() in question and prompt.parent not in question
+    other = template.render(TASK, {}, [], "```python\nx = 1\n```")
+    assert [m.role for m in other.messages] == ["system", "user"]
+    assert other.parent == "```python\nx = 1\n```" in other.messages[-1].content
+
+
 def test_examples_are_turns_before_the_question() -> None:
     template = prompts.load("features")
     messages = template.render(TASK, {}).messages
@@ -66,6 +80,28 @@ def test_a_templated_network_trains(mode: str, shape: tuple[int, int, int, int])
     prompt = template.render(TASK, {})
     candidate = contract.read(ANSWERS[mode], prompt, TASK, template, DEFAULTS)
     assert isinstance(candidate, Candidate), candidate
+    train(candidate, shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 3, 32, 32)])
+def test_the_networks_of_the_delta_prompt_train(shape: tuple[int, int, int, int]) -> None:
+    template = prompts.load("delta")
+    prompt = template.render(TASK, {})
+    whole = replace(prompt, mode=Mode.FULL, prefill="", stop=(), parent="")
+    for parent in (prompt.parent, *(example.parent for example in template.examples)):
+        candidate = contract.read(parent, whole, TASK, template, DEFAULTS)
+        assert isinstance(candidate, Candidate), candidate
+        train(candidate, shape)
+    for example in template.examples:
+        written = example.assistant.strip().removeprefix(prompt.prefill)
+        asked = replace(prompt, parent=example.parent)
+        candidate = contract.read(written, asked, TASK, template, DEFAULTS)
+        assert isinstance(candidate, Candidate), candidate
+        train(candidate, shape)
+
+
+def train(candidate: Candidate, shape: tuple[int, int, int, int]) -> None:
+    """Build it, train it on one batch, and see that it changed and answers."""
     module = types.ModuleType("network")
     exec(compile(candidate.code, "network.py", "exec"), module.__dict__)
     prm = dict(candidate.hyperparameters)
@@ -131,6 +167,8 @@ WRONG = [
     ({"user": "{{ dataset"}, "not valid Jinja2"),
     ({"examples": [{"user": "x", "asistant": "y"}]}, "Did you mean 'assistant'?"),
     ({"stop": 3, "mode": 4}, "mode: Input should be"),
+    ({"mode": "delta"}, "in mode 'delta', and in no other, each example needs a 'parent'"),
+    ({"examples": [{"assistant": "y", "parent": "z"}]}, "and in no other"),
 ]
 
 

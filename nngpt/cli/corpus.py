@@ -121,30 +121,90 @@ def build(
 @app.command()
 def convert(
     folder: Annotated[Path, typer.Argument(help="A corpus in body mode.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the one in full mode.")],
-    config: Annotated[str, typer.Option(help="The run the bodies were built for.")],
-    prompt: Annotated[str, typer.Option(help="Prompt template of full mode.")] = "tuned-full",
+    out: Annotated[Path, typer.Option(help="A new folder for the other one.")],
+    config: Annotated[str, typer.Option(help="The run it is for: limits, hyperparameters.")],
+    prompt: Annotated[str, typer.Option(help="Prompt template, of full or body mode.")],
     task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
         "mnist",
         "cifar10",
     ],
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Without comments, docstrings and annotations.")
+    ] = False,
+    max_chars: Annotated[int | None, typer.Option(help="Longest answer.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Networks of each part.", min=1)] = None,
+    skip: Annotated[int, typer.Option(help="Leave out so many first.", min=0)] = 0,
+    one_task: Annotated[
+        bool, typer.Option("--one-task", help="Each network for one task only, in turn.")
+    ] = False,
+    build_check: Annotated[
+        bool, typer.Option("--build-check", help="Train each for one step on noise.")
+    ] = False,
 ) -> None:
-    """Write the whole files that a corpus of bodies becomes: the same networks, once more."""
+    """Make another corpus of a corpus of bodies: shorter ones, or whole files."""
     from nngpt import prompts
     from nngpt.learning import corpus
+    from nngpt.records import Mode
 
     corpus.check_new(out)
     settings = load_config(config, [])
-    bodies, tasks = _writer(settings, None, task, compact=False)
-    count = corpus.convert(
-        folder,
-        out,
-        bodies.template,
-        prompts.load(prompt),
-        {task.dataset: task for task in tasks},
-        bodies.defaults,
+    bodies, tasks = _writer(settings, "body", task, compact=False)
+    target = prompts.load(prompt)
+    if target.mode not in (Mode.FULL, Mode.BODY):
+        raise UserError("not a template of full or body mode", where=f"--prompt {prompt}")
+    by_name = {task.dataset: task for task in tasks}
+    conversion = corpus.Conversion(
+        bodies.template, target, by_name, bodies.defaults, compact, max_chars
     )
-    typer.echo(f"{count:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")
+    with _check(build_check, settings, tasks) as check:
+        fault = check.fault if check else None
+        pairs, left_out = corpus.convert(folder, out, conversion, fault, limit, skip, one_task)
+    for reason, count in left_out.most_common():
+        typer.echo(f"{count:,} networks left out: {reason}")
+    typer.echo(f"{pairs:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")
+
+
+@app.command()
+def recombine(
+    folder: Annotated[Path, typer.Argument(help="A corpus in features mode.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the larger one.")],
+    config: Annotated[str, typer.Option(help="The run it is for: limits, hyperparameters.")],
+    prompt: Annotated[str, typer.Option(help="The corpus's template.")] = "tuned-features",
+    count: Annotated[int, typer.Option(help="New layer lists.", min=1)] = 600,
+    task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
+        "mnist",
+        "cifar10",
+    ],
+    seed: Annotated[int, typer.Option(help="Which of many.", min=0)] = 1,
+    build_check: Annotated[
+        bool, typer.Option("--build-check/--no-build-check", help="Keep only what trains.")
+    ] = True,
+) -> None:
+    """Add layer lists made of blocks of a corpus's lists to its training part."""
+    from nngpt.learning import corpus
+    from nngpt.records import Candidate, Refusal
+
+    corpus.check_new(out)
+    settings = load_config(config, [])
+    writer, tasks = _writer(settings, prompt, task, compact=False)
+    with _check(build_check, settings, tasks) as check, _bars() as progress:
+
+        def fault(candidate: Candidate) -> Refusal | None:
+            found = (check.fault(candidate, task.dataset) for task in tasks) if check else ()
+            return next(filter(None, found), None)
+
+        made = corpus.recombine(
+            folder,
+            out,
+            count,
+            writer.template,
+            tasks,
+            writer.defaults,
+            seed,
+            fault,
+            lambda done: progress("recombining", done, count),
+        )
+    typer.echo(f"{made:,} new layer lists. Use them: … --corpus {out / 'train.jsonl'}")
 
 
 def _defaults() -> Config:
@@ -159,8 +219,12 @@ def _writer(
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts
     from nngpt.learning.corpus import Writer
+    from nngpt.records import Mode
 
     template = prompts.load(prompt or settings.prompt.template)
+    if template.mode is Mode.DELTA:
+        mend = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
+        raise UserError("a corpus holds networks, not changes", where=template.name, mend=mend)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
     return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 

@@ -32,13 +32,13 @@ def generate(
     from contextlib import closing
 
     from nngpt import assembly, plugins
-    from nngpt.cycle import derive_seed
-    from nngpt.records import Candidate, Sampling
+    from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reporting.intervals import percent_of
 
     settings = load_config(config, overrides, seed=seed)
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     reader = assembly.make_reader(settings, assembly.data_source(settings))
+    pool = assembly.read_pool(settings, reader, say)
     adapter = assembly.starting_adapter(settings)
     if out is not None:
         make_folder(out, "--out")
@@ -48,11 +48,13 @@ def generate(
     with closing(backend.create(settings.llm)) as llm:
         llm.use_adapter(adapter)
         say(f"{llm.facts}; {reader.prompt.mode} mode")
+        ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], say)
         for batch, start in enumerate(range(0, count, llm.batch_size)):
             size = min(llm.batch_size, count - start)
             batch_seed = derive_seed(settings.seed, "write", 1, batch)
-            for completion in llm.generate(reader.prompt, size, batch_seed, sampling):
-                outcomes.append((completion, reader.read(completion.text)))
+            prompt = ask(derive_seed(settings.seed, "ask", 1, batch))
+            for completion in llm.generate(prompt, size, batch_seed, sampling):
+                outcomes.append((completion, reader.read_answer(completion.text, prompt)))
     valid = [c for _, c in outcomes if isinstance(c, Candidate)]
     if as_json:
         print_json([{"completion": asdict(c), "outcome": asdict(o)} for c, o in outcomes])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from nngpt.cli import learn_sft
+from nngpt.cli import learn_compare, learn_prefer, learn_rl, learn_sft
 
 app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and measure what it learned.")
 
@@ -15,3 +15,6 @@ def _group() -> None:
 
 
 app.command("sft")(learn_sft.sft)
+app.command("compare")(learn_compare.compare)
+app.command("rl")(learn_rl.rl)
+app.command("prefer")(learn_prefer.prefer)

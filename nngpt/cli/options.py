@@ -37,7 +37,7 @@ _PATHS = {"sandbox": "evaluation.sandbox"}
 _START = "Start one: nngpt cycle run smoke-mnist"
 
 
-def load_config(name: str | None, overrides: list[str], **given: Any) -> Config:
+def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
     """The configuration (None: the defaults) with `--set` and options. Raises: ConfigError."""
     from nngpt import config
 

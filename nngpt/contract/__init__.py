@@ -1,5 +1,5 @@
 """From a completion's text to a candidate or a refusal; parses, never executes."""
 
-from nngpt.contract.reading import Defaults, check_transform, novelty_text, read
+from nngpt.contract.reading import Defaults, as_parent, check_transform, novelty_text, read
 
-__all__ = ["Defaults", "check_transform", "novelty_text", "read"]
+__all__ = ["Defaults", "as_parent", "check_transform", "novelty_text", "read"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -95,34 +95,42 @@ def write(answer: Answer) -> str:
         return _write_tags(answer.code, settings)
     inside = [length for length, word in map(_fence, answer.code.split("\n")) if not word]
     fence = "`" * max([3, *(length + 1 for length in inside)])
-    text = f"{fence}python\n{answer.code}\n{fence}"
-    return f"{text}\n\n```json\n{json.dumps(settings, sort_keys=True)}\n```" if settings else text
+    return f"{fence}python\n{answer.code}\n{fence}{_settings_block(settings)}"
+
+
+def write_diff(diff: str, answer: Answer) -> str:
+    """The canonical text of an answer that gives its code as a diff."""
+    return f"```diff\n{diff}\n```{_settings_block(_settings(answer))}"
 
 
 def _read_fences(text: str) -> Answer | Refusal:
-    blocks = _blocks(text)
-    sources = [block for block in blocks if block.language in _LANGUAGES]
+    found = blocks(text)
+    sources = [block for block in found if block.language in _LANGUAGES]
     if not sources:
-        return Refusal(Stage.PARSE, "the answer has no code block", _opening(text))
+        return Refusal(Stage.PARSE, "the answer has no code block", opening(text))
     code = next((block for block in sources if _NET.search(block.text)), sources[0])
     if not code.closed:
         return CUT_OFF
-    settings = Settings()
-    for block in blocks:
-        if block.language == "json":
-            found = _read_json(block.text, Settings)
-            if isinstance(found, Refusal):
-                return found
-            settings = found
-            break
-    return _answer(code.text, settings.hyperparameters, settings.transform, "fences")
+    settings = read_settings(found)
+    return settings if isinstance(settings, Refusal) else with_settings(code.text, settings)
+
+
+def read_settings(found: Sequence[Block]) -> Settings | Refusal:
+    """What the first JSON block says, nothing if there is none."""
+    block = next((block for block in found if block.language == "json"), None)
+    return Settings() if block is None else _read_json(block.text, Settings)
+
+
+def with_settings(code: str, settings: Settings) -> Answer | Refusal:
+    """The answer that holds this code and these settings."""
+    return _answer(code, settings.hyperparameters, settings.transform, "fences")
 
 
 def _read_tags(text: str) -> Answer | Refusal:
     if "</nn>" not in text:
         return CUT_OFF
     code = _between(text, "nn") or ""
-    inner = [block for block in _blocks(code) if block.language in _LANGUAGES]
+    inner = [block for block in blocks(code) if block.language in _LANGUAGES]
     hyperparameters = Hyperparameters()
     given = _between(text, "hp")
     if given and given.strip():
@@ -147,27 +155,29 @@ def _answer(
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
+    """A fenced block; `language` is the word after the opening fence."""
+
     language: str
     text: str
     closed: bool
 
 
-def _blocks(text: str) -> list[_Block]:
+def blocks(text: str) -> list[Block]:
     """Fenced blocks by Markdown's rule: a block ends at a bare fence at least as long."""
-    found: list[_Block] = []
+    found: list[Block] = []
     opened, language, lines = 0, "", list[str]()
     for line in text.split("\n"):
         length, word = _fence(line)
         if opened and length >= opened and not word:
-            found.append(_Block(language, "\n".join(lines), closed=True))
+            found.append(Block(language, "\n".join(lines), closed=True))
             opened = 0
         elif opened:
             lines.append(line)
         elif length:
             opened, language, lines = length, word.lower(), []
     if opened:
-        found.append(_Block(language, "\n".join(lines), closed=False))
+        found.append(Block(language, "\n".join(lines), closed=False))
     return found
 
 
@@ -214,6 +224,10 @@ def _settings(answer: Answer) -> dict[str, object]:
     return settings
 
 
+def _settings_block(settings: dict[str, object]) -> str:
+    return f"\n\n```json\n{json.dumps(settings, sort_keys=True)}\n```" if settings else ""
+
+
 def _write_tags(code: str, settings: dict[str, object]) -> str:
     text = f"<nn>\n{code}\n</nn>"
     if "hyperparameters" in settings:
@@ -223,5 +237,6 @@ def _write_tags(code: str, settings: dict[str, object]) -> str:
     return text
 
 
-def _opening(text: str) -> str:
+def opening(text: str) -> str:
+    """The beginning of an answer, for the detail of a refusal."""
     return f"It begins: {' '.join(text.split())[:80]!r}" if text.strip() else "It is empty."

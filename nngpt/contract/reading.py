@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from nngpt.config import EvaluationConfig
 from nngpt.contract import answers
 from nngpt.contract.answers import Answer
+from nngpt.contract.deltas import read_delta
 from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_class, read_supported
 from nngpt.contract.layers import read_layers, write_layers
 from nngpt.contract.safety import check_safety
@@ -66,14 +67,19 @@ def read(
     try:
         if prompt.mode is Mode.FEATURES:
             return _read_features(text, prompt, task, template, defaults)
+        if prompt.mode is Mode.DELTA:
+            return _read_delta(text, prompt, defaults)
         return _read_code(text, prompt, task, template, defaults)
     except (RecursionError, MemoryError):
         return Refusal(Stage.PARSE, "the code is nested too deeply to be read")
 
 
 def novelty_text(candidate: Candidate) -> str:
-    """The code that the LLM itself wrote; a template's share would make all networks alike."""
-    if candidate.mode is Mode.FULL:
+    """The code that the LLM itself wrote; a template's share would make all networks alike.
+
+    In `delta` mode the whole changed network: a small change to a known one is not novel.
+    """
+    if candidate.mode in (Mode.FULL, Mode.DELTA):
         return candidate.code
     if candidate.mode is Mode.BODY:
         return candidate.written.removesuffix("```").rstrip("`\n")
@@ -111,6 +117,32 @@ def _read_code(
     if isinstance(code, Refusal):
         return code
     return _candidate(answer, code, answers.write(answer), prompt, defaults)
+
+
+def _read_delta(text: str, prompt: Prompt, defaults: Defaults) -> Candidate | Refusal:
+    delta = read_delta(text.replace("\r\n", "\n").replace("\r", "\n"), prompt)
+    if isinstance(delta, Refusal):
+        return delta
+    parent = delta.parent
+    inherited = Defaults(
+        {**defaults.hyperparameters, **parent.hyperparameters},
+        parent.batch or defaults.batch,
+        parent.transform or defaults.transform,
+    )
+    code = delta.answer.code + "\n"
+    return _candidate(delta.answer, code, delta.canonical, prompt, inherited)
+
+
+def as_parent(candidate: Candidate, defaults: Defaults) -> str:
+    """A network as `Prompt.parent` holds it: code, and the settings that are not the defaults."""
+    own = candidate.hyperparameters.items() - defaults.hyperparameters.items()
+    answer = Answer(
+        candidate.code.strip("\n").rstrip(),
+        dict(own),
+        candidate.batch if candidate.batch != defaults.batch else None,
+        candidate.transform if candidate.transform != defaults.transform else None,
+    )
+    return answers.write(answer)
 
 
 def _around_body(body: str, task: Task, template: Template) -> str | Refusal:

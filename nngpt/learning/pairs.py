@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -17,9 +18,9 @@ from nngpt.store import AttemptRecord, Store
 
 
 def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[TrainingPair]:
-    """One pair per admitted attempt: the prompt it answered and what it wrote."""
+    """One pair per admitted attempt: the question and what was written, as if at once."""
     return [
-        TrainingPair(store.prompt(a.prompt_hash), a.candidate.written, f"attempt {a.id}")
+        TrainingPair(store.question(a), a.candidate.written, f"attempt {a.id}")
         for a in attempts
         if a.candidate is not None
     ]
@@ -37,8 +38,9 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
             another mode than `prompt`; names the line.
     """
     try:
-        with path.open("rb") as stream:
-            return list(islice(_read(stream, path, prompt, "learning.corpus:"), limit))
+        with _open(path) as stream:
+            lines = islice(_lines(stream, f"learning.corpus: {path}", prompt), limit)
+            return [line.pair(prompt, path.name) for line in lines]
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
         raise ConfigError(why, where=f"learning.corpus: {path}") from None
@@ -54,17 +56,47 @@ def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
         ConfigError: the file cannot be read, or a line is not such an object; names the line.
     """
     try:
-        with path.open("rb") as stream:
-            return list(_read(stream, path, None, where))
+        with _open(path) as stream:
+            return [line.pair(None, path.name) for line in _lines(stream, f"{where} {path}", None)]
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where} {path}") from None
+
+
+@dataclass(frozen=True)
+class RatedPair:
+    """A pair of a corpus whose network has been trained: accuracy (0…1), and on which data set."""
+
+    pair: TrainingPair
+    accuracy: float
+    dataset: str
+
+
+def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
+    """The pairs of a JSONL file that carry their network's accuracy; see `corpus_pairs`.
+
+    Raises:
+        ConfigError: as `corpus_pairs`; `where` names the key.
+    """
+    try:
+        with _open(path) as stream:
+            lines = list(_lines(stream, f"{where}: {path}", prompt))
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where}: {path}") from None
+    return [
+        RatedPair(line.pair(prompt, path.name), line.accuracy, line.accuracy_on or "")
+        for line in lines
+        if line.accuracy is not None
+    ]
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
     """sha256 over the pairs in their order; part of an adapter's lineage."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(canonical_json(asdict(pair)).encode("utf-8", "surrogatepass"))
+        values = asdict(pair)
+        if not pair.prompt.parent:  # hashes older than this field must stay
+            del values["prompt"]["parent"]
+        digest.update(canonical_json(values).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
@@ -88,6 +120,9 @@ class _Line(BaseModel):
     mode: Mode | None = None
     template: str = "corpus"
     template_hash: str = ""
+    parent: str = ""
+    accuracy: float | None = None
+    accuracy_on: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> _Line:
@@ -114,18 +149,17 @@ class _Line(BaseModel):
                 messages=tuple(Message(m.role, m.content) for m in asked),
                 prefill=self.prefill,
                 stop=self.stop,
+                parent=self.parent,
             )
         assert prompt is not None, "_read looks first"
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _read(
-    lines: Iterable[bytes], path: Path, prompt: Prompt | None, given: str
-) -> Iterator[TrainingPair]:
+def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator[_Line]:
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
-        where = f"{given} {path}, line {number}"
+        where = f"{file}, line {number}"
         try:
             line = _Line.model_validate_json(raw)
         except ValidationError as error:
@@ -138,7 +172,11 @@ def _read(
                 where=where,
                 mend=f"Build one with: nngpt corpus build --prompt {prompt.template}",
             )
-        yield line.pair(prompt, path.name)
+        yield line
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _first(error: ValidationError) -> str:

@@ -39,19 +39,28 @@ def create(config: LLMConfig) -> OpenAILLM:
         )
     server = Server(config)
     try:
-        served = config.served_model or next(iter(server.models()), config.model)
+        models = {} if config.served_model else server.models()
+        served = config.served_model or next(iter(models), config.model)
         tokenizer = load_tokenizer(config.model) if config.endpoint == "completions" else None
     except ModelError:
         server.close()
         raise
-    return OpenAILLM(config, server, served, tokenizer)
+    return OpenAILLM(config, server, served, tokenizer, models.get(served))
 
 
 class OpenAILLM:
     """Implements `nngpt.protocols.LLM` over HTTP; a batch is that many requests at once."""
 
-    def __init__(self, config: LLMConfig, server: Server, served: str, tokenizer: Any) -> None:
+    def __init__(
+        self,
+        config: LLMConfig,
+        server: Server,
+        served: str,
+        tokenizer: Any,
+        context: int | None = None,
+    ) -> None:
         self._server = server
+        self._context = context
         self._served = served
         self._tokenizer = tokenizer
         self._url = config.url
@@ -71,6 +80,13 @@ class OpenAILLM:
             answers = list(pool.map(lambda i: self._ask(body, seed + i, prompt.stop), range(count)))
         seconds = (time.monotonic() - started) / count
         return [self._completion(*a, prompt, seed, i, seconds) for i, a in enumerate(answers)]
+
+    def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
+        """Tokens left free in the context, if the server tells its length (vLLM does)."""
+        if self._context is None or self._tokenizer is None:
+            return None
+        tokens = len(chat.encode(self._tokenizer, chat.render(self._tokenizer, prompt)))
+        return self._context - tokens - sampling.max_new_tokens
 
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Load the adapter into the server (vLLM) and unload the one before.

@@ -34,13 +34,18 @@ class Server:
                 ),
             )
 
-    def models(self) -> list[str]:
-        """Names of the served models, the base models first. Raises: ModelError."""
+    def models(self) -> dict[str, int | None]:
+        """The served models, the base models first, with the length of their context if told.
+
+        Raises:
+            ModelError: no such server answers.
+        """
         with self._clear_errors("/models"):
             response = self._http.get("/models").raise_for_status()
         try:
-            return [str(model["id"]) for model in response.json()["data"]]
-        except (ValueError, TypeError, LookupError):
+            models = response.json()["data"]
+            return {str(model["id"]): _length(model.get("max_model_len")) for model in models}
+        except (ValueError, TypeError, LookupError, AttributeError):
             raise self._error(
                 "what answers there is no OpenAI-compatible server",
                 "Set llm.url; it usually ends with /v1.",
@@ -139,6 +144,10 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
             field, _, data = line.partition(b":")
             if field == b"data" and data.strip() != b"[DONE]":
                 yield data.strip()
+
+
+def _length(told: object) -> int | None:
+    return told if isinstance(told, int) and told > 0 else None
 
 
 def _brief(answer: object) -> str:

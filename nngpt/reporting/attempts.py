@@ -42,6 +42,8 @@ def _values(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
     completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
     yield "cycle", str(attempt.cycle)
     yield "mode", str(attempt.mode)
+    if attempt.repaired_from is not None:
+        yield "repairs", f"#{attempt.repaired_from} (repair {attempt.repairs} of its first answer)"
     yield "written by", f"{completion.model}, adapter {completion.adapter or 'none'}"
     yield "tokens", f"{completion.completion_tokens} in {completion.seconds:.1f} s"
     if candidate is not None:

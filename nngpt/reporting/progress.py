@@ -24,7 +24,7 @@ from nngpt.config import CandidatesConfig, Config
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter
 from nngpt.reporting.intervals import mean_of, percent_of
-from nngpt.reporting.tables import attempt_line
+from nngpt.reporting.tables import attempt_line, repairs_of
 from nngpt.store import AttemptRecord, CycleSummary
 
 
@@ -42,6 +42,9 @@ class Progress(Protocol):
 
     def writing(self, count: int) -> AbstractContextManager[None]:
         """The LLM writes `count` candidates."""
+
+    def repairing(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
+        """The LLM answers the refusal of an attempt."""
 
     def training(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """A candidate is trained."""
@@ -123,6 +126,12 @@ class ConsoleProgress:
             yield
 
     @contextmanager
+    def repairing(self, attempt: AttemptRecord) -> Iterator[None]:
+        """A spinner while the LLM writes it anew."""
+        with self._activity(f"  the LLM repairs candidate #{attempt.id}", say=False):
+            yield
+
+    @contextmanager
     def training(self, attempt: AttemptRecord) -> Iterator[None]:
         """A spinner while a candidate is trained."""
         with self._activity(f"  training candidate #{attempt.id}", say=False):
@@ -164,16 +173,20 @@ class ConsoleProgress:
             f"  valid {percent_of(summary.valid, summary.generated)} ({summary.mode} mode), "
             f"mean accuracy {mean_of(summary.accuracies)}, admitted {summary.admitted}"
         )
+        if summary.repairs:
+            self.note(f"  repairs, counted apart: {repairs_of(summary)}")
         spent = ", ".join(f"{stage} {s:.0f} s" for stage, s in summary.seconds.items())
         self.note(f"  time: {spent}")
 
     def _standing(self) -> _Standing:
         """How far the cycle is: what the bar shows."""
-        settled = self._settled
+        settled = [attempt for attempt in self._settled if not attempt.repairs]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
         if accuracies := [a.evaluation.accuracy for a in settled if a.evaluation is not None]:
             facts += f" · best {max(accuracies):.1%}, mean {mean_of(accuracies)}"
+        if repairs := len(self._settled) - len(settled):
+            facts += f" · {repairs} repairs"
         return {"completed": len(settled), "total": self._total(len(settled)), "facts": facts}
 
     def _total(self, done: int) -> int:

@@ -34,7 +34,8 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
         "valid = built, trained and judged, of all that were written; exact copies are not "
         "trained again and are not counted as valid.",
     )
-    for column in _COLUMNS:
+    repairs = any(s.repairs for s in summaries)
+    for column in (*_COLUMNS, *(["repairs"] if repairs else [])):
         table.add_column(column, justify="right" if column in _NUMBERS else "left")
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
@@ -48,8 +49,16 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
             str(s.admitted),
             str(s.refused.get(Stage.DUPLICATE, 0)),
             ", ".join(others) or "–",
+            *([repairs_of(s)] if repairs else []),
         )
     return table
+
+
+def repairs_of(summary: CycleSummary) -> str:
+    """What became of the repairs, which no other figure counts."""
+    return (
+        f"{summary.repairs_valid} of {summary.repairs} valid, {summary.repairs_admitted} admitted"
+    )
 
 
 def summary_json(summary: CycleSummary) -> dict[str, Any]:
@@ -68,6 +77,11 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "admitted": summary.admitted,
         "copies": summary.refused.get(Stage.DUPLICATE, 0),
         "refused": dict(summary.refused),
+        "repairs": {
+            "written": summary.repairs,
+            "valid": summary.repairs_valid,
+            "admitted": summary.repairs_admitted,
+        },
     }
 
 
@@ -82,7 +96,7 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
             run.status,
             str(len(summaries)),
             str(sum(s.generated for s in summaries)),
-            str(sum(s.admitted for s in summaries)),
+            str(sum(s.admitted + s.repairs_admitted for s in summaries)),
             run.created[:16].replace("T", " "),
         )
     return table
@@ -95,6 +109,8 @@ EXTRA = 2.0
 def attempt_line(attempt: AttemptRecord) -> Text:
     """One settled attempt in a line: verdict, accuracy, size, reason."""
     line = Text(f"  #{attempt.id:<5}")
+    if attempt.repaired_from is not None:
+        line.append(f"(repairs #{attempt.repaired_from}) ")
     admitted = attempt.state == State.ADMITTED
     line.append(f"{attempt.state:<9}", style="bold green" if admitted else "yellow")
     if attempt.evaluation is not None:

@@ -100,6 +100,34 @@ class Lease:
                 log(session, self.fence, row.id, None, State.GENERATED)
             return [row.id for row in rows]
 
+    def add_repair(self, refused_id: int, prompt: Prompt, completion: Completion) -> int:
+        """Record what the LLM made of a refusal: an attempt of its own, in the refused one's cycle.
+
+        Returns:
+            Its id. A refused attempt is repaired once; its repair may be repaired again.
+        """
+        with self._write() as session:
+            refused = session.get(Attempt, refused_id)
+            if refused is None or (refused.run_id, refused.state) != (self.run_id, State.REFUSED):
+                raise IllegalWriteError(f"attempt {refused_id} is no refused one of this run")
+            self._expect_unclosed(session, refused.cycle)
+            mine = (Attempt.run_id == self.run_id, Attempt.cycle == refused.cycle)
+            row = Attempt(
+                run_id=self.run_id,
+                cycle=refused.cycle,
+                batch=refused.batch,
+                place=_count(session, *mine),
+                prompt_hash=add_prompt(session, prompt),
+                mode=prompt.mode,
+                repairs=refused.repairs + 1,
+                repaired_from=refused_id,
+                **generated(completion),
+            )
+            session.add(row)
+            session.flush()
+            log(session, self.fence, row.id, None, State.GENERATED)
+            return row.id
+
     def parsed(self, attempt_id: int, candidate: Candidate) -> None:
         """generated → parsed: the completion holds this candidate."""
         with self._write() as session:
@@ -242,9 +270,12 @@ class Lease:
                 )
             yield session
 
-    def _expect_batch(self, session: Session, cycle: int, batch: int) -> None:
+    def _expect_unclosed(self, session: Session, cycle: int) -> None:
         if session.get(ClosedCycle, (self.run_id, cycle)):
             raise IllegalWriteError(f"cycle {cycle} is closed and takes no completions")
+
+    def _expect_batch(self, session: Session, cycle: int, batch: int) -> None:
+        self._expect_unclosed(session, cycle)
         mine = (Attempt.run_id == self.run_id, Attempt.cycle == cycle)
         last = session.scalar(select(func.max(Attempt.batch)).where(*mine))
         expected = 0 if last is None else last + 1

@@ -25,6 +25,7 @@ _SUMMARY_COLUMNS = (
     Attempt.accuracy,
     Attempt.refusal_stage,
     Attempt.adapter,
+    Attempt.repairs,
     Attempt.generation_s,
     Attempt.evaluation_s,
 )
@@ -92,15 +93,16 @@ def summary(session: Session, run_id: int) -> list[CycleSummary]:
 def _summarise(
     cycle: int, rows: Sequence[Any], adapter: AdapterRow | None, closed: ClosedCycle | None
 ) -> CycleSummary:
-    accuracies = tuple(row.accuracy for row in rows if row.accuracy is not None)
-    refused = Counter(Stage(row.refusal_stage) for row in rows if row.refusal_stage is not None)
+    first, repairs = ([r for r in rows if bool(r.repairs) is which] for which in (False, True))
+    accuracies = tuple(row.accuracy for row in first if row.accuracy is not None)
+    refused = Counter(Stage(row.refusal_stage) for row in first if row.refusal_stage is not None)
     return CycleSummary(
         cycle=cycle,
         mode=Mode(rows[0].mode),
-        generated=len(rows),
-        parsed=sum(row.content_hash is not None for row in rows),
+        generated=len(first),
+        parsed=sum(row.content_hash is not None for row in first),
         valid=len(accuracies),
-        admitted=sum(row.state == State.ADMITTED for row in rows),
+        admitted=sum(row.state == State.ADMITTED for row in first),
         open=sum(row.state in OPEN for row in rows),
         refused={stage: refused[stage] for stage in Stage if refused[stage]},
         accuracies=accuracies,
@@ -113,4 +115,7 @@ def _summarise(
         closed=closed is not None,
         learned=adapter.name if adapter else None,
         skipped=closed.reason if closed else "",
+        repairs=len(repairs),
+        repairs_valid=sum(row.accuracy is not None for row in repairs),
+        repairs_admitted=sum(row.state == State.ADMITTED for row in repairs),
     )

@@ -205,6 +205,15 @@ class Store:
                 raise StoreError(f"no prompt {prompt_hash}", where=str(self.path))
             return to_prompt(row)
 
+    def question(self, attempt: AttemptRecord) -> Prompt:
+        """The prompt that an attempt answers; for a repair, the one that its first answer answered.
+
+        The LLM learns to answer that at once.
+        """
+        while attempt.repaired_from is not None:
+            attempt = self.attempt(attempt.repaired_from)
+        return self.prompt(attempt.prompt_hash)
+
     # Cycles
 
     def batches(self, run_id: int, cycle: int) -> int:

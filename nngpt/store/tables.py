@@ -90,13 +90,17 @@ class Epoch(Base):
 
 
 class Attempt(Base):
-    """One completion and all that became of it. `place` counts within the cycle, from 0."""
+    """One completion and all that became of it. `place` counts within the cycle, from 0.
+
+    A repair has `repaired_from`, the refused attempt that it answers, and its batch.
+    """
 
     __tablename__ = "nngpt_attempt"
     __table_args__ = (
         UniqueConstraint("run_id", "cycle", "place"),
         Index(None, "run_id", "cycle", "state"),
         Index(None, "run_id", "content_hash"),
+        Index(None, "repaired_from", unique=True),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
     )
 
@@ -155,6 +159,9 @@ class Attempt(Base):
     refusal_stage: Mapped[str | None]
     refusal_reason: Mapped[str | None]
     refusal_detail: Mapped[str | None]
+
+    repairs: Mapped[int] = mapped_column(default=0, server_default="0")
+    repaired_from: Mapped[int | None] = mapped_column(ForeignKey("nngpt_attempt.id"))
 
     restarts: Mapped[int]
     created: Mapped[str]

@@ -66,6 +66,8 @@ class AttemptRecord:
         restarts: how often a killed runner lost its training.
         retrainings: how often its training by our own loop was begun.
         created: ISO 8601, UTC; so is `updated`.
+        repairs: 0 for a first answer; else it is the first or second repair of one.
+        repaired_from: the refused attempt that it repairs.
     """
 
     id: int
@@ -87,6 +89,13 @@ class AttemptRecord:
     retrainings: int
     created: str
     updated: str
+    repairs: int = 0
+    repaired_from: int | None = None
+
+    @property
+    def settled(self) -> bool:
+        """True once it is admitted or refused."""
+        return self.state in (State.ADMITTED, State.REFUSED)
 
     @property
     def relative_effort(self) -> float | None:
@@ -118,7 +127,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class CycleSummary:
-    """One cycle in numbers, counted raw (invariant 7).
+    """One cycle in numbers, counted raw (invariant 7): first answers only, unless it says repairs.
 
     Attributes:
         mode: how much of a network the LLM wrote; belongs beside every validity figure.
@@ -126,7 +135,7 @@ class CycleSummary:
         parsed: completions that became a candidate.
         valid: candidates that were built, trained and judged.
         admitted: members of the corpus now.
-        open: attempts that are neither admitted nor refused yet.
+        open: attempts that are neither admitted nor refused yet, repairs included.
         refused: number of refusals by stage.
         accuracies: of the valid ones, 0…1, in the order of writing.
         seconds: wall time of "generation", "evaluation" and "learning".
@@ -134,6 +143,9 @@ class CycleSummary:
         closed: True when the cycle's learning is over.
         learned: name of the adapter trained at the end, None if there is none.
         skipped: why there is none ("" otherwise).
+        repairs: answers to refusals.
+        repairs_valid: those that were built, trained and judged.
+        repairs_admitted: members of the corpus now, besides `admitted`.
     """
 
     cycle: int
@@ -150,6 +162,9 @@ class CycleSummary:
     closed: bool
     learned: str | None
     skipped: str
+    repairs: int = 0
+    repairs_valid: int = 0
+    repairs_admitted: int = 0
 
     @property
     def best(self) -> float | None:
@@ -175,6 +190,8 @@ def prompt_hash(prompt: Prompt) -> str:
 def prompt_body(prompt: Prompt) -> str:
     """The prompt as JSON; `to_prompt` reads it."""
     values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
+    if not prompt.parent:  # older than this field: their hashes must stay
+        del values["parent"]
     values["messages"] = [[message.role, message.content] for message in prompt.messages]
     return canonical_json(values)
 
@@ -221,6 +238,8 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
         retrainings=row.retrainings,
         created=row.created,
         updated=row.updated,
+        repairs=row.repairs,
+        repaired_from=row.repaired_from,
     )
 
 

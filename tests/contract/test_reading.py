@@ -164,7 +164,10 @@ def test_every_example_of_a_prompt_is_a_canonical_answer(name: str) -> None:
         text = example.assistant.strip()
         assert text.startswith(template.prefill)
         written = text.removeprefix(template.prefill)
-        assert accept(written, name).written == written
+        prompt = replace(asked(name)[1], parent=example.parent.strip())
+        candidate = contract.read(written, prompt, TASK, template, DEFAULTS)
+        assert isinstance(candidate, Candidate) and candidate.written == written, candidate
+        assert contract.read(candidate.written, prompt, TASK, template, DEFAULTS) == candidate
 
 
 # ---------------------------------------------------------------- what is refused, and why

@@ -62,3 +62,8 @@ BATCHES = Kind(
 )
 """Two cycles of several batches, written while others train; how many depends on what was
 admitted. Learning is switched off."""
+
+REPAIRS = replace(
+    ONE_CYCLE, settings=(*ONE_OF_EACH.settings, ("candidates.repairs", 2), ("seed", 3))
+)
+"""The same with the answers that a gate refused given back, and again if that helped nothing."""

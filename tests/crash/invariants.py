@@ -56,6 +56,7 @@ def check(folder: Path, *, batch: int, workers: int) -> Standing:
         assert query(db, "PRAGMA foreign_key_check") == []
         _check_histories(db)
         _check_batches(db, batch)
+        _check_repairs(db)
         _check_trainings(db)
         _check_admissions(db)
         _check_cycles(db)
@@ -92,7 +93,8 @@ def outcome(folder: Path, name: str = "killed") -> tuple[Rows, Rows]:
         attempts = query(
             db,
             "SELECT cycle, batch, place, text, adapter, state, refusal_stage, accuracy,"
-            " content_hash, jaccard, evaluation_seed, retrained_accuracy, retrained_seed"
+            " content_hash, jaccard, evaluation_seed, retrained_accuracy, retrained_seed,"
+            " repairs, prompt_hash"
             " FROM nngpt_attempt AS a JOIN nngpt_run AS r ON r.id = a.run_id"
             " WHERE r.name = ? ORDER BY cycle, place",
             name,
@@ -149,7 +151,9 @@ def _check_histories(db: sqlite3.Connection) -> None:
 def _check_batches(db: sqlite3.Connection, size: int) -> None:
     """A batch is there whole or not at all, in order."""
     rows = query(
-        db, "SELECT run_id, cycle, batch, place, batch_index FROM nngpt_attempt ORDER BY id"
+        db,
+        "SELECT run_id, cycle, batch, place, batch_index FROM nngpt_attempt"
+        " WHERE repairs = 0 ORDER BY id",
     )
     cycles: dict[tuple[int, int], list[tuple[int, ...]]] = {}
     for run, cycle, *where in rows:
@@ -157,6 +161,27 @@ def _check_batches(db: sqlite3.Connection, size: int) -> None:
     for found in cycles.values():
         assert len(found) % size == 0
         assert found == [(place // size, place, place % size) for place in range(len(found))]
+
+
+def _check_repairs(db: sqlite3.Connection) -> None:
+    """A repair answers one refused attempt of its cycle, after all that had to be settled."""
+    rows = query(
+        db,
+        "SELECT r.id, a.id FROM nngpt_attempt AS r LEFT JOIN nngpt_attempt AS a"
+        " ON a.id = r.repaired_from AND a.run_id = r.run_id AND a.cycle = r.cycle"
+        " AND a.batch = r.batch AND a.repairs = r.repairs - 1 AND a.state = 'refused'"
+        " AND a.refusal_stage IN ('parse', 'contract', 'safety', 'build', 'forward', 'train')"
+        " WHERE r.repairs > 0",
+    )
+    assert all(refused is not None for _, refused in rows)
+    assert len({refused for _, refused in rows}) == len(rows), "repaired twice"
+    early = query(
+        db,
+        "SELECT r.id FROM nngpt_attempt AS r JOIN nngpt_attempt AS a ON a.run_id = r.run_id"
+        " AND a.cycle = r.cycle AND a.repairs < r.repairs"
+        " WHERE a.state NOT IN ('admitted', 'refused') OR a.place > r.place",
+    )
+    assert early == []
 
 
 def _check_trainings(db: sqlite3.Connection) -> None:

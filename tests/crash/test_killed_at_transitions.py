@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, Kind
+from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, REPAIRS, Kind
 from crash.invariants import query, reading
 from crash.killing import Killing, Peace
 from crash.runner import Runners
@@ -86,3 +86,29 @@ def test_killed_while_a_cycle_closes(
     before = 1 if (kind, step) == (ONE_OF_EACH, "skip_learning") else 0
     assert closed == [(before + side,)]
     run.carry_on(peace(kind))
+
+
+def test_repairs_come_last_and_are_counted_apart(peace: Peace) -> None:
+    attempts, _ = peace(REPAIRS).outcome
+    first = [attempt for attempt in attempts if not attempt[-2]]
+    rounds = [attempt[-2] for attempt in attempts]
+    assert rounds == sorted(rounds) and {1, 2} <= set(rounds)
+    assert [attempt[2] for attempt in attempts] == list(range(len(attempts)))
+    assert first == [(*a[:-2], 0, a[-1]) for a in attempts[: ONE_CYCLE.batch]]
+
+
+@SIDES
+def test_killed_while_a_repair_is_recorded(
+    side: int, runners: Runners, peace: Peace, tmp_path: Path
+) -> None:
+    """Each repair in turn, until the run comes to its end before the next."""
+    count_of_repairs = sum(attempt[-2] > 0 for attempt in peace(REPAIRS).outcome[0])
+    for number in count():
+        run = Killing(runners, REPAIRS, tmp_path / str(number))
+        if not run.killed(run.start(at=2 * number + side, of="add_repair")):
+            break
+        with reading(run.folder) as db:
+            recorded = query(db, "SELECT count(*) FROM nngpt_attempt WHERE repairs > 0")
+        assert recorded == [(number + side,)]
+        run.carry_on(peace(REPAIRS))
+    assert number == count_of_repairs >= 3

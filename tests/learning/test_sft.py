@@ -152,6 +152,7 @@ def test_what_is_learned_is_what_is_asked(llm: TransformersLLM) -> None:
         template = prompts.load(name)
         prompt = template.render(task, defaults.hyperparameters)
         for example in template.examples:
+            prompt = replace(prompt, parent=example.parent.strip())
             answer = example.assistant.strip().removeprefix(prompt.prefill)
             candidate = contract.read(answer, prompt, task, template, defaults)
             assert isinstance(candidate, Candidate)

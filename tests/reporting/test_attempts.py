@@ -115,6 +115,30 @@ def test_story_counts_copies_apart_and_is_not_too_wide() -> None:
     assert summary_json(summary())["copies"] == 12
 
 
+def test_repairs_have_a_column_of_their_own_if_there_are_any() -> None:
+    assert "repairs" not in shown(story(RUN, [summary()], 200))
+    repaired = summary(repairs=9, repairs_valid=4, repairs_admitted=2)
+    lines = shown(story(RUN, [summary(), repaired], 200)).splitlines()
+    assert max(map(len, lines)) <= 140
+    assert "4 of 9" in shown(story(RUN, [repaired], 200))
+    assert "20/50" in shown(story(RUN, [repaired], 200)), "validity stays raw"
+    told = summary_json(repaired)
+    assert told["repairs"] == {"written": 9, "valid": 4, "admitted": 2}
+    assert (told["generated"], told["valid"], told["admitted"]) == (50, 20, 10)
+
+
+def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
+    repair = replace(COPY, id=8, repairs=2, repaired_from=7)
+    assert "(repairs #7)" in attempt_line(repair).plain
+    assert "#7 (repair 2 of its first answer)" in shown(attempt_report(repair))
+    progress.cycle_started(1, Config(), None, [ATTEMPT, repair])
+    bar = progress._bars.tasks[0]
+    assert bar.completed == 1
+    assert bar.fields["facts"] == "admitted 1 · best 50.0%, mean 50.0% · 1 repairs"
+    progress.cycle_done(summary(repairs=9, repairs_valid=4, repairs_admitted=2))
+    assert "repairs, counted apart: 4 of 9 valid, 2 admitted" in printed(progress)
+
+
 @pytest.fixture
 def progress() -> ConsoleProgress:
     return ConsoleProgress(Console(file=io.StringIO(), width=140, force_terminal=False))

@@ -24,7 +24,17 @@ from store_samples import (
 )
 
 from nngpt.errors import StoreError
-from nngpt.records import Mode, Novelty, Prompt, Refusal, Retraining, Stage, State
+from nngpt.learning.pairs import corpus_hash
+from nngpt.records import (
+    Mode,
+    Novelty,
+    Prompt,
+    Refusal,
+    Retraining,
+    Stage,
+    State,
+    TrainingPair,
+)
 from nngpt.store import IllegalWriteError, Lease, Store, identity_hash, prompt_hash
 
 RETRAINED = Retraining(0.75, 100, 8, 2.5, 1.5)
@@ -119,6 +129,18 @@ def test_prompt_is_read_back_and_stored_once(store: Store) -> None:
     assert prompt_hash(other) != prompt_hash(PROMPT)
     with pytest.raises(StoreError, match="no prompt"):
         store.prompt("f" * 64)
+
+
+def test_hashes_are_those_of_older_databases(store: Store) -> None:
+    """Else a run that began before prompts had a parent would not go on."""
+    known = "785cf3b56c2b09739524b979572e29f2c4caedbe346ba60e18edcdd394082185"
+    assert prompt_hash(PROMPT) == known
+    learned = "8d9007389dc0b88b81aa811c480413169166bfb1fd148bffee3568a7d1f359cf"
+    assert corpus_hash([TrainingPair(PROMPT, "x", "y")]) == learned
+    changes = dataclasses.replace(PROMPT, mode=Mode.DELTA, parent="```python\nx = 1\n```")
+    with store.lease(start(store).id) as lease:
+        [attempt] = lease.add_completions(1, 0, changes, [completion()])
+    assert store.prompt(store.attempt(attempt).prompt_hash) == changes
 
 
 @pytest.mark.parametrize(
@@ -221,6 +243,40 @@ def test_batches_come_in_order_and_once(store: Store) -> None:
     )
     assert [record.place for record in store.attempts(run.id, cycle=1)] == [0, 1, 2, 3, 4]
     assert [record.batch for record in store.attempts(run.id, cycle=1)] == [0, 0, 1, 1, 1]
+
+
+def test_repairs_are_attempts_of_their_own_and_counted_apart(store: Store) -> None:
+    run = start(store)
+    asked_again = dataclasses.replace(PROMPT, messages=(*PROMPT.messages, *PROMPT.messages))
+    with store.lease(run.id) as lease:
+        first, good = write(lease, 2)
+        admit(lease, good)
+        with pytest.raises(IllegalWriteError, match="no refused one"):
+            lease.add_repair(first, asked_again, completion())
+        lease.refuse(first, REFUSAL)
+        repair = lease.add_repair(first, asked_again, completion())
+        with pytest.raises(IllegalWriteError):
+            lease.add_repair(first, asked_again, completion())
+        assert store.batches(run.id, 1) == 1
+        lease.refuse(repair, REFUSAL)
+        again = lease.add_repair(repair, asked_again, completion())
+        admit(lease, again, "class Repaired: pass\n")
+        lease.skip_learning(1, "off")
+        with pytest.raises(IllegalWriteError, match="no refused one"):
+            lease.add_repair(again, asked_again, completion())
+    records = store.attempts(run.id)
+    assert [(r.batch, r.place, r.repairs, r.repaired_from) for r in records] == [
+        (0, 0, 0, None),
+        (0, 1, 0, None),
+        (0, 2, 1, first),
+        (0, 3, 2, repair),
+    ]
+    assert {store.question(record) for record in records} == {PROMPT}
+    (summary,) = store.summary(run.id)
+    assert (summary.generated, summary.parsed, summary.valid, summary.admitted) == (2, 1, 1, 1)
+    assert summary.refused == {Stage.PARSE: 1} and summary.accuracies == (0.5,)
+    assert (summary.repairs, summary.repairs_valid, summary.repairs_admitted) == (2, 1, 1)
+    assert summary.seconds["generation"] == 2.0
 
 
 def test_a_code_is_admitted_once_per_run(store: Store) -> None:

@@ -1,0 +1,184 @@
+"""Applies a unified diff strictly: every kept and removed line must be in the file as it is.
+
+What language models get wrong without doing harm is tolerated: line numbers and counts (a hunk's
+place is found by its lines), missing hunk headers, blanks at the end of lines, and empty lines
+where a blank kept line is meant. Content is never guessed, nor is the place of a hunk that fits
+in several: there its line number must be right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from nngpt.records import Refusal, Stage
+
+_NUMBER = re.compile(r"@@\s*-(\d+)")
+_ABOUT_FILES = ("diff ", "index ", "--- ", "+++ ")
+_CONTEXT = 3
+
+_Step = tuple[str, str]
+"""A sign (" ", "-" or "+") and a line."""
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A changed file.
+
+    Attributes:
+        text: the whole file.
+        diff: canonical: right numbers, three lines of context; applying it gives `text`.
+    """
+
+    text: str
+    diff: str
+
+
+def apply(diff: str, source: str) -> Patched | Refusal:
+    """`source` changed by `diff`, or which hunk cannot be applied and why."""
+    hunks = _read(diff)
+    if isinstance(hunks, Refusal):
+        return hunks
+    lines, edits = source.split("\n"), _Edits()
+    for number, hunk in enumerate(hunks, 1):
+        place = _place(hunk, lines)
+        fault = place if isinstance(place, str) else edits.add(hunk, place)
+        if fault:
+            return Refusal(Stage.PARSE, f"hunk {number}: {fault}")
+    steps = list(edits.steps(lines))
+    text = "\n".join(line for sign, line in steps if sign != "-")
+    return Patched(text, "\n".join(_canonical(steps)))
+
+
+@dataclass
+class _Hunk:
+    """One hunk; `stated` is its place as the diff says, counted from 1."""
+
+    stated: int | None = None
+    body: list[_Step] = field(default_factory=list)
+
+    @property
+    def old(self) -> list[str]:
+        """The lines that must be there."""
+        return [text.rstrip() for sign, text in self.body if sign != "+"]
+
+
+def _read(diff: str) -> list[_Hunk] | Refusal:
+    hunks, lines = list[_Hunk](), diff.split("\n")
+    between_files = True
+    for number, (line, after) in enumerate(zip(lines, [*lines[1:], ""], strict=True), 1):
+        if line.startswith("@@"):
+            stated = _NUMBER.match(line)
+            hunks.append(_Hunk(int(stated[1]) if stated else None))
+            between_files = False
+        elif line.startswith("--- ") and after.startswith("+++ "):
+            between_files = True
+        elif line.startswith("\\ ") or (between_files and _is_idle(line)):
+            continue
+        elif line[:1] not in ("", " ", "-", "+"):
+            reason = f"line {number} of the diff begins with neither a blank nor '-' nor '+'"
+            return Refusal(Stage.PARSE, reason, line[:80])
+        else:
+            if between_files:  # a hunk without its @@
+                hunks.append(_Hunk())
+                between_files = False
+            hunks[-1].body.append((line[:1], line[1:]))
+    full = [whole for whole in map(_without_separator, hunks) if whole.body]
+    return full or Refusal(Stage.PARSE, "the diff is empty")
+
+
+def _is_idle(line: str) -> bool:
+    return not line or line.startswith(_ABOUT_FILES)
+
+
+def _without_separator(hunk: _Hunk) -> _Hunk:
+    """Empty lines at a hunk's end divide it from the next; elsewhere they are blank kept lines."""
+    body = list(hunk.body)
+    while body and body[-1] == ("", ""):
+        body.pop()
+    return _Hunk(hunk.stated, [(sign or " ", text) for sign, text in body])
+
+
+def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
+    """Index of the line at which the hunk begins, or why there is none."""
+    old, have = hunk.old, [line.rstrip() for line in lines]
+    if not old:
+        return "it keeps no line, so its place is unknown"
+    starts = [i for i, line in enumerate(have) if line == old[0]]
+    found = [i for i in starts if have[i : i + len(old)] == old]
+    if not found:
+        return _missing(old, have, starts)
+    if len(found) > 1 and hunk.stated is not None and hunk.stated - 1 in found:
+        return hunk.stated - 1
+    if len(found) > 1:
+        return f"it fits in {len(found)} places; more kept lines around it would tell which"
+    return found[0]
+
+
+def _missing(old: Sequence[str], have: Sequence[str], starts: Sequence[int]) -> str:
+    """Which line of a hunk does not fit, judged where most of its lines do."""
+    known, stripped = set(have), {line.strip() for line in have}
+    for line in old:
+        if line not in known:
+            how = "is indented otherwise" if line.strip() in stripped else "is not"
+            return f"the line {line.strip()[:80]!r} {how} in the network"
+    line = old[max(_agreeing(old, have[start:]) for start in starts)].strip()
+    return f"its lines do not follow each other in the network; {line[:80]!r} comes elsewhere"
+
+
+def _agreeing(old: Sequence[str], have: Sequence[str]) -> int:
+    pairs = zip(old, have, strict=False)
+    return next((i for i, (one, other) in enumerate(pairs) if one != other), len(have))
+
+
+class _Edits:
+    """What all hunks together remove (indexes of lines) and insert (before which index)."""
+
+    def __init__(self) -> None:
+        self._removed: set[int] = set()
+        self._kept: set[int] = set()
+        self._inserted: dict[int, list[str]] = defaultdict(list)
+
+    def add(self, hunk: _Hunk, place: int) -> str:
+        """Take a hunk in; "" or why it does not go with those before."""
+        removed, kept = set[int](), set[int]()
+        inserted: dict[int, list[str]] = defaultdict(list)
+        for sign, text in hunk.body:
+            if sign == "+":
+                inserted[place].append(text)
+            else:
+                (removed if sign == "-" else kept).add(place)
+                place += 1
+        clash = removed & (self._removed | self._kept) or kept & self._removed
+        if clash or inserted.keys() & self._inserted.keys():
+            return "it changes what another hunk changes or keeps"
+        self._removed |= removed
+        self._kept |= kept
+        self._inserted.update(inserted)
+        return ""
+
+    def steps(self, lines: Sequence[str]) -> Iterator[_Step]:
+        """The whole file as one hunk."""
+        for index, line in enumerate(lines):
+            yield from (("+", text) for text in self._inserted.get(index, ()))
+            yield ("-" if index in self._removed else " "), line
+        yield from (("+", text) for text in self._inserted.get(len(lines), ()))
+
+
+def _canonical(steps: Sequence[_Step]) -> Iterator[str]:
+    """Lines of the diff that makes these steps."""
+    changes = [index for index, (sign, _) in enumerate(steps) if sign != " "]
+    near = {i for c in changes for i in range(c - _CONTEXT, c + _CONTEXT + 1)}
+    old, new = 1, 1
+    for shown, group in groupby(enumerate(steps), key=lambda step: step[0] in near):
+        hunk = [step for _, step in group]
+        olds, news = (sum(sign != other for sign, _ in hunk) for other in "+-")
+        if shown:
+            yield f"@@ -{old},{olds} +{new},{news} @@"
+            yield from (
+                sign + line if sign == "+" else (sign + line).rstrip() for sign, line in hunk
+            )
+        old, new = old + olds, new + news

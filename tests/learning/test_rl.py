@@ -41,7 +41,7 @@ CONFIG = Config.model_validate(
             "batch_size": 2,
             "learning_rate": 0.01,
             # Nothing a few tokens give trains, so a reward of our own tells the answers apart.
-            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "rollouts": 10},
+            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "learning.rollouts": 10},
         },
     }
 )

@@ -22,25 +22,28 @@ def with_adapter(
     Raises:
         ModelError: `parent` is not there, or belongs to another base.
     """
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import get_peft_model
     from transformers import set_seed
 
     set_seed(seed)
     # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
     if parent is not None:
-        check_adapter(parent, base)
-        return PeftModel.from_pretrained(base.model, parent.path, is_trainable=True)
-    return get_peft_model(
-        base.model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            target_modules=list(settings.target_modules),
-            layers_to_transform=_layers(settings, _count(base)),
-        ),
-    )
+        return _going_on(base, parent)
+    return get_peft_model(base.model, _lora_config(settings, base))
+
+
+def trl_start(base: LoadedBase, settings: LearningConfig, parent: Adapter | None) -> dict[str, Any]:
+    """What a TRL trainer starts from: `model`, and `peft_config` for a new adapter.
+
+    Given so, TRL's reference is where training starts: the base (the new adapter switched off), or
+    a frozen copy of `parent`.
+
+    Raises:
+        ModelError: `parent` is damaged, or belongs to another base.
+    """
+    if parent is not None:
+        return {"model": _going_on(base, parent)}
+    return {"model": base.model, "peft_config": _lora_config(settings, base)}
 
 
 def check_settings(base: LoadedBase, settings: LearningConfig) -> None:
@@ -60,6 +63,26 @@ def check_settings(base: LoadedBase, settings: LearningConfig) -> None:
             where="learning.layers",
             mend=f"It has {count}.",
         )
+
+
+def _lora_config(settings: LearningConfig, base: LoadedBase) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.target_modules),
+        layers_to_transform=_layers(settings, _count(base)),
+    )
+
+
+def _going_on(base: LoadedBase, parent: Adapter) -> Any:
+    from peft import PeftModel
+
+    check_adapter(parent, base)
+    return PeftModel.from_pretrained(base.model, parent.path, is_trainable=True)
 
 
 def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:

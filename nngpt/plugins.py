@@ -21,11 +21,9 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "LLM backend": (
         "nngpt.llm",
-<<<<<<< HEAD
-        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "merging", "server"}),
-=======
-        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server", "decoding"}),
->>>>>>> 42c5a590b53a9373d7753ba949c4e1323f4abb4f
+        frozenset(
+            {"chat", "loading", "embedded", "gguf", "adapters", "merging", "server", "decoding"}
+        ),
     ),
     "executor": (
         "nngpt.execution",

@@ -22,7 +22,9 @@ def test_there_are_configs() -> None:
 def test_config_loads_and_its_parts_exist(file: Path) -> None:
     settings = config.load(file)
     assert settings.name == file.stem
-    assert re.match(rf"# nngpt (cycle run|learn rl|learn sft --config) {file.stem}\b", file.read_text())
+    assert re.match(
+        rf"# nngpt (cycle run|learn rl|learn sft --config) {file.stem}\b", file.read_text()
+    )
     plugins.load("data set", settings.task.dataset)
     plugins.load("LLM backend", settings.llm.backend)
     plugins.load("executor", settings.evaluation.executor)

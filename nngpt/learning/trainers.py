@@ -10,7 +10,7 @@ from typing import Any
 
 from nngpt.config import LearningConfig
 from nngpt.errors import UserError
-from nngpt.learning.sft import choose_optimizer
+from nngpt.learning.tuning.optimizer import choose_optimizer
 from nngpt.llm.loading import LoadedBase
 
 CHECKPOINTS = "checkpoints"

@@ -13,9 +13,8 @@ from typing import Any
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed
 from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
-from nngpt.learning.lora import start_of
+from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.preferences.answers import Answer, Comparison, encode
-from nngpt.learning.sft import check_modules
 from nngpt.learning.trainers import (
     CHECKPOINTS,
     SCHEDULES,
@@ -138,7 +137,7 @@ class Preferences:
     ) -> Adapter:
         from datasets import Dataset
 
-        check_modules(self.base, self.config.learning.target_modules)
+        check_settings(self.config.learning, self.base)
         checkpoint = newest_checkpoint(self.folder / CHECKPOINTS)
         log = _Log(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
         trainer = _as_it_is(durable(trainer_class))(

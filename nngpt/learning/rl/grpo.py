@@ -18,11 +18,10 @@ from typing import Any, Protocol
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
 from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
-from nngpt.learning.lora import start_of
+from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord, describe
 from nngpt.learning.rl.judge import Judged, RewardJudge
-from nngpt.learning.sft import check_modules
 from nngpt.learning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
 from nngpt.llm import chat
 from nngpt.llm.adapters import save_adapter
@@ -88,7 +87,7 @@ class _Training:
 
     def run(self) -> Adapter:
         run, base = self._run, self._run.llm.base
-        check_modules(base, run.config.learning.target_modules)
+        check_settings(run.config.learning, base)
         checkpoint = newest_checkpoint(run.folder / CHECKPOINTS)
         self._journal.cut(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
         trainer = self._trainer()

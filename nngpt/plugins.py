@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         "nngpt.learning",
         frozenset(
             {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
-            | {"checkpoints", "trainers", "folders"}
+            | {"lora", "checkpoints", "trainers", "folders"}
         ),
     ),
     "reward": ("nngpt.learning.rewards", frozenset()),

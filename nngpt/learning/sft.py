@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
+from nngpt.learning.lora import check_settings, with_adapter
 from nngpt.learning.pairs import corpus_hash
 from nngpt.learning.tuning import (
     Checkpoint,
@@ -29,7 +30,6 @@ from nngpt.learning.tuning import (
     kernels,
 )
 from nngpt.learning.tuning.curve import write_curve
-from nngpt.learning.tuning.lora import check_settings, with_adapter
 from nngpt.learning.tuning.optimizer import choose_optimizer
 from nngpt.learning.tuning.replay import key, read_learned, with_replay, write_learned
 from nngpt.llm.adapters import finished_adapter, save_adapter
@@ -117,7 +117,7 @@ class LoraTrainer:
         held = fitting(encode(base.tokenizer, dev), self._config.max_length)
         identity = self._identity(base, chosen, dev, parent, seed)
         checkpoint = Checkpoint(folder / f".{name}.tuning", identity, self._config.checkpoint_s)
-        model = with_adapter(base, self._config, parent, seed)
+        model = with_adapter(self._config, base, parent, seed)
         tuning = Tuning(model, self._config, self._optimizer, seed)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
@@ -150,7 +150,7 @@ class LoraTrainer:
         return replace(loaded, name=self._llm.model)
 
     def _prepare(self, base: LoadedBase) -> None:
-        check_settings(base, self._config)
+        check_settings(self._config, base)
         kernels.use_liger(base.model)
 
     def _chosen(

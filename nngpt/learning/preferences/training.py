@@ -13,6 +13,7 @@ from typing import Any
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed
 from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
+from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.preferences.answers import Answer, Comparison, encode
 from nngpt.learning.trainers import (
     CHECKPOINTS,
@@ -21,7 +22,6 @@ from nngpt.learning.trainers import (
     common_arguments,
     on_one_gpu,
 )
-from nngpt.learning.tuning.lora import check_settings, trl_start
 from nngpt.llm.adapters import save_adapter
 from nngpt.llm.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
@@ -137,11 +137,11 @@ class Preferences:
     ) -> Adapter:
         from datasets import Dataset
 
-        check_settings(self.base, self.config.learning)
+        check_settings(self.config.learning, self.base)
         checkpoint = newest_checkpoint(self.folder / CHECKPOINTS)
         log = _Log(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
         trainer = _as_it_is(durable(trainer_class))(
-            **trl_start(self.base, self.config.learning, self.parent),
+            **start_of(self.config.learning, self.base, self.parent),
             args=self._arguments(arguments_class, more),
             train_dataset=Dataset.from_list(rows),
             processing_class=self.base.tokenizer,

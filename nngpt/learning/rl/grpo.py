@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
 from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
+from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord, describe
 from nngpt.learning.rl.judge import Judged, RewardJudge
 from nngpt.learning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
-from nngpt.learning.tuning.lora import check_settings, trl_start
 from nngpt.llm import chat
 from nngpt.llm.adapters import save_adapter
 from nngpt.llm.loading import clear_memory
@@ -87,7 +87,7 @@ class _Training:
 
     def run(self) -> Adapter:
         run, base = self._run, self._run.llm.base
-        check_settings(base, run.config.learning)
+        check_settings(run.config.learning, base)
         checkpoint = newest_checkpoint(run.folder / CHECKPOINTS)
         self._journal.cut(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
         trainer = self._trainer()
@@ -114,7 +114,7 @@ class _Training:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
             return durable(GRPOTrainer)(
-                **trl_start(base, run.config.learning, run.parent),
+                **start_of(run.config.learning, base, run.parent),
                 reward_funcs=[_column(name) for name in run.judge.weights],
                 args=self._arguments(),
                 train_dataset=Dataset.from_dict({"prompt": [asked] * self._rl.groups}),

@@ -1,4 +1,4 @@
-"""The `peft` model: a base with a fresh adapter around it, or with one to go on from."""
+"""The shape of a LoRA adapter, as the section `learning` of a configuration gives it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,21 @@ from nngpt.llm.loading import LoadedBase
 from nngpt.records import Adapter
 
 
-def with_adapter(
-    base: LoadedBase, settings: LearningConfig, parent: Adapter | None, seed: int
-) -> Any:
-    """A `peft` model whose adapter can be trained; its weights are float32 on any base.
+def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
+    """A `peft.LoraConfig` for this base."""
+    from peft import LoraConfig
 
-    A parent's rank, alpha, dropout and layers go on as they are.
-
-    Raises:
-        ModelError: `parent` is not there, or belongs to another base.
-    """
-    from peft import get_peft_model
-    from transformers import set_seed
-
-    set_seed(seed)
-    # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
-    if parent is not None:
-        return _going_on(base, parent)
-    return get_peft_model(base.model, _lora_config(settings, base))
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+        layers_to_transform=_layers(config, _count(base)),
+    )
 
 
-def trl_start(base: LoadedBase, settings: LearningConfig, parent: Adapter | None) -> dict[str, Any]:
+def start_of(config: LearningConfig, base: LoadedBase, parent: Adapter | None) -> dict[str, Any]:
     """What a TRL trainer starts from: `model`, and `peft_config` for a new adapter.
 
     Given so, TRL's reference is where training starts: the base (the new adapter switched off), or
@@ -41,41 +35,48 @@ def trl_start(base: LoadedBase, settings: LearningConfig, parent: Adapter | None
     Raises:
         ModelError: `parent` is damaged, or belongs to another base.
     """
+    if parent is None:
+        return {"model": base.model, "peft_config": lora_config(config, base)}
+    return {"model": _going_on(base, parent)}
+
+
+def with_adapter(
+    config: LearningConfig, base: LoadedBase, parent: Adapter | None, seed: int
+) -> Any:
+    """A `peft` model whose adapter can be trained; its weights are float32 on any base.
+
+    A parent's rank, alpha, dropout and layers go on as they are.
+
+    Raises:
+        ModelError: `parent` is damaged, or belongs to another base.
+    """
+    from peft import get_peft_model
+    from transformers import set_seed
+
+    set_seed(seed)
+    # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
     if parent is not None:
-        return {"model": _going_on(base, parent)}
-    return {"model": base.model, "peft_config": _lora_config(settings, base)}
+        return _going_on(base, parent)
+    return get_peft_model(base.model, lora_config(config, base))
 
 
-def check_settings(base: LoadedBase, settings: LearningConfig) -> None:
+def check_settings(config: LearningConfig, base: LoadedBase) -> None:
     """Raises: ModelError if the base has no layer of such a name, or of such a number."""
-    _check_modules(base, settings.target_modules)
+    _check_modules(base, config.target_modules)
     count = _count(base)
-    chosen = settings.layers_to_transform or ()
-    if chosen and max(chosen) >= count:
+    last = max(config.layers_to_transform or (0,))
+    if last >= count:
         raise ModelError(
-            f"{base.name} has no layer {max(chosen)}",
+            f"{base.name} has no layer {last}",
             where="learning.layers_to_transform",
             mend=f"It has {count}, from 0 to {count - 1}.",
         )
-    if settings.layers and settings.layers > count:
+    if config.layers is not None and config.layers > count:
         raise ModelError(
-            f"{base.name} has no {settings.layers} layers",
+            f"{base.name} has no {config.layers} layers",
             where="learning.layers",
             mend=f"It has {count}.",
         )
-
-
-def _lora_config(settings: LearningConfig, base: LoadedBase) -> Any:
-    from peft import LoraConfig
-
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.target_modules),
-        layers_to_transform=_layers(settings, _count(base)),
-    )
 
 
 def _going_on(base: LoadedBase, parent: Adapter) -> Any:
@@ -100,8 +101,8 @@ def _count(base: LoadedBase) -> int:
     return int(base.model.config.get_text_config().num_hidden_layers)
 
 
-def _layers(settings: LearningConfig, count: int) -> list[int] | None:
+def _layers(config: LearningConfig, count: int) -> list[int] | None:
     """Numbers of the layers that get an adapter, None for all."""
-    if settings.layers is not None:
-        return list(range(count - settings.layers, count))
-    return list(settings.layers_to_transform) if settings.layers_to_transform else None
+    if config.layers is not None:
+        return list(range(count - config.layers, count))
+    return list(config.layers_to_transform) if config.layers_to_transform else None

@@ -129,7 +129,7 @@ def _learn(
             run = grpo.Run(
                 config=settings,
                 llm=parts.llm,
-                prompt=parts.prompt,
+                prompt=parts.reader.prompt,
                 judge=judge,
                 executions=executions,
                 folder=folder,

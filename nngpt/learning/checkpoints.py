@@ -23,6 +23,11 @@ def durable(trainer: type[Any]) -> type[Any]:
             super()._save_checkpoint(model, trial)
             _complete(Path(self.args.output_dir) / f"{_PREFIX}{self.state.global_step}")
 
+        def _save(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+            """Adapters only, and without asking a model hub what the base's vocabulary is."""
+            folder = output_dir or self.args.output_dir
+            self.model.save_pretrained(folder, save_embedding_layers=False)
+
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """None: our adapters carry their lineage."""
 

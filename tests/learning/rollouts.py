@@ -21,7 +21,7 @@ from nngpt.records import (
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.5, max_parameters=10_000)
 LAYERS = "nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2704, 10)"
-OTHER = "nn.Flatten(), nn.Linear(784, 64), nn.Tanh(), nn.Dropout(0.2), nn.Linear(64, 10)"
+OTHER = "torch.relu(self.a(x)).flatten(1) @ self.weight.t() + self.bias - self.b(x).mean(dim=1)"
 
 
 def new_measure() -> MinHashMeasure:

@@ -132,7 +132,7 @@ def test_prompts_are_not_mixed(store: Store) -> None:
     [
         (GOOD, TWINS, "2 admitted and 0 refused answers"),
         ([], BAD, "0 admitted and 3 refused answers"),
-        ([], {}, "0 admitted and 0 refused answers"),
+        ([], TWINS, "0 admitted and 0 refused answers"),
     ],
 )
 def test_a_run_without_a_pair_is_told(

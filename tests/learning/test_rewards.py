@@ -17,7 +17,7 @@ from nngpt.learning.rl.judge import known_networks, make_terms
 from nngpt.protocols import Reward
 from nngpt.records import Rollout, Stage
 
-NAMES = [*plugins.names("reward"), "rollouts"]
+NAMES = [*plugins.names("reward"), "learning.rollouts"]
 RUNGS = ["parse", "contract", "build", "forward", "trains"]
 GROUP = [
     *(refused(stage) for stage in Stage),

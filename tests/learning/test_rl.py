@@ -18,10 +18,12 @@ from nngpt.config import Config, LLMConfig
 from nngpt.errors import LearningFailed, UserError
 from nngpt.execution.local import LocalExecutor
 from nngpt.learning import folders, trainers
+from nngpt.learning.lora import lora_config
 from nngpt.learning.rl import grpo
 from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord
 from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
+from nngpt.learning.rl.shared_prompt import probabilities
 from nngpt.llm import chat
 from nngpt.llm.adapters import read_adapter
 from nngpt.llm.transformers import TransformersLLM, create
@@ -32,7 +34,7 @@ CONFIG = Config.model_validate(
     {
         "name": "tiny",
         "seed": 3,
-        "llm": {"device": "cpu", "batch_size": 4},
+        "llm": {"device": "cpu", "dtype": "float32", "batch_size": 4},
         "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 12},
         "learning": {"rank": 4, "layers": 2},
         "rl": {
@@ -41,7 +43,7 @@ CONFIG = Config.model_validate(
             "batch_size": 2,
             "learning_rate": 0.01,
             # Nothing a few tokens give trains, so a reward of our own tells the answers apart.
-            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "rollouts": 10},
+            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "learning.rollouts": 10},
         },
     }
 )
@@ -169,6 +171,45 @@ def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: assembl
                 assert not chat.cut(llm.base.tokenizer.decode(ids[:-1]), reader.prompt.stop)[1]
 
 
+def test_reading_the_prompt_once_changes_nothing(
+    llm: TransformersLLM, reader: assembly.Reader
+) -> None:
+    """Probabilities, entropies and gradients are those of TRL, which reads it for each answer."""
+    import torch
+    from peft import get_peft_model
+    from trl.trainer.utils import add_fused_lm_head
+
+    asked = chat.encode(llm.base.tokenizer, chat.render(llm.base.tokenizer, reader.prompt))[:40]
+    torch.manual_seed(0)
+    answers = torch.randint(100, 4000, (3, 6)).tolist()
+    ids, mask = torch.tensor([asked + answer for answer in answers]), torch.ones(3, 46).long()
+    mask[1, -2:] = mask[2, -4:] = 0
+    exact = llm.base.model
+    model = get_peft_model(exact, lora_config(CONFIG.learning, llm.base)).eval()
+    weights = [w for n, w in model.named_parameters() if "lora_B" in n]
+    for weight in weights:
+        weight.data.normal_(0, 0.05)
+    add_fused_lm_head(exact, temperature=0.8, outputs=("log_probs", "entropy"))
+
+    def gradients(logps: Any, entropies: Any) -> list[Any]:
+        logps.square().sum().backward()
+        found = [logps.detach(), entropies.detach(), *(w.grad for w in weights)]
+        model.zero_grad()
+        return found
+
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :40] = -100
+    theirs = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+    expected = gradients(theirs.log_probs[:, -6:], theirs.entropy[:, -6:])
+    found = gradients(*probabilities(model, ids, mask, 40))
+    try:
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    finally:
+        model.unload()
+        del exact.forward
+
+
 def test_killed_it_carries_on_and_executes_nothing_twice(
     learn: Learn, first: tuple[Adapter, Watched, Path], tmp_path: Path
 ) -> None:
@@ -265,7 +306,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["rl.rewards={acuracy: 1}"], "unknown reward 'acuracy'. Did you mean 'accuracy'?"),
         (["llm.backend=scripted"], "llm.backend: the backend 'scripted' cannot be trained"),
         (["sampling.temperature=0"], "sampling.temperature: without chance"),
-        (["rl.batch_size=3"], "batch_size 3 does not divide the 1 × 10 answers"),
+        (["rl.batch_size=5"], "batch_size 5 does not divide the 1 × 12 answers"),
         (["rl.rewards={accuracy: 0}"], "no reward has a weight"),
         (["rl.rewards={accuracy: -1}"], "rl.rewards.accuracy"),
         (

@@ -22,6 +22,7 @@ from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord, describe
 from nngpt.learning.rl.judge import Judged, RewardJudge
+from nngpt.learning.rl.shared_prompt import reading_prompt_once
 from nngpt.learning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
 from nngpt.llm import chat
 from nngpt.llm.adapters import save_adapter
@@ -113,7 +114,7 @@ class _Training:
         asked = chat.render(base.tokenizer, run.prompt)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
-            return durable(GRPOTrainer)(
+            return reading_prompt_once(durable(GRPOTrainer))(
                 **start_of(run.config.learning, base, run.parent),
                 reward_funcs=[_column(name) for name in run.judge.weights],
                 args=self._arguments(),
@@ -177,14 +178,15 @@ class _Training:
         }
 
     def _write(self, model: Any, step: int, count: int) -> list[tuple[Completion, list[int]]]:
-        """The answers of a step, in batches that the LLM writes best."""
+        """The answers of a step, in batches that the LLM writes best. Raises: LearningFailed."""
         llm, seed = self._run.llm, self._run.config.seed
         model.eval()
         written: list[tuple[Completion, list[int]]] = []
         while len(written) < count:
             size = min(llm.batch_size, count - len(written))
             drawn = derive_seed(seed, "rl", step, len(written))
-            written += llm.sample(self._run.prompt, size, drawn, self._sampling)
+            with _diverging():
+                written += llm.sample(self._run.prompt, size, drawn, self._sampling)
         model.train()
         return written
 
@@ -207,7 +209,7 @@ class _Training:
         step = self._step
         step.lap("update")
         if not (math.isfinite(measured["loss"]) and math.isfinite(measured["grad_norm"])):
-            raise LearningFailed("the loss diverged", where="rl.learning_rate", mend="Lower it.")
+            raise _diverged()
         executed = self._run.executions.executed - step.executed_before
         record = describe(step.number, step.groups, executed, measured, step.seconds)
         self._journal.add(record, step.groups)
@@ -250,6 +252,21 @@ class _StepSoFar:
         now = time.monotonic()
         self.seconds[part] = now - self.since
         self.since = now
+
+
+@contextmanager
+def _diverging() -> Iterator[None]:
+    """A model whose logits are not finite cannot be sampled from. Raises: LearningFailed."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "probability tensor" in str(error):
+            raise _diverged() from None
+        raise
+
+
+def _diverged() -> LearningFailed:
+    return LearningFailed("the loss diverged", where="rl.learning_rate", mend="Lower it.")
 
 
 def _key(term: str) -> str:

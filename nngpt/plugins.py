@@ -21,7 +21,8 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "LLM backend": (
         "nngpt.llm",
-        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server"}),
+        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server"})
+        | {"constrained", "grammar"},
     ),
     "executor": (
         "nngpt.execution",

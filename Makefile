@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 .PHONY: demo test setup check test-server test-lemur test-crash lock
 
 demo: setup  ## two cycles on MNIST with the embedded language model
-	$(BIN)/nngpt cycle run smoke-mnist
+	$(BIN)/nngpt cycle run demo-mnist
 
 test: setup  ## the whole test-suite
 	$(BIN)/python -m pytest

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import contract, plugins, prompts
@@ -85,6 +86,7 @@ class Parts:
         new_measure: makes an empty novelty index.
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
+        seen: networks that the adapter learned elsewhere, as far as it brings them, by a name.
         overlap: the LLM writes while candidates train.
         questions: the prompt of each cycle.
     """
@@ -98,6 +100,7 @@ class Parts:
     corpus: list[tuple[TrainingPair, Candidate]]
     overlap: bool
     questions: Questions
+    seen: dict[str, Candidate]
 
     @property
     def task(self) -> Task:
@@ -142,6 +145,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             corpus,
             config.candidates.overlap,
             make_questions(config, reader, pool, llm),
+            seen_by(adapter, reader),
         )
 
 
@@ -215,6 +219,24 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
     return good
 
 
+def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
+    """The networks on which an adapter was trained, if they lie beside it: copies are not novel.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    file = adapter and Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
+    if adapter is None or file is None or not file.is_file():
+        return {}
+    pairs = corpus_pairs(file, reader.prompt)
+    read = (reader.read_answer(pair.completion, pair.prompt) for pair in pairs)
+    return {
+        f"network {number} that adapter {adapter.name} learned": found
+        for number, found in enumerate(read, 1)
+        if isinstance(found, Candidate)
+    }
+
+
 def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
     """The corpus whose networks a prompt may show, as examples or as what is to be changed.
 
@@ -254,9 +276,9 @@ def make_questions(config: Config, reader: Reader, pool: Sequence[Known], llm: L
 
 
 def starting_adapter(config: Config) -> Adapter | None:
-    """The adapter in `llm.adapter`. Raises: ModelError if the folder holds none."""
+    """The adapter in `llm.adapter`. Raises: ModelError if there is none."""
     if config.llm.adapter is None:
         return None
-    from nngpt.llm.adapters import read_adapter
+    from nngpt.llm.adapters import find_adapter
 
-    return replace(read_adapter(config.llm.adapter), path=str(config.llm.adapter.resolve()))
+    return find_adapter(config.llm.adapter)

@@ -7,12 +7,21 @@ key path and the nearest known key.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
@@ -43,8 +52,8 @@ class LLMConfig(_Section):
     file. `quantization: auto` takes 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
     `url`, `endpoint`, `served_model`, `api_key_env`, `timeout_s` and `structured` (the key by which
     JSON of a schema is asked for) belong to the `openai` backend, `script` (a JSONL file with a
-    `text` in each line) to `scripted`. `adapter` is a folder that nngpt wrote; the first cycle
-    starts with it.
+    `text` in each line) to `scripted`. `adapter` is a folder that nngpt wrote, or the name
+    of one that comes with nngpt; the first cycle starts with it.
     """
 
     backend: str = "transformers"
@@ -176,13 +185,36 @@ class NoveltyConfig(_Section):
     seed: int = 1
 
 
+def _numbers(given: object) -> object:
+    """`0-23`, `0-3,8` or `7` as the numbers they stand for; anything else as it is."""
+    if isinstance(given, int):
+        return (given,)
+    if not isinstance(given, str):
+        return given
+    if not re.fullmatch(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*", given):
+        raise ValueError("wants numbers, such as 0-23 or [0, 1, 5]")
+    ends = [[int(end) for end in part.split("-")] for part in given.split(",")]
+    return tuple(sorted({n for pair in ends for n in range(pair[0], pair[-1] + 1)}))
+
+
+LayerNumbers = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(_numbers)
+]
+
+
 class LearningConfig(_Section):
-    """LoRA fine-tuning on what was admitted (defaults: the papers').
+    """LoRA fine-tuning on what was admitted (defaults: the papers'); see docs/sft.md.
 
     `start` is "base" (a fresh adapter on the whole corpus each cycle) or "last" (go on from the
-    last adapter). `layers` takes only the last N transformer layers. A cycle with fewer than
-    `min_pairs` training pairs goes without a step. Every step learns `corpus` too, or its first
-    `corpus_limit` pairs; with `warm_up` there is one before the first cycle, on the corpus alone.
+    last adapter; with `replay` only on what is new to it and on that share or number of the pairs
+    it has learned). `layers` takes only the last N transformer layers, `layers_to_transform` those
+    with these numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs goes without a
+    step. Every step learns `corpus` too, or its first `corpus_limit` pairs; with `warm_up` there is
+    one before the first cycle, on the corpus alone.
+
+    An optimiser step learns `batch_size` × `accumulation` pairs; with `packing` they are laid out
+    in rows of at most `tokens_per_batch` tokens without padding, else one by one. `save_dtype` is
+    that of the adapter's file. A checkpoint is written every `checkpoint_s` seconds.
     """
 
     learner: str = "sft"
@@ -202,6 +234,8 @@ class LearningConfig(_Section):
         "gate_proj",
     )
     layers: int | None = Field(None, gt=0)
+    layers_to_transform: LayerNumbers | None = None
+    replay: Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=0, le=1)] | None = None
     epochs: int = Field(5, gt=0)
     batch_size: int = Field(1, gt=0)
     accumulation: int = Field(4, gt=0)
@@ -213,6 +247,10 @@ class LearningConfig(_Section):
     max_length: int = Field(4096, gt=0)
     optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
     gradient_checkpointing: bool = False
+    packing: bool = True
+    tokens_per_batch: int = Field(2048, gt=0)
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_s: float = Field(300, ge=0)
     base: str | None = None
     corpus: Path | None = None
     corpus_limit: int | None = Field(None, gt=0)
@@ -224,14 +262,86 @@ class LearningConfig(_Section):
             raise ValueError("warm_up needs a corpus")
         return self
 
+    @model_validator(mode="after")
+    def _excluding(self) -> LearningConfig:
+        if self.layers is not None and self.layers_to_transform is not None:
+            raise ValueError("layers (the last N) and layers_to_transform exclude each other")
+        if self.replay is not None and self.start != "last":
+            raise ValueError("replay needs start: last")
+        return self
+
+
+class RLConfig(_Section):
+    """Reinforcement learning on executions: `nngpt learn rl` (GRPO).
+
+    A step writes `groups` groups of `group_size` answers to the task's prompt, executes them, and
+    changes the adapter `iterations` times, `batch_size` answers at once. An answer is worth the
+    weighted sum of `rewards`, the only terms there are; what counts is by how much it is better
+    than its group, in standard deviations of the group or of the whole step, as `scale` says.
+    `beta` weighs the KL divergence to where training started, `clip` bounds how far the
+    probability of a token may move in one step. Answers are decoded as `sampling` says; LoRA and
+    optimiser are `learning`'s.
+    """
+
+    steps: int = Field(24, gt=0)
+    groups: int = Field(1, gt=0)
+    group_size: int = Field(8, ge=2)
+    batch_size: int = Field(4, gt=0)
+    iterations: int = Field(1, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    beta: float = Field(0.02, gt=0)
+    clip: float = Field(0.2, gt=0, lt=1)
+    scale: Literal["group", "batch", "none"] = "group"
+    rewards: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: {
+            "parse": 0.1,
+            "contract": 0.1,
+            "build": 0.1,
+            "forward": 0.1,
+            "trains": 0.6,
+            "accuracy": 1.0,
+            "corpus-novelty": 0.2,
+            "group-novelty": 0.3,
+        }
+    )
+    checkpoint_every: int = Field(1, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> RLConfig:
+        if self.groups * self.group_size % self.batch_size:
+            answers = f"{self.groups} × {self.group_size} answers of a step"
+            raise ValueError(f"batch_size {self.batch_size} does not divide the {answers}")
+        if not any(self.rewards.values()):
+            raise ValueError("no reward has a weight")
+        return self
+
+
+class PreferenceConfig(_Section):
+    """Learning from what a run admitted and refused: `nngpt learn prefer` (DPO, KTO).
+
+    DPO compares each admitted answer with `rivals` refused ones to the same prompt. `beta` says
+    how dearly the distance from where training started is paid. LoRA, batches, schedule and
+    optimiser are `learning`'s.
+    """
+
+    rivals: int = Field(2, gt=0)
+    epochs: int = Field(1, gt=0)
+    learning_rate: float = Field(5e-5, gt=0)
+    beta: float = Field(0.1, gt=0)
+
 
 _OPERATIONAL = {
     "llm": {"url", "timeout_s", "api_key_env", "structured"},
     "candidates": {"overlap"},
     "evaluation": {"sandbox", "workers", "executor", "container"},
-    "learning": {"max_length", "optimizer", "gradient_checkpointing"},
+    "learning": {"max_length", "optimizer", "gradient_checkpointing"}
+    | {"packing", "tokens_per_batch", "checkpoint_s"},
 }
 """Keys by section that may change while a run goes on."""
+
+_NOT_OF_A_RUN = frozenset({"cycles", "folder", "rl", "preference"})
+"""Keys and sections that a run of the loop does not depend on."""
 
 
 class Config(_Section):
@@ -249,6 +359,8 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     learning: LearningConfig = LearningConfig()
+    rl: RLConfig = RLConfig()
+    preference: PreferenceConfig = PreferenceConfig()
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a run goes on: all that can change its outcome."""
@@ -257,28 +369,44 @@ class Config(_Section):
 
 def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
     """A dumped configuration without what only says how far, where and how fast to run."""
-    kept = {key: value for key, value in settings.items() if key not in ("cycles", "folder")}
+    kept = {key: value for key, value in settings.items() if key not in _NOT_OF_A_RUN}
     for section, keys in _OPERATIONAL.items():
         inner = kept.get(section, {})
         kept[section] = {key: value for key, value in inner.items() if key not in keys}
     return kept
 
 
-def load(name: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file and apply `key.path=value` overrides (values are YAML).
+
+    Without a name all settings have their defaults, but for the overrides.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; all
             mistakes are in the one message.
     """
-    path = resources.config_file(str(name))
-    data = _read(path)
+    path = resources.config_file(str(name)) if name is not None else None
+    data = _read(path) if path else {}
     for override in overrides:
         _override(data, override)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, data), where=str(path)) from None
+        raise ConfigError(_explain(error, data), where=str(path or "--set")) from None
+
+
+def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
+    """A dumped configuration with `key.path=value` overrides.
+
+    Raises:
+        ConfigError: a key or value is wrong; `where` says who gave it.
+    """
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, settings), where=where) from None
 
 
 def environment(name: str) -> str | None:

@@ -31,9 +31,9 @@ from nngpt.records import (
     Stage,
     State,
     TrainingPair,
+    derive_seed,
 )
 from nngpt.reporting.progress import Progress
-from nngpt.seeds import derive_seed
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store
 from nngpt.writing import Writer, Writing, check_template
 
@@ -260,13 +260,13 @@ class Loop:
 
     @cached_property
     def shown(self) -> dict[str, Candidate]:
-        """What prompts show or may show and what is learned from, by where it comes from."""
+        """What prompts show or may show and what is or was learned from, by where it comes from."""
         corpus = {
             f"corpus network {number} ({pair.source})": candidate
             for number, (pair, candidate) in enumerate(self.parts.corpus, 1)
         }
         pool = candidates(self.parts.questions.pool)
-        return {**self.parts.reader.examples(), **corpus, **pool}
+        return {**self.parts.reader.examples(), **corpus, **pool, **self.parts.seen}
 
     def twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """What this candidate is an exact copy of, white space apart."""

@@ -21,8 +21,10 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "LLM backend": (
         "nngpt.llm",
-        frozenset({"chat", "loading", "embedded", "gguf", "adapters", "server"})
-        | {"constrained", "grammar"},
+        frozenset(
+            {"chat", "loading", "embedded", "gguf", "adapters", "merging", "server", "decoding"}
+            | {"constrained", "grammar"}
+        ),
     ),
     "executor": (
         "nngpt.execution",
@@ -33,7 +35,14 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
-    "learner": ("nngpt.learning", frozenset({"pairs", "corpus"})),
+    "learner": (
+        "nngpt.learning",
+        frozenset(
+            {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
+            | {"lora", "checkpoints", "trainers", "folders"}
+        ),
+    ),
+    "reward": ("nngpt.learning.rewards", frozenset()),
     "dedup level": ("nngpt.dedup.levels", frozenset()),
 }
 

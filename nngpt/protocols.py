@@ -18,6 +18,7 @@ from nngpt.records import (
     Prompt,
     Refusal,
     Retraining,
+    Rollout,
     Sampling,
     TrainingPair,
 )
@@ -195,4 +196,23 @@ class Learner(Protocol):
         Raises:
             LearningFailed: these pairs cannot be learned; the run goes on without.
         """
+        ...
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """One term of what reinforcement learning pays. A file in `nngpt/learning/rewards/` with
+    `create(task: Task, known: NoveltyMeasure, new_measure) -> Reward`; `new_measure()` gives an
+    empty novelty measure. Nothing is paid for what a candidate's own process claims.
+
+    Attributes:
+        low: the least it gives; 0, or less for a penalty.
+        high: the most it gives.
+    """
+
+    low: float
+    high: float
+
+    def score(self, group: Sequence[Rollout]) -> list[float]:
+        """A value, `low` to `high`, for each answer of a group; the same for the same group."""
         ...

@@ -283,6 +283,21 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class Rollout:
+    """One answer of a group in reinforcement learning, and what became of it.
+
+    Attributes:
+        completion: what the LLM wrote.
+        candidate: the network in it, None if there is none.
+        outcome: what training it gave, or the gate at which it was refused.
+    """
+
+    completion: Completion
+    candidate: Candidate | None
+    outcome: Evaluation | Refusal
+
+
+@dataclass(frozen=True)
 class Novelty:
     """How near a candidate is to what is already known.
 
@@ -347,3 +362,9 @@ def content_hash(code: str) -> str:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, for hashing and comparing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed (31 bits) that depends on all parts and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -18,9 +18,8 @@ from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
 from nngpt.errors import StoreError
-from nngpt.records import Completion, Prompt, Sampling, State
+from nngpt.records import Completion, Prompt, Sampling, State, derive_seed
 from nngpt.reporting.progress import Progress
-from nngpt.seeds import derive_seed
 from nngpt.store import AttemptRecord, Lease, Store, prompt_hash
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,16 @@ def test_there_are_configs() -> None:
 def test_config_loads_and_its_parts_exist(file: Path) -> None:
     settings = config.load(file)
     assert settings.name == file.stem
-    assert file.read_text().startswith(f"# nngpt cycle run {file.stem}")
+    assert re.match(
+        rf"# nngpt (cycle run|learn rl|learn sft --config) {file.stem}\b", file.read_text()
+    )
     plugins.load("data set", settings.task.dataset)
     plugins.load("LLM backend", settings.llm.backend)
     plugins.load("executor", settings.evaluation.executor)
     plugins.load("novelty measure", settings.novelty.measure)
     plugins.load("learner", settings.learning.learner)
+    for reward in settings.rl.rewards:
+        plugins.load("reward", reward)
     assert prompts.load(settings.prompt.template).name == settings.prompt.template
 
 
@@ -92,4 +97,5 @@ def test_identity_leaves_out_what_may_change() -> None:
     first = config.load("smoke-mnist")
     more = config.load("smoke-mnist", ["cycles=9", "folder=elsewhere"])
     other = config.load("smoke-mnist", ["sampling.temperature=0.9"])
-    assert first.identity() == more.identity() != other.identity()
+    rewarded = config.load("smoke-mnist", ["rl.steps=9", "preference.beta=0.2"])
+    assert first.identity() == more.identity() == rewarded.identity() != other.identity()

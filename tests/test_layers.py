@@ -13,10 +13,11 @@ import nngpt
 PACKAGE = Path(nngpt.__file__).parent
 LAYERS = [
     {"nngpt"},
-    {"nngpt.errors", "nngpt.records", "nngpt.seeds"},
+    {"nngpt.errors", "nngpt.records"},
     {"nngpt.resources"},
     {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"},
+    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"}
+    | {"nngpt.reporting.intervals"},
     {"nngpt.prompts"},
     {"nngpt.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
@@ -24,7 +25,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
-    {"nngpt.asking"},
+    {"nngpt.comparison", "nngpt.asking"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing"},

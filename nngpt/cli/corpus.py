@@ -24,11 +24,6 @@ app = typer.Typer(no_args_is_help=True, help="Training pairs from the LEMUR mirr
 _FILL = "Fill the mirror first: nngpt lemur pull"
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `build` a command of its own while it is the only one."""
-
-
 @app.command()
 def build(
     out: Annotated[Path, typer.Option(help="A new folder for the corpus.")],
@@ -63,12 +58,20 @@ def build(
     limit: Annotated[int | None, typer.Option(help="Take at most so many networks.", min=1)] = None,
     splits: Annotated[str, typer.Option(help="Shares: train, dev, test.")] = "0.8,0.1,0.1",
     seed: Annotated[int, typer.Option(help="Of the splits.", min=0)] = 1,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Shorter networks that do the same, for small models."),
+    ] = False,
     build_check: Annotated[
         bool | None,
         typer.Option(
             "--build-check/--no-build-check",
             help="Train each for one step on noise (default: in features mode).",
         ),
+    ] = None,
+    replacements: Annotated[
+        int | None,
+        typer.Option(help="So often others may take the place of what does not run.", min=0),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +82,7 @@ def build(
     from nngpt.reporting.corpus_tables import funnel_table, splits_table
 
     settings = load_config(config, []) if config else _defaults()
-    writer, tasks = _writer(settings, prompt, task)
+    writer, tasks = _writer(settings, prompt, task, compact)
     mode = writer.template.mode
     choice = corpus.Choice(
         max_chars=max_chars or corpus.longest_answer(mode, settings.sampling.max_new_tokens),
@@ -93,6 +96,7 @@ def build(
         limit=limit,
         shares=_shares(splits),
         seed=seed,
+        replacements=replacements,
     )
     checked = mode is Mode.FEATURES if build_check is None else build_check
     corpus.check_new(out)
@@ -114,13 +118,104 @@ def build(
     typer.echo(f"Use it: nngpt cycle run … --set learning.corpus={out / 'train.jsonl'}")
 
 
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="A corpus in body mode.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the other one.")],
+    config: Annotated[str, typer.Option(help="The run it is for: limits, hyperparameters.")],
+    prompt: Annotated[str, typer.Option(help="Prompt template, of full or body mode.")],
+    task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
+        "mnist",
+        "cifar10",
+    ],
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Without comments, docstrings and annotations.")
+    ] = False,
+    max_chars: Annotated[int | None, typer.Option(help="Longest answer.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Networks of each part.", min=1)] = None,
+    skip: Annotated[int, typer.Option(help="Leave out so many first.", min=0)] = 0,
+    one_task: Annotated[
+        bool, typer.Option("--one-task", help="Each network for one task only, in turn.")
+    ] = False,
+    build_check: Annotated[
+        bool, typer.Option("--build-check", help="Train each for one step on noise.")
+    ] = False,
+) -> None:
+    """Make another corpus of a corpus of bodies: shorter ones, or whole files."""
+    from nngpt import prompts
+    from nngpt.learning import corpus
+    from nngpt.records import Mode
+
+    corpus.check_new(out)
+    settings = load_config(config, [])
+    bodies, tasks = _writer(settings, "body", task, compact=False)
+    target = prompts.load(prompt)
+    if target.mode not in (Mode.FULL, Mode.BODY):
+        raise UserError("not a template of full or body mode", where=f"--prompt {prompt}")
+    by_name = {task.dataset: task for task in tasks}
+    conversion = corpus.Conversion(
+        bodies.template, target, by_name, bodies.defaults, compact, max_chars
+    )
+    with _check(build_check, settings, tasks) as check:
+        fault = check.fault if check else None
+        pairs, left_out = corpus.convert(folder, out, conversion, fault, limit, skip, one_task)
+    for reason, count in left_out.most_common():
+        typer.echo(f"{count:,} networks left out: {reason}")
+    typer.echo(f"{pairs:,} pairs. Use them: nngpt learn sft --corpus {out / 'train.jsonl'}")
+
+
+@app.command()
+def recombine(
+    folder: Annotated[Path, typer.Argument(help="A corpus in features mode.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the larger one.")],
+    config: Annotated[str, typer.Option(help="The run it is for: limits, hyperparameters.")],
+    prompt: Annotated[str, typer.Option(help="The corpus's template.")] = "tuned-features",
+    count: Annotated[int, typer.Option(help="New layer lists.", min=1)] = 600,
+    task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
+        "mnist",
+        "cifar10",
+    ],
+    seed: Annotated[int, typer.Option(help="Which of many.", min=0)] = 1,
+    build_check: Annotated[
+        bool, typer.Option("--build-check/--no-build-check", help="Keep only what trains.")
+    ] = True,
+) -> None:
+    """Add layer lists made of blocks of a corpus's lists to its training part."""
+    from nngpt.learning import corpus
+    from nngpt.records import Candidate, Refusal
+
+    corpus.check_new(out)
+    settings = load_config(config, [])
+    writer, tasks = _writer(settings, prompt, task, compact=False)
+    with _check(build_check, settings, tasks) as check, _bars() as progress:
+
+        def fault(candidate: Candidate) -> Refusal | None:
+            found = (check.fault(candidate, task.dataset) for task in tasks) if check else ()
+            return next(filter(None, found), None)
+
+        made = corpus.recombine(
+            folder,
+            out,
+            count,
+            writer.template,
+            tasks,
+            writer.defaults,
+            seed,
+            fault,
+            lambda done: progress("recombining", done, count),
+        )
+    typer.echo(f"{made:,} new layer lists. Use them: … --corpus {out / 'train.jsonl'}")
+
+
 def _defaults() -> Config:
     from nngpt.config import Config
 
     return Config()
 
 
-def _writer(settings: Config, prompt: str | None, names: list[str]) -> tuple[Writer, list[Task]]:
+def _writer(
+    settings: Config, prompt: str | None, names: list[str], compact: bool
+) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts
     from nngpt.learning.corpus import Writer
@@ -131,7 +226,7 @@ def _writer(settings: Config, prompt: str | None, names: list[str]) -> tuple[Wri
         mend = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
         raise UserError("a corpus holds networks, not changes", where=template.name, mend=mend)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
-    return Writer(template, tasks, contract.Defaults.of(settings.evaluation)), tasks
+    return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 
 
 def _task(name: str, max_parameters: int | None) -> Task:

@@ -11,7 +11,7 @@ import typer
 
 from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed, console, load_config, print_json
 from nngpt.errors import UserError
-from nngpt.records import Candidate, Evaluation, Refusal, content_hash
+from nngpt.records import Candidate, Evaluation, Refusal, content_hash, derive_seed
 
 if TYPE_CHECKING:
     from nngpt.config import Config
@@ -49,7 +49,6 @@ def _outcomes(
 
     from nngpt import assembly, plugins
     from nngpt.contract.answers import Answer, write
-    from nngpt.seeds import derive_seed
 
     say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
     source = assembly.data_source(settings)

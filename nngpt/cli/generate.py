@@ -33,9 +33,8 @@ def generate(
 
     from nngpt import assembly, plugins
     from nngpt.llm import constrained
-    from nngpt.records import Candidate, Sampling
+    from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reporting.intervals import percent_of
-    from nngpt.seeds import derive_seed
 
     settings = load_config(config, overrides, seed=seed)
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)

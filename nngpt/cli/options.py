@@ -37,8 +37,8 @@ _PATHS = {"sandbox": "evaluation.sandbox"}
 _START = "Start one: nngpt cycle run smoke-mnist"
 
 
-def load_config(name: str, overrides: list[str], **given: Any) -> Config:
-    """The configuration with `--set` and other options applied. Raises: ConfigError."""
+def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
+    """The configuration (None: the defaults) with `--set` and options. Raises: ConfigError."""
     from nngpt import config
 
     given = {_PATHS.get(key, key): value for key, value in given.items()}

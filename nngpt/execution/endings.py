@@ -6,9 +6,15 @@ import os
 import signal
 
 from nngpt.errors import ExecutionError
-from nngpt.execution.scoring import clean
+from nngpt.execution.scoring import BROKE_PROTOCOL, clean
 from nngpt.execution.supervisor import Exit
 from nngpt.records import Refusal, Stage
+
+_KILLED_SUPERVISOR = "killed its supervisor"
+_ATTACK = "asked the kernel for what only an attack needs"
+
+HOSTILE = frozenset({BROKE_PROTOCOL, _KILLED_SUPERVISOR, _ATTACK})
+"""Reasons that no honest network gives: what its process reported before counts for nothing."""
 
 _MAX_DETAIL = 2000
 
@@ -33,7 +39,7 @@ def refusal(
             return None
         raise ExecutionError(f"a worker of the sandbox did not begin: {detail}")
     if ended is None:
-        return Refusal(stage, "killed its supervisor", detail)
+        return Refusal(stage, _KILLED_SUPERVISOR, detail)
     if ended.over == "memory":
         return Refusal(stage, "out of memory", f"used more than {bounds[0]}")
     if ended.over == "processes":
@@ -48,7 +54,7 @@ def refusal(
 
 def _killed(number: int) -> str:
     if number == signal.SIGSYS:
-        return "asked the kernel for what only an attack needs"
+        return _ATTACK
     try:
         return f"was killed by {signal.Signals(number).name}"
     except ValueError:

@@ -21,6 +21,9 @@ import numpy.typing as npt
 from nngpt.execution import wire
 from nngpt.records import EpochResult, Refusal, Stage
 
+BROKE_PROTOCOL = "broke the result protocol"
+"""Reason of a refusal for frames that no honest worker sends."""
+
 _MAX_FACTS = 1 << 16
 _MAX_DETAIL = 2000
 _MAX_REASON = 200
@@ -115,7 +118,7 @@ class Judge:
                 if refusal or self.done:
                     return refusal
         except (wire.WireError, ValueError, RecursionError) as error:
-            return Refusal(Stage.JUDGE, "broke the result protocol", clean(str(error), _MAX_DETAIL))
+            return Refusal(Stage.JUDGE, BROKE_PROTOCOL, clean(str(error), _MAX_DETAIL))
         return None
 
     def _allows(self, kind: bytes, length: int) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -37,11 +38,28 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
             another mode than `prompt`; names the line.
     """
     try:
-        with path.open("rb") as stream:
-            lines = islice(_lines(stream, _where(path), prompt), limit)
+        with _open(path) as stream:
+            lines = islice(_lines(stream, f"learning.corpus: {path}", prompt), limit)
             return [line.pair(prompt, path.name) for line in lines]
     except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=_where(path)) from None
+        why = f"cannot be read ({error.strerror})"
+        raise ConfigError(why, where=f"learning.corpus: {path}") from None
+
+
+def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
+    """All pairs of a JSONL file whose lines bring their own prompts, in any mode.
+
+    Args:
+        where: what the user gave the file as, for messages.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line is not such an object; names the line.
+    """
+    try:
+        with _open(path) as stream:
+            return [line.pair(None, path.name) for line in _lines(stream, f"{where} {path}", None)]
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where} {path}") from None
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
         ConfigError: as `corpus_pairs`; `where` names the key.
     """
     try:
-        with path.open("rb") as stream:
+        with _open(path) as stream:
             lines = list(_lines(stream, f"{where}: {path}", prompt))
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where}: {path}") from None
@@ -120,23 +138,24 @@ class _Line(BaseModel):
         last = self.messages[-1] if self.messages else None
         return last.content if last and last.role == "assistant" else ""
 
-    def pair(self, prompt: Prompt, source: str) -> TrainingPair:
-        """The pair, with the line's own prompt if it has one."""
+    def pair(self, prompt: Prompt | None, source: str) -> TrainingPair:
+        """The pair, with the line's own prompt if it has one; `prompt` is for those without."""
         if self.messages is not None:
             asked = self.messages[:-1] if self.answered else self.messages
             prompt = Prompt(
                 template=self.template,
                 template_hash=self.template_hash,
-                mode=self.mode or prompt.mode,
+                mode=self.mode or (prompt.mode if prompt else Mode.FULL),
                 messages=tuple(Message(m.role, m.content) for m in asked),
                 prefill=self.prefill,
                 stop=self.stop,
                 parent=self.parent,
             )
+        assert prompt is not None, "_read looks first"
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _lines(lines: Iterable[bytes], file: str, prompt: Prompt) -> Iterator[_Line]:
+def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator[_Line]:
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
@@ -145,13 +164,19 @@ def _lines(lines: Iterable[bytes], file: str, prompt: Prompt) -> Iterator[_Line]
             line = _Line.model_validate_json(raw)
         except ValidationError as error:
             raise ConfigError(_first(error), where=where) from None
-        if (line.mode or prompt.mode) is not prompt.mode:
+        if prompt is None and line.messages is None:
+            raise ConfigError("it has no 'messages'", where=where)
+        if prompt is not None and (line.mode or prompt.mode) is not prompt.mode:
             raise ConfigError(
                 f"written in {line.mode} mode, but this run writes in {prompt.mode} mode",
                 where=where,
                 mend=f"Build one with: nngpt corpus build --prompt {prompt.template}",
             )
         yield line
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def _first(error: ValidationError) -> str:
@@ -161,7 +186,3 @@ def _first(error: ValidationError) -> str:
     key = ".".join(str(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
-
-
-def _where(path: Path) -> str:
-    return f"learning.corpus: {path}"

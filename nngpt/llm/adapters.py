@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,23 @@ from nngpt.llm.loading import LoadedBase
 from nngpt.records import Adapter
 
 LINEAGE = "nngpt.json"
+_SHIPPED = Path(__file__).with_name("shipped")
+
+
+def shipped() -> list[Adapter]:
+    """The adapters that come with nngpt, by name."""
+    return [find_adapter(file.parent) for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}"))]
+
+
+def find_adapter(given: Path) -> Adapter:
+    """The adapter that comes with nngpt under this name, or the one in this folder, with its place.
+
+    Raises:
+        ModelError: there is no such folder, or nngpt did not write it.
+    """
+    known = _SHIPPED / given.name
+    folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given
+    return replace(read_adapter(folder), path=str(folder.resolve()))
 
 
 def read_adapter(folder: Path) -> Adapter:
@@ -26,7 +44,7 @@ def read_adapter(folder: Path) -> Adapter:
         raise ModelError(
             f"not an adapter that nngpt wrote ({error})",
             where=str(file),
-            mend="Give a folder under runs/adapters.",
+            mend=f"Give a folder under runs/adapters, or a name: {_names()}.",
         ) from None
 
 
@@ -65,14 +83,31 @@ def finished_adapter(
     return replace(found, path=str(target.resolve())) if same else None
 
 
-def save_adapter(model: Any, adapter: Adapter, target: Path) -> Adapter:
-    """Write weights and lineage beside `target`, flush them, and rename into place."""
+def save_adapter(
+    model: Any,
+    adapter: Adapter,
+    target: Path,
+    dtype: str = "float32",
+    also: Callable[[Path], None] = lambda _: None,
+) -> Adapter:
+    """Write weights and lineage beside `target`, flush them, and rename into place.
+
+    Args:
+        dtype: of the weights in the file; loaded again they are float32 in any case.
+        also: writes what else belongs into the folder it is given.
+    """
+    import torch
+
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     # The base is known by its name, not by where this machine happens to keep it.
     model.peft_config["default"].base_model_name_or_path = adapter.base
-    model.save_pretrained(draft, save_embedding_layers=False)
+    weights = {
+        k: w.to(getattr(torch, dtype)) for k, w in model.state_dict().items() if "lora_" in k
+    }
+    model.save_pretrained(draft, save_embedding_layers=False, state_dict=weights)
+    also(draft)
     adapter = replace(adapter, path=str(target.resolve()))
     (draft / LINEAGE).write_text(json.dumps(asdict(adapter), indent=2), encoding="utf-8")
     for file in [*draft.iterdir(), draft]:
@@ -83,3 +118,7 @@ def save_adapter(model: Any, adapter: Adapter, target: Path) -> Adapter:
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)
     return adapter
+
+
+def _names() -> str:
+    return ", ".join(file.parent.name for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}")))

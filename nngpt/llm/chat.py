@@ -43,8 +43,12 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 def encode_pair(tokenizer: Any, pair: TrainingPair) -> tuple[list[int], list[int]]:
     """Token ids of prompt and completion, apart, as in sampling; the completion ends its turn."""
-    completion = [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]
-    return encode(tokenizer, render(tokenizer, pair.prompt)), completion
+    return encode(tokenizer, render(tokenizer, pair.prompt)), encode_answer(tokenizer, pair)
+
+
+def encode_answer(tokenizer: Any, pair: TrainingPair) -> list[int]:
+    """Token ids of the completion, with the end of its turn."""
+    return [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]
 
 
 def cut(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:

@@ -87,6 +87,26 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
+def quantization_of(name: str) -> str | None:
+    """How the model's own files are quantised ("bitsandbytes", "gptq" …), None if they are not.
+
+    GGUF files do not count: they are always dequantised.
+
+    Raises:
+        ModelError: the model is not there.
+    """
+    from transformers import AutoConfig
+
+    config = _or_model_error(
+        name, AutoConfig.from_pretrained, pretrained_model_name_or_path=_source(name)
+    )
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return None
+    facts = found if isinstance(found, dict) else found.to_dict()
+    return str(facts.get("quant_method") or "unknown")
+
+
 def choose_device(wanted: str) -> str:
     """Turn "auto" into "cuda" or "cpu", and check "cuda". Raises: ModelError if there is no GPU."""
     import torch

@@ -11,6 +11,7 @@ from nngpt.config import LLMConfig
 from nngpt.llm import chat, grammar
 from nngpt.llm.adapters import check_adapter
 from nngpt.llm.constrained import with_settings
+from nngpt.llm.decoding import quick_decoding
 from nngpt.llm.grammar import Grammars
 from nngpt.llm.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
@@ -34,6 +35,7 @@ class TransformersLLM:
         self.batch_size = batch_size
         self.facts = base.facts
         self._adapter: Adapter | None = None
+        self._name: str | None = None
         self._writer: Any = base.model
         self._stopping = threading.Event()
         self._grammars: Grammars | None = None
@@ -42,7 +44,7 @@ class TransformersLLM:
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Sample `count` completions as one batch; see `nngpt.protocols.LLM`."""
-        written = self._sample(prompt, count, seed, sampling)
+        written = [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
         return (
             with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
         )
@@ -59,15 +61,22 @@ class TransformersLLM:
         if self._grammars is None:
             vocabulary = self.base.model.config.vocab_size
             self._grammars = Grammars(self.base.tokenizer, vocabulary, self._end_tokens())
-        return self._sample(prompt, count, seed, sampling, self._grammars.processor(schema))
+        constraint = self._grammars.processor(schema)
+        drawn = self.sample(prompt, count, seed, sampling, constraint)
+        return [completion for completion, _ in drawn]
 
     def check_json(self) -> None:
         """See that xgrammar is there. Raises: ModelError."""
         grammar.load()
 
-    def _sample(
+    def sample(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling, constraint: Any = None
-    ) -> list[Completion]:
+    ) -> list[tuple[Completion, list[int]]]:
+        """One free batch, each completion with the token ids that were drawn for it.
+
+        The ids end with the token that completes a stop string, or with the end token.
+        `constraint` is a logits processor of `transformers`.
+        """
         import torch
 
         tokenizer = self.base.tokenizer
@@ -75,7 +84,8 @@ class TransformersLLM:
         inputs = torch.tensor([ids] * count, device=self.base.model.device)
         started = time.monotonic()
         torch.manual_seed(seed)
-        with torch.inference_mode(), clear_memory("llm.batch_size", "Lower it, with --fresh."):
+        enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
+        with torch.inference_mode(), quick_decoding(self.base.model), enough:
             output = self._writer.generate(
                 input_ids=inputs,
                 attention_mask=torch.ones_like(inputs),
@@ -90,6 +100,10 @@ class TransformersLLM:
             self._completion(row, prompt, seed, index, len(ids), seconds)
             for index, row in enumerate(rows)
         ]
+
+    def write_with(self, model: Any, name: str | None) -> None:
+        """Write with `model`, the base with an adapter in training, or with the base again."""
+        self._writer, self._name = model, name
 
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
         """Tokens left free in the context; see `nngpt.protocols.MeasuresPrompts`."""
@@ -109,12 +123,12 @@ class TransformersLLM:
             check_adapter(adapter, self.base)
         if self._adapter is not None:
             self._writer.unload()
-            self._writer, self._adapter = self.base.model, None
+            self._writer, self._adapter, self._name = self.base.model, None, None
         if adapter is not None:
             from peft import PeftModel
 
             peft_model = PeftModel.from_pretrained(self.base.model, adapter.path)
-            self._writer, self._adapter = peft_model.eval(), adapter
+            self._writer, self._adapter, self._name = peft_model.eval(), adapter, adapter.name
 
     def stop(self) -> None:
         """Have a running `generate` end with the token it is at."""
@@ -140,15 +154,16 @@ class TransformersLLM:
 
     def _completion(
         self, row: list[int], prompt: Prompt, seed: int, index: int, prompt_tokens: int, s: float
-    ) -> Completion:
-        tokenizer = self.base.tokenizer
+    ) -> tuple[Completion, list[int]]:
         ends = [i for i, token in enumerate(row) if token in self._end_tokens()]
-        row = row[: ends[0]] if ends else row
-        text, stopped = chat.cut(tokenizer.decode(row, skip_special_tokens=True), prompt.stop)
-        return Completion(
+        drawn, row = row[: ends[0] + 1] if ends else row, row[: ends[0]] if ends else row
+        text, stopped = chat.cut(self._decode(row), prompt.stop)
+        if stopped:
+            drawn = self._upto_stop(row, prompt.stop)
+        completion = Completion(
             text=text,
             model=self.model,
-            adapter=self._adapter.name if self._adapter else None,
+            adapter=self._name,
             seed=seed,
             index=index,
             prompt_tokens=prompt_tokens,
@@ -156,6 +171,16 @@ class TransformersLLM:
             seconds=s,
             finished=stopped or bool(ends),
         )
+        return completion, drawn
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.base.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _upto_stop(self, ids: list[int], stop: tuple[str, ...]) -> list[int]:
+        """The ids up to the one that completes a stop string: usually all of them."""
+        while len(ids) > 1 and chat.cut(self._decode(ids[:-1]), stop)[1]:
+            ids = ids[:-1]
+        return ids
 
     def _decoding(self, sampling: Sampling, stop: tuple[str, ...]) -> dict[str, Any]:
         """Arguments of `generate`: our settings, none of the model's own (penalties …)."""

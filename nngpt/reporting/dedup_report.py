@@ -57,7 +57,7 @@ def report(collection: Collection, settings: Settings, outcome: Outcome, sources
     groups = [_group(c, settings, number < _DIFFS) for number, c in enumerate(found[:_GROUPS])]
     capped = [r for r in outcome.removed if r.level == FAMILY_CAP]
     return (
-        _environment()
+        environment()
         .get_template("dedup.html")
         .render(
             title="Near-duplicates",
@@ -153,7 +153,8 @@ def _steps(total: int, removed: Any) -> list[tuple[str, int, int]]:
     return steps
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Jinja2 for pages: everything is escaped, and what would deceive is shown as an escape."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -1,10 +1,10 @@
-"""95% intervals: t-based for means, Wilson for shares (papers, appendix K)."""
+"""95% intervals: t-based for means, Wilson for shares (papers, appendix K), and of differences."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 
 Z95 = 1.959963984540054
 """97.5% point of the normal distribution."""
@@ -36,6 +36,46 @@ def mean_half_width(values: Sequence[float]) -> tuple[float, float | None]:
 
     point = float(t.ppf(0.975, len(values) - 1))
     return mean, point * stdev(values) / math.sqrt(len(values))
+
+
+def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float, float]:
+    """Difference of two shares, each as (successes, total), with its interval.
+
+    Newcombe's hybrid of the two Wilson intervals (Statistics in Medicine 1998, method 10).
+
+    Returns:
+        The first share less the other, and the ends of the interval, -1…1.
+
+    Raises:
+        ZeroDivisionError: a total is 0.
+    """
+    first, second = one[0] / one[1], other[0] / other[1]
+    (low, high), (other_low, other_high) = wilson(*one), wilson(*other)
+    difference = first - second
+    below = math.hypot(first - low, other_high - second)
+    above = math.hypot(high - first, second - other_low)
+    return difference, difference - below, difference + above
+
+
+def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Difference of two means with Welch's t interval; None for that below two values in either.
+
+    Raises:
+        statistics.StatisticsError: there are no values.
+    """
+    difference = fmean(one) - fmean(other)
+    if min(len(one), len(other)) < 2:
+        return difference, None
+    # Not scipy's test: it complains of values that are all equal, as those of chance are.
+    first, second = variance(one) / len(one), variance(other) / len(other)
+    spread = first + second
+    if spread == 0:
+        return difference, (difference, difference)
+    from scipy.stats import t
+
+    freedom = spread**2 / (first**2 / (len(one) - 1) + second**2 / (len(other) - 1))
+    half = float(t.ppf(0.975, freedom)) * math.sqrt(spread)
+    return difference, (difference - half, difference + half)
 
 
 def percent_of(successes: int, total: int) -> str:

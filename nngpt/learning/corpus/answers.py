@@ -9,15 +9,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt import contract
+from nngpt import contract, prompts
 from nngpt.contract.answers import Answer as WholeAnswer
 from nngpt.contract.answers import Hyperparameters, write
 from nngpt.contract.interface import read_supported
 from nngpt.contract.layers import write_layers
 from nngpt.execution import transform_names
 from nngpt.learning.corpus.bodies import extract_body
+from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.layers import extract_layers
 from nngpt.learning.corpus.mirror import Recorded, Trial
+from nngpt.learning.corpus.widths import narrowed
 from nngpt.llm.chat import cut
 from nngpt.prompts import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
@@ -96,12 +98,21 @@ class Writer:
         template: what is asked.
         asked: the prompts for all tasks, each once.
         defaults: values for what an answer leaves out.
+        compact: write shorter networks that do the same: without comments and annotations, in
+            `full` mode with the training half of `body` mode's template and without settings, in
+            `features` mode narrowed to the tasks' parameter budget.
     """
 
     def __init__(
-        self, template: Template, tasks: Sequence[Task], defaults: contract.Defaults
+        self,
+        template: Template,
+        tasks: Sequence[Task],
+        defaults: contract.Defaults,
+        compact: bool = False,
     ) -> None:
-        self.template, self.defaults = template, defaults
+        self.template, self.defaults, self.compact = template, defaults, compact
+        self._tasks = tasks
+        self._half = prompts.load("body") if compact and template.mode is Mode.FULL else None
         self.asked = _asked(template, tasks, defaults.hyperparameters)
 
     def answer(self, network: Recorded) -> Answered | Refusal:
@@ -140,15 +151,33 @@ class Writer:
         """The whole answer, before the contract has seen it."""
         settings = trial.settings if trial else {}
         hyperparameters = self.defaults.hyperparameters
-        if self.template.mode is Mode.FULL:
+        if self.template.mode is Mode.FULL and self._half is None:
             return write(_with_settings(network.code, settings))
-        if self.template.mode is Mode.BODY:
-            body = extract_body(network.code, frozenset(hyperparameters))
-            return body if isinstance(body, Refusal) else write(WholeAnswer(body, {}))
+        if self.template.mode in (Mode.FULL, Mode.BODY):
+            body = self._body(network.code)
+            if isinstance(body, Refusal) or self._half is None:
+                return body
+            asked = self._half.render(self._tasks[0], hyperparameters)
+            rest = body.removeprefix(asked.prefill)
+            whole = contract.read(rest, asked, self._tasks[0], self._half, self.defaults)
+            return whole if isinstance(whole, Refusal) else _fenced(whole.code)
         recorded = numbers(settings, frozenset({"dropout"}))
         dropout = recorded.get("dropout", hyperparameters.get("dropout", _DROPOUT))
         layers = extract_layers(network.code, dropout)
-        return layers if isinstance(layers, Refusal) else write_layers(layers)
+        if isinstance(layers, Refusal):
+            return layers
+        return write_layers(narrowed(layers, self._tasks) if self.compact else layers)
+
+    def _body(self, code: str) -> str | Refusal:
+        """The answer of `body` mode."""
+        body = extract_body(code, frozenset(self.defaults.hyperparameters))
+        if self.compact and isinstance(body, str):
+            body = compact(body)
+        return body if isinstance(body, Refusal) else _fenced(body)
+
+
+def _fenced(code: str) -> str:
+    return write(WholeAnswer(code.strip("\n").rstrip(), {}))
 
 
 def longest_answer(mode: Mode, max_new_tokens: int) -> int:

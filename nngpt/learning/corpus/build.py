@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from nngpt.dedup.pipeline import deduplicate
 from nngpt.dedup.records import FAMILY_CAP, Network, Removed, Settings
@@ -38,6 +39,8 @@ class Choice:
         limit: how many networks at most; the best of every family first.
         shares: of all networks, for train, development and test; they add up to 1.
         seed: decides between families of equal size when they are divided among the parts.
+        replacements: how often near-duplicates may take the place of what does not run; None for
+            as often as it takes, which may be once for every member of a large cluster.
     """
 
     max_chars: int
@@ -49,6 +52,7 @@ class Choice:
     limit: int | None = None
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 1
+    replacements: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def _distinct(
     runs: set[str] = set()
     if check is not None:
         funnel.step("does not run")
-    while True:
+    for done_before in count():
         outcome = deduplicate(
             [_comparable(answered, choice.best_on) for answered in left.values()],
             choice.dedup,
@@ -165,6 +169,11 @@ def _distinct(
         kept = [left[network.name] for network in outcome.kept]
         new = [answered for answered in kept if answered.network.name not in runs]
         if check is None or not new:
+            break
+        if choice.replacements is not None and done_before > choice.replacements:
+            kept = funnel.keep(
+                "not run", kept, lambda a: "" if a.network.name in runs else "its turn did not come"
+            )
             break
         for number, answered in enumerate(new, 1):
             refusal = check.refusal(answered)

@@ -17,7 +17,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Part, Splits
 from nngpt.learning.corpus.answers import Answered
 from nngpt.protocols import Executor
-from nngpt.records import Refusal, Task
+from nngpt.records import Candidate, Refusal, Task
 
 _IMAGES = {"train": 64, "validation": 16, "test": 2}
 _WALL_S = 60.0
@@ -37,10 +37,15 @@ class BuildCheck:
         """
         for answer in answered.answers:
             for dataset in answer.asked.names:
-                outcome = self._executors[dataset].evaluate(answer.candidate, seed=1)
-                if isinstance(outcome, Refusal):
-                    return Refusal(outcome.stage, f"{dataset}: {outcome.reason}", outcome.detail)
+                refusal = self.fault(answer.candidate, dataset)
+                if refusal is not None:
+                    return Refusal(refusal.stage, f"{dataset}: {refusal.reason}", refusal.detail)
         return None
+
+    def fault(self, candidate: Candidate, dataset: str) -> Refusal | None:
+        """The same for one network and task. Raises: ExecutionError."""
+        outcome = self._executors[dataset].evaluate(candidate, seed=1)
+        return outcome if isinstance(outcome, Refusal) else None
 
 
 @contextmanager
@@ -51,21 +56,33 @@ def build_check(evaluation: EvaluationConfig, tasks: Sequence[Task]) -> Iterator
         UserError: a containment layer is missing.
         ExecutionError: the sandbox does not start.
     """
-    settings = evaluation.model_copy(
-        update={"epochs": 1, "wall_s": min(evaluation.wall_s, _WALL_S), "device": "cpu"}
-    )
+    settings = brief(evaluation)
     module = plugins.load("executor", evaluation.executor)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nngpt-build-")))
         executors = {}
         for task in tasks:
-            noise = _noise(folder / task.dataset, task)
+            noise = noise_splits(folder / task.dataset, task)
             executor: Executor = stack.enter_context(closing(module.create(noise, settings, task)))
             executors[task.dataset] = executor
         yield BuildCheck(executors)
 
 
-def _noise(folder: Path, task: Task) -> Splits:
+def brief(evaluation: EvaluationConfig) -> EvaluationConfig:
+    """The settings of a check: one epoch on the CPU, and a minute at most."""
+    # One thread: a step on 64 images is too short for more, and they wait for each other.
+    return evaluation.model_copy(
+        update={
+            "epochs": 1,
+            "wall_s": min(evaluation.wall_s, _WALL_S),
+            "device": "cpu",
+            "threads": 1,
+        }
+    )
+
+
+def noise_splits(folder: Path, task: Task) -> Splits:
+    """A few images of noise in the task's shape, in a new folder."""
     folder.mkdir()
     random = np.random.Generator(np.random.PCG64(1))
     _, *shape = task.in_shape

@@ -90,6 +90,7 @@ def facts(
         "settings": {
             **asdict(choice),
             "build_check": build_check,
+            "compact": writer.compact,
             "max_parameters": tasks[0].max_parameters,
             "defaults": asdict(writer.defaults),
         },

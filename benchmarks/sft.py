@@ -1,0 +1,256 @@
+"""Fine-tuning and sampling against plain `transformers`: `Trainer` and `generate`.
+
+OMP_NUM_THREADS=2 .venv/bin/python benchmarks/sft.py CORPUS.jsonl[.gz] [--model NAME] [--pairs 8]
+    [--max-length 1024] [--steps 2] [--samples 4] [--tokens 48] [--checkpointing]
+
+CORPUS is a file of `nngpt corpus build`. Both learn the same pairs, all of them in each step, with
+the same LoRA weights in the same precision. The plain way is what a careful user of the `Trainer`
+writes: batches of `--batch` pairs padded to the longest, loss on the answers, logits over the
+vocabulary for every token. Sampling is compared with `generate` for one sample at a time, and
+for all as one batch in which each row reads the prompt.
+
+Utilisation is the share of what a large matrix product reaches here in the model's dtype. Counted
+are 4 operations per weight and token (forward, and backward through frozen weights) for tokens that
+are no padding, the last layer for answer tokens only; when sampling 2 per weight and token written.
+Seconds are CPU seconds of this process on a CPU (other programs do not count), wall time on CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from shared_prompt import EveryRowReads
+
+from nngpt.config import LearningConfig, LLMConfig
+from nngpt.learning.lora import with_adapter
+from nngpt.learning.pairs import chat_pairs
+from nngpt.learning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
+from nngpt.llm.loading import LoadedBase, load_base
+from nngpt.llm.transformers import TransformersLLM
+from nngpt.records import Prompt, Sampling
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was done in one measured second.
+
+    Attributes:
+        answered: answer tokens learned, or tokens written.
+        operations: floating-point operations that the model needs for it.
+    """
+
+    answered: float
+    operations: float
+
+
+def main() -> None:
+    """Print speeds, ratios and utilisation."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4, help="pairs in a padded batch")
+    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--row", type=int, default=2048, help="learning.tokens_per_batch")
+    parser.add_argument("--steps", type=int, default=2, help="measured steps after one to warm up")
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=48, help="new tokens of a sample")
+    parser.add_argument("--checkpointing", action="store_true")
+    given = parser.parse_args()
+    base = load_base(LLMConfig(model=given.model, quantization="none"))
+    kernels.use_liger(base.model)
+    pairs = chat_pairs(given.corpus, "CORPUS")
+    examples = fitting(encode(base.tokenizer, pairs), given.max_length)[: given.pairs]
+    peak = reached(base)
+    print(f"{date.today()}, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
+    print(f"{base.facts}{kernels.facts(base.model.device.type)}, {torch.get_num_threads()} threads")
+    print(f"a large matrix product: {peak / 1e12:.3f} TFLOP/s")
+    tuning(base, examples, given, peak)
+    sampling(base, pairs[0].prompt, given, peak)
+
+
+def tuning(base: LoadedBase, examples: Sequence[Example], given: Any, peak: float) -> None:
+    """Ours against the `Trainer`."""
+    answers = sum(len(e.answer) for e in examples)
+    prompts = len({e.prompt for e in examples})
+    print(
+        f"a step of {len(examples)} pairs: {answers:,} answer tokens, {prompts} different prompts"
+    )
+    learning = LearningConfig(
+        epochs=given.steps + 1,
+        batch_size=len(examples),
+        accumulation=1,
+        dropout=0.0,
+        tokens_per_batch=given.row,
+        gradient_checkpointing=given.checkpointing,
+    )
+    plain = with_trainer(base, learning, examples, given.batch)
+    ours = with_nngpt(base, learning, examples)
+    told("Trainer, padded batches, all logits", plain, peak)
+    told("nngpt, packed rows", ours, peak)
+    print(f"  {ours.answered / plain.answered:.2f} × the answer tokens per second", flush=True)
+
+
+def with_nngpt(base: LoadedBase, learning: LearningConfig, examples: Sequence[Example]) -> Speed:
+    """The fastest step of our loop after the first."""
+    with borrowed(base, learning) as model, tempfile.TemporaryDirectory() as folder:
+        times: list[float] = []
+        loop = Tuning(model, learning, "adamw", seed=1)
+        checkpoint = Checkpoint(Path(folder) / "none", "", float("inf"))
+        loop.run(examples, (), checkpoint, lambda _: times.append(clock(base)), print)
+    seconds = min(after - before for before, after in pairwise(times[1:]))
+    read = loop.points[-1].read - loop.points[-2].read
+    answers = loop.points[-1].tokens - loop.points[-2].tokens
+    return Speed(answers / seconds, operations(base, read, answers) / seconds)
+
+
+def with_trainer(
+    base: LoadedBase, learning: LearningConfig, examples: Sequence[Example], batch: int
+) -> Speed:
+    """The fastest step of `transformers.Trainer` after the first."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    times: list[float] = []
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(clock(base))
+
+    cuda = base.model.device.type == "cuda"
+    with borrowed(base, learning) as model, tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=learning.epochs,
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=-(-len(examples) // batch),
+            learning_rate=learning.learning_rate,
+            gradient_checkpointing=learning.gradient_checkpointing,
+            bf16=base.model.dtype == torch.bfloat16,
+            use_cpu=not cuda,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=cuda,
+            remove_unused_columns=False,
+        )
+        dataset = [{"ids": e.prompt + e.answer, "asked": len(e.prompt)} for e in examples]
+        pad = base.tokenizer.pad_token_id
+        Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            data_collator=lambda rows: padded(rows, pad),
+            callbacks=[Clock()],
+        ).train()
+    seconds = min(after - before for before, after in pairwise(times))
+    tokens, answers = sum(e.length for e in examples), sum(len(e.answer) for e in examples)
+    return Speed(answers / seconds, operations(base, tokens, answers) / seconds)
+
+
+def padded(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    """ids, labels and mask [b, longest]."""
+    longest = max(len(row["ids"]) for row in rows)
+    ids = torch.full((len(rows), longest), pad)
+    labels = torch.full((len(rows), longest), IGNORED)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens, asked = torch.tensor(row["ids"]), row["asked"]
+        ids[i, : len(tokens)], mask[i, : len(tokens)] = tokens, 1
+        labels[i, asked : len(tokens)] = tokens[asked:]
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
+    """Ours against `generate`."""
+    ours = TransformersLLM(base, given.samples)
+    plain = EveryRowReads(base, given.samples)
+    TransformersLLM(base, 1).generate(prompt, 1, 0, Sampling(max_new_tokens=2))
+    one = written(base, plain, prompt, given, 1)
+    batched = written(base, plain, prompt, given, given.samples)
+    shared = written(base, ours, prompt, given, given.samples)
+    print(f"{given.samples} samples of at most {given.tokens} new tokens")
+    told("generate, one at a time", one, peak)
+    told("generate, one batch", batched, peak)
+    told("nngpt, the prompt read once", shared, peak)
+    print(
+        f"  {shared.answered / one.answered:.2f} × one at a time, "
+        f"{shared.answered / batched.answered:.2f} × one batch, in tokens per second"
+    )
+
+
+def written(
+    base: LoadedBase, llm: TransformersLLM, prompt: Prompt, given: Any, at_once: int
+) -> Speed:
+    """Tokens really written; answers may end early."""
+    settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=given.tokens)
+    started, tokens = clock(base), 0
+    for seed in range(given.samples // at_once):
+        tokens += sum(c.completion_tokens for c in llm.generate(prompt, at_once, seed, settings))
+    seconds = clock(base) - started
+    return Speed(tokens / seconds, operations(base, tokens, tokens) / 2 / seconds)
+
+
+@contextmanager
+def borrowed(base: LoadedBase, learning: LearningConfig) -> Any:
+    """The base with a fresh adapter; bare again afterwards."""
+    model = with_adapter(learning, base, None, seed=1)
+    try:
+        yield model
+    finally:
+        base.model = model.unload()
+        base.model.gradient_checkpointing_disable()
+
+
+def operations(base: LoadedBase, tokens: int, answers: int) -> float:
+    """4 per weight and token, without attention and adapter; the last layer for answers only."""
+    head = base.model.get_output_embeddings().weight.numel()
+    embedding = base.model.get_input_embeddings().weight.numel()
+    tied = base.model.get_output_embeddings().weight is base.model.get_input_embeddings().weight
+    layers = base.model.num_parameters() - head - (0 if tied else embedding)
+    return 4.0 * (layers * tokens + head * answers)
+
+
+def reached(base: LoadedBase) -> float:
+    """Operations per second of a large matrix product, the best of several."""
+    size = 8192 if base.model.device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=base.model.device) for _ in range(2))
+    a, b = a.to(base.model.dtype), b.to(base.model.dtype)
+    times = []
+    for _ in range(8):
+        started = clock(base)
+        a @ b
+        times.append(clock(base) - started)
+    return 2.0 * size**3 / min(times)
+
+
+def clock(base: LoadedBase) -> float:
+    """Seconds, once the GPU has done what was asked of it."""
+    if base.model.device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def told(what: str, speed: Speed, peak: float) -> None:
+    """A line of the table."""
+    share = speed.operations / peak
+    print(f"  {what:36} {speed.answered:9,.1f} tokens/s, utilisation {share:.1%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""`nngpt learn sft`: train a LoRA adapter on corpora, outside a run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nngpt.cli.options import (
+    AsJson,
+    Overrides,
+    Seed,
+    check_folder,
+    console,
+    load_config,
+    print_json,
+)
+from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
+
+if TYPE_CHECKING:
+    from nngpt.config import Config
+    from nngpt.records import Adapter, TrainingPair
+    from nngpt.reporting.tuning import TuningProgress
+
+
+def sft(
+    corpus: Annotated[
+        list[Path], typer.Option(help="A JSONL file of pairs; give it again for more.")
+    ],
+    dev: Annotated[list[Path], typer.Option(help="Held-out pairs, to measure the loss on.")] = [],  # noqa: B006 (typer copies it)
+    config: Annotated[
+        str | None, typer.Option(help="Where settings come from (default: nngpt's own).")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model (default: the adapter's or configuration's).")
+    ] = None,
+    from_adapter: Annotated[
+        Path | None, typer.Option(help="Go on from the adapter in this folder, or of this name.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")] = Path(
+        "runs/adapters"
+    ),
+    name: Annotated[str, typer.Option(help="The adapter's name.")] = "sft",
+    seed: Seed = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    as_json: AsJson = False,
+) -> None:
+    """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
+    from nngpt.reporting.tuning import TuningProgress
+
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise UserError(f"{name!r} is not a plain name", where="--name")
+    with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
+        parent = _parent(from_adapter)
+        settings = _settings(config, overrides, seed, base, parent)
+        pairs = _pairs(corpus, "--corpus")
+        held_out = _pairs(dev, "--dev")
+        check_folder(out, "--out")
+        adapter = _train(settings, pairs, held_out, name, out, parent, progress)
+    _tell(adapter, as_json)
+
+
+def _parent(given: Path | None) -> Adapter | None:
+    """The adapter to go on from. Raises: ModelError."""
+    from nngpt.llm.adapters import find_adapter
+
+    return None if given is None else find_adapter(given)
+
+
+def _settings(
+    name: str | None,
+    overrides: list[str],
+    seed: int | None,
+    base: str | None,
+    parent: Adapter | None,
+) -> Config:
+    """The configuration; the base is what is given, else the parent's, else the file's."""
+    given = {
+        "seed": seed,
+        "llm.model": base or (parent.base if parent else None),
+        "learning.start": "last" if parent else None,
+    }
+    return load_config(name, overrides, **given)
+
+
+def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
+    from nngpt.learning.pairs import chat_pairs
+
+    return [pair for file in files for pair in chat_pairs(file, option)]
+
+
+def _train(
+    settings: Config,
+    pairs: list[TrainingPair],
+    held_out: list[TrainingPair],
+    name: str,
+    out: Path,
+    parent: Adapter | None,
+    progress: TuningProgress,
+) -> Adapter:
+    from nngpt.learning.sft import LoraTrainer
+    from nngpt.llm.transformers import create
+
+    llm = create(settings.llm)
+    learner = LoraTrainer(settings, llm)
+    progress.say(f"{llm.facts}; {learner.facts}")
+    return learner.tune(
+        pairs, held_out, name, out, parent, settings.seed, progress.point, progress.say
+    )
+
+
+def _tell(adapter: Adapter, as_json: bool) -> None:
+    """What was learned, and where it lies."""
+    from nngpt.learning.tuning.curve import read_curve
+
+    found = read_curve(Path(adapter.path))
+    held_out = [p["held_out"] for p in found["curve"] if p["held_out"] is not None]
+    read = found["curve"][-1]["read"]
+    if as_json:
+        facts = {key: value for key, value in found.items() if key != "curve"}
+        print_json({**facts, **asdict(adapter), "held_out": held_out, "tokens_read": read})
+        return
+    say = typer.echo
+    say(
+        f"{adapter.pairs:,} pairs ({found['pairs_too_long']:,} too long), "
+        f"{adapter.tokens:,} answer tokens in {adapter.seconds:,.0f} s "
+        f"({adapter.tokens / adapter.seconds:,.0f} a second; "
+        f"{read / adapter.seconds:,.0f} with prompts)"
+    )
+    say(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
+    if held_out:
+        say(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
+    say(f"Use it: --set llm.adapter={adapter.path}")

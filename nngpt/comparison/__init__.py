@@ -1,0 +1,1 @@
+"""Compares arms (the frozen base, adapters) on the same prompts, seeds and number of samples."""

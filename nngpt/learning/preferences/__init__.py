@@ -1,0 +1,1 @@
+"""Learning from what a run admitted and what it refused: DPO and KTO through TRL."""

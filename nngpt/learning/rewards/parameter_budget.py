@@ -1,0 +1,45 @@
+"""A penalty for parameters: the share of `task.max_parameters` that a network uses.
+
+It never pays. The count is what the candidate's own process claimed, so an untrue one can escape
+the penalty, but can earn nothing. What did not train costs as much as the whole budget: failing
+is no way out. (A network above the budget is refused when it is built.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nngpt.errors import ConfigError
+from nngpt.protocols import NoveltyMeasure
+from nngpt.records import Evaluation, Rollout, Task
+
+
+class ParameterBudget:
+    """Implements `nngpt.protocols.Reward`."""
+
+    low, high = -1.0, 0.0
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+
+    def score(self, group: Sequence[Rollout]) -> list[float]:
+        """-(parameters / budget), not below -1."""
+        return [self._penalty(rollout) for rollout in group]
+
+    def _penalty(self, rollout: Rollout) -> float:
+        if not isinstance(rollout.outcome, Evaluation):
+            return self.low
+        return -min(1.0, max(0, rollout.outcome.claimed_parameters) / self._budget)
+
+
+def create(
+    task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
+) -> ParameterBudget:
+    """Range -1…0. Raises: ConfigError if the task has no budget."""
+    if task.max_parameters is None:
+        raise ConfigError(
+            "there is no budget to compare with",
+            where="rl.rewards.parameter-budget",
+            mend="Set task.max_parameters, or leave this reward out.",
+        )
+    return ParameterBudget(task.max_parameters)

@@ -1,0 +1,73 @@
+"""The loss of answer tokens, without ever holding logits over the vocabulary for all of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+_CHUNK = 512
+"""Tokens whose logits are in memory at once."""
+
+
+def last_layer(model: Any) -> torch.Tensor | None:
+    """Weight [v, d] if logits are the decoder's output times it and nothing else, else None.
+
+    Tried on eight tokens, as some models scale or cap their logits.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
+        return None
+    ids = torch.arange(8, device=model.device)[None] % head.out_features
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        same = torch.allclose(hidden.to(logits.dtype) @ head.weight.T, logits, rtol=1e-3, atol=1e-3)
+    return head.weight if same else None
+
+
+def summed_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Summed cross entropy of targets [n] given hidden states [n, d] and the last layer [v, d].
+
+    The last layer is frozen: its weight gets no gradient.
+    """
+    loss: torch.Tensor = _function().apply(hidden, weight.detach(), targets)
+    return loss
+
+
+@cache
+def _function() -> Any:
+    """The autograd function, made on first use: importing this module must not import torch."""
+    import torch
+
+    class SummedLoss(torch.autograd.Function):
+        """Computes the gradient beside the loss, chunk by chunk, so no logits have to be kept."""
+
+        @staticmethod
+        def forward(
+            ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
+        ) -> torch.Tensor:
+            gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+            total = torch.zeros((), device=hidden.device)
+            for start in range(0, len(hidden), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                logits = (hidden[part].to(weight.dtype) @ weight.T).float()
+                normaliser = logits.logsumexp(dim=1, keepdim=True)
+                wanted = targets[part, None]
+                total += (normaliser - logits.gather(1, wanted)).sum()
+                if gradient is not None:
+                    shares = logits.sub_(normaliser).exp_()
+                    shares.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=shares.dtype))
+                    gradient[part] = shares.to(weight.dtype) @ weight
+            ctx.gradient = gradient
+            return total
+
+        @staticmethod
+        def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+            return ctx.gradient * upstream, None, None
+
+    return SummedLoss

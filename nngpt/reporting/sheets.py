@@ -1,0 +1,50 @@
+"""A table as data, so that a terminal, Markdown and HTML show the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: a title, a note below it, column heads (those that begin with ">" are numbers)."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The column heads without their marks."""
+        return tuple(column.removeprefix(">") for column in self.columns)
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Which columns hold numbers."""
+        return tuple(column.startswith(">") for column in self.columns)
+
+
+def rich_table(sheet: Sheet) -> Table:
+    """For a terminal."""
+    table = Table(title=sheet.title, caption=sheet.note or None)
+    for head, right in zip(sheet.heads, sheet.numeric, strict=True):
+        table.add_column(head, justify="right" if right else "left")
+    for row in sheet.rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def markdown_table(sheet: Sheet) -> str:
+    """For a page of documentation."""
+    lines = [f"### {sheet.title}", "", _row(sheet.heads)]
+    lines.append("|" + "|".join("---:" if right else "---" for right in sheet.numeric) + "|")
+    lines += [_row(row) for row in sheet.rows]
+    return "\n".join([*lines, *(["", sheet.note] if sheet.note else [])]) + "\n"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

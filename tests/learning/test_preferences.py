@@ -1,0 +1,205 @@
+"""DPO and KTO from a run's database, with the real embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import store_samples
+from store_samples import NOVEL, TASK
+
+from nngpt.config import Config
+from nngpt.errors import ConfigError, LearningFailed, UserError
+from nngpt.learning import folders
+from nngpt.learning.preferences.answers import answers_of, comparisons, digest, encode
+from nngpt.learning.preferences.training import (
+    Preferences,
+    PreferenceStep,
+    dpo_row,
+    kto_row,
+    with_kl,
+)
+from nngpt.llm import chat
+from nngpt.llm.adapters import read_adapter
+from nngpt.llm.loading import LoadedBase, load_base
+from nngpt.records import (
+    Adapter,
+    Completion,
+    Message,
+    Mode,
+    Prompt,
+    Refusal,
+    Stage,
+    TrainingPair,
+)
+from nngpt.store import RunRecord, Store
+
+PROMPT = Prompt(
+    "test",
+    "0",
+    Mode.FEATURES,
+    (Message("user", "Write a network."),),
+    prefill="nn.Sequential(\n    nn.LazyConv2d(",
+    stop=("\n)",),
+)
+GOOD = ["24, 5),\n    nn.SiLU(),\n)", "16, 3),\n    nn.ReLU(),\n    nn.Dropout(0.2),\n)"]
+BAD = {
+    Stage.PARSE: "24, 5),\n    nn.Si",
+    Stage.BUILD: "24, 5),\n    nn.LazySiLU(),\n)",
+    Stage.THRESHOLD: "1, 1, stride=28),\n)",
+}
+TWINS = {Stage.DUPLICATE: GOOD[0], Stage.NOVELTY: GOOD[0].replace("24", "25")}
+CONFIG = Config.model_validate(
+    {
+        "llm": {"device": "cpu"},
+        "learning": {
+            "rank": 4,
+            "layers": 2,
+            "batch_size": 2,
+            "accumulation": 1,
+            "warmup_steps": 0,
+            "schedule": "constant",
+        },
+        "preference": {"learning_rate": 0.005},
+    }
+)
+
+
+def written(text: str, finished: bool = True) -> Completion:
+    return Completion(text, "tiny", None, 1, 0, 20, 9, 0.1, finished)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "nngpt.db") as opened:
+        yield opened
+
+
+def fill(store: Store, good: list[str], bad: dict[Stage, str]) -> RunRecord:
+    """A run with these answers: admitted, and refused at a stage."""
+    run = store_samples.start(store, "".join(bad) + str(len(good)))
+    texts = [(text, None) for text in good] + [(text, stage) for stage, text in bad.items()]
+    with store.lease(run.id) as lease:
+        completions = [written(text, stage is not Stage.PARSE) for text, stage in texts]
+        ids = lease.add_completions(1, 0, PROMPT, completions)
+        for attempt, (text, stage) in zip(ids, texts, strict=True):
+            if stage is None:
+                store_samples.bring_to_training(lease, attempt, f"class Net: '''{text}'''\n")
+                lease.trained(attempt, store_samples.evaluation(0.5), TASK)
+                lease.judged(attempt, NOVEL)
+                lease.admit(attempt)
+            else:
+                lease.refuse(attempt, Refusal(stage, "no"))
+    return run
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_good_bad_and_neither(store: Store) -> None:
+    run = fill(store, GOOD, {**BAD, **TWINS})
+    answers = answers_of(store, run.id)
+    assert [a.text for a in answers if a.good] == GOOD
+    assert [a.text for a in answers if not a.good] == list(BAD.values()), "twins are neither"
+    assert [a.finished for a in answers] == [True, True, False, True, True]
+    assert {a.prompt for a in answers} == {PROMPT}
+    assert digest(answers) == digest(answers) != digest(answers[1:])
+
+
+def test_every_good_answer_meets_rivals(store: Store) -> None:
+    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    pairs = comparisons(answers, rivals=2, seed=1)
+    assert len(pairs) == 4
+    assert all(p.chosen.good and not p.rejected.good for p in pairs)
+    assert {p.rejected.text for p in pairs} == set(BAD.values()), "all bad answers are used"
+    assert pairs == comparisons(answers, rivals=2, seed=1)
+    assert len(comparisons(answers, rivals=99, seed=1)) == 6
+
+
+def test_prompts_are_not_mixed(store: Store) -> None:
+    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    other = replace(PROMPT, prefill="nn.Sequential(")
+    apart = [a if a.good else replace(a, prompt=other) for a in answers]
+    with pytest.raises(UserError, match="no prompt of this run has both"):
+        comparisons(apart, rivals=2, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        (GOOD, TWINS, "2 admitted and 0 refused answers"),
+        ([], BAD, "0 admitted and 3 refused answers"),
+        ([], TWINS, "0 admitted and 0 refused answers"),
+    ],
+)
+def test_a_run_without_a_pair_is_told(
+    store: Store, good: list[str], bad: dict[Stage, str], said: str
+) -> None:
+    run = fill(store, good, bad)
+    with pytest.raises(UserError, match=said):
+        answers_of(store, run.id)
+
+
+# ---------------------------------------------------------------- learning
+
+
+@pytest.fixture(scope="module")
+def base() -> LoadedBase:
+    return load_base(CONFIG.llm)
+
+
+def learner(
+    base: LoadedBase, folder: Path, parent: Adapter | None = None, **learning: Any
+) -> Preferences:
+    tuned = CONFIG.learning.model_copy(update=learning)
+    config = CONFIG.model_copy(update={"learning": tuned})
+    folder.mkdir(exist_ok=True)
+    settings = folders.preference_settings(config, parent, "dpo", "d1")
+    return Preferences(config, base, folder, "test-dpo", parent, "d1", settings)
+
+
+def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
+    """No special token and no chat template of TRL's: what is learned is what is asked."""
+    tokenizer = base.tokenizer
+    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    for answer in answers:
+        prompt, ids = encode(tokenizer, answer)
+        asked, learned = chat.encode_pair(tokenizer, TrainingPair(PROMPT, answer.text, ""))
+        assert prompt == asked
+        assert ids == (learned if answer.finished else learned[:-1])
+    rows = with_kl([kto_row(tokenizer, answer) for answer in answers], 2)
+    assert [row["label"] for row in rows] == [True, True, False, False, False]
+    assert rows[0]["KL_completion_ids"] == rows[1]["completion_ids"]
+    assert rows[1]["KL_completion_ids"] == rows[0]["completion_ids"]
+
+
+def test_dpo_prefers_what_was_admitted(store: Store, base: LoadedBase, tmp_path: Path) -> None:
+    pairs = comparisons(answers_of(store, fill(store, GOOD, BAD).id), 2, 1)
+    steps: list[PreferenceStep] = []
+    adapter = learner(base, tmp_path / "dpo").dpo(pairs, steps.append)
+    assert [(s.step, s.steps) for s in steps] == [(1, 2), (2, 2)]
+    assert steps[0].margin == pytest.approx(0.0, abs=1e-6), "the reference is where it started"
+    assert steps[1].margin is not None and steps[1].margin > 0.0
+    assert read_adapter(tmp_path / "dpo" / "adapter") == adapter
+    tokens = sum(
+        len(row["chosen_ids"]) + len(row["rejected_ids"])
+        for row in (dpo_row(base.tokenizer, pair) for pair in pairs)
+    )
+    assert (adapter.parent, adapter.pairs, adapter.tokens) == (None, 4, tokens)
+    assert "forward" not in vars(base.model)
+    child = learner(base, tmp_path / "kto", parent=adapter)
+    kto: list[PreferenceStep] = []
+    grown = child.kto(answers_of(store, 1), kto.append)
+    assert (grown.parent, grown.pairs, len(kto)) == ("test-dpo", 5, 3)
+    assert not (Path(grown.path) / "ref").exists()
+
+
+def test_what_cannot_be_learned_is_told(store: Store, base: LoadedBase, tmp_path: Path) -> None:
+    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    with pytest.raises(ConfigError, match=r"learning\.batch_size: KTO compares"):
+        learner(base, tmp_path, batch_size=1).kto(answers, lambda _: None)
+    with pytest.raises(LearningFailed, match="none of the answers fits"):
+        learner(base, tmp_path, max_length=9).dpo(comparisons(answers, 1, 1), lambda _: None)

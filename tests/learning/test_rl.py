@@ -1,0 +1,322 @@
+"""GRPO with the real embedded model and real executions: it learns, records, and carries on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import GOOD, Nngpt
+from rollouts import new_measure
+
+from nngpt import assembly, contract
+from nngpt.config import Config, LLMConfig
+from nngpt.errors import LearningFailed, UserError
+from nngpt.execution.local import LocalExecutor
+from nngpt.learning import folders, trainers
+from nngpt.learning.lora import lora_config
+from nngpt.learning.rl import grpo
+from nngpt.learning.rl.executions import Executions
+from nngpt.learning.rl.journal import Journal, StepRecord
+from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
+from nngpt.learning.rl.shared_prompt import probabilities
+from nngpt.llm import chat
+from nngpt.llm.adapters import read_adapter
+from nngpt.llm.transformers import TransformersLLM, create
+from nngpt.prompts import load as load_prompt
+from nngpt.records import Adapter, Completion, Sampling, Task
+
+CONFIG = Config.model_validate(
+    {
+        "name": "tiny",
+        "seed": 3,
+        "llm": {"device": "cpu", "dtype": "float32", "batch_size": 4},
+        "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 12},
+        "learning": {"rank": 4, "layers": 2},
+        "rl": {
+            "steps": 2,
+            "group_size": 4,
+            "batch_size": 2,
+            "learning_rate": 0.01,
+            # Nothing a few tokens give trains, so a reward of our own tells the answers apart.
+            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "learning.rollouts": 10},
+        },
+    }
+)
+TASK = Task("synthetic", (1, 1, 12, 12), (4,), 0.5)
+
+
+@dataclass
+class Watched:
+    """Keeps what it was told; `stop_at` is an activity in which the runner is killed."""
+
+    stop_at: tuple[int, str] | None = None
+    steps: list[StepRecord] = field(default_factory=list)
+
+    def doing(self, what: str) -> None:
+        if self.stop_at == (len(self.steps) + 1, what):
+            raise KeyboardInterrupt
+
+    def step(self, record: StepRecord) -> None:
+        self.steps.append(record)
+
+
+Learn = Callable[..., Adapter]
+
+
+@pytest.fixture(scope="module")
+def llm() -> TransformersLLM:
+    return create(CONFIG.llm)
+
+
+@pytest.fixture(scope="module")
+def reader() -> assembly.Reader:
+    template = load_prompt("features-short")
+    defaults = contract.Defaults.of(CONFIG.evaluation)
+    return assembly.Reader(TASK, template, template.render(TASK, {}), defaults)
+
+
+@pytest.fixture(scope="module")
+def learn(
+    llm: TransformersLLM, reader: assembly.Reader, start: Callable[..., LocalExecutor]
+) -> Learn:
+    """Takes the steps that are missing in a folder."""
+
+    def learn(folder: Path, watched: Watched, parent: Adapter | None = None, **rl: Any) -> Adapter:
+        config = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update=rl)})
+        folder.mkdir(exist_ok=True)
+        with judge_in(folder, config, reader, start(workers=2)) as (judge, executions):
+            settings = folders.rl_settings(config, parent)
+            run = grpo.Run(
+                config, llm, reader.prompt, judge, executions, folder, "tiny", parent, settings
+            )
+            return grpo.learn(run, watched)
+
+    return learn
+
+
+@contextmanager
+def judge_in(
+    folder: Path, config: Config, reader: assembly.Reader, executor: LocalExecutor
+) -> Iterator[tuple[RewardJudge, Executions]]:
+    known = known_networks(new_measure, reader.examples())
+    terms = make_terms(config.rl.rewards, TASK, known, new_measure)
+    with Executions(executor, config.seed, {}, folder / "executions.jsonl") as executions:
+        yield RewardJudge(config.rl.rewards, terms, reader.read, executions), executions
+
+
+@pytest.fixture(scope="module")
+def first(learn: Learn, tmp_path_factory: pytest.TempPathFactory) -> tuple[Adapter, Watched, Path]:
+    """Two steps from the bare base, without interruption."""
+    folder, watched = tmp_path_factory.mktemp("rl") / "first", Watched()
+    return learn(folder, watched), watched, folder
+
+
+def weights(adapter: Adapter) -> bytes:
+    return (Path(adapter.path) / "adapter_model.safetensors").read_bytes()
+
+
+def test_it_learns_and_records(first: tuple[Adapter, Watched, Path]) -> None:
+    adapter, watched, folder = first
+    assert read_adapter(folder / "adapter") == adapter
+    assert (adapter.name, adapter.parent, adapter.base) == ("tiny-2", None, "smollm2-135m")
+    assert not (folder / "adapter" / "ref").exists()
+    assert folders.finished(folder, 2) == adapter and folders.finished(folder, 3) is None
+    journal = Journal(folder)
+    assert journal.steps == watched.steps and [s.step for s in journal.steps] == [1, 2]
+    before, after = journal.steps
+    assert before.kl == 0.0 < after.kl, "the reference is where it started"
+    for step in journal.steps:
+        answers = [a for a in journal.answers() if a.step == step.step]
+        assert len(answers) == step.answers == 4
+        assert list(step.terms) == list(CONFIG.rl.rewards)
+        for term, mean in step.terms.items():
+            assert mean == pytest.approx(sum(a.rewards[term] for a in answers) / 4)
+        assert step.reward == pytest.approx(sum(a.total for a in answers) / 4)
+        assert step.trained + sum(step.refused.values()) == 4
+        assert set(step.seconds) == {"generation", "execution", "update"}
+    assert (adapter.pairs, adapter.tokens) == (8, sum(a.tokens for a in journal.answers()))
+
+
+def test_the_base_is_left_as_it_was(
+    llm: TransformersLLM, reader: assembly.Reader, first: tuple[Adapter, Watched, Path]
+) -> None:
+    assert "forward" not in vars(llm.base.model)
+    assert not [name for name, _ in llm.base.model.named_parameters() if "lora" in name]
+    greedy = Sampling(temperature=0.0, max_new_tokens=8)
+    base = llm.generate(reader.prompt, 1, 0, greedy)[0]
+    assert base.adapter is None
+    llm.use_adapter(first[0])
+    tuned = llm.generate(reader.prompt, 1, 0, greedy)[0]
+    llm.use_adapter(None)
+    assert tuned.adapter == "tiny-2"
+    assert llm.generate(reader.prompt, 1, 0, greedy)[0].text == base.text
+
+
+def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: assembly.Reader) -> None:
+    """Invariant 1: prompt and answers are learned as the very ids with which they were drawn."""
+    for sampling, count in ((Sampling(0.0, max_new_tokens=90), 1), (Sampling(1.0, 0, 1.0, 12), 4)):
+        for completion, ids in llm.sample(reader.prompt, count, 1, sampling):
+            text = llm.base.tokenizer.decode(ids, skip_special_tokens=True)
+            cut, stopped = chat.cut(text, reader.prompt.stop)
+            assert cut == completion.text
+            ended = ids[-1] in llm.base.tokenizer.all_special_ids
+            assert completion.finished == (stopped or ended)
+            assert len(ids) <= sampling.max_new_tokens
+            if stopped:
+                assert not chat.cut(llm.base.tokenizer.decode(ids[:-1]), reader.prompt.stop)[1]
+
+
+def test_reading_the_prompt_once_changes_nothing(
+    llm: TransformersLLM, reader: assembly.Reader
+) -> None:
+    """Probabilities, entropies and gradients are those of TRL, which reads it for each answer."""
+    import torch
+    from peft import get_peft_model
+    from trl.trainer.utils import add_fused_lm_head
+
+    asked = chat.encode(llm.base.tokenizer, chat.render(llm.base.tokenizer, reader.prompt))[:40]
+    torch.manual_seed(0)
+    answers = torch.randint(100, 4000, (3, 6)).tolist()
+    ids, mask = torch.tensor([asked + answer for answer in answers]), torch.ones(3, 46).long()
+    mask[1, -2:] = mask[2, -4:] = 0
+    exact = llm.base.model
+    model = get_peft_model(exact, lora_config(CONFIG.learning, llm.base)).eval()
+    weights = [w for n, w in model.named_parameters() if "lora_B" in n]
+    for weight in weights:
+        weight.data.normal_(0, 0.05)
+    add_fused_lm_head(exact, temperature=0.8, outputs=("log_probs", "entropy"))
+
+    def gradients(logps: Any, entropies: Any) -> list[Any]:
+        logps.square().sum().backward()
+        found = [logps.detach(), entropies.detach(), *(w.grad for w in weights)]
+        model.zero_grad()
+        return found
+
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :40] = -100
+    theirs = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+    expected = gradients(theirs.log_probs[:, -6:], theirs.entropy[:, -6:])
+    found = gradients(*probabilities(model, ids, mask, 40))
+    try:
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    finally:
+        model.unload()
+        del exact.forward
+
+
+def test_killed_it_carries_on_and_executes_nothing_twice(
+    learn: Learn, first: tuple[Adapter, Watched, Path], tmp_path: Path
+) -> None:
+    """Killed in its second step, it ends with the very weights of the run that was not."""
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        learn(folder, Watched(stop_at=(2, "the LLM learns")))
+    assert (folder / "checkpoints" / "checkpoint-1" / "complete").exists()
+    executed = (folder / "executions.jsonl").read_bytes()
+    torn = folder / "checkpoints" / "checkpoint-2"
+    shutil.copytree(folder / "checkpoints" / "checkpoint-1", torn)
+    (torn / "complete").unlink()
+    with (folder / "steps.jsonl").open("a") as stream:
+        stream.write('{"step": 2, "answ')
+    watched = Watched()
+    adapter = learn(folder, watched)
+    assert [record.step for record in watched.steps] == [2]
+    assert weights(adapter) == weights(first[0])
+    assert adapter.corpus_hash == first[0].corpus_hash
+    assert (folder / "executions.jsonl").read_bytes().strip() == executed.strip()
+    assert watched.steps[0].executed == 0
+    again = learn(folder, Watched())
+    assert weights(again) == weights(adapter), "no step is left, so nothing is learned"
+
+
+def test_rl_goes_on_from_an_adapter(
+    learn: Learn, first: tuple[Adapter, Watched, Path], tmp_path: Path
+) -> None:
+    """The reference is the adapter that RL started from, not the bare base."""
+    watched = Watched()
+    child = learn(tmp_path / "child", watched, parent=first[0], steps=2)
+    assert child.parent == "tiny-2"
+    assert watched.steps[0].kl == 0.0 < watched.steps[1].kl
+    assert weights(child) != weights(first[0])
+    assert {f.name for f in Path(child.path).iterdir()} >= {"adapter_model.safetensors"}
+    assert not (Path(child.path) / "ref").exists()
+
+
+def test_divergence_is_an_outcome(learn: Learn, llm: TransformersLLM, tmp_path: Path) -> None:
+    with pytest.raises(LearningFailed, match=r"rl\.learning_rate: the loss diverged"):
+        learn(tmp_path / "diverged", Watched(), learning_rate=1e30, steps=3)
+    assert "forward" not in vars(llm.base.model)
+
+
+def test_answers_are_judged_by_what_they_give(
+    reader: assembly.Reader, start: Callable[..., LocalExecutor], tmp_path: Path
+) -> None:
+    """Real executions: a copy in the group and a broken answer earn less."""
+    config = Config()
+    texts = [GOOD, GOOD, "8, 3),\n    nn.LazyReLU(),\n)", "8, 3),\n    nn.Re"]
+    answers = [Completion(text, "tiny", None, 1, i, 9, 9, 0.1) for i, text in enumerate(texts)]
+    alone = [replace(answers[0], index=4)]
+    with judge_in(tmp_path, config, reader, start(workers=2)) as (judge, executions):
+        together, single = judge.judge([answers, alone])
+        assert executions.executed == 2
+    good, copy, unbuilt, cut_off = together
+    assert good.trained is not None and good.total == copy.total < single[0].total
+    assert (good.known, copy.known, single[0].known) == (False, True, True)
+    assert single[0].rewards["group-novelty"] == 1.0
+    assert cut_off.total == 0.0 < unbuilt.total < good.total
+    assert good.total == pytest.approx(
+        sum(config.rl.rewards[n] * v for n, v in good.rewards.items())
+    )
+
+
+def test_a_run_goes_on_only_with_its_settings(tmp_path: Path) -> None:
+    settings = folders.rl_settings(CONFIG, None)
+    with folders.opened(tmp_path, settings, fresh=False):
+        (tmp_path / "steps.jsonl").write_text("")
+    longer = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update={"steps": 9})})
+    with folders.opened(tmp_path, folders.rl_settings(longer, None), fresh=False):
+        pass
+    other = CONFIG.model_copy(update={"seed": 4})
+    changed = folders.rl_settings(other, None)
+    with (
+        pytest.raises(UserError, match="seed was 3, is 4"),
+        folders.opened(tmp_path, changed, fresh=False),
+    ):
+        pass
+    with folders.opened(tmp_path, changed, fresh=True):
+        assert not (tmp_path / "steps.jsonl").exists()
+    assert list(tmp_path.glob("old-*/steps.jsonl"))
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainers, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r'needs the package trl.*pip install "nngpt\[rl\]"'):
+        trainers.check_installed()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["rl.rewards={acuracy: 1}"], "unknown reward 'acuracy'. Did you mean 'accuracy'?"),
+        (["llm.backend=scripted"], "llm.backend: the backend 'scripted' cannot be trained"),
+        (["sampling.temperature=0"], "sampling.temperature: without chance"),
+        (["rl.batch_size=5"], "batch_size 5 does not divide the 1 × 12 answers"),
+        (["rl.rewards={accuracy: 0}"], "no reward has a weight"),
+        (["rl.rewards={accuracy: -1}"], "rl.rewards.accuracy"),
+        (
+            ["task.max_parameters=null", "rl.rewards={parameter-budget: 1}"],
+            "rl.rewards.parameter-budget: there is no budget",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(nngpt: Nngpt, settings: list[str], said: str) -> None:
+    done = nngpt("learn", "rl", "rl-mnist", *(f"--set={setting}" for setting in settings))
+    assert done.returncode == 2
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not LLMConfig().adapter

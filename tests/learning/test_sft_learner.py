@@ -1,0 +1,186 @@
+"""What a learner can be told: layers, replay, dtypes; and that bfloat16 learns as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tiny_folder import TINY, pairs, write_tiny_model
+
+from nngpt.config import Config, LearningConfig, LLMConfig
+from nngpt.errors import LearningFailed, ModelError
+from nngpt.learning.sft import LoraTrainer
+from nngpt.learning.tuning import Point
+from nngpt.learning.tuning.curve import held_out, read_curve
+from nngpt.learning.tuning.replay import key, read_learned, with_replay
+from nngpt.llm.transformers import TransformersLLM, create
+from nngpt.records import Adapter, Sampling, TrainingPair
+
+SETTINGS: dict[str, Any] = {
+    "rank": 4,
+    "dropout": 0.0,
+    "target_modules": TINY,
+    "epochs": 2,
+    "batch_size": 3,
+    "accumulation": 1,
+    "learning_rate": 2e-2,
+    "warmup_steps": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def llm(model: str) -> TransformersLLM:
+    return create(LLMConfig(model=model, device="cpu", dtype="float32"))
+
+
+def learn(
+    llm: TransformersLLM,
+    folder: Path,
+    chosen: Sequence[TrainingPair],
+    name: str = "made",
+    parent: Adapter | None = None,
+    dev: Sequence[TrainingPair] = (),
+    **settings: Any,
+) -> tuple[Adapter, list[Point], list[str]]:
+    points: list[Point] = []
+    said: list[str] = []
+    config = Config(
+        llm=LLMConfig(device="cpu"), learning=LearningConfig(**{**SETTINGS, **settings})
+    )
+    learner = LoraTrainer(config, llm)
+    adapter = learner.tune(chosen, dev, name, folder, parent, 5, points.append, said.append)
+    return adapter, points, said
+
+
+def test_the_curve_lies_beside_the_weights(llm: TransformersLLM, tmp_path: Path) -> None:
+    adapter, points, _ = learn(llm, tmp_path, pairs(), dev=pairs(8)[6:])
+    found = read_curve(Path(adapter.path))
+    assert [Point(**point) for point in found["curve"]] == points
+    assert [p.step for p in points if p.held_out is not None] == [0, 2, 4], "after each epoch"
+    assert held_out(points)[-1] < held_out(points)[0]
+    assert (found["pairs"], found["held_out_pairs"], adapter.pairs) == (6, 2, 6)
+    assert adapter.tokens == points[-1].tokens < points[-1].read
+    assert [f.name for f in tmp_path.iterdir()] == ["made"], "no checkpoint is left"
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({"layers": 1}, [2]),
+        ({"layers_to_transform": "0-1"}, [0, 1]),
+        ({"layers_to_transform": "2, 0-0"}, [0, 2]),
+        ({"layers_to_transform": [1]}, [1]),
+        ({"layers_to_transform": 2}, [2]),
+    ],
+)
+def test_only_these_layers_get_an_adapter(
+    llm: TransformersLLM, tmp_path: Path, given: dict[str, Any], chosen: list[int]
+) -> None:
+    adapter, _, _ = learn(llm, tmp_path, pairs(3), epochs=1, **given)
+    names = load_file(Path(adapter.path) / "adapter_model.safetensors")
+    assert {int(name.split(".layers.")[1].split(".")[0]) for name in names} == set(chosen)
+
+
+def test_layers_that_are_not_there_are_refused(llm: TransformersLLM, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no layer 3. It has 3, from 0 to 2"):
+        learn(llm, tmp_path, pairs(), layers_to_transform="1-3")
+    with pytest.raises(ModelError, match="has no 4 layers"):
+        learn(llm, tmp_path, pairs(), layers=4)
+    for wrong, said in (
+        ({"layers": 1, "layers_to_transform": [0]}, "exclude each other"),
+        ({"layers_to_transform": "first"}, "such as 0-23"),
+        ({"layers_to_transform": "3-1"}, "at least 1"),
+        ({"replay": 0.5}, "needs start: last"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            LearningConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_replay_takes_all_that_is_new_and_some_of_the_rest() -> None:
+    given = pairs(10)
+    learned = {key(pair) for pair in given[:8]}
+    for replay, count in ((0.0, 2), (0.25, 4), (3, 5), (1.0, 10), (99, 10)):
+        chosen = with_replay(given, learned, replay, seed=1)
+        assert chosen == with_replay(given, learned, replay, seed=1)
+        assert len(chosen) == count and chosen[-2:] == given[-2:]
+        assert chosen == [pair for pair in given if pair in chosen], "their order stays"
+    draws = {str(with_replay(given, learned, 3, seed)) for seed in range(8)}
+    assert len(draws) > 1
+
+
+def test_the_last_adapter_is_replayed_to(llm: TransformersLLM, tmp_path: Path) -> None:
+    first, _, _ = learn(llm, tmp_path, pairs(6), "first")
+    more: dict[str, Any] = {"start": "last", "replay": 2, "parent": first}
+    second, _, said = learn(llm, tmp_path, pairs(9), "second", **more)
+    assert second.pairs == 5 and said == ["3 pairs are new to it, 2 of the others are replayed."]
+    assert read_learned(Path(second.path)) == {key(pair) for pair in pairs(9)}
+    more = {"start": "last", "replay": 0.0, "parent": second}
+    with pytest.raises(LearningFailed, match="nothing new"):
+        learn(llm, tmp_path, pairs(4), "third", **more)
+
+
+def test_the_file_can_be_bfloat16(llm: TransformersLLM, tmp_path: Path) -> None:
+    whole, points, _ = learn(llm, tmp_path, pairs(), "whole")
+    half, same, _ = learn(llm, tmp_path, pairs(), "half", save_dtype="bfloat16")
+    assert [p.loss for p in same] == [p.loss for p in points]
+    before, after = (load_file(Path(a.path) / "adapter_model.safetensors") for a in (whole, half))
+    for name, weight in before.items():
+        assert torch.equal(weight.bfloat16(), after[name])
+    llm.use_adapter(half)
+    loaded = [p for n, p in llm.base.model.named_parameters() if "lora_" in n]
+    llm.use_adapter(None)
+    assert len(loaded) == len(before) and {p.dtype for p in loaded} == {torch.float32}
+
+
+def test_a_bfloat16_base_learns_as_a_float32_one(
+    llm: TransformersLLM, model: str, tmp_path: Path
+) -> None:
+    other = create(LLMConfig(model=model, device="cpu", dtype="bfloat16"))
+    kinds: set[torch.dtype] = set()
+    losses = []
+    for writer, name in ((llm, "float32"), (other, "bfloat16")):
+        adapter, points, _ = learn(writer, tmp_path, pairs(), name, epochs=10)
+        kinds |= {w.dtype for w in load_file(f"{adapter.path}/adapter_model.safetensors").values()}
+        losses.append([p.loss for p in points if p.loss is not None])
+    assert kinds == {torch.float32}, "what is learned stays float32"
+    assert losses[0][-1] < 0.9 * losses[0][0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_a_finished_adapter_of_an_older_nngpt_is_taken_over(
+    llm: TransformersLLM, tmp_path: Path
+) -> None:
+    """Its settings lack the keys that came later, or have others that teach nothing."""
+    adapter, _, _ = learn(llm, tmp_path, pairs())
+    file = Path(adapter.path) / "nngpt.json"
+    lineage = json.loads(file.read_text())
+    settings = json.loads(lineage["settings"])
+    for later in ("packing", "tokens_per_batch", "replay", "layers_to_transform", "save_dtype"):
+        del settings[later]
+    file.write_text(json.dumps(lineage | {"settings": json.dumps(settings)}))
+    again, points, said = learn(llm, tmp_path, pairs(), checkpoint_s=7)
+    assert points == [] and again.corpus_hash == adapter.corpus_hash
+    assert said == [f"{tmp_path / 'made'} is there already."]
+    other, points, said = learn(llm, tmp_path, pairs(), learning_rate=1e-3)
+    assert points and "kept under another name" in said[0]
+    assert read_learned(Path(other.path)) and len(list(tmp_path.glob("made.old-*"))) == 1
+
+
+def test_the_base_writes_as_before(llm: TransformersLLM, tmp_path: Path) -> None:
+    greedy = Sampling(temperature=0.0, max_new_tokens=12)
+    llm.use_adapter(None)
+    before = llm.generate(pairs()[0].prompt, 1, 0, greedy)[0].text
+    learn(llm, tmp_path, pairs(), gradient_checkpointing=True)
+    assert llm.generate(pairs()[0].prompt, 1, 0, greedy)[0].text == before
+    assert not llm.base.model.is_gradient_checkpointing

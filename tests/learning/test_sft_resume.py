@@ -1,0 +1,99 @@
+"""A training that was interrupted goes on as if it had not been."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_model import examples, tiny_model
+
+from nngpt.config import LearningConfig
+from nngpt.learning.tuning import Checkpoint, Point, Tuning
+
+SETTINGS = LearningConfig(
+    epochs=3, batch_size=2, accumulation=1, learning_rate=1e-2, warmup_steps=2
+)
+STEPS = 3 * 4
+
+
+class Killed(Exception):  # noqa: N818 (no error of ours)
+    """What ends a training in the middle."""
+
+
+def train(folder: Path, until: int | None = None, error: type[BaseException] = Killed) -> Any:
+    """Weights and curve after `until` steps, or all; and what was said."""
+    model = tiny_model(dropout=0.1)
+    said: list[str] = []
+
+    def watch(point: Point) -> None:
+        if point.step == until:
+            raise error
+
+    tuning = Tuning(model, SETTINGS, "adamw", seed=3)
+    checkpoint = Checkpoint(folder, "identity", 0.0)
+    with suppress(Killed, KeyboardInterrupt):
+        tuning.run(examples(), examples()[:2], checkpoint, watch, said.append)
+    weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    return weights, tuning.points, said
+
+
+@pytest.mark.parametrize(("error", "done"), [(Killed, 4), (KeyboardInterrupt, 4)])
+def test_it_ends_where_an_uninterrupted_one_ends(
+    tmp_path: Path, error: type[BaseException], done: int
+) -> None:
+    weights, points, _ = train(tmp_path / "whole")
+    train(tmp_path / "cut", until=5, error=error)
+    again, resumed, said = train(tmp_path / "cut")
+    assert said == [f"Carrying on after step {done} of {STEPS}."]
+    assert [(p.step, p.loss, p.tokens, p.held_out) for p in resumed] == [
+        (p.step, p.loss, p.tokens, p.held_out) for p in points
+    ]
+    assert [p.held_out is not None for p in points] == [s % 4 == 0 for s in range(STEPS + 1)]
+    for name, weight in weights.items():
+        assert torch.equal(weight, again[name])
+    seconds = [point.seconds for point in resumed]
+    assert seconds == sorted(seconds)
+
+
+def test_a_stop_within_a_step_loses_only_that_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C writes what is there, whenever the last checkpoint was."""
+    weights, _, _ = train(tmp_path / "whole")
+    calls = 0
+    original = Tuning._loss
+
+    def loss(self: Tuning, row: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 15:
+            raise KeyboardInterrupt
+        return original(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tuning, "_loss", loss)
+        patch.setattr(Checkpoint, "due", False)
+        train(tmp_path / "cut")
+    again, _, said = train(tmp_path / "cut")
+    assert said and not said[0].startswith("Carrying on after step 0 ")
+    for name, weight in weights.items():
+        assert torch.equal(weight, again[name])
+
+
+def test_a_checkpoint_of_something_else_is_not_used(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c", "one", 0.0)
+    checkpoint.write({"step": 3})
+    said: list[str] = []
+    assert Checkpoint(tmp_path / "c", "one", 0.0).read(said.append) == {
+        "step": 3,
+        "identity": "one",
+    }
+    assert Checkpoint(tmp_path / "c", "two", 0.0).read(said.append) is None
+    (tmp_path / "c" / "checkpoint.pt").write_bytes(b"half a file")
+    assert Checkpoint(tmp_path / "c", "one", 0.0).read(said.append) is None
+    assert "other settings" in said[0] and "damaged" in said[1]
+    checkpoint.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -138,7 +138,7 @@ def with_trainer(
             per_device_train_batch_size=batch,
             gradient_accumulation_steps=-(-len(examples) // batch),
             learning_rate=learning.learning_rate,
-            gradient_checkpointing=learning.gradient_checkpointing,
+            **({"gradient_checkpointing": True} if learning.gradient_checkpointing else {}),
             bf16=base.model.dtype == torch.bfloat16,
             use_cpu=not cuda,
             save_strategy="no",
@@ -213,7 +213,8 @@ def borrowed(base: LoadedBase, learning: LearningConfig) -> Any:
         yield model
     finally:
         base.model = model.unload()
-        base.model.gradient_checkpointing_disable()
+        if learning.gradient_checkpointing:
+            base.model.gradient_checkpointing_disable()
 
 
 def operations(base: LoadedBase, tokens: int, answers: int) -> float:

@@ -225,8 +225,10 @@ def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
     Raises:
         ConfigError: the file is damaged.
     """
-    file = adapter and Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
-    if adapter is None or file is None or not file.is_file():
+    if adapter is None:
+        return {}
+    file = Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
+    if not file.is_file():
         return {}
     pairs = corpus_pairs(file, reader.prompt)
     read = (reader.read_answer(pair.completion, pair.prompt) for pair in pairs)

@@ -23,6 +23,7 @@ from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
+    from nngpt.learning.sft import Job
     from nngpt.records import Adapter, TrainingPair
     from nngpt.reporting.tuning import TuningProgress
 
@@ -50,6 +51,7 @@ def sft(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
+    from nngpt.learning.sft import Job
     from nngpt.reporting.tuning import TuningProgress
 
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
@@ -57,10 +59,10 @@ def sft(
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
         parent = _parent(from_adapter)
         settings = _settings(config, overrides, seed, base, parent)
-        pairs = _pairs(corpus, "--corpus")
-        held_out = _pairs(dev, "--dev")
+        pairs, held_out = _pairs(corpus, "--corpus"), _pairs(dev, "--dev")
         check_folder(out, "--out")
-        adapter = _train(settings, pairs, held_out, name, out, parent, progress)
+        job = Job(pairs, name, out, parent, settings.seed, held_out)
+        adapter = _train(settings, job, progress)
     _tell(adapter, as_json)
 
 
@@ -93,24 +95,14 @@ def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
     return [pair for file in files for pair in chat_pairs(file, option)]
 
 
-def _train(
-    settings: Config,
-    pairs: list[TrainingPair],
-    held_out: list[TrainingPair],
-    name: str,
-    out: Path,
-    parent: Adapter | None,
-    progress: TuningProgress,
-) -> Adapter:
+def _train(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
     from nngpt.learning.sft import LoraTrainer
     from nngpt.llm.transformers import create
 
     llm = create(settings.llm)
     learner = LoraTrainer(settings, llm)
     progress.say(f"{llm.facts}; {learner.facts}")
-    return learner.tune(
-        pairs, held_out, name, out, parent, settings.seed, progress.point, progress.say
-    )
+    return learner.tune(job, progress.point, progress.say)
 
 
 def _tell(adapter: Adapter, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,32 @@ def create(config: Config, llm: LLM) -> LoraTrainer:
         ModelError: the optimiser cannot run here, or the base has no such modules.
     """
     return LoraTrainer(config, llm)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be learned, and what becomes of it.
+
+    Attributes:
+        pairs: what is learned.
+        name: the adapter's.
+        folder: where the adapter's folder is made.
+        parent: the adapter to go on from, None for the base.
+        seed: of fresh weights, order, dropout and replay.
+        dev: held-out pairs; their loss is measured at the start and after each epoch.
+    """
+
+    pairs: Sequence[TrainingPair]
+    name: str
+    folder: Path
+    parent: Adapter | None
+    seed: int
+    dev: Sequence[TrainingPair] = ()
+
+    @property
+    def learned_before(self) -> set[str] | None:
+        """Keys of the pairs that the parent has learned, None if nobody wrote them down."""
+        return read_learned(Path(self.parent.path)) if self.parent else None
 
 
 class LoraTrainer:
@@ -86,50 +112,47 @@ class LoraTrainer:
             if point.loss is not None:
                 on_step(point.step, point.steps, point.loss)
 
-        return self.tune(pairs, (), name, folder, parent, seed, watch, lambda _: None)
+        return self.tune(Job(pairs, name, folder, parent, seed), watch, lambda _: None)
 
-    def tune(
-        self,
-        pairs: Sequence[TrainingPair],
-        dev: Sequence[TrainingPair],
-        name: str,
-        folder: Path,
-        parent: Adapter | None,
-        seed: int,
-        watch: Watch,
-        say: Say,
-    ) -> Adapter:
-        """`learn`, with the loss of held-out pairs measured at the start and after each epoch.
+    def tune(self, job: Job, watch: Watch, say: Say) -> Adapter:
+        """`learn`, watched closely.
 
         What was interrupted goes on from its checkpoint, a hidden folder beside `folder / name`;
-        what is there already is not trained again. The curve lies beside the weights.
+        what is there already is not trained again. The loss curve, and what the adapter has learned
+        in all, lie beside the weights.
         """
-        base = self._base()
-        target = folder / name
-        known = finished_adapter(target, base, corpus_hash(pairs), parent)
+        base, target = self._base(), job.folder / job.name
+        known = finished_adapter(target, base, corpus_hash(job.pairs), job.parent)
         if known is not None and self._same_settings(known.settings):
             say(f"{target} is there already.")
             return known
         if target.exists():
             say(f"{target} is another one; it will be kept under another name.")
-        chosen = self._chosen(pairs, parent, seed, say)
+        chosen = self._chosen(job, say)
         examples = self._examples(base.tokenizer, chosen)
-        held = fitting(encode(base.tokenizer, dev), self._config.max_length)
-        identity = self._identity(base, chosen, dev, parent, seed)
-        checkpoint = Checkpoint(folder / f".{name}.tuning", identity, self._config.checkpoint_s)
-        model = with_adapter(self._config, base, parent, seed)
-        tuning = Tuning(model, self._config, self._optimizer, seed)
+        held_out = fitting(encode(base.tokenizer, job.dev), self._config.max_length)
+        unfinished = job.folder / f".{job.name}.tuning"
+        identity = self._identity(base, job, chosen)
+        checkpoint = Checkpoint(unfinished, identity, self._config.checkpoint_s)
+        model = with_adapter(self._config, base, job.parent, job.seed)
+        tuning = Tuning(model, self._config, self._optimizer, job.seed)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
-                points = tuning.run(examples, held, checkpoint, watch, say)
-            adapter = self._record(name, base, parent, pairs, examples, points)
-            facts = self._facts(adapter, len(pairs), len(chosen), len(held), seed, base)
+                points = tuning.run(examples, held_out, checkpoint, watch, say)
+            adapter = self._record(base, job, len(examples), points)
+            facts = self._facts(base, job) | {
+                "pairs": len(examples),
+                "pairs_given": len(job.pairs),
+                "pairs_too_long": len(chosen) - len(examples),
+                "held_out_pairs": len(held_out),
+            }
+            learned = (job.learned_before or set()) | {key(pair) for pair in chosen}
 
-            def beside(draft: Path) -> None:
+            def write_beside(draft: Path) -> None:
                 write_curve(points, facts, draft)
-                write_learned(self._learned(chosen, parent), draft)
+                write_learned(learned, draft)
 
-            adapter = save_adapter(model, adapter, target, self._config.save_dtype, beside)
+            adapter = save_adapter(model, adapter, target, self._config.save_dtype, write_beside)
         except LearningFailed:
             checkpoint.remove()
             raise
@@ -153,28 +176,21 @@ class LoraTrainer:
         check_settings(self._config, base)
         kernels.use_liger(base.model)
 
-    def _chosen(
-        self, pairs: Sequence[TrainingPair], parent: Adapter | None, seed: int, say: Say
-    ) -> Sequence[TrainingPair]:
+    def _chosen(self, job: Job, say: Say) -> Sequence[TrainingPair]:
         """The pairs to learn: all, or with `learning.replay` the new ones and some of the others.
 
         Raises:
             LearningFailed: the parent has learned them all, and none is to be learned again.
         """
-        replay = self._config.replay
-        learned = read_learned(Path(parent.path)) if parent else None
+        replay, learned = self._config.replay, job.learned_before
         if replay is None or learned is None:
-            return pairs
-        chosen = with_replay(pairs, learned, replay, seed)
+            return job.pairs
+        chosen = with_replay(job.pairs, learned, replay, job.seed)
         new = sum(key(pair) not in learned for pair in chosen)
         say(f"{new:,} pairs are new to it, {len(chosen) - new:,} of the others are replayed.")
         if not chosen:
             raise LearningFailed("there is nothing new to learn", where="learning.replay")
         return chosen
-
-    def _learned(self, chosen: Sequence[TrainingPair], parent: Adapter | None) -> set[str]:
-        before = read_learned(Path(parent.path)) if parent else None
-        return (before or set()) | {key(pair) for pair in chosen}
 
     def _examples(self, tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[Example]:
         """The pairs as token ids, those that are too long left out. Raises: LearningFailed."""
@@ -187,23 +203,17 @@ class LoraTrainer:
         return examples
 
     def _record(
-        self,
-        name: str,
-        base: LoadedBase,
-        parent: Adapter | None,
-        pairs: Sequence[TrainingPair],
-        examples: Sequence[Example],
-        points: Sequence[Point],
+        self, base: LoadedBase, job: Job, examples: int, points: Sequence[Point]
     ) -> Adapter:
         losses = [point.loss for point in points if point.loss is not None]
         return Adapter(
-            name=name,
+            name=job.name,
             path="",
             base=base.name,
             base_digest=base.digest,
-            parent=parent.name if parent else None,
-            corpus_hash=corpus_hash(pairs),
-            pairs=len(examples),
+            parent=job.parent.name if job.parent else None,
+            corpus_hash=corpus_hash(job.pairs),
+            pairs=examples,
             tokens=points[-1].tokens,
             loss_first=losses[0],
             loss_last=losses[-1],
@@ -211,39 +221,22 @@ class LoraTrainer:
             settings=self._config.model_dump_json(),
         )
 
-    def _facts(
-        self, adapter: Adapter, given: int, chosen: int, held: int, seed: int, base: LoadedBase
-    ) -> dict[str, Any]:
+    def _facts(self, base: LoadedBase, job: Job) -> dict[str, Any]:
         """What stands above the curve in `training.json`."""
-        return {
-            "name": adapter.name,
-            "base": base.facts,
-            "learning": self.facts,
-            "seed": seed,
-            "pairs_given": given,
-            "pairs_too_long": chosen - adapter.pairs,
-            "pairs": adapter.pairs,
-            "held_out_pairs": held,
-        }
+        return {"name": job.name, "base": base.facts, "learning": self.facts, "seed": job.seed}
 
-    def _identity(
-        self,
-        base: LoadedBase,
-        pairs: Sequence[TrainingPair],
-        dev: Sequence[TrainingPair],
-        parent: Adapter | None,
-        seed: int,
-    ) -> str:
+    def _identity(self, base: LoadedBase, job: Job, chosen: Sequence[TrainingPair]) -> str:
         """All that a training depends on; a checkpoint goes on only with the same."""
+        parent = job.parent
         made_of = [
             base.name,
             base.digest,
             str(base.model.dtype),
             self._optimizer,
-            corpus_hash(pairs),
-            corpus_hash(dev),
+            corpus_hash(chosen),
+            corpus_hash(job.dev),
             [parent.name, parent.corpus_hash] if parent else None,
-            seed,
+            job.seed,
             self._config.model_dump(mode="json", exclude=_NOT_LEARNED),
         ]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()
@@ -254,9 +247,8 @@ class LoraTrainer:
             before = LearningConfig.model_validate_json(settings)
         except ValidationError:
             return False
-        return before.model_dump(exclude=_NOT_LEARNED) == self._config.model_dump(
-            exclude=_NOT_LEARNED
-        )
+        now = self._config.model_dump(exclude=_NOT_LEARNED)
+        return before.model_dump(exclude=_NOT_LEARNED) == now
 
 
 _NOT_LEARNED = {"enabled", "learner", "start", "min_pairs"} | {

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
 from nngpt.learning.pairs import chat_pairs
-from nngpt.learning.sft import LoraTrainer
+from nngpt.learning.sft import Job, LoraTrainer
 from nngpt.llm.adapters import read_adapter
 from nngpt.llm.merging import export, merge
 from nngpt.llm.transformers import create
@@ -90,9 +90,8 @@ def uninterrupted(folder: Path, model: str) -> dict[str, Any]:
         for names in (("full", "features"), ("dev",))
     )
     learner = LoraTrainer(config, create(config.llm))
-    adapter = learner.tune(
-        learned, dev, "whole", folder, None, config.seed, lambda _: None, lambda _: None
-    )
+    job = Job(learned, "whole", folder, None, config.seed, dev)
+    adapter = learner.tune(job, lambda _: None, lambda _: None)
     return load_file(Path(adapter.path) / "adapter_model.safetensors")
 
 

@@ -15,7 +15,7 @@ from tiny_folder import TINY, pairs, write_tiny_model
 
 from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.errors import LearningFailed, ModelError
-from nngpt.learning.sft import LoraTrainer
+from nngpt.learning.sft import Job, LoraTrainer
 from nngpt.learning.tuning import Point
 from nngpt.learning.tuning.curve import held_out, read_curve
 from nngpt.learning.tuning.replay import key, read_learned, with_replay
@@ -59,7 +59,7 @@ def learn(
         llm=LLMConfig(device="cpu"), learning=LearningConfig(**{**SETTINGS, **settings})
     )
     learner = LoraTrainer(config, llm)
-    adapter = learner.tune(chosen, dev, name, folder, parent, 5, points.append, said.append)
+    adapter = learner.tune(Job(chosen, name, folder, parent, 5, dev), points.append, said.append)
     return adapter, points, said
 
 

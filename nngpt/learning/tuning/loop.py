@@ -93,7 +93,7 @@ class Tuning:
         self._schedule = make_schedule(self._adam, self.settings, self._steps)
         # float16 needs its small gradients scaled up; other kinds do not.
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
-        self._step = 0
+        self._step, self._between_updates = 0, False
         self._seconds_before, self._started = 0.0, time.monotonic()
 
     def _go_on(self, checkpoint: Checkpoint, watch: Watch) -> None:
@@ -119,12 +119,13 @@ class Tuning:
         answered = sum(len(row.targets) for row in rows)
         self.model.train()
         self._adam.zero_grad()
-        loss = 0.0
+        total = torch.zeros((), device=self._device)
         for row in rows:
             part = self._loss(row) / answered
             scaled: Any = self._scaler.scale(part)
             scaled.backward()
-            loss += part.item()
+            total += part.detach()
+        loss = total.item()
         if not math.isfinite(loss):
             raise LearningFailed("the loss diverged", where="learning.learning_rate")
         self._between_updates = False

@@ -18,6 +18,7 @@ from nngpt.asking.questions import Budget, Questions
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
+from nngpt.llm import constrained
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
 from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task, TrainingPair
 
@@ -124,6 +125,8 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
         llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
         say(f"  {llm.facts}")
+        if config.sampling.constrain:
+            constrained.check(llm, reader.prompt.mode)
         llm.use_adapter(adapter)
         tuner: Learner | None = learner.create(config, llm) if config.learning.enabled else None
         say(f"Learning: {tuner.facts if tuner else 'switched off'}")
@@ -222,8 +225,10 @@ def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
     Raises:
         ConfigError: the file is damaged.
     """
-    file = adapter and Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
-    if adapter is None or file is None or not file.is_file():
+    if adapter is None:
+        return {}
+    file = Path(adapter.path) / f"{reader.prompt.mode}.jsonl.gz"
+    if not file.is_file():
         return {}
     pairs = corpus_pairs(file, reader.prompt)
     read = (reader.read_answer(pair.completion, pair.prompt) for pair in pairs)

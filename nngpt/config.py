@@ -50,10 +50,10 @@ class LLMConfig(_Section):
 
     `model` is an embedded model's name (`nngpt models list`), a Hub id, a folder or a GGUF
     file. `quantization: auto` takes 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
-    `url`, `endpoint`, `served_model`, `api_key_env` and `timeout_s` belong to the `openai`
-    backend, `script` (a JSONL file with a `text` in each line) to `scripted`. `adapter` is a
-    folder that nngpt wrote, or the name of one that comes with nngpt; the first cycle starts
-    with it.
+    `url`, `endpoint`, `served_model`, `api_key_env`, `timeout_s` and `structured` (the key by which
+    JSON of a schema is asked for) belong to the `openai` backend, `script` (a JSONL file with a
+    `text` in each line) to `scripted`. `adapter` is a folder that nngpt wrote, or the name
+    of one that comes with nngpt; the first cycle starts with it.
     """
 
     backend: str = "transformers"
@@ -67,6 +67,9 @@ class LLMConfig(_Section):
     served_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     timeout_s: float = Field(600, gt=0)
+    structured: Literal["structured_outputs", "response_format", "json_schema", "guided_json"] = (
+        "structured_outputs"
+    )
     script: Path | None = None
     adapter: Path | None = None
 
@@ -94,12 +97,16 @@ class PromptConfig(_Section):
 
 
 class SamplingConfig(_Section):
-    """Decoding (defaults: the papers')."""
+    """Decoding (defaults: the papers').
+
+    With `constrain` the settings after the code of a `full` answer can only be what fits the code.
+    """
 
     temperature: float = Field(0.2, ge=0)
     top_k: int = Field(50, ge=0)
     top_p: float = Field(0.9, gt=0, le=1)
     max_new_tokens: int = Field(2048, gt=0)
+    constrain: bool = False
 
 
 class CandidatesConfig(_Section):
@@ -325,7 +332,7 @@ class PreferenceConfig(_Section):
 
 
 _OPERATIONAL = {
-    "llm": {"url", "timeout_s", "api_key_env"},
+    "llm": {"url", "timeout_s", "api_key_env", "structured"},
     "candidates": {"overlap"},
     "evaluation": {"sandbox", "workers", "executor", "container"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"}

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         "nngpt.llm",
         frozenset(
             {"chat", "loading", "embedded", "gguf", "adapters", "merging", "server", "decoding"}
+            | {"constrained", "grammar"}
         ),
     ),
     "executor": (

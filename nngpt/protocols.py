@@ -6,8 +6,8 @@ A plug-in is one file in the kind's folder (see `nngpt.plugins`), with a factory
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nngpt.records import (
     Adapter,
@@ -73,6 +73,26 @@ class MeasuresPrompts(Protocol):
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
         """Tokens that prompt and longest answer leave free in its context, negative if they do
         not fit; None if unknown."""
+        ...
+
+
+@runtime_checkable
+class WritesJson(Protocol):
+    """An LLM that can be made to write JSON of a given schema and nothing else."""
+
+    def generate_json(
+        self,
+        prompt: Prompt,
+        schema: Mapping[str, Any],
+        count: int,
+        seed: int,
+        sampling: Sampling,
+    ) -> list[Completion]:
+        """Like `LLM.generate`; each text that is `finished` is JSON of this schema."""
+        ...
+
+    def check_json(self) -> None:
+        """Raises: ModelError if something that `generate_json` needs is missing."""
         ...
 
 

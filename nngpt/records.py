@@ -107,12 +107,17 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Decoding settings (defaults: the papers')."""
+    """Decoding settings (defaults: the papers').
+
+    Attributes:
+        constrain: the settings after the code are written under a constraint.
+    """
 
     temperature: float = 0.2
     top_k: int = 50
     top_p: float = 0.9
     max_new_tokens: int = 2048
+    constrain: bool = False
 
 
 @dataclass(frozen=True)

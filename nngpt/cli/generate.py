@@ -32,6 +32,7 @@ def generate(
     from contextlib import closing
 
     from nngpt import assembly, plugins
+    from nngpt.llm import constrained
     from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reporting.intervals import percent_of
 
@@ -47,6 +48,8 @@ def generate(
     outcomes = []
     with closing(backend.create(settings.llm)) as llm:
         llm.use_adapter(adapter)
+        if sampling.constrain:
+            constrained.check(llm, reader.prompt.mode)
         say(f"{llm.facts}; {reader.prompt.mode} mode")
         ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], say)
         for batch, start in enumerate(range(0, count, llm.batch_size)):
@@ -68,4 +71,5 @@ def generate(
         elif not as_json:
             typer.echo(f"# network {number}\n{outcome.code}")
     share = percent_of(len(valid), count)
-    say(f"fit the contract in {reader.prompt.mode} mode: {share} (not trained)")
+    how = f"{reader.prompt.mode} mode{', settings constrained' * sampling.constrain}"
+    say(f"fit the contract in {how}: {share} (not trained)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from nngpt.records import Refusal, Stage
 
 _LANGUAGES = frozenset({"", "python", "python3", "py", "pytorch"})
+PROTOCOL = frozenset({"batch", "epoch", "transform"})
+"""Names that a network may support without having a value of its own for them."""
+
 _NET = re.compile(r"^class\s+Net\b", re.MULTILINE)
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -82,8 +85,7 @@ class Answer:
 def read(text: str) -> Answer | Refusal:
     """Find code and settings in a whole answer (prefill and completion joined)."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.lstrip().startswith("<think>"):
-        text = text.partition("</think>")[2]
+    text = text[len(_thoughts(text)) :]
     tagged = "<nn>" in text.partition("```")[0]
     return _read_tags(text) if tagged else _read_fences(text)
 
@@ -103,12 +105,18 @@ def write_diff(diff: str, answer: Answer) -> str:
     return f"```diff\n{diff}\n```{_settings_block(_settings(answer))}"
 
 
+def code_block(text: str) -> Block | None:
+    """The block of a whole answer that holds the network; its `end` is counted in `text`."""
+    thoughts = _thoughts(text)
+    block = _code_block(blocks(text[len(thoughts) :]))
+    return block and replace(block, end=block.end + len(thoughts))
+
+
 def _read_fences(text: str) -> Answer | Refusal:
     found = blocks(text)
-    sources = [block for block in found if block.language in _LANGUAGES]
-    if not sources:
+    code = _code_block(found)
+    if code is None:
         return Refusal(Stage.PARSE, "the answer has no code block", opening(text))
-    code = next((block for block in sources if _NET.search(block.text)), sources[0])
     if not code.closed:
         return CUT_OFF
     settings = read_settings(found)
@@ -124,6 +132,20 @@ def read_settings(found: Sequence[Block]) -> Settings | Refusal:
 def with_settings(code: str, settings: Settings) -> Answer | Refusal:
     """The answer that holds this code and these settings."""
     return _answer(code, settings.hyperparameters, settings.transform, "fences")
+
+
+def _code_block(found: Sequence[Block]) -> Block | None:
+    """The first that defines Net, else the first with code."""
+    sources = [block for block in found if block.language in _LANGUAGES]
+    return next((block for block in sources if _NET.search(block.text)), next(iter(sources), None))
+
+
+def _thoughts(text: str) -> str:
+    """What a thinking model says to itself before it answers."""
+    if not text.lstrip().startswith("<think>"):
+        return ""
+    before, end, _ = text.partition("</think>")
+    return before + end
 
 
 def _read_tags(text: str) -> Answer | Refusal:
@@ -156,28 +178,35 @@ def _answer(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `language` is the word after the opening fence."""
+    """A fenced block.
+
+    Attributes:
+        language: the word after the opening fence.
+        end: number of characters up to its end, closing fence included.
+    """
 
     language: str
     text: str
     closed: bool
+    end: int
 
 
 def blocks(text: str) -> list[Block]:
     """Fenced blocks by Markdown's rule: a block ends at a bare fence at least as long."""
     found: list[Block] = []
-    opened, language, lines = 0, "", list[str]()
+    opened, language, lines, end = 0, "", list[str](), -1
     for line in text.split("\n"):
+        end += len(line) + 1
         length, word = _fence(line)
         if opened and length >= opened and not word:
-            found.append(Block(language, "\n".join(lines), closed=True))
+            found.append(Block(language, "\n".join(lines), True, end))
             opened = 0
         elif opened:
             lines.append(line)
         elif length:
             opened, language, lines = length, word.lower(), []
     if opened:
-        found.append(Block(language, "\n".join(lines), closed=False))
+        found.append(Block(language, "\n".join(lines), False, end))
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from nngpt.config import EvaluationConfig
 from nngpt.contract import answers
-from nngpt.contract.answers import Answer
+from nngpt.contract.answers import PROTOCOL, Answer
 from nngpt.contract.deltas import read_delta
 from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_class, read_supported
 from nngpt.contract.layers import read_layers, write_layers
@@ -27,7 +27,6 @@ from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 LONGEST = 200_000
 """Characters; LEMUR's longest network has 178,375."""
 
-_PROTOCOL = frozenset({"batch", "epoch", "transform"})
 _TRANSFORM_NAMES = {
     "torch": "torch",
     "torchvision": "torchvision",
@@ -201,7 +200,7 @@ def _values(
     supported: frozenset[str], given: Mapping[str, float], defaults: Mapping[str, float]
 ) -> dict[str, float] | Refusal:
     """A value for each supported hyperparameter."""
-    wanted = sorted(supported - _PROTOCOL)
+    wanted = sorted(supported - PROTOCOL)
     unknown = sorted(set(given) - supported)
     if unknown:
         reason = f"the answer sets {unknown[0]!r}, which {SUPPORTED}() does not name"

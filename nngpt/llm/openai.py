@@ -9,6 +9,7 @@ run-time loading, each under its own new name (invariant 9).
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
 from nngpt.llm import chat
+from nngpt.llm.constrained import with_settings
 from nngpt.llm.loading import load_tokenizer
 from nngpt.llm.server import Server
 from nngpt.records import Adapter, Completion, Prompt, Sampling
@@ -65,6 +67,7 @@ class OpenAILLM:
         self._tokenizer = tokenizer
         self._url = config.url
         self._timeout_s = config.timeout_s
+        self._structured = config.structured
         self._adapter: Adapter | None = None
         self.model = config.model
         self.batch_size = config.batch_size
@@ -74,7 +77,29 @@ class OpenAILLM:
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Ask for `count` completions at once, each with its own seed; see `protocols.LLM`."""
-        body = self._body(prompt, sampling)
+        written = self._sample(prompt, count, seed, sampling, {})
+        return (
+            with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
+        )
+
+    def generate_json(
+        self,
+        prompt: Prompt,
+        schema: Mapping[str, Any],
+        count: int,
+        seed: int,
+        sampling: Sampling,
+    ) -> list[Completion]:
+        """The same with JSON of a schema, if the server heeds it; see `protocols.WritesJson`."""
+        return self._sample(prompt, count, seed, sampling, structured(self._structured, schema))
+
+    def check_json(self) -> None:
+        """Only the server's answers tell whether it can."""
+
+    def _sample(
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling, more: Mapping[str, Any]
+    ) -> list[Completion]:
+        body = {**self._body(prompt, sampling), **more}
         started = time.monotonic()
         with ThreadPoolExecutor(max_workers=self.batch_size) as pool:
             answers = list(pool.map(lambda i: self._ask(body, seed + i, prompt.stop), range(count)))
@@ -201,3 +226,17 @@ class OpenAILLM:
         """Whatever the server answers: it does not know the adapter, or loading will tell."""
         names = {"lora_name": adapter.name}
         self._server.post("/unload_lora_adapter", names, _UNLOAD_TIMEOUT_S)
+
+
+def structured(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """How a server is asked for JSON of a schema.
+
+    `structured_outputs` is vLLM's from 0.12 on, `guided_json` what it was before, `response_format`
+    OpenAI's, `json_schema` llama.cpp's.
+    """
+    if key == "structured_outputs":
+        return {key: {"json": schema}}
+    if key == "response_format":
+        named = {"name": "answer", "strict": True, "schema": schema}
+        return {key: {"type": "json_schema", "json_schema": named}}
+    return {key: schema}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
-from nngpt.llm import chat
+from nngpt.llm import chat, constrained
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 
@@ -39,6 +39,8 @@ class ScriptedLLM:
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Draw `count` texts; see `nngpt.protocols.LLM`."""
+        if sampling.constrain:
+            constrained.check(self, prompt.mode)
         draw = random.Random(seed)
         rounds = -(-count // len(self._texts))
         texts = [t for _ in range(rounds) for t in draw.sample(self._texts, len(self._texts))]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from nngpt.config import LLMConfig
-from nngpt.llm import chat
+from nngpt.llm import chat, grammar
 from nngpt.llm.adapters import check_adapter
+from nngpt.llm.constrained import with_settings
 from nngpt.llm.decoding import quick_decoding
+from nngpt.llm.grammar import Grammars
 from nngpt.llm.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
@@ -35,19 +38,44 @@ class TransformersLLM:
         self._name: str | None = None
         self._writer: Any = base.model
         self._stopping = threading.Event()
+        self._grammars: Grammars | None = None
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Sample `count` completions as one batch; see `nngpt.protocols.LLM`."""
-        return [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
+        written = [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
+        return (
+            with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
+        )
+
+    def generate_json(
+        self,
+        prompt: Prompt,
+        schema: Mapping[str, Any],
+        count: int,
+        seed: int,
+        sampling: Sampling,
+    ) -> list[Completion]:
+        """The same with JSON of a schema; see `nngpt.protocols.WritesJson`."""
+        if self._grammars is None:
+            vocabulary = self.base.model.config.vocab_size
+            self._grammars = Grammars(self.base.tokenizer, vocabulary, self._end_tokens())
+        constraint = self._grammars.processor(schema)
+        drawn = self.sample(prompt, count, seed, sampling, constraint)
+        return [completion for completion, _ in drawn]
+
+    def check_json(self) -> None:
+        """See that xgrammar is there. Raises: ModelError."""
+        grammar.load()
 
     def sample(
-        self, prompt: Prompt, count: int, seed: int, sampling: Sampling
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling, constraint: Any = None
     ) -> list[tuple[Completion, list[int]]]:
-        """`generate`, each completion with the token ids that were drawn for it.
+        """One free batch, each completion with the token ids that were drawn for it.
 
         The ids end with the token that completes a stop string, or with the end token.
+        `constraint` is a logits processor of `transformers`.
         """
         import torch
 
@@ -63,6 +91,7 @@ class TransformersLLM:
                 attention_mask=torch.ones_like(inputs),
                 past_key_values=self._read_once(inputs[:1, :-1], count),
                 stopping_criteria=[self._ends_early],
+                logits_processor=[constraint] if constraint else None,
                 **self._decoding(sampling, prompt.stop),
             )
             rows = [row[len(ids) :].tolist() for row in output]

@@ -170,7 +170,7 @@ class ConsoleProgress:
         """The cycle's figures in a line."""
         self._bars.update(self._cycle_bar, visible=False)
         self.note(
-            f"  valid {percent_of(summary.valid, summary.generated)} ({summary.mode} mode), "
+            f"  valid {percent_of(summary.valid, summary.generated)} ({summary.how} mode), "
             f"mean accuracy {mean_of(summary.accuracies)}, admitted {summary.admitted}"
         )
         if summary.repairs:

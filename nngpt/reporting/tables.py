@@ -42,7 +42,7 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
         table.add_row(
             str(s.cycle),
             Text(s.adapter or "base model"),
-            s.mode,
+            s.how,
             percent_of(s.valid, s.generated),
             accuracy_of(max(s.accuracies), validation) if s.accuracies else "–",
             mean_of(s.accuracies),
@@ -68,6 +68,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "cycle": summary.cycle,
         "adapter": summary.adapter,
         "mode": summary.mode,
+        "constrained": summary.constrained,
         "generated": summary.generated,
         "valid": summary.valid,
         "valid_share_95": wilson(summary.valid, summary.generated),

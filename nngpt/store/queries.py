@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from nngpt.records import Mode, Stage, State
 from nngpt.store.states import OPEN
-from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle
+from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
 from nngpt.store.views import AttemptRecord, CycleSummary, to_attempt
 
 _BEFORE_VALIDATED = (State.GENERATED, State.PARSED)
@@ -84,14 +85,25 @@ def summary(session: Session, run_id: int) -> list[CycleSummary]:
         row.cycle: row
         for row in session.scalars(select(ClosedCycle).where(ClosedCycle.run_id == run_id))
     }
+    constrained = _constrained(session, run_id)
     return [
-        _summarise(cycle, rows, adapters.get(cycle), closed.get(cycle))
+        _summarise(cycle, rows, adapters.get(cycle), closed.get(cycle), constrained)
         for cycle, rows in sorted(cycles.items())
     ]
 
 
+def _constrained(session: Session, run_id: int) -> bool:
+    """`sampling.constrain` of the run; older ones have no such key."""
+    config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
+    return bool(config.get("sampling", {}).get("constrain", False))
+
+
 def _summarise(
-    cycle: int, rows: Sequence[Any], adapter: AdapterRow | None, closed: ClosedCycle | None
+    cycle: int,
+    rows: Sequence[Any],
+    adapter: AdapterRow | None,
+    closed: ClosedCycle | None,
+    constrained: bool,
 ) -> CycleSummary:
     first, repairs = ([r for r in rows if bool(r.repairs) is which] for which in (False, True))
     accuracies = tuple(row.accuracy for row in first if row.accuracy is not None)
@@ -118,4 +130,5 @@ def _summarise(
         repairs=len(repairs),
         repairs_valid=sum(row.accuracy is not None for row in repairs),
         repairs_admitted=sum(row.state == State.ADMITTED for row in repairs),
+        constrained=constrained,
     )

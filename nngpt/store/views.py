@@ -146,6 +146,7 @@ class CycleSummary:
         repairs: answers to refusals.
         repairs_valid: those that were built, trained and judged.
         repairs_admitted: members of the corpus now, besides `admitted`.
+        constrained: True if settings after code were written under a constraint.
     """
 
     cycle: int
@@ -165,6 +166,12 @@ class CycleSummary:
     repairs: int = 0
     repairs_valid: int = 0
     repairs_admitted: int = 0
+    constrained: bool = False
+
+    @property
+    def how(self) -> str:
+        """The mode, and whether there was a constraint: what no validity figure may lack."""
+        return f"constrained {self.mode}" if self.constrained else str(self.mode)
 
     @property
     def best(self) -> float | None:

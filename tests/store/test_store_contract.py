@@ -279,6 +279,18 @@ def test_repairs_are_attempts_of_their_own_and_counted_apart(store: Store) -> No
     assert summary.seconds["generation"] == 2.0
 
 
+@pytest.mark.parametrize("settings", [{}, {"constrain": False}, {"constrain": True}])
+def test_a_summary_says_if_settings_were_constrained(
+    store: Store, settings: dict[str, bool]
+) -> None:
+    run = start(store, sampling=settings)
+    with store.lease(run.id) as lease:
+        write(lease)
+    (summary,) = store.summary(run.id)
+    assert summary.constrained is settings.get("constrain", False)
+    assert summary.how == ("constrained features" if summary.constrained else "features")
+
+
 def test_a_code_is_admitted_once_per_run(store: Store) -> None:
     for name in ("one", "two"):
         with store.lease(start(store, name).id) as lease:

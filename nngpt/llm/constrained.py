@@ -1,0 +1,78 @@
+"""Settings written under a constraint: after the code block of an answer in `full` mode.
+
+The code is written freely. What the LLM then says itself is dropped, and it writes the settings
+block anew where only what fits that code can be written: names that the code supports, values
+within LEMUR's ranges. The code stays what it wrote; figures say that its settings were constrained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nngpt.contract.settings import obeys, settings_after
+from nngpt.errors import ConfigError, ModelError
+from nngpt.protocols import LLM, WritesJson
+from nngpt.records import Completion, Mode, Prompt, Sampling
+
+_OPENING, _CLOSING = "\n\n```json\n", "\n```"
+_TOKENS, _TOKENS_EACH = 80, 24
+
+
+def check(llm: LLM, mode: Mode) -> None:
+    """See that `sampling.constrain` can be done.
+
+    Raises:
+        ConfigError: this backend cannot, or answers of this mode have no settings.
+        ModelError: a package that it needs is missing.
+    """
+    where, mend = "sampling.constrain", "Set it to false"
+    if mode is not Mode.FULL:
+        what = f"answers of {mode} mode have no settings to be constrained"
+        raise ConfigError(what, where=where, mend=f"{mend}, or use a template of full mode.")
+    if not isinstance(llm, WritesJson):
+        what = f"the backend of {llm.model!r} cannot write under a constraint"
+        raise ConfigError(what, where=where, mend=f"{mend}, or use transformers or openai.")
+    llm.check_json()
+
+
+def with_settings(
+    llm: WritesJson,
+    prompt: Prompt,
+    completions: Sequence[Completion],
+    seed: int,
+    sampling: Sampling,
+) -> list[Completion]:
+    """The completions with settings that obey the contract, wherever there is code to set.
+
+    Raises:
+        ModelError: what came back is not what was asked for: a server ignores the constraint.
+    """
+    return [_settled(llm, prompt, written, seed, sampling) for written in completions]
+
+
+def _settled(
+    llm: WritesJson, prompt: Prompt, written: Completion, seed: int, sampling: Sampling
+) -> Completion:
+    found = settings_after(prompt.prefill + written.text) if prompt.mode is Mode.FULL else None
+    if found is None:
+        return written
+    begun, schema = found[0] + _OPENING, found[1]
+    names = schema["properties"]["hyperparameters"]["required"]
+    room = replace(sampling, max_new_tokens=_TOKENS + _TOKENS_EACH * len(names), constrain=False)
+    asked = replace(prompt, prefill=begun, stop=())
+    (block,) = llm.generate_json(asked, schema, 1, (seed + written.index) % 2**31, room)
+    if block.finished and not obeys(block.text, schema):
+        raise ModelError(
+            f"the settings do not keep to the schema that was given ({block.text[:60]!r})",
+            where="sampling.constrain",
+            mend="Set llm.structured to the key that this server understands.",
+        )
+    text = begun + block.text + (_CLOSING if block.finished else "")
+    return replace(
+        written,
+        text=text.removeprefix(prompt.prefill),
+        completion_tokens=written.completion_tokens + block.completion_tokens,
+        seconds=written.seconds + block.seconds,
+        finished=block.finished,
+    )

@@ -1,0 +1,185 @@
+"""Corpora for small models: compact, converted, recombined; every line is what it says."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Nngpt
+from corpus_samples import FILES
+
+from nngpt import contract, prompts
+from nngpt.config import EvaluationConfig, NoveltyConfig
+from nngpt.contract.layers import read_layers
+from nngpt.learning.corpus.compact import compact
+from nngpt.learning.corpus.converting import Conversion, convert
+from nngpt.learning.corpus.recombining import recombine
+from nngpt.learning.corpus.widths import narrowed, parameters
+from nngpt.novelty import minhash
+from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
+
+TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.0, max_parameters=20_000)
+DEFAULTS = contract.Defaults.of(EvaluationConfig())
+LISTS = (
+    ("nn.LazyConv2d(8, 3, padding=1)", "nn.ReLU()", "nn.MaxPool2d(2)"),
+    ("nn.LazyConv2d(16, 5)", "nn.LazyBatchNorm2d()", "nn.ELU()", "nn.LazyConv2d(8, 1)", "nn.ELU()"),
+    ("nn.LazyConv2d(12, 3, stride=2)", "nn.GELU()", "nn.LazyConv2d(24, 3)", "nn.AvgPool2d(2)"),
+)
+
+
+def write(folder: Path, lines: list[dict[str, Any]]) -> Path:
+    folder.mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        text = "".join(json.dumps(line) + "\n" for line in lines) if part == "train" else ""
+        (folder / f"{part}.jsonl").write_text(text)
+    return folder
+
+
+def read(folder: Path, part: str = "train") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{part}.jsonl").read_text().splitlines()]
+
+
+def line(prompt: Prompt, completion: str, number: int) -> dict[str, Any]:
+    return {
+        "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "prefill": prompt.prefill,
+        "completion": completion,
+        "stop": list(prompt.stop),
+        "mode": prompt.mode.value,
+        "template": prompt.template,
+        "template_hash": prompt.template_hash,
+        "task": "mnist",
+        "source": f"test {number}",
+        "nn_id": f"{number}",
+        "family": "test",
+    }
+
+
+BODY = '''class Net(nn.Module):
+    """Says nothing."""
+
+    def __init__(self, in_shape: tuple, out_shape: tuple, prm: dict, device) -> None:
+        super().__init__()
+        self.device = device  # kept
+        self.layer = nn.Linear(in_shape[1] * in_shape[2] * in_shape[3], WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.flatten(x, 1))
+'''
+
+
+@pytest.fixture
+def bodies(tmp_path: Path) -> Path:
+    asked = prompts.load("body").render(TASK, DEFAULTS.hyperparameters)
+    texts = [BODY.replace("WIDTH", width) for width in ("out_shape[0]", "10", "11")]
+    lines = [line(asked, f"{text}```", number) for number, text in enumerate(texts)]
+    return write(tmp_path / "bodies", lines)
+
+
+@pytest.fixture
+def layer_lists(tmp_path: Path) -> Path:
+    asked = prompts.load("tuned-features").render(TASK, DEFAULTS.hyperparameters)
+    texts = ["nn.Sequential(\n" + "".join(f"    {x},\n" for x in layers) + ")" for layers in LISTS]
+    lines = [line(asked, t.removeprefix(asked.prefill), n) for n, t in enumerate(texts)]
+    return write(tmp_path / "lists", lines)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_compact_code_is_the_same_network(name: str) -> None:
+    short = compact(FILES[name])
+    assert isinstance(short, str) and len(short) <= len(FILES[name])
+    kept = {n.name for n in ast.walk(ast.parse(short)) if isinstance(n, ast.FunctionDef)}
+    assert kept == {
+        n.name for n in ast.walk(ast.parse(FILES[name])) if isinstance(n, ast.FunctionDef)
+    }
+    assert compact(short) == short
+    assert not [n for n in ast.walk(ast.parse(short)) if isinstance(n, ast.arg) and n.annotation]
+
+
+def test_a_docstring_alone_becomes_pass() -> None:
+    assert compact('class A:\n    """Nothing."""\n') == "class A:\n    pass"
+    refused = compact("class A(")
+    assert isinstance(refused, Refusal) and refused.stage is Stage.PARSE
+
+
+def test_layers_are_narrowed_to_the_budget_and_no_further() -> None:
+    wide = ("nn.LazyConv2d(256, 3)", "nn.ReLU()", "nn.LazyConv2d(128, (3, 1))")
+    assert narrowed(wide, []) == wide
+    narrow = narrowed(wide, [TASK])
+    trees = [ast.parse(layer, mode="eval").body for layer in narrow]
+    # 16 places of the last width for each of 10 classes, 3×3 of 1 and 3×1 of the first width.
+    assert narrow == ("nn.LazyConv2d(64, 3)", "nn.ReLU()", "nn.LazyConv2d(32, (3, 1))")
+    assert parameters(trees, 1, 10) == 1 * 64 * 9 + 64 + 64 * 32 * 3 + 32 + 32 * 16 * 10
+    grouped = ("nn.LazyConv2d(512, 3, groups=2)",)
+    assert narrowed(grouped, [TASK]) == grouped
+
+
+def test_bodies_become_whole_files(bodies: Path, tmp_path: Path) -> None:
+    body, full = prompts.load("body"), prompts.load("tuned-full")
+    conversion = Conversion(body, full, {"mnist": TASK}, DEFAULTS, compact=True)
+
+    def check(candidate: Candidate, dataset: str) -> Refusal | None:
+        wrong = "11" in candidate.code
+        return Refusal(Stage.FORWARD, "the output has another shape") if wrong else None
+
+    pairs, left_out = convert(bodies, tmp_path / "full", conversion, check)
+    assert pairs == 2
+    assert dict(left_out) == {"does not run: forward: the output has another shape": 1}
+    asked = full.render(TASK, DEFAULTS.hyperparameters)
+    for made in read(tmp_path / "full"):
+        assert (made["mode"], made["template"]) == (Mode.FULL, "tuned-full")
+        assert "Says nothing" not in made["completion"]
+        found = contract.read(made["completion"], asked, TASK, full, DEFAULTS)
+        assert isinstance(found, Candidate) and found.written == made["completion"]
+        assert {"lr", "momentum"} <= found.hyperparameters.keys()
+
+
+def test_a_conversion_chooses(bodies: Path, tmp_path: Path) -> None:
+    body = prompts.load("body")
+    short = prompts.load("tuned-body")
+    conversion = Conversion(body, short, {"mnist": TASK}, DEFAULTS, compact=True)
+    pairs, _ = convert(bodies, tmp_path / "some", conversion, limit=1, skip=1)
+    assert pairs == 1 and read(tmp_path / "some")[0]["source"] == "test 1"
+    strict = Conversion(body, short, {"mnist": TASK}, DEFAULTS, max_chars=20)
+    assert convert(bodies, tmp_path / "none", strict)[1] == {"more than 20 characters": 3}
+
+
+def test_children_are_new_fit_and_repeat(layer_lists: Path, tmp_path: Path) -> None:
+    template = prompts.load("tuned-features")
+    arguments = (6, template, [TASK], DEFAULTS, 3)
+    assert recombine(layer_lists, tmp_path / "one", *arguments) == 6
+    assert recombine(layer_lists, tmp_path / "two", *arguments) == 6
+    made = read(tmp_path / "one")
+    assert made == read(tmp_path / "two")
+    assert made[:3] == read(layer_lists)
+    known = minhash.create(NoveltyConfig())
+    asked = template.render(TASK, DEFAULTS.hyperparameters)
+    for number, each in enumerate(made):
+        text = each["prefill"] + each["completion"]
+        layers = read_layers(text)
+        assert not isinstance(layers, Refusal)
+        assert isinstance(
+            contract.read(each["completion"], asked, TASK, template, DEFAULTS), Candidate
+        )
+        assert not known.compare(text).duplicate
+        known.add(str(number), text)
+        if number >= 3:
+            trees = [ast.parse(layer, mode="eval").body for layer in layers]
+            assert parameters(trees, 1, 10) <= TASK.max_parameters / 2  # type: ignore[operator]
+
+
+def test_mistakes_are_one_line(nngpt: Nngpt, bodies: Path, layer_lists: Path) -> None:
+    rest = ("--config", "body-cpu", "--prompt", "tuned-full", "--out", "new")
+    cases = [
+        (("corpus", "convert", "nowhere", *rest), "nowhere/train.jsonl"),
+        (("corpus", "convert", layer_lists, *rest), "not a body"),
+        (("corpus", "convert", bodies, *rest[:2], "--prompt", "features", *rest[4:]), "--prompt"),
+        (("corpus", "recombine", bodies, "--config", "demo-mnist", "--out", "new"), "layer lists"),
+    ]
+    for command, said in cases:
+        done = nngpt(*command)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert said in done.stderr and done.stderr.count("\n") == 1

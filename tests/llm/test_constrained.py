@@ -1,0 +1,236 @@
+"""Settings written under a constraint: the schema, the real model, servers, and who cannot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm.test_openai import DONE, Web, event, serving
+
+from nngpt import assembly, config, contract, prompts
+from nngpt.config import EvaluationConfig, LLMConfig
+from nngpt.contract.answers import Hyperparameters, Settings
+from nngpt.contract.settings import obeys, settings_after, settings_schema
+from nngpt.errors import ConfigError, ModelError
+from nngpt.llm import constrained
+from nngpt.llm.openai import create as connect
+from nngpt.llm.scripted import ScriptedLLM
+from nngpt.llm.transformers import TransformersLLM, create
+from nngpt.protocols import WritesJson
+from nngpt.records import Candidate, Completion, Message, Mode, Sampling, Task
+
+NET = (Path(__file__).parents[1] / "networks" / "plain.py").read_text().strip()
+CODE = f"```python\n{NET}\n```"
+TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)
+TEMPLATE = prompts.load("full")
+DEFAULTS = contract.Defaults.of(EvaluationConfig())
+PROMPT = replace(
+    TEMPLATE.render(TASK, DEFAULTS.hyperparameters), messages=(Message("user", "Write a network."),)
+)
+WILD = Sampling(temperature=1.5, top_k=0, top_p=1.0, max_new_tokens=400)
+
+
+def written(text: str, index: int = 0) -> Completion:
+    return Completion(text, "smollm2-135m", None, 1, index, 9, 90, 1.0)
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def test_only_what_the_code_supports_may_be_set_within_lemurs_ranges() -> None:
+    schema = settings_schema(frozenset({"lr", "dropout", "width", "epoch", "batch", "transform"}))
+    values = schema["properties"]["hyperparameters"]
+    assert values["required"] == ["dropout", "lr", "width"]
+    assert set(values["properties"]) == {"lr", "dropout", "width", "batch"}
+    assert values["properties"]["lr"] == {"type": "number", "minimum": 1e-5, "maximum": 1}
+    assert values["properties"]["batch"] == {"type": "integer", "minimum": 1, "maximum": 4096}
+    assert "norm-flip" in schema["properties"]["transform"]["enum"]
+    whole = {"hyperparameters": {"lr": 0.1, "dropout": 0.5, "width": 3}, "transform": "norm"}
+    assert obeys(json.dumps(whole), schema)
+    for key, value in (("lr", 2), ("dropout", "x"), ("momentum", 0.9), ("batch", 1.5)):
+        wrong = {**whole, "hyperparameters": {**whole["hyperparameters"], key: value}}  # type: ignore[dict-item]
+        assert not obeys(json.dumps(wrong), schema)
+    assert not obeys(json.dumps({**whole, "transform": "norm-flop"}), schema)
+    assert not obeys('{"hyperparameters": {"lr": 0.1, "dropout": 0.5}}', schema)
+    assert not obeys("{", schema)
+
+
+def test_where_the_settings_of_an_answer_begin() -> None:
+    after = '\nNow:\n```json\n{"hyperparameters": {"lr": 7}}\n```'
+    for before in ("", "Here:\n", "<think>```python\nx\n```</think>\n", "```python\nx = 1\n```\n"):
+        found = settings_after(before + CODE + after)
+        assert found is not None
+        assert found[0] == before + CODE
+        assert found[1]["properties"]["hyperparameters"]["required"] == [
+            "dropout",
+            "lr",
+            "momentum",
+        ]
+    for text in (
+        "",
+        "no code",
+        CODE[:-3],
+        "```python\nx = (\n```",
+        CODE.replace("def supp", "def s"),
+    ):
+        assert settings_after(text) is None
+    assert settings_after(CODE.replace('"lr"', '"l r"')) is None
+
+
+# ---------------------------------------------------------------- the real model
+
+
+@pytest.fixture(scope="module")
+def llm() -> TransformersLLM:
+    pytest.importorskip("xgrammar")
+    return create(LLMConfig(device="cpu", batch_size=4))
+
+
+NAMES = [
+    {"lr", "momentum"},
+    {"lr", "momentum", "dropout", "weight_decay", "batch", "epoch"},
+    set(),
+]
+
+
+@pytest.mark.parametrize("supported", NAMES, ids=lambda names: "+".join(sorted(names)) or "none")
+def test_all_that_is_written_validates(llm: TransformersLLM, supported: set[str]) -> None:
+    """At a temperature at which this model writes anything but JSON."""
+    schema = settings_schema(frozenset(supported))
+    prompt = replace(PROMPT, prefill="```json\n")
+    blocks = llm.generate_json(prompt, schema, 4, 3, replace(WILD, max_new_tokens=200))
+    assert len({block.text for block in blocks}) > 1
+    for block in blocks:
+        assert block.finished and obeys(block.text, schema), block.text
+        settings = Settings.model_validate(json.loads(block.text))
+        assert supported - {"batch", "epoch"} <= set(settings.hyperparameters.values())
+
+
+def test_settings_follow_the_code_that_was_written(llm: TransformersLLM) -> None:
+    wrong = '\n```json\n{"hyperparameters": {"depth": 3}}\n```\nEnjoy!'
+    free = [written(CODE + wrong), written("Sorry.", 1), written(CODE, 2)]
+    done = constrained.with_settings(llm, PROMPT, free, 5, WILD)
+    assert done[1] == free[1]
+    for before, after in ((free[0], done[0]), (free[2], done[2])):
+        assert after.text.startswith(f"{CODE}\n\n```json\n") and after.text.endswith("}\n```")
+        candidate = contract.read(after.text, PROMPT, TASK, TEMPLATE, DEFAULTS)
+        assert isinstance(candidate, Candidate), candidate
+        assert candidate.code == NET + "\n"
+        assert Hyperparameters.model_validate(dict(candidate.hyperparameters))
+        assert after.completion_tokens > before.completion_tokens and after.finished
+    assert done[0].text != done[2].text, "each with a seed of its own"
+
+
+def test_generate_does_it_if_it_is_told_to(llm: TransformersLLM) -> None:
+    """The code is given as the beginning of the answer: this model would not get so far."""
+    prompt = replace(PROMPT, prefill=f"{CODE}\n")
+    free = llm.generate(prompt, 2, 5, replace(WILD, max_new_tokens=3))
+    done = llm.generate(prompt, 2, 5, replace(WILD, max_new_tokens=3, constrain=True))
+    assert all("```json" not in completion.text for completion in free)
+    for completion in done:
+        read = contract.read(completion.text, prompt, TASK, TEMPLATE, DEFAULTS)
+        assert isinstance(read, Candidate), completion.text
+
+
+def test_a_whole_answer_can_be_json(llm: TransformersLLM) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"lr": {"type": "number", "minimum": 0, "maximum": 1}},
+        "required": ["lr"],
+        "additionalProperties": False,
+    }
+    (one,) = llm.generate_json(replace(PROMPT, prefill=""), schema, 1, 1, WILD)
+    assert 0 <= json.loads(one.text)["lr"] <= 1
+    assert llm.generate_json(PROMPT, schema, 1, 1, WILD)[0].text == one.text
+
+
+def test_a_missing_library_is_one_line(
+    llm: TransformersLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "xgrammar", None)
+    with pytest.raises(ModelError, match=r"needs xgrammar.*pip install nngpt\[constrained\]"):
+        constrained.check(llm, Mode.FULL)
+
+
+# ---------------------------------------------------------------- servers
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving(Web()) as started:
+        yield started
+
+
+def answered(web: Web, block: str, key: str = "structured_outputs") -> tuple[Completion, Any]:
+    """What becomes of an answer if the server writes this block, and what it was asked."""
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, list[bytes]]:
+        constrained_now = key in body
+        return 200, [event(block if constrained_now else f"{CODE}\nBye."), event("", "stop"), DONE]
+
+    web.answer = answer
+    llm = connect(LLMConfig(url=web.url, endpoint="chat", structured=key, timeout_s=20))
+    assert isinstance(llm, WritesJson)
+    constrained.check(llm, Mode.FULL)
+    try:
+        (done,) = llm.generate(PROMPT, 1, 7, replace(WILD, constrain=True))
+    finally:
+        llm.close()
+    return done, web.asked[-1][1]
+
+
+GOOD = '{"hyperparameters": {"dropout": 0.1, "lr": 0.01, "momentum": 0.9}}'
+
+
+def test_a_server_is_asked_again_with_the_code_as_the_beginning(web: Web) -> None:
+    done, body = answered(web, GOOD)
+    assert done.text == f"{CODE}\n\n```json\n{GOOD}\n```"
+    assert len(web.asked) == 2 and "structured_outputs" not in web.asked[0][1]
+    schema = body["structured_outputs"]["json"]
+    assert schema["properties"]["hyperparameters"]["required"] == ["dropout", "lr", "momentum"]
+    assert body["messages"][-1]["content"] == f"{CODE}\n\n```json\n"
+    assert body["max_tokens"] < 200
+
+
+@pytest.mark.parametrize("key", ["response_format", "json_schema", "guided_json"])
+def test_servers_have_different_words_for_it(web: Web, key: str) -> None:
+    _, body = answered(web, GOOD, key)
+    schema = body[key]["json_schema"]["schema"] if key == "response_format" else body[key]
+    assert schema["properties"]["hyperparameters"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("block", ["Sure!", '{"hyperparameters": {"lr": 3}}', "{}"])
+def test_a_server_that_ignores_the_constraint_is_found_out(web: Web, block: str) -> None:
+    with pytest.raises(ModelError, match=r"do not keep to the schema.*llm\.structured"):
+        answered(web, block)
+
+
+# ---------------------------------------------------------------- who cannot
+
+
+def test_modes_and_backends_without_settings_are_refused() -> None:
+    scripted = ScriptedLLM([CODE], 1)
+    with pytest.raises(ConfigError, match=r"sampling\.constrain: the backend of 'scripted' cannot"):
+        constrained.check(scripted, Mode.FULL)
+    with pytest.raises(ConfigError, match="cannot write under a constraint"):
+        scripted.generate(PROMPT, 1, 1, replace(WILD, constrain=True))
+    for mode in (Mode.FEATURES, Mode.BODY, Mode.DELTA):
+        with pytest.raises(ConfigError, match=f"answers of {mode} mode have no settings"):
+            constrained.check(scripted, mode)
+
+
+def test_a_run_says_so_before_it_begins(tmp_path: Path) -> None:
+    script = tmp_path / "answers.jsonl"
+    script.write_text(json.dumps({"text": CODE}) + "\n")
+    overrides = ["llm.backend=scripted", f"llm.script={script}", "sampling.constrain=true"]
+    settings = config.load("smoke-mnist", [*overrides, "prompt.template=full"])
+    with (
+        pytest.raises(ConfigError, match="cannot write under a constraint"),
+        assembly.assemble(settings, lambda text: None),
+    ):
+        raise AssertionError("it was assembled")

@@ -1,0 +1,68 @@
+"""The adapters that come with nngpt: found by name, small, with a card, and they write networks."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from command_line import Nngpt
+
+from nngpt import assembly, config
+from nngpt.config import Config
+from nngpt.errors import ModelError
+from nngpt.llm import embedded
+from nngpt.llm.adapters import find_adapter, shipped
+from nngpt.llm.transformers import create
+from nngpt.records import Adapter, Candidate, Mode, Sampling
+
+NAME = "smollm2-135m-lemur"
+
+
+@pytest.mark.parametrize("adapter", shipped(), ids=lambda a: a.name)
+def test_it_is_complete(adapter: Adapter) -> None:
+    folder = Path(adapter.path)
+    assert folder.name == adapter.name
+    assert adapter.base in embedded.MODELS
+    assert sum(f.stat().st_size for f in folder.iterdir()) < 25e6
+    card = (folder / "README.md").read_text()
+    for said in ("licence", "scripts/embedded-adapter", "data", adapter.base):
+        assert said in card
+
+
+def test_it_is_found_by_its_name_and_hidden_by_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_adapter(Path(NAME)).name == NAME
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(ModelError, match=f"or a name: .*{NAME}"):
+        find_adapter(Path(NAME))
+
+
+def test_the_command_lists_it(nngpt: Nngpt) -> None:
+    assert NAME in nngpt("models", "adapters").stdout
+    listed = json.loads(nngpt("models", "adapters", "--json").stdout)
+    assert NAME in [adapter["name"] for adapter in listed]
+
+
+@pytest.mark.parametrize("name", ["demo-mnist", "body-cpu", "full-cpu"])
+def test_what_it_learned_is_known(name: str) -> None:
+    settings = config.load(name)
+    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    seen = assembly.seen_by(assembly.starting_adapter(settings), reader)
+    assert len(seen) > 50
+    assert {c.mode for c in seen.values()} == {Mode(reader.prompt.mode)}
+    assert assembly.seen_by(None, reader) == {}
+
+
+def test_it_writes_networks() -> None:
+    settings: Config = config.load("demo-mnist", ["llm.device=cpu"])
+    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=200)
+    with closing(create(settings.llm)) as llm:
+        llm.use_adapter(assembly.starting_adapter(settings))
+        written = llm.generate(reader.prompt, 8, 7, sampling)
+    read = [reader.read(completion.text) for completion in written]
+    assert sum(isinstance(r, Candidate) for r in read) >= 4

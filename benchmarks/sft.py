@@ -213,8 +213,6 @@ def borrowed(base: LoadedBase, learning: LearningConfig) -> Any:
         yield model
     finally:
         base.model = model.unload()
-        if learning.gradient_checkpointing:
-            base.model.gradient_checkpointing_disable()
 
 
 def operations(base: LoadedBase, tokens: int, answers: int) -> float:

@@ -15,7 +15,14 @@ CONFIGS = sorted(resources.folder("configs").rglob("*.yaml"))
 
 def test_there_are_configs() -> None:
     names = {file.stem for file in CONFIGS}
-    assert names >= {"smoke-mnist", "paper-cifar10", "paper-cifar100", "paper-svhn", "cifar10-h200"}
+    assert names >= {
+        "smoke-mnist",
+        "paper-cifar10",
+        "paper-cifar100",
+        "paper-svhn",
+        "cifar10-h200",
+        "delta-mnist",
+    }
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda f: f.stem)

@@ -148,7 +148,7 @@ def convert(
 
     corpus.check_new(out)
     settings = load_config(config, [])
-    bodies, tasks = _writer(settings, "body", task, compact=False)
+    bodies, tasks = _writer(settings, "body", task)
     target = prompts.load(prompt)
     if target.mode not in (Mode.FULL, Mode.BODY):
         raise UserError("not a template of full or body mode", where=f"--prompt {prompt}")
@@ -186,7 +186,7 @@ def recombine(
 
     corpus.check_new(out)
     settings = load_config(config, [])
-    writer, tasks = _writer(settings, prompt, task, compact=False)
+    writer, tasks = _writer(settings, prompt, task)
     with _check(build_check, settings, tasks) as check, _bars() as progress:
 
         def fault(candidate: Candidate) -> Refusal | None:
@@ -214,7 +214,7 @@ def _defaults() -> Config:
 
 
 def _writer(
-    settings: Config, prompt: str | None, names: list[str], compact: bool
+    settings: Config, prompt: str | None, names: list[str], compact: bool = False
 ) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt import contract, prompts

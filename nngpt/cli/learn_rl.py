@@ -93,6 +93,12 @@ def _check(settings: Config) -> None:
             where="sampling.temperature",
             mend="Set it above 0; 1 samples from the LLM as it is.",
         )
+    if settings.sampling.constrain:
+        raise ConfigError(
+            "RL learns from what the LLM draws freely",
+            where="sampling.constrain",
+            mend="Set it to false.",
+        )
     measure = plugins.load("novelty measure", settings.novelty.measure)
     reader = make_reader(settings, data_source(settings))
 

@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Evaluation, Retraining
+from nngpt.records import Evaluation, Mode, Retraining
 from nngpt.reporting.intervals import accuracy_of
 from nngpt.reporting.tables import attempt_line
 from nngpt.store import AttemptRecord
@@ -24,6 +24,9 @@ def attempt_report(attempt: AttemptRecord) -> RenderableType:
         parts += ["", _curve(attempt)]
     title, code = "What the LLM wrote", attempt.completion.text
     if attempt.candidate is not None:
+        if attempt.mode is Mode.DELTA:
+            change = Syntax(attempt.candidate.written, "diff", background_color="default")
+            parts += ["", Text("What the LLM changed", "bold"), change]
         title, code = "The network", attempt.candidate.code
     parts += ["", Text(title, "bold"), Syntax(code, "python", background_color="default")]
     return Group(*parts)

@@ -62,12 +62,16 @@ class TuningProgress:
     def point(self, point: Point) -> None:
         """The bar moves on; held-out losses are always told."""
         self._first = self._first or point
-        facts = f"loss {point.loss:.3f}" if point.loss is not None else ""
-        facts += f", {self._speed(point):,.0f} answer tokens/s"
+        loss = "" if point.loss is None else f"loss {point.loss:.3f}, "
+        facts = f"{loss}{self._speed(point):,.0f} answer tokens/s"
         self._bars.update(self._bar, completed=point.step, total=point.steps, facts=facts)
         if point.held_out is not None:
             self.say(f"step {point.step} of {point.steps}: held-out loss {point.held_out:.4f}")
-        if not self._console.is_terminal and time.monotonic() - self._told >= EVERY_S:
+        if (
+            point.step
+            and not self._console.is_terminal
+            and time.monotonic() - self._told >= EVERY_S
+        ):
             self._told = time.monotonic()
             self.say(f"step {point.step} of {point.steps}: {facts}, {self._left(point)}")
 

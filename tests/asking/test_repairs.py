@@ -14,6 +14,7 @@ from store_samples import PROMPT, REFUSAL
 from nngpt.asking.repairs import complaint, first_answers, next_repair, repair_prompt
 from nngpt.cli.cycle import _tell
 from nngpt.learning.pairs import admitted_pairs
+from nngpt.learning.preferences.answers import answers_of, comparisons
 from nngpt.records import Completion, Mode, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 
@@ -154,6 +155,8 @@ def test_a_repaired_network_is_learned_as_if_written_at_once(
         assert (repair.repairs, repair.repaired_from) == (1, first.id)
         (pair,) = admitted_pairs(store, store.admitted(1))
         assert (pair.prompt, pair.completion) == (store.prompt(first.prompt_hash), GOOD)
+        (choice,) = comparisons(answers_of(store, 1), 1, 1)
+        assert choice.chosen.prompt == choice.rejected.prompt == pair.prompt
         adapter = store.adapter(1, 1)
         assert adapter is not None and adapter.pairs == 1
         (summary,) = store.summary(1)

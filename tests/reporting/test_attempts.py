@@ -137,6 +137,12 @@ def test_a_constraint_stands_beside_every_validity_figure(progress: ConsoleProgr
     assert "valid 20/50 = 40% [28–54] (constrained full mode)" in printed(progress)
 
 
+def test_a_change_is_shown_beside_the_network() -> None:
+    written = replace(CANDIDATE, mode=Mode.DELTA, written=" -1 +1 @@\n-a\n+b\n```")
+    text = shown(attempt_report(replace(ATTEMPT, mode=Mode.DELTA, candidate=written)))
+    assert "What the LLM changed" in text and "+b" in text and "class Net: pass" in text
+
+
 def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
     repair = replace(COPY, id=8, repairs=2, repaired_from=7)
     assert "(repairs #7)" in attempt_line(repair).plain

@@ -62,6 +62,8 @@ def answers_of(store: Store, run_id: int) -> list[Answer]:
             if attempt.prompt_hash not in prompts:
                 prompts[attempt.prompt_hash] = store.prompt(attempt.prompt_hash)
             prompt, completion = prompts[attempt.prompt_hash], attempt.completion
+            if attempt.repairs:  # as in fine-tuning: it should have been written at once
+                prompt = store.question(attempt)
             source = f"attempt {attempt.id}"
             found.append(Answer(prompt, completion.text, completion.finished, good, source))
     _refuse_one_sided(found, f"{store.path}, run {run_id}")

@@ -227,11 +227,13 @@ class Tuning:
 @contextmanager
 def recomputing(model: Any) -> Iterator[None]:
     """Within, activations are computed again in the backward pass instead of being kept."""
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    # Older versions of transformers know one name only, version 6 will know the other only.
+    known = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    getattr(model, f"{known}_checkpointing_enable")({"use_reentrant": False})
     try:
         yield
     finally:
-        model.gradient_checkpointing_disable()
+        getattr(model, f"{known}_checkpointing_disable")()
 
 
 def _autocast_dtype(model: Any) -> torch.dtype | None:

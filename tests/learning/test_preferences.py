@@ -190,10 +190,10 @@ def test_dpo_prefers_what_was_admitted(store: Store, base: LoadedBase, tmp_path:
     )
     assert (adapter.parent, adapter.pairs, adapter.tokens) == (None, 4, tokens)
     assert "forward" not in vars(base.model)
-    child = learner(base, tmp_path / "kto", parent=adapter)
+    child = learner(base, tmp_path / "kto", parent=adapter, batch_size=5)
     kto: list[PreferenceStep] = []
     grown = child.kto(answers_of(store, 1), kto.append)
-    assert (grown.parent, grown.pairs, len(kto)) == ("test-dpo", 5, 3)
+    assert (grown.parent, grown.pairs, len(kto)) == ("test-dpo", 5, 1)
     assert not (Path(grown.path) / "ref").exists()
 
 

@@ -36,7 +36,7 @@ CONFIG = Config.model_validate(
         "name": "tiny",
         "seed": 3,
         "llm": {"device": "cpu", "dtype": "float32", "batch_size": 4},
-        "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 12},
+        "sampling": {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 6},
         "learning": {"rank": 4, "layers": 2},
         "rl": {
             "steps": 2,

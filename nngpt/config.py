@@ -328,6 +328,7 @@ class PreferenceConfig(_Section):
     rivals: int = Field(2, gt=0)
     epochs: int = Field(1, gt=0)
     learning_rate: float = Field(5e-5, gt=0)
+    warmup_steps: int = Field(0, ge=0)
     beta: float = Field(0.1, gt=0)
 
 

@@ -60,7 +60,6 @@ CONFIG = Config.model_validate(
             "layers": 2,
             "batch_size": 2,
             "accumulation": 1,
-            "warmup_steps": 0,
             "schedule": "constant",
         },
         "preference": {"learning_rate": 0.005},

@@ -162,7 +162,7 @@ class Preferences:
             gradient_accumulation_steps=learning.accumulation,
             learning_rate=preference.learning_rate,
             lr_scheduler_type=SCHEDULES[learning.schedule],
-            warmup_steps=learning.warmup_steps,
+            warmup_steps=preference.warmup_steps,
             beta=preference.beta,
             max_length=None,
             save_steps=_SAVE_EVERY,

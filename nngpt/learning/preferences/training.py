@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,10 +148,11 @@ class Preferences:
             processing_class=self.base.tokenizer,
             callbacks=[log.callback()],
         )
+        started = time.monotonic()
         with borrowed(self.base, trainer):
             with clear_memory("learning.batch_size", "Lower it, or set gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            return self._save(trainer.model, rows, log.steps)
+            return self._save(trainer.model, rows, log.steps, time.monotonic() - started)
 
     def _arguments(self, arguments_class: type[Any], more: Mapping[str, Any]) -> Any:
         learning, preference = self.config.learning, self.config.preference
@@ -172,7 +174,11 @@ class Preferences:
         return on_one_gpu(arguments)
 
     def _save(
-        self, model: Any, rows: Sequence[Mapping[str, Any]], steps: Sequence[PreferenceStep]
+        self,
+        model: Any,
+        rows: Sequence[Mapping[str, Any]],
+        steps: Sequence[PreferenceStep],
+        seconds: float,
     ) -> Adapter:
         """The adapter with its lineage; the frozen copy of where it started is left out."""
         if "ref" in model.peft_config:
@@ -190,7 +196,7 @@ class Preferences:
             tokens=tokens * self.config.preference.epochs,
             loss_first=steps[0].loss,
             loss_last=steps[-1].loss,
-            seconds=0.0,
+            seconds=seconds,
             settings=canonical_json({**self.settings, "steps": len(steps)}),
         )
         return save_adapter(model, adapter, self.folder / "adapter")

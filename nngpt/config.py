@@ -299,10 +299,10 @@ class RLConfig(_Section):
             "contract": 0.1,
             "build": 0.1,
             "forward": 0.1,
-            "trains": 0.6,
-            "accuracy": 1.0,
+            "trains": 0.4,
+            "accuracy": 2.0,
             "corpus-novelty": 0.2,
-            "group-novelty": 0.3,
+            "group-novelty": 1.0,
         }
     )
     checkpoint_every: int = Field(1, gt=0)

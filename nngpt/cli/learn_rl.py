@@ -148,9 +148,9 @@ def _learn(
 
 
 def _known(parts: Parts) -> dict[str, Candidate]:
-    """What is not novel: the prompt's examples and the corpus."""
+    """What is not novel: the prompt's examples, the corpus, and what the adapter has learned."""
     corpus = {f"corpus network {n}": network for n, (_, network) in enumerate(parts.corpus, 1)}
-    return {**parts.reader.examples(), **corpus}
+    return {**parts.reader.examples(), **corpus, **parts.seen}
 
 
 def _setting(settings: Config, parts: Parts) -> dict[str, Any]:

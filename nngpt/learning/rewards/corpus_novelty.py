@@ -1,4 +1,4 @@
-"""How far a network is from the nearest known one: the prompt's examples and the corpus.
+"""How far a network is from the nearest known one: examples, corpus, what the adapter has seen.
 
 1 less the exact Jaccard similarity, and 0 for a near-duplicate (`novelty.threshold`). Paid only
 for networks that trained: random text is novel, too.

@@ -1,9 +1,9 @@
 """Applies a unified diff strictly: every kept and removed line must be in the file as it is.
 
 What language models get wrong without doing harm is tolerated: line numbers and counts (a hunk's
-place is found by its lines), missing hunk headers, blanks at the end of lines, and empty lines
-where a blank kept line is meant. Content is never guessed, nor is the place of a hunk that fits
-in several: there its line number must be right.
+place is found by its lines), missing hunk headers, blanks at the end of lines, empty lines where
+a blank kept line is meant, and kept lines without the blank that marks them. Content is never
+guessed, nor is the place of a hunk that fits in several: there its line number must be right.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from nngpt.records import Refusal, Stage
 
@@ -58,18 +58,27 @@ class _Hunk:
     """One hunk; `stated` is its place as the diff says, counted from 1."""
 
     stated: int | None = None
-    body: list[_Step] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
 
     @property
-    def old(self) -> list[str]:
-        """The lines that must be there."""
-        return [text.rstrip() for sign, text in self.body if sign != "+"]
+    def steps(self) -> list[_Step]:
+        """What the hunk does; of kept lines only that they are kept is sure."""
+        return [(line[0] if line[:1] in ("+", "-") else " ", line[1:]) for line in self.body]
+
+    @property
+    def old(self) -> list[tuple[str, ...]]:
+        """The lines that must be there; a kept one may lack the blank that marks it."""
+        return [
+            (line[1:].rstrip(), line.rstrip()) if sign == " " else (line[1:].rstrip(),)
+            for line, (sign, _) in zip(self.body, self.steps, strict=True)
+            if sign != "+"
+        ]
 
 
 def _read(diff: str) -> list[_Hunk] | Refusal:
     hunks, lines = list[_Hunk](), diff.split("\n")
     between_files = True
-    for number, (line, after) in enumerate(zip(lines, [*lines[1:], ""], strict=True), 1):
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("@@"):
             stated = _NUMBER.match(line)
             hunks.append(_Hunk(int(stated[1]) if stated else None))
@@ -78,14 +87,11 @@ def _read(diff: str) -> list[_Hunk] | Refusal:
             between_files = True
         elif line.startswith("\\ ") or (between_files and _is_idle(line)):
             continue
-        elif line[:1] not in ("", " ", "-", "+"):
-            reason = f"line {number} of the diff begins with neither a blank nor '-' nor '+'"
-            return Refusal(Stage.PARSE, reason, line[:80])
         else:
             if between_files:  # a hunk without its @@
                 hunks.append(_Hunk())
                 between_files = False
-            hunks[-1].body.append((line[:1], line[1:]))
+            hunks[-1].body.append(line)
     full = [whole for whole in map(_without_separator, hunks) if whole.body]
     return full or Refusal(Stage.PARSE, "the diff is empty")
 
@@ -97,9 +103,9 @@ def _is_idle(line: str) -> bool:
 def _without_separator(hunk: _Hunk) -> _Hunk:
     """Empty lines at a hunk's end divide it from the next; elsewhere they are blank kept lines."""
     body = list(hunk.body)
-    while body and body[-1] == ("", ""):
+    while body and not body[-1]:
         body.pop()
-    return _Hunk(hunk.stated, [(sign or " ", text) for sign, text in body])
+    return _Hunk(hunk.stated, body)
 
 
 def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
@@ -107,10 +113,10 @@ def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
     old, have = hunk.old, [line.rstrip() for line in lines]
     if not old:
         return "it keeps no line, so its place is unknown"
-    starts = [i for i, line in enumerate(have) if line == old[0]]
-    found = [i for i in starts if have[i : i + len(old)] == old]
+    agreeing = [_agreeing(old, have[start:]) for start in range(len(have))]
+    found = [start for start, count in enumerate(agreeing) if count == len(old)]
     if not found:
-        return _missing(old, have, starts)
+        return _missing(old, have, max(agreeing))
     if len(found) > 1 and hunk.stated is not None and hunk.stated - 1 in found:
         return hunk.stated - 1
     if len(found) > 1:
@@ -118,20 +124,21 @@ def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
     return found[0]
 
 
-def _missing(old: Sequence[str], have: Sequence[str], starts: Sequence[int]) -> str:
+def _missing(old: Sequence[tuple[str, ...]], have: Sequence[str], agreeing: int) -> str:
     """Which line of a hunk does not fit, judged where most of its lines do."""
     known, stripped = set(have), {line.strip() for line in have}
     for line in old:
-        if line not in known:
-            how = "is indented otherwise" if line.strip() in stripped else "is not"
-            return f"the line {line.strip()[:80]!r} {how} in the network"
-    line = old[max(_agreeing(old, have[start:]) for start in starts)].strip()
-    return f"its lines do not follow each other in the network; {line[:80]!r} comes elsewhere"
+        if known.isdisjoint(line):
+            how = "is indented otherwise" if line[0].strip() in stripped else "is not"
+            return f"the line {line[-1].strip()[:80]!r} {how} in the network"
+    said = old[agreeing][-1].strip()[:80]
+    return f"its lines do not follow each other in the network; {said!r} comes elsewhere"
 
 
-def _agreeing(old: Sequence[str], have: Sequence[str]) -> int:
-    pairs = zip(old, have, strict=False)
-    return next((i for i, (one, other) in enumerate(pairs) if one != other), len(have))
+def _agreeing(old: Sequence[tuple[str, ...]], have: Sequence[str]) -> int:
+    """How many lines of `old` stand at the beginning of `have`."""
+    pairs = zip(have, old, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] in pair[1], pairs))
 
 
 class _Edits:
@@ -146,7 +153,7 @@ class _Edits:
         """Take a hunk in; "" or why it does not go with those before."""
         removed, kept = set[int](), set[int]()
         inserted: dict[int, list[str]] = defaultdict(list)
-        for sign, text in hunk.body:
+        for sign, text in hunk.steps:
             if sign == "+":
                 inserted[place].append(text)
             else:

@@ -193,4 +193,4 @@ def test_mistakes_are_one_line(folder: Path, reader: assembly.Reader) -> None:
     with pytest.raises(ConfigError, match=r"prompt\.shots_from: a corpus holds whole networks"):
         assembly.read_pool(settings, reader, lambda text: None)
     with pytest.raises(UserError, match=r"not changes.*prompt\.corpus"):
-        _writer(settings, "delta", ["mnist"])
+        _writer(settings, "delta", ["mnist"], compact=False)

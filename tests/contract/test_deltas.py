@@ -85,6 +85,8 @@ def test_the_completion_continues_the_prefill() -> None:
         ("@@ -17", "diff --git a/net.py b/net.py\n--- a/net.py\n+++ b/net.py\n@@ -17"),
         ("nn.ReLU(),\n", "nn.ReLU(),  \n"),
         ("@@\n", "@@ class Net(nn.Module):\n"),
+        ("              nn.ReLU(),\n"[1:], "            nn.ReLU(),\n"),
+        ("             nn.Conv2d(in", "            nn.Conv2d(in"),
     ],
 )
 def test_harmless_mistakes_give_the_same_candidate(change: tuple[str, str]) -> None:
@@ -157,7 +159,7 @@ REFUSALS = [
         POOL + "@@\n             nn.ReLU(),\n             nn.MaxPool2d(2),\n+            nn.ELU(),",
         "hunk 2: it changes what another hunk changes or keeps",
     ),
-    ("@@\nclass Net(nn.Module):\n+x", "line 2 of the diff begins with neither a blank nor"),
+    ("@@\nclass Nets(nn.Module):\n+x", "hunk 1: the line 'class Nets(nn.Module):' is not in"),
     ("@@\n             nn.MaxPool2d(2),", "the diff changes nothing in the network"),
     (
         "@@\n-            nn.MaxPool2d(2),\n+            nn.MaxPool2d(2),",

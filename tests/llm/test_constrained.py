@@ -24,7 +24,22 @@ from nngpt.llm.transformers import TransformersLLM, create
 from nngpt.protocols import WritesJson
 from nngpt.records import Candidate, Completion, Message, Mode, Sampling, Task
 
-NET = (Path(__file__).parents[1] / "networks" / "plain.py").read_text().strip()
+NET = """\
+import torch.nn as nn
+
+
+def supported_hyperparameters():
+    return {"lr", "momentum", "dropout"}
+
+
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device): ...
+
+    def forward(self, x): ...
+
+    def train_setup(self, prm): ...
+
+    def learn(self, train_data): ..."""
 CODE = f"```python\n{NET}\n```"
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)
 TEMPLATE = prompts.load("full")
@@ -103,7 +118,7 @@ def test_all_that_is_written_validates(llm: TransformersLLM, supported: set[str]
     """At a temperature at which this model writes anything but JSON."""
     schema = settings_schema(frozenset(supported))
     prompt = replace(PROMPT, prefill="```json\n")
-    blocks = llm.generate_json(prompt, schema, 4, 3, replace(WILD, max_new_tokens=200))
+    blocks = llm.generate_json(prompt, schema, 3, 3, replace(WILD, max_new_tokens=200))
     assert len({block.text for block in blocks}) > 1
     for block in blocks:
         assert block.finished and obeys(block.text, schema), block.text
@@ -129,8 +144,8 @@ def test_settings_follow_the_code_that_was_written(llm: TransformersLLM) -> None
 def test_generate_does_it_if_it_is_told_to(llm: TransformersLLM) -> None:
     """The code is given as the beginning of the answer: this model would not get so far."""
     prompt = replace(PROMPT, prefill=f"{CODE}\n")
-    free = llm.generate(prompt, 2, 5, replace(WILD, max_new_tokens=3))
-    done = llm.generate(prompt, 2, 5, replace(WILD, max_new_tokens=3, constrain=True))
+    free = llm.generate(prompt, 1, 5, replace(WILD, max_new_tokens=3))
+    done = llm.generate(prompt, 1, 5, replace(WILD, max_new_tokens=3, constrain=True))
     assert all("```json" not in completion.text for completion in free)
     for completion in done:
         read = contract.read(completion.text, prompt, TASK, TEMPLATE, DEFAULTS)

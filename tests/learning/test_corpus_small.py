@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import Nngpt
 from corpus_samples import FILES
+from torch import nn
 
 from nngpt import contract, prompts
 from nngpt.config import EvaluationConfig, NoveltyConfig
 from nngpt.contract.layers import read_layers
 from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.converting import Conversion, convert
+from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.recombining import recombine
 from nngpt.learning.corpus.widths import narrowed, parameters
 from nngpt.novelty import minhash
@@ -149,7 +153,8 @@ def test_a_conversion_chooses(bodies: Path, tmp_path: Path) -> None:
 
 def test_children_are_new_fit_and_repeat(layer_lists: Path, tmp_path: Path) -> None:
     template = prompts.load("tuned-features")
-    arguments = (6, template, [TASK], DEFAULTS, 3)
+    task = replace(TASK, max_parameters=100_000)
+    arguments = (6, template, [task], DEFAULTS, 3)
     assert recombine(layer_lists, tmp_path / "one", *arguments) == 6
     assert recombine(layer_lists, tmp_path / "two", *arguments) == 6
     made = read(tmp_path / "one")
@@ -168,7 +173,26 @@ def test_children_are_new_fit_and_repeat(layer_lists: Path, tmp_path: Path) -> N
         known.add(str(number), text)
         if number >= 3:
             trees = [ast.parse(layer, mode="eval").body for layer in layers]
-            assert parameters(trees, 1, 10) <= TASK.max_parameters / 2  # type: ignore[operator]
+            assert parameters(trees, 1, 10) <= 25_000
+            assert side(layers, 28) >= 3
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ("nn.LazyConv2d(8, 9, stride=4, padding=2)", "nn.ReLU()", "nn.MaxPool2d(3, stride=2)"),
+        ("nn.LazyConv2d(8, 3, dilation=2)", "nn.AvgPool2d(2)", "nn.LazyConv2d(8, 1, 2)"),
+        ("nn.LazyConv2d(4, kernel_size=5, padding=3)", "nn.MaxPool2d(3, 3, 1)", "nn.Dropout(0.5)"),
+        ("nn.LazyConv2d(4, 7)", "nn.AvgPool2d(kernel_size=5)", "nn.LazyConv2d(4, 5)"),
+    ],
+)
+def test_the_side_of_a_map_is_that_of_torch(layers: tuple[str, ...]) -> None:
+    network = nn.Sequential(*(eval(layer, {"nn": nn}) for layer in layers))
+    try:
+        true = network(torch.zeros(1, 3, 28, 28)).shape[-1]
+    except RuntimeError:  # the map is smaller than a kernel
+        true = 0
+    assert side(layers, 28) == true
 
 
 def test_mistakes_are_one_line(nngpt: Nngpt, bodies: Path, layer_lists: Path) -> None:

@@ -2,8 +2,9 @@
 
 The deduplicated mirror holds some 150 short layer lists. A small LLM that sees each several times
 learns them by heart; of many that it sees once it learns how such lists are made. A child takes
-blocks (a convolution and what follows it) from its parents at about the same depth, and one kind
-of activation throughout.
+blocks (a convolution and what follows it) from its parents at about the same depth. Mostly each
+block gets an activation of its own: numbers apart, lists with one throughout differ so little that
+two in three are near-duplicates of one of 500 others (docs/learning.md).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from nngpt.config import NoveltyConfig
 from nngpt.contract.layers import read_layers, write_layers
 from nngpt.errors import ConfigError
 from nngpt.learning.corpus.converting import Line, read_lines, write_parts
+from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.splits import PARTS
 from nngpt.learning.corpus.widths import narrowed
 from nngpt.novelty import minhash
@@ -40,12 +42,18 @@ _ACTIVATIONS = (
 )
 _ACTIVATION = re.compile(r"nn\.(ReLU6?|LeakyReLU|ELU|GELU|SiLU|SELU|Mish|Hardswish|PReLU)\(.*\)")
 _NORM = "nn.LazyBatchNorm2d()"
-_NORMALISED = 0.75
+_NORMALISED = 0.9
 """Share of children that normalise after every convolution: they learn more in one epoch."""
+
+_ONE_STYLE = 0.1
+"""Share of children with one activation throughout."""
+
+_PLACES = 3
+"""Smallest side of a child's last map: what looks at hardly any places learns little."""
 
 _DEPTHS = (2, 3, 3, 4, 4, 5, 5, 6)
 _TRIES = 40
-_BUDGET = 0.5
+_BUDGET = 0.25
 """Part of the parameter budget that a child may take: what an LLM makes of it varies."""
 
 
@@ -103,11 +111,13 @@ def _children(
         if task.max_parameters
     ]
     blocks = [_blocks(layers) for layers in lists]
+    smallest = min(min(task.in_shape[2:]) for task in tasks)
     for _ in range(tries):
         depth = chance.choice(_DEPTHS)
         chosen = [_block_at(chance.choice(blocks), place / depth) for place in range(depth)]
-        layers = [layer for block in chosen for layer in block]
-        yield narrowed(_in_one_style(layers, chance), budgets)
+        child = narrowed(_styled(chosen, chance), budgets)
+        if side(child, smallest) >= _PLACES:
+            yield child
 
 
 def _blocks(layers: Layers) -> list[Layers]:
@@ -122,17 +132,20 @@ def _block_at(blocks: Sequence[Layers], depth: float) -> Layers:
     return blocks[int(depth * len(blocks))]
 
 
-def _in_one_style(layers: Sequence[str], chance: random.Random) -> Layers:
-    """One activation throughout; normalisation after every convolution, or where it was."""
-    activation = chance.choice(_ACTIVATIONS)
+def _styled(blocks: Sequence[Layers], chance: random.Random) -> Layers:
+    """All layers: new activations; normalisation after every convolution, or where it was."""
+    kinds = [chance.choice(_ACTIVATIONS) for _ in blocks]
+    if chance.random() < _ONE_STYLE:
+        kinds = kinds[:1] * len(blocks)
     normalised = chance.random() < _NORMALISED
     found: list[str] = []
-    for layer in layers:
-        if normalised and layer.startswith(_NORM.removesuffix(")")):
-            continue
-        found.append(activation if _ACTIVATION.fullmatch(layer) else layer)
-        if normalised and "Conv" in layer:
-            found.append(_NORM)
+    for block, activation in zip(blocks, kinds, strict=True):
+        for layer in block:
+            if normalised and layer.startswith(_NORM.removesuffix(")")):
+                continue
+            found.append(activation if _ACTIVATION.fullmatch(layer) else layer)
+            if normalised and "Conv" in layer:
+                found.append(_NORM)
     return tuple(found)
 
 

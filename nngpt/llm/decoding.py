@@ -51,13 +51,28 @@ def _attend(
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [b, h, 1, d], key and value [b, h or fewer, t, d] → [b, 1, h, d]."""
+    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     batch, heads, length, width = query.shape
     if length > 1 or mask is not None or value.shape[-1] != width:
         return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, **rest)  # type: ignore[no-any-return]
-    shared = key.shape[1]
+    shared, filled = key.shape[1:3]
     grouped = query.reshape(batch, shared, heads // shared, width)
-    scores = grouped @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    scores = grouped @ _room(key).transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    scores[..., filled:] = -torch.inf
     weights = scores.float().softmax(-1).to(query.dtype)
-    return (weights @ value).reshape(batch, 1, heads, width), None
+    return (weights @ _room(value)).reshape(batch, 1, heads, width), None
+
+
+def _room(part: torch.Tensor) -> torch.Tensor:
+    """All of the tensor that keys or values [b, h, t, d] fill the beginning of (nngpt.llm.drawing).
+
+    Matrix products copy what has gaps between its matrices; reading the few zeros there is quicker.
+    """
+    _, shared, filled, width = part.shape
+    places = part.stride(1) // width
+    dense = (shared * places * width, places * width, width, 1)
+    if places <= filled or part.stride() != dense or part.storage_offset():
+        return part
+    return part.as_strided((len(part), shared, places, width), dense)

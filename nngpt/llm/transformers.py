@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from nngpt.config import LLMConfig
@@ -39,6 +40,7 @@ class TransformersLLM:
         self._writer: Any = base.model
         self._stopping = threading.Event()
         self._grammars: Grammars | None = None
+        self._ends = self._end_tokens()
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -60,7 +62,7 @@ class TransformersLLM:
         """The same with JSON of a schema; see `nngpt.protocols.WritesJson`."""
         if self._grammars is None:
             vocabulary = self.base.model.config.vocab_size
-            self._grammars = Grammars(self.base.tokenizer, vocabulary, self._end_tokens())
+            self._grammars = Grammars(self.base.tokenizer, vocabulary, self._ends)
         constraint = self._grammars.processor(schema)
         drawn = self.sample(prompt, count, seed, sampling, constraint)
         return [completion for completion, _ in drawn]
@@ -79,6 +81,8 @@ class TransformersLLM:
         """
         import torch
 
+        from nngpt.llm.drawing import draw
+
         tokenizer = self.base.tokenizer
         ids = chat.encode(tokenizer, chat.render(tokenizer, prompt))
         inputs = torch.tensor([ids] * count, device=self.base.model.device)
@@ -86,15 +90,15 @@ class TransformersLLM:
         torch.manual_seed(seed)
         enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
         with torch.inference_mode(), quick_decoding(self.base.model), enough:
-            output = self._writer.generate(
-                input_ids=inputs,
-                attention_mask=torch.ones_like(inputs),
-                past_key_values=self._read_once(inputs[:1, :-1], count),
-                stopping_criteria=[self._ends_early],
-                logits_processor=[constraint] if constraint else None,
-                **self._decoding(sampling, prompt.stop),
+            rows = draw(
+                self._writer,
+                self._read_once(inputs[:1, :-1], count),
+                inputs,
+                sampling,
+                partial(self._ended, prompt.stop),
+                self._stopping.is_set,
+                constraint,
             )
-            rows = [row[len(ids) :].tolist() for row in output]
         seconds = (time.monotonic() - started) / count
         return [
             self._completion(row, prompt, seed, index, len(ids), seconds)
@@ -138,16 +142,16 @@ class TransformersLLM:
         """Drop the model; its memory is freed with the last reference."""
         self._writer = None
 
-    def _ends_early(self, ids: Any, _scores: Any, **_: Any) -> Any:
-        import torch
-
-        return torch.full((len(ids),), self._stopping.is_set(), device=ids.device)
+    def _ended(self, stop: tuple[str, ...], row: list[int]) -> bool:
+        """Whether a row's last token ends it, or completes a stop string."""
+        tail = row[-max(map(len, stop), default=0) - 4 :]
+        return row[-1] in self._ends or any(s in self._decode(tail) for s in stop)
 
     def _read_once(self, shared: Any, count: int) -> Any:
         """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""
-        from transformers import DynamicCache
+        from nngpt.llm.drawing import roomy_cache
 
-        cache = DynamicCache(config=self.base.model.config)
+        cache = roomy_cache(self.base.model.config)
         self._writer(input_ids=shared, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(count)
         return cache
@@ -155,7 +159,7 @@ class TransformersLLM:
     def _completion(
         self, row: list[int], prompt: Prompt, seed: int, index: int, prompt_tokens: int, s: float
     ) -> tuple[Completion, list[int]]:
-        ends = [i for i, token in enumerate(row) if token in self._end_tokens()]
+        ends = [i for i, token in enumerate(row) if token in self._ends]
         drawn, row = row[: ends[0] + 1] if ends else row, row[: ends[0]] if ends else row
         text, stopped = chat.cut(self._decode(row), prompt.stop)
         if stopped:
@@ -181,24 +185,6 @@ class TransformersLLM:
         while len(ids) > 1 and chat.cut(self._decode(ids[:-1]), stop)[1]:
             ids = ids[:-1]
         return ids
-
-    def _decoding(self, sampling: Sampling, stop: tuple[str, ...]) -> dict[str, Any]:
-        """Arguments of `generate`: our settings, none of the model's own (penalties …)."""
-        from transformers import GenerationConfig
-
-        tokenizer = self.base.tokenizer
-        chosen: dict[str, Any] = {"do_sample": sampling.temperature > 0}
-        if sampling.temperature > 0:
-            chosen["temperature"] = sampling.temperature
-            chosen |= {"top_k": sampling.top_k, "top_p": sampling.top_p}
-        settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=sorted(self._end_tokens()),
-            stop_strings=list(stop) or None,
-            **chosen,
-        )
-        return {"generation_config": settings, "tokenizer": tokenizer}
 
     def _end_tokens(self) -> set[int]:
         tokenizer, config = self.base.tokenizer, self.base.model.generation_config

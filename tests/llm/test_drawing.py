@@ -1,0 +1,98 @@
+"""What is drawn token by token is what transformers' own `generate` gives, row for row."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import DynamicCache, GenerationConfig
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from nngpt.config import LLMConfig
+from nngpt.llm.decoding import quick_decoding
+from nngpt.llm.drawing import draw, likeliest, roomy_cache
+from nngpt.llm.loading import LoadedBase, load_base
+from nngpt.records import Sampling
+
+TOKENS = 80
+"""More than the cache makes room for at once."""
+
+
+@pytest.fixture(scope="module")
+def base() -> LoadedBase:
+    return load_base(LLMConfig(device="cpu", dtype="float32"))
+
+
+def beginnings(base: LoadedBase, count: int) -> torch.Tensor:
+    torch.manual_seed(3)
+    return torch.randint(100, base.model.config.vocab_size, (count, 7))
+
+
+def test_greedy_rows_are_those_of_generate(base: LoadedBase) -> None:
+    ids = beginnings(base, 3)
+    settings = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=[])
+    lengths = {0: 5, 1: TOKENS, 2: 30}
+    begun: list[list[int]] = []
+
+    def ended(row: list[int]) -> bool:
+        if row not in begun and len(row) == 1:
+            begun.append(row)
+        return len(row) == lengths[next(i for i, b in enumerate(begun) if b is row)]
+
+    with torch.inference_mode():
+        expected = base.model.generate(ids, generation_config=settings)[:, 7:].tolist()
+        with quick_decoding(base.model):
+            cache = roomy_cache(base.model.config)
+            base.model(ids[:, :-1], past_key_values=cache)
+            greedy = Sampling(temperature=0.0, max_new_tokens=TOKENS)
+            rows = draw(base.model, cache, ids, greedy, ended, lambda: False)
+    assert [len(row) for row in rows] == list(lengths.values())
+    assert rows == [row[: len(mine)] for row, mine in zip(expected, rows, strict=True)]
+
+
+def test_stopping_leaves_it_at_that(base: LoadedBase) -> None:
+    ids = beginnings(base, 2)
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(True)
+        return len(asked) == 3
+
+    with torch.inference_mode():
+        cache = roomy_cache(base.model.config)
+        base.model(ids[:, :-1], past_key_values=cache)
+        rows = draw(base.model, cache, ids, Sampling(), lambda row: False, stopped)
+    assert [len(row) for row in rows] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "temperature"), [(50, 0.9, 0.7), (0, 0.5, 1.3), (5, 1.0, 1.0), (3, 1e-6, 1)]
+)
+def test_the_same_chances_as_transformers(top_k: int, top_p: float, temperature: float) -> None:
+    torch.manual_seed(1)
+    scores = 3 * torch.randn(4, 200)
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(float(temperature))])
+    warpers += [TopKLogitsWarper(top_k)] if top_k else []
+    expected = LogitsProcessorList([*warpers, TopPLogitsWarper(top_p)])(None, scores).softmax(-1)
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
+    tokens, shares = likeliest(scores, sampling)
+    found = torch.zeros_like(scores).scatter(1, tokens, shares)
+    assert torch.allclose(found / found.sum(-1, keepdim=True), expected, atol=1e-6)
+
+
+def test_a_roomy_cache_holds_what_a_plain_one_holds(base: LoadedBase) -> None:
+    ids, caches = beginnings(base, 3), (DynamicCache(), roomy_cache(base.model.config))
+    with torch.inference_mode():
+        for cache in caches:
+            base.model(ids[:1, :3], past_key_values=cache)
+            cache.batch_repeat_interleave(3)
+            base.model(ids[:, 3:5], past_key_values=cache)
+            cache.batch_select_indices(torch.tensor([2, 0]))
+            base.model(ids[[2, 0], 5:], past_key_values=cache)
+    for plain, roomy in zip(caches[0].layers, caches[1].layers, strict=True):
+        assert torch.allclose(plain.keys, roomy.keys, atol=1e-4)
+        assert torch.allclose(plain.values, roomy.values, atol=1e-4)

@@ -68,9 +68,8 @@ def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
     question = "Write a new image classifier in PyTorch for mnist." + " Be brief." * (words // 2)
     prompt = Prompt("", "", Mode.BODY, (Message("user", question),), "```python\n", STOP)
     sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=tokens)
-    print(
-        f"{base.facts}; {count} samples of at most {tokens} tokens, {torch.get_num_threads()} threads"
-    )
+    limits = f"{count} samples of at most {tokens} tokens, {torch.get_num_threads()} threads"
+    print(f"{base.facts}; {limits}")
     for adapter in (None, shipped()[0]):
         llm.use_adapter(adapter)
         ours(llm, prompt, 2, Sampling(max_new_tokens=4))

@@ -167,10 +167,12 @@ def convert(
 @app.command()
 def recombine(
     folder: Annotated[Path, typer.Argument(help="A corpus in features mode.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the larger one.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the corpus.")],
     config: Annotated[str, typer.Option(help="The run it is for: limits, hyperparameters.")],
-    prompt: Annotated[str, typer.Option(help="The corpus's template.")] = "tuned-features",
-    count: Annotated[int, typer.Option(help="New layer lists.", min=1)] = 600,
+    prompt: Annotated[
+        str, typer.Option(help="The corpus's template, or one of body mode.")
+    ] = "tuned-features",
+    count: Annotated[int, typer.Option(help="How many new ones.", min=1)] = 600,
     task: Annotated[list[str], typer.Option(help="The corpus's data sets.")] = [  # noqa: B006
         "mnist",
         "cifar10",
@@ -180,13 +182,16 @@ def recombine(
         bool, typer.Option("--build-check/--no-build-check", help="Keep only what trains.")
     ] = True,
 ) -> None:
-    """Add layer lists made of blocks of a corpus's lists to its training part."""
+    """Make new networks of blocks of a corpus's layer lists: more lists, or bodies."""
     from nngpt.learning import corpus
-    from nngpt.records import Candidate, Refusal
+    from nngpt.records import Candidate, Mode, Refusal
 
     corpus.check_new(out)
     settings = load_config(config, [])
     writer, tasks = _writer(settings, prompt, task)
+    if writer.template.mode not in (Mode.FEATURES, Mode.BODY):
+        mend = "Make bodies, and then whole files of them (nngpt corpus convert)"
+        raise UserError("made are layer lists and bodies only", where=prompt, mend=mend)
     with _check(build_check, settings, tasks) as check, _bars() as progress:
 
         def fault(candidate: Candidate) -> Refusal | None:
@@ -204,7 +209,7 @@ def recombine(
             fault,
             lambda done: progress("recombining", done, count),
         )
-    typer.echo(f"{made:,} new layer lists. Use them: … --corpus {out / 'train.jsonl'}")
+    typer.echo(f"{made:,} new networks. Use them: … --corpus {out / 'train.jsonl'}")
 
 
 def _defaults() -> Config:

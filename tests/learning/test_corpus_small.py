@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nngpt import contract, prompts
 from nngpt.config import EvaluationConfig, NoveltyConfig
 from nngpt.contract.layers import read_layers
 from nngpt.learning.corpus.compact import compact
+from nngpt.learning.corpus.composing import body
 from nngpt.learning.corpus.converting import Conversion, convert
 from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.recombining import recombine
@@ -177,6 +179,42 @@ def test_children_are_new_fit_and_repeat(layer_lists: Path, tmp_path: Path) -> N
             assert side(layers, 28) >= 3
 
 
+def test_children_as_bodies_run_and_differ(layer_lists: Path, tmp_path: Path) -> None:
+    template, tasks = prompts.load("tuned-body"), [TASK, replace(TASK, dataset="cifar10")]
+    arguments = (12, template, tasks, DEFAULTS, 4)
+    assert recombine(layer_lists, tmp_path / "one", *arguments) == 12
+    assert recombine(layer_lists, tmp_path / "two", *arguments) == 12
+    made = read(tmp_path / "one")
+    assert made == read(tmp_path / "two")
+    assert read(tmp_path / "one", "dev") == []
+    assert [each["task"] for each in made] == ["mnist", "cifar10"] * 6
+    known = minhash.create(NoveltyConfig())
+    for number, each in enumerate(made):
+        asked = template.render(tasks[number % 2], DEFAULTS.hyperparameters)
+        assert each["prefill"] == asked.prefill and each["mode"] == "body"
+        child = contract.read(each["completion"], asked, tasks[number % 2], template, DEFAULTS)
+        assert isinstance(child, Candidate)
+        assert not known.compare(contract.novelty_text(child)).duplicate
+        known.add(str(number), contract.novelty_text(child))
+        code: dict[str, Any] = {}
+        exec(child.code, code)
+        for shape in ((2, 1, 28, 28), (2, 3, 32, 32)):
+            values = {"lr": 0.1, "momentum": 0.9, "dropout": 0.1}
+            network = code["Net"](shape, (10,), values, torch.device("cpu"))
+            assert network(torch.randn(shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_way_of_writing_a_body_runs(seed: int) -> None:
+    layers = (*LISTS[1], "nn.Dropout2d(p=0.1)", "nn.MaxPool2d(3, stride=2)", *LISTS[2])
+    activations = ("nn.ReLU()", "nn.LeakyReLU()", "nn.Mish()")
+    code: dict[str, Any] = {"nn": nn, "torch": torch, "F": nn.functional}
+    exec(body(layers, activations, random.Random(seed)), code)
+    network = code["Net"]((1, 3, 32, 32), (7,), {"dropout": 0.1}, torch.device("cpu"))
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 7)
+    assert sum(isinstance(module, nn.MaxPool2d) for module in network.modules()) == 1
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -202,6 +240,7 @@ def test_mistakes_are_one_line(nngpt: Nngpt, bodies: Path, layer_lists: Path) ->
         (("corpus", "convert", layer_lists, *rest), "not a body"),
         (("corpus", "convert", bodies, *rest[:2], "--prompt", "features", *rest[4:]), "--prompt"),
         (("corpus", "recombine", bodies, "--config", "demo-mnist", "--out", "new"), "layer lists"),
+        (("corpus", "recombine", layer_lists, *rest), "bodies only"),
     ]
     for command, said in cases:
         done = nngpt(*command)

@@ -67,7 +67,7 @@ class Conversion:
         answer = whole.removeprefix(prompt.prefill)
         if self.max_chars is not None and len(answer) > self.max_chars:
             return f"more than {self.max_chars:,} characters"
-        return {**line, **_asked(prompt), "completion": answer}, read
+        return {**line, **asked_for(prompt), "completion": answer}, read
 
     def _read(self, line: Line, task: Task) -> Candidate | Refusal:
         messages = tuple(Message(m["role"], m["content"]) for m in line["messages"])
@@ -141,7 +141,8 @@ def _file(read: Candidate) -> str:
     return write(Answer(read.code.strip("\n"), {}))
 
 
-def _asked(prompt: Prompt) -> Line:
+def asked_for(prompt: Prompt) -> Line:
+    """What a line of a corpus says about its prompt."""
     return {
         "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
         "prefill": prompt.prefill,

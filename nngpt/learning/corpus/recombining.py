@@ -1,4 +1,4 @@
-"""New layer lists from those of a corpus: blocks of several lists in a row, none like another.
+"""New networks from the layer lists of a corpus: blocks of several lists, none like another.
 
 The deduplicated mirror holds some 150 short layer lists. A small LLM that sees each several times
 learns them by heart; of many that it sees once it learns how such lists are made. A child takes
@@ -12,23 +12,24 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nngpt import contract
 from nngpt.config import NoveltyConfig
+from nngpt.contract.answers import Answer, write
 from nngpt.contract.layers import read_layers, write_layers
 from nngpt.errors import ConfigError
-from nngpt.learning.corpus.converting import Line, read_lines, write_parts
+from nngpt.learning.corpus.composing import Layers, blocks, body
+from nngpt.learning.corpus.converting import Line, asked_for, read_lines, write_parts
 from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.splits import PARTS
 from nngpt.learning.corpus.widths import narrowed
 from nngpt.novelty import minhash
 from nngpt.prompts import Template
-from nngpt.records import Candidate, Mode, Prompt, Refusal, Task
+from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 
-Layers = tuple[str, ...]
 Check = Callable[[Candidate], Refusal | None]
 
 _ACTIVATIONS = (
@@ -53,6 +54,9 @@ _PLACES = 3
 
 _DEPTHS = (2, 3, 3, 4, 4, 5, 5, 6)
 _TRIES = 40
+_PARAMETERS = 500_000
+"""Parameter budget where the run sets none."""
+
 _BUDGET = 0.25
 """Part of the parameter budget that a child may take: what an LLM makes of it varies."""
 
@@ -68,68 +72,113 @@ def recombine(
     check: Check | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write the corpus `out`: that of `folder`, with up to `count` children in its training part.
+    """Write the corpus `out` with up to `count` children of the layer lists in `folder`.
 
-    Every child fits the contract, passes `check`, and is no near-duplicate (Jaccard similarity
-    above 0.90) of any other network of the corpus. Returns how many there are.
+    For a template of `features` mode it is that of `folder` with the children in its training
+    part; for one of `body` mode it holds networks made of the children alone, each the answer for
+    one of the tasks. Every child fits the contract, passes `check`, and is no near-duplicate
+    (Jaccard similarity above 0.90) of any other network of the corpus. Returns how many there are.
 
     Raises:
         UserError: a file cannot be read or written.
         ConfigError: a line is no answer in `features` mode, or has no layers.
     """
     parts = {f"{part}.jsonl": read_lines(folder / f"{part}.jsonl") for part in PARTS}
+    lists = {
+        name: [_layers(line, f"{folder / name}") for line in lines] for name, lines in parts.items()
+    }
     known = minhash.create(NoveltyConfig())
-    for name, lines in parts.items():
-        for number, line in enumerate(lines, 1):
-            known.add(f"{name} {number}", write_layers(_layers(line, f"{folder / name}")))
-    parents = parts["train.jsonl"]
-    lists = [_layers(line, str(folder / "train.jsonl")) for line in parents]
+    if template.mode is Mode.FEATURES:
+        for name, found in lists.items():
+            for number, layers in enumerate(found, 1):
+                known.add(f"{name} {number}", write_layers(layers))
+    else:
+        parts = {name: [] for name in parts}
+    chance = random.Random(seed)
     children: list[Line] = []
-    for child in _children(lists, tasks, random.Random(seed), count * _TRIES):
+    for layers in _children(lists["train.jsonl"], tasks, chance, count * _TRIES):
         if len(children) == count:
             break
-        text = write_layers(child)
-        new = _line(parents[0], text, len(children) + 1)
-        if new is None or known.compare(text).duplicate:
+        asked = _Asked(template, tasks, len(children), defaults)
+        child = asked.read(_answer(layers, template.mode, chance))
+        if isinstance(child, Refusal) or known.compare(contract.novelty_text(child)).duplicate:
             continue
-        read = _read(new, template, tasks[0], defaults)
-        if isinstance(read, Refusal) or (check is not None and check(read) is not None):
+        if check is not None and check(child) is not None:
             continue
-        known.add(new["source"], text)
-        children.append(new)
+        known.add(f"{len(children)}", contract.novelty_text(child))
+        children.append(asked.line(child))
         progress(len(children))
-    write_parts(out, {**parts, "train.jsonl": [*parents, *children]})
+    write_parts(out, {**parts, "train.jsonl": [*parts["train.jsonl"], *children]})
     return len(children)
+
+
+def _answer(layers: Layers, mode: Mode, chance: random.Random) -> str:
+    if mode is Mode.FEATURES:
+        return write_layers(layers)
+    return write(Answer(body(layers, _ACTIVATIONS, chance), {}))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the child with this number is the answer to: every task, or one of them in turn."""
+
+    template: Template
+    tasks: Sequence[Task]
+    number: int
+    defaults: contract.Defaults
+
+    @property
+    def _for(self) -> Sequence[Task]:
+        if self.template.mode is Mode.FEATURES:
+            return self.tasks
+        return [self.tasks[self.number % len(self.tasks)]]
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.template.render(self._for[0], self.defaults.hyperparameters)
+
+    def read(self, text: str) -> Candidate | Refusal:
+        """The network of an answer, if it begins as the prompt asks and fits the contract."""
+        if not text.startswith(self._prompt.prefill):
+            return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
+        written = text.removeprefix(self._prompt.prefill)
+        return contract.read(written, self._prompt, self._for[0], self.template, self.defaults)
+
+    def line(self, child: Candidate) -> Line:
+        """Its line of the corpus."""
+        return {
+            **asked_for(self._prompt),
+            "completion": child.written,
+            "task": ",".join(task.dataset for task in self._for),
+            "source": f"recombined {self.number + 1}",
+            "nn_id": "",
+            "family": "recombined",
+            "accuracy": None,
+            "accuracy_on": None,
+            "accuracy_epoch": None,
+        }
 
 
 def _children(
     lists: Sequence[Layers], tasks: Sequence[Task], chance: random.Random, tries: int
 ) -> Iterator[Layers]:
     budgets = [
-        replace(task, max_parameters=int(task.max_parameters * _BUDGET))
+        replace(task, max_parameters=int((task.max_parameters or _PARAMETERS) * _BUDGET))
         for task in tasks
-        if task.max_parameters
     ]
-    blocks = [_blocks(layers) for layers in lists]
+    parents = [blocks(layers) for layers in lists]
     smallest = min(min(task.in_shape[2:]) for task in tasks)
     for _ in range(tries):
         depth = chance.choice(_DEPTHS)
-        chosen = [_block_at(chance.choice(blocks), place / depth) for place in range(depth)]
+        chosen = [_block_at(chance.choice(parents), place / depth) for place in range(depth)]
         child = narrowed(_styled(chosen, chance), budgets)
         if side(child, smallest) >= _PLACES:
             yield child
 
 
-def _blocks(layers: Layers) -> list[Layers]:
-    """Each convolution with what follows it."""
-    starts = [i for i, layer in enumerate(layers) if "Conv" in layer]
-    ends = [*starts[1:], len(layers)]
-    return [layers[start:end] for start, end in zip(starts, ends, strict=True)]
-
-
-def _block_at(blocks: Sequence[Layers], depth: float) -> Layers:
+def _block_at(parent: Sequence[Layers], depth: float) -> Layers:
     """The block at this depth (0…1) of a list."""
-    return blocks[int(depth * len(blocks))]
+    return parent[int(depth * len(parent))]
 
 
 def _styled(blocks: Sequence[Layers], chance: random.Random) -> Layers:
@@ -154,19 +203,3 @@ def _layers(line: Mapping[str, Any], where: str) -> Layers:
     if line["mode"] != Mode.FEATURES or isinstance(read, Refusal):
         raise ConfigError("not a corpus of layer lists", where=where)
     return read
-
-
-def _line(like: Line, text: str, number: int) -> Line | None:
-    """A line of the corpus, None if the text does not begin as the prompt asks."""
-    if not text.startswith(like["prefill"]):
-        return None
-    facts = {"source": f"recombined {number}", "nn_id": "", "family": "recombined"}
-    none = {"accuracy": None, "accuracy_on": None, "accuracy_epoch": None}
-    return {**like, "completion": text.removeprefix(like["prefill"]), **facts, **none}
-
-
-def _read(
-    line: Line, template: Template, task: Task, defaults: contract.Defaults
-) -> Candidate | Refusal:
-    asked = Prompt("", "", Mode.FEATURES, (), line["prefill"], tuple(line["stop"]))
-    return contract.read(line["completion"], asked, task, template, defaults)

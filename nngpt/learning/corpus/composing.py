@@ -1,8 +1,9 @@
 """Bodies of networks made of layer lists, in the ways in which LEMUR's networks are written.
 
-The layers may be one sequence, one for each block, a list that grows, attributes of their own, or
-calls of a helper class; a block may end with a small module (a residual branch, a gate). Channels
-are counted along, so that what is written fits together.
+The layers may be one sequence, one for each block, a list that grows, or calls of a helper class;
+a block may end with a small module (a residual branch, a gate). Channels are counted along, so that
+what is written fits together. All heads pool to one place: a small LLM that has seen 2 × 2 places
+multiplies by them where it has pooled to one (docs/learning.md).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 Layers = tuple[str, ...]
 
 _ENTRY = "self.in_channels"
-_SIDES = (1, 1, 1, 2, 3, 4)
 _WIDTHS = (32, 64, 96, 128)
 _GATES = ("Gate", "ChannelGate", "SqueezeExcite", "SEBlock", "ChannelAttention")
 _BRANCHES = ("Residual", "ResidualBlock", "SkipBlock", "Bottleneck", "DepthwiseBlock")
@@ -48,7 +48,7 @@ def body(layers: Sequence[str], activations: Sequence[str], chance: random.Rando
         parts.append(part)
     if chance.random() < 0.6:
         _add_modules(text, parts, activations, chance)
-    arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_attributes, _as_units))
+    arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_units))
     arrange(text, parts, chance)
     _add_head(text, _width(parts[-1]), activations, chance)
     return _written(text)
@@ -171,28 +171,6 @@ def _as_growing_list(text: _Text, parts: Sequence[Sequence[str]], chance: random
     text.forward.append(f"x = self.{name}(x)")
 
 
-def _as_attributes(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
-    """The convolution, its normalisation and the rest of each block under names of their own."""
-    for number, part in enumerate(parts, 1):
-        names = []
-        for layer in part:
-            kind = layer.partition("(")[0].removeprefix("nn.")
-            name = {"Conv2d": "conv", "BatchNorm2d": "bn", "MaxPool2d": "pool"}.get(kind, "")
-            name = name or ("pool" if "Pool" in kind else "drop" if "Drop" in kind else "")
-            name = name or ("act" if kind.isalnum() and layer.startswith("nn.") else "extra")
-            while f"{name}{number}" in names:
-                name += "_"
-            names.append(f"{name}{number}")
-            text.init.append(f"self.{name}{number} = {layer}")
-        call = "x"
-        for name in names:
-            call = f"self.{name}({call})"
-        if chance.random() < 0.5:
-            text.forward.append(f"x = {call}")
-        else:
-            text.forward += [f"x = self.{name}(x)" for name in names]
-
-
 def _as_units(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
     """The convolution and its normalisation in a class of their own, the rest as it is."""
     name = chance.choice(_UNITS)
@@ -219,20 +197,18 @@ def _as_units(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random
 
 
 def _add_head(text: _Text, width: int, activations: Sequence[str], chance: random.Random) -> None:
-    side = chance.choice(_SIDES)
-    if side == 1 and chance.random() < 0.3:
-        text.forward.append("x = x.mean(dim=(2, 3))")
+    if chance.random() < 0.3:
+        text.forward.append(f"x = x.{chance.choice(('mean', 'amax'))}(dim=(2, 3))")
     else:
         kind = chance.choice(("Avg", "Avg", "Max"))
-        text.init.append(f"self.pool = nn.Adaptive{kind}Pool2d(({side}, {side}))")
+        text.init.append(f"self.pool = nn.Adaptive{kind}Pool2d(1)")
         flat = chance.choice(("torch.flatten(x, 1)", "x.flatten(1)", "x.view(x.size(0), -1)"))
         text.forward += ["x = self.pool(x)", f"x = {flat}"]
-    entry = str(width) if side == 1 else f"{width} * {side} * {side}"
     name = chance.choice(("classifier", "classifier", "fc", "head"))
-    final = f"nn.Linear({entry}, self.num_classes)"
+    final = f"nn.Linear({width}, self.num_classes)"
     if chance.random() < 0.5:
         middle, activation = chance.choice(_WIDTHS), chance.choice(activations)
-        layers = [f"nn.Linear({entry}, {middle})", activation]
+        layers = [f"nn.Linear({width}, {middle})", activation]
         if chance.random() < 0.5:
             layers.append("nn.Dropout(prm['dropout'])")
         final = f"nn.Sequential({', '.join(layers)}, nn.Linear({middle}, self.num_classes))"

@@ -52,7 +52,9 @@ _ONE_STYLE = 0.1
 _PLACES = 3
 """Smallest side of a child's last map: what looks at hardly any places learns little."""
 
-_DEPTHS = (2, 3, 3, 4, 4, 5, 5, 6)
+_DEPTHS = {Mode.FEATURES: (2, 3, 3, 4, 4, 5, 5, 6), Mode.BODY: (1, 2, 3, 3, 4, 5, 6, 7, 8)}
+"""Convolutions of a child. Bodies of LEMUR's differ more in depth than its lists."""
+
 _TRIES = 40
 _PARAMETERS = 500_000
 """Parameter budget where the run sets none."""
@@ -96,7 +98,7 @@ def recombine(
         parts = {name: [] for name in parts}
     chance = random.Random(seed)
     children: list[Line] = []
-    for layers in _children(lists["train.jsonl"], tasks, chance, count * _TRIES):
+    for layers in _children(lists["train.jsonl"], tasks, template.mode, chance, count * _TRIES):
         if len(children) == count:
             break
         asked = _Asked(template, tasks, len(children), defaults)
@@ -160,7 +162,7 @@ class _Asked:
 
 
 def _children(
-    lists: Sequence[Layers], tasks: Sequence[Task], chance: random.Random, tries: int
+    lists: Sequence[Layers], tasks: Sequence[Task], mode: Mode, chance: random.Random, tries: int
 ) -> Iterator[Layers]:
     budgets = [
         replace(task, max_parameters=int((task.max_parameters or _PARAMETERS) * _BUDGET))
@@ -169,7 +171,7 @@ def _children(
     parents = [blocks(layers) for layers in lists]
     smallest = min(min(task.in_shape[2:]) for task in tasks)
     for _ in range(tries):
-        depth = chance.choice(_DEPTHS)
+        depth = chance.choice(_DEPTHS[mode])
         chosen = [_block_at(chance.choice(parents), place / depth) for place in range(depth)]
         child = narrowed(_styled(chosen, chance), budgets)
         if side(child, smallest) >= _PLACES:

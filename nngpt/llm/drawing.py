@@ -1,7 +1,7 @@
 """Draws answers token by token, in a batch that shrinks as its rows end.
 
 `generate` of transformers computes ended rows until the last one ends, copies the attention cache
-for every token, and sorts the whole vocabulary: on a CPU more than half of the time (docs/sft.md).
+for every token, and sorts the whole vocabulary: on a CPU half of the time (docs/decisions.md).
 """
 
 from __future__ import annotations

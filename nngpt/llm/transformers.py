@@ -159,11 +159,9 @@ class TransformersLLM:
     def _completion(
         self, row: list[int], prompt: Prompt, seed: int, index: int, prompt_tokens: int, s: float
     ) -> tuple[Completion, list[int]]:
-        ends = [i for i, token in enumerate(row) if token in self._ends]
-        drawn, row = row[: ends[0] + 1] if ends else row, row[: ends[0]] if ends else row
-        text, stopped = chat.cut(self._decode(row), prompt.stop)
-        if stopped:
-            drawn = self._upto_stop(row, prompt.stop)
+        ended = bool(row) and row[-1] in self._ends
+        written = row[:-1] if ended else row
+        text, stopped = chat.cut(self._decode(written), prompt.stop)
         completion = Completion(
             text=text,
             model=self.model,
@@ -171,20 +169,14 @@ class TransformersLLM:
             seed=seed,
             index=index,
             prompt_tokens=prompt_tokens,
-            completion_tokens=len(row),
+            completion_tokens=len(written),
             seconds=s,
-            finished=stopped or bool(ends),
+            finished=stopped or ended,
         )
-        return completion, drawn
+        return completion, row
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.base.tokenizer.decode(ids, skip_special_tokens=True))
-
-    def _upto_stop(self, ids: list[int], stop: tuple[str, ...]) -> list[int]:
-        """The ids up to the one that completes a stop string: usually all of them."""
-        while len(ids) > 1 and chat.cut(self._decode(ids[:-1]), stop)[1]:
-            ids = ids[:-1]
-        return ids
 
     def _end_tokens(self) -> set[int]:
         tokenizer, config = self.base.tokenizer, self.base.model.generation_config

@@ -1,4 +1,4 @@
-"""Bodies of networks made of layer lists, in the ways in which LEMUR's networks are written.
+"""Bodies of networks made of layer lists, in ways in which LEMUR's networks are written.
 
 The layers may be one sequence, one for each block, a list that grows, or calls of a helper class;
 a block may end with a small module (a residual branch, a gate). Channels are counted along, so that
@@ -42,15 +42,16 @@ def body(layers: Sequence[str], activations: Sequence[str], chance: random.Rando
     """Helper classes and `class Net` with `__init__` and `forward` around a lazy layer list."""
     text = _Text()
     named = chance.random() < 0.5
-    parts, channels = [], 0
+    parts, widths = list[list[str]](), list[int]()
     for block in blocks(layers):
-        part, channels = _counted(block, channels, named)
+        part, width = _counted(block, widths[-1] if widths else 0, named)
         parts.append(part)
+        widths.append(width)
     if chance.random() < 0.6:
-        _add_modules(text, parts, activations, chance)
+        _add_modules(text, parts, widths, activations, chance)
     arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_units))
     arrange(text, parts, chance)
-    _add_head(text, _width(parts[-1]), activations, chance)
+    _add_head(text, widths[-1], activations, chance)
     return _written(text)
 
 
@@ -74,15 +75,12 @@ def _counted(block: Layers, channels: int, named: bool) -> tuple[list[str], int]
     return found, channels
 
 
-def _width(part: Sequence[str]) -> int:
-    """Output channels of a block that begins with its convolution."""
-    call = ast.parse(part[0], mode="eval").body
-    assert isinstance(call, ast.Call)
-    return int(ast.unparse(call.args[1]))
-
-
 def _add_modules(
-    text: _Text, parts: list[list[str]], activations: Sequence[str], chance: random.Random
+    text: _Text,
+    parts: Sequence[list[str]],
+    widths: Sequence[int],
+    activations: Sequence[str],
+    chance: random.Random,
 ) -> None:
     """One kind of small module, at the end of some blocks."""
     activation = chance.choice(activations)
@@ -92,9 +90,10 @@ def _add_modules(
     else:
         name = chance.choice(_BRANCHES)
         text.classes.append(_branch(name, activation, chance))
-    chosen = [part for part in parts if chance.random() < 0.5] or [chance.choice(parts)]
-    for part in chosen:
-        part.append(f"{name}({_width(part)})")
+    pairs = list(zip(parts, widths, strict=True))
+    chosen = [pair for pair in pairs if chance.random() < 0.5] or [chance.choice(pairs)]
+    for part, width in chosen:
+        part.append(f"{name}({width})")
 
 
 def _gate(name: str, activation: str, chance: random.Random) -> str:

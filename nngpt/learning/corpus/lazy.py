@@ -51,18 +51,28 @@ def lazy(layer: ast.expr) -> ast.expr:
     if not isinstance(layer, ast.Call):
         return layer
     kind = layer_name(layer.func)
-    names = _PARAMETERS.get(kind, "").split()
-    if len(layer.args) > len(names) or not names or any(k.arg is None for k in layer.keywords):
+    given = None if kind.startswith("Lazy") else arguments(layer)
+    if given is None:
         kept = [keyword for keyword in layer.keywords if keyword.arg not in _LEFT_OUT]
         return ast.Call(layer.func, layer.args, kept)
-    given = dict(zip(names, layer.args, strict=False))
-    given |= {keyword.arg: keyword.value for keyword in layer.keywords if keyword.arg}
     for name in _LEFT_OUT:
         given.pop(name, None)
     plain = [given.pop(name) for name in _PLAIN if name in given]
     keywords = [ast.keyword(name, value) for name, value in given.items()]
     name = f"Lazy{kind}" if kind in _LAZY else kind
     return ast.Call(ast.Attribute(ast.Name("nn"), name), plain, keywords)
+
+
+def arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
+    """What a layer, lazy or not, is given, by name; None where the names are not known."""
+    kind = layer_name(layer.func)
+    names = _PARAMETERS.get(kind.removeprefix("Lazy"), "").split()
+    if kind.startswith("Lazy"):
+        names = [name for name in names if name not in _LEFT_OUT]
+    if len(layer.args) > len(names) or not names or any(k.arg is None for k in layer.keywords):
+        return None
+    given = dict(zip(names, layer.args, strict=False))
+    return given | {keyword.arg: keyword.value for keyword in layer.keywords if keyword.arg}
 
 
 def layer_name(function: ast.expr) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from nngpt.learning.corpus.lazy import layer_name
-
-_OPTIONS = ("kernel_size", "stride", "padding", "dilation")
+from nngpt.learning.corpus.lazy import arguments, layer_name
 
 
 def side(layers: Sequence[str], start: int) -> int:
@@ -27,10 +25,7 @@ def side(layers: Sequence[str], start: int) -> int:
 
 
 def _after(layer: ast.Call, start: int, pool: bool) -> int:
-    names = _OPTIONS if pool else ("out_channels", *_OPTIONS)
-    given = dict(zip(names, layer.args, strict=False))
-    given |= {keyword.arg: keyword.value for keyword in layer.keywords if keyword.arg}
-    numbers = {name: _number(value) for name, value in given.items()}
+    numbers = {name: _number(value) for name, value in (arguments(layer) or {}).items()}
     kernel = numbers.get("kernel_size", 1)
     stride = numbers.get("stride", kernel if pool else 1)
     reach = numbers.get("dilation", 1) * (kernel - 1)

@@ -96,19 +96,21 @@ def recombine(
                 known.add(f"{name} {number}", write_layers(layers))
     else:
         parts = {name: [] for name in parts}
+    questions = _questions(template, tasks, defaults)
     chance = random.Random(seed)
     children: list[Line] = []
     for layers in _children(lists["train.jsonl"], tasks, template.mode, chance, count * _TRIES):
         if len(children) == count:
             break
-        asked = _Asked(template, tasks, len(children), defaults)
+        asked = questions[len(children) % len(questions)]
         child = asked.read(_answer(layers, template.mode, chance))
-        if isinstance(child, Refusal) or known.compare(contract.novelty_text(child)).duplicate:
+        text = "" if isinstance(child, Refusal) else contract.novelty_text(child)
+        if isinstance(child, Refusal) or known.compare(text).duplicate:
             continue
         if check is not None and check(child) is not None:
             continue
-        known.add(f"{len(children)}", contract.novelty_text(child))
-        children.append(asked.line(child))
+        known.add(f"{len(children)}", text)
+        children.append(asked.line(child, len(children) + 1))
         progress(len(children))
     write_parts(out, {**parts, "train.jsonl": [*parts["train.jsonl"], *children]})
     return len(children)
@@ -121,44 +123,45 @@ def _answer(layers: Layers, mode: Mode, chance: random.Random) -> str:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What the child with this number is the answer to: every task, or one of them in turn."""
+class _Question:
+    """What a child may be the answer to."""
 
-    template: Template
+    prompt: Prompt
     tasks: Sequence[Task]
-    number: int
+    template: Template
     defaults: contract.Defaults
-
-    @property
-    def _for(self) -> Sequence[Task]:
-        if self.template.mode is Mode.FEATURES:
-            return self.tasks
-        return [self.tasks[self.number % len(self.tasks)]]
-
-    @property
-    def _prompt(self) -> Prompt:
-        return self.template.render(self._for[0], self.defaults.hyperparameters)
 
     def read(self, text: str) -> Candidate | Refusal:
         """The network of an answer, if it begins as the prompt asks and fits the contract."""
-        if not text.startswith(self._prompt.prefill):
+        if not text.startswith(self.prompt.prefill):
             return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
-        written = text.removeprefix(self._prompt.prefill)
-        return contract.read(written, self._prompt, self._for[0], self.template, self.defaults)
+        written = text.removeprefix(self.prompt.prefill)
+        return contract.read(written, self.prompt, self.tasks[0], self.template, self.defaults)
 
-    def line(self, child: Candidate) -> Line:
+    def line(self, child: Candidate, number: int) -> Line:
         """Its line of the corpus."""
         return {
-            **asked_for(self._prompt),
+            **asked_for(self.prompt),
             "completion": child.written,
-            "task": ",".join(task.dataset for task in self._for),
-            "source": f"recombined {self.number + 1}",
+            "task": ",".join(task.dataset for task in self.tasks),
+            "source": f"recombined {number}",
             "nn_id": "",
             "family": "recombined",
             "accuracy": None,
             "accuracy_on": None,
             "accuracy_epoch": None,
         }
+
+
+def _questions(
+    template: Template, tasks: Sequence[Task], defaults: contract.Defaults
+) -> list[_Question]:
+    """One for all tasks, where the prompt does not name the data set, or one for each."""
+    together = [tasks] if template.mode is Mode.FEATURES else [[task] for task in tasks]
+    return [
+        _Question(template.render(some[0], defaults.hyperparameters), some, template, defaults)
+        for some in together
+    ]
 
 
 def _children(
@@ -183,14 +186,14 @@ def _block_at(parent: Sequence[Layers], depth: float) -> Layers:
     return parent[int(depth * len(parent))]
 
 
-def _styled(blocks: Sequence[Layers], chance: random.Random) -> Layers:
+def _styled(chosen: Sequence[Layers], chance: random.Random) -> Layers:
     """All layers: new activations; normalisation after every convolution, or where it was."""
-    kinds = [chance.choice(_ACTIVATIONS) for _ in blocks]
+    kinds = [chance.choice(_ACTIVATIONS) for _ in chosen]
     if chance.random() < _ONE_STYLE:
-        kinds = kinds[:1] * len(blocks)
+        kinds = kinds[:1] * len(chosen)
     normalised = chance.random() < _NORMALISED
     found: list[str] = []
-    for block, activation in zip(blocks, kinds, strict=True):
+    for block, activation in zip(chosen, kinds, strict=True):
         for layer in block:
             if normalised and layer.startswith(_NORM.removesuffix(")")):
                 continue

@@ -204,7 +204,7 @@ def test_children_as_bodies_run_and_differ(layer_lists: Path, tmp_path: Path) ->
             assert network(torch.randn(shape)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(80))
 def test_every_way_of_writing_a_body_runs(seed: int) -> None:
     layers = (*LISTS[1], "nn.Dropout2d(p=0.1)", "nn.MaxPool2d(3, stride=2)", *LISTS[2])
     activations = ("nn.ReLU()", "nn.LeakyReLU()", "nn.Mish()")

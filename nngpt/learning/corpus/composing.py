@@ -15,17 +15,31 @@ from dataclasses import dataclass, field
 
 Layers = tuple[str, ...]
 
-_ENTRY = "self.in_channels"
 _WIDTHS = (32, 64, 96, 128)
 _GATES = ("Gate", "ChannelGate", "SqueezeExcite", "SEBlock", "ChannelAttention")
+_SPATIAL = ("SpatialGate", "SpatialAttention", "AttentionGate")
 _BRANCHES = ("Residual", "ResidualBlock", "SkipBlock", "Bottleneck", "DepthwiseBlock")
 _UNITS = ("ConvBlock", "ConvUnit", "ConvBNAct", "BasicConv", "ConvLayer")
+_SUPER = ("super().__init__()", "super().__init__()", "super({}, self).__init__()")
+
+_GIVEN: tuple[tuple[str, str, Layers], ...] = (
+    (
+        "self.in_channels",
+        "self.num_classes",
+        ("self.in_channels = in_shape[1]", "self.num_classes = out_shape[0]"),
+    ),
+    ("channels", "classes", ("channels, classes = in_shape[1], out_shape[0]",)),
+    ("in_shape[1]", "out_shape[0]", ()),
+)
+"""How the image's channels and the number of classes are called, and the lines that name them."""
 
 
 @dataclass
 class _Text:
     """A network in the making: lines of `__init__` and `forward`, and classes before it."""
 
+    entry: str
+    labels: str
     init: list[str] = field(default_factory=list)
     forward: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
@@ -40,22 +54,25 @@ def blocks(layers: Sequence[str]) -> list[Layers]:
 
 def body(layers: Sequence[str], activations: Sequence[str], chance: random.Random) -> str:
     """Helper classes and `class Net` with `__init__` and `forward` around a lazy layer list."""
-    text = _Text()
+    entry, labels, lines = chance.choice(_GIVEN)
+    text = _Text(entry, labels, list(lines))
     named = chance.random() < 0.5
     parts, widths = list[list[str]](), list[int]()
     for block in blocks(layers):
-        part, width = _counted(block, widths[-1] if widths else 0, named)
+        part, width = _counted(block, widths[-1] if widths else 0, entry, named)
         parts.append(part)
         widths.append(width)
     if chance.random() < 0.6:
         _add_modules(text, parts, widths, activations, chance)
-    arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_units))
-    arrange(text, parts, chance)
+    arrange = chance.choice(
+        (_as_one, _as_blocks, _as_growing_list, _as_module_list, _as_calls, _as_units)
+    )
+    arrange(text, parts, activations, chance)
     _add_head(text, widths[-1], activations, chance)
-    return _written(text)
+    return _written(text, chance)
 
 
-def _counted(block: Layers, channels: int, named: bool) -> tuple[list[str], int]:
+def _counted(block: Layers, channels: int, entry: str, named: bool) -> tuple[list[str], int]:
     """A block's layers with their input channels (0: the image's), and its output channels."""
     found = []
     for layer in block:
@@ -66,8 +83,8 @@ def _counted(block: Layers, channels: int, named: bool) -> tuple[list[str], int]
             width, size, *rest = call.args
             options = [ast.unparse(each) for each in (*rest, *call.keywords)]
             kernel = ("kernel_size=" if named else "") + ast.unparse(size)
-            entry = str(channels) if channels else _ENTRY
-            layer = f"nn.Conv2d({', '.join((entry, ast.unparse(width), kernel, *options))})"
+            given = (str(channels) if channels else entry, ast.unparse(width), kernel, *options)
+            layer = f"nn.Conv2d({', '.join(given)})"
             channels = int(ast.unparse(width))
         elif name == "nn.BatchNorm2d":
             layer = f"nn.BatchNorm2d({channels})"
@@ -84,16 +101,40 @@ def _add_modules(
 ) -> None:
     """One kind of small module, at the end of some blocks."""
     activation = chance.choice(activations)
-    if chance.random() < 0.4:
-        name = chance.choice(_GATES)
-        text.classes.append(_gate(name, activation, chance))
-    else:
-        name = chance.choice(_BRANCHES)
-        text.classes.append(_branch(name, activation, chance))
+    write, names = chance.choice(
+        (
+            (_gate, _GATES),
+            (_linear_gate, _GATES),
+            (_spatial_gate, _SPATIAL),
+            (_branch, _BRANCHES),
+            (_branch, _BRANCHES),
+            (_branch, _BRANCHES),
+        )
+    )
+    name = chance.choice(names)
+    text.classes.append(write(name, activation, chance))
     pairs = list(zip(parts, widths, strict=True))
     chosen = [pair for pair in pairs if chance.random() < 0.5] or [chance.choice(pairs)]
     for part, width in chosen:
         part.append(f"{name}({width})")
+
+
+def _module(
+    name: str, takes: str, init: Sequence[str], forward: Sequence[str], chance: random.Random
+) -> str:
+    """A class of its own for some layers."""
+    return "\n".join(
+        (
+            f"class {name}(nn.Module):\n",
+            f"    def __init__(self, {takes}):",
+            f"        {chance.choice(_SUPER).format(name)}",
+            *(f"        {line}" for line in init),
+            "",
+            "    def forward(self, x):",
+            *(f"        {line}" for line in forward),
+            "",
+        )
+    )
 
 
 def _gate(name: str, activation: str, chance: random.Random) -> str:
@@ -105,15 +146,35 @@ def _gate(name: str, activation: str, chance: random.Random) -> str:
         f"nn.Conv2d({inner}, channels, 1)",
         "nn.Sigmoid()",
     )
-    return f"""class {name}(nn.Module):
+    own = chance.choice(("fc", "gate", "scale"))
+    init = [f"self.{own} = nn.Sequential({', '.join(layers)})"]
+    return _module(name, "channels", init, [f"return x * self.{own}(x)"], chance)
 
-    def __init__(self, channels):
-        super().__init__()
-        self.fc = nn.Sequential({", ".join(layers)})
 
-    def forward(self, x):
-        return x * self.fc(x)
-"""
+def _linear_gate(name: str, activation: str, chance: random.Random) -> str:
+    inner = chance.choice(("hidden", "inner", "squeezed"))
+    init = (
+        f"{inner} = max(4, channels // {chance.choice((4, 8, 16))})",
+        f"self.fc1 = nn.Linear(channels, {inner})",
+        f"self.fc2 = nn.Linear({inner}, channels)",
+    )
+    forward = (
+        f"s = x.{chance.choice(('mean', 'amax'))}(dim=(2, 3))",
+        f"s = torch.sigmoid(self.fc2({_function(activation)}(self.fc1(s))))",
+        f"return x * {chance.choice(('s[:, :, None, None]', 's.unsqueeze(2).unsqueeze(3)'))}",
+    )
+    return _module(name, "channels", init, forward, chance)
+
+
+def _spatial_gate(name: str, activation: str, chance: random.Random) -> str:
+    """One weight for each place; the activation is not needed."""
+    size = chance.choice((3, 5, 7))
+    init = [f"self.conv = nn.Conv2d(1, 1, {size}, padding={size // 2})"]
+    forward = (
+        f"a = x.{chance.choice(('mean', 'amax'))}(dim=1, keepdim=True)",
+        "return x * torch.sigmoid(self.conv(a))",
+    )
+    return _module(name, "channels", init, forward, chance)
 
 
 def _branch(name: str, activation: str, chance: random.Random) -> str:
@@ -130,16 +191,15 @@ def _branch(name: str, activation: str, chance: random.Random) -> str:
             (norm, activation, wide),
         ]
     )
-    result = chance.choice(("x + self.body(x)", f"{_function(activation)}(x + self.body(x))"))
-    return f"""class {name}(nn.Module):
-
-    def __init__(self, channels):
-        super().__init__()
-        self.body = nn.Sequential({", ".join(layers)})
-
-    def forward(self, x):
-        return {result}
-"""
+    own = chance.choice(("body", "block", "branch", "conv"))
+    init = [f"self.{own} = nn.Sequential({', '.join(layers)})"]
+    steps, inner = list[str](), f"self.{own}(x)"
+    if chance.random() < 0.4:
+        init, inner = _calls([layers], [activation], _Count())
+        if chance.random() < 0.5:
+            steps, inner = [f"out = {inner}"], "out"
+    result = chance.choice((f"x + {inner}", f"{_function(activation)}(x + {inner})"))
+    return _module(name, "channels", init, [*steps, f"return {result}"], chance)
 
 
 def _function(activation: str) -> str:
@@ -148,21 +208,67 @@ def _function(activation: str) -> str:
     return "F." + {"LeakyReLU": "leaky_relu"}.get(name, name.lower())
 
 
-def _as_one(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
+class _Count:
+    """Numbers layers of a kind: conv1, conv2, …"""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, int] = {}
+
+    def name(self, layer: str) -> str:
+        kind = next((name for part, name in _ROLES if part in layer), "extra")
+        self.seen[kind] = self.seen.get(kind, 0) + 1
+        return f"{kind}{self.seen[kind]}"
+
+
+_ROLES = (("Conv", "conv"), ("Norm", "bn"), ("Pool", "pool"), ("Dropout", "drop"))
+"""What a layer is called whose text holds the first."""
+
+
+def _calls(
+    parts: Sequence[Sequence[str]], activations: Sequence[str], count: _Count
+) -> tuple[list[str], str]:
+    """Lines that make each layer by itself, and the nested calls; activations are functions."""
+    init, call = list[str](), "x"
+    for layer in (layer for part in parts for layer in part):
+        if layer in activations:
+            call = f"{_function(layer)}({call})"
+        else:
+            name = f"self.{count.name(layer)}"
+            init.append(f"{name} = {layer}")
+            call = f"{name}({call})"
+    return init, call
+
+
+def _as_one(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
     name = chance.choice(("features", "layers", "body", "backbone"))
     inner = ", ".join(layer for part in parts for layer in part)
     text.init.append(f"self.{name} = nn.Sequential({inner})")
     text.forward.append(f"x = self.{name}(x)")
 
 
-def _as_blocks(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
+def _as_blocks(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
     name = chance.choice(("block", "stage", "conv_block", "layer"))
     for number, part in enumerate(parts, 1):
         text.init.append(f"self.{name}{number} = nn.Sequential({', '.join(part)})")
         text.forward.append(f"x = self.{name}{number}(x)")
 
 
-def _as_growing_list(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
+def _as_growing_list(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
     name = chance.choice(("features", "layers", "stages"))
     text.init.append("layers = []")
     text.init += [f"layers += [{', '.join(part)}]" for part in parts]
@@ -170,21 +276,46 @@ def _as_growing_list(text: _Text, parts: Sequence[Sequence[str]], chance: random
     text.forward.append(f"x = self.{name}(x)")
 
 
-def _as_units(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random) -> None:
+def _as_module_list(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
+    name, one = chance.choice((("blocks", "block"), ("stages", "stage"), ("layers", "layer")))
+    text.init.append(f"self.{name} = nn.ModuleList()")
+    text.init += [f"self.{name}.append(nn.Sequential({', '.join(part)}))" for part in parts]
+    text.forward += [f"for {one} in self.{name}:", f"    x = {one}(x)"]
+
+
+def _as_calls(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
+    """Each layer by itself: `x = F.relu(self.bn1(self.conv1(x)))`."""
+    count = _Count()
+    for part in parts:
+        init, call = _calls([part], activations, count)
+        text.init += init
+        text.forward.append(f"x = {call}")
+
+
+def _as_units(
+    text: _Text,
+    parts: Sequence[Sequence[str]],
+    activations: Sequence[str],
+    chance: random.Random,
+) -> None:
     """The convolution and its normalisation in a class of their own, the rest as it is."""
     name = chance.choice(_UNITS)
-    text.classes.append(
-        f"""class {name}(nn.Module):
-
-    def __init__(self, in_channels, out_channels, *args, **kwargs):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, *args, **kwargs)
-        self.bn = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x):
-        return self.bn(self.conv(x))
-"""
-    )
+    conv = "nn.Conv2d(in_channels, out_channels, *args, **kwargs)"
+    norm = "nn.BatchNorm2d(out_channels)"
+    together = [f"self.layers = nn.Sequential({conv}, {norm})"]
+    init, call = chance.choice((_calls([[conv, norm]], [], _Count()), (together, "self.layers(x)")))
+    takes = "in_channels, out_channels, *args, **kwargs"
+    text.classes.append(_module(name, takes, init, [f"return {call}"], chance))
     units = [
         [
             f"{name}({part[0].removeprefix('nn.Conv2d(')}",
@@ -192,40 +323,48 @@ def _as_units(text: _Text, parts: Sequence[Sequence[str]], chance: random.Random
         ]
         for part in parts
     ]
-    chance.choice((_as_one, _as_blocks, _as_growing_list))(text, units, chance)
+    arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_module_list))
+    arrange(text, units, activations, chance)
 
 
 def _add_head(text: _Text, width: int, activations: Sequence[str], chance: random.Random) -> None:
-    if chance.random() < 0.3:
-        text.forward.append(f"x = x.{chance.choice(('mean', 'amax'))}(dim=(2, 3))")
-    else:
-        kind = chance.choice(("Avg", "Avg", "Max"))
-        text.init.append(f"self.pool = nn.Adaptive{kind}Pool2d(1)")
-        flat = chance.choice(("torch.flatten(x, 1)", "x.flatten(1)", "x.view(x.size(0), -1)"))
-        text.forward += ["x = self.pool(x)", f"x = {flat}"]
     name = chance.choice(("classifier", "classifier", "fc", "head"))
-    final = f"nn.Linear({width}, self.num_classes)"
-    if chance.random() < 0.5:
-        middle, activation = chance.choice(_WIDTHS), chance.choice(activations)
-        layers = [f"nn.Linear({width}, {middle})", activation]
-        if chance.random() < 0.5:
-            layers.append("nn.Dropout(prm['dropout'])")
-        final = f"nn.Sequential({', '.join(layers)}, nn.Linear({middle}, self.num_classes))"
-    text.init.append(f"self.{name} = {final}")
+    kind = chance.choice(("Avg", "Avg", "Max"))
+    shape = chance.choice(("mean", "pool", "function", "one", "convolution"))
+    if shape == "convolution":
+        text.init.append(f"self.{name} = nn.Conv2d({width}, {text.labels}, 1)")
+        pooled = f"self.{name}(x).{chance.choice(('mean', 'mean', 'amax'))}(dim=(2, 3))"
+        text.forward.append(f"return {pooled}")
+        return
+    layers = _linear_layers(text, width, activations, chance)
+    flat = chance.choice(("torch.flatten(x, 1)", "x.flatten(1)", "x.view(x.size(0), -1)"))
+    if shape == "mean":
+        text.forward.append(f"x = x.{chance.choice(('mean', 'amax'))}(dim=(2, 3))")
+    elif shape == "pool":
+        text.init.append(f"self.pool = nn.Adaptive{kind}Pool2d(1)")
+        text.forward += ["x = self.pool(x)", f"x = {flat}"]
+    elif shape == "function":
+        text.forward += [f"x = F.adaptive_{kind.lower()}_pool2d(x, 1)", f"x = {flat}"]
+    else:
+        layers = [f"nn.Adaptive{kind}Pool2d(1)", "nn.Flatten()", *layers]
+    whole = layers[0] if len(layers) == 1 else f"nn.Sequential({', '.join(layers)})"
+    text.init.append(f"self.{name} = {whole}")
     text.forward.append(f"return self.{name}(x)")
 
 
-def _written(text: _Text) -> str:
-    init = ["super().__init__()", "self.device = device", f"{_ENTRY} = in_shape[1]"]
-    init += ["self.num_classes = out_shape[0]", *text.init]
-    return "\n".join(
-        (
-            *text.classes,
-            "class Net(nn.Module):\n",
-            "    def __init__(self, in_shape, out_shape, prm, device):",
-            *(f"        {line}" for line in init),
-            "",
-            "    def forward(self, x):",
-            *(f"        {line}" for line in text.forward),
-        )
-    )
+def _linear_layers(
+    text: _Text, width: int, activations: Sequence[str], chance: random.Random
+) -> list[str]:
+    if chance.random() < 0.5:
+        return [f"nn.Linear({width}, {text.labels})"]
+    middle = chance.choice(_WIDTHS)
+    layers = [f"nn.Linear({width}, {middle})", chance.choice(activations)]
+    if chance.random() < 0.5:
+        layers.append("nn.Dropout(prm['dropout'])")
+    return [*layers, f"nn.Linear({middle}, {text.labels})"]
+
+
+def _written(text: _Text, chance: random.Random) -> str:
+    takes = "in_shape, out_shape, prm, device"
+    net = _module("Net", takes, ["self.device = device", *text.init], text.forward, chance)
+    return "\n".join((*text.classes, net.rstrip()))

@@ -40,8 +40,13 @@ _ACTIVATIONS = (
     "nn.SiLU()",
     "nn.Mish()",
     "nn.Hardswish()",
+    "nn.ReLU6()",
+    "nn.SELU()",
+    "nn.CELU()",
 )
-_ACTIVATION = re.compile(r"nn\.(ReLU6?|LeakyReLU|ELU|GELU|SiLU|SELU|Mish|Hardswish|PReLU)\(.*\)")
+_ACTIVATION = re.compile(
+    r"nn\.(ReLU6?|LeakyReLU|ELU|GELU|SiLU|SELU|CELU|Mish|Hardswish|PReLU)\(.*\)"
+)
 _NORM = "nn.LazyBatchNorm2d()"
 _NORMALISED = 0.9
 """Share of children that normalise after every convolution: they learn more in one epoch."""
@@ -49,17 +54,18 @@ _NORMALISED = 0.9
 _ONE_STYLE = 0.1
 """Share of children with one activation throughout."""
 
-_PLACES = 3
-"""Smallest side of a child's last map: what looks at hardly any places learns little."""
+_PLACES = {Mode.FEATURES: 3, Mode.BODY: 5}
+"""Smallest side of a child's last map: what looks at hardly any places learns little, and an LLM
+pools once more than it has seen."""
 
-_DEPTHS = {Mode.FEATURES: (2, 3, 3, 4, 4, 5, 5, 6), Mode.BODY: (1, 2, 3, 3, 4, 5, 6, 7, 8)}
+_DEPTHS = {Mode.FEATURES: (2, 3, 4, 4, 5, 5, 6, 6), Mode.BODY: (1, 2, 3, 4, 5, 6, 7, 8, 9)}
 """Convolutions of a child. Bodies of LEMUR's differ more in depth than its lists."""
 
 _TRIES = 40
 _PARAMETERS = 500_000
 """Parameter budget where the run sets none."""
 
-_BUDGET = 0.25
+_BUDGET = 0.2
 """Part of the parameter budget that a child may take: what an LLM makes of it varies."""
 
 
@@ -177,7 +183,7 @@ def _children(
         depth = chance.choice(_DEPTHS[mode])
         chosen = [_block_at(chance.choice(parents), place / depth) for place in range(depth)]
         child = narrowed(_styled(chosen, chance), budgets)
-        if side(child, smallest) >= _PLACES:
+        if side(child, smallest) >= _PLACES[mode]:
             yield child
 
 

@@ -20,6 +20,9 @@ _GATES = ("Gate", "ChannelGate", "SqueezeExcite", "SEBlock", "ChannelAttention")
 _SPATIAL = ("SpatialGate", "SpatialAttention", "AttentionGate")
 _BRANCHES = ("Residual", "ResidualBlock", "SkipBlock", "Bottleneck", "DepthwiseBlock")
 _UNITS = ("ConvBlock", "ConvUnit", "ConvBNAct", "BasicConv", "ConvLayer")
+_TRACKED = 0.85
+"""Share of bodies in which a variable holds the latest width, where blocks have lines of their
+own: an LLM that copies numbers over many lines mistakes one in ten (docs/learning.md)."""
 _SUPER = ("super().__init__()", "super().__init__()", "super({}, self).__init__()")
 
 _GIVEN: tuple[tuple[str, str, Layers], ...] = (
@@ -36,13 +39,26 @@ _GIVEN: tuple[tuple[str, str, Layers], ...] = (
 
 @dataclass
 class _Text:
-    """A network in the making: lines of `__init__` and `forward`, and classes before it."""
+    """A network in the making: lines of `__init__` and `forward`, and classes before it.
+
+    Attributes:
+        entry, labels: how the image's channels and the number of classes are called.
+        widths: output channels of each block.
+        tracked: the variable that holds the latest of them, "" if numbers are written instead.
+    """
 
     entry: str
     labels: str
     init: list[str] = field(default_factory=list)
     forward: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    tracked: str = ""
+
+    def after_block(self, number: int) -> None:
+        """Note how wide the map is after a block, where a variable holds that."""
+        if self.tracked:
+            self.init.append(f"{self.tracked} = {self.widths[number]}")
 
 
 def blocks(layers: Sequence[str]) -> list[Layers]:
@@ -54,27 +70,33 @@ def blocks(layers: Sequence[str]) -> list[Layers]:
 
 def body(layers: Sequence[str], activations: Sequence[str], chance: random.Random) -> str:
     """Helper classes and `class Net` with `__init__` and `forward` around a lazy layer list."""
-    entry, labels, lines = chance.choice(_GIVEN)
-    text = _Text(entry, labels, list(lines))
+    arrange = chance.choice(_ARRANGEMENTS)
+    text = _begun(chance, tracking=arrange is not _as_one and chance.random() < _TRACKED)
     named = chance.random() < 0.5
-    parts, widths = list[list[str]](), list[int]()
+    parts = list[list[str]]()
     for block in blocks(layers):
-        part, width = _counted(block, widths[-1] if widths else 0, entry, named)
+        last = str(text.widths[-1]) if text.widths else text.entry
+        part, width = _counted(block, text.tracked or last, named)
         parts.append(part)
-        widths.append(width)
+        text.widths.append(width)
     if chance.random() < 0.6:
-        _add_modules(text, parts, widths, activations, chance)
-    arrange = chance.choice(
-        (_as_one, _as_blocks, _as_growing_list, _as_module_list, _as_calls, _as_units)
-    )
+        _add_modules(text, parts, activations, chance)
     arrange(text, parts, activations, chance)
-    _add_head(text, widths[-1], activations, chance)
+    _add_head(text, text.tracked or str(text.widths[-1]), activations, chance)
     return _written(text, chance)
 
 
-def _counted(block: Layers, channels: int, entry: str, named: bool) -> tuple[list[str], int]:
-    """A block's layers with their input channels (0: the image's), and its output channels."""
-    found = []
+def _begun(chance: random.Random, tracking: bool) -> _Text:
+    entry, labels, lines = chance.choice(_GIVEN)
+    if not tracking:
+        return _Text(entry, labels, list(lines))
+    tracked = chance.choice(("channels", "width", "c", "filters"))
+    return _Text(entry, "out_shape[0]", [f"{tracked} = in_shape[1]"], tracked=tracked)
+
+
+def _counted(block: Layers, entry: str, named: bool) -> tuple[list[str], int]:
+    """A block's layers with their input channels, and its output channels."""
+    found, channels = list[str](), 0
     for layer in block:
         call = ast.parse(layer, mode="eval").body
         assert isinstance(call, ast.Call)
@@ -83,7 +105,7 @@ def _counted(block: Layers, channels: int, entry: str, named: bool) -> tuple[lis
             width, size, *rest = call.args
             options = [ast.unparse(each) for each in (*rest, *call.keywords)]
             kernel = ("kernel_size=" if named else "") + ast.unparse(size)
-            given = (str(channels) if channels else entry, ast.unparse(width), kernel, *options)
+            given = (entry, ast.unparse(width), kernel, *options)
             layer = f"nn.Conv2d({', '.join(given)})"
             channels = int(ast.unparse(width))
         elif name == "nn.BatchNorm2d":
@@ -95,7 +117,6 @@ def _counted(block: Layers, channels: int, entry: str, named: bool) -> tuple[lis
 def _add_modules(
     text: _Text,
     parts: Sequence[list[str]],
-    widths: Sequence[int],
     activations: Sequence[str],
     chance: random.Random,
 ) -> None:
@@ -113,7 +134,7 @@ def _add_modules(
     )
     name = chance.choice(names)
     text.classes.append(write(name, activation, chance))
-    pairs = list(zip(parts, widths, strict=True))
+    pairs = list(zip(parts, text.widths, strict=True))
     chosen = [pair for pair in pairs if chance.random() < 0.5] or [chance.choice(pairs)]
     for part, width in chosen:
         part.append(f"{name}({width})")
@@ -260,6 +281,7 @@ def _as_blocks(
     name = chance.choice(("block", "stage", "conv_block", "layer"))
     for number, part in enumerate(parts, 1):
         text.init.append(f"self.{name}{number} = nn.Sequential({', '.join(part)})")
+        text.after_block(number - 1)
         text.forward.append(f"x = self.{name}{number}(x)")
 
 
@@ -271,7 +293,9 @@ def _as_growing_list(
 ) -> None:
     name = chance.choice(("features", "layers", "stages"))
     text.init.append("layers = []")
-    text.init += [f"layers += [{', '.join(part)}]" for part in parts]
+    for number, part in enumerate(parts):
+        text.init.append(f"layers += [{', '.join(part)}]")
+        text.after_block(number)
     text.init.append(f"self.{name} = nn.Sequential(*layers)")
     text.forward.append(f"x = self.{name}(x)")
 
@@ -284,7 +308,9 @@ def _as_module_list(
 ) -> None:
     name, one = chance.choice((("blocks", "block"), ("stages", "stage"), ("layers", "layer")))
     text.init.append(f"self.{name} = nn.ModuleList()")
-    text.init += [f"self.{name}.append(nn.Sequential({', '.join(part)}))" for part in parts]
+    for number, part in enumerate(parts):
+        text.init.append(f"self.{name}.append(nn.Sequential({', '.join(part)}))")
+        text.after_block(number)
     text.forward += [f"for {one} in self.{name}:", f"    x = {one}(x)"]
 
 
@@ -296,9 +322,10 @@ def _as_calls(
 ) -> None:
     """Each layer by itself: `x = F.relu(self.bn1(self.conv1(x)))`."""
     count = _Count()
-    for part in parts:
+    for number, part in enumerate(parts):
         init, call = _calls([part], activations, count)
         text.init += init
+        text.after_block(number)
         text.forward.append(f"x = {call}")
 
 
@@ -323,11 +350,15 @@ def _as_units(
         ]
         for part in parts
     ]
-    arrange = chance.choice((_as_one, _as_blocks, _as_growing_list, _as_module_list))
+    by_line = (_as_blocks, _as_growing_list, _as_module_list)
+    arrange = chance.choice(by_line if text.tracked else (_as_one, *by_line))
     arrange(text, units, activations, chance)
 
 
-def _add_head(text: _Text, width: int, activations: Sequence[str], chance: random.Random) -> None:
+_ARRANGEMENTS = (_as_one, _as_blocks, _as_growing_list, _as_module_list, _as_calls, _as_units)
+
+
+def _add_head(text: _Text, width: str, activations: Sequence[str], chance: random.Random) -> None:
     name = chance.choice(("classifier", "classifier", "fc", "head"))
     kind = chance.choice(("Avg", "Avg", "Max"))
     shape = chance.choice(("mean", "pool", "function", "one", "convolution"))
@@ -353,7 +384,7 @@ def _add_head(text: _Text, width: int, activations: Sequence[str], chance: rando
 
 
 def _linear_layers(
-    text: _Text, width: int, activations: Sequence[str], chance: random.Random
+    text: _Text, width: str, activations: Sequence[str], chance: random.Random
 ) -> list[str]:
     if chance.random() < 0.5:
         return [f"nn.Linear({width}, {text.labels})"]

@@ -363,6 +363,7 @@ def _add_head(text: _Text, width: str, activations: Sequence[str], chance: rando
     kind = chance.choice(("Avg", "Avg", "Max"))
     shape = chance.choice(("mean", "pool", "function", "one", "convolution"))
     if shape == "convolution":
+        name = chance.choice(("to_classes", "conv_head"))
         text.init.append(f"self.{name} = nn.Conv2d({width}, {text.labels}, 1)")
         pooled = f"self.{name}(x).{chance.choice(('mean', 'mean', 'amax'))}(dim=(2, 3))"
         text.forward.append(f"return {pooled}")

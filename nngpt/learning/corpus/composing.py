@@ -1,15 +1,17 @@
 """Bodies of networks made of layer lists, in ways in which LEMUR's networks are written.
 
-The layers may be one sequence, one for each block, a list that grows, or calls of a helper class;
-a block may end with a small module (a residual branch, a gate). Channels are counted along, so that
-what is written fits together. All heads pool to one place: a small LLM that has seen 2 × 2 places
-multiplies by them where it has pooled to one (docs/learning.md).
+The layers may be one sequence, one for each block, a list that grows, a module list, each by
+itself, or calls of a helper class; a block may end with a small module (a residual branch, a gate).
+Channels are counted along, or held in a variable, so that what is written fits together. All heads
+pool to one place: a small LLM that has seen 2 × 2 places multiplies by them where it has pooled to
+one (docs/learning.md).
 """
 
 from __future__ import annotations
 
 import ast
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +24,7 @@ _BRANCHES = ("Residual", "ResidualBlock", "SkipBlock", "Bottleneck", "DepthwiseB
 _UNITS = ("ConvBlock", "ConvUnit", "ConvBNAct", "BasicConv", "ConvLayer")
 _TRACKED = 0.85
 """Share of bodies in which a variable holds the latest width, where blocks have lines of their
-own: an LLM that copies numbers over many lines mistakes one in ten (docs/learning.md)."""
+own: a small LLM that copies numbers over many lines gets many wrong (docs/learning.md)."""
 _SUPER = ("super().__init__()", "super().__init__()", "super({}, self).__init__()")
 
 _GIVEN: tuple[tuple[str, str, Layers], ...] = (
@@ -42,11 +44,15 @@ class _Text:
     """A network in the making: lines of `__init__` and `forward`, and classes before it.
 
     Attributes:
+        activations: to choose from for what is added to the layers.
+        chance: draws whatever is not given.
         entry, labels: how the image's channels and the number of classes are called.
         widths: output channels of each block.
         tracked: the variable that holds the latest of them, "" if numbers are written instead.
     """
 
+    activations: Sequence[str]
+    chance: random.Random
     entry: str
     labels: str
     init: list[str] = field(default_factory=list)
@@ -54,6 +60,11 @@ class _Text:
     classes: list[str] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     tracked: str = ""
+
+    @property
+    def latest(self) -> str:
+        """The latest width as it is written."""
+        return self.tracked or (str(self.widths[-1]) if self.widths else self.entry)
 
     def after_block(self, number: int) -> None:
         """Note how wide the map is after a block, where a variable holds that."""
@@ -71,27 +82,28 @@ def blocks(layers: Sequence[str]) -> list[Layers]:
 def body(layers: Sequence[str], activations: Sequence[str], chance: random.Random) -> str:
     """Helper classes and `class Net` with `__init__` and `forward` around a lazy layer list."""
     arrange = chance.choice(_ARRANGEMENTS)
-    text = _begun(chance, tracking=arrange is not _as_one and chance.random() < _TRACKED)
+    tracking = arrange is not _as_one and chance.random() < _TRACKED
+    text = _begun(activations, chance, tracking)
     named = chance.random() < 0.5
     parts = list[list[str]]()
     for block in blocks(layers):
-        last = str(text.widths[-1]) if text.widths else text.entry
-        part, width = _counted(block, text.tracked or last, named)
+        part, width = _counted(block, text.latest, named)
         parts.append(part)
         text.widths.append(width)
     if chance.random() < 0.6:
-        _add_modules(text, parts, activations, chance)
-    arrange(text, parts, activations, chance)
-    _add_head(text, text.tracked or str(text.widths[-1]), activations, chance)
-    return _written(text, chance)
+        _add_modules(text, parts)
+    arrange(text, parts)
+    _add_head(text)
+    return _written(text)
 
 
-def _begun(chance: random.Random, tracking: bool) -> _Text:
+def _begun(activations: Sequence[str], chance: random.Random, tracking: bool) -> _Text:
     entry, labels, lines = chance.choice(_GIVEN)
     if not tracking:
-        return _Text(entry, labels, list(lines))
+        return _Text(activations, chance, entry, labels, list(lines))
     tracked = chance.choice(("channels", "width", "c", "filters"))
-    return _Text(entry, "out_shape[0]", [f"{tracked} = in_shape[1]"], tracked=tracked)
+    first = [f"{tracked} = in_shape[1]"]
+    return _Text(activations, chance, tracked, "out_shape[0]", first, tracked=tracked)
 
 
 def _counted(block: Layers, entry: str, named: bool) -> tuple[list[str], int]:
@@ -114,14 +126,10 @@ def _counted(block: Layers, entry: str, named: bool) -> tuple[list[str], int]:
     return found, channels
 
 
-def _add_modules(
-    text: _Text,
-    parts: Sequence[list[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
+def _add_modules(text: _Text, parts: Sequence[list[str]]) -> None:
     """One kind of small module, at the end of some blocks."""
-    activation = chance.choice(activations)
+    chance = text.chance
+    activation = chance.choice(text.activations)
     write, names = chance.choice(
         (
             (_gate, _GATES),
@@ -216,7 +224,7 @@ def _branch(name: str, activation: str, chance: random.Random) -> str:
     init = [f"self.{own} = nn.Sequential({', '.join(layers)})"]
     steps, inner = list[str](), f"self.{own}(x)"
     if chance.random() < 0.4:
-        init, inner = _calls([layers], [activation], _Count())
+        init, inner = _calls(layers, (activation,), Counter())
         if chance.random() < 0.5:
             steps, inner = [f"out = {inner}"], "out"
     result = chance.choice((f"x + {inner}", f"{_function(activation)}(x + {inner})"))
@@ -229,69 +237,48 @@ def _function(activation: str) -> str:
     return "F." + {"LeakyReLU": "leaky_relu"}.get(name, name.lower())
 
 
-class _Count:
-    """Numbers layers of a kind: conv1, conv2, …"""
-
-    def __init__(self) -> None:
-        self.seen: dict[str, int] = {}
-
-    def name(self, layer: str) -> str:
-        kind = next((name for part, name in _ROLES if part in layer), "extra")
-        self.seen[kind] = self.seen.get(kind, 0) + 1
-        return f"{kind}{self.seen[kind]}"
-
-
 _ROLES = (("Conv", "conv"), ("Norm", "bn"), ("Pool", "pool"), ("Dropout", "drop"))
 """What a layer is called whose text holds the first."""
 
 
 def _calls(
-    parts: Sequence[Sequence[str]], activations: Sequence[str], count: _Count
+    layers: Sequence[str], activations: Sequence[str], count: Counter[str]
 ) -> tuple[list[str], str]:
-    """Lines that make each layer by itself, and the nested calls; activations are functions."""
+    """Lines that make each layer by itself, and the nested calls; activations are functions.
+
+    Layers are numbered within their role (`conv1`, `conv2`); `count` says how many there are, and
+    counts on.
+    """
     init, call = list[str](), "x"
-    for layer in (layer for part in parts for layer in part):
+    for layer in layers:
         if layer in activations:
             call = f"{_function(layer)}({call})"
         else:
-            name = f"self.{count.name(layer)}"
+            role = next((name for part, name in _ROLES if part in layer), "extra")
+            count[role] += 1
+            name = f"self.{role}{count[role]}"
             init.append(f"{name} = {layer}")
             call = f"{name}({call})"
     return init, call
 
 
-def _as_one(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
-    name = chance.choice(("features", "layers", "body", "backbone"))
+def _as_one(text: _Text, parts: Sequence[Sequence[str]]) -> None:
+    name = text.chance.choice(("features", "layers", "body", "backbone"))
     inner = ", ".join(layer for part in parts for layer in part)
     text.init.append(f"self.{name} = nn.Sequential({inner})")
     text.forward.append(f"x = self.{name}(x)")
 
 
-def _as_blocks(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
-    name = chance.choice(("block", "stage", "conv_block", "layer"))
+def _as_blocks(text: _Text, parts: Sequence[Sequence[str]]) -> None:
+    name = text.chance.choice(("block", "stage", "conv_block", "layer"))
     for number, part in enumerate(parts, 1):
         text.init.append(f"self.{name}{number} = nn.Sequential({', '.join(part)})")
         text.after_block(number - 1)
         text.forward.append(f"x = self.{name}{number}(x)")
 
 
-def _as_growing_list(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
-    name = chance.choice(("features", "layers", "stages"))
+def _as_growing_list(text: _Text, parts: Sequence[Sequence[str]]) -> None:
+    name = text.chance.choice(("features", "layers", "stages"))
     text.init.append("layers = []")
     for number, part in enumerate(parts):
         text.init.append(f"layers += [{', '.join(part)}]")
@@ -300,13 +287,8 @@ def _as_growing_list(
     text.forward.append(f"x = self.{name}(x)")
 
 
-def _as_module_list(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
-    name, one = chance.choice((("blocks", "block"), ("stages", "stage"), ("layers", "layer")))
+def _as_module_list(text: _Text, parts: Sequence[Sequence[str]]) -> None:
+    name, one = text.chance.choice((("blocks", "block"), ("stages", "stage"), ("layers", "layer")))
     text.init.append(f"self.{name} = nn.ModuleList()")
     for number, part in enumerate(parts):
         text.init.append(f"self.{name}.append(nn.Sequential({', '.join(part)}))")
@@ -314,35 +296,27 @@ def _as_module_list(
     text.forward += [f"for {one} in self.{name}:", f"    x = {one}(x)"]
 
 
-def _as_calls(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
+def _as_calls(text: _Text, parts: Sequence[Sequence[str]]) -> None:
     """Each layer by itself: `x = F.relu(self.bn1(self.conv1(x)))`."""
-    count = _Count()
+    count = Counter[str]()
     for number, part in enumerate(parts):
-        init, call = _calls([part], activations, count)
+        init, call = _calls(part, text.activations, count)
         text.init += init
         text.after_block(number)
         text.forward.append(f"x = {call}")
 
 
-def _as_units(
-    text: _Text,
-    parts: Sequence[Sequence[str]],
-    activations: Sequence[str],
-    chance: random.Random,
-) -> None:
+def _as_units(text: _Text, parts: Sequence[Sequence[str]]) -> None:
     """The convolution and its normalisation in a class of their own, the rest as it is."""
-    name = chance.choice(_UNITS)
+    name = text.chance.choice(_UNITS)
     conv = "nn.Conv2d(in_channels, out_channels, *args, **kwargs)"
     norm = "nn.BatchNorm2d(out_channels)"
     together = [f"self.layers = nn.Sequential({conv}, {norm})"]
-    init, call = chance.choice((_calls([[conv, norm]], [], _Count()), (together, "self.layers(x)")))
+    init, call = text.chance.choice(
+        (_calls((conv, norm), (), Counter()), (together, "self.layers(x)"))
+    )
     takes = "in_channels, out_channels, *args, **kwargs"
-    text.classes.append(_module(name, takes, init, [f"return {call}"], chance))
+    text.classes.append(_module(name, takes, init, [f"return {call}"], text.chance))
     units = [
         [
             f"{name}({part[0].removeprefix('nn.Conv2d(')}",
@@ -351,24 +325,25 @@ def _as_units(
         for part in parts
     ]
     by_line = (_as_blocks, _as_growing_list, _as_module_list)
-    arrange = chance.choice(by_line if text.tracked else (_as_one, *by_line))
-    arrange(text, units, activations, chance)
+    arrange = text.chance.choice(by_line if text.tracked else (_as_one, *by_line))
+    arrange(text, units)
 
 
 _ARRANGEMENTS = (_as_one, _as_blocks, _as_growing_list, _as_module_list, _as_calls, _as_units)
 
 
-def _add_head(text: _Text, width: str, activations: Sequence[str], chance: random.Random) -> None:
+def _add_head(text: _Text) -> None:
+    chance = text.chance
     name = chance.choice(("classifier", "classifier", "fc", "head"))
     kind = chance.choice(("Avg", "Avg", "Max"))
     shape = chance.choice(("mean", "pool", "function", "one", "convolution"))
     if shape == "convolution":
         name = chance.choice(("to_classes", "conv_head"))
-        text.init.append(f"self.{name} = nn.Conv2d({width}, {text.labels}, 1)")
+        text.init.append(f"self.{name} = nn.Conv2d({text.latest}, {text.labels}, 1)")
         pooled = f"self.{name}(x).{chance.choice(('mean', 'mean', 'amax'))}(dim=(2, 3))"
         text.forward.append(f"return {pooled}")
         return
-    layers = _linear_layers(text, width, activations, chance)
+    layers = _linear_layers(text)
     flat = chance.choice(("torch.flatten(x, 1)", "x.flatten(1)", "x.view(x.size(0), -1)"))
     if shape == "mean":
         text.forward.append(f"x = x.{chance.choice(('mean', 'amax'))}(dim=(2, 3))")
@@ -384,19 +359,18 @@ def _add_head(text: _Text, width: str, activations: Sequence[str], chance: rando
     text.forward.append(f"return self.{name}(x)")
 
 
-def _linear_layers(
-    text: _Text, width: str, activations: Sequence[str], chance: random.Random
-) -> list[str]:
+def _linear_layers(text: _Text) -> list[str]:
+    width, chance = text.latest, text.chance
     if chance.random() < 0.5:
         return [f"nn.Linear({width}, {text.labels})"]
     middle = chance.choice(_WIDTHS)
-    layers = [f"nn.Linear({width}, {middle})", chance.choice(activations)]
+    layers = [f"nn.Linear({width}, {middle})", chance.choice(text.activations)]
     if chance.random() < 0.5:
         layers.append("nn.Dropout(prm['dropout'])")
     return [*layers, f"nn.Linear({middle}, {text.labels})"]
 
 
-def _written(text: _Text, chance: random.Random) -> str:
+def _written(text: _Text) -> str:
     takes = "in_shape, out_shape, prm, device"
-    net = _module("Net", takes, ["self.device = device", *text.init], text.forward, chance)
+    net = _module("Net", takes, ["self.device = device", *text.init], text.forward, text.chance)
     return "\n".join((*text.classes, net.rstrip()))

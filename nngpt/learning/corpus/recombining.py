@@ -110,10 +110,10 @@ def recombine(
             break
         asked = questions[len(children) % len(questions)]
         child = asked.read(_answer(layers, template.mode, chance))
-        text = "" if isinstance(child, Refusal) else contract.novelty_text(child)
-        if isinstance(child, Refusal) or known.compare(text).duplicate:
+        if isinstance(child, Refusal):
             continue
-        if check is not None and check(child) is not None:
+        text = contract.novelty_text(child)
+        if known.compare(text).duplicate or (check is not None and check(child) is not None):
             continue
         known.add(f"{len(children)}", text)
         children.append(asked.line(child, len(children) + 1))

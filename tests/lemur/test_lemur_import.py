@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import pytest
 from lemur_files import FOLDER, TRIAL, bring_in, package, rows, stat, tables, trial, write
 
 from nngpt.errors import StoreError
+from nngpt.lemur.importing import import_source
+from nngpt.lemur.source import open_source
 from nngpt.store import Store
 
 MEASURED = {
@@ -259,15 +260,19 @@ def test_a_killed_import_is_completed_by_the_next(
 
 
 def test_others_write_while_an_import_goes_on(mirror: Store, part: Path) -> None:
-    done: list[Any] = []
-    thread = threading.Thread(target=lambda: done.append(bring_in(mirror, part, batch=200)))
-    thread.start()
-    runs = 0
-    while thread.is_alive():
-        mirror.start_run(f"run {runs}", {}, {}, seed=runs)
-        runs += 1
-    thread.join()
-    assert done and runs > 3 and len(mirror.runs()) == runs
+    def another_writes(done: int, total: int) -> None:
+        if done % 20 == 0:  # several times in each batch
+            mirror.start_run(f"run after {done} of {total}", {}, {}, seed=done)
+            written.append(done)
+
+    written: list[int] = []
+    source = open_source(part)
+    try:
+        report = import_source(mirror.database, source, another_writes, batch=200)
+    finally:
+        source.close()
+    assert len(written) > 3 and len(mirror.runs()) == len(written)
+    assert rows(mirror, "SELECT count(*) FROM stat") == [(report.rows.new,)]
 
 
 FULL = """

@@ -6,8 +6,8 @@ OMP_NUM_THREADS=2 .venv/bin/python benchmarks/sft.py CORPUS.jsonl[.gz] [--model 
 CORPUS is a file of `nngpt corpus build`. Both learn the same pairs, all of them in each step, with
 the same LoRA weights in the same precision. The plain way is what a careful user of the `Trainer`
 writes: batches of `--batch` pairs padded to the longest, loss on the answers, logits over the
-vocabulary for every token. Sampling is compared with `generate` for one sample at a time, and
-for all as one batch in which each row reads the prompt.
+vocabulary for every token. Sampling is compared with `generate` for one sample at a time (four of
+them), and for all as one batch in which each row reads the prompt.
 
 Utilisation is the share of what a large matrix product reaches here in the model's dtype. Counted
 are 4 operations per weight and token (forward, and backward through frozen weights) for tokens that
@@ -22,7 +22,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from shared_prompt import EveryRowReads
+from writing import plain
 
 from nngpt.config import LearningConfig, LLMConfig
 from nngpt.learning.lora import with_adapter
@@ -39,9 +39,11 @@ from nngpt.learning.pairs import chat_pairs
 from nngpt.learning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
 from nngpt.llm.loading import LoadedBase, load_base
 from nngpt.llm.transformers import TransformersLLM
-from nngpt.records import Prompt, Sampling
+from nngpt.records import Completion, Prompt, Sampling
 
 IGNORED = -100
+_ONE_BY_ONE = 4
+"""Samples that are written one at a time: their speed does not depend on how many there are."""
 
 
 @dataclass(frozen=True)
@@ -177,14 +179,16 @@ def padded(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
 
 def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
     """Ours against `generate`."""
-    ours = TransformersLLM(base, given.samples)
-    plain = EveryRowReads(base, given.samples)
-    TransformersLLM(base, 1).generate(prompt, 1, 0, Sampling(max_new_tokens=2))
-    one = written(base, plain, prompt, given, 1)
-    batched = written(base, plain, prompt, given, given.samples)
-    shared = written(base, ours, prompt, given, given.samples)
+    llm = TransformersLLM(base, given.samples)
+    few = min(given.samples, _ONE_BY_ONE)
+    llm.generate(prompt, 1, 0, Sampling(max_new_tokens=2))
+    one = written(base, lambda n, s: plain(llm, prompt, n, s), given, few, 1)
+    batched = written(base, lambda n, s: plain(llm, prompt, n, s), given, given.samples)
+    shared = written(
+        base, lambda n, s: tokens_of(llm.generate(prompt, n, 1, s)), given, given.samples
+    )
     print(f"{given.samples} samples of at most {given.tokens} new tokens")
-    told("generate, one at a time", one, peak)
+    told(f"generate, {few} one at a time", one, peak)
     told("generate, one batch", batched, peak)
     told("nngpt, the prompt read once", shared, peak)
     print(
@@ -194,15 +198,24 @@ def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
 
 
 def written(
-    base: LoadedBase, llm: TransformersLLM, prompt: Prompt, given: Any, at_once: int
+    base: LoadedBase,
+    write: Callable[[int, Sampling], int],
+    given: Any,
+    samples: int,
+    at_once: int | None = None,
 ) -> Speed:
     """Tokens really written; answers may end early."""
     settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=given.tokens)
-    started, tokens = clock(base), 0
-    for seed in range(given.samples // at_once):
-        tokens += sum(c.completion_tokens for c in llm.generate(prompt, at_once, seed, settings))
+    at_once = at_once or samples
+    started = clock(base)
+    tokens = sum(write(at_once, settings) for _ in range(samples // at_once))
     seconds = clock(base) - started
     return Speed(tokens / seconds, operations(base, tokens, tokens) / 2 / seconds)
+
+
+def tokens_of(completions: Sequence[Completion]) -> int:
+    """Tokens of answers."""
+    return sum(c.completion_tokens for c in completions)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def plain(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) 
     with torch.inference_mode():
         rows = model.generate(
             ids.to(model.device),
-            attention_mask=torch.ones_like(ids),
+            attention_mask=torch.ones_like(ids).to(model.device),
             generation_config=settings,
             tokenizer=tokenizer,
         )

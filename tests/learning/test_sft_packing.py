@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from nngpt.config import LearningConfig
 from nngpt.learning.tuning import Checkpoint, Example, Tuning
-from nngpt.learning.tuning.attention import can_pack
+from nngpt.learning.tuning.attention import attend, can_pack
 from nngpt.learning.tuning.loss import last_layer, summed_loss
 from nngpt.learning.tuning.packing import Lengths, Row, Span, pack, single
 
@@ -79,6 +79,23 @@ def test_flash_attention_would_see_the_same() -> None:
     alone = [[k for k in range(tokens) if sees(row, q, k)] for q in range(tokens)]
     assert seen == alone
     assert lengths.longest_key == max(map(len, alone))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_flash_attention_sees_the_same_on_a_gpu() -> None:
+    (row,) = pack(examples(), 1000)
+    torch.manual_seed(1)
+    shapes = [(1, heads, len(row.ids), 64) for heads in (6, 2, 2)]
+    inputs = [
+        torch.randn(s, device="cuda", dtype=torch.bfloat16, requires_grad=True) for s in shapes
+    ]
+    up = torch.randn(1, len(row.ids), 6, 64, device="cuda")
+    found = []
+    for lengths in (Lengths.of(row.spans, torch.device("cuda")), None):
+        output, _ = attend(None, *inputs, None, spans=row.spans, lengths=lengths)
+        found.append([output, *torch.autograd.grad((output * up).sum(), inputs)])
+    for once, spanwise in zip(*found, strict=True):
+        assert (once - spanwise).norm() < 0.01 * spanwise.norm()
 
 
 def sees(row: Row, query: int, key: int) -> bool:

@@ -1,7 +1,7 @@
 """Attention over packed rows, as an attention implementation of `transformers`.
 
-FlashAttention's kernel for sequences of different lengths where that package is installed and the
-model is on CUDA; elsewhere PyTorch's own attention, once for each span.
+On CUDA, FlashAttention's kernel for sequences of different lengths, which PyTorch brings along;
+elsewhere, and in float32, PyTorch's ordinary attention, once for each span.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nngpt.learning.tuning.packing import Lengths, Span
@@ -17,7 +16,7 @@ from nngpt.learning.tuning.packing import Lengths, Span
 if TYPE_CHECKING:
     import torch
 
-_SPANS, _FLASH = "nngpt_packed", "nngpt_packed_flash"
+_PACKED = "nngpt_packed"
 
 
 def can_pack(model: Any) -> bool:
@@ -33,16 +32,18 @@ def can_pack(model: Any) -> bool:
 
 
 def flash_attention(device: str) -> bool:
-    """True if FlashAttention is installed and can be used."""
-    return device == "cuda" and find_spec("flash_attn") is not None
+    """True if FlashAttention's kernel can be used: on CUDA from Ampere on."""
+    import torch
+
+    return device == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
 
 
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
-    """Within, the model takes a row's `spans` or, with FlashAttention, `lengths`."""
+    """Within, the model takes a row's `spans` and, where FlashAttention can be used, `lengths`."""
     before = model.config._attn_implementation
     _register()
-    model.set_attn_implementation(_FLASH if flash_attention(model.device.type) else _SPANS)
+    model.set_attn_implementation(_PACKED)
     try:
         yield
     finally:
@@ -53,28 +54,72 @@ def packed_attention(model: Any) -> Iterator[None]:
 def _register() -> None:
     from transformers import AttentionInterface
 
-    AttentionInterface.register(_SPANS, _attend_by_span)
-    AttentionInterface.register(_FLASH, _attend_by_flash)
+    AttentionInterface.register(_PACKED, attend)
 
 
-def _attend_by_span(
+def attend(
     _module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     _mask: Any,
     spans: Sequence[Span],
+    lengths: Lengths | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """query [1, h, t, d], key and value [1, h or fewer, t, d] → [1, t, h, d]."""
     import torch
-    from torch.nn.attention.bias import causal_lower_right
-    from torch.nn.functional import scaled_dot_product_attention
 
     # Rotary embedding may have left them in float32; the kernels below want one dtype.
     query, key = query.to(value.dtype), key.to(value.dtype)
+    if lengths is not None and value.dtype != torch.float32 and not dropout:
+        return _all_at_once(query, key, value, lengths, scaling), None
+    return _span_by_span(query, key, value, spans, scaling, dropout), None
+
+
+def _all_at_once(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    lengths: Lengths,
+    scaling: float | None,
+) -> torch.Tensor:
+    """FlashAttention: a span's keys are its prefix's and its own, each for a group of heads."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    group = query.shape[1] // key.shape[1]
+    keys, values = (
+        x[0].transpose(0, 1)[lengths.keys].repeat_interleave(group, dim=1) for x in (key, value)
+    )
+    output: Any = varlen_attn(
+        query[0].transpose(0, 1).contiguous(),
+        keys,
+        values,
+        lengths.query_starts,
+        lengths.key_starts,
+        lengths.longest_query,
+        lengths.longest_key,
+        scale=scaling,
+        window_size=(-1, 0),  # causal; the last query is aligned with the last key
+    )
+    packed: torch.Tensor = output[None]
+    return packed
+
+
+def _span_by_span(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    spans: Sequence[Span],
+    scaling: float | None,
+    dropout: float,
+) -> torch.Tensor:
+    import torch
+    from torch.nn.attention.bias import causal_lower_right
+    from torch.nn.functional import scaled_dot_product_attention
+
     pieces = []
     for span in spans:
         own = slice(span.start, span.stop)
@@ -96,35 +141,4 @@ def _attend_by_span(
                 enable_gqa=key.shape[1] != query.shape[1],
             )
         )
-    return torch.cat(pieces, dim=2).transpose(1, 2), None
-
-
-def _attend_by_flash(
-    _module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    _mask: Any,
-    lengths: Lengths,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """As `_attend_by_span`, in one call: a span's keys are its prefix's and its own."""
-    from flash_attn import flash_attn_varlen_func
-
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    # From FlashAttention 2.1 on, `causal` aligns the last query with the last key.
-    output = flash_attn_varlen_func(
-        query[0].transpose(0, 1),
-        key[0].transpose(0, 1)[lengths.keys],
-        value[0].transpose(0, 1)[lengths.keys],
-        lengths.query_starts,
-        lengths.key_starts,
-        lengths.longest_query,
-        lengths.longest_key,
-        dropout_p=dropout,
-        softmax_scale=scaling,
-        causal=True,
-    )
-    return output[None], None
+    return torch.cat(pieces, dim=2).transpose(1, 2)

@@ -173,9 +173,10 @@ class Tuning:
     def _who_sees_whom(self, row: Row) -> dict[str, Any]:
         if not self._packed:
             return {}
+        found: dict[str, Any] = {"spans": row.spans}
         if flash_attention(self._device.type):
-            return {"lengths": Lengths.of(row.spans, self._device)}
-        return {"spans": row.spans}
+            found["lengths"] = Lengths.of(row.spans, self._device)
+        return found
 
     def _held_out_loss(self) -> float | None:
         """Mean loss of a held-out answer token, without dropout; None if nothing is held out."""

@@ -41,6 +41,7 @@ class TransformersLLM:
         self._stopping = threading.Event()
         self._grammars: Grammars | None = None
         self._ends = self._end_tokens()
+        self._pieces: dict[int, str] = {}
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -144,8 +145,19 @@ class TransformersLLM:
 
     def _ended(self, stop: tuple[str, ...], row: list[int]) -> bool:
         """Whether a row's last token ends it, or completes a stop string."""
+        if row[-1] in self._ends:
+            return True
+        stop = tuple(s for s in stop if self._may_complete(row[-1], s[-1]))
         tail = row[-max(map(len, stop), default=0) - 4 :]
-        return row[-1] in self._ends or any(s in self._decode(tail) for s in stop)
+        return any(s in self._decode(tail) for s in stop)
+
+    def _may_complete(self, token: int, character: str) -> bool:
+        """Whether a text can end with `character` in this token; few can, and decoding is slow."""
+        if not character.isascii() or character.isspace():
+            return True  # may be spread over several tokens, or be left out when decoded alone
+        if token not in self._pieces:
+            self._pieces[token] = self._decode([token])
+        return character in self._pieces[token]
 
     def _read_once(self, shared: Any, count: int) -> Any:
         """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""

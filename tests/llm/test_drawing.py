@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import DynamicCache, GenerationConfig
@@ -16,7 +18,8 @@ from nngpt.config import LLMConfig
 from nngpt.llm.decoding import quick_decoding
 from nngpt.llm.drawing import draw, likeliest, roomy_cache
 from nngpt.llm.loading import LoadedBase, load_base
-from nngpt.records import Sampling
+from nngpt.llm.transformers import TransformersLLM
+from nngpt.records import Message, Mode, Prompt, Sampling
 
 TOKENS = 80
 """More than the cache makes room for at once."""
@@ -65,6 +68,24 @@ def test_stopping_leaves_it_at_that(base: LoadedBase) -> None:
         base.model(ids[:, :-1], past_key_values=cache)
         rows = draw(base.model, cache, ids, Sampling(), lambda row: False, stopped)
     assert [len(row) for row in rows] == [3, 3]
+
+
+def test_writing_ends_with_the_first_stop_string(base: LoadedBase) -> None:
+    llm = TransformersLLM(base, 1)
+    question = Message("user", "Count from one to ten, in words.")
+    asked = Prompt("", "", Mode.BODY, (question,))
+    greedy = Sampling(temperature=0.0, max_new_tokens=24)
+
+    def written(*stop: str) -> tuple[str, int]:
+        (answer,) = llm.generate(replace(asked, stop=stop), 1, 0, greedy)
+        return answer.text, answer.completion_tokens
+
+    text, tokens = written()
+    assert " " in text
+    for stop in (text[9:12], text[15:17], text[20:21], " "):
+        assert written(stop, "é")[0] == text.partition(stop)[0] + stop
+        assert written(stop)[1] < tokens
+    assert written("é", "```", "\n\n\n") == (text, tokens)
 
 
 @pytest.mark.parametrize(

@@ -246,15 +246,17 @@ def _calls(
 ) -> tuple[list[str], str]:
     """Lines that make each layer by itself, and the nested calls; activations are functions.
 
-    Layers are numbered within their role (`conv1`, `conv2`); `count` says how many there are, and
-    counts on.
+    Layers are numbered within their role (`conv1`, `conv2`); those that have none, such as gates,
+    are called by their class: an LLM puts anything into what is called `extra1`. `count` says how
+    many there are, and counts on.
     """
     init, call = list[str](), "x"
     for layer in layers:
         if layer in activations:
             call = f"{_function(layer)}({call})"
         else:
-            role = next((name for part, name in _ROLES if part in layer), "extra")
+            kind = layer.removeprefix("nn.").partition("(")[0]
+            role = next((name for part, name in _ROLES if part in kind), kind.lower())
             count[role] += 1
             name = f"self.{role}{count[role]}"
             init.append(f"{name} = {layer}")

@@ -26,12 +26,13 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from writing import plain
+import writing
 
 from nngpt.config import LearningConfig, LLMConfig
 from nngpt.learning.lora import with_adapter
@@ -39,7 +40,7 @@ from nngpt.learning.pairs import chat_pairs
 from nngpt.learning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
 from nngpt.llm.loading import LoadedBase, load_base
 from nngpt.llm.transformers import TransformersLLM
-from nngpt.records import Completion, Prompt, Sampling
+from nngpt.records import Prompt, Sampling
 
 IGNORED = -100
 _ONE_BY_ONE = 4
@@ -182,11 +183,9 @@ def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
     llm = TransformersLLM(base, given.samples)
     few = min(given.samples, _ONE_BY_ONE)
     llm.generate(prompt, 1, 0, Sampling(max_new_tokens=2))
-    one = written(base, lambda n, s: plain(llm, prompt, n, s), given, few, 1)
-    batched = written(base, lambda n, s: plain(llm, prompt, n, s), given, given.samples)
-    shared = written(
-        base, lambda n, s: tokens_of(llm.generate(prompt, n, 1, s)), given, given.samples
-    )
+    one = written(base, partial(writing.plain, llm, prompt), given, [1] * few)
+    batched = written(base, partial(writing.plain, llm, prompt), given, [given.samples])
+    shared = written(base, partial(writing.ours, llm, prompt), given, [given.samples])
     print(f"{given.samples} samples of at most {given.tokens} new tokens")
     told(f"generate, {few} one at a time", one, peak)
     told("generate, one batch", batched, peak)
@@ -198,24 +197,14 @@ def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
 
 
 def written(
-    base: LoadedBase,
-    write: Callable[[int, Sampling], int],
-    given: Any,
-    samples: int,
-    at_once: int | None = None,
+    base: LoadedBase, write: Callable[[int, Sampling], int], given: Any, batches: Sequence[int]
 ) -> Speed:
-    """Tokens really written; answers may end early."""
+    """Tokens really written, in batches of these sizes; answers may end early."""
     settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=given.tokens)
-    at_once = at_once or samples
     started = clock(base)
-    tokens = sum(write(at_once, settings) for _ in range(samples // at_once))
+    tokens = sum(write(count, settings) for count in batches)
     seconds = clock(base) - started
     return Speed(tokens / seconds, operations(base, tokens, tokens) / 2 / seconds)
-
-
-def tokens_of(completions: Sequence[Completion]) -> int:
-    """Tokens of answers."""
-    return sum(c.completion_tokens for c in completions)
 
 
 @contextmanager

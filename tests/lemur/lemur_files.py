@@ -10,7 +10,7 @@ from typing import Any
 
 from nngpt.lemur.exporting import export_corpus
 from nngpt.lemur.importing import import_source
-from nngpt.lemur.records import ExportReport, ImportReport
+from nngpt.lemur.records import ExportReport, ImportReport, Progress
 from nngpt.lemur.selection import Selection
 from nngpt.lemur.source import open_source
 from nngpt.store import Store
@@ -54,11 +54,13 @@ def stat(root: Path, content: Any, epoch: int | str = 1, folder: str = FOLDER) -
     return write(root, f"stat/train/{folder}/{epoch}.json", content)
 
 
-def bring_in(mirror: Store, path: Path, batch: int = 1000) -> ImportReport:
+def bring_in(
+    mirror: Store, path: Path, batch: int = 1000, progress: Progress | None = None
+) -> ImportReport:
     """Import a path."""
     source = open_source(path)
     try:
-        return import_source(mirror.database, source, batch=batch)
+        return import_source(mirror.database, source, progress, batch)
     finally:
         source.close()
 

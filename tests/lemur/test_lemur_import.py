@@ -14,8 +14,6 @@ import pytest
 from lemur_files import FOLDER, TRIAL, bring_in, package, rows, stat, tables, trial, write
 
 from nngpt.errors import StoreError
-from nngpt.lemur.importing import import_source
-from nngpt.lemur.source import open_source
 from nngpt.store import Store
 
 MEASURED = {
@@ -266,11 +264,7 @@ def test_others_write_while_an_import_goes_on(mirror: Store, part: Path) -> None
             written.append(done)
 
     written: list[int] = []
-    source = open_source(part)
-    try:
-        report = import_source(mirror.database, source, another_writes, batch=200)
-    finally:
-        source.close()
+    report = bring_in(mirror, part, batch=200, progress=another_writes)
     assert len(written) > 3 and len(mirror.runs()) == len(written)
     assert rows(mirror, "SELECT count(*) FROM stat") == [(report.rows.new,)]
 

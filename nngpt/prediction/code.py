@@ -1,0 +1,201 @@
+"""What the source of a network says about it, without executing any of it.
+
+Everything is counted in the abstract syntax tree: layers by kind, widths, kernels and strides that
+are written as numbers, skip connections, and how the network trains itself. LEMUR's hand-made
+networks compute many of their sizes, so the number of parameters is known only as far as they are
+literal.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from nngpt.errors import DataError
+
+_KINDS: dict[str, tuple[str, ...]] = {
+    "convolutions": ("Conv1d", "Conv2d", "Conv3d", "LazyConv2d"),
+    "transposed": ("ConvTranspose2d", "Upsample", "PixelShuffle"),
+    "linear": ("Linear", "LazyLinear"),
+    "batch_norms": ("BatchNorm1d", "BatchNorm2d", "LazyBatchNorm2d", "SyncBatchNorm"),
+    "other_norms": ("LayerNorm", "GroupNorm", "InstanceNorm2d", "LocalResponseNorm", "RMSNorm"),
+    "pools": ("MaxPool2d", "AvgPool2d", "LPPool2d", "FractionalMaxPool2d"),
+    "global_pools": ("AdaptiveAvgPool2d", "AdaptiveMaxPool2d"),
+    "dropouts": ("Dropout", "Dropout2d", "AlphaDropout", "StochasticDepth", "DropPath"),
+    "relus": ("ReLU", "ReLU6", "LeakyReLU", "PReLU"),
+    "smooth_activations": ("GELU", "SiLU", "Mish", "ELU", "SELU", "Hardswish", "Softplus"),
+    "gates": ("Sigmoid", "Tanh", "Hardsigmoid", "Softmax"),
+    "attention": ("MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer"),
+    "recurrent": ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell"),
+    "embeddings": ("Embedding", "Parameter"),
+    "containers": ("Sequential", "ModuleList", "ModuleDict"),
+}
+_KIND = {layer: kind for kind, layers in _KINDS.items() for layer in layers}
+_OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adadelta")
+_ADAPTIVE = frozenset({"adam", "adamw", "rmsprop", "nadam", "radam", "adamw8bit", "adagrad"})
+_NAMES = {name.lower(): number for number, name in enumerate(_OPTIMISERS)}
+_OTHER_OPTIMISER = len(_OPTIMISERS)
+_JOINS = frozenset({"cat", "concat", "concatenate"})
+
+NAMES: tuple[str, ...] = (
+    "lines classes modules functions loops branches dictionary_reads max_width median_width "
+    "widest_ratio max_kernel strided depthwise residual_adds products concatenations "
+    "interpolations literal_parameters optimiser adaptive schedule clipped weight_decay "
+    "label_smoothing mixed_precision pretrained"
+).split() + list(_KINDS)  # type: ignore[assignment]
+"""Names of the features, in order."""
+
+
+@lru_cache(maxsize=32_768)
+def features(source: str) -> tuple[float, ...]:
+    """The features of a network's source, in the order of `NAMES`; NaN is "cannot be said".
+
+    Raises:
+        DataError: the source is no Python.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        line = getattr(error, "lineno", None)
+        raise DataError(
+            f"the code cannot be read: {reason}" + (f" (line {line})" if line else "")
+        ) from None
+    found = _Reading(tree).values()
+    return tuple(float(found.get(name, 0.0)) for name in NAMES)
+
+
+class _Reading:
+    """One pass over a tree."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.nodes = list(ast.walk(tree))
+        self.calls = [node for node in self.nodes if isinstance(node, ast.Call)]
+        self.called = Counter(_last_name(call.func) for call in self.calls)
+        self.lines = max((getattr(node, "end_lineno", 0) or 0 for node in tree.body), default=0)
+
+    def values(self) -> dict[str, float]:
+        return {**self._shape(), **self._layers(), **self._joins(), **self._training()}
+
+    def _shape(self) -> dict[str, float]:
+        kinds = Counter(type(node) for node in self.nodes)
+        classes = [node for node in self.nodes if isinstance(node, ast.ClassDef)]
+        return {
+            "lines": math.log1p(self.lines),
+            "classes": len(classes),
+            "modules": sum(any(_last_name(b) == "Module" for b in c.bases) for c in classes),
+            "functions": kinds[ast.FunctionDef],
+            "loops": kinds[ast.For] + kinds[ast.ListComp] + kinds[ast.GeneratorExp],
+            "branches": kinds[ast.If] + kinds[ast.IfExp],
+            "dictionary_reads": sum(
+                isinstance(node, ast.Subscript) and _last_name(node.value) == "prm"
+                for node in self.nodes
+            ),
+        }
+
+    def _layers(self) -> dict[str, float]:
+        found: dict[str, float] = Counter()
+        widths: list[int] = []
+        parameters = 0.0
+        for call in self.calls:
+            kind = _KIND.get(_last_name(call.func))
+            if kind is None:
+                continue
+            found[kind] += 1
+            numbers = [n for n in map(_integer, call.args) if n is not None]
+            named = {k.arg: n for k in call.keywords if (n := _integer(k.value)) is not None}
+            if kind in ("convolutions", "linear", "transposed"):
+                widths += numbers[:2]
+                parameters += _weights(kind, call, named)
+                kernel = named.get("kernel_size", _integer_at(call, 2)) or 0
+                if kind == "convolutions":
+                    found["max_kernel"] = max(found["max_kernel"], kernel)
+                    groups = [k.value for k in call.keywords if k.arg == "groups"]
+                    found["depthwise"] += bool(groups) and _integer(groups[0]) != 1
+            stride = named.get("stride", _integer_at(call, 3) if kind == "convolutions" else None)
+            found["strided"] += (stride or 1) > 1
+        found["max_width"] = math.log2(max(widths)) if widths and max(widths) > 0 else math.nan
+        middle = sorted(widths)[len(widths) // 2] if widths else 0
+        found["median_width"] = math.log2(middle) if middle > 0 else math.nan
+        found["widest_ratio"] = found["max_width"] - found["median_width"]
+        found["literal_parameters"] = math.log10(parameters) if parameters else math.nan
+        return found
+
+    def _joins(self) -> dict[str, float]:
+        adds = products = 0
+        for node in self.nodes:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith(("forward", "_forward")):
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.BinOp | ast.AugAssign):
+                        adds += isinstance(inner.op, ast.Add) and not _is_number(inner)
+                        products += isinstance(inner.op, ast.Mult | ast.MatMult)
+        return {
+            "residual_adds": adds,
+            "products": products,
+            "concatenations": sum(self.called[name] for name in _JOINS),
+            "interpolations": self.called["interpolate"],
+        }
+
+    def _training(self) -> dict[str, float]:
+        optimisers = [name for name in self.called if name.lower().removesuffix("8bit") in _NAMES]
+        known = [_NAMES[name.lower().removesuffix("8bit")] for name in optimisers]
+        names = set(self.called)
+        keywords = {k.arg: k.value for call in self.calls for k in call.keywords}
+        return {
+            "optimiser": min(known, default=_OTHER_OPTIMISER),
+            "adaptive": any(name.lower() in _ADAPTIVE for name in optimisers),
+            "schedule": sum(name.endswith(("LR", "Restarts", "OnPlateau")) for name in names),
+            "clipped": "clip_grad_norm_" in names or "clip_grad_value_" in names,
+            "weight_decay": _float(keywords.get("weight_decay")),
+            "label_smoothing": _float(keywords.get("label_smoothing")),
+            "mixed_precision": "autocast" in names or "GradScaler" in names,
+            "pretrained": "weights" in keywords or "pretrained" in keywords,
+        }
+
+
+def _last_name(node: ast.expr) -> str:
+    """`torch.nn.Conv2d` and `Conv2d` are both `Conv2d`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _integer(node: ast.expr | None) -> int | None:
+    """The number that is written there, of a tuple the largest."""
+    if isinstance(node, ast.Tuple | ast.List):
+        return max((n for n in map(_integer, node.elts) if n is not None), default=None)
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    return None
+
+
+def _integer_at(call: ast.Call, place: int) -> int | None:
+    return _integer(call.args[place]) if len(call.args) > place else None
+
+
+def _float(node: ast.expr | None) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return float(node.value)
+    return 0.0 if node is None else math.nan
+
+
+def _weights(kind: str, call: ast.Call, named: dict[str | None, int]) -> float:
+    """Parameters of a layer whose sizes are all written as numbers, else 0."""
+    into, out = _integer_at(call, 0), _integer_at(call, 1)
+    if into is None or out is None:
+        return 0.0
+    if kind == "linear":
+        return float(into * out)
+    kernel = named.get("kernel_size") or _integer_at(call, 2) or 1
+    return float(into * out * kernel * kernel) / max(1, named.get("groups", 1))
+
+
+def _is_number(node: ast.BinOp | ast.AugAssign) -> bool:
+    """True for sums with a literal, which are arithmetic of sizes and no skip connection."""
+    sides: Iterator[ast.expr] = iter(
+        (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
+    )
+    return any(isinstance(side, ast.Constant) for side in sides)

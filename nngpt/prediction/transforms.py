@@ -1,0 +1,42 @@
+"""What a transform does to the images, read from its source."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_RESIZE = re.compile(r"Resize\(\s*(?:size\s*=\s*)?[(\[]?\s*(\d+)")
+_CROP = re.compile(
+    r"(?:RandomCrop|CenterCrop|RandomResizedCrop)\(\s*(?:size\s*=\s*)?[(\[]?\s*(\d+)"
+)
+_STEP = re.compile(r"\b([A-Z]\w+)\(")
+_NOT_STEPS = frozenset({"Compose", "ToTensor", "Normalize", "Resize", "PILToTensor"})
+_COLOURS = ("Color", "Contrast", "Sharpness", "Posterize", "Solarize", "Equalize", "Gray", "Invert")
+_MOVES = ("Rotation", "Affine", "Perspective", "Elastic")
+
+NAMES: tuple[str, ...] = tuple(
+    f"transform_{name}" for name in "size crop steps flips normalised erased colours moves".split()
+)
+
+
+@lru_cache(maxsize=4096)
+def features(source: str | None) -> tuple[float, ...]:
+    """Side of the image in pixels, side of the last crop, number of steps that change an image at
+    random, flips, whether it is normalised or erased in parts, changes of colour, movements.
+
+    All NaN without a source.
+    """
+    if source is None:
+        return (float("nan"),) * len(NAMES)
+    resized, cropped = _RESIZE.findall(source), _CROP.findall(source)
+    steps = [name for name in _STEP.findall(source) if name not in _NOT_STEPS]
+    return (
+        float(resized[-1]) if resized else float("nan"),
+        float(cropped[-1]) if cropped else float("nan"),
+        float(len(steps)),
+        float(sum("Flip" in step for step in steps)),
+        float("Normalize" in source),
+        float("Erasing" in source),
+        float(sum(any(c in step for c in _COLOURS) for step in steps)),
+        float(sum(any(m in step for m in _MOVES) for step in steps)),
+    )

@@ -25,7 +25,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
-    {"nngpt.comparison", "nngpt.asking"},
+    {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing"},

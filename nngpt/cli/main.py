@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from nngpt import __version__
-from nngpt.cli import corpus, cycle, data, dedup, doctor, evaluate, generate, learn, lemur, models
+from nngpt.cli import (
+    corpus,
+    cycle,
+    data,
+    dedup,
+    doctor,
+    evaluate,
+    generate,
+    learn,
+    lemur,
+    models,
+    predict,
+    predictor,
+)
 from nngpt.errors import NngptError
 
 app = typer.Typer(
@@ -29,6 +42,8 @@ app.add_typer(lemur.app, name="lemur")
 app.command("dedup")(dedup.dedup)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(learn.app, name="learn")
+app.add_typer(predictor.app, name="predictor")
+app.command("predict")(predict.predict)
 app.command("doctor")(doctor.doctor)
 
 

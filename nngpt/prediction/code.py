@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -41,11 +42,13 @@ _OTHER_OPTIMISER = len(_OPTIMISERS)
 _JOINS = frozenset({"cat", "concat", "concatenate"})
 
 NAMES: tuple[str, ...] = (
-    "lines classes modules functions loops branches dictionary_reads max_width median_width "
-    "widest_ratio max_kernel strided depthwise residual_adds products concatenations "
-    "interpolations literal_parameters optimiser adaptive schedule clipped weight_decay "
-    "label_smoothing mixed_precision pretrained"
-).split() + list(_KINDS)  # type: ignore[assignment]
+    *("lines", "classes", "modules", "functions", "loops", "branches", "dictionary_reads"),
+    *("max_width", "median_width", "widest_ratio", "max_kernel", "strided", "depthwise"),
+    *("residual_adds", "products", "concatenations", "interpolations", "literal_parameters"),
+    *("optimiser", "adaptive", "schedule", "clipped", "weight_decay", "label_smoothing"),
+    *("mixed_precision", "pretrained"),
+    *_KINDS,
+)
 """Names of the features, in order."""
 
 
@@ -66,6 +69,25 @@ def features(source: str) -> tuple[float, ...]:
         ) from None
     found = _Reading(tree).values()
     return tuple(float(found.get(name, 0.0)) for name in NAMES)
+
+
+def kind_of_network(source: str, task: str) -> str:
+    """`detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
+
+    Told from the task, names and layers; the reference's accuracy predictor is split by these.
+    """
+    called = {
+        _last_name(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
+    }
+    if "detect" in task or re.search(r"\b(SSD|YOLO|RCNN|RetinaNet)\b", source, re.IGNORECASE):
+        return "detector"
+    if "segment" in task or re.search(r"\b(FCN|DeepLab|UNet|LRASPP)\b", source, re.IGNORECASE):
+        return "segmentation"
+    if re.search(r"\b(Transformer|MultiheadAttention|ViT|Swin)\b", source):
+        return "transformer"
+    if called & {"LSTM", "GRU", "RNN"}:
+        return "rnn"
+    return "cnn" if "Conv2d" in called else "other"
 
 
 class _Reading:
@@ -97,7 +119,7 @@ class _Reading:
         }
 
     def _layers(self) -> dict[str, float]:
-        found: dict[str, float] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         widths: list[int] = []
         parameters = 0.0
         for call in self.calls:

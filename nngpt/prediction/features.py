@@ -9,25 +9,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.prediction import code, transforms
-from nngpt.prediction.places import facts
+from nngpt.prediction.places import Facts, facts
 from nngpt.prediction.runs import Run
 
-EARLY = ("early_{}", "above_chance_{}", "gain_{}")
-PLACE: tuple[str, ...] = ("chance", "classes", "images", "channels", "side", "log_steps")
-SETTINGS: tuple[str, ...] = (
-    "log_lr momentum dropout log_batch effective_lr weight_decay_set hyperparameters"
-).split()  # type: ignore[assignment]
-STATIC = (*PLACE, *SETTINGS, *transforms.NAMES, *code.NAMES)
+OTHERS = ("weight_decay", "attention_dropout", "stochastic_depth_prob", "norm_eps", "norm_momentum")
+"""Hyperparameters that only some networks have, the most frequent ones."""
 
-Row = NDArray[np.float64]
+PLACE = ("chance", "classes", "images", "channels", "side", "log_steps")
+SETTINGS = (
+    *("log_lr", "momentum", "dropout", "log_batch", "effective_lr", "hyperparameters"),
+    *OTHERS,
+)
+STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *transforms.NAMES, *code.NAMES)
+CODE = slice(len(STATIC) - len(code.NAMES), len(STATIC))
+"""Where in a row of `static` the features of the code are."""
+
+Matrix = NDArray[np.float64]
 
 
-def static(run: Run, codes: Mapping[str, str], sources: Mapping[str, str]) -> list[float]:
-    """What is known before training, in the order of `STATIC`."""
+def static(
+    run: Run,
+    codes: Mapping[str, str],
+    sources: Mapping[str, str],
+    known: Facts | None = None,
+) -> list[float]:
+    """What is known before training, in the order of `STATIC`.
+
+    Args:
+        codes: source of the networks by name; the run's may be missing.
+        sources: source of the transforms by name; the run's may be missing.
+        known: facts of the run's data set, if they are not those of its name.
+
+    Raises:
+        DataError: the code is no Python.
+    """
+    known = known or facts(run.place.dataset)
     source = sources.get(run.transform) if run.transform else None
-    found = code.features(codes[run.network]) if run.network in codes else ()
+    found = code.features(codes[run.network]) if run.network in codes else None
     return [
-        *_place(run),
+        *_place(known, _number(run.hyperparameters.get("batch"))),
         *_settings(run.hyperparameters),
         *transforms.features(source),
         *(found or [math.nan] * len(code.NAMES)),
@@ -38,8 +58,8 @@ def early_names(epochs: int) -> tuple[str, ...]:
     """Names of what `early` gives."""
     each = [f"{name}_{e}" for e in range(1, epochs + 1) for name in ("accuracy", "above_chance")]
     gains = [f"gain_{e}" for e in range(2, epochs + 1)]
-    whole = ("best", "room", "last_to_best", "slope", "unsteady") if epochs else ()
-    return (*each, *gains, *whole)
+    whole = ("best", "room", "last_to_best", "slope", "unsteady", "stuck", "at_chance")
+    return (*each, *gains, *(whole if epochs else ()))
 
 
 def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float]:
@@ -54,29 +74,27 @@ def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float
         return []
     seen = np.array(accuracies[:epochs], dtype=float)
     chance = 0.0 if math.isnan(chance) else chance
-    above = (seen - chance) / (1 - chance)
     gains = np.diff(seen)
     best = float(np.nanmax(seen))
-    slope = (
-        float(np.polyfit(np.log(np.arange(1, epochs + 1)), seen, 1)[0])
-        if (epochs > 1 and np.isfinite(seen).all())
-        else math.nan
-    )
+    slope = math.nan
+    if epochs > 1 and np.isfinite(seen).all():
+        slope = float(np.polyfit(np.log(np.arange(1, epochs + 1)), seen, 1)[0])
     unsteady = float(np.nanstd(gains)) if epochs > 2 else math.nan
-    each = np.stack([seen, above], axis=1).ravel()
-    return [*each, *gains, best, 1 - best, best - float(seen[-1]), slope, unsteady]
+    stuck = float((gains == 0).sum())
+    at_chance = float((np.abs(seen - chance) < 1e-4).sum())
+    each = np.stack([seen, (seen - chance) / (1 - chance)], axis=1).ravel()
+    whole = [best, 1 - best, best - float(seen[-1]), slope, unsteady, stuck, at_chance]
+    return [*each, *gains, *whole]
 
 
-def _place(run: Run) -> list[float]:
-    known = facts(run.place.dataset)
-    batch = _number(run.hyperparameters.get("batch"))
+def _place(known: Facts, batch: float) -> list[float]:
     steps = math.log10(known.images / batch) if batch > 0 else math.nan
     return [known.chance, known.classes, known.images, known.channels, known.side, steps]
 
 
 def _settings(given: Mapping[str, int | float | str]) -> list[float]:
-    lr, momentum = _number(given.get("lr")), _number(given.get("momentum"))
-    batch = _number(given.get("batch"))
+    lr, batch = _number(given.get("lr")), _number(given.get("batch"))
+    momentum = _number(given.get("momentum"))
     effective = lr / max(1e-3, 1 - (0 if math.isnan(momentum) else momentum))
     return [
         _log(lr),
@@ -84,8 +102,8 @@ def _settings(given: Mapping[str, int | float | str]) -> list[float]:
         _number(given.get("dropout")),
         _log(batch),
         _log(effective) - (0 if math.isnan(_log(batch)) else _log(batch)),
-        _number(given.get("weight_decay")),
         float(len(given)),
+        *(_number(given.get(name)) for name in OTHERS),
     ]
 
 

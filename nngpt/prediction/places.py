@@ -37,7 +37,8 @@ class Facts:
     Attributes:
         classes: number of classes.
         images: number of training images.
-        chance: accuracy of guessing, 0…1.
+        chance: accuracy of always answering the most frequent class of the test set, 0…1. A
+            network that does not learn stays there exactly (SVHN 0.196, MNIST 0.1135).
         channels: of an image.
         side: of an image in pixels, NaN if they differ.
     """
@@ -50,13 +51,13 @@ class Facts:
 
 
 _KNOWN = {
-    "mnist": Facts(10, 60_000, 0.1, 1, 28),
+    "mnist": Facts(10, 60_000, 0.1135, 1, 28),
     "fashion-mnist": Facts(10, 60_000, 0.1, 1, 28),
     "cifar-10": Facts(10, 50_000, 0.1, 3, 32),
     "cifar-100": Facts(100, 50_000, 0.01, 3, 32),
-    "svhn": Facts(10, 73_257, 0.1, 3, 32),
+    "svhn": Facts(10, 73_257, 0.19587, 3, 32),
     "imagenette": Facts(10, 9_469, 0.1, 3, math.nan),
-    "celeba-gender": Facts(2, 162_770, 0.5, 3, math.nan),
+    "celeba-gender": Facts(2, 162_770, 0.61352, 3, math.nan),
     "places365": Facts(365, 1_803_460, 1 / 365, 3, math.nan),
     "coco": Facts(math.nan, 118_287, 0.0, 3, math.nan),
     "wikitext": Facts(math.nan, math.nan, 0.0, math.nan, math.nan),

@@ -36,16 +36,6 @@ class Run:
     transform: str | None
     accuracies: tuple[float, ...] = ()
 
-    @property
-    def best(self) -> float:
-        """The highest accuracy of all epochs."""
-        return float(np.nanmax(self.accuracies))
-
-    @property
-    def stop(self) -> int:
-        """The first epoch whose accuracy is within one point of the best, from 1."""
-        return int(np.argmax(np.array(self.accuracies) >= self.best - 0.01)) + 1
-
 
 @dataclass(frozen=True)
 class History:

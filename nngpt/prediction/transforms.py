@@ -14,8 +14,9 @@ _NOT_STEPS = frozenset({"Compose", "ToTensor", "Normalize", "Resize", "PILToTens
 _COLOURS = ("Color", "Contrast", "Sharpness", "Posterize", "Solarize", "Equalize", "Gray", "Invert")
 _MOVES = ("Rotation", "Affine", "Perspective", "Elastic")
 
-NAMES: tuple[str, ...] = tuple(
-    f"transform_{name}" for name in "size crop steps flips normalised erased colours moves".split()
+NAMES: tuple[str, ...] = (
+    *("transform_size", "transform_crop", "transform_steps", "transform_flips"),
+    *("transform_normalised", "transform_erased", "transform_colours", "transform_moves"),
 )
 
 

@@ -1,0 +1,119 @@
+"""`nngpt predictor`: make, judge and describe what `nngpt predict` answers with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nngpt.cli.options import DATABASE, AsJson, Folder, console, make_folder, print_json
+from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
+
+if TYPE_CHECKING:
+    from nngpt.prediction.runs import History
+
+app = typer.Typer(no_args_is_help=True, help="Final accuracy from first epochs: the predictor.")
+
+PredictorFile = Annotated[
+    Path | None, typer.Option("--predictor", help="Its file (default: in the cache).")
+]
+SPLITS = ("component", "family", "place", "reference")
+
+
+def default_path() -> Path:
+    """Where a predictor lies unless one says otherwise."""
+    from nngpt.config import cache_folder
+
+    return cache_folder() / "predictor.zip"
+
+
+@app.command()
+def train(
+    folder: Folder = Path("runs"), out: PredictorFile = None, as_json: AsJson = False
+) -> None:
+    """Learn from the long runs in the mirror of LEMUR (minutes)."""
+    from nngpt.prediction import file, learned
+
+    path = out or default_path()
+    make_folder(path.parent, "--predictor")
+    with stoppable():
+        history = _history(folder)
+        found = learned.learn(history, _say)
+        file.write(found, path)
+    if as_json:
+        print_json({"file": str(path), **found.card})
+    else:
+        card = found.card
+        typer.echo(
+            f"{path}: learned from {card['runs']:,} runs of {card['networks']} networks on "
+            f"{len(card['places'])} places. How good it is: nngpt predictor eval"
+        )
+
+
+@app.command("eval")
+def evaluate(
+    folder: Folder = Path("runs"),
+    split: Annotated[list[str] | None, typer.Option(help="; ".join(SPLITS))] = None,
+    epochs: Annotated[
+        list[int] | None, typer.Option(min=0, max=49, help="First epochs that are known.")
+    ] = None,
+    without_code: Annotated[bool, typer.Option("--without-code", help="Leave it out.")] = False,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Learn from this share of the groups only.")
+    ] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Learn anew without each group of runs in turn, and predict these."""
+    from nngpt.prediction.evaluation import evaluate as figures_of
+    from nngpt.reporting.predictor_tables import by_place, figures_table
+
+    splits = tuple(split or SPLITS)
+    if unknown := set(splits) - set(SPLITS):
+        raise UserError(f"unknown split {min(unknown)!r}", mend=f"Known: {', '.join(SPLITS)}")
+    with stoppable():
+        history = _history(folder)
+        found = list(
+            figures_of(history, splits, tuple(epochs or (2,)), _say, not without_code, share)
+        )
+    if as_json:
+        print_json([asdict(figures) for figures in found])
+    else:
+        console().print(figures_table(found))
+        console().print(by_place(found))
+
+
+@app.command()
+def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
+    """What a predictor learned from, when, and how."""
+    from nngpt.prediction.file import PredictorFile as File
+    from nngpt.reporting.predictor_tables import card_table
+
+    file = File(predictor or default_path())
+    if as_json:
+        print_json({"file": str(file.path), **file.card})
+    else:
+        console().print(card_table(str(file.path), file.card))
+
+
+def _history(folder: Path) -> History:
+    from nngpt.prediction import targets
+    from nngpt.prediction.runs import read_runs
+    from nngpt.store.database import open_database
+
+    path = folder / DATABASE
+    if not path.exists():
+        raise UserError("no mirror here", where=str(path), mend="Fetch LEMUR: nngpt lemur pull")
+    database = open_database(path, create=False)
+    try:
+        return read_runs(database, targets.EPOCHS)
+    finally:
+        database.close()
+
+
+def _say(what: str) -> None:
+    out = console(stderr=True)
+    if out.is_terminal:
+        out.print(f"{what} …", style="dim")

@@ -39,10 +39,10 @@ def predict(
     from nngpt.prediction.places import Place, lemur_name
     from nngpt.prediction.predictor import Predictor
 
-    code = _read(file)
     place = Place(task, lemur_name(dataset), metric)
     model = Predictor(predictor or default_path())
     try:
+        code = _read(file)
         found = model.predict(
             code, place, _hyperparameters(prm or []), transform, acc or (), classes
         )
@@ -69,10 +69,16 @@ def _print(found: Prediction, given: int) -> None:
 
 
 def _read(file: Path) -> str:
+    from nngpt.prediction.code import defines_network
+
     try:
-        return file.read_text(encoding="utf-8")
+        code = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot be read ({error})", where=str(file)) from None
+    if not defines_network(code):
+        what = "there is no network in it"
+        raise UserError(what, where=str(file), mend="It wants a class derived from nn.Module")
+    return code
 
 
 def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:

@@ -32,7 +32,13 @@ def default_path() -> Path:
 
 @app.command()
 def train(
-    folder: Folder = Path("runs"), out: PredictorFile = None, as_json: AsJson = False
+    folder: Folder = Path("runs"),
+    out: PredictorFile = None,
+    epochs: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=49, help="Answer after so many epochs; again for more."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Learn from the long runs in the mirror of LEMUR (minutes)."""
     from nngpt.prediction import file, learned
@@ -41,7 +47,7 @@ def train(
     make_folder(path.parent, "--predictor")
     with stoppable():
         history = _history(folder)
-        found = learned.learn(history, _say)
+        found = learned.learn(history, _say, sorted({0, *(epochs or learned.HORIZONS)}))
         file.write(found, path)
     if as_json:
         print_json({"file": str(path), **found.card})

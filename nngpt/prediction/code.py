@@ -71,6 +71,11 @@ def features(source: str) -> tuple[float, ...]:
     return tuple(float(found.get(name, 0.0)) for name in NAMES)
 
 
+def defines_network(source: str) -> bool:
+    """True if a class is derived from a `Module`. Raises: DataError if it is no Python."""
+    return features(source)[NAMES.index("modules")] > 0
+
+
 def kind_of_network(source: str, task: str) -> str:
     """`detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nngpt.errors import UserError
 from nngpt.prediction import expert, groups, targets
 from nngpt.prediction.code import kind_of_network
 from nngpt.prediction.expert import Estimate
@@ -149,7 +150,10 @@ def _tested(split: str, history: History) -> NDArray[np.bool_]:
     if split != "reference":
         return np.ones(len(history.runs), dtype=bool)
     kinds = [kind_of_network(history.codes[r.network], r.place.task) for r in history.runs]
-    return np.array([kind == "other" for kind in kinds])
+    tested = np.array([kind == "other" for kind in kinds])
+    if not tested.any():
+        raise UserError("none of these networks is in the reference's test part")
+    return tested
 
 
 def _baselines(

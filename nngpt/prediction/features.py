@@ -79,7 +79,8 @@ def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float
     slope = math.nan
     if epochs > 1 and np.isfinite(seen).all():
         slope = float(np.polyfit(np.log(np.arange(1, epochs + 1)), seen, 1)[0])
-    unsteady = float(np.nanstd(gains)) if epochs > 2 else math.nan
+    finite = gains[np.isfinite(gains)]
+    unsteady = float(finite.std()) if len(finite) > 1 else math.nan
     stuck = float((gains == 0).sum())
     at_chance = float((np.abs(seen - chance) < 1e-4).sum())
     each = np.stack([seen, (seen - chance) / (1 - chance)], axis=1).ravel()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt import __version__
+from nngpt.errors import UserError
 from nngpt.prediction import expert, features, groups, targets, transforms
 from nngpt.prediction.expert import Expert
 from nngpt.prediction.places import facts
@@ -78,19 +79,28 @@ def learn(history: History, progress: Progress, horizons: Sequence[int] = HORIZO
 
     Args:
         progress: told what is done next.
+
+    Raises:
+        UserError: all networks are of one family, so that nothing can be learned about others.
     """
+    families = groups.by_family(history.runs, history.codes)
+    if len(set(families)) < 2:
+        raise UserError(
+            f"all {len(history.runs)} long runs are of one family of networks",
+            mend="Import more of LEMUR: nngpt lemur pull",
+        )
     table = Table(history)
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
-    families = groups.folds(groups.by_family(history.runs, history.codes), FOLDS)
-    places = groups.folds(groups.by_place(history.runs), len(table.places))
+    by_family = groups.folds(families, FOLDS)
+    by_place = groups.folds(groups.by_place(history.runs), len(table.places))
     familiar, strange = {}, {}
     for epochs in horizons:
         progress(f"after {epochs} epochs")
         so_far = targets.best_so_far(table.runs, epochs)
         known = table.inputs(epochs, with_place=True)
-        familiar[epochs] = expert.learn(epochs, known, truth, so_far, known.shape[1] - 1, families)
-        if places.max() > 0:
-            strange[epochs] = expert.learn(epochs, known[:, :-1], truth, so_far, None, places)
+        familiar[epochs] = expert.learn(epochs, known, truth, so_far, known.shape[1] - 1, by_family)
+        if by_place.max() > 0:
+            strange[epochs] = expert.learn(epochs, known[:, :-1], truth, so_far, None, by_place)
     found = {name: transforms.features(text) for name, text in sorted(history.transforms.items())}
     return Learned(familiar, strange, table.places, found, _card(history, horizons))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nngpt.errors import UserError
 from nngpt.prediction import features, targets
-from nngpt.prediction.expert import Expert, horizon
+from nngpt.prediction.expert import Expert, clipped, horizon
 from nngpt.prediction.file import PredictorFile
 from nngpt.prediction.places import Facts, Place, facts
 from nngpt.prediction.runs import Run
@@ -84,9 +84,11 @@ class Predictor:
         row += features.early(accuracies, known.chance, epochs)
         if kind == "familiar":
             row.append(float(self.file.places.index(str(place))))
-        so_far = np.array([max(accuracies, default=0.0)])
         expert: Expert = self._expert(kind, epochs)
-        accuracy, stop = expert.predict(np.array([row]), so_far)
+        accuracy, stop = expert.predict(
+            np.array([row]), np.array([max(accuracies[:epochs], default=0.0)])
+        )
+        accuracy = clipped(accuracy, max(accuracies, default=0.0), 1.0)
         ends = [
             Interval(float(e.point[0]), float(e.low[0]), float(e.high[0])) for e in (accuracy, stop)
         ]

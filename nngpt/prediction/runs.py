@@ -68,17 +68,17 @@ def read_runs(database: Database, first: int, last: int | None = None) -> Histor
         rows = session.execute(select(*columns).where(stat.c.nn.in_(trained)))
         table = pd.DataFrame(rows.all(), columns=[*_RUN, "epoch", "accuracy"])
         longest = table.groupby(_RUN, dropna=False)["epoch"].transform("max")
-        table = table[longest.between(first, last or longest.max())]
+        table = table[longest.between(first, last or np.inf)]
         parameters = hyperparameters(session, table["prm"].unique())
         sources = codes(session, nn, table["nn"].unique())
         transforms = codes(session, transform, table["transform"].unique())
-    if table.empty:
+    runs = _runs(table, parameters)
+    if not runs:
         raise UserError(
             f"no run of {first} or more epochs to learn from",
             where=str(database.path),
             mend="Import LEMUR first: nngpt lemur pull",
         )
-    runs = _runs(table, parameters)
     return History(tuple(runs), sources, transforms)
 
 
@@ -91,8 +91,9 @@ def _runs(
     accuracies = table["accuracy"].to_numpy(dtype=float)
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     names = table[_RUN].iloc[starts].itertuples(index=False)
+    ends = np.append(starts, len(table))[1:]
     found = []
-    for name, start, end in zip(names, starts, [*starts[1:], len(table)], strict=True):
+    for name, start, end in zip(names, starts, ends, strict=True):
         curve = np.full(epochs[end - 1], np.nan)
         curve[epochs[start:end] - 1] = accuracies[start:end]
         if np.isfinite(curve[0]) and np.nanmin(curve) >= 0 and np.nanmax(curve) <= 1:

@@ -1,0 +1,63 @@
+"""`nngpt predictor` and `nngpt predict` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from command_line import ROOT, Nngpt
+
+PLAIN = ROOT / "tests" / "networks" / "plain.py"
+
+
+def test_train_describe_predict(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "predictor.zip"
+    few = ("--epochs", 1, "--epochs", 2)
+    made = nngpt("predictor", "train", "--folder", mirror, "--predictor", path, *few)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "of 18 networks on 3 places" in made.stdout
+    card = json.loads(nngpt("predictor", "info", "--predictor", path, "--json").stdout)
+    assert card["networks"] == 18 and len(card["data_sha256"]) == 64
+    assert "img-classification/svhn/acc" in nngpt("predictor", "info", "--predictor", path).stdout
+    settings = ("--prm", "lr=0.05", "--prm", "batch=64", "--prm", "momentum=0.9")
+    asked = ("predict", PLAIN, "--dataset", "cifar10", "--predictor", path, *settings)
+    told = nngpt(*asked, "--acc", 0.31, "--acc", 0.42)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "final accuracy" in told.stdout and "the first 2 of 2 epochs" in told.stdout
+    found = json.loads(nngpt(*asked, "--acc", 0.31, "--json").stdout)
+    assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
+    assert found["place"] == "img-classification/cifar-10/acc" and found["epochs"] == 1
+
+
+def test_eval(mirror: Path, nngpt: Nngpt) -> None:
+    asked = ("predictor", "eval", "--folder", mirror, "--split", "component", "--epochs", 1)
+    table = nngpt(*asked)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert "mean gain" in table.stdout and "RMSE by place" in table.stdout
+    assert [f["what"] for f in json.loads(nngpt(*asked, "--without-code", "--json").stdout)] == [
+        "without code"
+    ]
+
+
+def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    broken, empty = tmp_path / "broken.py", tmp_path / "empty.py"
+    broken.write_text("class Net(:\n")
+    empty.write_text("x = 1\n")
+    file = ("--predictor", predictor_file)
+    for arguments, line in (
+        ((PLAIN, "--dataset", "mnist"), "there is no predictor. Make one: nngpt predictor train"),
+        ((broken, "--dataset", "mnist", *file), "broken.py: the code cannot be read"),
+        ((empty, "--dataset", "mnist", *file), "empty.py: there is no network in it"),
+        ((tmp_path / "none.py", "--dataset", "mnist", *file), "none.py: cannot be read"),
+        ((PLAIN, "--dataset", "mnist", "--acc", "31", *file), "Per cent? Then write 0.31"),
+        ((PLAIN, "--dataset", "mnist", "--prm", "lr", *file), "--prm lr is not NAME=VALUE"),
+        ((PLAIN, "--dataset", "mnist", "--prm", "lr=x", *file), "'x' is no number"),
+    ):
+        told = nngpt("predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
+        assert told.returncode == 2 and told.stdout == ""
+        assert len(told.stderr.splitlines()) == 1 and line in told.stderr
+    for command in ("train", "eval"):
+        told = nngpt("predictor", command, "--folder", tmp_path)
+        assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
+    told = nngpt("predictor", "eval", "--folder", tmp_path, "--split", "families")
+    assert "unknown split 'families'" in told.stderr

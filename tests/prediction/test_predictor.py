@@ -1,0 +1,145 @@
+"""The predictor: what it learned, its intervals, its file, and what it says aloud."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nngpt.errors import UserError
+from nngpt.prediction import boosting, file, groups, learned, targets
+from nngpt.prediction.evaluation import evaluate
+from nngpt.prediction.places import Place
+from nngpt.prediction.predictor import Predictor
+from nngpt.prediction.runs import History
+
+SVHN = Place("img-classification", "svhn", "acc")
+
+
+def test_unseen_families_are_predicted_better_than_by_the_baselines(history: History) -> None:
+    found = {f.what: f for f in evaluate(history, ("family",), (2,), lambda _: None)}
+    predictor = found["predictor"]
+    assert predictor.runs == len(history.runs)
+    assert predictor.rmse[0] < found["best so far + mean gain"].rmse[0]
+    assert predictor.rmse[0] < found["last accuracy"].rmse[0]
+    assert predictor.coverage is not None and 0.8 < predictor.coverage[0] < 0.97
+    assert predictor.rmse[1] < predictor.rmse[0] < predictor.rmse[2]
+    assert sum(n for n, _ in predictor.by_place.values()) == predictor.runs
+
+
+@pytest.mark.parametrize("split", ["component", "place", "reference"])
+def test_other_splits(history: History, split: str) -> None:
+    for without in (True, False):
+        first, *_ = evaluate(history, (split,), (1,), lambda _: None, with_code=not without)
+        assert first.what == ("without code" if without else "predictor")
+        assert 0 < first.rmse[0] < 0.4 and first.coverage is not None
+
+
+def test_less_to_learn_from_is_another_figure_on_the_same_runs(history: History) -> None:
+    all_of_it, *_ = evaluate(history, ("component",), (2,), lambda _: None)
+    a_third, *_ = evaluate(history, ("component",), (2,), lambda _: None, share=0.3)
+    assert a_third.runs == all_of_it.runs
+    assert a_third.rmse[0] > all_of_it.rmse[0]
+
+
+def test_no_prediction_has_seen_its_own_group(history: History) -> None:
+    """Truths of one fold are turned upside down: its own predictions do not move."""
+    table = learned.Table(history)
+    folds = groups.folds(groups.by_family(history.runs, history.codes), 4)
+    inputs, truth = table.inputs(1, with_place=True), targets.best(table.runs)
+    trees = boosting.Boosting(rounds=20)
+
+    def points(values: np.ndarray) -> np.ndarray:
+        return boosting.cross(
+            trees, inputs, values, inputs.shape[1] - 1, folds, lambda raw, _: raw, values
+        ).points
+
+    turned = np.where(folds == 2, 1 - truth, truth)
+    before, after = points(truth), points(turned)
+    assert (before[folds == 2] == after[folds == 2]).all()
+    assert (before[folds != 2] != after[folds != 2]).any()
+
+
+def test_the_conformal_quantile_errs_on_the_wide_side() -> None:
+    assert boosting.quantile(np.arange(1.0, 10.0), 0.9) == 9
+    assert boosting.quantile(np.arange(1.0, 20.0), 0.9) == 18
+    assert boosting.quantile(np.arange(1.0, 9.0), 0.9) == float("inf")
+
+
+def test_a_prediction_never_lies_below_what_was_seen(
+    predictor_file: Path, history: History
+) -> None:
+    predictor = Predictor(predictor_file)
+    code = history.codes["VGG"]
+    settings = {"lr": 0.01, "momentum": 0.9, "batch": 64}
+    for seen in ((), (0.2,), (0.5, 0.93), (0.5, 0.9, 0.99), (0.3,) * 60):
+        found = predictor.predict(code, SVHN, settings, "norm_32", seen)
+        best, stop = found.accuracy, found.stop
+        assert max(seen, default=0) <= best.low <= best.value <= best.high <= 1
+        assert 1 <= stop.low <= stop.value <= stop.high <= targets.EPOCHS
+        assert found.epochs == {0: 0, 1: 1, 2: 2, 3: 2, 60: 5}[len(seen)]
+        assert found.notes == ()
+    promising = predictor.predict(code, SVHN, settings, "norm_32", (0.6, 0.8))
+    poor = predictor.predict(code, SVHN, settings, "norm_32", (0.2, 0.22))
+    assert promising.accuracy.value > poor.accuracy.value
+
+
+def test_what_is_not_known_is_said_and_widens_the_interval(
+    predictor_file: Path, history: History
+) -> None:
+    predictor = Predictor(predictor_file)
+    settings = {"lr": 0.01, "momentum": 0.9, "batch": 64}
+    birds = Place("img-classification", "birds", "acc")
+    asked = (history.codes["VGG"], settings, None, (0.4, 0.5))
+    known = predictor.predict(asked[0], SVHN, *asked[1:])
+    strange = predictor.predict(asked[0], birds, *asked[1:])
+    assert "no run on img-classification/birds/acc was learned from" in strange.notes[0]
+    assert "give --classes" in strange.notes[1]
+    width = strange.accuracy.high - strange.accuracy.low
+    assert width > known.accuracy.high - known.accuracy.low
+    with_classes = predictor.predict(asked[0], birds, *asked[1:], classes=200)
+    assert len(with_classes.notes) == 1
+    bare = predictor.predict(None, SVHN, {"lr": 0.1}, "mine")
+    assert bare.notes == (
+        "assumed: momentum 0.9, batch 64",
+        "the transform mine is not known, and counts as none",
+    )
+
+
+@pytest.mark.parametrize(("wrong", "mend"), [(42.0, "write 0.42"), (-0.1, ""), (float("nan"), "")])
+def test_an_accuracy_that_is_none(predictor_file: Path, wrong: float, mend: str) -> None:
+    with pytest.raises(UserError, match=r"the accuracy after epoch 2 is .*not in 0…1") as error:
+        Predictor(predictor_file).predict(None, SVHN, {}, None, (0.3, wrong))
+    assert mend in error.value.mend
+
+
+def test_the_same_runs_make_the_same_predictor(history: History, tmp_path: Path) -> None:
+    files = [tmp_path / "one.zip", tmp_path / "two.zip"]
+    for path in files:
+        file.write(learned.learn(history, lambda _: None, (1,)), path)
+    found = [Predictor(path).predict(None, SVHN, {}, None, (0.3,)) for path in files]
+    assert found[0] == found[1]
+    cards = [file.PredictorFile(path).card for path in files]
+    assert cards[0]["data_sha256"] == cards[1]["data_sha256"] == learned.data_hash(history)
+    fewer = History(history.runs[1:], history.codes, history.transforms)
+    assert learned.data_hash(fewer) != cards[0]["data_sha256"]
+
+
+def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no predictor.*nngpt predictor train"):
+        file.PredictorFile(tmp_path / "none.zip")
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(predictor_file.read_bytes()[:5000])
+    with pytest.raises(UserError, match="is no predictor, or damaged"):
+        file.PredictorFile(cut)
+    hollow = tmp_path / "hollow.zip"
+    with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(hollow, "w") as part:
+        part.writestr("predictor.json", whole.read("predictor.json"))
+    with pytest.raises(UserError, match="is no predictor, or damaged"):
+        Predictor(hollow).predict(None, SVHN, {}, None)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        other.writestr("predictor.json", '{"format": 99}')
+    with pytest.raises(UserError, match="another version"):
+        file.PredictorFile(tmp_path / "other.zip")

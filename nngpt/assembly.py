@@ -19,7 +19,7 @@ from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
 from nngpt.llm import constrained
-from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure
+from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
 from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task, TrainingPair
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         runner: Executor = stack.enter_context(
             closing(executor.create(splits, config.evaluation, reader.task))
         )
+        look_ahead(config, runner, reader.task, say)
         level = runner.level.partition(":")[0]
         say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
         yield Parts(
@@ -147,6 +148,32 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             make_questions(config, reader, pool, llm),
             seen_by(adapter, reader),
         )
+
+
+def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None:
+    """Have the executor stop hopeless trainings early, if the configuration wants it.
+
+    Raises:
+        ConfigError: this executor cannot.
+        UserError: there is no predictor.
+    """
+    evaluation = config.evaluation
+    if not evaluation.early_stop:
+        return
+    if not isinstance(executor, StopsEarly):
+        raise ConfigError(
+            f"the executor {evaluation.executor!r} trains to the end",
+            where="evaluation.early_stop",
+            mend="Use the executor local, bubblewrap or container",
+        )
+    from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
+    from nngpt.prediction.predictor import Predictor, default_path
+    from nngpt.prediction.stopping import Foresight
+
+    predictor = Predictor(evaluation.predictor or default_path())
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
+    executor.foresight = Foresight(predictor, place, task, evaluation.epochs, evaluation.run_on)
+    say(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
 
 
 def data_source(config: Config) -> DatasetSource:

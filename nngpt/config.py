@@ -143,6 +143,8 @@ class EvaluationConfig(_Section):
     With `retrain` a network is trained by our own loop too, with another seed, before it is
     admitted; both accuracies are stored. `latency` measures one image's forward pass.
     `container` is the command of the executor `container`; its descriptor 3 must be passed on.
+    With `early_stop` the predictor (`nngpt predictor train`; another file as `predictor`) is asked
+    after each epoch; a training that cannot reach the threshold ends, but a share `run_on` goes on.
     """
 
     executor: str = "local"
@@ -167,11 +169,21 @@ class EvaluationConfig(_Section):
     wall_s: float = Field(600, gt=0)
     memory_mb: int = Field(4096, gt=0)
     sandbox: Literal["full", "standard", "weak"] = "standard"
+    early_stop: bool = False
+    predictor: Path | None = None
+    run_on: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _needs_epochs(self) -> EvaluationConfig:
+        if self.early_stop and self.epochs < 2:
+            raise ValueError("early_stop needs epochs of 2 or more")
+        return self
 
     def protocol(self) -> dict[str, Any]:
         """How candidates are trained: what must be equal for accuracies to be compared."""
         keys = ("epochs", "precision", "memory_format", "seeds", "folds", "threads")
-        return {key: getattr(self, key) for key in keys}
+        found = {key: getattr(self, key) for key in keys}
+        return {**found, "early_stop": True} if self.early_stop else found
 
 
 class NoveltyConfig(_Section):

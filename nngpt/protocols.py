@@ -146,6 +146,39 @@ class Executor(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Looks at one training between its epochs.
+
+    Attributes:
+        would_stop: why it would have been stopped, had it not been chosen to run on; else None.
+    """
+
+    would_stop: str | None
+
+    def look(self, accuracies: Sequence[float]) -> Refusal | None:
+        """A refusal that ends the training after these epochs, None if it goes on."""
+        ...
+
+
+class Foresight(Protocol):
+    """Ends trainings that will not become good enough. It may be asked from several threads."""
+
+    def watch(self, candidate: Candidate, seed: int) -> Watch:
+        """What looks at one training."""
+        ...
+
+
+@runtime_checkable
+class StopsEarly(Protocol):
+    """An executor that asks a `Foresight` after each epoch; others train to the end.
+
+    Attributes:
+        foresight: whom it asks, None for nobody.
+    """
+
+    foresight: Foresight | None
+
+
 @runtime_checkable
 class NoveltyMeasure(Protocol):
     """Finds near-duplicates. `create(config: NoveltyConfig) -> NoveltyMeasure`."""

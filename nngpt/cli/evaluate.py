@@ -57,6 +57,7 @@ def _outcomes(
     executor = plugins.load("executor", settings.evaluation.executor)
     results = []
     with closing(executor.create(splits, settings.evaluation, reader.task)) as runner:
+        assembly.look_ahead(settings, runner, reader.task, say)
         for file, code in sources:
             read = reader.read(write(Answer(code, {})))
             seed = derive_seed(settings.seed, "train", content_hash(code))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.options import AsJson, print_json
-from nngpt.cli.predictor import PredictorFile, default_path
+from nngpt.cli.predictor import PredictorFile
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def predict(
 ) -> None:
     """Predict the final accuracy and where to stop, each with a 90% interval."""
     from nngpt.prediction.places import Place, lemur_name
-    from nngpt.prediction.predictor import Predictor
+    from nngpt.prediction.predictor import Predictor, default_path
 
     place = Place(task, lemur_name(dataset), metric)
     model = Predictor(predictor or default_path())

@@ -23,13 +23,6 @@ PredictorFile = Annotated[
 SPLITS = ("component", "family", "place", "reference")
 
 
-def default_path() -> Path:
-    """Where a predictor lies unless one says otherwise."""
-    from nngpt.config import cache_folder
-
-    return cache_folder() / "predictor.zip"
-
-
 @app.command()
 def train(
     folder: Folder = Path("runs"),
@@ -42,6 +35,7 @@ def train(
 ) -> None:
     """Learn from the long runs in the mirror of LEMUR (minutes)."""
     from nngpt.prediction import file, learned
+    from nngpt.prediction.predictor import default_path
 
     path = out or default_path()
     make_folder(path.parent, "--predictor")
@@ -70,6 +64,9 @@ def evaluate(
     share: Annotated[
         float, typer.Option(min=0.01, max=1, help="Learn from this share of the groups only.")
     ] = 1.0,
+    stopping: Annotated[
+        bool, typer.Option("--stopping", help="Instead: what stopping early saves and loses.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn anew without each group of runs in turn, and predict these."""
@@ -79,6 +76,9 @@ def evaluate(
     splits = tuple(split or SPLITS)
     if unknown := set(splits) - set(SPLITS):
         raise UserError(f"unknown split {min(unknown)!r}", mend=f"Known: {', '.join(SPLITS)}")
+    if stopping:
+        _replay(folder, epochs, as_json)
+        return
     with stoppable():
         history = _history(folder)
         found = list(
@@ -91,10 +91,23 @@ def evaluate(
         console().print(by_place(found))
 
 
+def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
+    from nngpt.prediction import learned, stopping
+    from nngpt.reporting.predictor_tables import replay_lines
+
+    with stoppable():
+        found = stopping.replay(_history(folder), epochs or learned.HORIZONS, _say)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        typer.echo("\n".join(replay_lines(found)))
+
+
 @app.command()
 def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
     """What a predictor learned from, when, and how."""
     from nngpt.prediction.file import PredictorFile as File
+    from nngpt.prediction.predictor import default_path
     from nngpt.reporting.predictor_tables import card_table
 
     file = File(predictor or default_path())

@@ -29,6 +29,7 @@ from nngpt.execution import endings, limits, memory
 from nngpt.execution.folds import Fold, Folds
 from nngpt.execution.scoring import Budget, Judge, secret_order
 from nngpt.execution.supervisor import Exit, Lane, SharedZygote, shared
+from nngpt.protocols import Foresight, Watch
 from nngpt.records import (
     Candidate,
     EpochResult,
@@ -71,6 +72,7 @@ class LocalExecutor:
         level: containment level in force, with its layers.
         device: "cpu" or "cuda".
         workers: how many candidates it trains at once.
+        foresight: asked after each epoch whether to go on, None for nobody.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class LocalExecutor:
     ) -> None:
         """`around` names what the zygote's wrapper adds to the containment."""
         _refuse_other_systems()
+        self.foresight: Foresight | None = None
         self._zygote = zygote
         self._splits, self._evaluation, self._task = splits, evaluation, task
         if not _has_driver():
@@ -216,11 +219,14 @@ class LocalExecutor:
     ) -> Outcome | None:
         """One training; None if the lane was killed, for which the first time nobody is blamed."""
         order = secret_order(fold.validation_labels, candidate.content_hash, seed)
+        asked = self.foresight if loop == "own" else None
+        watch = asked.watch(candidate, seed) if asked else None
         judge = Judge(
             fold.validation_labels[order],
             self._splits.classes,
             self._evaluation.epochs,
             Budget(self._task.max_parameters, self._task.max_latency_ms, self._evaluation.budget_s),
+            watch,
         )
         job = self._describe(candidate, seed, fold, loop)
         with self._lane() as lane, self._job(job, fold, order) as (pipe, stderr, fds):
@@ -233,7 +239,7 @@ class LocalExecutor:
                 seconds = time.monotonic() - start
                 ended = lane.end_job()
             if refusal or judge.done:
-                return refusal or self._evaluated(judge, seed, fold, seconds, ended)
+                return refusal or self._evaluated(judge, seed, fold, seconds, ended, watch)
             if ended is None and not last:
                 return None
             bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
@@ -318,9 +324,18 @@ class LocalExecutor:
                 return refusal
 
     def _evaluated(
-        self, judge: Judge, seed: int, fold: Fold, seconds: float, ended: Exit | None
+        self,
+        judge: Judge,
+        seed: int,
+        fold: Fold,
+        seconds: float,
+        ended: Exit | None,
+        watch: Watch | None,
     ) -> Evaluation:
         last = judge.epochs[-1]
+        protocol = self._evaluation.protocol()
+        if watch is not None and watch.would_stop is not None:
+            protocol["would_stop"] = watch.would_stop
         return Evaluation(
             epochs=tuple(judge.epochs),
             claimed_parameters=judge.parameters,
@@ -333,7 +348,7 @@ class LocalExecutor:
             claimed_flops=judge.flops,
             claimed_latency_ms=judge.latency_ms,
             claimed_batches=judge.batches,
-            protocol=canonical_json(self._evaluation.protocol()),
+            protocol=canonical_json(protocol),
             trials=(Trial(seed, fold.number, last.accuracy, last.total),),
         )
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.execution import wire
+from nngpt.protocols import Watch
 from nngpt.records import EpochResult, Refusal, Stage
 
 BROKE_PROTOCOL = "broke the result protocol"
@@ -87,9 +88,16 @@ class Judge:
     """
 
     def __init__(
-        self, labels: npt.NDArray[np.int64], classes: int, epochs: int, budget: Budget
+        self,
+        labels: npt.NDArray[np.int64],
+        classes: int,
+        epochs: int,
+        budget: Budget,
+        watch: Watch | None = None,
     ) -> None:
-        """`labels` are those of the validation images, in the order the worker sees them."""
+        """`labels` are those of the validation images, in the order the worker sees them; `watch`
+        may end the training after an epoch."""
+        self._watch = watch
         self._labels, self._classes, self._wanted = labels, classes, epochs
         self._allowed = budget
         self._reader = wire.FrameReader(self._allows)
@@ -213,7 +221,9 @@ class Judge:
             EpochResult(len(self.epochs) + 1, correct / total, correct, total, now - self._mark)
         )
         self._mark, self._phase = now, None
-        return None
+        if self._watch is None or self.done:
+            return None
+        return self._watch.look([result.accuracy for result in self.epochs])
 
     def _failure(self, facts: dict[str, Any]) -> Refusal:
         name = re.sub(r"[^A-Za-z0-9_.]", "", str(facts["error"]))[:60] or "error"

@@ -95,38 +95,55 @@ def evaluate(
         learned = _sample(names, share)
         for epochs in horizons:
             progress(f"by {split}, after {epochs} epochs")
-            inputs = table.inputs(epochs, with_place=split != "place")
             so_far = targets.best_so_far(table.runs, epochs)
-            category = None if split == "place" else inputs.shape[1] - 1
             if tested.all():
-                found = _crossed(inputs, truth, so_far, category, folds, learned)
-            else:
-                rest, asked = ~tested & learned, tested
-                of_learned = {name: values[rest] for name, values in truth.items()}
-                one = expert.learn(
-                    epochs, inputs[rest], of_learned, so_far[rest], category, folds[rest]
+                with_place = split != "place"
+                best, stop = (
+                    crossed_estimates(table, n, truth[n], epochs, folds, with_place, learned)
+                    for n in ("best", "stop")
                 )
-                found = one.shares(inputs[asked], so_far[asked])
+            else:
+                best, stop = _apart(table, truth, epochs, folds, learned & ~tested, tested)
             rows = _Rows(split, epochs, names, table, tested)
-            yield rows.figures(what, found, truth)
+            yield rows.figures(what, (best, stop), truth)
             if epochs and with_code:
                 for name, points in _baselines(table, truth["best"], so_far, folds, tested, epochs):
                     yield rows.baseline(name, points, truth["best"])
 
 
-def _crossed(
-    inputs: Matrix,
+def crossed_estimates(
+    table: Table,
+    name: str,
+    truth: Vector,
+    epochs: int,
+    folds: Numbers,
+    with_place: bool = True,
+    learned: NDArray[np.bool_] | None = None,
+) -> Estimate:
+    """`best` or `stop` of every run after `epochs` epochs, by trees that never saw its fold."""
+    inputs = table.inputs(epochs, with_place)
+    so_far = targets.best_so_far(table.runs, epochs)
+    category = inputs.shape[1] - 1 if with_place else None
+    crossed = expert.crossed_for(name, inputs, truth, so_far, category, folds, learned)
+    low = so_far if name == "best" else np.full(len(so_far), 1 / targets.EPOCHS)
+    return expert.clipped(expert.intervals(crossed, truth, folds), low, 1.0)
+
+
+def _apart(
+    table: Table,
     truth: Mapping[str, Vector],
-    so_far: Vector,
-    category: int | None,
+    epochs: int,
     folds: Numbers,
     learned: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
 ) -> tuple[Estimate, Estimate]:
-    found = []
-    for name, low in (("best", so_far), ("stop", np.full(len(so_far), 1 / targets.EPOCHS))):
-        crossed = expert.crossed_for(name, inputs, truth[name], so_far, category, folds, learned)
-        found.append(expert.clipped(expert.intervals(crossed, truth[name], folds), low, 1.0))
-    return found[0], found[1]
+    """Final accuracy and stopping epoch of the asked runs, learned from others."""
+    inputs = table.inputs(epochs, with_place=True)
+    so_far = targets.best_so_far(table.runs, epochs)
+    known = {name: values[learned] for name, values in truth.items()}
+    category = inputs.shape[1] - 1
+    one = expert.learn(epochs, inputs[learned], known, so_far[learned], category, folds[learned])
+    return one.shares(inputs[asked], so_far[asked])
 
 
 def _sample(names: Sequence[str], share: float) -> NDArray[np.bool_]:
@@ -205,7 +222,7 @@ class _Rows:
         return Figures(
             what=what,
             **self._common(final.point, best),
-            coverage=_of_groups(inside, self._group),
+            coverage=share_of_groups(inside, self._group),
             width=float((final.high - final.low).mean()),
             few=float((per_group < _FEW).mean()),
             stop_error=float(targets.EPOCHS * np.median(np.abs(epoch.point - stop))),
@@ -218,7 +235,7 @@ class _Rows:
         points, truth, place = points[said], truth[said], self._place[said]
         squares = (points - truth) ** 2
         group = np.unique(self._group[said], return_inverse=True)[1]
-        middle, low, high = _of_groups(squares, group)
+        middle, low, high = share_of_groups(squares, group)
         return {
             "split": self._split,
             "epochs": self._epochs,
@@ -237,7 +254,7 @@ class _Rows:
         }
 
 
-def _of_groups(values: Vector, group: Numbers) -> tuple[float, float, float]:
+def share_of_groups(values: Vector, group: Numbers) -> tuple[float, float, float]:
     """The mean of values [n], with a 95% interval from resampling whole groups."""
     sums, counts = np.bincount(group, values), np.bincount(group)
     draws = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))

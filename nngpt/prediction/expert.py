@@ -28,6 +28,10 @@ _EXACT = 1e-9
 LEVEL = 0.90
 """Share of new runs that an interval shall hold."""
 
+CEILING = 0.995
+"""Share of new runs that shall end below the ceiling, by which a training is stopped early: one
+that is asked several times must be right more often than an interval (docs/prediction.md)."""
+
 FAMILIAR = Boosting()
 """For places that were learned from."""
 
@@ -39,11 +43,12 @@ STOPPING = Boosting(rounds=200, rate=0.03, leaves=15, smallest=40)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value for each of n rows with its interval of level `LEVEL`, each [n]."""
+    """A value for each of n rows with its interval of level `LEVEL` and its ceiling, each [n]."""
 
     point: Vector
     low: Vector
     high: Vector
+    ceiling: Vector
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,13 @@ class Scale:
 
     Attributes:
         factor: so many expected errors to either side hold `LEVEL` of runs of unseen groups.
+        ceiling: so many above the value, `CEILING` of them lie below.
     """
 
     value: lightgbm.Booster
     error: lightgbm.Booster
     factor: float
+    ceiling: float
 
     def raw(self, inputs: Matrix) -> Vector:
         """What the trees for the value say of rows [n, features]."""
@@ -64,8 +71,9 @@ class Scale:
 
     def estimate(self, inputs: Matrix, point: Vector) -> Estimate:
         """The interval around points [n]."""
-        reach = self.factor * spread_of(self.error, with_point(point, inputs))
-        return Estimate(point, point - reach, point + reach)
+        spread = spread_of(self.error, with_point(point, inputs))
+        reach = self.factor * spread
+        return Estimate(point, point - reach, point + reach, point + self.ceiling * spread)
 
 
 @dataclass(frozen=True)
@@ -119,11 +127,12 @@ def learn(
     scales = []
     for name in ("best", "stop"):
         crossed = crossed_for(name, inputs, truth[name], so_far, category, folds)
-        factor = quantile(np.abs(crossed.points - truth[name]) / crossed.spreads, LEVEL)
+        scores = (truth[name] - crossed.points) / crossed.spreads
+        factor, ceiling = quantile(np.abs(scores), LEVEL), quantile(scores, CEILING)
         boosting, wanted = _learned(name, truth[name], so_far, category)
         value = boosting.fit(inputs, wanted, category)
         error = _error_trees(crossed, inputs, truth[name], category)
-        scales.append(Scale(value, error, factor))
+        scales.append(Scale(value, error, factor, ceiling))
     return Expert(epochs, *scales)
 
 
@@ -151,10 +160,13 @@ def crossed_for(
 
 def intervals(crossed: Crossed, truth: Vector, folds: NDArray[np.int64]) -> Estimate:
     """Intervals for rows that were predicted across folds, calibrated on the other folds."""
-    scores = np.abs(crossed.points - truth) / crossed.spreads
-    factors = np.array([quantile(scores[folds != f], LEVEL) for f in range(int(folds.max()) + 1)])
-    reach = factors[folds] * crossed.spreads
-    return Estimate(crossed.points, crossed.points - reach, crossed.points + reach)
+    scores = (truth - crossed.points) / crossed.spreads
+    others = [scores[folds != fold] for fold in range(int(folds.max()) + 1)]
+    factors = np.array([quantile(np.abs(found), LEVEL) for found in others])[folds]
+    ceilings = np.array([quantile(found, CEILING) for found in others])[folds]
+    reach = factors * crossed.spreads
+    points = crossed.points
+    return Estimate(points, points - reach, points + reach, points + ceilings * crossed.spreads)
 
 
 def _learned(
@@ -175,19 +187,17 @@ def _error_trees(
 
 def clipped(estimate: Estimate, low: Vector | float, high: float) -> Estimate:
     """With point and ends kept within `low` to `high`."""
-    ends = (np.clip(end, low, high) for end in (estimate.point, estimate.low, estimate.high))
-    return Estimate(*ends)
+    values = (estimate.point, estimate.low, estimate.high, estimate.ceiling)
+    return Estimate(*(np.clip(value, low, high) for value in values))
 
 
 def _in_epochs(shares: Estimate) -> Estimate:
     """Whole epochs; the interval is rounded outwards."""
-    scaled = (shares.point, shares.low, shares.high)
-    point, low, high = (end * targets.EPOCHS for end in scaled)
-    return clipped(
-        Estimate(np.round(point), np.floor(low + _EXACT), np.ceil(high - _EXACT)),
-        1.0,
-        float(targets.EPOCHS),
+    point, low, high, ceiling = (
+        end * targets.EPOCHS for end in (shares.point, shares.low, shares.high, shares.ceiling)
     )
+    outwards = (np.floor(low + _EXACT), np.ceil(high - _EXACT), np.ceil(ceiling - _EXACT))
+    return clipped(Estimate(np.round(point), *outwards), 1.0, float(targets.EPOCHS))
 
 
 def horizon(seen: int, horizons: Sequence[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def write(learned: Learned, path: Path) -> None:
         "places": learned.places,
         "transforms": learned.transforms,
         "factors": {
-            kind: {e: {s: getattr(x, s).factor for s in _SCALES} for e, x in found.items()}
+            kind: {e: {s: _factors(getattr(x, s)) for s in _SCALES} for e, x in found.items()}
             for kind, found in experts.items()
         },
     }
@@ -75,7 +76,7 @@ class PredictorFile:
         self.card: dict[str, Any] = index["card"]
         self.places: list[str] = index["places"]
         self.transforms: dict[str, list[float]] = index["transforms"]
-        self._factors: dict[str, dict[str, dict[str, float]]] = index["factors"]
+        self._factors: dict[str, dict[str, dict[str, list[float | None]]]] = index["factors"]
 
     def horizons(self, kind: str) -> list[int]:
         """Epochs for which there are experts, `familiar` or `strange` ones."""
@@ -96,10 +97,20 @@ class PredictorFile:
             value, error = (lightgbm.Booster(model_str=text) for text in texts)
         except (OSError, zipfile.BadZipFile, KeyError, UnicodeError) as problem:
             raise self._damaged(problem) from None
-        return Scale(value, error, self._factors[kind][str(epochs)][name])
+        factor, ceiling = self._factors[kind][str(epochs)][name]
+        return Scale(value, error, _number(factor), _number(ceiling))
 
     def _damaged(self, error: Exception) -> UserError:
         return UserError(f"is no predictor, or damaged ({error})", where=str(self.path), mend=_MEND)
+
+
+def _factors(scale: Scale) -> list[float | None]:
+    """Factor and ceiling; None for one that is infinite, as too few runs were learned from."""
+    return [f if math.isfinite(f) else None for f in (scale.factor, scale.ceiling)]
+
+
+def _number(factor: float | None) -> float:
+    return math.inf if factor is None else factor
 
 
 def _member(kind: str, epochs: int, name: str, part: str) -> str:

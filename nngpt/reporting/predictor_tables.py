@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.prediction.evaluation import Figures
+from nngpt.prediction.stopping import Replay
 
 
 def figures_table(found: Sequence[Figures]) -> Table:
@@ -54,6 +55,18 @@ def by_place(found: Sequence[Figures]) -> Table:
     return table
 
 
+def replay_lines(found: Replay) -> list[str]:
+    """What stopping early would have saved and lost."""
+    return [
+        f"{found.runs:,} runs of 50 epochs, each stopped as soon as its ceiling is below what the "
+        "best tenth of its place reaches",
+        f"stopped             {_share(found.stopped)} of the runs",
+        f"epochs saved        {_share(found.saved)}",
+        f"best tenth lost     {_share(found.lost)} of {found.top:,} runs",
+        "95% intervals from resampling families; ceilings are learned from other families.",
+    ]
+
+
 def card_table(path: str, card: Mapping[str, Any]) -> Table:
     """What a predictor was made from."""
     table = Table(title=path, show_header=False)
@@ -68,6 +81,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {inner}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _share(value: tuple[float, float, float]) -> str:
+    return f"{value[0]:.1%} [{value[1]:.1%}–{value[2]:.1%}]"
 
 
 def _between(value: tuple[float, float, float] | None) -> str:

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from execution_fixtures import splits, start
 from long_runs import DATASETS, NETWORKS, STAT
 
 from nngpt.lemur import pulling
@@ -51,3 +52,6 @@ def predictor_file(history: History, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("predictor") / "predictor.zip"
     file.write(learned.learn(history, lambda _: None, (0, 1, 2, 5)), path)
     return path
+
+
+__all__ = ["splits", "start"]

@@ -1,0 +1,104 @@
+"""Trainings that are stopped because they cannot become good enough."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from execution_samples import HONEST, altered, candidate, make_task
+
+from nngpt.config import EvaluationConfig
+from nngpt.execution.local import LocalExecutor
+from nngpt.prediction.places import Place
+from nngpt.prediction.predictor import Predictor
+from nngpt.prediction.runs import History
+from nngpt.prediction.stopping import Foresight, replay
+from nngpt.records import Evaluation, Refusal, Stage
+
+SVHN = Place("img-classification", "svhn", "acc")
+CIFAR = Place("img-classification", "cifar-10", "acc")
+TASK = replace(make_task(), dataset="svhn")
+CURVE = (0.3, 0.35, 0.37, 0.38, 0.4)
+STANDS_STILL = altered('lr=prm["lr"]', "lr=0.0")
+Start = Callable[..., LocalExecutor]
+
+
+def foresight(file: Path, threshold: float, run_on: float = 0.0) -> Foresight:
+    return Foresight(Predictor(file), SVHN, replace(TASK, threshold=threshold), 10, run_on)
+
+
+def test_replayed_runs_are_stopped_and_few_of_the_best_are_lost(history: History) -> None:
+    found = replay(history, (1, 2, 5), lambda _: None)
+    assert found.runs == len(history.runs) and found.top >= found.runs / 10
+    assert found.saved[0] <= 0.98 * found.stopped[0]
+    assert 0 < found.stopped[0] < 1
+    assert found.lost[0] < found.stopped[0]
+
+
+def test_a_hopeless_training_is_stopped_with_its_interval(predictor_file: Path) -> None:
+    watch = foresight(predictor_file, 0.95).watch(candidate(HONEST), 1)
+    assert watch.look([]) is None
+    refusal = watch.look(CURVE)
+    assert isinstance(refusal, Refusal) and refusal.stage is Stage.THRESHOLD
+    assert refusal.reason.startswith("stopped after epoch 5 of 10: ")
+    assert (
+        refusal.reason.endswith("the threshold is 95.0%")
+        and "is expected, at most 8" in refusal.reason
+    )
+    assert refusal.detail == "accuracies: 0.3000, 0.3500, 0.3700, 0.3800, 0.4000"
+    assert watch.would_stop is None
+
+
+def test_a_hopeful_one_goes_on(predictor_file: Path) -> None:
+    watch = foresight(predictor_file, 0.7).watch(candidate(HONEST), 1)
+    assert watch.look(CURVE) is None
+
+
+def test_a_random_share_runs_on_and_says_what_was_expected(predictor_file: Path) -> None:
+    spared = foresight(predictor_file, 0.95, run_on=1.0).watch(candidate(HONEST), 1)
+    assert spared.look(CURVE) is None and spared.would_stop is not None
+    first = spared.would_stop
+    assert spared.look([*CURVE, 0.2]) is None and spared.would_stop == first
+    some = foresight(predictor_file, 0.95, run_on=0.3)
+    drawn = [some.watch(candidate(HONEST), seed).spared for seed in range(200)]
+    assert 40 < sum(drawn) < 80
+    assert drawn == [some.watch(candidate(HONEST), seed).spared for seed in range(200)]
+
+
+def test_the_executor_asks_after_each_epoch(start: Start, predictor_file: Path) -> None:
+    executor = start(epochs=7)
+    seen: list[int] = []
+
+    class Recording(Foresight):
+        def verdict(self, candidate: object, accuracies: object) -> str | None:
+            seen.append(len(accuracies))  # type: ignore[arg-type]
+            return super().verdict(candidate, accuracies)  # type: ignore[arg-type]
+
+    def ask(code: str, threshold: float, run_on: float) -> Evaluation | Refusal:
+        task = replace(TASK, dataset="cifar10", threshold=threshold)
+        seen.clear()
+        executor.foresight = Recording(Predictor(predictor_file), CIFAR, task, 7, run_on)
+        try:
+            return executor.evaluate(candidate(code), 1)
+        finally:
+            executor.foresight = None
+
+    hopeful = ask(HONEST, 0.0, 0.0)
+    assert isinstance(hopeful, Evaluation) and seen == [1, 2, 3, 4, 5, 6]
+    assert "would_stop" not in json.loads(hopeful.protocol)
+    stopped = ask(STANDS_STILL, 1.0, 0.0)
+    assert isinstance(stopped, Refusal) and stopped.stage is Stage.THRESHOLD
+    assert seen == list(range(1, len(seen) + 1)) and len(seen) < 7
+    spared = ask(STANDS_STILL, 1.0, 1.0)
+    assert isinstance(spared, Evaluation) and len(spared.epochs) == 7
+    assert json.loads(spared.protocol)["would_stop"] == stopped.reason
+
+
+def test_one_epoch_leaves_nothing_to_stop() -> None:
+    with pytest.raises(ValueError, match="early_stop needs epochs of 2 or more"):
+        EvaluationConfig(early_stop=True)
+    assert "early_stop" not in EvaluationConfig().protocol()
+    assert EvaluationConfig(early_stop=True, epochs=2).protocol()["early_stop"] is True

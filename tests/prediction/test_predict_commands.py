@@ -61,3 +61,26 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
         assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
     told = nngpt("predictor", "eval", "--folder", tmp_path, "--split", "families")
     assert "unknown split 'families'" in told.stderr
+
+
+def test_evaluate_asks_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None:
+    """That it stops is tested with the executor: these few runs never rule MNIST out."""
+    settings = {
+        "evaluation.epochs": 2,
+        "evaluation.early_stop": "true",
+        "evaluation.predictor": predictor_file,
+        "evaluation.hyperparameters": "{lr: 0.01, momentum: 0.9, dropout: 0.2}",
+        "task.train_limit": 200,
+        "task.validation_limit": 100,
+    }
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    told = nngpt("evaluate", PLAIN, *given)
+    assert told.returncode == 0, told.stderr
+    assert f"Stopping early: {predictor_file}, 5% run on" in told.stdout
+    assert "after 2 epoch(s)" in told.stdout
+    given[given.index(f"evaluation.predictor={predictor_file}")] = "evaluation.predictor=none.zip"
+    told = nngpt("evaluate", PLAIN, *given)
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1].startswith("nngpt: none.zip: there is no predictor")
+    told = nngpt("evaluate", PLAIN, "--set", "evaluation.early_stop=true")
+    assert told.returncode == 2 and "early_stop needs epochs of 2 or more" in told.stderr

@@ -174,6 +174,8 @@ def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
     executor.foresight = Foresight(predictor, place, task, evaluation.epochs, evaluation.run_on)
     say(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
+    if config.task.train_limit is not None:
+        say("  it learned from whole data sets: task.train_limit makes it more pessimistic")
 
 
 def data_source(config: Config) -> DatasetSource:

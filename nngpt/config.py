@@ -175,8 +175,10 @@ class EvaluationConfig(_Section):
 
     @model_validator(mode="after")
     def _needs_epochs(self) -> EvaluationConfig:
-        if self.early_stop and self.epochs < 2:
-            raise ValueError("early_stop needs epochs of 2 or more")
+        if self.early_stop and not 2 <= self.epochs <= 50:
+            raise ValueError("early_stop needs epochs of 2 to 50")
+        if self.early_stop and (self.seeds > 1 or self.folds is not None):
+            raise ValueError("early_stop looks at one training: it needs seeds: 1 and no folds")
         return self
 
     def protocol(self) -> dict[str, Any]:

@@ -48,12 +48,13 @@ class Executors:
     def images(self, name: str) -> Iterator[Executor]:
         """One with the images of a task, fetched first if need be."""
         from nngpt import plugins
-        from nngpt.assembly import load_splits
+        from nngpt.assembly import load_splits, look_ahead
 
         module = plugins.load("executor", self.settings.evaluation.executor)
         splits = load_splits(self.settings, self.sources[name], self.say)
         protocol = self.settings.evaluation
         with closing(module.create(splits, protocol, self.tasks[name])) as executor:
+            look_ahead(self.settings, executor, self.tasks[name], self.say)
             level = executor.level.partition(":")[0]
             self.say(f"Training: {splits.train.count:,} images of {name}, sandbox level {level}")
             yield executor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from nngpt.cli.options import AsJson, print_json
 from nngpt.cli.predictor import PredictorFile
-from nngpt.errors import UserError
+from nngpt.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from nngpt.prediction.predictor import Prediction
@@ -41,13 +42,8 @@ def predict(
 
     place = Place(task, lemur_name(dataset), metric)
     model = Predictor(predictor or default_path())
-    try:
-        code = _read(file)
-        found = model.predict(
-            code, place, _hyperparameters(prm or []), transform, acc or (), classes
-        )
-    except UserError as error:
-        raise type(error)(error.what, where=error.where or str(file), mend=error.mend) from None
+    settings = _hyperparameters(prm or [])
+    found = model.predict(_read(file), place, settings, transform, acc or (), classes)
     if as_json:
         print_json({"file": str(file), "place": str(place), **asdict(found)})
     else:
@@ -72,12 +68,17 @@ def _read(file: Path) -> str:
     from nngpt.prediction.code import defines_network
 
     try:
-        code = file.read_text(encoding="utf-8")
+        code = file.read_text(encoding="utf-8-sig")
+        network = defines_network(code)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot be read ({error})", where=str(file)) from None
-    if not defines_network(code):
+    except DataError as error:
+        raise DataError(error.what, where=str(file)) from None
+    if not network:
         what = "there is no network in it"
-        raise UserError(what, where=str(file), mend="It wants a class derived from nn.Module")
+        raise UserError(
+            what, where=str(file), mend="It wants a class Net, or one derived from nn.Module"
+        )
     return code
 
 
@@ -91,4 +92,6 @@ def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:
             found[name] = float(value)
         except ValueError:
             raise UserError(f"--prm {text}: {value!r} is no number") from None
+        if not math.isfinite(float(value)):
+            raise UserError(f"--prm {text}: {value!r} is no finite number")
     return found

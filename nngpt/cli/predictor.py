@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Final accuracy from first epochs: 
 PredictorFile = Annotated[
     Path | None, typer.Option("--predictor", help="Its file (default: in the cache).")
 ]
+_STOPPED = "Stopped. Nothing was written."
 SPLITS = ("component", "family", "place", "reference")
 
 
@@ -39,7 +40,7 @@ def train(
 
     path = out or default_path()
     make_folder(path.parent, "--predictor")
-    with stoppable():
+    with stoppable(_STOPPED):
         history = _history(folder)
         found = learned.learn(history, _say, sorted({0, *(epochs or learned.HORIZONS)}))
         file.write(found, path)
@@ -77,9 +78,11 @@ def evaluate(
     if unknown := set(splits) - set(SPLITS):
         raise UserError(f"unknown split {min(unknown)!r}", mend=f"Known: {', '.join(SPLITS)}")
     if stopping:
+        if split or without_code or share < 1:
+            raise UserError("--stopping takes no --split, --without-code or --share")
         _replay(folder, epochs, as_json)
         return
-    with stoppable():
+    with stoppable(_STOPPED):
         history = _history(folder)
         found = list(
             figures_of(history, splits, tuple(epochs or (2,)), _say, not without_code, share)
@@ -95,7 +98,7 @@ def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
     from nngpt.prediction import learned, stopping
     from nngpt.reporting.predictor_tables import replay_lines
 
-    with stoppable():
+    with stoppable(_STOPPED):
         found = stopping.replay(_history(folder), epochs or learned.HORIZONS, _say)
     if as_json:
         print_json(asdict(found))

@@ -15,13 +15,15 @@ class _Stop(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(
+    said: str = "Stopped. The same command carries on from here.",
+) -> Iterator[None]:
     """Exit with 130 after Ctrl-C and with 143 after SIGTERM, once all parts are closed."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo("Stopped. The same command carries on from here.", err=True)
+        typer.echo(said, err=True)
         number = signal.SIGTERM if isinstance(stop, _Stop) else signal.SIGINT
         raise typer.Exit(128 + number) from None
     finally:

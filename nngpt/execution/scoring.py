@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nngpt.errors import ExecutionError
 from nngpt.execution import wire
 from nngpt.protocols import Watch
 from nngpt.records import EpochResult, Refusal, Stage
@@ -223,7 +224,10 @@ class Judge:
         self._mark, self._phase = now, None
         if self._watch is None or self.done:
             return None
-        return self._watch.look([result.accuracy for result in self.epochs])
+        try:
+            return self._watch.look([result.accuracy for result in self.epochs])
+        except (ValueError, RecursionError) as error:  # ours, not the worker's
+            raise ExecutionError(f"nobody can say whether to stop early: {error}") from error
 
     def _failure(self, facts: dict[str, Any]) -> Refusal:
         name = re.sub(r"[^A-Za-z0-9_.]", "", str(facts["error"]))[:60] or "error"

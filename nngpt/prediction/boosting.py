@@ -12,6 +12,8 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from nngpt.errors import UserError
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
@@ -67,6 +69,9 @@ class Boosting:
 class Crossed:
     """Each row predicted by trees that never saw its group.
 
+    The trees of the spreads have not seen it either, but they learn from errors of trees that have,
+    as is usual where conformal sets are made across folds.
+
     Attributes:
         points: predictions [n].
         spreads: expected size of their errors [n], from trees that did not see the group either.
@@ -101,6 +106,9 @@ def cross(
         learned: rows that may be learned from; None for all.
     """
     usable = np.ones(len(truth), dtype=bool) if learned is None else learned
+    for fold in range(int(folds.max()) + 1):
+        if not (usable & (folds != fold)).any():
+            raise UserError("nothing is left to learn from", mend="Use a larger --share")
     chosen = range(int(folds.max()) + 1)
 
     def point(fold: int) -> Vector:

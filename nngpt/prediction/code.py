@@ -39,6 +39,9 @@ _OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "
 _ADAPTIVE = frozenset({"adam", "adamw", "rmsprop", "nadam", "radam", "adamw8bit", "adagrad"})
 _NAMES = {name.lower(): number for number, name in enumerate(_OPTIMISERS)}
 _OTHER_OPTIMISER = len(_OPTIMISERS)
+_HUGE = 10**9
+"""No size of a layer: numbers from here on are left out, as they may not fit a float."""
+
 _JOINS = frozenset({"cat", "concat", "concatenate"})
 
 NAMES: tuple[str, ...] = (
@@ -72,8 +75,10 @@ def features(source: str) -> tuple[float, ...]:
 
 
 def defines_network(source: str) -> bool:
-    """True if a class is derived from a `Module`. Raises: DataError if it is no Python."""
-    return features(source)[NAMES.index("modules")] > 0
+    """True if there is a class `Net`, or one derived from `Module`. Raises: DataError."""
+    if features(source)[NAMES.index("modules")] > 0:
+        return True
+    return any(isinstance(n, ast.ClassDef) and n.name == "Net" for n in ast.parse(source).body)
 
 
 def kind_of_network(source: str, task: str) -> str:
@@ -194,7 +199,7 @@ def _integer(node: ast.expr | None) -> int | None:
     """The number that is written there, of a tuple the largest."""
     if isinstance(node, ast.Tuple | ast.List):
         return max((n for n in map(_integer, node.elts) if n is not None), default=None)
-    if isinstance(node, ast.Constant) and type(node.value) is int:
+    if isinstance(node, ast.Constant) and type(node.value) is int and node.value < _HUGE:
         return node.value
     return None
 
@@ -205,7 +210,7 @@ def _integer_at(call: ast.Call, place: int) -> int | None:
 
 def _float(node: ast.expr | None) -> float:
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return float(node.value)
+        return float(node.value) if abs(node.value) < _HUGE else math.nan
     return 0.0 if node is None else math.nan
 
 

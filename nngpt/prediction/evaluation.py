@@ -21,7 +21,6 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-SPLITS = ("component", "family", "place", "reference")
 _RESAMPLES = 1000
 _FEW = 0.8
 
@@ -31,7 +30,7 @@ class Figures:
     """How good one way of predicting is on one split, after `epochs` epochs.
 
     Attributes:
-        split: of `SPLITS`; the test runs' groups were not learned from.
+        split: `component`, `family`, `place` or `reference`; the tested groups were not seen.
         what: who predicts: `predictor`, `without code`, or a baseline.
         epochs: first epochs known.
         runs: predicted runs.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import threading
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,14 @@ import lightgbm
 
 from nngpt.data.files import publish, scratch
 from nngpt.errors import UserError
+from nngpt.prediction import features
 from nngpt.prediction.expert import Expert, Scale
 from nngpt.prediction.learned import Learned
 
 FORMAT = 1
 _MEND = "Make it anew: nngpt predictor train"
 _SCALES = ("accuracy", "stop")
+_DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError)
 
 
 def write(learned: Learned, path: Path) -> None:
@@ -25,6 +30,7 @@ def write(learned: Learned, path: Path) -> None:
     experts = {"familiar": learned.familiar, "strange": learned.strange}
     index: dict[str, Any] = {
         "format": FORMAT,
+        "features": features.STATIC,
         "card": learned.card,
         "places": learned.places,
         "transforms": learned.transforms,
@@ -62,21 +68,28 @@ class PredictorFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reading = threading.Lock()
         try:
-            with zipfile.ZipFile(path) as file:
+            # All of it now: the file may be replaced while we are at work.
+            self._bytes = io.BytesIO(path.read_bytes())
+            with zipfile.ZipFile(self._bytes) as file:
                 index = json.loads(file.read("predictor.json"))
         except FileNotFoundError:
             raise UserError(
                 "there is no predictor", where=str(path), mend="Make one: nngpt predictor train"
             ) from None
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        except (*_DAMAGES, ValueError) as error:
             raise self._damaged(error) from None
-        if not isinstance(index, dict) or index.get("format") != FORMAT:
+        same = isinstance(index, dict) and index.get("format") == FORMAT
+        if not same or index.get("features") != list(features.STATIC):
             raise UserError("is a predictor of another version", where=str(path), mend=_MEND)
-        self.card: dict[str, Any] = index["card"]
-        self.places: list[str] = index["places"]
-        self.transforms: dict[str, list[float]] = index["transforms"]
-        self._factors: dict[str, dict[str, dict[str, list[float | None]]]] = index["factors"]
+        try:
+            self.card: dict[str, Any] = index["card"]
+            self.places: list[str] = index["places"]
+            self.transforms: dict[str, list[float]] = index["transforms"]
+            self._factors: dict[str, dict[str, dict[str, list[float | None]]]] = index["factors"]
+        except KeyError as error:
+            raise self._damaged(error) from None
 
     def horizons(self, kind: str) -> list[int]:
         """Epochs for which there are experts, `familiar` or `strange` ones."""
@@ -89,13 +102,13 @@ class PredictorFile:
 
     def _scale(self, kind: str, epochs: int, name: str) -> Scale:
         try:
-            with zipfile.ZipFile(self.path) as file:
+            with self._reading, zipfile.ZipFile(self._bytes) as file:
                 texts = [
                     file.read(_member(kind, epochs, name, part)).decode()
                     for part in ("value", "error")
                 ]
             value, error = (lightgbm.Booster(model_str=text) for text in texts)
-        except (OSError, zipfile.BadZipFile, KeyError, UnicodeError) as problem:
+        except (*_DAMAGES, UnicodeError, lightgbm.basic.LightGBMError) as problem:
             raise self._damaged(problem) from None
         factor, ceiling = self._factors[kind][str(epochs)][name]
         return Scale(value, error, _number(factor), _number(ceiling))

@@ -83,9 +83,10 @@ class Predictor:
             UserError: an accuracy is not in 0…1.
         """
         _check(accuracies)
+        accuracies = accuracies[: targets.EPOCHS]
         notes: list[str] = []
         known, kind = self._place(place, classes, notes)
-        run = Run("network", place, self._settings(hyperparameters, notes), None)
+        run = Run("network", place, self._settings(hyperparameters, code, notes), None)
         row = features.static(run, {} if code is None else {"network": code}, {}, known)
         row = self._with_transform(row, transform, notes)
         epochs = horizon(len(accuracies), self.file.horizons(kind))
@@ -104,8 +105,6 @@ class Predictor:
 
     def _place(self, place: Place, classes: int | None, notes: list[str]) -> tuple[Facts, str]:
         known = facts(place.dataset)
-        if classes is not None and math.isnan(known.classes):
-            known = replace(known, classes=float(classes), chance=1 / classes)
         if str(place) in self.file.places:
             return known, "familiar"
         if not self.file.horizons("strange"):
@@ -114,6 +113,10 @@ class Predictor:
                 where=str(self.file.path),
                 mend=f"It knows {', '.join(self.file.places)}",
             )
+        if classes is not None and math.isnan(known.classes):
+            if classes < 2:
+                raise UserError(f"{classes} classes are too few")
+            known = replace(known, classes=float(classes), chance=1 / classes)
         notes.append(
             f"no run on {place} was learned from: the interval is that of unknown data sets"
         )
@@ -122,9 +125,15 @@ class Predictor:
         return known, "strange"
 
     def _settings(
-        self, given: Mapping[str, int | float | str], notes: list[str]
+        self, given: Mapping[str, int | float | str], code: str | None, notes: list[str]
     ) -> dict[str, int | float | str]:
+        for name in ("lr", "batch"):
+            value = given.get(name, 1)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise UserError(f"{name} is {value}, which is no positive number")
         missing = {name: value for name, value in ASSUMED.items() if name not in given}
+        if code is not None and "momentum" not in code:
+            missing.pop("momentum", None)  # as in LEMUR, where such networks have none
         if missing:
             said = ", ".join(f"{name} {value:g}" for name, value in missing.items())
             notes.append(f"assumed: {said}")
@@ -144,7 +153,7 @@ class Predictor:
 
 
 def _check(accuracies: Sequence[float]) -> None:
-    for epoch, accuracy in enumerate(accuracies[: targets.EPOCHS], start=1):
+    for epoch, accuracy in enumerate(accuracies, start=1):
         if not 0 <= accuracy <= 1:
             raise UserError(
                 f"the accuracy after epoch {epoch} is {accuracy:g}, which is not in 0…1",

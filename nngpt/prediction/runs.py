@@ -25,7 +25,7 @@ class Run:
     Attributes:
         network: its name, or the file it is in.
         place: where it was judged.
-        hyperparameters: as LEMUR has them; `transform` is a column of its own.
+        hyperparameters: as LEMUR has them, without the transform.
         transform: the transform's name, None if there is none.
         accuracies: after each epoch from the first on, 0…1; NaN where an epoch was not recorded.
     """
@@ -69,7 +69,10 @@ def read_runs(database: Database, first: int, last: int | None = None) -> Histor
         table = pd.DataFrame(rows.all(), columns=[*_RUN, "epoch", "accuracy"])
         longest = table.groupby(_RUN, dropna=False)["epoch"].transform("max")
         table = table[longest.between(first, last or np.inf)]
-        parameters = hyperparameters(session, table["prm"].unique())
+        parameters = {
+            uid: {name: value for name, value in found.items() if name != "transform"}
+            for uid, found in hyperparameters(session, table["prm"].unique()).items()
+        }
         sources = codes(session, nn, table["nn"].unique())
         transforms = codes(session, transform, table["transform"].unique())
     runs = _runs(table, parameters)

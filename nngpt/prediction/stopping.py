@@ -104,13 +104,16 @@ class Foresight:
 
     def verdict(self, candidate: Candidate, accuracies: Sequence[float]) -> str | None:
         """Why the training should be stopped, None if it should not."""
+        if not accuracies:
+            return None
         found = self.predict(candidate, accuracies)
-        if not accuracies or found.ceiling >= self._threshold:
+        if found.ceiling >= self._threshold:
             return None
         best = found.accuracy
         return (
             f"stopped after epoch {len(accuracies)} of {self._epochs}: {best.value:.1%} "
-            f"[{best.low:.1%}, {best.high:.1%}] is expected, at most {found.ceiling:.1%}; "
+            f"[{best.low:.1%}, {best.high:.1%}] is expected within {targets.EPOCHS} epochs, "
+            f"at most {found.ceiling:.1%}; "
             f"the threshold is {self._threshold:.1%}"
         )
 

@@ -39,6 +39,7 @@ SETTINGS = {
     "learning.accumulation": 1,
     "learning.checkpoint_s": 0,
     "llm.device": "cpu",
+    "llm.dtype": "float32",
 }
 
 

@@ -55,6 +55,14 @@ def test_code_is_counted_and_never_executed() -> None:
     assert found["literal_parameters"] == pytest.approx(math.log10(weights))
 
 
+def test_numbers_that_are_no_size_are_left_out() -> None:
+    huge = "9" * 400
+    source = f"nn.Linear({huge}, 8)\nnn.Conv2d(3, 8, {huge})\nAdam(weight_decay={huge})\n"
+    found = dict(zip(code.NAMES, code.features(source), strict=True))
+    assert (found["linear"], found["max_width"], found["max_kernel"]) == (1, 3, 0)
+    assert math.isnan(found["weight_decay"])
+
+
 @pytest.mark.parametrize("source", ["def x(:", "\0", "(" * 5000])
 def test_code_that_is_no_python_is_refused_in_one_line(source: str) -> None:
     with pytest.raises(DataError, match="the code cannot be read"):

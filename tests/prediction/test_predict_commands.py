@@ -51,7 +51,12 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
         ((tmp_path / "none.py", "--dataset", "mnist", *file), "none.py: cannot be read"),
         ((PLAIN, "--dataset", "mnist", "--acc", "31", *file), "Per cent? Then write 0.31"),
         ((PLAIN, "--dataset", "mnist", "--prm", "lr", *file), "--prm lr is not NAME=VALUE"),
-        ((PLAIN, "--dataset", "mnist", "--prm", "lr=x", *file), "'x' is no number"),
+        (
+            (PLAIN, "--dataset", "mnist", "--prm", "lr=x", *file),
+            "nngpt: --prm lr=x: 'x' is no number",
+        ),
+        ((PLAIN, "--dataset", "mnist", "--prm", "batch=inf", *file), "'inf' is no finite number"),
+        ((PLAIN, "--dataset", "mnist", "--prm", "lr=-1", *file), "nngpt: lr is -1.0, which is no"),
     ):
         told = nngpt("predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
         assert told.returncode == 2 and told.stdout == ""
@@ -83,4 +88,4 @@ def test_evaluate_asks_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None
     assert told.returncode == 2
     assert told.stderr.splitlines()[-1].startswith("nngpt: none.zip: there is no predictor")
     told = nngpt("evaluate", PLAIN, "--set", "evaluation.early_stop=true")
-    assert told.returncode == 2 and "early_stop needs epochs of 2 or more" in told.stderr
+    assert told.returncode == 2 and "early_stop needs epochs of 2 to 50" in told.stderr

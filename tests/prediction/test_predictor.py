@@ -108,6 +108,48 @@ def test_what_is_not_known_is_said_and_widens_the_interval(
     )
 
 
+def test_a_row_to_predict_is_the_row_that_was_learned_from(
+    predictor_file: Path, history: History
+) -> None:
+    """The same runs, asked for one by one, get what the table of all of them gets."""
+    predictor, table = Predictor(predictor_file), learned.Table(history)
+    expert = predictor.file.expert("familiar", 2)
+    accuracy, _ = expert.predict(
+        table.inputs(2, with_place=True), targets.best_so_far(table.runs, 2)
+    )
+    for number in range(0, len(table.runs), 7):
+        run = table.runs[number]
+        asked = (run.place, run.hyperparameters, run.transform, run.accuracies[:2])
+        one = predictor.predict(history.codes[run.network], *asked)
+        assert one.notes == ()
+        assert one.accuracy.value == pytest.approx(accuracy.point[number])
+
+
+def test_a_file_that_is_replaced_does_not_mix(predictor_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.zip"
+    path.write_bytes(predictor_file.read_bytes())
+    predictor = Predictor(path)
+    before = predictor.predict(None, SVHN, {}, None, (0.3,))
+    path.unlink()
+    assert predictor.predict(None, SVHN, {}, None, (0.3,)) == before
+    assert predictor.predict(None, SVHN, {}, None, (0.3, 0.4)).epochs == 2
+
+
+def test_epochs_beyond_the_50th_do_not_count(predictor_file: Path) -> None:
+    predictor = Predictor(predictor_file)
+    curve = (0.3,) * 50
+    assert predictor.predict(None, SVHN, {}, None, (*curve, 0.95)) == predictor.predict(
+        None, SVHN, {}, None, curve
+    )
+    with pytest.raises(UserError, match="after epoch 51 is 42"):
+        predictor.predict(None, SVHN, {}, None, (*curve, 42))
+
+
+def test_too_few_groups_to_learn_from(history: History) -> None:
+    with pytest.raises(UserError, match="nothing is left to learn from"):
+        list(evaluate(history, ("place",), (1,), lambda _: None, share=0.01))
+
+
 @pytest.mark.parametrize(("wrong", "mend"), [(42.0, "write 0.42"), (-0.1, ""), (float("nan"), "")])
 def test_an_accuracy_that_is_none(predictor_file: Path, wrong: float, mend: str) -> None:
     with pytest.raises(UserError, match=r"the accuracy after epoch 2 is .*not in 0…1") as error:
@@ -139,6 +181,17 @@ def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
         part.writestr("predictor.json", whole.read("predictor.json"))
     with pytest.raises(UserError, match="is no predictor, or damaged"):
         Predictor(hollow).predict(None, SVHN, {}, None)
+    flipped = bytearray(predictor_file.read_bytes())
+    flipped[40:4000] = bytes(b ^ 0xFF for b in flipped[40:4000])
+    (tmp_path / "flipped.zip").write_bytes(flipped)
+    with pytest.raises(UserError, match="is no predictor, or damaged"):
+        file.PredictorFile(tmp_path / "flipped.zip")
+    wrong = tmp_path / "wrong.zip"
+    with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(wrong, "w") as part:
+        for name in whole.namelist():
+            part.writestr(name, "tree" if name.endswith(".txt") else whole.read(name))
+    with pytest.raises(UserError, match="is no predictor, or damaged"):
+        Predictor(wrong).predict(None, SVHN, {}, None)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("predictor.json", '{"format": 99}')
     with pytest.raises(UserError, match="another version"):

@@ -46,7 +46,7 @@ def test_a_hopeless_training_is_stopped_with_its_interval(predictor_file: Path) 
     assert refusal.reason.startswith("stopped after epoch 5 of 10: ")
     assert (
         refusal.reason.endswith("the threshold is 95.0%")
-        and "is expected, at most 8" in refusal.reason
+        and "is expected within 50 epochs, at most 8" in refusal.reason
     )
     assert refusal.detail == "accuracies: 0.3000, 0.3500, 0.3700, 0.3800, 0.4000"
     assert watch.would_stop is None
@@ -97,8 +97,11 @@ def test_the_executor_asks_after_each_epoch(start: Start, predictor_file: Path) 
     assert json.loads(spared.protocol)["would_stop"] == stopped.reason
 
 
-def test_one_epoch_leaves_nothing_to_stop() -> None:
-    with pytest.raises(ValueError, match="early_stop needs epochs of 2 or more"):
-        EvaluationConfig(early_stop=True)
+def test_what_the_predictor_says_nothing_about() -> None:
+    for epochs in (1, 51):
+        with pytest.raises(ValueError, match="early_stop needs epochs of 2 to 50"):
+            EvaluationConfig(early_stop=True, epochs=epochs)
+    with pytest.raises(ValueError, match="early_stop looks at one training"):
+        EvaluationConfig(early_stop=True, epochs=5, seeds=2)
     assert "early_stop" not in EvaluationConfig().protocol()
     assert EvaluationConfig(early_stop=True, epochs=2).protocol()["early_stop"] is True

@@ -26,6 +26,7 @@ LAYERS = [
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
     {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
+    {"nngpt.hpo"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing"},

@@ -18,6 +18,7 @@ from nngpt.cli import (
     doctor,
     evaluate,
     generate,
+    hpo,
     learn,
     lemur,
     models,
@@ -42,6 +43,7 @@ app.add_typer(lemur.app, name="lemur")
 app.command("dedup")(dedup.dedup)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(learn.app, name="learn")
+app.add_typer(hpo.app, name="hpo")
 app.add_typer(predictor.app, name="predictor")
 app.command("predict")(predict.predict)
 app.command("doctor")(doctor.doctor)

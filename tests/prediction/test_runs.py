@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from long_runs import NETWORKS
+from lemur_part import NETWORKS
 from sqlalchemy import insert
 
 from nngpt.errors import UserError

@@ -1,0 +1,1 @@
+"""One-shot prediction of hyperparameters, and how much accuracy a choice gives away."""

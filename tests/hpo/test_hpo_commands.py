@@ -1,0 +1,112 @@
+"""`nngpt hpo` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import ROOT, Nngpt
+
+from nngpt.errors import UserError
+from nngpt.hpo.choosing import by_surrogate
+from nngpt.hpo.learned import SurrogateFile
+from nngpt.prediction.places import Place
+
+PLAIN = ROOT / "tests" / "networks" / "plain.py"
+MNIST = Place("img-classification", "mnist", "acc")
+
+
+def test_train_choose_and_train_the_network_with_the_choice(
+    trials_mirror: Path, nngpt: Nngpt, tmp_path: Path
+) -> None:
+    path = tmp_path / "hpo.zip"
+    made = nngpt("hpo", "train", "--folder", trials_mirror, "--surrogate", path, "--epochs", 1)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "after 1 epochs" in made.stdout
+    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--surrogate", path, "--max-side", 32)
+    told = nngpt(*asked, "--target-accuracy", 1)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "90% interval" in told.stdout.splitlines()[0]
+    chosen = yaml.safe_load(told.stdout)["evaluation"]
+    assert chosen["hyperparameters"].keys() == {"lr", "momentum", "dropout"}
+    settings = [f"--set=evaluation.{key}={json.dumps(value)}" for key, value in chosen.items()]
+    few = ["--set=task.train_limit=500", "--set=task.validation_limit=200"]
+    trained = nngpt("evaluate", PLAIN, *settings, *few)
+    assert trained.returncode == 0, trained.stdout
+    three = json.loads(nngpt(*asked, "--top", 3, "--epochs", 7, "--json").stdout)
+    assert len(three) == 3 and three[0]["epochs"] == 1
+    assert "chosen for 1 epochs, the nearest that was learned from" in three[0]["notes"]
+
+
+def test_the_default_needs_nothing(nngpt: Nngpt) -> None:
+    told = nngpt("hpo", "predict", PLAIN, "--dataset", "birds", "--engine", "default")
+    assert (told.returncode, told.stderr) == (0, "")
+    chosen = yaml.safe_load(told.stdout)["evaluation"]
+    assert chosen["hyperparameters"] == {"dropout": 0.2, "lr": 0.01, "momentum": 0.9}
+    assert (chosen["batch"], chosen["transform"], chosen["epochs"]) == (64, "norm", 1)
+
+
+def test_choices_are_different_and_within_their_bounds(surrogate_file: Path) -> None:
+    file = SurrogateFile(surrogate_file)
+    code = PLAIN.read_text()
+    names = frozenset({"lr", "momentum", "dropout"})
+    found = by_surrogate(file, code, names, MNIST, 5, 4, 64, 32)
+    assert len({(c.transform, c.batch, c.hyperparameters["lr"]) for c in found}) == 4
+    for choice in found:
+        assert choice.batch <= 64 and choice.epochs == 5
+        assert 1e-5 <= choice.hyperparameters["lr"] <= 1
+        assert choice.accuracy is not None
+        value, low, high = choice.accuracy
+        assert 0 <= low <= value <= high <= 1
+    assert found == by_surrogate(file, code, names, MNIST, 5, 4, 64, 32)
+    strange = frozenset({"lr", "tau", "batch"})
+    (one,) = by_surrogate(file, code, strange, Place("a", "b", "c"), 1, 1, 2)
+    assert one.hyperparameters.keys() == {"lr", "tau"} and one.batch == 2
+    assert one.notes == (
+        "nothing is known of tau: 0 was taken",
+        "no trial on a/b/c was learned from",
+    )
+
+
+def test_bench_freezes_its_folds(trials_mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    asked = ("hpo", "bench", "--folder", trials_mirror, "--epochs", 1, "--folds", "folds.json")
+    table = nngpt(*asked)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert "mean regret" in table.stdout and "surrogate" in table.stdout
+    written = json.loads((tmp_path / "folds.json").read_text())["sha256"]
+    assert written[:12] in table.stdout
+    assert json.loads(nngpt(*asked, "--json").stdout)["folds"] == written
+
+
+def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    bare, broken = tmp_path / "bare.py", tmp_path / "broken.py"
+    bare.write_text("class Net: pass\n")
+    broken.write_text("class Net(:\n")
+    mnist = ("--dataset", "mnist")
+    for arguments, line in (
+        ((PLAIN, *mnist), "there is no surrogate. Make one: nngpt hpo train"),
+        ((bare, *mnist), "bare.py: there is no function supported_hyperparameters()"),
+        ((broken, *mnist), "broken.py: is no Python"),
+        ((tmp_path / "none.py", *mnist), "none.py: cannot be read"),
+        ((PLAIN, *mnist, "--engine", "surrogat"), "unknown engine 'surrogat'. Did you mean"),
+    ):
+        told = nngpt("hpo", "predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
+        assert (told.returncode, told.stdout) == (2, "")
+        assert len(told.stderr.splitlines()) == 1 and line in told.stderr
+    told = nngpt("hpo", "train", "--folder", tmp_path)
+    assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
+
+
+def test_damaged_files(surrogate_file: Path, tmp_path: Path) -> None:
+    cut, wrong = tmp_path / "cut.zip", tmp_path / "wrong.zip"
+    cut.write_bytes(surrogate_file.read_bytes()[:3000])
+    with pytest.raises(UserError, match="is no surrogate, or damaged"):
+        SurrogateFile(cut)
+    with zipfile.ZipFile(surrogate_file) as whole, zipfile.ZipFile(wrong, "w") as part:
+        for name in whole.namelist():
+            part.writestr(name, "tree" if name.endswith(".txt") else whole.read(name))
+    with pytest.raises(UserError, match="is no surrogate, or damaged"):
+        SurrogateFile(wrong).stage(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -389,6 +389,21 @@ def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
         inner = kept.get(section, {})
         kept[section] = {key: value for key, value in inner.items() if key not in keys}
     return kept
+
+
+def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored sections of a configuration, as a newer nngpt would have stored them.
+
+    Keys that `now` has and a section of `began` lacks were added since; they get their defaults.
+    """
+    defaults = Config().model_dump(mode="json")
+    filled = dict(began)
+    for name, section in began.items():
+        known, wanted = defaults.get(name), now.get(name)
+        if isinstance(section, dict) and isinstance(known, dict) and isinstance(wanted, dict):
+            added = {key: known[key] for key in wanted if key in known}
+            filled[name] = {**added, **section}
+    return filled
 
 
 def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nngpt.comparison.records import ArmFacts, Line, Outcome, Sample, Session, Setting
+from nngpt.config import with_new_keys
 from nngpt.errors import UserError
 from nngpt.records import Refusal, Stage, canonical_json
 from nngpt.store.lock import RunLock
@@ -74,7 +75,10 @@ class Samples:
         began = next((line for line in self.lines if isinstance(line, Setting)), None)
         if began is None:
             self.append([setting])
-        elif changed := _differences(asdict(began), asdict(setting)):
+        elif changed := _differences(
+            {**asdict(began), "settings": with_new_keys(began.settings, setting.settings)},
+            asdict(setting),
+        ):
             what = f"holds a comparison with other settings: {', '.join(changed)}"
             raise UserError(what, where=str(self.path), mend=_ANOTHER)
         known = {line.name: line for line in self.arms}

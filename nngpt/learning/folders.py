@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nngpt.config import Config
+from nngpt.config import Config, with_new_keys
 from nngpt.errors import ModelError, UserError
 from nngpt.llm.adapters import read_adapter
 from nngpt.records import Adapter
@@ -88,7 +88,8 @@ def _put_aside(folder: Path) -> None:
 
 
 def _compare(began: Mapping[str, Any], now: Mapping[str, Any], file: Path) -> None:
-    changed = sorted(differences(began, json.loads(json.dumps(now))))
+    settings = json.loads(json.dumps(now))
+    changed = sorted(differences(with_new_keys(began, settings), settings))
     if changed:
         raise UserError(
             f"it began with other settings: {', '.join(changed)}",

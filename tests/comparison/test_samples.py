@@ -131,6 +131,15 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
     assert read(tmp_path) == lines
 
 
+def test_settings_that_were_added_since_are_no_other_settings(tmp_path: Path) -> None:
+    old, new = {"epochs": 1}, {"epochs": 1, "early_stop": False}
+    with Samples(tmp_path) as record:
+        record.agree(Setting({"seed": 1, "evaluation": old}), [])
+        record.agree(Setting({"seed": 1, "evaluation": new}), [])
+        with pytest.raises(UserError, match=r"evaluation.early_stop was False, is True"):
+            record.agree(Setting({"seed": 1, "evaluation": {**new, "early_stop": True}}), [])
+
+
 def test_another_comparison_is_refused(tmp_path: Path) -> None:
     with Samples(tmp_path) as record:
         record.agree(SETTING, [arm("base")])

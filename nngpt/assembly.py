@@ -150,6 +150,18 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         )
 
 
+@contextmanager
+def evaluator(config: Config, say: Say) -> Iterator[tuple[Reader, Executor]]:
+    """What reads and trains networks that are there already. Raises: UserError."""
+    executor = plugins.load("executor", config.evaluation.executor)
+    source = data_source(config)
+    reader = make_reader(config, source)
+    splits = load_splits(config, source, say)
+    with closing(executor.create(splits, config.evaluation, reader.task)) as runner:
+        look_ahead(config, runner, reader.task, say)
+        yield reader, runner
+
+
 def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None:
     """Have the executor stop hopeless trainings early, if the configuration wants it.
 

@@ -45,29 +45,23 @@ def _read(file: Path) -> str:
 def _outcomes(
     settings: Config, sources: list[tuple[Path, str]], quiet: bool
 ) -> list[tuple[Path, Evaluation | Refusal]]:
-    from contextlib import closing
-
-    from nngpt import assembly, plugins
+    from nngpt.assembly import evaluator
     from nngpt.contract.answers import Answer, write
 
     say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
-    source = assembly.data_source(settings)
-    reader = assembly.make_reader(settings, source)
-    splits = assembly.load_splits(settings, source, say)
-    executor = plugins.load("executor", settings.evaluation.executor)
     results = []
-    with closing(executor.create(splits, settings.evaluation, reader.task)) as runner:
-        assembly.look_ahead(settings, runner, reader.task, say)
+    with evaluator(settings, say) as (reader, runner):
         for file, code in sources:
             read = reader.read(write(Answer(code, {})))
             seed = derive_seed(settings.seed, "train", content_hash(code))
             outcome = runner.evaluate(read, seed) if isinstance(read, Candidate) else read
-            say(f"{file}: {_line(outcome)}")
+            say(f"{file}: {outcome_line(outcome)}")
             results.append((file, outcome))
     return results
 
 
-def _line(outcome: Evaluation | Refusal) -> str:
+def outcome_line(outcome: Evaluation | Refusal) -> str:
+    """What became of a network, in a line."""
     from nngpt.reporting.intervals import accuracy_of
 
     if isinstance(outcome, Refusal):

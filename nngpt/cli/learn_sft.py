@@ -54,16 +54,21 @@ def sft(
     from nngpt.learning.sft import Job
     from nngpt.reporting.tuning import TuningProgress
 
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise UserError(f"{name!r} is not a plain name", where="--name")
+    check_name(name)
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
         parent = _parent(from_adapter)
         settings = _settings(config, overrides, seed, base, parent)
         pairs, held_out = _pairs(corpus, "--corpus"), _pairs(dev, "--dev")
         check_folder(out, "--out")
         job = Job(pairs, name, out, parent, settings.seed, held_out)
-        adapter = _train(settings, job, progress)
-    _tell(adapter, as_json)
+        adapter = train_adapter(settings, job, progress)
+    tell(adapter, as_json, f"Use it: --set llm.adapter={adapter.path}")
+
+
+def check_name(name: str) -> None:
+    """See that an adapter can have this name. Raises: UserError."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise UserError(f"{name!r} is not a plain name", where="--name")
 
 
 def _parent(given: Path | None) -> Adapter | None:
@@ -95,7 +100,8 @@ def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
     return [pair for file in files for pair in chat_pairs(file, option)]
 
 
-def _train(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
+def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
+    """Load the base, learn, and write the adapter."""
     from nngpt.learning.sft import LoraTrainer
     from nngpt.llm.transformers import create
 
@@ -105,8 +111,8 @@ def _train(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
     return learner.tune(job, progress.point, progress.say)
 
 
-def _tell(adapter: Adapter, as_json: bool) -> None:
-    """What was learned, and where it lies."""
+def tell(adapter: Adapter, as_json: bool, use: str) -> None:
+    """What was learned, and how to use it."""
     from nngpt.learning.tuning.curve import read_curve
 
     found = read_curve(Path(adapter.path))
@@ -126,4 +132,4 @@ def _tell(adapter: Adapter, as_json: bool) -> None:
     say(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
     if held_out:
         say(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
-    say(f"Use it: --set llm.adapter={adapter.path}")
+    say(use)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.hpo import surrogate
-from nngpt.hpo.defaults import distance, distance_to_default, middle_of_best
-from nngpt.hpo.folds import COUNT, Folds
+from nngpt.hpo.choice import Choice
+from nngpt.hpo.defaults import DEFAULT, distance, distance_to_default, middle_of_best
+from nngpt.hpo.folds import Folds
 from nngpt.hpo.pools import LEAST, Pool, by_component, pools, random_regret, regret
 from nngpt.hpo.rows import Rows, Vocabulary, rows
 from nngpt.prediction.evaluation import share_of_groups
@@ -51,8 +53,37 @@ class Regret:
     macro: float
 
 
+Ask = Callable[[Pool], Choice | None]
+"""An engine that writes settings for a pool's network; None if its answer is none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the pools, for engines that are slow or learned from the rest.
+
+    Attributes:
+        fold: only pools of this fold.
+        limit: at most so many (None: all) of them after each number of epochs, drawn at random.
+        ask: one more engine, by name; the trial nearest to its settings is its pick.
+    """
+
+    fold: int
+    limit: int | None
+    ask: Mapping[str, Ask]
+
+    def of(self, known: Sequence[Pool], folds: Folds, asked: Sequence[int]) -> list[int]:
+        """Those of the asked pools that are in this part."""
+        own = [number for number in asked if folds.of(known[number].network) == self.fold]
+        drawn = random.Random(0).sample(own, min(self.limit or len(own), len(own)))
+        return sorted(drawn)
+
+
 def bench(
-    history: History, folds: Folds, epochs: Sequence[int], progress: Callable[[str], None]
+    history: History,
+    folds: Folds,
+    epochs: Sequence[int],
+    progress: Callable[[str], None],
+    part: Part | None = None,
 ) -> list[Regret]:
     """Regrets of every engine after each number of epochs.
 
@@ -63,18 +94,25 @@ def bench(
         progress(f"after {horizon} epochs")
         known = pools(history, horizon, LEARNED)
         asked = [number for number, pool in enumerate(known) if len(pool.runs) >= LEAST]
+        if part is not None:
+            asked = part.of(known, folds, asked)
+        if not asked:
+            continue
         table = rows(known, history.codes, history.transforms, Vocabulary.of(known))
         engines = {
             "default": -distance_to_default(table.inputs),
             "constant": _best_of_place(known, folds),
-            "surrogate": _crossed(known, table, folds),
+            "surrogate": _crossed(known, table, folds, {folds.of(known[n].network) for n in asked}),
         }
+        for name, ask in (part.ask if part else {}).items():
+            progress(f"asking {name} about {len(asked)} networks")
+            engines[name] = _written(known, asked, ask)
         found += _regrets(known, asked, engines, table, folds.components, horizon)
     return found
 
 
-def _crossed(known: Sequence[Pool], table: Rows, folds: Folds) -> Vector:
-    """The surrogate's score of each trial, without the pools of its fold."""
+def _crossed(known: Sequence[Pool], table: Rows, folds: Folds, asked: set[int]) -> Vector:
+    """The surrogate's score of each trial in the asked folds, without the pools of its fold."""
     fold = np.array([folds.of(pool.network) for pool in known])
     scores = np.zeros(len(table.pools))
 
@@ -84,8 +122,21 @@ def _crossed(known: Sequence[Pool], table: Rows, folds: Folds) -> Vector:
             scores[own] = surrogate.learn(rest).score(table.inputs[own])
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        list(threads.map(of_fold, range(COUNT)))
+        list(threads.map(of_fold, sorted(asked)))
     return scores
+
+
+def _written(known: Sequence[Pool], asked: Sequence[int], ask: Ask) -> Vector:
+    """Nearness to the settings that were written; where none were, to the default."""
+    found = []
+    for number, pool in enumerate(known):
+        choice = ask(pool) if number in asked else None
+        if choice is None:
+            found.append(-distance(pool, DEFAULT))
+        else:
+            settings = {**choice.hyperparameters, "batch": choice.batch}
+            found.append(-distance(pool, settings, choice.transform))
+    return np.concatenate(found)
 
 
 def _best_of_place(known: Sequence[Pool], folds: Folds) -> Vector:
@@ -108,7 +159,7 @@ def _regrets(
 ) -> list[Regret]:
     chosen = [known[number] for number in asked]
     groups = np.unique(np.array(by_component(chosen, components)), return_inverse=True)[1]
-    random = np.array([random_regret(pool) for pool in chosen])
+    chance = np.array([random_regret(pool) for pool in chosen])
 
     def judged(engine: str, first: Vector, top3: Vector | None) -> Regret:
         macro = np.bincount(groups, first) / np.bincount(groups)
@@ -118,12 +169,12 @@ def _regrets(
             len(chosen),
             int(groups.max()) + 1,
             share_of_groups(first, groups),
-            float(first.mean() / random.mean()),
+            float(first.mean() / chance.mean()),
             None if top3 is None else share_of_groups(top3, groups),
             float(macro.mean()),
         )
 
-    found = [judged("random", random, None)]
+    found = [judged("random", chance, None)]
     starts = np.searchsorted(table.pools, asked)
     for name, scores in engines.items():
         orders = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.execution.transform_names import spec
+from nngpt.hpo.choice import Choice, Space
 from nngpt.hpo.defaults import DEFAULT
 from nngpt.hpo.learned import SurrogateFile
 from nngpt.hpo.rows import row
@@ -21,10 +21,7 @@ from nngpt.prediction.runs import Run
 LEARNING_RATES = tuple(round(float(10.0**exponent), 6) for exponent in np.arange(-4, 0.01, 0.25))
 MOMENTA = (0.0, 0.5, 0.9, 0.95)
 DROPOUTS = (0.0, 0.2, 0.4)
-BATCHES = (8, 16, 32, 64, 128, 256, 512)
 """Grids within LEMUR's ranges (DESIGN.md)."""
-
-_KNOWN = ("lr", "momentum", "dropout")
 
 Vector = NDArray[np.float64]
 
@@ -39,46 +36,21 @@ class Point(NamedTuple):
     lr: float
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Settings for a network.
-
-    Attributes:
-        engine: who chose.
-        hyperparameters: a value for each that the network supports.
-        batch: batch size.
-        transform: its name.
-        epochs: for which the choice was made.
-        accuracy: expected after these, with the ends of its 90% interval; None if nobody knows.
-        notes: what was assumed; for the user.
-    """
-
-    engine: str
-    hyperparameters: Mapping[str, float]
-    batch: int
-    transform: str
-    epochs: int
-    accuracy: tuple[float, float, float] | None = None
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-
-def by_default(supported: frozenset[str], epochs: int, max_batch: int) -> Choice:
+def by_default(space: Space, epochs: int) -> Choice:
     """The fixed configuration."""
-    values, notes = _fixed(supported)
-    return Choice(
-        "default", values, min(int(DEFAULT["batch"]), max_batch), "norm", epochs, None, notes
-    )
+    values, notes = space.fixed()
+    batch = min(int(DEFAULT["batch"]), space.max_batch)
+    return Choice("default", values, batch, "norm", epochs, None, notes)
 
 
 def by_surrogate(
     file: SurrogateFile,
     code: str,
-    supported: frozenset[str],
+    space: Space,
     place: Place,
     epochs: int,
     top: int,
-    max_batch: int,
-    max_side: int | None = None,
+    images: int | None = None,
 ) -> list[Choice]:
     """The best settings of a grid, `top` of them, each unlike the others.
 
@@ -87,35 +59,39 @@ def by_surrogate(
     4, or in the size of the images.
 
     Args:
-        supported: names of the network's hyperparameters.
-        max_batch: images that memory takes at once.
-        max_side: largest side of an image in pixels, None for any.
+        images: how many training images there are, if not those of the whole data set.
 
     Raises:
         DataError: the code is no Python.
     """
     horizon, stage = file.stage(epochs)
-    values, notes = _fixed(supported)
+    values, notes = space.fixed()
     if str(place) not in file.words.places:
         notes = (*notes, f"no trial on {place} was learned from")
     if horizon != epochs:
         notes = (*notes, f"chosen for {horizon} epochs, the nearest that was learned from")
-    transforms = [name for name in file.words.transforms if _fits(name, max_side)] or ["norm"]
-    rates = LEARNING_RATES if "lr" in supported else (math.nan,)
+    transforms = [name for name in file.words.transforms if space.fits(name)] or ["norm"]
+    rates = LEARNING_RATES if "lr" in space.known else (math.nan,)
     grid = [
         Point(*point)
         for point in itertools.product(
             transforms,
-            [batch for batch in BATCHES if batch <= max_batch] or [max_batch],
-            MOMENTA if "momentum" in supported else (math.nan,),
-            DROPOUTS if "dropout" in supported else (math.nan,),
+            space.batches,
+            MOMENTA if "momentum" in space.known else (math.nan,),
+            DROPOUTS if "dropout" in space.known else (math.nan,),
             rates,
         )
     ]
     settings = [_settings(values, point) for point in grid]
     inputs = np.array(
         [
-            row(Run("it", place, one, point.transform), {"it": code}, file.sources, file.words)
+            row(
+                Run("it", place, one, point.transform),
+                {"it": code},
+                file.sources,
+                file.words,
+                images,
+            )
             for one, point in zip(settings, grid, strict=True)
         ]
     )
@@ -135,22 +111,6 @@ def by_surrogate(
         )
         for number, expected in zip(picked, ends, strict=True)
     ]
-
-
-def _fits(name: str, max_side: int | None) -> bool:
-    """True for a transform that we have too, if it does not make images too large."""
-    found = spec(name)
-    return found is not None and (max_side is None or (found.size or 0) <= max_side)
-
-
-def _fixed(supported: frozenset[str]) -> tuple[dict[str, float], tuple[str, ...]]:
-    """A value for each supported hyperparameter, and what must be said about it."""
-    own = supported - {"batch", "transform", "epoch"}
-    unknown = sorted(own - set(_KNOWN))
-    values = {name: DEFAULT.get(name, 0.0) for name in sorted(own)}
-    if not unknown:
-        return values, ()
-    return values, (f"nothing is known of {', '.join(unknown)}: 0 was taken",)
 
 
 def _settings(values: Mapping[str, float], point: Point) -> dict[str, float]:

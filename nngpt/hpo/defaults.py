@@ -28,9 +28,14 @@ def distance_to_default(inputs: Matrix) -> Vector:
     return _distances(axes, _axes(DEFAULT))
 
 
-def distance(pool: Pool, settings: Settings) -> Vector:
-    """How far the trials of a pool are from some settings [n]."""
-    return _distances(np.array([_axes(run.hyperparameters) for run in pool.runs]), _axes(settings))
+def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
+    """How far the trials of a pool are from some settings [n]; another transform is 1 more."""
+    apart = _distances(np.array([_axes(run.hyperparameters) for run in pool.runs]), _axes(settings))
+    if transform is None:
+        return apart
+    other = [(run.transform or "").replace("_", "-") != transform for run in pool.runs]
+    found: Vector = apart + np.array(other)
+    return found
 
 
 def middle_of_best(known: Sequence[Pool]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nngpt.hpo.pools import Pool
 from nngpt.prediction import features
-from nngpt.prediction.places import Facts
+from nngpt.prediction.places import facts
 from nngpt.prediction.runs import Run
 
 Matrix = NDArray[np.float64]
@@ -99,14 +99,20 @@ def row(
     codes: Mapping[str, str],
     sources: Mapping[str, str],
     words: Vocabulary,
-    known: Facts | None = None,
+    images: int | None = None,
 ) -> list[float]:
     """One trial in the order of `NAMES`.
+
+    Args:
+        images: how many training images there were, if not those of the whole data set. Only the
+            number of steps follows from it: by the set's size trees tell one set from another.
 
     Raises:
         DataError: the code is no Python.
     """
-    static = features.static(run, codes, sources, known)
+    static = features.static(run, codes, sources)
+    if images is not None:
+        static[_STEPS] += math.log10(images / facts(run.place.dataset).images)
     log_lr, momentum, log_batch = (static[_AT[name]] for name in _AT)
     moved = 0.0 if math.isnan(momentum) else momentum
     with_momentum = log_lr - math.log10(max(1e-3, 1 - moved))

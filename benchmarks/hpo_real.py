@@ -4,10 +4,10 @@ OMP_NUM_THREADS=1 .venv/bin/python benchmarks/hpo_real.py run --dataset mnist --
 .venv/bin/python benchmarks/hpo_real.py report FILE...
 
 12 networks (tests/networks, benchmarks/networks), several seeds. All get the same budget of
-training images: one shot trains once, for one epoch on `--images`; a search trains 8 times, for one
-epoch on an eighth of them each, and its best training counts. Both also train what the search chose
-once more on all images, which is twice the budget. Validation images select and judge, which favours
-searches.
+training images: one shot trains once, for one epoch on `--images`; a search trains 8 times, for
+one epoch on an eighth of them each, and its best training counts. What it chose is then trained
+once more on all images, which is twice the budget. Validation images select and judge, which
+favours searches.
 
 predicted  the surrogate's choice (nngpt hpo train), which has seen none of these networks
 default    SGD's lr 0.01, momentum 0.9, batch 64

@@ -101,7 +101,8 @@ def read(text: str, space: Space) -> dict[str, Any]:
     except (ValueError, ValidationError):
         raise ModelError(f"the answer is not of the schema ({text[:80]!r})") from None
     wanted = set(space.schema()["required"])
-    if set(found) != wanted or given.batch not in space.batches or not _named(given, space):
+    valid = set(found) == wanted and None not in found.values()
+    if not valid or given.batch not in space.batches or given.transform not in space.transforms:
         raise ModelError(f"the answer is not of the schema ({text[:80]!r})")
     return dict(found)
 
@@ -192,10 +193,6 @@ def _choice(
     return Choice(
         "llm", {**values, **chosen}, found["batch"], found["transform"], epochs, None, notes
     )
-
-
-def _named(given: Hyperparameters, space: Space) -> bool:
-    return given.transform in space.transforms
 
 
 def _short(value: float | str) -> float | str:

@@ -11,6 +11,7 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
+from nngpt.hpo.choice import Space
 from nngpt.hpo.choosing import by_surrogate
 from nngpt.hpo.learned import SurrogateFile
 from nngpt.prediction.places import Place
@@ -53,7 +54,8 @@ def test_choices_are_different_and_within_their_bounds(surrogate_file: Path) -> 
     file = SurrogateFile(surrogate_file)
     code = PLAIN.read_text()
     names = frozenset({"lr", "momentum", "dropout"})
-    found = by_surrogate(file, code, names, MNIST, 5, 4, 64, 32)
+    space = Space.of(names, 64, 32)
+    found = by_surrogate(file, code, space, MNIST, 5, 4)
     assert len({(c.transform, c.batch, c.hyperparameters["lr"]) for c in found}) == 4
     for choice in found:
         assert choice.batch <= 64 and choice.epochs == 5
@@ -61,9 +63,9 @@ def test_choices_are_different_and_within_their_bounds(surrogate_file: Path) -> 
         assert choice.accuracy is not None
         value, low, high = choice.accuracy
         assert 0 <= low <= value <= high <= 1
-    assert found == by_surrogate(file, code, names, MNIST, 5, 4, 64, 32)
-    strange = frozenset({"lr", "tau", "batch"})
-    (one,) = by_surrogate(file, code, strange, Place("a", "b", "c"), 1, 1, 2)
+    assert found == by_surrogate(file, code, space, MNIST, 5, 4)
+    strange = Space.of(frozenset({"lr", "tau", "batch"}), 2)
+    (one,) = by_surrogate(file, code, strange, Place("a", "b", "c"), 1, 1)
     assert one.hyperparameters.keys() == {"lr", "tau"} and one.batch == 2
     assert one.notes == (
         "nothing is known of tau: 0 was taken",

@@ -1,0 +1,127 @@
+"""The engine `llm`: what is asked and answered, and the embedded model tuned for it."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import ROOT, Nngpt
+
+from nngpt.errors import ModelError
+from nngpt.hpo import asking, folds
+from nngpt.hpo.asking import abridged, answer, pairs, question, read
+from nngpt.hpo.choice import Space
+from nngpt.hpo.pools import pools
+from nngpt.prediction.places import Place
+from nngpt.prediction.runs import History
+
+PLAIN = ROOT / "tests" / "networks" / "plain.py"
+MNIST = Place("img-classification", "mnist", "acc")
+SPACE = Space.of(frozenset({"lr", "momentum", "batch"}), 64, 32)
+
+
+def test_the_question_says_all_that_a_choice_depends_on() -> None:
+    text = question(PLAIN.read_text(), SPACE, MNIST, 5, 0.987).messages[0].content
+    for said in (
+        "mnist (10 classes, 60,000 images)",
+        "Epochs: 5.",
+        "Accuracy to reach: 0.99",
+        "lr, momentum, batch, transform",
+        "nn.Conv2d(in_shape[1], 16",
+    ):
+        assert said in text
+    assert "the highest possible" in question("x = 1", SPACE, MNIST, 1).messages[0].content
+
+
+def test_long_code_loses_its_middle_and_what_tells_nothing() -> None:
+    code = PLAIN.read_text()
+    short = abridged(code)
+    assert "import" not in short and "def learn" not in short and "train_setup" in short
+    ast.parse(short)
+    cut = abridged(code, 300)
+    assert len(cut) < 310 and "\n…\n" in cut
+    assert (cut[:225], cut[-75:]) == (short[:225], short[-75:])
+
+
+def test_what_is_answered_is_read_back() -> None:
+    settings = {"lr": 0.012345, "momentum": 0.0, "batch": 64, "transform": "norm-flip"}
+    text = answer(settings)
+    assert text == '{"lr": 0.012, "momentum": 0.0, "batch": 64, "transform": "norm-flip"}'
+    assert read(text, SPACE) == {**settings, "lr": 0.012}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lr": 2}, {"batch": 128}, {"batch": 63}, {"transform": "norm-64"}, {"tau": 1}, {"lr": None}],
+)
+def test_other_answers_are_refused(change: dict[str, object]) -> None:
+    good = {"lr": 0.01, "momentum": 0.9, "batch": 64, "transform": "norm"}
+    assert read(json.dumps(good), SPACE) == good
+    with pytest.raises(ModelError, match="not of the schema"):
+        read(json.dumps(good | change), SPACE)
+    with pytest.raises(ModelError, match="not of the schema"):
+        read(json.dumps(good)[:-1], SPACE)
+
+
+def test_components_take_turns_in_what_is_learned(trials: History) -> None:
+    found = pools(trials, 1, asking.LEARNED)
+    components = folds.make(trials.codes, Counter(run.network for run in trials.runs)).components
+    learned = pairs(found, trials.codes, components, 12, 0)
+    assert len(learned) == 12 == len({pair.completion + str(pair.prompt) for pair in learned})
+    assert learned == pairs(found, trials.codes, components, 12, 0)
+    networks = {pair.source.split(" on ")[0] for pair in learned}
+    assert len({components[network] for network in networks}) >= 5
+    for pair in learned:
+        asked = pair.prompt.messages[0].content
+        names = asked.split("Settings: ")[1].split(".\n")[0].split(", ")
+        assert list(json.loads(pair.completion)) == names
+        space = Space.of(frozenset(names), 512)
+        assert read(pair.completion, space) == json.loads(pair.completion)
+
+
+def test_tune_ask_and_judge_the_embedded_model(
+    trials_mirror: Path, nngpt: Nngpt, tmp_path: Path
+) -> None:
+    small = [
+        *("llm.model=smollm2-135m", "learning.rank=4", "learning.layers=2", "learning.epochs=1"),
+        *("learning.batch_size=2", "learning.accumulation=1", "learning.max_length=1024"),
+    ]
+    sets = [f"--set={setting}" for setting in small]
+    data = ("--folder", trials_mirror, "--epochs", 1, "--folds", "folds.json")
+    frozen = nngpt("hpo", "bench", *data, "--fold", 0)
+    assert frozen.returncode == 0, frozen.stderr
+    tuned = nngpt(
+        *("hpo", "tune", *data, "--without-fold", 0, "--limit", 4, "--out", "a", *sets),
+    )
+    assert tuned.returncode == 0, tuned.stderr
+    assert "Use it: nngpt hpo predict --engine llm --adapter" in tuned.stdout
+    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--engine", "llm", "--max-batch", 64)
+    told = nngpt(*asked, "--adapter", "a/hpo", "--top", 2)
+    assert told.returncode == 0, told.stderr
+    first, second = told.stdout.split("# 2, by llm\n")
+    for settings in (first, second):
+        chosen = yaml.safe_load(settings)["evaluation"]
+        assert chosen["hyperparameters"].keys() == {"lr", "momentum", "dropout"}
+        assert chosen["batch"] <= 64
+    judged = nngpt("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 2)
+    assert judged.returncode == 0, judged.stderr
+    assert "llm" in judged.stdout and judged.stdout.endswith("2 of 2 answers valid\n")
+    untuned = nngpt(*asked, "--set=llm.model=smollm2-135m")
+    assert "note: this LLM was not tuned for the question" in untuned.stderr
+
+
+def test_mistakes_in_what_is_tuned_and_judged(trials_mirror: Path, nngpt: Nngpt) -> None:
+    data = ("--folder", trials_mirror)
+    for arguments, line in (
+        (("tune", *data, "--without-fold", 0), "give --folds and --without-fold, or neither"),
+        (("tune", *data, "--name", "../x"), "is not a plain name"),
+        (("bench", *data, "--limit", 2), "--adapter and --limit need --fold"),
+        (("bench", *data, "--adapter", "none", "--fold", 0), "not an adapter that nngpt wrote"),
+    ):
+        told = nngpt("hpo", *arguments)
+        assert told.returncode == 2 and len(told.stderr.splitlines()) == 1, told.stderr
+        assert line in told.stderr

@@ -21,7 +21,7 @@ LAYERS = [
     {"nngpt.prompts"},
     {"nngpt.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
-    {"nngpt.dedup"},
+    {"nngpt.dedup", "nngpt.retrieval"},
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},

@@ -1,0 +1,91 @@
+"""What can be said of an extracted file without running it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nngpt.retrieval.library import ALLOWED
+from nngpt.retrieval.scope import Binding, bound_by, for_types
+from nngpt.retrieval.text import Text
+from nngpt.retrieval.uses import Uses, When, uses_of
+
+_ALWAYS_THERE = frozenset(dir(builtins)) | {
+    "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__",
+    "__annotations__", "__builtins__",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a file, each "" or empty if nothing is.
+
+    Attributes:
+        syntax: why it does not compile.
+        undefined: names that nothing in the file binds; annotations are not looked up.
+        imported: modules it imports unguarded that are neither torch nor standard.
+        missing: the class it should hold.
+    """
+
+    syntax: str = ""
+    undefined: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
+    missing: str = ""
+
+    @property
+    def parses(self) -> bool:
+        """Whether it compiles."""
+        return not self.syntax
+
+    @property
+    def closed(self) -> bool:
+        """Whether it compiles, holds its class, and refers to nothing outside torch."""
+        return not (self.syntax or self.undefined or self.imported or self.missing)
+
+
+def check(code: str, name: str) -> Verdict:
+    """Judge a file that should define the class `name`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in the original
+            tree = ast.parse(code)
+            compile(tree, "<extracted>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return Verdict(syntax=str(error))
+    text = Text.of(code)
+    bindings = [b for b in bound_by(tree.body).bindings if not for_types(b)]
+    found = [uses_of(statement, text) for statement in tree.body]
+    known = {b.name for b in bindings} | _ALWAYS_THERE | set(_global_writes(tree))
+    defined = {b.name for b in bindings if b.statement is None}
+    return Verdict(
+        undefined=tuple(sorted({n for uses in found for n in _looked_up(uses)} - known)),
+        imported=tuple(sorted({m for b in bindings for m in _foreign(b)})),
+        missing="" if name in defined else name,
+    )
+
+
+def _looked_up(uses: Uses) -> Iterator[str]:
+    for use in uses.uses:
+        if use.when is not When.NEVER and use.binding is None and not use.store:
+            yield use.name
+
+
+def _global_writes(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield from node.names
+
+
+def _foreign(binding: Binding) -> Iterator[str]:
+    """The module of an import that nothing guards, if it is neither torch nor standard."""
+    statement = binding.statement
+    if statement is None or binding.guards or not isinstance(binding.node, ast.alias):
+        return
+    module = binding.node.name
+    if isinstance(statement, ast.ImportFrom):
+        module = "." * statement.level + (statement.module or "")
+    if module.split(".")[0] not in ALLOWED:
+        yield module

@@ -1,0 +1,109 @@
+"""The file: a header that says where everything comes from, imports, then the definitions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from nngpt.retrieval.closure import Closure, lazily_imported
+from nngpt.retrieval.library import Local
+from nngpt.retrieval.links import Linker
+from nngpt.retrieval.modules import Module, Statement
+from nngpt.retrieval.naming import Imported, Names
+from nngpt.retrieval.rewrite import Rewriter
+
+_WIDTH = 100
+
+
+def emit(
+    linker: Linker, target: Local, closure: Closure, order: Sequence[Statement], names: Names
+) -> str:
+    """The text of the file; the same for the same sources."""
+    future = {feature for module in closure.modules() for feature in module.future}
+    future &= {"annotations"}  # the others are part of Python by now
+    rewriter = Rewriter(linker, closure, names, "annotations" in future)
+    body = _body(rewriter, order)
+    head = header(linker, target, closure, order, names)
+    imports = import_lines(names)
+    parts = ["\n".join(f"# {line}".rstrip() for line in head)]
+    if future:
+        parts.append("from __future__ import annotations")
+    if imports:
+        parts.append("\n".join(imports))
+    return "\n\n".join(parts) + "\n" + body
+
+
+def header(
+    linker: Linker, target: Local, closure: Closure, order: Sequence[Statement], names: Names
+) -> list[str]:
+    """What the file says about itself, a line each."""
+    first = linker.library.module(target.module)
+    assert first is not None
+    source = first.source
+    lines = [
+        f"{target.name}, extracted by nngpt from {source.name} {source.version}".rstrip(),
+        f"Source: {source.name}:{target.module}.{target.name}",
+        f"Licence: {source.licence}",
+        f"SHA-256 of {first.file.path}: {first.sha256}",
+    ]
+    lines += _inlined(closure, order, first)
+    if renamed := names.renamed():
+        lines.append("Renamed, for two had one name:")
+        lines += [f"  {local.module}.{local.name} -> {name}" for local, name in renamed.items()]
+    if lazily := lazily_imported(linker, closure):
+        lines.append("Imported only where a function needs it (not part of torch):")
+        lines += [f"  {name}" for name in lazily]
+    return lines
+
+
+def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Iterable[str]:
+    yield "Inlined:"
+    for module in sorted(closure.modules(), key=lambda m: (m is not first, m.name)):
+        bound = (b.name for s in order if s.module is module for b in s.bindings)
+        names = [name for name in dict.fromkeys(bound) if Local(module.name, name) in closure.names]
+        source = module.source
+        where = f"{source.name} {source.version}, {source.licence}" if module.source is not first.source else ""  # noqa: E501
+        yield f"  {module.name}{f' ({where})' if where else ''}: {', '.join(names)}"
+
+
+def import_lines(names: Names) -> list[str]:
+    """`import …` lines, then `from … import …` lines, sorted."""
+    plain = {f"import {name}" for name in names.submodules}
+    members: dict[str, set[str]] = {}
+    for thing, name in names.given.items():
+        if not isinstance(thing, Imported):
+            continue
+        if thing.attribute:
+            member = thing.attribute if thing.attribute == name else f"{thing.attribute} as {name}"
+            members.setdefault(thing.module, set()).add(member)
+        else:
+            plain.add(f"import {thing.module}" + ("" if thing.module == name else f" as {name}"))
+    # `import a.b` binds `a` as well.
+    lines = sorted(p for p in plain if not any(o.startswith(p + ".") for o in plain))
+    for module, taken in sorted(members.items()):
+        line = f"from {module} import {', '.join(sorted(taken))}"
+        if len(line) > _WIDTH:
+            inner = "".join(f"    {member},\n" for member in sorted(taken))
+            line = f"from {module} import (\n{inner})"
+        lines.append(line)
+    return lines
+
+
+def _body(rewriter: Rewriter, order: Sequence[Statement]) -> str:
+    parts: list[str] = []
+    before: Statement | None = None
+    for statement in order:
+        text = rewriter.write(statement)
+        if not text or text == "pass":
+            continue
+        if before is None or before.module is not statement.module:
+            parts.append(f"\n\n# --- {statement.module.name}\n")
+            before = None
+        spaced = before is None or _is_block(before) or _is_block(statement)
+        parts.append(f"\n\n{text}" if before is not None and spaced else text)
+        before = statement
+    return "\n".join(parts) + "\n"
+
+
+def _is_block(statement: Statement) -> bool:
+    return isinstance(statement.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))

@@ -1,0 +1,57 @@
+"""The licence of a distribution as an SPDX expression, from what its metadata say."""
+
+from __future__ import annotations
+
+import re
+from email.message import Message
+
+UNKNOWN = "NOASSERTION"
+"""SPDX's own word for a licence nobody stated."""
+
+_CLASSIFIERS = {
+    "MIT License": "MIT",
+    "MIT No Attribution License (MIT-0)": "MIT-0",
+    "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
+    "ISC License (ISCL)": "ISC",
+    "Python Software Foundation License": "PSF-2.0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "GNU General Public License v2 (GPLv2)": "GPL-2.0-only",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
+    "GNU General Public License v3 or later (GPLv3+)": "GPL-3.0-or-later",
+    "GNU Affero General Public License v3": "AGPL-3.0-only",
+    "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
+}
+
+# The more specific first: "GNU Lesser General" also holds the words of the GPL.
+_TEXTS = (
+    (r"affero general public license|\bagpl", "AGPL-3.0-only"),
+    (r"lesser general public license|\blgpl", "LGPL-3.0-only"),
+    (r"general public license\s+version 2|\bgpl-?v?2", "GPL-2.0-only"),
+    (r"general public license|\bgpl", "GPL-3.0-only"),
+    (r"apache", "Apache-2.0"),
+    (r"mozilla public license|\bmpl", "MPL-2.0"),
+    (r"neither the name of|bsd[- ]3|3-clause|new bsd|\bbsd", "BSD-3-Clause"),
+    (r"redistribution and use in source and binary forms|bsd[- ]2|2-clause", "BSD-2-Clause"),
+    (r"\bmit\b|permission is hereby granted, free of charge", "MIT"),
+    (r"permission to use, copy, modify, and(/or)? distribute this software", "ISC"),
+)
+
+
+def from_metadata(metadata: Message) -> str:
+    """The SPDX expression of a wheel's METADATA or an sdist's PKG-INFO."""
+    if expression := str(metadata.get("License-Expression", "")).strip():
+        return expression
+    for classifier in metadata.get_all("Classifier", []):
+        if classifier.startswith("License ::"):
+            name = classifier.rsplit(" :: ", 1)[-1]
+            if name in _CLASSIFIERS:
+                return _CLASSIFIERS[name]
+    return from_text(str(metadata.get("License", "")))
+
+
+def from_text(text: str) -> str:
+    """The SPDX name of a licence's short name or whole text, or `UNKNOWN`."""
+    start = text[:2000].lower()
+    return next((spdx for words, spdx in _TEXTS if re.search(words, start)), UNKNOWN)

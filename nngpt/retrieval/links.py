@@ -1,0 +1,157 @@
+"""What each name in a statement stands for, and what keeps it from being imported.
+
+A name is *blocked* if importing what it stands for needs a package that is neither torch, nor the
+standard library, nor a source. A blocked name that only a function body uses does not matter until
+that function runs: there it becomes an import of its own, which fails just where the original
+would. A blocked name that is needed at import time blocks the statement.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from nngpt.retrieval.library import Builtin, Inside, Library, Local, Meaning, Outside, Unknown
+from nngpt.retrieval.modules import Statement
+from nngpt.retrieval.scope import Binding, bound_name, for_types
+from nngpt.retrieval.uses import InnerImport, Use, When
+
+
+@dataclass(frozen=True)
+class Link:
+    """A use and what it stands for.
+
+    Attributes:
+        depth: how many attributes of the use's chain belong to the name: 1 for `layers.Mlp`.
+        blockers: packages missing for it, if any.
+    """
+
+    use: Use
+    meaning: Meaning
+    depth: int
+    blockers: frozenset[str] = frozenset()
+
+    @property
+    def end(self) -> int:
+        """Where the text ends that stands for `meaning`."""
+        assert self.use.span is not None
+        return self.use.chain[self.depth - 1][1] if self.depth else self.use.span.end
+
+
+@dataclass(frozen=True)
+class ImportLink:
+    """One name that an import inside a statement brings.
+
+    Attributes:
+        kept: True if it stays an import; else the name is bound by an assignment, or its uses
+            are replaced.
+    """
+
+    inner: InnerImport
+    alias: ast.alias
+    name: str
+    meaning: Meaning
+    kept: bool
+
+    @property
+    def followed(self) -> bool:
+        """Whether the uses of the name are replaced, so that nothing needs to bind it."""
+        return self.name in self.inner.followed
+
+
+@dataclass(frozen=True)
+class Links:
+    """All names and imports of one statement."""
+
+    uses: tuple[Link, ...]
+    imports: tuple[ImportLink, ...]
+
+
+class Linker:
+    """Links statements, each once."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._links: dict[tuple[str, int], Links] = {}
+        self._blockers: dict[Local, frozenset[str]] = {}
+
+    def providers(self, name: Local) -> list[Statement]:
+        """The statements of its module that bind a name or change its object, in order."""
+        module = self.library.module(name.module)
+        if module is None:
+            return []
+        bound = [s for s, b in module.bindings.get(name.name, []) if not for_types(b)]
+        changed = module.changes.get(name.name, [])
+        return sorted({s.index: s for s in [*bound, *changed]}.values(), key=lambda s: s.index)
+
+    def links(self, statement: Statement) -> Links:
+        """What the names in a statement stand for."""
+        if statement.key not in self._links:
+            uses = tuple(self._link(statement, use) for use in statement.uses.uses)
+            imports = tuple(
+                self._import(statement, inner, alias)
+                for inner in statement.uses.imports
+                for alias in inner.statement.names
+            )
+            self._links[statement.key] = Links(uses, imports)
+        return self._links[statement.key]
+
+    def blockers(self, name: Local) -> frozenset[str]:
+        """What is missing to import a name, as dotted names."""
+        if name not in self._blockers:
+            self._blockers[name] = frozenset()  # cuts circles
+            found: set[str] = set()
+            for statement in self.providers(name):
+                found |= self._statement_blockers(statement, name)
+            self._blockers[name] = frozenset(found)
+        return self._blockers[name]
+
+    def _statement_blockers(self, statement: Statement, name: Local) -> set[str]:
+        links = self.links(statement)
+        found: set[str] = set()
+        for link in links.uses:
+            if link.use.when is When.NOW and link.use.binding is None and not link.use.store:
+                found |= link.blockers
+        if statement.is_import:
+            kept = [i for i in links.imports if i.kept and i.name == name.name]
+            found |= {i.meaning.dotted for i in kept if foreign(i.meaning)}
+        return found
+
+    # -- one use ----------------------------------------------------------------------------
+
+    def _link(self, statement: Statement, use: Use) -> Link:
+        module = statement.module
+        if use.binding is not None:
+            meaning = self.library.imported(module, use.binding)
+        else:
+            meaning = self.library.meaning(module.name, use.name)
+        depth = 0
+        while isinstance(meaning, Inside) and depth < len(use.chain):
+            meaning = self.library.member(meaning.module, use.chain[depth][0])
+            depth += 1
+        if use.when is When.NEVER or use.store:
+            return Link(use, meaning, depth)
+        return Link(use, meaning, depth, self._missing(meaning))
+
+    def _missing(self, meaning: Meaning) -> frozenset[str]:
+        if isinstance(meaning, Local):
+            return self.blockers(meaning)
+        if isinstance(meaning, Inside):
+            return frozenset({f"module {meaning.module}"})
+        return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
+
+    def _import(self, statement: Statement, inner: InnerImport, alias: ast.alias) -> ImportLink:
+        name = bound_name(alias, inner.statement)
+        binding = Binding(name, alias, inner.statement)
+        meaning = self.library.imported(statement.module, binding)
+        kept = isinstance(meaning, (Outside, Unknown, Builtin))
+        if isinstance(meaning, Local):
+            kept = bool(self.blockers(meaning))
+        elif isinstance(meaning, Inside):
+            kept = name not in inner.followed
+        return ImportLink(inner, alias, name, meaning, kept)
+
+
+def foreign(meaning: Meaning) -> bool:
+    """Whether a meaning is a package that an extracted file may not import."""
+    return isinstance(meaning, Outside) and not meaning.allowed

@@ -1,0 +1,24 @@
+"""The one expected way for an extraction to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nngpt.errors import UserError
+
+
+class ExtractionRefused(UserError):
+    """A class that cannot be had in a file of its own, for it needs what torch does not bring.
+
+    Attributes:
+        names: what could not be resolved, as dotted names, sorted.
+    """
+
+    def __init__(self, target: str, names: Sequence[str]) -> None:
+        self.names = tuple(sorted(set(names)))
+        super().__init__(
+            f"needs {', '.join(self.names)} when it is imported",
+            where=target,
+            mend="Only torch and the standard library may be imported. "
+            "Index the package that defines it as a further source",
+        )

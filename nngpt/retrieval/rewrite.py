@@ -1,0 +1,168 @@
+"""The text of each statement in the file: the original's, but for names and imports inside it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nngpt.retrieval.closure import Closure
+from nngpt.retrieval.library import Inside, Local, Outside
+from nngpt.retrieval.links import ImportLink, Link, Linker
+from nngpt.retrieval.modules import Module, Statement
+from nngpt.retrieval.naming import LAZY, Names, is_lazy, thing_of
+from nngpt.retrieval.scope import Import
+from nngpt.retrieval.text import Edit, Span
+from nngpt.retrieval.uses import When
+
+@dataclass(frozen=True)
+class Rewriter:
+    """Writes the statements of a closure.
+
+    Attributes:
+        postponed: True if the file has `from __future__ import annotations`.
+    """
+
+    linker: Linker
+    closure: Closure
+    names: Names
+    postponed: bool
+
+    def write(self, statement: Statement) -> str:
+        """The text of a statement, with the comments right above it."""
+        edits = [*self._uses(statement), *self._imports(statement)]
+        text = statement.module.text
+        start = _with_comments(text.raw, statement.span.start)
+        end = _with_trailing_comment(text.raw, statement.span.end)
+        return text.edited(Span(start, end), edits)
+
+    def _uses(self, statement: Statement) -> Iterator[Edit]:
+        links = self.linker.links(statement).uses
+        quoted = {link.use.whole for link in links if self._unevaluable(link)}
+        for span in sorted(s for s in quoted if s is not None):
+            yield Edit(*span, _quoted(statement.module.text.raw[span.start : span.end].decode()))
+        for link in links:
+            if link.use.when is When.NEVER and link.use.whole in quoted:
+                continue
+            new = self._replacement(statement, link)
+            if new is None:
+                continue
+            if link.use.span is None:
+                yield from self._in_fstring(statement.module, link, new)
+            else:
+                yield Edit(link.use.span.start, link.end, new)
+
+    def _unevaluable(self, link: Link) -> bool:
+        """Whether an annotation names something that the file does not have."""
+        if self.postponed or link.use.when is not When.NEVER:
+            return False
+        if isinstance(link.meaning, (Local, Outside, Inside)):
+            return thing_of(link, self.closure) is None and link.use.binding is None
+        return False
+
+    def _replacement(self, statement: Statement, link: Link) -> str | None:
+        """What stands for a use in the file, or None if it stays."""
+        thing = thing_of(link, self.closure)
+        if thing is not None:
+            if isinstance(thing, Local) and link.use.binding is not None:
+                if link.use.binding.name not in _followed(self.linker, statement):
+                    return None
+            name = self.names.given[thing]
+            return name if link.depth or name != link.use.name else None
+        return self._lazy(statement, link) if is_lazy(link) else None
+
+    def _lazy(self, statement: Statement, link: Link) -> str:
+        meaning = link.meaning
+        assert isinstance(meaning, (Local, Inside, Outside))
+        quote = '"'
+        if link.use.whole is not None and b'"' in _opening(statement.module, link.use.whole):
+            quote = "'"
+        lazy = f"{self.names.given[LAZY]}.import_module({quote}{meaning.module}{quote})"
+        attribute = meaning.name if isinstance(meaning, Local) else getattr(meaning, "attribute", "")
+        return f"{lazy}.{attribute}" if attribute else lazy
+
+    def _in_fstring(self, module: Module, link: Link, new: str) -> Iterator[Edit]:
+        """Before Python 3.12 names in f-strings have no exact place: find the word in braces."""
+        whole = link.use.whole
+        if whole is None:
+            return
+        old = ".".join([link.use.name, *(a for a, _ in link.use.chain[: link.depth])])
+        raw = module.text.raw[whole.start : whole.end]
+        pattern = rb"(?<![\w.])" + re.escape(old.encode()) + rb"(?!\w)"
+        for found in re.finditer(pattern, raw):
+            before = raw[: found.start()].replace(b"{{", b"")
+            if before.count(b"{") > before.replace(b"}}", b"").count(b"}"):
+                yield Edit(whole.start + found.start(), whole.start + found.end(), new)
+
+    # -- imports inside ---------------------------------------------------------------------
+
+    def _imports(self, statement: Statement) -> Iterator[Edit]:
+        by_statement: dict[int, list[ImportLink]] = {}
+        for one in self.linker.links(statement).imports:
+            by_statement.setdefault(id(one.inner.statement), []).append(one)
+        for links in by_statement.values():
+            inner = links[0].inner
+            if all(one.kept for one in links) and not getattr(inner.statement, "level", 0):
+                if not statement.is_import:
+                    continue
+            lines = [line for one in links if (line := self._import_line(statement, one))]
+            yield Edit(*inner.span, "; ".join(lines) or "pass")
+
+    def _import_line(self, statement: Statement, one: ImportLink) -> str:
+        bound = one.name
+        if one.inner.top:
+            local = Local(statement.module.name, one.name)
+            if statement.is_import and local not in self.closure.names:
+                return ""
+            bound = self.names.given.get(local, bound)
+        if one.kept:
+            return _absolute(statement.module, one.inner.statement, one.alias, bound)
+        if isinstance(one.meaning, Local) and not one.followed:
+            name = self.names.given[one.meaning]
+            return f"{bound} = {name}" if bound != name else ""
+        return ""
+
+
+def _followed(linker: Linker, statement: Statement) -> set[str]:
+    return {one.name for one in linker.links(statement).imports if one.followed and not one.kept}
+
+
+def _absolute(module: Module, statement: Import, alias: ast.alias, bound: str) -> str:
+    if isinstance(statement, ast.Import):
+        plain = alias.asname is None and bound == alias.name.split(".")[0]
+        return f"import {alias.name}" if plain else f"import {alias.name} as {bound}"
+    origin = module.absolute(statement) or statement.module or ""
+    text = f"from {origin} import {alias.name}"
+    return text if bound == alias.name else f"{text} as {bound}"
+
+
+def _quoted(annotation: str) -> str:
+    flat = re.sub(r"\s*\n\s*", " ", re.sub(r"#.*", "", annotation)).strip()
+    return '"' + flat.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _opening(module: Module, whole: Span) -> bytes:
+    """An f-string's prefix and first quotes."""
+    found = re.compile(rb"\w*(['\"]+)").match(module.text.raw, whole.start)
+    return found[1][:3] if found else b""
+
+
+def _with_comments(raw: bytes, start: int) -> int:
+    """Where the comment lines right above a statement start."""
+    line = raw.rfind(b"\n", 0, start) + 1
+    if raw[line:start].strip():
+        return start
+    while line:
+        above = raw.rfind(b"\n", 0, line - 1) + 1
+        if not raw[above:line].startswith(b"#"):
+            break
+        line = above
+    return line
+
+
+def _with_trailing_comment(raw: bytes, end: int) -> int:
+    """Where the line of a statement ends, if only a comment follows it."""
+    stop = raw.find(b"\n", end)
+    stop = len(raw) if stop < 0 else stop
+    return stop if raw[end:stop].lstrip().startswith(b"#") else end

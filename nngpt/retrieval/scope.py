@@ -1,0 +1,146 @@
+"""Which names a scope binds: what an assignment, import, pattern or `def` adds to it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+Import = ast.Import | ast.ImportFrom
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+NEW_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One place where a name is bound.
+
+    Attributes:
+        node: the statement, expression, handler, pattern or `alias` that binds it.
+        statement: for an import, its statement.
+        guards: the compound statements around it, the outermost first, each with its branch.
+    """
+
+    name: str
+    node: ast.AST
+    statement: Import | None = None
+    guards: tuple[tuple[ast.AST, str], ...] = ()
+
+
+@dataclass
+class Bound:
+    """What one scope binds.
+
+    Attributes:
+        bindings: every place, in the order of the text.
+        outer: names declared `global` or `nonlocal`.
+        globals: names declared `global`.
+    """
+
+    bindings: list[Binding] = field(default_factory=list)
+    outer: set[str] = field(default_factory=set)
+    globals: set[str] = field(default_factory=set)
+
+    def names(self) -> set[str]:
+        """The names that are local to the scope."""
+        return {b.name for b in self.bindings} - self.outer
+
+
+def bound_by(body: Iterable[ast.AST]) -> Bound:
+    """What statements (or a lambda's expression) bind in their own scope."""
+    found = Bound()
+    for node in body:
+        _collect(node, found, ())
+    return found
+
+
+def parameters(arguments: ast.arguments) -> list[ast.arg]:
+    """All parameters of a function, `*args` and `**kwargs` too."""
+    rest = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
+
+
+def targets(comprehension: Comprehension) -> set[str]:
+    """The names that a comprehension binds in its own scope."""
+    nodes = (n for g in comprehension.generators for n in ast.walk(g.target))
+    return {n.id for n in nodes if isinstance(n, ast.Name)}
+
+
+def bound_name(alias: ast.alias, statement: Import) -> str:
+    """The name that an import binds: `a` for `import a.b`."""
+    if alias.asname:
+        return alias.asname
+    return alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
+
+
+def for_types(binding: Binding) -> bool:
+    """Whether a binding is made for type checkers only."""
+    return any(
+        isinstance(node, ast.If) and branch == "body" and "TYPE_CHECKING" in ast.dump(node.test)
+        for node, branch in binding.guards
+    )
+
+
+Guards = tuple[tuple[ast.AST, str], ...]
+
+
+def _collect(node: ast.AST, found: Bound, guards: Guards) -> None:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        found.bindings.append(Binding(node.name, node, guards=guards))
+        # Decorators, defaults and bases run in this scope: a walrus there binds here.
+        for inner in _evaluated_here(node):
+            _collect(inner, found, guards)
+    elif isinstance(node, ast.Lambda):
+        for inner in [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]:
+            _collect(inner, found, guards)
+    elif isinstance(node, COMPREHENSIONS):
+        _collect_walrus(node, found, guards)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            name = bound_name(alias, node)
+            found.bindings.append(Binding(name, alias, node, guards))
+    elif isinstance(node, (ast.Global, ast.Nonlocal)):
+        found.outer.update(node.names)
+        if isinstance(node, ast.Global):
+            found.globals.update(node.names)
+    else:
+        _collect_plain(node, found, guards)
+
+
+def _collect_plain(node: ast.AST, found: Bound, guards: Guards) -> None:
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        found.bindings.append(Binding(node.id, node, guards=guards))
+    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+        found.bindings.append(Binding(node.name, node, guards=guards))
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        found.bindings.append(Binding(node.rest, node, guards=guards))
+    for branch, inner in _children(node):
+        deeper = (*guards, (node, branch)) if isinstance(node, _COMPOUND) else guards
+        _collect(inner, found, deeper)
+
+
+_COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.For, ast.AsyncFor, ast.While, ast.With)
+
+
+def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    for branch, value in ast.iter_fields(node):
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, ast.AST):
+                yield branch, inner
+
+
+def _evaluated_here(node: Definition) -> list[ast.expr]:
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]
+    defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+    return [*node.decorator_list, *defaults]
+
+
+def _collect_walrus(node: ast.AST, found: Bound, guards: Guards) -> None:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.NamedExpr):
+            found.bindings.append(Binding(inner.target.id, inner.target, guards=guards))

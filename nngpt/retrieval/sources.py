@@ -1,0 +1,234 @@
+"""Where code comes from: an installed package, a wheel, an sdist, or a folder.
+
+Nothing is imported, built or run: only names are listed, and each Python file is read when it is
+asked for. A module that cannot be read or parsed is somebody else's failure: see `modules`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import Parser
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from nngpt.errors import UserError
+from nngpt.retrieval import licences
+
+_SKIPPED = {"test", "tests", "docs", "doc", "examples", "example", "build", "dist", "__pycache__"}
+
+
+@dataclass(frozen=True)
+class File:
+    """One Python file of a source, read on demand.
+
+    Attributes:
+        module: its dotted name.
+        path: its place inside the source.
+        package: True for an `__init__.py`.
+        read: gives its bytes.
+    """
+
+    module: str
+    path: str
+    package: bool
+    read: Callable[[], bytes] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A package and its Python files.
+
+    Attributes:
+        name: the distribution's or folder's name.
+        version: "" if nobody stated one.
+        licence: an SPDX expression, or "NOASSERTION".
+        kind: "installed", "wheel", "sdist" or "folder".
+        files: by module name, sorted.
+    """
+
+    name: str
+    version: str
+    licence: str
+    kind: str
+    files: Mapping[str, File] = field(repr=False)
+
+
+def open_source(what: str) -> Source:
+    """A source from a path (wheel, sdist, folder) or the name of an installed package.
+
+    Raises:
+        UserError: there is nothing of that name, or it holds no Python file.
+    """
+    path = Path(what)
+    if what.endswith(".whl"):
+        return from_wheel(path)
+    if what.endswith((".tar.gz", ".tgz", ".zip")):
+        return from_sdist(path)
+    if path.is_dir():
+        return from_folder(path)
+    if os.sep in what or what.endswith(".py"):
+        raise UserError("is no folder, wheel or sdist", where=what)
+    return from_installed(what)
+
+
+def from_installed(name: str) -> Source:
+    """An installed package, found without importing it.
+
+    Raises:
+        UserError: it is not installed here.
+    """
+    missing = UserError(
+        "is not installed", where=name, mend=f"pip install --no-deps {name}, or give its wheel"
+    )
+    metadata, top = Message(), name.replace("-", "_")
+    try:
+        distribution = importlib.metadata.distribution(name)
+        metadata = Parser().parsestr(distribution.read_text("METADATA") or "")
+        top = (distribution.read_text("top_level.txt") or top).split()[0]
+    except importlib.metadata.PackageNotFoundError:
+        pass  # a package may lie on the path without metadata
+    except ValueError:
+        raise missing from None
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    if not places:
+        raise missing
+    files = _on_disk(Path(places[0]), top)
+    version = str(metadata.get("Version", ""))
+    return _source(name, version, licences.from_metadata(metadata), "installed", files)
+
+
+def from_wheel(path: Path) -> Source:
+    """A wheel, read in place.
+
+    Raises:
+        UserError: it cannot be read as one.
+    """
+    names, read = _zip(path)
+    metadata = _metadata(names, read, r"[^/]+\.dist-info/METADATA")
+    files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
+    return _described(path, metadata, "wheel", files)
+
+
+def from_sdist(path: Path) -> Source:
+    """A source distribution (`.tar.gz` or `.zip`), read in place.
+
+    Raises:
+        UserError: it cannot be read as one.
+    """
+    names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
+    metadata = _metadata(names, read, r"[^/]+/PKG-INFO")
+    inner = {n.partition("/")[2]: n for n in names if "/" in n}
+    files = _members(inner, lambda name: read(inner[name]))
+    return _described(path, metadata, "sdist", files)
+
+
+def from_folder(path: Path) -> Source:
+    """A checkout, or the folder of one package.
+
+    Raises:
+        UserError: there is no such folder, or no Python file in it.
+    """
+    if not path.is_dir():
+        raise UserError("is no folder", where=str(path))
+    root = path.resolve()
+    files = _on_disk(root, root.name if (root / "__init__.py").exists() else "")
+    texts = [p for p in sorted(root.glob("LICEN[CS]E*")) if p.is_file()]
+    licence = licences.from_text(texts[0].read_text("utf-8", "replace")) if texts else "NOASSERTION"
+    return _source(root.name, "", licence, "folder", files)
+
+
+def module_name(path: str) -> str | None:
+    """The dotted name of a file below an import root, or None if it cannot be imported."""
+    parts = list(PurePosixPath(path).with_suffix("").parts)
+    if len(parts) > 1 and parts[0] == "src":
+        parts = parts[1:]
+    if parts and parts[-1] == "__init__":
+        parts = parts[:-1]
+    return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+
+def _on_disk(root: Path, prefix: str) -> Iterable[File]:
+    """Python files below a folder; `prefix` is the package that the folder is, if it is one."""
+    for folder, folders, names in os.walk(root):
+        top = Path(folder) == root and not prefix
+        folders[:] = sorted(f for f in folders if f[0] != "." and not (top and f in _SKIPPED))
+        for name in sorted(names):
+            if name.endswith(".py"):
+                file = Path(folder, name)
+                inside = file.relative_to(root).as_posix()
+                yield from _file(f"{prefix}/{inside}" if prefix else inside, file.read_bytes)
+
+
+def _members(names: Iterable[str], read: Callable[[str], bytes]) -> Iterable[File]:
+    for name in sorted(names):
+        if name.endswith(".py") and name.split("/")[0] not in _SKIPPED:
+            yield from _file(name, partial(read, name))
+
+
+def _file(path: str, read: Callable[[], bytes]) -> Iterable[File]:
+    module = module_name(path)
+    if module is not None and path != "setup.py":
+        yield File(module, path, path.endswith("__init__.py"), read)
+
+
+def _source(name: str, version: str, licence: str, kind: str, files: Iterable[File]) -> Source:
+    listed: dict[str, File] = {}
+    for file in files:
+        if file.module not in listed or file.package:
+            listed[file.module] = file
+    if not listed:
+        raise UserError("holds no Python module", where=name)
+    return Source(name, version, licence, kind, dict(sorted(listed.items())))
+
+
+def _described(path: Path, metadata: Message, kind: str, files: Iterable[File]) -> Source:
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    name = str(metadata.get("Name", "")) or stem.split("-")[0]
+    licence = licences.from_metadata(metadata)
+    return _source(name, str(metadata.get("Version", "")), licence, kind, files)
+
+
+def _metadata(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> Message:
+    name = next((n for n in sorted(names) if re.fullmatch(pattern, n)), None)
+    return Parser().parsestr(read(name).decode("utf-8", "replace")) if name else Message()
+
+
+def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
+    return [n for n in archive.namelist() if not n.endswith("/")], archive.read
+
+
+def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    try:
+        with tarfile.open(path) as archive:
+            # A compressed tar cannot be read at random: keep its Python files and metadata.
+            wanted = [m for m in archive if m.isfile() and m.name.endswith((".py", "PKG-INFO"))]
+            kept = {m.name: _content(archive, m) for m in wanted}
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
+    return list(kept), kept.__getitem__
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    handle = archive.extractfile(member)
+    return handle.read() if handle is not None else b""
+
+
+STANDARD = frozenset(sys.stdlib_module_names)
+"""Top-level modules of the standard library."""

@@ -1,0 +1,75 @@
+"""Source text by byte offsets: where a node lies, and how a slice of it is edited.
+
+Python's `ast` counts columns in UTF-8 bytes, so everything here is bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """Bytes `start:end` of a file."""
+
+    start: int
+    end: int
+
+
+class Edit(NamedTuple):
+    """Put `text` in the place of bytes `start:end`."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of one module.
+
+    Attributes:
+        raw: its UTF-8 bytes, lines ended by a line feed.
+        lines: offset of each line, and of the end.
+    """
+
+    raw: bytes
+    lines: tuple[int, ...]
+
+    @classmethod
+    def of(cls, code: str) -> Text:
+        raw = code.encode()
+        starts = [0]
+        for line in raw.split(b"\n"):
+            starts.append(starts[-1] + len(line) + 1)
+        return cls(raw, tuple(starts))
+
+    def span(self, node: ast.expr | ast.stmt | ast.alias | ast.arg) -> Span:
+        """Where a node lies; a decorated definition without its decorators, as in `ast`."""
+        end_line, end_column = node.end_lineno, node.end_col_offset
+        assert end_line is not None and end_column is not None
+        return Span(
+            self.lines[node.lineno - 1] + node.col_offset, self.lines[end_line - 1] + end_column
+        )
+
+    def word(self, name: str, within: Span) -> Span | None:
+        """The first whole word `name` in a span."""
+        pattern = rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)"
+        found = re.compile(pattern).search(self.raw, within.start, within.end)
+        return Span(*found.span()) if found else None
+
+    def holds(self, name: str, at: Span) -> bool:
+        """Whether exactly `name` lies there."""
+        return self.raw[at.start : at.end] == name.encode()
+
+    def edited(self, span: Span, edits: Iterable[Edit]) -> str:
+        """A slice with its edits; edits outside it are left out, equal ones count once."""
+        parts, at = [], span.start
+        for edit in sorted(set(edits)):
+            if at <= edit.start and edit.end <= span.end:
+                parts += [self.raw[at : edit.start], edit.text.encode()]
+                at = edit.end
+        return b"".join([*parts, self.raw[at : span.end]]).decode()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nngpt.retrieval.library import ALLOWED
 from nngpt.retrieval.scope import Binding, bound_by, for_types
-from nngpt.retrieval.text import Text
-from nngpt.retrieval.uses import Uses, When, uses_of
 
 _ALWAYS_THERE = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__",
@@ -52,31 +51,35 @@ def check(code: str, name: str) -> Verdict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in the original
             tree = ast.parse(code)
-            compile(tree, "<extracted>", "exec", dont_inherit=True)
+            compile(code, "<extracted>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
         return Verdict(syntax=str(error))
-    text = Text.of(code)
     bindings = [b for b in bound_by(tree.body).bindings if not for_types(b)]
-    found = [uses_of(statement, text) for statement in tree.body]
-    known = {b.name for b in bindings} | _ALWAYS_THERE | set(_global_writes(tree))
     defined = {b.name for b in bindings if b.statement is None}
     return Verdict(
-        undefined=tuple(sorted({n for uses in found for n in _looked_up(uses)} - known)),
+        undefined=tuple(sorted(_undefined(code))),
         imported=tuple(sorted({m for b in bindings for m in _foreign(b)})),
         missing="" if name in defined else name,
     )
 
 
-def _looked_up(uses: Uses) -> Iterator[str]:
-    for use in uses.uses:
-        if use.when is not When.NEVER and use.binding is None and not use.store:
-            yield use.name
-
-
-def _global_writes(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Global):
-            yield from node.names
+def _undefined(code: str) -> set[str]:
+    """Names that some scope looks up and none binds, as Python's own compiler sees them."""
+    scopes = [symtable.symtable(code, "<extracted>", "exec")]
+    used: set[str] = set()
+    bound = set(_ALWAYS_THERE)
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        top = scope.get_type() == "module"
+        for symbol in scope.get_symbols():
+            if (top or symbol.is_declared_global()) and (
+                symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+            ):
+                bound.add(symbol.get_name())
+            if (top or symbol.is_global()) and symbol.is_referenced():
+                used.add(symbol.get_name())
+    return used - bound
 
 
 def _foreign(binding: Binding) -> Iterator[str]:

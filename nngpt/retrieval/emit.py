@@ -62,7 +62,11 @@ def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Ite
         bound = (b.name for s in order if s.module is module for b in s.bindings)
         names = [name for name in dict.fromkeys(bound) if Local(module.name, name) in closure.names]
         source = module.source
-        where = f"{source.name} {source.version}, {source.licence}" if module.source is not first.source else ""  # noqa: E501
+        where = (
+            f"{source.name} {source.version}, {source.licence}"
+            if module.source is not first.source
+            else ""
+        )
         yield f"  {module.name}{f' ({where})' if where else ''}: {', '.join(names)}"
 
 

@@ -271,4 +271,3 @@ def _public_names(module: str) -> frozenset[str]:
     loaded = importlib.import_module(module)
     names: Iterable[str] = getattr(loaded, "__all__", None) or vars(loaded)
     return frozenset(n for n in names if hasattr(loaded, "__all__") or not n.startswith("_"))
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from nngpt.retrieval.library import Builtin, Inside, Library, Local, Meaning, Outside, Unknown
 from nngpt.retrieval.modules import Statement
@@ -152,6 +153,6 @@ class Linker:
         return ImportLink(inner, alias, name, meaning, kept)
 
 
-def foreign(meaning: Meaning) -> bool:
+def foreign(meaning: Meaning) -> TypeGuard[Outside]:
     """Whether a meaning is a package that an extracted file may not import."""
     return isinstance(meaning, Outside) and not meaning.allowed

@@ -75,9 +75,9 @@ def give_names(linker: Linker, closure: Closure, order: Sequence[Statement]) -> 
             elif is_lazy(link):
                 wanted.setdefault(LAZY, []).append(link)
         for one in links.imports:
-            if isinstance(one.meaning, Local) and not one.kept and not one.followed:
-                if not one.inner.top:
-                    hidden.setdefault(one.meaning, set()).update(one.inner.hidden)
+            assigned = not one.kept and not one.followed and not one.inner.top
+            if isinstance(one.meaning, Local) and assigned:
+                hidden.setdefault(one.meaning, set()).update(one.inner.hidden)
     target = next(iter(closure.names))
     home = target.module
     for thing in sorted(wanted, key=lambda t: _rank(t, target, home)):

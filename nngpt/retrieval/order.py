@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Mapping
 
 from nngpt.retrieval.closure import Closure
@@ -26,7 +27,7 @@ def ordered(linker: Linker, closure: Closure) -> list[Statement]:
     graph.add_all(now)
     for name in closure.names:
         keys = [s.key for s in linker.providers(name) if s.key in closure.statements]
-        for first, second in zip(keys, keys[1:], strict=False):
+        for first, second in itertools.pairwise(keys):
             graph.add(second, first)
     noted = {key: _before(linker, closure, s, When.NEVER) for key, s in closure.statements.items()}
     graph.add_all(noted)

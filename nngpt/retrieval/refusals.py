@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nngpt.errors import UserError
 
 
-class ExtractionRefused(UserError):
+class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
     """A class that cannot be had in a file of its own, for it needs what torch does not bring.
 
     Attributes:

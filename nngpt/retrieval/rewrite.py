@@ -16,6 +16,7 @@ from nngpt.retrieval.scope import Import
 from nngpt.retrieval.text import Edit, Span
 from nngpt.retrieval.uses import When
 
+
 @dataclass(frozen=True)
 class Rewriter:
     """Writes the statements of a closure.
@@ -65,9 +66,9 @@ class Rewriter:
         """What stands for a use in the file, or None if it stays."""
         thing = thing_of(link, self.closure)
         if thing is not None:
-            if isinstance(thing, Local) and link.use.binding is not None:
-                if link.use.binding.name not in _followed(self.linker, statement):
-                    return None
+            inner = link.use.binding
+            if inner is not None and inner.name not in _followed(self.linker, statement):
+                return None  # the import inside the function stays, and binds the name
             name = self.names.given[thing]
             return name if link.depth or name != link.use.name else None
         return self._lazy(statement, link) if is_lazy(link) else None
@@ -79,7 +80,9 @@ class Rewriter:
         if link.use.whole is not None and b'"' in _opening(statement.module, link.use.whole):
             quote = "'"
         lazy = f"{self.names.given[LAZY]}.import_module({quote}{meaning.module}{quote})"
-        attribute = meaning.name if isinstance(meaning, Local) else getattr(meaning, "attribute", "")
+        attribute = (
+            meaning.name if isinstance(meaning, Local) else getattr(meaning, "attribute", "")
+        )
         return f"{lazy}.{attribute}" if attribute else lazy
 
     def _in_fstring(self, module: Module, link: Link, new: str) -> Iterator[Edit]:
@@ -103,9 +106,9 @@ class Rewriter:
             by_statement.setdefault(id(one.inner.statement), []).append(one)
         for links in by_statement.values():
             inner = links[0].inner
-            if all(one.kept for one in links) and not getattr(inner.statement, "level", 0):
-                if not statement.is_import:
-                    continue
+            absolute = not getattr(inner.statement, "level", 0)
+            if absolute and all(one.kept for one in links) and not statement.is_import:
+                continue
             lines = [line for one in links if (line := self._import_line(statement, one))]
             yield Edit(*inner.span, "; ".join(lines) or "pass")
 

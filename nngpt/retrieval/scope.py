@@ -93,12 +93,7 @@ def _collect(node: ast.AST, found: Bound, guards: Guards) -> None:
         found.bindings.append(Binding(node.name, node, guards=guards))
         # Decorators, defaults and bases run in this scope: a walrus there binds here.
         for inner in _evaluated_here(node):
-            _collect(inner, found, guards)
-    elif isinstance(node, ast.Lambda):
-        for inner in [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]:
-            _collect(inner, found, guards)
-    elif isinstance(node, COMPREHENSIONS):
-        _collect_walrus(node, found, guards)
+            _collect_walrus(inner, found, guards)
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         for alias in node.names:
             name = bound_name(alias, node)
@@ -107,30 +102,49 @@ def _collect(node: ast.AST, found: Bound, guards: Guards) -> None:
         found.outer.update(node.names)
         if isinstance(node, ast.Global):
             found.globals.update(node.names)
+    elif isinstance(node, ast.expr):
+        _collect_walrus(node, found, guards)
     else:
         _collect_plain(node, found, guards)
 
 
 def _collect_plain(node: ast.AST, found: Bound, guards: Guards) -> None:
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        found.bindings.append(Binding(node.id, node, guards=guards))
-    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-        found.bindings.append(Binding(node.name, node, guards=guards))
-    elif isinstance(node, ast.MatchMapping) and node.rest:
-        found.bindings.append(Binding(node.rest, node, guards=guards))
+    name = getattr(node, "rest" if isinstance(node, ast.MatchMapping) else "name", None)
+    if name and isinstance(node, (ast.ExceptHandler, ast.pattern)):
+        found.bindings.append(Binding(name, node, guards=guards))
     for branch, inner in _children(node):
-        deeper = (*guards, (node, branch)) if isinstance(node, _COMPOUND) else guards
-        _collect(inner, found, deeper)
+        if isinstance(inner, ast.expr) and branch in _TARGETS:
+            _collect_target(inner, found, guards)
+        elif isinstance(inner, (ast.expr, ast.stmt, ast.ExceptHandler, ast.pattern, *_PARTS)):
+            deeper = (*guards, (node, branch)) if isinstance(node, _COMPOUND) else guards
+            _collect(inner, found, deeper)
 
 
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.For, ast.AsyncFor, ast.While, ast.With)
+_TARGETS = {"target", "targets", "optional_vars"}
+_PARTS = (ast.withitem, ast.match_case)
 
 
 def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    for branch, value in ast.iter_fields(node):
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, ast.AST):
+    for branch in node._fields:
+        value = getattr(node, branch, None)
+        if isinstance(value, list):
+            for inner in value:
                 yield branch, inner
+        elif value is not None:
+            yield branch, value
+
+
+def _collect_target(node: ast.expr, found: Bound, guards: Guards) -> None:
+    if isinstance(node, ast.Name):
+        found.bindings.append(Binding(node.id, node, guards=guards))
+    elif isinstance(node, (ast.Tuple, ast.List)):
+        for inner in node.elts:
+            _collect_target(inner, found, guards)
+    elif isinstance(node, ast.Starred):
+        _collect_target(node.value, found, guards)
+    else:
+        _collect_walrus(node, found, guards)
 
 
 def _evaluated_here(node: Definition) -> list[ast.expr]:
@@ -141,6 +155,11 @@ def _evaluated_here(node: Definition) -> list[ast.expr]:
 
 
 def _collect_walrus(node: ast.AST, found: Bound, guards: Guards) -> None:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.NamedExpr):
-            found.bindings.append(Binding(inner.target.id, inner.target, guards=guards))
+    """The walrus of an expression binds in the scope around it, lambdas excepted."""
+    if isinstance(node, ast.Lambda):
+        return
+    if isinstance(node, ast.NamedExpr):
+        found.bindings.append(Binding(node.target.id, node.target, guards=guards))
+    for _, inner in _children(node):
+        if isinstance(inner, (ast.expr, ast.comprehension, ast.keyword)):
+            _collect_walrus(inner, found, guards)

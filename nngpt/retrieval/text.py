@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+Placed = ast.expr | ast.stmt | ast.alias | ast.arg | ast.pattern | ast.ExceptHandler
+"""Nodes that know where they lie."""
+
 
 class Span(NamedTuple):
     """Bytes `start:end` of a file."""
@@ -47,7 +50,7 @@ class Text:
             starts.append(starts[-1] + len(line) + 1)
         return cls(raw, tuple(starts))
 
-    def span(self, node: ast.expr | ast.stmt | ast.alias | ast.arg) -> Span:
+    def span(self, node: Placed) -> Span:
         """Where a node lies; a decorated definition without its decorators, as in `ast`."""
         end_line, end_column = node.end_lineno, node.end_col_offset
         assert end_line is not None and end_column is not None

@@ -85,6 +85,7 @@ class _Scope:
     nonlocals: set[str] = field(default_factory=set)
     imports: dict[str, Binding] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
+    hidden: frozenset[str] = frozenset()
 
 
 def uses_of(statement: ast.stmt, text: Text) -> Uses:
@@ -105,11 +106,11 @@ class _Visitor(ast.NodeVisitor):
 
     # -- names ------------------------------------------------------------------------------
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802 (ast's own naming)
+    def visit_Name(self, node: ast.Name) -> None:
         store = not isinstance(node.ctx, ast.Load)
         self._name(node.id, self.text.span(node), store=store)
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> None:
         links: list[ast.Attribute] = []
         inner: ast.expr = node
         while isinstance(inner, ast.Attribute):
@@ -118,8 +119,7 @@ class _Visitor(ast.NodeVisitor):
         if not isinstance(inner, ast.Name):
             self.visit(inner)
             return
-        loads = [link for link in reversed(links)]
-        chain = tuple((link.attr, self.text.span(link).end) for link in loads)
+        chain = tuple((link.attr, self.text.span(link).end) for link in reversed(links))
         self._name(inner.id, self.text.span(inner), chain=chain)
 
     def _name(
@@ -152,7 +152,7 @@ class _Visitor(ast.NodeVisitor):
                 name,
                 span,
                 self.when,
-                chain if span is not None and self.fstring is None else chain,
+                chain,
                 self._hidden(),
                 store,
                 binding,
@@ -161,12 +161,13 @@ class _Visitor(ast.NodeVisitor):
         )
 
     def _hidden(self) -> frozenset[str]:
-        names: set[str] = set()
-        for scope in self.scopes:
-            names |= scope.names - scope.globals
-        return frozenset(names)
+        return self.scopes[-1].hidden if self.scopes else frozenset()
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:  # noqa: N802
+    def _enter(self, scope: _Scope) -> None:
+        scope.hidden = self._hidden() | (scope.names - scope.globals)
+        self.scopes.append(scope)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         outer = self.fstring
         self.fstring = outer or self.text.span(node)
         self.generic_visit(node)
@@ -174,10 +175,10 @@ class _Visitor(ast.NodeVisitor):
 
     # -- definitions ------------------------------------------------------------------------
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._function(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self._function(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
@@ -191,13 +192,13 @@ class _Visitor(ast.NodeVisitor):
         names = {p.arg for p in parameters(node.args)}
         self._inside(node.body, self._function_scope(bound, names), When.LATER)
 
-    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> None:
         self._defaults(node.args)
         names = {p.arg for p in parameters(node.args)}
         scope = self._function_scope(bound_by([node.body]), names)
         self._inside([node.body], scope, When.LATER)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._all(node.decorator_list)
         self._all(node.bases)
         self._all([keyword.value for keyword in node.keywords])
@@ -218,7 +219,7 @@ class _Visitor(ast.NodeVisitor):
 
     def _inside(self, body: Sequence[ast.AST], scope: _Scope, when: When) -> None:
         outer = self.when
-        self.scopes.append(scope)
+        self._enter(scope)
         self.when = when if outer is not When.LATER else outer
         self._all(body)
         self.scopes.pop()
@@ -245,7 +246,7 @@ class _Visitor(ast.NodeVisitor):
         self.visit(node)
         self.when, self.annotation = outer
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
         if node.value is not None:
             self.visit(node.value)
@@ -256,7 +257,7 @@ class _Visitor(ast.NodeVisitor):
     def _comprehension(self, node: Comprehension) -> None:
         self.visit(node.generators[0].iter)
         scope = _Scope("comprehension", targets(node))
-        self.scopes.append(scope)
+        self._enter(scope)
         for number, generator in enumerate(node.generators):
             self.visit(generator.target)
             if number:
@@ -276,47 +277,50 @@ class _Visitor(ast.NodeVisitor):
 
     # -- bindings without a Name ------------------------------------------------------------
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
         self._all(node.targets)
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:  # noqa: N802
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None:
             self.visit(node.type)
         if node.name:
             self._bound_in(node, node.name, after=node.type)
         self._all(node.body)
 
-    def visit_MatchAs(self, node: ast.MatchAs) -> None:  # noqa: N802
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
         if node.pattern is not None:
             self.visit(node.pattern)
         if node.name:
             self._bound_in(node, node.name)
 
-    def visit_MatchStar(self, node: ast.MatchStar) -> None:  # noqa: N802
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
         if node.name:
             self._bound_in(node, node.name)
 
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:  # noqa: N802
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
         self.generic_visit(node)
         if node.rest:
             self._bound_in(node, node.rest)
 
-    def visit_Global(self, node: ast.Global) -> None:  # noqa: N802
+    def visit_Global(self, node: ast.Global) -> None:
         for name in node.names:
             self._bound_in(node, name)
 
     def _bound_in(
-        self, node: ast.ExceptHandler | ast.pattern | ast.stmt, name: str, after: ast.expr | None = None
+        self,
+        node: ast.ExceptHandler | ast.pattern | ast.stmt,
+        name: str,
+        after: ast.expr | None = None,
     ) -> None:
-        whole = self.text.span(node)  # type: ignore[arg-type]
+        whole = self.text.span(node)
         start = self.text.span(after).end if after is not None else whole.start
         self._name(name, self.text.word(name, Span(start, whole.end)), store=True)
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         self._import(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         self._import(node)
 
     def _import(self, node: Import) -> None:

@@ -20,7 +20,18 @@ from nngpt.errors import ConfigError
 from nngpt.learning.pairs import corpus_pairs
 from nngpt.llm import constrained
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
-from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task, TrainingPair
+from nngpt.records import (
+    Adapter,
+    Candidate,
+    Mode,
+    Prompt,
+    Refusal,
+    Sampling,
+    ShownBlock,
+    Task,
+    TrainingPair,
+)
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -315,7 +326,32 @@ def make_questions(config: Config, reader: Reader, pool: Sequence[Known], llm: L
     """What a run asks, within what the model's context has room for."""
     sampling = Sampling(**config.sampling.model_dump())
     budget = Budget(config.prompt.max_chars, sampling, llm)
-    return Questions(config, reader.template, reader.task, pool, budget)
+    return Questions(config, reader.template, reader.task, pool, budget, indexed_blocks(config))
+
+
+def indexed_blocks(config: Config) -> list[ShownBlock]:
+    """The blocks that prompts may show, if `prompt.retrieve` is set.
+
+    Raises:
+        UserError: nothing is indexed in the run's database, or nothing suits.
+    """
+    if not config.prompt.retrieve:
+        return []
+    from nngpt.asking.blocks import find_blocks
+    from nngpt.store.database import open_database
+
+    path = config.folder / DATABASE
+    if not path.exists():
+        raise ConfigError(
+            f"no block is indexed in {path}",
+            where="prompt.retrieve",
+            mend=f"Index some: nngpt rag index torchvision --folder {config.folder}",
+        )
+    database = open_database(path, create=False)
+    try:
+        return find_blocks(database, config.prompt)
+    finally:
+        database.close()
 
 
 def starting_adapter(config: Config) -> Adapter | None:

@@ -81,6 +81,10 @@ class PromptConfig(_Section):
     chosen by accuracy and diversity among the networks that `shots_from` names: those of `corpus`
     (default: `learning.corpus`), those admitted in earlier cycles, or both; too few of them are
     filled up with the template's. A prompt has at most `max_chars` characters.
+
+    `retrieve` blocks of indexed libraries (`nngpt rag index`) are shown as code, drawn for each
+    batch from those that suit `retrieve_for`; none is longer than `retrieve_chars`, and copyleft
+    licences are left out unless `retrieve_copyleft` is set.
     """
 
     template: str = "full"
@@ -88,6 +92,10 @@ class PromptConfig(_Section):
     shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
     corpus: Path | None = None
     max_chars: int | None = Field(None, gt=0)
+    retrieve: int = Field(0, ge=0, le=8)
+    retrieve_for: str = "convolution block for image classification"
+    retrieve_chars: int = Field(3000, gt=0)
+    retrieve_copyleft: bool = False
 
     @model_validator(mode="after")
     def _needs_number(self) -> PromptConfig:

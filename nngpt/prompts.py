@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
 from nngpt.execution import transform_names
-from nngpt.records import Message, Mode, Prompt, Task, canonical_json
+from nngpt.records import Message, Mode, Prompt, ShownBlock, Task, canonical_json
 
 _JINJA = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -108,10 +108,12 @@ class Template:
         hyperparameters: Mapping[str, float],
         examples: Sequence[Example] | None = None,
         parent: str = "",
+        blocks: Sequence[ShownBlock] = (),
     ) -> Prompt:
         """The prompt for a task, with these examples (None: the template's own).
 
         In `delta` mode it asks for a change to `parent` (default: the template's own network).
+        `blocks` are shown before the question.
 
         Raises:
             ConfigError: a variable is unknown.
@@ -129,9 +131,28 @@ class Template:
             turns.append(("user", self._fill(example.user or self.user, variables | question)))
             turns.append(("assistant", example.assistant.strip()))
         question = {"parent": parent} if parent else {}
-        turns.append(("user", self._fill(self.user, variables | question)))
+        asked = self._fill(self.user, variables | question)
+        turns.append(("user", f"{self._shown(blocks)}{asked}"))
         messages = tuple(Message(role, text) for role, text in turns)
-        return Prompt(self.name, self.hash, self.mode, messages, self.prefill, self.stop, parent)
+        return Prompt(
+            self.name,
+            self.hash,
+            self.mode,
+            messages,
+            self.prefill,
+            self.stop,
+            parent,
+            tuple(blocks),
+        )
+
+    def _shown(self, blocks: Sequence[ShownBlock]) -> str:
+        """Blocks as a part of the question, "" for none."""
+        if not blocks:
+            return ""
+        given = self.mode in (Mode.FEATURES, Mode.BODY)
+        told = "These blocks are defined already:" if given else "Blocks that you may copy:"
+        codes = "\n\n".join(_uncommented(block.code) for block in blocks)
+        return f"{told}\n\n```python\n{codes}\n```\n\n"
 
     def own_parent(self, task: Task) -> str:
         """In `delta` mode: the template's own network, as an answer of `full` mode."""
@@ -164,6 +185,13 @@ class Template:
             raise ConfigError(str(error), where=self.name, mend=f"Known: {known}") from None
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"cannot be filled in: {error}", where=self.name) from None
+
+
+def _uncommented(code: str) -> str:
+    """A block's file without the header, which says where it is from."""
+    lines = code.splitlines()
+    first = next((n for n, line in enumerate(lines) if not line.startswith("#")), 0)
+    return "\n".join(lines[first:]).strip("\n")
 
 
 def load(name_or_path: str | Path) -> Template:

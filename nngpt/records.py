@@ -83,6 +83,27 @@ class Message:
 
 
 @dataclass(frozen=True)
+class ShownBlock:
+    """A library's block that a prompt shows, and where it comes from.
+
+    Attributes:
+        name: of its class.
+        target: `source:module.Class`.
+        version: of the source.
+        licence: SPDX expression.
+        sha256: of the library's file.
+        code: a Python file that defines it and imports only torch and the standard library.
+    """
+
+    name: str
+    target: str
+    version: str
+    licence: str
+    sha256: str
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Prompt:
     """What the LLM is asked.
 
@@ -94,6 +115,7 @@ class Prompt:
         prefill: the beginning of the assistant's answer; the completion continues it.
         stop: strings at which generation ends; the stop string is part of the completion.
         parent: in `delta` mode the network to change, as an answer of `full` mode; else "".
+        blocks: that are shown; in `features` and `body` mode an answer may use them by name.
     """
 
     template: str
@@ -103,6 +125,7 @@ class Prompt:
     prefill: str = ""
     stop: tuple[str, ...] = ()
     parent: str = ""
+    blocks: tuple[ShownBlock, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DATABASE = "nngpt.db"
+"""The database in a folder of runs."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from nngpt.asking.blocks import draw_blocks
 from nngpt.asking.choice import choose, draw, qualities
 from nngpt.asking.known import Known
 from nngpt.config import Config
 from nngpt.contract import Defaults, as_parent
 from nngpt.prompts import Example, Template
 from nngpt.protocols import LLM, MeasuresPrompts
-from nngpt.records import Mode, Prompt, Sampling, Task
+from nngpt.records import Mode, Prompt, Sampling, ShownBlock, Task
 
 Say = Callable[[str], None]
 
@@ -53,6 +54,7 @@ class Questions:
 
     Attributes:
         pool: networks of a corpus that may be shown.
+        blocks: of libraries that may be shown; each batch draws `prompt.retrieve` of them.
         budget: how long a prompt may be.
     """
 
@@ -63,8 +65,9 @@ class Questions:
         task: Task,
         pool: Sequence[Known],
         budget: Budget,
+        blocks: Sequence[ShownBlock] = (),
     ) -> None:
-        self.pool, self.budget = list(pool), budget
+        self.pool, self.budget, self.blocks = list(pool), budget, blocks
         self._config, self._template, self._task = config, template, task
 
     def of_cycle(self, admitted: Sequence[Known], say: Say) -> Ask:
@@ -83,13 +86,26 @@ class Questions:
 
         def ask(seed: int) -> Prompt:
             parent = self._parent([*admitted] or self.pool, seed, once)
-            return prompt(parent)
+            return self._with_blocks(examples(parent), parent, seed, once)
 
         @cache
-        def prompt(parent: str) -> Prompt:
-            return self._render(self._examples(admitted, parent, once), parent)
+        def examples(parent: str) -> Sequence[Example]:
+            return self._examples(admitted, parent, once)
 
         return ask
+
+    def _with_blocks(
+        self, examples: Sequence[Example], parent: str, seed: int, say: Say
+    ) -> Prompt:
+        """The prompt, with as many of the drawn blocks as it has room for."""
+        drawn = draw_blocks(self.blocks, self._config.prompt.retrieve, seed)
+        for count in range(len(drawn), 0, -1):
+            prompt = self._render(examples, parent, drawn[:count])
+            if not self.budget.fault(prompt):
+                return prompt
+        if drawn:
+            say("The drawn blocks were left out: too long for the prompt.")
+        return self._render(examples, parent)
 
     def _parent(self, pool: Sequence[Known], seed: int, say: Say) -> str:
         """The network to be changed, as an answer; "" for the template's own, or for none."""
@@ -134,9 +150,11 @@ class Questions:
         corpus = self.pool if source in ("corpus", "both") else []
         return [*corpus, *admitted] if source in ("admitted", "both") else corpus
 
-    def _render(self, examples: Sequence[Example], parent: str) -> Prompt:
+    def _render(
+        self, examples: Sequence[Example], parent: str, blocks: Sequence[ShownBlock] = ()
+    ) -> Prompt:
         hyperparameters = self._config.evaluation.hyperparameters
-        return self._template.render(self._task, hyperparameters, examples, parent)
+        return self._template.render(self._task, hyperparameters, examples, parent, blocks)
 
 
 def _example(network: Known) -> Example:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.options import DATABASE, AsJson, Folder, console, load_config, open_store
+from nngpt.cli.options import AsJson, Folder, console, load_config, open_store
 from nngpt.errors import StoreError, UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.config import Config

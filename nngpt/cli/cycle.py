@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.cli.options import (
-    DATABASE,
     AsJson,
     ConfigName,
     Folder,
@@ -28,6 +27,7 @@ from nngpt.cli.options import (
 )
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.config import Config

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nngpt.cli.options import DATABASE, console, open_store
+from nngpt.cli.options import console, open_store
 from nngpt.errors import StoreError, UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.dedup.collection import Collection, Found, Skipped

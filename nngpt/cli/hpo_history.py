@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nngpt.cli.options import DATABASE, console
+from nngpt.cli.options import console
 from nngpt.errors import UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History

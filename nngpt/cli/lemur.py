@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli import lemur_query
-from nngpt.cli.options import DATABASE, AsJson, Folder, console, make_folder, open_store, print_json
+from nngpt.cli.options import AsJson, Folder, console, make_folder, open_store, print_json
 from nngpt.cli.stopping import stoppable
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.lemur.records import Progress

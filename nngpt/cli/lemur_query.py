@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.options import DATABASE, AsJson, Folder, console, print_json
+from nngpt.cli.options import AsJson, Folder, console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import StoreError, UserError, nearest
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.lemur.queries import Query

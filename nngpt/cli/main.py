@@ -24,6 +24,7 @@ from nngpt.cli import (
     models,
     predict,
     predictor,
+    rag,
 )
 from nngpt.errors import NngptError
 
@@ -44,6 +45,7 @@ app.command("dedup")(dedup.dedup)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(learn.app, name="learn")
 app.add_typer(hpo.app, name="hpo")
+app.add_typer(rag.app, name="rag")
 app.add_typer(predictor.app, name="predictor")
 app.command("predict")(predict.predict)
 app.command("doctor")(doctor.doctor)

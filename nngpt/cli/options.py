@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.errors import StoreError, UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,6 @@ Sandbox = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Where the runs' database lies.")]
 
-DATABASE = "nngpt.db"
 _PATHS = {"sandbox": "evaluation.sandbox"}
 _START = "Start one: nngpt cycle run smoke-mnist"
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import DATABASE, AsJson, Folder, console, make_folder, print_json
+from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History

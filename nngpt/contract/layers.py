@@ -1,7 +1,7 @@
 """Reads the answer of `features` mode: one `nn.Sequential(...)` of layers with constants.
 
-Nothing but `nn.Name(...)` calls and constants may stand in a layer list, so it needs no other
-safety check. The canonical form has one layer a line and no comments.
+Nothing but calls `nn.Name(...)`, calls of shown blocks and constants may stand in a layer list, so
+it needs no other safety check. The canonical form has one layer a line and no comments.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ _WEIGHTED = re.compile(r"(Lazy)?(Conv|ConvTranspose)[123]d|(Lazy)?Linear|Bilinea
 _LARGEST = 2**63
 
 
-def read_layers(source: str) -> tuple[str, ...] | Refusal:
+def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str, ...] | Refusal:
     """The canonical text of each layer of `nn.Sequential(...)`.
+
+    Args:
+        blocks: names of classes that may be called as they are.
 
     Raises:
         RecursionError, MemoryError: the text is nested too deeply.
@@ -33,10 +36,10 @@ def read_layers(source: str) -> tuple[str, ...] | Refusal:
     if tree.keywords:
         return Refusal(Stage.PARSE, "nn.Sequential(...) takes layers only, without keywords")
     for layer in tree.args:
-        wrong = _layer_fault(layer)
+        wrong = _layer_fault(layer, blocks)
         if wrong:
             return Refusal(Stage.CONTRACT, wrong, _where(_excerpt(source, layer), layer.lineno))
-    if not any(_has_weights(layer) for layer in tree.args):
+    if not any(_has_weights(layer, blocks) for layer in tree.args):
         return Refusal(Stage.CONTRACT, "no layer of the list has weights to train")
     return tuple(ast.unparse(_Short().visit(layer)) for layer in tree.args)
 
@@ -46,11 +49,11 @@ def write_layers(layers: tuple[str, ...]) -> str:
     return _HEAD + "\n" + "".join(f"    {layer},\n" for layer in layers) + ")"
 
 
-def _layer_fault(node: ast.expr) -> str:
-    if not (isinstance(node, ast.Call) and _layer_name(node.func)):
+def _layer_fault(node: ast.expr, blocks: frozenset[str]) -> str:
+    if not (isinstance(node, ast.Call) and (_layer_name(node.func) or _is_of(node.func, blocks))):
         return "an entry of the layer list is not a layer nn.Name(...)"
     for value in [*node.args, *(keyword.value for keyword in node.keywords)]:
-        wrong = _value_fault(value)
+        wrong = _value_fault(value, blocks)
         if wrong:
             return wrong
     if any(keyword.arg is None for keyword in node.keywords):
@@ -58,11 +61,11 @@ def _layer_fault(node: ast.expr) -> str:
     return ""
 
 
-def _value_fault(node: ast.expr) -> str:
+def _value_fault(node: ast.expr, blocks: frozenset[str]) -> str:
     if isinstance(node, ast.Call):
-        return _layer_fault(node)
+        return _layer_fault(node, blocks)
     if isinstance(node, ast.Tuple | ast.List):
-        return next(filter(None, map(_value_fault, node.elts)), "")
+        return next(filter(None, (_value_fault(part, blocks) for part in node.elts)), "")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         node = node.operand
     if isinstance(node, ast.Constant) and _is_plain(node.value):
@@ -78,9 +81,11 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _has_weights(node: ast.expr) -> bool:
-    calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
-    return any(_WEIGHTED.fullmatch(_layer_name(call.func)) for call in calls)
+def _has_weights(node: ast.expr, blocks: frozenset[str]) -> bool:
+    """Whether a layer has weights, as far as its name tells; a block may have some."""
+    calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+    known = any(_WEIGHTED.fullmatch(_layer_name(call.func)) for call in calls)
+    return known or any(_is_of(call.func, blocks) for call in calls)
 
 
 def _layer_name(function: ast.expr) -> str:
@@ -91,6 +96,10 @@ def _layer_name(function: ast.expr) -> str:
     if isinstance(module, ast.Attribute) and module.attr == "nn":
         return function.attr if _is_name(module.value, "torch") else ""
     return function.attr if _is_name(module, "nn") else ""
+
+
+def _is_of(node: ast.expr, names: frozenset[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
 def _is_name(node: ast.expr, name: str) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from nngpt.config import EvaluationConfig
 from nngpt.contract import answers
 from nngpt.contract.answers import PROTOCOL, Answer
+from nngpt.contract.blocks import with_blocks
 from nngpt.contract.deltas import read_delta
 from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_class, read_supported
 from nngpt.contract.layers import read_layers, write_layers
@@ -82,9 +83,11 @@ def novelty_text(candidate: Candidate) -> str:
         return candidate.code
     if candidate.mode is Mode.BODY:
         return candidate.written.removesuffix("```").rstrip("`\n")
-    for node in ast.walk(ast.parse(candidate.code)):
+    tree = ast.parse(candidate.code)
+    blocks = frozenset(node.name for node in tree.body if isinstance(node, ast.ClassDef))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            layers = read_layers(ast.unparse(node))
+            layers = read_layers(ast.unparse(node), blocks)
             if not isinstance(layers, Refusal):
                 text = write_layers(layers)
                 if text.endswith(candidate.written):
@@ -96,10 +99,10 @@ def _read_features(
     text: str, prompt: Prompt, task: Task, template: Template, defaults: Defaults
 ) -> Candidate | Refusal:
     source, end, _ = text.strip().partition("\n)")
-    layers = read_layers(source + end)
+    layers = read_layers(source + end, frozenset(block.name for block in prompt.blocks))
     if isinstance(layers, Refusal):
         return layers if end else replace(answers.CUT_OFF, detail=layers.detail)
-    code = template.network_code(task, layers=layers)
+    code = with_blocks(template.network_code(task, layers=layers), prompt)
     answer = Answer(code, {})
     return _candidate(answer, code, write_layers(layers), prompt, defaults)
 
@@ -113,6 +116,7 @@ def _read_code(
     code: str | Refusal = answer.code + "\n"
     if prompt.mode is Mode.BODY:
         code = _around_body(answer.code, task, template)
+        code = code if isinstance(code, Refusal) else with_blocks(code, prompt)
     if isinstance(code, Refusal):
         return code
     return _candidate(answer, code, answers.write(answer), prompt, defaults)

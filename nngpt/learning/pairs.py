@@ -94,8 +94,9 @@ def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
     digest = hashlib.sha256()
     for pair in pairs:
         values = asdict(pair)
-        if not pair.prompt.parent:  # hashes older than this field must stay
-            del values["prompt"]["parent"]
+        for younger in ("parent", "blocks"):  # hashes that are older than these fields must stay
+            if not values["prompt"][younger]:
+                del values["prompt"][younger]
         digest.update(canonical_json(values).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from nngpt.records import (
@@ -20,6 +20,7 @@ from nngpt.records import (
     Prompt,
     Refusal,
     Retraining,
+    ShownBlock,
     Stage,
     State,
     Trial,
@@ -197,8 +198,11 @@ def prompt_hash(prompt: Prompt) -> str:
 def prompt_body(prompt: Prompt) -> str:
     """The prompt as JSON; `to_prompt` reads it."""
     values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
-    if not prompt.parent:  # older than this field: their hashes must stay
-        del values["parent"]
+    for younger in ("parent", "blocks"):  # hashes that are older than these fields must stay
+        if not values[younger]:
+            del values[younger]
+    if prompt.blocks:
+        values["blocks"] = [asdict(block) for block in prompt.blocks]
     values["messages"] = [[message.role, message.content] for message in prompt.messages]
     return canonical_json(values)
 
@@ -209,6 +213,7 @@ def to_prompt(row: PromptRow) -> Prompt:
     values["mode"] = Mode(values["mode"])
     values["messages"] = tuple(Message(role, content) for role, content in values["messages"])
     values["stop"] = tuple(values["stop"])
+    values["blocks"] = tuple(ShownBlock(**block) for block in values.get("blocks", ()))
     return Prompt(**values)
 
 

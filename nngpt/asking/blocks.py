@@ -1,0 +1,100 @@
+"""Blocks of indexed libraries that prompts can show (NN-RAG)."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Sequence
+
+from nngpt.config import PromptConfig
+from nngpt.contract.safety import check_safety
+from nngpt.errors import ConfigError
+from nngpt.records import ShownBlock
+from nngpt.retrieval import catalogue
+from nngpt.retrieval.check import check
+from nngpt.retrieval.extract import Extractor
+from nngpt.retrieval.library import Library
+from nngpt.retrieval.refusals import ExtractionRefused
+from nngpt.retrieval.search import search
+from nngpt.store.database import Database
+
+_EACH = 8
+"""So many blocks to choose from for each that is shown."""
+
+
+def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
+    """The blocks that a run's prompts choose from, the best first.
+
+    Each is a closed file that passes the safety check of candidates and is not too long.
+
+    Raises:
+        UserError: nothing is indexed.
+        ConfigError: no indexed block suits.
+    """
+    extractor = Extractor(Library(catalogue.sources(database)))
+    known = catalogue.blocks(database)
+    allowed = [b for b in known if config.retrieve_copyleft or not b.copyleft]
+    found: list[ShownBlock] = []
+    for hit in search(allowed, config.retrieve_for, len(allowed)):
+        block = _extracted(extractor, hit.block, config.retrieve_chars)
+        if block is not None and block.name not in {other.name for other in found}:
+            found.append(block)
+        if len(found) == _EACH * config.retrieve:
+            break
+    if len(found) < config.retrieve:
+        raise ConfigError(
+            f"{len(found)} of {len(allowed):,} indexed blocks suit {config.retrieve_for!r}",
+            where="prompt.retrieve",
+            mend="Index more (nngpt rag index), or change prompt.retrieve_for or retrieve_chars",
+        )
+    return found
+
+
+def draw_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[ShownBlock, ...]:
+    """Up to `count` blocks at random; none defines what another one defines otherwise."""
+    chosen: list[ShownBlock] = []
+    taken: dict[str, str] = {}
+    for block in random.Random(seed).sample(list(pool), len(pool)):
+        if len(chosen) == count:
+            break
+        own = _definitions(block.code)
+        if all(taken.get(name, text) == text for name, text in own.items()):
+            chosen.append(block)
+            taken |= own
+    return tuple(chosen)
+
+
+def _extracted(extractor: Extractor, block: catalogue.Block, longest: int) -> ShownBlock | None:
+    try:
+        found = extractor.extract(block.target)
+    except ExtractionRefused:
+        return None
+    if len(found.code) > longest or not check(found.code, found.name).closed or found.lazily:
+        return None
+    if check_safety(ast.parse(found.code)) is not None:
+        return None
+    return ShownBlock(
+        found.name,
+        found.target,
+        block.version,
+        " AND ".join(found.licences),
+        found.sha256,
+        found.code,
+    )
+
+
+def _definitions(code: str) -> dict[str, str]:
+    """The text of what a file binds at its top level, by name."""
+    found: dict[str, str] = {}
+    for node in ast.parse(code).body:
+        text = ast.unparse(node)
+        if isinstance(node, ast.Import):
+            found.update({(n.asname or n.name).partition(".")[0]: n.name for n in node.names})
+        elif isinstance(node, ast.ImportFrom):
+            found.update({n.asname or n.name: f"{node.module}.{n.name}" for n in node.names})
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = text
+        else:
+            stored = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+            found.update({n.id: text for n in stored if isinstance(n.ctx, ast.Store)})
+    return found

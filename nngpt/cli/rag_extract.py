@@ -1,0 +1,63 @@
+"""`nngpt rag extract`: one block as a file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nngpt.cli.options import AsJson, Folder, print_json
+from nngpt.cli.rag_index import open_index
+from nngpt.cli.rag_search import Target
+from nngpt.errors import UserError
+
+
+def extract(
+    target: Target,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it here (default: standard output).")
+    ] = None,
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Extract a block with all it needs; the file imports only torch and the standard library."""
+    from nngpt.retrieval import catalogue
+    from nngpt.retrieval.extract import Extractor
+    from nngpt.retrieval.library import Library
+
+    found = Extractor(Library(catalogue.sources(open_index(folder)))).extract(target)
+    if out is not None:
+        _write(out, found.code)
+    if as_json:
+        print_json(
+            {
+                "target": found.target,
+                "name": found.name,
+                "version": found.source.version,
+                "licences": found.licences,
+                "sha256": found.sha256,
+                "inlined": found.inlined,
+                "lazily": found.lazily,
+                **({"file": str(out)} if out else {"code": found.code}),
+            }
+        )
+    elif out is None:
+        typer.echo(found.code, nl=False)
+    else:
+        typer.echo(f"{out}: {found.target} with {len(found.inlined) - 1} helpers")
+    for name in found.lazily:
+        typer.echo(f"note: {name} is imported where a function needs it", err=True)
+
+
+def _write(path: Path, code: str) -> None:
+    from nngpt.data.files import publish, scratch
+
+    try:
+        with scratch(path) as folder:
+            draft = folder / path.name
+            draft.write_text(code, encoding="utf-8")
+            publish(draft, path)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise UserError(why, where=str(path), mend="Choose another file with --out") from None

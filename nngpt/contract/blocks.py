@@ -1,0 +1,28 @@
+"""Puts the shown blocks that an answer uses before its network."""
+
+from __future__ import annotations
+
+import ast
+
+from nngpt.records import Prompt
+
+_FUTURE = "from __future__ import annotations\n"
+
+
+def with_blocks(code: str, prompt: Prompt) -> str:
+    """A network file with the definitions of the prompt's blocks that it names but lacks.
+
+    Each comes with the header that says where it is from. Code that is no Python stays as it is.
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError):
+        return code
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    own = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    parts = [block.code for block in prompt.blocks if block.name in used - own]
+    if not parts:
+        return code
+    future = _FUTURE if any(_FUTURE in part for part in [*parts, code]) else ""
+    pieces = [part.replace(_FUTURE, "").strip("\n") for part in [*parts, code]]
+    return future + "\n\n\n".join(pieces) + "\n"

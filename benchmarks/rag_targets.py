@@ -1,6 +1,6 @@
 """Extracting the reference's targets: how many parse, are closed, and import with torch alone.
 
-OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--package NAME] [--download]
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--package NAME] [--every N] [--download]
 
 FOLDER holds the sources as pip downloads them (`--download` fetches what is missing) and
 `nn_block_names.json`, the names of the reference's blocks. Extracted files go to FOLDER/out,
@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--package")
+    parser.add_argument("--every", type=int, default=1, help="only each Nth target")
     parser.add_argument("--download", action="store_true")
     given = parser.parse_args()
     if given.download:
@@ -63,6 +64,7 @@ def main() -> None:
     print(f"{len(targets)} targets of {len(names)} names; {time.process_time() - started:.1f} CPU-s")
     if given.package:
         targets = [t for t in targets if t[0] == given.package]
+    targets = targets[:: given.every]
     verdicts = extract_all(extractor, targets, given.folder / "out")
     grade(verdicts, given.folder)
     (given.folder / "verdicts.json").write_text(json.dumps(verdicts, indent=1))
@@ -92,12 +94,18 @@ def find_targets(
     """Package, module and name of each target: the first package that defines it."""
     wanted = set(names)
     for package in PACKAGES:
-        for file in sources[package].files.values():
+        files = sources[package].files.values()
+        # torch's layers have namesakes for quantisation, and autograd functions.
+        for file in sorted(files, key=lambda f: (not _is_layer(f.module), f.module)):
             code = file.read().decode("utf-8", "replace")
             for name in re.findall(r"^class\s+(\w+)", code, re.M):
                 if name in wanted:
                     wanted.discard(name)
                     yield package, file.module, name
+
+
+def _is_layer(module: str) -> bool:
+    return module.startswith("torch.nn.modules") and not module.endswith("._functions")
 
 
 def extract_all(

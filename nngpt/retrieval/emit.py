@@ -83,7 +83,8 @@ def import_lines(names: Names) -> list[str]:
         else:
             plain.add(f"import {thing.module}" + ("" if thing.module == name else f" as {name}"))
     # `import a.b` binds `a` as well.
-    lines = sorted(p for p in plain if not any(o.startswith(p + ".") for o in plain))
+    deeper = [line for line in plain if " as " not in line]
+    lines = sorted(p for p in plain if not any(o.startswith(p + ".") for o in deeper))
     for module, taken in sorted(members.items()):
         line = f"from {module} import {', '.join(sorted(taken))}"
         if len(line) > _WIDTH:

@@ -107,7 +107,7 @@ def compared(verdict: dict[str, Any]) -> dict[str, str]:
         try:
             torch.manual_seed(0)
             one = first(**arguments).eval()
-        except Exception:  # noqa: BLE001, S112 (one of many guesses)
+        except Exception:  # noqa: BLE001 (one of many guesses)
             continue
         built = True
         if (found := run(one)) is None:
@@ -192,7 +192,9 @@ def guess(parameter: inspect.Parameter, width: int, size: Any, norm: Any, pair: 
     if "bool" in note and "Union" not in note:
         return False
     rule = next((value for pattern, value in RULES if re.search(pattern, name)), "width")
-    value = {"width": width, "norm": norm, "size": size, "list": [width, width]}.get(str(rule), rule)
+    value = {"width": width, "norm": norm, "size": size, "list": [width, width]}.get(
+        str(rule), rule
+    )
     if re.search(r"(List|list|Sequence|Tuple|tuple)\[int", note) and isinstance(value, int):
         return [value, value]
     if pair and rule in (1, 3) and "int" not in note:
@@ -221,7 +223,9 @@ def run(made: nn.Module) -> tuple[Any, Any] | None:
                     def make(shape: Any = shape, kind: str = kind) -> list[torch.Tensor]:
                         maker = torch.Generator().manual_seed(2)
                         if kind == "long":
-                            return [torch.randint(0, 4, shape, generator=maker) for _ in range(count)]
+                            return [
+                                torch.randint(0, 4, shape, generator=maker) for _ in range(count)
+                            ]
                         return [torch.rand(shape, generator=maker) for _ in range(count)]
 
                     torch.manual_seed(1)

@@ -251,7 +251,9 @@ def test_an_extracted_class_is_what_it_was(case: str, tmp_path: Path) -> None:
 
 
 def test_only_what_is_needed_is_there(tmp_path: Path) -> None:
-    code = "import os\nimport math\nUNUSED = 1\ndef unused(): ...\nclass Block:\n    value = math.pi\n"
+    code = (
+        "import os\nimport math\nUNUSED = 1\ndef unused(): ...\nclass Block:\n    value = math.pi\n"
+    )
     extraction = extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
     assert "unused" not in extraction.code.lower() and "import os" not in extraction.code
     assert extraction.inlined == ("pkg.a.Block",)

@@ -33,7 +33,12 @@ def test_a_wheel(tmp_path: Path) -> None:
         archive.writestr("demo/data.txt", "")
         archive.writestr("demo-1.2.dist-info/METADATA", METADATA)
     source = open_source(str(wheel))
-    assert (source.name, source.version, source.licence, source.kind) == ("demo", "1.2", "MIT", "wheel")
+    assert (source.name, source.version, source.licence, source.kind) == (
+        "demo",
+        "1.2",
+        "MIT",
+        "wheel",
+    )
     assert list(source.files) == ["demo"] and source.files["demo"].read() == b"X = 1\n"
 
 
@@ -50,7 +55,9 @@ def test_an_sdist_with_its_sources_below_src(tmp_path: Path) -> None:
 
 
 def test_a_folder_may_be_a_checkout_or_a_package(tmp_path: Path) -> None:
-    root = write_tree(tmp_path / "checkout", {"pkg/a.py": "", "tests/test_a.py": "", ".git/x.py": ""})
+    root = write_tree(
+        tmp_path / "checkout", {"pkg/a.py": "", "tests/test_a.py": "", ".git/x.py": ""}
+    )
     (root / "LICENSE").write_text("Apache License\nVersion 2.0\n")
     assert list(from_folder(root).files) == ["pkg", "pkg.a"]
     assert from_folder(root).licence == "Apache-2.0"

@@ -1,6 +1,7 @@
 """Extracting the reference's targets: how many parse, are closed, and import with torch alone.
 
-OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--package NAME] [--download]
+OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--download]
+    [--package NAME …] [--every N]
 
 FOLDER holds the sources as pip downloads them (`--download` fetches what is missing) and
 `nn_block_names.json`, the names of the reference's blocks. Extracted files go to FOLDER/out,
@@ -37,20 +38,21 @@ PACKAGES = {
 }  # fmt: skip
 """How the file of each package begins, and what pip calls it; "" for an installed one."""
 
-HELPERS = {"mmengine": "mmengine", "einops": "einops", "addict": "addict"}
+HELPERS = {"mmengine": "mmengine", "einops": "einops", "addict": "addict", "packaging": "packaging"}
 """Not asked for targets, but followed."""
 
 NEEDED_BY_TORCH = (
-    "torch torchgen functorch typing_extensions.py sympy mpmath filelock fsspec jinja2 markupsafe "
-    "networkx nvidia cuda triton setuptools"
-).split()
+    "torch", "torchgen", "functorch", "typing_extensions.py", "sympy", "mpmath", "filelock",
+    "fsspec", "jinja2", "markupsafe", "networkx", "nvidia", "cuda", "triton", "setuptools",
+)  # fmt: skip
 
 
 def main() -> None:
     """Extract, grade, print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--package")
+    parser.add_argument("--package", nargs="+", choices=PACKAGES)
+    parser.add_argument("--every", type=int, default=1, help="only each Nth target")
     parser.add_argument("--download", action="store_true")
     given = parser.parse_args()
     if given.download:
@@ -60,9 +62,12 @@ def main() -> None:
     extractor = Extractor(Library([*sources.values()]))
     names = json.loads((given.folder / "nn_block_names.json").read_text())
     targets = [*find_targets(sources, names)]
-    print(f"{len(targets)} targets of {len(names)} names; {time.process_time() - started:.1f} CPU-s")
+    print(
+        f"{len(targets)} targets of {len(names)} names; {time.process_time() - started:.1f} CPU-s"
+    )
     if given.package:
-        targets = [t for t in targets if t[0] == given.package]
+        targets = [t for t in targets if t[0] in given.package]
+    targets = targets[:: given.every]
     verdicts = extract_all(extractor, targets, given.folder / "out")
     grade(verdicts, given.folder)
     (given.folder / "verdicts.json").write_text(json.dumps(verdicts, indent=1))
@@ -92,12 +97,18 @@ def find_targets(
     """Package, module and name of each target: the first package that defines it."""
     wanted = set(names)
     for package in PACKAGES:
-        for file in sources[package].files.values():
+        files = sources[package].files.values()
+        # torch's layers have namesakes for quantisation, and autograd functions.
+        for file in sorted(files, key=lambda f: (not _is_layer(f.module), f.module)):
             code = file.read().decode("utf-8", "replace")
             for name in re.findall(r"^class\s+(\w+)", code, re.M):
                 if name in wanted:
                     wanted.discard(name)
                     yield package, file.module, name
+
+
+def _is_layer(module: str) -> bool:
+    return module.startswith("torch.nn.modules") and not module.endswith("._functions")
 
 
 def extract_all(
@@ -137,7 +148,13 @@ def grade(verdicts: list[dict[str, Any]], folder: Path) -> None:
     for name in NEEDED_BY_TORCH:
         if (site / name).exists() and not (bare / name).exists():
             (bare / name).symlink_to(site / name)
-    command = [sys.executable, "-S", "-I", str(Path(__file__).with_name("rag_grader.py")), str(bare)]
+    command = [
+        sys.executable,
+        "-S",
+        "-I",
+        str(Path(__file__).with_name("rag_grader.py")),
+        str(bare),
+    ]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

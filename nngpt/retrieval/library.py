@@ -184,10 +184,24 @@ class Library:
         if isinstance(statement, ast.Import):
             whole = alias.name if alias.asname else alias.name.split(".")[0]
             return self._as_module(whole)
-        origin = module.absolute(statement)
+        origin = self.origin(module, statement)
         if origin is None:
             return Outside(f"{'.' * statement.level}{statement.module or ''}", alias.name)
         return self.member(origin, alias.name)
+
+    def origin(self, module: Module, statement: ast.Import | ast.ImportFrom) -> str | None:
+        """The module that a `from … import` takes from, or None if there is no such place.
+
+        Programs that put their own folder on `sys.path` import `models.common` for
+        `yolov9.models.common`.
+        """
+        if isinstance(statement, ast.Import):
+            return None
+        name = module.absolute(statement)
+        if name is not None and not statement.level and not self.has(name):
+            own = f"{module.name.split('.')[0]}.{name}"
+            return own if name.split(".")[0] not in ALLOWED and self.has(own) else name
+        return name
 
     def member(self, module: str, name: str) -> Meaning:
         """What `from module import name` brings, or what `module.name` reads."""
@@ -206,7 +220,7 @@ class Library:
 
     def _starred(self, module: Module, name: str) -> Meaning | None:
         for statement in reversed(module.stars):
-            origin = module.absolute(statement) if isinstance(statement, ast.ImportFrom) else None
+            origin = self.origin(module, statement)
             if origin is None:
                 continue
             if not self.has(origin):

@@ -9,10 +9,20 @@ would. A blocked name that is needed at import time blocks the statement.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from nngpt.retrieval.library import Builtin, Inside, Library, Local, Meaning, Outside, Unknown
+from nngpt.retrieval.library import (
+    ALLOWED,
+    Builtin,
+    Inside,
+    Library,
+    Local,
+    Meaning,
+    Outside,
+    Unknown,
+)
 from nngpt.retrieval.modules import Statement
 from nngpt.retrieval.scope import Binding, bound_name, for_types
 from nngpt.retrieval.uses import InnerImport, Use, When
@@ -89,8 +99,10 @@ class Linker:
         """What the names in a statement stand for."""
         if statement.key not in self._links:
             uses = tuple(self._link(statement, use) for use in statement.uses.uses)
+            # A module that is used as an object, or what is blocked, stays an import.
+            needed = {id(u.use.binding.node) for u in uses if u.use.binding and u.blockers}
             imports = tuple(
-                self._import(statement, inner, alias)
+                self._import(statement, inner, alias, id(alias) in needed)
                 for inner in statement.uses.imports
                 for alias in inner.statement.names
             )
@@ -113,10 +125,12 @@ class Linker:
         for link in links.uses:
             if link.use.when is When.NOW and link.use.binding is None and not link.use.store:
                 found |= link.blockers
-        if statement.is_import:
-            kept = [i for i in links.imports if i.kept and i.name == name.name]
-            found |= {i.meaning.dotted for i in kept if foreign(i.meaning)}
-        return found
+        kept = [i for i in links.imports if i.kept and i.inner.when is When.NOW]
+        last = kept if statement.is_import else [i for i in kept if _is_last_choice(statement, i)]
+        for one in last:
+            if foreign(one.meaning) and one.name == name.name:
+                found.add(one.meaning.dotted)
+        return found | set(_loaded_by_name(statement))
 
     # -- one use ----------------------------------------------------------------------------
 
@@ -141,7 +155,9 @@ class Linker:
             return frozenset({f"module {meaning.module}"})
         return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
 
-    def _import(self, statement: Statement, inner: InnerImport, alias: ast.alias) -> ImportLink:
+    def _import(
+        self, statement: Statement, inner: InnerImport, alias: ast.alias, needed: bool
+    ) -> ImportLink:
         name = bound_name(alias, inner.statement)
         binding = Binding(name, alias, inner.statement)
         meaning = self.library.imported(statement.module, binding)
@@ -149,8 +165,31 @@ class Linker:
         if isinstance(meaning, Local):
             kept = bool(self.blockers(meaning))
         elif isinstance(meaning, Inside):
-            kept = name not in inner.followed
+            kept = needed or name not in inner.followed
         return ImportLink(inner, alias, name, meaning, kept)
+
+
+def _is_last_choice(statement: Statement, one: ImportLink) -> bool:
+    """Whether an import is made where another one has failed: `try: … except ImportError: here`."""
+    places = [b for b in statement.bindings if b.node is one.alias]
+    return any(
+        isinstance(node, ast.ExceptHandler) or branch == "handlers"
+        for b in places
+        for node, branch in b.guards
+    )
+
+
+def _loaded_by_name(statement: Statement) -> Iterator[str]:
+    """Modules that a plain assignment loads by a name in quotes: compiled operators, mostly."""
+    value = statement.node.value if isinstance(statement.node, ast.Assign) else None
+    if not isinstance(value, ast.Call) or not value.args:
+        return
+    called = value.func.attr if isinstance(value.func, ast.Attribute) else ""
+    loaded = value.args[0].value if isinstance(value.args[0], ast.Constant) else None
+    if called == "load_ext" and isinstance(loaded, str):  # mmcv's own loader
+        yield f"{statement.module.name.split('.')[0]}.{loaded}"
+    elif called == "import_module" and isinstance(loaded, str) and loaded[:1] != ".":
+        yield from [loaded] if loaded.split(".")[0] not in ALLOWED else []
 
 
 def foreign(meaning: Meaning) -> TypeGuard[Outside]:

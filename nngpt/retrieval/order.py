@@ -32,7 +32,7 @@ def ordered(linker: Linker, closure: Closure) -> list[Statement]:
     noted = {key: _before(linker, closure, s, When.NEVER) for key, s in closure.statements.items()}
     graph.add_all(noted)
     anytime = _anytime(linker, closure)
-    called = {key: sorted(_reach(now[key], anytime)) for key in sorted(closure.statements)}
+    called = {key: _called(key, _reach(now[key], anytime)) for key in sorted(closure.statements)}
     graph.add_all(called)
     rank = _ranks(closure, anytime)
     return [closure.statements[key] for key in graph.sorted(rank)]
@@ -67,6 +67,12 @@ def _anytime(linker: Linker, closure: Closure) -> dict[_Key, list[_Key]]:
         found[key] = [s.key for n in names if n in closure.names for s in linker.providers(n)
                       if s.key in closure.statements]  # fmt: skip
     return found
+
+
+def _called(user: _Key, reached: set[_Key]) -> list[_Key]:
+    """What of all that it reaches a statement may call on: nothing that stands below it."""
+    module, index = user
+    return sorted(key for key in reached if key[0] != module or key[1] < index)
 
 
 def _reach(start: Iterable[_Key], edges: dict[_Key, list[_Key]]) -> set[_Key]:
@@ -119,11 +125,11 @@ class _Graph:
 
     def add(self, key: _Key, after: _Key) -> None:
         """Let `key` come after `after`, unless that must come after `key`."""
-        bit = 1 << self._bit[key]
-        if key == after or after in self._direct[key] or self._above[after] & bit:
+        bit, other_bit = 1 << self._bit[key], 1 << self._bit[after]
+        if key == after or self._above[key] & other_bit or self._above[after] & bit:
             return
         self._direct[key].add(after)
-        gained = self._above[after] | 1 << self._bit[after]
+        gained = self._above[after] | other_bit
         if gained & ~self._above[key]:
             for other, above in self._above.items():
                 if other == key or above & bit:

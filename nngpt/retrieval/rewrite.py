@@ -107,18 +107,23 @@ class Rewriter:
         for links in by_statement.values():
             inner = links[0].inner
             absolute = not getattr(inner.statement, "level", 0)
-            if absolute and all(one.kept for one in links) and not statement.is_import:
+            renamed = any(self._bound(statement, one) != one.name for one in links)
+            if absolute and all(one.kept for one in links) and not statement.is_import | renamed:
                 continue
             lines = [line for one in links if (line := self._import_line(statement, one))]
             yield Edit(*inner.span, "; ".join(lines) or "pass")
 
+    def _bound(self, statement: Statement, one: ImportLink) -> str:
+        """The name that an import binds in the file."""
+        if not one.inner.top:
+            return one.name
+        return self.names.given.get(Local(statement.module.name, one.name), one.name)
+
     def _import_line(self, statement: Statement, one: ImportLink) -> str:
-        bound = one.name
-        if one.inner.top:
-            local = Local(statement.module.name, one.name)
-            if statement.is_import and local not in self.closure.names:
-                return ""
-            bound = self.names.given.get(local, bound)
+        local = Local(statement.module.name, one.name)
+        if statement.is_import and local not in self.closure.names:
+            return ""
+        bound = self._bound(statement, one)
         if one.kept:
             return _absolute(statement.module, one.inner.statement, one.alias, bound)
         if isinstance(one.meaning, Local) and not one.followed:

@@ -1,0 +1,102 @@
+"""What an extraction refuses, defers, or cannot find: always by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from retrieval.rag_trees import extract, extractor, load, write_tree
+
+from nngpt.errors import UserError
+from nngpt.retrieval.check import check
+from nngpt.retrieval.refusals import ExtractionRefused
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("import cupy\nclass Block(cupy.Base): ...\n", "cupy"),
+        ("from cupy.nn import Base\nclass Block(Base): ...\n", "cupy.nn.Base"),
+        ("import cupy as cp\nPI = cp.pi\nclass Block:\n    x = PI\n", "cupy"),
+        ("import cupy\n@cupy.jit\nclass Block: ...\n", "cupy"),
+        ("import cupy\nclass Block:\n    def f(self, x=cupy.zeros(1)): ...\n", "cupy"),
+        ("from . import _C\nclass Block:\n    op = _C.op\n", "pkg._C"),
+        ("from ._C import op\nclass Block:\n    op = op\n", "pkg._C.op"),
+    ],
+)
+def test_what_is_needed_at_import_time_is_refused_by_name(
+    code: str, name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExtractionRefused, match="is imported") as refused:
+        extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
+    assert refused.value.names == (name,)
+
+
+def test_what_a_function_needs_is_imported_there_and_fails_there(tmp_path: Path) -> None:
+    code = """
+        import cupy as cp
+        from cupy.linalg import norm
+        from . import _C
+        class Block:
+            def safe(self, x):
+                return x if isinstance(x, int) or cp.check(x) else norm(x)
+            def compiled(self):
+                return _C.op(1)
+            def text(self):
+                return f"{cp.name}"
+    """
+    extraction = extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
+    assert extraction.lazily == ("cupy", "cupy.linalg.norm", "pkg._C")
+    block = load(extraction).Block()
+    assert block.safe(1) == 1
+    for call in (lambda: block.safe("x"), block.compiled, block.text):
+        with pytest.raises(ModuleNotFoundError):
+            call()
+
+
+def test_a_further_source_resolves_what_one_alone_cannot(tmp_path: Path) -> None:
+    one = write_tree(tmp_path / "one", {"a.py": "from two.b import Base\nclass Block(Base): ...\n"})
+    two = write_tree(tmp_path / "two", {"two/b.py": "class Base:\n    value = 2\n"})
+    with pytest.raises(ExtractionRefused, match=r"two\.b\.Base"):
+        extractor(one).extract("a.Block")
+    assert load(extractor(one, two).extract("one:a.Block")).Block.value == 2
+
+
+def test_a_class_that_is_not_there_has_near_names(tmp_path: Path) -> None:
+    known = extractor(write_tree(tmp_path, {"pkg/a.py": "class Attention: ...\n"}))
+    with pytest.raises(UserError, match=r"no such class\. Nearest: pkg\.a\.Attention"):
+        known.extract("pkg.a.Atention")
+    with pytest.raises(UserError, match=r"Nearest: pkg\.a\.Attention"):
+        known.extract("Atention")
+    with pytest.raises(UserError, match="is not indexed"):
+        known.extract("other:pkg.a.Attention")
+
+
+def test_a_bare_name_must_be_the_only_one(tmp_path: Path) -> None:
+    files = {"pkg/a.py": "class Mlp: ...\nclass Only: ...\n", "pkg/b.py": "class Mlp: ...\n"}
+    known = extractor(write_tree(tmp_path, files))
+    assert known.extract("Only").target.endswith(":pkg.a.Only")
+    with pytest.raises(UserError, match=r"2 modules\. Say which: pkg\.a\.Mlp, pkg\.b\.Mlp"):
+        known.extract("Mlp")
+
+
+def test_a_module_that_does_not_parse_is_named_and_harms_nobody(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, {"pkg/good.py": "class Good: ...\n", "pkg/bad.py": "class Bad(:\n"})
+    (root / "pkg/bytes.py").write_bytes(b"x = '\xff'\nclass Bytes: ...\n")
+    known = extractor(root)
+    assert known.extract("Good").name == "Good"
+    with pytest.raises(UserError, match="does not parse"):
+        known.extract("pkg.bad.Bad")
+    with pytest.raises(UserError, match="PEP 263"):
+        known.extract("pkg.bytes.Bytes")
+    assert [b.file.path for b in known.library.broken()] == ["pkg/bad.py", "pkg/bytes.py"]
+
+
+def test_the_check_sees_what_is_open() -> None:
+    code = "import numpy\nfrom x import y\nclass A:\n    def f(self):\n        return missing\n"
+    verdict = check(code, "B")
+    assert verdict.parses and not verdict.closed
+    assert verdict.undefined == ("missing",) and verdict.imported == ("numpy", "x")
+    assert verdict.missing == "B"
+    assert not check("class A(:\n", "A").parses
+    assert check("class A:\n    x = __name__\n", "A").closed

@@ -86,10 +86,11 @@ def show(
 
     with open_store(folder) as store:
         record = store.attempt(attempt)
+        blocks = store.question(record).blocks
         if as_json:
-            print_json(asdict(record))
+            print_json({**asdict(record), "blocks": [asdict(block) for block in blocks]})
         else:
-            console().print(attempt_report(record))
+            console().print(attempt_report(record, blocks))
 
 
 def _finished(settings: Config, database: Path) -> bool:

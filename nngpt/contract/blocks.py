@@ -1,4 +1,4 @@
-"""Puts the shown blocks that an answer uses before its network."""
+"""Shown blocks in an answer: what it uses is put before its network, what it copies is credited."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def with_blocks(code: str, prompt: Prompt) -> str:
     future = _FUTURE if any(_FUTURE in part for part in [*parts, code]) else ""
     pieces = [part.replace(_FUTURE, "").strip("\n") for part in [*parts, code]]
     return future + "\n\n\n".join(pieces) + "\n"
+
+
+def credited(code: str, prompt: Prompt) -> str:
+    """A network file with a line for each shown block whose class it copied."""
+    try:
+        own = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
+    except (SyntaxError, ValueError):
+        return code
+    lines = [
+        f"# {block.name} was shown: {block.target} {block.version}, {block.licence}, "
+        f"SHA-256 {block.sha256}\n"
+        for block in prompt.blocks
+        if block.name in own
+    ]
+    return "".join(lines) + code

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from nngpt.config import EvaluationConfig
 from nngpt.contract import answers
 from nngpt.contract.answers import PROTOCOL, Answer
-from nngpt.contract.blocks import with_blocks
+from nngpt.contract.blocks import credited, with_blocks
 from nngpt.contract.deltas import read_delta
 from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_class, read_supported
 from nngpt.contract.layers import read_layers, write_layers
@@ -116,9 +116,9 @@ def _read_code(
     code: str | Refusal = answer.code + "\n"
     if prompt.mode is Mode.BODY:
         code = _around_body(answer.code, task, template)
-        code = code if isinstance(code, Refusal) else with_blocks(code, prompt)
     if isinstance(code, Refusal):
         return code
+    code = (with_blocks if prompt.mode is Mode.BODY else credited)(code, prompt)
     return _candidate(answer, code, answers.write(answer), prompt, defaults)
 
 

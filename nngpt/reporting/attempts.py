@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Evaluation, Mode, Retraining
+from nngpt.records import Evaluation, Mode, Retraining, ShownBlock
 from nngpt.reporting.intervals import accuracy_of
 from nngpt.reporting.tables import attempt_line
 from nngpt.store import AttemptRecord
 
 
-def attempt_report(attempt: AttemptRecord) -> RenderableType:
-    """Verdict, facts, learning curve and code of one attempt."""
-    parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt)]
+def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:
+    """Verdict, facts, learning curve and code of one attempt; `blocks` were in its prompt."""
+    parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
     if attempt.refusal is not None and attempt.refusal.detail:
         parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
     if attempt.evaluation is not None:
@@ -32,12 +32,15 @@ def attempt_report(attempt: AttemptRecord) -> RenderableType:
     return Group(*parts)
 
 
-def _facts(attempt: AttemptRecord) -> Table:
+def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in _values(attempt):
         table.add_row(name, Text(value))  # a model wrote some of it: no markup
+    for block in blocks:
+        where = f"{block.target} {block.version}, {block.licence}, SHA-256 {block.sha256}"
+        table.add_row("shown", Text(where))
     return table
 
 

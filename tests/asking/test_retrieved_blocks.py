@@ -1,0 +1,188 @@
+"""Blocks of libraries in prompts: chosen, shown, used by name, and remembered."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import Nngpt, scripted_settings
+
+from nngpt import contract, prompts
+from nngpt.asking.blocks import draw_blocks, find_blocks
+from nngpt.config import EvaluationConfig, PromptConfig
+from nngpt.errors import ConfigError
+from nngpt.records import Candidate, Refusal, ShownBlock, Task
+from nngpt.retrieval import index
+from nngpt.retrieval.sources import open_source
+from nngpt.store import Store
+from nngpt.store.database import open_database
+
+TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.5)
+TREE = {
+    "gates": '''
+import torch
+from torch import nn
+from .parts import scale
+
+class Gate(nn.Module):
+    """Gates channels by their mean: attention over channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.weight = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return scale(x, torch.sigmoid(self.weight(x.mean(dim=(2, 3), keepdim=True))))
+''',
+    "parts": "def scale(x, by):\n    return x * by\n",
+    "twice": '''
+from torch import nn
+
+def scale(x):
+    return 2 * x
+
+class Twice(nn.Module):
+    """Attention that doubles."""
+
+    def forward(self, x):
+        return scale(x)
+''',
+    "reading": '''
+from torch import nn
+
+class Reading(nn.Module):
+    """Attention that reads a file."""
+
+    def forward(self, x):
+        return open("/etc/passwd").read()
+''',
+}
+ANSWER = "4, 3, padding=1),\n    nn.ReLU(),\n    Gate(4),\n    nn.MaxPool2d(2),\n)"
+
+
+def indexed(folder: Path, licence: str = "MIT License\n") -> Path:
+    """A database in `folder` with the tree as a source."""
+    package = folder / "tree" / "blocks"
+    package.mkdir(parents=True)
+    (folder / "tree" / "LICENSE").write_text(licence)
+    (package / "__init__.py").touch()
+    for name, text in TREE.items():
+        (package / f"{name}.py").write_text(text)
+    (folder / "runs").mkdir()
+    database = open_database(folder / "runs" / "nngpt.db", create=True)
+    index.add(database, open_source(str(folder / "tree")), "tree")
+    return folder / "runs" / "nngpt.db"
+
+
+def found(path: Path, **settings: object) -> list[ShownBlock]:
+    given = {"retrieve": 2, "retrieve_for": "attention over channels", **settings}
+    return find_blocks(open_database(path, create=False), PromptConfig.model_validate(given))
+
+
+def test_what_is_unsafe_or_copyleft_is_never_shown(tmp_path: Path) -> None:
+    path = indexed(tmp_path)
+    blocks = found(path)
+    assert [block.name for block in blocks] == ["Gate", "Twice"], "Reading opens a file"
+    gate = blocks[0]
+    assert (gate.target, gate.licence) == ("tree:blocks.gates.Gate", "MIT")
+    assert "def scale(x, by)" in gate.code and len(gate.sha256) == 64
+    with pytest.raises(ConfigError, match="1 of 3 indexed blocks suit"):
+        found(path, retrieve_chars=len(blocks[1].code))
+    other = tmp_path / "other"
+    other.mkdir()
+    path = indexed(other, "GNU GENERAL PUBLIC LICENSE Version 3\n")
+    with pytest.raises(ConfigError, match="0 of 0 indexed blocks suit"):
+        found(path)
+    assert [b.licence for b in found(path, retrieve_copyleft=True)] == 2 * ["GPL-3.0-only"]
+
+
+def test_blocks_that_contradict_each_other_are_not_drawn_together(tmp_path: Path) -> None:
+    pool = found(indexed(tmp_path))
+    drawn = [draw_blocks(pool, 2, seed) for seed in range(8)]
+    assert all(len(blocks) == 1 for blocks in drawn), "both define another scale()"
+    assert {blocks[0].name for blocks in drawn} == {"Gate", "Twice"}
+    assert drawn == [draw_blocks(pool, 2, seed) for seed in range(8)]
+
+
+@pytest.mark.parametrize("mode", ["features", "body"])
+def test_an_answer_uses_a_shown_block_by_name(mode: str, tmp_path: Path) -> None:
+    gate = found(indexed(tmp_path))[0]
+    template = prompts.load(mode)
+    prompt = template.render(TASK, {}, blocks=[gate])
+    asked = prompt.messages[-1].content
+    assert asked.startswith("These blocks are defined already:") and "class Gate" in asked
+    assert "# Source" not in asked, "the model need not read where it is from"
+    text = ANSWER
+    if mode == "body":
+        text = (
+            "class Net(nn.Module):\n"
+            "    def __init__(self, in_shape, out_shape, prm, device):\n"
+            "        super().__init__()\n"
+            "        self.device = device\n"
+            "        self.gate = Gate(in_shape[1])\n"
+            "        self.head = nn.LazyLinear(out_shape[0])\n\n"
+            "    def forward(self, x):\n"
+            "        return self.head(self.gate(x).flatten(1))\n```"
+        )
+    defaults = contract.Defaults.of(
+        EvaluationConfig(hyperparameters={"lr": 0.1, "momentum": 0.9, "dropout": 0.1})
+    )
+    read = contract.read(text, prompt, TASK, template, defaults)
+    assert isinstance(read, Candidate), read
+    assert "# Source: tree:blocks.gates.Gate" in read.code, "the candidate says where it is from"
+    names = [n.name for n in ast.parse(read.code).body if isinstance(n, ast.ClassDef)]
+    assert names == ["Gate", "Net"]
+    assert contract.read(read.written, prompt, TASK, template, defaults) == read
+    bare = contract.read(text, replace(prompt, blocks=()), TASK, template, defaults)
+    assert isinstance(bare, Refusal) or "class Gate" not in bare.code
+
+
+def test_what_a_whole_file_copies_is_credited(tmp_path: Path) -> None:
+    gate = found(indexed(tmp_path))[0]
+    template = prompts.load("full")
+    prompt = template.render(TASK, {}, blocks=[gate])
+    assert prompt.messages[-1].content.startswith("Blocks that you may copy:")
+    code = (Path(__file__).parents[1] / "networks" / "plain.py").read_text()
+    defaults = contract.Defaults.of(
+        EvaluationConfig(hyperparameters={"lr": 0.1, "momentum": 0.9, "dropout": 0.1})
+    )
+    for text, first in (
+        (code, "import torch"),
+        (code + TREE["gates"].replace("from .parts import scale", ""), "# Gate was shown: tree:"),
+    ):
+        read = contract.read(f"```python\n{text}```", prompt, TASK, template, defaults)
+        assert isinstance(read, Candidate) and read.code.startswith(first)
+        assert contract.read(read.written, prompt, TASK, template, defaults) == read
+
+
+def test_a_cycle_shows_blocks_trains_with_them_and_remembers(tmp_path: Path, nngpt: Nngpt) -> None:
+    path = indexed(tmp_path)
+    words = scripted_settings(tmp_path)
+    (tmp_path / "answers.jsonl").write_text(6 * (json.dumps({"text": ANSWER}) + "\n"))
+    retrieval = ["--set", "prompt.retrieve=1", "--set", "prompt.retrieve_for=gates channels mean"]
+    sets = [*words, *retrieval, "--set", "prompt.retrieve_chars=900", "--cycles", "1"]
+    done = nngpt("cycle", "run", "smoke-mnist", *sets)
+    assert done.returncode == 0, done.stderr
+    with Store.open(path, create=False) as store:
+        attempts = store.attempts(store.runs()[0].id, with_code=True)
+        assert {block.name for a in attempts for block in store.question(a).blocks} <= {
+            *("Gate", "Twice")
+        }
+        trained = [a for a in attempts if a.evaluation is not None]
+        assert trained, [a.refusal for a in attempts]
+        (block,) = store.question(trained[0]).blocks
+        assert (block.target, block.licence) == ("tree:blocks.gates.Gate", "MIT")
+        assert trained[0].candidate is not None
+        assert block.target in trained[0].candidate.code
+    shown = nngpt("cycle", "show", str(trained[0].id))
+    assert "tree:blocks.gates.Gate" in shown.stdout and "MIT" in shown.stdout
+
+
+def test_without_an_index_the_mend_is_said(tmp_path: Path, nngpt: Nngpt) -> None:
+    sets = [*scripted_settings(tmp_path), "--set", "prompt.retrieve=1"]
+    done = nngpt("cycle", "run", "smoke-mnist", *sets)
+    assert done.returncode == 2
+    assert "Index some: nngpt rag index torchvision --folder runs" in done.stderr

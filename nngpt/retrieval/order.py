@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nngpt.retrieval.closure import Closure
 from nngpt.retrieval.library import Local
@@ -13,6 +13,7 @@ from nngpt.retrieval.modules import Statement
 from nngpt.retrieval.uses import When
 
 _Key = tuple[str, int]
+_Edges = Mapping[_Key, Sequence[_Key]]
 
 
 def ordered(linker: Linker, closure: Closure) -> list[Statement]:
@@ -32,8 +33,7 @@ def ordered(linker: Linker, closure: Closure) -> list[Statement]:
     noted = {key: _before(linker, closure, s, When.NEVER) for key, s in closure.statements.items()}
     graph.add_all(noted)
     anytime = _anytime(linker, closure)
-    called = {key: _called(key, _reach(now[key], anytime)) for key in sorted(closure.statements)}
-    graph.add_all(called)
+    graph.add_calls(now, anytime)
     rank = _ranks(closure, anytime)
     return [closure.statements[key] for key in graph.sorted(rank)]
 
@@ -67,23 +67,6 @@ def _anytime(linker: Linker, closure: Closure) -> dict[_Key, list[_Key]]:
         found[key] = [s.key for n in names if n in closure.names for s in linker.providers(n)
                       if s.key in closure.statements]  # fmt: skip
     return found
-
-
-def _called(user: _Key, reached: set[_Key]) -> list[_Key]:
-    """What of all that it reaches a statement may call on: nothing that stands below it."""
-    module, index = user
-    return sorted(key for key in reached if key[0] != module or key[1] < index)
-
-
-def _reach(start: Iterable[_Key], edges: dict[_Key, list[_Key]]) -> set[_Key]:
-    seen: set[_Key] = set()
-    waiting = list(start)
-    while waiting:
-        key = waiting.pop()
-        if key not in seen:
-            seen.add(key)
-            waiting += edges[key]
-    return seen
 
 
 def _ranks(closure: Closure, edges: dict[_Key, list[_Key]]) -> dict[_Key, tuple[int, int]]:
@@ -134,6 +117,51 @@ class _Graph:
             for other, above in self._above.items():
                 if other == key or above & bit:
                     self._above[other] = above | gained
+
+    def add_calls(
+        self, now: Mapping[_Key, Sequence[_Key]], anytime: Mapping[_Key, Sequence[_Key]]
+    ) -> None:
+        """Let each key come after all that what it uses may use in turn, when called.
+
+        Nothing below a statement in its own module counts: the original did without.
+        """
+        keys = list(self._bit)
+        reached = self._reached(anytime)
+        below = self._below()
+        for key in sorted(keys):
+            wanted = 0
+            for other in now[key]:
+                wanted |= reached[other]
+            wanted &= ~below[key]
+            while rest := wanted & ~self._above[key]:
+                # From the end: what stands later tends to come after the rest.
+                number = rest.bit_length() - 1
+                wanted &= ~(1 << number)
+                self.add(key, keys[number])
+
+    def _reached(self, edges: _Edges) -> dict[_Key, int]:
+        """Everything that can be reached from each key, itself too, as bits."""
+        found = {key: 1 << number for key, number in self._bit.items()}
+        changed = True
+        while changed:
+            changed = False
+            for key in reversed(found):
+                bits = found[key]
+                for other in edges[key]:
+                    bits |= found[other]
+                changed |= bits != found[key]
+                found[key] = bits
+        return found
+
+    def _below(self) -> dict[_Key, int]:
+        """The statements at and below each key in its own module, as bits."""
+        found: dict[_Key, int] = {}
+        bits, before = 0, ""
+        for key in sorted(self._bit, reverse=True):
+            bits = (bits if key[0] == before else 0) | 1 << self._bit[key]
+            before = key[0]
+            found[key] = bits
+        return found
 
     def sorted(self, rank: dict[_Key, tuple[int, int]]) -> list[_Key]:
         """All keys, the lowest rank first where there is a choice."""

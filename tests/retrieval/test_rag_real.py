@@ -18,7 +18,7 @@ BLOCKS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
      {"d_model": 16, "nhead": 2, "dim_feedforward": 32}, (2, 5, 16)),
     ("torch:torch.nn.modules.conv.Conv2d",
      {"in_channels": 3, "out_channels": 4, "kernel_size": 3}, (2, 3, 8, 8)),
-    ("torchvision:torchvision.models.resnet.BasicBlock", 
+    ("torchvision:torchvision.models.resnet.BasicBlock",
      {"inplanes": 8, "planes": 8}, (2, 8, 8, 8)),
     ("torchvision:torchvision.ops.misc.SqueezeExcitation",
      {"input_channels": 8, "squeeze_channels": 2}, (2, 8, 6, 6)),

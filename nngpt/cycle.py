@@ -118,6 +118,8 @@ class Loop:
             self.judge(turn)
         if turn.attempt.state == State.JUDGED and not self.admit(turn, line, background):
             return False
+        if stopped_early(turn.attempt) and turn.attempt.candidate is not None:
+            self.known.add(key_of(turn.attempt), contract.novelty_text(turn.attempt.candidate))
         self.progress.settled(turn.attempt)
         line.pop(0)
         return True
@@ -253,7 +255,7 @@ class Loop:
             measure.add(key, contract.novelty_text(candidate))
         earlier = [a for a in self.store.admitted(self.run_id) if a.cycle < cycle]
         now = [a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.settled]
-        for attempt in [*earlier, *(a for a in now if a.evaluation)]:
+        for attempt in [*earlier, *(a for a in now if a.evaluation or stopped_early(a))]:
             if attempt.candidate is not None:
                 measure.add(key_of(attempt), contract.novelty_text(attempt.candidate))
         return measure
@@ -346,6 +348,12 @@ class Turn:
     running: Future[Evaluation | Refusal] | Future[Retraining] | None = None
     retraining: Retraining | None = None
     shown: ExitStack = field(default_factory=ExitStack)
+
+
+def stopped_early(attempt: AttemptRecord) -> bool:
+    """Whether its training was ended since it could not reach the threshold."""
+    refusal = attempt.refusal
+    return refusal is not None and refusal.stage is Stage.THRESHOLD and not attempt.evaluation
 
 
 def key_of(attempt: AttemptRecord) -> str:

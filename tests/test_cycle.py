@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import GOOD, ROOT, Nngpt, run_nngpt, scripted_settings
+from command_line import GOOD, NEAR_TWIN, ROOT, Nngpt, run_nngpt, scripted_settings
 
 from nngpt import assembly, config
-from nngpt.records import Candidate, Completion, Stage, State
+from nngpt.records import Candidate, Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Store
 
 
@@ -233,6 +233,35 @@ def test_a_candidate_that_ends_the_runner_again_and_again_is_refused(
     (settled,) = attempts(tmp_path)
     assert settled.refusal is not None and settled.refusal.stage == Stage.TRAIN
     assert settled.refusal.reason == "the runner ended 3 times while training it"
+
+
+def test_what_was_stopped_early_is_known(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=2"])
+    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    candidate = reader.read(GOOD)
+    assert isinstance(candidate, Candidate)
+    dump = settings.model_dump(mode="json")
+    written = [
+        Completion(text, "scripted", None, 1, place, 0, 0, 0.0)
+        for place, text in enumerate((GOOD, NEAR_TWIN))
+    ]
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
+        with store.lease(run.id) as lease:
+            stopped, _ = lease.add_completions(1, 0, reader.prompt, written)
+            lease.parsed(stopped, candidate)
+            lease.validated(stopped)
+            lease.training(stopped)
+            lease.refuse(stopped, Refusal(Stage.THRESHOLD, "stopped after epoch 1 of 3"))
+    sets = [*scripted, "--set", "candidates.per_cycle=2"]
+    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets)
+    assert done.returncode == 0, done.stderr
+    _, twin = attempts(tmp_path)
+    assert twin.refusal is not None and twin.refusal.stage == Stage.NOVELTY
+    assert twin.refusal.reason.endswith("to attempt 1")
 
 
 def test_a_changed_prompt_does_not_continue_a_run(

@@ -12,7 +12,8 @@ from functools import cached_property
 from nngpt.retrieval.scope import Binding, Import, bound_by
 from nngpt.retrieval.sources import File, Source
 from nngpt.retrieval.text import Span, Text, decode
-from nngpt.retrieval.uses import Uses, uses_of
+from nngpt.retrieval.uses import Uses
+from nngpt.retrieval.visiting import uses_of
 
 _CHANGERS = {"setattr", "delattr"}
 

@@ -80,9 +80,14 @@ def bound_name(alias: ast.alias, statement: Import) -> str:
 def for_types(binding: Binding) -> bool:
     """Whether a binding is made for type checkers only."""
     return any(
-        isinstance(node, ast.If) and branch == "body" and "TYPE_CHECKING" in ast.dump(node.test)
+        isinstance(node, ast.If) and branch == "body" and _asks_for_types(node.test)
         for node, branch in binding.guards
     )
+
+
+def _asks_for_types(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return name == "TYPE_CHECKING"
 
 
 Guards = tuple[tuple[ast.AST, str], ...]

@@ -117,9 +117,10 @@ def from_wheel(path: Path) -> Source:
         UserError: it cannot be read as one.
     """
     names, read = _zip(path)
-    metadata = _metadata(names, read, r"[^/]+\.dist-info/METADATA")
+    metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
     files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
-    return _described(path, metadata, "wheel", files)
+    text = _first(names, read, r"[^/]+\.dist-info/(licenses/)?LICEN[CS]E[^/]*")
+    return _described(path, metadata, text, "wheel", files)
 
 
 def from_sdist(path: Path) -> Source:
@@ -129,10 +130,11 @@ def from_sdist(path: Path) -> Source:
         UserError: it cannot be read as one.
     """
     names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
-    metadata = _metadata(names, read, r"[^/]+/PKG-INFO")
+    metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))
     inner = {n.partition("/")[2]: n for n in names if "/" in n}
     files = _members(inner, lambda name: read(inner[name]))
-    return _described(path, metadata, "sdist", files)
+    text = _first(names, read, r"[^/]+/LICEN[CS]E[^/]*")
+    return _described(path, metadata, text, "sdist", files)
 
 
 def from_folder(path: Path) -> Source:
@@ -194,16 +196,21 @@ def _source(name: str, version: str, licence: str, kind: str, files: Iterable[Fi
     return Source(name, version, licence, kind, dict(sorted(listed.items())))
 
 
-def _described(path: Path, metadata: Message, kind: str, files: Iterable[File]) -> Source:
+def _described(
+    path: Path, metadata: Message, text: str, kind: str, files: Iterable[File]
+) -> Source:
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     name = str(metadata.get("Name", "")) or stem.split("-")[0]
     licence = licences.from_metadata(metadata)
+    if licence == licences.UNKNOWN:
+        licence = licences.from_text(text)
     return _source(name, str(metadata.get("Version", "")), licence, kind, files)
 
 
-def _metadata(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> Message:
+def _first(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> str:
+    """The text of the first file of an archive whose name matches, or ""."""
     name = next((n for n in sorted(names) if re.fullmatch(pattern, n)), None)
-    return Parser().parsestr(read(name).decode("utf-8", "replace")) if name else Message()
+    return read(name).decode("utf-8", "replace") if name else ""
 
 
 def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
@@ -218,11 +225,15 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         with tarfile.open(path) as archive:
             # A compressed tar cannot be read at random: keep its Python files and metadata.
-            wanted = [m for m in archive if m.isfile() and m.name.endswith((".py", "PKG-INFO"))]
+            wanted = [m for m in archive if m.isfile() and _of_use(m.name)]
             kept = {m.name: _content(archive, m) for m in wanted}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
     return list(kept), kept.__getitem__
+
+
+def _of_use(name: str) -> bool:
+    return name.endswith((".py", "PKG-INFO")) or "LICEN" in name.rsplit("/", 1)[-1].upper()
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -55,3 +58,24 @@ def test_the_file_says_where_it_comes_from_and_is_always_the_same(known: Extract
     for part in (target, "Licence: BSD-3-Clause", extraction.sha256, "torchvision.utils"):
         assert part in head
     assert extraction.licences == ("BSD-3-Clause",)
+
+
+def test_the_file_does_not_depend_on_the_order_of_sets() -> None:
+    code = (
+        "from nngpt.retrieval.extract import Extractor\n"
+        "from nngpt.retrieval.library import Library\n"
+        "from nngpt.retrieval.sources import open_source\n"
+        "known = Extractor(Library([open_source('torchvision')]))\n"
+        "print(known.extract('torchvision.models.detection.fcos.FCOS').code)\n"
+    )
+    files = set()
+    for seed in ("1", "2"):
+        made = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        files.add(made.stdout)
+    assert len(files) == 1 and len(files.pop()) > 10_000

@@ -64,6 +64,15 @@ def test_a_folder_may_be_a_checkout_or_a_package(tmp_path: Path) -> None:
     assert list(from_folder(root / "pkg").files) == ["pkg", "pkg.a"]
 
 
+def test_a_licence_may_stand_in_its_own_file_only(tmp_path: Path) -> None:
+    wheel = tmp_path / "demo-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("demo.py", "X = 1\n")
+        archive.writestr("demo-1.2.dist-info/METADATA", "Name: demo\nVersion: 1.2\n")
+        archive.writestr("demo-1.2.dist-info/LICENSE", "Apache License\nVersion 2.0\n")
+    assert open_source(str(wheel)).licence == "Apache-2.0"
+
+
 @pytest.mark.parametrize(
     ("what", "reason"),
     [

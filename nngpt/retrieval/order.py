@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nngpt.retrieval.closure import Closure
 from nngpt.retrieval.library import Local
@@ -22,20 +21,41 @@ def ordered(linker: Linker, closure: Closure) -> list[Statement]:
     A name that is used at import time may be called there, so what its functions need comes
     first as well, as long as that makes no circle.
     """
-    graph = _Graph(closure.statements)
-    # An edge that closes a circle is dropped, so the edges that matter most come first.
-    now = {key: _before(linker, closure, s, When.NOW) for key, s in closure.statements.items()}
-    graph.add_all(now)
+    statements = closure.statements
+    now = {key: _before(linker, closure, s, When.NOW) for key, s in statements.items()}
+    anytime = _anytime(linker, closure)
+    sequence = _Sequence(now, _chained(linker, closure))
+    called = _called(sequence, now, anytime)
+    for key, statement in statements.items():
+        noted = _before(linker, closure, statement, When.NEVER)
+        sequence.prefer(key, called[key] | sequence.bits(noted))
+    rank = _ranks(closure, anytime)
+    return [statements[key] for key in sequence.sorted(rank)]
+
+
+def _chained(linker: Linker, closure: Closure) -> Iterator[tuple[_Key, _Key]]:
+    """The statements that bind or change one name keep their order."""
     for name in closure.names:
         keys = [s.key for s in linker.providers(name) if s.key in closure.statements]
         for first, second in itertools.pairwise(keys):
-            graph.add(second, first)
-    noted = {key: _before(linker, closure, s, When.NEVER) for key, s in closure.statements.items()}
-    graph.add_all(noted)
-    anytime = _anytime(linker, closure)
-    graph.add_calls(now, anytime)
-    rank = _ranks(closure, anytime)
-    return [closure.statements[key] for key in graph.sorted(rank)]
+            yield second, first
+
+
+def _called(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int]:
+    """What each key may call on: all that what it uses may use in turn, as bits.
+
+    Nothing below a statement in its own module counts: the original did without.
+    """
+    reached = sequence.reached(anytime)
+    found: dict[_Key, int] = {}
+    below, before = 0, ""
+    for key in sorted(now, reverse=True):
+        below = (below if key[0] == before else 0) | sequence.bits([key])
+        before, wanted = key[0], 0
+        for other in now[key]:
+            wanted |= reached[other]
+        found[key] = wanted & ~below
+    return found
 
 
 def _names(linker: Linker, statement: Statement, when: When) -> Iterable[Local]:
@@ -89,63 +109,41 @@ def _ranks(closure: Closure, edges: dict[_Key, list[_Key]]) -> dict[_Key, tuple[
     return {key: (done[key[0]], key[1]) for key in closure.statements}
 
 
-class _Graph:
-    """What comes after what; an edge that would close a circle is left out.
+class _Sequence:
+    """Puts keys in an order; sets of keys are the bits of an integer.
 
-    `_above[k]` holds everything that `k` comes after, as bits of an integer.
+    Args:
+        now: what must come before each key.
+        chained: further pairs of a key and one that must come before it.
     """
 
-    def __init__(self, keys: Iterable[_Key]) -> None:
-        self._bit = {key: number for number, key in enumerate(keys)}
-        self._above = dict.fromkeys(self._bit, 0)
-        self._direct: dict[_Key, set[_Key]] = {key: set() for key in self._bit}
+    def __init__(self, now: _Edges, chained: Iterable[tuple[_Key, _Key]]) -> None:
+        self._keys = list(now)
+        self._number = {key: number for number, key in enumerate(self._keys)}
+        self._needs = {key: [*others] for key, others in now.items()}
+        for key, before in chained:
+            self._needs[key].append(before)
+        self._needed = self.reached(self._needs)
+        self._preferred = dict.fromkeys(self._keys, 0)
 
-    def add_all(self, edges: Mapping[_Key, Iterable[_Key]]) -> None:
-        """Add what each key comes after."""
-        for key, others in edges.items():
-            for other in others:
-                self.add(key, other)
+    def bits(self, keys: Iterable[_Key]) -> int:
+        """A set of keys."""
+        found = 0
+        for key in keys:
+            found |= 1 << self._number[key]
+        return found
 
-    def add(self, key: _Key, after: _Key) -> None:
-        """Let `key` come after `after`, unless that must come after `key`."""
-        bit, other_bit = 1 << self._bit[key], 1 << self._bit[after]
-        if key == after or self._above[key] & other_bit or self._above[after] & bit:
-            return
-        self._direct[key].add(after)
-        gained = self._above[after] | other_bit
-        if gained & ~self._above[key]:
-            for other, above in self._above.items():
-                if other == key or above & bit:
-                    self._above[other] = above | gained
+    def prefer(self, key: _Key, before: int) -> None:
+        """Let keys come before another, as far as what must be allows it."""
+        self._preferred[key] |= before
 
-    def add_calls(
-        self, now: Mapping[_Key, Sequence[_Key]], anytime: Mapping[_Key, Sequence[_Key]]
-    ) -> None:
-        """Let each key come after all that what it uses may use in turn, when called.
-
-        Nothing below a statement in its own module counts: the original did without.
-        """
-        keys = list(self._bit)
-        reached = self._reached(anytime)
-        below = self._below()
-        for key in sorted(keys):
-            wanted = 0
-            for other in now[key]:
-                wanted |= reached[other]
-            wanted &= ~below[key]
-            while rest := wanted & ~self._above[key]:
-                # From the end: what stands later tends to come after the rest.
-                number = rest.bit_length() - 1
-                wanted &= ~(1 << number)
-                self.add(key, keys[number])
-
-    def _reached(self, edges: _Edges) -> dict[_Key, int]:
-        """Everything that can be reached from each key, itself too, as bits."""
-        found = {key: 1 << number for key, number in self._bit.items()}
+    def reached(self, edges: _Edges) -> dict[_Key, int]:
+        """Everything that can be reached from each key, itself too."""
+        found = {key: 1 << number for key, number in self._number.items()}
         changed = True
         while changed:
             changed = False
-            for key in reversed(found):
+            for key in reversed(self._keys):
                 bits = found[key]
                 for other in edges[key]:
                     bits |= found[other]
@@ -153,31 +151,34 @@ class _Graph:
                 found[key] = bits
         return found
 
-    def _below(self) -> dict[_Key, int]:
-        """The statements at and below each key in its own module, as bits."""
-        found: dict[_Key, int] = {}
-        bits, before = 0, ""
-        for key in sorted(self._bit, reverse=True):
-            bits = (bits if key[0] == before else 0) | 1 << self._bit[key]
-            before = key[0]
-            found[key] = bits
-        return found
-
-    def sorted(self, rank: dict[_Key, tuple[int, int]]) -> list[_Key]:
+    def sorted(self, rank: Mapping[_Key, tuple[int, int]]) -> list[_Key]:
         """All keys, the lowest rank first where there is a choice."""
-        missing = {key: len(after) for key, after in self._direct.items()}
-        users: dict[_Key, list[_Key]] = {key: [] for key in self._direct}
-        for key, after in self._direct.items():
-            for other in after:
-                users[other].append(key)
-        heap = [(rank[key], key) for key, count in missing.items() if not count]
-        heapq.heapify(heap)
-        result: list[_Key] = []
-        while heap:
-            _, key = heapq.heappop(heap)
-            result.append(key)
-            for user in users[key]:
-                missing[user] -= 1
-                if not missing[user]:
-                    heapq.heappush(heap, (rank[user], user))
-        return result
+        done: dict[_Key, None] = {}
+        begun = waiting = 0
+        for start in sorted(self._keys, key=rank.__getitem__):
+            stack = [(start, self._first(start, rank))] if start not in done else []
+            while stack:
+                key, before = stack[-1]
+                begun |= self.bits([key])
+                waiting |= self.bits([key])
+                inner = next((k for k in before if self._may_come(k, key, begun, waiting)), None)
+                if inner is not None:
+                    stack.append((inner, self._first(inner, rank)))
+                    continue
+                done[key] = None
+                waiting &= ~self.bits([key])
+                stack.pop()
+        return list(done)
+
+    def _may_come(self, key: _Key, user: _Key, begun: int, waiting: int) -> bool:
+        """Whether a key that is not begun needs nothing that waits for it in turn."""
+        if begun >> self._number[key] & 1:
+            return False
+        return key in self._needs[user] or not self._needed[key] & waiting
+
+    def _first(self, key: _Key, rank: Mapping[_Key, tuple[int, int]]) -> Iterator[_Key]:
+        """What should come before a key: what must, then what may."""
+        yield from sorted(self._needs[key], key=rank.__getitem__)
+        bits = self._preferred[key]
+        numbers = [n for n in range(bits.bit_length()) if bits >> n & 1]
+        yield from sorted((self._keys[n] for n in numbers), key=rank.__getitem__)

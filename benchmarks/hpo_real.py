@@ -11,10 +11,12 @@ favours searches.
 
 predicted  the surrogate's choice (nngpt hpo train), which has seen none of these networks
 default    SGD's lr 0.01, momentum 0.9, batch 64
+default-8  the same with a batch of 8: as many steps as what is predicted mostly has
 random-8   Optuna's random sampler
 tpe-8      Optuna's TPE, which knows nothing before
 
-`run` appends a line of JSON for each network and seed and leaves out those that are there.
+`run` appends a line of JSON for each network and seed and leaves out those that are there; with
+`--engine NAME` only that one is tried. `report` takes lines of one network and seed together.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import argparse
 import ast
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +46,8 @@ from nngpt.records import Candidate, Evaluation, Refusal, derive_seed
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "tests/networks", ROOT / "benchmarks/networks")
 TRIALS = 8
-ENGINES = ("predicted", "default", "random-8", "tpe-8", "random-8, twice", "tpe-8, twice")
+ONE_SHOT = ("predicted", "default", "default-8")
+ENGINES = (*ONE_SHOT, "random-8", "tpe-8", "random-8, twice", "tpe-8, twice")
 Trainer = Callable[[str, Choice, int], Evaluation | Refusal]
 
 
@@ -58,13 +61,14 @@ def main() -> None:
     runs.add_argument("--images", type=int, default=4000)
     runs.add_argument("--seeds", type=int, default=3)
     runs.add_argument("--max-batch", type=int, default=256)
+    runs.add_argument("--engine", choices=(*ONE_SHOT, "random-8", "tpe-8"))
     reports = commands.add_parser("report")
     reports.add_argument("files", type=Path, nargs="+")
     given = parser.parse_args()
     if given.command == "run":
         run(given)
     else:
-        report([json.loads(line) for file in given.files for line in file.open()])
+        report(merged(json.loads(line) for file in given.files for line in file.open()))
 
 
 def run(given: argparse.Namespace) -> None:
@@ -101,9 +105,13 @@ def cell(
     assert not isinstance(supported, Refusal), supported
     space = Space.of(supported, given.max_batch, max_side=0)
     (predicted,) = choosing.by_surrogate(file, code, space, place, 1, 1, given.images)
-    choices = {"predicted": predicted, "default": choosing.by_default(space, 1)}
+    default = choosing.by_default(space, 1)
+    choices = {"predicted": predicted, "default": default, "default-8": replace(default, batch=8)}
+    choices = {e: c for e, c in choices.items() if given.engine in (None, e)}
     reached = {}
     for sampler in searching.SAMPLERS:
+        if given.engine not in (None, f"{sampler}-{TRIALS}"):
+            continue
         try:
             best = searching.search(
                 lambda choice: part(code, choice, seed), space, 1, TRIALS, seed, sampler
@@ -150,6 +158,15 @@ def training(given: argparse.Namespace, images: int) -> Iterator[Trainer]:
             return executor.evaluate(settled, derive_seed(seed, "hpo"))
 
         yield train
+
+
+def merged(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One cell for each data set, network and seed."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        key = (line["dataset"], line["network"], line["seed"], line["images"])
+        found.setdefault(key, {**line, "accuracy": {}})["accuracy"].update(line["accuracy"])
+    return list(found.values())
 
 
 def report(cells: Sequence[dict[str, Any]]) -> None:

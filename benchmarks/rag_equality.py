@@ -21,6 +21,7 @@ import io
 import itertools
 import json
 import os
+import random
 import re
 import signal
 import sys
@@ -101,26 +102,33 @@ def forked(verdict: dict[str, Any]) -> dict[str, str]:
 def compared(verdict: dict[str, Any]) -> dict[str, str]:
     """Build and run the original, then the file, and compare."""
     module, _, name = verdict["target"].rpartition(".")
-    first = getattr(importlib.import_module(module), name)
+    try:
+        first = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        return {"outcome": "original does not build", "why": str(error)}
     built = False
     for arguments in itertools.islice(candidates(first), 60):
         try:
-            torch.manual_seed(0)
+            seed(0)
             one = first(**arguments).eval()
         except Exception:  # noqa: BLE001 (one of many guesses)
             continue
         built = True
-        if (found := run(one)) is None:
+        try:
+            found = run(one)
+        except (AttributeError, TypeError, ValueError):  # no forward, or one without a signature
+            found = None
+        if found is None:
             continue
         inputs, expected = found
         if "file" not in verdict:
             return {"outcome": "refused", "why": verdict.get("refused", "")}
         try:
             second = extracted(verdict["file"], name)
-            torch.manual_seed(0)
+            seed(0)
             other = second(**arguments).eval()
             other.load_state_dict(one.state_dict())
-            torch.manual_seed(1)
+            seed(1)
             with torch.no_grad():
                 actual = other(*inputs())
         except Exception as error:  # noqa: BLE001 (the grader's boundary)
@@ -214,25 +222,52 @@ def inputs_for(width: int) -> Iterator[list[int]]:
 def run(made: nn.Module) -> tuple[Any, Any] | None:
     """Inputs on which a module runs (as a function that makes them), and its output."""
     needed = [p for p in inspect.signature(made.forward).parameters.values() if required(p)]
-    count = max(1, len(needed))
-    for width in (16, 32, 64, 128):
+    names = [p.name for p in needed] or ["x"]
+    for width in widths(made):
         for shape in inputs_for(width):
-            for kind in ("float", "long") if len(shape) == 2 else ("float",):
+            for kind in ("float", "long", "list") if len(shape) == 2 else ("float", "list"):
                 with contextlib.suppress(Exception), torch.no_grad():
 
-                    def make(shape: Any = shape, kind: str = kind) -> list[torch.Tensor]:
+                    def make(shape: Any = shape, kind: str = kind) -> list[Any]:
                         maker = torch.Generator().manual_seed(2)
-                        if kind == "long":
-                            return [
-                                torch.randint(0, 4, shape, generator=maker) for _ in range(count)
-                            ]
-                        return [torch.rand(shape, generator=maker) for _ in range(count)]
+                        return [
+                            given(name, place, shape, kind, maker)
+                            for place, name in enumerate(names)
+                        ]
 
-                    torch.manual_seed(1)
+                    seed(1)
                     output = made(*make())
                     if any(True for _ in tensors(output)):
                         return make, output
     return None
+
+
+def widths(made: nn.Module) -> list[int]:
+    """Channels to try: what the module's first layers take, then the usual ones."""
+    found = []
+    for layer in list(made.modules())[:12]:
+        for name in ("in_channels", "in_features", "num_features"):
+            if isinstance(width := getattr(layer, name, None), int):
+                found.append(width)
+    return list(dict.fromkeys([*found[:3], 16, 32, 64, 128]))
+
+
+def given(name: str, place: int, shape: list[int], kind: str, maker: torch.Generator) -> Any:
+    """What a parameter of `forward` gets; sides of a grid go with 16 tokens."""
+    if place and name.lower() in ("h", "w", "height", "width"):
+        return 4
+    if place and re.search("size|shape|resolution", name):
+        return (4, 4)
+    if kind == "long":
+        return torch.randint(0, 4, shape, generator=maker)
+    tensor = torch.rand(shape, generator=maker)
+    return [tensor, torch.rand(shape, generator=maker)] if kind == "list" else tensor
+
+
+def seed(number: int) -> None:
+    """Everything that a module may draw from."""
+    torch.manual_seed(number)
+    random.seed(number)
 
 
 def tensors(output: Any) -> Iterator[torch.Tensor]:

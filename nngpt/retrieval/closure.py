@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from nngpt.retrieval.library import Local, Outside
 from nngpt.retrieval.links import Linker, foreign
 from nngpt.retrieval.modules import Module, Statement
+from nngpt.retrieval.refusals import TooLargeError
 from nngpt.retrieval.uses import When
+
+MOST = 2000
+"""Statements; a whole language model is no block."""
 
 _Key = tuple[str, int]
 
@@ -31,7 +35,11 @@ class Closure:
 
 
 def close(linker: Linker, target: Local) -> Closure:
-    """Everything that `target` needs, at import time or later."""
+    """Everything that `target` needs, at import time or later.
+
+    Raises:
+        TooLargeError: that is more than `MOST` statements.
+    """
     found = Closure()
     waiting: deque[Statement] = deque()
     _need(linker, target, found, waiting)
@@ -40,6 +48,8 @@ def close(linker: Linker, target: Local) -> Closure:
         while waiting:
             for name in _needs(linker, waiting.popleft(), found):
                 _need(linker, name, found, waiting)
+            if len(found.statements) > MOST:
+                raise TooLargeError(f"{target.module}.{target.name}", MOST)
         _changed_elsewhere(linker, found, waiting, searched)
     return found
 

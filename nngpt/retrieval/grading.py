@@ -79,7 +79,8 @@ def grade(extractor: Extractor, target: str, train: Train | None) -> Grade:
     try:
         found = extractor.extract(target)
     except ExtractionRefused as refused:
-        return Grade(target, Level.NOTHING, f"refused: {', '.join(refused.names)}", 0.0)
+        why = ", ".join(refused.names) or refused.what
+        return Grade(target, Level.NOTHING, f"refused: {why}", 0.0)
     except UserError as error:
         return Grade(target, Level.NOTHING, f"not found: {error.what}", 0.0)
     seconds = time.process_time() - began

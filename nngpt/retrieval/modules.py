@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from nngpt.dedup.reading import decode
 from nngpt.retrieval.scope import Binding, Import, bound_by
 from nngpt.retrieval.sources import File, Source
-from nngpt.retrieval.text import Span, Text, decode
+from nngpt.retrieval.text import Span, Text
 from nngpt.retrieval.uses import Uses
 from nngpt.retrieval.visiting import uses_of
 

@@ -22,3 +22,16 @@ class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
             mend="Only torch and the standard library may be imported. "
             "Index the package that defines it as a further source",
         )
+
+
+class TooLargeError(ExtractionRefused):
+    """A class that needs so much of its library that its file would be no block."""
+
+    def __init__(self, target: str, most: int) -> None:
+        self.names = ()
+        UserError.__init__(
+            self,
+            f"needs more than {most:,} definitions",
+            where=target,
+            mend="Extract one of its parts",
+        )

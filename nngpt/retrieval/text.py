@@ -6,25 +6,13 @@ Python's `ast` counts columns in UTF-8 bytes, so everything here is bytes.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Placed = ast.expr | ast.stmt | ast.alias | ast.arg | ast.pattern | ast.ExceptHandler
 """Nodes that know where they lie."""
-
-
-def decode(raw: bytes) -> str:
-    """Source text as Python reads it: byte order mark, `coding` comment (PEP 263), line ends.
-
-    Raises:
-        ValueError, SyntaxError: it is in no encoding that Python would accept.
-    """
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
-    return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 class Span(NamedTuple):

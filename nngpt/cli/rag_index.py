@@ -61,7 +61,8 @@ def index(
 
 def _tell(done: dict[str, object]) -> None:
     typer.echo(
-        "{source} {version} ({licence}): {files:,} files, {new:,} new, {changed:,} changed, "
+        f"{done['source']} {done['version']}".rstrip()
+        + " ({licence}): {files:,} files, {new:,} new, {changed:,} changed, "
         "{removed:,} removed; {classes:,} classes".format(**done)
     )
     broken = done["broken"]

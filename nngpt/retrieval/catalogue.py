@@ -135,22 +135,29 @@ def _modules(bases: dict[str, Sequence[str]]) -> set[str]:
     by_name: dict[tuple[str, str], list[str]] = {}
     for dotted in bases:
         by_name.setdefault(_short(dotted), []).append(dotted)
-    found: set[str] = set()
-    waiting = {dotted: [b for b in own if b] for dotted, own in bases.items()}
-    while True:
-        more = {d for d, own in waiting.items() if any(_is_module(b, found, by_name) for b in own)}
-        if not more:
-            return found
-        found |= more
-        waiting = {dotted: own for dotted, own in waiting.items() if dotted not in more}
+    heirs: dict[str, list[str]] = {}
+    found: list[str] = []
+    for dotted, own in bases.items():
+        if any(_is_layer(base) for base in own):
+            found.append(dotted)
+        for base in own:
+            for known in [base] if base in bases else by_name.get(_short(base), ()):
+                heirs.setdefault(known, []).append(dotted)
+    seen = set(found)
+    while found:
+        for heir in heirs.get(found.pop(), ()):
+            if heir not in seen:
+                seen.add(heir)
+                found.append(heir)
+    return seen
 
 
-def _is_module(base: str, found: set[str], by_name: dict[tuple[str, str], list[str]]) -> bool:
-    if base in _ROOTS or base in found:
+def _is_layer(base: str) -> bool:
+    """Whether a dotted name is `nn.Module` or, by its capital, another class of `torch.nn`."""
+    if base in _ROOTS:
         return True
-    if base.startswith("torch.nn.") and base.count(".") == 2 and base[9].isupper():
-        return base not in ("torch.nn.Parameter", "torch.nn.ParameterList")
-    return any(known in found for known in by_name.get(_short(base), ()))
+    layer = base.startswith("torch.nn.") and base.count(".") == 2 and base[9].isupper()
+    return layer and base not in ("torch.nn.Parameter", "torch.nn.ParameterList")
 
 
 def _short(dotted: str) -> tuple[str, str]:

@@ -16,6 +16,9 @@ from nngpt.retrieval.order import ordered
 from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.sources import Source
 
+_SOME = 6
+"""Places that are named in a message."""
+
 
 @dataclass(frozen=True)
 class Extraction:
@@ -104,7 +107,9 @@ class Extractor:
         if len(found) == 1:
             return found[0]
         if found:
-            mend = "Say which: " + ", ".join(f"{f.module}.{f.name}" for f in found)
+            some = ", ".join(f"{f.module}.{f.name}" for f in found[:_SOME])
+            more = f" and {len(found) - _SOME} more" if len(found) > _SOME else ""
+            mend = f"Say which: {some}{more}"
             raise UserError(f"is defined in {len(found)} modules", where=target, mend=mend)
         mend = _nearest(name, [f"{module}.{known}" for module, known in places])
         raise UserError("there is no such class", where=target, mend=mend)

@@ -5,7 +5,7 @@ OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_equality.py FOLDER [--package 
 After `rag_targets.py FOLDER`: for each target of timm, torchvision and torch the original is built
 with inferred arguments and run on candidate inputs. Where that works, the extracted file is built
 with the same arguments, gets the original's state_dict, and must give the same output. Neither
-timm nor torchvision can be imported by then. Each target has a process of its own.
+timm nor torchvision can be imported by then. Each target has a contained process of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rag_grader import contain
 from torch import nn
 
 PACKAGES = ("timm", "torchvision", "torch")
@@ -87,6 +88,7 @@ def forked(verdict: dict[str, Any]) -> dict[str, str]:
         warnings.simplefilter("ignore")
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
+                contain([str(Path(verdict.get("file", ".")).parent)])
                 answer = compared(verdict)
             except BaseException as error:  # noqa: BLE001 (the grader's boundary)
                 answer = {"outcome": "grader failed", "why": repr(error)[:300]}

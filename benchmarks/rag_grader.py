@@ -1,8 +1,8 @@
 """Child of `rag_targets.py`: imports extracted files where only torch can be imported.
 
 Reads `{"file": …, "name": …}` lines from standard input; for each it forks, imports the file in
-the fork, and answers one line of JSON. Run with `python -S -I`, the folder of torch and of what
-torch needs as its only argument.
+the contained fork, and answers one line of JSON. Run with `python -S -I`, the folder of torch and
+of what torch needs as its only argument.
 """
 
 from __future__ import annotations
@@ -14,14 +14,26 @@ import json
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))
+from nngpt.execution.layers import landlock, namespaces
+
 LIMIT_S = 60
+SCRATCH = tempfile.mkdtemp(prefix="nngpt-rag-")
+_SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/sys/devices/system/cpu"),
+    *("/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
+)
+_DEVICES = ("/dev/null", "/dev/urandom", "/dev/zero")
 
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    sys.path.append(sys.argv[1])
+    sys.path[-1] = sys.argv[1]  # in the place of ours, which an extracted file shall not find
     import torch.fx
     import torch.nn
 
@@ -32,12 +44,13 @@ def main() -> None:
 
 
 def forked(request: dict[str, str]) -> dict[str, Any]:
-    """The verdict of a child process about one file."""
+    """The verdict of a contained child process about one file."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(LIMIT_S)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            contain([request["file"], *(str(p.resolve()) for p in Path(sys.argv[1]).iterdir())])
             answer = judged(request)
         os.write(write, json.dumps(answer).encode())
         os._exit(0)
@@ -46,6 +59,20 @@ def forked(request: dict[str, str]) -> dict[str, Any]:
         raw = pipe.read()
     _, status = os.waitpid(child, 0)
     return json.loads(raw) if raw else {"error": f"died ({status})"}
+
+
+def contain(folders: Iterable[str]) -> None:
+    """Give up everything but reading Python, the system's libraries and `folders`, and scratch.
+
+    For a forked process with one thread. As root it has no network either. Raises: OSError if the
+    kernel has no Landlock.
+    """
+    os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
+    if os.geteuid() == 0:
+        namespaces.isolate()
+    real = {os.path.realpath(path) for path in (*folders, *sys.path) if path}
+    python = {sys.prefix, sys.base_prefix, os.path.realpath(sys.executable)}
+    landlock.restrict([*_SYSTEM, *sorted(real | python)], [SCRATCH], _DEVICES)
 
 
 def judged(request: dict[str, str]) -> dict[str, Any]:

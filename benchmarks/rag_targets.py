@@ -3,9 +3,9 @@
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--download]
     [--package NAME …] [--every N]
 
-FOLDER holds the sources as pip downloads them (`--download` fetches what is missing) and
-`nn_block_names.json`, the names of the reference's blocks. Extracted files go to FOLDER/out,
-verdicts to FOLDER/verdicts.json.
+FOLDER holds the sources as pip downloads them (`--download` fetches what is missing). The names of
+the reference's blocks are those of nn-rag's repository (MIT), in `rag_block_names.json`. Extracted
+files go to FOLDER/out, verdicts to FOLDER/verdicts.json.
 """
 
 from __future__ import annotations
@@ -55,12 +55,13 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only each Nth target")
     parser.add_argument("--download", action="store_true")
     given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
     if given.download:
         download(given.folder)
     started = time.process_time()
     sources = open_all(given.folder)
     extractor = Extractor(Library([*sources.values()]))
-    names = json.loads((given.folder / "nn_block_names.json").read_text())
+    names = json.loads(Path(__file__).with_name("rag_block_names.json").read_text())
     targets = [*find_targets(sources, names)]
     print(
         f"{len(targets)} targets of {len(names)} names; {time.process_time() - started:.1f} CPU-s"

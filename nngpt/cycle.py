@@ -20,7 +20,8 @@ from nngpt.background import Background
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
 from nngpt.learning.pairs import admitted_pairs, corpus_hash
-from nngpt.protocols import NoveltyMeasure
+from nngpt.prediction.recheck import recheck
+from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
     Candidate,
@@ -68,6 +69,7 @@ class Loop:
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.settled]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = self.known_networks(cycle)
+        self.recheck_foresight(cycle)
         writer = Writer(self.config, self.parts, self.store, self.lease, self.progress, cycle)
         with Background(self.parts.llm, self.parts.executor) as background:
             self.settle_all(cycle, writer, background)
@@ -245,6 +247,25 @@ class Loop:
         """Record why an attempt goes no further."""
         self.lease.refuse(turn.attempt.id, refusal, novelty)
         turn.attempt = self.store.attempt(turn.attempt.id)
+
+    def recheck_foresight(self, cycle: int) -> None:
+        """Trainings are not stopped early any more if earlier cycles broke too many ceilings."""
+        executor = self.parts.executor
+        if self.foresight is None or not isinstance(executor, StopsEarly):
+            return
+        before = [a for a in self.store.attempts(self.run_id) if a.cycle < cycle]
+        trained = [a.evaluation for a in before if a.evaluation is not None]
+        found = recheck(trained, self.parts.task.threshold)
+        executor.foresight = self.foresight if found.reliable else None
+        if found.line:
+            off = "" if found.reliable else "; switched off from here on"
+            self.progress.note(f"Stopping early: {found.line}{off}.")
+
+    @cached_property
+    def foresight(self) -> Foresight | None:
+        """What the executor began with."""
+        executor = self.parts.executor
+        return executor.foresight if isinstance(executor, StopsEarly) else None
 
     # ------------------------------------------------------------------ what is known
 

@@ -151,9 +151,11 @@ class Watch(Protocol):
 
     Attributes:
         would_stop: why it would have been stopped, had it not been chosen to run on; else None.
+        ceiling: accuracy that it will hardly exceed, as far as was said; None if nothing was.
     """
 
     would_stop: str | None
+    ceiling: float | None
 
     def look(self, accuracies: Sequence[float]) -> Refusal | None:
         """A refusal that ends the training after these epochs, None if it goes on."""

@@ -260,8 +260,8 @@ class Evaluation:
         claimed_flops: floating-point operations of one image's forward pass.
         claimed_latency_ms: milliseconds of one image's forward pass.
         claimed_batches: training batches drawn, over all epochs.
-        protocol: how it was trained, as JSON; with `would_stop`, why it would have been stopped
-            early had it not been chosen to run on.
+        protocol: how it was trained, as JSON; with `ceiling`, what it was said not to exceed, and
+            `would_stop`, why it would have been stopped early had it not been chosen to run on.
         trials: each training, one unless the protocol asks for more.
     """
 

@@ -94,9 +94,7 @@ class Questions:
 
         return ask
 
-    def _with_blocks(
-        self, examples: Sequence[Example], parent: str, seed: int, say: Say
-    ) -> Prompt:
+    def _with_blocks(self, examples: Sequence[Example], parent: str, seed: int, say: Say) -> Prompt:
         """The prompt, with as many of the drawn blocks as it has room for."""
         drawn = draw_blocks(self.blocks, self._config.prompt.retrieve, seed)
         for count in range(len(drawn), 0, -1):

@@ -336,6 +336,8 @@ class LocalExecutor:
         protocol = self._evaluation.protocol()
         if watch is not None and watch.would_stop is not None:
             protocol["would_stop"] = watch.would_stop
+        if watch is not None and watch.ceiling is not None:
+            protocol["ceiling"] = round(watch.ceiling, 4)
         return Evaluation(
             epochs=tuple(judge.epochs),
             claimed_parameters=judge.parameters,

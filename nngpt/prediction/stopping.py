@@ -102,20 +102,32 @@ class Foresight:
             candidate.code, self._place, settings, candidate.transform, accuracies, self._classes
         )
 
-    def verdict(self, candidate: Candidate, accuracies: Sequence[float]) -> str | None:
-        """Why the training should be stopped, None if it should not."""
-        if not accuracies:
-            return None
+    def verdict(self, candidate: Candidate, accuracies: Sequence[float]) -> Verdict:
+        """What is said of a training after these epochs, at least one."""
         found = self.predict(candidate, accuracies)
         if found.ceiling >= self._threshold:
-            return None
+            return Verdict(found.ceiling)
         best = found.accuracy
-        return (
+        return Verdict(
+            found.ceiling,
             f"stopped after epoch {len(accuracies)} of {self._epochs}: {best.value:.1%} "
             f"[{best.low:.1%}, {best.high:.1%}] is expected within {targets.EPOCHS} epochs, "
             f"at most {found.ceiling:.1%}; "
-            f"the threshold is {self._threshold:.1%}"
+            f"the threshold is {self._threshold:.1%}",
         )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a training.
+
+    Attributes:
+        ceiling: accuracy that it will hardly exceed, 0…1.
+        stop: why it should be stopped, None if it should not.
+    """
+
+    ceiling: float
+    stop: str | None = None
 
 
 class Watch:
@@ -124,22 +136,25 @@ class Watch:
     Attributes:
         spared: it runs on whatever is expected of it.
         would_stop: why it would have been stopped, had it not been spared.
+        ceiling: the lowest that was said, None before the first epoch.
     """
 
     def __init__(self, foresight: Foresight, candidate: Candidate, spared: bool) -> None:
         self._foresight, self._candidate = foresight, candidate
         self.spared = spared
         self.would_stop: str | None = None
+        self.ceiling: float | None = None
 
     def look(self, accuracies: Sequence[float]) -> Refusal | None:
         """A refusal that ends the training after these epochs, None if it goes on."""
-        if self.would_stop is not None:
+        if self.would_stop is not None or not accuracies:
             return None
-        reason = self._foresight.verdict(self._candidate, accuracies)
-        if reason is None:
+        found = self._foresight.verdict(self._candidate, accuracies)
+        self.ceiling = min(found.ceiling, 1.0 if self.ceiling is None else self.ceiling)
+        if found.stop is None:
             return None
         if self.spared:
-            self.would_stop = reason
+            self.would_stop = found.stop
             return None
         curve = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
-        return Refusal(Stage.THRESHOLD, reason, f"accuracies: {curve}")
+        return Refusal(Stage.THRESHOLD, found.stop, f"accuracies: {curve}")

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import Nngpt, scripted_settings
 from execution_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.execution.local import LocalExecutor
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
+from nngpt.prediction.recheck import recheck
 from nngpt.prediction.runs import History
-from nngpt.prediction.stopping import Foresight, replay
-from nngpt.records import Evaluation, Refusal, Stage
+from nngpt.prediction.stopping import Foresight, Verdict, replay
+from nngpt.records import EpochResult, Evaluation, Refusal, Stage
 
 SVHN = Place("img-classification", "svhn", "acc")
 CIFAR = Place("img-classification", "cifar-10", "acc")
@@ -73,7 +75,7 @@ def test_the_executor_asks_after_each_epoch(start: Start, predictor_file: Path) 
     seen: list[int] = []
 
     class Recording(Foresight):
-        def verdict(self, candidate: object, accuracies: object) -> str | None:
+        def verdict(self, candidate: object, accuracies: object) -> Verdict:
             seen.append(len(accuracies))  # type: ignore[arg-type]
             return super().verdict(candidate, accuracies)  # type: ignore[arg-type]
 
@@ -88,13 +90,49 @@ def test_the_executor_asks_after_each_epoch(start: Start, predictor_file: Path) 
 
     hopeful = ask(HONEST, 0.0, 0.0)
     assert isinstance(hopeful, Evaluation) and seen == [1, 2, 3, 4, 5, 6]
-    assert "would_stop" not in json.loads(hopeful.protocol)
+    protocol = json.loads(hopeful.protocol)
+    assert "would_stop" not in protocol and 0 < protocol["ceiling"] <= 1
     stopped = ask(STANDS_STILL, 1.0, 0.0)
     assert isinstance(stopped, Refusal) and stopped.stage is Stage.THRESHOLD
     assert seen == list(range(1, len(seen) + 1)) and len(seen) < 7
     spared = ask(STANDS_STILL, 1.0, 1.0)
     assert isinstance(spared, Evaluation) and len(spared.epochs) == 7
     assert json.loads(spared.protocol)["would_stop"] == stopped.reason
+
+
+def trained(accuracy: float, **protocol: object) -> Evaluation:
+    epoch = EpochResult(1, accuracy, round(accuracy * 1000), 1000, 1.0)
+    return Evaluation((epoch,), 1, 1.0, "cpu", 1, "full", protocol=json.dumps(protocol))
+
+
+def test_ceilings_are_checked_against_what_was_reached() -> None:
+    held = [trained(0.5), *10 * [trained(0.71, ceiling=0.7)], trained(0.4, ceiling=0.9)]
+    found = recheck(held, 0.6)
+    assert (found.checked, found.broken) == (11, 0), "one point is the chance of 1,000 images"
+    assert found.reliable and found.line.startswith("ceilings held in 11/11 = 100%")
+    spared = [trained(0.9, ceiling=0.5, would_stop="…"), trained(0.4, ceiling=0.5, would_stop="…")]
+    found = recheck([*held, *spared], 0.6)
+    assert (found.checked, found.broken, found.spared, found.lost) == (13, 1, 2, 1)
+    assert found.reliable and "1/2 = 50%" in found.line, "one of 13 may be chance"
+    assert not recheck([*held, *3 * spared], 0.6).reliable
+    assert recheck([trained(0.5)], 0.6).line == "" and recheck([], 0.6).reliable
+
+
+def test_a_run_checks_its_ceilings_after_each_cycle(
+    predictor_file: Path, nngpt: Nngpt, tmp_path: Path
+) -> None:
+    settings = {
+        "evaluation.epochs": 2,
+        "evaluation.early_stop": "true",
+        "evaluation.predictor": predictor_file,
+        "task.threshold": 0.2,
+    }
+    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted_settings(tmp_path), *sets)
+    assert done.returncode == 0, done.stderr
+    printed = " ".join(done.stdout.split())
+    assert printed.count("Stopping early: ceilings held in") == 1
+    assert printed.index("Stopping early: ceilings") > printed.index("Cycle 2 of 2")
 
 
 def test_what_the_predictor_says_nothing_about() -> None:

@@ -18,6 +18,9 @@ from nngpt.retrieval.sources import STANDARD, File, Source
 ALLOWED = STANDARD | {"torch"}
 """What an extracted file may import."""
 
+_NOISY = {"antigravity", "this"}
+"""Modules of the standard library that do something when they are imported."""
+
 _BUILTINS = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__", "__path__",
     "__annotations__", "__builtins__", "__dict__",
@@ -280,8 +283,11 @@ def _is_module(name: str) -> bool:
 @cache
 def _public_names(module: str) -> frozenset[str]:
     """What `from module import *` brings, for a module that an extracted file may import."""
-    if module.split(".")[0] not in ALLOWED:
+    if module.split(".")[0] not in ALLOWED - _NOISY:
         return frozenset()
-    loaded = importlib.import_module(module)
+    try:
+        loaded = importlib.import_module(module)
+    except (ImportError, AttributeError, RuntimeError):  # of another version, or another system
+        return frozenset()
     names: Iterable[str] = getattr(loaded, "__all__", None) or vars(loaded)
     return frozenset(n for n in names if hasattr(loaded, "__all__") or not n.startswith("_"))

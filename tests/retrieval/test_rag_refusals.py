@@ -100,3 +100,29 @@ def test_the_check_sees_what_is_open() -> None:
     assert verdict.missing == "B"
     assert not check("class A(:\n", "A").parses
     assert check("class A:\n    x = __name__\n", "A").closed
+
+
+def test_a_starred_module_that_is_not_there_or_does_something_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+        from torch.nn.no_such_module import *
+        from this import *
+        from torch.nn import *
+        class Block(Module):
+            layer = Linear
+    """
+    found = extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
+    assert "from torch.nn import Linear, Module" in found.code
+    assert "this" not in found.code and capsys.readouterr().out == ""
+
+
+def test_what_needs_too_much_of_its_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nngpt.retrieval.closure.MOST", 20)
+    lines = "".join(f"def f{n}():\n    return f{n + 1}()\n\n" for n in range(40))
+    code = f"{lines}def f40():\n    return 1\n\nclass Block:\n    x = f0()\n"
+    with pytest.raises(ExtractionRefused, match="needs more than 20 definitions"):
+        extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
+    assert extract(tmp_path, {"pkg/b.py": "class Block: ...\n"}, "pkg.b.Block").name == "Block"

@@ -23,7 +23,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 from nngpt.execution.layers import landlock, namespaces
 
 LIMIT_S = 60
-SCRATCH = tempfile.mkdtemp(prefix="nngpt-rag-")
+_HELD = tempfile.TemporaryDirectory(prefix="nngpt-rag-")
+SCRATCH = _HELD.name
 _SYSTEM = (
     *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/sys/devices/system/cpu"),
     *("/proc/self", "/proc/cpuinfo", "/proc/meminfo"),

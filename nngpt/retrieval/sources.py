@@ -13,6 +13,7 @@ import re
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -93,7 +94,7 @@ def from_installed(name: str) -> Source:
     try:
         distribution = importlib.metadata.distribution(name)
         metadata = Parser().parsestr(distribution.read_text("METADATA") or "")
-        top = (distribution.read_text("top_level.txt") or top).split()[0]
+        top = _top_level(distribution) or top
     except importlib.metadata.PackageNotFoundError:
         pass  # a package may lie on the path without metadata
     except ValueError:
@@ -103,11 +104,25 @@ def from_installed(name: str) -> Source:
     except (ImportError, ValueError):
         spec = None
     places = list(spec.submodule_search_locations or ()) if spec else []
-    if not places:
+    files: Iterable[File]
+    if places:
+        files = _on_disk(Path(places[0]), top)
+    elif spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
+        files = _file(f"{top}.py", Path(spec.origin).read_bytes)
+    else:
         raise missing
-    files = _on_disk(Path(places[0]), top)
     version = str(metadata.get("Version", ""))
     return _source(name, version, licences.from_metadata(metadata), "installed", files)
+
+
+def _top_level(distribution: importlib.metadata.Distribution) -> str:
+    """The package that holds most of a distribution's Python files, else its one module; or ""."""
+    found: Counter[str] = Counter()
+    for path in distribution.files or ():
+        first = path.parts[0]
+        if path.suffix == ".py" and first.removesuffix(".py").isidentifier():
+            found[first.removesuffix(".py")] += 1
+    return found.most_common(1)[0][0] if found else ""
 
 
 def from_wheel(path: Path) -> Source:

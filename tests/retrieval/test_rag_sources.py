@@ -26,6 +26,15 @@ def test_an_installed_package_is_found_without_importing_it() -> None:
     assert not {name for name in set(sys.modules) - before if name.startswith("torchvision")}
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("PyYAML", "yaml.nodes"), ("typing_extensions", "typing_extensions"), ("pillow", "PIL.Image")],
+)
+def test_a_package_may_be_called_otherwise_than_its_modules(name: str, module: str) -> None:
+    source = open_source(name)
+    assert module in source.files and source.version and source.licence != licences.UNKNOWN
+
+
 def test_a_wheel(tmp_path: Path) -> None:
     wheel = tmp_path / "demo-1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:

@@ -149,13 +149,7 @@ def training(given: argparse.Namespace, images: int) -> Iterator[Trainer]:
         def train(code: str, choice: Choice, seed: int) -> Evaluation | Refusal:
             read = reader.read(write(Answer(code, dict(choice.hyperparameters))))
             assert isinstance(read, Candidate), read
-            settled = replace(
-                read,
-                hyperparameters=choice.hyperparameters,
-                batch=choice.batch,
-                transform=choice.transform.replace("_", "-"),
-            )
-            return executor.evaluate(settled, derive_seed(seed, "hpo"))
+            return executor.evaluate(choice.applied(read), derive_seed(seed, "hpo"))
 
         yield train
 

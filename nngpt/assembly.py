@@ -124,7 +124,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
     """All parts of a run; what they hold is freed at the end. Raises: UserError."""
     measure = plugins.load("novelty measure", config.novelty.measure)
     learner = plugins.load("learner", config.learning.learner)
-    executor = plugins.load("executor", config.evaluation.executor)
+    plugins.load("executor", config.evaluation.executor)  # a wrong name is told before the rest
     backend = plugins.load("LLM backend", config.llm.backend)
     with ExitStack() as stack:
         source = data_source(config)
@@ -141,10 +141,7 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         llm.use_adapter(adapter)
         tuner: Learner | None = learner.create(config, llm) if config.learning.enabled else None
         say(f"Learning: {tuner.facts if tuner else 'switched off'}")
-        runner: Executor = stack.enter_context(
-            closing(executor.create(splits, config.evaluation, reader.task))
-        )
-        look_ahead(config, runner, reader.task, say)
+        runner = stack.enter_context(training(config, splits, reader.task, say))
         level = runner.level.partition(":")[0]
         say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
         yield Parts(
@@ -164,13 +161,25 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
 @contextmanager
 def evaluator(config: Config, say: Say) -> Iterator[tuple[Reader, Executor]]:
     """What reads and trains networks that are there already. Raises: UserError."""
-    executor = plugins.load("executor", config.evaluation.executor)
+    plugins.load("executor", config.evaluation.executor)  # a wrong name is told before the rest
     source = data_source(config)
     reader = make_reader(config, source)
     splits = load_splits(config, source, say)
-    with closing(executor.create(splits, config.evaluation, reader.task)) as runner:
-        look_ahead(config, runner, reader.task, say)
+    with training(config, splits, reader.task, say) as runner:
         yield reader, runner
+
+
+@contextmanager
+def training(config: Config, splits: Splits, task: Task, say: Say) -> Iterator[Executor]:
+    """What trains networks on these images, and looks ahead if that is wanted.
+
+    Raises:
+        UserError: it cannot run here, or cannot look ahead.
+    """
+    executor = plugins.load("executor", config.evaluation.executor)
+    with closing(executor.create(splits, config.evaluation, task)) as runner:
+        look_ahead(config, runner, task, say)
+        yield runner
 
 
 def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None:

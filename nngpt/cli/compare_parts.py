@@ -48,13 +48,11 @@ class Executors:
     def images(self, name: str) -> Iterator[Executor]:
         """One with the images of a task, fetched first if need be."""
         from nngpt import plugins
-        from nngpt.assembly import load_splits, look_ahead
+        from nngpt.assembly import load_splits, training
 
-        module = plugins.load("executor", self.settings.evaluation.executor)
+        plugins.load("executor", self.settings.evaluation.executor)  # tells a wrong name first
         splits = load_splits(self.settings, self.sources[name], self.say)
-        protocol = self.settings.evaluation
-        with closing(module.create(splits, protocol, self.tasks[name])) as executor:
-            look_ahead(self.settings, executor, self.tasks[name], self.say)
+        with training(self.settings, splits, self.tasks[name], self.say) as executor:
             level = executor.level.partition(":")[0]
             self.say(f"Training: {splits.train.count:,} images of {name}, sandbox level {level}")
             yield executor

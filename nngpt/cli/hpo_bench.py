@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.hpo_history import read_history, say
+from nngpt.cli.history import read_history, say
 from nngpt.cli.hpo_llm import answering, base_of
 from nngpt.cli.options import AsJson, Folder, Overrides, console, load_config, print_json
 from nngpt.cli.stopping import stoppable
@@ -98,12 +98,11 @@ def _part(
 
 def _asker(llm: WritesJson, history: History, counted: Counter[str]) -> Ask:
     from nngpt.errors import ModelError
-    from nngpt.hpo.asking import by_llm
-    from nngpt.hpo.choice import Space
+    from nngpt.hpo.asking import by_llm, space_of
 
     def ask(pool: Pool) -> Choice | None:
         counted["asked"] += 1
-        space = Space.of(frozenset(pool.runs[0].hyperparameters), max_batch=512)
+        space = space_of(pool.runs[0])
         try:
             (choice,) = by_llm(llm, history.codes[pool.network], space, pool.place, pool.epochs)
         except ModelError:

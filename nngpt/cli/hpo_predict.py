@@ -168,7 +168,7 @@ def _search(asked: _Asked, budget: int) -> list[_Found]:
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
 
     def watch(tried: Tried) -> None:
-        say(f"{_settings(tried.choice)}: {outcome_line(tried.outcome)}")
+        say(f"{tried.choice.settings}: {outcome_line(tried.outcome)}")
 
     with _training(asked, "search") as train:
         done = searching.search(
@@ -207,13 +207,7 @@ def _training(asked: _Asked, purpose: str) -> Iterator[Train]:
             raise UserError(f"refused at {candidate.stage}: {candidate.reason}")
 
         def train(choice: Choice) -> Evaluation | Refusal:
-            settled = replace(
-                candidate,
-                hyperparameters=choice.hyperparameters,
-                batch=choice.batch,
-                transform=choice.transform.replace("_", "-"),
-            )
-            return executor.evaluate(settled, seed)
+            return executor.evaluate(choice.applied(candidate), seed)
 
         yield train
 
@@ -235,19 +229,10 @@ def _print(found: Sequence[_Found], asked: _Asked) -> None:
         typer.echo(said)
         if one.outcome is not None:
             typer.echo(f"# trained: {outcome_line(one.outcome)}")
-        evaluation = {"epochs": asked.epochs, **_settings(choice)}
+        evaluation = {"epochs": asked.epochs, **choice.settings}
         typer.echo(safe_dump({"evaluation": evaluation}, sort_keys=False).rstrip())
     for note in dict.fromkeys(note for one in found for note in one.choice.notes):
         typer.echo(f"note: {note}", err=True)
-
-
-def _settings(choice: Choice) -> dict[str, Any]:
-    """As `evaluation` of a configuration has them."""
-    return {
-        "batch": choice.batch,
-        "transform": choice.transform.replace("_", "-"),
-        "hyperparameters": dict(choice.hyperparameters),
-    }
 
 
 def _as_json(one: _Found) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.hpo_history import read_history, say
+from nngpt.cli.history import read_history, say
 from nngpt.cli.options import AsJson, Folder, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.hpo_history import read_history
-from nngpt.cli.learn_sft import check_name, tell, train_adapter
+from nngpt.cli.history import read_history
+from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, tell, train_adapter
 from nngpt.cli.options import AsJson, Folder, Overrides, Seed, check_folder, console, load_config
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -30,16 +30,12 @@ def tune(
     without_fold: Annotated[
         int | None, typer.Option(min=0, help="Learn nothing of this fold, so that it can judge.")
     ] = None,
-    config: Annotated[
-        str | None, typer.Option(help="Where settings come from (default: nngpt's own).")
-    ] = None,
+    config: From = None,
     base: Annotated[
         str | None, typer.Option(help="Base model (default: the configuration's).")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")] = Path(
-        "runs/adapters"
-    ),
-    name: Annotated[str, typer.Option(help="The adapter's name.")] = "hpo",
+    out: Out = ADAPTERS,
+    name: Name = "hpo",
     seed: Seed = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,

@@ -28,24 +28,26 @@ if TYPE_CHECKING:
     from nngpt.reporting.tuning import TuningProgress
 
 
+Out = Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")]
+Name = Annotated[str, typer.Option(help="The adapter's name.")]
+From = Annotated[str | None, typer.Option(help="Where settings come from (default: nngpt's own).")]
+ADAPTERS = Path("runs/adapters")
+
+
 def sft(
     corpus: Annotated[
         list[Path], typer.Option(help="A JSONL file of pairs; give it again for more.")
     ],
     dev: Annotated[list[Path], typer.Option(help="Held-out pairs, to measure the loss on.")] = [],  # noqa: B006 (typer copies it)
-    config: Annotated[
-        str | None, typer.Option(help="Where settings come from (default: nngpt's own).")
-    ] = None,
+    config: From = None,
     base: Annotated[
         str | None, typer.Option(help="Base model (default: the adapter's or configuration's).")
     ] = None,
     from_adapter: Annotated[
         Path | None, typer.Option(help="Go on from the adapter in this folder, or of this name.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")] = Path(
-        "runs/adapters"
-    ),
-    name: Annotated[str, typer.Option(help="The adapter's name.")] = "sft",
+    out: Out = ADAPTERS,
+    name: Name = "sft",
     seed: Seed = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,

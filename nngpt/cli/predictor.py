@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nngpt.cli.history import read_history, say
 from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
-from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History
+
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="Final accuracy from first epochs: the predictor.")
 
@@ -42,8 +44,8 @@ def train(
     path = out or default_path()
     make_folder(path.parent, "--predictor")
     with stoppable(_STOPPED):
-        history = _history(folder)
-        found = learned.learn(history, _say, sorted({0, *(epochs or learned.HORIZONS)}))
+        history = _long_runs(folder)
+        found = learned.learn(history, say, sorted({0, *(epochs or learned.HORIZONS)}))
         file.write(found, path)
     if as_json:
         print_json({"file": str(path), **found.card})
@@ -84,9 +86,9 @@ def evaluate(
         _replay(folder, epochs, as_json)
         return
     with stoppable(_STOPPED):
-        history = _history(folder)
+        history = _long_runs(folder)
         found = list(
-            figures_of(history, splits, tuple(epochs or (2,)), _say, not without_code, share)
+            figures_of(history, splits, tuple(epochs or (2,)), say, not without_code, share)
         )
     if as_json:
         print_json([asdict(figures) for figures in found])
@@ -100,7 +102,7 @@ def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
     from nngpt.reporting.predictor_tables import replay_lines
 
     with stoppable(_STOPPED):
-        found = stopping.replay(_history(folder), epochs or learned.HORIZONS, _say)
+        found = stopping.replay(_long_runs(folder), epochs or learned.HORIZONS, say)
     if as_json:
         print_json(asdict(found))
     else:
@@ -121,22 +123,7 @@ def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
         console().print(card_table(str(file.path), file.card))
 
 
-def _history(folder: Path) -> History:
+def _long_runs(folder: Path) -> History:
     from nngpt.prediction import targets
-    from nngpt.prediction.runs import read_runs
-    from nngpt.store.database import open_database
 
-    path = folder / DATABASE
-    if not path.exists():
-        raise UserError("no mirror here", where=str(path), mend="Fetch LEMUR: nngpt lemur pull")
-    database = open_database(path, create=False)
-    try:
-        return read_runs(database, targets.EPOCHS)
-    finally:
-        database.close()
-
-
-def _say(what: str) -> None:
-    out = console(stderr=True)
-    if out.is_terminal:
-        out.print(f"{what} …", style="dim")
+    return read_history(folder, targets.EPOCHS)

@@ -53,9 +53,14 @@ def names() -> list[str]:
     return list(_COMMON)
 
 
+def dashed(name: str) -> str:
+    """A name as we write it: LEMUR has `_` for `-`."""
+    return name.replace("_", "-")
+
+
 def spec(name: str) -> Spec | None:
     """What the name stands for; None if it is no name (it may be source text)."""
-    match = _NAME.fullmatch(name.strip().replace("_", "-"))
+    match = _NAME.fullmatch(dashed(name.strip()))
     if match is None:
         return None
     base, size, crop, flip = match.groups()

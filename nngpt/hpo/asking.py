@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from nngpt.contract.answers import Hyperparameters
 from nngpt.errors import ModelError
+from nngpt.execution.transform_names import dashed
 from nngpt.hpo.choice import Choice, Space
 from nngpt.hpo.pools import Pool
 from nngpt.prediction.places import Place, facts
@@ -165,21 +166,22 @@ def _pairs_of(pool: Pool, codes: Mapping[str, str], draw: random.Random) -> list
     made = []
     for number, target in ((best, None), (other, float(pool.accuracies[other]))):
         run = pool.runs[number]
-        space, settings = _space_of(run), _settings_of(run)
+        space, settings = space_of(run), _settings_of(run)
         if settings is not None:
             asked = question(codes[run.network], space, pool.place, pool.epochs, target)
             made.append(TrainingPair(asked, answer(settings), pool.name))
     return made
 
 
-def _space_of(run: Run) -> Space:
+def space_of(run: Run) -> Space:
+    """What may be chosen for the network of a trial, as the LLM learns and is asked."""
     return Space.of(frozenset(run.hyperparameters), max_batch=512)
 
 
 def _settings_of(run: Run) -> dict[str, float | str] | None:
     """What the answer says; None for a transform or a batch size that cannot be chosen."""
-    space = _space_of(run)
-    batch, transform = run.hyperparameters.get("batch"), (run.transform or "").replace("_", "-")
+    space = space_of(run)
+    batch, transform = run.hyperparameters.get("batch"), dashed(run.transform or "")
     if batch not in space.batches or transform not in space.transforms:
         return None
     chosen = {name: run.hyperparameters[name] for name in space.known}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nngpt.contract.answers import PROTOCOL
 from nngpt.contract.settings import settings_schema
-from nngpt.execution.transform_names import names, spec
+from nngpt.execution.transform_names import dashed, names, spec
 from nngpt.hpo.defaults import DEFAULT
+from nngpt.records import Candidate
 
 KNOWN = ("lr", "momentum", "dropout")
 """Hyperparameters whose ranges are LEMUR's (DESIGN.md)."""
@@ -36,6 +37,19 @@ class Choice:
     epochs: int
     accuracy: tuple[float, float, float] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As `evaluation` of a configuration has them."""
+        return {
+            "batch": self.batch,
+            "transform": dashed(self.transform),
+            "hyperparameters": dict(self.hyperparameters),
+        }
+
+    def applied(self, candidate: Candidate) -> Candidate:
+        """The candidate with these settings."""
+        return replace(candidate, **self.settings)
 
 
 @dataclass(frozen=True)

@@ -70,18 +70,7 @@ def by_surrogate(
         notes = (*notes, f"no trial on {place} was learned from")
     if horizon != epochs:
         notes = (*notes, f"chosen for {horizon} epochs, the nearest that was learned from")
-    transforms = [name for name in file.words.transforms if space.fits(name)] or ["norm"]
-    rates = LEARNING_RATES if "lr" in space.known else (math.nan,)
-    grid = [
-        Point(*point)
-        for point in itertools.product(
-            transforms,
-            space.batches,
-            MOMENTA if "momentum" in space.known else (math.nan,),
-            DROPOUTS if "dropout" in space.known else (math.nan,),
-            rates,
-        )
-    ]
+    grid = _grid(file, space)
     settings = [_settings(values, point) for point in grid]
     inputs = np.array(
         [
@@ -95,7 +84,7 @@ def by_surrogate(
             for one, point in zip(settings, grid, strict=True)
         ]
     )
-    scores = _smooth(stage.scores.score(inputs).reshape(-1, len(rates))).ravel()
+    scores = _smooth(stage.scores.score(inputs).reshape(-1, len(_rates(space)))).ravel()
     picked = _unlike(grid, scores, top)
     found = stage.expected(inputs[picked])
     ends = zip(found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
@@ -111,6 +100,19 @@ def by_surrogate(
         )
         for number, expected in zip(picked, ends, strict=True)
     ]
+
+
+def _grid(file: SurrogateFile, space: Space) -> list[Point]:
+    """All that is compared; neighbours in learning rate lie side by side."""
+    transforms = [name for name in file.words.transforms if space.fits(name)] or ["norm"]
+    momenta = MOMENTA if "momentum" in space.known else (math.nan,)
+    dropouts = DROPOUTS if "dropout" in space.known else (math.nan,)
+    axes = (transforms, space.batches, momenta, dropouts, _rates(space))
+    return [Point(*point) for point in itertools.product(*axes)]
+
+
+def _rates(space: Space) -> tuple[float, ...]:
+    return LEARNING_RATES if "lr" in space.known else (math.nan,)
 
 
 def _settings(values: Mapping[str, float], point: Point) -> dict[str, float]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nngpt.execution.transform_names import dashed
 from nngpt.hpo.pools import Pool
 from nngpt.hpo.rows import NAMES
 
@@ -33,7 +34,7 @@ def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Ve
     apart = _distances(np.array([_axes(run.hyperparameters) for run in pool.runs]), _axes(settings))
     if transform is None:
         return apart
-    other = [(run.transform or "").replace("_", "-") != transform for run in pool.runs]
+    other = [dashed(run.transform or "") != transform for run in pool.runs]
     found: Vector = apart + np.array(other)
     return found
 

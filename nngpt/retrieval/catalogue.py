@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -167,8 +167,3 @@ def _short(dotted: str) -> tuple[str, str]:
 def _inherits(name: str) -> bool:
     name = name.strip()
     return name in ("", "NOASSERTION") or name.startswith(COPYLEFT)
-
-
-def find(known: Iterable[Block], target: str) -> list[Block]:
-    """Blocks of that name: `Class`, `module.Class` or `source:module.Class`."""
-    return [b for b in known if target in (b.name, f"{b.module}.{b.name}", b.target)]

@@ -1,4 +1,4 @@
-"""The trials that `nngpt hpo` learns from: the mirror of LEMUR in a folder."""
+"""What `nngpt hpo` and `nngpt predictor` learn from: the mirror of LEMUR in a folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from nngpt.prediction.runs import History
 
 
-def read_history(folder: Path) -> History:
-    """All runs in a folder's mirror. Raises: UserError if there is none."""
+def read_history(folder: Path, epochs: int = 1) -> History:
+    """The runs of at least so many epochs in a folder's mirror.
+
+    Raises:
+        UserError: there is none.
+    """
     from nngpt.prediction.runs import read_runs
     from nngpt.store.database import open_database
 
@@ -23,7 +27,7 @@ def read_history(folder: Path) -> History:
         raise UserError("no mirror here", where=str(path), mend="Fetch LEMUR: nngpt lemur pull")
     database = open_database(path, create=False)
     try:
-        return read_runs(database, 1)
+        return read_runs(database, epochs)
     finally:
         database.close()
 

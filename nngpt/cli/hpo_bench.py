@@ -56,14 +56,16 @@ def bench(
     with stoppable("Stopped."):
         history = read_history(folder)
         frozen = _folds(history, folds)
-        with _part(settings, history, fold, limit, adapter) as (part, refused):
+        with _part(settings, history, fold, limit, adapter) as (part, counted):
             found = benchmark.bench(history, frozen, tuple(epochs or (1, 5)), say, part)
     if as_json:
-        print_json({"folds": frozen.sha256, "regrets": [asdict(one) for one in found]})
-    else:
-        console().print(regret_table(found, frozen.sha256))
+        regrets = [asdict(one) for one in found]
+        answers = {"answers": dict(counted)} if adapter is not None else {}
+        print_json({"folds": frozen.sha256, "regrets": regrets, **answers})
+        return
+    console().print(regret_table(found, frozen.sha256))
     if adapter is not None:
-        typer.echo(f"{refused['asked'] - refused['invalid']} of {refused['asked']} answers valid")
+        typer.echo(f"{counted['asked'] - counted['invalid']} of {counted['asked']} answers valid")
 
 
 def _folds(history: History, path: Path | None) -> Folds:

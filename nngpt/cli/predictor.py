@@ -16,8 +16,6 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History
 
-    pass
-
 app = typer.Typer(no_args_is_help=True, help="Final accuracy from first epochs: the predictor.")
 
 PredictorFile = Annotated[

@@ -110,6 +110,10 @@ def test_tune_ask_and_judge_the_embedded_model(
     judged = nngpt("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 2)
     assert judged.returncode == 0, judged.stderr
     assert "llm" in judged.stdout and judged.stdout.endswith("2 of 2 answers valid\n")
+    judged = nngpt(
+        *("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 1, "--json")
+    )
+    assert json.loads(judged.stdout)["answers"] == {"asked": 1}
     untuned = nngpt(*asked, "--set=llm.model=smollm2-135m")
     assert "note: this LLM was not tuned for the question" in untuned.stderr
 

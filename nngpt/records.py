@@ -38,6 +38,18 @@ class Stage(StrEnum):
     NOVELTY = "novelty"
 
 
+class Arm(StrEnum):
+    """Who wrote a candidate: the loop, or a control, of which the loop sees and learns nothing.
+
+    `base` is the LLM as it was before the run, `corpus` no LLM at all: a network drawn from the
+    corpus and changed at random (`nngpt.asking.mutation`).
+    """
+
+    LOOP = "loop"
+    BASE = "base"
+    CORPUS = "corpus"
+
+
 class State(StrEnum):
     """Where an attempt stands (invariant 6). `admitted` and `refused` are final."""
 

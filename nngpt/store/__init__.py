@@ -4,8 +4,11 @@ from nngpt.store.database import IllegalWriteError
 from nngpt.store.lease import Lease
 from nngpt.store.store import Store
 from nngpt.store.views import (
+    Activity,
     AttemptRecord,
+    Confirmation,
     CycleSummary,
+    ForecastRecord,
     RunRecord,
     Transition,
     identity_hash,
@@ -13,8 +16,11 @@ from nngpt.store.views import (
 )
 
 __all__ = [
+    "Activity",
     "AttemptRecord",
+    "Confirmation",
     "CycleSummary",
+    "ForecastRecord",
     "IllegalWriteError",
     "Lease",
     "RunRecord",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from nngpt.errors import StoreError
 from nngpt.records import (
     Adapter,
+    Arm,
     Candidate,
     Completion,
     Evaluation,
@@ -33,13 +34,17 @@ from nngpt.store.lock import RunLock
 from nngpt.store.rows import add_code, add_prompt, compared, generated, retrained
 from nngpt.store.states import OPEN, advance, log, move, now
 from nngpt.store.tables import (
+    ActivityRow,
     AdapterRow,
     Admission,
     Attempt,
     ClosedCycle,
+    ConfirmationRow,
     Epoch,
+    ForecastRow,
     Run,
 )
+from nngpt.store.views import Activity, Confirmation, ForecastRecord
 
 
 class Lease:
@@ -69,7 +74,12 @@ class Lease:
             self._lock.release()
 
     def add_completions(
-        self, cycle: int, batch: int, prompt: Prompt, completions: Sequence[Completion]
+        self,
+        cycle: int,
+        batch: int,
+        prompt: Prompt,
+        completions: Sequence[Completion],
+        arm: Arm = Arm.LOOP,
     ) -> list[int]:
         """Record a generation batch, whole. `batch` counts from 0 within the cycle.
 
@@ -88,6 +98,7 @@ class Lease:
                     cycle=cycle,
                     batch=batch,
                     place=first + offset,
+                    arm=arm,
                     prompt_hash=prompt_key,
                     mode=prompt.mode,
                     **generated(completion),
@@ -117,6 +128,7 @@ class Lease:
                 cycle=refused.cycle,
                 batch=refused.batch,
                 place=_count(session, *mine),
+                arm=refused.arm,
                 prompt_hash=add_prompt(session, prompt),
                 mode=prompt.mode,
                 repairs=refused.repairs + 1,
@@ -174,12 +186,11 @@ class Lease:
                 raise IllegalWriteError(f"attempt {attempt_id} is {attempt.state}, not judged")
             attempt.retrainings += 1
 
-    def finish_run(self) -> None:
-        """Mark the run as done."""
+    def finish_run(self, ended: str = "") -> None:
+        """Mark the run as done; `ended` says why, if it is before its last cycle."""
+        values = {"status": "done", "ended": ended, "updated": now()}
         with self._write() as session:
-            session.execute(
-                update(Run).where(Run.id == self.run_id).values(status="done", updated=now())
-            )
+            session.execute(update(Run).where(Run.id == self.run_id).values(values))
 
     def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
         """training → trained: the curve, in our tables and in LEMUR's."""
@@ -218,14 +229,19 @@ class Lease:
         novelty: Novelty | None = None,
         retraining: Retraining | None = None,
     ) -> None:
-        """judged → admitted. A content hash is admitted once per run."""
+        """judged → admitted. A content hash is admitted once per run and arm."""
         with self._write() as session:
             values = {**compared(novelty), **retrained(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
-            content_hash = session.get_one(Attempt, attempt_id).content_hash
-            assert content_hash is not None
+            attempt = session.get_one(Attempt, attempt_id)
+            assert attempt.content_hash is not None
             session.add(
-                Admission(run_id=self.run_id, content_hash=content_hash, attempt_id=attempt_id)
+                Admission(
+                    run_id=self.run_id,
+                    arm=attempt.arm,
+                    content_hash=attempt.content_hash,
+                    attempt_id=attempt_id,
+                )
             )
 
     def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
@@ -241,19 +257,57 @@ class Lease:
                 **compared(novelty),
             )
 
-    def add_adapter(self, cycle: int, adapter: Adapter) -> None:
+    def add_adapter(self, cycle: int, adapter: Adapter, alarm: str = "") -> None:
         """Close the cycle with the adapter it trained; the files must be in place by now."""
         with self._write() as session:
             self._expect_learnable(session, cycle)
             session.add(AdapterRow(run_id=self.run_id, cycle=cycle, **vars(adapter)))
             session.flush()
-            self._close_cycle(session, cycle, adapter.name, "")
+            self._close_cycle(session, cycle, adapter.name, "", alarm)
 
-    def skip_learning(self, cycle: int, reason: str) -> None:
+    def skip_learning(self, cycle: int, reason: str, alarm: str = "") -> None:
         """Close the cycle without an adapter."""
         with self._write() as session:
             self._expect_learnable(session, cycle)
-            self._close_cycle(session, cycle, None, reason)
+            self._close_cycle(session, cycle, None, reason, alarm)
+
+    def spend(self, spent: Sequence[Activity]) -> None:
+        """Add time and energy to what the run's cycles have cost so far."""
+        with self._write() as session:
+            for activity in spent:
+                key = (self.run_id, activity.cycle, activity.activity)
+                row = session.get(ActivityRow, key)
+                if row is None:
+                    session.add(ActivityRow(run_id=self.run_id, **vars(activity)))
+                    continue
+                row.seconds += activity.seconds
+                if activity.joules is not None:
+                    row.joules = (row.joules or 0.0) + activity.joules
+
+    def forecast(self, forecast: ForecastRecord) -> None:
+        """Record what this runner expects to need."""
+        with self._write() as session:
+            values = {**vars(forecast), "basis": canonical_json(dict(forecast.basis))}
+            session.add(ForecastRow(run_id=self.run_id, **values))
+
+    def confirmed(self, confirmation: Confirmation) -> None:
+        """Record a full training of one of the run's candidates.
+
+        Raises:
+            IllegalWriteError: it is none of this run, or was confirmed by this protocol before.
+        """
+        with self._write() as session:
+            attempt = session.get(Attempt, confirmation.attempt_id)
+            if attempt is None or attempt.run_id != self.run_id:
+                raise IllegalWriteError(f"attempt {confirmation.attempt_id} is none of this run")
+            same = select(ConfirmationRow.id).where(
+                ConfirmationRow.attempt_id == confirmation.attempt_id,
+                ConfirmationRow.protocol == confirmation.protocol,
+            )
+            if session.scalar(same) is not None:
+                raise IllegalWriteError(f"attempt {confirmation.attempt_id} is confirmed already")
+            values = {**vars(confirmation), "epochs": canonical_json(list(confirmation.epochs))}
+            session.add(ConfirmationRow(run_id=self.run_id, created=now(), **values))
 
     def _advance(self, session: Session, attempt_id: int, after: State, **values: Any) -> None:
         advance(session, self.run_id, self.fence, attempt_id, after, **values)
@@ -289,9 +343,11 @@ class Lease:
         if _count(session, *mine, Attempt.state.in_(OPEN)):
             raise IllegalWriteError(f"cycle {cycle} has attempts that are not done")
 
-    def _close_cycle(self, session: Session, cycle: int, adapter: str | None, reason: str) -> None:
+    def _close_cycle(
+        self, session: Session, cycle: int, adapter: str | None, reason: str, alarm: str
+    ) -> None:
         row = ClosedCycle(run_id=self.run_id, cycle=cycle, adapter=adapter, reason=reason)
-        row.closed = now()
+        row.closed, row.alarm = now(), alarm
         session.add(row)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from nngpt.records import Mode, Stage, State
+from nngpt.records import Arm, Mode, Stage, State
 from nngpt.store.states import OPEN
 from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
 from nngpt.store.views import AttemptRecord, CycleSummary, to_attempt
@@ -39,6 +39,7 @@ def attempts(
     cycle: int | None = None,
     upto_cycle: int | None = None,
     states: Iterable[State] | None = None,
+    arm: Arm | None = None,
     with_code: bool = False,
 ) -> list[AttemptRecord]:
     """Attempts in the order of writing."""
@@ -49,14 +50,16 @@ def attempts(
         query = query.where(Attempt.cycle <= upto_cycle)
     if states is not None:
         query = query.where(Attempt.state.in_(list(states)))
+    if arm is not None:
+        query = query.where(Attempt.arm == arm)
     query = query.options(selectinload(Attempt.epochs))
     if with_code:
         query = query.options(selectinload(Attempt.source))
     return [to_attempt(row, with_code) for row in session.scalars(query)]
 
 
-def known_hash(session: Session, run_id: int, content_hash: str) -> int | None:
-    """The first attempt with this code that passed the gates before training."""
+def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> int | None:
+    """The arm's first attempt with this code that passed the gates before training."""
     trained = or_(
         Attempt.refusal_stage.is_(None),
         Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING),
@@ -64,6 +67,7 @@ def known_hash(session: Session, run_id: int, content_hash: str) -> int | None:
     return session.scalar(
         select(func.min(Attempt.id)).where(
             Attempt.run_id == run_id,
+            Attempt.arm == arm,
             Attempt.content_hash == content_hash,
             Attempt.state.not_in(_BEFORE_VALIDATED),
             trained,
@@ -71,9 +75,10 @@ def known_hash(session: Session, run_id: int, content_hash: str) -> int | None:
     )
 
 
-def summary(session: Session, run_id: int) -> list[CycleSummary]:
-    """One entry per cycle that wrote something, in order."""
-    query = select(*_SUMMARY_COLUMNS).where(Attempt.run_id == run_id).order_by(Attempt.id)
+def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
+    """One entry per cycle in which the arm wrote something, in order."""
+    mine = (Attempt.run_id == run_id, Attempt.arm == arm)
+    query = select(*_SUMMARY_COLUMNS).where(*mine).order_by(Attempt.id)
     cycles: dict[int, list[Any]] = {}
     for row in session.execute(query):
         cycles.setdefault(row.cycle, []).append(row)
@@ -85,26 +90,24 @@ def summary(session: Session, run_id: int) -> list[CycleSummary]:
         row.cycle: row
         for row in session.scalars(select(ClosedCycle).where(ClosedCycle.run_id == run_id))
     }
-    constrained = _constrained(session, run_id)
+    config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
+    if arm is not Arm.LOOP:  # of the controls nothing is learned
+        adapters = {}
     return [
-        _summarise(cycle, rows, adapters.get(cycle), closed.get(cycle), constrained)
+        _summarise(cycle, arm, rows, adapters.get(cycle), closed.get(cycle), config)
         for cycle, rows in sorted(cycles.items())
     ]
 
 
-def _constrained(session: Session, run_id: int) -> bool:
-    """`sampling.constrain` of the run; older ones have no such key."""
-    config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
-    return bool(config.get("sampling", {}).get("constrain", False))
-
-
 def _summarise(
     cycle: int,
+    arm: Arm,
     rows: Sequence[Any],
     adapter: AdapterRow | None,
     closed: ClosedCycle | None,
-    constrained: bool,
+    config: Mapping[str, Any],
 ) -> CycleSummary:
+    threshold = config.get("task", {}).get("threshold", 0.0)
     first, repairs = ([r for r in rows if bool(r.repairs) is which] for which in (False, True))
     accuracies = tuple(row.accuracy for row in first if row.accuracy is not None)
     refused = Counter(Stage(row.refusal_stage) for row in first if row.refusal_stage is not None)
@@ -130,5 +133,9 @@ def _summarise(
         repairs=len(repairs),
         repairs_valid=sum(row.accuracy is not None for row in repairs),
         repairs_admitted=sum(row.state == State.ADMITTED for row in repairs),
-        constrained=constrained,
+        # Runs that are older than this key have none.
+        constrained=bool(config.get("sampling", {}).get("constrain", False)),
+        above=sum(accuracy >= threshold for accuracy in accuracies),
+        arm=arm,
+        alarm=closed.alarm if closed else "",
     )

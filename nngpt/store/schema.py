@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from nngpt.errors import StoreError
 from nngpt.store import lemur_tables
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision this nngpt reads and writes (a test compares it with the migrations)."""
 
 METADATA = lemur_tables.stat.metadata

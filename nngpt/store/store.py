@@ -10,20 +10,36 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError, nearest
-from nngpt.records import Adapter, Prompt, State, canonical_json
+from nngpt.records import Adapter, Arm, Prompt, State, canonical_json
 from nngpt.store import queries
 from nngpt.store.database import Database, open_database
 from nngpt.store.lease import Lease, take_lease
 from nngpt.store.states import OPEN, now
-from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, PromptRow, Run, TransitionRow
+from nngpt.store.tables import (
+    ActivityRow,
+    AdapterRow,
+    Attempt,
+    ClosedCycle,
+    ConfirmationRow,
+    ForecastRow,
+    PromptRow,
+    Run,
+    TransitionRow,
+)
 from nngpt.store.views import (
+    Activity,
     AttemptRecord,
+    Confirmation,
     CycleSummary,
+    ForecastRecord,
     RunRecord,
     Transition,
     identity_hash,
+    to_activity,
     to_adapter,
     to_attempt,
+    to_confirmation,
+    to_forecast,
     to_prompt,
     to_run,
 )
@@ -140,12 +156,13 @@ class Store:
         cycle: int | None = None,
         state: State | None = None,
         with_code: bool = False,
+        arm: Arm | None = None,
     ) -> list[AttemptRecord]:
-        """Attempts in the order of writing."""
+        """Attempts in the order of writing, of one arm or of all."""
         states = None if state is None else (state,)
         with self.database.read() as session:
             return queries.attempts(
-                session, run_id, cycle=cycle, states=states, with_code=with_code
+                session, run_id, cycle=cycle, states=states, arm=arm, with_code=with_code
             )
 
     def attempt(self, attempt_id: int) -> AttemptRecord:
@@ -165,24 +182,27 @@ class Store:
         with self.database.read() as session:
             return queries.attempts(session, run_id, cycle=cycle, states=OPEN, with_code=True)
 
-    def admitted(self, run_id: int, upto_cycle: int | None = None) -> list[AttemptRecord]:
-        """Admitted attempts with code, in order, of the cycles up to and including one."""
+    def admitted(
+        self, run_id: int, upto_cycle: int | None = None, arm: Arm = Arm.LOOP
+    ) -> list[AttemptRecord]:
+        """An arm's admitted attempts with code, in order, of the cycles up to and including one."""
         with self.database.read() as session:
             return queries.attempts(
                 session,
                 run_id,
                 upto_cycle=upto_cycle,
                 states=(State.ADMITTED,),
+                arm=arm,
                 with_code=True,
             )
 
-    def known_hash(self, run_id: int, content_hash: str) -> int | None:
-        """The run's first attempt with this code that passed the gates before training.
+    def known_hash(self, run_id: int, content_hash: str, arm: Arm = Arm.LOOP) -> int | None:
+        """The arm's first attempt with this code that passed the gates before training.
 
         Whatever became of it then, the code need not be trained again.
         """
         with self.database.read() as session:
-            return queries.known_hash(session, run_id, content_hash)
+            return queries.known_hash(session, run_id, content_hash, arm)
 
     def transitions(self, attempt_id: int) -> list[Transition]:
         """The audit trail of an attempt, oldest first."""
@@ -243,10 +263,39 @@ class Store:
         earlier = [a for cycle, a in self.adapters(run_id).items() if cycle < before_cycle]
         return earlier[-1] if earlier else None
 
-    def summary(self, run_id: int) -> list[CycleSummary]:
-        """One entry per cycle that wrote something, in order."""
+    def summary(self, run_id: int, arm: Arm = Arm.LOOP) -> list[CycleSummary]:
+        """One entry per cycle in which the arm wrote something, in order."""
         with self.database.read() as session:
-            return queries.summary(session, run_id)
+            return queries.summary(session, run_id, arm)
+
+    # The experiment
+
+    def arms(self, run_id: int) -> list[Arm]:
+        """Who has written in this run: the loop, then its controls."""
+        query = select(Attempt.arm.distinct()).where(Attempt.run_id == run_id)
+        with self.database.read() as session:
+            found = set(session.scalars(query))
+        return [arm for arm in Arm if arm in found]
+
+    def activities(self, run_id: int) -> list[Activity]:
+        """What the run's time and energy went into, by cycle."""
+        query = select(ActivityRow).where(ActivityRow.run_id == run_id)
+        with self.database.read() as session:
+            rows = session.scalars(query.order_by(ActivityRow.cycle, ActivityRow.activity))
+            return [to_activity(row) for row in rows]
+
+    def forecasts(self, run_id: int) -> list[ForecastRecord]:
+        """What the run's runners expected, oldest first."""
+        query = select(ForecastRow).where(ForecastRow.run_id == run_id).order_by(ForecastRow.id)
+        with self.database.read() as session:
+            return [to_forecast(row) for row in session.scalars(query)]
+
+    def confirmations(self, run_id: int) -> list[Confirmation]:
+        """The run's candidates that were trained fully, in the order of training."""
+        query = select(ConfirmationRow).where(ConfirmationRow.run_id == run_id)
+        with self.database.read() as session:
+            rows = session.scalars(query.order_by(ConfirmationRow.id))
+            return [to_confirmation(row) for row in rows]
 
     def _set_status(self, run_id: int, status: str) -> None:
         change = (

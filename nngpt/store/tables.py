@@ -8,10 +8,11 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, MetaData, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from nngpt.records import State
+from nngpt.records import Arm, State
 from nngpt.store.columns import LosslessText
 
 _STATES = ", ".join(f"'{state}'" for state in State)
+_ARMS = ", ".join(f"'{arm}'" for arm in Arm)
 
 
 class Base(DeclarativeBase):
@@ -28,7 +29,10 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One run; `fence` grows with each runner that takes it over."""
+    """One run; `fence` grows with each runner that takes it over.
+
+    `ended` says why it was done before its last cycle ("" if it was not).
+    """
 
     __tablename__ = "nngpt_run"
     __table_args__ = (
@@ -47,6 +51,7 @@ class Run(Base):
     fence: Mapped[int]
     created: Mapped[str]
     updated: Mapped[str]
+    ended: Mapped[str] = mapped_column(default="", server_default=text("''"))
 
 
 class PromptRow(Base):
@@ -102,6 +107,7 @@ class Attempt(Base):
         Index(None, "run_id", "content_hash"),
         Index(None, "repaired_from", unique=True),
         CheckConstraint(f"state IN ({_STATES})", name="state"),
+        CheckConstraint(f"arm IN ({_ARMS})", name="arm"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -109,6 +115,7 @@ class Attempt(Base):
     cycle: Mapped[int]
     batch: Mapped[int]
     place: Mapped[int]
+    arm: Mapped[str] = mapped_column(default=Arm.LOOP, server_default=Arm.LOOP)
     state: Mapped[str]
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("nngpt_prompt.hash"))
     mode: Mapped[str]
@@ -185,11 +192,12 @@ class TransitionRow(Base):
 
 
 class Admission(Base):
-    """Makes admission unique per run and content hash."""
+    """Makes admission unique per run, arm and content hash."""
 
     __tablename__ = "nngpt_admission"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
+    arm: Mapped[str] = mapped_column(primary_key=True)
     content_hash: Mapped[str] = mapped_column(primary_key=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"), unique=True)
 
@@ -216,7 +224,10 @@ class AdapterRow(Base):
 
 
 class ClosedCycle(Base):
-    """A cycle whose learning is over: with an adapter, or without for the reason given."""
+    """A cycle whose learning is over: with an adapter, or without for the reason given.
+
+    `alarm` says what collapsed in it ("" if nothing did).
+    """
 
     __tablename__ = "nngpt_cycle"
 
@@ -225,6 +236,65 @@ class ClosedCycle(Base):
     adapter: Mapped[str | None] = mapped_column(ForeignKey("nngpt_adapter.name"))
     reason: Mapped[str]
     closed: Mapped[str]
+    alarm: Mapped[str] = mapped_column(default="", server_default=text("''"))
+
+
+class ActivityRow(Base):
+    """Wall time of a cycle while just these things went on, and the energy the device reports.
+
+    `activity` joins what went on at once, such as "training+writing"; `joules` is None where
+    nothing reports energy.
+    """
+
+    __tablename__ = "nngpt_activity"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True)
+    activity: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+    joules: Mapped[float | None]
+
+
+class ForecastRow(Base):
+    """What a runner expected to need before it went on, and what had been spent by then.
+
+    `basis` holds the stage times it was made of, as JSON.
+    """
+
+    __tablename__ = "nngpt_forecast"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), index=True)
+    created: Mapped[str]
+    cycles: Mapped[int]
+    seconds: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    spent: Mapped[float]
+    basis: Mapped[str]
+
+
+class ConfirmationRow(Base):
+    """A candidate trained fully, once, and judged on the test set (`nngpt cycle confirm`).
+
+    `protocol` is how it was trained, as JSON; `epochs` the test accuracy after each epoch, as JSON,
+    empty if the training failed, for `reason`.
+    """
+
+    __tablename__ = "nngpt_confirmation"
+    __table_args__ = (UniqueConstraint("attempt_id", "protocol"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("nngpt_run.id"), index=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("nngpt_attempt.id"))
+    protocol: Mapped[str]
+    seed: Mapped[int]
+    accuracy: Mapped[float | None]
+    total: Mapped[int]
+    epochs: Mapped[str]
+    seconds: Mapped[float]
+    reason: Mapped[str]
+    created: Mapped[str]
 
 
 class LemurImport(Base):

@@ -10,6 +10,7 @@ from typing import Any
 
 from nngpt.records import (
     Adapter,
+    Arm,
     Candidate,
     Completion,
     EpochResult,
@@ -26,7 +27,15 @@ from nngpt.records import (
     Trial,
     canonical_json,
 )
-from nngpt.store.tables import AdapterRow, Attempt, PromptRow, Run
+from nngpt.store.tables import (
+    ActivityRow,
+    AdapterRow,
+    Attempt,
+    ConfirmationRow,
+    ForecastRow,
+    PromptRow,
+    Run,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class RunRecord:
         status: "active", "done" or "archived".
         fence: how many runners have worked on it.
         created: ISO 8601, UTC; so is `updated`.
+        ended: why it was done before its last cycle, "" if it was not.
     """
 
     id: int
@@ -50,6 +60,7 @@ class RunRecord:
     fence: int
     created: str
     updated: str
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class AttemptRecord:
         created: ISO 8601, UTC; so is `updated`.
         repairs: 0 for a first answer; else it is the first or second repair of one.
         repaired_from: the refused attempt that it repairs.
+        arm: who wrote it: the loop or a control.
     """
 
     id: int
@@ -92,6 +104,7 @@ class AttemptRecord:
     updated: str
     repairs: int = 0
     repaired_from: int | None = None
+    arm: Arm = Arm.LOOP
 
     @property
     def settled(self) -> bool:
@@ -127,8 +140,60 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """Wall seconds of a cycle while just these things went on; see `ActivityRow`."""
+
+    cycle: int
+    activity: str
+    seconds: float
+    joules: float | None
+
+
+@dataclass(frozen=True)
+class ForecastRecord:
+    """What a runner expected, in seconds with 95% bounds; `spent` of the run were gone by then.
+
+    Attributes:
+        created: ISO 8601, UTC.
+        cycles: up to which cycle.
+        basis: the stage times that it was made of.
+    """
+
+    created: str
+    cycles: int
+    seconds: float
+    low: float
+    high: float
+    spent: float
+    basis: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A candidate trained fully and judged on the test set.
+
+    Attributes:
+        protocol: how it was trained, as canonical JSON.
+        accuracy: on the test images after the last epoch, 0…1; None if the training failed.
+        total: number of test images.
+        epochs: test accuracy after each epoch.
+        seconds: wall time.
+        reason: why there is no accuracy, "" if there is one.
+    """
+
+    attempt_id: int
+    protocol: str
+    seed: int
+    accuracy: float | None
+    total: int
+    epochs: tuple[float, ...]
+    seconds: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CycleSummary:
-    """One cycle in numbers, counted raw (invariant 7): first answers only, unless it says repairs.
+    """One arm's cycle in numbers, counted raw (invariant 7): first answers, unless it says repairs.
 
     Attributes:
         mode: how much of a network the LLM wrote; belongs beside every validity figure.
@@ -148,6 +213,9 @@ class CycleSummary:
         repairs_valid: those that were built, trained and judged.
         repairs_admitted: members of the corpus now, besides `admitted`.
         constrained: True if settings after code were written under a constraint.
+        above: valid ones that reached the task's threshold.
+        arm: who wrote.
+        alarm: what collapsed, "" if nothing did.
     """
 
     cycle: int
@@ -168,6 +236,9 @@ class CycleSummary:
     repairs_valid: int = 0
     repairs_admitted: int = 0
     constrained: bool = False
+    above: int = 0
+    arm: Arm = Arm.LOOP
+    alarm: str = ""
 
     @property
     def how(self) -> str:
@@ -228,6 +299,23 @@ def to_adapter(row: AdapterRow) -> Adapter:
     return Adapter(**{item.name: getattr(row, item.name) for item in fields(Adapter)})
 
 
+def to_activity(row: ActivityRow) -> Activity:
+    """What went on, and for how long."""
+    return Activity(row.cycle, row.activity, row.seconds, row.joules)
+
+
+def to_forecast(row: ForecastRow) -> ForecastRecord:
+    """A forecast's record."""
+    values = {item.name: getattr(row, item.name) for item in fields(ForecastRecord)}
+    return ForecastRecord(**{**values, "basis": json.loads(row.basis)})
+
+
+def to_confirmation(row: ConfirmationRow) -> Confirmation:
+    """The confirmation, equal to the one that was stored."""
+    values = {item.name: getattr(row, item.name) for item in fields(Confirmation)}
+    return Confirmation(**{**values, "epochs": tuple(json.loads(row.epochs))})
+
+
 def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
     """An attempt's record; `row` must still belong to a session."""
     return AttemptRecord(
@@ -252,6 +340,7 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
         updated=row.updated,
         repairs=row.repairs,
         repaired_from=row.repaired_from,
+        arm=Arm(row.arm),
     )
 
 

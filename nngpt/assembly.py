@@ -22,6 +22,7 @@ from nngpt.llm import constrained
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
+    Arm,
     Candidate,
     Mode,
     Prompt,
@@ -32,6 +33,7 @@ from nngpt.records import (
     TrainingPair,
 )
 from nngpt.resources import DATABASE
+from nngpt.steering.mutation import CorpusSampler
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -98,6 +100,7 @@ class Parts:
         corpus: training pairs that were there before the run (`learning.corpus`), with their
             networks.
         seen: networks that the adapter learned elsewhere, as far as it brings them, by a name.
+        sampler: writes the control arm `corpus`, None if there is none.
         overlap: the LLM writes while candidates train.
         questions: the prompt of each cycle.
     """
@@ -112,6 +115,7 @@ class Parts:
     overlap: bool
     questions: Questions
     seen: dict[str, Candidate]
+    sampler: CorpusSampler | None = None
 
     @property
     def task(self) -> Task:
@@ -132,6 +136,9 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         corpus = read_corpus(config, reader, say)
         pool = read_pool(config, reader, say)
         adapter = starting_adapter(config)
+        seen = seen_by(adapter, reader)
+        before = [*(candidate for _, candidate in corpus), *known.candidates(pool).values()]
+        sampler = corpus_sampler(config, reader, [*before, *seen.values()])
         splits = load_splits(config, source, say)
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
         llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
@@ -154,8 +161,31 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             corpus,
             config.candidates.overlap,
             make_questions(config, reader, pool, llm),
-            seen_by(adapter, reader),
+            seen,
+            sampler,
         )
+
+
+def corpus_sampler(
+    config: Config, reader: Reader, networks: Sequence[Candidate]
+) -> CorpusSampler | None:
+    """Who writes the control arm `corpus`, None if the run has none.
+
+    Raises:
+        ConfigError: there is no network to draw from, or an answer of this mode is a change.
+    """
+    if Arm.CORPUS not in config.arms:
+        return None
+    if reader.prompt.mode is Mode.DELTA:
+        why, mend = "answers of delta mode are changes themselves", "Leave this arm out."
+        raise ConfigError(why, where="controls.corpus", mend=mend)
+    if not networks:
+        raise ConfigError(
+            "there is no corpus to draw from",
+            where="controls.corpus",
+            mend="Set learning.corpus or prompt.corpus, or an llm.adapter that brings its own.",
+        )
+    return CorpusSampler(networks, reader.prompt, reader.defaults, config.controls.changes)
 
 
 @contextmanager
@@ -344,7 +374,7 @@ def indexed_blocks(config: Config) -> list[ShownBlock]:
     Raises:
         UserError: nothing is indexed in the run's database, or nothing suits.
     """
-    if not config.prompt.retrieve:
+    if not config.prompt.retrieve or "retrieval" in config.without:
         return []
     from nngpt.asking.blocks import find_blocks
     from nngpt.store.database import open_database

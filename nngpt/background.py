@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from nngpt.protocols import LLM, Executor
 from nngpt.records import Candidate, Completion, Evaluation, Prompt, Refusal, Retraining, Sampling
+from nngpt.steering.mutation import CorpusSampler
 
 T = TypeVar("T")
 
@@ -31,6 +32,10 @@ class Background:
     ) -> Future[list[Completion]]:
         """`LLM.generate`; one at a time."""
         return self._start(lambda: self._llm.generate(prompt, count, seed, sampling))
+
+    def draw(self, sampler: CorpusSampler, count: int, seed: int) -> Future[list[Completion]]:
+        """`CorpusSampler.write`."""
+        return self._start(lambda: sampler.write(count, seed))
 
     def train(self, candidate: Candidate, seed: int) -> Future[Evaluation | Refusal]:
         """`Executor.evaluate`."""

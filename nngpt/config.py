@@ -25,6 +25,7 @@ from pydantic import (
 
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
+from nngpt.records import Arm
 
 
 class _Section(BaseModel):
@@ -141,6 +142,38 @@ class CandidatesConfig(_Section):
         return self
 
 
+class ControlsConfig(_Section):
+    """Control arms: shares of `candidates.per_cycle` that others than the loop write.
+
+    `base` is the share of the LLM as it wrote the first cycle, frozen; `corpus` that of networks of
+    the corpus (`learning.corpus`, `prompt.corpus` and what the first adapter learned) with
+    `changes` random changes and no LLM. They pass the same gates, each arm for itself; the loop
+    neither sees them nor learns from them.
+    """
+
+    base: float = Field(0, ge=0, lt=1)
+    corpus: float = Field(0, ge=0, lt=1)
+    changes: int = Field(2, gt=0, le=20)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> ControlsConfig:
+        if self.base + self.corpus >= 1:
+            raise ValueError("base and corpus leave nothing for the loop")
+        return self
+
+
+class StopConfig(_Section):
+    """Ends a run that gains no more (papers, appendix D).
+
+    That is when over `cycles` cycles the mean accuracy has risen by less than `gain` and the share
+    above the threshold stayed within its 95% interval.
+    """
+
+    enabled: bool = False
+    cycles: int = Field(3, gt=0)
+    gain: float = Field(0.01, gt=0, le=1)
+
+
 class EvaluationConfig(_Section):
     """The training protocol every candidate gets, and the limits on its process.
 
@@ -232,7 +265,9 @@ class LearningConfig(_Section):
     it has learned). `layers` takes only the last N transformer layers, `layers_to_transform` those
     with these numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs goes without a
     step. Every step learns `corpus` too, or its first `corpus_limit` pairs; with `warm_up` there is
-    one before the first cycle, on the corpus alone.
+    one before the first cycle, on the corpus alone. When validity or diversity collapses,
+    `on_collapse` only tells it, or the step replays: it learns all pairs again, besides as many
+    of the networks that were there before the run.
 
     An optimiser step learns `batch_size` × `accumulation` pairs; with `packing` they are laid out
     in rows of at most `tokens_per_batch` tokens without padding, else one by one. `save_dtype` is
@@ -277,6 +312,7 @@ class LearningConfig(_Section):
     corpus: Path | None = None
     corpus_limit: int | None = Field(None, gt=0)
     warm_up: bool = False
+    on_collapse: Literal["tell", "replay"] = "tell"
 
     @model_validator(mode="after")
     def _needs_corpus(self) -> LearningConfig:
@@ -363,12 +399,17 @@ _OPERATIONAL = {
 }
 """Keys by section that may change while a run goes on."""
 
-_NOT_OF_A_RUN = frozenset({"cycles", "folder", "rl", "preference"})
+_NOT_OF_A_RUN = frozenset({"cycles", "folder", "stop", "rl", "preference"})
 """Keys and sections that a run of the loop does not depend on."""
 
 
 class Config(_Section):
-    """One run: everything `nngpt cycle run` needs to know."""
+    """One run: everything `nngpt cycle run` needs to know.
+
+    `without` leaves out what the loop is made of, to see what it is worth: `novelty` admits
+    near-duplicates (exact copies are still not trained again), `threshold` whatever trains,
+    `iteration` learns nothing after the warm-up, `retrieval` shows no blocks.
+    """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=60)
     seed: int = Field(1, ge=0, lt=2**32)
@@ -379,11 +420,29 @@ class Config(_Section):
     prompt: PromptConfig = PromptConfig()
     sampling: SamplingConfig = SamplingConfig()
     candidates: CandidatesConfig = CandidatesConfig()
+    controls: ControlsConfig = ControlsConfig()
+    stop: StopConfig = StopConfig()
+    without: tuple[Literal["novelty", "threshold", "iteration", "retrieval"], ...] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     learning: LearningConfig = LearningConfig()
     rl: RLConfig = RLConfig()
     preference: PreferenceConfig = PreferenceConfig()
+
+    @property
+    def arms(self) -> dict[Arm, int]:
+        """Who writes, and how many candidates of a cycle; the loop first."""
+        whole, controls = self.candidates.per_cycle, self.controls
+        shares = {Arm.BASE: controls.base, Arm.CORPUS: controls.corpus}
+        sizes = {arm: max(1, round(share * whole)) for arm, share in shares.items() if share}
+        return {Arm.LOOP: whole - sum(sizes.values()), **sizes}
+
+    @model_validator(mode="after")
+    def _loop_writes(self) -> Config:
+        if self.arms[Arm.LOOP] < 1:
+            few = self.candidates.per_cycle
+            raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a run goes on: all that can change its outcome."""

@@ -10,7 +10,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from nngpt import contract
@@ -18,12 +17,11 @@ from nngpt.asking.known import candidates
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
-from nngpt.errors import LearningFailed
-from nngpt.learning.pairs import admitted_pairs, corpus_hash
 from nngpt.prediction.recheck import recheck
 from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
+    Arm,
     Candidate,
     Evaluation,
     Novelty,
@@ -31,11 +29,14 @@ from nngpt.records import (
     Retraining,
     Stage,
     State,
-    TrainingPair,
     derive_seed,
 )
 from nngpt.reporting.progress import Progress
+from nngpt.steering.energy import Energy
+from nngpt.steering.metering import Meter, MeteredProgress
+from nngpt.steering.plateau import plateau
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store
+from nngpt.teaching import Teacher
 from nngpt.writing import Writer, Writing, check_template
 
 __all__ = ["Loop", "derive_seed"]
@@ -45,36 +46,59 @@ class Loop:
     """One run of a configuration."""
 
     def __init__(self, config: Config, parts: Parts, store: Store, progress: Progress) -> None:
-        self.config, self.parts, self.store, self.progress = config, parts, store, progress
+        self.config, self.parts, self.store = config, parts, store
+        self.meter = Meter(Energy())
+        self.progress: Progress = MeteredProgress(progress, self.meter)
 
     def run(self, run: RunRecord, lease: Lease) -> None:
-        """Go through all cycles that are not closed yet."""
+        """Go through all cycles that are not closed yet, unless there is nothing more to gain."""
         self.run_id, self.lease = run.id, lease
+        self.teacher = Teacher(self.config, self.parts, self.store, lease, self.progress)
         check_template(self.config, self.parts, self.store, run.id)
         self.warm_up()
-        for cycle in range(1, self.config.cycles + 1):
+        ended, cycle = "", 0
+        while cycle < self.config.cycles and not ended:
+            cycle += 1
             if not self.store.cycle_closed(run.id, cycle):
                 self.run_cycle(cycle)
-        self.lease.finish_run()
+            ended = self.reason_to_stop(cycle)
+        self.lease.finish_run(ended)
 
     def warm_up(self) -> None:
         """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
         if self.config.learning.warm_up and not self.store.cycle_closed(self.run_id, 0):
-            self.learn(0)
+            self.teacher.learn(0)
+            self.lease.spend(self.meter.take(0))
 
     def run_cycle(self, cycle: int) -> None:
         """Write candidates with the newest adapter, settle each, fine-tune on the admitted."""
-        adapter = self.adapter_before(cycle) or self.parts.adapter
+        adapter = self.teacher.adapter_before(cycle) or self.parts.adapter
         self.parts.llm.use_adapter(adapter)
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.settled]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
-        self.known = self.known_networks(cycle)
+        self.known = {arm: self.known_networks(cycle, arm) for arm in self.config.arms}
         self.recheck_foresight(cycle)
-        writer = Writer(self.config, self.parts, self.store, self.lease, self.progress, cycle)
+        frozen = self.teacher.adapter_before(1) or self.parts.adapter
         with Background(self.parts.llm, self.parts.executor) as background:
-            self.settle_all(cycle, writer, background)
-        self.learn(cycle)
+            self.settle_all(cycle, self.writer(cycle, frozen), background)
+        self.teacher.learn(cycle)
+        self.lease.spend(self.meter.take(cycle))
         self.progress.cycle_done(self.store.summary(self.run_id)[cycle - 1])
+
+    def writer(self, cycle: int, frozen: Adapter | None) -> Writer:
+        """Who writes in a cycle; `frozen` is the adapter of the control arm `base`."""
+        parts, progress = self.parts, self.progress
+        return Writer(self.config, parts, self.store, self.lease, progress, cycle, frozen)
+
+    def reason_to_stop(self, cycle: int) -> str:
+        """Why the run ends with this cycle although more are wanted, "" if it does not."""
+        if not self.config.stop.enabled or cycle == self.config.cycles:
+            return ""
+        done = [s for s in self.store.summary(self.run_id) if s.cycle <= cycle]
+        reason = plateau(done, self.config.stop)
+        if reason:
+            self.progress.note(f"The run ends after cycle {cycle}: {reason}.")
+        return reason
 
     def settle_all(self, cycle: int, writer: Writer, background: Background) -> None:
         """Let the LLM write and several candidates train at once; settle them in order.
@@ -121,8 +145,9 @@ class Loop:
         if turn.attempt.state == State.JUDGED and not self.admit(turn, line, background):
             return False
         if stopped_early(turn.attempt) and turn.attempt.candidate is not None:
-            self.known.add(key_of(turn.attempt), contract.novelty_text(turn.attempt.candidate))
+            self.remember(turn.attempt, turn.attempt.candidate)
         self.progress.settled(turn.attempt)
+        self.lease.spend(self.meter.take(turn.attempt.cycle))
         line.pop(0)
         return True
 
@@ -200,11 +225,11 @@ class Loop:
         attempt = turn.attempt
         assert attempt.evaluation is not None and attempt.candidate is not None
         accuracy, threshold = attempt.evaluation.accuracy, self.parts.task.threshold
-        if accuracy >= threshold:
+        if accuracy >= threshold or "threshold" in self.config.without:
             self.lease.judged(attempt.id)
             turn.attempt = self.store.attempt(attempt.id)
             return
-        self.known.add(key_of(attempt), contract.novelty_text(attempt.candidate))
+        self.remember(attempt, attempt.candidate)
         reason = f"accuracy {accuracy:.1%} is below the threshold {threshold:.1%}"
         self.refuse(turn, Refusal(Stage.THRESHOLD, reason))
 
@@ -215,14 +240,15 @@ class Loop:
         """
         attempt, candidate = turn.attempt, turn.attempt.candidate
         assert candidate is not None
-        text = contract.novelty_text(candidate)
-        novelty = self.known.compare(text)
+        novelty = self.known[attempt.arm].compare(contract.novelty_text(candidate))
+        if "novelty" in self.config.without:
+            novelty = replace(novelty, duplicate=False)
         if self.config.evaluation.retrain and not novelty.duplicate and not turn.retraining:
             if self.worker_free(line):
                 self.begin_retraining(turn, candidate, background)
             if not turn.retraining:
                 return False
-        self.known.add(key_of(attempt), text)
+        self.remember(attempt, candidate)
         if novelty.duplicate:
             reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
             self.refuse(turn, Refusal(Stage.NOVELTY, reason), novelty)
@@ -269,14 +295,22 @@ class Loop:
 
     # ------------------------------------------------------------------ what is known
 
-    def known_networks(self, cycle: int) -> NoveltyMeasure:
-        """Index of examples, corpus, what earlier cycles admitted and this one has trained."""
+    def remember(self, attempt: AttemptRecord, candidate: Candidate) -> None:
+        """From here on the attempt's arm knows this network."""
+        self.known[attempt.arm].add(key_of(attempt), contract.novelty_text(candidate))
+
+    def known_networks(self, cycle: int, arm: Arm) -> NoveltyMeasure:
+        """Index of examples, corpus, and what the arm admitted earlier or has trained in this one.
+
+        Arms know nothing of each other, so that controls change nothing for the loop.
+        """
         measure = self.parts.new_measure()
         for key, candidate in self.shown.items():
             measure.add(key, contract.novelty_text(candidate))
-        earlier = [a for a in self.store.admitted(self.run_id) if a.cycle < cycle]
-        now = [a for a in self.store.attempts(self.run_id, cycle, with_code=True) if a.settled]
-        for attempt in [*earlier, *(a for a in now if a.evaluation or stopped_early(a))]:
+        earlier = [a for a in self.store.admitted(self.run_id, arm=arm) if a.cycle < cycle]
+        written = self.store.attempts(self.run_id, cycle, with_code=True, arm=arm)
+        now = [a for a in written if a.settled and (a.evaluation or stopped_early(a))]
+        for attempt in [*earlier, *now]:
             if attempt.candidate is not None:
                 measure.add(key_of(attempt), contract.novelty_text(attempt.candidate))
         return measure
@@ -293,60 +327,13 @@ class Loop:
 
     def twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """What this candidate is an exact copy of, white space apart."""
-        known = self.store.known_hash(self.run_id, candidate.content_hash)
+        known = self.store.known_hash(self.run_id, candidate.content_hash, attempt.arm)
         if known is not None and known != attempt.id:
             return f"attempt {known}"
         for key, other in self.shown.items():
             if other.content_hash == candidate.content_hash:
                 return key
         return None
-
-    # ------------------------------------------------------------------ learning
-
-    def learn(self, cycle: int) -> None:
-        """Fine-tune on everything admitted so far, or record why not."""
-        pairs = [pair for pair, _ in self.parts.corpus]
-        pairs += admitted_pairs(self.store, self.store.admitted(self.run_id))
-        parent = self.adapter_before(cycle)
-        reason = self.reason_not_to_learn(pairs, parent)
-        if reason is None:
-            try:
-                return self.lease.add_adapter(cycle, self.tune(cycle, pairs, parent))
-            except LearningFailed as failure:
-                reason = failure.line()
-        self.progress.note(f"No fine-tuning after cycle {cycle}: {reason}.")
-        return self.lease.skip_learning(cycle, reason)
-
-    def reason_not_to_learn(self, pairs: list[TrainingPair], parent: Adapter | None) -> str | None:
-        """Why this cycle ends without a fine-tuning, None if it does not."""
-        learning = self.config.learning
-        if self.parts.learner is None:
-            return "learning is switched off"
-        if len(pairs) < learning.min_pairs:
-            return f"{len(pairs)} training pairs, min_pairs is {learning.min_pairs}"
-        if parent is not None and parent.corpus_hash == corpus_hash(pairs):
-            return "nothing new was admitted"
-        return None
-
-    def tune(self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None) -> Adapter:
-        """A new adapter, under a new name (invariant 9). Raises: LearningFailed."""
-        name = f"{self.config.name}-{self.run_id}-c{cycle}"
-        seed = derive_seed(self.config.seed, "learn", cycle)
-        start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
-        learner = self.parts.learner
-        assert learner is not None, "reason_not_to_learn looks first"
-        with self.progress.learning(len(pairs)) as on_step:
-            return learner.learn(pairs, name, self.adapters, start, seed, on_step)
-
-    def adapter_before(self, cycle: int) -> Adapter | None:
-        """The newest adapter of earlier cycles, where it lies now (the folder may have moved)."""
-        adapter = self.store.last_adapter(self.run_id, before_cycle=cycle)
-        return adapter and replace(adapter, path=str((self.adapters / adapter.name).resolve()))
-
-    @property
-    def adapters(self) -> Path:
-        """Where the run's adapters lie."""
-        return self.config.folder / "adapters"
 
 
 MOST_RESTARTS = 3

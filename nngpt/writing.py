@@ -1,6 +1,8 @@
-"""What the LLM writes in a cycle: first answers in batches, then repairs of those refused.
+"""What is written in a cycle: the LLM's first answers in batches, then repairs of those refused,
+then the control arms.
 
-All of it follows from the configuration and the store, so a run that was killed asks again what it
+Controls come when the loop has written all that it will: nothing of the loop depends on them. All
+of it follows from the configuration and the store, so a run that was killed asks again what it
 had asked.
 """
 
@@ -18,7 +20,7 @@ from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
 from nngpt.errors import StoreError
-from nngpt.records import Completion, Prompt, Sampling, State, derive_seed
+from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State, derive_seed
 from nngpt.reporting.progress import Progress
 from nngpt.store import AttemptRecord, Lease, Store, prompt_hash
 
@@ -43,7 +45,7 @@ class Writing:
 
 
 class Writer:
-    """Lets the LLM write what a cycle still needs.
+    """Lets the LLM write what a cycle still needs; `frozen` is the adapter of the arm `base`.
 
     Raises:
         StoreError: the cycle began with another prompt.
@@ -57,20 +59,24 @@ class Writer:
         lease: Lease,
         progress: Progress,
         cycle: int,
+        frozen: Adapter | None = None,
     ) -> None:
         self.config, self.parts, self.store, self.lease = config, parts, store, lease
-        self.progress, self.cycle = progress, cycle
+        self.progress, self.cycle, self.frozen = progress, cycle, frozen
         self.sampling = Sampling(**config.sampling.model_dump())
         self.ask = self._questions()
         self.given_up: set[int] = set()
 
     def begin(self, background: Background, anything_open: bool) -> Writing | None:
-        """The next batch if one is missing, else the next repair if one is due."""
+        """The next batch if one is missing, else a repair if one is due, else the next control."""
         if anything_open and not self.parts.overlap:
             return None
-        attempts = self._attempts()
+        attempts = self._attempts(Arm.LOOP)
         count = min(self._missing(first_answers(attempts)), self.parts.llm.batch_size)
-        return self._batch(count, background) if count > 0 else self._repair(attempts, background)
+        if count > 0:
+            return self._batch(count, background)
+        repair = self._repair(attempts, background)
+        return repair or (self._control(background) if self._is_over(attempts) else None)
 
     def record(self, writing: Writing) -> list[AttemptRecord]:
         """What was written is in the store before anything else happens to it."""
@@ -87,7 +93,7 @@ class Writer:
         run_id, before = self.lease.run_id, self.cycle - 1
         admitted = of_run(self.store, self.store.admitted(run_id, upto_cycle=before))
         ask = self.parts.questions.of_cycle(admitted, self.progress.note)
-        batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts())}
+        batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}
         for batch, asked in sorted(batches):
             if prompt_hash(ask(self._seed("ask", batch))) != asked:
                 raise other_prompt(self.config, run_id)
@@ -98,13 +104,51 @@ class Writer:
 
         Beyond `per_cycle` it depends on what was admitted, so everything must be settled first.
         """
-        wanted = self.config.candidates
-        goal = wanted.until_admitted if self.cycle >= wanted.until_admitted_from else None
-        if goal is None or len(attempts) < wanted.per_cycle:
-            return wanted.per_cycle - len(attempts)
+        wanted, size = self.config.candidates, self.config.arms[Arm.LOOP]
+        goal = self._goal()
+        if goal is None or len(attempts) < size:
+            return size - len(attempts)
         anything_open = any(not attempt.settled for attempt in attempts)
         admitted = sum(attempt.state == State.ADMITTED for attempt in attempts)
         return 0 if anything_open or admitted >= goal else wanted.max_per_cycle - len(attempts)
+
+    def _goal(self) -> int | None:
+        """How many are to be admitted in this cycle, None if that does not matter."""
+        wanted = self.config.candidates
+        return wanted.until_admitted if self.cycle >= wanted.until_admitted_from else None
+
+    def _is_over(self, attempts: list[AttemptRecord]) -> bool:
+        """Whether the loop, which writes nothing now, will write nothing more in this cycle."""
+        may_go_on = self._goal() is not None or self.config.candidates.repairs > 0
+        return not may_go_on or all(attempt.settled for attempt in attempts)
+
+    def _control(self, background: Background) -> Writing | None:
+        """The next batch of a control arm, None if none is missing."""
+        for arm, size in self.config.arms.items():
+            written = self._attempts(arm)
+            missing = min(size - len(written), self.parts.llm.batch_size)
+            if arm is not Arm.LOOP and missing > 0:
+                number = len({attempt.batch for attempt in written})
+                return self._of_arm(arm, missing, number, background)
+        return None
+
+    def _of_arm(self, arm: Arm, count: int, number: int, background: Background) -> Writing:
+        batch = self.store.batches(self.lease.run_id, self.cycle)
+        seed = self._seed(f"write {arm}", number)
+        if arm is Arm.CORPUS:
+            assert self.parts.sampler is not None, "there is one where there is this arm"
+            prompt = self.parts.sampler.prompt
+            result = background.draw(self.parts.sampler, count, seed)
+        else:
+            self.parts.llm.use_adapter(self.frozen)
+            ask = self.parts.questions.of_cycle([], lambda _: None)
+            prompt = ask(self._seed(f"ask {arm}", number))
+            result = background.write(prompt, count, seed, self.sampling)
+        return Writing(
+            result,
+            lambda written: self.lease.add_completions(self.cycle, batch, prompt, written, arm),
+            self.progress.writing(count),
+        )
 
     def _batch(self, count: int, background: Background) -> Writing:
         """Ask for `count` new networks."""
@@ -137,8 +181,8 @@ class Writer:
             self.progress.repairing(refused),
         )
 
-    def _attempts(self) -> list[AttemptRecord]:
-        return self.store.attempts(self.lease.run_id, self.cycle)
+    def _attempts(self, arm: Arm) -> list[AttemptRecord]:
+        return self.store.attempts(self.lease.run_id, self.cycle, arm=arm)
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive_seed(self.config.seed, purpose, self.cycle, number)

@@ -96,7 +96,8 @@ class Questions:
 
     def _with_blocks(self, examples: Sequence[Example], parent: str, seed: int, say: Say) -> Prompt:
         """The prompt, with as many of the drawn blocks as it has room for."""
-        drawn = draw_blocks(self.blocks, self._config.prompt.retrieve, seed)
+        count = self._config.prompt.retrieve if self.blocks else 0
+        drawn = draw_blocks(self.blocks, count, seed)
         for count in range(len(drawn), 0, -1):
             prompt = self._render(examples, parent, drawn[:count])
             if not self.budget.fault(prompt):

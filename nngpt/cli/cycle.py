@@ -174,17 +174,29 @@ def _current_run(store: Store, settings: Config, fresh: bool) -> RunRecord:
 
 def _tell(folder: Path, run: str | None, as_json: bool) -> None:
     """Print the run's story, as a table or as JSON."""
-    from nngpt.reporting.tables import story, summary_json
+    from nngpt.records import Arm
+    from nngpt.reporting.tables import arms_table, story, summary_json
 
     with open_store(folder) as store:
         record = find_run(store, run)
         summaries = store.summary(record.id)
         if as_json:
             cycles = [summary_json(s) for s in summaries]
+            arms = {arm: store.summary(record.id, arm) for arm in store.arms(record.id)}
+            controls = {
+                arm: [summary_json(s) for s in found]
+                for arm, found in arms.items()
+                if arm is not Arm.LOOP
+            }
             head = {"run": record.id, "name": record.name, "status": record.status}
-            return print_json({**head, "cycles": cycles})
+            head["ended"] = record.ended
+            return print_json({**head, "cycles": cycles, "controls": controls})
         out = console()
         out.print(story(record, summaries, _validation_images(store, record)))
+        if record.ended:
+            out.print(f"Ended early: {record.ended}.", soft_wrap=True, markup=False)
+        if len(store.arms(record.id)) > 1:
+            out.print(arms_table(store, record))
         best = max(store.admitted(record.id), key=_accuracy, default=None)
         if best is not None:
             command = f"nngpt cycle show {best.id} --folder {folder}"

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from nngpt.config import CandidatesConfig, Config
 from nngpt.protocols import OnStep
-from nngpt.records import Adapter
+from nngpt.records import Adapter, Arm
 from nngpt.reporting.intervals import mean_of, percent_of
 from nngpt.reporting.tables import attempt_line, repairs_of
 from nngpt.store import AttemptRecord, CycleSummary
@@ -180,14 +180,17 @@ class ConsoleProgress:
 
     def _standing(self) -> _Standing:
         """How far the cycle is: what the bar shows."""
-        settled = [attempt for attempt in self._settled if not attempt.repairs]
+        first = [attempt for attempt in self._settled if not attempt.repairs]
+        settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
         if accuracies := [a.evaluation.accuracy for a in settled if a.evaluation is not None]:
             facts += f" · best {max(accuracies):.1%}, mean {mean_of(accuracies)}"
-        if repairs := len(self._settled) - len(settled):
+        if repairs := len(self._settled) - len(first):
             facts += f" · {repairs} repairs"
-        return {"completed": len(settled), "total": self._total(len(settled)), "facts": facts}
+        if controls := len(first) - len(settled):
+            facts += f" · {controls} of controls"
+        return {"completed": len(first), "total": self._total(len(first)), "facts": facts}
 
     def _total(self, done: int) -> int:
         """Candidates to expect: another `per_cycle` whenever `until_admitted` wants more."""

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Stage, State
+from nngpt.records import Arm, Stage, State
 from nngpt.reporting.intervals import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord, Store
 
@@ -54,6 +54,30 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
     return table
 
 
+def arms_table(store: Store, run: RunRecord) -> Table:
+    """The loop beside its control arms, all cycles together."""
+    table = Table(
+        "arm",
+        "valid (95% CI)",
+        "mean accuracy (95% CI)",
+        "above the threshold, of the valid",
+        "admitted",
+        title="The loop and its controls",
+    )
+    for arm in store.arms(run.id):
+        summaries = store.summary(run.id, arm)
+        accuracies = [accuracy for s in summaries for accuracy in s.accuracies]
+        valid = sum(s.valid for s in summaries)
+        table.add_row(
+            arm,
+            percent_of(valid, sum(s.generated for s in summaries)),
+            mean_of(accuracies),
+            percent_of(sum(s.above for s in summaries), valid),
+            str(sum(s.admitted for s in summaries)),
+        )
+    return table
+
+
 def repairs_of(summary: CycleSummary) -> str:
     """What became of the repairs, which no other figure counts."""
     return (
@@ -66,6 +90,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
     mean, half = mean_half_width(summary.accuracies) if summary.accuracies else (None, None)
     return {
         "cycle": summary.cycle,
+        "arm": summary.arm,
         "adapter": summary.adapter,
         "mode": summary.mode,
         "constrained": summary.constrained,
@@ -75,9 +100,12 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "best_accuracy": max(summary.accuracies, default=None),
         "mean_accuracy": mean,
         "mean_accuracy_half_width_95": half,
+        "above_threshold": summary.above,
+        "above_threshold_share_95": wilson(summary.above, summary.valid),
         "admitted": summary.admitted,
         "copies": summary.refused.get(Stage.DUPLICATE, 0),
         "refused": dict(summary.refused),
+        "alarm": summary.alarm,
         "repairs": {
             "written": summary.repairs,
             "valid": summary.repairs_valid,
@@ -110,6 +138,8 @@ EXTRA = 2.0
 def attempt_line(attempt: AttemptRecord) -> Text:
     """One settled attempt in a line: verdict, accuracy, size, reason."""
     line = Text(f"  #{attempt.id:<5}")
+    if attempt.arm is not Arm.LOOP:
+        line.append(f"(control {attempt.arm}) ")
     if attempt.repaired_from is not None:
         line.append(f"(repairs #{attempt.repaired_from}) ")
     admitted = attempt.state == State.ADMITTED

@@ -272,7 +272,7 @@ class Store:
 
     def arms(self, run_id: int) -> list[Arm]:
         """Who has written in this run: the loop, then its controls."""
-        query = select(Attempt.arm.distinct()).where(Attempt.run_id == run_id)
+        query = select(Attempt.arm).where(Attempt.run_id == run_id).distinct()
         with self.database.read() as session:
             found = set(session.scalars(query))
         return [arm for arm in Arm if arm in found]

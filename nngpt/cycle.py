@@ -17,6 +17,7 @@ from nngpt.asking.known import candidates
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config
+from nngpt.foreseeing import foresee
 from nngpt.prediction.recheck import recheck
 from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
 from nngpt.records import (
@@ -32,7 +33,9 @@ from nngpt.records import (
     derive_seed,
 )
 from nngpt.reporting.progress import Progress
+from nngpt.steering.budget import Budget, BudgetSpent
 from nngpt.steering.energy import Energy
+from nngpt.steering.forecast import Basis
 from nngpt.steering.metering import Meter, MeteredProgress
 from nngpt.steering.plateau import plateau
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store
@@ -45,21 +48,33 @@ __all__ = ["Loop", "derive_seed"]
 class Loop:
     """One run of a configuration."""
 
-    def __init__(self, config: Config, parts: Parts, store: Store, progress: Progress) -> None:
+    def __init__(
+        self,
+        config: Config,
+        parts: Parts,
+        store: Store,
+        progress: Progress,
+        budget: Budget | None = None,
+        probed: Basis | None = None,
+    ) -> None:
         self.config, self.parts, self.store = config, parts, store
+        self.budget, self.probed = budget or Budget(None), probed
         self.meter = Meter(Energy())
         self.progress: Progress = MeteredProgress(progress, self.meter)
 
     def run(self, run: RunRecord, lease: Lease) -> None:
         """Go through all cycles that are not closed yet, unless there is nothing more to gain."""
         self.run_id, self.lease = run.id, lease
-        self.teacher = Teacher(self.config, self.parts, self.store, lease, self.progress)
+        self.teacher = Teacher(
+            self.config, self.parts, self.store, lease, self.progress, self.budget
+        )
         check_template(self.config, self.parts, self.store, run.id)
         self.warm_up()
         ended, cycle = "", 0
         while cycle < self.config.cycles and not ended:
             cycle += 1
             if not self.store.cycle_closed(run.id, cycle):
+                self.foresee(cycle)
                 self.run_cycle(cycle)
             ended = self.reason_to_stop(cycle)
         self.lease.finish_run(ended)
@@ -89,6 +104,11 @@ class Loop:
         """Who writes in a cycle; `frozen` is the adapter of the control arm `base`."""
         parts, progress = self.parts, self.progress
         return Writer(self.config, parts, self.store, self.lease, progress, cycle, frozen)
+
+    def foresee(self, cycle: int) -> None:
+        """Say how long it will take from this cycle on, as soon as that is known."""
+        say, probed = self.progress.note, self.probed
+        foresee(self.config, self.parts, self.store, self.lease, cycle, say, probed)
 
     def reason_to_stop(self, cycle: int) -> str:
         """Why the run ends with this cycle although more are wanted, "" if it does not."""
@@ -124,10 +144,11 @@ class Loop:
                 writing = None
 
     def wait(self, running: list[Future[Any]], line: list[Turn]) -> None:
-        """Until something has ended. What trains when the user stops counts as not begun."""
+        """Until something has ended. What trains when the run is stopped counts as not begun."""
         try:
-            wait(running, return_when=FIRST_COMPLETED)
-        except KeyboardInterrupt:
+            wait(running, timeout=self.budget.left, return_when=FIRST_COMPLETED)
+            self.budget.check()
+        except (KeyboardInterrupt, BudgetSpent):
             for turn in line:
                 if turn.running:
                     self.lease.put_back(turn.attempt.id)

@@ -19,6 +19,7 @@ from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
 from nngpt.reporting.progress import Progress
 from nngpt.steering import collapse
+from nngpt.steering.budget import Budget
 from nngpt.store import Lease, Store
 
 
@@ -30,10 +31,16 @@ class Teacher:
     """
 
     def __init__(
-        self, config: Config, parts: Parts, store: Store, lease: Lease, progress: Progress
+        self,
+        config: Config,
+        parts: Parts,
+        store: Store,
+        lease: Lease,
+        progress: Progress,
+        budget: Budget,
     ) -> None:
         self.config, self.parts, self.store, self.lease = config, parts, store, lease
-        self.progress, self.run_id = progress, lease.run_id
+        self.progress, self.run_id, self.budget = progress, lease.run_id, budget
         if config.learning.on_collapse == "replay" and not (parts.corpus or parts.seen):
             raise ConfigError(
                 "there is no corpus to be replayed",
@@ -105,13 +112,23 @@ class Teacher:
     def tune(
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None, replays: bool
     ) -> Adapter:
-        """A new adapter, under a new name (invariant 9). Raises: LearningFailed."""
+        """A new adapter, under a new name (invariant 9).
+
+        Raises:
+            LearningFailed: these pairs cannot be learned.
+            BudgetSpent: the time is over; what was learned since the last checkpoint is lost.
+        """
         name = f"{self.config.name}-{self.run_id}-c{cycle}"
         seed = derive_seed(self.config.seed, "learn", cycle)
         start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
         learner = self.everything() if replays else self.parts.learner
         assert learner is not None, "reason_not_to_learn looks first"
-        with self.progress.learning(len(pairs)) as on_step:
+        with self.progress.learning(len(pairs)) as show:
+
+            def on_step(step: int, steps: int, loss: float) -> None:
+                show(step, steps, loss)
+                self.budget.check()
+
             return learner.learn(pairs, name, self.adapters, start, seed, on_step)
 
     def everything(self) -> Learner:

@@ -31,7 +31,7 @@ LAYERS = [
     {"nngpt.reporting"},
     {"nngpt.steering"},
     {"nngpt.assembly", "nngpt.background"},
-    {"nngpt.writing", "nngpt.teaching"},
+    {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"},
     {"nngpt.cycle"},
     {"nngpt.cli"},
     {"nngpt.__main__"},

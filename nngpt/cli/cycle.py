@@ -30,6 +30,8 @@ from nngpt.errors import UserError
 from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from nngpt.config import Config
     from nngpt.store import AttemptRecord, RunRecord, Store
 
@@ -45,6 +47,10 @@ def run(
     seed: Seed = None,
     sandbox: Sandbox = None,
     fresh: Annotated[bool, typer.Option(help="Begin anew; the old run is kept.")] = False,
+    probe: Annotated[bool, typer.Option(help="Measure a little first, for the forecast.")] = False,
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="End after so many minutes, wherever it is.", min=0.1)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop, or carry on where it was."""
@@ -52,8 +58,28 @@ def run(
     database = settings.folder / DATABASE
     with stoppable():
         if fresh or not _finished(settings, database):
-            _run(settings, database, fresh, quiet=as_json)
+            _run(settings, database, fresh, probe, budget_minutes, console(stderr=as_json))
         _tell(settings.folder, settings.name, as_json)
+
+
+@app.command()
+def forecast(
+    config: ConfigName,
+    cycles: Annotated[int | None, typer.Option(help="How many cycles in all.", min=1)] = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    as_json: AsJson = False,
+) -> None:
+    """How long a run will take: from what was run before, else from a probe."""
+    from nngpt.foreseeing import foresee_from_here
+
+    settings = load_config(config, overrides, cycles=cycles)
+    with stoppable():
+        expected, basis, left = foresee_from_here(settings, console(stderr=True).print)
+    if as_json:
+        print_json({"cycles": left, **asdict(expected), "basis": asdict(basis)})
+    else:
+        source = f"from {basis.source}"
+        console().print(f"{left} cycles: {expected.line}, {source}", highlight=False)
 
 
 @app.command()
@@ -140,25 +166,40 @@ def _differences(old: object, new: object, path: str = "") -> list[str]:
     return [] if old == new else [f"{path} was {old}, is {new}"]
 
 
-def _run(settings: Config, database: Path, fresh: bool, quiet: bool) -> None:
+def _run(
+    settings: Config,
+    database: Path,
+    fresh: bool,
+    measure: bool,
+    minutes: float | None,
+    out: Console,
+) -> None:
     from nngpt.assembly import assemble
     from nngpt.cycle import Loop
+    from nngpt.foreseeing import known_basis, probe
     from nngpt.reporting.progress import ConsoleProgress
+    from nngpt.steering.budget import Budget, BudgetSpent
     from nngpt.store import Store
 
     check_folder(settings.folder, "--set folder=…")
-    with (
-        ConsoleProgress(console(stderr=quiet)) as progress,
-        assemble(settings, progress.note) as parts,
-    ):
+    budget = Budget(None if minutes is None else 60 * minutes)
+    with ConsoleProgress(out) as progress, assemble(settings, progress.note) as parts:
         make_folder(settings.folder, "--set folder=…")
         with Store.open(database) as store:
             run = _current_run(store, settings, fresh)
             if done := len(store.attempts(run.id)):
                 progress.note(f"Run {run.id} carries on; {done} networks were written before.")
+            known = known_basis(store, settings, run)
+            probed = probe(settings, parts, progress.note) if measure and not known else None
             with store.lease(run.id) as lease:
                 store.reopen_run(run.id)
-                Loop(settings, parts, store, progress).run(run, lease)
+                try:
+                    Loop(settings, parts, store, progress, budget, probed).run(run, lease)
+                except BudgetSpent:
+                    progress.note(
+                        f"The budget of {minutes:g} minutes is spent; what is recorded stays. "
+                        "The same command carries on."
+                    )
 
 
 def _current_run(store: Store, settings: Config, fresh: bool) -> RunRecord:

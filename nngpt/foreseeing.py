@@ -1,0 +1,136 @@
+"""How long a run will take, said before it begins and whenever it is carried on.
+
+Where nothing alike was ever run in this database, a probe can measure: the LLM writes one batch, a
+few of its networks are trained, and the LLM learns those in an adapter that is thrown away.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nngpt.assembly import Parts, Say, assemble
+from nngpt.config import Config
+from nngpt.errors import LearningFailed
+from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
+from nngpt.resources import DATABASE
+from nngpt.steering.forecast import Basis, Expected, expect, measured, of_alike, record
+from nngpt.store import Lease, RunRecord, Store
+
+_TRAININGS = 3
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A network of the probe's batch and the seconds of its training, 0 if it was not trained."""
+
+    candidate: Candidate
+    seconds: float
+    trained: bool
+
+
+def known_basis(store: Store, config: Config, run: RunRecord | None) -> Basis | None:
+    """What was measured in this run, or else in one alike; None if there is neither."""
+    own = measured(store, run) if run is not None else None
+    return own or of_alike(store, config, run.id if run else None)
+
+
+def foresee(
+    config: Config,
+    parts: Parts,
+    store: Store,
+    lease: Lease,
+    cycle: int,
+    say: Say,
+    probed: Basis | None = None,
+) -> None:
+    """Say and record how long the cycles from `cycle` on will take, where that is known.
+
+    Once for each runner, as soon as something was measured: before its first cycle if there were
+    earlier ones, a run alike or a probe, else after it.
+    """
+    run = store.run(lease.run_id)
+    made = [f for f in store.forecasts(run.id) if f.basis.get("fence") == lease.fence]
+    basis = None if made else known_basis(store, config, run) or probed
+    if basis is None:
+        return
+    spent = sum(activity.seconds for activity in store.activities(run.id))
+    expected = expect(config, basis, config.cycles - cycle + 1, training_pairs(store, run, parts))
+    lease.forecast(record(expected, basis, config.cycles, spent, lease.fence))
+    say(f"Forecast: {expected.line} to the end of cycle {config.cycles}, from {basis.source}.")
+
+
+def foresee_from_here(config: Config, say: Say) -> tuple[Expected, Basis, int]:
+    """What the rest of a run will take, whether it has begun or not, and how many cycles that is.
+
+    Raises:
+        UserError: nothing was run before, and the parts of the run cannot be put together.
+    """
+    path = config.folder / DATABASE
+    basis, closed, pairs = None, 0, 0
+    if path.exists():
+        with Store.open(path, create=False) as store:
+            run = store.current_run(config.name)
+            basis = known_basis(store, config, run)
+            if run is not None:
+                closed = sum(s.closed for s in store.summary(run.id))
+                pairs = len(store.admitted(run.id))
+    if basis is None:
+        with assemble(config, say) as parts:
+            basis, pairs = probe(config, parts, say), pairs + len(parts.corpus)
+    left = max(0, config.cycles - closed)
+    return expect(config, basis, left, pairs), basis, left
+
+
+def training_pairs(store: Store, run: RunRecord, parts: Parts) -> int:
+    """How many training pairs there are now."""
+    return len(parts.corpus) + len(store.admitted(run.id))
+
+
+def probe(config: Config, parts: Parts, say: Say) -> Basis:
+    """Measure each stage once or a few times."""
+    say("Probing: a batch, a few trainings, a short fine-tuning …")
+    prompt = parts.questions.of_cycle([], lambda _: None)(derive_seed(config.seed, "probe"))
+    sampling = Sampling(**config.sampling.model_dump())
+    count = min(parts.llm.batch_size, config.candidates.per_cycle)
+    parts.llm.use_adapter(parts.adapter)
+    start = time.monotonic()
+    written = parts.llm.generate(prompt, count, derive_seed(config.seed, "probe"), sampling)
+    writing = (time.monotonic() - start) / count
+    read = [parts.reader.read_answer(completion.text, prompt) for completion in written]
+    networks = [found for found in read if isinstance(found, Candidate)]
+    tried = [_train(network, parts, config) for network in networks[:_TRAININGS]]
+    training = sum(t.seconds for t in tried) / max(1, len(tried))
+    share = len(networks) / count
+    good = [TrainingPair(prompt, t.candidate.written, "probe") for t in tried if t.trained]
+    settling = writing + share * training / parts.executor.workers
+    works = sum(t.trained for t in tried) / max(1, len(tried))
+    admitted = share * works * next(iter(config.arms.values()))
+    source = f"a probe of {count} answers and {len(tried)} trainings"
+    per_pair = _learn(good, parts, config)
+    whole = float(config.candidates.per_cycle)
+    return Basis(source, (settling,), per_pair, whole, admitted, 0)
+
+
+def _train(network: Candidate, parts: Parts, config: Config) -> _Tried:
+    start = time.monotonic()
+    outcome = parts.executor.evaluate(network, derive_seed(config.seed, "probe"))
+    trained = not isinstance(outcome, Refusal)
+    if trained and config.evaluation.retrain:
+        parts.executor.retrain(network, derive_seed(config.seed, "probe again"))
+    return _Tried(network, time.monotonic() - start, trained)
+
+
+def _learn(pairs: list[TrainingPair], parts: Parts, config: Config) -> tuple[float, ...]:
+    """Seconds to learn a pair; () if nothing is to be learned or could be."""
+    if parts.learner is None or not pairs:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="nngpt-probe-") as folder:
+        start = time.monotonic()
+        try:
+            parts.learner.learn(pairs, "probe", Path(folder), None, config.seed, lambda *_: None)
+        except LearningFailed:
+            return ()
+        return ((time.monotonic() - start) / len(pairs),)

@@ -483,13 +483,13 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
             mistakes are in the one message.
     """
     path = resources.config_file(str(name)) if name is not None else None
-    data = _read(path) if path else {}
+    data = read_yaml(path) if path else {}
     for override in overrides:
         _override(data, override)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, data), where=str(path or "--set")) from None
+        raise ConfigError(explain(error), where=str(path or "--set")) from None
 
 
 def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
@@ -503,7 +503,7 @@ def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> C
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_explain(error, settings), where=where) from None
+        raise ConfigError(explain(error), where=where) from None
 
 
 def environment(name: str) -> str | None:
@@ -519,11 +519,12 @@ def cache_folder() -> Path:
     return Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nngpt"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a file. Raises: ConfigError."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = [f.stem for f in resources.folder("configs").glob("*.yaml")]
+        known = [f.stem for f in resources.folder("configs").rglob("*.yaml")]
         raise ConfigError("no such file", where=str(path), mend=nearest(path.stem, known)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
@@ -551,22 +552,22 @@ def _override(data: dict[str, Any], text: str) -> None:
         raise ConfigError(f"the value of {text!r} is not YAML", where="--set") from None
 
 
-def _explain(error: ValidationError, data: dict[str, Any]) -> str:
-    return "; ".join(_explain_one(item) for item in error.errors())
+def explain(error: ValidationError, model: type[BaseModel] = Config) -> str:
+    """All mistakes of a file of this model in a line, each with its key path."""
+    return "; ".join(_explain_one(item, model) for item in error.errors())
 
 
-def _explain_one(item: Any) -> str:
+def _explain_one(item: Any, model: type[BaseModel]) -> str:
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+        hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"], model))
         return f"unknown key {path!r}. {hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
     given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
     return f"{path}: {message}{given}"
 
 
-def _keys_beside(location: Sequence[int | str]) -> list[str]:
-    model: type[BaseModel] = Config
+def _keys_beside(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

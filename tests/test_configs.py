@@ -9,8 +9,10 @@ import pytest
 
 from nngpt import config, plugins, prompts, resources
 from nngpt.errors import ConfigError
+from nngpt.experiment import grid
 
-CONFIGS = sorted(resources.folder("configs").rglob("*.yaml"))
+GRIDS = sorted(resources.folder("configs").glob("grids/*.yaml"))
+CONFIGS = sorted(set(resources.folder("configs").rglob("*.yaml")) - set(GRIDS))
 
 
 def test_there_are_configs() -> None:
@@ -40,6 +42,15 @@ def test_config_loads_and_its_parts_exist(file: Path) -> None:
     for reward in settings.rl.rewards:
         plugins.load("reward", reward)
     assert prompts.load(settings.prompt.template).name == settings.prompt.template
+
+
+@pytest.mark.parametrize("file", GRIDS, ids=lambda f: f.stem)
+def test_grid_loads_and_its_runs_do(file: Path) -> None:
+    loaded, path = grid.load(file.stem)
+    assert (loaded.name, path) == (file.stem, file)
+    assert f"# nngpt experiment run {file.stem}\n" in file.read_text()
+    runs = [cell.settings for cell in grid.cells(loaded)]
+    assert len({run.name for run in runs}) == len(loaded.arms) * len(loaded.seeds)
 
 
 def test_paper_configs_hold_the_papers_constants() -> None:

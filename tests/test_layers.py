@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,10 @@ LAYERS = [
     {"nngpt.learning"},
     {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
     {"nngpt.hpo"},
-    {"nngpt.reporting"},
+    {"nngpt.reporting.progress", "nngpt.reporting.tables"},
     {"nngpt.steering"},
+    {"nngpt.experiment"},
+    {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"},
     {"nngpt.cycle"},
@@ -46,6 +49,7 @@ def rank(module: str) -> int:
     return next(listed[prefix] for prefix in prefixes if prefix in listed)
 
 
+@cache
 def modules() -> list[str]:
     files = [f.relative_to(PACKAGE.parent) for f in PACKAGE.rglob("*.py")]
     return sorted(".".join(f.with_suffix("").parts).removesuffix(".__init__") for f in files)

@@ -17,6 +17,7 @@ from nngpt.cli import (
     dedup,
     doctor,
     evaluate,
+    experiment,
     generate,
     hpo,
     learn,
@@ -36,6 +37,7 @@ app = typer.Typer(
     "LLM learns from what worked.",
 )
 app.add_typer(cycle.app, name="cycle")
+app.add_typer(experiment.app, name="experiment")
 app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")

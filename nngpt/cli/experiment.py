@@ -1,0 +1,91 @@
+"""`nngpt experiment`: arms × seeds, run and compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nngpt.cli.options import AsJson, Overrides, console, print_json
+from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
+
+if TYPE_CHECKING:
+    from nngpt.experiment.grid import Cell
+
+app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
+GridName = Annotated[
+    str,
+    typer.Argument(help="A YAML file of arms, or the name of one nngpt brings.", metavar="GRID"),
+]
+Out = Annotated[Path | None, typer.Option(help="Also write the tables as Markdown here.")]
+
+
+@app.command()
+def run(
+    grid: GridName,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="End after so many minutes, wherever it is.", min=0.1)
+    ] = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run every arm with every seed, or carry on where it was; then compare."""
+    from nngpt.experiment import grid as grids
+    from nngpt.experiment.running import run_all
+    from nngpt.steering.budget import Budget
+
+    loaded, _ = grids.load(grid)
+    cells = grids.cells(loaded, tuple(overrides))
+    say = partial(console(stderr=True).print, markup=False, highlight=False)
+    budget = Budget(None if budget_minutes is None else 60 * budget_minutes)
+    with stoppable():
+        if not run_all(loaded, cells, budget, say):
+            say("The budget is spent; the same command carries on. So far:")
+        _tell(cells, out, as_json)
+
+
+@app.command()
+def compare(
+    grid: GridName,
+    overrides: Overrides = [],  # noqa: B006
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """What an experiment has found so far; nothing is run."""
+    from nngpt.experiment import grid as grids
+
+    loaded, path = grids.load(grid)
+    _tell(grids.cells(loaded, tuple(overrides)), out, as_json, f"nngpt experiment run {path}")
+
+
+def _tell(cells: list[Cell], out: Path | None, as_json: bool, start: str = "") -> None:
+    from nngpt.experiment.comparing import differences, figures
+    from nngpt.reporting.experiment_sheets import sheets
+    from nngpt.reporting.sheets import markdown_table, rich_table
+
+    found = figures(cells)
+    if not found:
+        where = str(cells[0].settings.folder)
+        raise UserError("none of its runs has begun", where=where, mend=f"Start them: {start}")
+    compared = differences(found)
+    tables = sheets(found, compared)
+    if out is not None:
+        _write(out, "\n".join(map(markdown_table, tables)))
+    if as_json:
+        print_json({"runs": list(map(asdict, found)), "differences": list(map(asdict, compared))})
+        return
+    for table in tables:
+        console().print(rich_table(table))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise UserError(why, where=str(path), mend="Choose another file with --out") from None

@@ -1,0 +1,1 @@
+"""Arms × seeds: the same run with and without a part, told apart from chance."""

@@ -57,11 +57,11 @@ class Teacher:
         pairs = [pair for pair, _ in self.parts.corpus]
         admitted = admitted_pairs(self.store, self.store.admitted(self.run_id))
         pairs += admitted
+        if replays:
+            pairs += self.replayed(cycle, len(admitted))
         parent = self.adapter_before(cycle)
         reason = self.reason_not_to_learn(cycle, pairs, parent)
         if reason is None:
-            if replays:
-                pairs += self.replayed(cycle, len(admitted))
             try:
                 adapter = self.tune(cycle, pairs, parent, replays)
                 return self.lease.add_adapter(cycle, adapter, alarm)

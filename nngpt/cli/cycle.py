@@ -58,7 +58,7 @@ def run(
     database = settings.folder / DATABASE
     with stoppable():
         if fresh or not _finished(settings, database):
-            _run(settings, database, fresh, probe, budget_minutes, console(stderr=as_json))
+            _run(settings, database, console(stderr=as_json), fresh, probe, budget_minutes)
         _tell(settings.folder, settings.name, as_json)
 
 
@@ -169,10 +169,10 @@ def _differences(old: object, new: object, path: str = "") -> list[str]:
 def _run(
     settings: Config,
     database: Path,
-    fresh: bool,
-    measure: bool,
-    minutes: float | None,
     out: Console,
+    fresh: bool = False,
+    measure: bool = False,
+    minutes: float | None = None,
 ) -> None:
     from nngpt.assembly import assemble
     from nngpt.cycle import Loop

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nngpt import config
 from nngpt.cli.cycle import _run, _same_settings
+from nngpt.cli.options import console
 from nngpt.store import Store
 
 SETTINGS = (
@@ -30,11 +31,11 @@ def write_answers(folder: Path, texts: Sequence[str]) -> None:
     (folder / "answers.jsonl").write_text("".join(lines))
 
 
-def quick_run(folder: Path, cycles: int, *overrides: str) -> None:
+def quick_run(folder: Path, cycles: int, *overrides: str, minutes: float | None = None) -> None:
     """Run, or carry on, as `nngpt cycle run` does; the current folder must be `folder`."""
     assert Path.cwd() == folder
     settings = config.load("smoke-mnist", [*SETTINGS, f"cycles={cycles}", *overrides])
     if database(folder).exists():
         with Store.open(database(folder)) as store:
             _same_settings(store.run(settings.name), settings)
-    _run(settings, database(folder), fresh=False, quiet=True)
+    _run(settings, database(folder), console(stderr=True), minutes=minutes)

@@ -1,0 +1,135 @@
+"""Experiments: grids, runs as processes of their own, and what is compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import ANSWERS, ROOT, run_nngpt
+from quick_runs import SETTINGS, write_answers
+from scipy.stats import t
+
+from nngpt.errors import ConfigError
+from nngpt.experiment import grid
+from nngpt.experiment.comparing import RunFigures, differences
+from nngpt.records import Arm
+from nngpt.reporting.experiment_sheets import sheets, verdict
+from nngpt.reporting.intervals import newcombe, welch
+from nngpt.store import Store
+
+HERE = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with an experiment of two arms and two seeds that takes seconds."""
+    write_answers(tmp_path, ANSWERS)
+    given = dict(setting.split("=", 1) for setting in SETTINGS)
+    shared = {**given, "candidates.per_cycle": 6, "llm.batch_size": 6, "cycles": 1}
+    shared |= {key: float(shared[key]) for key in ("task.threshold",)}
+    shared |= {key: int(shared[key]) for key in ("task.train_limit", "task.validation_limit")}
+    made = {
+        "name": "tiny",
+        "config": "smoke-mnist",
+        "set": shared,
+        "arms": {"full": None, "no-novelty": {"without": ["novelty"]}},
+        "seeds": [1, 2],
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
+    return tmp_path
+
+
+def test_all_runs_are_run_once_and_compared(small: Path) -> None:
+    first = run_nngpt(small, ["experiment", "run", "tiny.yaml", "--out", "found.md"], **HERE)
+    assert first.returncode == 0, first.stderr
+    assert "Run 4 of 4: arm no-novelty, seed 2" in first.stderr
+    assert "Differences from the first arm" in first.stdout
+    with Store.open(small / "runs" / "nngpt.db", create=False) as store:
+        names = [run.name for run in store.runs()]
+    assert names == ["tiny-full-s1", "tiny-no-novelty-s1", "tiny-full-s2", "tiny-no-novelty-s2"]
+    again = run_nngpt(small, ["experiment", "run", "tiny.yaml", "--json"], **HERE)
+    assert "Run 1" not in again.stderr, "nothing is run twice"
+    found = json.loads(again.stdout)
+    admitted = {(run["arm"], run["seed"]): run["admitted"] for run in found["runs"]}
+    assert admitted["no-novelty", 1] == admitted["full", 1] + 1
+    novel = {(run["arm"], run["seed"]): run["novel"] for run in found["runs"]}
+    assert novel["no-novelty", 1] == novel["full", 1]
+    page = (small / "found.md").read_text()
+    assert page.count("### ") == 3 and "no-novelty − full" in page
+
+
+def test_a_budget_leaves_the_rest_for_later(small: Path) -> None:
+    begun = ["experiment", "run", "tiny.yaml", "--budget-minutes", "0.1"]
+    found = run_nngpt(small, ["experiment", "compare", "tiny.yaml"], **HERE)
+    assert found.returncode == 2 and "none of its runs has begun" in found.stderr
+    assert run_nngpt(small, begun, **HERE).returncode in (0, 2)
+    done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_fails_is_named(small: Path) -> None:
+    (small / "answers.jsonl").unlink()
+    failed = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
+    assert failed.returncode == 2
+    assert "nngpt: arm full, seed 1: this run ended with exit code 2" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"arms": {}}, "arms:"),
+        ({"amrs": {}}, "unknown key 'amrs'. Did you mean 'arms'?"),
+        ({"arms": {"a b": None}}, "'a b' is no name"),
+        ({"arms": {"bad": {"cycels": 3}}}, "arm bad:"),
+        ({"config": "smoke-minst"}, "Did you mean 'smoke-mnist'"),
+    ],
+)
+def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], said: str) -> None:
+    path = small / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    with pytest.raises(ConfigError) as error:
+        grid.cells(grid.load(str(path))[0])
+    assert said in error.value.line()
+
+
+def figures(arm: str, seed: int, *accuracies: float, above: int, written: int) -> RunFigures:
+    return RunFigures(arm, Arm.LOOP, seed, 2, written, accuracies, accuracies[-2:], above, 1, 1, 60)
+
+
+ONE = [
+    figures("full", 1, 0.5, 0.6, 0.7, above=2, written=4),
+    figures("full", 2, 0.6, 0.6, 0.8, above=3, written=4),
+]
+OTHER = [
+    figures("less", 1, 0.3, 0.4, above=0, written=4),
+    figures("less", 2, 0.3, 0.5, above=1, written=4),
+]
+
+
+def test_differences_have_both_intervals() -> None:
+    found = {difference.what: difference for difference in differences([*ONE, *OTHER])}
+    valid = found["valid"]
+    assert (valid.value, *valid.interval) == newcombe((4, 8), (6, 8))  # type: ignore[misc]
+    assert valid.by_seed == (2 / 4 - 3 / 4, 2 / 4 - 3 / 4)
+    mean = found["mean accuracy"]
+    expected = welch([0.3, 0.4, 0.3, 0.5], [0.5, 0.6, 0.7, 0.6, 0.6, 0.8])
+    assert (mean.value, mean.interval) == expected
+    by_seed = (0.35 - 0.6, 0.4 - 2 / 3)
+    assert mean.by_seed == pytest.approx(by_seed)
+    half = t.ppf(0.975, 1) * abs(by_seed[0] - by_seed[1]) / 2
+    centre = sum(by_seed) / 2
+    assert mean.over_seeds == pytest.approx((centre - half, centre + half))
+    assert verdict(mean) == "differ"
+    assert verdict(found["above the threshold"]) in ("no difference shown", "only over networks")
+
+
+def test_one_seed_and_no_valid_network_are_told_as_such() -> None:
+    found = differences([ONE[0], OTHER[0]])
+    assert {verdict(difference) for difference in found} == {"one seed"}
+    nothing = figures("none", 1, above=0, written=4)
+    assert [d.what for d in differences([ONE[0], nothing])] == ["valid"]
+    assert differences(ONE) == []
+    tables = sheets([ONE[0], nothing], differences([ONE[0], nothing]))
+    assert [table.title for table in tables] == ["Arms", "Differences from the first arm", "Runs"]

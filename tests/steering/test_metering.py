@@ -1,0 +1,75 @@
+"""Time and energy by what went on; the counters are files as the kernel writes them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from nngpt.steering.budget import Budget, BudgetSpent
+from nngpt.steering.energy import Energy
+from nngpt.steering.metering import OTHER, Meter
+
+
+class Package:
+    """A powercap folder of one CPU package."""
+
+    def __init__(self, root: Path, number: int = 0) -> None:
+        self.folder = root / f"intel-rapl:{number}"
+        self.folder.mkdir()
+        (self.folder / "max_energy_range_uj").write_text("1000000000\n")
+        self.set(0)
+
+    def set(self, joules: float) -> None:
+        (self.folder / "energy_uj").write_text(f"{round(joules * 1e6)}\n")
+
+
+def test_without_counters_there_are_no_joules(tmp_path: Path) -> None:
+    assert Energy(tmp_path).joules() is None
+    assert Energy(tmp_path).facts == ""
+
+
+def test_packages_are_summed_and_a_counter_that_begins_anew_goes_on(tmp_path: Path) -> None:
+    one, two = Package(tmp_path, 0), Package(tmp_path, 1)
+    one.set(990)
+    energy = Energy(tmp_path)
+    before = energy.joules()
+    one.set(5)
+    two.set(3)
+    after = energy.joules()
+    assert energy.facts == "2 × CPU package"
+    assert before is not None and after is not None
+    assert after - before == pytest.approx(5 + 1000 - 990 + 3)
+
+
+def test_what_goes_on_at_once_is_a_kind_of_its_own(tmp_path: Path) -> None:
+    package = Package(tmp_path)
+    meter = Meter(Energy(tmp_path))
+    start = time.monotonic()
+    with meter.during("writing"):
+        package.set(10)
+        with meter.during("training"), meter.during("training"):
+            package.set(25)
+        package.set(27)
+    package.set(28)
+    spent = {activity.activity: activity for activity in meter.take(3)}
+    whole = time.monotonic() - start
+    joules = {name: activity.joules for name, activity in spent.items()}
+    assert joules == pytest.approx({"writing": 12, "training+writing": 15, OTHER: 1})
+    assert {activity.cycle for activity in spent.values()} == {3}
+    assert sum(activity.seconds for activity in spent.values()) <= whole + 0.1
+    package.set(30)
+    (rest,) = meter.take(4)
+    assert (rest.activity, rest.cycle) == (OTHER, 4)
+    assert rest.joules == pytest.approx(2)
+
+
+def test_a_budget_ends() -> None:
+    endless = Budget(None)
+    endless.check()
+    assert endless.left is None
+    spent = Budget(0.0)
+    assert spent.left == 0.0
+    with pytest.raises(BudgetSpent):
+        spent.check()

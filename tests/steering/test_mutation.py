@@ -1,0 +1,143 @@
+"""The control arm `corpus`: what its random changes make, and that nothing else decides."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nngpt import assembly, config
+from nngpt.assembly import Reader
+from nngpt.contract.layers import read_layers
+from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.records import Candidate, Mode
+from nngpt.steering import mutation
+from nngpt.steering.mutation import CorpusSampler, change
+
+LIST = (
+    "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "
+    "nn.MaxPool2d(2))"
+)
+BODY = """```python
+class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+        self.device = device
+        self.features = nn.Sequential(
+            nn.Conv2d(in_shape[1], 16, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(16),
+            nn.Conv2d(16, 16, 3, padding=1), nn.GELU(), nn.MaxPool2d(2), nn.Dropout(0.1),
+        )
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10))
+
+    def forward(self, x):
+        return self.head(self.features(x))
+```"""
+NETWORKS = Path(__file__).parents[1] / "networks"
+Rule = Callable[[mutation.Row, random.Random], bool]
+
+
+def row() -> mutation.Row:
+    tree = ast.parse(LIST, mode="eval").body
+    assert isinstance(tree, ast.Call)
+    return tree.args
+
+
+def written(layers: mutation.Row) -> list[str]:
+    return [ast.unparse(layer) for layer in layers]
+
+
+def changed(rule: Rule, seed: int) -> list[str]:
+    layers = row()
+    assert rule(layers, random.Random(seed))
+    return written(layers)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_rule_does_what_it_says(seed: int) -> None:
+    before = written(row())
+    dropped = changed(mutation._drop, seed)
+    assert len(dropped) == 4 and all(layer in before for layer in dropped)
+    repeated = changed(mutation._repeat, seed)
+    assert len(repeated) == 6 and set(repeated) == set(before) and repeated[0] == before[0]
+    swapped = changed(mutation._swap, seed)
+    assert sorted(swapped) == sorted(before) and swapped != before
+    differ = [i for i, (a, b) in enumerate(zip(before, swapped, strict=True)) if a != b]
+    assert len(differ) == 2 and differ[1] == differ[0] + 1
+    exchanged = changed(mutation._exchange, seed)
+    places = [i for i in range(5) if exchanged[i] != before[i]]
+    assert places in ([1], [3])
+    resized = changed(mutation._resize, seed)
+    (place,) = (i for i in range(5) if resized[i] != before[i])
+    assert (
+        resized[place]
+        in {
+            0: ("nn.LazyConv2d(8, 3)", "nn.LazyConv2d(32, 3)"),
+            2: ("nn.LazyConv2d(16, 3)", "nn.LazyConv2d(64, 3)"),
+        }[place]
+    )
+
+
+def test_a_rule_with_nothing_to_change_says_so() -> None:
+    plain = ast.parse("nn.Sequential(nn.Flatten())", mode="eval").body
+    assert isinstance(plain, ast.Call)
+    for rule in (mutation._drop, mutation._swap, mutation._exchange, mutation._resize):
+        assert not rule(plain.args, random.Random(1))
+    assert change("x = 1", 1, random.Random(1)) == ""
+
+
+def reader(*overrides: str) -> Reader:
+    settings = config.load("smoke-mnist", overrides)
+    return assembly.make_reader(settings, assembly.data_source(settings))
+
+
+def corpus(found: Reader) -> list[Candidate]:
+    """Networks of the reader's mode."""
+    if found.prompt.mode is Mode.FEATURES:
+        return list(found.examples().values())
+    files = [NETWORKS / f"{name}.py" for name in ("plain", "separable", "branches")]
+    answers = [f"```python\n{file.read_text()}\n```" for file in files]
+    if found.prompt.mode is Mode.BODY:
+        answers = [BODY]
+    read = [found.read(answer.removeprefix(found.prompt.prefill)) for answer in answers]
+    assert all(isinstance(network, Candidate) for network in read), read
+    return [network for network in read if isinstance(network, Candidate)]
+
+
+@pytest.mark.parametrize("template", ["features", "body", "full"])
+def test_answers_fit_the_contract_and_differ_from_the_corpus(template: str) -> None:
+    dropout = "evaluation.hyperparameters.dropout=0.1"
+    found = reader(f"prompt.template={template}", dropout)
+    networks = corpus(found)
+    sampler = CorpusSampler(networks, found.prompt, found.defaults, 2)
+    completions = sampler.write(30, seed=5)
+    read = [found.read(completion.text) for completion in completions]
+    good = [candidate for candidate in read if isinstance(candidate, Candidate)]
+    assert len(good) >= 24, "most changes keep to the form of an answer"
+    codes = {network.code for network in networks}
+    assert not any(candidate.code in codes for candidate in good)
+    assert len({candidate.content_hash for candidate in good}) > 10
+    nearest = max(jaccard(shingles(good[0].code), shingles(n.code)) for n in networks)
+    assert nearest > 0.3, "what it was made of can still be seen"
+    assert {c.model for c in completions} == {mutation.MODEL}
+    assert {c.adapter for c in completions} == {None}
+
+
+def test_the_seed_decides_alone() -> None:
+    found = reader()
+    networks = list(found.examples().values())
+    sampler = CorpusSampler(networks, found.prompt, found.defaults, 3)
+    texts = [[c.text for c in sampler.write(6, seed)] for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    assert [c.text for c in sampler.write(3, 1)] == texts[0][:3], "whatever the batch's size"
+
+
+def test_lists_stay_lists() -> None:
+    found = reader()
+    assert found.prompt.mode is Mode.FEATURES
+    sampler = CorpusSampler(list(found.examples().values()), found.prompt, found.defaults, 20)
+    for completion in sampler.write(20, seed=1):
+        layers = read_layers(found.prompt.prefill + completion.text)
+        assert isinstance(layers, tuple) and layers

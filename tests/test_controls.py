@@ -1,0 +1,241 @@
+"""Control arms, ablations, early ends and budgets, in runs of the real loop in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import ALSO_GOOD, ANSWERS, CUT_OFF, GOOD, NEAR_TWIN, WEAK, Nngpt
+from quick_runs import SETTINGS, database, quick_run, write_answers
+
+from nngpt import config
+from nngpt.errors import ConfigError
+from nngpt.records import Arm, Stage, State
+from nngpt.steering.mutation import ACTIVATIONS, MODEL
+from nngpt.store import AttemptRecord, Store
+
+ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.AvgPool2d(2),\n)"
+DIFFERENT = [
+    f"{width}, 3),\n    nn.{activation}(),\n    nn.LazyConv2d({2 * width}, 3),\n"
+    f"    nn.{pool}2d(2),\n)"
+    for width, activation in zip(range(8, 22), ACTIVATIONS * 2, strict=False)
+    for pool in ("MaxPool", "AvgPool")
+]
+LOOP_OF_SIX = ("llm.batch_size=3", "candidates.per_cycle=6")
+WITH_CONTROLS = (
+    "llm.batch_size=3",
+    "candidates.per_cycle=12",
+    "controls.base=0.25",
+    "controls.corpus=0.25",
+    "learning.corpus=corpus.jsonl",
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_answers(tmp_path, [*ANSWERS, ANOTHER])
+    lines = [json.dumps({"completion": text}) + "\n" for text in (GOOD, ALSO_GOOD)]
+    (tmp_path / "corpus.jsonl").write_text("".join(lines))
+    return tmp_path
+
+
+def attempts(folder: Path, arm: Arm | None = None) -> list[AttemptRecord]:
+    with Store.open(database(folder), create=False) as store:
+        return store.attempts(store.runs()[-1].id, with_code=True, arm=arm)
+
+
+def story(found: list[AttemptRecord]) -> list[tuple[object, ...]]:
+    """What the loop is judged by: nothing of it may depend on controls."""
+    return [
+        (a.cycle, a.completion.text, a.completion.adapter, a.state, a.refusal and a.refusal.stage)
+        for a in found
+    ]
+
+
+def test_controls_change_nothing_for_the_loop(here: Path) -> None:
+    corpus = "learning.corpus=corpus.jsonl"
+    quick_run(here, 2, *LOOP_OF_SIX, corpus)
+    alone = story(attempts(here))
+    database(here).unlink()
+    quick_run(here, 2, *WITH_CONTROLS)
+    assert story(attempts(here, Arm.LOOP)) == alone
+    assert len(attempts(here)) == 24
+    with Store.open(database(here)) as store:
+        adapters = store.adapters(1)
+        admitted = store.admitted(1)
+    assert adapters and all(a.pairs <= 2 + len(admitted) for a in adapters.values())
+
+
+def test_controls_are_written_by_whom_they_say(here: Path) -> None:
+    quick_run(here, 2, *WITH_CONTROLS)
+    with Store.open(database(here)) as store:
+        assert store.arms(1) == [Arm.LOOP, Arm.BASE, Arm.CORPUS]
+        sizes = [[s.generated for s in store.summary(1, arm)] for arm in Arm]
+    assert sizes == [[6, 6], [3, 3], [3, 3]]
+    loop = [a for a in attempts(here, Arm.LOOP) if a.cycle == 2]
+    assert all(a.completion.adapter for a in loop), "the loop writes with what it learned"
+    assert all(a.completion.adapter is None for a in attempts(here, Arm.BASE))
+    assert all(a.completion.model == MODEL for a in attempts(here, Arm.CORPUS))
+    assert all(a.settled for a in attempts(here))
+
+
+def test_an_arm_does_not_know_what_the_others_wrote(here: Path) -> None:
+    """The script has the same answers for all: a copy is one within its arm alone."""
+    quick_run(here, 1, *WITH_CONTROLS, "controls.corpus=0", "controls.base=0.5")
+    loop, base = attempts(here, Arm.LOOP), attempts(here, Arm.BASE)
+    shared = {a.content_hash for a in loop} & {a.content_hash for a in base}
+    admitted = {a.content_hash for a in loop if a.state is State.ADMITTED}
+    also = {a.content_hash for a in base if a.state is State.ADMITTED}
+    assert shared - {None} and admitted & also
+    copies = [a.refusal.reason for a in base if a.refusal and a.refusal.stage is Stage.DUPLICATE]
+    ids = {f"attempt {a.id}" for a in loop}
+    assert not any(reason.removeprefix("same network as ") in ids for reason in copies)
+
+
+def test_controls_survive_a_kill_between_batches(here: Path) -> None:
+    quick_run(here, 1, *WITH_CONTROLS)
+    whole = [(a.arm, a.completion.text) for a in attempts(here)]
+    database(here).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            quick_run(here, 1, *WITH_CONTROLS)
+    assert not all(a.settled for a in attempts(here)) or len(attempts(here)) < 12
+    quick_run(here, 1, *WITH_CONTROLS)
+    assert [(a.arm, a.completion.text) for a in attempts(here)] == whole
+
+
+def stop_after(patch: pytest.MonkeyPatch, settled: int) -> None:
+    """Have the user stop the run when so many attempts are settled."""
+    from nngpt.reporting.progress import ConsoleProgress
+
+    real, seen = ConsoleProgress.settled, list[int]()
+
+    def settle(self: ConsoleProgress, attempt: AttemptRecord) -> None:
+        real(self, attempt)
+        seen.append(attempt.id)
+        if len(seen) == settled:
+            raise KeyboardInterrupt
+
+    patch.setattr(ConsoleProgress, "settled", settle)
+
+
+def test_a_control_without_a_corpus_is_refused(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"controls\.corpus: there is no corpus to draw from"):
+        quick_run(here, 1, "controls.corpus=0.5")
+    with pytest.raises(ConfigError, match="leave nothing for the loop"):
+        config.load("smoke-mnist", ["controls.base=0.5", "controls.corpus=0.5"])
+
+
+@pytest.mark.parametrize(
+    ("without", "admitted"),
+    [("[]", 3), ("[novelty]", 4), ("[threshold]", 4), ("[novelty, threshold]", 5)],
+)
+def test_ablations_admit_what_their_gate_would_refuse(
+    here: Path, without: str, admitted: int
+) -> None:
+    write_answers(here, [GOOD, NEAR_TWIN, ALSO_GOOD, WEAK, ANOTHER])
+    quick_run(here, 1, "candidates.per_cycle=5", "llm.batch_size=5", f"without={without}")
+    found = attempts(here)
+    assert sum(a.state is State.ADMITTED for a in found) == admitted
+    with Store.open(database(here)) as store:
+        (summary,) = store.summary(1)
+    assert (summary.valid, summary.above) == (5, 4), (
+        "above is counted by the threshold all the same"
+    )
+    twins = [a for a in found if a.novelty is not None and a.novelty.jaccard > 0.9]
+    assert len(twins) == 1, "likeness is measured all the same"
+
+
+def test_without_iteration_nothing_is_learned(here: Path) -> None:
+    quick_run(here, 2, *LOOP_OF_SIX, "without=[iteration]")
+    with Store.open(database(here)) as store:
+        assert not store.adapters(1)
+        assert [s.skipped for s in store.summary(1)] == ["the run is without iteration"] * 2
+
+
+def test_a_run_that_gains_no_more_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_answers(here, DIFFERENT)
+    small = ("llm.batch_size=4", "candidates.per_cycle=4")
+    stop = ("stop.enabled=true", "stop.cycles=1", "stop.gain=1")
+    quick_run(here, 5, *small, *stop)
+    with Store.open(database(here)) as store:
+        run = store.run(1)
+        closed = [s.cycle for s in store.summary(1) if s.closed]
+    assert (run.status, closed) == ("done", [1, 2])
+    assert run.ended.startswith("over 1 cycles the mean accuracy rose by")
+    assert "The run ends after cycle 2" in capsys.readouterr().err
+    quick_run(here, 3, *small)
+    with Store.open(database(here)) as store:
+        assert store.run(1).ended == "", "whoever wants more cycles gets them"
+        assert store.cycle_closed(1, 3)
+
+
+@pytest.mark.parametrize("action", ["tell", "replay"])
+def test_a_collapse_is_told_and_may_be_answered_with_replay(
+    here: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    settings = (*LOOP_OF_SIX, "learning.corpus=corpus.jsonl", f"learning.on_collapse={action}")
+    write_answers(here, DIFFERENT[:6])
+    quick_run(here, 1, *settings)
+    write_answers(here, [CUT_OFF])
+    quick_run(here, 2, *settings)
+    with Store.open(database(here)) as store:
+        first, second = store.summary(1)
+        adapters, admitted = store.adapters(1), len(store.admitted(1))
+    assert first.alarm == "" and admitted > 1
+    assert second.alarm.startswith("valid answers fell to 0/6 = 0% [0–39]")
+    printed = capsys.readouterr().err
+    assert "Alarm: valid answers fell" in printed
+    if action == "tell":
+        assert list(adapters) == [1] and second.skipped == "nothing new was admitted"
+    else:
+        assert adapters[2].pairs == 2 + admitted + min(2, admitted)
+        assert "replaying 2 networks that were there before the run" in printed
+
+
+def test_replay_needs_something_to_replay(here: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no corpus to be replayed"):
+        quick_run(here, 1, "learning.on_collapse=replay")
+
+
+def test_a_budget_ends_a_run_and_the_same_command_carries_on(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick_run(here, 3, *LOOP_OF_SIX, minutes=0.000001)
+    assert "The budget of 1e-06 minutes is spent" in capsys.readouterr().err
+    with Store.open(database(here)) as store:
+        assert store.run(1).status == "active"
+        assert not store.cycle_closed(1, 1)
+    assert not any(a.state is State.TRAINING for a in attempts(here))
+    quick_run(here, 3, *LOOP_OF_SIX)
+    cut = story(attempts(here))
+    database(here).unlink()
+    quick_run(here, 3, *LOOP_OF_SIX)
+    assert story(attempts(here)) == cut
+
+
+def test_time_and_forecasts_are_recorded(here: Path) -> None:
+    quick_run(here, 3, *LOOP_OF_SIX)
+    with Store.open(database(here)) as store:
+        activities, forecasts = store.activities(1), store.forecasts(1)
+    assert {a.cycle for a in activities} == {1, 2, 3}
+    assert {"learning", "training"} <= {a.activity for a in activities}
+    assert all(a.seconds >= 0 for a in activities)
+    (forecast,) = forecasts
+    assert forecast.basis["source"] == "1 cycles of run 1"
+    assert 0 <= forecast.low <= forecast.seconds <= forecast.high
+    assert 0 < forecast.spent <= sum(a.seconds for a in activities)
+
+
+def test_status_tells_of_controls(here: Path, nngpt: Nngpt) -> None:
+    quick_run(here, 1, *WITH_CONTROLS)
+    printed = nngpt("cycle", "status")
+    assert printed.returncode == 0, printed.stderr
+    assert "The loop and its controls" in printed.stdout
+    told = json.loads(nngpt("cycle", "status", "--json").stdout)
+    assert set(told["controls"]) == {"base", "corpus"}
+    assert told["controls"]["base"][0]["generated"] == 3
+    assert len(SETTINGS) and told["cycles"][0]["arm"] == "loop"

@@ -29,6 +29,7 @@ LAYERS = [
     {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
     {"nngpt.hpo"},
     {"nngpt.reporting"},
+    {"nngpt.watching"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing"},
     {"nngpt.cycle"},

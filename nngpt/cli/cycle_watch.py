@@ -1,0 +1,37 @@
+"""`nngpt cycle watch`: a run in the browser, while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nngpt.cli.options import Folder, check_database, find_run
+from nngpt.cli.stopping import stoppable
+
+RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
+
+
+def watch(
+    run: RunName = None,
+    folder: Folder = Path("runs"),
+    port: Annotated[int, typer.Option(help="Port on this machine; 0: any.", min=0, max=65535)] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+) -> None:
+    """Watch a run in the browser: a live page, for this machine only."""
+    from nngpt.watching.database import open_watched
+    from nngpt.watching.server import WatchServer
+    from nngpt.watching.snapshot import Snapshots
+
+    store, database = open_watched(check_database(folder))
+    with store, stoppable("Stopped watching. The run was not touched."):
+        record = find_run(store, run)
+        with WatchServer(Snapshots(store, database, record.id), port) as server:
+            typer.echo(server.address)
+            typer.echo(f"Watching run {record.id}, {record.name}. Ctrl-C ends it.", err=True)
+            if open_page:
+                typer.launch(server.address)
+            server.serve_forever()

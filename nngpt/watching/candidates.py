@@ -14,7 +14,7 @@ from nngpt.reporting.intervals import accuracy_of
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
 from nngpt.watching.figures import accuracy
-from nngpt.watching.words import ARMS, STATES, block, line, standing
+from nngpt.watching.words import ARMS, STATES, amount, block, line, standing
 
 _SETTLED = (State.ADMITTED, State.REFUSED)
 _FEED = 12
@@ -46,7 +46,10 @@ def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
 
 
 def strip(
-    rows: Sequence[Any], summaries: Mapping[Arm, Sequence[CycleSummary]], per_cycle: int
+    rows: Sequence[Any],
+    summaries: Mapping[Arm, Sequence[CycleSummary]],
+    per_cycle: int,
+    images: int,
 ) -> list[dict[str, Any]]:
     """A row of cells for each arm, and how many cells to keep room for.
 
@@ -54,18 +57,18 @@ def strip(
     """
     result = []
     for arm, found in summaries.items():
-        mine = [_cell(row) for row in rows if row.arm == arm]
+        mine = [_cell(row, images) for row in rows if row.arm == arm]
         earlier = [s.generated for s in found[:-1]] or [0]
         expected = per_cycle if arm is Arm.LOOP else earlier[-1]
         result.append({"arm": arm, "cells": mine, "expected": max(expected, len(mine))})
     return result
 
 
-def _cell(row: Any) -> dict[str, Any]:
+def _cell(row: Any, images: int) -> dict[str, Any]:
     stage = Stage(row.refusal_stage) if row.refusal_stage else None
     text = standing(State(row.state), stage)
     if row.accuracy is not None:
-        text += f", accuracy {row.accuracy:.1%}"
+        text += f", accuracy {accuracy_of(row.accuracy, images)}"
     repair = ", a repair" if row.repairs else ""
     return {
         "id": row.id,
@@ -131,7 +134,7 @@ def item(attempt: AttemptRecord) -> dict[str, Any]:
         "verdict": f"refused at {refusal.stage}" if refusal else STATES[attempt.state],
         "reason": line(refusal.reason) if refusal else _near(attempt),
         "accuracy": _accuracy(attempt),
-        "parameters": f"{evaluation.claimed_parameters:,}" if evaluation else "",
+        "parameters": amount(evaluation.claimed_parameters) if evaluation else "",
         "at": attempt.updated,
     }
 

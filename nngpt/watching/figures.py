@@ -1,7 +1,7 @@
 """The run in figures, cycle by cycle and gate by gate, each with its 95% interval.
 
-A figure is a dictionary of `value`, `low`, `high` and `text`; None where nothing was counted.
-The page draws and prints it as it is.
+A figure is a dictionary of `value`, `low`, `high` and `text`, some with `text` in two parts, `short`
+and `range`; None where nothing was counted. The page draws and prints it as it is.
 """
 
 from __future__ import annotations
@@ -30,14 +30,22 @@ def share(successes: int, total: int) -> Figure:
     if total == 0:
         return None
     low, high = wilson(successes, total)
-    text = percent_of(successes, total)
-    return {"value": successes / total, "low": low, "high": high, "text": text}
+    return {
+        "value": successes / total,
+        "low": low,
+        "high": high,
+        "text": percent_of(successes, total),
+        "short": f"{successes / total:.0%}",
+        "range": f"[{low * 100:.0f}–{high * 100:.0f}]",
+    }
 
 
 def accuracy(value: float, total: int) -> Figure:
     """One network's accuracy with the Wilson interval that its validation images leave."""
     low, high = wilson(round(value * total), total) if total else (value, value)
-    return {"value": value, "low": low, "high": high, "text": accuracy_of(value, total)}
+    text = accuracy_of(value, total)
+    short, _, spread = text.partition(" ")
+    return {"value": value, "low": low, "high": high, "text": text, "short": short, "range": spread}
 
 
 def mean(values: Sequence[float]) -> Figure:

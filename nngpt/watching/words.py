@@ -63,6 +63,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def amount(count: int) -> str:
+    """`812`, `24.4 k`, `1.69 M`."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
 def energy(joules: float | None) -> str:
     """`180 kJ`, `1.25 kWh`, or nothing where nothing reports energy."""
     if joules is None:

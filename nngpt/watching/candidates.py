@@ -184,4 +184,4 @@ def _accuracy(attempt: AttemptRecord) -> str:
 
 
 def _near(attempt: AttemptRecord) -> str:
-    return f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""
+    return f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""

@@ -14,7 +14,7 @@ from nngpt.store import Store, schema
 from nngpt.store.database import Database
 from nngpt.store.recognise import is_ours
 
-_BUSY_TIMEOUT_S = 5
+_BUSY_TIMEOUT_S = 2
 
 
 class WatchedDatabase(Database):

@@ -1,7 +1,7 @@
 """The run in figures, cycle by cycle and gate by gate, each with its 95% interval.
 
-A figure is a dictionary of `value`, `low`, `high` and `text`, some with `text` in two parts, `short`
-and `range`; None where nothing was counted. The page draws and prints it as it is.
+A figure is a dictionary of `value`, `low`, `high` and `text` (some have it in two parts as well,
+`short` and `range`); None where nothing was counted. The page draws and prints it as it is.
 """
 
 from __future__ import annotations

@@ -59,8 +59,7 @@ def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
         name: (start + timedelta(seconds=seconds)).isoformat(timespec="seconds")
         for name, seconds in (("end", newest.seconds), ("low", newest.low), ("high", newest.high))
     }
-    told = " – ".join(duration(seconds) for seconds in (newest.low, newest.high))
-    return {**ends, "cycles": newest.cycles, "text": f"{duration(newest.seconds)} [{told}]"}
+    return {**ends, "created": newest.created}
 
 
 def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:

@@ -15,20 +15,32 @@ let clockOffset = 0; // the server's clock less ours, in ms
 let answered = null;
 
 async function ask() {
+  const found = await fetched();
+  if (!found) return warn(gone());
+  const { reply, body } = found;
+  answered = new Date();
+  const offset = Date.parse(reply.headers.get("Date")) - Date.now();
+  if (Math.abs(offset - clockOffset) > 2000) clockOffset = offset; // that clock tells whole seconds
+  if (reply.status === 200) {
+    state = body;
+    tag = reply.headers.get("ETag");
+    show();
+  }
+  warn(body?.error ? `Not readable just now, trying again: ${body.error}` : "");
+}
+
+async function fetched() {
   try {
     const reply = await fetch("/api/run", { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
-    clockOffset = Date.parse(reply.headers.get("Date")) - Date.now();
-    if (reply.status === 200) {
-      state = await reply.json();
-      tag = reply.headers.get("ETag");
-      show();
-    }
-    answered = new Date();
-    warn(reply.ok || reply.status === 304 ? "" : `Not readable just now, trying again: ${(await reply.json()).error}`);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error; // a fault of this page, not of the connection
-    warn(`The server has gone${answered ? `; this is from ${time(answered)}` : ""}. Start it again with --port ${location.port}, and this page goes on.`);
+    return { reply, body: reply.status === 304 ? null : await reply.json() };
+  } catch {
+    return null;
   }
+}
+
+function gone() {
+  const since = answered ? `; this is from ${time(answered)}` : "";
+  return `The server has gone${since}. Start it again with --port ${location.port}, and this page goes on.`;
 }
 
 function warn(text) {
@@ -83,7 +95,7 @@ function endTile(run, forecast) {
   if (run.status === "done") return { ...tile, title: "Ended", value: moment(new Date(run.last)), lines: [{ key: "how", text: "" }] };
   if (run.status !== "running") return { ...tile, lines: [{ key: "how", text: "nobody works on it" }] };
   if (!forecast) return tile;
-  const late = now() > new Date(forecast.high) ? "later than expected" : `then: ${forecast.text}`;
+  const late = now() > new Date(forecast.high) ? "later than expected" : `as of ${moment(new Date(forecast.created))}`;
   const range = `[${moment(new Date(forecast.low))} – ${moment(new Date(forecast.high))}]`;
   return { ...tile, value: moment(new Date(forecast.end)), lines: [{ key: "range", text: range }, { key: "how", text: late }] };
 }
@@ -110,9 +122,10 @@ closable(() => followHash(state));
 addEventListener("hashchange", () => followHash(state));
 setInterval(tick, 1000);
 
-async function watch() {
-  await ask();
-  setTimeout(watch, document.hidden ? HIDDEN_MS : EVERY_MS);
+addEventListener("visibilitychange", () => document.hidden || ask());
+
+function watch() {
+  ask().finally(() => setTimeout(watch, document.hidden ? HIDDEN_MS : EVERY_MS));
 }
 
 watch();

@@ -7,18 +7,20 @@ import { armMark, mark, rankOf, wordFor } from "./marks.js";
 export function showStrip(state) {
   const { run, strip } = state;
   say(byId("now-title"), run.cycle ? `Cycle ${run.cycle} of ${run.cycles}` : "This cycle");
-  say(byId("now"), counts(strip));
+  const closed = state.series.some((s) => s.cycles.at(-1)?.cycle === run.cycle && s.cycles.at(-1).closed);
+  say(byId("now"), counts(strip, closed));
   if (!strip.length) return;
   sync(byId("strip"), strip, (row) => row.arm, makeRow, updateRow);
   showLegend(strip);
 }
 
-function counts(strip) {
+function counts(strip, closed) {
   const all = strip.flatMap((row) => row.cells);
   const settled = all.filter((cell) => ["admitted", "refused"].includes(cell.state)).length;
   const training = all.filter((cell) => cell.state === "training").length;
   if (!all.length) return "";
-  return `${settled} of ${all.length} written are settled` + (training ? `, ${training} in training` : "");
+  const now = closed ? ", and the cycle is closed" : training ? `, ${training} in training` : "";
+  return `${settled} of ${all.length} written are settled${now}`;
 }
 
 function makeRow(row) {

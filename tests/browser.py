@@ -53,7 +53,7 @@ class Browser:
         )
         for end in (commands, replies, *inherited):
             os.close(end)
-        self._unread, self._number, self._session = b"", 0, ""
+        self._unread, self._number, self._session, self._loaded = b"", 0, "", False
         self.errors: list[str] = []
         self._attach(width, height)
 
@@ -91,8 +91,11 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", features=found)
 
     def go(self, address: str) -> None:
-        """Load a page."""
+        """Load a page, another than the one that is there."""
+        self._loaded = False
         self._call("Page.navigate", url=address)
+        while not self._loaded:
+            self._note(self._read())
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression on the page."""
@@ -140,6 +143,8 @@ class Browser:
     def _note(self, message: dict[str, Any]) -> None:
         given = message.get("params", {})
         match message.get("method"):
+            case "Page.loadEventFired":
+                self._loaded = True
             case "Runtime.exceptionThrown":
                 self.errors.append(str(given["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if given["type"] in ("error", "warning", "assert"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def watch(
     from nngpt.watching.server import WatchServer
     from nngpt.watching.snapshot import Snapshots
 
+    os.nice(10)  # to watch a run must not slow it down
     store, database = open_watched(check_database(folder))
     with store, stoppable("Stopped watching. The run was not touched."):
         record = find_run(store, run)

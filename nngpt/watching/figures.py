@@ -7,6 +7,7 @@ A figure is a dictionary of `value`, `low`, `high` and `text` (some have it in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -48,7 +49,8 @@ def accuracy(value: float, total: int) -> Figure:
     return {"value": value, "low": low, "high": high, "text": text, "short": short, "range": spread}
 
 
-def mean(values: Sequence[float]) -> Figure:
+@lru_cache(maxsize=4096)  # most cycles are over: theirs does not change any more
+def mean(values: tuple[float, ...]) -> Figure:
     """A mean with its t interval, which ends at 0 and 1; of one value there is none."""
     if not values:
         return None

@@ -6,7 +6,7 @@ import { showFunnel, showItems, showNotes, showTime, showTotals } from "./lists.
 import { closable, followHash } from "./panel.js";
 import { showStrip } from "./strip.js";
 
-const EVERY_MS = 1200;
+const EVERY_MS = 1500;
 const HIDDEN_MS = 10000;
 
 let state = null;

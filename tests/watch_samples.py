@@ -33,7 +33,7 @@ SETTINGS = {
 }
 
 
-def new_run(store: Store, name: str = "demo", **more: Any) -> RunRecord:
+def new_run(store: Store, name: str = "demo", **more: object) -> RunRecord:
     """A run of three cycles of four candidates."""
     return store.start_run(name, {"name": name, **SETTINGS, **more}, {"name": name}, seed=7)
 

@@ -48,18 +48,18 @@ def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
 def strip(
     rows: Sequence[Any],
     summaries: Mapping[Arm, Sequence[CycleSummary]],
-    per_cycle: int,
+    planned: Mapping[Arm, int],
     images: int,
 ) -> list[dict[str, Any]]:
     """A row of cells for each arm, and how many cells to keep room for.
 
-    The loop writes `per_cycle`; of a control we know how many it wrote in the cycle before.
+    That is as many as are planned, or as the arm wrote in the cycle before.
     """
     result = []
     for arm, found in summaries.items():
         mine = [_cell(row, images) for row in rows if row.arm == arm]
-        earlier = [s.generated for s in found[:-1]] or [0]
-        expected = per_cycle if arm is Arm.LOOP else earlier[-1]
+        earlier = [s.generated for s in found if s.closed] or [0]
+        expected = planned[arm] or earlier[-1]
         result.append({"arm": arm, "cells": mine, "expected": max(expected, len(mine))})
     return result
 

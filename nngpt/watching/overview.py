@@ -44,9 +44,13 @@ def status_of(run: RunRecord, pid: int | None) -> str:
     return "idle" if run.status == "active" else run.status
 
 
-def per_cycle(run: RunRecord) -> int:
-    """How many candidates a cycle of the loop has at first."""
-    return int(_section(run, "candidates").get("per_cycle", 0))
+def planned(run: RunRecord) -> dict[Arm, int]:
+    """How many candidates each arm writes in a cycle at first: a control its share."""
+    total = int(_section(run, "candidates").get("per_cycle", 0))
+    shares = _section(run, "controls")
+    found = {arm: shares.get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
+    counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in found.items()}
+    return {Arm.LOOP: total - sum(counts.values()), **counts}
 
 
 def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ class Snapshots:
             "images": images,
             "forecast": overview.forecast(store.forecasts(run_id)),
             "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),
-            "strip": candidates.strip(rows, summaries, overview.per_cycle(run), images),
+            "strip": candidates.strip(rows, summaries, overview.planned(run), images),
             "totals": figures.totals(summaries, images, open_ones),
             "series": figures.series(summaries, images, open_ones),
             "funnel": figures.funnel(summaries),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import ROOT, Nngpt
+from store_samples import PROMPT, REFUSAL, completion
 from watch_samples import (
     HOSTILE_CODE,
     new_run,
@@ -259,11 +260,18 @@ def test_mistakes(tmp_path: Path, nngpt: Nngpt) -> None:
 
 def test_repairs_and_controls_count_apart(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
-        run = new_run(store)
+        run = new_run(store, controls={"base": 0.25, "corpus": 0.0})
         with store.lease(run.id) as lease:
-            settle(lease, write(lease, 1, 0, 1)[0], 0.5)
+            good, bad = write(lease, 1, 0, 2)
+            settle(lease, good, 0.5)
+            lease.refuse(bad, REFUSAL)
+            settle(lease, lease.add_repair(bad, PROMPT, completion()), 0.9)
             settle(lease, write(lease, 1, 1, 1, Arm.BASE)[0], 0.7)
         with watched(tmp_path) as server:
             state = server.run()
     assert of(state, "totals", "loop")["best"]["text"] == "50.0% ±9.6"
+    assert of(state, "totals", "loop")["validity"]["text"] == "1/2 = 50% [9–91]"
     assert of(state, "totals", "base")["best"]["text"] == "70.0% ±8.8"
+    assert [row["expected"] for row in state["strip"]] == [3, 1]
+    assert [cell["repair"] for cell in of(state, "strip", "loop")["cells"]] == [False, False, True]
+    assert next(item for item in state["feed"] if item["repairs"])["repairs"] == bad

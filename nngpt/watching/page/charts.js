@@ -61,7 +61,7 @@ function scales(chart, state, width) {
   return {
     x: (cycle) => EDGE.left + (wide * (cycle - 0.5)) / count,
     y: (value) => EDGE.top + tall * (1 - (Math.min(Math.max(value, low), high) - low) / (high - low)),
-    dodge: Math.min(7, (wide / count) * 0.2), ticks, right: width - EDGE.right, count, wide,
+    dodge: Math.min(7, (wide / count) * 0.25), size: count > 12 ? 3 : 4, ticks, right: width - EDGE.right, count, wide,
   };
 }
 
@@ -115,7 +115,7 @@ function drawGrid(grid, chart, state, at) {
 
 function drawAxis(axis, at) {
   const every = Math.ceil((at.count * 22) / at.wide);
-  const cycles = Array.from({ length: at.count }, (_, n) => n + 1).filter((n) => n === 1 || n % every === 0);
+  const cycles = Array.from({ length: at.count }, (_, n) => n + 1).filter((n) => (n - 1) % every === 0);
   sync(axis, cycles, (n) => n, (n) => svg("text", { "text-anchor": "middle" }, String(n)),
     (text, n) => set(text, { x: at.x(n), y: HEIGHT - 7 }));
 }
@@ -130,7 +130,7 @@ function drawArm(group, chart, series, at) {
     if (p.key === "line") return set(node, { d: points.map((q, n) => `${n ? "L" : "M"}${q.x.toFixed(1)} ${q.y.toFixed(1)}`).join("") });
     set(node, { class: p.open ? "point open" : "point" });
     set(node.children[0], p.low === null ? { d: "" } : { d: whisker(p.x, at.y(p.low), at.y(p.high)) });
-    const shape = armShape(series.arm, p.x, p.y, 4);
+    const shape = armShape(series.arm, p.x, p.y, at.size);
     if (node.children[1]?.tagName === shape.tagName) set(node.children[1], Object.fromEntries([...shape.attributes].map((a) => [a.name, a.value])));
     else node.append(shape);
   });

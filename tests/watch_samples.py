@@ -93,7 +93,7 @@ class Watched:
         self, path: str, method: str = "GET", **headers: str
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """One request, its headers as given: `Host="…"`, `If_None_Match="…"`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": f"127.0.0.1:{self.port}", **headers}.items():
             if value:

@@ -26,14 +26,17 @@ def watch(
     from nngpt.watching.database import open_watched
     from nngpt.watching.server import WatchServer
     from nngpt.watching.snapshot import Snapshots
+    from nngpt.watching.words import line
 
-    os.nice(10)  # to watch a run must not slow it down
     store, database = open_watched(check_database(folder))
     with store, stoppable("Stopped watching. The run was not touched."):
         record = find_run(store, run)
-        with WatchServer(Snapshots(store, database, record.id), port) as server:
+        snapshots = Snapshots(store, database, record.id)
+        with WatchServer(snapshots, port) as server:
             typer.echo(server.address)
-            typer.echo(f"Watching run {record.id}, {record.name}. Ctrl-C ends it.", err=True)
+            typer.echo(f"Watching run {record.id}, {line(record.name)}. Ctrl-C ends it.", err=True)
             if open_page:
                 typer.launch(server.address)
+            snapshots.current()  # so that the first page comes at once
+            os.nice(5)  # to watch a run must not slow it down
             server.serve_forever()

@@ -33,6 +33,7 @@ LAYERS = [
     {"nngpt.steering"},
     {"nngpt.experiment"},
     {"nngpt.reporting"},
+    {"nngpt.watching"},
     {"nngpt.assembly", "nngpt.background"},
     {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"},
     {"nngpt.cycle"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nngpt.cli.cycle_watch import watch
 from nngpt.cli.options import (
     AsJson,
     ConfigName,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from nngpt.store import AttemptRecord, RunRecord, Store
 
 app = typer.Typer(no_args_is_help=True, help="The loop: write, check, train, judge, learn.")
+app.command()(watch)
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
 
 

@@ -50,10 +50,15 @@ def open_store(folder: Path) -> Store:
     """The database of a folder, which must be there. Raises: StoreError."""
     from nngpt.store import Store
 
+    return Store.open(check_database(folder), create=False)
+
+
+def check_database(folder: Path) -> Path:
+    """The path of a folder's database, which must be there. Raises: StoreError."""
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
         raise StoreError("no runs here", where=str(path), mend=_START)
-    return Store.open(path, create=False)
+    return path
 
 
 def find_run(store: Store, run: str | None) -> RunRecord:

@@ -36,7 +36,7 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(overflow="fold")
-    for name, value in _values(attempt):
+    for name, value in facts(attempt):
         table.add_row(name, Text(value))  # a model wrote some of it: no markup
     for block in blocks:
         where = f"{block.target} {block.version}, {block.licence}, SHA-256 {block.sha256}"
@@ -44,7 +44,8 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     return table
 
 
-def _values(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
+def facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
+    """What was measured and claimed of an attempt: name and value, in words."""
     completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
     yield "cycle", str(attempt.cycle)
     yield "mode", str(attempt.mode)

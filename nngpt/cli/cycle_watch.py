@@ -1,0 +1,42 @@
+"""`nngpt cycle watch`: a run in the browser, while it goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nngpt.cli.options import Folder, check_database, find_run
+from nngpt.cli.stopping import stoppable
+
+RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
+
+
+def watch(
+    run: RunName = None,
+    folder: Folder = Path("runs"),
+    port: Annotated[int, typer.Option(help="Port on this machine; 0: any.", min=0, max=65535)] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+) -> None:
+    """Watch a run in the browser: a live page, for this machine only."""
+    from nngpt.watching.database import open_watched
+    from nngpt.watching.server import WatchServer
+    from nngpt.watching.snapshot import Snapshots
+    from nngpt.watching.words import line
+
+    store, database = open_watched(check_database(folder))
+    with store, stoppable("Stopped watching. The run was not touched."):
+        record = find_run(store, run)
+        snapshots = Snapshots(store, database, record.id)
+        with WatchServer(snapshots, port) as server:
+            typer.echo(server.address)
+            typer.echo(f"Watching run {record.id}, {line(record.name)}. Ctrl-C ends it.", err=True)
+            if open_page:
+                typer.launch(server.address)
+            snapshots.current()  # so that the first page comes at once
+            os.nice(5)  # to watch a run must not slow it down
+            server.serve_forever()

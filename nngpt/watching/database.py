@@ -1,0 +1,94 @@
+"""The database, opened for reading only: whoever watches a run can change nothing of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+
+from nngpt.errors import StoreError
+from nngpt.store import Store, schema
+from nngpt.store.database import Database
+from nngpt.store.recognise import is_ours
+
+_BUSY_TIMEOUT_S = 2
+
+
+class WatchedDatabase(Database):
+    """A database whose every connection is read-only; it tells when somebody has written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._reader = _engine(path)
+        self._writer = self._reader.execution_options()
+        self._sentinel: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def version(self) -> tuple[int, int]:
+        """Differs from the last one if another connection has committed in between.
+
+        Raises:
+            StoreError: the file is gone or cannot be read.
+        """
+        try:
+            inode = self.path.stat().st_ino
+            if self._sentinel is None or inode != self._inode:
+                self._close_sentinel()
+                self._sentinel, self._inode = _connect(self.path), inode
+            (number,) = self._sentinel.execute("PRAGMA data_version").fetchone()
+        except (OSError, sqlite3.Error) as error:
+            what = getattr(error, "strerror", None) or error
+            raise StoreError(f"cannot be read ({what})", where=str(self.path)) from None
+        return inode, number
+
+    def close(self) -> None:
+        """Release everything."""
+        self._close_sentinel()
+        super().close()
+
+    def _close_sentinel(self) -> None:
+        if self._sentinel is not None:
+            self._sentinel.close()
+            self._sentinel = None
+
+
+def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
+    """A store that can only be read, and its database.
+
+    Raises:
+        StoreError: there is no database, or it is foreign, older or newer than this nngpt.
+    """
+    path = Path(path).resolve()
+    if not is_ours(path):
+        raise StoreError("no such database", where=str(path), mend="Start a run first")
+    database = WatchedDatabase(path)
+    with database.read() as session:
+        found = schema.revision(session.connection())
+    if found != schema.HEAD:
+        raise StoreError(
+            f"has schema {found}, this nngpt reads {schema.HEAD}",
+            where=str(path),
+            mend=f"`nngpt cycle list --folder {path.parent}` brings an older one up to date",
+        )
+    return Store(database), database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path))}?mode=ro"
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _on_begin(connection: Connection) -> Any:
+    # All that a session reads is of one state of the database.
+    return connection.exec_driver_sql("BEGIN")

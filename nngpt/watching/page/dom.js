@@ -1,0 +1,59 @@
+// Making and changing nodes. Every text goes in as text: nothing here reads HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element with attributes and children; strings become text nodes. */
+export function el(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An SVG element. */
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  set(node, attributes);
+  node.append(...children);
+  return node;
+}
+
+/** Set attributes that differ; null removes one. */
+export function set(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+  }
+  return node;
+}
+
+/** Set a node's text if it differs, so that nothing is repainted or read out twice. */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+  return node;
+}
+
+/**
+ * Make a parent's children follow a list: nodes are kept by key, moved, made and removed.
+ * `make(item)` gives a new node, `update(node, item)` brings it up to date.
+ */
+export function sync(parent, items, key, make, update = () => {}) {
+  const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
+  let before = parent.firstElementChild;
+  for (const item of items) {
+    const name = String(key(item));
+    let node = old.get(name);
+    old.delete(name);
+    if (!node) {
+      node = make(item);
+      node.dataset.key = name;
+    }
+    if (node === before) before = before.nextElementSibling;
+    else parent.insertBefore(node, before);
+    update(node, item);
+  }
+  for (const node of old.values()) node.remove();
+}
+
+/** The element with this id. */
+export const byId = (id) => document.getElementById(id);

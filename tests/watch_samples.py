@@ -1,0 +1,133 @@
+"""A run to watch, written step by step, and the server as a process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from command_line import ROOT
+from store_samples import NOVEL, PROMPT, TASK, adapter, candidate, completion, evaluation
+
+from nngpt.records import Arm, Refusal, Stage
+from nngpt.resources import DATABASE
+from nngpt.store import Activity, Lease, RunRecord, Store
+
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>\u202e"
+)
+HOSTILE_CODE = f"# {HOSTILE}\nclass Net: pass\n"
+SETTINGS = {
+    "cycles": 3,
+    "task": {"dataset": "cifar10", "threshold": 0.4},
+    "candidates": {"per_cycle": 4},
+}
+
+
+def new_run(store: Store, name: str = "demo", **more: object) -> RunRecord:
+    """A run of three cycles of four candidates."""
+    return store.start_run(name, {"name": name, **SETTINGS, **more}, {"name": name}, seed=7)
+
+
+def write(lease: Lease, cycle: int, batch: int, count: int, arm: Arm = Arm.LOOP) -> list[int]:
+    """Completions of an arm."""
+    written = [completion(index) for index in range(count)]
+    return lease.add_completions(cycle, batch, PROMPT, written, arm=arm)
+
+
+def settle(lease: Lease, attempt_id: int, accuracy: float, code: str = "") -> None:
+    """Lead a candidate through all gates."""
+    lease.parsed(attempt_id, candidate(code or f"class Net{attempt_id}: pass\n"))
+    lease.validated(attempt_id)
+    lease.training(attempt_id)
+    lease.trained(attempt_id, evaluation(accuracy / 2, accuracy), TASK)
+    if accuracy < TASK.threshold:
+        lease.refuse(attempt_id, Refusal(Stage.THRESHOLD, f"accuracy {accuracy:.1%}"))
+    else:
+        lease.judged(attempt_id, replace(NOVEL, nearest=HOSTILE))
+        lease.admit(attempt_id)
+
+
+def whole_cycle(lease: Lease, cycle: int, alarm: str = "") -> list[int]:
+    """Four candidates of the loop and two of each control, all settled; the cycle is closed."""
+    ids = write(lease, cycle, 0, 4)
+    lease.refuse(ids[0], Refusal(Stage.PARSE, HOSTILE, HOSTILE))
+    for attempt_id, accuracy in zip(ids[1:], (0.3, 0.5, 0.6), strict=True):
+        settle(lease, attempt_id, accuracy)
+    for batch, arm in ((1, Arm.BASE), (2, Arm.CORPUS)):
+        controls = write(lease, cycle, batch, 2, arm)
+        for attempt_id in controls:
+            settle(lease, attempt_id, 0.45)
+        ids += controls
+    lease.spend([Activity(cycle, "training+writing", 300.0, 7.2e5)])
+    lease.add_adapter(cycle, adapter(f"demo-c{cycle}"), alarm)
+    return ids
+
+
+class Watched:
+    """`nngpt cycle watch` as a process; `address` is what it printed."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nngpt", "cycle", "watch", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+        self.port = urlsplit(self.address).port or 0
+
+    def ask(
+        self, path: str, method: str = "GET", **headers: str
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """One request, its headers as given: `Host="…"`, `If_None_Match="…"`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in {"Host": f"127.0.0.1:{self.port}", **headers}.items():
+            if value:
+                connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        reply = connection.getresponse()
+        body = reply.read()
+        connection.close()
+        return reply, body
+
+    def run(self) -> dict[str, Any]:
+        """The run's state."""
+        reply, body = self.ask("/api/run")
+        assert reply.status == 200, body
+        return dict(json.loads(body))
+
+    def stop(self) -> tuple[int, str]:
+        """Ctrl-C; returns the exit code and what was written to standard error."""
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+
+@contextmanager
+def watched(folder: Path, *arguments: str) -> Iterator[Watched]:
+    """The server, which is stopped in the end."""
+    server = Watched(folder, *arguments)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def open_runs(folder: Path) -> Store:
+    """The database of `folder/runs`, made if there is none."""
+    return Store.open(folder / "runs" / DATABASE)

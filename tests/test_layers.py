@@ -26,7 +26,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
-    {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
+    {"nngpt.comparison", "nngpt.asking", "nngpt.prediction", "nngpt.analysis"},
     {"nngpt.hpo"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},

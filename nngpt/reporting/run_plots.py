@@ -97,8 +97,8 @@ _KINDS = (
         "trajectory",
         "The run, cycle by cycle",
         "Whiskers and bands are 95% intervals: Wilson for shares, t for means, order statistics "
-        "for medians, and the Wilson interval of its images for the best (the best of many is partly "
-        "luck). Dashed: the threshold for admission.",
+        "for medians, and the Wilson interval of its images for the best (the best of many is "
+        "partly luck). Dashed: the threshold for admission.",
         cycles.trajectory,
         _nothing_written,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -148,7 +149,12 @@ def _corpus(axes: Axes, study: Study) -> None:
     xs = [0, *(p.cycle for p in study.loop)]
     sizes = [study.initial, *(p.corpus or 0 for p in study.loop)]
     axes.plot(xs, sizes, c=look.colour, marker=look.marker, drawstyle="steps-post")
-    style = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": DIM}
+    style: dict[str, Any] = {
+        "textcoords": "offset points",
+        "ha": "center",
+        "fontsize": 8,
+        "color": DIM,
+    }
     axes.annotate(f"{sizes[-1]:,}", (xs[-1], sizes[-1]), (0, 5), **style)
     axes.set_title("networks that the loop learns from")
     axes.margins(y=0.16)

@@ -99,8 +99,9 @@ def _over_time(study: Study) -> Iterator[str]:
     for measure, name in ((MEAN, "mean accuracy"), (VALID, "the valid share")):
         found = comparison.differences.get(measure)
         if found is not None:
-            change = ("fell", "did not change beyond what chance does", "rose")[found.decided + 1]
-            yield f"From the first third of its cycles to the last {name} {change}: {points(found)}."
+            change = ("fell", "shows no change that chance could not make", "rose")
+            span = "From the first third of its cycles to the last"
+            yield f"{span} {name} {change[found.decided + 1]}: {points(found)}."
 
 
 def _controls(study: Study) -> Iterator[str]:
@@ -155,7 +156,7 @@ def _proxy(study: Study) -> Iterator[str]:
         yield f"{count} full trainings are too few, or too equal, to judge the first epoch by."
         return
     said = (
-        "ranks networks against full training",
+        "ranks networks the wrong way round",
         "shows no evidence of ranking networks as full training does",
         "ranks networks better than chance as full training does",
     )[tau.decided + 1]

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.analysis.novelty import Place
 from nngpt.analysis.pareto import PARAMETERS, Front, Weighed
@@ -27,7 +27,7 @@ def pareto(study: Study) -> Figure:
     for axes, found in zip(columns, study.fronts, strict=True):
         _cloud(axes, found)
         _front(axes, found.front)
-        _log_axis(axes)
+        _log_axis(axes, EngFormatter(sep="") if found.cost == PARAMETERS else _plain())
         axes.set_xlabel("trainable parameters" if found.cost == PARAMETERS else found.cost)
         axes.set_title(f"accuracy against {found.cost.split(',')[0]}")
         percent_axis(axes)
@@ -95,11 +95,15 @@ def _front(axes: Axes, front: Sequence[Weighed]) -> None:
         )
 
 
-def _log_axis(axes: Axes) -> None:
+def _plain() -> FuncFormatter:
+    return FuncFormatter(lambda value, _: f"{value:g}")
+
+
+def _log_axis(axes: Axes, numbers: Formatter) -> None:
     """A logarithmic x axis with few, plain numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(numbers)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

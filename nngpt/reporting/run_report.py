@@ -83,6 +83,7 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
             plots=shown,
             svg={p.name: Markup(p.images.svg) for p in drawn if p.images is not None},
             story=sheets.story(study),
+            refusals=sheets.refusals(study),
             differences=sheets.differences(study),
             adapters=sheets.adapters(study),
             proxy=sheets.proxy(study),
@@ -114,7 +115,7 @@ def tiles(study: Study) -> list[tuple[str, str, str]]:
         (duration(study.costs.seconds), "spent" if study.costs.measured else "summed", ""),
     ]
     if study.costs.joules is not None:
-        found.append((f"{study.costs.joules / 3.6e6:.2f} kWh", "reported by devices", ""))
+        found.append((sheets.energy(study.costs.joules), "energy", "reported by devices"))
     return found
 
 

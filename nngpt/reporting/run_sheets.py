@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nngpt.analysis.costs import Costs
 from nngpt.analysis.study import Study
 from nngpt.analysis.trajectory import CyclePoint
-from nngpt.analysis.uplift import AT_CHANCE
+from nngpt.analysis.uplift import AT_CHANCE, LAST
 from nngpt.records import Arm, Stage
 from nngpt.reporting.run_words import NAMES, accuracy, counted, duration, percent, points
 from nngpt.reporting.sheets import Sheet
@@ -20,12 +20,33 @@ def story(study: Study) -> list[Sheet]:
     return [_story(arm, study.points[arm]) for arm in study.arms]
 
 
+def refusals(study: Study) -> Sheet | None:
+    """Where each cycle's first answers were refused; None if none was."""
+    cycles = [p for arm in study.arms for p in study.points[arm]]
+    stages = [stage for stage in Stage if any(p.refused.get(stage) for p in cycles)]
+    if not stages:
+        return None
+    columns = ("arm", ">cycle", ">written", *(f">{stage}" for stage in stages), ">admitted")
+    rows = tuple(
+        (
+            NAMES[p.arm],
+            str(p.cycle),
+            str(p.written),
+            *(str(p.refused.get(stage, 0)) for stage in stages),
+            str(p.admitted),
+        )
+        for p in cycles
+    )
+    note = "Counts of first answers; a duplicate is an exact copy, refused before it trains."
+    return Sheet("Refused, by gate", columns, rows, note)
+
+
 def differences(study: Study) -> Sheet | None:
     """The loop less its controls and less its beginning."""
     rows = [
         (
             "its own first third" if c.other is Arm.LOOP else NAMES[c.other],
-            c.span,
+            LAST if c.other is Arm.LOOP else c.span,
             measure,
             points(found),
             _VERDICTS[found.decided + 1],
@@ -118,8 +139,8 @@ def costs(study: Study) -> list[Sheet]:
 def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     repairs = any(p.repairs for p in cycles)
     columns = (
-        *(">cycle", "written by", "mode", ">valid", ">best", ">mean", ">median"),
-        *(">above threshold, of trained", ">of written", ">admitted", "refused at"),
+        *(">cycle", "written by", ">valid", ">best", ">mean", ">median"),
+        *(">above threshold, of trained", ">of written", ">admitted"),
         *((">learned from",) if arm is Arm.LOOP else ()),
         *(("repairs",) if repairs else ()),
     )
@@ -127,7 +148,6 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
         (
             str(p.cycle),
             p.adapter or ("no LLM" if arm is Arm.CORPUS else "base model"),
-            p.how,
             counted(p.valid),
             accuracy(p.best),
             accuracy(p.mean),
@@ -135,18 +155,13 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
             percent(p.above_trained),
             percent(p.above_written),
             str(p.admitted),
-            _refused(p),
             *((f"{p.corpus:,}" if p.corpus is not None else "–",) if arm is Arm.LOOP else ()),
             *((_repairs(p),) if repairs else ()),
         )
         for p in cycles
     )
-    return Sheet(NAMES[arm], columns, rows)
-
-
-def _refused(point: CyclePoint) -> str:
-    names = {Stage.DUPLICATE: "copy"}
-    return ", ".join(f"{names.get(at, at)} {n}" for at, n in point.refused.items()) or "–"
+    modes = ", ".join(dict.fromkeys(p.how for p in cycles))
+    return Sheet(f"{NAMES[arm]}, {modes} mode", columns, rows)
 
 
 def _repairs(point: CyclePoint) -> str:
@@ -155,21 +170,21 @@ def _repairs(point: CyclePoint) -> str:
 
 def _spent(found: Costs) -> Sheet:
     names = found.activities
-    energy = found.joules is not None
-    columns = (">cycle", *(f">{n}" for n in names), ">in all", *((">energy",) if energy else ()))
+    known = found.joules is not None
+    columns = (">cycle", *(f">{n}" for n in names), ">in all", *((">energy",) if known else ()))
     rows = [
         (
             str(cycle),
             *(duration(spent[name]) if name in spent else "–" for name in names),
             duration(sum(spent.values())),
-            *((_energy(found.joules_by_cycle.get(cycle)),) if energy else ()),
+            *((energy(found.joules_by_cycle.get(cycle)),) if known else ()),
         )
         for cycle, spent in found.by_cycle.items()
     ]
     total = {n: sum(spent.get(n, 0.0) for spent in found.by_cycle.values()) for n in names}
     last = ("all", *map(duration, total.values()), duration(found.seconds))
-    rows.append((*last, *((_energy(found.joules),) if energy else ())))
-    return Sheet("Time" + (" and energy" if energy else ""), columns, tuple(rows), _rates(found))
+    rows.append((*last, *((energy(found.joules),) if known else ())))
+    return Sheet("Time" + (" and energy" if known else ""), columns, tuple(rows), _rates(found))
 
 
 def _rates(found: Costs) -> str:
@@ -179,16 +194,17 @@ def _rates(found: Costs) -> str:
     if found.per_admitted is not None:
         parts.append(f"{duration(found.per_admitted)} for each network that the loop admitted")
         if found.joules is not None:
-            parts.append(f"{_energy(found.joules / found.admitted)} for each of them")
+            parts.append(f"{energy(found.joules / found.admitted)} for each of them")
     text = "; ".join(parts)
     older = "" if found.measured else "Sums over candidates, which may have gone on at once. "
     return f"{older}{text}." if text else older.strip()
 
 
-def _energy(joules: float | None) -> str:
+def energy(joules: float | None) -> str:
+    """`1.24 kWh` or `33.1 Wh`, `–` if unknown."""
     if joules is None:
         return "–"
-    return f"{joules / 3.6e6:.2f} kWh" if joules >= 3.6e6 else f"{joules / 3600:.2f} Wh"
+    return f"{joules / 3.6e6:.2f} kWh" if joules >= 3.6e6 else f"{joules / 3600:.1f} Wh"
 
 
 def _forecasts(found: Costs) -> Sheet:

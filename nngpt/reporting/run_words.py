@@ -111,30 +111,32 @@ def _controls(study: Study) -> Iterator[str]:
             "what time, luck or the corpus did."
         )
     for arm in (Arm.BASE, Arm.CORPUS):
-        for span in (ALL, LAST):
-            both = ((c.other, c.span) == (arm, span) for c in study.comparisons)
-            found = next((c for c, fits in zip(study.comparisons, both, strict=True) if fits), None)
-            if found is not None:
-                yield _control(found)
+        mine = {c.span: c for c in study.comparisons if c.other is arm}
+        if ALL in mine:
+            yield _control(mine[ALL], mine.get(LAST))
 
 
-def _control(comparison: Comparison) -> str:
-    name = NAMES[comparison.other]
-    against = f"Against the control “{name}”, {'over' if comparison.span == ALL else 'in the'}"
-    against += f" {comparison.span},"
-    every, trained = (comparison.differences.get(m) for m in (AT_CHANCE, MEAN))
-    found = every or trained
+def _control(whole: Comparison, last: Comparison | None) -> str:
+    """The loop against one control over all cycles, then in the last third."""
+    against = f"Against the control “{NAMES[whole.other]}”"
+    measure = AT_CHANCE if whole.differences.get(AT_CHANCE) else MEAN
+    found = whole.differences.get(measure)
     if found is None:
-        return f"{against} nothing was trained on one side."
-    what = "mean accuracy of all answers" if every else "mean accuracy of the trained"
-    said = (
-        f"the loop is worse: {what} {points(found)}",
-        f"there is no evidence of a difference: {what} {points(found)}, an interval with 0 in it",
-        f"the loop is better: {what} {points(found)}",
-    )[found.decided + 1]
-    if every and trained and every.decided != trained.decided:
-        said += f"; among the trained alone {points(trained)}, which failures can flatter"
-    return f"{against} {said}."
+        return f"{against} nothing can be said: one side has trained no network."
+    what = "mean accuracy of " + ("all answers" if measure == AT_CHANCE else "the trained")
+    said = f"{against} {_said(found)}: {what} {points(found)}"
+    late = last.differences.get(measure) if last else None
+    if late is not None:
+        said += f"; in the last third {_said(late)}, {points(late)}"
+    trained = whole.differences.get(MEAN)
+    if measure == AT_CHANCE and trained and trained.decided != found.decided:
+        said += f". Among the trained alone it is {points(trained)}, which failures can flatter"
+    return f"{said}."
+
+
+def _said(found: Estimate) -> str:
+    words = ("the loop is worse", "there is no evidence of a difference", "the loop is better")
+    return words[found.decided + 1]
 
 
 def _novelty(study: Study) -> Iterator[str]:
@@ -156,9 +158,9 @@ def _proxy(study: Study) -> Iterator[str]:
         yield f"{count} full trainings are too few, or too equal, to judge the first epoch by."
         return
     said = (
-        "ranks networks the wrong way round",
-        "shows no evidence of ranking networks as full training does",
-        "ranks networks better than chance as full training does",
+        "ranks networks the wrong way round, against full training",
+        "shows no evidence that it ranks networks as full training does",
+        "ranks networks as full training does more often than chance would",
     )[tau.decided + 1]
     numbers = f"τ-b {tau.value:.2f} [{tau.low:.2f}, {tau.high:.2f}], {count} networks"
     yield f"The first epoch {said}: {numbers}."

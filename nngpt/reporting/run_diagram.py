@@ -10,7 +10,7 @@ from nngpt.analysis.layers import Layer
 _WIDE, _HIGH, _GAP, _ROW_GAP = 142, 36, 20, 16
 _A_ROW = 3
 _MOST = 60
-_LETTERS = 25
+_LETTERS = 22
 
 
 @dataclass(frozen=True)

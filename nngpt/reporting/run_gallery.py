@@ -96,7 +96,10 @@ def _facts(attempt: AttemptRecord, place: Place) -> list[tuple[str, str]]:
         found.append(
             ("operations", f"{evaluation.claimed_flops / 1e6:,.1f} million a forward pass")
         )
-    for label, near in (("nearest in the corpus", place.corpus), ("before it", place.sibling)):
+    for label, near in (
+        ("nearest in the corpus", place.corpus),
+        ("nearest before it", place.sibling),
+    ):
         if near is not None:
             found.append((label, f"{near.name}, Jaccard {near.jaccard:.2f}"))
     return found

@@ -135,6 +135,7 @@ def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> N
     if study.setting.corpus:
         axes.axvline(limit, c=MARK, lw=1, ls=(0, (4, 3)))
         axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
         axes.set_xlabel("Jaccard to the nearest of the corpus")
     else:
         axes.set_xlim(0.4, study.cycles + 0.6)

@@ -212,7 +212,7 @@ def _forecasts(found: Costs) -> Sheet:
         "Forecasts",
         ("made", ">up to cycle", ">forecast [95%]", ">it took", ">error", "inside"),
         tuple(_forecast_rows(found)),
-        "Seconds from the moment of the forecast on; the error is relative to what it took.",
+        "Time from the moment of the forecast on; the error is relative to what it took.",
     )
 
 

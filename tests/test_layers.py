@@ -27,7 +27,7 @@ LAYERS = [
     {"nngpt.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
-    {"nngpt.comparison", "nngpt.asking", "nngpt.prediction"},
+    {"nngpt.comparison", "nngpt.asking", "nngpt.prediction", "nngpt.analysis"},
     {"nngpt.hpo"},
     {"nngpt.reporting.progress", "nngpt.reporting.tables"},
     {"nngpt.steering"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nngpt.cli.cycle_report import report
 from nngpt.cli.cycle_watch import watch
 from nngpt.cli.options import (
     AsJson,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from nngpt.store import AttemptRecord, RunRecord, Store
 
 app = typer.Typer(no_args_is_help=True, help="The loop: write, check, train, judge, learn.")
-app.command()(watch)
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
 
 
@@ -121,6 +121,20 @@ def show(
             console().print(attempt_report(record, blocks))
 
 
+def with_new_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with defaults for the keys that a newer nngpt has added."""
+    from nngpt.config import Config
+
+    defaults = Config().model_dump(mode="json")
+    sections = {key: value for key, value in defaults.items() if isinstance(value, dict)}
+    filled = {key: {**value, **stored.get(key, {})} for key, value in sections.items()}
+    return {**defaults, **stored, **filled}
+
+
+app.command()(watch)
+app.command()(report)
+
+
 def _finished(settings: Config, database: Path) -> bool:
     """True if this name's current run has nothing left to do; checks nothing has changed."""
     from nngpt.store import Store
@@ -140,7 +154,7 @@ def _same_settings(current: RunRecord, settings: Config) -> None:
     """A run goes on only with the settings it began with. Raises: UserError."""
     from nngpt.config import identity_of
 
-    began = identity_of(_with_new_keys(current.config))
+    began = identity_of(with_new_keys(current.config))
     changed = _differences(began, settings.identity())
     if changed:
         raise UserError(
@@ -148,16 +162,6 @@ def _same_settings(current: RunRecord, settings: Config) -> None:
             where=str(settings.folder / DATABASE),
             mend="Set them back, or begin anew with --fresh (the old run is kept).",
         )
-
-
-def _with_new_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored configuration with defaults for the keys that a newer nngpt has added."""
-    from nngpt.config import Config
-
-    defaults = Config().model_dump(mode="json")
-    sections = {key: value for key, value in defaults.items() if isinstance(value, dict)}
-    filled = {key: {**value, **stored.get(key, {})} for key, value in sections.items()}
-    return {**defaults, **stored, **filled}
 
 
 def _differences(old: object, new: object, path: str = "") -> list[str]:

@@ -14,7 +14,7 @@ import jinja2
 from nngpt import __version__
 from nngpt.dedup.collection import Collection, readable
 from nngpt.dedup.explain import unified_diff
-from nngpt.dedup.records import FAMILY_CAP, Outcome, Removed, Settings
+from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
 from nngpt.dedup.summary import Cluster, clusters, summarise
 from nngpt.reporting.dedup_charts import similarity_chart, size_rows
 
@@ -83,7 +83,12 @@ def report(collection: Collection, settings: Settings, outcome: Outcome, sources
 
 def diff_lines(cluster: Cluster, member: Removed) -> list[DiffLine]:
     """The differences of a removed network from the kept one, changes inside a line marked."""
-    raw = unified_diff(cluster.kept, member.network, context=2)[2:]
+    return marked_diff(cluster.kept, member.network)
+
+
+def marked_diff(one: Network, other: Network) -> list[DiffLine]:
+    """Unified diff from one network to another, changes inside a line marked."""
+    raw = unified_diff(one, other, context=2)[2:]
     lines: list[DiffLine] = []
     start = 0
     while start < len(raw):

@@ -1,0 +1,171 @@
+"""The report of a run: self-contained, escaped, valid for poor runs, and its files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from command_line import run_nngpt
+from report_samples import HOSTILE, confirm, network, study, three_arms
+from store_samples import admit, start, write
+
+from nngpt.analysis.study import Setting, read_study
+from nngpt.records import Refusal, Stage
+from nngpt.reporting.run_report import Report, report
+from nngpt.store import Store
+
+pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; gathers ids, links and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.open += [] if tag in VOID else [tag]
+        values = {name: value or "" for name, value in attrs}
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values[k] for k in ("href", "src", "xlink:href", "srcset") if k in values]
+        assert not any(name.startswith("on") for name in values)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def checked(found: Report) -> Page:
+    """The page, which loads nothing and runs nothing."""
+    page = Page(found.page)
+    assert page.open == [] and not page.tags & {"script", "img", "iframe", "link", "object"}
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link[1:] in page.ids for link in page.links if link[0] == "#")
+    assert all(link.startswith("#") for link in page.links)
+    assert "http://" not in found.page and "https://" not in found.page
+    assert "@import" not in found.page and "url(//" not in found.page
+    return page
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Three arms, confirmations, costs, and a corpus with a hostile name."""
+    with Store.open(tmp_path_factory.mktemp("full") / "nngpt.db") as store:
+        run = three_arms(store)
+        confirm(store, run)
+        return report(study(store, run, **{HOSTILE: network(2)}), best=3, command="nngpt …")
+
+
+def test_page_is_self_contained_and_escaped(full: Report) -> None:
+    page = checked(full)
+    assert HOSTILE in page.text  # as text: the code, the corpus' name, the reason of the end
+    assert "The run ended before its last cycle" in page.text
+    assert "Alarm in cycle 2: collapse." in page.text
+    assert "1 of 3" in page.text and "Kendall" in page.text
+    assert page.text.count("figures/") == 9
+
+
+def test_words_follow_the_intervals(full: Report) -> None:
+    said = " ".join(full.verdict)
+    assert "In 3 cycles the loop wrote 12 networks for cifar10: 83% [55–95]" in said
+    assert "Against the control “frozen LLM” " in said
+    assert "Against the control “no LLM” the loop is better" in said
+    assert "The first epoch ranks networks as full training does more often" in said
+
+
+def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> None:
+    assert len(full.figures) == 18
+    for name, data in full.figures.items():
+        assert data.startswith(b"\x89PNG\r\n" if name.endswith(".png") else b"%PDF-"), name
+        assert b"CreationDate" not in data and b"Matplotlib" not in data
+    with Store.open(tmp_path / "nngpt.db") as store:
+        run = three_arms(store)
+        confirm(store, run)
+        again = report(study(store, run, **{HOSTILE: network(2)}), best=3, command="nngpt …")
+    assert again.figures == full.figures and again.tables.keys() == full.tables.keys()
+
+
+def test_tables_read_back(full: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(full.tables["cycles.csv"])))
+    assert len(rows) == 9
+    assert (rows[0]["arm"], rows[0]["written"], rows[0]["trained"]) == ("loop", "4", "3")
+    assert float(rows[0]["valid"]) == 0.75
+    ranking = next(csv.DictReader(io.StringIO(full.tables["ranking.csv"])))
+    assert float(ranking["kendall_tau_b"]) == pytest.approx(1)
+    networks = list(csv.DictReader(io.StringIO(full.tables["networks.csv"])))
+    assert networks[1]["corpus_nearest"] == HOSTILE
+
+
+def test_formulas_are_text_in_csv() -> None:
+    from nngpt.reporting.run_tables import csv_text
+
+    text = csv_text([{"name": "=cmd|' /C calc'!A0", "value": -1.5}])
+    assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd|' /C calc'!A0", "-1.5"]
+
+
+def test_poor_runs_have_a_page_too(tmp_path: Path) -> None:
+    setting = Setting("cifar10", 0.4)
+    with Store.open(tmp_path / "nngpt.db") as store:
+        run = start(store, "poor")
+        empty = report(read_study(store, run, setting))
+        with store.lease(run.id) as lease:
+            written = write(lease, 3)
+            waiting = report(read_study(store, run, setting))
+            lease.refuse(written[0], Refusal(Stage.PARSE, "not Python"))
+            refused = report(read_study(store, run, setting))
+            admit(lease, written[1])
+            one = report(read_study(store, run, setting))
+    for found in (empty, waiting, refused, one):
+        assert "The run is not finished" in checked(found).text
+    assert empty.figures == {} and empty.tables == {}
+    assert "The loop has written nothing yet." in empty.verdict
+    assert "3 networks are not judged yet" in waiting.warnings[1]
+    assert "trajectory.png" in refused.figures and "accuracies.png" not in refused.figures
+    assert "accuracies.png" in one.figures and "No control was run" in " ".join(one.verdict)
+
+
+def test_command_writes_and_refuses_politely(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        run = start(store, "../we ird", learning={"corpus": "gone.jsonl"})
+        with store.lease(run.id) as lease:
+            admit(lease, write(lease)[0])
+    quiet = {"PYTHONWARNINGS": "ignore"}
+    done = run_nngpt(tmp_path, ["cycle", "report", "--json"], **quiet)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    target = tmp_path / "runs" / "reports" / "we-ird-1"
+    assert (target / "report.html").is_file() and (target / "figures" / "gates.pdf").is_file()
+    assert {tmp_path / name for name in said["files"]} == {
+        f for f in target.rglob("*") if f.is_file()
+    }
+    assert any("gone.jsonl" in note for note in said["warnings"])
+    (tmp_path / "file").write_text("")
+    for arguments, why in (
+        (["nobody"], "no run 'nobody'"),
+        (["--out", "file"], "is a file"),
+        (["--folder", "elsewhere"], "no runs here"),
+    ):
+        wrong = run_nngpt(tmp_path, ["cycle", "report", *arguments], **quiet)
+        assert wrong.returncode == 2 and why in wrong.stderr and "Traceback" not in wrong.stderr

@@ -13,6 +13,9 @@ DATABASE = "nngpt.db"
 
 _PACKAGE = Path(__file__).resolve().parent
 
+SHIPPED = _PACKAGE / "llm" / "shipped"
+"""The adapters that come with nngpt, each in a folder with what it learned."""
+
 
 def folder(name: str) -> Path:
     """The folder `configs` or `prompts`."""
@@ -26,3 +29,8 @@ def config_file(name: str) -> Path:
     if given.is_file() or given.parent != Path():
         return given
     return folder("configs") / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+
+
+def corpus_file(path: Path) -> Path:
+    """A corpus at a path, or one that comes with nngpt: `smollm2-135m-lemur/full.jsonl.gz`."""
+    return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.errors import ConfigError
 from nngpt.records import Message, Mode, Prompt, TrainingPair, canonical_json
+from nngpt.resources import corpus_file
 from nngpt.store import AttemptRecord, Store
 
 
@@ -176,7 +177,8 @@ def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator
         yield line
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(given: Path) -> BinaryIO:
+    path = corpus_file(given)
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 

@@ -14,14 +14,14 @@ from typing import Any
 from nngpt.errors import ModelError
 from nngpt.llm.loading import LoadedBase
 from nngpt.records import Adapter
+from nngpt.resources import SHIPPED
 
 LINEAGE = "nngpt.json"
-_SHIPPED = Path(__file__).with_name("shipped")
 
 
 def shipped() -> list[Adapter]:
     """The adapters that come with nngpt, by name."""
-    return [find_adapter(file.parent) for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}"))]
+    return [find_adapter(file.parent) for file in sorted(SHIPPED.glob(f"*/{LINEAGE}"))]
 
 
 def find_adapter(given: Path) -> Adapter:
@@ -30,7 +30,7 @@ def find_adapter(given: Path) -> Adapter:
     Raises:
         ModelError: there is no such folder, or nngpt did not write it.
     """
-    known = _SHIPPED / given.name
+    known = SHIPPED / given.name
     folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given
     return replace(read_adapter(folder), path=str(folder.resolve()))
 
@@ -121,4 +121,4 @@ def save_adapter(
 
 
 def _names() -> str:
-    return ", ".join(file.parent.name for file in sorted(_SHIPPED.glob(f"*/{LINEAGE}")))
+    return ", ".join(file.parent.name for file in sorted(SHIPPED.glob(f"*/{LINEAGE}")))

@@ -69,6 +69,10 @@ def _hardware() -> Iterator[Finding]:
     else:
         mend = "None needed for the embedded model; a CUDA GPU for larger ones"
         yield Finding("device", "CPU only", True, mend)
+    from nngpt.steering.energy import Energy
+
+    counted = Energy().facts
+    yield Finding("energy counters", counted or "none: runs tell no joules", True)
     cores = len(os.sched_getaffinity(0))
     yield Finding("cores", str(cores), True)
     free = _free_memory() / 2**30

@@ -42,6 +42,8 @@ def test_lines_with_and_without_a_prompt(tmp_path: Path) -> None:
         TrainingPair(Prompt("corpus", "", Mode.FEATURES, asked), "c", "pairs.jsonl"),
     ]
     assert corpus_pairs(file, PROMPT) == expected
+    shipped = corpus_pairs(Path("smollm2-135m-lemur/features.jsonl.gz"), PROMPT, limit=3)
+    assert len(shipped) == 3, "what comes with nngpt is found by name"
     assert corpus_pairs(file, PROMPT, limit=2) == expected[:2]
 
 

@@ -24,7 +24,7 @@ _FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --remote-debugging-pipe"
 )
-_PATIENCE_S = 60
+_PATIENCE_S = 240
 # Chromium reads its file 3 and writes its file 4.
 _AS_3_AND_4 = """
 import os, sys

@@ -113,7 +113,7 @@ class Watched:
     def stop(self) -> tuple[int, str]:
         """Ctrl-C; returns the exit code and what was written to standard error."""
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=240)
         return self.process.returncode, said
 
 

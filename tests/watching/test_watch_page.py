@@ -9,7 +9,6 @@ from browser import MISSING, PROGRAM, Browser
 from watch_samples import (
     HOSTILE,
     HOSTILE_CODE,
-    Watched,
     new_run,
     open_runs,
     settle,
@@ -136,6 +135,5 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
             assert page.ask(text("#name")) == "demo"
             with store.lease(run.id) as lease:
                 write(lease, 1, 0, 3)
-            again = Watched(tmp_path, "--port", str(server.port))
-            page.wait(f"document.getElementById('banner').hidden && {CELLS} === 3")
-            assert again.stop()[0] == 130
+            with watched(tmp_path, "--port", str(server.port)):
+                page.wait(f"document.getElementById('banner').hidden && {CELLS} === 3")

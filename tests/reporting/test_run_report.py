@@ -151,7 +151,8 @@ def test_poor_runs_have_a_page_too(tmp_path: Path) -> None:
 def test_command_writes_and_refuses_politely(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
-        run = start(store, "../we ird", learning={"corpus": "gone.jsonl"})
+        config = {"name": "demo", "learning": {"corpus": "gone.jsonl"}}
+        run = store.start_run("../we ird", config, {}, seed=7)
         with store.lease(run.id) as lease:
             admit(lease, write(lease)[0])
     quiet = {"PYTHONWARNINGS": "ignore"}

@@ -68,6 +68,9 @@ def novelty(study: Study) -> Figure:
     mains[0].set_ylabel("Jaccard to the nearest trained before")
     colours = ScalarMappable(scale, "viridis")
     bar = figure.colorbar(colours, ax=figure.axes, shrink=0.7, pad=0.01, aspect=30)
+    assert bar.solids is not None
+    # As quads: the page may load no image, and a raster inside the figure is one.
+    bar.solids.set(rasterized=False, edgecolor="face")
     bar.set_label("accuracy")
     bar.outline.set_visible(False)
     percent_axis(bar.ax)

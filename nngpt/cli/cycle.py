@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nngpt.cli import cycle_confirm
 from nngpt.cli.options import (
     AsJson,
     ConfigName,
@@ -199,3 +200,6 @@ def _accuracy(attempt: AttemptRecord) -> float:
 def _validation_images(store: Store, run: RunRecord) -> int:
     judged = (a.evaluation for a in store.attempts(run.id) if a.evaluation is not None)
     return max((e.epochs[-1].total for e in judged), default=0)
+
+
+app.command()(cycle_confirm.confirm)

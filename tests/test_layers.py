@@ -30,7 +30,7 @@ LAYERS = [
     {"nngpt.hpo"},
     {"nngpt.reporting"},
     {"nngpt.assembly", "nngpt.background"},
-    {"nngpt.writing", "nngpt.confirming"},
+    {"nngpt.writing", "nngpt.confirming", "nngpt.exporting"},
     {"nngpt.cycle"},
     {"nngpt.cli"},
     {"nngpt.__main__"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli import cycle_confirm
+from nngpt.cli import cycle_confirm, cycle_export
 from nngpt.cli.options import (
     AsJson,
     ConfigName,
@@ -203,3 +203,4 @@ def _validation_images(store: Store, run: RunRecord) -> int:
 
 
 app.command()(cycle_confirm.confirm)
+app.command()(cycle_export.export)

@@ -85,25 +85,29 @@ class Collector(Judge):
         return super()._take(kind, payload)
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
-        if "tensor" in facts:
-            if self._phase_name != "weights" or self._reader_of_tensors is None:
-                raise wire.WireError("a tensor out of order")
-            self._reader_of_tensors.announce(facts)
+        if "phase" not in facts:
+            self._told(facts)
             return None
-        if "onnx_problem" in facts:
-            if self._phase_name != "onnx":
-                raise wire.WireError("an ONNX file out of order")
-            said = clean(str(facts["onnx_problem"]), _MAX_WORDS)
-            self.onnx_problem = " ".join(said.split()) or "it failed"
-            return None
-        if facts.get("phase") == "onnx" and not self.has_weights:
+        if facts["phase"] == "onnx" and not self.has_weights:
             raise wire.WireError("the weights are incomplete")
         refusal = super()._enter(facts)
         if self._phase_name == "weights":
-            limit = most_bytes(self.parameters)
-            self._reader_of_tensors = TensorReader(facts.get("tensors"), limit)
             self.in_shape = _in_shape(facts.get("in_shape"))
         return refusal
+
+    def _told(self, facts: dict[str, Any]) -> None:
+        """How many tensors come, what the next one is, or why there is no ONNX file."""
+        reader = self._reader_of_tensors
+        if self._phase_name == "weights" and reader is None:
+            limit = most_bytes(self.parameters)
+            self._reader_of_tensors = TensorReader(facts.get("tensors"), limit)
+        elif self._phase_name == "weights" and reader is not None:
+            reader.announce(facts)
+        elif self._phase_name == "onnx" and "onnx_problem" in facts:
+            said = clean(str(facts["onnx_problem"]), _MAX_WORDS)
+            self.onnx_problem = " ".join(said.split()) or "it failed"
+        else:
+            raise wire.WireError("facts out of order")
 
 
 class Answers(Judge):

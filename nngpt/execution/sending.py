@@ -27,6 +27,7 @@ class RejectedError(Exception):
 
 def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
     """The tensors of `state_dict`, one after another. Raises: RejectedError."""
+    _say(fd, phase="weights", in_shape=list(in_shape))
     state = net.state_dict()
     if not isinstance(state, Mapping) or not state:
         raise RejectedError("state_dict gives no tensors")
@@ -35,7 +36,7 @@ def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
             raise RejectedError(f"state_dict holds a {type(tensor).__name__}, not only tensors")
         if nn.parameter.is_lazy(tensor):
             raise RejectedError(f"the tensor {name!r} was never used, so it has no shape")
-    _say(fd, phase="weights", tensors=len(state), in_shape=list(in_shape))
+    _say(fd, tensors=len(state))
     for name, tensor in state.items():
         plain = tensor.detach().cpu().contiguous()
         dtype = str(plain.dtype).removeprefix("torch.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt.analysis.best import Source, written_by
 from nngpt.execution.transform_names import spec
-from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
+from nngpt.records import Candidate, Exported, ShownBlock
 from nngpt.reporting.intervals import wilson
 from nngpt.reporting.sheets import Sheet
 from nngpt.store import Confirmation
@@ -35,9 +35,8 @@ def card(source: Source, exported: Exported, splits: Splits, same: bool | None) 
     parts = [
         f"# Network {candidate.content_hash}\n",
         f"Attempt {source.attempt.id} of run {run.id} ({plain(run.name)}), cycle "
-        f"{source.attempt.cycle}: an image classifier in PyTorch, written by a language model.\n",
-        _section("Accuracy", [*figures(source.evaluation, exported, same)]),
-        _bullets([confirmed(source.confirmation)]),
+        f"{source.attempt.cycle}: an image classifier in PyTorch that a machine wrote.\n",
+        _section("Accuracy", [*figures(source, exported, same)]),
         _section("Training", [*training(source, exported, splits)]),
         _section("The network", [*network(source, exported)]),
         _section("Who wrote it", [*author(source)]),
@@ -64,7 +63,7 @@ def training(source: Source, exported: Exported, splits: Splits) -> Iterator[str
     evaluation, candidate = exported.evaluation, source.candidate
     images = f"{splits.train.count:,} training images"
     yield f"{images} of {plain(splits.name)}, {splits.classes} classes"
-    yield f"{len(evaluation.epochs)} epochs, batch {candidate.batch}, seed {evaluation.seed}"
+    yield f"epochs {len(evaluation.epochs)}, batch {candidate.batch}, seed {evaluation.seed}"
     values = ", ".join(f"{plain(k)} {v:g}" for k, v in candidate.hyperparameters.items())
     yield f"hyperparameters: {values or 'none'}"
     yield f"mean {list(splits.mean)} and deviation {list(splits.std)} of the training images, 0…1"
@@ -166,12 +165,12 @@ def plain(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in line)
 
 
-def figures(evaluation: Evaluation, exported: Exported, same: bool | None) -> Iterator[str]:
+def figures(source: Source, exported: Exported, same: bool | None) -> Iterator[str]:
     """What it is worth, a line each."""
-    last, again = evaluation.epochs[-1], exported.evaluation.epochs[-1]
+    last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
     yield f"as the run recorded it: {accuracy_95(last.correct, last.total)} validation images"
     words = {True: "exactly as recorded", False: "**not** as recorded", None: "another training"}
-    yield f"these weights, as trained for this export: {accuracy_95(again.correct, again.total)} "
+    yield f"these weights, as trained for this export: {accuracy_95(again.correct, again.total)}"
     yield f"that training gave the accuracies {words[same]}" + (
         "" if same is not None else " (other epochs, device or folds than the run's)"
     )
@@ -181,6 +180,7 @@ def figures(evaluation: Evaluation, exported: Exported, same: bool | None) -> It
         yield f"`network.onnx` alone, by {engine}: {judged}"
     if not agrees(exported):
         yield "**the files do not give what was trained**: something is not in `state_dict`"
+    yield confirmed(source.confirmation)
 
 
 def agrees(exported: Exported) -> bool:

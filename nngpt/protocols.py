@@ -14,6 +14,7 @@ from nngpt.records import (
     Candidate,
     Completion,
     Evaluation,
+    Exported,
     Novelty,
     Prompt,
     Refusal,
@@ -179,6 +180,15 @@ class StopsEarly(Protocol):
     """
 
     foresight: Foresight | None
+
+
+@runtime_checkable
+class ExportsWeights(Protocol):
+    """An executor that can hand over what it trained; it runs nothing of it outside its sandbox."""
+
+    def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
+        """Train like `evaluate`, once, and take the weights, with `onnx` as an ONNX file too."""
+        ...
 
 
 @runtime_checkable

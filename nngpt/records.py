@@ -319,6 +319,53 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class WeightTensor:
+    """One tensor of a trained network, as the process that trained it sent it.
+
+    Attributes:
+        dtype: torch's name, such as "float32"; one of `nngpt.execution.tensors.ITEM_BYTES`.
+        data: little-endian, in C order.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network trained once more, its weights, and how far they can be trusted.
+
+    The files come from processes that ran the candidate. The counts of right answers are ours:
+    fresh contained processes answered the validation images with nothing but the files.
+
+    Attributes:
+        evaluation: of the training that the weights come from.
+        in_shape: (1, c, h, w) of what the network gets, after the transform; a claim.
+        tensors: the weights.
+        weights: the safetensors file made of them.
+        needs_setup: the weights load only after `train_setup`; a claim.
+        loaded: right answers and images, of the code with the weights loaded from the file.
+        onnx: the ONNX file (input "images" [b, c, h, w], output "logits"), None without one.
+        onnx_judged: right answers and images of the ONNX file, None without one.
+        onnx_engine: what ran it.
+        onnx_problem: why there is none, "" if there is one or none was wanted.
+    """
+
+    evaluation: Evaluation
+    in_shape: tuple[int, ...]
+    tensors: tuple[WeightTensor, ...]
+    weights: bytes = field(repr=False)
+    needs_setup: bool
+    loaded: tuple[int, int]
+    onnx: bytes | None = field(default=None, repr=False)
+    onnx_judged: tuple[int, int] | None = None
+    onnx_engine: str = ""
+    onnx_problem: str = ""
+
+
+@dataclass(frozen=True)
 class Rollout:
     """One answer of a group in reinforcement learning, and what became of it.
 

@@ -35,7 +35,8 @@ LAYERS = [
     {"nngpt.reporting"},
     {"nngpt.watching"},
     {"nngpt.assembly", "nngpt.background"},
-    {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"},
+    {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"}
+    | {"nngpt.confirming", "nngpt.exporting"},
     {"nngpt.cycle"},
     {"nngpt.cli"},
     {"nngpt.__main__"},

@@ -9,7 +9,7 @@ from nngpt.analysis.costs import Costs, costs
 from nngpt.analysis.genealogy import Writer, genealogy
 from nngpt.analysis.novelty import Place, places
 from nngpt.analysis.pareto import Front, fronts
-from nngpt.analysis.ranking import Ranking, ranking
+from nngpt.analysis.proxy import Ranking, ranking
 from nngpt.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.analysis.uplift import Comparison, comparisons
 from nngpt.records import Arm, Candidate, State

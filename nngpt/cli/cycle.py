@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nngpt.cli.cycle_confirm import confirm
+from nngpt.cli.cycle_export import export
 from nngpt.cli.cycle_report import report
 from nngpt.cli.cycle_watch import watch
 from nngpt.cli.options import (
@@ -131,8 +133,8 @@ def with_new_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {**defaults, **stored, **filled}
 
 
-app.command()(watch)
-app.command()(report)
+for command in (watch, report, confirm, export):
+    app.command()(command)
 
 
 def _finished(settings: Config, database: Path) -> bool:

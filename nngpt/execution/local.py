@@ -14,26 +14,27 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
-from nngpt.execution import endings, limits, memory
+from nngpt.execution import endings, exporting, limits, memory
 from nngpt.execution.folds import Fold, Folds
 from nngpt.execution.scoring import Budget, Judge, secret_order
 from nngpt.execution.supervisor import Exit, Lane, SharedZygote, shared
-from nngpt.protocols import Foresight, Watch
+from nngpt.protocols import Foresight
 from nngpt.records import (
     Candidate,
     EpochResult,
     Evaluation,
+    Exported,
     Refusal,
     Retraining,
     Stage,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 Outcome = Evaluation | Refusal
+AnyJudge = TypeVar("AnyJudge", bound=Judge)
 
 _READ = 1 << 16
 _TAIL = 2000
@@ -53,6 +55,23 @@ _STARTS = 2
 _FOLD_SEED = 1
 _MIB = 1 << 20
 _THREADS = 128
+
+
+@dataclass(frozen=True)
+class Heard(Generic[AnyJudge]):
+    """A job that came to its end.
+
+    Attributes:
+        judge: who heard it.
+        refusal: why it came to nothing, None if the judge is done.
+        seconds: wall time.
+        ended: how its worker ended, None if that is unknown.
+    """
+
+    judge: AnyJudge
+    refusal: Refusal | None
+    seconds: float
+    ended: Exit | None
 
 
 def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
@@ -147,6 +166,14 @@ class LocalExecutor:
         last = outcome.epochs[-1]
         return Retraining(last.accuracy, last.total, seed, outcome.seconds, outcome.cpu_s)
 
+    def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
+        """Train the candidate once, on the first fold, and take its weights and an ONNX file.
+
+        Raises:
+            ExecutionError: the sandbox itself does not work.
+        """
+        return exporting.export(self, candidate, seed, onnx)
+
     def stop(self) -> None:
         """Have every `evaluate`, running or to come, raise ExecutionError."""
         os.write(self._stop, b"x")
@@ -206,30 +233,65 @@ class LocalExecutor:
         self._open.callback(os.close, fd)
 
     def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> Outcome:
+        fold = self.fold(number)
+        order = secret_order(fold.validation_labels, candidate.content_hash, seed)
+        asked = self.foresight if loop == "own" else None
+        budget = self.budget()
+
+        def judge() -> Judge:
+            watch = asked.watch(candidate, seed) if asked else None
+            labels, epochs = fold.validation_labels[order], self._evaluation.epochs
+            return Judge(labels, self._splits.classes, epochs, budget, watch)
+
+        heard = self.attend(judge, self.describe(candidate, seed, fold, loop=loop), fold, order)
+        return heard.refusal or self.evaluated(heard, seed, fold)
+
+    def fold(self, number: int | None = None) -> Fold:
+        """One of the ways to train and judge; the first if none is named."""
         with self._making:
-            fold = self._folds.fold(number)
+            return self._folds.fold(self._folds.numbers[0] if number is None else number)
+
+    def budget(self) -> Budget:
+        """What a candidate may cost."""
+        task, seconds = self._task, self._evaluation.budget_s
+        return Budget(task.max_parameters, task.max_latency_ms, seconds)
+
+    def attend(
+        self,
+        make_judge: Callable[[], AnyJudge],
+        job: dict[str, Any],
+        fold: Fold,
+        order: npt.NDArray[np.int64],
+        given: bytes | None = None,
+    ) -> Heard[AnyJudge]:
+        """Run a job in a worker of its own and hear it to its end.
+
+        Args:
+            make_judge: gives a judge who has heard nothing; a killed lane takes a second one.
+            job: from `describe`.
+            order: that of the validation images that the worker gets.
+            given: a file for the worker, in place of training images and labels.
+
+        Raises:
+            ExecutionError: the sandbox itself does not work.
+        """
         for start in range(1, _STARTS + 1):
-            outcome = self._try(candidate, seed, fold, loop, last=start == _STARTS)
-            if outcome is not None:
-                return outcome
+            heard = self._try(make_judge(), job, fold, order, given, last=start == _STARTS)
+            if heard is not None:
+                return heard
         raise ExecutionError("the supervisor of the sandbox died before a candidate ran, twice")
 
     def _try(
-        self, candidate: Candidate, seed: int, fold: Fold, loop: str, last: bool
-    ) -> Outcome | None:
-        """One training; None if the lane was killed, for which the first time nobody is blamed."""
-        order = secret_order(fold.validation_labels, candidate.content_hash, seed)
-        asked = self.foresight if loop == "own" else None
-        watch = asked.watch(candidate, seed) if asked else None
-        judge = Judge(
-            fold.validation_labels[order],
-            self._splits.classes,
-            self._evaluation.epochs,
-            Budget(self._task.max_parameters, self._task.max_latency_ms, self._evaluation.budget_s),
-            watch,
-        )
-        job = self._describe(candidate, seed, fold, loop)
-        with self._lane() as lane, self._job(job, fold, order) as (pipe, stderr, fds):
+        self,
+        judge: AnyJudge,
+        job: dict[str, Any],
+        fold: Fold,
+        order: npt.NDArray[np.int64],
+        given: bytes | None,
+        last: bool,
+    ) -> Heard[AnyJudge] | None:
+        """One job; None if the lane was killed, for which the first time nobody is blamed."""
+        with self._lane() as lane, self._job(job, fold, order, given) as (pipe, stderr, fds):
             start = time.monotonic()
             begun = lane.begin(fds)
             os.close(fds[1])  # the worker holds the only writing end now
@@ -238,16 +300,23 @@ class LocalExecutor:
             finally:  # also when the user interrupts
                 seconds = time.monotonic() - start
                 ended = lane.end_job()
-            if refusal or judge.done:
-                return refusal or self._evaluated(judge, seed, fold, seconds, ended, watch)
-            if ended is None and not last:
-                return None
-            bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
-            return endings.refusal(judge.stage, ended, memory.tail(stderr, _TAIL), bounds)
+            if not refusal and not judge.done:
+                if ended is None and not last:
+                    return None
+                bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
+                tail = memory.tail(stderr, _TAIL)
+                refusal = endings.refusal(judge.stage, ended, tail, bounds)
+                if refusal is None:
+                    return None
+            return Heard(judge, refusal, seconds, ended)
 
     @contextmanager
     def _job(
-        self, description: bytes, fold: Fold, order: npt.NDArray[np.int64]
+        self,
+        description: dict[str, Any],
+        fold: Fold,
+        order: npt.NDArray[np.int64],
+        given: bytes | None,
     ) -> Iterator[tuple[int, int, list[int]]]:
         """The reading end of the pipe, the worker's stderr, and the descriptors it gets."""
         unseen = fold.validation_images
@@ -255,19 +324,25 @@ class LocalExecutor:
             pipe, writing = os.pipe()
             stack.callback(os.close, pipe)
             stderr = os.memfd_create("stderr")
-            job = memory.sealed("job", [description])
+            job = memory.sealed("job", [json.dumps(description).encode()])
             images = memory.sealed("validation-images", memory.chunks(unseen, order))
             for fd in (stderr, job, images):
                 stack.callback(os.close, fd)
-            data = [*map(memory.reopened, (fold.train_images, fold.train_labels)), images]
-            for fd in data[:2]:
+            if given is None:
+                seen = [*map(memory.reopened, (fold.train_images, fold.train_labels))]
+            else:
+                seen = [memory.sealed("file", [given]), memory.sealed("nothing", [])]
+            for fd in seen:
                 stack.callback(os.close, fd)
-            yield pipe, stderr, [stderr, writing, job, *data]
+            yield pipe, stderr, [stderr, writing, job, *seen, images]
 
-    def _describe(self, candidate: Candidate, seed: int, fold: Fold, loop: str) -> bytes:
+    def describe(
+        self, candidate: Candidate, seed: int, fold: Fold, loop: str = "own", **more: object
+    ) -> dict[str, Any]:
         """What the worker must know, as JSON; `loop` is the candidate's "own" or our "plain"."""
         splits, evaluation = self._splits, self._evaluation
-        job = {
+        return {
+            "work": "train",
             "code": candidate.code,
             "hyperparameters": dict(candidate.hyperparameters),
             "transform": candidate.transform,
@@ -287,8 +362,8 @@ class LocalExecutor:
             "std": list(splits.std),
             "train_count": fold.train_count,
             "validation_count": len(fold.validation_labels),
+            **more,
         }
-        return json.dumps(job).encode()
 
     def _limits(self) -> limits.Limits:
         """Bounds for one worker; the data it maps does not count as its own memory."""
@@ -323,15 +398,9 @@ class LocalExecutor:
             if refusal or judge.done or not data:
                 return refusal
 
-    def _evaluated(
-        self,
-        judge: Judge,
-        seed: int,
-        fold: Fold,
-        seconds: float,
-        ended: Exit | None,
-        watch: Watch | None,
-    ) -> Evaluation:
+    def evaluated(self, heard: Heard[AnyJudge], seed: int, fold: Fold) -> Evaluation:
+        """What a judge has heard of a training that came to its end."""
+        judge, watch, ended = heard.judge, heard.judge.watch, heard.ended
         last = judge.epochs[-1]
         protocol = self._evaluation.protocol()
         if watch is not None and watch.would_stop is not None:
@@ -341,7 +410,7 @@ class LocalExecutor:
         return Evaluation(
             epochs=tuple(judge.epochs),
             claimed_parameters=judge.parameters,
-            seconds=seconds,
+            seconds=heard.seconds,
             device=self.device,
             seed=seed,
             sandbox=self.level,

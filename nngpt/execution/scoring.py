@@ -39,6 +39,8 @@ _STAGES = {
     "setup": Stage.TRAIN,
     "learn": Stage.TRAIN,
     "answer": Stage.JUDGE,
+    "weights": Stage.JUDGE,
+    "onnx": Stage.JUDGE,
 }
 _WORDS = {
     "build": "building the network",
@@ -46,6 +48,8 @@ _WORDS = {
     "setup": "train_setup",
     "learn": "training",
     "answer": "answering the validation images",
+    "weights": "sending the weights",
+    "onnx": "the ONNX export",
 }
 
 
@@ -86,6 +90,7 @@ class Judge:
             and `latency_ms` of one image's forward pass, None where the worker had none.
         batches: training batches that were drawn in the judged epochs, another claim.
         epochs: one result per judged epoch.
+        watch: may end the training after an epoch, None for nobody.
     """
 
     def __init__(
@@ -96,9 +101,8 @@ class Judge:
         budget: Budget,
         watch: Watch | None = None,
     ) -> None:
-        """`labels` are those of the validation images, in the order the worker sees them; `watch`
-        may end the training after an epoch."""
-        self._watch = watch
+        """`labels` are those of the validation images, in the order the worker sees them."""
+        self.watch = watch
         self._labels, self._classes, self._wanted = labels, classes, epochs
         self._allowed = budget
         self._reader = wire.FrameReader(self._allows)
@@ -123,12 +127,15 @@ class Judge:
         """Take bytes from the worker's pipe; a refusal ends the evaluation."""
         try:
             for kind, payload in self._reader.feed(data):
-                refusal = self._facts(payload) if kind == wire.FACTS else self._logits(payload)
+                refusal = self._take(kind, payload)
                 if refusal or self.done:
                     return refusal
         except (wire.WireError, ValueError, RecursionError) as error:
             return Refusal(Stage.JUDGE, BROKE_PROTOCOL, clean(str(error), _MAX_DETAIL))
         return None
+
+    def _take(self, kind: bytes, payload: bytes) -> Refusal | None:
+        return self._facts(payload) if kind == wire.FACTS else self._logits(payload)
 
     def _allows(self, kind: bytes, length: int) -> bool:
         if kind == wire.LOGITS:
@@ -222,10 +229,10 @@ class Judge:
             EpochResult(len(self.epochs) + 1, correct / total, correct, total, now - self._mark)
         )
         self._mark, self._phase = now, None
-        if self._watch is None or self.done:
+        if self.watch is None or self.done:
             return None
         try:
-            return self._watch.look([result.accuracy for result in self.epochs])
+            return self.watch.look([result.accuracy for result in self.epochs])
         except (ValueError, RecursionError) as error:  # ours, not the worker's
             raise ExecutionError(f"nobody can say whether to stop early: {error}") from error
 

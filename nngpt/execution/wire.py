@@ -1,7 +1,8 @@
 """How the processes of the sandbox talk: frames over a pipe, messages over a socket.
 
-The result pipe carries frames (type byte, little-endian length, payload): JSON facts, or raw
-little-endian float32 logits. There is no pickle anywhere. The control socket between runner and
+The result pipe carries frames (type byte, little-endian length, payload): JSON facts, raw
+little-endian float32 logits, and for an export the raw bytes of one tensor after another and those
+of an ONNX file. There is no pickle anywhere. The control socket between runner and
 zygote carries one small JSON object a packet, with open descriptors beside it.
 """
 
@@ -16,6 +17,8 @@ from typing import Any
 
 FACTS = b"J"
 LOGITS = b"L"
+TENSOR = b"T"
+ONNX = b"O"
 
 _HEADER = struct.Struct("<cI")
 _PACKET = 1 << 16

@@ -14,7 +14,7 @@ import random
 import sys
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.execution import measuring, transforms, wire
+from nngpt.execution import measuring, sending, transforms, wire
 from nngpt.execution.batches import TrainingData, answering_batches, is_checked, is_told
 from nngpt.execution.memory import mapped
 from nngpt.execution.plain_loop import PlainLoop
+from nngpt.execution.sending import RejectedError
 
 _MODULE = "candidate"
 _DETAIL = 2000
@@ -34,17 +35,16 @@ _DETAIL = 2000
 
 @dataclass(frozen=True)
 class Inputs:
-    """Descriptors that a worker holds beside its standard streams."""
+    """Descriptors that a worker holds beside its standard streams.
+
+    A worker that tries out a file of a trained network has it as `train_images`.
+    """
 
     result: int
     job: int
     train_images: int
     train_labels: int
     validation_images: int
-
-
-class RejectedError(Exception):
-    """The candidate broke the contract in a way that raises nothing by itself."""
 
 
 def warm_up(threads: int, device: str) -> None:
@@ -68,7 +68,7 @@ def main(inputs: Inputs) -> NoReturn:
     """Run the job and end the process."""
     job = json.loads(os.pread(inputs.job, os.fstat(inputs.job).st_size, 0))
     try:
-        _Run(job, inputs).everything()
+        _Run(job, inputs).work()
     except RejectedError as problem:
         _report(inputs.result, rejected=str(problem)[:_DETAIL])
     except BaseException as error:  # noqa: BLE001 (the sandbox boundary)
@@ -89,8 +89,17 @@ class _Run:
         formats = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
         self.memory_format = formats[job["memory_format"]]
 
-    def everything(self) -> None:
+    def work(self) -> None:
+        """What the job asks for: training, or answering with a file of what was trained."""
         self._seed(self.job["seed"])
+        if self.job["work"] == "weights":
+            self._answer_with_weights()
+        elif self.job["work"] == "onnx":
+            self._answer_with_onnx()
+        else:
+            self._train()
+
+    def _train(self) -> None:
         self._phase("build")
         module = self._module()
         self._load_data()
@@ -114,13 +123,47 @@ class _Run:
             with self._precision():
                 answers = self._answers(net)
             wire.write_frame(self.inputs.result, wire.LOGITS, answers)
+        if self.job["work"] == "export":
+            self._hand_over(net)
+
+    def _hand_over(self, net: Any) -> None:
+        sending.send_weights(self.inputs.result, net, self.in_shape)
+        if self.job["onnx"]:
+            images = self.pipeline.answer(self.unseen[:2])
+            sending.send_onnx(self.inputs.result, net, self._arranged(images))
+
+    def _answer_with_weights(self) -> None:
+        self._phase("build")
+        module = self._module()
+        self._load_unseen()
+        net = self._build(module)
+        self._phase("forward")
+        self._try_forward(net)
+        prm = self._prm(module)
+        set_up = sending.load_weights(net, lambda: net.train_setup(prm), self._given())
+        self._phase("answer", epoch=1, batches=0, needs_setup=set_up)
+        with self._precision():
+            answers = self._answers(net)
+        wire.write_frame(self.inputs.result, wire.LOGITS, answers)
+
+    def _answer_with_onnx(self) -> None:
+        self._phase("build")
+        self._load_unseen()
+        engine, answer = sending.onnx_answers(self._given())
+        self._phase("answer", epoch=1, batches=0, engine=engine)
+        answers = self._answers(_Answering(answer))
+        wire.write_frame(self.inputs.result, wire.LOGITS, answers)
+
+    def _given(self) -> bytes:
+        fd = self.inputs.train_images
+        return os.pread(fd, os.fstat(fd).st_size, 0)
 
     def _seed(self, seed: int) -> None:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
 
-    def _phase(self, name: str, **facts: float | None) -> None:
+    def _phase(self, name: str, **facts: float | str | None) -> None:
         _report(self.inputs.result, phase=name, **facts)
 
     def _precision(self) -> Any:
@@ -158,15 +201,22 @@ class _Run:
         shape, count = tuple(job["shape"]), job["train_count"]
         images = mapped(inputs.train_images, (count, *shape), np.uint8)
         labels = mapped(inputs.train_labels, (count,), np.int64)
-        unseen = mapped(inputs.validation_images, (job["validation_count"], *shape), np.uint8)
-        self.images, self.labels, self.unseen = (
-            torch.from_numpy(array).to(self.device) for array in (images, labels, unseen)
+        self.images, self.labels = (
+            torch.from_numpy(array).to(self.device) for array in (images, labels)
         )
-        self.pipeline = transforms.build(job["transform"], tuple(job["mean"]), tuple(job["std"]))
-        self.in_shape = self._transformed_shape()
+        self._load_unseen(self.images)
 
-    def _transformed_shape(self) -> tuple[int, int, int, int]:
-        sample = self.images[:2]
+    def _load_unseen(self, sample: Tensor | None = None) -> None:
+        """The images to answer, and the transform, tried out on two of `sample`."""
+        job = self.job
+        shape = (job["validation_count"], *job["shape"])
+        unseen = mapped(self.inputs.validation_images, shape, np.uint8)
+        self.unseen = torch.from_numpy(unseen).to(self.device)
+        self.pipeline = transforms.build(job["transform"], tuple(job["mean"]), tuple(job["std"]))
+        sample = self.unseen if sample is None else sample
+        self.in_shape = self._transformed_shape(sample[:2])
+
+    def _transformed_shape(self, sample: Tensor) -> tuple[int, int, int, int]:
         for function in (self.pipeline.train, self.pipeline.answer):
             shape = tuple(function(sample).shape)
             if len(shape) != 4 or shape[0] != len(sample):
@@ -238,6 +288,17 @@ class _Run:
                 self._check(logits, len(images))
                 parts.append(logits.float().cpu())
         return torch.cat(parts).numpy().astype("<f4").tobytes()
+
+
+class _Answering(nn.Module):
+    """A function that answers, where a network is expected."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._answer(images)
 
 
 _PROTOCOL = {"batch", "epoch", "transform"}

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.analysis.estimates import Estimate
 from nngpt.analysis.genealogy import Writer
-from nngpt.analysis.ranking import Confirmed
+from nngpt.analysis.proxy import Confirmed
 from nngpt.analysis.study import Study
 from nngpt.analysis.uplift import LAST, MEASURES, Comparison
 from nngpt.records import Arm

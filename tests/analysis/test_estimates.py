@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from report_samples import network
-from scipy.stats import kendalltau
 from store_samples import candidate
 
 from nngpt.analysis.estimates import accuracy, median, share
 from nngpt.analysis.layers import chain, kind_of
-from nngpt.analysis.ranking import tau_b
 from nngpt.analysis.uplift import thirds
 
 
@@ -28,20 +25,6 @@ def test_median_interval(count: int, low: int | None, high: int | None) -> None:
 def test_nothing_has_no_figure() -> None:
     assert share(0, 0) is None and median([]) is None
     assert accuracy(0.5, 0).low is None
-
-
-def test_tau_b_by_hand_and_with_ties() -> None:
-    # 1 2 3 4 against 1 3 2 4: five pairs agree, one does not.
-    found = tau_b(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4]))
-    assert found is not None and found.value == pytest.approx(4 / 6)
-    draws = np.random.default_rng(3)
-    one, other = draws.integers(0, 6, 40).astype(float), draws.integers(0, 6, 40).astype(float)
-    tied = tau_b(one, other)
-    assert tied is not None and tied.low is not None and tied.high is not None
-    assert tied.value == pytest.approx(kendalltau(one, other).statistic)
-    assert tied.low < tied.value < tied.high
-    assert tau_b(one, other) == tied
-    assert tau_b(np.ones(12), other[:12]) is None
 
 
 def test_thirds() -> None:

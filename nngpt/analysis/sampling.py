@@ -1,0 +1,69 @@
+"""A random sample of a run's trained candidates in which every cycle, arm and rank has its part."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+from nngpt.records import Arm, derive_seed
+from nngpt.store import AttemptRecord
+
+Stratum = tuple[Arm, int, int]
+"""Arm, cycle, and third of the arm by first-epoch accuracy (0 is the lowest)."""
+
+
+def stratified_sample(
+    attempts: Sequence[AttemptRecord], share: float, at_least: int, seed: int
+) -> list[AttemptRecord]:
+    """A random sample of the trained ones, every stratum in proportion; in order of writing.
+
+    All have the same chance, also where there are more strata than places; each stratum's part is
+    rounded up or down at random. With the same seed a smaller sample is part of a larger one.
+
+    Args:
+        share: of the trained ones, 0…1; at least `at_least` are taken, if there are so many.
+    """
+    trained = [attempt for attempt in attempts if attempt.evaluation is not None]
+    size = min(len(trained), max(at_least, math.ceil(share * len(trained) - 1e-9)))
+    turns = _turns(trained, random.Random(derive_seed(seed, "sample")))
+    chosen = sorted(trained, key=lambda attempt: turns[attempt.id])[:size]
+    return sorted(chosen, key=lambda attempt: attempt.id)
+
+
+def first_epoch(attempt: AttemptRecord) -> float:
+    """Validation accuracy of a trained attempt after its first epoch, 0…1."""
+    assert attempt.evaluation is not None
+    return attempt.evaluation.epochs[0].accuracy
+
+
+def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
+    """The trained ones by stratum, in a fixed order."""
+    arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
+    for attempt in trained:
+        arms[attempt.arm].append(attempt)
+    found: dict[Stratum, list[AttemptRecord]] = defaultdict(list)
+    for arm, members in arms.items():
+        ranked = sorted(members, key=lambda attempt: (first_epoch(attempt), attempt.id))
+        for rank, attempt in enumerate(ranked):
+            found[arm, attempt.cycle, 3 * rank // len(ranked)].append(attempt)
+    return dict(sorted(found.items()))
+
+
+def _turns(trained: Sequence[AttemptRecord], generator: random.Random) -> dict[int, float]:
+    """When each one's turn comes, by attempt, 0…1: at time t a stratum has had its t-th part.
+
+    Its members come at equal distances in random order. Where in the first distance a stratum
+    begins is random too, but evenly spread over the strata: so many have begun as should have.
+    """
+    by_stratum = strata(trained)
+    places = list(range(len(by_stratum)))
+    generator.shuffle(places)
+    turns = {}
+    for place, members in zip(places, by_stratum.values(), strict=True):
+        start = (place + generator.random()) / len(by_stratum)
+        generator.shuffle(members)
+        for number, attempt in enumerate(members):
+            turns[attempt.id] = (number + start) / len(members)
+    return turns

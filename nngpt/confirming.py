@@ -1,0 +1,131 @@
+"""How far first-epoch accuracies can be trusted: some networks trained fully, on the test set.
+
+This is the only part of nngpt that opens the test images (invariant 5). What it finds selects
+nothing: it is stored beside the candidates and reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nngpt import assembly
+from nngpt.config import Config, EvaluationConfig
+from nngpt.protocols import Executor
+from nngpt.records import Refusal, Task, canonical_json, derive_seed
+from nngpt.store import AttemptRecord, Confirmation, Lease
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+Say = Callable[[str], None]
+
+FIXED = ("epochs", "seeds", "folds", "early_stop")
+"""Settings of `evaluation` that a confirmation sets itself (folds would train on test images)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How candidates are confirmed.
+
+    Attributes:
+        run: the run's configuration.
+        epochs: of each training.
+        seed: of the trainings.
+        train_limit: training images, None for all there are.
+        scaled: a training gets as many times more wall time as it does more work than the run's.
+    """
+
+    run: Config
+    epochs: int
+    seed: int
+    train_limit: int | None
+    scaled: bool = True
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration with one full training, and no gate on its way."""
+        update = {"epochs": self.epochs, "seeds": 1, "folds": None, "early_stop": False}
+        update |= {"budget_s": None, "latency": False}
+        evaluation = self.run.evaluation.model_copy(update=update)
+        task = self.run.task.model_copy(update={"train_limit": self.train_limit})
+        return self.run.model_copy(update={"evaluation": evaluation, "task": task})
+
+    @property
+    def protocol(self) -> str:
+        """All that determines a result but the candidate itself, as canonical JSON."""
+        images = {"dataset": self.run.task.dataset, "train_limit": self.train_limit}
+        seeds = {"seed": self.seed, "split_seed": self.run.seed}
+        facts = {"judged_on": "test", **images, **seeds}
+        return canonical_json({**self.config.evaluation.protocol(), **facts})
+
+    def evaluation(self, splits: Splits) -> EvaluationConfig:
+        """The training protocol, with enough wall time for these images."""
+        found, usual = self.config.evaluation, self.run.evaluation.epochs
+        if not self.scaled:
+            return found
+        trained = min(self.run.task.train_limit or splits.train.count, splits.train.count)
+        images = (splits.train.count + splits.test.count) / (trained + splits.validation.count)
+        times = max(1, self.epochs / usual) * max(1, images)
+        return found.model_copy(update={"wall_s": found.wall_s * times})
+
+
+@contextmanager
+def confirmer(plan: Plan, say: Say) -> Iterator[Executor]:
+    """What trains on the run's training images and judges on the test images. Raises: UserError."""
+    config = plan.config
+    source = assembly.data_source(config)
+    splits = assembly.load_splits(config, source, say)
+    config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
+    # Without the run's budgets: what was trained once has kept to them.
+    task = Task(source.name, (1, *source.shape), (source.classes,), config.task.threshold)
+    judged = replace(splits, validation=splits.test)
+    with assembly.training(config, judged, task, say) as executor:
+        say(
+            f"Training: {splits.train.count:,} images of {splits.name}, {plan.epochs} epochs, "
+            f"judged on {splits.test.count:,} test images; {executor.workers} at once"
+        )
+        yield executor
+
+
+def confirm(
+    attempts: Sequence[AttemptRecord], executor: Executor, plan: Plan, lease: Lease
+) -> Iterator[tuple[AttemptRecord, Confirmation]]:
+    """Train these attempts, several at once, and store each result the moment it is known.
+
+    Raises:
+        ExecutionError: the sandbox itself does not work.
+    """
+    with ThreadPoolExecutor(executor.workers) as pool:
+        running = {pool.submit(_trained, attempt, executor, plan): attempt for attempt in attempts}
+        try:
+            for future in as_completed(running):
+                confirmation = future.result()
+                lease.confirmed(confirmation)
+                yield running[future], confirmation
+        except BaseException:  # the user stops, say: nothing may hold up the end of the block
+            pool.shutdown(wait=False, cancel_futures=True)
+            executor.stop()
+            raise
+
+
+def _trained(attempt: AttemptRecord, executor: Executor, plan: Plan) -> Confirmation:
+    candidate = attempt.candidate
+    assert candidate is not None, "what was trained has code"
+    seed = derive_seed(plan.seed, "confirm", candidate.content_hash)
+    start = time.monotonic()
+    outcome = executor.evaluate(candidate, seed)
+    found = Confirmation(attempt.id, plan.protocol, seed, None, 0, (), time.monotonic() - start)
+    if isinstance(outcome, Refusal):
+        return replace(found, reason=f"{outcome.stage}: {outcome.reason}")
+    return replace(
+        found,
+        accuracy=outcome.accuracy,
+        total=outcome.epochs[-1].total,
+        epochs=tuple(epoch.accuracy for epoch in outcome.epochs),
+        seconds=outcome.seconds,
+    )

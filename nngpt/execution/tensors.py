@@ -1,0 +1,155 @@
+"""Takes a network's weights from an untrusted process, and writes them as a safetensors file.
+
+Nothing is unpickled and nothing of the network is imported: names, types and shapes are checked
+against fixed rules, and the bytes are only counted and copied.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nngpt.execution import wire
+from nngpt.records import WeightTensor
+
+ITEM_BYTES = {
+    "float32": 4,
+    "float64": 8,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+}
+"""Types of tensors that may be sent, and the bytes of one element."""
+
+_SAFETENSORS = {
+    "float32": "F32",
+    "float64": "F64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
+_LONGEST_NAME = 200
+_MOST_TENSORS = 10_000
+_MOST_DIMENSIONS = 8
+_MOST_ELEMENTS = 1 << 40
+_MOST_BYTES = 512 << 20
+_SLACK_BYTES = 1 << 20
+_ALIGNMENT = 8
+
+
+def most_bytes(parameters: int) -> int:
+    """How many bytes the weights of a network with so many (claimed) parameters may have.
+
+    Twice as many values of eight bytes, for buffers and frozen parameters; never above 512 MiB.
+    """
+    return min(_MOST_BYTES, 2 * parameters * 8 + _SLACK_BYTES)
+
+
+class TensorReader:
+    """Takes tensors one after another: first what one is, then its bytes.
+
+    Attributes:
+        tensors: those that have come.
+    """
+
+    def __init__(self, count: object, limit: int) -> None:
+        """`count` tensors are announced; together they may have `limit` bytes.
+
+        Raises:
+            wire.WireError: that is no number of tensors.
+        """
+        if type(count) is not int or not 0 < count <= _MOST_TENSORS:
+            raise wire.WireError(f"no number of tensors: {str(count)[:20]}")
+        self._wanted, self._left = count, limit
+        self._names: set[str] = set()
+        self._next: tuple[str, str, tuple[int, ...], int] | None = None
+        self.tensors: list[WeightTensor] = []
+
+    @property
+    def complete(self) -> bool:
+        """True once all announced tensors have come."""
+        return len(self.tensors) == self._wanted
+
+    def announce(self, facts: Mapping[str, Any]) -> None:
+        """What the next tensor is: `tensor` (its name), `dtype` and `shape`.
+
+        Raises:
+            wire.WireError: it breaks a rule, or comes too early or too late.
+        """
+        if self._next is not None or self.complete:
+            raise wire.WireError("a tensor out of order")
+        name, dtype = _name(facts.get("tensor")), facts.get("dtype")
+        if name in self._names:
+            raise wire.WireError(f"a second tensor {name!r}")
+        if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+            raise wire.WireError(f"tensor {name!r} has a type that cannot be exported")
+        shape = _shape(facts.get("shape"), name)
+        size = math.prod(shape) * ITEM_BYTES[dtype]
+        if size > self._left:
+            raise wire.WireError(f"the weights are too large at tensor {name!r}")
+        self._names.add(name)
+        self._next = (name, dtype, shape, size)
+
+    def allows(self, length: int) -> bool:
+        """Whether bytes of a tensor may come now, and so many."""
+        return self._next is not None and length == self._next[3]
+
+    def take(self, data: bytes) -> None:
+        """The bytes of the announced tensor. Raises: wire.WireError."""
+        if self._next is None:
+            raise wire.WireError("a tensor out of order")
+        name, dtype, shape, size = self._next
+        if dtype == "bool" and data.strip(b"\0\1"):
+            raise wire.WireError(f"tensor {name!r} is not bool")
+        self._left -= size
+        self._next = None
+        self.tensors.append(WeightTensor(name, dtype, shape, data))
+
+
+def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
+    """The tensors as a safetensors file, the widest elements first, so that all are aligned."""
+    ordered = sorted(tensors, key=lambda tensor: (-ITEM_BYTES[tensor.dtype], tensor.name))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in ordered:
+        start, end = end, end + len(tensor.data)
+        kind = _SAFETENSORS[tensor.dtype]
+        header[tensor.name] = {
+            "dtype": kind,
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return b"".join([len(text).to_bytes(8, "little"), text, *(t.data for t in ordered)])
+
+
+def _name(name: object) -> str:
+    """A name of Python identifiers and dots: no path, no reserved key. Raises: wire.WireError."""
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        raise wire.WireError(f"{str(name)[:60]!r} is no name of a tensor")
+    if name == "__metadata__":
+        raise wire.WireError("a tensor has a reserved name")
+    return name
+
+
+def _shape(shape: object, name: str) -> tuple[int, ...]:
+    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
+        raise wire.WireError(f"tensor {name!r} has no shape")
+    if not all(type(n) is int and 0 <= n < _MOST_ELEMENTS for n in shape):
+        raise wire.WireError(f"tensor {name!r} has no shape")
+    return tuple(shape)

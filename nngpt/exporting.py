@@ -1,0 +1,98 @@
+"""A run's best networks as files: code, weights and ONNX, each with a card.
+
+Their code is hostile until proven otherwise, so nothing of it runs here: the executor trains them
+once more in its sandbox and hands over bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nngpt import assembly
+from nngpt.analysis.best import Source
+from nngpt.config import Config
+from nngpt.data import files
+from nngpt.errors import ConfigError
+from nngpt.protocols import Executor, ExportsWeights
+from nngpt.records import Evaluation, Exported, Refusal, Task
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+Say = Callable[[str], None]
+
+_ONNX_S = 120.0
+
+
+def export_config(run: Config, epochs: int | None) -> Config:
+    """The run's configuration with one training for each network, and time for ONNX."""
+    evaluation, wanted = run.evaluation, epochs or run.evaluation.epochs
+    wall_s = evaluation.wall_s * max(1, wanted / evaluation.epochs) + _ONNX_S
+    update = {"epochs": wanted, "wall_s": wall_s, "seeds": 1, "folds": None, "early_stop": False}
+    changed = evaluation.model_copy(update={**update, "budget_s": None, "latency": False})
+    return run.model_copy(update={"evaluation": changed})
+
+
+@contextmanager
+def exporter(config: Config, say: Say) -> Iterator[tuple[ExportsWeights, Splits]]:
+    """What trains and hands over, and the images it uses.
+
+    Raises:
+        UserError: this executor cannot, or it cannot run here.
+    """
+    source = assembly.data_source(config)
+    splits = assembly.load_splits(config, source, say)
+    task = Task(
+        source.name,
+        (1, *source.shape),
+        (source.classes,),
+        config.task.threshold,
+        max_parameters=config.task.max_parameters,
+    )
+    with assembly.training(config, splits, task, say) as executor:
+        level = _level(executor)
+        if not isinstance(executor, ExportsWeights):
+            raise ConfigError(
+                f"the executor {config.evaluation.executor!r} cannot hand over weights",
+                where="evaluation.executor",
+                mend="Use --set evaluation.executor=local",
+            )
+        say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
+        yield executor, splits
+
+
+def _level(executor: Executor) -> str:
+    return executor.level.partition(":")[0]
+
+
+def train(executor: ExportsWeights, source: Source, onnx: bool) -> Exported | Refusal:
+    """Train with the recorded seed, so that the recorded accuracy must come again."""
+    return executor.export(source.candidate, source.evaluation.seed, onnx)
+
+
+def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
+    """Whether the same training gave the same accuracies; None if it was another training."""
+    was, now = (json.loads(evaluation.protocol) for evaluation in (recorded, again))
+    keys = ("epochs", "precision", "memory_format", "folds", "threads")
+    same = all(was.get(key) == now.get(key) for key in keys)
+    if not same or recorded.device != again.device:
+        return None
+    if len(recorded.trials) > 1:  # one training of each seed, the first with the seed itself
+        return recorded.trials[0].accuracy == again.accuracy
+    return [e.correct for e in recorded.epochs] == [e.correct for e in again.epochs]
+
+
+def write_network(folder: Path, code: str, card: str, exported: Exported) -> None:
+    """Write a network's folder: all of it is there at the end, or nothing."""
+    with files.scratch(folder) as partial:
+        (partial / "network.py").write_text(code, encoding="utf-8")
+        (partial / "weights.safetensors").write_bytes(exported.weights)
+        if exported.onnx is not None:
+            (partial / "network.onnx").write_bytes(exported.onnx)
+        (partial / "card.md").write_text(card, encoding="utf-8")
+        partial.chmod(0o755)
+        files.publish(partial, folder)

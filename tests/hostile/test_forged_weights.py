@@ -1,0 +1,156 @@
+"""Candidates that lie when their weights are exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from execution_samples import HONEST, candidate
+from hostile_samples import NAME, SEED, hostile, left_over, scores, written
+from test_forged_frames import SAYS
+
+from nngpt.data.splits import Splits
+from nngpt.execution.local import LocalExecutor
+from nngpt.records import Exported, Refusal, Stage
+
+Attack = Callable[..., Exported | Refusal]
+
+
+@pytest.fixture
+def attack(
+    start: Callable[..., LocalExecutor],
+    splits: Splits,
+    honest_scores: list[tuple[float, int]],
+    tmp_path: Path,
+) -> Attack:
+    """Exports a hostile network; after it nothing is alive, written, or different."""
+
+    def attack(code: str, onnx: bool = False) -> Exported | Refusal:
+        executor = start()
+        result = executor.export(candidate(code), SEED, onnx)
+        assert left_over(executor) == []
+        left = written(tmp_path, Path.cwd(), splits.train.labels.parent)
+        assert [path for path in left if not path.name.startswith(f".{NAME}")] == []
+        assert scores(executor.evaluate(candidate(), SEED))[:1] == honest_scores
+        return result
+
+    return attack
+
+
+def state(body: str) -> str:
+    """The honest network with a `state_dict` of its own."""
+    return f"{HONEST}\n    def state_dict(self, *args, **kwargs):\n        {body}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return 'garbage'", "state_dict gives no tensors"),
+        ("return {}", "state_dict gives no tensors"),
+        ("return {'a': b'pickle'}", "state_dict holds a bytes, not only tensors"),
+        ("raise ValueError('no')", "sending the weights failed: ValueError: no"),
+        ("return {'../../etc/passwd': torch.ones(1)}", "broke the result protocol"),
+        ("return {'/tmp/x': torch.ones(1)}", "broke the result protocol"),
+        ("return {'__metadata__': torch.ones(1)}", "broke the result protocol"),
+        ("return {'a\\nb': torch.ones(1)}", "broke the result protocol"),
+        ("return {'a' * 300: torch.ones(1)}", "broke the result protocol"),
+        ("return {'a': torch.ones(1 << 20)}", "broke the result protocol"),
+        ("return {f'a{n}': torch.ones(90_000) for n in range(9)}", "broke the result protocol"),
+        ("return {f'a{n}': torch.ones(()) for n in range(10_001)}", "broke the result protocol"),
+        ("return {'a': torch.ones(1, dtype=torch.complex64)}", "broke the result protocol"),
+        ("return {'a': torch.ones(1, 1, 1, 1, 1, 1, 1, 1, 1)}", "broke the result protocol"),
+    ],
+)
+def test_a_false_state_is_one_refusal(attack: Attack, body: str, reason: str) -> None:
+    result = attack(state(body))
+    assert isinstance(result, Refusal), result
+    assert (result.stage, result.reason) == (Stage.JUDGE, reason)
+
+
+def test_weights_that_do_not_fit_their_code_are_refused(attack: Attack) -> None:
+    result = attack(state("return {'other': torch.ones(3)}"))
+    assert isinstance(result, Refusal), result
+    assert result.reason.startswith("the weights do not fit a fresh network")
+
+
+WEIGHTS = "fact(tensors=2)\n"
+TENSOR = 'fact(tensor="a", dtype="float32", shape=[2])\n'
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        'say(b"T", b"1234")',
+        WEIGHTS + 'say(b"T", b"1234")',
+        WEIGHTS + TENSOR + TENSOR,
+        WEIGHTS + TENSOR + 'say(b"T", b"1234")',
+        WEIGHTS + TENSOR + 'say(b"T", b"", 2**32 - 1)',
+        WEIGHTS + TENSOR + 'say(b"T", bytes(8))\n' + TENSOR,
+        WEIGHTS + 'fact(tensor="a", dtype="bool", shape=[4])\nsay(b"T", b"\\1\\0\\2\\0")',
+        WEIGHTS + 'fact(tensor="a", dtype="object", shape=[4])',
+        WEIGHTS + 'fact(tensor="a", dtype=["float32"], shape=[4])',
+        WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[-1])',
+        WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[True])',
+        WEIGHTS + 'fact(tensor="a", dtype="float32", shape="12")',
+        WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[2**40, 2**39])',
+        WEIGHTS + 'fact(phase="onnx")',
+        WEIGHTS + WEIGHTS,
+        WEIGHTS + 'say(b"O", b"onnx")',
+        "fact(tensors=-1)",
+        'fact(phase="weights", in_shape=[1, 1, 12, 12])',
+        'fact(onnx_problem="none")',
+    ],
+)
+def test_forged_frames_of_weights_are_refused(attack: Attack, frames: str) -> None:
+    lines = "\n        ".join((SAYS + "print('noise')\n" + frames).strip().splitlines())
+    result = attack(state(lines), onnx=True)
+    assert isinstance(result, Refusal), result
+    assert (result.stage, result.reason) == (Stage.JUDGE, "broke the result protocol")
+
+
+def test_weights_before_training_are_refused(attack: Attack) -> None:
+    for place in ("__init__", "learn"):
+        for said in (WEIGHTS, 'fact(phase="weights", in_shape=[1, 1, 12, 12])'):
+            result = attack(hostile(place, SAYS + said))
+            assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
+
+
+@pytest.mark.parametrize("shape", ["[1, 1, 12]", "[1, 1, 0, 12]", "[True] * 4", "7", "None"])
+def test_no_shape_of_images_is_refused(attack: Attack, shape: str) -> None:
+    false = f"fact(phase='weights', in_shape={shape})"
+    body = f"{SAYS}import nngpt.execution.sending as s; s.send_weights = lambda *all: {false}"
+    result = attack(hostile("import", body))
+    assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
+
+
+def test_a_false_onnx_file_is_left_out(attack: Attack) -> None:
+    """It replaces the exporter: garbage instead of a file, then a file of some other network."""
+    body = "import nngpt.execution.sending as s; s._traced = lambda net, images: b'garbage' * 99"
+    result = attack(hostile("import", body), onnx=True)
+    assert isinstance(result, Exported), result
+    assert result.onnx is None and "the file is no good" in result.onnx_problem
+
+    body = "import nngpt.execution.sending as s; s._traced = lambda net, images: bytes(1 << 26)"
+    result = attack(hostile("import", body), onnx=True)
+    assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
+
+
+def test_an_export_that_never_ends_costs_only_the_onnx_file(
+    start: Callable[..., LocalExecutor],
+) -> None:
+    body = "import nngpt.execution.sending as s; s._traced = lambda net, images: next(iter(int, 1))"
+    executor = start(wall_s=15)
+    result = executor.export(candidate(hostile("import", body)), SEED, onnx=True)
+    assert isinstance(result, Exported), result
+    assert result.onnx is None and result.onnx_problem == "took longer than 15 s"
+    assert result.loaded[1] == 97
+
+
+def test_worth_is_what_the_files_give(attack: Attack) -> None:
+    """It trains well and sends zeros: the card's accuracy is that of the zeros."""
+    zeros = "return {k: torch.zeros_like(v) for k, v in super().state_dict().items()}"
+    result = attack(state(zeros))
+    assert isinstance(result, Exported), result
+    assert result.evaluation.accuracy > 0.9
+    assert result.loaded[0] < 60

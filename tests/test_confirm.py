@@ -1,0 +1,161 @@
+"""`nngpt cycle confirm`: real runs, real images, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
+
+from nngpt import assembly, config
+from nngpt.config import Config
+from nngpt.confirming import Plan
+from nngpt.data.splits import Part, Splits
+from nngpt.store import Confirmation, Store
+
+QUICK = ("cycle", "confirm", "--epochs", "2", "--train-limit", "300")
+
+
+@pytest.fixture(scope="session")
+def confirmable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run: four candidates were trained."""
+    folder = tmp_path_factory.mktemp("confirmable")
+    done = run_nngpt(
+        folder, ["cycle", "run", "smoke-mnist", "--cycles", 1, *scripted_settings(folder)]
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def one_run(confirmable: Path, tmp_path: Path) -> Path:
+    shutil.copytree(confirmable, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def confirmations(folder: Path) -> list[Confirmation]:
+    with Store.open(folder / "runs" / "nngpt.db", create=False) as store:
+        return store.confirmations(1)
+
+
+def test_full_trainings_are_stored_told_and_not_repeated(nngpt: Nngpt, one_run: Path) -> None:
+    done = nngpt(*QUICK, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    stored = confirmations(one_run)
+    assert told["trained"] == told["sample"] == len(stored) == 4
+    for confirmation in stored:
+        assert confirmation.accuracy == confirmation.epochs[-1]
+        assert (confirmation.total, len(confirmation.epochs)) == (10_000, 2)
+    protocol = json.loads(stored[0].protocol)
+    assert (protocol["epochs"], protocol["train_limit"]) == (2, 300)
+    assert protocol["judged_on"] == "test"
+    ranks = told["groups"][-1]["kendall_tau_b"]
+    assert ranks["n"] == 4 and ranks["low"] is None and -1 <= ranks["tau"] <= 1
+
+    again = nngpt(*QUICK, "--at-least", "2", "--share", "0")
+    assert again.returncode == 0, again.stderr
+    assert "2 candidates are trained fully, 2 of them before." in again.stdout
+    assert "too few for an interval" in again.stdout
+    assert confirmations(one_run) == stored
+
+
+def test_what_was_killed_goes_on(nngpt: Nngpt, one_run: Path) -> None:
+    one_by_one = (*QUICK, "--set", "evaluation.workers=1", "--seed", "5")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "nngpt", *one_by_one],
+        cwd=one_run,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any(line.startswith("  #") for line in process.stdout)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=120)
+    before = confirmations(one_run)
+    assert 1 <= len(before) < 4
+    done = nngpt(*one_by_one)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(before)} of them before" in done.stdout
+    after = confirmations(one_run)
+    assert after[: len(before)] == before
+    assert sorted(c.attempt_id for c in after) == [1, 2, 3, 4]
+    whole = nngpt(*QUICK, "--seed", "5", "--json", "--set", "evaluation.wall_s=900")
+    assert len(confirmations(one_run)) == 4, whole.stderr
+
+
+def test_what_fails_is_counted(nngpt: Nngpt, one_run: Path) -> None:
+    done = nngpt(*QUICK, "--set", "evaluation.wall_s=0.01", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["groups"][-1]["failed"] == 4
+    assert all(c.accuracy is None and "took longer" in c.reason for c in confirmations(one_run))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--set", "evaluation.folds=3"), "'evaluation.folds' cannot be changed here"),
+        (("--set", "evaluation.epochs=3"), "Use --epochs"),
+        (("--set", "task.threshold=0.1"), "'task.threshold' cannot be changed here"),
+        (("--set", "evaluation.wall=9"), "wall_s"),
+        (("no-such-run",), "no run 'no-such-run'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    nngpt: Nngpt, one_run: Path, options: tuple[str, ...], said: str
+) -> None:
+    done = nngpt("cycle", "confirm", *options)
+    assert done.returncode == 2
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_never_opens_the_test_part(
+    nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.load("smoke-mnist")
+    source = assembly.data_source(settings)
+    source.prepare()
+    kept = config.cache_folder() / "data" / "mnist"
+    copy = tmp_path / "cache" / "data" / "mnist"
+    shutil.copytree(kept, copy, ignore=shutil.ignore_patterns("splits"))
+    monkeypatch.setenv("NNGPT_CACHE", str(tmp_path / "cache"))
+    source.splits(settings.seed, 1000, 200)  # compares checksums, once for all
+    for name in ("test_x.npy", "test_y.npy"):
+        (copy / name).unlink()
+    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted)
+    assert done.returncode == 0, done.stderr
+    assert "4/6 = 67%" in done.stdout
+    refused = nngpt("cycle", "confirm", "--epochs", 1)
+    assert refused.returncode == 2
+    assert "test_" in refused.stderr and "damaged" in refused.stderr
+
+
+def test_folds_early_stops_and_budgets_of_the_run_do_not_count() -> None:
+    run = Config.model_validate(
+        {"evaluation": {"folds": 3, "budget_s": 1, "epochs": 2, "wall_s": 10}}
+    )
+    plan = Plan(run, epochs=20, seed=1, train_limit=None)
+    found = plan.config.evaluation
+    assert (found.folds, found.seeds, found.budget_s, found.epochs) == (None, 1, None, 20)
+
+
+def test_wall_time_grows_with_the_work(tmp_path: Path) -> None:
+    def part(name: str, count: int) -> Part:
+        np.save(tmp_path / f"{name}.npy", np.zeros(count, np.int64))
+        return Part(tmp_path / f"{name}.npy", tmp_path / f"{name}.npy")
+
+    parts = [part("train", 900), part("validation", 100), part("test", 300)]
+    splits = Splits("x", 2, (1, 4, 4), (0.5,), (0.5,), *parts)
+    run = Config.model_validate({"task": {"train_limit": 300}, "evaluation": {"wall_s": 10}})
+    scaled = Plan(run, 20, seed=1, train_limit=None)
+    assert scaled.evaluation(splits).wall_s == 10 * 20 * 3
+    given = Plan(run, 20, seed=1, train_limit=None, scaled=False)
+    assert given.evaluation(splits).wall_s == 10

@@ -36,7 +36,8 @@ def leaf_commands() -> dict[str, list[str]]:
             for name, sub in inner.items():
                 walk(sub, (*words, name))
         else:
-            options = [o for p in command.params for o in p.opts]  # type: ignore[attr-defined]
+            given = command.params  # type: ignore[attr-defined]
+            options = [o for p in given for o in (*p.opts, *p.secondary_opts)]
             found[" ".join(words)] = options
 
     walk(typer.main.get_command(app), ())

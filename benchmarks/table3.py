@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nngpt.learning.pairs import corpus_size
 from nngpt.reporting.intervals import accuracy_of, mean_of, percent_of
 from nngpt.reporting.sheets import Sheet, markdown_table
 from nngpt.store import CycleSummary, Store
@@ -74,14 +75,16 @@ def main() -> None:
     with Store.open(given.folder / "nngpt.db", create=False) as store:
         run = store.run(given.run)
         summaries = {s.cycle: s for s in store.summary(run.id)}
-        adapters = store.adapters(run.id)
+        learning = run.config.get("learning", {})
+        corpus = learning.get("corpus")
+        given_pairs = corpus_size(corpus and Path(corpus), learning.get("corpus_limit"))
         judged = [a.evaluation for a in store.attempts(run.id) if a.evaluation]
     images = max((e.epochs[-1].total for e in judged), default=0)
     cycles = sorted({*PAPER, *(c for c in summaries if c in (1, max(summaries)))})
     rows = []
     for cycle in cycles:
-        written = [a.pairs for c, a in adapters.items() if c < cycle]
-        rows.append(row(cycle, summaries.get(cycle), written[-1] if written else 0, images))
+        before = sum(s.admitted for c, s in summaries.items() if c < cycle)
+        rows.append(row(cycle, summaries.get(cycle), given_pairs + before, images))
     note = f"Ours: run {run.id}, {run.name}, {len(summaries)} cycles; 95% intervals."
     print(markdown_table(Sheet("Beside the paper's Table 3", COLUMNS, tuple(rows), note)))
 

@@ -139,6 +139,12 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
         seen = seen_by(adapter, reader)
         before = [*(candidate for _, candidate in corpus), *known.candidates(pool).values()]
         sampler = corpus_sampler(config, reader, [*before, *seen.values()])
+        if config.learning.on_collapse == "replay" and not (corpus or seen):
+            raise ConfigError(
+                "there is no corpus to be replayed",
+                where="learning.on_collapse",
+                mend="Set learning.corpus, or an llm.adapter that brings its own; or use tell.",
+            )
         splits = load_splits(config, source, say)
         say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
         llm: LLM = stack.enter_context(closing(backend.create(config.llm)))

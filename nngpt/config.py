@@ -444,6 +444,12 @@ class Config(_Section):
             raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
         return self
 
+    @model_validator(mode="after")
+    def _stops_at_the_threshold(self) -> Config:
+        if self.evaluation.early_stop and "threshold" in self.without:
+            raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """What must not change while a run goes on: all that can change its outcome."""
         return identity_of(self.model_dump(mode="json"))
@@ -456,6 +462,14 @@ def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
         inner = kept.get(section, {})
         kept[section] = {key: value for key, value in inner.items() if key not in keys}
     return kept
+
+
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored configuration with defaults for the keys that a newer nngpt has added."""
+    defaults = Config().model_dump(mode="json")
+    sections = {key: value for key, value in defaults.items() if isinstance(value, dict)}
+    filled = {key: {**value, **stored.get(key, {})} for key, value in sections.items()}
+    return {**defaults, **stored, **filled}
 
 
 def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from nngpt.records import (
     derive_seed,
 )
 from nngpt.reporting.progress import Progress
-from nngpt.steering.budget import Budget, BudgetSpent
+from nngpt.steering.budget import Budget
 from nngpt.steering.energy import Energy
 from nngpt.steering.forecast import Basis
 from nngpt.steering.metering import Meter, MeteredProgress
@@ -69,19 +69,23 @@ class Loop:
             self.config, self.parts, self.store, lease, self.progress, self.budget
         )
         check_template(self.config, self.parts, self.store, run.id)
-        self.warm_up()
         ended, cycle = "", 0
-        while cycle < self.config.cycles and not ended:
-            cycle += 1
-            if not self.store.cycle_closed(run.id, cycle):
-                self.foresee(cycle)
-                self.run_cycle(cycle)
-            ended = self.reason_to_stop(cycle)
+        try:
+            self.warm_up()
+            while cycle < self.config.cycles and not ended:
+                cycle += 1
+                if not self.store.cycle_closed(run.id, cycle):
+                    self.foresee(cycle)
+                    self.run_cycle(cycle)
+                ended = self.reason_to_stop(cycle)
+        finally:
+            self.lease.spend(self.meter.take(cycle))
         self.lease.finish_run(ended)
 
     def warm_up(self) -> None:
         """Learn the corpus before anything is written: the papers' start. Counts as cycle 0."""
         if self.config.learning.warm_up and not self.store.cycle_closed(self.run_id, 0):
+            self.foresee(0)
             self.teacher.learn(0)
             self.lease.spend(self.meter.take(0))
 
@@ -106,7 +110,7 @@ class Loop:
         return Writer(self.config, parts, self.store, self.lease, progress, cycle, frozen)
 
     def foresee(self, cycle: int) -> None:
-        """Say how long it will take from this cycle on, as soon as that is known."""
+        """Say how long it will take from this cycle on (0: the warm-up), once that is known."""
         say, probed = self.progress.note, self.probed
         foresee(self.config, self.parts, self.store, self.lease, cycle, say, probed)
 
@@ -148,7 +152,7 @@ class Loop:
         try:
             wait(running, timeout=self.budget.left, return_when=FIRST_COMPLETED)
             self.budget.check()
-        except (KeyboardInterrupt, BudgetSpent):
+        except KeyboardInterrupt:
             for turn in line:
                 if turn.running:
                     self.lease.put_back(turn.attempt.id)
@@ -300,7 +304,8 @@ class Loop:
         executor = self.parts.executor
         if self.foresight is None or not isinstance(executor, StopsEarly):
             return
-        before = [a for a in self.store.attempts(self.run_id) if a.cycle < cycle]
+        written = self.store.attempts(self.run_id, arm=Arm.LOOP)
+        before = [a for a in written if a.cycle < cycle]
         trained = [a.evaluation for a in before if a.evaluation is not None]
         found = recheck(trained, self.parts.task.threshold)
         executor.foresight = self.foresight if found.reliable else None

@@ -14,8 +14,10 @@ from pathlib import Path
 from nngpt.assembly import Parts, Say, assemble
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
+from nngpt.learning.pairs import corpus_size
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
 from nngpt.resources import DATABASE
+from nngpt.steering.budget import Budget
 from nngpt.steering.forecast import Basis, Expected, expect, measured, of_alike, record
 from nngpt.store import Lease, RunRecord, Store
 
@@ -57,7 +59,7 @@ def foresee(
     if basis is None:
         return
     spent = sum(activity.seconds for activity in store.activities(run.id))
-    expected = expect(config, basis, config.cycles - cycle + 1, training_pairs(store, run, parts))
+    expected = expect(config, basis, cycle, len(parts.corpus) + len(store.admitted(run.id)))
     lease.forecast(record(expected, basis, config.cycles, spent, lease.fence))
     say(f"Forecast: {expected.line} to the end of cycle {config.cycles}, from {basis.source}.")
 
@@ -68,29 +70,25 @@ def foresee_from_here(config: Config, say: Say) -> tuple[Expected, Basis, int]:
     Raises:
         UserError: nothing was run before, and the parts of the run cannot be put together.
     """
-    path = config.folder / DATABASE
-    basis, closed, pairs = None, 0, 0
+    path, basis, first = config.folder / DATABASE, None, 0
+    pairs = corpus_size(config.learning.corpus, config.learning.corpus_limit)
     if path.exists():
         with Store.open(path, create=False) as store:
             run = store.current_run(config.name)
             basis = known_basis(store, config, run)
             if run is not None:
-                closed = sum(s.closed for s in store.summary(run.id))
-                pairs = len(store.admitted(run.id))
+                first = sum(s.closed for s in store.summary(run.id)) + 1
+                first = first if store.cycle_closed(run.id, 0) or first > 1 else 0
+                pairs += len(store.admitted(run.id))
     if basis is None:
         with assemble(config, say) as parts:
-            basis, pairs = probe(config, parts, say), pairs + len(parts.corpus)
-    left = max(0, config.cycles - closed)
-    return expect(config, basis, left, pairs), basis, left
+            basis = probe(config, parts, say, Budget(None))
+    left = max(0, config.cycles - max(first, 1) + 1)
+    return expect(config, basis, first, pairs), basis, left
 
 
-def training_pairs(store: Store, run: RunRecord, parts: Parts) -> int:
-    """How many training pairs there are now."""
-    return len(parts.corpus) + len(store.admitted(run.id))
-
-
-def probe(config: Config, parts: Parts, say: Say) -> Basis:
-    """Measure each stage once or a few times."""
+def probe(config: Config, parts: Parts, say: Say, budget: Budget) -> Basis:
+    """Measure each stage once or a few times. Raises: BudgetSpent."""
     say("Probing: a batch, a few trainings, a short fine-tuning …")
     prompt = parts.questions.of_cycle([], lambda _: None)(derive_seed(config.seed, "probe"))
     sampling = Sampling(**config.sampling.model_dump())
@@ -101,7 +99,10 @@ def probe(config: Config, parts: Parts, say: Say) -> Basis:
     writing = (time.monotonic() - start) / count
     read = [parts.reader.read_answer(completion.text, prompt) for completion in written]
     networks = [found for found in read if isinstance(found, Candidate)]
-    tried = [_train(network, parts, config) for network in networks[:_TRAININGS]]
+    tried = []
+    for network in networks[:_TRAININGS]:
+        budget.check()
+        tried.append(_train(network, parts, config))
     training = sum(t.seconds for t in tried) / max(1, len(tried))
     share = len(networks) / count
     good = [TrainingPair(prompt, t.candidate.written, "probe") for t in tried if t.trained]
@@ -109,9 +110,9 @@ def probe(config: Config, parts: Parts, say: Say) -> Basis:
     works = sum(t.trained for t in tried) / max(1, len(tried))
     admitted = share * works * next(iter(config.arms.values()))
     source = f"a probe of {count} answers and {len(tried)} trainings"
-    per_pair = _learn(good, parts, config)
+    per_pair = _learn(good, parts, config, budget)
     whole = float(config.candidates.per_cycle)
-    return Basis(source, (settling,), per_pair, whole, admitted, 0)
+    return Basis(source, (settling,), per_pair, whole, admitted)
 
 
 def _train(network: Candidate, parts: Parts, config: Config) -> _Tried:
@@ -123,14 +124,20 @@ def _train(network: Candidate, parts: Parts, config: Config) -> _Tried:
     return _Tried(network, time.monotonic() - start, trained)
 
 
-def _learn(pairs: list[TrainingPair], parts: Parts, config: Config) -> tuple[float, ...]:
+def _learn(
+    pairs: list[TrainingPair], parts: Parts, config: Config, budget: Budget
+) -> tuple[float, ...]:
     """Seconds to learn a pair; () if nothing is to be learned or could be."""
     if parts.learner is None or not pairs:
         return ()
+
+    def on_step(_step: int, _steps: int, _loss: float) -> None:
+        budget.check()
+
     with tempfile.TemporaryDirectory(prefix="nngpt-probe-") as folder:
         start = time.monotonic()
         try:
-            parts.learner.learn(pairs, "probe", Path(folder), None, config.seed, lambda *_: None)
+            parts.learner.learn(pairs, "probe", Path(folder), None, config.seed, on_step)
         except LearningFailed:
             return ()
         return ((time.monotonic() - start) / len(pairs),)

@@ -13,7 +13,7 @@ from pathlib import Path
 from nngpt import plugins
 from nngpt.assembly import Parts
 from nngpt.config import Config
-from nngpt.errors import ConfigError, LearningFailed
+from nngpt.errors import LearningFailed
 from nngpt.learning.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
@@ -24,11 +24,7 @@ from nngpt.store import Lease, Store
 
 
 class Teacher:
-    """Fine-tunes the LLM of one run.
-
-    Raises:
-        ConfigError: it is to replay on a collapse, and nothing was there before the run.
-    """
+    """Fine-tunes the LLM of one run."""
 
     def __init__(
         self,
@@ -41,12 +37,6 @@ class Teacher:
     ) -> None:
         self.config, self.parts, self.store, self.lease = config, parts, store, lease
         self.progress, self.run_id, self.budget = progress, lease.run_id, budget
-        if config.learning.on_collapse == "replay" and not (parts.corpus or parts.seen):
-            raise ConfigError(
-                "there is no corpus to be replayed",
-                where="learning.on_collapse",
-                mend="Set learning.corpus, or an llm.adapter that brings its own; or use tell.",
-            )
 
     def learn(self, cycle: int) -> None:
         """Fine-tune on everything admitted so far, or record why not. Cycle 0 is the warm-up."""
@@ -62,6 +52,8 @@ class Teacher:
         parent = self.adapter_before(cycle)
         reason = self.reason_not_to_learn(cycle, pairs, parent)
         if reason is None:
+            if replays:
+                self.progress.note("  replaying networks that were there before the run")
             try:
                 adapter = self.tune(cycle, pairs, parent, replays)
                 return self.lease.add_adapter(cycle, adapter, alarm)
@@ -77,10 +69,10 @@ class Teacher:
         for attempt in self.store.attempts(self.run_id, arm=Arm.LOOP, with_code=True):
             if attempt.candidate is not None and not attempt.repairs and attempt.cycle in networks:
                 networks[attempt.cycle].append(attempt.candidate)
-        # Of more answers the nearest two are nearer: equal numbers are compared.
-        size, width = self.config.arms[Arm.LOOP], self.config.novelty.shingle
-        distances = [collapse.spread(found[:size], width) for found in networks.values()]
-        return collapse.alarm(summaries, distances) if len(summaries) > 1 else ""
+        if len(summaries) < 2:
+            return ""
+        distances = collapse.spreads(list(networks.values()), self.config.novelty.shingle)
+        return collapse.alarm(summaries, distances)
 
     def reason_not_to_learn(
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None
@@ -105,9 +97,7 @@ class Teacher:
             for name, candidate in self.parts.seen.items()
         ]
         chance = random.Random(derive_seed(self.config.seed, "replay on collapse", cycle))
-        found = chance.sample(there, min(count, len(there)))
-        self.progress.note(f"  replaying {len(found)} networks that were there before the run")
-        return found
+        return chance.sample(there, min(count, len(there)))
 
     def tune(
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None, replays: bool

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -123,16 +122,6 @@ def show(
             console().print(attempt_report(record, blocks))
 
 
-def with_new_keys(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored configuration with defaults for the keys that a newer nngpt has added."""
-    from nngpt.config import Config
-
-    defaults = Config().model_dump(mode="json")
-    sections = {key: value for key, value in defaults.items() if isinstance(value, dict)}
-    filled = {key: {**value, **stored.get(key, {})} for key, value in sections.items()}
-    return {**defaults, **stored, **filled}
-
-
 for command in (watch, report, confirm, export):
     app.command()(command)
 
@@ -154,9 +143,9 @@ def _finished(settings: Config, database: Path) -> bool:
 
 def _same_settings(current: RunRecord, settings: Config) -> None:
     """A run goes on only with the settings it began with. Raises: UserError."""
-    from nngpt.config import identity_of
+    from nngpt.config import completed, identity_of
 
-    began = identity_of(with_new_keys(current.config))
+    began = identity_of(completed(current.config))
     changed = _differences(began, settings.identity())
     if changed:
         raise UserError(
@@ -198,10 +187,11 @@ def _run(
             if done := len(store.attempts(run.id)):
                 progress.note(f"Run {run.id} carries on; {done} networks were written before.")
             known = known_basis(store, settings, run)
-            probed = probe(settings, parts, progress.note) if measure and not known else None
             with store.lease(run.id) as lease:
                 store.reopen_run(run.id)
                 try:
+                    say, first = progress.note, measure and not known
+                    probed = probe(settings, parts, say, budget) if first else None
                     Loop(settings, parts, store, progress, budget, probed).run(run, lease)
                 except BudgetSpent:
                     progress.note(

@@ -77,8 +77,7 @@ def confirm(
 
 def _settings(record: RunRecord, overrides: Sequence[str], sandbox: str | None) -> Config:
     """The run's configuration with what may be changed. Raises: ConfigError."""
-    from nngpt.cli.cycle import with_new_keys
-    from nngpt.config import changed
+    from nngpt.config import changed, completed
     from nngpt.confirming import FIXED
 
     for given in overrides:
@@ -88,7 +87,7 @@ def _settings(record: RunRecord, overrides: Sequence[str], sandbox: str | None) 
             mend = "Use --epochs" if key == "epochs" else "Only other keys of evaluation can be set"
             raise ConfigError(f"{what!r} cannot be changed here", where="--set", mend=mend)
     extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
-    return changed(with_new_keys(record.config), [*overrides, *extra], "--set")
+    return changed(completed(record.config), [*overrides, *extra], "--set")
 
 
 def _train_the_rest(

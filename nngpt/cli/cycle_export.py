@@ -95,12 +95,11 @@ def _has_onnx(say: Callable[[str], None]) -> bool:
 
 
 def _settings(record: RunRecord, epochs: int | None, sandbox: str | None) -> Config:
-    from nngpt.cli.cycle import with_new_keys
-    from nngpt.config import changed
+    from nngpt.config import changed, completed
     from nngpt.exporting import export_config
 
     extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
-    return export_config(changed(with_new_keys(record.config), extra, "--sandbox"), epochs)
+    return export_config(changed(completed(record.config), extra, "--sandbox"), epochs)
 
 
 def _export(

@@ -73,10 +73,9 @@ def read_setting(run: RunRecord) -> Setting:
     from pydantic import ValidationError
 
     from nngpt.analysis.study import Setting
-    from nngpt.cli.cycle import with_new_keys
-    from nngpt.config import Config
+    from nngpt.config import Config, completed
 
-    stored = with_new_keys(run.config)
+    stored = completed(run.config)
     notes = []
     try:
         config = Config.model_validate(stored)

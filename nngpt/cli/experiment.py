@@ -46,7 +46,7 @@ def run(
     with stoppable():
         if not run_all(loaded, cells, budget, say):
             say("The budget is spent; the same command carries on. So far:")
-        _tell(cells, out, as_json)
+        _tell(cells, out, as_json, f"nngpt experiment run {grid}")
 
 
 @app.command()
@@ -59,11 +59,12 @@ def compare(
     """What an experiment has found so far; nothing is run."""
     from nngpt.experiment import grid as grids
 
-    loaded, path = grids.load(grid)
-    _tell(grids.cells(loaded, tuple(overrides)), out, as_json, f"nngpt experiment run {path}")
+    loaded, _ = grids.load(grid)
+    start = f"nngpt experiment run {grid}"
+    _tell(grids.cells(loaded, tuple(overrides)), out, as_json, start)
 
 
-def _tell(cells: list[Cell], out: Path | None, as_json: bool, start: str = "") -> None:
+def _tell(cells: list[Cell], out: Path | None, as_json: bool, start: str) -> None:
     from nngpt.experiment.comparing import differences, figures
     from nngpt.reporting.experiment_sheets import sheets
     from nngpt.reporting.sheets import markdown_table, rich_table

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from nngpt.experiment.grid import Cell
+from nngpt.experiment.running import begun
 from nngpt.records import Arm, State
 from nngpt.reporting.intervals import mean_half_width, newcombe, welch
 from nngpt.resources import DATABASE
@@ -72,14 +73,18 @@ class Difference:
 
 
 def figures(cells: Sequence[Cell]) -> list[RunFigures]:
-    """The figures of all runs that have begun, the loop before its controls."""
+    """The figures of all runs that have begun, the loop before its controls.
+
+    Raises:
+        UserError: one of them began with other settings.
+    """
     found = []
     for cell in cells:
         path = cell.settings.folder / DATABASE
         if not path.exists():
             continue
         with Store.open(path, create=False) as store:
-            run = store.current_run(cell.settings.name)
+            run = begun(store, cell)
             if run is not None:
                 found += [_figures(store, run, cell, arm) for arm in store.arms(run.id)]
     order = {cell.arm: number for number, cell in reversed(list(enumerate(cells)))}

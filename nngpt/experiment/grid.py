@@ -47,6 +47,13 @@ class Grid(BaseModel):
             raise ValueError(f"{wrong[0]!r} is no name of at most 20 letters, digits and hyphens")
         return arms
 
+    @field_validator("seeds")
+    @classmethod
+    def _once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands there twice: the same run is no second observation")
+        return seeds
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -78,12 +85,18 @@ def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
     Raises:
         ConfigError: an arm's settings are wrong.
     """
+    own = [text for text in overrides if text.partition("=")[0].strip() in ("name", "seed")]
+    if own:
+        mend = "Change name or seeds in the grid."
+        raise ConfigError(f"{own[0]!r} would make all runs one", where="--set", mend=mend)
     found = []
     for seed in grid.seeds:
         for arm, changes in grid.arms.items():
             named = {"name": f"{grid.name}-{arm}-s{seed}", "seed": seed}
             given = {**grid.set, **(changes or {}), **named}
-            settings = tuple(f"{key}={json.dumps(value)}" for key, value in given.items())
+            settings = tuple(
+                f"{key}={json.dumps(value, default=str)}" for key, value in given.items()
+            )
             try:
                 loaded = config.load(grid.config, [*settings, *overrides])
             except ConfigError as error:

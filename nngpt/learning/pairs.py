@@ -47,6 +47,23 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
         raise ConfigError(why, where=f"learning.corpus: {path}") from None
 
 
+def corpus_size(path: Path | None, limit: int | None = None) -> int:
+    """How many pairs a JSONL file gives, at most `limit`; none without a file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if path is None:
+        return 0
+    try:
+        with _open(path) as stream:
+            count = sum(bool(raw.strip()) for raw in stream)
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+        raise ConfigError(why, where=f"learning.corpus: {path}") from None
+    return count if limit is None else min(count, limit)
+
+
 def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
     """All pairs of a JSONL file whose lines bring their own prompts, in any mode.
 

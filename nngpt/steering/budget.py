@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 
-class BudgetSpent(Exception):  # noqa: N818 (nothing went wrong)
-    """The time is over. All that was recorded stays; the same command carries on."""
+class BudgetSpent(KeyboardInterrupt):
+    """The time is over: as if the user had pressed Ctrl-C, so that whatever saves its work then
+    does so now. The same command carries on."""
 
 
 class Budget:

@@ -2,8 +2,8 @@
 
 A cycle is compared with all earlier ones of its run: an alarm is raised when the 95% interval of
 the difference lies below zero, for the share of valid answers (Newcombe) or for the distance to the
-most similar answer of the same cycle (Welch). With m cycles about m chances in twenty of a false
-alarm remain for each of the two: an alarm is a reason to look, or for `learning.on_collapse`.
+most similar answer of the same cycle (Welch). Each gives a false alarm in one cycle of forty: it is
+a reason to look, or for `learning.on_collapse`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from nngpt.novelty.tokens import jaccard, shingles
 from nngpt.records import Candidate
 from nngpt.reporting.intervals import newcombe, percent_of, welch
 from nngpt.store import CycleSummary
+
+FEWEST = 4
+"""Networks that a cycle must have for its diversity to be compared."""
 
 Distances = Sequence[float]
 
@@ -30,6 +33,16 @@ def alarm(summaries: Sequence[CycleSummary], distances: Sequence[Distances]) -> 
     *before, last = summaries
     found = [_validity(before, last), _diversity(distances[:-1], distances[-1])]
     return "; ".join(filter(None, found))
+
+
+def spreads(cycles: Sequence[Sequence[Candidate]], width: int) -> list[list[float]]:
+    """`spread` of each cycle, of as many networks each as the last one has.
+
+    Of more networks the nearest two are nearer, so equal numbers are compared; a cycle with fewer
+    counts for nothing, and below `FEWEST` in the last one there is nothing to compare.
+    """
+    size = len(cycles[-1]) if len(cycles[-1]) >= FEWEST else 0
+    return [spread(found[:size], width) if len(found) >= size else [] for found in cycles]
 
 
 def spread(candidates: Sequence[Candidate], width: int) -> list[float]:

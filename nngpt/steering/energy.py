@@ -41,7 +41,10 @@ class _Package:
         self._last, self._turns = 0, 0
 
     def readable(self) -> bool:
+        """Whether it is a package's (others count parts of one, or all), and ours to read."""
         try:
+            if not (self._file.parent / "name").read_text().startswith("package"):
+                return False
             self._last = int(self._file.read_text())
         except (OSError, ValueError):
             return False

@@ -20,7 +20,8 @@ from nngpt.store.states import now
 ASSUMED_SPREAD = 0.3
 """Standard deviation over cycles in parts of the mean, where fewer than two were measured."""
 
-_ALIKE = ("llm", "task", "prompt", "sampling", "evaluation", "learning", "without")
+_ALIKE = ("llm", "task", "prompt", "sampling", "candidates", "controls")
+_ALIKE += ("evaluation", "learning", "without")
 _ASSUMED_T = 2.0
 
 
@@ -32,9 +33,8 @@ class Basis:
         source: where, for a person.
         per_candidate: wall seconds to write and settle a candidate, a value for each cycle.
         per_pair: seconds to learn a training pair, a value for each fine-tuning.
-        candidates: per cycle.
+        candidates: per cycle, repairs and controls included.
         admitted: by the loop, per cycle.
-        pairs: of the last fine-tuning.
     """
 
     source: str
@@ -42,7 +42,6 @@ class Basis:
     per_pair: tuple[float, ...]
     candidates: float
     admitted: float
-    pairs: int
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,9 @@ def measured(store: Store, run: RunRecord) -> Basis | None:
             per_pair.append(learning / adapters[s.cycle].pairs)
     if not per_candidate:
         return None
-    pairs = max((adapter.pairs for adapter in adapters.values()), default=0)
     admitted = fmean(s.admitted for s in summaries)
     source = f"{len(counts)} cycles of run {run.id}"
-    return Basis(source, tuple(per_candidate), tuple(per_pair), fmean(counts), admitted, pairs)
+    return Basis(source, tuple(per_candidate), tuple(per_pair), fmean(counts), admitted)
 
 
 def of_alike(store: Store, config: Config, but: int | None) -> Basis | None:
@@ -95,17 +93,39 @@ def of_alike(store: Store, config: Config, but: int | None) -> Basis | None:
     return None
 
 
-def expect(config: Config, basis: Basis, cycles: int, pairs: int) -> Expected:
-    """What `cycles` more cycles take if things go on as measured; `pairs` are there now."""
-    wanted = config.candidates
-    written = wanted.per_cycle if wanted.until_admitted is None else basis.candidates
-    settling = _sum_of(basis.per_candidate, cycles, written)
-    # The corpus grows with every cycle, and each learns all of it unless it replays a part.
-    learned = pairs + basis.admitted * (cycles + 1) / 2
-    learning = _sum_of(basis.per_pair, cycles, learned)
+def expect(config: Config, basis: Basis, first: int, pairs: int) -> Expected:
+    """What the cycles from `first` on take if things go on as measured.
+
+    Args:
+        first: the next cycle; 0 counts the warm-up, too.
+        pairs: training pairs there are now.
+    """
+    cycles = max(0, config.cycles - max(first, 1) + 1)
+    settling = _sum_of(basis.per_candidate, cycles, basis.candidates)
+    learned = float(pairs) if first == 0 and config.learning.warm_up else 0.0
+    learned += _learned(config, basis.admitted, cycles, pairs)
+    learning = _sum_of(basis.per_pair, max(cycles, 1), learned / max(cycles, 1))
     seconds = settling[0] + learning[0]
     half = math.hypot(settling[1], learning[1])
-    return Expected(seconds, max(0.0, seconds - half), seconds + half)
+    # From `until_admitted_from` on a cycle writes up to its cap: that is in the upper bound alone.
+    wanted = config.candidates
+    growing = range(max(first, wanted.until_admitted_from, 1), config.cycles + 1)
+    more = wanted.max_per_cycle - basis.candidates if wanted.until_admitted else 0.0
+    most = max(0.0, more) * len(growing) * fmean(basis.per_candidate)
+    return Expected(seconds, max(0.0, seconds - half), seconds + half + most)
+
+
+def _learned(config: Config, admitted: float, cycles: int, pairs: int) -> float:
+    """How many pairs the cycles' fine-tunings learn: all there are, or what is new and replayed."""
+    learning = config.learning
+    if not learning.enabled or "iteration" in config.without:
+        return 0.0
+    there = cycles * pairs + admitted * cycles * (cycles + 1) / 2
+    if learning.start != "last" or learning.replay is None:
+        return there
+    new = admitted * cycles
+    again = learning.replay
+    return new + (cycles * again if isinstance(again, int) else again * (there - new))
 
 
 def record(

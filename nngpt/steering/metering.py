@@ -39,6 +39,10 @@ class Meter:
             self._account()
             self._going_on[activity] -= 1
 
+    def read(self) -> None:
+        """Look at clock and counters."""
+        self._account()
+
     def take(self, cycle: int) -> list[Activity]:
         """What was spent since the last call, for the books of this cycle."""
         self._account()
@@ -100,7 +104,12 @@ class MeteredProgress:
     @contextmanager
     def learning(self, pairs: int) -> Iterator[OnStep]:
         """`learning`."""
-        with self._meter.during("learning"), self._to.learning(pairs) as on_step:
+        with self._meter.during("learning"), self._to.learning(pairs) as show:
+
+            def on_step(step: int, steps: int, loss: float) -> None:
+                self._meter.read()  # a counter may begin anew in a long fine-tuning
+                show(step, steps, loss)
+
             yield on_step
 
     def note(self, text: str) -> None:

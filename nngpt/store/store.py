@@ -301,7 +301,7 @@ class Store:
         change = (
             update(Run)
             .where(Run.id == run_id, Run.status != "archived")
-            .values(status=status, updated=now())
+            .values(status=status, ended="", updated=now())
             .returning(Run.id)
             .execution_options(synchronize_session=False)
         )

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +89,7 @@ def test_a_run_that_fails_is_named(small: Path) -> None:
         ({"arms": {"a b": None}}, "'a b' is no name"),
         ({"arms": {"bad": {"cycels": 3}}}, "arm bad:"),
         ({"config": "smoke-minst"}, "Did you mean 'smoke-mnist'"),
+        ({"seeds": [1, 1]}, "a seed stands there twice"),
     ],
 )
 def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], said: str) -> None:
@@ -92,6 +98,35 @@ def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], sa
     with pytest.raises(ConfigError) as error:
         grid.cells(grid.load(str(path))[0])
     assert said in error.value.line()
+
+
+def test_what_would_mix_runs_is_refused(small: Path) -> None:
+    loaded, _ = grid.load(str(small / "tiny.yaml"))
+    with pytest.raises(ConfigError, match="'seed=3' would make all runs one"):
+        grid.cells(loaded, ("seed=3",))
+    assert run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE).returncode == 0
+    for command in ("run", "compare"):
+        other = ["experiment", command, "tiny.yaml", "--set", "sampling.temperature=0.9"]
+        refused = run_nngpt(small, other, **HERE)
+        assert refused.returncode == 2
+        assert "arm full, seed 1: run 1 'tiny-full-s1' began with other settings" in refused.stderr
+
+
+def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
+    """The run that goes on is stopped like by Ctrl-C, not killed: nothing stays in training."""
+    command = [sys.executable, "-m", "nngpt", "experiment", "run", "tiny.yaml"]
+    begun = subprocess.Popen(
+        command, cwd=small, env={**os.environ, **HERE}, stderr=subprocess.PIPE, text=True
+    )
+    assert begun.stderr is not None
+    while "Run 1 of 4" not in begun.stderr.readline():
+        assert begun.poll() is None
+    time.sleep(1)
+    begun.send_signal(signal.SIGTERM)
+    assert begun.wait(60) == 128 + signal.SIGTERM
+    assert "Stopped. The same command carries on" in begun.stderr.read()
+    done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
+    assert done.returncode == 0, done.stderr
 
 
 def figures(arm: str, seed: int, *accuracies: float, above: int, written: int) -> RunFigures:

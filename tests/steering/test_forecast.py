@@ -17,30 +17,71 @@ from nngpt.store import Activity, Store
 SETTINGS = config.load("smoke-mnist")
 
 
-def basis(per_candidate: tuple[float, ...], per_pair: tuple[float, ...] = ()) -> Basis:
-    return Basis("here", per_candidate, per_pair, 12.0, 3.0, 0)
+def basis(
+    per_candidate: tuple[float, ...], per_pair: tuple[float, ...] = (), candidates: float = 12.0
+) -> Basis:
+    return Basis("here", per_candidate, per_pair, candidates, admitted=3.0)
+
+
+def settings(cycles: int, *overrides: str) -> config.Config:
+    return config.load("smoke-mnist", [f"cycles={cycles}", *overrides])
 
 
 def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
-    per_cycle = SETTINGS.candidates.per_cycle
-    expected = expect(SETTINGS, basis((2.0, 2.0), (0.5, 0.5)), cycles=4, pairs=10)
+    known = basis((2.0, 2.0), (0.5, 0.5))
+    expected = expect(settings(6, "learning.replay=null"), known, first=3, pairs=10)
     learned = (13 + 16 + 19 + 22) * 0.5
-    assert expected.seconds == pytest.approx(4 * per_cycle * 2.0 + learned)
+    assert expected.seconds == pytest.approx(4 * 12 * 2.0 + learned)
     assert expected.low == expected.high == expected.seconds, "cycles that all took the same"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "learned"),
+    [
+        (["learning.start=last", "learning.replay=0.5"], 3 + 5 + 3 + 6.5),
+        (["learning.start=last", "learning.replay=4"], 7 + 7),
+        (["learning.enabled=false"], 0),
+        (["without=[iteration]"], 0),
+        (["learning.start=base"], 13 + 16),
+    ],
+)
+def test_only_what_is_learned_counts(overrides: list[str], learned: float) -> None:
+    expected = expect(settings(2, *overrides), basis((1.0, 1.0), (1.0, 1.0)), first=1, pairs=10)
+    assert expected.seconds == pytest.approx(2 * 12 + learned)
+
+
+def test_a_warm_up_learns_what_is_there() -> None:
+    warm = settings(1, "learning.warm_up=true", "learning.corpus=x", "learning.start=base")
+    known = basis((1.0, 1.0), (1.0, 1.0))
+    with_it, without = (expect(warm, known, first=n, pairs=10).seconds for n in (0, 1))
+    assert with_it - without == pytest.approx(10)
+
+
 def test_bounds_are_a_prediction_interval_over_cycles() -> None:
-    per_cycle = SETTINGS.candidates.per_cycle
-    expected = expect(SETTINGS, basis((1.0, 2.0, 3.0)), cycles=2, pairs=0)
-    half = t.ppf(0.975, 2) * 1.0 * per_cycle * math.sqrt(2 + 4 / 3)
+    expected = expect(settings(2), basis((1.0, 2.0, 3.0)), first=1, pairs=0)
+    half = t.ppf(0.975, 2) * 1.0 * 12 * math.sqrt(2 + 4 / 3)
     assert expected.high - expected.seconds == pytest.approx(half)
     assert expected.low == max(0.0, expected.seconds - half)
 
 
+def test_cycles_that_may_grow_raise_the_upper_bound_alone() -> None:
+    growing = settings(3, "candidates.until_admitted=9", "candidates.until_admitted_from=3")
+    fixed, known = settings(3), basis((1.0, 1.0))
+    most = growing.candidates.max_per_cycle - 12
+    one, other = (expect(c, known, first=1, pairs=0) for c in (fixed, growing))
+    assert (one.seconds, one.low) == (other.seconds, other.low)
+    assert other.high - one.high == pytest.approx(most)
+
+
 def test_one_cycle_has_an_assumed_spread() -> None:
-    expected = expect(SETTINGS, basis((10.0,)), cycles=1, pairs=0)
+    expected = expect(settings(1), basis((10.0,)), first=1, pairs=0)
     half = 2 * ASSUMED_SPREAD * expected.seconds * math.sqrt(2)
     assert expected.high == pytest.approx(expected.seconds + half)
+
+
+def test_nothing_is_left_of_a_run_that_is_done() -> None:
+    done = expect(settings(2), basis((1.0, 2.0), (1.0, 2.0)), first=3, pairs=5)
+    assert (done.seconds, done.low, done.high) == (0.0, 0.0, 0.0)
 
 
 def test_lines_are_in_minutes_or_hours() -> None:
@@ -71,7 +112,7 @@ def test_a_run_is_measured_by_its_closed_cycles(tmp_path: Path) -> None:
         assert found is not None
         assert found.per_candidate == (10.0, 20.0)
         assert found.per_pair == (0.5, 0.5)
-        assert (found.candidates, found.pairs) == (2.0, 10)
+        assert found.candidates == 2.0
         empty = store.start_run("none", {}, {"name": "none"}, seed=1)
         assert measured(store, empty) is None
 

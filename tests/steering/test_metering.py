@@ -19,6 +19,7 @@ class Package:
         self.folder = root / f"intel-rapl:{number}"
         self.folder.mkdir()
         (self.folder / "max_energy_range_uj").write_text("1000000000\n")
+        (self.folder / "name").write_text(f"package-{number}\n")
         self.set(0)
 
     def set(self, joules: float) -> None:
@@ -33,6 +34,8 @@ def test_without_counters_there_are_no_joules(tmp_path: Path) -> None:
 def test_packages_are_summed_and_a_counter_that_begins_anew_goes_on(tmp_path: Path) -> None:
     one, two = Package(tmp_path, 0), Package(tmp_path, 1)
     one.set(990)
+    whole = Package(tmp_path, 2)
+    (whole.folder / "name").write_text("psys\n")
     energy = Energy(tmp_path)
     before = energy.joules()
     one.set(5)

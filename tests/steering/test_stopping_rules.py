@@ -6,7 +6,7 @@ import pytest
 
 from nngpt.config import StopConfig
 from nngpt.records import Candidate, Mode
-from nngpt.steering.collapse import alarm, spread
+from nngpt.steering.collapse import alarm, spread, spreads
 from nngpt.steering.plateau import plateau
 from nngpt.store import CycleSummary
 
@@ -91,3 +91,15 @@ def test_spread_is_the_distance_to_the_nearest_other_one() -> None:
     assert spread([network(tokens), network(tokens), network(other)], 10) == [0.0, 0.0, 1.0]
     # Runs of ten of twelve tokens: three each, of which two are shared.
     assert spread([network(tokens), network(half)], 10) == [0.5, 0.5]
+
+
+def test_equal_numbers_of_networks_are_compared() -> None:
+    def network(name: str) -> Candidate:
+        code = " ".join(f"{name}{i}" for i in range(12))
+        return Candidate(code, code, Mode.FULL, {}, "norm", 64)
+
+    few = [network(name) for name in "abcd"]
+    more = [*few, network("a"), network("b")]
+    assert spreads([more, few], 10) == [[1.0] * 4, [1.0] * 4], "the copies come too late to count"
+    assert spreads([few, more], 10) == [[], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]]
+    assert spreads([few, few[:3]], 10) == [[], []], "too few to tell"

@@ -16,7 +16,7 @@ from typing import Any
 
 from nngpt.errors import UserError
 from nngpt.llm import chat
-from nngpt.records import Prompt, Stage, State, canonical_json
+from nngpt.records import Arm, Prompt, Stage, State, canonical_json
 from nngpt.store import AttemptRecord, Store, prompt_hash
 
 _NEITHER = frozenset({Stage.DUPLICATE, Stage.NOVELTY})
@@ -56,7 +56,7 @@ def answers_of(store: Store, run_id: int) -> list[Answer]:
     """
     prompts: dict[str, Prompt] = {}
     found = []
-    for attempt in store.attempts(run_id):
+    for attempt in store.attempts(run_id, arm=Arm.LOOP):
         good = _verdict(attempt)
         if good is not None:
             if attempt.prompt_hash not in prompts:

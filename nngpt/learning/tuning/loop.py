@@ -133,7 +133,6 @@ class Tuning:
         epoch_ends = self._step % self._per_epoch == 0
         counts = (answered, sum(len(row.ids) for row in rows))
         self._reached(watch, loss, counts, self._held_out_loss() if epoch_ends else None)
-        self._between_updates = True
 
     def _update(self) -> None:
         import torch
@@ -199,6 +198,7 @@ class Tuning:
             self._step, self._steps, tokens + more[0], read + more[1], seconds, loss, held_out
         )
         self.points.append(point)
+        self._between_updates = True  # whoever watches may end it here
         watch(point)
 
     def _state(self) -> dict[str, Any]:

@@ -20,8 +20,10 @@ from nngpt.store.states import now
 ASSUMED_SPREAD = 0.3
 """Standard deviation over cycles in parts of the mean, where fewer than two were measured."""
 
-_ALIKE = ("llm", "task", "prompt", "sampling", "candidates", "controls")
-_ALIKE += ("evaluation", "learning", "without")
+_ALIKE = (
+    *("llm", "task", "prompt", "sampling", "candidates"),
+    *("controls", "evaluation", "learning", "without"),
+)
 _ASSUMED_T = 2.0
 
 

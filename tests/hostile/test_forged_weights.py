@@ -59,7 +59,6 @@ UNFIT = "the weights cannot be exported: "
         ("return {'a': torch.ones(1).expand(1 << 28)}", UNFIT + "the weights are too large"),
         ("return {f'a{n}': torch.ones(()) for n in range(10_001)}", UNFIT + "no number of tensors"),
         ("return {'a': torch.ones(1, dtype=torch.complex64)}", UNFIT + "tensor 'a' has a type"),
-        ("return {'a': torch.ones(1 << 20)}", "the weights do not fit a fresh network"),
     ],
 )
 def test_a_false_state_is_one_refusal(attack: Attack, body: str, reason: str) -> None:
@@ -69,7 +68,7 @@ def test_a_false_state_is_one_refusal(attack: Attack, body: str, reason: str) ->
 
 
 def test_weights_that_do_not_fit_their_code_are_refused(attack: Attack) -> None:
-    result = attack(state("return {'other': torch.ones(3)}"))
+    result = attack(state("return {'other': torch.ones(1 << 20)}"))
     assert isinstance(result, Refusal), result
     assert result.reason.startswith("the weights do not fit a fresh network")
 

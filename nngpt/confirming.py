@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-FIXED = ("epochs", "seeds", "folds", "early_stop")
+FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency")
 """Settings of `evaluation` that a confirmation sets itself (folds would train on test images)."""
 
 
@@ -57,10 +57,15 @@ class Plan:
 
     @property
     def protocol(self) -> str:
-        """All that determines a result but the candidate itself, as canonical JSON."""
+        """All that determines a result but the candidate itself, as canonical JSON.
+
+        The limits too: what took too long, or too much memory, has another try with more.
+        """
         images = {"dataset": self.run.task.dataset, "train_limit": self.train_limit}
         seeds = {"seed": self.seed, "split_seed": self.run.seed}
-        facts = {"judged_on": "test", **images, **seeds}
+        given = self.run.evaluation
+        limits = {"device": given.device, "wall_s": given.wall_s, "memory_mb": given.memory_mb}
+        facts = {"judged_on": "test", **images, **seeds, **limits, "scaled": self.scaled}
         return canonical_json({**self.config.evaluation.protocol(), **facts})
 
     def evaluation(self, splits: Splits) -> EvaluationConfig:

@@ -342,7 +342,8 @@ class Exported:
 
     Attributes:
         evaluation: of the training that the weights come from.
-        in_shape: (1, c, h, w) of what the network gets, after the transform; a claim.
+        in_shape: (1, c, h, w) of what the network gets, after the transform; a claim if that
+            transform has no name.
         tensors: the weights.
         weights: the safetensors file made of them.
         needs_setup: the weights load only after `train_setup`; a claim.

@@ -88,7 +88,7 @@ def test_what_was_killed_goes_on(nngpt: Nngpt, one_run: Path) -> None:
     after = confirmations(one_run)
     assert after[: len(before)] == before
     assert sorted(c.attempt_id for c in after) == [1, 2, 3, 4]
-    whole = nngpt(*QUICK, "--seed", "5", "--json", "--set", "evaluation.wall_s=900")
+    whole = nngpt(*QUICK, "--seed", "5", "--json")
     assert len(confirmations(one_run)) == 4, whole.stderr
 
 
@@ -104,6 +104,8 @@ def test_what_fails_is_counted(nngpt: Nngpt, one_run: Path) -> None:
     [
         (("--set", "evaluation.folds=3"), "'evaluation.folds' cannot be changed here"),
         (("--set", "evaluation.epochs=3"), "Use --epochs"),
+        (("--set", "evaluation.latency=true"), "'evaluation.latency' cannot be changed here"),
+        (("--set", "evaluation.budget_s=9"), "'evaluation.budget_s' cannot be changed here"),
         (("--set", "task.threshold=0.1"), "'task.threshold' cannot be changed here"),
         (("--set", "evaluation.wall=9"), "wall_s"),
         (("no-such-run",), "no run 'no-such-run'"),
@@ -159,3 +161,15 @@ def test_wall_time_grows_with_the_work(tmp_path: Path) -> None:
     assert scaled.evaluation(splits).wall_s == 10 * 20 * 3
     given = Plan(run, 20, seed=1, train_limit=None, scaled=False)
     assert given.evaluation(splits).wall_s == 10
+
+
+@pytest.mark.parametrize("setting", [{"wall_s": 10}, {"memory_mb": 8192}, {"device": "cpu"}])
+def test_other_limits_are_another_try(setting: dict[str, object]) -> None:
+    """What took too long is trained again by who allows it more; workers change nothing."""
+
+    def protocol(scaled: bool = True, **settings: object) -> str:
+        run = Config.model_validate({"evaluation": settings})
+        return Plan(run, epochs=20, seed=1, train_limit=None, scaled=scaled).protocol
+
+    assert protocol(**setting) != protocol() == protocol(workers=2)
+    assert protocol(scaled=False) != protocol()

@@ -87,6 +87,32 @@ def test_files_load_as_the_card_says(exported: Path, tmp_path: Path) -> None:
             assert (logits.argmax(1) == labels).mean() == row["accuracy"]
 
 
+def test_what_was_killed_goes_on(nngpt: Nngpt, exported: Path, one_run: Path) -> None:
+    """As a kill leaves it: one network is whole, another only begun, and so is the index."""
+    best = one_run / "best"
+    shutil.copytree(exported / "best", best)
+    first, second = (best / str(row["folder"]) for row in networks(best))
+    second.rename(best / f".{second.name}.partial")
+    (best / f".{second.name}.partial" / "card.md").unlink()
+    (best / ".index.json.partial").write_text("{")
+    (best / "index.md").unlink()
+    kept = first.stat()
+    other = nngpt("cycle", "export", "--best", 5, "--no-onnx", "--out", "best")
+    assert other.returncode == 2 and "repeat the command that began this one" in other.stderr
+    done = nngpt("cycle", "export", "--best", 5, "--out", "best")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 networks are here already." in done.stdout
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+    assert {path.name for path in best.iterdir()} == {
+        "index.json", "index.md", first.name, second.name
+    }  # fmt: skip
+    for row, before in zip(networks(best), networks(exported / "best"), strict=True):
+        assert {**row, "epochs": 0} == {**before, "epochs": 0}, "but for the seconds"
+    assert (second / "weights.safetensors").read_bytes() == (
+        exported / "best" / second.name / "weights.safetensors"
+    ).read_bytes()
+
+
 def test_other_epochs_are_another_training(nngpt: Nngpt, one_run: Path) -> None:
     done = nngpt(
         *[

@@ -52,7 +52,8 @@ def ranking(
     if not confirmations:
         return None
     known = {a.id: a for a in attempts}
-    protocol = Counter(c.protocol for c in confirmations).most_common(1)[0][0]
+    # Of two that are as common the newer: what failed was tried again with other limits.
+    protocol = Counter(c.protocol for c in reversed(confirmations)).most_common(1)[0][0]
     mine = [c for c in confirmations if c.protocol == protocol]
     found = [c for c in (_confirmed(one, known.get(one.attempt_id)) for one in mine) if c]
     cycles = sorted({c.cycle for c in found})

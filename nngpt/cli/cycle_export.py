@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nngpt.analysis.best import Source
+    from nngpt.cli.export_index import Index
     from nngpt.config import Config
     from nngpt.data.splits import Splits
     from nngpt.protocols import ExportsWeights
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
 Best = Annotated[int, typer.Option(help="How many, by validation accuracy.", min=1)]
-Out = Annotated[Path, typer.Option(help="A new or empty folder.")]
+Out = Annotated[Path, typer.Option(help="A new or empty folder, or one to go on with.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the training (default: the run's).", min=1)]
 Onnx = Annotated[bool, typer.Option(help="Make ONNX files too.")]
 Attempts = Annotated[
@@ -58,16 +58,22 @@ def export(
     from nngpt.exporting import exporter
 
     say = _speaker(as_json)
-    with open_store(folder) as store, stoppable("Stopped. What was written is complete."):
+    with open_store(folder) as store, stoppable("Stopped. The same command goes on."):
         record = find_run(store, run)
         chosen = sources(store, record, best, attempts)
-        _make_empty(out)
         with_onnx = onnx and _has_onnx(say)
         settings = _settings(record, epochs, sandbox)
-        with exporter(settings, say) as (executor, splits):
-            rows = [_export(executor, splits, source, out, with_onnx, say) for source in chosen]
-    _write_index(out, record, rows, as_json)
-    if any("refused" in row for row in rows):
+        index = _index(out, record, chosen, settings, with_onnx)
+        left = [source for source in chosen if source.attempt.id not in index.rows]
+        if index.rows:
+            say(f"{len(index.rows)} of {len(chosen)} networks are here already.")
+        index.write()
+        if left:
+            with exporter(settings, say) as (executor, splits):
+                for source in left:
+                    index.add(_export(executor, splits, source, out, with_onnx, say))
+    _tell(index, as_json)
+    if any("refused" in row for row in index.facts["networks"]):
         raise typer.Exit(1)
 
 
@@ -78,11 +84,35 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
     return lambda text: lines.print(Text(text), soft_wrap=True)
 
 
-def _make_empty(out: Path) -> None:
-    """Raises: UserError: something lies there already, or it cannot be made."""
+def _index(
+    out: Path, record: RunRecord, chosen: Sequence[Source], settings: Config, onnx: bool
+) -> Index:
+    """The folder's index, with what an interrupted export by the same command has written.
+
+    Raises:
+        UserError: something else lies there already, or it cannot be made.
+    """
+    from nngpt.cli.export_index import Index
+
     make_folder(out, "--out")
-    if any(out.iterdir()):
-        raise UserError("is not empty", where=str(out), mend="Choose another folder with --out")
+    evaluation = settings.evaluation
+    made = {
+        "created": record.created,
+        "attempts": [source.attempt.id for source in chosen],
+        "onnx": onnx,
+        "epochs": evaluation.epochs,
+        "sandbox": evaluation.sandbox,
+    }
+    index = Index(out, record, made)
+    if not index.resume() and any(not _is_left_over(path) for path in out.iterdir()):
+        mend = "Choose another folder with --out, or repeat the command that began this one"
+        raise UserError("is not empty", where=str(out), mend=mend)
+    return index
+
+
+def _is_left_over(path: Path) -> bool:
+    """Of a write that was killed."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def _has_onnx(say: Callable[[str], None]) -> bool:
@@ -131,17 +161,10 @@ def _export(
     return index_json(source, exported, same)
 
 
-def _write_index(
-    out: Path, record: RunRecord, rows: Sequence[dict[str, Any]], as_json: bool
-) -> None:
-    from nngpt.reporting.cards import index_sheet
-    from nngpt.reporting.sheets import markdown_table, rich_table
+def _tell(index: Index, as_json: bool) -> None:
+    from nngpt.reporting.sheets import rich_table
 
-    facts = {"run": record.id, "name": record.name, "networks": list(rows)}
-    sheet = index_sheet(rows, f"Networks of run {record.id}: {record.name}")
-    (out / "index.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (out / "index.md").write_text(markdown_table(sheet), encoding="utf-8")
     if as_json:
-        print_json(facts)
+        print_json(index.facts)
     else:
-        console().print(rich_table(sheet))
+        console().print(rich_table(index.sheet))

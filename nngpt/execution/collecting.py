@@ -5,6 +5,7 @@ They run in the parent, like every judge, and trust the worker as little.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ import numpy.typing as npt
 
 from nngpt.execution import wire
 from nngpt.execution.scoring import Budget, Judge, clean
-from nngpt.execution.tensors import TensorReader, most_bytes
+from nngpt.execution.tensors import MOST_ONNX_BYTES, TensorReader
 from nngpt.records import Refusal, WeightTensor
 
-_ONNX_SLACK_BYTES = 16 << 20
 _MOST_PIXELS = 1 << 24
 _MAX_WORDS = 300
 
@@ -66,8 +66,8 @@ class Collector(Judge):
             reader = self._reader_of_tensors
             return self._phase_name == "weights" and reader is not None and reader.allows(length)
         if kind == wire.ONNX:
-            most = most_bytes(self.parameters) + _ONNX_SLACK_BYTES
-            return self._phase_name == "onnx" and self.onnx is None and 0 < length <= most
+            fits = 0 < length <= MOST_ONNX_BYTES
+            return self._phase_name == "onnx" and self.onnx is None and fits
         return super()._allows(kind, length)
 
     @property
@@ -99,8 +99,7 @@ class Collector(Judge):
         """How many tensors come, what the next one is, or why there is no ONNX file."""
         reader = self._reader_of_tensors
         if self._phase_name == "weights" and reader is None:
-            limit = most_bytes(self.parameters)
-            self._reader_of_tensors = TensorReader(facts.get("tensors"), limit)
+            self._reader_of_tensors = TensorReader(facts.get("tensors"))
         elif self._phase_name == "weights" and reader is not None:
             reader.announce(facts)
         elif self._phase_name == "onnx" and "onnx_problem" in facts:
@@ -115,7 +114,6 @@ class Answers(Judge):
 
     Attributes:
         needs_setup: the weights load only after `train_setup`; a claim.
-        engine: what ran an ONNX file; a claim.
     """
 
     def __init__(
@@ -125,7 +123,6 @@ class Answers(Judge):
         super().__init__(labels, classes, 1, Budget())
         self._script = [*((name, 0) for name in phases), ("answer", 1)]
         self.needs_setup = False
-        self.engine = ""
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -134,12 +131,15 @@ class Answers(Judge):
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
         self.needs_setup = facts.get("needs_setup") is True
-        self.engine = " ".join(clean(str(facts.get("engine", "")), 60).split())
         return super()._enter(facts)
 
 
 def _in_shape(shape: object) -> tuple[int, ...]:
-    sound = isinstance(shape, list) and len(shape) == 4 and all(type(n) is int for n in shape)
-    if not sound or not all(0 < n < _MOST_PIXELS for n in shape):  # type: ignore[attr-defined]
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 4
+        or not all(type(n) is int and n > 0 for n in shape)
+        or math.prod(shape) > _MOST_PIXELS
+    ):
         raise wire.WireError("no shape of images")
-    return tuple(shape)  # type: ignore[arg-type]
+    return tuple(shape)

@@ -8,8 +8,9 @@ ONNX file and none of the code. All three are judged here.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from nngpt.execution import endings, tensors
 from nngpt.execution.collecting import Answers, Collector
 from nngpt.execution.folds import Fold
 from nngpt.execution.scoring import secret_order
+from nngpt.execution.transform_names import spec
 from nngpt.records import Candidate, Exported, Refusal
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def export(
         return loaded
     exported = Exported(
         evaluation=executor.evaluated(heard, seed, fold),
-        in_shape=taken.in_shape,
+        in_shape=_in_shape(job, taken.in_shape),
         tensors=taken.tensors,
         weights=weights,
         needs_setup=loaded.needs_setup,
@@ -94,10 +96,11 @@ def _with_onnx(
     file: bytes,
 ) -> Exported:
     """With the ONNX file, if a worker that has nothing else of the network can use it."""
-    if find_spec("onnxruntime") is None:
+    engine = "onnx" if find_spec("onnxruntime") is None else "onnxruntime"
+    if engine == "onnx":
         order = order[:_FEW]
     job = executor.describe(candidate, seed, fold, work="onnx", code="", device="cpu")
-    job["validation_count"] = len(order)
+    job |= {"engine": engine, "validation_count": len(order)}
     labels = fold.validation_labels[order]
 
     def judge() -> Answers:
@@ -106,5 +109,19 @@ def _with_onnx(
     heard = executor.attend(judge, job, fold, order, file)
     if heard.refusal is not None:
         return replace(exported, onnx_problem=f"the file is no good: {heard.refusal.reason}")
-    judged, engine = heard.judge.judged, heard.judge.engine
-    return replace(exported, onnx=file, onnx_judged=judged, onnx_engine=engine)
+    judged, name = heard.judge.judged, _with_version(engine)
+    return replace(exported, onnx=file, onnx_judged=judged, onnx_engine=name)
+
+
+def _in_shape(job: dict[str, Any], claimed: tuple[int, ...]) -> tuple[int, ...]:
+    """What the network gets: known for a named transform, else as its worker said."""
+    known, (channels, height, width) = spec(job["transform"]), job["shape"]
+    if known is None:
+        return claimed
+    return (1, channels, known.size or height, known.size or width)
+
+
+def _with_version(package: str) -> str:
+    """A package and its version; onnxruntime comes in distributions of several names."""
+    (first, *_) = packages_distributions().get(package, [package])
+    return f"{package} {version(first)}"

@@ -33,7 +33,7 @@ def sealed(name: str, chunks: Iterable[Any]) -> int:
             while data:
                 data = data[os.write(fd, data) :]
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    except OSError:
+    except BaseException:
         os.close(fd)
         raise
     return fd
@@ -45,9 +45,9 @@ def reopened(fd: int) -> int:
 
 
 def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) -> Iterator[Any]:
-    """Contiguous pieces of `array` along its first axis, rows in `order`, a few MiB each."""
+    """Contiguous pieces of `array` along its first axis, its rows in `order`, a few MiB each."""
     step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), step):
+    for start in range(0, len(array if order is None else order), step):
         rows = slice(start, start + step)
         yield np.ascontiguousarray(array[rows] if order is None else array[order[rows]])
 

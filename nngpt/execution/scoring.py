@@ -156,6 +156,8 @@ class Judge:
         return self._enter(facts)
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
+        if self._phase is not None and self._phase[0] == "answer":
+            raise wire.WireError("an epoch without answers")
         phase = (facts.get("phase"), facts.get("epoch", 0))
         if not self._script or phase != self._script[0]:
             raise wire.WireError(f"phase {phase!r} out of order")

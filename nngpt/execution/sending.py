@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.execution import wire
+from nngpt.execution import tensors, wire
 
 INPUT, OUTPUT = "images", "logits"
 _OPSET = 18
@@ -36,13 +36,29 @@ def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
             raise RejectedError(f"state_dict holds a {type(tensor).__name__}, not only tensors")
         if nn.parameter.is_lazy(tensor):
             raise RejectedError(f"the tensor {name!r} was never used, so it has no shape")
+    announced = [_announced(name, tensor) for name, tensor in state.items()]
+    _refuse_inexportable(announced)
     _say(fd, tensors=len(state))
-    for name, tensor in state.items():
+    for facts, tensor in zip(announced, state.values(), strict=True):
         plain = tensor.detach().cpu().contiguous()
-        dtype = str(plain.dtype).removeprefix("torch.")
-        _say(fd, tensor=str(name), dtype=dtype, shape=list(plain.shape))
+        _say(fd, **facts)
         data = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
         wire.write_frame(fd, wire.TENSOR, data)
+
+
+def _announced(name: object, tensor: Tensor) -> dict[str, Any]:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return {"tensor": str(name), "dtype": dtype, "shape": list(tensor.shape)}
+
+
+def _refuse_inexportable(announced: list[dict[str, Any]]) -> None:
+    """An honest network may name or size its tensors so that the parent would call it hostile."""
+    try:
+        rules = tensors.TensorRules(len(announced))
+        for facts in announced:
+            rules.admit(facts)
+    except wire.WireError as problem:
+        raise RejectedError(f"the weights cannot be exported: {problem}") from None
 
 
 def send_onnx(fd: int, net: Any, images: Tensor) -> None:
@@ -58,7 +74,10 @@ def send_onnx(fd: int, net: Any, images: Tensor) -> None:
         first = str(error).strip().partition("\n")[0]
         _say(fd, onnx_problem=f"{type(error).__name__}: {first}"[:300])
     else:
-        wire.write_frame(fd, wire.ONNX, data)
+        if len(data) > tensors.MOST_ONNX_BYTES:
+            _say(fd, onnx_problem=f"its file would have {len(data) >> 20} MiB")
+        else:
+            wire.write_frame(fd, wire.ONNX, data)
 
 
 def _traced(net: Any, images: Tensor) -> bytes:
@@ -104,8 +123,10 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
     return False
 
 
-def onnx_answers(data: bytes) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """What runs an ONNX file, and a function from images [b, c, h, w] to logits [b, classes].
+def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
+    """A function from images [b, c, h, w] to logits [b, classes], of an ONNX file.
+
+    `engine` is "onnxruntime", or "onnx" for its reference evaluator.
 
     Raises:
         Exception: whatever the ONNX checker says of the file.
@@ -114,24 +135,24 @@ def onnx_answers(data: bytes) -> tuple[str, Callable[[Tensor], Tensor]]:
 
     model = onnx.load_model_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    try:
-        import onnxruntime
-    except ImportError:
+    if engine == "onnx":
         from onnx.reference import ReferenceEvaluator
 
-        name, run = f"onnx {onnx.__version__}", ReferenceEvaluator(model).run
+        run = ReferenceEvaluator(model).run
     else:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        name, run = f"onnxruntime {onnxruntime.__version__}", session.run
+        run = session.run
 
     def answer(images: Tensor) -> Tensor:
         (logits,) = run(None, {INPUT: np.ascontiguousarray(images.cpu().numpy())})
         return torch.from_numpy(np.array(logits, np.float32))
 
-    return name, answer
+    return answer
 
 
 def _say(fd: int, **facts: Any) -> None:

@@ -47,51 +47,31 @@ _MOST_TENSORS = 10_000
 _MOST_DIMENSIONS = 8
 _MOST_ELEMENTS = 1 << 40
 _MOST_BYTES = 512 << 20
-_SLACK_BYTES = 1 << 20
 _ALIGNMENT = 8
 
+MOST_ONNX_BYTES = _MOST_BYTES + (16 << 20)
+"""Of an ONNX file: the weights and the graph."""
 
-def most_bytes(parameters: int) -> int:
-    """How many bytes the weights of a network with so many (claimed) parameters may have.
-
-    Twice as many values of eight bytes, for buffers and frozen parameters; never above 512 MiB.
-    """
-    return min(_MOST_BYTES, 2 * parameters * 8 + _SLACK_BYTES)
+Announced = tuple[str, str, tuple[int, ...], int]
+"""Name, type, shape and bytes of a tensor."""
 
 
-class TensorReader:
-    """Takes tensors one after another: first what one is, then its bytes.
+class TensorRules:
+    """Which tensors may be exported. The worker asks before it sends, the parent when they come."""
 
-    Attributes:
-        tensors: those that have come.
-    """
-
-    def __init__(self, count: object, limit: int) -> None:
-        """`count` tensors are announced; together they may have `limit` bytes.
-
-        Raises:
-            wire.WireError: that is no number of tensors.
-        """
+    def __init__(self, count: object) -> None:
+        """`count` tensors are wanted. Raises: wire.WireError: that is no number of tensors."""
         if type(count) is not int or not 0 < count <= _MOST_TENSORS:
             raise wire.WireError(f"no number of tensors: {str(count)[:20]}")
-        self._wanted, self._left = count, limit
+        self.count, self._left = count, _MOST_BYTES
         self._names: set[str] = set()
-        self._next: tuple[str, str, tuple[int, ...], int] | None = None
-        self.tensors: list[WeightTensor] = []
 
-    @property
-    def complete(self) -> bool:
-        """True once all announced tensors have come."""
-        return len(self.tensors) == self._wanted
-
-    def announce(self, facts: Mapping[str, Any]) -> None:
-        """What the next tensor is: `tensor` (its name), `dtype` and `shape`.
+    def admit(self, facts: Mapping[str, Any]) -> Announced:
+        """The next tensor: `tensor` (its name), `dtype` and `shape`.
 
         Raises:
-            wire.WireError: it breaks a rule, or comes too early or too late.
+            wire.WireError: it breaks a rule.
         """
-        if self._next is not None or self.complete:
-            raise wire.WireError("a tensor out of order")
         name, dtype = _name(facts.get("tensor")), facts.get("dtype")
         if name in self._names:
             raise wire.WireError(f"a second tensor {name!r}")
@@ -102,7 +82,37 @@ class TensorReader:
         if size > self._left:
             raise wire.WireError(f"the weights are too large at tensor {name!r}")
         self._names.add(name)
-        self._next = (name, dtype, shape, size)
+        self._left -= size
+        return name, dtype, shape, size
+
+
+class TensorReader:
+    """Takes tensors one after another: first what one is, then its bytes.
+
+    Attributes:
+        tensors: those that have come.
+    """
+
+    def __init__(self, count: object) -> None:
+        """`count` tensors are announced. Raises: wire.WireError: that is no number of tensors."""
+        self._rules = TensorRules(count)
+        self._next: Announced | None = None
+        self.tensors: list[WeightTensor] = []
+
+    @property
+    def complete(self) -> bool:
+        """True once all announced tensors have come."""
+        return len(self.tensors) == self._rules.count
+
+    def announce(self, facts: Mapping[str, Any]) -> None:
+        """What the next tensor is, as in `TensorRules.admit`.
+
+        Raises:
+            wire.WireError: it breaks a rule, or comes too early or too late.
+        """
+        if self._next is not None or self.complete:
+            raise wire.WireError("a tensor out of order")
+        self._next = self._rules.admit(facts)
 
     def allows(self, length: int) -> bool:
         """Whether bytes of a tensor may come now, and so many."""
@@ -112,10 +122,9 @@ class TensorReader:
         """The bytes of the announced tensor. Raises: wire.WireError."""
         if self._next is None:
             raise wire.WireError("a tensor out of order")
-        name, dtype, shape, size = self._next
+        name, dtype, shape, _ = self._next
         if dtype == "bool" and data.strip(b"\0\1"):
             raise wire.WireError(f"tensor {name!r} is not bool")
-        self._left -= size
         self._next = None
         self.tensors.append(WeightTensor(name, dtype, shape, data))
 
@@ -151,5 +160,7 @@ def _shape(shape: object, name: str) -> tuple[int, ...]:
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
         raise wire.WireError(f"tensor {name!r} has no shape")
     if not all(type(n) is int and 0 <= n < _MOST_ELEMENTS for n in shape):
+        raise wire.WireError(f"tensor {name!r} has no shape")
+    if math.prod(n for n in shape if n) >= _MOST_ELEMENTS:  # empty, but torch counts the strides
         raise wire.WireError(f"tensor {name!r} has no shape")
     return tuple(shape)

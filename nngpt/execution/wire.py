@@ -61,7 +61,8 @@ class FrameReader:
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 return
-            payload = bytes(self._buffer[_HEADER.size : end])
+            with memoryview(self._buffer) as whole, whole[_HEADER.size : end] as part:
+                payload = bytes(part)  # a frame may be large: copied once
             del self._buffer[:end]
             yield kind, payload
 

@@ -149,8 +149,8 @@ class _Run:
     def _answer_with_onnx(self) -> None:
         self._phase("build")
         self._load_unseen()
-        engine, answer = sending.onnx_answers(self._given())
-        self._phase("answer", epoch=1, batches=0, engine=engine)
+        answer = sending.onnx_answers(self._given(), self.job["engine"])
+        self._phase("answer", epoch=1, batches=0)
         answers = self._answers(_Answering(answer))
         wire.write_frame(self.inputs.result, wire.LOGITS, answers)
 

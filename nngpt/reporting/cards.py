@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt.analysis.best import Source, written_by
 from nngpt.execution.transform_names import spec
-from nngpt.records import Candidate, Exported, ShownBlock
+from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
 from nngpt.reporting.intervals import wilson
-from nngpt.reporting.sheets import Sheet
+from nngpt.reporting.sheets import Sheet, plain
 from nngpt.store import Confirmation
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def training(source: Source, exported: Exported, splits: Splits) -> Iterator[str
 def network(source: Source, exported: Exported) -> Iterator[str]:
     """Sizes, and what it resembles."""
     recorded, evaluation = source.evaluation, exported.evaluation
-    yield f"input {list(exported.in_shape)} after the transform, output logits"
+    claimed = "" if spec(source.candidate.transform) else " (claimed)"
+    yield f"input {list(exported.in_shape)} after the transform{claimed}, output logits"
     yield f"{evaluation.claimed_parameters:,} trainable parameters (claimed)"
     if evaluation.claimed_flops is not None:
         yield f"{evaluation.claimed_flops:,} operations for one image (claimed)"
@@ -119,8 +120,10 @@ def how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs
         "net.eval()",
         "with torch.no_grad():",
         "    net(x[:2])  # for layers that learn their sizes from what comes first",
-        *(["    net.train_setup(prm)  # adds tensors"] if exported.needs_setup else []),
-        '    net.load_state_dict(load_file("weights.safetensors"))',
+        *(["net.train_setup(prm)  # adds tensors"] if exported.needs_setup else []),
+        'net.load_state_dict(load_file("weights.safetensors"))',
+        "net.eval()",
+        "with torch.no_grad():",
         f"    logits = net(x)  # [b, {classes}]",
     ]
     return "\n".join(lines)
@@ -159,12 +162,6 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
 
 
-def plain(text: object) -> str:
-    """One line of Markdown without markup, whoever wrote it."""
-    line = " ".join(str(text).split())
-    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in line)
-
-
 def figures(source: Source, exported: Exported, same: bool | None) -> Iterator[str]:
     """What it is worth, a line each."""
     last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
@@ -178,15 +175,46 @@ def figures(source: Source, exported: Exported, same: bool | None) -> Iterator[s
     if exported.onnx_judged is not None:
         judged, engine = accuracy_95(*exported.onnx_judged), plain(exported.onnx_engine)
         yield f"`network.onnx` alone, by {engine}: {judged}"
+        if spec(source.candidate.transform) is None:
+            yield "the transform's code ran beside `network.onnx`: its figure trusts that code"
+    if not onnx_agrees(exported):
+        yield "**`network.onnx` does not give what the weights give**: tracing kept another path"
     if not agrees(exported):
         yield "**the files do not give what was trained**: something is not in `state_dict`"
     yield confirmed(source.confirmation)
 
 
 def agrees(exported: Exported) -> bool:
-    """Whether the weights file gives as many right answers as the training that it is from."""
-    last = exported.evaluation.epochs[-1]
-    return exported.loaded == (last.correct, last.total)
+    """Whether the weights file gives as many right answers as the training that it is from.
+
+    Off the CPU, or in bfloat16, sums are rounded otherwise in another process.
+    """
+    evaluation, last = exported.evaluation, exported.evaluation.epochs[-1]
+    exact = evaluation.device == "cpu" and _precision(evaluation) == "float32"
+    return abs(exported.loaded[0] - last.correct) <= (0 if exact else _slack(last.total))
+
+
+def onnx_agrees(exported: Exported) -> bool:
+    """Whether the ONNX file, if there is one, is right as often as the weights file.
+
+    On fewer images: whether that can be, by the 95% interval.
+    """
+    if exported.onnx_judged is None:
+        return True
+    (right, images), (correct, total) = exported.onnx_judged, exported.loaded
+    if images == total:
+        return abs(right - correct) <= _slack(total)
+    low, high = wilson(right, images)
+    return low <= correct / total <= high
+
+
+def _precision(evaluation: Evaluation) -> object:
+    return json.loads(evaluation.protocol).get("precision")
+
+
+def _slack(images: int) -> int:
+    """So many answers may flip by rounding alone."""
+    return max(1, images // 200)
 
 
 def confirmed(confirmation: Confirmation | None) -> str:

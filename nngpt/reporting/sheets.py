@@ -42,9 +42,15 @@ def markdown_table(sheet: Sheet) -> str:
     """For a page of documentation."""
     lines = [f"### {sheet.title}", "", _row(sheet.heads)]
     lines.append("|" + "|".join("---:" if right else "---" for right in sheet.numeric) + "|")
-    lines += [_row(row) for row in sheet.rows]
+    lines += [_row(tuple(map(plain, row))) for row in sheet.rows]
     return "\n".join([*lines, *(["", sheet.note] if sheet.note else [])]) + "\n"
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
+
+
+def plain(text: object) -> str:
+    """One line of Markdown without markup, whoever wrote it."""
+    line = " ".join(str(text).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in line)

@@ -218,7 +218,7 @@ def test_everything_can_be_written() -> None:
         "hits": 4, "total": 4, "share": 1.0, "interval": pytest.approx([0.5101, 1.0], abs=1e-4)
     }  # fmt: skip
     text = markdown(found)
-    assert "| tuned − base | run | mnist | +50.0 [" in text
+    assert "| tuned − base | run | mnist | +50.0 \\[" in text
     assert "2026-11-24, a CPU, 2 cores, no GPU; nngpt 0." in text and "$ nngpt …" in text
     html = page(found)
     assert html.count("<svg") == 2 + 1 + 2 + 2, "bars and their scale, accuracies, nearest"

@@ -43,6 +43,9 @@ def state(body: str) -> str:
     return f"{HONEST}\n    def state_dict(self, *args, **kwargs):\n        {body}\n"
 
 
+UNFIT = "the weights cannot be exported: "
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -50,26 +53,22 @@ def state(body: str) -> str:
         ("return {}", "state_dict gives no tensors"),
         ("return {'a': b'pickle'}", "state_dict holds a bytes, not only tensors"),
         ("raise ValueError('no')", "sending the weights failed: ValueError: no"),
-        ("return {'../../etc/passwd': torch.ones(1)}", "broke the result protocol"),
-        ("return {'/tmp/x': torch.ones(1)}", "broke the result protocol"),
-        ("return {'__metadata__': torch.ones(1)}", "broke the result protocol"),
-        ("return {'a\\nb': torch.ones(1)}", "broke the result protocol"),
-        ("return {'a' * 300: torch.ones(1)}", "broke the result protocol"),
-        ("return {'a': torch.ones(1 << 20)}", "broke the result protocol"),
-        ("return {f'a{n}': torch.ones(90_000) for n in range(9)}", "broke the result protocol"),
-        ("return {f'a{n}': torch.ones(()) for n in range(10_001)}", "broke the result protocol"),
-        ("return {'a': torch.ones(1, dtype=torch.complex64)}", "broke the result protocol"),
-        ("return {'a': torch.ones(1, 1, 1, 1, 1, 1, 1, 1, 1)}", "broke the result protocol"),
+        ("return {'../../etc/passwd': torch.ones(1)}", UNFIT + "'../../etc/passwd' is no name"),
+        ("return {'__metadata__': torch.ones(1)}", UNFIT + "a tensor has a reserved name"),
+        ("return {'conv 1x1': torch.ones(1)}", UNFIT + "'conv 1x1' is no name of a tensor"),
+        ("return {'a': torch.ones(1).expand(1 << 28)}", UNFIT + "the weights are too large"),
+        ("return {f'a{n}': torch.ones(()) for n in range(10_001)}", UNFIT + "no number of tensors"),
+        ("return {'a': torch.ones(1, dtype=torch.complex64)}", UNFIT + "tensor 'a' has a type"),
     ],
 )
 def test_a_false_state_is_one_refusal(attack: Attack, body: str, reason: str) -> None:
     result = attack(state(body))
     assert isinstance(result, Refusal), result
-    assert (result.stage, result.reason) == (Stage.JUDGE, reason)
+    assert result.stage == Stage.JUDGE and result.reason.startswith(reason)
 
 
 def test_weights_that_do_not_fit_their_code_are_refused(attack: Attack) -> None:
-    result = attack(state("return {'other': torch.ones(3)}"))
+    result = attack(state("return {'other': torch.ones(1 << 20)}"))
     assert isinstance(result, Refusal), result
     assert result.reason.startswith("the weights do not fit a fresh network")
 
@@ -93,7 +92,7 @@ TENSOR = 'fact(tensor="a", dtype="float32", shape=[2])\n'
         WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[-1])',
         WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[True])',
         WEIGHTS + 'fact(tensor="a", dtype="float32", shape="12")',
-        WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[2**40, 2**39])',
+        WEIGHTS + 'fact(tensor="a", dtype="float32", shape=[2**39, 2**39, 0])',
         WEIGHTS + 'fact(phase="onnx")',
         WEIGHTS + WEIGHTS,
         WEIGHTS + 'say(b"O", b"onnx")',
@@ -131,7 +130,8 @@ def test_a_false_onnx_file_is_left_out(attack: Attack) -> None:
     assert isinstance(result, Exported), result
     assert result.onnx is None and "the file is no good" in result.onnx_problem
 
-    body = "import nngpt.execution.sending as s; s._traced = lambda net, images: bytes(1 << 26)"
+    said = "(fact(phase='onnx'), say(b'O', b'', 2**32 - 1))"
+    body = f"{SAYS}import nngpt.execution.sending as s; s.send_onnx = lambda *all: {said}"
     result = attack(hostile("import", body), onnx=True)
     assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
 

@@ -1,0 +1,70 @@
+"""The index of a folder of exported networks: always whole, so that a killed export goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nngpt.data import files
+from nngpt.reporting.cards import index_sheet
+from nngpt.reporting.sheets import Sheet, markdown_table
+from nngpt.store import RunRecord
+
+
+class Index:
+    """`index.json` and `index.md`, written anew after each network.
+
+    Attributes:
+        rows: what is known of each network, by attempt.
+    """
+
+    def __init__(self, out: Path, record: RunRecord, made: Mapping[str, Any]) -> None:
+        """`made` says what the networks are made of: the attempts in order, and the settings."""
+        self._out, self._record, self._made = out, record, dict(made)
+        self.rows: dict[int, dict[str, Any]] = {}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For a script; the networks are in the order of the attempts."""
+        rows = [self.rows[number] for number in self._made["attempts"] if number in self.rows]
+        head = {"run": self._record.id, "name": self._record.name}
+        return {**head, "made": self._made, "networks": rows}
+
+    @property
+    def sheet(self) -> Sheet:
+        """For a reader."""
+        title = f"Networks of run {self._record.id}: {self._record.name}"
+        return index_sheet(self.facts["networks"], title)
+
+    def resume(self) -> bool:
+        """Take over the networks of an index that the same command wrote; False without one."""
+        try:
+            found = json.loads((self._out / "index.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        same = isinstance(found, dict) and {**found, "networks": []} == self.facts
+        if same:
+            whole = [row for row in found["networks"] if self._is_whole(row)]
+            self.rows = {row["attempt"]: row for row in whole}
+        return same
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more network."""
+        self.rows[row["attempt"]] = row
+        self.write()
+
+    def write(self) -> None:
+        """Both files, each by one rename."""
+        self._write("index.json", json.dumps(self.facts, indent=2) + "\n")
+        self._write("index.md", markdown_table(self.sheet))
+
+    def _is_whole(self, row: dict[str, Any]) -> bool:
+        """Folders appear by one rename. What was refused is tried again."""
+        return "folder" in row and (self._out / row["folder"] / "card.md").is_file()
+
+    def _write(self, name: str, text: str) -> None:
+        partial = self._out / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        files.publish(partial, self._out / name)

@@ -1,0 +1,139 @@
+"""The judge of an export against frames that a worker might send."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nngpt.execution import wire
+from nngpt.execution.collecting import Collector
+from nngpt.execution.scoring import Budget
+from nngpt.execution.sending import RejectedError, send_weights
+from nngpt.execution.tensors import MOST_ONNX_BYTES
+from nngpt.records import Stage
+
+LABELS = np.array([2, 0, 1, 1, 2], np.int64)
+START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]
+
+
+def frame(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack("<cI", kind, len(payload)) + payload
+
+
+def facts(*reports: object) -> bytes:
+    return b"".join(frame(wire.FACTS, json.dumps(report).encode()) for report in reports)
+
+
+def epoch(number: int, answered: bool = True) -> bytes:
+    said = [{"phase": "learn", "epoch": number}, {"phase": "answer", "epoch": number, "batches": 4}]
+    logits = frame(wire.LOGITS, np.eye(3, dtype="<f4")[LABELS].tobytes())
+    return facts(*said) + (logits if answered else b"")
+
+
+def handed_over(
+    tensors: int = 1, in_shape: tuple[int, ...] = (1, 1, 4, 4), **told: object
+) -> bytes:
+    tensor = {"tensor": "a", "dtype": "float32", "shape": [2], **told}
+    phase = {"phase": "weights", "in_shape": in_shape}
+    return facts(phase, {"tensors": tensors}, tensor) + frame(wire.TENSOR, bytes(8))
+
+
+def collector(epochs: int) -> Collector:
+    return Collector(LABELS, 3, epochs, Budget(), with_onnx=False)
+
+
+def test_weights_come_after_the_answers() -> None:
+    it = collector(2)
+    assert it.feed(facts(*START) + epoch(1) + epoch(2) + handed_over()) is None
+    assert it.done and [e.accuracy for e in it.epochs] == [1, 1]
+
+
+@pytest.mark.parametrize("answered", [(False,), (True, False), (False, True), (False, False)])
+def test_no_epoch_goes_without_answers(answered: tuple[bool, ...]) -> None:
+    said = facts(*START)
+    said += b"".join(epoch(number, given) for number, given in enumerate(answered, 1))
+    it = collector(len(answered))
+    refusal = it.feed(said + handed_over())
+    assert refusal is not None and not it.done
+    assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
+    assert refusal.detail == "an epoch without answers"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"tensor": "../../etc/passwd"},
+        {"tensor": "/tmp/x"},
+        {"tensor": "__metadata__"},
+        {"tensor": "conv 1x1"},
+        {"tensor": "a\nb"},
+        {"tensor": "a" * 300},
+        {"tensor": 1},
+        {"dtype": "complex64"},
+        {"dtype": "object"},
+        {"shape": [1 << 27, 2]},
+        {"shape": [1 << 39, 1 << 39, 0]},
+        {"shape": [1] * 9},
+        {"tensors": 10_001},
+        {"in_shape": [1, 3, 4097, 4096]},
+        {"in_shape": [1, 3, 0, 32]},
+    ],
+)
+def test_the_parent_keeps_the_rules_of_tensors(told: dict[str, Any]) -> None:
+    """Whatever the worker made of them."""
+    refusal = collector(1).feed(facts(*START) + epoch(1) + handed_over(**told))
+    assert refusal is not None
+    assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
+
+
+def test_few_parameters_may_have_much_beside_them() -> None:
+    """A frozen backbone: 16 MiB of weights, seven trainable parameters."""
+    it = collector(1)
+    told = handed_over(shape=[1 << 22])[:-13]
+    said = facts(*START) + epoch(1) + told + frame(wire.TENSOR, bytes(16 << 20))
+    assert it.feed(said) is None
+    assert it.done and it.tensors[0].shape == (1 << 22,)
+    with_onnx = Collector(LABELS, 3, 1, Budget(), with_onnx=True)
+    assert with_onnx.feed(said + facts({"phase": "onnx"})) is None
+    assert with_onnx.feed(frame(wire.ONNX, bytes(17 << 20))) is None
+    assert with_onnx.done
+    too_large = struct.pack("<cI", wire.ONNX, MOST_ONNX_BYTES + 1)
+    with_onnx = Collector(LABELS, 3, 1, Budget(), with_onnx=True)
+    refusal = with_onnx.feed(said + facts({"phase": "onnx"}) + too_large)
+    assert refusal is not None and refusal.reason == "broke the result protocol"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"conv 1x1.weight": torch.ones(2)}, "'conv 1x1.weight' is no name of a tensor"),
+        ({"3x3+bn": torch.ones(2)}, "'3x3+bn' is no name"),
+        ({"a": torch.ones(2, dtype=torch.complex64)}, "has a type that cannot be exported"),
+        ({"a": torch.ones(1).expand(1 << 26), "b": torch.ones(1).expand(1 << 27)}, "too large"),
+    ],
+)
+def test_an_honest_network_hears_why_it_cannot_be_exported(
+    state: dict[str, torch.Tensor], said: str
+) -> None:
+    class Net:
+        def state_dict(self) -> dict[str, torch.Tensor]:
+            return state
+
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(
+            RejectedError, match=f"^the weights cannot be exported: .*{re.escape(said)}"
+        ):
+            send_weights(writing, Net(), (1, 1, 4, 4))
+        phase = facts({"phase": "weights", "in_shape": [1, 1, 4, 4]})
+        assert os.read(reading, 1 << 16) == phase, "nothing but that the weights come"
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -1,0 +1,41 @@
+"""Sealed memory: what workers read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nngpt.execution import memory
+
+
+@pytest.mark.parametrize("few", [64, 400, None])
+def test_rows_in_an_order_of_their_own(few: int | None) -> None:
+    """More than one chunk, and fewer rows wanted than there are."""
+    rows = np.random.default_rng(1).integers(0, 256, (400, 1 << 16), dtype=np.uint8)
+    order = None if few is None else np.random.default_rng(2).permutation(400)[:few]
+    wanted = rows if order is None else rows[order]
+    assert b"".join(memory.chunks(rows, order)) == wanted.tobytes()
+    fd = memory.sealed("test", memory.chunks(rows, order))
+    try:
+        assert (memory.mapped(fd, wanted.shape, np.uint8) == wanted).all()
+    finally:
+        os.close(fd)
+
+
+def open_now() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_what_fails_leaves_nothing_open() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"1"
+        raise ValueError("no more")
+
+    before = open_now()
+    with pytest.raises(ValueError, match="no more"):
+        memory.sealed("test", chunks())
+    assert open_now() == before

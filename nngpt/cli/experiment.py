@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
+    from nngpt.experiment.comparing import RunFigures
     from nngpt.experiment.grid import Cell
 
 app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
@@ -22,6 +24,7 @@ GridName = Annotated[
     typer.Argument(help="A YAML file of arms, or the name of one nngpt brings.", metavar="GRID"),
 ]
 Out = Annotated[Path | None, typer.Option(help="Also write the tables as Markdown here.")]
+Picture = Annotated[Path | None, typer.Option(help="Also draw the cycles: .png, .pdf or .svg.")]
 
 
 @app.command()
@@ -32,6 +35,7 @@ def run(
         float | None, typer.Option(help="End after so many minutes, wherever it is.", min=0.1)
     ] = None,
     out: Out = None,
+    figure: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every arm with every seed, or carry on where it was; then compare."""
@@ -46,7 +50,7 @@ def run(
     with stoppable():
         if not run_all(loaded, cells, budget, say):
             say("The budget is spent; the same command carries on. So far:")
-        _tell(cells, out, as_json, f"nngpt experiment run {grid}")
+        _tell(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
 
 
 @app.command()
@@ -54,6 +58,7 @@ def compare(
     grid: GridName,
     overrides: Overrides = [],  # noqa: B006
     out: Out = None,
+    figure: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """What an experiment has found so far; nothing is run."""
@@ -61,10 +66,12 @@ def compare(
 
     loaded, _ = grids.load(grid)
     start = f"nngpt experiment run {grid}"
-    _tell(grids.cells(loaded, tuple(overrides)), out, as_json, start)
+    _tell(grids.cells(loaded, tuple(overrides)), (out, figure), as_json, start)
 
 
-def _tell(cells: list[Cell], out: Path | None, as_json: bool, start: str) -> None:
+def _tell(
+    cells: list[Cell], files: tuple[Path | None, Path | None], as_json: bool, start: str
+) -> None:
     from nngpt.experiment.comparing import differences, figures
     from nngpt.reporting.experiment_sheets import sheets
     from nngpt.reporting.sheets import markdown_table, rich_table
@@ -75,18 +82,28 @@ def _tell(cells: list[Cell], out: Path | None, as_json: bool, start: str) -> Non
         raise UserError("none of its runs has begun", where=where, mend=f"Start them: {start}")
     compared = differences(found)
     tables = sheets(found, compared)
+    out, picture = files
     if out is not None:
-        _write(out, "\n".join(map(markdown_table, tables)))
+        _written(out, lambda: out.write_text("\n".join(map(markdown_table, tables)), "utf-8"))
+    if picture is not None:
+        from nngpt.reporting import experiment_plots
+
+        _written(picture, lambda: experiment_plots.save(found, str(picture)))
     if as_json:
-        print_json({"runs": list(map(asdict, found)), "differences": list(map(asdict, compared))})
+        print_json({"runs": list(map(_plain, found)), "differences": list(map(asdict, compared))})
         return
     for table in tables:
         console().print(rich_table(table))
 
 
-def _write(path: Path, text: str) -> None:
+def _plain(run: RunFigures) -> dict[str, Any]:
+    whole = {"written": run.written, "valid": len(run.accuracies), "above": run.above}
+    return {**asdict(run), **whole}
+
+
+def _written(path: Path, write: Callable[[], object]) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        why = f"cannot be written ({error.strerror})"
-        raise UserError(why, where=str(path), mend="Choose another file with --out") from None
+        write()
+    except (OSError, ValueError) as error:  # matplotlib's for an ending that it does not know
+        why = f"cannot be written ({error})"
+        raise UserError(why, where=str(path), mend="Choose another file") from None

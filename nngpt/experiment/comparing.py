@@ -23,13 +23,21 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """One cycle of one arm of one run: see `RunFigures`."""
+
+    number: int
+    written: int
+    accuracies: tuple[float, ...] = field(repr=False)
+    above: int
+
+
+@dataclass(frozen=True)
 class RunFigures:
-    """One arm of one run, all cycles together.
+    """One arm of one run.
 
     Attributes:
         arm: of the experiment; `writer` is who wrote within the run: the loop or a control.
-        accuracies: of the valid ones, 0…1; `late` those of the last third of the cycles.
-        above: valid ones that reached the threshold.
         novel: admitted ones whose nearest known network is no near-duplicate.
         seconds: of the whole run, controls included; 0 if nobody measured.
     """
@@ -37,14 +45,36 @@ class RunFigures:
     arm: str
     writer: Arm
     seed: int
-    cycles: int
-    written: int
-    accuracies: tuple[float, ...] = field(repr=False)
-    late: tuple[float, ...] = field(repr=False)
-    above: int
+    by_cycle: tuple[Cycle, ...] = field(repr=False)
     admitted: int
     novel: int
     seconds: float
+
+    @property
+    def cycles(self) -> int:
+        """How many there were."""
+        return len(self.by_cycle)
+
+    @property
+    def written(self) -> int:
+        """Candidates."""
+        return sum(cycle.written for cycle in self.by_cycle)
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """Of the valid ones, 0…1."""
+        return tuple(accuracy for cycle in self.by_cycle for accuracy in cycle.accuracies)
+
+    @property
+    def late(self) -> tuple[float, ...]:
+        """Of the valid ones in the last third of the cycles."""
+        last = self.by_cycle[-max(1, self.cycles // 3) :]
+        return tuple(accuracy for cycle in last for accuracy in cycle.accuracies)
+
+    @property
+    def above(self) -> int:
+        """Valid ones that reached the threshold."""
+        return sum(cycle.above for cycle in self.by_cycle)
 
     @property
     def name(self) -> str:
@@ -60,7 +90,7 @@ class Difference:
         what: the figure.
         value: the difference over all networks, with `interval`.
         by_seed: the difference for each seed that both have.
-        over_seeds: t interval of their mean, None below two.
+        over_seeds: t interval of their mean, None below two and where all are the same.
     """
 
     name: str
@@ -107,18 +137,13 @@ def differences(found: Sequence[RunFigures]) -> list[Difference]:
 
 def _figures(store: Store, run: RunRecord, cell: Cell, arm: Arm) -> RunFigures:
     summaries = store.summary(run.id, arm)
-    late = summaries[-max(1, len(summaries) // 3) :]
     limit = cell.settings.novelty.threshold
     admitted = [a for a in store.attempts(run.id, state=State.ADMITTED, arm=arm) if not a.repairs]
     return RunFigures(
         arm=cell.arm,
         writer=arm,
         seed=cell.seed,
-        cycles=len(summaries),
-        written=sum(s.generated for s in summaries),
-        accuracies=tuple(accuracy for s in summaries for accuracy in s.accuracies),
-        late=tuple(accuracy for s in late for accuracy in s.accuracies),
-        above=sum(s.above for s in summaries),
+        by_cycle=tuple(Cycle(s.cycle, s.generated, s.accuracies, s.above) for s in summaries),
         admitted=len(admitted),
         novel=sum(a.novelty is not None and a.novelty.jaccard <= limit for a in admitted),
         seconds=sum(activity.seconds for activity in store.activities(run.id)),
@@ -170,7 +195,8 @@ def _difference(
     if len(by_seed) > 1:
         mean, half = mean_half_width(by_seed)
         assert half is not None, "there are two or more"
-        over = (mean - half, mean + half)
+        # Seeds that agree to the last digit are luck, not certainty.
+        over = (mean - half, mean + half) if half else None
     interval = None if math.isnan(low) else (low, high)
     return Difference(mine[0].name, base[0].name, what, value, interval, by_seed, over)
 

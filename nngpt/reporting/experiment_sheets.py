@@ -81,7 +81,8 @@ def verdict(difference: Difference) -> str:
     """In a word whether there is a difference."""
     pooled, over_seeds = difference.interval, difference.over_seeds
     if pooled is None or over_seeds is None:
-        return "too few networks" if pooled is None else "one seed"
+        few = "one seed" if len(difference.by_seed) < 2 else "seeds alike: no interval"
+        return "too few networks" if pooled is None else few
     if not _excludes_zero(pooled):
         return "no difference shown"
     return "differ" if _excludes_zero(over_seeds) else "only over networks"

@@ -18,12 +18,13 @@ from scipy.stats import t
 
 from nngpt.errors import ConfigError
 from nngpt.experiment import grid
-from nngpt.experiment.comparing import RunFigures, differences
+from nngpt.experiment.comparing import Cycle, RunFigures, differences
 from nngpt.records import Arm
 from nngpt.reporting.experiment_sheets import sheets, verdict
 from nngpt.reporting.intervals import newcombe, welch
 from nngpt.store import Store
 
+FILES = ["--out", "found.md", "--figure", "found.png"]
 HERE = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 
 
@@ -47,7 +48,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_all_runs_are_run_once_and_compared(small: Path) -> None:
-    first = run_nngpt(small, ["experiment", "run", "tiny.yaml", "--out", "found.md"], **HERE)
+    first = run_nngpt(small, ["experiment", "run", "tiny.yaml", *FILES], **HERE)
     assert first.returncode == 0, first.stderr
     assert "Run 4 of 4: arm no-novelty, seed 2" in first.stderr
     assert "Differences from the first arm" in first.stdout
@@ -63,6 +64,10 @@ def test_all_runs_are_run_once_and_compared(small: Path) -> None:
     assert novel["no-novelty", 1] == novel["full", 1]
     page = (small / "found.md").read_text()
     assert page.count("### ") == 3 and "no-novelty − full" in page
+    assert (small / "found.png").read_bytes().startswith(b"\x89PNG")
+    wrong = ["experiment", "compare", "tiny.yaml", "--figure", "found.what"]
+    refused = run_nngpt(small, wrong, **HERE)
+    assert refused.returncode == 2 and "found.what: cannot be written" in refused.stderr
 
 
 def test_a_budget_leaves_the_rest_for_later(small: Path) -> None:
@@ -130,7 +135,9 @@ def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
 
 
 def figures(arm: str, seed: int, *accuracies: float, above: int, written: int) -> RunFigures:
-    return RunFigures(arm, Arm.LOOP, seed, 2, written, accuracies, accuracies[-2:], above, 1, 1, 60)
+    first = Cycle(1, 1, accuracies[:-2], 0)
+    second = Cycle(2, written - 1, accuracies[-2:], above)
+    return RunFigures(arm, Arm.LOOP, seed, (first, second), 1, 1, 60)
 
 
 ONE = [

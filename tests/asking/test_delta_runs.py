@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking.quick_runs import database, quick_run, write_answers
+from quick_runs import database, quick_run, write_answers
 
 from nngpt import assembly, config
 from nngpt.asking.known import Known

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asking.quick_runs import database, quick_run, write_answers
 from command_line import ALSO_GOOD, CUT_OFF, GOOD, NO_LAYER, WEAK
+from quick_runs import database, quick_run, write_answers
 from store_samples import PROMPT, REFUSAL
 
 from nngpt.asking.repairs import complaint, first_answers, next_repair, repair_prompt

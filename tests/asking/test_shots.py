@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking.quick_runs import database, quick_run, write_answers
 from command_line import ALSO_GOOD, GOOD, NEAR_TWIN, NO_LAYER, WEAK
+from quick_runs import database, quick_run, write_answers
 
 from nngpt import assembly, config, prompts
 from nngpt.asking.choice import choose, draw, qualities

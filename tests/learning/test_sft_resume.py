@@ -40,7 +40,7 @@ def train(folder: Path, until: int | None = None, error: type[BaseException] = K
     return weights, tuning.points, said
 
 
-@pytest.mark.parametrize(("error", "done"), [(Killed, 4), (KeyboardInterrupt, 4)])
+@pytest.mark.parametrize(("error", "done"), [(Killed, 4), (KeyboardInterrupt, 5)])
 def test_it_ends_where_an_uninterrupted_one_ends(
     tmp_path: Path, error: type[BaseException], done: int
 ) -> None:

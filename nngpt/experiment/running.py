@@ -95,4 +95,5 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
         # A terminal's Ctrl-C has reached it already; a signal sent to us alone has not.
         if type(stop) is not KeyboardInterrupt:
             process.terminate()
-        return process.wait()
+        process.wait()
+        raise

@@ -120,16 +120,17 @@ def test_what_would_mix_runs_is_refused(small: Path) -> None:
 def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
     """The run that goes on is stopped like by Ctrl-C, not killed: nothing stays in training."""
     command = [sys.executable, "-m", "nngpt", "experiment", "run", "tiny.yaml"]
-    begun = subprocess.Popen(
-        command, cwd=small, env={**os.environ, **HERE}, stderr=subprocess.PIPE, text=True
-    )
-    assert begun.stderr is not None
-    while "Run 1 of 4" not in begun.stderr.readline():
-        assert begun.poll() is None
-    time.sleep(1)
-    begun.send_signal(signal.SIGTERM)
-    assert begun.wait(60) == 128 + signal.SIGTERM
-    assert "Stopped. The same command carries on" in begun.stderr.read()
+    environment = {**os.environ, **HERE}
+    with subprocess.Popen(
+        command, cwd=small, env=environment, stderr=subprocess.PIPE, text=True
+    ) as begun:
+        assert begun.stderr is not None
+        while "Run 1 of 4" not in begun.stderr.readline():
+            assert begun.poll() is None
+        time.sleep(1)
+        begun.send_signal(signal.SIGTERM)
+        assert begun.wait(60) == 128 + signal.SIGTERM
+        assert "Stopped. The same command carries on" in begun.stderr.read()
     done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
     assert done.returncode == 0, done.stderr
 

@@ -32,11 +32,11 @@ def watch(
     with store, stoppable("Stopped watching. The run was not touched."):
         record = find_run(store, run)
         snapshots = Snapshots(store, database, record.id)
+        snapshots.current()  # so that the first page comes at once, or here is said why not
         with WatchServer(snapshots, port) as server:
             typer.echo(server.address)
             typer.echo(f"Watching run {record.id}, {line(record.name)}. Ctrl-C ends it.", err=True)
             if open_page:
                 typer.launch(server.address)
-            snapshots.current()  # so that the first page comes at once
             os.nice(5)  # to watch a run must not slow it down
             server.serve_forever()

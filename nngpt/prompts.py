@@ -6,6 +6,7 @@ A template is data: what is asked, the examples shown, how the answer begins and
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,12 +180,18 @@ class Template:
 
     def _fill(self, source: str, variables: Mapping[str, Any]) -> str:
         try:
-            return _JINJA.from_string(source).render(variables).strip()
+            return _compiled(source).render(variables).strip()
         except jinja2.UndefinedError as error:
             known = ", ".join(sorted(variables))
             raise ConfigError(str(error), where=self.name, mend=f"Known: {known}") from None
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"cannot be filled in: {error}", where=self.name) from None
+
+
+@functools.cache
+def _compiled(source: str) -> jinja2.Template:
+    """A template's text, compiled: the same few are filled in for each answer that is read."""
+    return _JINJA.from_string(source)
 
 
 def _uncommented(code: str) -> str:

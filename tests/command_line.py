@@ -9,7 +9,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import warm
+
 ROOT = Path(__file__).parents[1]
+TIMEOUT_S = 600.0
 Nngpt = Callable[..., "subprocess.CompletedProcess[str]"]
 
 GOOD = "16, 3, padding=1),\n    nn.ReLU(),\n    nn.MaxPool2d(2),\n    nn.LazyConv2d(32, 3),\n)"
@@ -25,14 +28,22 @@ ANSWERS = (GOOD, ALSO_GOOD, NEAR_TWIN, WEAK, NO_LAYER, CUT_OFF)
 def run_nngpt(
     folder: Path, arguments: Iterable[object], **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process in `folder`."""
+    """Run the command line in `folder`, as a process that forks from a warm one (warm.py)."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return warm.run(folder, [str(argument) for argument in arguments], variables, TIMEOUT_S)
+
+
+def start_nngpt(
+    folder: Path, arguments: Iterable[object], **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The same in an interpreter of its own, for tests of starting itself."""
     return subprocess.run(
         [sys.executable, "-m", "nngpt", *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=TIMEOUT_S,
     )
 
 

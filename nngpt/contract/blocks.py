@@ -14,6 +14,8 @@ def with_blocks(code: str, prompt: Prompt) -> str:
 
     Each comes with the header that says where it is from. Code that is no Python stays as it is.
     """
+    if not prompt.blocks:
+        return code
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError):
@@ -30,6 +32,8 @@ def with_blocks(code: str, prompt: Prompt) -> str:
 
 def credited(code: str, prompt: Prompt) -> str:
     """A network file with a line for each shown block whose class it copied."""
+    if not prompt.blocks:
+        return code
     try:
         own = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
     except (SyntaxError, ValueError):

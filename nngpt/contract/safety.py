@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from nngpt.records import Refusal, Stage
 
@@ -77,7 +77,10 @@ _DUNDERS = frozenset(_ALLOWED_DUNDERS.split())
 _DUNDER = re.compile(r"__\w+__")
 _WEIGHTS = re.compile(r"torchvision\.models\.(\w+\.)*\w+_Weights\b")
 
+_Nodes = Sequence[ast.AST]
 _Fault = tuple[int, str]
+_Import = tuple[int, str, str]
+"""Line, name bound ("" for none), dotted path."""
 
 
 def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Refusal | None:
@@ -85,15 +88,18 @@ def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Re
 
     `given` maps names that are there without an import to their dotted names.
     """
-    names = {**(given or {}), **_imported_names(tree)}
+    nodes = list(ast.walk(tree))  # once: this takes most of the time
+    imports = list(_imports(nodes))
+    names = {**(given or {}), **{bound: path for _, bound, path in imports if bound}}
+    own = _bound_names(nodes)
     faults = {
-        *_import_faults(tree),
-        *_reference_faults(tree, names),
-        *_part_faults(tree, names),
-        *_name_faults(tree),
-        *_dunder_faults(tree),
-        *_pretrained_faults(tree, names),
-        *_effect_faults(tree.body, _bound_names(tree)),
+        *_import_faults(imports),
+        *_reference_faults(nodes, names),
+        *_part_faults(nodes, names),
+        *_name_faults(nodes, own),
+        *_dunder_faults(nodes),
+        *_pretrained_faults(nodes, names),
+        *_effect_faults(tree.body, own),
     }
     if not faults:
         return None
@@ -102,9 +108,9 @@ def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Re
     return Refusal(Stage.SAFETY, first[1], "; ".join(filter(None, (f"line {first[0]}", others))))
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
-    """(line, name bound, dotted path) of every import in the file."""
-    for node in ast.walk(tree):
+def _imports(nodes: _Nodes) -> Iterator[_Import]:
+    """Every import in the file."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             for item in node.names:
                 bound = item.asname or item.name.partition(".")[0]
@@ -116,12 +122,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
                 yield node.lineno, item.asname or item.name, f"{module}.{item.name}"
 
 
-def _imported_names(tree: ast.Module) -> dict[str, str]:
-    return {bound: path for _, bound, path in _imports(tree) if bound}
-
-
-def _import_faults(tree: ast.Module) -> Iterator[_Fault]:
-    for line, _, path in _imports(tree):
+def _import_faults(imports: Sequence[_Import]) -> Iterator[_Fault]:
+    for line, _, path in imports:
         package = path.partition(".")[0]
         if package not in PACKAGES:
             name = f"the package {package!r}" if package else "a file beside it"
@@ -130,8 +132,8 @@ def _import_faults(tree: ast.Module) -> Iterator[_Fault]:
             yield from _path_faults(line, path)
 
 
-def _reference_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
-    for node in ast.walk(tree):
+def _reference_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             path = _path(node, names)
             if path:
@@ -153,27 +155,27 @@ def _path_faults(line: int, path: str) -> Iterator[_Fault]:
         yield line, "uses pretrained weights"
 
 
-def _part_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
+def _part_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
     """A module of which only parts may be used must not be passed on whole."""
-    parents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
+    parents = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             path = names.get(node.id, "")
             if path in PARTS and id(node) not in parents:
                 yield node.lineno, f"passes the module {path} on"
 
 
-def _name_faults(tree: ast.Module) -> Iterator[_Fault]:
-    own = _bound_names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in _BUILTINS - own:
+def _name_faults(nodes: _Nodes, own: set[str]) -> Iterator[_Fault]:
+    called = _BUILTINS - own
+    for node in nodes:
+        if isinstance(node, ast.Name) and node.id in called:
             yield node.lineno, f"uses {node.id}()"
 
 
-def _bound_names(tree: ast.Module) -> set[str]:
+def _bound_names(nodes: _Nodes) -> set[str]:
     """Names that the file itself defines; `input` is a usual argument of `forward`."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arg):
             found.add(node.arg)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -183,8 +185,8 @@ def _bound_names(tree: ast.Module) -> set[str]:
     return found
 
 
-def _dunder_faults(tree: ast.Module) -> Iterator[_Fault]:
-    for node in ast.walk(tree):
+def _dunder_faults(nodes: _Nodes) -> Iterator[_Fault]:
+    for node in nodes:
         text = ""
         if isinstance(node, ast.Attribute):
             text = node.attr
@@ -194,8 +196,8 @@ def _dunder_faults(tree: ast.Module) -> Iterator[_Fault]:
             yield getattr(node, "lineno", 0), f"reaches for {text}"
 
 
-def _pretrained_faults(tree: ast.Module, names: dict[str, str]) -> Iterator[_Fault]:
-    for node in ast.walk(tree):
+def _pretrained_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
+    for node in nodes:
         if isinstance(node, ast.Call) and _path(node.func, names).startswith("torchvision.models."):
             for keyword in node.keywords:
                 value = keyword.value

@@ -93,7 +93,7 @@ def images(figure: Figure, name: str) -> Images:
     """A figure for the page and as files; call it inside `rc()`, where it was drawn."""
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not for each format
+    figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
     return Images(
         svg=inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name),
         png=_saved(figure, "png", {"Software": None}),

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from command_line import Nngpt
+from command_line import Nngpt, start_nngpt
 
 RUN = ("cycle", "run")
 
@@ -120,10 +120,10 @@ def test_unknown_command_and_option(nngpt: Nngpt) -> None:
     assert nngpt("cycle", "run", "smoke-mnist", "--cycle", "3").returncode == 2
 
 
-def test_help_needs_no_torch(nngpt: Nngpt, tmp_path: Path) -> None:
+def test_help_needs_no_torch(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     for arguments in (["--help"], ["cycle", "run", "--help"], ["--version"], ["models", "list"]):
-        done = nngpt(*arguments)
+        done = start_nngpt(tmp_path, arguments)
         assert done.returncode == 0, done.stderr
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import yaml
@@ -28,10 +30,9 @@ FILES = ["--out", "found.md", "--figure", "found.png"]
 HERE = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A folder with an experiment of two arms and two seeds that takes seconds."""
-    write_answers(tmp_path, ANSWERS)
+def write_grid(folder: Path, *seeds: int) -> None:
+    """An experiment of two arms that takes seconds."""
+    write_answers(folder, ANSWERS)
     given = dict(setting.split("=", 1) for setting in SETTINGS)
     shared = {**given, "candidates.per_cycle": 6, "llm.batch_size": 6, "cycles": 1}
     shared |= {key: float(shared[key]) for key in ("task.threshold",)}
@@ -41,32 +42,55 @@ def small(tmp_path: Path) -> Path:
         "config": "smoke-mnist",
         "set": shared,
         "arms": {"full": None, "no-novelty": {"without": ["novelty"]}},
-        "seeds": [1, 2],
+        "seeds": list(seeds),
     }
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder with an experiment of two runs."""
+    write_grid(tmp_path, 1)
     return tmp_path
 
 
-def test_all_runs_are_run_once_and_compared(small: Path) -> None:
-    first = run_nngpt(small, ["experiment", "run", "tiny.yaml", *FILES], **HERE)
-    assert first.returncode == 0, first.stderr
-    assert "Run 4 of 4: arm no-novelty, seed 2" in first.stderr
-    assert "Differences from the first arm" in first.stdout
-    with Store.open(small / "runs" / "nngpt.db", create=False) as store:
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
+    """A folder with an experiment of four runs, and what `experiment run` said of them."""
+    folder = tmp_path_factory.mktemp("experiment")
+    write_grid(folder, 1, 2)
+    done = run_nngpt(folder, ["experiment", "run", "tiny.yaml", *FILES], **HERE)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def finished(first: tuple[Path, CompletedProcess[str]], tmp_path: Path) -> Path:
+    """A copy of the finished experiment in this test's folder."""
+    shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_all_runs_are_run_once_and_compared(
+    first: tuple[Path, CompletedProcess[str]], finished: Path
+) -> None:
+    assert "Run 4 of 4: arm no-novelty, seed 2" in first[1].stderr
+    assert "Differences from the first arm" in first[1].stdout
+    with Store.open(finished / "runs" / "nngpt.db", create=False) as store:
         names = [run.name for run in store.runs()]
     assert names == ["tiny-full-s1", "tiny-no-novelty-s1", "tiny-full-s2", "tiny-no-novelty-s2"]
-    again = run_nngpt(small, ["experiment", "run", "tiny.yaml", "--json"], **HERE)
+    again = run_nngpt(finished, ["experiment", "run", "tiny.yaml", "--json"], **HERE)
     assert "Run 1" not in again.stderr, "nothing is run twice"
     found = json.loads(again.stdout)
     admitted = {(run["arm"], run["seed"]): run["admitted"] for run in found["runs"]}
     assert admitted["no-novelty", 1] == admitted["full", 1] + 1
     novel = {(run["arm"], run["seed"]): run["novel"] for run in found["runs"]}
     assert novel["no-novelty", 1] == novel["full", 1]
-    page = (small / "found.md").read_text()
+    page = (finished / "found.md").read_text()
     assert page.count("### ") == 3 and "no-novelty − full" in page
-    assert (small / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert (finished / "found.png").read_bytes().startswith(b"\x89PNG")
     wrong = ["experiment", "compare", "tiny.yaml", "--figure", "found.what"]
-    refused = run_nngpt(small, wrong, **HERE)
+    refused = run_nngpt(finished, wrong, **HERE)
     assert refused.returncode == 2 and "found.what: cannot be written" in refused.stderr
 
 
@@ -105,14 +129,13 @@ def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], sa
     assert said in error.value.line()
 
 
-def test_what_would_mix_runs_is_refused(small: Path) -> None:
-    loaded, _ = grid.load(str(small / "tiny.yaml"))
+def test_what_would_mix_runs_is_refused(finished: Path) -> None:
+    loaded, _ = grid.load(str(finished / "tiny.yaml"))
     with pytest.raises(ConfigError, match="'seed=3' would make all runs one"):
         grid.cells(loaded, ("seed=3",))
-    assert run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE).returncode == 0
     for command in ("run", "compare"):
         other = ["experiment", command, "tiny.yaml", "--set", "sampling.temperature=0.9"]
-        refused = run_nngpt(small, other, **HERE)
+        refused = run_nngpt(finished, other, **HERE)
         assert refused.returncode == 2
         assert "arm full, seed 1: run 1 'tiny-full-s1' began with other settings" in refused.stderr
 
@@ -125,7 +148,7 @@ def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
         command, cwd=small, env=environment, stderr=subprocess.PIPE, text=True
     ) as begun:
         assert begun.stderr is not None
-        while "Run 1 of 4" not in begun.stderr.readline():
+        while "Run 1 of 2" not in begun.stderr.readline():
             assert begun.poll() is None
         time.sleep(1)
         begun.send_signal(signal.SIGTERM)

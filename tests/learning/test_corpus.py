@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Nngpt
+from command_line import Nngpt, start_nngpt
 from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequential
 
 from nngpt import assembly, config, contract, prompts
@@ -192,7 +192,8 @@ def test_same_mirror_same_bytes(nngpt: Nngpt, tmp_path: Path) -> None:
     fill(tmp_path / "runs", NETWORKS, TRIALS)
     made = []
     for number in ("1", "2"):
-        done = nngpt("corpus", "build", "--out", f"made/{number}", PYTHONHASHSEED=number)
+        command = ("corpus", "build", "--out", f"made/{number}")
+        done = start_nngpt(tmp_path, command, PYTHONHASHSEED=number)
         assert done.returncode == 0, done.stderr
         made.append({f.name: f.read_bytes() for f in (tmp_path / "made" / number).iterdir()})
     assert made[0] == made[1]

@@ -1,0 +1,77 @@
+"""`nngpt` in processes that fork from a warm one: what takes seconds to import is there already.
+
+    pytest ── multiprocessing's fork server (has imported MODULES) ── fork ── `nngpt cycle run …`
+
+Each is a process of its own that runs the real command line in its own folder; only the imports
+are shared. Tests of starting itself take `command_line.start_nngpt`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+MODULES = (
+    *("nngpt.assembly", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
+    *("torch", "torch._dynamo", "transformers", "peft", "scipy.stats", "sklearn.ensemble"),
+    *("matplotlib.pyplot", "jinja2"),
+)
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(list(MODULES))
+
+
+def run(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `nngpt` with these arguments and variables in `folder`.
+
+    Raises:
+        subprocess.TimeoutExpired: it ran longer; it has been killed.
+    """
+    with tempfile.TemporaryDirectory() as logs:
+        said = [Path(logs) / name for name in ("stdout", "stderr")]
+        request = (folder, arguments, environment, said)
+        process = _FORKING.Process(target=_become_nngpt, args=request)
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+        code = process.exitcode
+        process.close()
+        out, err = (path.read_text() for path in said)
+    return subprocess.CompletedProcess(list(arguments), code, out, err)
+
+
+def _become_nngpt(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], said: Sequence[Path]
+) -> None:
+    for path, target in zip(said, (1, 2), strict=True):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(file, target)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["nngpt", *arguments]
+    code = 1
+    try:
+        from nngpt.cli.main import main
+
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 (what a person would see)
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

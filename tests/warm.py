@@ -14,8 +14,11 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from nngpt.cli.main import main
 
 MODULES = (
     *("nngpt.assembly", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
@@ -52,19 +55,29 @@ def run(
 
 def _become_nngpt(
     folder: Path, arguments: Sequence[str], environment: Mapping[str, str], said: Sequence[Path]
-) -> None:
-    for path, target in zip(said, (1, 2), strict=True):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(file, target)
-        os.close(file)
+) -> NoReturn:
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(folder)
-    sys.argv = ["nngpt", *arguments]
+    become_nngpt(folder, arguments, *said)
+
+
+def become_nngpt(
+    folder: Path,
+    arguments: Sequence[str],
+    stdout: Path,
+    stderr: Path,
+    first: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Make this fork the command line, and end with its exit code; `first` is called before."""
     code = 1
     try:
-        from nngpt.cli.main import main
-
+        for path, target in ((Path(os.devnull), 0), (stdout, 1), (stderr, 2)):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.dup2(file, target)
+            os.close(file)
+        os.chdir(folder)
+        first()
+        sys.argv = ["nngpt", *arguments]
         main()
         code = 0
     except SystemExit as end:

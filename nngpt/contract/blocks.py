@@ -14,11 +14,8 @@ def with_blocks(code: str, prompt: Prompt) -> str:
 
     Each comes with the header that says where it is from. Code that is no Python stays as it is.
     """
-    if not prompt.blocks:
-        return code
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+    tree = _tree(code, prompt)
+    if tree is None:
         return code
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     own = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
@@ -32,12 +29,10 @@ def with_blocks(code: str, prompt: Prompt) -> str:
 
 def credited(code: str, prompt: Prompt) -> str:
     """A network file with a line for each shown block whose class it copied."""
-    if not prompt.blocks:
+    tree = _tree(code, prompt)
+    if tree is None:
         return code
-    try:
-        own = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
-    except (SyntaxError, ValueError):
-        return code
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     lines = [
         f"# {block.name} was shown: {block.target} {block.version}, {block.licence}, "
         f"SHA-256 {block.sha256}\n"
@@ -45,3 +40,13 @@ def credited(code: str, prompt: Prompt) -> str:
         if block.name in own
     ]
     return "".join(lines) + code
+
+
+def _tree(code: str, prompt: Prompt) -> ast.Module | None:
+    """The code's syntax tree, None if no block was shown or it is no Python."""
+    if not prompt.blocks:
+        return None
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError):
+        return None

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import Any, NoReturn, Self
 
 from crash.instant_runs import BATCHES, ONE_OF_EACH
 from sqlalchemy.orm import Session
+from warm import become_nngpt
 
 from nngpt.cli.main import main
 from nngpt.store import Lease
@@ -187,25 +187,11 @@ def _say(answer: dict[str, Any]) -> None:
 def _become_runner(
     folder: str, arguments: list[str], log: str, at: int | None, by: int, of: str | None
 ) -> NoReturn:
-    code = 70
-    try:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        for source, target in ((nothing, 0), (nothing, 1), (written, 2)):
-            os.dup2(source, target)
-        os.chdir(folder)
+    def first() -> None:
         if at is not None:
             _signal_at(at, by, of)
-        sys.argv = ["nngpt", *arguments]
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 (what a person would see)
-        traceback.print_exc()
-        code = 1
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+
+    become_nngpt(Path(folder), arguments, Path(os.devnull), Path(log), first)
 
 
 def _signal_at(moment: int, number: int, method: str | None) -> None:

@@ -53,9 +53,10 @@ def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
             for place in range(first, last, CHUNK):
                 memory.seek(place)
                 here = before + memory.read(min(CHUNK, last - place))
-                for width in (1, 4, WIDEST):  # aligned and little-endian, as arrays are
-                    numbers = here[::width]
-                    found |= {labels for labels in wanted if labels in numbers}
+                for width in (1, 4, WIDEST):
+                    for offset in range(width):  # copies in messages are aligned to nothing
+                        numbers = here[offset::width]
+                        found |= {labels for labels in wanted if labels in numbers}
                 before = here[-kept:]
     return found
 

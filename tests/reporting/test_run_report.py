@@ -15,7 +15,6 @@ from store_samples import admit, start, write
 
 from nngpt.analysis.study import Setting, read_study
 from nngpt.records import Refusal, Stage
-from nngpt.reporting import run_plots
 from nngpt.reporting.run_report import Report, report
 from nngpt.store import Store
 
@@ -98,23 +97,16 @@ def test_words_follow_the_intervals(full: Report) -> None:
     assert "The first epoch ranks networks as full training does more often" in said
 
 
-def test_figures_are_images_and_the_same_twice(
-    full: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> None:
     assert len(full.figures) == 18
     for name, data in full.figures.items():
         assert data.startswith(b"\x89PNG\r\n" if name.endswith(".png") else b"%PDF-"), name
         assert b"CreationDate" not in data and b"Matplotlib" not in data
-    monkeypatch.setattr(run_plots, "_KINDS", run_plots._KINDS[::4])  # each takes seconds
     with Store.open(tmp_path / "nngpt.db") as store:
         run = three_arms(store)
         confirm(store, run)
-        again = run_plots.plots(study(store, run, **{HOSTILE: network(2)}))
-    assert len(again) == 3
-    for plot in again:
-        assert plot.images is not None
-        assert plot.images.png == full.figures[f"{plot.name}.png"]
-        assert plot.images.pdf == full.figures[f"{plot.name}.pdf"]
+        again = report(study(store, run, **{HOSTILE: network(2)}), best=3, command="nngpt …")
+    assert again.figures == full.figures and again.tables.keys() == full.tables.keys()
 
 
 def test_tables_read_back(full: Report) -> None:

@@ -1,6 +1,6 @@
 """From a name in the configuration to the code behind it.
 
-A name is a file in the kind's folder (`mnist` → `nngpt/data/mnist.py`) or a dotted path to
+A name is a file in the kind's folder (`mnist` → `nngpt/data/sources/mnist.py`) or a dotted path to
 somebody else's module (`mylab.data.birds`). Either has a function `create`. Modules whose
 names begin with `_` and a kind's own helpers (listed here) are not plug-ins.
 """
@@ -16,7 +16,7 @@ from nngpt.errors import PluginError, nearest
 
 KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "data set": (
-        "nngpt.data",
+        "nngpt.data.sources",
         frozenset({"splits", "cache", "fetch", "files", "formats", "source"}),
     ),
     "LLM backend": (

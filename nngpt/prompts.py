@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt import resources
 from nngpt.errors import ConfigError, nearest
-from nngpt.execution import transform_names
+from nngpt.data import transform_names
 from nngpt.records import Message, Mode, Prompt, ShownBlock, Task, canonical_json
 
 _JINJA = ImmutableSandboxedEnvironment(

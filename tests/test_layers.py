@@ -17,7 +17,7 @@ LAYERS = [
     {"nngpt.errors", "nngpt.records"},
     {"nngpt.resources"},
     {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.execution.transform_names"}
+    {"nngpt.protocols", "nngpt.plugins", "nngpt.data.transform_names"}
     | {"nngpt.reporting.intervals"},
     {"nngpt.prompts"},
     {"nngpt.contract"},

@@ -9,15 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    Overrides,
-    Seed,
-    console,
-    load_config,
-    make_folder,
-    print_json,
-)
+from nngpt.cli.options import AsJson, Overrides, Seed, console, load_config, make_folder, print_json
 
 
 def generate(

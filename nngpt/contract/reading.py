@@ -21,7 +21,7 @@ from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_cla
 from nngpt.contract.layers import read_layers, write_layers
 from nngpt.contract.safety import check_safety
 from nngpt.errors import nearest
-from nngpt.execution import transform_names
+from nngpt.data import transform_names
 from nngpt.prompts import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from nngpt.contract import answers
 from nngpt.contract.answers import PROTOCOL, Hyperparameters, Settings
 from nngpt.contract.interface import read_supported
-from nngpt.execution import transform_names
+from nngpt.data import transform_names
 
 _OTHER = {"type": "number", "minimum": 0, "maximum": 1000}
 """For names that LEMUR gives no range."""

@@ -19,7 +19,7 @@ from nngpt.execution import endings, tensors
 from nngpt.execution.collecting import Answers, Collector
 from nngpt.execution.folds import Fold
 from nngpt.execution.scoring import secret_order
-from nngpt.execution.transform_names import spec
+from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Exported, Refusal
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from nngpt.execution.transform_names import Spec, spec
+from nngpt.data.transform_names import Spec, spec
 
 _PADDING = 4
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from nngpt.contract.answers import Hyperparameters
 from nngpt.errors import ModelError
-from nngpt.execution.transform_names import dashed
+from nngpt.data.transform_names import dashed
 from nngpt.hpo.choice import Choice, Space
 from nngpt.hpo.pools import Pool
 from nngpt.prediction.places import Place, facts

@@ -8,7 +8,7 @@ from typing import Any
 
 from nngpt.contract.answers import PROTOCOL
 from nngpt.contract.settings import settings_schema
-from nngpt.execution.transform_names import dashed, names, spec
+from nngpt.data.transform_names import dashed, names, spec
 from nngpt.hpo.defaults import DEFAULT
 from nngpt.records import Candidate
 

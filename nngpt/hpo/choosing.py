@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.execution.transform_names import spec
+from nngpt.data.transform_names import spec
 from nngpt.hpo.choice import Choice, Space
 from nngpt.hpo.defaults import DEFAULT
 from nngpt.hpo.learned import SurrogateFile

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.execution.transform_names import dashed
+from nngpt.data.transform_names import dashed
 from nngpt.hpo.pools import Pool
 from nngpt.hpo.rows import NAMES
 

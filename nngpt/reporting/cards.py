@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nngpt.analysis.best import Source, written_by
-from nngpt.execution.transform_names import spec
+from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
 from nngpt.reporting.intervals import wilson
 from nngpt.reporting.sheets import Sheet, plain

@@ -12,13 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from nngpt.records import Arm, Stage
-from nngpt.reporting.intervals import (
-    accuracy_of,
-    mean_half_width,
-    mean_of,
-    percent_of,
-    wilson,
-)
+from nngpt.reporting.intervals import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import CycleSummary
 from nngpt.watching.words import STAGES
 

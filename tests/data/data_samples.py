@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nngpt.data.mnist import NAMES
+from nngpt.data.sources.mnist import NAMES
 from nngpt.data.source import FileSource, Spec
 
 TRAIN, TEST = 40, 10

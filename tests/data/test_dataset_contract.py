@@ -14,7 +14,7 @@ import pytest
 
 from nngpt import config, plugins
 from nngpt.data import cache as data_cache
-from nngpt.data import cifar10, cifar100, fashion_mnist, image_folder, mnist, svhn
+from nngpt.data.sources import cifar10, cifar100, fashion_mnist, image_folder, mnist, svhn
 from nngpt.errors import DataError
 from nngpt.protocols import DatasetSource
 

@@ -25,16 +25,7 @@ from nngpt.learning.preferences.training import (
 from nngpt.llm import chat
 from nngpt.llm.adapters import read_adapter
 from nngpt.llm.loading import LoadedBase, load_base
-from nngpt.records import (
-    Adapter,
-    Completion,
-    Message,
-    Mode,
-    Prompt,
-    Refusal,
-    Stage,
-    TrainingPair,
-)
+from nngpt.records import Adapter, Completion, Message, Mode, Prompt, Refusal, Stage, TrainingPair
 from nngpt.store import RunRecord, Store
 
 PROMPT = Prompt(

@@ -14,7 +14,7 @@ from nngpt.contract.answers import Answer as WholeAnswer
 from nngpt.contract.answers import Hyperparameters, write
 from nngpt.contract.interface import read_supported
 from nngpt.contract.layers import write_layers
-from nngpt.execution import transform_names
+from nngpt.data import transform_names
 from nngpt.learning.corpus.bodies import extract_body
 from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.layers import extract_layers

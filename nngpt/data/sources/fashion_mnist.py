@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nngpt.data.fetch import Package
-from nngpt.data.mnist import NAMES, load
+from nngpt.data.sources.mnist import NAMES, load
 from nngpt.data.source import FileSource, Form, Route, Spec
 
 _FILES = Form(

@@ -34,7 +34,7 @@ from nngpt import config, plugins
 from nngpt.dedup.pipeline import deduplicate
 from nngpt.dedup.records import Network, Outcome, Settings
 from nngpt.dedup.shingling import Shingler, Shingles
-from nngpt.lemur.families import family
+from nngpt.store.lemur.families import family
 
 THRESHOLD = 0.9
 STREAMS = ("raw", "lexical", "normalised")

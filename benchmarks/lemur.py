@@ -32,9 +32,10 @@ from sqlalchemy import select, text
 
 from nngpt.config import NoveltyConfig
 from nngpt.dedup.shingling import Shingler
-from nngpt.lemur import pulling, signatures
-from nngpt.lemur.frame import data
-from nngpt.lemur.queries import find
+from nngpt.store.lemur import pulling
+from nngpt.novelty import signatures
+from nngpt.store.lemur.frame import data
+from nngpt.store.lemur.queries import find
 from nngpt.plugins import load
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from nngpt.lemur import pulling
-from nngpt.lemur.importing import import_source
-from nngpt.lemur.source import open_source
+from nngpt.store.lemur import pulling
+from nngpt.store.lemur.importing import import_source
+from nngpt.store.lemur.source import open_source
 from nngpt.store import Store
 
 NETWORKS = (

@@ -24,7 +24,7 @@ LAYERS = [
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
     {"nngpt.dedup"},
     {"nngpt.retrieval"},
-    {"nngpt.lemur"},
+    {"nngpt.store.lemur"},
     {"nngpt.llm", "nngpt.execution"},
     {"nngpt.learning"},
     {"nngpt.comparison", "nngpt.asking", "nngpt.prediction", "nngpt.analysis"},

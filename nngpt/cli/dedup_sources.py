@@ -41,7 +41,7 @@ def read(source: Source) -> Collection:
     from nngpt.dedup.collection import collect
     from nngpt.dedup.mirror import read_mirror
     from nngpt.dedup.reading import read_paths
-    from nngpt.lemur.families import family
+    from nngpt.store.lemur.families import family
 
     if source.best_on is not None and not source.lemur:
         raise UserError("only the mirror knows accuracies by data set", where="--best-on")
@@ -64,7 +64,7 @@ def find(names: tuple[str, str], source: Source) -> list[Network]:
     from nngpt.dedup.collection import collect
     from nngpt.dedup.mirror import close, read_mirror
     from nngpt.dedup.reading import read_network
-    from nngpt.lemur.families import family
+    from nngpt.store.lemur.families import family
 
     known: dict[str, Network] = {}
     if source.paths:

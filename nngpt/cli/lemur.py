@@ -16,7 +16,7 @@ from nngpt.cli.stopping import stoppable
 from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
-    from nngpt.lemur.records import Progress
+    from nngpt.store.lemur.records import Progress
 
 app = typer.Typer(no_args_is_help=True, help="The LEMUR corpus: fetch, import, query, export.")
 
@@ -30,8 +30,8 @@ _EVERY = 200
 @app.command()
 def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
     """Fetch the LEMUR corpus (103 MB) and import it; nothing happens if it is there."""
-    from nngpt.lemur import pulling
-    from nngpt.lemur.importing import finished_import
+    from nngpt.store.lemur import pulling
+    from nngpt.store.lemur.importing import finished_import
     from nngpt.store.database import open_database
 
     make_folder(folder, "--folder")
@@ -70,9 +70,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write networks and statistics as a LEMUR package has them."""
-    from nngpt.lemur.exporting import export_corpus
-    from nngpt.lemur.reports import export_lines
-    from nngpt.lemur.selection import Selection
+    from nngpt.store.lemur.exporting import export_corpus
+    from nngpt.reports.lemur.reports import export_lines
+    from nngpt.store.lemur.selection import Selection
 
     selection = Selection(tuple(networks or ()), dataset, ours)
     with stoppable(), open_store(folder) as store, _bar("exporting") as progress:
@@ -84,9 +84,9 @@ def export(
 
 
 def _import(path: Path, folder: Path, as_json: bool) -> None:
-    from nngpt.lemur.importing import import_source
-    from nngpt.lemur.reports import import_lines
-    from nngpt.lemur.source import open_source
+    from nngpt.store.lemur.importing import import_source
+    from nngpt.reports.lemur.reports import import_lines
+    from nngpt.store.lemur.source import open_source
     from nngpt.store.database import open_database
 
     source = open_source(path)

@@ -18,8 +18,8 @@ from nngpt.errors import StoreError, UserError, nearest
 from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
-    from nngpt.lemur.queries import Query
-    from nngpt.lemur.signatures import Progress, Recipe
+    from nngpt.store.lemur.queries import Query
+    from nngpt.novelty.signatures import Progress, Recipe
     from nngpt.store import Store
 
 _IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
@@ -30,13 +30,13 @@ _PARAMETER = "prm."
 
 def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """What is in the mirror: imports, networks, families, trials."""
-    from nngpt.lemur.stats import statistics_of
+    from nngpt.store.lemur.stats import statistics_of
 
     with _mirror(folder) as store, store.database.read() as session:
         found = statistics_of(session)
     if as_json:
         return print_json(asdict(found))
-    from nngpt.lemur.display import stats_report
+    from nngpt.reports.lemur.display import stats_report
 
     out = console()
     for piece in stats_report(found, out):
@@ -71,8 +71,8 @@ def query(
     folder: Folder = Path("runs"),
 ) -> None:
     """The trials asked for, the highest accuracy first. Code is read only with --code."""
-    from nngpt.lemur.display import write_csv, write_json
-    from nngpt.lemur.queries import Query
+    from nngpt.reports.lemur.display import write_csv, write_json
+    from nngpt.store.lemur.queries import Query
 
     table = _is_table(as_json, as_csv, code)
     names = _columns(columns, table, code)
@@ -104,7 +104,7 @@ def sign(
     folder: Folder = Path("runs"),
 ) -> None:
     """Compute the MinHash signatures of the networks that have none."""
-    from nngpt.lemur import signatures
+    from nngpt.novelty import signatures
 
     recipe = _recipe()
     with stoppable(), _mirror(folder) as store, _bar("networks signed") as progress:
@@ -121,9 +121,9 @@ def similar(
 ) -> None:
     """The mirror's networks most like a file: signatures propose, exact Jaccard decides."""
     from nngpt.dedup.reading import read_network
-    from nngpt.lemur.display import neighbours_table
-    from nngpt.lemur.families import family
-    from nngpt.lemur.signatures import nearest_networks
+    from nngpt.reports.lemur.display import neighbours_table
+    from nngpt.store.lemur.families import family
+    from nngpt.novelty.signatures import nearest_networks
 
     code = read_network(file, lambda name: family(name)).code
     with _mirror(folder) as store:
@@ -166,7 +166,7 @@ def _is_table(as_json: bool, as_csv: bool, code: bool) -> bool:
 
 def _columns(given: str | None, table: bool, code: bool) -> list[str]:
     """The columns to show. Raises: UserError for one that is not there."""
-    from nngpt.lemur.listing import CODE, COLUMNS
+    from nngpt.store.lemur.listing import CODE, COLUMNS
 
     known = [name for name in COLUMNS if name not in CODE]
     known.insert(known.index("prm"), "transform")
@@ -187,9 +187,9 @@ def _answer(
     folder: Path, wanted: Query, names: Sequence[str], count: bool
 ) -> tuple[Iterator[dict[str, Any]], int]:
     """The rows, and how many there are without the limit (0 if not counted)."""
-    from nngpt.lemur import queries
-    from nngpt.lemur.listing import CODE, columns_of
-    from nngpt.lemur.names import check_names
+    from nngpt.store.lemur import queries
+    from nngpt.store.lemur.listing import CODE, columns_of
+    from nngpt.store.lemur.names import check_names
 
     with _mirror(folder) as store, store.database.read() as session:
         check_names(session, wanted)
@@ -207,7 +207,7 @@ def _column(columns: Mapping[str, list[Any]], name: str) -> list[Any]:
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], total: int) -> None:
-    from nngpt.lemur.display import trials_table
+    from nngpt.reports.lemur.display import trials_table
 
     out = console()
     if rows:
@@ -218,7 +218,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], total: int) -> None:
 
 def _recipe() -> Recipe:
     from nngpt.config import NoveltyConfig
-    from nngpt.lemur.signatures import recipe_of
+    from nngpt.novelty.signatures import recipe_of
 
     return recipe_of(NoveltyConfig())
 

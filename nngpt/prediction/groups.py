@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nngpt.dedup.neighbours import KeptIndex, ranked
 from nngpt.dedup.shingling import Shingler
-from nngpt.lemur.families import family
+from nngpt.store.lemur.families import family
 from nngpt.plugins import load
 from nngpt.prediction.runs import Run
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy import select
 
 from nngpt.errors import UserError
-from nngpt.lemur.queries import codes, hyperparameters
+from nngpt.store.lemur.queries import codes, hyperparameters
 from nngpt.prediction.places import Place
 from nngpt.store.database import Database
 from nngpt.store.lemur_tables import nn, stat, transform

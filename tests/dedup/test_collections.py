@@ -17,7 +17,7 @@ from nngpt.dedup.jsonl import read_lines
 from nngpt.dedup.mirror import read_mirror
 from nngpt.dedup.reading import LARGEST, decode, read_paths
 from nngpt.errors import StoreError, UserError
-from nngpt.lemur.families import family
+from nngpt.store.lemur.families import family
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
 

@@ -19,7 +19,7 @@ from nngpt.dedup.reading import read_paths
 from nngpt.dedup.records import FAMILY_CAP, Network, Outcome
 from nngpt.dedup.summary import as_json, clusters, summarise
 from nngpt.errors import UserError
-from nngpt.lemur.families import family
+from nngpt.store.lemur.families import family
 
 
 def all_kept(*networks: Network) -> tuple[Collection, Outcome]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.lemur import pulling
+from nngpt.store.lemur import pulling
 from nngpt.store import Store
 
 _CODE = ("ab/nn/transform/", "ab/nn/metric/", "ab/nn/loader/")

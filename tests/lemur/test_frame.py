@@ -11,7 +11,7 @@ from mirror_samples import NETWORKS, SETTINGS, make_mirror
 from sqlalchemy import Engine, event
 
 from nngpt.errors import StoreError
-from nngpt.lemur.frame import data
+from nngpt.store.lemur.frame import data
 from nngpt.records import content_hash
 
 # As `ab.nn.api.data` of LEMUR 2.1.2 gives them.

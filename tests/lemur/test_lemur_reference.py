@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from lemur_files import bring_in, rows, tables
 
-from nngpt.lemur.frame import data
+from nngpt.store.lemur.frame import data
 from nngpt.store import Store
 
 READ = """

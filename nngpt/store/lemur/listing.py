@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from nngpt.lemur.queries import Trial, codes, hyperparameters, ids
+from nngpt.store.lemur.queries import Trial, codes, hyperparameters, ids
 from nngpt.store.lemur_tables import metric, nn, transform
 
 COLUMNS = (

@@ -16,9 +16,9 @@ from dataclasses import asdict
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from nngpt.lemur.code_writer import CodeWriter
-from nngpt.lemur.other_writers import write_runs, write_table
-from nngpt.lemur.records import (
+from nngpt.store.lemur.code_writer import CodeWriter
+from nngpt.store.lemur.other_writers import write_runs, write_table
+from nngpt.store.lemur.records import (
     CodeFile,
     ImportReport,
     Item,
@@ -29,7 +29,7 @@ from nngpt.lemur.records import (
     StatFile,
     TableRows,
 )
-from nngpt.lemur.stat_writer import StatWriter
+from nngpt.store.lemur.stat_writer import StatWriter
 from nngpt.records import canonical_json
 from nngpt.store.database import Database
 from nngpt.store.states import now

@@ -11,10 +11,10 @@ from sqlalchemy import insert
 from sqlalchemy.dialects.sqlite import insert as insert_once
 from sqlalchemy.orm import Session
 
-from nngpt.lemur.code_writer import Networks
-from nngpt.lemur.lookups import ids_here, settings_here
-from nngpt.lemur.records import ImportReport, StatFile, Trial
-from nngpt.lemur.trials import difference
+from nngpt.store.lemur.code_writer import Networks
+from nngpt.store.lemur.lookups import ids_here, settings_here
+from nngpt.store.lemur.records import ImportReport, StatFile, Trial
+from nngpt.store.lemur.trials import difference
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.tables import LemurEmpty, LemurExtra
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from nngpt.lemur.columns import fits, fitting, types_of
-from nngpt.lemur.records import Broken, Experiment, Trial
+from nngpt.store.lemur.columns import fits, fitting, types_of
+from nngpt.store.lemur.records import Broken, Experiment, Trial
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur_rows import lemur_id
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
-from nngpt.lemur.records import Examples, ExportReport, ImportReport
+from nngpt.store.lemur.records import Examples, ExportReport, ImportReport
 
 _SHOWN = 10
 

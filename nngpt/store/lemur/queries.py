@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Row, Table, func, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from nngpt.lemur.families import name_range
-from nngpt.lemur.lookups import among
+from nngpt.store.lemur.families import name_range
+from nngpt.store.lemur.lookups import among
 from nngpt.store.database import Database
 from nngpt.store.lemur_tables import nn, prm, stat
 
@@ -36,7 +36,7 @@ class Query:
     """Which trials are wanted; None is any.
 
     Attributes:
-        family: see `nngpt.lemur.families`.
+        family: see `nngpt.store.lemur.families`.
         epoch: how many epochs were trained.
         min_accuracy: 0…1.
         content_hash: of the network's code, without white space.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nngpt.lemur.records import ExportReport, Progress
+from nngpt.store.lemur.records import ExportReport, Progress
 
 _LONGEST_NAME = 255
 

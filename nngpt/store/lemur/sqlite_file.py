@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from nngpt.data import files
 from nngpt.errors import DataError
-from nngpt.lemur.records import (
+from nngpt.store.lemur.records import (
     KINDS,
     Broken,
     CodeFile,
@@ -28,7 +28,7 @@ from nngpt.lemur.records import (
     TableRows,
     Trial,
 )
-from nngpt.lemur.trials import read_trial
+from nngpt.store.lemur.trials import read_trial
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.recognise import APPLICATION_ID
 

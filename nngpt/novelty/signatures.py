@@ -24,7 +24,7 @@ from nngpt import plugins
 from nngpt.config import NoveltyConfig
 from nngpt.dedup.shingling import Shingler, Shingles, jaccard
 from nngpt.errors import StoreError
-from nngpt.lemur.queries import codes
+from nngpt.store.lemur.queries import codes
 from nngpt.store.database import Database
 from nngpt.store.lemur_tables import nn
 from nngpt.store.tables import Signature

@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 from nngpt.errors import DataError
-from nngpt.lemur.containers import NO_PACKAGE, FolderContainer, ZipContainer
-from nngpt.lemur.package import Package
-from nngpt.lemur.records import Source
-from nngpt.lemur.sqlite_file import SqliteFile
+from nngpt.store.lemur.containers import NO_PACKAGE, FolderContainer, ZipContainer
+from nngpt.store.lemur.package import Package
+from nngpt.store.lemur.records import Source
+from nngpt.store.lemur.sqlite_file import SqliteFile
 
 
 def open_source(path: Path) -> Source:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nngpt.lemur.columns import fitting, types_of
-from nngpt.lemur.records import Broken, RunFile
+from nngpt.store.lemur.columns import fitting, types_of
+from nngpt.store.lemur.records import Broken, RunFile
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur_rows import lemur_id
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from nngpt.data import files
 from nngpt.errors import DataError
-from nngpt.lemur.records import Broken
+from nngpt.store.lemur.records import Broken
 
 PACKAGE = ("ab", "nn")
 _LARGEST = 64 << 20

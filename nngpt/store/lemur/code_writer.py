@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.orm import Session
 
-from nngpt.lemur.lookups import among
-from nngpt.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind
+from nngpt.store.lemur.lookups import among
+from nngpt.store.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind
 from nngpt.records import content_hash
 from nngpt.store import lemur_tables as lemur
 

@@ -11,8 +11,8 @@ from rich.box import SIMPLE
 from rich.console import Console, RenderableType
 from rich.table import Column, Table
 
-from nngpt.lemur.signatures import Neighbours
-from nngpt.lemur.stats import ImportLine, Statistics, TrialsOfDataset
+from nngpt.novelty.signatures import Neighbours
+from nngpt.store.lemur.stats import ImportLine, Statistics, TrialsOfDataset
 
 _BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
 _SMALL_FAMILY = 10

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nngpt.lemur.listing import CODE, COLUMNS, columns_of
-from nngpt.lemur.queries import Query, trials
+from nngpt.store.lemur.listing import CODE, COLUMNS, columns_of
+from nngpt.store.lemur.queries import Query, trials
 from nngpt.store import Store
 
 

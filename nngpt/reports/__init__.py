@@ -1,0 +1,1 @@
+"""Tables, figures and pages about runs, comparisons, experiments and collections."""

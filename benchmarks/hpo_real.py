@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from nngpt import assembly, config
-from nngpt.contract.answers import Answer, write
-from nngpt.contract.interface import read_supported
+from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.contract.interface import read_supported
 from nngpt.errors import UserError
 from nngpt.hpo import choosing, learned, searching
 from nngpt.hpo.choice import Choice, Space

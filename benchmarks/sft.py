@@ -36,10 +36,10 @@ import writing
 
 from nngpt.config import LearningConfig, LLMConfig
 from nngpt.learning.lora import with_adapter
-from nngpt.learning.pairs import chat_pairs
+from nngpt.generation.pairs import chat_pairs
 from nngpt.learning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
-from nngpt.llm.loading import LoadedBase, load_base
-from nngpt.llm.transformers import TransformersLLM
+from nngpt.generation.models.loading import LoadedBase, load_base
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Prompt, Sampling
 
 IGNORED = -100

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nngpt.learning.pairs import corpus_size
+from nngpt.generation.pairs import corpus_size
 from nngpt.reporting.intervals import accuracy_of, mean_of, percent_of
 from nngpt.reporting.sheets import Sheet, markdown_table
 from nngpt.store import CycleSummary, Store

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nngpt import contract, plugins, prompts
-from nngpt.asking import known
-from nngpt.asking.known import Known
-from nngpt.asking.questions import Budget, Questions
+from nngpt.generation import contract
+from nngpt import plugins
+from nngpt.generation.prompts import template as prompts
+from nngpt.generation.prompts import known
+from nngpt.generation.prompts.known import Known
+from nngpt.generation.prompts.questions import Budget, Questions
 from nngpt.config import Config
 from nngpt.errors import ConfigError
-from nngpt.learning.pairs import corpus_pairs
-from nngpt.llm import constrained
+from nngpt.generation.pairs import corpus_pairs
+from nngpt.generation.models import constrained
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
@@ -33,7 +35,7 @@ from nngpt.records import (
     TrainingPair,
 )
 from nngpt.resources import DATABASE
-from nngpt.steering.mutation import CorpusSampler
+from nngpt.generation.mutation import CorpusSampler
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -382,7 +384,7 @@ def indexed_blocks(config: Config) -> list[ShownBlock]:
     """
     if not config.prompt.retrieve or "retrieval" in config.without:
         return []
-    from nngpt.asking.blocks import find_blocks
+    from nngpt.generation.prompts.blocks import find_blocks
     from nngpt.store.database import open_database
 
     path = config.folder / DATABASE
@@ -403,6 +405,6 @@ def starting_adapter(config: Config) -> Adapter | None:
     """The adapter in `llm.adapter`. Raises: ModelError if there is none."""
     if config.llm.adapter is None:
         return None
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models.adapters import find_adapter
 
     return find_adapter(config.llm.adapter)

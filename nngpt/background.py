@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 from nngpt.protocols import LLM, Executor
 from nngpt.records import Candidate, Completion, Evaluation, Prompt, Refusal, Retraining, Sampling
-from nngpt.steering.mutation import CorpusSampler
+from nngpt.generation.mutation import CorpusSampler
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from nngpt import contract
-from nngpt.asking.known import candidates
+from nngpt.generation import contract
+from nngpt.generation.prompts.known import candidates
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config

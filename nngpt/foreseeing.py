@@ -14,7 +14,7 @@ from pathlib import Path
 from nngpt.assembly import Parts, Say, assemble
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
-from nngpt.learning.pairs import corpus_size
+from nngpt.generation.pairs import corpus_size
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
 from nngpt.resources import DATABASE
 from nngpt.steering.budget import Budget

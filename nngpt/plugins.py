@@ -20,7 +20,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         frozenset({"splits", "cache", "fetch", "files", "formats", "source"}),
     ),
     "LLM backend": (
-        "nngpt.llm",
+        "nngpt.generation.llm",
         frozenset(
             {"chat", "loading", "embedded", "gguf", "adapters", "merging", "server", "decoding"}
             | {"constrained", "grammar"}

@@ -42,7 +42,7 @@ class Arm(StrEnum):
     """Who wrote a candidate: the loop, or a control, of which the loop sees and learns nothing.
 
     `base` is the LLM as it was before the run, `corpus` no LLM at all: a network drawn from the
-    corpus and changed at random (`nngpt.asking.mutation`).
+    corpus and changed at random (`nngpt.generation.prompts.mutation`).
     """
 
     LOOP = "loop"

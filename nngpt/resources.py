@@ -13,7 +13,7 @@ DATABASE = "nngpt.db"
 
 _PACKAGE = Path(__file__).resolve().parent
 
-SHIPPED = _PACKAGE / "llm" / "shipped"
+SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
 """The adapters that come with nngpt, each in a folder with what it learned."""
 
 

@@ -14,7 +14,7 @@ from nngpt import plugins
 from nngpt.assembly import Parts
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
-from nngpt.learning.pairs import admitted_pairs, corpus_hash
+from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
 from nngpt.reporting.progress import Progress

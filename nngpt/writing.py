@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import InitVar, dataclass, field
 
-from nngpt.asking.known import of_run
-from nngpt.asking.questions import Ask
-from nngpt.asking.repairs import first_answers, next_repair, repair_prompt
+from nngpt.generation.prompts.known import of_run
+from nngpt.generation.prompts.questions import Ask
+from nngpt.generation.prompts.repair import first_answers, next_repair, repair_prompt
 from nngpt.assembly import Parts
 from nngpt.background import Background
 from nngpt.config import Config

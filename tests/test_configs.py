@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nngpt import config, plugins, prompts, resources
+from nngpt import config, plugins, resources
+from nngpt.generation.prompts import template as prompts
 from nngpt.errors import ConfigError
 from nngpt.experiment import grid
 

@@ -12,7 +12,9 @@ import pytest
 import torch
 import yaml
 
-from nngpt import contract, prompts, resources
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
+from nngpt import resources
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
 from nngpt.records import Candidate, Mode, Task
@@ -203,6 +205,6 @@ def test_what_cannot_be_filled_in_is_said(own: Path, user: str) -> None:
 
 
 def test_prompts_do_not_need_torch() -> None:
-    spec = importlib.util.find_spec("nngpt.prompts")
+    spec = importlib.util.find_spec("nngpt.generation.prompts.template")
     assert spec is not None and spec.origin is not None
     assert "import torch" not in Path(spec.origin).read_text()

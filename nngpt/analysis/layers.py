@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.records import Candidate, Mode
 
 KINDS = ("conv", "norm", "activation", "pool", "dropout", "linear", "other")

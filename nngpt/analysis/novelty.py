@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.novelty.tokens import shingles
 from nngpt.records import Arm, Candidate, Stage
 from nngpt.store import AttemptRecord

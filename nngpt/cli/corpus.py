@@ -143,7 +143,7 @@ def convert(
     ] = False,
 ) -> None:
     """Make another corpus of a corpus of bodies: shorter ones, or whole files."""
-    from nngpt import prompts
+    from nngpt.generation.prompts import template as prompts
     from nngpt.learning import corpus
     from nngpt.records import Mode
 
@@ -223,7 +223,8 @@ def _writer(
     settings: Config, prompt: str | None, names: list[str], compact: bool = False
 ) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
-    from nngpt import contract, prompts
+    from nngpt.generation import contract
+    from nngpt.generation.prompts import template as prompts
     from nngpt.learning.corpus import Writer
     from nngpt.records import Mode
 

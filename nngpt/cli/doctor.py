@@ -109,7 +109,7 @@ def _sandbox() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from nngpt.llm import embedded
+    from nngpt.generation.models import embedded
 
     for entry in embedded.listing():
         cached, name = entry.path is not None, entry.model.name

@@ -46,7 +46,7 @@ def _outcomes(
     settings: Config, sources: list[tuple[Path, str]], quiet: bool
 ) -> list[tuple[Path, Evaluation | Refusal]]:
     from nngpt.assembly import evaluator
-    from nngpt.contract.answers import Answer, write
+    from nngpt.generation.contract.answers import Answer, write
 
     say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
     results = []

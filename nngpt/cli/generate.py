@@ -24,7 +24,7 @@ def generate(
     from contextlib import closing
 
     from nngpt import assembly, plugins
-    from nngpt.llm import constrained
+    from nngpt.generation.models import constrained
     from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reporting.intervals import percent_of
 

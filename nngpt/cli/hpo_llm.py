@@ -23,7 +23,7 @@ def answering(settings: Config, adapter: Path | None) -> Iterator[WritesJson]:
         ModelError: the model, the adapter or a package is missing.
     """
     from nngpt import plugins
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models.adapters import find_adapter
     from nngpt.protocols import LLM, WritesJson
 
     found = None if adapter is None else find_adapter(adapter)
@@ -42,6 +42,6 @@ def answering(settings: Config, adapter: Path | None) -> Iterator[WritesJson]:
 
 def base_of(adapter: Path | None) -> str | None:
     """The base model that an adapter was made for. Raises: ModelError."""
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models.adapters import find_adapter
 
     return None if adapter is None else find_adapter(adapter).base

@@ -196,7 +196,7 @@ def _run(asked: _Asked, found: _Found) -> _Found:
 def _training(asked: _Asked, purpose: str) -> Iterator[Train]:
     """Trains the network in given settings, in the sandbox, always with the same seed."""
     from nngpt.assembly import evaluator
-    from nngpt.contract.answers import Answer, write
+    from nngpt.generation.contract.answers import Answer, write
     from nngpt.records import Refusal, content_hash, derive_seed
 
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
@@ -246,7 +246,7 @@ def read_network(file: Path) -> tuple[str, frozenset[str]]:
     Raises:
         UserError: the file cannot be read, is no Python, or does not say what it supports.
     """
-    from nngpt.contract.interface import read_supported
+    from nngpt.generation.contract.interface import read_supported
     from nngpt.records import Refusal
 
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nngpt.config import Config
     from nngpt.learning.preferences.answers import Answer
     from nngpt.learning.preferences.training import PreferenceStep
-    from nngpt.llm.loading import LoadedBase
+    from nngpt.generation.models.loading import LoadedBase
     from nngpt.records import Adapter
 
 
@@ -119,7 +119,7 @@ def _learned(
 
 def _base(settings: Config) -> LoadedBase:
     """The weights of `learning.base` if a server writes, under the name of the model served."""
-    from nngpt.llm.loading import load_base
+    from nngpt.generation.models.loading import load_base
 
     source = settings.learning.base or settings.llm.model
     loaded = load_base(settings.llm.model_copy(update={"model": source}))

@@ -116,7 +116,7 @@ def _learn(
     from nngpt.learning.rl import grpo
     from nngpt.learning.rl.executions import Executions
     from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
-    from nngpt.llm.transformers import TransformersLLM
+    from nngpt.generation.llm.transformers import TransformersLLM
     from nngpt.reporting.rl_progress import RLProgress
 
     weights = settings.rl.rewards

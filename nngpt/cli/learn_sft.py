@@ -75,7 +75,7 @@ def check_name(name: str) -> None:
 
 def _parent(given: Path | None) -> Adapter | None:
     """The adapter to go on from. Raises: ModelError."""
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models.adapters import find_adapter
 
     return None if given is None else find_adapter(given)
 
@@ -97,7 +97,7 @@ def _settings(
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
-    from nngpt.learning.pairs import chat_pairs
+    from nngpt.generation.pairs import chat_pairs
 
     return [pair for file in files for pair in chat_pairs(file, option)]
 
@@ -105,7 +105,7 @@ def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
 def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
     """Load the base, learn, and write the adapter."""
     from nngpt.learning.sft import LoraTrainer
-    from nngpt.llm.transformers import create
+    from nngpt.generation.llm.transformers import create
 
     llm = create(settings.llm)
     learner = LoraTrainer(settings, llm)

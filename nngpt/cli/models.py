@@ -11,7 +11,7 @@ import typer
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.llm.embedded import Listing
+    from nngpt.generation.models.embedded import Listing
 
 app = typer.Typer(no_args_is_help=True, help="Embedded language models: list them, fetch them.")
 
@@ -30,7 +30,7 @@ def list_(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from nngpt.llm import embedded
+    from nngpt.generation.models import embedded
 
     rows = embedded.listing()
     if as_json:
@@ -58,7 +58,7 @@ def adapters(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from nngpt.llm.adapters import shipped
+    from nngpt.generation.models.adapters import shipped
 
     found = shipped()
     if as_json:
@@ -76,7 +76,7 @@ def adapters(
 @app.command()
 def pull(name: _Name) -> None:
     """Bring an embedded model onto this machine, verify it, and print its path."""
-    from nngpt.llm import embedded
+    from nngpt.generation.models import embedded
 
     typer.echo(embedded.pull(name, lambda line: typer.echo(line, err=True)))
 
@@ -84,7 +84,7 @@ def pull(name: _Name) -> None:
 @app.command()
 def path(name: _Name) -> None:
     """Print where an embedded model is on this machine."""
-    from nngpt.llm import embedded
+    from nngpt.generation.models import embedded
 
     typer.echo(embedded.path(name))
 
@@ -99,8 +99,8 @@ def merge(
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
 ) -> None:
     """Merge an adapter into its base: an ordinary model folder for `llm.model` and others."""
-    from nngpt.llm import merging
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models import merging
+    from nngpt.generation.models.adapters import find_adapter
 
     if dtype not in ("float32", "bfloat16"):
         raise UserError(f"{dtype!r} is not float32 or bfloat16", where="--dtype")
@@ -116,8 +116,8 @@ def export(
     ] = None,
 ) -> None:
     """Copy an adapter with its lineage, for `peft`, vLLM and others."""
-    from nngpt.llm import merging
-    from nngpt.llm.adapters import find_adapter
+    from nngpt.generation.models import merging
+    from nngpt.generation.models.adapters import find_adapter
 
     typer.echo(merging.export(find_adapter(adapter), out, base_name))
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.comparison.records import Arm
 from nngpt.data.files import digest
 from nngpt.errors import ConfigError
-from nngpt.learning.pairs import corpus_pairs
+from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Candidate, Prompt, TrainingPair
 
 

@@ -45,7 +45,7 @@ class Network:
 
 
 def network(code: str) -> Network:
-    """Kinds, depth and shingles of a network's code (`nngpt.contract.novelty_text`)."""
+    """Kinds, depth and shingles of a network's code (`nngpt.generation.contract.novelty_text`)."""
     layers = _layers(code)
     depth = sum(layer in _WEIGHTED for layer in layers)
     return Network(frozenset(layers), depth, shingles(code))

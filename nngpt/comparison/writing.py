@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.comparison.records import Arm, Asked, Sample
 from nngpt.comparison.samples import Samples
 from nngpt.protocols import LLM

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nngpt.contract import answers
+from nngpt.generation.contract import answers
 from nngpt.dedup.collection import Family, Found, Skipped
 from nngpt.errors import UserError
 from nngpt.records import Refusal

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-from nngpt import plugins, prompts
-from nngpt.contract import answers
-from nngpt.contract.answers import Answer
+from nngpt import plugins
+from nngpt.generation.prompts import template as prompts
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.answers import Answer
 from nngpt.dedup.collection import Collection
 from nngpt.dedup.records import Network, Outcome
 from nngpt.errors import UserError

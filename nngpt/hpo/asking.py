@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt.contract.answers import Hyperparameters
+from nngpt.generation.contract.answers import Hyperparameters
 from nngpt.errors import ModelError
 from nngpt.data.transform_names import dashed
 from nngpt.hpo.choice import Choice, Space

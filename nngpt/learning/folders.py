@@ -13,7 +13,7 @@ from typing import Any
 
 from nngpt.config import Config, with_new_keys
 from nngpt.errors import ModelError, UserError
-from nngpt.llm.adapters import read_adapter
+from nngpt.generation.models.adapters import read_adapter
 from nngpt.records import Adapter
 from nngpt.store.lock import RunLock
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from nngpt.config import LearningConfig
 from nngpt.errors import ModelError, nearest
-from nngpt.llm.adapters import check_adapter
-from nngpt.llm.loading import LoadedBase
+from nngpt.generation.models.adapters import check_adapter
+from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
 
 

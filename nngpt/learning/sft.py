@@ -1,6 +1,6 @@
 """Supervised LoRA fine-tuning with `peft`: the learner of the cycle and of `nngpt learn sft`.
 
-Loss on the completion only, over token ids made by the one renderer (`nngpt.llm.chat`); the loop
+Loss on the completion only, over token ids made by the one renderer (`nngpt.generation.models.chat`); the loop
 is `nngpt.learning.tuning`.
 """
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.learning.lora import check_settings, with_adapter
-from nngpt.learning.pairs import corpus_hash
+from nngpt.generation.pairs import corpus_hash
 from nngpt.learning.tuning import (
     Checkpoint,
     Example,
@@ -32,8 +32,8 @@ from nngpt.learning.tuning import (
 from nngpt.learning.tuning.curve import write_curve
 from nngpt.learning.tuning.optimizer import choose_optimizer
 from nngpt.learning.tuning.replay import key, read_learned, with_replay, write_learned
-from nngpt.llm.adapters import finished_adapter, save_adapter
-from nngpt.llm.loading import LoadedBase, choose_device, clear_memory, load_base
+from nngpt.generation.models.adapters import finished_adapter, save_adapter
+from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
 from nngpt.protocols import LLM, OnStep
 from nngpt.records import Adapter, TrainingPair, canonical_json
 

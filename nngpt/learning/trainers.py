@@ -11,7 +11,7 @@ from typing import Any
 from nngpt.config import LearningConfig
 from nngpt.errors import UserError
 from nngpt.learning.tuning.optimizer import choose_optimizer
-from nngpt.llm.loading import LoadedBase
+from nngpt.generation.models.loading import LoadedBase
 
 CHECKPOINTS = "checkpoints"
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}

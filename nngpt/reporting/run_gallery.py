@@ -10,7 +10,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.analysis.estimates import accuracy as accuracy_estimate
 from nngpt.analysis.layers import chain
 from nngpt.analysis.novelty import Near, Place

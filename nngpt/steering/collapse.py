@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.novelty.tokens import jaccard, shingles
 from nngpt.records import Candidate
 from nngpt.reporting.intervals import newcombe, percent_of, welch

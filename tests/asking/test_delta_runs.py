@@ -11,11 +11,11 @@ import pytest
 from quick_runs import database, quick_run, write_answers
 
 from nngpt import assembly, config
-from nngpt.asking.known import Known
+from nngpt.generation.prompts.known import Known
 from nngpt.cli.corpus import _writer
 from nngpt.errors import ConfigError, UserError
-from nngpt.learning.pairs import admitted_pairs, corpus_pairs
-from nngpt.llm.scripted import ScriptedLLM
+from nngpt.generation.pairs import admitted_pairs, corpus_pairs
+from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store
 

@@ -11,9 +11,9 @@ from command_line import ALSO_GOOD, CUT_OFF, GOOD, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 from store_samples import PROMPT, REFUSAL
 
-from nngpt.asking.repairs import complaint, first_answers, next_repair, repair_prompt
+from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
 from nngpt.cli.cycle import _tell
-from nngpt.learning.pairs import admitted_pairs
+from nngpt.generation.pairs import admitted_pairs
 from nngpt.learning.preferences.answers import answers_of, comparisons
 from nngpt.records import Completion, Mode, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store

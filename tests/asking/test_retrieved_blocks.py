@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from command_line import Nngpt, scripted_settings
 
-from nngpt import contract, prompts
-from nngpt.asking.blocks import draw_blocks, find_blocks
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
+from nngpt.generation.prompts.blocks import draw_blocks, find_blocks
 from nngpt.config import EvaluationConfig, PromptConfig
 from nngpt.errors import ConfigError
 from nngpt.records import Candidate, Refusal, ShownBlock, Task

@@ -15,8 +15,8 @@ from nngpt.cli.compare_parts import source_of
 from nngpt.comparison.records import Outcome, Sample
 from nngpt.comparison.samples import read
 from nngpt.errors import UserError
-from nngpt.llm.adapters import save_adapter
-from nngpt.llm.loading import load_base
+from nngpt.generation.models.adapters import save_adapter
+from nngpt.generation.models.loading import load_base
 from nngpt.records import Adapter
 
 COMPARE = ("learn", "compare", "smoke-mnist", "--out", "c", "--task", "mnist")

@@ -20,7 +20,7 @@ from nngpt.comparison.records import CHECK, Arm, Line, Outcome, Sample, Setting
 from nngpt.comparison.samples import FILE, Samples, read
 from nngpt.comparison.writing import Batch, missing, unwritten, write
 from nngpt.errors import UserError
-from nngpt.llm.scripted import ScriptedLLM
+from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
 from nngpt.records import derive_seed
 

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from nngpt.contract.safety import check_safety
+from nngpt.generation.contract.safety import check_safety
 from nngpt.records import Stage
 
 REFUSED = [

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from nngpt.learning.pairs import corpus_hash
+from nngpt.generation.pairs import corpus_hash
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter, TrainingPair
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from nngpt import plugins
 from nngpt.cli import data, models
 from nngpt.errors import DataError, ModelError, PluginError
-from nngpt.llm import embedded
+from nngpt.generation.models import embedded
 
 
 def run(app, *arguments: str):

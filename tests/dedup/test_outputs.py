@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from dedup_samples import code, small_outcome, write_collection
 
-from nngpt.contract import answers
-from nngpt.contract.answers import Answer
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.answers import Answer
 from nngpt.dedup import outputs
 from nngpt.dedup.collection import Collection, collect
 from nngpt.dedup.jsonl import read_lines

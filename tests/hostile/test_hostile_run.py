@@ -11,7 +11,7 @@ from command_line import run_nngpt, scripted_settings
 from execution_samples import HONEST
 from hostile_samples import hostile
 
-from nngpt.contract.answers import Answer, write
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.records import content_hash
 from nngpt.store import Store
 

@@ -10,15 +10,17 @@ import pytest
 from command_line import Nngpt, start_nngpt
 from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequential
 
-from nngpt import assembly, config, contract, prompts
+from nngpt import assembly, config
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig
-from nngpt.contract.answers import read as read_answer
+from nngpt.generation.contract.answers import read as read_answer
 from nngpt.dedup.records import Settings
 from nngpt.errors import StoreError, UserError
 from nngpt.learning import corpus
 from nngpt.learning.corpus import Choice, Corpus, Recorded, Writer
 from nngpt.learning.corpus.splits import divide
-from nngpt.learning.pairs import corpus_pairs
+from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Candidate, Task, content_hash
 from nngpt.store import Store
 

@@ -11,7 +11,7 @@ from command_line import GOOD, Nngpt
 
 from nngpt import config
 from nngpt.errors import ConfigError
-from nngpt.learning.pairs import corpus_pairs
+from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Message, Mode, Prompt, TrainingPair
 from nngpt.store import Store
 

@@ -15,9 +15,10 @@ from command_line import Nngpt
 from corpus_samples import FILES
 from torch import nn
 
-from nngpt import contract, prompts
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig, NoveltyConfig
-from nngpt.contract.layers import read_layers
+from nngpt.generation.contract.layers import read_layers
 from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.composing import body
 from nngpt.learning.corpus.converting import Conversion, convert

@@ -22,9 +22,9 @@ from nngpt.learning.preferences.training import (
     kto_row,
     with_kl,
 )
-from nngpt.llm import chat
-from nngpt.llm.adapters import read_adapter
-from nngpt.llm.loading import LoadedBase, load_base
+from nngpt.generation.models import chat
+from nngpt.generation.models.adapters import read_adapter
+from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.records import Adapter, Completion, Message, Mode, Prompt, Refusal, Stage, TrainingPair
 from nngpt.store import RunRecord, Store
 

@@ -13,7 +13,8 @@ import pytest
 from command_line import GOOD, Nngpt
 from rollouts import new_measure
 
-from nngpt import assembly, contract
+from nngpt import assembly
+from nngpt.generation import contract
 from nngpt.config import Config
 from nngpt.config import load as load_config
 from nngpt.errors import ConfigError, LearningFailed, UserError
@@ -25,10 +26,10 @@ from nngpt.learning.rl.executions import Executions
 from nngpt.learning.rl.journal import Journal, StepRecord
 from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
 from nngpt.learning.rl.shared_prompt import probabilities
-from nngpt.llm import chat
-from nngpt.llm.adapters import read_adapter
-from nngpt.llm.transformers import TransformersLLM, create
-from nngpt.prompts import load as load_prompt
+from nngpt.generation.models import chat
+from nngpt.generation.models.adapters import read_adapter
+from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.prompts.template import load as load_prompt
 from nngpt.records import Adapter, Completion, Sampling, Task
 
 CONFIG = Config.model_validate(

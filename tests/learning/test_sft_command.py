@@ -23,11 +23,11 @@ from transformers import AutoModelForCausalLM
 
 from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
-from nngpt.learning.pairs import chat_pairs
+from nngpt.generation.pairs import chat_pairs
 from nngpt.learning.sft import Job, LoraTrainer
-from nngpt.llm.adapters import read_adapter
-from nngpt.llm.merging import export, merge
-from nngpt.llm.transformers import create
+from nngpt.generation.models.adapters import read_adapter
+from nngpt.generation.models.merging import export, merge
+from nngpt.generation.llm.transformers import create
 from nngpt.records import Adapter, Sampling
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=24)

@@ -19,7 +19,7 @@ from nngpt.learning.sft import Job, LoraTrainer
 from nngpt.learning.tuning import Point
 from nngpt.learning.tuning.curve import held_out, read_curve
 from nngpt.learning.tuning.replay import key, read_learned, with_replay
-from nngpt.llm.transformers import TransformersLLM, create
+from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.records import Adapter, Sampling, TrainingPair
 
 SETTINGS: dict[str, Any] = {

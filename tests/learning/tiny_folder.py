@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from nngpt.llm.loading import load_tokenizer
+from nngpt.generation.models.loading import load_tokenizer
 from nngpt.records import Message, Mode, Prompt, TrainingPair
 
 TINY = ["q_proj", "v_proj", "down_proj"]

@@ -10,7 +10,7 @@ import pytest
 from nngpt import plugins
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError, PluginError
-from nngpt.llm import chat
+from nngpt.generation.models import chat
 from nngpt.protocols import LLM
 from nngpt.records import Message, Mode, Prompt, Sampling
 

@@ -9,7 +9,7 @@ import pytest
 from nngpt.data import files
 from nngpt.data.fetch import Package
 from nngpt.errors import ModelError
-from nngpt.llm import embedded
+from nngpt.generation.models import embedded
 
 CONTENT = (b"GGUF first half, ", b"second half")
 WHOLE = b"".join(CONTENT)

@@ -18,7 +18,7 @@ import pytest
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
-from nngpt.llm.openai import OpenAILLM, create
+from nngpt.generation.llm.openai import OpenAILLM, create
 from nngpt.records import Adapter, Message, Mode, Prompt, Sampling
 
 PROMPT = Prompt("test", "0", Mode.FEATURES, (Message("user", "Write."),), "nn.", ("\n)",))

@@ -12,9 +12,9 @@ from command_line import Nngpt
 from nngpt import assembly, config
 from nngpt.config import Config
 from nngpt.errors import ModelError
-from nngpt.llm import embedded
-from nngpt.llm.adapters import find_adapter, shipped
-from nngpt.llm.transformers import create
+from nngpt.generation.models import embedded
+from nngpt.generation.models.adapters import find_adapter, shipped
+from nngpt.generation.llm.transformers import create
 from nngpt.records import Adapter, Candidate, Mode, Sampling
 
 NAME = "smollm2-135m-lemur"

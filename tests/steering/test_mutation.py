@@ -11,11 +11,11 @@ import pytest
 
 from nngpt import assembly, config
 from nngpt.assembly import Reader
-from nngpt.contract.layers import read_layers
+from nngpt.generation.contract.layers import read_layers
 from nngpt.novelty.tokens import jaccard, shingles
 from nngpt.records import Candidate, Mode
-from nngpt.steering import mutation
-from nngpt.steering.mutation import CorpusSampler, change
+from nngpt.generation import mutation
+from nngpt.generation.mutation import CorpusSampler, change
 
 LIST = (
     "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "

@@ -24,7 +24,7 @@ from store_samples import (
 )
 
 from nngpt.errors import StoreError
-from nngpt.learning.pairs import corpus_hash
+from nngpt.generation.pairs import corpus_hash
 from nngpt.records import Mode, Novelty, Prompt, Refusal, Retraining, Stage, State, TrainingPair
 from nngpt.store import IllegalWriteError, Lease, Store, identity_hash, prompt_hash
 

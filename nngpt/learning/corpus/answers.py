@@ -9,19 +9,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt import contract, prompts
-from nngpt.contract.answers import Answer as WholeAnswer
-from nngpt.contract.answers import Hyperparameters, write
-from nngpt.contract.interface import read_supported
-from nngpt.contract.layers import write_layers
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
+from nngpt.generation.contract.answers import Answer as WholeAnswer
+from nngpt.generation.contract.answers import Hyperparameters, write
+from nngpt.generation.contract.interface import read_supported
+from nngpt.generation.contract.layers import write_layers
 from nngpt.data import transform_names
 from nngpt.learning.corpus.bodies import extract_body
 from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.layers import extract_layers
 from nngpt.learning.corpus.mirror import Recorded, Trial
 from nngpt.learning.corpus.widths import narrowed
-from nngpt.llm.chat import cut
-from nngpt.prompts import Template
+from nngpt.generation.models.chat import cut
+from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 from nngpt.store.lemur_rows import LEMUR_DATASETS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from nngpt.contract.interface import SUPPORTED, find_class
+from nngpt.generation.contract.interface import SUPPORTED, find_class
 from nngpt.records import Refusal, Stage
 
 _ADDED = frozenset({"train_setup", "learn"})

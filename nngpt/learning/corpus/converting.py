@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nngpt import contract
-from nngpt.contract.answers import Answer, write
+from nngpt.generation import contract
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.data.files import publish, scratch
 from nngpt.errors import ConfigError, UserError
 from nngpt.learning.corpus.compact import compact
 from nngpt.learning.corpus.splits import PARTS
-from nngpt.prompts import Template
+from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Message, Mode, Prompt, Refusal, Task
 
 Line = dict[str, Any]

@@ -12,8 +12,8 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeGuard
 
-from nngpt.contract.interface import find_class
-from nngpt.contract.layers import read_layers
+from nngpt.generation.contract.interface import find_class
+from nngpt.generation.contract.layers import read_layers
 from nngpt.learning.corpus.lazy import layer_name, lazy, trunk
 from nngpt.records import Refusal, Stage
 

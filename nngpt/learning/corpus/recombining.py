@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.config import NoveltyConfig
-from nngpt.contract.answers import Answer, write
-from nngpt.contract.layers import read_layers, write_layers
+from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.contract.layers import read_layers, write_layers
 from nngpt.errors import ConfigError
 from nngpt.learning.corpus.composing import Layers, blocks, body
 from nngpt.learning.corpus.converting import Line, asked_for, read_lines, write_parts
@@ -27,7 +27,7 @@ from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.splits import PARTS
 from nngpt.learning.corpus.widths import narrowed
 from nngpt.novelty import minhash
-from nngpt.prompts import Template
+from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 
 Check = Callable[[Candidate], Refusal | None]

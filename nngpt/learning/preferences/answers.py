@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nngpt.errors import UserError
-from nngpt.llm import chat
+from nngpt.generation.models import chat
 from nngpt.records import Arm, Prompt, Stage, State, canonical_json
 from nngpt.store import AttemptRecord, Store, prompt_hash
 

@@ -17,8 +17,8 @@ from nngpt.learning.checkpoints import durable, newest_checkpoint, step_of
 from nngpt.learning.lora import check_settings, start_of
 from nngpt.learning.preferences.answers import Answer, Comparison, encode
 from nngpt.learning.trainers import CHECKPOINTS, SCHEDULES, borrowed, common_arguments, on_one_gpu
-from nngpt.llm.adapters import save_adapter
-from nngpt.llm.loading import LoadedBase, clear_memory
+from nngpt.generation.models.adapters import save_adapter
+from nngpt.generation.models.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
 
 STEPS = "steps.jsonl"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.learning.rewards._trained import network_of
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task

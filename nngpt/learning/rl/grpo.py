@@ -1,7 +1,7 @@
 """GRPO through TRL: our own prompt, sampling and executions; TRL's loss and its trainer.
 
 TRL renders and generates nothing: `rollout_func` gives it the token ids of the one renderer
-(`nngpt.llm.chat`) and those that `TransformersLLM` sampled, with what each answer earned.
+(`nngpt.generation.models.chat`) and those that `TransformersLLM` sampled, with what each answer earned.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from nngpt.learning.rl.journal import Journal, StepRecord, describe
 from nngpt.learning.rl.judge import Judged, RewardJudge
 from nngpt.learning.rl.shared_prompt import reading_prompt_once
 from nngpt.learning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
-from nngpt.llm import chat
-from nngpt.llm.adapters import save_adapter
-from nngpt.llm.loading import clear_memory
-from nngpt.llm.transformers import TransformersLLM
+from nngpt.generation.models import chat
+from nngpt.generation.models.adapters import save_adapter
+from nngpt.generation.models.loading import clear_memory
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json, derive_seed
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nngpt import contract, plugins
+from nngpt.generation import contract
+from nngpt import plugins
 from nngpt.learning.rl.executions import Executions
 from nngpt.protocols import NoveltyMeasure, Reward
 from nngpt.records import Candidate, Completion, Evaluation, Refusal, Rollout, Task, content_hash

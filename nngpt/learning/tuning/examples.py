@@ -1,4 +1,4 @@
-"""Training pairs as token ids, made by the one renderer (`nngpt.llm.chat`)."""
+"""Training pairs as token ids, made by the one renderer (`nngpt.generation.models.chat`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nngpt.llm import chat
+from nngpt.generation.models import chat
 from nngpt.records import TrainingPair
 
 

@@ -13,16 +13,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nngpt.config import EvaluationConfig
-from nngpt.contract import answers
-from nngpt.contract.answers import PROTOCOL, Answer
-from nngpt.contract.blocks import credited, with_blocks
-from nngpt.contract.deltas import read_delta
-from nngpt.contract.interface import METHODS, SUPPORTED, check_network, find_class, read_supported
-from nngpt.contract.layers import read_layers, write_layers
-from nngpt.contract.safety import check_safety
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.answers import PROTOCOL, Answer
+from nngpt.generation.contract.blocks import credited, with_blocks
+from nngpt.generation.contract.deltas import read_delta
+from nngpt.generation.contract.interface import (
+    METHODS,
+    SUPPORTED,
+    check_network,
+    find_class,
+    read_supported,
+)
+from nngpt.generation.contract.layers import read_layers, write_layers
+from nngpt.generation.contract.safety import check_safety
 from nngpt.errors import nearest
 from nngpt.data import transform_names
-from nngpt.prompts import Template
+from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 
 LONGEST = 200_000

@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from nngpt.config import LLMConfig
-from nngpt.llm import chat, grammar
-from nngpt.llm.adapters import check_adapter
-from nngpt.llm.constrained import with_settings
-from nngpt.llm.decoding import quick_decoding
-from nngpt.llm.grammar import Grammars
-from nngpt.llm.loading import LoadedBase, clear_memory, load_base
+from nngpt.generation.models import chat, grammar
+from nngpt.generation.models.adapters import check_adapter
+from nngpt.generation.models.constrained import with_settings
+from nngpt.generation.models.decoding import quick_decoding
+from nngpt.generation.models.grammar import Grammars
+from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 
@@ -82,7 +82,7 @@ class TransformersLLM:
         """
         import torch
 
-        from nngpt.llm.drawing import draw
+        from nngpt.generation.models.sampling import draw
 
         tokenizer = self.base.tokenizer
         ids = chat.encode(tokenizer, chat.render(tokenizer, prompt))
@@ -161,7 +161,7 @@ class TransformersLLM:
 
     def _read_once(self, shared: Any, count: int) -> Any:
         """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""
-        from nngpt.llm.drawing import roomy_cache
+        from nngpt.generation.models.sampling import roomy_cache
 
         cache = roomy_cache(self.base.model.config)
         self._writer(input_ids=shared, past_key_values=cache, use_cache=True, logits_to_keep=1)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError
-from nngpt.llm import embedded, gguf
+from nngpt.generation.models import embedded, gguf
 from nngpt.records import canonical_json
 
 _ARCHITECTURE = (

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt.contract import answers
-from nngpt.contract.answers import PROTOCOL, Hyperparameters, Settings
-from nngpt.contract.interface import read_supported
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.answers import PROTOCOL, Hyperparameters, Settings
+from nngpt.generation.contract.interface import read_supported
 from nngpt.data import transform_names
 
 _OTHER = {"type": "number", "minimum": 0, "maximum": 1000}

@@ -12,9 +12,9 @@ from typing import Any
 from nngpt import __version__
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError, UserError
-from nngpt.llm import embedded
-from nngpt.llm.adapters import LINEAGE, check_adapter
-from nngpt.llm.loading import LoadedBase, load_base, quantization_of
+from nngpt.generation.models import embedded
+from nngpt.generation.models.adapters import LINEAGE, check_adapter
+from nngpt.generation.models.loading import LoadedBase, load_base, quantization_of
 from nngpt.records import Adapter
 
 MERGED = "nngpt-merged.json"

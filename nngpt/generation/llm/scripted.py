@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
-from nngpt.llm import chat, constrained
+from nngpt.generation.models import chat, constrained
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nngpt.contract import answers, diffs
-from nngpt.contract.answers import Answer
+from nngpt.generation.contract import answers, diffs
+from nngpt.generation.contract.answers import Answer
 from nngpt.records import Prompt, Refusal, Stage, content_hash
 
 _LANGUAGES = frozenset({"diff", "patch", "udiff"})

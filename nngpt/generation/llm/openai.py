@@ -17,10 +17,10 @@ from typing import Any
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
-from nngpt.llm import chat
-from nngpt.llm.constrained import with_settings
-from nngpt.llm.loading import load_tokenizer
-from nngpt.llm.server import Server
+from nngpt.generation.models import chat
+from nngpt.generation.models.constrained import with_settings
+from nngpt.generation.models.loading import load_tokenizer
+from nngpt.generation.models.server import Server
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 _UNLOAD_TIMEOUT_S = 30.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.errors import ModelError
-from nngpt.llm.loading import LoadedBase
+from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
 from nngpt.resources import SHIPPED
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from nngpt.asking.blocks import draw_blocks
-from nngpt.asking.choice import choose, draw, qualities
-from nngpt.asking.known import Known
+from nngpt.generation.prompts.blocks import draw_blocks
+from nngpt.generation.prompts.examples import choose, draw, qualities
+from nngpt.generation.prompts.known import Known
 from nngpt.config import Config
-from nngpt.contract import Defaults, as_parent
-from nngpt.prompts import Example, Template
+from nngpt.generation.contract import Defaults, as_parent
+from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, MeasuresPrompts
 from nngpt.records import Mode, Prompt, Sampling, ShownBlock, Task
 

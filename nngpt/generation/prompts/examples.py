@@ -7,7 +7,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from nngpt.asking.known import Known
+from nngpt.generation.prompts.known import Known
 from nngpt.novelty.tokens import jaccard, shingles
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nngpt.contract.settings import obeys, settings_after
+from nngpt.generation.contract.settings import obeys, settings_after
 from nngpt.errors import ConfigError, ModelError
 from nngpt.protocols import LLM, WritesJson
 from nngpt.records import Completion, Mode, Prompt, Sampling

@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nngpt import contract
-from nngpt.contract import answers
-from nngpt.contract.layers import read_layers, write_layers
+from nngpt.generation import contract
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.layers import read_layers, write_layers
 from nngpt.records import Candidate, Completion, Mode, Prompt, Refusal, derive_seed
 
 Row = list[ast.expr]

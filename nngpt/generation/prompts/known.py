@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nngpt import contract
+from nngpt.generation import contract
 from nngpt.errors import ConfigError
-from nngpt.learning.pairs import rated_pairs
+from nngpt.generation.pairs import rated_pairs
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
 

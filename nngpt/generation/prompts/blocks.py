@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from nngpt.config import PromptConfig
-from nngpt.contract.safety import check_safety
+from nngpt.generation.contract.safety import check_safety
 from nngpt.errors import ConfigError
 from nngpt.records import ShownBlock
 from nngpt.retrieval import catalogue

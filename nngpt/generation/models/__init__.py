@@ -1,0 +1,1 @@
+"""Loading of language models: embedded files, GGUF, adapters, decoding."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
-from nngpt.execution.layers import landlock, namespaces
+from nngpt.sandbox.layers import landlock, namespaces
 
 LIMIT_S = 60
 _HELD = tempfile.TemporaryDirectory(prefix="nngpt-rag-")

@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "executor": (
-        "nngpt.execution",
+        "nngpt.sandbox.executors",
         frozenset(
             {"zygote", "worker", "limits", "wire", "transforms", "scoring", "transform_names"}
             | {"processes", "memory", "batches", "supervisor", "endings", "lane", "layers"}

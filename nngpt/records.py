@@ -323,7 +323,7 @@ class WeightTensor:
     """One tensor of a trained network, as the process that trained it sent it.
 
     Attributes:
-        dtype: torch's name, such as "float32"; one of `nngpt.execution.tensors.ITEM_BYTES`.
+        dtype: torch's name, such as "float32"; one of `nngpt.sandbox.tensors.ITEM_BYTES`.
         data: little-endian, in C order.
     """
 

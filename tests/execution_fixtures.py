@@ -10,7 +10,7 @@ from execution_samples import make_splits, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
-from nngpt.execution.local import LocalExecutor, create
+from nngpt.sandbox.executors.local import LocalExecutor, create
 
 DEVICE = os.environ.get("NNGPT_TEST_DEVICE", "cpu")  # scripts/gpu-sandbox sets it
 

@@ -25,7 +25,7 @@ LAYERS = [
     {"nngpt.dedup"},
     {"nngpt.retrieval"},
     {"nngpt.store.lemur"},
-    {"nngpt.generation.llm", "nngpt.execution"},
+    {"nngpt.generation.llm", "nngpt.sandbox"},
     {"nngpt.learning"},
     {"nngpt.comparison", "nngpt.generation.prompts", "nngpt.prediction", "nngpt.analysis"},
     {"nngpt.hpo"},

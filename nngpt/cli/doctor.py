@@ -96,7 +96,7 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from nngpt.execution.limits import layers, level
+    from nngpt.sandbox.limits import layers, level
 
     found = layers()
     reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]

@@ -140,7 +140,7 @@ def _transform_lines(text: str, splits: Splits) -> Iterator[str]:
     mean, std = list(splits.mean), list(splits.std)
     known = spec(text)
     if known is None:
-        yield "from nngpt.execution.transforms import build"
+        yield "from nngpt.sandbox.transforms import build"
         yield f"x = build({text!r}, {tuple(mean)}, {tuple(std)}).answer(images)"
         return
     yield "x = images.float() / 255"

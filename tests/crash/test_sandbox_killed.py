@@ -15,7 +15,7 @@ from crash.invariants import database
 from crash.killing import Killing, Peace
 from crash.runner import Ended, Runner, Runners
 
-from nngpt.execution import processes
+from nngpt.sandbox import processes
 
 LOCAL = Kind(
     (GOOD, ALSO_GOOD, ANOTHER),

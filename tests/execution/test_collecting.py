@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from nngpt.execution import wire
-from nngpt.execution.collecting import Collector
-from nngpt.execution.scoring import Budget
-from nngpt.execution.sending import RejectedError, send_weights
-from nngpt.execution.tensors import MOST_ONNX_BYTES
+from nngpt.sandbox import wire
+from nngpt.sandbox.collecting import Collector
+from nngpt.sandbox.scoring import Budget
+from nngpt.sandbox.sending import RejectedError, send_weights
+from nngpt.sandbox.tensors import MOST_ONNX_BYTES
 from nngpt.records import Stage
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)

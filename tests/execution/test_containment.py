@@ -13,9 +13,9 @@ import pytest
 from execution_samples import candidate
 
 from nngpt.errors import UserError
-from nngpt.execution import limits, memory, processes
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.supervisor import shared
+from nngpt.sandbox import limits, memory, processes
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.supervisor import shared
 from nngpt.records import Evaluation
 
 
@@ -33,7 +33,7 @@ def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecu
 
 def test_layers_and_transform_names_need_no_torch() -> None:
     program = (
-        "import sys; from nngpt.execution import limits, transform_names; limits.layers();"
+        "import sys; from nngpt.sandbox import limits, transform_names; limits.layers();"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

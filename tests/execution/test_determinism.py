@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from execution_samples import candidate
 
-from nngpt.execution import local
-from nngpt.execution.scoring import Judge
+from nngpt.sandbox.executors import local
+from nngpt.sandbox.scoring import Judge
 from nngpt.records import Evaluation
 
 

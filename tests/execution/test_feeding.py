@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from nngpt.data import transform_names
-from nngpt.execution import transforms
-from nngpt.execution.batches import TrainingData, answering_batches
+from nngpt.sandbox import transforms
+from nngpt.sandbox.batches import TrainingData, answering_batches
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.1)
 

@@ -14,8 +14,8 @@ from execution_samples import HONEST, altered, candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
-from nngpt.execution import processes
-from nngpt.execution.local import LocalExecutor, create
+from nngpt.sandbox import processes
+from nngpt.sandbox.executors.local import LocalExecutor, create
 from nngpt.records import Evaluation, Refusal, Stage
 
 Start = Callable[..., LocalExecutor]
@@ -54,8 +54,8 @@ from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
 from execution_samples import candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
-from nngpt.execution import processes
-from nngpt.execution.local import create
+from nngpt.sandbox import processes
+from nngpt.sandbox.executors.local import create
 splits = make_splits(Path({str(tmp_path)!r}))
 one, other = (create(splits, EvaluationConfig(device="cpu"), make_task()) for _ in range(2))
 assert len(processes.children(os.getpid())) == 1

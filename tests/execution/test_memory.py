@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nngpt.execution import memory
+from nngpt.sandbox import memory
 
 
 @pytest.mark.parametrize("few", [64, 400, None])

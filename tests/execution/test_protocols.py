@@ -15,8 +15,8 @@ from execution_samples import HONEST, altered, candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError
-from nngpt.execution.folds import Fold, Folds
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.folds import Fold, Folds
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal, Stage
 
 Start = Callable[..., LocalExecutor]

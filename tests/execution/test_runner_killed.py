@@ -11,7 +11,7 @@ from pathlib import Path
 
 from execution_samples import HONEST
 
-from nngpt.execution import processes
+from nngpt.sandbox import processes
 
 RUNNER = """
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path[:0] = {path!r}
 from execution_samples import candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
-from nngpt.execution.local import create
+from nngpt.sandbox.executors.local import create
 folder = Path({folder!r})
 executor = create(make_splits(folder), EvaluationConfig(device="cpu"), make_task())
 print("ready", flush=True)

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from nngpt.execution import wire
-from nngpt.execution.scoring import Budget, Judge, clean, secret_order
+from nngpt.sandbox import wire
+from nngpt.sandbox.scoring import Budget, Judge, clean, secret_order
 from nngpt.records import Stage
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)

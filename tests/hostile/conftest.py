@@ -12,7 +12,7 @@ from execution_samples import candidate
 from hostile_samples import NAME, SEED, left_over, scores, written
 
 from nngpt.data.splits import Splits
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
 
 __all__ = ["splits", "start"]

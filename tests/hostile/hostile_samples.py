@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from execution_samples import HONEST
 
-from nngpt.execution import limits, processes
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox import limits, processes
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Candidate, Evaluation, Refusal
 
 SEED = 11

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hostile_samples import PLACES, hostile, need
 
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]

@@ -11,8 +11,8 @@ from execution_samples import HONEST, altered
 from hostile_samples import BLIND, PLACES, SEED, gains_nothing, hostile
 
 from nngpt.data.splits import Splits
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.scoring import secret_order
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.scoring import secret_order
 from nngpt.records import Candidate, Evaluation, Mode, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]
@@ -54,7 +54,7 @@ time.time = time.monotonic = time.perf_counter = lambda: 0.0
     "poisons the interpreter": """
 import builtins, sys, types
 for name in list(sys.modules):
-    if name.startswith("nngpt.execution.scoring") or name.startswith("nngpt.records"):
+    if name.startswith("nngpt.sandbox.scoring") or name.startswith("nngpt.records"):
         sys.modules[name] = types.ModuleType(name)
 builtins.sum = lambda *a, **k: 97
 builtins.round = builtins.max = lambda *a, **k: 97
@@ -62,7 +62,7 @@ open("sitecustomize.py", "w").write("raise SystemExit")
 """,
     "patches the wire": """
 import json, sys
-wire = sys.modules["nngpt.execution.wire"]
+wire = sys.modules["nngpt.sandbox.wire"]
 real = wire.write_frame
 def forged(fd, kind, payload):
     if kind == b"J":
@@ -72,7 +72,7 @@ wire.write_frame = forged
 """,
     "patches the worker": """
 import sys
-worker = sys.modules["nngpt.execution.worker"]
+worker = sys.modules["nngpt.sandbox.worker"]
 worker._Run._check = lambda *a: None
 worker._count = lambda net: 0
 worker._report = worker._report
@@ -92,7 +92,7 @@ for thing in [*found, *gc.get_objects()]:
 """,
     "changes its own data": """
 import sys
-worker = sys.modules["nngpt.execution.worker"]
+worker = sys.modules["nngpt.sandbox.worker"]
 real = worker._Run._load_data
 def spoiled(self):
     real(self)

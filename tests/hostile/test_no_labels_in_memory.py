@@ -10,9 +10,9 @@ from execution_samples import candidate
 from hostile_samples import Running, hostile
 
 from nngpt.data.splits import Splits
-from nngpt.execution import processes
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.supervisor import shared
+from nngpt.sandbox import processes
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.supervisor import shared
 from nngpt.records import Refusal
 
 CHUNK = 2**24

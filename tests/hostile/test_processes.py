@@ -11,9 +11,9 @@ import pytest
 from execution_samples import candidate
 from hostile_samples import SEED, Running, hostile, lanes_of, left_over, need, scores
 
-from nngpt.execution import processes
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.supervisor import shared
+from nngpt.sandbox import processes
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.supervisor import shared
 from nngpt.records import Evaluation, Refusal
 
 Start = Callable[..., LocalExecutor]

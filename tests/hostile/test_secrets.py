@@ -10,7 +10,7 @@ import pytest
 from hostile_samples import NAME, PLACES, WORKED, attempt, hostile, need
 
 from nngpt.data.splits import Splits
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hostile_samples import PLACES, attempt, hostile, need
 
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]

@@ -12,7 +12,7 @@ from execution_samples import HONEST, altered, candidate
 
 from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.learning.rl.executions import Executions, data_digest
 from nngpt.records import Candidate, Evaluation, Refusal
 

@@ -18,7 +18,7 @@ from nngpt.generation import contract
 from nngpt.config import Config
 from nngpt.config import load as load_config
 from nngpt.errors import ConfigError, LearningFailed, UserError
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.learning import folders, trainers
 from nngpt.learning.lora import lora_config
 from nngpt.learning.rl import grpo

@@ -12,7 +12,7 @@ from command_line import Nngpt, scripted_settings
 from execution_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
-from nngpt.execution.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
 from nngpt.prediction.recheck import recheck

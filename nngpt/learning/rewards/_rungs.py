@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.execution.endings import HOSTILE
+from nngpt.sandbox.endings import HOSTILE
 from nngpt.records import Evaluation, Refusal, Rollout, Stage
 
 _PASSED = {

@@ -6,8 +6,8 @@ import os
 import signal
 
 from nngpt.errors import ExecutionError
-from nngpt.execution.scoring import BROKE_PROTOCOL, clean
-from nngpt.execution.supervisor import Exit
+from nngpt.sandbox.scoring import BROKE_PROTOCOL, clean
+from nngpt.sandbox.supervisor import Exit
 from nngpt.records import Refusal, Stage
 
 _KILLED_SUPERVISOR = "killed its supervisor"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from nngpt.execution.layers import kernel
+from nngpt.sandbox.layers import kernel
 
 _MNT_FLAGS = (kernel.MS_RDONLY, kernel.MS_NOSUID, kernel.MS_NODEV, kernel.MS_NOEXEC)
 _SCRATCH = "/scratch"

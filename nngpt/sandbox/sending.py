@@ -1,6 +1,6 @@
 """How a worker hands over what it trained, and tries out files of it. Runs in the worker only.
 
-All of it is a claim: `nngpt.execution.tensors` and `nngpt.execution.collecting` check what arrives.
+All of it is a claim: `nngpt.sandbox.tensors` and `nngpt.sandbox.collecting` check what arrives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.execution import tensors, wire
+from nngpt.sandbox import tensors, wire
 
 INPUT, OUTPUT = "images", "logits"
 _OPSET = 18

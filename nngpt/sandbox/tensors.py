@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nngpt.execution import wire
+from nngpt.sandbox import wire
 from nngpt.records import WeightTensor
 
 ITEM_BYTES = {

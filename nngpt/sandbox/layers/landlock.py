@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from nngpt.execution.layers import kernel
+from nngpt.sandbox.layers import kernel
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
 _VERSION = 1

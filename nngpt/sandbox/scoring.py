@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.errors import ExecutionError
-from nngpt.execution import wire
+from nngpt.sandbox import wire
 from nngpt.protocols import Watch
 from nngpt.records import EpochResult, Refusal, Stage
 

@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
-from nngpt.execution import endings, exporting, limits, memory
-from nngpt.execution.folds import Fold, Folds
-from nngpt.execution.scoring import Budget, Judge, secret_order
-from nngpt.execution.supervisor import Exit, Lane, SharedZygote, shared
+from nngpt.sandbox import endings, exporting, limits, memory
+from nngpt.sandbox.folds import Fold, Folds
+from nngpt.sandbox.scoring import Budget, Judge, secret_order
+from nngpt.sandbox.supervisor import Exit, Lane, SharedZygote, shared
 from nngpt.protocols import Foresight
 from nngpt.records import (
     Candidate,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt.execution import memory
+from nngpt.sandbox import memory
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

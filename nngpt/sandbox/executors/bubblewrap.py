@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
-from nngpt.execution import limits
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.wrapped import wrapped
+from nngpt.sandbox import limits
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.wrapped import wrapped
 from nngpt.records import Task
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The only module that runs generated code: one candidate, then the process ends.
 
 It has training images and labels and validation images in a secret order. What it says over the
-pipe (phases, a parameter count, logits, how it failed) is a claim; `nngpt.execution.scoring`
+pipe (phases, a parameter count, logits, how it failed) is a claim; `nngpt.sandbox.scoring`
 judges it. A candidate may patch everything in here and gains nothing by it.
 """
 
@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.execution import measuring, sending, transforms, wire
-from nngpt.execution.batches import TrainingData, answering_batches, is_checked, is_told
-from nngpt.execution.memory import mapped
-from nngpt.execution.plain_loop import PlainLoop
-from nngpt.execution.sending import RejectedError
+from nngpt.sandbox import measuring, sending, transforms, wire
+from nngpt.sandbox.batches import TrainingData, answering_batches, is_checked, is_told
+from nngpt.sandbox.memory import mapped
+from nngpt.sandbox.plain_loop import PlainLoop
+from nngpt.sandbox.sending import RejectedError
 
 _MODULE = "candidate"
 _DETAIL = 2000
@@ -80,7 +80,7 @@ class _Run:
     """One candidate from source to answers.
 
     Attributes:
-        job: what `nngpt.execution.local` wrote: code, hyperparameters, protocol, data shapes.
+        job: what `nngpt.sandbox.executors.local` wrote: code, hyperparameters, protocol, data shapes.
     """
 
     def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:

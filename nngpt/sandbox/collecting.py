@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt.execution import wire
-from nngpt.execution.scoring import Budget, Judge, clean
-from nngpt.execution.tensors import MOST_ONNX_BYTES, TensorReader
+from nngpt.sandbox import wire
+from nngpt.sandbox.scoring import Budget, Judge, clean
+from nngpt.sandbox.tensors import MOST_ONNX_BYTES, TensorReader
 from nngpt.records import Refusal, WeightTensor
 
 _MOST_PIXELS = 1 << 24

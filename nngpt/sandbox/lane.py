@@ -20,8 +20,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from nngpt.execution import limits, processes, wire, worker
-from nngpt.execution.layers import cgroup, kernel, namespaces
+from nngpt.sandbox import limits, processes, wire, worker
+from nngpt.sandbox.layers import cgroup, kernel, namespaces
 
 _LOOK_S = 0.1
 _MEMORY = ("RssAnon", "RssShmem", "VmPTE", "VmSwap")

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from nngpt import config
 from nngpt.errors import UserError
-from nngpt.execution import processes
-from nngpt.execution.layers import cgroup, kernel, landlock, namespaces, seccomp
+from nngpt.sandbox import processes
+from nngpt.sandbox.layers import cgroup, kernel, landlock, namespaces, seccomp
 
 MARK = 0x6E6E67
 """Hard RLIMIT_LOCKS of every worker (unused by Linux, can never be raised again), and its user."""
@@ -274,7 +274,7 @@ def _try_out() -> set[str]:
     return set(json.loads(done.stdout))
 
 
-_TRIAL = "from nngpt.execution import limits; limits._report_missing()"
+_TRIAL = "from nngpt.sandbox import limits; limits._report_missing()"
 
 
 def _report_missing() -> None:

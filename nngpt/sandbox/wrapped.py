@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.supervisor import SharedZygote
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.supervisor import SharedZygote
 from nngpt.records import Task
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""The warm parent of all workers: `python -m nngpt.execution.zygote SOCKET_FD`.
+"""The warm parent of all workers: `python -m nngpt.sandbox.zygote SOCKET_FD`.
 
     runner ── zygote: the first process of a process namespace; imports torch, runs nothing
-                ├── lane 1 (nngpt.execution.lane) ── one worker at a time, the next one waiting
+                ├── lane 1 (nngpt.sandbox.lane) ── one worker at a time, the next one waiting
                 └── lane 2 …
 
 A fresh interpreter with one thread, without CUDA context and without labels of validation
@@ -23,8 +23,8 @@ import sys
 import time
 from typing import Any
 
-from nngpt.execution import processes, wire
-from nngpt.execution.layers import kernel, namespaces
+from nngpt.sandbox import processes, wire
+from nngpt.sandbox.layers import kernel, namespaces
 
 _LOOK_MS = 1000
 _END_S = 20.0
@@ -74,7 +74,7 @@ def _warm() -> None:
     import torch._dynamo  # the first optimiser imports it: 2.4 s that no worker should pay
     import torchvision.transforms.v2  # noqa: F401
 
-    import nngpt.execution.lane  # noqa: F401
+    import nngpt.sandbox.lane  # noqa: F401
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
@@ -105,7 +105,7 @@ def _serve(control: socket.socket, namespaced: bool) -> None:
 
 
 def _fork_lane(control: socket.socket, fd: int, settings: dict[str, Any], namespaced: bool) -> int:
-    from nngpt.execution import lane
+    from nngpt.sandbox import lane
 
     pid = os.fork()
     if pid == 0:

@@ -17,8 +17,8 @@ from typing import Any
 
 from nngpt import config
 from nngpt.errors import ExecutionError
-from nngpt.execution import limits, memory, processes, wire
-from nngpt.execution.layers import kernel
+from nngpt.sandbox import limits, memory, processes, wire
+from nngpt.sandbox.layers import kernel
 
 _START_S = 300.0
 _ANSWER_S = 60.0
@@ -249,7 +249,7 @@ def _answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
 
 
 def _command(wrapper: Sequence[str], socket_fd: int) -> list[str]:
-    program = [sys.executable, "-P", "-m", "nngpt.execution.zygote"]
+    program = [sys.executable, "-P", "-m", "nngpt.sandbox.zygote"]
     if not wrapper:
         return [*program, str(socket_fd)]
     # Container engines pass descriptor 3 on; here the socket has some other number.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
-from nngpt.execution.local import LocalExecutor
-from nngpt.execution.wrapped import wrapped
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.wrapped import wrapped
 from nngpt.records import Task
 
 if TYPE_CHECKING:

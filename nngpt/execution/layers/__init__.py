@@ -1,4 +1,0 @@
-"""Containment, one small file for each thing the kernel offers.
-
-`nngpt.execution.limits` puts them together in the one order in which they work.
-"""

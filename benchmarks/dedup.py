@@ -31,9 +31,9 @@ import scipy.sparse
 from datasketch import MinHash, MinHashLSH
 
 from nngpt import config, plugins
-from nngpt.dedup.pipeline import deduplicate
-from nngpt.dedup.records import Network, Outcome, Settings
-from nngpt.dedup.shingling import Shingler, Shingles
+from nngpt.novelty.dedup.pipeline import deduplicate
+from nngpt.novelty.dedup.records import Network, Outcome, Settings
+from nngpt.novelty.dedup.shingling import Shingler, Shingles
 from nngpt.store.lemur.families import family
 
 THRESHOLD = 0.9

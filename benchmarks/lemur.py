@@ -31,7 +31,7 @@ from datasketch import MinHash
 from sqlalchemy import select, text
 
 from nngpt.config import NoveltyConfig
-from nngpt.dedup.shingling import Shingler
+from nngpt.novelty.dedup.shingling import Shingler
 from nngpt.store.lemur import pulling
 from nngpt.novelty import signatures
 from nngpt.store.lemur.frame import data

@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
             | {"folds", "measuring", "plain_loop", "wrapped"}
         ),
     ),
-    "novelty measure": ("nngpt.novelty", frozenset({"tokens"})),
+    "novelty measure": ("nngpt.novelty.measures", frozenset({"tokens"})),
     "learner": (
         "nngpt.learning",
         frozenset(
@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
         ),
     ),
     "reward": ("nngpt.learning.rewards", frozenset()),
-    "dedup level": ("nngpt.dedup.levels", frozenset()),
+    "dedup level": ("nngpt.novelty.dedup.levels", frozenset()),
 }
 
 

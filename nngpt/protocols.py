@@ -206,7 +206,7 @@ class NoveltyMeasure(Protocol):
 
 @runtime_checkable
 class DedupLevel(Protocol):
-    """One way to see a network as tokens. A file in `nngpt/dedup/levels/` with `create()`."""
+    """One way to see a network as tokens. A file in `nngpt/novelty/dedup/levels/` with `create()`."""
 
     def pieces(self, code: str) -> list[str]:
         """Parts of `code` that can be read one by one; equal parts are read only once."""

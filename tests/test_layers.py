@@ -22,7 +22,7 @@ LAYERS = [
     {"nngpt.generation.prompts.template"},
     {"nngpt.generation.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},
-    {"nngpt.dedup"},
+    {"nngpt.novelty.dedup"},
     {"nngpt.retrieval"},
     {"nngpt.store.lemur"},
     {"nngpt.generation.llm", "nngpt.sandbox"},

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.generation import contract
-from nngpt.novelty.tokens import shingles
+from nngpt.novelty.shingles import shingles
 from nngpt.records import Arm, Candidate, Stage
 from nngpt.store import AttemptRecord
 

@@ -77,7 +77,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Write deduplicated networks that fit the contract as training pairs, in three parts."""
-    from nngpt.dedup import choices
+    from nngpt.novelty.dedup import choices
     from nngpt.learning import corpus
     from nngpt.records import Mode
     from nngpt.reporting.corpus_tables import funnel_table, splits_table

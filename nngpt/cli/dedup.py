@@ -13,8 +13,8 @@ from nngpt.cli.options import AsJson, Folder, console, print_json
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.dedup.collection import Collection
-    from nngpt.dedup.records import Outcome, Settings
+    from nngpt.novelty.dedup.collection import Collection
+    from nngpt.novelty.dedup.records import Outcome, Settings
     from nngpt.records import Prompt
 
 _STDOUT = Path("-")
@@ -70,7 +70,7 @@ def dedup(
     as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates; keep the most accurate of each group."""
-    from nngpt.dedup import choices
+    from nngpt.novelty.dedup import choices
 
     settings = choices.settings(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
@@ -96,11 +96,11 @@ def _deduplicate(
     as_json: bool,
 ) -> bool:
     """Do it, write and tell; True if there is any duplicate."""
-    from nngpt.dedup.choices import check_families
-    from nngpt.dedup.outputs import chat_prompt
-    from nngpt.dedup.pipeline import deduplicate
-    from nngpt.dedup.summary import as_json as everything
-    from nngpt.dedup.summary import summarise
+    from nngpt.novelty.dedup.choices import check_families
+    from nngpt.novelty.dedup.outputs import chat_prompt
+    from nngpt.novelty.dedup.pipeline import deduplicate
+    from nngpt.novelty.dedup.summary import as_json as everything
+    from nngpt.novelty.dedup.summary import summarise
     from nngpt.reporting.dedup_tables import skipped_lines, summary_tables
 
     _check(targets, source.paths, as_json)
@@ -126,7 +126,7 @@ def _deduplicate(
 
 def _check(targets: _Targets, inputs: list[Path], as_json: bool) -> None:
     """All that can be wrong with the outputs, before any work. Raises: UserError."""
-    from nngpt.dedup.outputs import check_file, check_folder
+    from nngpt.novelty.dedup.outputs import check_file, check_folder
 
     if as_json and targets.names == _STDOUT:
         raise UserError("--json and --list - both print", mend="Give --list a file")
@@ -146,7 +146,7 @@ def _write(
     outcome: Outcome,
     prompt: Prompt | None,
 ) -> None:
-    from nngpt.dedup import outputs
+    from nngpt.novelty.dedup import outputs
     from nngpt.reporting.dedup_report import report
 
     count = f"{len(outcome.kept):,}"
@@ -176,8 +176,8 @@ def _explain(
     names: tuple[str, str], source: Source, targets: _Targets, settings: Settings, as_json: bool
 ) -> bool:
     """Compare two networks and tell; True if they are alike."""
-    from nngpt.dedup.explain import as_json as everything
-    from nngpt.dedup.explain import explain
+    from nngpt.novelty.dedup.explain import as_json as everything
+    from nngpt.novelty.dedup.explain import explain
     from nngpt.reporting.dedup_tables import explanation_parts
 
     if any((targets.names, targets.copies, targets.chat, targets.report)):

@@ -14,8 +14,8 @@ from nngpt.errors import StoreError, UserError
 from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
-    from nngpt.dedup.collection import Collection, Found, Skipped
-    from nngpt.dedup.records import Network
+    from nngpt.novelty.dedup.collection import Collection, Found, Skipped
+    from nngpt.novelty.dedup.records import Network
     from nngpt.store import Store
 
 _FILL = "Fill the mirror first: nngpt lemur pull"
@@ -38,9 +38,9 @@ class Source:
 
 def read(source: Source) -> Collection:
     """All networks that are to be compared. Raises: UserError."""
-    from nngpt.dedup.collection import collect
-    from nngpt.dedup.mirror import read_mirror
-    from nngpt.dedup.reading import read_paths
+    from nngpt.novelty.dedup.collection import collect
+    from nngpt.novelty.dedup.mirror import read_mirror
+    from nngpt.novelty.dedup.reading import read_paths
     from nngpt.store.lemur.families import family
 
     if source.best_on is not None and not source.lemur:
@@ -61,9 +61,9 @@ def read(source: Source) -> Collection:
 
 def find(names: tuple[str, str], source: Source) -> list[Network]:
     """Networks by name: of the given paths, else a file, else of the mirror. Raises: UserError."""
-    from nngpt.dedup.collection import collect
-    from nngpt.dedup.mirror import close, read_mirror
-    from nngpt.dedup.reading import read_network
+    from nngpt.novelty.dedup.collection import collect
+    from nngpt.novelty.dedup.mirror import close, read_mirror
+    from nngpt.novelty.dedup.reading import read_network
     from nngpt.store.lemur.families import family
 
     known: dict[str, Network] = {}

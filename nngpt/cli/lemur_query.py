@@ -120,7 +120,7 @@ def similar(
     folder: Folder = Path("runs"),
 ) -> None:
     """The mirror's networks most like a file: signatures propose, exact Jaccard decides."""
-    from nngpt.dedup.reading import read_network
+    from nngpt.novelty.dedup.reading import read_network
     from nngpt.reports.lemur.display import neighbours_table
     from nngpt.store.lemur.families import family
     from nngpt.novelty.signatures import nearest_networks

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nngpt.novelty.tokens import shingles
+from nngpt.novelty.shingles import shingles
 
 Floats = npt.NDArray[np.float64]
 

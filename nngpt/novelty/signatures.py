@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from nngpt import plugins
 from nngpt.config import NoveltyConfig
-from nngpt.dedup.shingling import Shingler, Shingles, jaccard
+from nngpt.novelty.dedup.shingling import Shingler, Shingles, jaccard
 from nngpt.errors import StoreError
 from nngpt.store.lemur.queries import codes
 from nngpt.store.database import Database

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.dedup.neighbours import KeptIndex, ranked
-from nngpt.dedup.shingling import Shingler
+from nngpt.novelty.dedup.neighbours import KeptIndex, ranked
+from nngpt.novelty.dedup.shingling import Shingler
 from nngpt.store.lemur.families import family
 from nngpt.plugins import load
 from nngpt.prediction.runs import Run

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nngpt.dedup.records import Outcome, Settings
-from nngpt.dedup.summary import Cluster
+from nngpt.novelty.dedup.records import Outcome, Settings
+from nngpt.novelty.dedup.summary import Cluster
 
 _MOST_BINS = 40
 _WIDTHS = (0.01, 0.02, 0.05, 0.1)

@@ -12,10 +12,10 @@ from typing import Any
 import jinja2
 
 from nngpt import __version__
-from nngpt.dedup.collection import Collection, readable
-from nngpt.dedup.explain import unified_diff
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
-from nngpt.dedup.summary import Cluster, clusters, summarise
+from nngpt.novelty.dedup.collection import Collection, readable
+from nngpt.novelty.dedup.explain import unified_diff
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.summary import Cluster, clusters, summarise
 from nngpt.reporting.dedup_charts import similarity_chart, size_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -8,10 +8,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.dedup.collection import Collection, readable
-from nngpt.dedup.explain import Explanation, LevelView
-from nngpt.dedup.records import FAMILY_CAP, Network, Settings
-from nngpt.dedup.summary import Summary
+from nngpt.novelty.dedup.collection import Collection, readable
+from nngpt.novelty.dedup.explain import Explanation, LevelView
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Settings
+from nngpt.novelty.dedup.summary import Summary
 
 _FAMILIES = 12
 _SKIPPED = 10

@@ -15,8 +15,8 @@ from nngpt.analysis.estimates import accuracy as accuracy_estimate
 from nngpt.analysis.layers import chain
 from nngpt.analysis.novelty import Near, Place
 from nngpt.analysis.study import Study
-from nngpt.dedup.collection import readable
-from nngpt.dedup.records import Network
+from nngpt.novelty.dedup.collection import readable
+from nngpt.novelty.dedup.records import Network
 from nngpt.records import Arm, Candidate, State
 from nngpt.reporting.dedup_report import DiffLine, marked_diff
 from nngpt.reporting.run_diagram import Diagram, diagram

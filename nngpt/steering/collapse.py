@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from nngpt.generation import contract
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate
 from nngpt.reporting.intervals import newcombe, percent_of, welch
 from nngpt.store import CycleSummary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nngpt.dedup.collection import readable
+from nngpt.novelty.dedup.collection import readable
 from nngpt.records import Arm, Stage, State
 
 ARMS = {

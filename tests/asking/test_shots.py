@@ -20,7 +20,7 @@ from nngpt.generation.prompts.known import Known
 from nngpt.errors import ConfigError, StoreError
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.llm.scripted import ScriptedLLM
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate, Prompt, Sampling
 from nngpt.store import Lease, Store
 

@@ -10,7 +10,7 @@ from comparison_samples import layers
 
 from nngpt.comparison import spread
 from nngpt.comparison.diversity import Network, likeness, network
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, shingles
 
 WHOLE = """
 import torch

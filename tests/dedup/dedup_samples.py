@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt.dedup.collection import Collection
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.collection import Collection
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
 
 LAYERS = ("Conv2d(3, {0}, 3)", "BatchNorm2d({0})", "ReLU()", "MaxPool2d(2)", "Dropout2d(0.{0})")
 

@@ -12,10 +12,10 @@ import pytest
 from dedup_samples import code, other
 from sqlalchemy import insert
 
-from nngpt.dedup.collection import Collection, collect
-from nngpt.dedup.jsonl import read_lines
-from nngpt.dedup.mirror import read_mirror
-from nngpt.dedup.reading import LARGEST, decode, read_paths
+from nngpt.novelty.dedup.collection import Collection, collect
+from nngpt.novelty.dedup.jsonl import read_lines
+from nngpt.novelty.dedup.mirror import read_mirror
+from nngpt.novelty.dedup.reading import LARGEST, decode, read_paths
 from nngpt.errors import StoreError, UserError
 from nngpt.store.lemur.families import family
 from nngpt.store import Store

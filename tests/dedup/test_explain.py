@@ -8,10 +8,10 @@ import pytest
 from dedup_samples import code, other
 from rich.console import Console
 
-from nngpt.dedup.explain import Explanation, as_json, explain
-from nngpt.dedup.pipeline import deduplicate
-from nngpt.dedup.records import Network, Settings
-from nngpt.novelty.tokens import jaccard, shingles, tokens
+from nngpt.novelty.dedup.explain import Explanation, as_json, explain
+from nngpt.novelty.dedup.pipeline import deduplicate
+from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.shingles import jaccard, shingles, tokens
 from nngpt.reporting.dedup_tables import explanation_parts
 
 ONE = Network("ga-1", code(16), "ga", 0.5)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from nngpt import plugins
-from nngpt.dedup.lines import independent_lines
-from nngpt.dedup.pipeline import similarities
-from nngpt.dedup.records import Network, Settings
-from nngpt.novelty.tokens import shingles, tokens
+from nngpt.novelty.dedup.lines import independent_lines
+from nngpt.novelty.dedup.pipeline import similarities
+from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.shingles import shingles, tokens
 
 NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))
 LEVELS = ("exact", "raw", "lexical", "normalised", "structural")

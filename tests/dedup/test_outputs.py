@@ -12,12 +12,12 @@ from dedup_samples import code, small_outcome, write_collection
 
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
-from nngpt.dedup import outputs
-from nngpt.dedup.collection import Collection, collect
-from nngpt.dedup.jsonl import read_lines
-from nngpt.dedup.reading import read_paths
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome
-from nngpt.dedup.summary import as_json, clusters, summarise
+from nngpt.novelty.dedup import outputs
+from nngpt.novelty.dedup.collection import Collection, collect
+from nngpt.novelty.dedup.jsonl import read_lines
+from nngpt.novelty.dedup.reading import read_paths
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome
+from nngpt.novelty.dedup.summary import as_json, clusters, summarise
 from nngpt.errors import UserError
 from nngpt.store.lemur.families import family
 

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from nngpt import plugins
-from nngpt.dedup.pipeline import deduplicate, similarities, threshold
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Settings
+from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Settings
 from nngpt.errors import PluginError
 
 WORDS = [f"word{i}" for i in range(400)]

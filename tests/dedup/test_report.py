@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from dedup_samples import code, other, outcome_of, small_outcome
 
-from nngpt.dedup.collection import Collection, Skipped
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
-from nngpt.dedup.summary import Cluster, clusters
+from nngpt.novelty.dedup.collection import Collection, Skipped
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.summary import Cluster, clusters
 from nngpt.reporting.dedup_charts import similarity_chart, size_rows
 from nngpt.reporting.dedup_report import diff_lines, report
 

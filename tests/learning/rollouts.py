@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.minhash import MinHashMeasure
+from nngpt.novelty.measures.minhash import MinHashMeasure
 from nngpt.records import (
     Candidate,
     Completion,

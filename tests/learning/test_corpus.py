@@ -15,7 +15,7 @@ from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig
 from nngpt.generation.contract.answers import read as read_answer
-from nngpt.dedup.records import Settings
+from nngpt.novelty.dedup.records import Settings
 from nngpt.errors import StoreError, UserError
 from nngpt.learning import corpus
 from nngpt.learning.corpus import Choice, Corpus, Recorded, Writer

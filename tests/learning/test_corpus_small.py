@@ -25,7 +25,7 @@ from nngpt.learning.corpus.converting import Conversion, convert
 from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.recombining import recombine
 from nngpt.learning.corpus.widths import narrowed, parameters
-from nngpt.novelty import minhash
+from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.0, max_parameters=20_000)

@@ -8,7 +8,7 @@ import pytest
 
 from nngpt import plugins
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.minhash import MinHashMeasure
+from nngpt.novelty.measures.minhash import MinHashMeasure
 from nngpt.protocols import NoveltyMeasure
 
 SOURCES = {

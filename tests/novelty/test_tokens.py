@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.novelty.tokens import jaccard, shingles, tokens
+from nngpt.novelty.shingles import jaccard, shingles, tokens
 
 _LAYOUT = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
 NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))

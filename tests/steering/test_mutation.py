@@ -12,7 +12,7 @@ import pytest
 from nngpt import assembly, config
 from nngpt.assembly import Reader
 from nngpt.generation.contract.layers import read_layers
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate, Mode
 from nngpt.generation import mutation
 from nngpt.generation.mutation import CorpusSampler, change

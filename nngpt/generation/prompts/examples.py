@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from nngpt.generation.prompts.known import Known
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, shingles
 
 
 def choose(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from nngpt.dedup.pipeline import deduplicate
-from nngpt.dedup.records import FAMILY_CAP, Network, Removed, Settings
+from nngpt.novelty.dedup.pipeline import deduplicate
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Removed, Settings
 from nngpt.learning.corpus.answers import Answered, Writer
 from nngpt.learning.corpus.building import BuildCheck
 from nngpt.learning.corpus.funnel import Funnel

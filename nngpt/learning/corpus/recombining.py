@@ -26,7 +26,7 @@ from nngpt.learning.corpus.converting import Line, asked_for, read_lines, write_
 from nngpt.learning.corpus.maps import side
 from nngpt.learning.corpus.splits import PARTS
 from nngpt.learning.corpus.widths import narrowed
-from nngpt.novelty import minhash
+from nngpt.novelty.measures import minhash
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 

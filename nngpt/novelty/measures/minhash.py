@@ -11,8 +11,8 @@ above the threshold can be missed, and `nearest` is the nearest of those propose
 from __future__ import annotations
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty._index import Bands, SharedShingles
-from nngpt.novelty.tokens import jaccard, shingles
+from nngpt.novelty.index import Bands, SharedShingles
+from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Novelty
 
 EXACT_UP_TO = 5_000

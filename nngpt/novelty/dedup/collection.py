@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nngpt.dedup.records import Network
+from nngpt.novelty.dedup.records import Network
 
 Family = Callable[[str], str]
 """From a network's name to its family; the command line passes LEMUR's rule."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from nngpt.dedup.collection import Family, Found
+from nngpt.novelty.dedup.collection import Family, Found
 from nngpt.errors import StoreError, UserError, nearest
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn, stat

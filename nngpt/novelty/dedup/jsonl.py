@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.generation.contract import answers
-from nngpt.dedup.collection import Family, Found, Skipped
+from nngpt.novelty.dedup.collection import Family, Found, Skipped
 from nngpt.errors import UserError
 from nngpt.records import Refusal
 

@@ -16,8 +16,8 @@ from nngpt import plugins
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
-from nngpt.dedup.collection import Collection
-from nngpt.dedup.records import Network, Outcome
+from nngpt.novelty.dedup.collection import Collection
+from nngpt.novelty.dedup.records import Network, Outcome
 from nngpt.errors import UserError
 from nngpt.records import Prompt, Task
 

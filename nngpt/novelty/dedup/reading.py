@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt.dedup.collection import Family, Found, Skipped
-from nngpt.dedup.jsonl import read_lines
+from nngpt.novelty.dedup.collection import Family, Found, Skipped
+from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.errors import UserError
 
 LARGEST = 16 * 2**20

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nngpt.dedup.collection import Collection
-from nngpt.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.collection import Collection
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
 
 
 @dataclass(frozen=True)

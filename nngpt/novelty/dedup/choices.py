@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nngpt import plugins
-from nngpt.dedup.records import Settings
+from nngpt.novelty.dedup.records import Settings
 from nngpt.errors import UserError, nearest
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nngpt import plugins
-from nngpt.dedup.pipeline import deduplicate, similarities, threshold
-from nngpt.dedup.records import Network, Settings
-from nngpt.dedup.shingling import Shingler, Shingles
+from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
+from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.dedup.shingling import Shingler, Shingles
 
 LONGEST = 5_000
 """Lines that are compared; what comes after them is not looked at."""

@@ -1,0 +1,1 @@
+"""Novelty measures, one file each (plug-ins)."""

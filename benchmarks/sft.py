@@ -35,9 +35,9 @@ import torch
 import writing
 
 from nngpt.config import LearningConfig, LLMConfig
-from nngpt.learning.lora import with_adapter
+from nngpt.finetuning.lora import with_adapter
 from nngpt.generation.pairs import chat_pairs
-from nngpt.learning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
+from nngpt.finetuning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
 from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Prompt, Sampling

@@ -36,13 +36,13 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "novelty measure": ("nngpt.novelty.measures", frozenset({"tokens"})),
     "learner": (
-        "nngpt.learning",
+        "nngpt.finetuning.learners",
         frozenset(
             {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
             | {"lora", "checkpoints", "trainers", "folders"}
         ),
     ),
-    "reward": ("nngpt.learning.rewards", frozenset()),
+    "reward": ("nngpt.finetuning.rewards", frozenset()),
     "dedup level": ("nngpt.novelty.dedup.levels", frozenset()),
 }
 

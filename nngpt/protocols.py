@@ -246,7 +246,7 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """One term of what reinforcement learning pays. A file in `nngpt/learning/rewards/` with
+    """One term of what reinforcement learning pays. A file in `nngpt/finetuning/rewards/` with
     `create(task: Task, known: NoveltyMeasure, new_measure) -> Reward`; `new_measure()` gives an
     empty novelty measure. Nothing is paid for what a candidate's own process claims.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.comparison.records import Arm, Setting
+    from nngpt.finetuning.compare.records import Arm, Setting
     from nngpt.config import Config
     from nngpt.protocols import DatasetSource
     from nngpt.records import Adapter
@@ -71,7 +71,7 @@ def options(texts: Sequence[str]) -> list[Option]:
 
 def shared(settings: Config) -> Setting:
     """What all arms share, as it is recorded."""
-    from nngpt.comparison.records import Setting
+    from nngpt.finetuning.compare.records import Setting
 
     identity = settings.identity()
     kept: dict[str, Any] = {key: identity[key] for key in _SHARED}
@@ -121,7 +121,7 @@ def make_arms(
 
 def _make_arm(own: Config, option: Option, sources: Sequence[DatasetSource]) -> Arm:
     from nngpt.assembly import make_reader, starting_adapter
-    from nngpt.comparison.records import Arm, ArmFacts, Asked
+    from nngpt.finetuning.compare.records import Arm, ArmFacts, Asked
     from nngpt.records import Sampling
 
     adapter = starting_adapter(own)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nngpt.cli.options import console
 
 if TYPE_CHECKING:
-    from nngpt.comparison.writing import Progress
+    from nngpt.finetuning.compare.generation import Progress
     from nngpt.config import Config
     from nngpt.protocols import DatasetSource, Executor
     from nngpt.records import Task
@@ -35,7 +35,7 @@ class Executors:
     def noise(self, name: str) -> Iterator[Executor]:
         """One with a few images of noise in the shape of a task."""
         from nngpt import plugins
-        from nngpt.learning.corpus.building import brief, noise_splits
+        from nngpt.finetuning.corpus.building import brief, noise_splits
 
         module = plugins.load("executor", self.settings.evaluation.executor)
         with tempfile.TemporaryDirectory(prefix="nngpt-compare-") as folder:

@@ -17,7 +17,7 @@ from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.learning.corpus import BuildCheck, Progress, Recorded, Writer
+    from nngpt.finetuning.corpus import BuildCheck, Progress, Recorded, Writer
     from nngpt.records import Task
 
 app = typer.Typer(no_args_is_help=True, help="Training pairs from the LEMUR mirror.")
@@ -78,7 +78,7 @@ def build(
 ) -> None:
     """Write deduplicated networks that fit the contract as training pairs, in three parts."""
     from nngpt.novelty.dedup import choices
-    from nngpt.learning import corpus
+    from nngpt.finetuning import corpus
     from nngpt.records import Mode
     from nngpt.reporting.corpus_tables import funnel_table, splits_table
 
@@ -144,7 +144,7 @@ def convert(
 ) -> None:
     """Make another corpus of a corpus of bodies: shorter ones, or whole files."""
     from nngpt.generation.prompts import template as prompts
-    from nngpt.learning import corpus
+    from nngpt.finetuning import corpus
     from nngpt.records import Mode
 
     corpus.check_new(out)
@@ -184,7 +184,7 @@ def recombine(
     ] = True,
 ) -> None:
     """Make new networks of blocks of a corpus's layer lists: more lists, or bodies."""
-    from nngpt.learning import corpus
+    from nngpt.finetuning import corpus
     from nngpt.records import Candidate, Mode, Refusal
 
     corpus.check_new(out)
@@ -225,7 +225,7 @@ def _writer(
     """Who writes the pairs, and the tasks. Raises: UserError."""
     from nngpt.generation import contract
     from nngpt.generation.prompts import template as prompts
-    from nngpt.learning.corpus import Writer
+    from nngpt.finetuning.corpus import Writer
     from nngpt.records import Mode
 
     template = prompts.load(prompt or settings.prompt.template)
@@ -261,7 +261,7 @@ def _shares(text: str) -> tuple[float, float, float]:
 
 
 def _networks(folder: Path, best_on: str | None) -> list[Recorded]:
-    from nngpt.learning.corpus import read_networks
+    from nngpt.finetuning.corpus import read_networks
 
     if not os.access(folder / DATABASE, os.F_OK):
         raise StoreError("no mirror here", where=str(folder / DATABASE), mend=_FILL)
@@ -272,7 +272,7 @@ def _networks(folder: Path, best_on: str | None) -> list[Recorded]:
 def _check(
     wanted: bool, settings: Config, tasks: list[Task]
 ) -> AbstractContextManager[BuildCheck | None]:
-    from nngpt.learning.corpus import build_check
+    from nngpt.finetuning.corpus import build_check
 
     return build_check(settings.evaluation, tasks) if wanted else nullcontext()
 

@@ -41,7 +41,7 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Tune the LLM for: nngpt hpo predict --engine llm. Repeat the command to carry on."""
-    from nngpt.learning.sft import Job
+    from nngpt.finetuning.learners.sft import Job
     from nngpt.reporting.tuning import TuningProgress
 
     check_name(name)

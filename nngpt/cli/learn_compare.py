@@ -29,10 +29,10 @@ from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from nngpt.cli.compare_parts import Executors
-    from nngpt.comparison.corpus import Corpus
-    from nngpt.comparison.records import Arm
-    from nngpt.comparison.samples import Samples
-    from nngpt.comparison.writing import Progress
+    from nngpt.finetuning.compare.corpus import Corpus
+    from nngpt.finetuning.compare.records import Arm
+    from nngpt.finetuning.compare.samples import Samples
+    from nngpt.finetuning.compare.generation import Progress
     from nngpt.config import Config
 
 _OUT = "--out"
@@ -72,8 +72,8 @@ def compare(
 ) -> None:
     """Let the frozen base and adapters write, judge what they wrote, and compare."""
     from nngpt.cli.compare_parts import Executors, source_of
-    from nngpt.comparison.corpus import read_corpus
-    from nngpt.comparison.records import CHECK, TRAIN
+    from nngpt.finetuning.compare.corpus import read_corpus
+    from nngpt.finetuning.compare.records import CHECK, TRAIN
 
     given = compare_arms.options(arm)
     settings = _settings(config, overrides, seed=seed, sandbox=sandbox)
@@ -99,11 +99,11 @@ def _settings(name: str, overrides: list[str], **given: int | str | None) -> Con
 def _run(executors: Executors, arms: Sequence[Arm], out: Path, wanted: int, how: str) -> None:
     """Write and judge what is missing in the folder."""
     from nngpt.cli.compare_parts import progress
-    from nngpt.comparison.judging import judge
-    from nngpt.comparison.machine import machine, now
-    from nngpt.comparison.records import CHECK, Session
-    from nngpt.comparison.samples import Samples
-    from nngpt.comparison.writing import unwritten
+    from nngpt.finetuning.compare.judging import judge
+    from nngpt.finetuning.compare.machine import machine, now
+    from nngpt.finetuning.compare.records import CHECK, Session
+    from nngpt.finetuning.compare.samples import Samples
+    from nngpt.finetuning.compare.generation import unwritten
     from nngpt.records import derive_seed
 
     settings = executors.settings
@@ -126,7 +126,7 @@ def _write(
     executors: Executors, record: Samples, arms: Sequence[Arm], wanted: int, tell: Progress
 ) -> None:
     from nngpt import plugins
-    from nngpt.comparison.writing import write
+    from nngpt.finetuning.compare.generation import write
     from nngpt.records import derive_seed
 
     settings = executors.settings
@@ -138,7 +138,7 @@ def _write(
 
 def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
     """Print the figures, and write them beside the record."""
-    from nngpt.comparison.samples import read
+    from nngpt.finetuning.compare.samples import read
     from nngpt.comparison.summary import summarise
     from nngpt.reporting.comparison_page import page
     from nngpt.reporting.comparison_sheets import sheets

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nngpt.config import Config
-    from nngpt.learning.preferences.answers import Answer
-    from nngpt.learning.preferences.training import PreferenceStep
+    from nngpt.finetuning.preferences.answers import Answer
+    from nngpt.finetuning.preferences.training import PreferenceStep
     from nngpt.generation.models.loading import LoadedBase
     from nngpt.records import Adapter
 
@@ -74,8 +74,8 @@ def prefer(
 
 
 def _answers(settings: Config, run: str) -> list[Answer]:
-    from nngpt.learning.preferences.answers import answers_of
-    from nngpt.learning.trainers import check_installed
+    from nngpt.finetuning.preferences.answers import answers_of
+    from nngpt.finetuning.trainers import check_installed
 
     check_installed()
     with open_store(settings.folder) as store:
@@ -93,9 +93,9 @@ def _learned(
 ) -> Adapter:
     """The adapter, whether it was there or has to be made."""
     from nngpt.assembly import starting_adapter
-    from nngpt.learning.folders import finished, opened, preference_settings
-    from nngpt.learning.preferences.answers import comparisons, digest
-    from nngpt.learning.preferences.training import Preferences
+    from nngpt.finetuning.folders import finished, opened, preference_settings
+    from nngpt.finetuning.preferences.answers import comparisons, digest
+    from nngpt.finetuning.preferences.training import Preferences
     from nngpt.records import derive_seed
 
     parent, fingerprint = starting_adapter(settings), digest(answers)

@@ -61,8 +61,8 @@ def rl(
 def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
     """The adapter of all steps, whether it was there or has to be made."""
     from nngpt.assembly import starting_adapter
-    from nngpt.learning.folders import finished, opened, rl_settings
-    from nngpt.learning.trainers import check_installed
+    from nngpt.finetuning.folders import finished, opened, rl_settings
+    from nngpt.finetuning.trainers import check_installed
 
     check_installed()
     _check(settings)
@@ -79,7 +79,7 @@ def _check(settings: Config) -> None:
     """What can be known at once to be impossible. Raises: ConfigError, PluginError."""
     from nngpt import plugins
     from nngpt.assembly import data_source, make_reader
-    from nngpt.learning.rl.judge import make_terms
+    from nngpt.finetuning.rl.judge import make_terms
 
     if settings.llm.backend != "transformers":
         raise ConfigError(
@@ -113,9 +113,9 @@ def _learn(
 ) -> Adapter:
     """Take the steps that are missing. Raises: UserError."""
     from nngpt import assembly
-    from nngpt.learning.rl import grpo
-    from nngpt.learning.rl.executions import Executions
-    from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
+    from nngpt.finetuning.rl import grpo
+    from nngpt.finetuning.rl.executions import Executions
+    from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
     from nngpt.generation.llm.transformers import TransformersLLM
     from nngpt.reporting.rl_progress import RLProgress
 
@@ -158,7 +158,7 @@ def _setting(settings: Config, parts: Parts) -> dict[str, Any]:
     import torch
 
     from nngpt.assembly import data_source
-    from nngpt.learning.rl.executions import data_digest
+    from nngpt.finetuning.rl.executions import data_digest
 
     task, identity = settings.task, settings.identity()
     source = data_source(settings)
@@ -182,7 +182,7 @@ def _weighted(weights: dict[str, float]) -> str:
 
 def _tell(folder: Path, adapter: Adapter, as_json: bool) -> None:
     """Whether the reward rose, and where the adapter lies."""
-    from nngpt.learning.rl.journal import Journal
+    from nngpt.finetuning.rl.journal import Journal
     from nngpt.reporting.rl_tables import facts, summary_json, trends_table
 
     steps = Journal(folder).steps

@@ -23,7 +23,7 @@ from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.learning.sft import Job
+    from nngpt.finetuning.learners.sft import Job
     from nngpt.records import Adapter, TrainingPair
     from nngpt.reporting.tuning import TuningProgress
 
@@ -53,7 +53,7 @@ def sft(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
-    from nngpt.learning.sft import Job
+    from nngpt.finetuning.learners.sft import Job
     from nngpt.reporting.tuning import TuningProgress
 
     check_name(name)
@@ -104,7 +104,7 @@ def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
 
 def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
     """Load the base, learn, and write the adapter."""
-    from nngpt.learning.sft import LoraTrainer
+    from nngpt.finetuning.learners.sft import LoraTrainer
     from nngpt.generation.llm.transformers import create
 
     llm = create(settings.llm)
@@ -115,7 +115,7 @@ def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapt
 
 def tell(adapter: Adapter, as_json: bool, use: str) -> None:
     """What was learned, and how to use it."""
-    from nngpt.learning.tuning.curve import read_curve
+    from nngpt.finetuning.tuning.curve import read_curve
 
     found = read_curve(Path(adapter.path))
     held_out = [p["held_out"] for p in found["curve"] if p["held_out"] is not None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nngpt.comparison.corpus import Corpus
-from nngpt.comparison.records import ArmFacts, Session
+from nngpt.finetuning.compare.corpus import Corpus
+from nngpt.finetuning.compare.records import ArmFacts, Session
 from nngpt.comparison.spread import Compared
 from nngpt.reporting.intervals import wilson
 

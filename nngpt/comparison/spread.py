@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nngpt.comparison.diversity import Floats, Network, likeness
+from nngpt.finetuning.compare.diversity import Floats, Network, likeness
 
 _DRAWS = 2000
 _SEEDS = (1, 2)

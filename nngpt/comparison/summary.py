@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 
 from nngpt.comparison import spread
-from nngpt.comparison.corpus import Corpus
-from nngpt.comparison.diversity import Network, likeness, network
+from nngpt.finetuning.compare.corpus import Corpus
+from nngpt.finetuning.compare.diversity import Network, likeness, network
 from nngpt.comparison.figures import (
     ALL,
     COPY,
@@ -24,7 +24,7 @@ from nngpt.comparison.figures import (
     Share,
     Speed,
 )
-from nngpt.comparison.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session
+from nngpt.finetuning.compare.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session
 from nngpt.records import content_hash
 from nngpt.reporting.intervals import mean_half_width, newcombe, welch
 

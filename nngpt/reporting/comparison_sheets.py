@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nngpt.comparison.figures import COPY, Accuracy, Cell, Figures, Mean, Share
-from nngpt.comparison.records import CHECK
+from nngpt.finetuning.compare.records import CHECK
 from nngpt.comparison.spread import Estimate
 from nngpt.reporting.intervals import accuracy_of, percent_of
 from nngpt.reporting.sheets import Sheet

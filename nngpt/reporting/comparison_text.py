@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nngpt.comparison.figures import Figures, Share
-from nngpt.comparison.records import ArmFacts
+from nngpt.finetuning.compare.records import ArmFacts
 from nngpt.reporting.comparison_sheets import sheets
 from nngpt.reporting.sheets import markdown_table
 

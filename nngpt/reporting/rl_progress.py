@@ -16,12 +16,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from nngpt.learning.rl.journal import StepRecord
+from nngpt.finetuning.rl.journal import StepRecord
 from nngpt.reporting.rl_tables import step_line
 
 
 class RLProgress:
-    """Implements `nngpt.learning.rl.grpo.Watch`; use it in a `with`."""
+    """Implements `nngpt.finetuning.rl.grpo.Watch`; use it in a `with`."""
 
     def __init__(self, console: Console, steps: int) -> None:
         self._console, self._steps = console, steps

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from nngpt.learning.rl.journal import StepRecord
+from nngpt.finetuning.rl.journal import StepRecord
 from nngpt.reporting.intervals import percent_of
 from nngpt.reporting.trends import Interval, Trend, trend
 

@@ -16,14 +16,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from nngpt.learning.tuning import Point
+from nngpt.finetuning.tuning import Point
 
 EVERY_S = 30.0
 """Seconds between two lines where there is no terminal."""
 
 
 class TuningProgress:
-    """Watches a training (`nngpt.learning.tuning.Watch`) on a console."""
+    """Watches a training (`nngpt.finetuning.tuning.Watch`) on a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -14,7 +14,7 @@ from store_samples import PROMPT, REFUSAL
 from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
 from nngpt.cli.cycle import _tell
 from nngpt.generation.pairs import admitted_pairs
-from nngpt.learning.preferences.answers import answers_of, comparisons
+from nngpt.finetuning.preferences.answers import answers_of, comparisons
 from nngpt.records import Completion, Mode, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 

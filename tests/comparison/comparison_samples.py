@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.comparison.corpus import Corpus
-from nngpt.comparison.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session, Setting
+from nngpt.finetuning.compare.corpus import Corpus
+from nngpt.finetuning.compare.records import (
+    CHECK,
+    TRAIN,
+    ArmFacts,
+    Line,
+    Outcome,
+    Sample,
+    Session,
+    Setting,
+)
 from nngpt.records import Refusal, Stage
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "gpu": None, "versions": {"nngpt": "0"}}

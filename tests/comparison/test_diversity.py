@@ -9,7 +9,7 @@ import pytest
 from comparison_samples import layers
 
 from nngpt.comparison import spread
-from nngpt.comparison.diversity import Network, likeness, network
+from nngpt.finetuning.compare.diversity import Network, likeness, network
 from nngpt.novelty.shingles import jaccard, shingles
 
 WHOLE = """

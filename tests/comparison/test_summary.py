@@ -21,7 +21,7 @@ from comparison_samples import (
 )
 
 from nngpt.comparison.figures import Figures, Share
-from nngpt.comparison.records import CHECK, TRAIN, Line, Session
+from nngpt.finetuning.compare.records import CHECK, TRAIN, Line, Session
 from nngpt.comparison.summary import summarise
 from nngpt.reporting.comparison_page import page
 from nngpt.reporting.comparison_sheets import sheets

@@ -17,9 +17,9 @@ from nngpt.config import EvaluationConfig
 from nngpt.generation.contract.answers import read as read_answer
 from nngpt.novelty.dedup.records import Settings
 from nngpt.errors import StoreError, UserError
-from nngpt.learning import corpus
-from nngpt.learning.corpus import Choice, Corpus, Recorded, Writer
-from nngpt.learning.corpus.splits import divide
+from nngpt.finetuning import corpus
+from nngpt.finetuning.corpus import Choice, Corpus, Recorded, Writer
+from nngpt.finetuning.corpus.splits import divide
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Candidate, Task, content_hash
 from nngpt.store import Store

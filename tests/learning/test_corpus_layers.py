@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from corpus_samples import FILES, HEAD
 
-from nngpt.learning.corpus.bodies import extract_body
-from nngpt.learning.corpus.layers import extract_layers
+from nngpt.finetuning.corpus.bodies import extract_body
+from nngpt.finetuning.corpus.layers import extract_layers
 from nngpt.records import Refusal
 
 OFFERED = frozenset({"lr", "momentum", "dropout"})

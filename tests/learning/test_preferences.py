@@ -13,9 +13,9 @@ from store_samples import NOVEL, TASK
 
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed, UserError
-from nngpt.learning import folders
-from nngpt.learning.preferences.answers import answers_of, comparisons, digest, encode
-from nngpt.learning.preferences.training import (
+from nngpt.finetuning import folders
+from nngpt.finetuning.preferences.answers import answers_of, comparisons, digest, encode
+from nngpt.finetuning.preferences.training import (
     Preferences,
     PreferenceStep,
     dpo_row,

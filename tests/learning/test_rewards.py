@@ -13,7 +13,7 @@ from nngpt import plugins
 from nngpt.config import RLConfig
 from nngpt.errors import ConfigError, PluginError
 from nngpt.sandbox.endings import HOSTILE
-from nngpt.learning.rl.judge import known_networks, make_terms
+from nngpt.finetuning.rl.judge import known_networks, make_terms
 from nngpt.protocols import Reward
 from nngpt.records import Rollout, Stage
 

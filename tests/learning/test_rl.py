@@ -19,13 +19,13 @@ from nngpt.config import Config
 from nngpt.config import load as load_config
 from nngpt.errors import ConfigError, LearningFailed, UserError
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.learning import folders, trainers
-from nngpt.learning.lora import lora_config
-from nngpt.learning.rl import grpo
-from nngpt.learning.rl.executions import Executions
-from nngpt.learning.rl.journal import Journal, StepRecord
-from nngpt.learning.rl.judge import RewardJudge, known_networks, make_terms
-from nngpt.learning.rl.shared_prompt import probabilities
+from nngpt.finetuning import folders, trainers
+from nngpt.finetuning.lora import lora_config
+from nngpt.finetuning.rl import grpo
+from nngpt.finetuning.rl.executions import Executions
+from nngpt.finetuning.rl.journal import Journal, StepRecord
+from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
+from nngpt.finetuning.rl.shared_prompt import probabilities
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.llm.transformers import TransformersLLM, create

@@ -15,10 +15,10 @@ from tiny_folder import TINY, pairs, write_tiny_model
 
 from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.errors import LearningFailed, ModelError
-from nngpt.learning.sft import Job, LoraTrainer
-from nngpt.learning.tuning import Point
-from nngpt.learning.tuning.curve import held_out, read_curve
-from nngpt.learning.tuning.replay import key, read_learned, with_replay
+from nngpt.finetuning.learners.sft import Job, LoraTrainer
+from nngpt.finetuning.tuning import Point
+from nngpt.finetuning.tuning.curve import held_out, read_curve
+from nngpt.finetuning.tuning.replay import key, read_learned, with_replay
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.records import Adapter, Sampling, TrainingPair
 

@@ -11,10 +11,10 @@ from tiny_model import examples, tiny_model
 from torch.nn.functional import cross_entropy
 
 from nngpt.config import LearningConfig
-from nngpt.learning.tuning import Checkpoint, Example, Tuning
-from nngpt.learning.tuning.attention import attend, can_pack
-from nngpt.learning.tuning.loss import last_layer, summed_loss
-from nngpt.learning.tuning.packing import Lengths, Row, Span, pack, single
+from nngpt.finetuning.tuning import Checkpoint, Example, Tuning
+from nngpt.finetuning.tuning.attention import attend, can_pack
+from nngpt.finetuning.tuning.loss import last_layer, summed_loss
+from nngpt.finetuning.tuning.packing import Lengths, Row, Span, pack, single
 
 
 def one_by_one(model: Any, chosen: Sequence[Example]) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 from tiny_model import examples, tiny_model
 
 from nngpt.config import LearningConfig
-from nngpt.learning.tuning import Checkpoint, Point, Tuning
+from nngpt.finetuning.tuning import Checkpoint, Point, Tuning
 
 SETTINGS = LearningConfig(
     epochs=3, batch_size=2, accumulation=1, learning_rate=1e-2, warmup_steps=2

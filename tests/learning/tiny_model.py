@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from nngpt.learning.tuning import Example
+from nngpt.finetuning.tuning import Example
 
 WORDS = 60
 _SHAPE = {

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from nngpt.learning.tuning import Point
+from nngpt.finetuning.tuning import Point
 from nngpt.reporting import tuning
 from nngpt.reporting.tuning import TuningProgress
 

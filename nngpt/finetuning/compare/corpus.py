@@ -1,0 +1,70 @@
+"""The training corpus that answers are compared with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nngpt.generation import contract
+from nngpt.finetuning.compare.records import Arm
+from nngpt.data.files import digest
+from nngpt.errors import ConfigError
+from nngpt.generation.pairs import corpus_pairs
+from nngpt.records import Candidate, Prompt, TrainingPair
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What the adapters learned.
+
+    Attributes:
+        files: as the user gave them.
+        digest: sha256 over the files' contents.
+        left_out: answers that the contract does not take.
+        networks: what the LLM should have written, each network once, by where it is from.
+    """
+
+    files: tuple[str, ...]
+    digest: str
+    left_out: int
+    networks: Mapping[str, str] = field(repr=False)
+
+
+def read_corpus(files: Sequence[Path], arm: Arm) -> Corpus | None:
+    """The distinct networks of JSONL files of pairs, as `arm` would read them; None for no files.
+
+    Raises:
+        ConfigError: a file cannot be read, is of another mode, or nothing in it fits.
+    """
+    if not files:
+        return None
+    reader = next(iter(arm.readers.values()))
+    pairs = [pair for file in files for pair in _pairs(file, arm.asked[0].prompt)]
+    # The same answer to several tasks is read once: that takes longest.
+    once = {pair.completion: pair for pair in reversed(pairs)}
+    networks: dict[str, str] = {}
+    left_out = 0
+    for pair in reversed(once.values()):
+        found = reader.read_answer(pair.completion, pair.prompt)
+        if isinstance(found, Candidate):
+            networks.setdefault(contract.novelty_text(found), pair.source)
+        else:
+            left_out += 1
+    if not networks:
+        raise ConfigError("no pair fits the contract", where=f"--corpus: {files[0]}")
+    whole = hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+    by_name = {
+        f"{number} ({source})": text for number, (text, source) in enumerate(networks.items(), 1)
+    }
+    return Corpus(tuple(map(str, files)), whole, left_out, by_name)
+
+
+def _pairs(file: Path, prompt: Prompt) -> list[TrainingPair]:
+    """The pairs; complaints name the option and not the configuration's key."""
+    try:
+        return corpus_pairs(file, prompt)
+    except ConfigError as error:
+        where = error.where.replace("learning.corpus", "--corpus")
+        raise ConfigError(error.what, where=where, mend=error.mend) from None

@@ -1,0 +1,267 @@
+"""DPO and KTO through TRL, on token ids of our own: nothing is rendered or tokenised there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nngpt.config import Config
+from nngpt.errors import ConfigError, LearningFailed
+from nngpt.finetuning.checkpoints import durable, newest_checkpoint, step_of
+from nngpt.finetuning.lora import check_settings, start_of
+from nngpt.finetuning.preferences.answers import Answer, Comparison, encode
+from nngpt.finetuning.trainers import CHECKPOINTS, SCHEDULES, borrowed, common_arguments, on_one_gpu
+from nngpt.generation.models.adapters import save_adapter
+from nngpt.generation.models.loading import LoadedBase, clear_memory
+from nngpt.records import Adapter, canonical_json, derive_seed
+
+STEPS = "steps.jsonl"
+_SAVE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class PreferenceStep:
+    """One optimiser step, a line of `steps.jsonl`.
+
+    Attributes:
+        margin: how much more the good answers' probability has grown than the bad ones', times
+            `preference.beta` (mean of the batch; None for a KTO batch without one of the kinds).
+        accuracy: share of pairs in which it has grown more; DPO only.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    margin: float | None
+    accuracy: float | None
+
+
+OnPreferenceStep = Callable[[PreferenceStep], None]
+
+
+@dataclass
+class Preferences:
+    """What is trained on, and how.
+
+    Attributes:
+        config: its sections `preference` and `learning`, and the seed.
+        base: the bare base.
+        folder: where checkpoints and log lie, and the adapter comes to lie.
+        name: of the adapter.
+        parent: the adapter to start from, None for a new one.
+        digest: fingerprint of the answers.
+        settings: what the adapter's lineage says of how it was made.
+    """
+
+    config: Config
+    base: LoadedBase
+    folder: Path
+    name: str
+    parent: Adapter | None
+    digest: str
+    settings: Mapping[str, Any]
+
+    def dpo(self, pairs: Sequence[Comparison], on_step: OnPreferenceStep) -> Adapter:
+        """Learn to prefer the admitted answer of each pair.
+
+        Raises:
+            LearningFailed: no pair fits `learning.max_length`, or the loss diverged.
+            ModelError: the parent does not fit, or memory is not enough.
+        """
+        from trl import DPOConfig, DPOTrainer
+
+        rows = self._fitting([dpo_row(self.base.tokenizer, pair) for pair in pairs])
+        return self._train(DPOTrainer, DPOConfig, rows, {}, on_step)
+
+    def kto(self, answers: Sequence[Answer], on_step: OnPreferenceStep) -> Adapter:
+        """Learn that admitted answers are desirable and refused ones are not.
+
+        The rarer kind weighs more, so that both count the same.
+
+        Raises:
+            ConfigError: `learning.batch_size` is 1.
+            LearningFailed: no answer fits `learning.max_length`, or the loss diverged.
+            ModelError: the parent does not fit, or memory is not enough.
+        """
+        from trl import KTOConfig, KTOTrainer
+
+        size = self.config.learning.batch_size
+        if size < 2:
+            mend = "Set it to 2 or more."
+            raise ConfigError(
+                "KTO compares the answers of a batch", where="learning.batch_size", mend=mend
+            )
+        rows = self._fitting([kto_row(self.base.tokenizer, answer) for answer in answers])
+        good = sum(row["label"] for row in rows)
+        bad = len(rows) - good
+        if not good or not bad:
+            raise self._too_long()
+        weights = {"desirable_weight": max(1, bad / good), "undesirable_weight": max(1, good / bad)}
+        return self._train(KTOTrainer, KTOConfig, with_kl(rows, size), weights, on_step)
+
+    def _fitting(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows that are not too long. Raises: LearningFailed if none is left."""
+        most = self.config.learning.max_length
+        longest = ("chosen_ids", "rejected_ids", "completion_ids")
+        fit = [
+            row
+            for row in rows
+            if len(row["prompt_ids"]) + max(len(row.get(key, ())) for key in longest) <= most
+        ]
+        if not fit:
+            raise self._too_long()
+        return fit
+
+    def _too_long(self) -> LearningFailed:
+        where = f"learning.max_length: {self.config.learning.max_length}"
+        return LearningFailed("none of the answers fits", where=where)
+
+    def _train(
+        self,
+        trainer_class: type[Any],
+        arguments_class: type[Any],
+        rows: list[dict[str, Any]],
+        more: Mapping[str, Any],
+        on_step: OnPreferenceStep,
+    ) -> Adapter:
+        from datasets import Dataset
+
+        check_settings(self.config.learning, self.base)
+        checkpoint = newest_checkpoint(self.folder / CHECKPOINTS)
+        log = _Log(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
+        trainer = _as_it_is(durable(trainer_class))(
+            **start_of(self.config.learning, self.base, self.parent),
+            args=self._arguments(arguments_class, more),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=self.base.tokenizer,
+            callbacks=[log.callback()],
+        )
+        started = time.monotonic()
+        with borrowed(self.base, trainer):
+            with clear_memory("learning.batch_size", "Lower it, or set gradient_checkpointing."):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            return self._save(trainer.model, rows, log.steps, time.monotonic() - started)
+
+    def _arguments(self, arguments_class: type[Any], more: Mapping[str, Any]) -> Any:
+        learning, preference = self.config.learning, self.config.preference
+        seed = derive_seed(self.config.seed, "preference")
+        arguments = arguments_class(
+            **common_arguments(learning, self.base, self.folder, seed),
+            num_train_epochs=preference.epochs,
+            per_device_train_batch_size=learning.batch_size,
+            gradient_accumulation_steps=learning.accumulation,
+            learning_rate=preference.learning_rate,
+            lr_scheduler_type=SCHEDULES[learning.schedule],
+            warmup_steps=preference.warmup_steps,
+            beta=preference.beta,
+            max_length=None,
+            save_steps=_SAVE_EVERY,
+            logging_steps=1,
+            **more,
+        )
+        return on_one_gpu(arguments)
+
+    def _save(
+        self,
+        model: Any,
+        rows: Sequence[Mapping[str, Any]],
+        steps: Sequence[PreferenceStep],
+        seconds: float,
+    ) -> Adapter:
+        """The adapter with its lineage; the frozen copy of where it started is left out."""
+        if "ref" in model.peft_config:
+            model.delete_adapter("ref")
+        written = ("chosen_ids", "rejected_ids", "completion_ids")
+        tokens = sum(len(row.get(key, ())) for row in rows for key in written)
+        adapter = Adapter(
+            name=self.name,
+            path="",
+            base=self.base.name,
+            base_digest=self.base.digest,
+            parent=self.parent.name if self.parent else None,
+            corpus_hash=self.digest,
+            pairs=len(rows),
+            tokens=tokens * self.config.preference.epochs,
+            loss_first=steps[0].loss,
+            loss_last=steps[-1].loss,
+            seconds=seconds,
+            settings=canonical_json({**self.settings, "steps": len(steps)}),
+        )
+        return save_adapter(model, adapter, self.folder / "adapter")
+
+
+def dpo_row(tokenizer: Any, pair: Comparison) -> dict[str, Any]:
+    """The token ids that TRL's DPO wants of a pair."""
+    prompt, chosen = encode(tokenizer, pair.chosen)
+    _, rejected = encode(tokenizer, pair.rejected)
+    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
+
+
+def kto_row(tokenizer: Any, answer: Answer) -> dict[str, Any]:
+    """The token ids that TRL's KTO wants of an answer, and whether it is good."""
+    prompt, ids = encode(tokenizer, answer)
+    return {"prompt_ids": prompt, "completion_ids": ids, "label": answer.good}
+
+
+def with_kl(rows: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
+    """Each row with its neighbour's answer in the batch, from which KTO estimates the KL term."""
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [
+        {**row, "KL_completion_ids": batch[place - 1]["completion_ids"]}
+        for batch in batches
+        for place, row in enumerate(batch)
+    ]
+
+
+def _as_it_is(trainer: type[Any]) -> type[Any]:
+    """A TRL trainer that takes its data set as it is, with the ids that are in it."""
+
+    class AsItIs(trainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    return AsItIs
+
+
+class _Log:
+    """Writes a line for each step, and calls back; what came after a checkpoint is forgotten."""
+
+    def __init__(self, file: Path, step: int, on_step: OnPreferenceStep) -> None:
+        self._file, self._on_step = file, on_step
+        lines = file.read_text(encoding="utf-8").splitlines()[:step] if file.exists() else []
+        self.steps = [PreferenceStep(**json.loads(line)) for line in lines]
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def callback(self) -> Any:
+        from transformers import TrainerCallback
+
+        log = self
+
+        class Report(TrainerCallback):  # type: ignore[misc]
+            def on_log(
+                self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any
+            ) -> None:
+                if logs and "loss" in logs:
+                    log.add(state.global_step, state.max_steps, logs)
+
+        return Report()
+
+    def add(self, step: int, steps: int, measured: Mapping[str, Any]) -> None:
+        loss = float(measured["loss"])
+        if not math.isfinite(loss):
+            where, mend = "preference.learning_rate", "Lower it."
+            raise LearningFailed("the loss diverged", where=where, mend=mend)
+        margin, accuracy = measured.get("rewards/margins"), measured.get("rewards/accuracies")
+        record = PreferenceStep(step, steps, loss, margin, accuracy)
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(record)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.steps.append(record)
+        self._on_step(record)

@@ -37,8 +37,8 @@ from nngpt import assembly, config
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.errors import UserError
-from nngpt.hpo import choosing, learned, searching
-from nngpt.hpo.choice import Choice, Space
+from nngpt.prediction.hpo import choosing, learned, searching
+from nngpt.prediction.hpo.choice import Choice, Space
 from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 from nngpt.records import Candidate, Evaluation, Refusal, derive_seed

@@ -28,7 +28,7 @@ LAYERS = [
     {"nngpt.generation.llm", "nngpt.sandbox"},
     {"nngpt.finetuning"},
     {"nngpt.finetuning.compare", "nngpt.generation.prompts", "nngpt.prediction", "nngpt.analysis"},
-    {"nngpt.hpo"},
+    {"nngpt.prediction.hpo"},
     {"nngpt.reporting.progress", "nngpt.reporting.tables"},
     {"nngpt.steering"},
     {"nngpt.experiment"},

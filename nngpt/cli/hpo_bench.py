@@ -19,10 +19,10 @@ from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.hpo.bench import Ask, Part
-    from nngpt.hpo.choice import Choice
-    from nngpt.hpo.folds import Folds
-    from nngpt.hpo.pools import Pool
+    from nngpt.prediction.hpo.bench import Ask, Part
+    from nngpt.prediction.hpo.choice import Choice
+    from nngpt.prediction.hpo.folds import Folds
+    from nngpt.prediction.hpo.pools import Pool
     from nngpt.prediction.runs import History
     from nngpt.protocols import WritesJson
 
@@ -47,7 +47,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """How much accuracy each engine gives away on pools of recorded trials."""
-    from nngpt.hpo import bench as benchmark
+    from nngpt.prediction.hpo import bench as benchmark
     from nngpt.reporting.hpo_tables import regret_table
 
     if fold is None and (adapter is not None or limit is not None):
@@ -70,7 +70,7 @@ def bench(
 
 def _folds(history: History, path: Path | None) -> Folds:
     """Those of the file, or new ones, written to the file if one is named."""
-    from nngpt.hpo import folds as freezing
+    from nngpt.prediction.hpo import folds as freezing
 
     if path is not None and path.exists():
         return freezing.read(path)
@@ -86,7 +86,7 @@ def _part(
     settings: Config, history: History, fold: int | None, limit: int | None, adapter: Path | None
 ) -> Iterator[tuple[Part | None, Counter[str]]]:
     """Which pools are asked about, and how many answers of an LLM were none."""
-    from nngpt.hpo.bench import Part
+    from nngpt.prediction.hpo.bench import Part
 
     counted: Counter[str] = Counter()
     if fold is None:
@@ -100,7 +100,7 @@ def _part(
 
 def _asker(llm: WritesJson, history: History, counted: Counter[str]) -> Ask:
     from nngpt.errors import ModelError
-    from nngpt.hpo.asking import by_llm, space_of
+    from nngpt.prediction.hpo.asking import by_llm, space_of
 
     def ask(pool: Pool) -> Choice | None:
         counted["asked"] += 1

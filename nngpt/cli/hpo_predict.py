@@ -20,8 +20,8 @@ from nngpt.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.hpo.choice import Choice, Space
-    from nngpt.hpo.searching import Train, Tried
+    from nngpt.prediction.hpo.choice import Choice, Space
+    from nngpt.prediction.hpo.searching import Train, Tried
     from nngpt.prediction.places import Place
     from nngpt.records import Evaluation, Refusal
 
@@ -85,7 +85,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Choose hyperparameters, batch size and transform; prints YAML for a configuration."""
-    from nngpt.hpo.choice import Space
+    from nngpt.prediction.hpo.choice import Space
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 
     if engine not in ENGINES:
@@ -122,21 +122,21 @@ def _choose(asked: _Asked, engine: str, budget: int, adapter: Path | None) -> li
     if engine == "llm":
         return [_Found(choice) for choice in _ask_llm(asked, adapter)]
     if engine == "default":
-        from nngpt.hpo.choosing import by_default
+        from nngpt.prediction.hpo.choosing import by_default
 
         return [_Found(by_default(asked.space, asked.epochs))]
     return [_Found(choice) for choice in _by_surrogate(asked, asked.space, asked.top)]
 
 
 def _by_surrogate(asked: _Asked, space: Space, top: int) -> list[Choice]:
-    from nngpt.hpo import choosing, learned
+    from nngpt.prediction.hpo import choosing, learned
 
     file = learned.SurrogateFile(asked.surrogate or learned.default_path())
     return choosing.by_surrogate(file, asked.code, space, asked.place, asked.epochs, top)
 
 
 def _ask_llm(asked: _Asked, adapter: Path | None) -> list[Choice]:
-    from nngpt.hpo.asking import by_llm
+    from nngpt.prediction.hpo.asking import by_llm
 
     with answering(asked.settings, adapter) as llm:
         choices = by_llm(
@@ -156,7 +156,7 @@ def _ask_llm(asked: _Asked, adapter: Path | None) -> list[Choice]:
 
 
 def _search(asked: _Asked, budget: int) -> list[_Found]:
-    from nngpt.hpo import learned, searching
+    from nngpt.prediction.hpo import learned, searching
 
     note: tuple[str, ...] = ()
     proposed: list[Choice] = []

@@ -24,7 +24,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Learn from all trials in the mirror of LEMUR (minutes)."""
-    from nngpt.hpo import learned
+    from nngpt.prediction.hpo import learned
 
     path = out or learned.default_path()
     make_folder(path.parent, "--surrogate")

@@ -66,9 +66,9 @@ def _pairs(
     without: int | None,
     seed: int,
 ) -> list[TrainingPair]:
-    from nngpt.hpo import asking
-    from nngpt.hpo import folds as freezing
-    from nngpt.hpo.pools import pools
+    from nngpt.prediction.hpo import asking
+    from nngpt.prediction.hpo import folds as freezing
+    from nngpt.prediction.hpo.pools import pools
     from nngpt.prediction import groups
 
     history = read_history(folder)

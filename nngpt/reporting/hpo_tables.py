@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from nngpt.hpo.bench import Between, Regret
+from nngpt.prediction.hpo.bench import Between, Regret
 
 
 def regret_table(found: Sequence[Regret], folds: str) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lemur_part import make_mirror
 
-from nngpt.hpo import learned
+from nngpt.prediction.hpo import learned
 from nngpt.prediction.runs import History, read_runs
 from nngpt.store import Store
 

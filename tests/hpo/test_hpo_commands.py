@@ -11,9 +11,9 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
-from nngpt.hpo.choice import Space
-from nngpt.hpo.choosing import by_surrogate
-from nngpt.hpo.learned import SurrogateFile
+from nngpt.prediction.hpo.choice import Space
+from nngpt.prediction.hpo.choosing import by_surrogate
+from nngpt.prediction.hpo.learned import SurrogateFile
 from nngpt.prediction.places import Place
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"

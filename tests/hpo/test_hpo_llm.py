@@ -12,10 +12,10 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import ModelError
-from nngpt.hpo import asking, folds
-from nngpt.hpo.asking import abridged, answer, pairs, question, read
-from nngpt.hpo.choice import Space
-from nngpt.hpo.pools import pools
+from nngpt.prediction.hpo import asking, folds
+from nngpt.prediction.hpo.asking import abridged, answer, pairs, question, read
+from nngpt.prediction.hpo.choice import Space
+from nngpt.prediction.hpo.pools import pools
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History
 

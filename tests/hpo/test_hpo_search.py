@@ -12,8 +12,8 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
-from nngpt.hpo.choice import Choice, Space
-from nngpt.hpo.searching import Tried, search
+from nngpt.prediction.hpo.choice import Choice, Space
+from nngpt.prediction.hpo.searching import Tried, search
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from nngpt.errors import UserError
-from nngpt.hpo import folds, surrogate
-from nngpt.hpo.bench import bench
-from nngpt.hpo.defaults import DEFAULT, distance, middle_of_best
-from nngpt.hpo.folds import Folds
-from nngpt.hpo.pools import pools, random_regret, regret
-from nngpt.hpo.rows import NAMES, Vocabulary, rows
+from nngpt.prediction.hpo import folds, surrogate
+from nngpt.prediction.hpo.bench import bench
+from nngpt.prediction.hpo.defaults import DEFAULT, distance, middle_of_best
+from nngpt.prediction.hpo.folds import Folds
+from nngpt.prediction.hpo.pools import pools, random_regret, regret
+from nngpt.prediction.hpo.rows import NAMES, Vocabulary, rows
 from nngpt.prediction.runs import History
 
 

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from nngpt.generation.contract.answers import Hyperparameters
 from nngpt.errors import ModelError
 from nngpt.data.transform_names import dashed
-from nngpt.hpo.choice import Choice, Space
-from nngpt.hpo.pools import Pool
+from nngpt.prediction.hpo.choice import Choice, Space
+from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction.places import Place, facts
 from nngpt.prediction.runs import Run
 from nngpt.protocols import WritesJson

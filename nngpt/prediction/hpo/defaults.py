@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.data.transform_names import dashed
-from nngpt.hpo.pools import Pool
-from nngpt.hpo.rows import NAMES
+from nngpt.prediction.hpo.pools import Pool
+from nngpt.prediction.hpo.rows import NAMES
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

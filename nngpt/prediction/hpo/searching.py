@@ -12,7 +12,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from nngpt.errors import UserError
-from nngpt.hpo.choice import Choice, Space
+from nngpt.prediction.hpo.choice import Choice, Space
 from nngpt.records import EpochResult, Evaluation, Refusal
 
 Train = Callable[[Choice], Evaluation | Refusal]

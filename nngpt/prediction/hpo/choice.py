@@ -9,7 +9,7 @@ from typing import Any
 from nngpt.generation.contract.answers import PROTOCOL
 from nngpt.generation.contract.settings import settings_schema
 from nngpt.data.transform_names import dashed, names, spec
-from nngpt.hpo.defaults import DEFAULT
+from nngpt.prediction.hpo.defaults import DEFAULT
 from nngpt.records import Candidate
 
 KNOWN = ("lr", "momentum", "dropout")

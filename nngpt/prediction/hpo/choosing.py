@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.data.transform_names import spec
-from nngpt.hpo.choice import Choice, Space
-from nngpt.hpo.defaults import DEFAULT
-from nngpt.hpo.learned import SurrogateFile
-from nngpt.hpo.rows import row
+from nngpt.prediction.hpo.choice import Choice, Space
+from nngpt.prediction.hpo.defaults import DEFAULT
+from nngpt.prediction.hpo.learned import SurrogateFile
+from nngpt.prediction.hpo.rows import row
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import Run
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.hpo import surrogate
-from nngpt.hpo.choice import Choice
-from nngpt.hpo.defaults import DEFAULT, distance, distance_to_default, middle_of_best
-from nngpt.hpo.folds import Folds
-from nngpt.hpo.pools import LEAST, Pool, by_component, pools, random_regret, regret
-from nngpt.hpo.rows import Rows, Vocabulary, rows
+from nngpt.prediction.hpo import surrogate
+from nngpt.prediction.hpo.choice import Choice
+from nngpt.prediction.hpo.defaults import DEFAULT, distance, distance_to_default, middle_of_best
+from nngpt.prediction.hpo.folds import Folds
+from nngpt.prediction.hpo.pools import LEAST, Pool, by_component, pools, random_regret, regret
+from nngpt.prediction.hpo.rows import Rows, Vocabulary, rows
 from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.runs import History
 

@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.hpo.rows import CATEGORIES, NAMES, Rows
+from nngpt.prediction.hpo.rows import CATEGORIES, NAMES, Rows
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Surrogate:
     trees: tuple[lightgbm.Booster, ...]
 
     def score(self, inputs: Matrix) -> Vector:
-        """The higher the better [n], for rows [n, len(NAMES)] as `nngpt.hpo.rows` gives them."""
+        """The higher the better [n], for rows [n, len(NAMES)] as `nngpt.prediction.hpo.rows` gives them."""
         found = [np.asarray(one.predict(inputs, num_threads=1), dtype=float) for one in self.trees]
         mean: Vector = np.mean(found, axis=0)
         return mean

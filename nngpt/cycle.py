@@ -32,7 +32,7 @@ from nngpt.records import (
     State,
     derive_seed,
 )
-from nngpt.reporting.progress import Progress
+from nngpt.reports.progress.run import Progress
 from nngpt.steering.budget import Budget
 from nngpt.steering.energy import Energy
 from nngpt.steering.forecast import Basis

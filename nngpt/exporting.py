@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import assembly
-from nngpt.analysis.best import Source
+from nngpt.reports.analysis.best import Source
 from nngpt.config import Config
 from nngpt.data import files
 from nngpt.errors import ConfigError

@@ -17,7 +17,7 @@ from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
-from nngpt.reporting.progress import Progress
+from nngpt.reports.progress.run import Progress
 from nngpt.steering import collapse
 from nngpt.steering.budget import Budget
 from nngpt.store import Lease, Store

@@ -21,7 +21,7 @@ from nngpt.background import Background
 from nngpt.config import Config
 from nngpt.errors import StoreError
 from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State, derive_seed
-from nngpt.reporting.progress import Progress
+from nngpt.reports.progress.run import Progress
 from nngpt.store import AttemptRecord, Lease, Store, prompt_hash
 
 

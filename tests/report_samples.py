@@ -7,7 +7,7 @@ from pathlib import Path
 
 from store_samples import PROMPT, TASK, adapter, candidate, completion, evaluation, start
 
-from nngpt.analysis.study import Setting, Study, read_study
+from nngpt.reports.analysis.study import Setting, Study, read_study
 from nngpt.records import Arm, Candidate, EpochResult, Mode, Novelty, Refusal, Stage
 from nngpt.store import Activity, Confirmation, ForecastRecord, Lease, RunRecord, Store
 

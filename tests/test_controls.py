@@ -109,7 +109,7 @@ def test_controls_survive_a_kill_between_batches(here: Path) -> None:
 
 def stop_after(patch: pytest.MonkeyPatch, settled: int) -> None:
     """Have the user stop the run when so many attempts are settled."""
-    from nngpt.reporting.progress import ConsoleProgress
+    from nngpt.reports.progress.run import ConsoleProgress
 
     real, seen = ConsoleProgress.settled, list[int]()
 

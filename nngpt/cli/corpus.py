@@ -80,7 +80,7 @@ def build(
     from nngpt.novelty.dedup import choices
     from nngpt.finetuning import corpus
     from nngpt.records import Mode
-    from nngpt.reporting.corpus_tables import funnel_table, splits_table
+    from nngpt.reports.tables.corpus import funnel_table, splits_table
 
     settings = load_config(config, []) if config else _defaults()
     writer, tasks = _writer(settings, prompt, task, compact)

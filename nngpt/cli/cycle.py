@@ -94,7 +94,7 @@ def status(run: RunName = None, folder: Folder = Path("runs"), as_json: AsJson =
 @app.command("list")
 def list_runs(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """All runs of a folder."""
-    from nngpt.reporting.tables import runs_table
+    from nngpt.reports.tables.console import runs_table
 
     with open_store(folder) as store:
         runs = store.runs()
@@ -111,7 +111,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One attempt: code, verdicts, curve."""
-    from nngpt.reporting.attempts import attempt_report
+    from nngpt.reports.attempts import attempt_report
 
     with open_store(folder) as store:
         record = store.attempt(attempt)
@@ -174,7 +174,7 @@ def _run(
     from nngpt.assembly import assemble
     from nngpt.cycle import Loop
     from nngpt.foreseeing import known_basis, probe
-    from nngpt.reporting.progress import ConsoleProgress
+    from nngpt.reports.progress.run import ConsoleProgress
     from nngpt.steering.budget import Budget, BudgetSpent
     from nngpt.store import Store
 
@@ -214,7 +214,7 @@ def _current_run(store: Store, settings: Config, fresh: bool) -> RunRecord:
 def _tell(folder: Path, run: str | None, as_json: bool) -> None:
     """Print the run's story, as a table or as JSON."""
     from nngpt.records import Arm
-    from nngpt.reporting.tables import arms_table, story, summary_json
+    from nngpt.reports.tables.console import arms_table, story, summary_json
 
     with open_store(folder) as store:
         record = find_run(store, run)

@@ -57,7 +57,7 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Train a random sample fully, judge it on the TEST set, and say how well one epoch ranks."""
-    from nngpt.analysis.sampling import stratified_sample
+    from nngpt.reports.analysis.sampling import stratified_sample
     from nngpt.confirming import Plan
 
     with open_store(folder) as store, stoppable():
@@ -97,7 +97,7 @@ def _train_the_rest(
     from rich.text import Text
 
     from nngpt.confirming import confirm, confirmer
-    from nngpt.reporting.confirm_tables import confirmed_line
+    from nngpt.reports.tables.confirm import confirmed_line
 
     def say(text: str) -> None:
         out.print(Text(text), soft_wrap=True)
@@ -159,8 +159,8 @@ def _tell(
     trained: int,
     as_json: bool,
 ) -> None:
-    from nngpt.reporting.confirm_tables import confirm_json, confirm_sheet
-    from nngpt.reporting.sheets import rich_table
+    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
+    from nngpt.reports.sheets import rich_table
 
     done = _confirmed(store, record, plan)
     pairs = [(attempt, done[attempt.id]) for attempt in sample]

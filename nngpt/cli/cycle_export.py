@@ -23,7 +23,7 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nngpt.analysis.best import Source
+    from nngpt.reports.analysis.best import Source
     from nngpt.cli.export_index import Index
     from nngpt.config import Config
     from nngpt.data.splits import Splits
@@ -54,7 +54,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the best networks as files; exits with 1 if one of them is refused."""
-    from nngpt.analysis.best import sources
+    from nngpt.reports.analysis.best import sources
     from nngpt.exporting import exporter
 
     say = _speaker(as_json)
@@ -143,7 +143,7 @@ def _export(
     """Export one network; returns its line of the index."""
     from nngpt.exporting import reproduced, train, write_network
     from nngpt.records import Refusal
-    from nngpt.reporting.cards import accuracy_95, card, index_json, source_file
+    from nngpt.reports.cards import accuracy_95, card, index_json, source_file
 
     exported = train(executor, source, onnx)
     head = f"  #{source.attempt.id:<5}"
@@ -162,7 +162,7 @@ def _export(
 
 
 def _tell(index: Index, as_json: bool) -> None:
-    from nngpt.reporting.sheets import rich_table
+    from nngpt.reports.sheets import rich_table
 
     if as_json:
         print_json(index.facts)

@@ -21,10 +21,10 @@ from nngpt.cli.options import (
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.analysis.study import Setting
+    from nngpt.reports.analysis.study import Setting
     from nngpt.config import Config
     from nngpt.records import Candidate
-    from nngpt.reporting.run_report import Report
+    from nngpt.reports.run.page import Report
     from nngpt.store import RunRecord
 
 PAGE = "report.html"
@@ -46,8 +46,8 @@ def report(
         record = find_run(store, run)
         target = out or folder / "reports" / f"{_safe(record.name)}-{record.id}"
         check_folder(target, "--out")
-        from nngpt.analysis.study import read_study
-        from nngpt.reporting.run_report import report as make
+        from nngpt.reports.analysis.study import read_study
+        from nngpt.reports.run.page import report as make
 
         command = f"nngpt cycle report {record.id} --folder {folder}"
         found = make(read_study(store, record, read_setting(record)), best, command)
@@ -72,7 +72,7 @@ def read_setting(run: RunRecord) -> Setting:
     """What a run's figures depend on; what cannot be had any more is noted, and gone without."""
     from pydantic import ValidationError
 
-    from nngpt.analysis.study import Setting
+    from nngpt.reports.analysis.study import Setting
     from nngpt.config import Config, completed
 
     stored = completed(run.config)

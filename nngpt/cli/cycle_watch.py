@@ -23,10 +23,10 @@ def watch(
     ] = False,
 ) -> None:
     """Watch a run in the browser: a live page, for this machine only."""
-    from nngpt.watching.database import open_watched
-    from nngpt.watching.server import WatchServer
-    from nngpt.watching.snapshot import Snapshots
-    from nngpt.watching.words import line
+    from nngpt.reports.live.database import open_watched
+    from nngpt.reports.live.server import WatchServer
+    from nngpt.reports.live.snapshot import Snapshots
+    from nngpt.reports.live.text import line
 
     store, database = open_watched(check_database(folder))
     with store, stoppable("Stopped watching. The run was not touched."):

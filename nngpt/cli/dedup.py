@@ -101,7 +101,7 @@ def _deduplicate(
     from nngpt.novelty.dedup.pipeline import deduplicate
     from nngpt.novelty.dedup.summary import as_json as everything
     from nngpt.novelty.dedup.summary import summarise
-    from nngpt.reporting.dedup_tables import skipped_lines, summary_tables
+    from nngpt.reports.dedup.tables import skipped_lines, summary_tables
 
     _check(targets, source.paths, as_json)
     prompt = chat_prompt(task) if targets.chat else None
@@ -147,7 +147,7 @@ def _write(
     prompt: Prompt | None,
 ) -> None:
     from nngpt.novelty.dedup import outputs
-    from nngpt.reporting.dedup_report import report
+    from nngpt.reports.dedup.page import report
 
     count = f"{len(outcome.kept):,}"
     if targets.names == _STDOUT:
@@ -178,7 +178,7 @@ def _explain(
     """Compare two networks and tell; True if they are alike."""
     from nngpt.novelty.dedup.explain import as_json as everything
     from nngpt.novelty.dedup.explain import explain
-    from nngpt.reporting.dedup_tables import explanation_parts
+    from nngpt.reports.dedup.tables import explanation_parts
 
     if any((targets.names, targets.copies, targets.chat, targets.report)):
         raise UserError("--explain writes no files", mend="Leave out the outputs, or redirect")

@@ -15,7 +15,7 @@ from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.experiment.comparing import RunFigures
+    from nngpt.reports.experiment.comparison import RunFigures
     from nngpt.experiment.grid import Cell
 
 app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
@@ -72,9 +72,9 @@ def compare(
 def _tell(
     cells: list[Cell], files: tuple[Path | None, Path | None], as_json: bool, start: str
 ) -> None:
-    from nngpt.experiment.comparing import differences, figures
-    from nngpt.reporting.experiment_sheets import sheets
-    from nngpt.reporting.sheets import markdown_table, rich_table
+    from nngpt.reports.experiment.comparison import differences, figures
+    from nngpt.reports.experiment.sheets import sheets
+    from nngpt.reports.sheets import markdown_table, rich_table
 
     found = figures(cells)
     if not found:
@@ -86,7 +86,7 @@ def _tell(
     if out is not None:
         _written(out, lambda: out.write_text("\n".join(map(markdown_table, tables)), "utf-8"))
     if picture is not None:
-        from nngpt.reporting import experiment_plots
+        from nngpt.reports.experiment import plots as experiment_plots
 
         _written(picture, lambda: experiment_plots.save(found, str(picture)))
     if as_json:

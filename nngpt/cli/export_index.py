@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.data import files
-from nngpt.reporting.cards import index_sheet
-from nngpt.reporting.sheets import Sheet, markdown_table
+from nngpt.reports.cards import index_sheet
+from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.store import RunRecord
 
 

@@ -26,7 +26,7 @@ def generate(
     from nngpt import assembly, plugins
     from nngpt.generation.models import constrained
     from nngpt.records import Candidate, Sampling, derive_seed
-    from nngpt.reporting.intervals import percent_of
+    from nngpt.reports.intervals import percent_of
 
     settings = load_config(config, overrides, seed=seed)
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)

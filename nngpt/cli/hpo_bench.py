@@ -48,7 +48,7 @@ def bench(
 ) -> None:
     """How much accuracy each engine gives away on pools of recorded trials."""
     from nngpt.prediction.hpo import bench as benchmark
-    from nngpt.reporting.hpo_tables import regret_table
+    from nngpt.reports.tables.hpo import regret_table
 
     if fold is None and (adapter is not None or limit is not None):
         raise UserError("--adapter and --limit need --fold", mend="Give the fold it never saw")

@@ -42,7 +42,7 @@ def tune(
 ) -> None:
     """Tune the LLM for: nngpt hpo predict --engine llm. Repeat the command to carry on."""
     from nngpt.finetuning.learners.sft import Job
-    from nngpt.reporting.tuning import TuningProgress
+    from nngpt.reports.progress.finetuning import TuningProgress
 
     check_name(name)
     if (folds is None) != (without_fold is None):

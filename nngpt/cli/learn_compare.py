@@ -139,11 +139,11 @@ def _write(
 def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
     """Print the figures, and write them beside the record."""
     from nngpt.finetuning.compare.samples import read
-    from nngpt.comparison.summary import summarise
-    from nngpt.reporting.comparison_page import page
-    from nngpt.reporting.comparison_sheets import sheets
-    from nngpt.reporting.comparison_text import everything, markdown, notes
-    from nngpt.reporting.sheets import rich_table
+    from nngpt.reports.comparison.summary import summarise
+    from nngpt.reports.comparison.page import page
+    from nngpt.reports.comparison.sheets import sheets
+    from nngpt.reports.comparison.text import everything, markdown, notes
+    from nngpt.reports.sheets import rich_table
 
     found = summarise(read(out), corpus)
     as_text = json.dumps(everything(found), indent=1, allow_nan=False)

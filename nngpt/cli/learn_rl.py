@@ -117,7 +117,7 @@ def _learn(
     from nngpt.finetuning.rl.executions import Executions
     from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
     from nngpt.generation.llm.transformers import TransformersLLM
-    from nngpt.reporting.rl_progress import RLProgress
+    from nngpt.reports.progress.rl import RLProgress
 
     weights = settings.rl.rewards
     with (
@@ -183,7 +183,7 @@ def _weighted(weights: dict[str, float]) -> str:
 def _tell(folder: Path, adapter: Adapter, as_json: bool) -> None:
     """Whether the reward rose, and where the adapter lies."""
     from nngpt.finetuning.rl.journal import Journal
-    from nngpt.reporting.rl_tables import facts, summary_json, trends_table
+    from nngpt.reports.tables.rl import facts, summary_json, trends_table
 
     steps = Journal(folder).steps
     if as_json:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nngpt.config import Config
     from nngpt.finetuning.learners.sft import Job
     from nngpt.records import Adapter, TrainingPair
-    from nngpt.reporting.tuning import TuningProgress
+    from nngpt.reports.progress.finetuning import TuningProgress
 
 
 Out = Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")]
@@ -54,7 +54,7 @@ def sft(
 ) -> None:
     """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
     from nngpt.finetuning.learners.sft import Job
-    from nngpt.reporting.tuning import TuningProgress
+    from nngpt.reports.progress.finetuning import TuningProgress
 
     check_name(name)
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:

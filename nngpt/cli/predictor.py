@@ -73,7 +73,7 @@ def evaluate(
 ) -> None:
     """Learn anew without each group of runs in turn, and predict these."""
     from nngpt.prediction.evaluation import evaluate as figures_of
-    from nngpt.reporting.predictor_tables import by_place, figures_table
+    from nngpt.reports.tables.predictor import by_place, figures_table
 
     splits = tuple(split or SPLITS)
     if unknown := set(splits) - set(SPLITS):
@@ -97,7 +97,7 @@ def evaluate(
 
 def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
     from nngpt.prediction import learned, stopping
-    from nngpt.reporting.predictor_tables import replay_lines
+    from nngpt.reports.tables.predictor import replay_lines
 
     with stoppable(_STOPPED):
         found = stopping.replay(_long_runs(folder), epochs or learned.HORIZONS, say)
@@ -112,7 +112,7 @@ def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
     """What a predictor learned from, when, and how."""
     from nngpt.prediction.file import PredictorFile as File
     from nngpt.prediction.predictor import default_path
-    from nngpt.reporting.predictor_tables import card_table
+    from nngpt.reports.tables.predictor import card_table
 
     file = File(predictor or default_path())
     if as_json:

@@ -51,7 +51,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Extract blocks and grade them: compiles, closed; with --run imports, builds, runs."""
-    from nngpt.reporting.rag_tables import tally_table
+    from nngpt.reports.tables.retrieval import tally_table
     from nngpt.retrieval import catalogue, grading
     from nngpt.retrieval.extract import Extractor
     from nngpt.retrieval.library import Library

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from nngpt.config import Config
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter
-from nngpt.reporting.progress import Progress
+from nngpt.reports.progress.run import Progress
 from nngpt.steering.energy import Energy
 from nngpt.store import Activity, AttemptRecord, CycleSummary
 

@@ -6,9 +6,9 @@ import pytest
 from report_samples import network
 from store_samples import candidate
 
-from nngpt.analysis.estimates import accuracy, median, share
-from nngpt.analysis.layers import chain, kind_of
-from nngpt.analysis.uplift import thirds
+from nngpt.reports.analysis.estimates import accuracy, median, share
+from nngpt.reports.analysis.layers import chain, kind_of
+from nngpt.reports.analysis.uplift import thirds
 
 
 @pytest.mark.parametrize(

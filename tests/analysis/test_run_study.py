@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from report_samples import confirm, network, study, three_arms
 
-from nngpt.analysis import uplift
-from nngpt.analysis.study import Study
+from nngpt.reports.analysis import uplift
+from nngpt.reports.analysis.study import Study
 from nngpt.records import Arm, Stage
-from nngpt.reporting.intervals import newcombe, welch, wilson
+from nngpt.reports.intervals import newcombe, welch, wilson
 from nngpt.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")

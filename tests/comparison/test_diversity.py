@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from comparison_samples import layers
 
-from nngpt.comparison import spread
+from nngpt.reports.comparison import spread
 from nngpt.finetuning.compare.diversity import Network, likeness, network
 from nngpt.novelty.shingles import jaccard, shingles
 

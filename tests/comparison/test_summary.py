@@ -20,13 +20,13 @@ from comparison_samples import (
     trained,
 )
 
-from nngpt.comparison.figures import Figures, Share
+from nngpt.reports.comparison.figures import Figures, Share
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Line, Session
-from nngpt.comparison.summary import summarise
-from nngpt.reporting.comparison_page import page
-from nngpt.reporting.comparison_sheets import sheets
-from nngpt.reporting.comparison_text import everything, markdown, notes
-from nngpt.reporting.intervals import newcombe
+from nngpt.reports.comparison.summary import summarise
+from nngpt.reports.comparison.page import page
+from nngpt.reports.comparison.sheets import sheets
+from nngpt.reports.comparison.text import everything, markdown, notes
+from nngpt.reports.intervals import newcombe
 
 NETWORKS = [layers(8), layers(16, 32), layers(8), "", layers(4, 4, 4)]
 """One answer is a copy of an earlier one, one is refused by the contract."""

@@ -12,7 +12,7 @@ from nngpt.novelty.dedup.explain import Explanation, as_json, explain
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import Network, Settings
 from nngpt.novelty.shingles import jaccard, shingles, tokens
-from nngpt.reporting.dedup_tables import explanation_parts
+from nngpt.reports.dedup.tables import explanation_parts
 
 ONE = Network("ga-1", code(16), "ga", 0.5)
 NEAR = Network("ga-2", code(16, "Tanh()"), "ga", 0.6)

@@ -11,8 +11,8 @@ from dedup_samples import code, other, outcome_of, small_outcome
 from nngpt.novelty.dedup.collection import Collection, Skipped
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
 from nngpt.novelty.dedup.summary import Cluster, clusters
-from nngpt.reporting.dedup_charts import similarity_chart, size_rows
-from nngpt.reporting.dedup_report import diff_lines, report
+from nngpt.reports.dedup.charts import similarity_chart, size_rows
+from nngpt.reports.dedup.page import diff_lines, report
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 NASTY = (

@@ -20,10 +20,10 @@ from scipy.stats import t
 
 from nngpt.errors import ConfigError
 from nngpt.experiment import grid
-from nngpt.experiment.comparing import Cycle, RunFigures, differences
+from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
 from nngpt.records import Arm
-from nngpt.reporting.experiment_sheets import sheets, verdict
-from nngpt.reporting.intervals import newcombe, welch
+from nngpt.reports.experiment.sheets import sheets, verdict
+from nngpt.reports.intervals import newcombe, welch
 from nngpt.store import Store
 
 FILES = ["--out", "found.md", "--figure", "found.png"]

@@ -24,9 +24,9 @@ from nngpt.records import (
     State,
     Trial,
 )
-from nngpt.reporting.attempts import attempt_report
-from nngpt.reporting.progress import ConsoleProgress
-from nngpt.reporting.tables import attempt_line, story, summary_json
+from nngpt.reports.attempts import attempt_report
+from nngpt.reports.progress.run import ConsoleProgress
+from nngpt.reports.tables.console import attempt_line, story, summary_json
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord
 
 TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"

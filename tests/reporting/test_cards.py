@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nngpt.records import EpochResult, Evaluation, Exported, canonical_json
-from nngpt.reporting.cards import agrees, index_sheet, onnx_agrees
-from nngpt.reporting.sheets import markdown_table
+from nngpt.reports.cards import agrees, index_sheet, onnx_agrees
+from nngpt.reports.sheets import markdown_table
 
 
 def test_a_reason_is_no_markup() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nngpt.reporting.intervals import (
+from nngpt.reports.intervals import (
     accuracy_of,
     mean_half_width,
     mean_of,

@@ -13,9 +13,9 @@ from command_line import run_nngpt
 from report_samples import HOSTILE, confirm, network, study, three_arms
 from store_samples import admit, start, write
 
-from nngpt.analysis.study import Setting, read_study
+from nngpt.reports.analysis.study import Setting, read_study
 from nngpt.records import Refusal, Stage
-from nngpt.reporting.run_report import Report, report
+from nngpt.reports.run.page import Report, report
 from nngpt.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")
@@ -121,7 +121,7 @@ def test_tables_read_back(full: Report) -> None:
 
 
 def test_formulas_are_text_in_csv() -> None:
-    from nngpt.reporting.run_tables import csv_text
+    from nngpt.reports.run.tables import csv_text
 
     text = csv_text([{"name": "=cmd|' /C calc'!A0", "value": -1.5}])
     assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd|' /C calc'!A0", "-1.5"]

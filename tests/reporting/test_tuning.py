@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from nngpt.finetuning.tuning import Point
-from nngpt.reporting import tuning
-from nngpt.reporting.tuning import TuningProgress
+from nngpt.reports.progress import finetuning as tuning
+from nngpt.reports.progress.finetuning import TuningProgress
 
 POINTS = [
     Point(4, 10, 400, 500, 50.0, 2.0),

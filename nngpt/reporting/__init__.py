@@ -1,1 +1,0 @@
-"""Turns what is in the store into tables and figures."""

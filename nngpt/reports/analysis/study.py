@@ -1,0 +1,122 @@
+"""Everything a report says of a run, worked out from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nngpt.reports.analysis.costs import Costs, costs
+from nngpt.reports.analysis.genealogy import Writer, genealogy
+from nngpt.reports.analysis.novelty import Place, places
+from nngpt.reports.analysis.pareto import Front, fronts
+from nngpt.reports.analysis.proxy import Ranking, ranking
+from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
+from nngpt.reports.analysis.uplift import Comparison, comparisons
+from nngpt.records import Arm, Candidate, State
+from nngpt.store import AttemptRecord, RunRecord, Store
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the figures depend on besides the records.
+
+    Attributes:
+        dataset: name of the data set.
+        threshold: accuracy for admission, 0…1.
+        likeness: Jaccard similarity above which a network counts as a near-duplicate.
+        shingle: tokens per shingle.
+        classes: of the data set, None if unknown.
+        pairs: of the corpus that the configuration names.
+        corpus: networks known before the run, by name.
+        notes: what could not be had, in words.
+    """
+
+    dataset: str
+    threshold: float
+    likeness: float = 0.9
+    shingle: int = 10
+    classes: int | None = None
+    pairs: int = 0
+    corpus: Mapping[str, Candidate] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A run in figures.
+
+    Attributes:
+        arms: who wrote, the loop first.
+        attempts: all, with code, in the order of writing.
+        points: each arm's cycles.
+        funnels: each arm's gates; () where nothing is settled.
+        initial: training pairs that were there before the run.
+        ranking: None if nothing was trained fully.
+    """
+
+    run: RunRecord
+    setting: Setting
+    arms: tuple[Arm, ...]
+    attempts: tuple[AttemptRecord, ...] = field(repr=False)
+    points: Mapping[Arm, tuple[CyclePoint, ...]]
+    funnels: Mapping[Arm, tuple[Gate, ...]]
+    places: tuple[Place, ...]
+    comparisons: tuple[Comparison, ...]
+    writers: tuple[Writer, ...]
+    fronts: tuple[Front, ...]
+    ranking: Ranking | None
+    costs: Costs
+    initial: int
+
+    @property
+    def loop(self) -> tuple[CyclePoint, ...]:
+        """The loop's cycles, () if it has written nothing yet."""
+        return self.points.get(Arm.LOOP, ())
+
+    @property
+    def cycles(self) -> int:
+        """The last cycle in which anyone wrote, 0 if none."""
+        return max((p.cycle for arm in self.points.values() for p in arm), default=0)
+
+    def of(self, arm: Arm) -> list[AttemptRecord]:
+        """One arm's attempts."""
+        return [a for a in self.attempts if a.arm is arm]
+
+
+def read_study(store: Store, run: RunRecord, setting: Setting) -> Study:
+    """Work out everything. Raises: StoreError if the database cannot be read."""
+    arms = tuple(store.arms(run.id))
+    attempts = tuple(store.attempts(run.id, with_code=True))
+    of = {arm: [a for a in attempts if a.arm is arm] for arm in arms}
+    near = tuple(places(attempts, setting.corpus, setting.shingle))
+    summaries = {arm: store.summary(run.id, arm) for arm in arms}
+    initial = _initial(store, run, setting)
+    points = {
+        arm: trajectory(summaries[arm], of[arm], near, setting.threshold, initial) for arm in arms
+    }
+    admitted = sum(a.state == State.ADMITTED for a in of.get(Arm.LOOP, ()))
+    every = [summary for arm in arms for summary in summaries[arm]]
+    return Study(
+        run=run,
+        setting=setting,
+        arms=arms,
+        attempts=attempts,
+        points=points,
+        funnels={arm: funnel(of[arm]) for arm in arms},
+        places=near,
+        comparisons=comparisons(
+            points, setting.threshold, 1 / setting.classes if setting.classes else None
+        ),
+        writers=genealogy(store.adapters(run.id), attempts),
+        fronts=fronts(attempts),
+        ranking=ranking(store.confirmations(run.id), attempts),
+        costs=costs(store.activities(run.id), store.forecasts(run.id), every, admitted),
+        initial=initial,
+    )
+
+
+def _initial(store: Store, run: RunRecord, setting: Setting) -> int:
+    """Pairs of the first adapter that the run did not admit itself; else the corpus file's."""
+    for cycle, adapter in store.adapters(run.id).items():
+        return max(0, adapter.pairs - len(store.admitted(run.id, upto_cycle=cycle)))
+    return setting.pairs

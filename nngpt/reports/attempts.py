@@ -1,0 +1,96 @@
+"""One attempt for a person: what was written, what became of it, the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from nngpt.records import Evaluation, Mode, Retraining, ShownBlock
+from nngpt.reports.intervals import accuracy_of
+from nngpt.reports.tables.console import attempt_line
+from nngpt.store import AttemptRecord
+
+
+def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:
+    """Verdict, facts, learning curve and code of one attempt; `blocks` were in its prompt."""
+    parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
+    if attempt.refusal is not None and attempt.refusal.detail:
+        parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
+    if attempt.evaluation is not None:
+        parts += ["", _curve(attempt)]
+    title, code = "What the LLM wrote", attempt.completion.text
+    if attempt.candidate is not None:
+        if attempt.mode is Mode.DELTA:
+            change = Syntax(attempt.candidate.written, "diff", background_color="default")
+            parts += ["", Text("What the LLM changed", "bold"), change]
+        title, code = "The network", attempt.candidate.code
+    parts += ["", Text(title, "bold"), Syntax(code, "python", background_color="default")]
+    return Group(*parts)
+
+
+def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in facts(attempt):
+        table.add_row(name, Text(value))  # a model wrote some of it: no markup
+    for block in blocks:
+        where = f"{block.target} {block.version}, {block.licence}, SHA-256 {block.sha256}"
+        table.add_row("shown", Text(where))
+    return table
+
+
+def facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
+    """What was measured and claimed of an attempt: name and value, in words."""
+    completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
+    yield "cycle", str(attempt.cycle)
+    yield "mode", str(attempt.mode)
+    if attempt.repaired_from is not None:
+        yield "repairs", f"#{attempt.repaired_from} (repair {attempt.repairs} of its first answer)"
+    yield "written by", f"{completion.model}, adapter {completion.adapter or 'none'}"
+    yield "tokens", f"{completion.completion_tokens} in {completion.seconds:.1f} s"
+    if candidate is not None:
+        values = "".join(f"{k} {v:g}, " for k, v in candidate.hyperparameters.items())
+        yield "hyperparameters", f"{values}batch {candidate.batch}"
+        yield "transform", candidate.transform
+    if evaluation is not None:
+        yield "parameters", f"{evaluation.claimed_parameters:,} (claimed)"
+        if evaluation.claimed_flops is not None:
+            yield "operations", f"{evaluation.claimed_flops:,} for one image (claimed)"
+        if evaluation.claimed_latency_ms is not None:
+            yield "latency", f"{evaluation.claimed_latency_ms:.2f} ms for one image (claimed)"
+        if evaluation.claimed_batches is not None:
+            yield "batches", f"{evaluation.claimed_batches:,} drawn (claimed)"
+        yield "evaluation", _time(evaluation)
+        yield "protocol", evaluation.protocol
+        yield "sandbox", evaluation.sandbox
+    if attempt.retraining is not None:
+        yield "our own loop", _plain(attempt, attempt.retraining)
+    if attempt.novelty is not None:
+        yield "nearest", f"{attempt.novelty.nearest}, Jaccard {attempt.novelty.jaccard:.3f}"
+
+
+def _time(evaluation: Evaluation) -> str:
+    cpu = "" if evaluation.cpu_s is None else f", {evaluation.cpu_s:.1f} CPU s"
+    return f"{evaluation.seconds:.1f} s on {evaluation.device}{cpu}"
+
+
+def _plain(attempt: AttemptRecord, plain: Retraining) -> str:
+    if plain.accuracy is None:
+        return f"failed at {plain.reason}"
+    effort = attempt.relative_effort
+    times = "" if effort is None else f"; its own took {effort:.1f} × that time"
+    return f"accuracy {accuracy_of(plain.accuracy, plain.total)} in {plain.seconds:.1f} s{times}"
+
+
+def _curve(attempt: AttemptRecord) -> Table:
+    table = Table("epoch", "accuracy", "", "seconds")
+    for epoch in attempt.evaluation.epochs if attempt.evaluation else ():
+        bar = "█" * round(epoch.accuracy * 40)
+        accuracy = accuracy_of(epoch.accuracy, epoch.total)
+        table.add_row(str(epoch.epoch), accuracy, bar, f"{epoch.seconds:.1f}")
+    return table

@@ -1,0 +1,1 @@
+"""Comparisons of adapters on the same prompts."""

@@ -1,0 +1,1 @@
+"""Reports about near-duplicates in collections."""

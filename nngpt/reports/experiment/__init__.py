@@ -1,0 +1,1 @@
+"""Comparisons of experiment arms over seeds."""

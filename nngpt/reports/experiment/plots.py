@@ -1,0 +1,98 @@
+"""An experiment's arms cycle by cycle, all seeds together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nngpt.reports.analysis.estimates import Estimate, mean, share
+from nngpt.reports.experiment.comparison import Cycle, RunFigures
+from nngpt.reports.run.style import (
+    DIM,
+    HATCHES,
+    LOOKS,
+    PALETTE,
+    Look,
+    cycle_axis,
+    percent_axis,
+    rc,
+    whiskers,
+)
+
+Pooled = Callable[[Sequence[Cycle]], Estimate | None]
+
+_MARKERS, _LINES = "osD^vP*X", ("-", "--", "-.", ":")
+_STEP = 0.14
+_MANY = 3
+
+
+def save(found: Sequence[RunFigures], path: str) -> None:
+    """Write the figure; the path's ending says as what. Raises: OSError, ValueError."""
+    with rc():
+        figure = cycles(found)
+        FigureCanvasAgg(figure)
+        figure.savefig(path, dpi=200, facecolor="white", metadata=_NO_DATE.get(path[-4:]))
+
+
+def cycles(found: Sequence[RunFigures]) -> Figure:
+    """Valid share, mean accuracy and share above the threshold by cycle, with 95% intervals."""
+    names = list(dict.fromkeys(run.name for run in found))
+    figure = Figure(figsize=(10, 3.3), layout="constrained")
+    looks = [_look(name, number, found) for number, name in enumerate(names)]
+    last = max(point.number for run in found for point in run.by_cycle)
+    for axes, (title, pooled) in zip(figure.subplots(1, 3), _PANELS, strict=True):
+        for number, (name, look) in enumerate(zip(names, looks, strict=True)):
+            moved = (number - (len(names) - 1) / 2) * _STEP
+            runs = [run for run in found if run.name == name]
+            numbers = range(1, last + 1)
+            estimates = [pooled(_of_cycle(runs, n)) for n in numbers]
+            places = [n + moved for n in numbers]
+            whiskers(axes, places, estimates, look, band=len(names) <= _MANY)
+        cycle_axis(axes, last)
+        percent_axis(axes)
+        axes.set_title(title)
+        axes.set_xlabel("cycle")
+    handles = [
+        Line2D([], [], c=look.colour, marker=look.marker, ls=look.line, label=look.label)
+        for look in looks
+    ]
+    seeds = len({run.seed for run in found})
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(names))
+    figure.supxlabel(f"{seeds} seeds together, whiskers: 95% intervals", fontsize=8, color=DIM)
+    return figure
+
+
+def _of_cycle(runs: Sequence[RunFigures], number: int) -> list[Cycle]:
+    return [point for run in runs for point in run.by_cycle if point.number == number]
+
+
+def _valid(points: Sequence[Cycle]) -> Estimate | None:
+    return share(sum(len(p.accuracies) for p in points), sum(p.written for p in points))
+
+
+def _mean(points: Sequence[Cycle]) -> Estimate | None:
+    return mean([accuracy for point in points for accuracy in point.accuracies])
+
+
+def _above(points: Sequence[Cycle]) -> Estimate | None:
+    return share(sum(p.above for p in points), sum(len(p.accuracies) for p in points))
+
+
+_PANELS: tuple[tuple[str, Pooled], ...] = (
+    ("valid, of all written", _valid),
+    ("mean accuracy of the trained", _mean),
+    ("above threshold, of the trained", _above),
+)
+_NO_DATE: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+
+
+def _look(name: str, number: int, found: Sequence[RunFigures]) -> Look:
+    """One experiment arm's writers look as in a run's report; more arms have looks of their own."""
+    if len({run.arm for run in found}) == 1:
+        writer = next(run.writer for run in found if run.name == name)
+        return LOOKS[writer]
+    marker, line = _MARKERS[number % len(_MARKERS)], _LINES[number % len(_LINES)]
+    return Look(name, PALETTE[number % len(PALETTE)], marker, line, HATCHES[number % len(HATCHES)])

@@ -1,0 +1,187 @@
+"""A run's candidates: those of its last cycle, the latest settled, the best, and one in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from nngpt.records import Arm, Mode, Stage, State
+from nngpt.reports.attempts import facts
+from nngpt.reports.intervals import accuracy_of
+from nngpt.store import AttemptRecord, CycleSummary, Store
+from nngpt.store.tables import Attempt, Epoch, TransitionRow
+from nngpt.reports.live.figures import accuracy
+from nngpt.reports.live.text import ARMS, STATES, amount, block, line, standing
+
+_SETTLED = (State.ADMITTED, State.REFUSED)
+_FEED = 12
+_BEST = 8
+
+_CELL = (
+    Attempt.id,
+    Attempt.arm,
+    Attempt.state,
+    Attempt.refusal_stage,
+    Attempt.repairs,
+    Attempt.accuracy,
+)
+
+
+def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
+    """The lean rows of a cycle's candidates, in the order of writing."""
+    mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
+    return list(session.execute(select(*_CELL).where(*mine).order_by(Attempt.id)))
+
+
+def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
+    """By arm, how many first answers may still turn out valid or not."""
+    found = dict.fromkeys(Arm, 0)
+    for row in rows:
+        if not row.repairs and row.accuracy is None and row.state not in _SETTLED:
+            found[Arm(row.arm)] += 1
+    return found
+
+
+def strip(
+    rows: Sequence[Any],
+    summaries: Mapping[Arm, Sequence[CycleSummary]],
+    planned: Mapping[Arm, int],
+    images: int,
+) -> list[dict[str, Any]]:
+    """A row of cells for each arm, and how many cells to keep room for.
+
+    That is as many as are planned, or as the arm wrote in the cycle before.
+    """
+    result = []
+    for arm, found in summaries.items():
+        mine = [_cell(row, images) for row in rows if row.arm == arm]
+        earlier = [s.generated for s in found if s.closed] or [0]
+        expected = planned[arm] or earlier[-1]
+        result.append({"arm": arm, "cells": mine, "expected": max(expected, len(mine))})
+    return result
+
+
+def _cell(row: Any, images: int) -> dict[str, Any]:
+    stage = Stage(row.refusal_stage) if row.refusal_stage else None
+    text = standing(State(row.state), stage)
+    if row.accuracy is not None:
+        text += f", accuracy {accuracy_of(row.accuracy, images)}"
+    repair = ", a repair" if row.repairs else ""
+    return {
+        "id": row.id,
+        "state": row.state,
+        "stage": stage,
+        "repair": bool(row.repairs),
+        "text": f"#{row.id}{repair}: {text}",
+    }
+
+
+def latest(session: Session, run_id: int) -> list[int]:
+    """Ids of those settled last, newest first."""
+    query = (
+        select(TransitionRow.attempt_id)
+        .join(Attempt, Attempt.id == TransitionRow.attempt_id)
+        .where(Attempt.run_id == run_id, TransitionRow.after.in_(_SETTLED))
+        .order_by(TransitionRow.id.desc())
+        .limit(_FEED)
+    )
+    return list(session.scalars(query))
+
+
+def best(session: Session, run_id: int) -> list[int]:
+    """Ids of the most accurate admitted networks, whoever wrote them."""
+    query = (
+        select(Attempt.id)
+        .where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
+        .order_by(Attempt.accuracy.desc(), Attempt.id)
+        .limit(_BEST)
+    )
+    return list(session.scalars(query))
+
+
+def last_change(session: Session, run_id: int) -> str | None:
+    """When a candidate of the run last changed its state; ISO 8601, UTC."""
+    query = (
+        select(TransitionRow.at)
+        .join(Attempt, Attempt.id == TransitionRow.attempt_id)
+        .where(Attempt.run_id == run_id)
+        .order_by(TransitionRow.id.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def validation_images(session: Session, run_id: int) -> int:
+    """How many images the run's networks are judged on, 0 if none was judged yet."""
+    query = select(Epoch.total).join(Attempt, Attempt.id == Epoch.attempt_id)
+    newest = query.where(Attempt.run_id == run_id).order_by(Epoch.attempt_id.desc()).limit(1)
+    return session.scalar(newest) or 0
+
+
+def item(attempt: AttemptRecord) -> dict[str, Any]:
+    """A settled candidate in a line; it never changes any more."""
+    refusal, evaluation = attempt.refusal, attempt.evaluation
+    return {
+        "id": attempt.id,
+        "arm": attempt.arm,
+        "cycle": attempt.cycle,
+        "state": attempt.state,
+        "stage": refusal.stage if refusal else None,
+        "repairs": attempt.repaired_from,
+        "verdict": f"refused at {refusal.stage}" if refusal else STATES[attempt.state],
+        "reason": line(refusal.reason) if refusal else _near(attempt),
+        "accuracy": _accuracy(attempt),
+        "parameters": amount(evaluation.claimed_parameters) if evaluation else "",
+        "at": attempt.updated,
+    }
+
+
+def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
+    """Everything about one candidate."""
+    candidate, refusal = attempt.candidate, attempt.refusal
+    title, code = "What the LLM wrote", attempt.completion.text
+    if attempt.arm is Arm.CORPUS:
+        title = "What was drawn and changed"
+    if candidate is not None:
+        title, code = "The network", candidate.code
+    changed = candidate.written if candidate and attempt.mode is Mode.DELTA else ""
+    return {
+        "id": attempt.id,
+        "arm": attempt.arm,
+        "cycle": attempt.cycle,
+        "state": attempt.state,
+        "stage": refusal.stage if refusal else None,
+        "verdict": standing(attempt.state, refusal.stage if refusal else None),
+        "accuracy": _accuracy(attempt),
+        "reason": line(refusal.reason) if refusal else "",
+        "refusal": block(refusal.detail) if refusal else "",
+        "facts": [["from", ARMS[attempt.arm]], *([k, line(v)] for k, v in facts(attempt))],
+        "curve": [
+            {
+                "epoch": e.epoch,
+                "seconds": f"{e.seconds:.1f} s",
+                **(accuracy(e.accuracy, e.total) or {}),
+            }
+            for e in (attempt.evaluation.epochs if attempt.evaluation else ())
+        ],
+        "trail": [
+            {"state": STATES[step.after], "at": step.at} for step in store.transitions(attempt.id)
+        ],
+        "changed": block(changed),
+        "title": title,
+        "code": block(code),
+    }
+
+
+def _accuracy(attempt: AttemptRecord) -> str:
+    if attempt.evaluation is None:
+        return ""
+    last = attempt.evaluation.epochs[-1]
+    return accuracy_of(last.accuracy, last.total)
+
+
+def _near(attempt: AttemptRecord) -> str:
+    return f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""

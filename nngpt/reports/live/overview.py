@@ -1,0 +1,119 @@
+"""The head of the page: what the run is, how far it is, when it may end, what it spent."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from nngpt.records import Arm
+from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
+from nngpt.reports.live.text import duration, energy, line
+
+
+def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[str, Any]:
+    """Name, status, cycle, times and settings; times are ISO 8601, UTC."""
+    task, llm = _section(run, "task"), _section(run, "llm")
+    facts = [
+        f"run {run.id}",
+        str(task.get("dataset", "")),
+        f"threshold {task['threshold']:.0%}" if "threshold" in task else "",
+        str(llm.get("model", "")),
+        f"seed {run.seed}",
+        f"resumed {run.fence - 1} ×" if run.fence > 1 else "",
+    ]
+    return {
+        "id": run.id,
+        "name": line(run.name),
+        "status": status_of(run, pid),
+        "pid": pid,
+        "cycle": cycle,
+        "cycles": max(cycle, int(run.config.get("cycles", 0))),
+        "threshold": task.get("threshold"),
+        "facts": [line(fact) for fact in facts if fact],
+        "created": run.created,
+        "last": max(run.updated, last or ""),
+    }
+
+
+def status_of(run: RunRecord, pid: int | None) -> str:
+    """`running` while a runner holds the run; else `done`, `archived` or `idle`."""
+    if pid is not None:
+        return "running"
+    return "idle" if run.status == "active" else run.status
+
+
+def planned(run: RunRecord) -> dict[Arm, int]:
+    """How many candidates each arm writes in a cycle at first: a control its share."""
+    total = int(_section(run, "candidates").get("per_cycle", 0))
+    shares = _section(run, "controls")
+    found = {arm: shares.get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
+    counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in found.items()}
+    return {Arm.LOOP: total - sum(counts.values()), **counts}
+
+
+def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
+    """When the run should end by its newest forecast, with the ends of the 95% interval."""
+    if not forecasts:
+        return None
+    newest = forecasts[-1]
+    start = datetime.fromisoformat(newest.created)
+    ends = {
+        name: (start + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+        for name, seconds in (("end", newest.seconds), ("low", newest.low), ("high", newest.high))
+    }
+    return {**ends, "created": newest.created}
+
+
+def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
+    """What a person should know: an early end, then alarms and skipped learning, newest first."""
+    found = [{"kind": "end", "text": f"Ended early: {line(run.ended)}"}] if run.ended else []
+    for s in reversed(loop):
+        if s.alarm:
+            found.append({"kind": "alarm", "text": f"Cycle {s.cycle}: {line(s.alarm)}"})
+        if s.skipped:
+            text = f"Cycle {s.cycle} taught the LLM nothing: {line(s.skipped)}"
+            found.append({"kind": "note", "text": text})
+    return found
+
+
+def time_spent(
+    activities: Sequence[Activity], summaries: Mapping[Arm, Sequence[CycleSummary]]
+) -> dict[str, Any]:
+    """Wall time by what went on, the longest first.
+
+    A run that is older than these records has the time of its stages instead, which overlap.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    joules: dict[str, float] = {}
+    for a in activities:
+        seconds[a.activity] += a.seconds
+        if a.joules is not None:
+            joules[a.activity] = joules.get(a.activity, 0.0) + a.joules
+    if not activities:
+        for found in summaries.values():
+            for stage, value in ((x, y) for s in found for x, y in s.seconds.items()):
+                seconds[stage] += value
+    total = sum(seconds.values())
+    parts = [
+        {
+            "name": line(name.replace("+", " + ")),
+            "share": value / total,
+            "text": f"{duration(value)}, {value / total:.0%}",
+            "energy": energy(joules.get(name)),
+        }
+        for name, value in sorted(seconds.items(), key=lambda pair: -pair[1])
+        if value > 0
+    ]
+    return {
+        "overlapping": not activities,
+        "total": duration(total) if total else "",
+        "energy": energy(sum(joules.values())) if joules else "",
+        "parts": parts,
+    }
+
+
+def _section(run: RunRecord, name: str) -> Mapping[str, Any]:
+    found = run.config.get(name, {})
+    return found if isinstance(found, Mapping) else {}

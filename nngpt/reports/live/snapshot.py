@@ -1,0 +1,88 @@
+"""The run as the page gets it: one JSON text, made anew only when something was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from typing import Any
+
+from nngpt.errors import StoreError
+from nngpt.records import Arm
+from nngpt.store import Store
+from nngpt.reports.live import candidates, figures, overview
+from nngpt.reports.live.database import WatchedDatabase
+from nngpt.reports.live.runner import runner_of
+from nngpt.reports.live.text import ARMS
+
+
+class Snapshots:
+    """What is known of one run; several browsers may ask at once."""
+
+    def __init__(self, store: Store, database: WatchedDatabase, run_id: int) -> None:
+        self._store, self._database, self._run_id = store, database, run_id
+        self._lock = threading.Lock()
+        self._seen: tuple[Any, ...] | None = None
+        self._body, self._tag = b"", ""
+        self._items: dict[int, dict[str, Any]] = {}
+
+    def current(self) -> tuple[bytes, str]:
+        """The JSON and its ETag, which differs exactly if the JSON does.
+
+        Raises:
+            StoreError: the database cannot be read now, or has no such run any more.
+        """
+        with self._lock:
+            seen = (self._database.version(), runner_of(self._database.path, self._run_id))
+            if seen != self._seen:
+                self._body = _json(self._read(seen[1]))
+                self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:20]}"'
+                self._seen = seen
+            return self._body, self._tag
+
+    def attempt(self, attempt_id: int) -> bytes:
+        """One candidate in full, as JSON.
+
+        Raises:
+            StoreError: this run has no such candidate.
+        """
+        attempt = self._store.attempt(attempt_id)
+        if attempt.run_id != self._run_id:
+            raise StoreError(f"no attempt {attempt_id} in run {self._run_id}")
+        return _json(candidates.detail(self._store, attempt))
+
+    def _read(self, pid: int | None) -> dict[str, Any]:
+        store, run_id = self._store, self._run_id
+        run = store.run(run_id)
+        summaries = {arm: store.summary(run_id, arm) for arm in store.arms(run_id)}
+        cycle = max((found[-1].cycle for found in summaries.values() if found), default=0)
+        with self._database.read() as session:
+            rows = candidates.cells(session, run_id, cycle)
+            feed, best = candidates.latest(session, run_id), candidates.best(session, run_id)
+            last = candidates.last_change(session, run_id)
+            images = candidates.validation_images(session, run_id)
+        open_ones = candidates.undecided(rows)
+        return {
+            "run": overview.head(run, cycle, pid, last),
+            "arms": [{"arm": arm, "label": ARMS[arm]} for arm in summaries],
+            "images": images,
+            "forecast": overview.forecast(store.forecasts(run_id)),
+            "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),
+            "strip": candidates.strip(rows, summaries, overview.planned(run), images),
+            "totals": figures.totals(summaries, images, open_ones),
+            "series": figures.series(summaries, images, open_ones),
+            "funnel": figures.funnel(summaries),
+            "feed": self._told(feed),
+            "best": self._told(best),
+            "time": overview.time_spent(store.activities(run_id), summaries),
+        }
+
+    def _told(self, ids: list[int]) -> list[dict[str, Any]]:
+        for attempt_id in ids:
+            if attempt_id not in self._items:
+                self._items[attempt_id] = candidates.item(self._store.attempt(attempt_id))
+        return [self._items[attempt_id] for attempt_id in ids]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()

@@ -1,0 +1,131 @@
+"""The best networks of a run: figures, diagram, code, and what sets each apart from the nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from nngpt.generation import contract
+from nngpt.reports.analysis.estimates import accuracy as accuracy_estimate
+from nngpt.reports.analysis.layers import chain
+from nngpt.reports.analysis.novelty import Near, Place
+from nngpt.reports.analysis.study import Study
+from nngpt.novelty.dedup.collection import readable
+from nngpt.novelty.dedup.records import Network
+from nngpt.records import Arm, Candidate, State
+from nngpt.reports.dedup.page import DiffLine, marked_diff
+from nngpt.reports.run.diagram import Diagram, diagram
+from nngpt.reports.run.text import accuracy
+from nngpt.store import AttemptRecord
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A network of the gallery.
+
+    Attributes:
+        facts: what is to be said of it, label and text.
+        diagram: None if its layers could not be read.
+        code: highlighted HTML.
+        against: what the differences are from, "" if nothing is known that it could be held to.
+        diff: unified diff from there to this network, over what the LLM wrote.
+    """
+
+    attempt: int
+    headline: str
+    facts: tuple[tuple[str, str], ...]
+    diagram: Diagram | None
+    code: Markup
+    against: str
+    diff: Sequence[DiffLine]
+
+
+def gallery(study: Study, count: int) -> list[Exhibit]:
+    """The loop's most accurate admitted networks, the best first; of equals the smaller."""
+    admitted = [a for a in study.of(Arm.LOOP) if a.state == State.ADMITTED]
+    trained = [a for a in admitted if a.evaluation is not None and a.candidate is not None]
+    trained.sort(key=_rank)
+    places = {p.attempt: p for p in study.places}
+    return [_exhibit(study, a, places[a.id]) for a in trained[:count]]
+
+
+def _rank(attempt: AttemptRecord) -> tuple[float, int, int]:
+    assert attempt.evaluation is not None
+    return -attempt.evaluation.accuracy, attempt.evaluation.claimed_parameters, attempt.id
+
+
+def _exhibit(study: Study, attempt: AttemptRecord, place: Place) -> Exhibit:
+    evaluation, candidate = attempt.evaluation, attempt.candidate
+    assert evaluation is not None and candidate is not None
+    near = place.corpus or place.sibling
+    other = _find(study, near)
+    diff: Sequence[DiffLine] = ()
+    if near is not None and other is not None:
+        diff = marked_diff(_network(near.name, other), _network(f"#{attempt.id}", candidate))
+    return Exhibit(
+        attempt=attempt.id,
+        headline=accuracy(accuracy_estimate(evaluation.accuracy, evaluation.epochs[-1].total)),
+        facts=tuple(_facts(attempt, place)),
+        diagram=diagram(chain(candidate)),
+        code=code_html(candidate.code),
+        against=near.name if near is not None and other is not None else "",
+        diff=diff,
+    )
+
+
+def _facts(attempt: AttemptRecord, place: Place) -> list[tuple[str, str]]:
+    evaluation, candidate, again = attempt.evaluation, attempt.candidate, attempt.retraining
+    assert evaluation is not None and candidate is not None
+    writer = attempt.completion.adapter or "base model"
+    found = [
+        ("written", f"cycle {attempt.cycle}, by {writer}"),
+        ("parameters", f"{evaluation.claimed_parameters:,}"),
+        ("settings", _settings(candidate)),
+    ]
+    if again is not None and again.accuracy is not None:
+        text = accuracy(accuracy_estimate(again.accuracy, again.total))
+        found.append(("trained by our own loop", text))
+    if evaluation.claimed_latency_ms is not None:
+        found.append(("latency", f"{evaluation.claimed_latency_ms:.2f} ms"))
+    if evaluation.claimed_flops is not None:
+        found.append(
+            ("operations", f"{evaluation.claimed_flops / 1e6:,.1f} million a forward pass")
+        )
+    for label, near in (
+        ("nearest in the corpus", place.corpus),
+        ("nearest before it", place.sibling),
+    ):
+        if near is not None:
+            found.append((label, f"{near.name}, Jaccard {near.jaccard:.2f}"))
+    return found
+
+
+def _settings(candidate: Candidate) -> str:
+    values = [f"{name} {value:g}" for name, value in candidate.hyperparameters.items()]
+    return ", ".join([*values, f"batch {candidate.batch}", f"transform {candidate.transform}"])
+
+
+def _find(study: Study, near: Near | None) -> Candidate | None:
+    if near is None:
+        return None
+    known = study.setting.corpus.get(near.name)
+    siblings = (a.candidate for a in study.attempts if f"attempt {a.id}" == near.name)
+    return known or next(siblings, None)
+
+
+def _network(name: str, candidate: Candidate) -> Network:
+    return Network(name, contract.novelty_text(candidate), "")
+
+
+def code_html(code: str) -> Markup:
+    """Code with `span`s for a style sheet to colour; everything in it is shown as text."""
+    lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
+    shown = "\n".join(map(readable, lines)).rstrip()
+    formatter = HtmlFormatter(nowrap=True, classprefix="p-")
+    # The formatter escapes what it is given.
+    return Markup(highlight(shown, PythonLexer(stripnl=False), formatter).rstrip("\n"))

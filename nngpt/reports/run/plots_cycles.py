@@ -1,0 +1,195 @@
+"""Figures of a run cycle by cycle: its story, its accuracies, and the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from nngpt.reports.analysis.estimates import Estimate
+from nngpt.reports.analysis.study import Study
+from nngpt.records import Arm
+from nngpt.reports.run.style import (
+    DIM,
+    INK,
+    LOOKS,
+    MARK,
+    cycle_axis,
+    dodge,
+    percent_axis,
+    tint,
+    whiskers,
+)
+
+_PANELS = (
+    ("valid, of all written", "valid", True),
+    ("mean accuracy of the trained", "mean", False),
+    ("median accuracy of the trained", "median", False),
+    ("best accuracy", "best", False),
+    ("above threshold, of the trained", "above_trained", True),
+    ("above threshold, of all written", "above_written", True),
+)
+
+
+def trajectory(study: Study) -> Figure:
+    """The papers' figure: validity, accuracies, share above threshold, admissions, corpus."""
+    figure = Figure(figsize=(10, 11), layout="constrained")
+    axes = figure.subplots(4, 2)
+    for place, (title, name, is_share) in zip(axes.flat, _PANELS, strict=False):
+        _panel(place, study, title, name, is_share)
+    _admitted(axes[3, 0], study)
+    _corpus(axes[3, 1], study)
+    for place in axes[3]:
+        place.set_xlabel("cycle")
+    _legend(figure, study.arms)
+    return figure
+
+
+def distributions(study: Study) -> Figure:
+    """Every trained network's accuracy by cycle, with quartiles and the mean; a row an arm."""
+    arms = [arm for arm in study.arms if any(p.accuracies for p in study.points[arm])]
+    figure = Figure(figsize=(10, 0.9 + 2.5 * len(arms)), layout="constrained")
+    rows = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, arm in zip(rows, arms, strict=True):
+        _arm_distribution(axes, study, arm)
+        _threshold(axes, study)
+        cycle_axis(axes, study.cycles)
+        percent_axis(axes)
+        axes.set_title(LOOKS[arm].label)
+        axes.set_ylabel("accuracy")
+    rows[-1].set_xlabel("cycle")
+    handles = [
+        Line2D([], [], ls="none", marker=".", c=DIM, label="a network"),
+        Patch(fc="white", ec=INK, label="quartiles and median"),
+        Line2D([], [], marker="D", c=INK, mfc="white", label="mean, 95% interval"),
+        Line2D([], [], ls=(0, (4, 3)), c=MARK, lw=1, label="threshold"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    return figure
+
+
+def gates(study: Study) -> Figure:
+    """How many of an arm's first answers are left after each gate, with Wilson whiskers."""
+    arms = [arm for arm in study.arms if study.funnels[arm]]
+    figure = Figure(figsize=(10, 4.1), layout="constrained")
+    columns = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
+    names = ["written", *(f"after {g.stage}" for g in study.funnels[arms[0]][1:])]
+    for axes, arm in zip(columns, arms, strict=True):
+        look, found = LOOKS[arm], study.funnels[arm]
+        places = np.arange(len(found))
+        shares = [gate.share.value for gate in found]
+        axes.barh(places, shares, height=0.7, fc=tint(look.colour, 0.35), ec=look.colour)
+        for bar in axes.patches:
+            bar.set_hatch(look.hatch)
+        ends = [(g.share.low or 0.0, g.share.high or 0.0) for g in found[1:]]
+        axes.hlines(places[1:], [e[0] for e in ends], [e[1] for e in ends], colors=INK, lw=1.2)
+        for place, gate in zip(places, found, strict=True):
+            axes.text(1.03, place, f"{gate.left:,}", va="center", fontsize=8.5, color=INK)
+        axes.set(xlim=(0, 1.16), xticks=[0, 0.25, 0.5, 0.75, 1], title=look.label)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        percent_axis(axes, "x")
+        axes.set_xlabel("of what was written")
+    columns[0].set_yticks(range(len(names)), names)
+    columns[0].invert_yaxis()
+    return figure
+
+
+def _legend(figure: Figure, arms: Sequence[Arm]) -> None:
+    handles = [
+        Line2D([], [], c=k.colour, ls=k.line, marker=k.marker, label=k.label)
+        for k in (LOOKS[arm] for arm in arms)
+    ]
+    threshold = Line2D([], [], c=MARK, lw=1, ls=(0, (4, 3)), label="threshold")
+    handles.append(threshold)
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+
+
+def _panel(axes: Axes, study: Study, title: str, name: str, is_share: bool) -> None:
+    moved = dodge(study.arms)
+    for arm in study.arms:
+        points = study.points[arm]
+        found: list[Estimate | None] = [getattr(point, name) for point in points]
+        whiskers(axes, [p.cycle + moved[arm] for p in points], found, LOOKS[arm])
+    if is_share:
+        axes.set_ylim(-0.03, 1.03)
+    else:
+        _threshold(axes, study)
+    axes.set_title(title)
+    percent_axis(axes)
+    cycle_axis(axes, study.cycles)
+
+
+def _admitted(axes: Axes, study: Study) -> None:
+    width = 0.8 / len(study.arms)
+    for arm, shift in dodge(study.arms, width).items():
+        look, points = LOOKS[arm], study.points[arm]
+        xs, counts = [p.cycle + shift for p in points], [p.admitted for p in points]
+        bars = axes.bar(xs, counts, width * 0.9, fc=tint(look.colour, 0.4), ec=look.colour)
+        for bar in bars:
+            bar.set_hatch(look.hatch)
+        if study.cycles * len(study.arms) <= 24:
+            axes.bar_label(bars, fontsize=7.5, padding=1.5, color=DIM)
+    axes.margins(y=0.14)
+    axes.set_title("admitted in the cycle")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.grid(axis="x", visible=False)
+    cycle_axis(axes, study.cycles)
+
+
+def _corpus(axes: Axes, study: Study) -> None:
+    look = LOOKS[Arm.LOOP]
+    xs = [0, *(p.cycle for p in study.loop)]
+    sizes = [study.initial, *(p.corpus or 0 for p in study.loop)]
+    axes.plot(xs, sizes, c=look.colour, marker=look.marker, drawstyle="steps-post")
+    style: dict[str, Any] = {
+        "textcoords": "offset points",
+        "ha": "center",
+        "fontsize": 8,
+        "color": DIM,
+    }
+    axes.annotate(f"{sizes[-1]:,}", (xs[-1], sizes[-1]), (0, 5), **style)
+    axes.set_title("networks that the loop learns from")
+    axes.margins(y=0.16)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    cycle_axis(axes, study.cycles, first=0)
+
+
+def _threshold(axes: Axes, study: Study) -> None:
+    axes.axhline(study.setting.threshold, c=MARK, lw=1, ls=(0, (4, 3)), zorder=1)
+
+
+def _arm_distribution(axes: Axes, study: Study, arm: Arm) -> None:
+    look = LOOKS[arm]
+    for point in study.points[arm]:
+        values = list(point.accuracies)
+        if not values:
+            continue
+        shifts = np.random.default_rng(point.cycle).uniform(-0.16, 0.16, len(values))
+        axes.plot(
+            point.cycle - 0.14 + shifts, values, ".", c=look.colour, alpha=0.45, mew=0, ms=5.5
+        )
+        if len(values) >= 5:
+            axes.boxplot(
+                [values],
+                positions=[point.cycle + 0.2],
+                widths=0.2,
+                showfliers=False,
+                manage_ticks=False,
+                medianprops={"color": look.colour, "lw": 2},
+                boxprops={"color": INK},
+                whiskerprops={"color": DIM},
+                capprops={"color": DIM},
+            )
+        mean = point.mean
+        if mean is not None:
+            axes.plot(point.cycle + 0.4, mean.value, "D", c=INK, mfc="white", ms=4.5, zorder=4)
+            if mean.low is not None and mean.high is not None:
+                axes.vlines(point.cycle + 0.4, mean.low, mean.high, colors=INK, lw=1.2, zorder=3)

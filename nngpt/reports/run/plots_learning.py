@@ -1,0 +1,237 @@
+"""Figures of what learning did: the line of adapters, the controls, and the proxy's ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from nngpt.reports.analysis.estimates import Estimate
+from nngpt.reports.analysis.genealogy import Writer
+from nngpt.reports.analysis.proxy import Confirmed
+from nngpt.reports.analysis.study import Study
+from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
+from nngpt.records import Arm
+from nngpt.reports.run.style import (
+    DIM,
+    INK,
+    LOOKS,
+    PALETTE,
+    Look,
+    cycle_axis,
+    percent_axis,
+    tint,
+    whiskers,
+)
+
+_VALID = Look("valid share", PALETTE[2], "s", "none", "")
+_MEAN = Look("mean accuracy", PALETTE[0], "o", "none", "")
+
+
+def genealogy(study: Study) -> Figure:
+    """The adapters from left to right with their parents; below, what each learned and wrote."""
+    figure = Figure(figsize=(10, 7.4), layout="constrained")
+    rows = figure.subplots(4, 1, sharex=True, height_ratios=[1.1, 1, 1, 1.5])
+    places = lineage_places(study.writers)
+    _line(rows[0], study.writers, places)
+    learned = [w for w in study.writers if w.adapter is not None]
+    at = [places[w.name] for w in learned]
+    pairs = [w.adapter.pairs for w in learned if w.adapter]
+    bars = rows[1].bar(at, pairs, 0.5, fc=tint(PALETTE[0], 0.4), ec=PALETTE[0])
+    if len(learned) <= 16:
+        rows[1].bar_label(bars, [f"{count:,}" for count in pairs], fontsize=8, padding=1)
+    rows[1].margins(y=0.2)
+    rows[1].set_title("training pairs")
+    _losses(rows[2], learned, at)
+    _wrote(rows[3], study.writers, places)
+    for axes in rows[1:]:
+        axes.grid(axis="x", visible=False)
+    cycle_axis(rows[3], max(places.values()), first=min(places.values()))
+    rows[3].set_xlabel("trained at the end of cycle (0 and less: there before the run)")
+    return figure
+
+
+def lineage_places(writers: Sequence[Writer]) -> dict[str, int]:
+    """Where each writer stands: at its cycle; who was there before, from 0 to the left."""
+    roots = [w.name for w in writers if w.cycle is None]
+    before = {name: -number for number, name in enumerate(reversed(roots))}
+    if any(w.cycle == 0 for w in writers):  # the warm-up's adapter stands at 0
+        before = {name: place - 1 for name, place in before.items()}
+    return {**before, **{w.name: w.cycle for w in writers if w.cycle is not None}}
+
+
+def controls(study: Study) -> Figure:
+    """Differences with their intervals: a column for each whom the loop is held against."""
+    others = list(dict.fromkeys(c.other for c in study.comparisons))
+    figure = Figure(figsize=(10, 3.9), layout="constrained")
+    columns = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
+    shown = [m for m in MEASURES if any(c.differences.get(m) for c in study.comparisons)]
+    for axes, other in zip(columns, others, strict=True):
+        mine = [c for c in study.comparisons if c.other is other]
+        for number, comparison in enumerate(mine):
+            _forest(axes, comparison, shown, 0.15 * (2 * number - len(mine) + 1))
+        axes.axvline(0, c=INK, lw=1)
+        axes.margins(x=0.08)
+        axes.set_title(_against(other))
+        axes.set_xlabel("difference, percentage points")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _points(value)))
+        axes.grid(axis="y", visible=False)
+    columns[0].set_yticks(range(len(shown)), shown)
+    columns[0].set_ylim(len(shown) - 0.4, -0.6)
+    _forest_legend(figure)
+    return figure
+
+
+def proxy(study: Study) -> Figure:
+    """First-epoch validation accuracy against full test accuracy, and τ cycle by cycle."""
+    found = study.ranking
+    assert found is not None
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    columns = figure.subplots(1, 2, width_ratios=[1.25, 1]) if found.by_cycle else None
+    left: Axes = figure.subplots() if columns is None else columns[0]
+    for arm in Arm:
+        _confirmed(left, [c for c in found.confirmed if c.arm is arm], LOOKS[arm])
+    left.set(xlabel="validation accuracy after the first epoch", ylabel="full test accuracy")
+    left.set_title(_tau_title(found.tau, len(found.confirmed)))
+    percent_axis(left)
+    percent_axis(left, "x")
+    arms = [arm for arm in Arm if any(c.arm is arm for c in found.confirmed)]
+    if len(arms) > 1:
+        handles = [
+            Line2D([], [], ls="none", marker=k.marker, c=k.colour, label=k.label)
+            for k in (LOOKS[arm] for arm in arms)
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
+    if columns is not None:
+        right = columns[1]
+        cycles, taus = zip(*found.by_cycle, strict=True)
+        whiskers(right, cycles, taus, Look("", INK, "D", "-", ""))
+        right.axhline(0, c=DIM, lw=1)
+        right.set_ylim(-1.05, 1.05)
+        right.set(xlabel="cycle", title="Kendall's τ-b by cycle, all arms")
+        cycle_axis(right, study.cycles)
+    return figure
+
+
+def _line(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None:
+    for w in writers:
+        here = places[w.name]
+        if w.parent in places:
+            gap = here - places[w.parent]
+            bend = 0.0 if gap <= 1 else -min(0.35, 0.9 / gap)
+            axes.add_patch(
+                FancyArrowPatch(
+                    (places[w.parent], 0),
+                    (here, 0),
+                    connectionstyle=f"arc3,rad={bend}",
+                    arrowstyle="-|>",
+                    mutation_scale=11,
+                    shrinkA=9,
+                    shrinkB=9,
+                    color=DIM,
+                )
+            )
+        axes.plot(
+            here,
+            0,
+            "o",
+            ms=14,
+            c=PALETTE[0],
+            mfc="white" if w.cycle is None else "#cfe3f1",
+            mew=1.5,
+        )
+        name = "before" if w.cycle is None else f"c{w.cycle}"
+        axes.text(here, -0.42, name, ha="center", va="top", fontsize=8.5)
+    axes.set_ylim(-1.1, 1)
+    axes.set_title("adapters, each with an arrow from the one that its training started from")
+    axes.axis("off")
+
+
+def _losses(axes: Axes, learned: Sequence[Writer], at: Sequence[int]) -> None:
+    first = [w.adapter.loss_first for w in learned if w.adapter]
+    last = [w.adapter.loss_last for w in learned if w.adapter]
+    axes.vlines(at, first, last, colors=DIM, lw=1.4)
+    axes.plot(at, first, "v", c=PALETTE[5], label="first step")
+    axes.plot(at, last, "o", c=PALETTE[0], label="last step")
+    axes.margins(y=0.2)
+    axes.set_title("training loss")
+    if learned:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderpad=0)
+
+
+def _wrote(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None:
+    wrote = [w for w in writers if w.wrote]
+    for look, name, shift in ((_VALID, "valid", -0.1), (_MEAN, "mean", 0.1)):
+        found: list[Estimate | None] = [getattr(w, name) for w in wrote]
+        at = [places[w.name] + shift for w in wrote]
+        whiskers(axes, at, found, look, band=False, line=False)
+    handles = [
+        Line2D([], [], ls="none", marker=k.marker, c=k.colour, label=k.label)
+        for k in (_VALID, _MEAN)
+    ]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderpad=0)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_title("what it wrote, 95% intervals")
+    percent_axis(axes)
+
+
+def _points(value: float) -> str:
+    return f"{value * 100:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
+
+
+def _against(other: Arm) -> str:
+    return {
+        Arm.BASE: "loop − frozen LLM",
+        Arm.CORPUS: "loop − no LLM",
+        Arm.LOOP: "loop: last third − first third",
+    }[other]
+
+
+def _forest(axes: Axes, comparison: Comparison, shown: Sequence[str], shift: float) -> None:
+    colour = INK if comparison.other is Arm.LOOP else LOOKS[comparison.other].colour
+    marker = "D" if comparison.span == LAST else "o"
+    for place, measure in enumerate(shown):
+        found = comparison.differences.get(measure)
+        if found is None:
+            continue
+        if found.low is not None and found.high is not None:
+            axes.hlines(place + shift, found.low, found.high, colors=colour, lw=1.6)
+        face = colour if found.decided else "white"
+        axes.plot(found.value, place + shift, marker, c=colour, mfc=face, ms=6, mew=1.4, zorder=3)
+
+
+def _forest_legend(figure: Figure) -> None:
+    style = {"ls": "none", "c": DIM}
+    handles = [
+        Line2D([], [], marker="o", **style, label="all cycles"),  # type: ignore[arg-type]
+        Line2D([], [], marker="D", **style, label="last third"),  # type: ignore[arg-type]
+        Line2D([], [], c=DIM, lw=1.6, label="95% interval"),
+        Line2D([], [], marker="o", mfc="white", **style, label="hollow: it includes 0"),  # type: ignore[arg-type]
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+
+
+def _confirmed(axes: Axes, some: Sequence[Confirmed], look: Look) -> None:
+    for c in some:
+        for one, along in ((c.first, True), (c.full, False)):
+            if one.low is None or one.high is None:
+                continue
+            if along:
+                axes.hlines(c.full.value, one.low, one.high, colors=look.colour, lw=0.7, alpha=0.35)
+            else:
+                axes.vlines(
+                    c.first.value, one.low, one.high, colors=look.colour, lw=0.7, alpha=0.35
+                )
+    xs, ys = [c.first.value for c in some], [c.full.value for c in some]
+    axes.plot(xs, ys, look.marker, c=look.colour, mec="white", mew=0.5, zorder=3)
+
+
+def _tau_title(tau: Estimate | None, count: int) -> str:
+    if tau is None or tau.low is None or tau.high is None:
+        return f"{count} candidates: too few, or all equal, for a rank correlation"
+    return f"Kendall's τ-b {tau.value:.2f} [{tau.low:.2f}, {tau.high:.2f}], n = {count}"

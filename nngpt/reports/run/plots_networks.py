@@ -1,0 +1,173 @@
+"""Figures of a run's networks: accuracy against cost, and likeness to what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
+
+from nngpt.reports.analysis.novelty import Place
+from nngpt.reports.analysis.pareto import PARAMETERS, Front, Weighed
+from nngpt.reports.analysis.study import Study
+from nngpt.records import Arm
+from nngpt.reports.run.style import DIM, INK, LOOKS, MARK, percent_axis, tint
+
+
+def pareto(study: Study) -> Figure:
+    """Accuracy against parameters and, where measured, latency; the front with its intervals."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    columns = figure.subplots(1, len(study.fronts), sharey=True, squeeze=False)[0]
+    for axes, found in zip(columns, study.fronts, strict=True):
+        _cloud(axes, found)
+        _front(axes, found.front)
+        _log_axis(axes, EngFormatter(sep="") if found.cost == PARAMETERS else _plain())
+        axes.set_xlabel("trainable parameters" if found.cost == PARAMETERS else found.cost)
+        axes.set_title(f"accuracy against {found.cost.split(',')[0]}")
+        percent_axis(axes)
+    columns[0].set_ylabel("accuracy")
+    there = {w.arm for found in study.fronts for w in found.networks}
+    handles = [
+        Line2D([], [], ls="none", marker=k.marker, c=k.colour, alpha=0.6, label=k.label)
+        for k in (LOOKS[arm] for arm in study.arms if arm in there)
+    ]
+    edge = Line2D([], [], c=INK, lw=1.2, marker="o", mfc="none", label="front, 95% Wilson")
+    figure.legend(handles=[*handles, edge], loc="outside upper center", ncols=len(handles) + 1)
+    return figure
+
+
+def novelty(study: Study) -> Figure:
+    """Each trained network by its nearest corpus network and its nearest sibling, by arm."""
+    arms = [arm for arm in study.arms if any(p.arm is arm for p in study.places)]
+    figure = Figure(figsize=(10, 4.7 if len(arms) > 1 else 6.2), layout="constrained")
+    scale = _accuracy_scale(study.places)
+    grid = figure.add_gridspec(
+        2,
+        2 * len(arms),
+        width_ratios=[4, 0.9] * len(arms),
+        height_ratios=[0.9, 4],
+        wspace=0.02,
+        hspace=0.02,
+    )
+    mains = []
+    for number, arm in enumerate(arms):
+        main = figure.add_subplot(grid[1, 2 * number])
+        above = figure.add_subplot(grid[0, 2 * number], sharex=main)
+        beside = figure.add_subplot(grid[1, 2 * number + 1], sharey=main)
+        mine = [p for p in study.places if p.arm is arm]
+        _map(main, study, mine, scale)
+        _margins(above, beside, study, mine, LOOKS[arm].colour)
+        above.set_title(LOOKS[arm].label)
+        mains.append(main)
+    mains[0].set_ylabel("Jaccard to the nearest trained before")
+    colours = ScalarMappable(scale, "viridis")
+    bar = figure.colorbar(colours, ax=figure.axes, shrink=0.7, pad=0.01, aspect=30)
+    assert bar.solids is not None
+    # As quads: the page may load no image, and a raster inside the figure is one.
+    bar.solids.set(rasterized=False, edgecolor="face")
+    bar.set_label("accuracy")
+    bar.outline.set_visible(False)
+    percent_axis(bar.ax)
+    _novelty_legend(figure)
+    return figure
+
+
+def _cloud(axes: Axes, found: Front) -> None:
+    for arm in Arm:
+        mine = [w for w in found.networks if w.arm is arm]
+        if mine:
+            look = LOOKS[arm]
+            costs, values = [w.cost for w in mine], [w.accuracy.value for w in mine]
+            axes.plot(costs, values, look.marker, c=look.colour, alpha=0.4, mew=0, ms=5, zorder=2)
+
+
+def _front(axes: Axes, front: Sequence[Weighed]) -> None:
+    costs, values = [w.cost for w in front], [w.accuracy.value for w in front]
+    axes.step(costs, values, where="post", c=INK, lw=1.1, zorder=3)
+    for w in front:
+        if w.accuracy.low is not None and w.accuracy.high is not None:
+            axes.vlines(w.cost, w.accuracy.low, w.accuracy.high, colors=INK, lw=1, zorder=3)
+        axes.plot(
+            w.cost, w.accuracy.value, LOOKS[w.arm].marker, c=INK, mfc=LOOKS[w.arm].colour, zorder=4
+        )
+
+
+def _plain() -> FuncFormatter:
+    return FuncFormatter(lambda value, _: f"{value:g}")
+
+
+def _log_axis(axes: Axes, numbers: Formatter) -> None:
+    """A logarithmic x axis with few, plain numbers."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter(numbers)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _accuracy_scale(places: Sequence[Place]) -> Normalize:
+    values = [p.accuracy for p in places]
+    low, high = min(values), max(values)
+    return Normalize(low, high if high > low else low + 0.01)
+
+
+def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> None:
+    """The cloud; without a corpus the x axis shows the cycle instead."""
+    limit = study.setting.likeness
+    for admitted, marker, size in ((False, "X", 30), (True, "o", 26)):
+        some = [p for p in mine if p.admitted is admitted and p.sibling is not None]
+        axes.scatter(
+            [_across(p) for p in some],
+            [p.sibling.jaccard if p.sibling else 0.0 for p in some],
+            c=[p.accuracy for p in some],
+            norm=scale,
+            cmap="viridis",
+            marker=marker,
+            s=size,
+            ec="white",
+            lw=0.4,
+            zorder=3,
+        )
+    axes.axhline(limit, c=MARK, lw=1, ls=(0, (4, 3)))
+    axes.set_ylim(-0.03, 1.03)
+    if study.setting.corpus:
+        axes.axvline(limit, c=MARK, lw=1, ls=(0, (4, 3)))
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+        axes.set_xlabel("Jaccard to the nearest of the corpus")
+    else:
+        axes.set_xlim(0.4, study.cycles + 0.6)
+        axes.set_xlabel("cycle (no corpus is known)")
+
+
+def _across(place: Place) -> float:
+    if place.corpus is not None:
+        return place.corpus.jaccard
+    return place.cycle + (place.attempt * 0.618 % 1 - 0.5) * 0.5
+
+
+def _margins(above: Axes, beside: Axes, study: Study, mine: Sequence[Place], colour: str) -> None:
+    bins: Any = np.linspace(0, 1, 26)
+    across = [_across(p) for p in mine]
+    style: dict[str, Any] = {"fc": tint(colour, 0.5), "ec": "white", "lw": 0.4}
+    above.hist(across, bins if study.setting.corpus else 24, **style)
+    siblings = [p.sibling.jaccard for p in mine if p.sibling is not None]
+    beside.hist(siblings, bins, orientation="horizontal", **style)
+    for axes in (above, beside):
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+
+
+def _novelty_legend(figure: Figure) -> None:
+    handles = [
+        Line2D([], [], ls="none", marker="o", c=DIM, label="admitted"),
+        Line2D([], [], ls="none", marker="X", c=DIM, label="refused or not settled"),
+        Line2D([], [], c=MARK, lw=1, ls=(0, (4, 3)), label="near-duplicate from here on"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)

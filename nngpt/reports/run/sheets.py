@@ -1,0 +1,229 @@
+"""A run's tables as a page shows them; every figure has its 95% interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nngpt.reports.analysis.costs import Costs
+from nngpt.reports.analysis.study import Study
+from nngpt.reports.analysis.trajectory import CyclePoint
+from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
+from nngpt.records import Arm, Stage
+from nngpt.reports.run.text import NAMES, accuracy, counted, duration, percent, points
+from nngpt.reports.sheets import Sheet
+
+_VERDICTS = ("worse", "no evidence", "better")
+
+
+def story(study: Study) -> list[Sheet]:
+    """Each arm's cycles."""
+    return [_story(arm, study.points[arm]) for arm in study.arms]
+
+
+def refusals(study: Study) -> Sheet | None:
+    """Where each cycle's first answers were refused; None if none was."""
+    cycles = [p for arm in study.arms for p in study.points[arm]]
+    stages = [stage for stage in Stage if any(p.refused.get(stage) for p in cycles)]
+    if not stages:
+        return None
+    columns = ("arm", ">cycle", ">written", *(f">{stage}" for stage in stages), ">admitted")
+    rows = tuple(
+        (
+            NAMES[p.arm],
+            str(p.cycle),
+            str(p.written),
+            *(str(p.refused.get(stage, 0)) for stage in stages),
+            str(p.admitted),
+        )
+        for p in cycles
+    )
+    note = "Counts of first answers; a duplicate is an exact copy, refused before it trains."
+    return Sheet("Refused, by gate", columns, rows, note)
+
+
+def differences(study: Study) -> Sheet | None:
+    """The loop less its controls and less its beginning."""
+    rows = [
+        (
+            "its own first third" if c.other is Arm.LOOP else NAMES[c.other],
+            LAST if c.other is Arm.LOOP else c.span,
+            measure,
+            points(found),
+            _VERDICTS[found.decided + 1],
+        )
+        for c in study.comparisons
+        for measure, found in c.differences.items()
+        if found is not None
+    ]
+    if not rows:
+        return None
+    chance = study.setting.classes
+    note = f"“{AT_CHANCE}” counts an answer that was not trained as 1/{chance}." if chance else ""
+    columns = ("loop less", "cycles", "of what", ">difference [95%]", "verdict")
+    return Sheet("Differences", columns, tuple(rows), note)
+
+
+def adapters(study: Study) -> Sheet | None:
+    """The adapters with their lineage."""
+    if not any(w.adapter for w in study.writers):
+        return None
+    columns = ("adapter", "trained from", ">pairs", ">loss", ">time", ">wrote", ">valid", ">mean")
+    rows = []
+    for w in study.writers:
+        made = w.adapter
+        rows.append(
+            (
+                w.name,
+                w.parent or "there before the run",
+                f"{made.pairs:,}" if made else "–",
+                f"{made.loss_first:.3f} → {made.loss_last:.3f}" if made else "–",
+                duration(made.seconds) if made else "–",
+                f"{w.wrote:,}",
+                percent(w.valid),
+                accuracy(w.mean),
+            )
+        )
+    return Sheet("Adapters", columns, tuple(rows), "Loss of the first and the last training step.")
+
+
+def proxy(study: Study) -> Sheet | None:
+    """Rank correlations, over all and by cycle."""
+    found = study.ranking
+    if found is None or found.tau is None:
+        return None
+    every = [("all", found.tau), *((str(cycle), tau) for cycle, tau in found.by_cycle)]
+    rows = tuple(
+        (name, str(t.count), f"{t.value:.2f} [{t.low or 0:.2f}, {t.high or 0:.2f}]")
+        for name, t in every
+    )
+    note = f"Trained fully as {found.protocol}."
+    note += f" {found.failed} full trainings failed." if found.failed else ""
+    note += f" {found.others} by other protocols are left out." if found.others else ""
+    return Sheet(
+        "First epoch and full training", ("cycle", ">candidates", ">τ-b [95%]"), rows, note
+    )
+
+
+def fronts(study: Study) -> list[Sheet]:
+    """The networks on each front."""
+    return [
+        Sheet(
+            f"The front of accuracy against {found.cost.split(',')[0]}",
+            (">attempt", "arm", f">{found.cost}", ">accuracy [95%]", "admitted"),
+            tuple(
+                (
+                    f"#{w.attempt}",
+                    NAMES[w.arm],
+                    f"{w.cost:,.0f}" if w.cost >= 100 else f"{w.cost:.2f}",
+                    accuracy(w.accuracy),
+                    "yes" if w.admitted else "no",
+                )
+                for w in found.front
+            ),
+        )
+        for found in study.fronts
+    ]
+
+
+def costs(study: Study) -> list[Sheet]:
+    """Time and energy by cycle, and the forecasts."""
+    found = study.costs
+    if not found.by_cycle:
+        return []
+    sheets = [_spent(found)]
+    if found.forecasts:
+        sheets.append(_forecasts(found))
+    return sheets
+
+
+def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
+    repairs = any(p.repairs for p in cycles)
+    columns = (
+        *(">cycle", "written by", ">valid", ">best", ">mean", ">median"),
+        *(">above threshold, of trained", ">of written", ">admitted"),
+        *((">learned from",) if arm is Arm.LOOP else ()),
+        *(("repairs",) if repairs else ()),
+    )
+    rows = tuple(
+        (
+            str(p.cycle),
+            p.adapter or ("no LLM" if arm is Arm.CORPUS else "base model"),
+            counted(p.valid),
+            accuracy(p.best),
+            accuracy(p.mean),
+            accuracy(p.median),
+            percent(p.above_trained),
+            percent(p.above_written),
+            str(p.admitted),
+            *((f"{p.corpus:,}" if p.corpus is not None else "–",) if arm is Arm.LOOP else ()),
+            *((_repairs(p),) if repairs else ()),
+        )
+        for p in cycles
+    )
+    modes = ", ".join(dict.fromkeys(p.how for p in cycles))
+    return Sheet(f"{NAMES[arm]}, {modes} mode", columns, rows)
+
+
+def _repairs(point: CyclePoint) -> str:
+    return f"{point.repairs_valid} of {point.repairs} valid, {point.repairs_admitted} admitted"
+
+
+def _spent(found: Costs) -> Sheet:
+    names = found.activities
+    known = found.joules is not None
+    columns = (">cycle", *(f">{n}" for n in names), ">in all", *((">energy",) if known else ()))
+    rows = [
+        (
+            str(cycle),
+            *(duration(spent[name]) if name in spent else "–" for name in names),
+            duration(sum(spent.values())),
+            *((energy(found.joules_by_cycle.get(cycle)),) if known else ()),
+        )
+        for cycle, spent in found.by_cycle.items()
+    ]
+    total = {n: sum(spent.get(n, 0.0) for spent in found.by_cycle.values()) for n in names}
+    last = ("all", *map(duration, total.values()), duration(found.seconds))
+    rows.append((*last, *((energy(found.joules),) if known else ())))
+    return Sheet("Time" + (" and energy" if known else ""), columns, tuple(rows), _rates(found))
+
+
+def _rates(found: Costs) -> str:
+    parts = []
+    if found.per_hour is not None:
+        parts.append(f"{found.per_hour:,.0f} candidates an hour, all arms")
+    if found.per_admitted is not None:
+        parts.append(f"{duration(found.per_admitted)} for each network that the loop admitted")
+        if found.joules is not None:
+            parts.append(f"{energy(found.joules / found.admitted)} for each of them")
+    text = "; ".join(parts)
+    older = "" if found.measured else "Sums over candidates, which may have gone on at once. "
+    return f"{older}{text}." if text else older.strip()
+
+
+def energy(joules: float | None) -> str:
+    """`1.24 kWh` or `33.1 Wh`, `–` if unknown."""
+    if joules is None:
+        return "–"
+    return f"{joules / 3.6e6:.2f} kWh" if joules >= 3.6e6 else f"{joules / 3600:.1f} Wh"
+
+
+def _forecasts(found: Costs) -> Sheet:
+    return Sheet(
+        "Forecasts",
+        ("made", ">up to cycle", ">forecast [95%]", ">it took", ">error", "inside"),
+        tuple(_forecast_rows(found)),
+        "Time from the moment of the forecast on; the error is relative to what it took.",
+    )
+
+
+def _forecast_rows(found: Costs) -> Iterator[tuple[str, ...]]:
+    for f in found.forecasts:
+        one = f.forecast
+        yield (
+            one.created[:16].replace("T", " "),
+            str(one.cycles),
+            f"{duration(one.seconds)} [{duration(one.low)} – {duration(one.high)}]",
+            duration(f.actual) if f.actual is not None else f.why,
+            f"{f.error:+.0%}".replace("-", "−") if f.error is not None else "–",
+            "–" if f.held is None else "yes" if f.held else "no",
+        )

@@ -1,0 +1,1 @@
+"""Console tables, one file a subject."""

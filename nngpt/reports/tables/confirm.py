@@ -1,0 +1,123 @@
+"""What full trainings say of first-epoch accuracies, as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nngpt.reports.analysis.ranking import FEWEST, RankAgreement, rank_agreement
+from nngpt.reports.analysis.sampling import first_epoch
+from nngpt.records import Arm
+from nngpt.reports.intervals import accuracy_of, mean_half_width, mean_of
+from nngpt.reports.sheets import Sheet
+from nngpt.store import AttemptRecord, Confirmation
+
+Pair = tuple[AttemptRecord, Confirmation]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Confirmed candidates that are reported together.
+
+    Attributes:
+        name: who wrote them, and in which cycle.
+        first: first-epoch validation accuracies of those trained fully.
+        full: their test accuracies, in the same order.
+        failed: how many could not be trained fully.
+    """
+
+    name: tuple[str, str]
+    first: tuple[float, ...]
+    full: tuple[float, ...]
+    failed: int
+
+    @property
+    def ranks(self) -> RankAgreement:
+        """How well the first epoch ranks them."""
+        return rank_agreement(self.first, self.full)
+
+
+def groups(pairs: Sequence[Pair]) -> list[Group]:
+    """Each cycle of each arm, each arm, and all of them."""
+    arms = [arm for arm in Arm if any(attempt.arm is arm for attempt, _ in pairs)]
+    found = []
+    for arm in arms:
+        mine = [pair for pair in pairs if pair[0].arm is arm]
+        cycles = sorted({attempt.cycle for attempt, _ in mine})
+        for cycle in cycles:
+            found.append(_group((arm, str(cycle)), [p for p in mine if p[0].cycle == cycle]))
+        found.append(_group((arm, "all"), mine))
+    return found + ([_group(("all", "all"), pairs)] if len(arms) != 1 else [])
+
+
+def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> Group:
+    good = [(first_epoch(a), c.accuracy) for a, c in pairs if c.accuracy is not None]
+    first, full = tuple(one for one, _ in good), tuple(other for _, other in good)
+    return Group((str(name[0]), name[1]), first, full, len(pairs) - len(good))
+
+
+def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
+    """The table; `trained` is how many candidates the sample was drawn from."""
+    rows = tuple(
+        (
+            *group.name,
+            str(len(group.full)),
+            mean_of(group.first),
+            mean_of(group.full),
+            ranks_of(group.ranks),
+            str(group.failed),
+        )
+        for group in groups(pairs)
+    )
+    heads = ("arm", "cycle", ">n", "first epoch (95% CI)", "full (95% CI)")
+    note = (
+        f"{len(pairs)} of {trained} trained candidates, each arm, cycle and third of the first-"
+        "epoch accuracies in proportion. First epoch: on validation images; full: on test images. "
+        f"Means with t intervals; Kendall's τ-b with a bootstrap interval, from {FEWEST} on."
+    )
+    return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), rows, note)
+
+
+def ranks_of(ranks: RankAgreement) -> str:
+    """`0.62 [0.41, 0.78]`; without an interval for too few."""
+    if ranks.tau is None:
+        return "–"
+    if ranks.low is None or ranks.high is None:
+        return f"{ranks.tau:.2f} (too few for an interval)"
+    return f"{ranks.tau:.2f} [{ranks.low:.2f}, {ranks.high:.2f}]"
+
+
+def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
+    """One full training in a line."""
+    first = attempt.evaluation.epochs[0] if attempt.evaluation else None
+    head = f"  #{attempt.id:<5}"
+    if first is not None:
+        head += f"first epoch {accuracy_of(first.accuracy, first.total):<13}"
+    if confirmation.accuracy is None:
+        return f"{head}failed at {confirmation.reason}"
+    full = accuracy_of(confirmation.accuracy, confirmation.total)
+    return f"{head}full {full:<13}{confirmation.seconds:.1f} s"
+
+
+def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
+    """The same figures for a script, and what they were made of."""
+    return {
+        "trained": trained,
+        "sample": len(pairs),
+        "groups": [_group_json(group) for group in groups(pairs)],
+        "confirmations": [
+            {"arm": a.arm, "cycle": a.cycle, "first_epoch": first_epoch(a), **asdict(c)}
+            for a, c in pairs
+        ],
+    }
+
+
+def _group_json(group: Group) -> dict[str, Any]:
+    first, full = (
+        dict(zip(("mean", "half_width_95"), mean_half_width(v) if v else (None, None), strict=True))
+        for v in (group.first, group.full)
+    )
+    names = {"arm": group.name[0], "cycle": group.name[1]}
+    ranks = {"kendall_tau_b": asdict(group.ranks)}
+    return {**names, "first_epoch": first, "full": full, **ranks, "failed": group.failed}

@@ -1,0 +1,84 @@
+"""What `nngpt learn rl` says: a line for each step, and the trends at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from nngpt.finetuning.rl.journal import StepRecord
+from nngpt.reports.intervals import percent_of
+from nngpt.reports.trends import Interval, Trend, trend
+
+
+def step_line(record: StepRecord, steps: int) -> str:
+    """One step on one line."""
+    spread = "" if record.half_width is None else f" ±{record.half_width:.2f}"
+    accuracy = "" if record.accuracy is None else f", accuracy {record.accuracy:.1%}"
+    spent = ", ".join(f"{part} {s:.0f} s" for part, s in record.seconds.items())
+    return (
+        f"  step {record.step:>{len(str(steps))}} of {steps}: reward {record.reward:.3f}{spread}, "
+        f"trained {record.trained}/{record.answers}{accuracy}, "
+        f"distinct {record.unique:.0%}, {record.tokens:.0f} tokens, KL {record.kl:.4f} ({spent})"
+    )
+
+
+def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
+    """Trends of the reward, of each term, and of the share that trained."""
+    found = {"reward": trend([step.reward for step in steps])}
+    for term in steps[0].terms:
+        found[term] = trend([step.terms[term] for step in steps])
+    found["share trained"] = trend([step.trained / step.answers for step in steps])
+    found["share distinct"] = trend([step.unique for step in steps])
+    return found
+
+
+def trends_table(steps: Sequence[StepRecord]) -> Table:
+    """The trends, with intervals; those that exclude zero are marked."""
+    third = max(1, len(steps) // 3)
+    table = Table(title=f"{len(steps)} steps of {steps[0].answers} answers, 95% intervals")
+    table.add_column("mean of")
+    for name in (f"first {third}", f"last {third}", "rise", "slope a step"):
+        table.add_column(name, justify="right")
+    for name, found in trends(steps).items():
+        rise = _with_interval(found.rise, found.rise_interval, 3)
+        slope = _with_interval(found.slope, found.slope_interval, 4)
+        table.add_row(name, f"{found.first:.3f}", f"{found.last:.3f}", rise, slope)
+    return table
+
+
+def facts(steps: Sequence[StepRecord]) -> str:
+    """What was written, executed and spent, on one line."""
+    answers, trained = sum(s.answers for s in steps), sum(s.trained for s in steps)
+    spent = {part: sum(s.seconds[part] for s in steps) for part in steps[0].seconds}
+    parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in spent.items())
+    return (
+        f"{percent_of(trained, answers)} trained; {sum(s.executed for s in steps)} executed, "
+        f"{sum(s.known for s in steps)} known before; {parts}"
+    )
+
+
+def summary_json(steps: Sequence[StepRecord]) -> dict[str, Any]:
+    """The same for a script."""
+    return {
+        "steps": len(steps),
+        "trends": {name: asdict(found) for name, found in trends(steps).items()},
+        "answers": sum(step.answers for step in steps),
+        "trained": sum(step.trained for step in steps),
+        "executed": sum(step.executed for step in steps),
+        "known": sum(step.known for step in steps),
+        "kl_last": steps[-1].kl,
+        "seconds": {part: sum(s.seconds[part] for s in steps) for part in steps[0].seconds},
+    }
+
+
+def _with_interval(value: float | None, interval: Interval | None, digits: int) -> str:
+    if value is None:
+        return "–"
+    if interval is None:
+        return f"{value:+.{digits}f}"
+    low, high = interval
+    mark = " *" if low > 0 or high < 0 else ""
+    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{mark}"

@@ -33,7 +33,8 @@ from typing import Any
 
 import numpy as np
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.errors import UserError

@@ -10,7 +10,7 @@ import pytest
 from nngpt import config, plugins, resources
 from nngpt.generation.prompts import template as prompts
 from nngpt.errors import ConfigError
-from nngpt.experiment import grid
+from nngpt.cycle import grid
 
 GRIDS = sorted(resources.folder("configs").glob("grids/*.yaml"))
 CONFIGS = sorted(set(resources.folder("configs").rglob("*.yaml")) - set(GRIDS))

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.config import Config
-from nngpt.confirming import Plan
+from nngpt.cycle.confirm import Plan
 from nngpt.data.splits import Part, Splits
 from nngpt.store import Confirmation, Store
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.store import Store
 
 

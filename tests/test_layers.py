@@ -30,14 +30,14 @@ LAYERS = [
     {"nngpt.finetuning.compare", "nngpt.generation.prompts", "nngpt.prediction", "nngpt.reports.analysis"},
     {"nngpt.prediction.hpo"},
     {"nngpt.reports.progress.run", "nngpt.reports.tables.console"},
-    {"nngpt.steering"},
-    {"nngpt.experiment"},
+    {"nngpt.cycle"},
+    {"nngpt.cycle"},
     {"nngpt.reports"},
     {"nngpt.reports.live"},
-    {"nngpt.assembly", "nngpt.background"},
-    {"nngpt.writing", "nngpt.teaching", "nngpt.foreseeing"}
-    | {"nngpt.confirming", "nngpt.exporting"},
-    {"nngpt.cycle"},
+    {"nngpt.cycle.parts", "nngpt.cycle.background"},
+    {"nngpt.cycle.generator", "nngpt.cycle.finetune", "nngpt.cycle.probe"}
+    | {"nngpt.cycle.confirm", "nngpt.cycle.export"},
+    {"nngpt.cycle.loop"},
     {"nngpt.cli"},
     {"nngpt.__main__"},
 ]

@@ -21,7 +21,7 @@ from typing import NoReturn
 from nngpt.cli.main import main
 
 MODULES = (
-    *("nngpt.assembly", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
+    *("nngpt.cycle.parts", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
     *("torch", "torch._dynamo", "transformers", "peft", "scipy.stats", "sklearn.ensemble"),
     *("matplotlib.pyplot", "jinja2"),
 )

@@ -120,7 +120,7 @@ def make_arms(
 
 
 def _make_arm(own: Config, option: Option, sources: Sequence[DatasetSource]) -> Arm:
-    from nngpt.assembly import make_reader, starting_adapter
+    from nngpt.cycle.parts import make_reader, starting_adapter
     from nngpt.finetuning.compare.records import Arm, ArmFacts, Asked
     from nngpt.records import Sampling
 

@@ -48,7 +48,7 @@ class Executors:
     def images(self, name: str) -> Iterator[Executor]:
         """One with the images of a task, fetched first if need be."""
         from nngpt import plugins
-        from nngpt.assembly import load_splits, training
+        from nngpt.cycle.parts import load_splits, training
 
         plugins.load("executor", self.settings.evaluation.executor)  # tells a wrong name first
         splits = load_splits(self.settings, self.sources[name], self.say)
@@ -60,7 +60,7 @@ class Executors:
 
 def source_of(settings: Config, name: str) -> DatasetSource:
     """A data set by name. Raises: PluginError, DataError."""
-    from nngpt.assembly import data_source
+    from nngpt.cycle.parts import data_source
 
     task = settings.task.model_copy(update={"dataset": name})
     return data_source(settings.model_copy(update={"task": task}))

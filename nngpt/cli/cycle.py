@@ -73,7 +73,7 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """How long a run will take: from what was run before, else from a probe."""
-    from nngpt.foreseeing import foresee_from_here
+    from nngpt.cycle.probe import foresee_from_here
 
     settings = load_config(config, overrides, cycles=cycles)
     with stoppable():
@@ -171,11 +171,11 @@ def _run(
     measure: bool = False,
     minutes: float | None = None,
 ) -> None:
-    from nngpt.assembly import assemble
-    from nngpt.cycle import Loop
-    from nngpt.foreseeing import known_basis, probe
+    from nngpt.cycle.parts import assemble
+    from nngpt.cycle.loop import Loop
+    from nngpt.cycle.probe import known_basis, probe
     from nngpt.reports.progress.run import ConsoleProgress
-    from nngpt.steering.budget import Budget, BudgetSpent
+    from nngpt.cycle.time_limit import Budget, BudgetSpent
     from nngpt.store import Store
 
     check_folder(settings.folder, "--set folder=…")

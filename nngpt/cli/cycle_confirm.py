@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nngpt.config import Config
-    from nngpt.confirming import Plan
+    from nngpt.cycle.confirm import Plan
     from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
 
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
@@ -58,7 +58,7 @@ def confirm(
 ) -> None:
     """Train a random sample fully, judge it on the TEST set, and say how well one epoch ranks."""
     from nngpt.reports.analysis.sampling import stratified_sample
-    from nngpt.confirming import Plan
+    from nngpt.cycle.confirm import Plan
 
     with open_store(folder) as store, stoppable():
         record = find_run(store, run)
@@ -78,7 +78,7 @@ def confirm(
 def _settings(record: RunRecord, overrides: Sequence[str], sandbox: str | None) -> Config:
     """The run's configuration with what may be changed. Raises: ConfigError."""
     from nngpt.config import changed, completed
-    from nngpt.confirming import FIXED
+    from nngpt.cycle.confirm import FIXED
 
     for given in overrides:
         section, _, key = given.partition("=")[0].strip().partition(".")
@@ -96,7 +96,7 @@ def _train_the_rest(
     """Train those of the sample that were not trained by this protocol before."""
     from rich.text import Text
 
-    from nngpt.confirming import confirm, confirmer
+    from nngpt.cycle.confirm import confirm, confirmer
     from nngpt.reports.tables.confirm import confirmed_line
 
     def say(text: str) -> None:

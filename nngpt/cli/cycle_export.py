@@ -55,7 +55,7 @@ def export(
 ) -> None:
     """Write the best networks as files; exits with 1 if one of them is refused."""
     from nngpt.reports.analysis.best import sources
-    from nngpt.exporting import exporter
+    from nngpt.cycle.export import exporter
 
     say = _speaker(as_json)
     with open_store(folder) as store, stoppable("Stopped. The same command goes on."):
@@ -126,7 +126,7 @@ def _has_onnx(say: Callable[[str], None]) -> bool:
 
 def _settings(record: RunRecord, epochs: int | None, sandbox: str | None) -> Config:
     from nngpt.config import changed, completed
-    from nngpt.exporting import export_config
+    from nngpt.cycle.export import export_config
 
     extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
     return export_config(changed(completed(record.config), extra, "--sandbox"), epochs)
@@ -141,7 +141,7 @@ def _export(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Export one network; returns its line of the index."""
-    from nngpt.exporting import reproduced, train, write_network
+    from nngpt.cycle.export import reproduced, train, write_network
     from nngpt.records import Refusal
     from nngpt.reports.cards import accuracy_95, card, index_json, source_file
 

@@ -101,7 +101,7 @@ def read_setting(run: RunRecord) -> Setting:
 
 def _known(config: Config) -> tuple[int, dict[str, Candidate], int]:
     """Pairs of the corpus, the networks known before the run, and classes. Raises: UserError."""
-    from nngpt import assembly
+    from nngpt.cycle import parts as assembly
 
     source = assembly.data_source(config)
     reader = assembly.make_reader(config, source)

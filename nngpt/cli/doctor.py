@@ -69,7 +69,7 @@ def _hardware() -> Iterator[Finding]:
     else:
         mend = "None needed for the embedded model; a CUDA GPU for larger ones"
         yield Finding("device", "CPU only", True, mend)
-    from nngpt.steering.energy import Energy
+    from nngpt.cycle.energy import Energy
 
     counted = Energy().facts
     yield Finding("energy counters", counted or "none: runs tell no joules", True)

@@ -45,7 +45,7 @@ def _read(file: Path) -> str:
 def _outcomes(
     settings: Config, sources: list[tuple[Path, str]], quiet: bool
 ) -> list[tuple[Path, Evaluation | Refusal]]:
-    from nngpt.assembly import evaluator
+    from nngpt.cycle.parts import evaluator
     from nngpt.generation.contract.answers import Answer, write
 
     say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.reports.experiment.comparison import RunFigures
-    from nngpt.experiment.grid import Cell
+    from nngpt.cycle.grid import Cell
 
 app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
 GridName = Annotated[
@@ -39,9 +39,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run every arm with every seed, or carry on where it was; then compare."""
-    from nngpt.experiment import grid as grids
-    from nngpt.experiment.running import run_all
-    from nngpt.steering.budget import Budget
+    from nngpt.cycle import grid as grids
+    from nngpt.cycle.experiment import run_all
+    from nngpt.cycle.time_limit import Budget
 
     loaded, _ = grids.load(grid)
     cells = grids.cells(loaded, tuple(overrides))
@@ -62,7 +62,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """What an experiment has found so far; nothing is run."""
-    from nngpt.experiment import grid as grids
+    from nngpt.cycle import grid as grids
 
     loaded, _ = grids.load(grid)
     start = f"nngpt experiment run {grid}"

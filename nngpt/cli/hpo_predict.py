@@ -195,7 +195,7 @@ def _run(asked: _Asked, found: _Found) -> _Found:
 @contextmanager
 def _training(asked: _Asked, purpose: str) -> Iterator[Train]:
     """Trains the network in given settings, in the sandbox, always with the same seed."""
-    from nngpt.assembly import evaluator
+    from nngpt.cycle.parts import evaluator
     from nngpt.generation.contract.answers import Answer, write
     from nngpt.records import Refusal, content_hash, derive_seed
 

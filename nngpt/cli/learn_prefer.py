@@ -92,7 +92,7 @@ def _learned(
     out: Console,
 ) -> Adapter:
     """The adapter, whether it was there or has to be made."""
-    from nngpt.assembly import starting_adapter
+    from nngpt.cycle.parts import starting_adapter
     from nngpt.finetuning.folders import finished, opened, preference_settings
     from nngpt.finetuning.preferences.answers import comparisons, digest
     from nngpt.finetuning.preferences.training import Preferences

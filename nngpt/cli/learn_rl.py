@@ -24,7 +24,7 @@ from nngpt.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nngpt.assembly import Parts
+    from nngpt.cycle.parts import Parts
     from nngpt.config import Config
     from nngpt.protocols import NoveltyMeasure
     from nngpt.records import Adapter, Candidate
@@ -60,7 +60,7 @@ def rl(
 
 def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
     """The adapter of all steps, whether it was there or has to be made."""
-    from nngpt.assembly import starting_adapter
+    from nngpt.cycle.parts import starting_adapter
     from nngpt.finetuning.folders import finished, opened, rl_settings
     from nngpt.finetuning.trainers import check_installed
 
@@ -78,7 +78,7 @@ def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapt
 def _check(settings: Config) -> None:
     """What can be known at once to be impossible. Raises: ConfigError, PluginError."""
     from nngpt import plugins
-    from nngpt.assembly import data_source, make_reader
+    from nngpt.cycle.parts import data_source, make_reader
     from nngpt.finetuning.rl.judge import make_terms
 
     if settings.llm.backend != "transformers":
@@ -112,7 +112,7 @@ def _learn(
     settings: Config, folder: Path, parent: Adapter | None, identity: dict[str, Any], out: Console
 ) -> Adapter:
     """Take the steps that are missing. Raises: UserError."""
-    from nngpt import assembly
+    from nngpt.cycle import parts as assembly
     from nngpt.finetuning.rl import grpo
     from nngpt.finetuning.rl.executions import Executions
     from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
@@ -157,7 +157,7 @@ def _setting(settings: Config, parts: Parts) -> dict[str, Any]:
     """All that an execution depends on, but network and seed."""
     import torch
 
-    from nngpt.assembly import data_source
+    from nngpt.cycle.parts import data_source
     from nngpt.finetuning.rl.executions import data_digest
 
     task, identity = settings.task, settings.identity()

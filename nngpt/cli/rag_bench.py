@@ -93,7 +93,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
 
     The contract is not asked: what a library does is no candidate's mistake.
     """
-    from nngpt.assembly import evaluator
+    from nngpt.cycle.parts import evaluator
     from nngpt.records import Candidate, Evaluation, Mode, Refusal
 
     if not run:

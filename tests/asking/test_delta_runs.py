@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from quick_runs import database, quick_run, write_answers
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.generation.prompts.known import Known
 from nngpt.cli.corpus import _writer
 from nngpt.errors import ConfigError, UserError

@@ -13,7 +13,8 @@ import pytest
 from command_line import ALSO_GOOD, GOOD, NEAR_TWIN, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.examples import choose, draw, qualities
 from nngpt.generation.prompts.known import Known

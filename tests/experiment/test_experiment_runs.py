@@ -19,7 +19,7 @@ from quick_runs import SETTINGS, write_answers
 from scipy.stats import t
 
 from nngpt.errors import ConfigError
-from nngpt.experiment import grid
+from nngpt.cycle import grid
 from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
 from nngpt.records import Arm
 from nngpt.reports.experiment.sheets import sheets, verdict

@@ -10,7 +10,8 @@ import pytest
 from command_line import Nngpt, start_nngpt
 from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequential
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig

@@ -13,7 +13,7 @@ import pytest
 from command_line import GOOD, Nngpt
 from rollouts import new_measure
 
-from nngpt import assembly
+from nngpt.cycle import parts as assembly
 from nngpt.generation import contract
 from nngpt.config import Config
 from nngpt.config import load as load_config

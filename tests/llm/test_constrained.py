@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from llm.test_openai import DONE, Web, event, serving
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig, LLMConfig

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from command_line import Nngpt
 
-from nngpt import assembly, config
+from nngpt.cycle import parts as assembly
+from nngpt import config
 from nngpt.config import Config
 from nngpt.errors import ModelError
 from nngpt.generation.models import embedded

@@ -11,7 +11,7 @@ from store_samples import PROMPT, REFUSAL, completion
 
 from nngpt import config
 from nngpt.records import Adapter
-from nngpt.steering.forecast import ASSUMED_SPREAD, Basis, Expected, expect, measured, of_alike
+from nngpt.cycle.forecast import ASSUMED_SPREAD, Basis, Expected, expect, measured, of_alike
 from nngpt.store import Activity, Store
 
 SETTINGS = config.load("smoke-mnist")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nngpt import assembly, config
-from nngpt.assembly import Reader
+from nngpt.cycle import parts as assembly
+from nngpt import config
+from nngpt.cycle.parts import Reader
 from nngpt.generation.contract.layers import read_layers
 from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate, Mode

@@ -6,8 +6,8 @@ import pytest
 
 from nngpt.config import StopConfig
 from nngpt.records import Candidate, Mode
-from nngpt.steering.collapse import alarm, spread, spreads
-from nngpt.steering.plateau import plateau
+from nngpt.cycle.collapse import alarm, spread, spreads
+from nngpt.cycle.stop import plateau
 from nngpt.store import CycleSummary
 
 

@@ -12,7 +12,7 @@ from nngpt.protocols import LLM
 from nngpt.records import Candidate, Completion
 
 Seeds = Callable[..., int]
-"""Makes a seed from parts: `nngpt.cycle.derive_seed` with the configuration's seed."""
+"""Makes a seed from parts: `nngpt.cycle.loop.derive_seed` with the configuration's seed."""
 
 Progress = Callable[[str, int, int, str], None]
 """Called with what is going on, how much is done, of how much, and a remark."""

@@ -18,7 +18,7 @@ CHECK, TRAIN = "check", "train"
 
 
 class AnswerReader(Protocol):
-    """Reads answers for one task; `nngpt.assembly.Reader` is one."""
+    """Reads answers for one task; `nngpt.cycle.parts.Reader` is one."""
 
     task: Task
 

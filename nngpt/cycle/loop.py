@@ -14,10 +14,10 @@ from typing import Any
 
 from nngpt.generation import contract
 from nngpt.generation.prompts.known import candidates
-from nngpt.assembly import Parts
-from nngpt.background import Background
+from nngpt.cycle.parts import Parts
+from nngpt.cycle.background import Background
 from nngpt.config import Config
-from nngpt.foreseeing import foresee
+from nngpt.cycle.probe import foresee
 from nngpt.prediction.recheck import recheck
 from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
 from nngpt.records import (
@@ -33,14 +33,14 @@ from nngpt.records import (
     derive_seed,
 )
 from nngpt.reports.progress.run import Progress
-from nngpt.steering.budget import Budget
-from nngpt.steering.energy import Energy
-from nngpt.steering.forecast import Basis
-from nngpt.steering.metering import Meter, MeteredProgress
-from nngpt.steering.plateau import plateau
+from nngpt.cycle.time_limit import Budget
+from nngpt.cycle.energy import Energy
+from nngpt.cycle.forecast import Basis
+from nngpt.cycle.meter import Meter, MeteredProgress
+from nngpt.cycle.stop import plateau
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store
-from nngpt.teaching import Teacher
-from nngpt.writing import Writer, Writing, check_template
+from nngpt.cycle.finetune import Teacher
+from nngpt.cycle.generator import Writer, Writing, check_template
 
 __all__ = ["Loop", "derive_seed"]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from nngpt.config import completed, identity_of
 from nngpt.errors import UserError
-from nngpt.experiment.grid import Cell, Grid
+from nngpt.cycle.grid import Cell, Grid
 from nngpt.resources import DATABASE
-from nngpt.steering.budget import Budget
+from nngpt.cycle.time_limit import Budget
 from nngpt.store import RunRecord, Store
 
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)

@@ -16,8 +16,8 @@ from dataclasses import InitVar, dataclass, field
 from nngpt.generation.prompts.known import of_run
 from nngpt.generation.prompts.questions import Ask
 from nngpt.generation.prompts.repair import first_answers, next_repair, repair_prompt
-from nngpt.assembly import Parts
-from nngpt.background import Background
+from nngpt.cycle.parts import Parts
+from nngpt.cycle.background import Background
 from nngpt.config import Config
 from nngpt.errors import StoreError
 from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State, derive_seed

@@ -1,7 +1,7 @@
 """How long a run will take: candidates × measured seconds, and pairs × measured seconds.
 
 What was measured is this run's own earlier cycles, else those of a run with the same model, task
-and protocol in the same database, else a probe (`nngpt.foreseeing`). The bounds are 95% prediction
+and protocol in the same database, else a probe (`nngpt.cycle.probe`). The bounds are 95% prediction
 intervals over cycles; from a single cycle or a probe they rest on an assumed spread.
 """
 

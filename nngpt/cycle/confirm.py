@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nngpt import assembly
+from nngpt.cycle import parts as assembly
 from nngpt.config import Config, EvaluationConfig
 from nngpt.protocols import Executor
 from nngpt.records import Refusal, Task, canonical_json, derive_seed

@@ -12,7 +12,7 @@ from nngpt.config import Config
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter
 from nngpt.reports.progress.run import Progress
-from nngpt.steering.energy import Energy
+from nngpt.cycle.energy import Energy
 from nngpt.store import Activity, AttemptRecord, CycleSummary
 
 OTHER = "other"

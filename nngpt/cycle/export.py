@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nngpt import assembly
+from nngpt.cycle import parts as assembly
 from nngpt.reports.analysis.best import Source
 from nngpt.config import Config
 from nngpt.data import files

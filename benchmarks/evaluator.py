@@ -38,10 +38,10 @@ import torch
 from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
+from nngpt.records import Candidate, Evaluation, Mode, Refusal, Task
 from nngpt.sandbox import transforms
 from nngpt.sandbox.batches import TrainingData, answering_batches
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.records import Candidate, Evaluation, Mode, Refusal, Task
 
 ROOT = Path(__file__).parents[1]
 TRAIN, VALIDATION, BATCH = 4000, 1000, 64

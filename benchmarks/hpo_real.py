@@ -33,14 +33,14 @@ from typing import Any
 
 import numpy as np
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
+from nngpt.cycle import parts as assembly
+from nngpt.errors import UserError
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
-from nngpt.errors import UserError
+from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.hpo import choosing, learned, searching
 from nngpt.prediction.hpo.choice import Choice, Space
-from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 from nngpt.records import Candidate, Evaluation, Refusal, derive_seed
 

@@ -31,13 +31,13 @@ from datasketch import MinHash
 from sqlalchemy import select, text
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.dedup.shingling import Shingler
-from nngpt.store.lemur import pulling
 from nngpt.novelty import signatures
-from nngpt.store.lemur.frame import data
-from nngpt.store.lemur.queries import find
+from nngpt.novelty.dedup.shingling import Shingler
 from nngpt.plugins import load
 from nngpt.store import Store
+from nngpt.store.lemur import pulling
+from nngpt.store.lemur.frame import data
+from nngpt.store.lemur.queries import find
 from nngpt.store.lemur_tables import nn
 
 DATASET, EPOCH, ROWS = "cifar-10", 1, 10_000

@@ -36,10 +36,10 @@ import writing
 
 from nngpt.config import LearningConfig, LLMConfig
 from nngpt.finetuning.lora import with_adapter
-from nngpt.generation.pairs import chat_pairs
 from nngpt.finetuning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
-from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.llm.transformers import TransformersLLM
+from nngpt.generation.models.loading import LoadedBase, load_base
+from nngpt.generation.pairs import chat_pairs
 from nngpt.records import Prompt, Sampling
 
 IGNORED = -100

@@ -13,10 +13,10 @@ import torch
 from transformers import GenerationConfig
 
 from nngpt.config import LLMConfig
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import shipped
 from nngpt.generation.models.loading import load_base
-from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Message, Mode, Prompt, Sampling
 
 STOP = ("\n```",)

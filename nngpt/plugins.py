@@ -14,45 +14,23 @@ from typing import Any
 
 from nngpt.errors import PluginError, nearest
 
-KINDS: dict[str, tuple[str, frozenset[str]]] = {
-    "data set": (
-        "nngpt.data.sources",
-        frozenset({"splits", "cache", "fetch", "files", "formats", "source"}),
-    ),
-    "LLM backend": (
-        "nngpt.generation.llm",
-        frozenset(
-            {"chat", "loading", "embedded", "gguf", "adapters", "merging", "server", "decoding"}
-            | {"constrained", "grammar"}
-        ),
-    ),
-    "executor": (
-        "nngpt.sandbox.executors",
-        frozenset(
-            {"zygote", "worker", "limits", "wire", "transforms", "scoring", "transform_names"}
-            | {"processes", "memory", "batches", "supervisor", "endings", "lane", "layers"}
-            | {"folds", "measuring", "plain_loop", "wrapped"}
-        ),
-    ),
-    "novelty measure": ("nngpt.novelty.measures", frozenset({"tokens"})),
-    "learner": (
-        "nngpt.finetuning.learners",
-        frozenset(
-            {"pairs", "corpus", "tuning", "rewards", "rl", "preferences"}
-            | {"lora", "checkpoints", "trainers", "folders"}
-        ),
-    ),
-    "reward": ("nngpt.finetuning.rewards", frozenset()),
-    "dedup level": ("nngpt.novelty.dedup.levels", frozenset()),
+KINDS = {
+    "data set": "nngpt.data.sources",
+    "LLM backend": "nngpt.generation.llm",
+    "executor": "nngpt.sandbox.executors",
+    "novelty measure": "nngpt.novelty.measures",
+    "learner": "nngpt.finetuning.learners",
+    "reward": "nngpt.finetuning.rewards",
+    "dedup level": "nngpt.novelty.dedup.levels",
 }
+"""Kind of plug-in → the package whose modules are the plug-ins of that kind."""
 
 
 def names(kind: str) -> list[str]:
     """Names of the built-in plug-ins of a kind, sorted; imports only the kind's package."""
-    package_name, helpers = KINDS[kind]
-    package = importlib.import_module(package_name)
+    package = importlib.import_module(KINDS[kind])
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(n.replace("_", "-") for n in found if n not in helpers and n[0] != "_")
+    return sorted(name.replace("_", "-") for name in found if name[0] != "_")
 
 
 def load(kind: str, name: str) -> Any:
@@ -81,7 +59,7 @@ def _module_name(kind: str, name: str) -> str:
         return name
     if name not in names(kind):
         raise _unknown(kind, name)
-    return f"{KINDS[kind][0]}.{name.replace('-', '_')}"
+    return f"{KINDS[kind]}.{name.replace('-', '_')}"
 
 
 def _unknown(kind: str, name: str) -> PluginError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from nngpt.store import Store
 from nngpt.store.lemur import pulling
 from nngpt.store.lemur.importing import import_source
 from nngpt.store.lemur.source import open_source
-from nngpt.store import Store
 
 NETWORKS = (
     *("AirNet-626c3eb9-5c0a-43be-bcba-745592729769", "AirNet-97f31e02-5bf8-4917-aca7-d947805e10f6"),

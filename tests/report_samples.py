@@ -7,8 +7,8 @@ from pathlib import Path
 
 from store_samples import PROMPT, TASK, adapter, candidate, completion, evaluation, start
 
-from nngpt.reports.analysis.study import Setting, Study, read_study
 from nngpt.records import Arm, Candidate, EpochResult, Mode, Novelty, Refusal, Stage
+from nngpt.reports.analysis.study import Setting, Study, read_study
 from nngpt.store import Activity, Confirmation, ForecastRecord, Lease, RunRecord, Store
 
 HOSTILE = "<script>alert(1)</script><img src=//evil.example/x>"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nngpt import config, plugins, resources
-from nngpt.generation.prompts import template as prompts
-from nngpt.errors import ConfigError
 from nngpt.cycle import grid
+from nngpt.errors import ConfigError
+from nngpt.generation.prompts import template as prompts
 
 GRIDS = sorted(resources.folder("configs").glob("grids/*.yaml"))
 CONFIGS = sorted(set(resources.folder("configs").rglob("*.yaml")) - set(GRIDS))

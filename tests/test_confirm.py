@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
 from nngpt.config import Config
+from nngpt.cycle import parts as assembly
 from nngpt.cycle.confirm import Plan
 from nngpt.data.splits import Part, Splits
 from nngpt.store import Confirmation, Store

@@ -11,8 +11,8 @@ from quick_runs import SETTINGS, database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.errors import ConfigError
-from nngpt.records import Arm, Stage, State
 from nngpt.generation.mutation import ACTIVATIONS, MODEL
+from nngpt.records import Arm, Stage, State
 from nngpt.store import AttemptRecord, Store
 
 ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.AvgPool2d(2),\n)"

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from command_line import GOOD, NEAR_TWIN, ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
+from nngpt.cycle import parts as assembly
 from nngpt.records import Candidate, Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Store
 

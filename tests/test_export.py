@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
+from nngpt.cycle import parts as assembly
 from nngpt.store import Store
 
 

@@ -27,7 +27,12 @@ LAYERS = [
     {"nngpt.store.lemur"},
     {"nngpt.generation.llm", "nngpt.sandbox"},
     {"nngpt.finetuning"},
-    {"nngpt.finetuning.compare", "nngpt.generation.prompts", "nngpt.prediction", "nngpt.reports.analysis"},
+    {
+        "nngpt.finetuning.compare",
+        "nngpt.generation.prompts",
+        "nngpt.prediction",
+        "nngpt.reports.analysis",
+    },
     {"nngpt.prediction.hpo"},
     {"nngpt.reports.progress.run", "nngpt.reports.tables.console"},
     {"nngpt.cycle"},

@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
 from nngpt import resources
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
+from nngpt.generation import contract
+from nngpt.generation.prompts import template as prompts
 from nngpt.records import Candidate, Mode, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4, max_parameters=1_000_000)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.finetuning.compare.records import Arm, Setting
     from nngpt.config import Config
+    from nngpt.finetuning.compare.records import Arm, Setting
     from nngpt.protocols import DatasetSource
     from nngpt.records import Adapter
 

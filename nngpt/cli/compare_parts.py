@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nngpt.cli.options import console
 
 if TYPE_CHECKING:
-    from nngpt.finetuning.compare.generation import Progress
     from nngpt.config import Config
+    from nngpt.finetuning.compare.generation import Progress
     from nngpt.protocols import DatasetSource, Executor
     from nngpt.records import Task
 

@@ -77,8 +77,8 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Write deduplicated networks that fit the contract as training pairs, in three parts."""
-    from nngpt.novelty.dedup import choices
     from nngpt.finetuning import corpus
+    from nngpt.novelty.dedup import choices
     from nngpt.records import Mode
     from nngpt.reports.tables.corpus import funnel_table, splits_table
 
@@ -143,8 +143,8 @@ def convert(
     ] = False,
 ) -> None:
     """Make another corpus of a corpus of bodies: shorter ones, or whole files."""
-    from nngpt.generation.prompts import template as prompts
     from nngpt.finetuning import corpus
+    from nngpt.generation.prompts import template as prompts
     from nngpt.records import Mode
 
     corpus.check_new(out)
@@ -223,9 +223,9 @@ def _writer(
     settings: Config, prompt: str | None, names: list[str], compact: bool = False
 ) -> tuple[Writer, list[Task]]:
     """Who writes the pairs, and the tasks. Raises: UserError."""
+    from nngpt.finetuning.corpus import Writer
     from nngpt.generation import contract
     from nngpt.generation.prompts import template as prompts
-    from nngpt.finetuning.corpus import Writer
     from nngpt.records import Mode
 
     template = prompts.load(prompt or settings.prompt.template)

@@ -171,11 +171,11 @@ def _run(
     measure: bool = False,
     minutes: float | None = None,
 ) -> None:
-    from nngpt.cycle.parts import assemble
     from nngpt.cycle.loop import Loop
+    from nngpt.cycle.parts import assemble
     from nngpt.cycle.probe import known_basis, probe
-    from nngpt.reports.progress.run import ConsoleProgress
     from nngpt.cycle.time_limit import Budget, BudgetSpent
+    from nngpt.reports.progress.run import ConsoleProgress
     from nngpt.store import Store
 
     check_folder(settings.folder, "--set folder=…")

@@ -57,8 +57,8 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Train a random sample fully, judge it on the TEST set, and say how well one epoch ranks."""
-    from nngpt.reports.analysis.sampling import stratified_sample
     from nngpt.cycle.confirm import Plan
+    from nngpt.reports.analysis.sampling import stratified_sample
 
     with open_store(folder) as store, stoppable():
         record = find_run(store, run)
@@ -159,8 +159,8 @@ def _tell(
     trained: int,
     as_json: bool,
 ) -> None:
-    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
     from nngpt.reports.sheets import rich_table
+    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
 
     done = _confirmed(store, record, plan)
     pairs = [(attempt, done[attempt.id]) for attempt in sample]

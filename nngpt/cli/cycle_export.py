@@ -23,11 +23,11 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nngpt.reports.analysis.best import Source
     from nngpt.cli.export_index import Index
     from nngpt.config import Config
     from nngpt.data.splits import Splits
     from nngpt.protocols import ExportsWeights
+    from nngpt.reports.analysis.best import Source
     from nngpt.store import RunRecord
 
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
@@ -54,8 +54,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the best networks as files; exits with 1 if one of them is refused."""
-    from nngpt.reports.analysis.best import sources
     from nngpt.cycle.export import exporter
+    from nngpt.reports.analysis.best import sources
 
     say = _speaker(as_json)
     with open_store(folder) as store, stoppable("Stopped. The same command goes on."):

@@ -21,9 +21,9 @@ from nngpt.cli.options import (
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.reports.analysis.study import Setting
     from nngpt.config import Config
     from nngpt.records import Candidate
+    from nngpt.reports.analysis.study import Setting
     from nngpt.reports.run.page import Report
     from nngpt.store import RunRecord
 
@@ -72,8 +72,8 @@ def read_setting(run: RunRecord) -> Setting:
     """What a run's figures depend on; what cannot be had any more is noted, and gone without."""
     from pydantic import ValidationError
 
-    from nngpt.reports.analysis.study import Setting
     from nngpt.config import Config, completed
+    from nngpt.reports.analysis.study import Setting
 
     stored = completed(run.config)
     notes = []

@@ -15,8 +15,8 @@ from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.reports.experiment.comparison import RunFigures
     from nngpt.cycle.grid import Cell
+    from nngpt.reports.experiment.comparison import RunFigures
 
 app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
 GridName = Annotated[

@@ -23,8 +23,8 @@ def generate(
     """Let the LLM write networks; check them against the contract, train none."""
     from contextlib import closing
 
-    from nngpt.cycle import parts as assembly
     from nngpt import plugins
+    from nngpt.cycle import parts as assembly
     from nngpt.generation.models import constrained
     from nngpt.records import Candidate, Sampling, derive_seed
     from nngpt.reports.intervals import percent_of

@@ -66,10 +66,10 @@ def _pairs(
     without: int | None,
     seed: int,
 ) -> list[TrainingPair]:
+    from nngpt.prediction import groups
     from nngpt.prediction.hpo import asking
     from nngpt.prediction.hpo import folds as freezing
     from nngpt.prediction.hpo.pools import pools
-    from nngpt.prediction import groups
 
     history = read_history(folder)
     found = [pool for horizon in epochs for pool in pools(history, horizon, asking.LEARNED)]

@@ -29,11 +29,11 @@ from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from nngpt.cli.compare_parts import Executors
+    from nngpt.config import Config
     from nngpt.finetuning.compare.corpus import Corpus
+    from nngpt.finetuning.compare.generation import Progress
     from nngpt.finetuning.compare.records import Arm
     from nngpt.finetuning.compare.samples import Samples
-    from nngpt.finetuning.compare.generation import Progress
-    from nngpt.config import Config
 
 _OUT = "--out"
 _Say = Callable[[str], None]
@@ -99,11 +99,11 @@ def _settings(name: str, overrides: list[str], **given: int | str | None) -> Con
 def _run(executors: Executors, arms: Sequence[Arm], out: Path, wanted: int, how: str) -> None:
     """Write and judge what is missing in the folder."""
     from nngpt.cli.compare_parts import progress
+    from nngpt.finetuning.compare.generation import unwritten
     from nngpt.finetuning.compare.judging import judge
     from nngpt.finetuning.compare.machine import machine, now
     from nngpt.finetuning.compare.records import CHECK, Session
     from nngpt.finetuning.compare.samples import Samples
-    from nngpt.finetuning.compare.generation import unwritten
     from nngpt.records import derive_seed
 
     settings = executors.settings
@@ -139,9 +139,9 @@ def _write(
 def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
     """Print the figures, and write them beside the record."""
     from nngpt.finetuning.compare.samples import read
-    from nngpt.reports.comparison.summary import summarise
     from nngpt.reports.comparison.page import page
     from nngpt.reports.comparison.sheets import sheets
+    from nngpt.reports.comparison.summary import summarise
     from nngpt.reports.comparison.text import everything, markdown, notes
     from nngpt.reports.sheets import rich_table
 

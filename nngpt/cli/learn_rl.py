@@ -24,8 +24,8 @@ from nngpt.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nngpt.cycle.parts import Parts
     from nngpt.config import Config
+    from nngpt.cycle.parts import Parts
     from nngpt.protocols import NoveltyMeasure
     from nngpt.records import Adapter, Candidate
 

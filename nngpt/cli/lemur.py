@@ -30,9 +30,9 @@ _EVERY = 200
 @app.command()
 def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
     """Fetch the LEMUR corpus (103 MB) and import it; nothing happens if it is there."""
+    from nngpt.store.database import open_database
     from nngpt.store.lemur import pulling
     from nngpt.store.lemur.importing import finished_import
-    from nngpt.store.database import open_database
 
     make_folder(folder, "--folder")
     with stoppable():
@@ -70,8 +70,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write networks and statistics as a LEMUR package has them."""
-    from nngpt.store.lemur.exporting import export_corpus
     from nngpt.reports.lemur.reports import export_lines
+    from nngpt.store.lemur.exporting import export_corpus
     from nngpt.store.lemur.selection import Selection
 
     selection = Selection(tuple(networks or ()), dataset, ours)
@@ -84,10 +84,10 @@ def export(
 
 
 def _import(path: Path, folder: Path, as_json: bool) -> None:
-    from nngpt.store.lemur.importing import import_source
     from nngpt.reports.lemur.reports import import_lines
-    from nngpt.store.lemur.source import open_source
     from nngpt.store.database import open_database
+    from nngpt.store.lemur.importing import import_source
+    from nngpt.store.lemur.source import open_source
 
     source = open_source(path)
     make_folder(folder, "--folder")

@@ -18,9 +18,9 @@ from nngpt.errors import StoreError, UserError, nearest
 from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
-    from nngpt.store.lemur.queries import Query
     from nngpt.novelty.signatures import Progress, Recipe
     from nngpt.store import Store
+    from nngpt.store.lemur.queries import Query
 
 _IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
 _ROWS_IN_TABLE = 20
@@ -121,9 +121,9 @@ def similar(
 ) -> None:
     """The mirror's networks most like a file: signatures propose, exact Jaccard decides."""
     from nngpt.novelty.dedup.reading import read_network
+    from nngpt.novelty.signatures import nearest_networks
     from nngpt.reports.lemur.display import neighbours_table
     from nngpt.store.lemur.families import family
-    from nngpt.novelty.signatures import nearest_networks
 
     code = read_network(file, lambda name: family(name)).code
     with _mirror(folder) as store:

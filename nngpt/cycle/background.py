@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Self, TypeVar
 
+from nngpt.generation.mutation import CorpusSampler
 from nngpt.protocols import LLM, Executor
 from nngpt.records import Candidate, Completion, Evaluation, Prompt, Refusal, Retraining, Sampling
-from nngpt.generation.mutation import CorpusSampler
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nngpt.cycle import parts as assembly
 from nngpt.config import Config, EvaluationConfig
+from nngpt.cycle import parts as assembly
 from nngpt.protocols import Executor
 from nngpt.records import Refusal, Task, canonical_json, derive_seed
 from nngpt.store import AttemptRecord, Confirmation, Lease

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from nngpt.config import completed, identity_of
-from nngpt.errors import UserError
 from nngpt.cycle.grid import Cell, Grid
-from nngpt.resources import DATABASE
 from nngpt.cycle.time_limit import Budget
+from nngpt.errors import UserError
+from nngpt.resources import DATABASE
 from nngpt.store import RunRecord, Store
 
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from nngpt import plugins
-from nngpt.cycle.parts import Parts
 from nngpt.config import Config
+from nngpt.cycle import collapse
+from nngpt.cycle.parts import Parts
+from nngpt.cycle.time_limit import Budget
 from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
 from nngpt.reports.progress.run import Progress
-from nngpt.cycle import collapse
-from nngpt.cycle.time_limit import Budget
 from nngpt.store import Lease, Store
 
 

@@ -13,13 +13,13 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import InitVar, dataclass, field
 
+from nngpt.config import Config
+from nngpt.cycle.background import Background
+from nngpt.cycle.parts import Parts
+from nngpt.errors import StoreError
 from nngpt.generation.prompts.known import of_run
 from nngpt.generation.prompts.questions import Ask
 from nngpt.generation.prompts.repair import first_answers, next_repair, repair_prompt
-from nngpt.cycle.parts import Parts
-from nngpt.cycle.background import Background
-from nngpt.config import Config
-from nngpt.errors import StoreError
 from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State, derive_seed
 from nngpt.reports.progress.run import Progress
 from nngpt.store import AttemptRecord, Lease, Store, prompt_hash

@@ -12,12 +12,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from nngpt.config import Config
+from nngpt.cycle.background import Background
+from nngpt.cycle.energy import Energy
+from nngpt.cycle.finetune import Teacher
+from nngpt.cycle.forecast import Basis
+from nngpt.cycle.generator import Writer, Writing, check_template
+from nngpt.cycle.meter import Meter, MeteredProgress
+from nngpt.cycle.parts import Parts
+from nngpt.cycle.probe import foresee
+from nngpt.cycle.stop import plateau
+from nngpt.cycle.time_limit import Budget
 from nngpt.generation import contract
 from nngpt.generation.prompts.known import candidates
-from nngpt.cycle.parts import Parts
-from nngpt.cycle.background import Background
-from nngpt.config import Config
-from nngpt.cycle.probe import foresee
 from nngpt.prediction.recheck import recheck
 from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
 from nngpt.records import (
@@ -33,14 +40,7 @@ from nngpt.records import (
     derive_seed,
 )
 from nngpt.reports.progress.run import Progress
-from nngpt.cycle.time_limit import Budget
-from nngpt.cycle.energy import Energy
-from nngpt.cycle.forecast import Basis
-from nngpt.cycle.meter import Meter, MeteredProgress
-from nngpt.cycle.stop import plateau
 from nngpt.store import AttemptRecord, Lease, RunRecord, Store
-from nngpt.cycle.finetune import Teacher
-from nngpt.cycle.generator import Writer, Writing, check_template
 
 __all__ = ["Loop", "derive_seed"]
 

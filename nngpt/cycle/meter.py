@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nngpt.config import Config
+from nngpt.cycle.energy import Energy
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter
 from nngpt.reports.progress.run import Progress
-from nngpt.cycle.energy import Energy
 from nngpt.store import Activity, AttemptRecord, CycleSummary
 
 OTHER = "other"

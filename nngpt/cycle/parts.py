@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nngpt.generation import contract
 from nngpt import plugins
-from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts import known
-from nngpt.generation.prompts.known import Known
-from nngpt.generation.prompts.questions import Budget, Questions
 from nngpt.config import Config
 from nngpt.errors import ConfigError
-from nngpt.generation.pairs import corpus_pairs
+from nngpt.generation import contract
 from nngpt.generation.models import constrained
+from nngpt.generation.mutation import CorpusSampler
+from nngpt.generation.pairs import corpus_pairs
+from nngpt.generation.prompts import known
+from nngpt.generation.prompts import template as prompts
+from nngpt.generation.prompts.known import Known
+from nngpt.generation.prompts.questions import Budget, Questions
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
@@ -35,7 +36,6 @@ from nngpt.records import (
     TrainingPair,
 )
 from nngpt.resources import DATABASE
-from nngpt.generation.mutation import CorpusSampler
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt.cycle.parts import Parts, Say, assemble
 from nngpt.config import Config
+from nngpt.cycle.forecast import Basis, Expected, expect, measured, of_alike, record
+from nngpt.cycle.parts import Parts, Say, assemble
+from nngpt.cycle.time_limit import Budget
 from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import corpus_size
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
 from nngpt.resources import DATABASE
-from nngpt.cycle.time_limit import Budget
-from nngpt.cycle.forecast import Basis, Expected, expect, measured, of_alike, record
 from nngpt.store import Lease, RunRecord, Store
 
 _TRAININGS = 3

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from nngpt.novelty.dedup.neighbours import KeptIndex, ranked
 from nngpt.novelty.dedup.shingling import Shingler
-from nngpt.store.lemur.families import family
 from nngpt.plugins import load
 from nngpt.prediction.runs import Run
+from nngpt.store.lemur.families import family
 
 NEAR = 0.90
 """Jaccard of 10-token shingles from which two networks are of one component (DESIGN.md)."""

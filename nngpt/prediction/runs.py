@@ -10,9 +10,9 @@ import pandas as pd
 from sqlalchemy import select
 
 from nngpt.errors import UserError
-from nngpt.store.lemur.queries import codes, hyperparameters
 from nngpt.prediction.places import Place
 from nngpt.store.database import Database
+from nngpt.store.lemur.queries import codes, hyperparameters
 from nngpt.store.lemur_tables import nn, stat, transform
 
 _RUN = ["task", "dataset", "metric", "nn", "prm", "transform"]

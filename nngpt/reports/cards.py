@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nngpt.reports.analysis.best import Source, written_by
 from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
+from nngpt.reports.analysis.best import Source, written_by
 from nngpt.reports.intervals import wilson
 from nngpt.reports.sheets import Sheet, plain
 from nngpt.store import Confirmation

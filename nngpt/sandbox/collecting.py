@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nngpt.records import Refusal, WeightTensor
 from nngpt.sandbox import wire
 from nngpt.sandbox.scoring import Budget, Judge, clean
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES, TensorReader
-from nngpt.records import Refusal, WeightTensor
 
 _MOST_PIXELS = 1 << 24
 _MAX_WORDS = 300

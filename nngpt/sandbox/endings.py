@@ -6,9 +6,9 @@ import os
 import signal
 
 from nngpt.errors import ExecutionError
+from nngpt.records import Refusal, Stage
 from nngpt.sandbox.scoring import BROKE_PROTOCOL, clean
 from nngpt.sandbox.supervisor import Exit
-from nngpt.records import Refusal, Stage
 
 _KILLED_SUPERVISOR = "killed its supervisor"
 _ATTACK = "asked the kernel for what only an attack needs"

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nngpt.data.transform_names import spec
+from nngpt.records import Candidate, Exported, Refusal
 from nngpt.sandbox import endings, tensors
 from nngpt.sandbox.collecting import Answers, Collector
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.scoring import secret_order
-from nngpt.data.transform_names import spec
-from nngpt.records import Candidate, Exported, Refusal
 
 if TYPE_CHECKING:
     from nngpt.sandbox.executors.local import LocalExecutor

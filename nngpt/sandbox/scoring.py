@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.errors import ExecutionError
-from nngpt.sandbox import wire
 from nngpt.protocols import Watch
 from nngpt.records import EpochResult, Refusal, Stage
+from nngpt.sandbox import wire
 
 BROKE_PROTOCOL = "broke the result protocol"
 """Reason of a refusal for frames that no honest worker sends."""

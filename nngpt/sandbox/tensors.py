@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nngpt.sandbox import wire
 from nngpt.records import WeightTensor
+from nngpt.sandbox import wire
 
 ITEM_BYTES = {
     "float32": 4,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
+from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.supervisor import SharedZygote
-from nngpt.records import Task
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

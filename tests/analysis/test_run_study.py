@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from report_samples import confirm, network, study, three_arms
 
+from nngpt.records import Arm, Stage
 from nngpt.reports.analysis import uplift
 from nngpt.reports.analysis.study import Study
-from nngpt.records import Arm, Stage
 from nngpt.reports.intervals import newcombe, welch, wilson
 from nngpt.store import Store
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from store_samples import completion, evaluation
 
-from nngpt.reports.analysis.sampling import Stratum, strata, stratified_sample
 from nngpt.records import Arm, Mode, State
+from nngpt.reports.analysis.sampling import Stratum, strata, stratified_sample
 from nngpt.store import AttemptRecord
 
 

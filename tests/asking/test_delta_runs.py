@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from quick_runs import database, quick_run, write_answers
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
-from nngpt.generation.prompts.known import Known
 from nngpt.cli.corpus import _writer
+from nngpt.cycle import parts as assembly
 from nngpt.errors import ConfigError, UserError
-from nngpt.generation.pairs import admitted_pairs, corpus_pairs
 from nngpt.generation.llm.scripted import ScriptedLLM
+from nngpt.generation.pairs import admitted_pairs, corpus_pairs
+from nngpt.generation.prompts.known import Known
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store
 

@@ -11,10 +11,10 @@ from command_line import ALSO_GOOD, CUT_OFF, GOOD, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 from store_samples import PROMPT, REFUSAL
 
-from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
 from nngpt.cli.cycle import _tell
-from nngpt.generation.pairs import admitted_pairs
 from nngpt.finetuning.preferences.answers import answers_of, comparisons
+from nngpt.generation.pairs import admitted_pairs
+from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
 from nngpt.records import Completion, Mode, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from command_line import Nngpt, scripted_settings
 
+from nngpt.config import EvaluationConfig, PromptConfig
+from nngpt.errors import ConfigError
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.blocks import draw_blocks, find_blocks
-from nngpt.config import EvaluationConfig, PromptConfig
-from nngpt.errors import ConfigError
 from nngpt.records import Candidate, Refusal, ShownBlock, Task
 from nngpt.retrieval import index
 from nngpt.retrieval.sources import open_source

@@ -13,14 +13,14 @@ import pytest
 from command_line import ALSO_GOOD, GOOD, NEAR_TWIN, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
+from nngpt.cycle import parts as assembly
+from nngpt.errors import ConfigError, StoreError
+from nngpt.generation.llm.scripted import ScriptedLLM
+from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.examples import choose, draw, qualities
 from nngpt.generation.prompts.known import Known
-from nngpt.errors import ConfigError, StoreError
-from nngpt.generation.pairs import admitted_pairs
-from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate, Prompt, Sampling
 from nngpt.store import Lease, Store

@@ -12,9 +12,9 @@ from nngpt import config
 from nngpt.cli import compare_arms
 from nngpt.cli.compare_arms import Option
 from nngpt.cli.compare_parts import source_of
+from nngpt.errors import UserError
 from nngpt.finetuning.compare.records import Outcome, Sample
 from nngpt.finetuning.compare.samples import read
-from nngpt.errors import UserError
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import load_base
 from nngpt.records import Adapter

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from comparison_samples import layers
 
-from nngpt.reports.comparison import spread
 from nngpt.finetuning.compare.diversity import Network, likeness, network
 from nngpt.novelty.shingles import jaccard, shingles
+from nngpt.reports.comparison import spread
 
 WHOLE = """
 import torch

@@ -15,11 +15,11 @@ from comparison_samples import SETTING, arm, checked, sample, session
 from nngpt import config
 from nngpt.cli import compare_arms
 from nngpt.cli.compare_parts import Executors, source_of
+from nngpt.errors import UserError
+from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
 from nngpt.finetuning.compare.judging import judge
 from nngpt.finetuning.compare.records import CHECK, Arm, Line, Outcome, Sample, Setting
 from nngpt.finetuning.compare.samples import FILE, Samples, read
-from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
-from nngpt.errors import UserError
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
 from nngpt.records import derive_seed

@@ -20,11 +20,11 @@ from comparison_samples import (
     trained,
 )
 
-from nngpt.reports.comparison.figures import Figures, Share
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Line, Session
-from nngpt.reports.comparison.summary import summarise
+from nngpt.reports.comparison.figures import Figures, Share
 from nngpt.reports.comparison.page import page
 from nngpt.reports.comparison.sheets import sheets
+from nngpt.reports.comparison.summary import summarise
 from nngpt.reports.comparison.text import everything, markdown, notes
 from nngpt.reports.intervals import newcombe
 

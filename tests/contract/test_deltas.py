@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig
+from nngpt.generation import contract
 from nngpt.generation.contract import Defaults, answers, diffs
 from nngpt.generation.contract.answers import Answer
+from nngpt.generation.prompts import template as prompts
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)

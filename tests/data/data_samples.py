@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nngpt.data.sources.mnist import NAMES
 from nngpt.data.source import FileSource, Spec
+from nngpt.data.sources.mnist import NAMES
 
 TRAIN, TEST = 40, 10
 

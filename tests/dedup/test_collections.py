@@ -12,14 +12,14 @@ import pytest
 from dedup_samples import code, other
 from sqlalchemy import insert
 
+from nngpt.errors import StoreError, UserError
 from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.novelty.dedup.mirror import read_mirror
 from nngpt.novelty.dedup.reading import LARGEST, decode, read_paths
-from nngpt.errors import StoreError, UserError
-from nngpt.store.lemur.families import family
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.lemur.families import family
 
 
 def read(*paths: Path) -> Collection:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from dedup_samples import code, small_outcome, write_collection
 
+from nngpt.errors import UserError
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.novelty.dedup import outputs
@@ -18,7 +19,6 @@ from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.novelty.dedup.reading import read_paths
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome
 from nngpt.novelty.dedup.summary import as_json, clusters, summarise
-from nngpt.errors import UserError
 from nngpt.store.lemur.families import family
 
 

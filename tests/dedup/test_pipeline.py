@@ -7,9 +7,9 @@ import random
 import pytest
 
 from nngpt import plugins
+from nngpt.errors import PluginError
 from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Settings
-from nngpt.errors import PluginError
 
 WORDS = [f"word{i}" for i in range(400)]
 

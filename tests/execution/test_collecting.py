@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from nngpt.records import Stage
 from nngpt.sandbox import wire
 from nngpt.sandbox.collecting import Collector
 from nngpt.sandbox.scoring import Budget
 from nngpt.sandbox.sending import RejectedError, send_weights
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES
-from nngpt.records import Stage
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
 START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]

@@ -13,10 +13,10 @@ import pytest
 from execution_samples import candidate
 
 from nngpt.errors import UserError
+from nngpt.records import Evaluation
 from nngpt.sandbox import limits, memory, processes
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.supervisor import shared
-from nngpt.records import Evaluation
 
 
 def test_what_is_required_is_there_on_a_plain_linux() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from execution_samples import candidate
 
+from nngpt.records import Evaluation
 from nngpt.sandbox.executors import local
 from nngpt.sandbox.scoring import Judge
-from nngpt.records import Evaluation
 
 
 @pytest.mark.parametrize("settings", [{}, {"threads": 2, "epochs": 2}])

@@ -14,9 +14,9 @@ from execution_samples import HONEST, altered, candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
+from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import LocalExecutor, create
-from nngpt.records import Evaluation, Refusal, Stage
 
 Start = Callable[..., LocalExecutor]
 

@@ -15,9 +15,9 @@ from execution_samples import HONEST, altered, candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError
-from nngpt.sandbox.folds import Fold, Folds
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal, Stage
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.folds import Fold, Folds
 
 Start = Callable[..., LocalExecutor]
 

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
+from nngpt.records import Stage
 from nngpt.sandbox import wire
 from nngpt.sandbox.scoring import Budget, Judge, clean, secret_order
-from nngpt.records import Stage
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
 START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]

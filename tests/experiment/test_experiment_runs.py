@@ -18,10 +18,10 @@ from command_line import ANSWERS, ROOT, run_nngpt
 from quick_runs import SETTINGS, write_answers
 from scipy.stats import t
 
-from nngpt.errors import ConfigError
 from nngpt.cycle import grid
-from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
+from nngpt.errors import ConfigError
 from nngpt.records import Arm
+from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
 from nngpt.reports.experiment.sheets import sheets, verdict
 from nngpt.reports.intervals import newcombe, welch
 from nngpt.store import Store

@@ -12,8 +12,8 @@ from execution_samples import candidate
 from hostile_samples import NAME, SEED, left_over, scores, written
 
 from nngpt.data.splits import Splits
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
+from nngpt.sandbox.executors.local import LocalExecutor
 
 __all__ = ["splits", "start"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from execution_samples import HONEST
 
+from nngpt.records import Candidate, Evaluation, Refusal
 from nngpt.sandbox import limits, processes
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.records import Candidate, Evaluation, Refusal
 
 SEED = 11
 PLACES = ("import", "__init__", "forward", "learn")

@@ -11,9 +11,9 @@ from execution_samples import HONEST, altered
 from hostile_samples import BLIND, PLACES, SEED, gains_nothing, hostile
 
 from nngpt.data.splits import Splits
+from nngpt.records import Candidate, Evaluation, Mode, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.scoring import secret_order
-from nngpt.records import Candidate, Evaluation, Mode, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]
 

@@ -11,8 +11,8 @@ from hostile_samples import NAME, SEED, hostile, left_over, scores, written
 from test_forged_frames import SAYS
 
 from nngpt.data.splits import Splits
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Exported, Refusal, Stage
+from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Exported | Refusal]
 

@@ -10,10 +10,10 @@ from execution_samples import candidate
 from hostile_samples import Running, hostile
 
 from nngpt.data.splits import Splits
+from nngpt.records import Refusal
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.supervisor import shared
-from nngpt.records import Refusal
 
 CHUNK = 2**24
 """Bytes read at once: all memory of all processes would be many gigabytes."""

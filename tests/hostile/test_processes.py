@@ -11,10 +11,10 @@ import pytest
 from execution_samples import candidate
 from hostile_samples import SEED, Running, hostile, lanes_of, left_over, need, scores
 
+from nngpt.records import Evaluation, Refusal
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.supervisor import shared
-from nngpt.records import Evaluation, Refusal
 
 Start = Callable[..., LocalExecutor]
 

@@ -10,8 +10,8 @@ import pytest
 from hostile_samples import NAME, PLACES, WORKED, attempt, hostile, need
 
 from nngpt.data.splits import Splits
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
+from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Evaluation | Refusal]
 Start = Callable[..., LocalExecutor]

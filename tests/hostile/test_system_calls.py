@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from hostile_samples import PLACES, attempt, hostile, need
 
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.records import Evaluation, Refusal
+from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Evaluation | Refusal]
 Start = Callable[..., LocalExecutor]

@@ -10,18 +10,18 @@ import pytest
 from command_line import Nngpt, start_nngpt
 from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequential
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig
-from nngpt.generation.contract.answers import read as read_answer
-from nngpt.novelty.dedup.records import Settings
+from nngpt.cycle import parts as assembly
 from nngpt.errors import StoreError, UserError
 from nngpt.finetuning import corpus
 from nngpt.finetuning.corpus import Choice, Corpus, Recorded, Writer
 from nngpt.finetuning.corpus.splits import divide
+from nngpt.generation import contract
+from nngpt.generation.contract.answers import read as read_answer
 from nngpt.generation.pairs import corpus_pairs
+from nngpt.generation.prompts import template as prompts
+from nngpt.novelty.dedup.records import Settings
 from nngpt.records import Candidate, Task, content_hash
 from nngpt.store import Store
 

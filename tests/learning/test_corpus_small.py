@@ -15,16 +15,16 @@ from command_line import Nngpt
 from corpus_samples import FILES
 from torch import nn
 
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig, NoveltyConfig
-from nngpt.generation.contract.layers import read_layers
 from nngpt.finetuning.corpus.compact import compact
 from nngpt.finetuning.corpus.composing import body
 from nngpt.finetuning.corpus.converting import Conversion, convert
 from nngpt.finetuning.corpus.maps import side
 from nngpt.finetuning.corpus.recombining import recombine
 from nngpt.finetuning.corpus.widths import narrowed, parameters
+from nngpt.generation import contract
+from nngpt.generation.contract.layers import read_layers
+from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 

@@ -12,9 +12,9 @@ from execution_samples import HONEST, altered, candidate
 
 from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.finetuning.rl.executions import Executions, data_digest
 from nngpt.records import Candidate, Evaluation, Refusal
+from nngpt.sandbox.executors.local import LocalExecutor
 
 NARROW = altered("8, 3", "4, 3").replace("BatchNorm2d(8)", "BatchNorm2d(4)").replace("8 *", "4 *")
 BROKEN = altered("nn.ReLU()", "nn.LazyReLU()")

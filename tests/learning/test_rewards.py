@@ -12,10 +12,10 @@ from rollouts import LAYERS, OTHER, TASK, boasting, new_measure, refused, traine
 from nngpt import plugins
 from nngpt.config import RLConfig
 from nngpt.errors import ConfigError, PluginError
-from nngpt.sandbox.endings import HOSTILE
 from nngpt.finetuning.rl.judge import known_networks, make_terms
 from nngpt.protocols import Reward
 from nngpt.records import Rollout, Stage
+from nngpt.sandbox.endings import HOSTILE
 
 NAMES = [*plugins.names("reward"), "learning.rollouts"]
 RUNGS = ["parse", "contract", "build", "forward", "trains"]

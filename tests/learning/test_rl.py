@@ -13,12 +13,10 @@ import pytest
 from command_line import GOOD, Nngpt
 from rollouts import new_measure
 
-from nngpt.cycle import parts as assembly
-from nngpt.generation import contract
 from nngpt.config import Config
 from nngpt.config import load as load_config
+from nngpt.cycle import parts as assembly
 from nngpt.errors import ConfigError, LearningFailed, UserError
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.finetuning import folders, trainers
 from nngpt.finetuning.lora import lora_config
 from nngpt.finetuning.rl import grpo
@@ -26,11 +24,13 @@ from nngpt.finetuning.rl.executions import Executions
 from nngpt.finetuning.rl.journal import Journal, StepRecord
 from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
 from nngpt.finetuning.rl.shared_prompt import probabilities
+from nngpt.generation import contract
+from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
-from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.prompts.template import load as load_prompt
 from nngpt.records import Adapter, Completion, Sampling, Task
+from nngpt.sandbox.executors.local import LocalExecutor
 
 CONFIG = Config.model_validate(
     {

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.generation import contract
 from nngpt import plugins
-from nngpt.generation.prompts import template as prompts
 from nngpt.config import Config, EvaluationConfig, LearningConfig, LLMConfig
 from nngpt.errors import ConfigError, LearningFailed, ModelError
-from nngpt.generation.pairs import corpus_hash, corpus_pairs
+from nngpt.generation import contract
+from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
-from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.pairs import corpus_hash, corpus_pairs
+from nngpt.generation.prompts import template as prompts
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Candidate, Message, Mode, Prompt, Sampling, Task, TrainingPair
 

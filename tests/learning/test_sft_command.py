@@ -23,11 +23,11 @@ from transformers import AutoModelForCausalLM
 
 from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
-from nngpt.generation.pairs import chat_pairs
 from nngpt.finetuning.learners.sft import Job, LoraTrainer
+from nngpt.generation.llm.transformers import create
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.models.merging import export, merge
-from nngpt.generation.llm.transformers import create
+from nngpt.generation.pairs import chat_pairs
 from nngpt.records import Adapter, Sampling
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=24)

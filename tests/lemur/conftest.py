@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.store.lemur import pulling
 from nngpt.store import Store
+from nngpt.store.lemur import pulling
 
 _CODE = ("ab/nn/transform/", "ab/nn/metric/", "ab/nn/loader/")
 _NETWORKS = (

@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from nngpt.store import Store
 from nngpt.store.lemur.exporting import export_corpus
 from nngpt.store.lemur.importing import import_source
 from nngpt.store.lemur.records import ExportReport, ImportReport, Progress
 from nngpt.store.lemur.selection import Selection
 from nngpt.store.lemur.source import open_source
-from nngpt.store import Store
 
 FOLDER = "img-classification_cifar-10_acc_Net"
 TRIAL = {

@@ -11,8 +11,8 @@ from mirror_samples import NETWORKS, SETTINGS, make_mirror
 from sqlalchemy import Engine, event
 
 from nngpt.errors import StoreError
-from nngpt.store.lemur.frame import data
 from nngpt.records import content_hash
+from nngpt.store.lemur.frame import data
 
 # As `ab.nn.api.data` of LEMUR 2.1.2 gives them.
 COLUMNS = [

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from lemur_files import bring_in, rows, tables
 
-from nngpt.store.lemur.frame import data
 from nngpt.store import Store
+from nngpt.store.lemur.frame import data
 
 READ = """
 import sys

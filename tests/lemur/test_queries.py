@@ -11,13 +11,13 @@ from mirror_samples import NETWORKS, SETTINGS, make_mirror
 from sqlalchemy import Engine, event
 
 from nngpt.errors import UserError
+from nngpt.records import content_hash
+from nngpt.store import Store
 from nngpt.store.lemur import queries
 from nngpt.store.lemur.families import family
 from nngpt.store.lemur.names import check_names
 from nngpt.store.lemur.queries import Query
 from nngpt.store.lemur.stats import Statistics, statistics_of
-from nngpt.records import content_hash
-from nngpt.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from sqlalchemy import delete, select
 
 from nngpt.config import NoveltyConfig
 from nngpt.errors import StoreError
-from nngpt.novelty.signatures import Recipe, nearest_networks, recipe_of, sign
 from nngpt.novelty.shingles import jaccard, shingles
+from nngpt.novelty.signatures import Recipe, nearest_networks, recipe_of, sign
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn
 from nngpt.store.tables import Signature

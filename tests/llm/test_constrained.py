@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from llm.test_openai import DONE, Web, event, serving
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
 from nngpt.config import EvaluationConfig, LLMConfig
+from nngpt.cycle import parts as assembly
+from nngpt.errors import ConfigError, ModelError
+from nngpt.generation import contract
 from nngpt.generation.contract.answers import Hyperparameters, Settings
 from nngpt.generation.contract.settings import obeys, settings_after, settings_schema
-from nngpt.errors import ConfigError, ModelError
-from nngpt.generation.models import constrained
 from nngpt.generation.llm.openai import create as connect
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.models import constrained
+from nngpt.generation.prompts import template as prompts
 from nngpt.protocols import WritesJson
 from nngpt.records import Candidate, Completion, Message, Mode, Sampling, Task
 

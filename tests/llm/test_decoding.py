@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nngpt.config import LLMConfig
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import decoding
 from nngpt.generation.models.loading import LoadedBase, load_base
-from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Message, Mode, Prompt, Sampling
 
 PROMPT = Prompt("test", "0", Mode.FULL, (Message("user", "Write a short network."),))

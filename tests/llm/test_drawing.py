@@ -15,10 +15,10 @@ from transformers.generation.logits_process import (
 )
 
 from nngpt.config import LLMConfig
-from nngpt.generation.models.decoding import quick_decoding
-from nngpt.generation.models.sampling import draw, likeliest, roomy_cache
-from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.llm.transformers import TransformersLLM
+from nngpt.generation.models.decoding import quick_decoding
+from nngpt.generation.models.loading import LoadedBase, load_base
+from nngpt.generation.models.sampling import draw, likeliest, roomy_cache
 from nngpt.records import Message, Mode, Prompt, Sampling
 
 TOKENS = 80

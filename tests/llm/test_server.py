@@ -15,9 +15,9 @@ from command_line import Nngpt
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError
+from nngpt.generation.llm.openai import OpenAILLM, create
 from nngpt.generation.models import chat, embedded
 from nngpt.generation.models.loading import load_tokenizer
-from nngpt.generation.llm.openai import OpenAILLM, create
 from nngpt.records import Adapter, Message, Mode, Prompt, Sampling
 
 pytestmark = pytest.mark.server

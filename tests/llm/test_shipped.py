@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from command_line import Nngpt
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
 from nngpt.config import Config
+from nngpt.cycle import parts as assembly
 from nngpt.errors import ModelError
+from nngpt.generation.llm.transformers import create
 from nngpt.generation.models import embedded
 from nngpt.generation.models.adapters import find_adapter, shipped
-from nngpt.generation.llm.transformers import create
 from nngpt.records import Adapter, Candidate, Mode, Sampling
 
 NAME = "smollm2-135m-lemur"

@@ -12,13 +12,13 @@ from command_line import Nngpt, scripted_settings
 from execution_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
-from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
 from nngpt.prediction.recheck import recheck
 from nngpt.prediction.runs import History
 from nngpt.prediction.stopping import Foresight, Verdict, replay
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
+from nngpt.sandbox.executors.local import LocalExecutor
 
 SVHN = Place("img-classification", "svhn", "acc")
 CIFAR = Place("img-classification", "cifar-10", "acc")

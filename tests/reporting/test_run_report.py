@@ -13,8 +13,8 @@ from command_line import run_nngpt
 from report_samples import HOSTILE, confirm, network, study, three_arms
 from store_samples import admit, start, write
 
-from nngpt.reports.analysis.study import Setting, read_study
 from nngpt.records import Refusal, Stage
+from nngpt.reports.analysis.study import Setting, read_study
 from nngpt.reports.run.page import Report, report
 from nngpt.store import Store
 

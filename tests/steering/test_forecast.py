@@ -10,8 +10,8 @@ from scipy.stats import t
 from store_samples import PROMPT, REFUSAL, completion
 
 from nngpt import config
-from nngpt.records import Adapter
 from nngpt.cycle.forecast import ASSUMED_SPREAD, Basis, Expected, expect, measured, of_alike
+from nngpt.records import Adapter
 from nngpt.store import Activity, Store
 
 SETTINGS = config.load("smoke-mnist")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.cycle.time_limit import Budget, BudgetSpent
 from nngpt.cycle.energy import Energy
 from nngpt.cycle.meter import OTHER, Meter
+from nngpt.cycle.time_limit import Budget, BudgetSpent
 
 
 class Package:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.cycle import parts as assembly
 from nngpt import config
+from nngpt.cycle import parts as assembly
 from nngpt.cycle.parts import Reader
+from nngpt.generation import mutation
 from nngpt.generation.contract.layers import read_layers
+from nngpt.generation.mutation import CorpusSampler, change
 from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate, Mode
-from nngpt.generation import mutation
-from nngpt.generation.mutation import CorpusSampler, change
 
 LIST = (
     "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nngpt.config import StopConfig
-from nngpt.records import Candidate, Mode
 from nngpt.cycle.collapse import alarm, spread, spreads
 from nngpt.cycle.stop import plateau
+from nngpt.records import Candidate, Mode
 from nngpt.store import CycleSummary
 
 

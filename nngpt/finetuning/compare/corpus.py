@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nngpt.generation import contract
-from nngpt.finetuning.compare.records import Arm
 from nngpt.data.files import digest
 from nngpt.errors import ConfigError
+from nngpt.finetuning.compare.records import Arm
+from nngpt.generation import contract
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Candidate, Prompt, TrainingPair
 

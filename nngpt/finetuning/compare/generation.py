@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from nngpt.generation import contract
 from nngpt.finetuning.compare.records import Arm, Asked, Sample
 from nngpt.finetuning.compare.samples import Samples
+from nngpt.generation import contract
 from nngpt.protocols import LLM
 from nngpt.records import Candidate, Completion
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from nngpt.finetuning.compare.generation import Progress, Seeds
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Arm, Asked, Outcome, Sample
 from nngpt.finetuning.compare.samples import Samples
-from nngpt.finetuning.compare.generation import Progress, Seeds
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
 

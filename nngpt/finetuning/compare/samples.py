@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from nngpt.finetuning.compare.records import ArmFacts, Line, Outcome, Sample, Session, Setting
 from nngpt.config import with_new_keys
 from nngpt.errors import UserError
+from nngpt.finetuning.compare.records import ArmFacts, Line, Outcome, Sample, Session, Setting
 from nngpt.records import Refusal, Stage, canonical_json
 from nngpt.store.lock import RunLock
 

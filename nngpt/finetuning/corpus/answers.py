@@ -9,19 +9,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt.generation import contract
-from nngpt.generation.prompts import template as prompts
-from nngpt.generation.contract.answers import Answer as WholeAnswer
-from nngpt.generation.contract.answers import Hyperparameters, write
-from nngpt.generation.contract.interface import read_supported
-from nngpt.generation.contract.layers import write_layers
 from nngpt.data import transform_names
 from nngpt.finetuning.corpus.bodies import extract_body
 from nngpt.finetuning.corpus.compact import compact
 from nngpt.finetuning.corpus.layers import extract_layers
 from nngpt.finetuning.corpus.mirror import Recorded, Trial
 from nngpt.finetuning.corpus.widths import narrowed
+from nngpt.generation import contract
+from nngpt.generation.contract.answers import Answer as WholeAnswer
+from nngpt.generation.contract.answers import Hyperparameters, write
+from nngpt.generation.contract.interface import read_supported
+from nngpt.generation.contract.layers import write_layers
 from nngpt.generation.models.chat import cut
+from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 from nngpt.store.lemur_rows import LEMUR_DATASETS

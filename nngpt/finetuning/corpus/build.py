@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Removed, Settings
 from nngpt.finetuning.corpus.answers import Answered, Writer
 from nngpt.finetuning.corpus.building import BuildCheck
 from nngpt.finetuning.corpus.funnel import Funnel
 from nngpt.finetuning.corpus.mirror import OWN_FAMILY, Recorded
 from nngpt.finetuning.corpus.splits import PARTS, balanced, divide
+from nngpt.novelty.dedup.pipeline import deduplicate
+from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Removed, Settings
 from nngpt.records import Refusal
 
 Progress = Callable[[str, int, int], None]

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nngpt.generation import contract
-from nngpt.generation.contract.answers import Answer, write
 from nngpt.data.files import publish, scratch
 from nngpt.errors import ConfigError, UserError
 from nngpt.finetuning.corpus.compact import compact
 from nngpt.finetuning.corpus.splits import PARTS
+from nngpt.generation import contract
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Message, Mode, Prompt, Refusal, Task
 

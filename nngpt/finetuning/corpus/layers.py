@@ -12,9 +12,9 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeGuard
 
+from nngpt.finetuning.corpus.lazy import layer_name, lazy, trunk
 from nngpt.generation.contract.interface import find_class
 from nngpt.generation.contract.layers import read_layers
-from nngpt.finetuning.corpus.lazy import layer_name, lazy, trunk
 from nngpt.records import Refusal, Stage
 
 _FOLDED: dict[type[ast.operator], Callable[[float, float], float]] = {

@@ -11,8 +11,8 @@ from sqlalchemy import Subquery, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError, UserError, nearest
-from nngpt.store.lemur.families import family
 from nngpt.store import Store
+from nngpt.store.lemur.families import family
 from nngpt.store.lemur_rows import LEMUR_TASK
 from nngpt.store.lemur_tables import nn, prm, stat
 from nngpt.store.tables import LemurEmpty

@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nngpt.generation import contract
 from nngpt.config import NoveltyConfig
-from nngpt.generation.contract.answers import Answer, write
-from nngpt.generation.contract.layers import read_layers, write_layers
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.composing import Layers, blocks, body
 from nngpt.finetuning.corpus.converting import Line, asked_for, read_lines, write_parts
 from nngpt.finetuning.corpus.maps import side
 from nngpt.finetuning.corpus.splits import PARTS
 from nngpt.finetuning.corpus.widths import narrowed
-from nngpt.novelty.measures import minhash
+from nngpt.generation import contract
+from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.contract.layers import read_layers, write_layers
 from nngpt.generation.prompts.template import Template
+from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 
 Check = Callable[[Candidate], Refusal | None]

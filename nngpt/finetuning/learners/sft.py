@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.lora import check_settings, with_adapter
-from nngpt.generation.pairs import corpus_hash
 from nngpt.finetuning.tuning import (
     Checkpoint,
     Example,
@@ -34,6 +33,7 @@ from nngpt.finetuning.tuning.optimizer import choose_optimizer
 from nngpt.finetuning.tuning.replay import key, read_learned, with_replay, write_learned
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
+from nngpt.generation.pairs import corpus_hash
 from nngpt.protocols import LLM, OnStep
 from nngpt.records import Adapter, TrainingPair, canonical_json
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.sandbox.endings import HOSTILE
 from nngpt.records import Evaluation, Refusal, Rollout, Stage
+from nngpt.sandbox.endings import HOSTILE
 
 _PASSED = {
     Stage.PARSE: 0,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nngpt.generation import contract
 from nngpt.finetuning.rewards._trained import network_of
+from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task
 

@@ -24,10 +24,10 @@ from nngpt.finetuning.rl.journal import Journal, StepRecord, describe
 from nngpt.finetuning.rl.judge import Judged, RewardJudge
 from nngpt.finetuning.rl.shared_prompt import reading_prompt_once
 from nngpt.finetuning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import clear_memory
-from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json, derive_seed
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nngpt.generation import contract
 from nngpt import plugins
 from nngpt.finetuning.rl.executions import Executions
+from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure, Reward
 from nngpt.records import Candidate, Completion, Evaluation, Refusal, Rollout, Task, content_hash
 

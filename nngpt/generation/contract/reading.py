@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from nngpt.config import EvaluationConfig
+from nngpt.data import transform_names
+from nngpt.errors import nearest
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import PROTOCOL, Answer
 from nngpt.generation.contract.blocks import credited, with_blocks
@@ -26,8 +28,6 @@ from nngpt.generation.contract.interface import (
 )
 from nngpt.generation.contract.layers import read_layers, write_layers
 from nngpt.generation.contract.safety import check_safety
-from nngpt.errors import nearest
-from nngpt.data import transform_names
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nngpt.data import transform_names
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import PROTOCOL, Hyperparameters, Settings
 from nngpt.generation.contract.interface import read_supported
-from nngpt.data import transform_names
 
 _OTHER = {"type": "number", "minimum": 0, "maximum": 1000}
 """For names that LEMUR gives no range."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nngpt.generation.contract.settings import obeys, settings_after
 from nngpt.errors import ConfigError, ModelError
+from nngpt.generation.contract.settings import obeys, settings_after
 from nngpt.protocols import LLM, WritesJson
 from nngpt.records import Completion, Mode, Prompt, Sampling
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nngpt import plugins
-from nngpt.novelty.dedup.records import Settings
 from nngpt.errors import UserError, nearest
+from nngpt.novelty.dedup.records import Settings
 
 
 def settings(

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nngpt.errors import UserError
 from nngpt.generation.contract import answers
 from nngpt.novelty.dedup.collection import Family, Found, Skipped
-from nngpt.errors import UserError
 from nngpt.records import Refusal
 
 

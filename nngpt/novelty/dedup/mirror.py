@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from nngpt.novelty.dedup.collection import Family, Found
 from nngpt.errors import StoreError, UserError, nearest
+from nngpt.novelty.dedup.collection import Family, Found
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn, stat
 

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from nngpt import plugins
-from nngpt.generation.prompts import template as prompts
+from nngpt.errors import UserError
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
+from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.dedup.collection import Collection
 from nngpt.novelty.dedup.records import Network, Outcome
-from nngpt.errors import UserError
 from nngpt.records import Prompt, Task
 
 _LONGEST = 200

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nngpt.errors import UserError
 from nngpt.novelty.dedup.collection import Family, Found, Skipped
 from nngpt.novelty.dedup.jsonl import read_lines
-from nngpt.errors import UserError
 
 LARGEST = 16 * 2**20
 """Bytes; a larger file is not a network."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt.generation.contract.answers import Hyperparameters
-from nngpt.errors import ModelError
 from nngpt.data.transform_names import dashed
+from nngpt.errors import ModelError
+from nngpt.generation.contract.answers import Hyperparameters
 from nngpt.prediction.hpo.choice import Choice, Space
 from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction.places import Place, facts

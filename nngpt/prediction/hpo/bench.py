@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.choice import Choice
 from nngpt.prediction.hpo.defaults import DEFAULT, distance, distance_to_default, middle_of_best
 from nngpt.prediction.hpo.folds import Folds
 from nngpt.prediction.hpo.pools import LEAST, Pool, by_component, pools, random_regret, regret
 from nngpt.prediction.hpo.rows import Rows, Vocabulary, rows
-from nngpt.prediction.evaluation import share_of_groups
 from nngpt.prediction.runs import History
 
 Vector = NDArray[np.float64]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nngpt.data.transform_names import dashed, names, spec
 from nngpt.generation.contract.answers import PROTOCOL
 from nngpt.generation.contract.settings import settings_schema
-from nngpt.data.transform_names import dashed, names, spec
 from nngpt.prediction.hpo.defaults import DEFAULT
 from nngpt.records import Candidate
 

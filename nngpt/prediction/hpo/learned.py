@@ -20,14 +20,14 @@ from nngpt import __version__
 from nngpt.config import cache_folder
 from nngpt.data.files import publish, scratch
 from nngpt.errors import UserError
+from nngpt.prediction import groups
+from nngpt.prediction.boosting import Boosting, cross, quantile, spread_of, with_point
+from nngpt.prediction.expert import LEVEL
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.folds import COUNT
 from nngpt.prediction.hpo.pools import pools
 from nngpt.prediction.hpo.rows import CATEGORIES, NAMES, Rows, Vocabulary, rows
 from nngpt.prediction.hpo.surrogate import Surrogate
-from nngpt.prediction import groups
-from nngpt.prediction.boosting import Boosting, cross, quantile, spread_of, with_point
-from nngpt.prediction.expert import LEVEL
 from nngpt.prediction.learned import data_hash
 from nngpt.prediction.runs import History
 

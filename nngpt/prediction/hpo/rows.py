@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction import features
+from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction.places import facts
 from nngpt.prediction.runs import Run
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nngpt.records import Adapter, Arm
 from nngpt.reports.analysis.estimates import Estimate, mean, share
 from nngpt.reports.analysis.trajectory import decided
-from nngpt.records import Adapter, Arm
 from nngpt.store import AttemptRecord
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nngpt.reports.analysis.estimates import Estimate, accuracy
 from nngpt.records import Arm
+from nngpt.reports.analysis.estimates import Estimate, accuracy
 from nngpt.store import AttemptRecord
 
 PARAMETERS, LATENCY = "parameters", "latency, ms"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nngpt.records import Arm
 from nngpt.reports.analysis.estimates import Estimate, accuracy
 from nngpt.reports.analysis.ranking import rank_agreement
-from nngpt.records import Arm
 from nngpt.store import AttemptRecord, Confirmation
 
 

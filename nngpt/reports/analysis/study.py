@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.costs import Costs, costs
 from nngpt.reports.analysis.genealogy import Writer, genealogy
 from nngpt.reports.analysis.novelty import Place, places
@@ -12,7 +13,6 @@ from nngpt.reports.analysis.pareto import Front, fronts
 from nngpt.reports.analysis.proxy import Ranking, ranking
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.reports.analysis.uplift import Comparison, comparisons
-from nngpt.records import Arm, Candidate, State
 from nngpt.store import AttemptRecord, RunRecord, Store
 
 

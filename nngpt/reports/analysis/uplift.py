@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nngpt.records import Arm
 from nngpt.reports.analysis.estimates import Estimate, mean_difference, share_difference
 from nngpt.reports.analysis.trajectory import CyclePoint
-from nngpt.records import Arm
 
 VALID = "valid share"
 MEAN = "mean accuracy of the trained"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nngpt import __version__
-from nngpt.reports.comparison.figures import Figures
 from nngpt.reports.comparison import charts
+from nngpt.reports.comparison.figures import Figures
 from nngpt.reports.comparison.sheets import sheets
 from nngpt.reports.comparison.text import corpus_line, machine_line, notes, title
 from nngpt.reports.dedup.page import environment

@@ -8,9 +8,11 @@ from statistics import median
 
 import numpy as np
 
-from nngpt.reports.comparison import spread
 from nngpt.finetuning.compare.corpus import Corpus
 from nngpt.finetuning.compare.diversity import Network, likeness, network
+from nngpt.finetuning.compare.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session
+from nngpt.records import content_hash
+from nngpt.reports.comparison import spread
 from nngpt.reports.comparison.figures import (
     ALL,
     COPY,
@@ -24,8 +26,6 @@ from nngpt.reports.comparison.figures import (
     Share,
     Speed,
 )
-from nngpt.finetuning.compare.records import CHECK, TRAIN, ArmFacts, Line, Outcome, Sample, Session
-from nngpt.records import content_hash
 from nngpt.reports.intervals import mean_half_width, newcombe, welch
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nngpt.reports.comparison.figures import Figures, Share
 from nngpt.finetuning.compare.records import ArmFacts
+from nngpt.reports.comparison.figures import Figures, Share
 from nngpt.reports.comparison.sheets import sheets
 from nngpt.reports.sheets import markdown_table
 

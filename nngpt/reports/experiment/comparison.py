@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from nngpt.cycle.grid import Cell
 from nngpt.cycle.experiment import begun
+from nngpt.cycle.grid import Cell
 from nngpt.records import Arm, State
 from nngpt.reports.intervals import mean_half_width, newcombe, welch
 from nngpt.resources import DATABASE

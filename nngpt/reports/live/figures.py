@@ -13,8 +13,8 @@ from typing import Any
 
 from nngpt.records import Arm, Stage
 from nngpt.reports.intervals import accuracy_of, mean_half_width, mean_of, percent_of, wilson
-from nngpt.store import CycleSummary
 from nngpt.reports.live.text import STAGES
+from nngpt.store import CycleSummary
 
 Figure = dict[str, Any] | None
 Summaries = Mapping[Arm, Sequence[CycleSummary]]

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nngpt.records import Arm
-from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 from nngpt.reports.live.text import duration, energy, line
+from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 
 
 def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[str, Any]:

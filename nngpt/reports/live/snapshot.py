@@ -9,11 +9,11 @@ from typing import Any
 
 from nngpt.errors import StoreError
 from nngpt.records import Arm
-from nngpt.store import Store
 from nngpt.reports.live import candidates, figures, overview
 from nngpt.reports.live.database import WatchedDatabase
 from nngpt.reports.live.runner import runner_of
 from nngpt.reports.live.text import ARMS
+from nngpt.store import Store
 
 
 class Snapshots:

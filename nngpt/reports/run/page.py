@@ -9,12 +9,12 @@ import yaml
 from markupsafe import Markup
 
 from nngpt import __version__
+from nngpt.records import Arm
 from nngpt.reports.analysis.estimates import share
 from nngpt.reports.analysis.layers import KINDS
 from nngpt.reports.analysis.study import Study
-from nngpt.records import Arm
-from nngpt.reports.run import sheets
 from nngpt.reports.dedup.page import environment
+from nngpt.reports.run import sheets
 from nngpt.reports.run.gallery import gallery
 from nngpt.reports.run.plots import Plot, plots
 from nngpt.reports.run.tables import csv_text, tables

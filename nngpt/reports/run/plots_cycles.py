@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from nngpt.records import Arm
 from nngpt.reports.analysis.estimates import Estimate
 from nngpt.reports.analysis.study import Study
-from nngpt.records import Arm
 from nngpt.reports.run.style import (
     DIM,
     INK,

@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from nngpt.records import Arm
 from nngpt.reports.analysis.estimates import Estimate
 from nngpt.reports.analysis.genealogy import Writer
 from nngpt.reports.analysis.proxy import Confirmed
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
-from nngpt.records import Arm
 from nngpt.reports.run.style import (
     DIM,
     INK,

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
+from nngpt.records import Arm
 from nngpt.reports.analysis.novelty import Place
 from nngpt.reports.analysis.pareto import PARAMETERS, Front, Weighed
 from nngpt.reports.analysis.study import Study
-from nngpt.records import Arm
 from nngpt.reports.run.style import DIM, INK, LOOKS, MARK, percent_axis, tint
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.costs import Costs
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
-from nngpt.records import Arm, Stage
 from nngpt.reports.run.text import NAMES, accuracy, counted, duration, percent, points
 from nngpt.reports.sheets import Sheet
 

@@ -20,8 +20,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from nngpt.reports.analysis.estimates import Estimate
 from nngpt.records import Arm
+from nngpt.reports.analysis.estimates import Estimate
 
 INK, DIM, GRID, MARK = "#1b2230", "#5d6878", "#e3e6eb", "#8a3b12"
 PALETTE = (

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
+from nngpt.records import Task
 from nngpt.sandbox import limits
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.wrapped import wrapped
-from nngpt.records import Task
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
+from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.wrapped import wrapped
-from nngpt.records import Task
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

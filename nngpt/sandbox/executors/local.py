@@ -25,10 +25,6 @@ import numpy.typing as npt
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
-from nngpt.sandbox import endings, exporting, limits, memory
-from nngpt.sandbox.folds import Fold, Folds
-from nngpt.sandbox.scoring import Budget, Judge, secret_order
-from nngpt.sandbox.supervisor import Exit, Lane, SharedZygote, shared
 from nngpt.protocols import Foresight
 from nngpt.records import (
     Candidate,
@@ -42,6 +38,10 @@ from nngpt.records import (
     Trial,
     canonical_json,
 )
+from nngpt.sandbox import endings, exporting, limits, memory
+from nngpt.sandbox.folds import Fold, Folds
+from nngpt.sandbox.scoring import Budget, Judge, secret_order
+from nngpt.sandbox.supervisor import Exit, Lane, SharedZygote, shared
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

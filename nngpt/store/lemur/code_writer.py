@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.orm import Session
 
-from nngpt.store.lemur.lookups import among
-from nngpt.store.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind
 from nngpt.records import content_hash
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.lemur.lookups import among
+from nngpt.store.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind
 
 _TABLES: dict[Kind, Table] = {"nn": lemur.nn, "transform": lemur.transform, "metric": lemur.metric}
 _NOUNS: dict[Kind, str] = {"nn": "network", "transform": "transform", "metric": "metric"}

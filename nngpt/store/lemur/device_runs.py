@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.columns import fitting, types_of
 from nngpt.store.lemur.records import Broken, RunFile
-from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur_rows import lemur_id
 
 _ANALYTICS, _ANALYTICS_COLUMN = "device_analytics", "device_analytics_json"

@@ -20,6 +20,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError
+from nngpt.store import lemur_tables as lemur
+from nngpt.store.database import Database
 from nngpt.store.lemur.containers import PACKAGE
 from nngpt.store.lemur.device_runs import rebuild_run
 from nngpt.store.lemur.lookups import among
@@ -27,8 +29,6 @@ from nngpt.store.lemur.records import ExportReport, Progress
 from nngpt.store.lemur.selection import Chosen, Selection, choose
 from nngpt.store.lemur.stat_reader import statistics
 from nngpt.store.lemur.writing import FileWriter, trials_json
-from nngpt.store import lemur_tables as lemur
-from nngpt.store.database import Database
 from nngpt.store.tables import LemurRun
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from nngpt.store import Store
 from nngpt.store.lemur.listing import CODE, COLUMNS, columns_of
 from nngpt.store.lemur.queries import Query, trials
-from nngpt.store import Store
 
 
 def data(

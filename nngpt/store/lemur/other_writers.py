@@ -9,9 +9,9 @@ from sqlalchemy import Boolean, LargeBinary, Table
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
+from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.code_writer import Networks
 from nngpt.store.lemur.records import Count, ImportReport, RunFile, TableRows
-from nngpt.store import lemur_tables as lemur
 from nngpt.store.tables import LemurRun
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Row, Table, func, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from nngpt.store.database import Database
 from nngpt.store.lemur.families import name_range
 from nngpt.store.lemur.lookups import among
-from nngpt.store.database import Database
 from nngpt.store.lemur_tables import nn, prm, stat
 
 _GROUP = ("task", "dataset", "metric", "nn", "epoch")

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, false, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
-from nngpt.store.lemur.lookups import among
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur_rows import lemur_dataset
 from nngpt.store.tables import Epoch, LemurEmpty, LemurRun
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from nngpt.data import files
 from nngpt.errors import DataError
+from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.records import (
     KINDS,
     Broken,
@@ -29,7 +30,6 @@ from nngpt.store.lemur.records import (
     Trial,
 )
 from nngpt.store.lemur.trials import read_trial
-from nngpt.store import lemur_tables as lemur
 from nngpt.store.recognise import APPLICATION_ID
 
 _NEEDED = {"nn", "stat", "prm"}

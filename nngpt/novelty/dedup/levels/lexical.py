@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.novelty import shingles as tokens
+from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.protocols import DedupLevel
 
 

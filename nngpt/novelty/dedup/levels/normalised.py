@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from keyword import iskeyword
 
-from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.novelty import shingles as tokens
+from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.protocols import DedupLevel
 
 _TORCH = frozenset({"torch", "nn", "F", "functional", "init", "optim"})

@@ -20,10 +20,10 @@ check: $(INSTALLED)  ## format, lint, types, tests
 
 test-server: setup  ## optional: the openai backend against a real llama.cpp server (compiles it)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock "llama-cpp-python[server]>=0.3.16"
-	$(BIN)/python -m pytest -m server tests/llm/test_server.py
+	$(BIN)/python -m pytest -m server tests/generation/llm/test_server.py
 
 test-lemur: setup  ## optional: all of LEMUR imported, exported and imported again (minutes, 2 GB)
-	$(BIN)/python -m pytest -m lemur tests/lemur
+	$(BIN)/python -m pytest -m lemur tests/store/lemur
 
 test-crash: setup  ## optional: 200 kills at random moments
 	$(BIN)/python -m pytest -m crash tests/crash

@@ -22,7 +22,7 @@ from nngpt.store.lemur_tables import nn
 from nngpt.store.tables import Signature
 
 RECIPE = recipe_of(NoveltyConfig())
-FOLDER = Path(__file__).parents[1] / "networks"
+FOLDER = Path(__file__).parents[2] / "networks"
 PLAIN, *OTHERS = (
     path.read_text() for path in sorted(FOLDER.glob("*.py"), key=lambda p: p.stem != "plain")
 )

@@ -20,7 +20,7 @@ from nngpt.generation.prompts.known import Known
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store
 
-NETWORKS = Path(__file__).parents[1] / "networks"
+NETWORKS = Path(__file__).parents[2] / "networks"
 DELTA = (
     "prompt.template=delta",
     "candidates.per_cycle=4",

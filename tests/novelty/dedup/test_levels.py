@@ -12,7 +12,7 @@ from nngpt.novelty.dedup.pipeline import similarities
 from nngpt.novelty.dedup.records import Network, Settings
 from nngpt.novelty.shingles import shingles, tokens
 
-NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))
+NETWORKS = sorted((Path(__file__).parents[2] / "networks").glob("*.py"))
 LEVELS = ("exact", "raw", "lexical", "normalised", "structural")
 CODE = """
 class Net(nn.Module):

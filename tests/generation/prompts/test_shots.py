@@ -227,7 +227,7 @@ def test_the_models_context_is_a_limit_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "prefill"), [("full", ""), ("body", "```python\n")])
 def test_other_modes_show_whole_canonical_answers(tmp_path: Path, mode: str, prefill: str) -> None:
-    net = (Path(__file__).parents[1] / "networks" / "branches.py").read_text().strip()
+    net = (Path(__file__).parents[2] / "networks" / "branches.py").read_text().strip()
     code = net if mode == "full" else BODY
     corpus(tmp_path, (f"```python\n{code}\n```\nBye.".removeprefix(prefill), 0.9))
     overrides = [f"prompt.template={mode}", "prompt.shots=1", "prompt.shots_from=corpus"]

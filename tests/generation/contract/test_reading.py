@@ -18,7 +18,7 @@ from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task, content
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)
 DEFAULTS = Defaults.of(EvaluationConfig())
-NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))
+NETWORKS = sorted((Path(__file__).parents[2] / "networks").glob("*.py"))
 
 NET = """\
 import torch

@@ -22,7 +22,7 @@ TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)
 DEFAULTS = Defaults.of(EvaluationConfig())
 TEMPLATE = prompts.load("delta")
 PROMPT = TEMPLATE.render(TASK, DEFAULTS.hyperparameters)
-NETWORKS = sorted((Path(__file__).parents[1] / "networks").glob("*.py"))
+NETWORKS = sorted((Path(__file__).parents[2] / "networks").glob("*.py"))
 
 POOL = """\
 @@ -17,6 +17,6 @@

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm.test_openai import DONE, Web, event, serving
+from generation.llm.test_openai import DONE, Web, event, serving
 
 from nngpt import config
 from nngpt.config import EvaluationConfig, LLMConfig

@@ -146,7 +146,7 @@ def test_what_a_whole_file_copies_is_credited(tmp_path: Path) -> None:
     template = prompts.load("full")
     prompt = template.render(TASK, {}, blocks=[gate])
     assert prompt.messages[-1].content.startswith("Blocks that you may copy:")
-    code = (Path(__file__).parents[1] / "networks" / "plain.py").read_text()
+    code = (Path(__file__).parents[2] / "networks" / "plain.py").read_text()
     defaults = contract.Defaults.of(
         EvaluationConfig(hyperparameters={"lr": 0.1, "momentum": 0.9, "dropout": 0.1})
     )

@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from nngpt.generation.pairs import corpus_size
-from nngpt.reports.intervals import accuracy_of, mean_of, percent_of
 from nngpt.reports.sheets import Sheet, markdown_table
+from nngpt.statistics import accuracy_of, mean_of, percent_of
 from nngpt.store import CycleSummary, Store
 
 PAPER = {

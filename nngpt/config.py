@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from nngpt import resources
+from nngpt import files
 from nngpt.errors import ConfigError, nearest
 from nngpt.records import Arm
 
@@ -496,7 +496,7 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; all
             mistakes are in the one message.
     """
-    path = resources.config_file(str(name)) if name is not None else None
+    path = files.config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
     for override in overrides:
         _override(data, override)
@@ -538,7 +538,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = [f.stem for f in resources.folder("configs").rglob("*.yaml")]
+        known = [f.stem for f in files.folder("configs").rglob("*.yaml")]
         raise ConfigError("no such file", where=str(path), mend=nearest(path.stem, known)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path)) from None

@@ -10,11 +10,11 @@ import pytest
 import typer.main
 from command_line import ROOT, Nngpt
 
-from nngpt import resources
+from nngpt import files
 from nngpt.cli.main import app
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONFIGS = sorted(resources.folder("configs").glob("*.yaml"))
+CONFIGS = sorted(files.folder("configs").glob("*.yaml"))
 COMMAND = re.compile(r"^(?:\$ |# )?(?:\.venv/bin/)?nngpt ((?!:).+)$", re.MULTILINE)
 
 

@@ -15,10 +15,9 @@ PACKAGE = Path(nngpt.__file__).parent
 LAYERS = [
     {"nngpt"},
     {"nngpt.errors", "nngpt.records"},
-    {"nngpt.resources"},
+    {"nngpt.files"},
     {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.data.transform_names"}
-    | {"nngpt.reports.intervals"},
+    {"nngpt.protocols", "nngpt.plugins", "nngpt.data.transform_names"} | {"nngpt.statistics"},
     {"nngpt.generation.prompts.template"},
     {"nngpt.generation.contract"},
     {"nngpt.data", "nngpt.store", "nngpt.novelty"},

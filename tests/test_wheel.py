@@ -34,9 +34,7 @@ def run(site: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_the_wheel_runs_a_cycle(installed: Path, tmp_path: Path, scripted: list[str]) -> None:
-    where = (
-        "import nngpt.resources as r; print(r.__file__, r.folder('configs'), r.folder('prompts'))"
-    )
+    where = "import nngpt.files as r; print(r.__file__, r.folder('configs'), r.folder('prompts'))"
     found = subprocess.run(
         [sys.executable, "-c", where],
         cwd=tmp_path,

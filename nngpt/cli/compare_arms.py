@@ -148,7 +148,7 @@ def _own_settings(own: Config) -> dict[str, Any]:
 
 def _lineage(adapter: Adapter) -> Mapping[str, Any]:
     """What is recorded of an adapter: where it came from, and which weights it has."""
-    from nngpt.data.files import digest
+    from nngpt.files import digest
 
     facts = asdict(adapter)
     weights = Path(adapter.path) / "adapter_model.safetensors"

@@ -13,7 +13,7 @@ import typer
 
 from nngpt.cli.options import AsJson, Folder, console, load_config, open_store
 from nngpt.errors import StoreError, UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.config import Config

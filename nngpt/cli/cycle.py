@@ -30,7 +30,7 @@ from nngpt.cli.options import (
 )
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nngpt.cli.options import console, open_store
 from nngpt.errors import StoreError, UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.novelty.dedup.collection import Collection, Found, Skipped

@@ -62,7 +62,7 @@ def _outcomes(
 
 def outcome_line(outcome: Evaluation | Refusal) -> str:
     """What became of a network, in a line."""
-    from nngpt.reports.intervals import accuracy_of
+    from nngpt.statistics import accuracy_of
 
     if isinstance(outcome, Refusal):
         return f"refused at {outcome.stage}: {outcome.reason}"

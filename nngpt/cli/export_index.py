@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nngpt.data import files
+from nngpt import files
 from nngpt.reports.cards import index_sheet
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.store import RunRecord

@@ -27,7 +27,7 @@ def generate(
     from nngpt.cycle import parts as assembly
     from nngpt.generation.models import constrained
     from nngpt.records import Candidate, Sampling, derive_seed
-    from nngpt.reports.intervals import percent_of
+    from nngpt.statistics import percent_of
 
     settings = load_config(config, overrides, seed=seed)
     say = partial(console(stderr=True).print, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nngpt.cli.options import console
 from nngpt.errors import UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History

@@ -15,7 +15,7 @@ import typer
 from nngpt.cli.options import AsJson, Folder, console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import StoreError, UserError, nearest
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.novelty.signatures import Progress, Recipe

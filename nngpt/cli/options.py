@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.errors import StoreError, UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console

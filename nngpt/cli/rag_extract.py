@@ -51,7 +51,7 @@ def extract(
 
 
 def _write(path: Path, code: str) -> None:
-    from nngpt.data.files import publish, scratch
+    from nngpt.files import publish, scratch
 
     try:
         with scratch(path) as folder:

@@ -10,7 +10,7 @@ import typer
 from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError, nearest
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.store.database import Database

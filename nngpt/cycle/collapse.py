@@ -14,7 +14,7 @@ from statistics import fmean
 from nngpt.generation import contract
 from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.records import Candidate
-from nngpt.reports.intervals import newcombe, percent_of, welch
+from nngpt.statistics import newcombe, percent_of, welch
 from nngpt.store import CycleSummary
 
 FEWEST = 4

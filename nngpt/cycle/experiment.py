@@ -14,7 +14,7 @@ from nngpt.config import completed, identity_of
 from nngpt.cycle.grid import Cell, Grid
 from nngpt.cycle.time_limit import Budget
 from nngpt.errors import UserError
-from nngpt.resources import DATABASE
+from nngpt.files import DATABASE
 from nngpt.store import RunRecord, Store
 
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)

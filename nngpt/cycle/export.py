@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nngpt import files
 from nngpt.config import Config
 from nngpt.cycle import parts as assembly
-from nngpt.data import files
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, ExportsWeights
 from nngpt.records import Evaluation, Exported, Refusal, Task

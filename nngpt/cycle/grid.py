@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from nngpt import config, resources
+from nngpt import config, files
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 
@@ -71,7 +71,7 @@ def load(name: str) -> tuple[Grid, Path]:
     Raises:
         ConfigError: it is missing or wrong; all mistakes are in the one message.
     """
-    known = resources.folder("configs") / "grids" / f"{Path(name).stem}.yaml"
+    known = files.folder("configs") / "grids" / f"{Path(name).stem}.yaml"
     path = known if known.exists() and Path(name).parent == Path() else Path(name)
     try:
         return Grid.model_validate(config.read_yaml(path)), path

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.errors import ConfigError
+from nngpt.files import DATABASE
 from nngpt.generation import contract
 from nngpt.generation.models import constrained
 from nngpt.generation.mutation import CorpusSampler
@@ -35,7 +36,6 @@ from nngpt.records import (
     Task,
     TrainingPair,
 )
-from nngpt.resources import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

@@ -16,9 +16,9 @@ from nngpt.cycle.forecast import Basis, Expected, expect, measured, of_alike, re
 from nngpt.cycle.parts import Parts, Say, assemble
 from nngpt.cycle.time_limit import Budget
 from nngpt.errors import LearningFailed
+from nngpt.files import DATABASE
 from nngpt.generation.pairs import corpus_size
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
-from nngpt.resources import DATABASE
 from nngpt.store import Lease, RunRecord, Store
 
 _TRAININGS = 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from nngpt.config import StopConfig
-from nngpt.reports.intervals import wilson
+from nngpt.statistics import wilson
 from nngpt.store import CycleSummary
 
 

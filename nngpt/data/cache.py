@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt import config
-from nngpt.data import files
+from nngpt import config, files
 from nngpt.errors import DataError
 
 Images = npt.NDArray[np.uint8]

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nngpt.data import cache, fetch, files
+from nngpt import files
+from nngpt.data import cache, fetch
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
 from nngpt.errors import DataError

@@ -15,7 +15,8 @@ from typing import cast
 
 import numpy as np
 
-from nngpt.data import cache, files
+from nngpt import files
+from nngpt.data import cache
 from nngpt.data.cache import Images, Labels
 from nngpt.errors import DataError
 from nngpt.records import canonical_json

@@ -13,8 +13,8 @@ from typing import BinaryIO, Literal, cast
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.errors import ConfigError
+from nngpt.files import corpus_file
 from nngpt.records import Message, Mode, Prompt, TrainingPair, canonical_json
-from nngpt.resources import corpus_file
 from nngpt.store import AttemptRecord, Store
 
 

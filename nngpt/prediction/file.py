@@ -13,8 +13,8 @@ from typing import Any
 
 import lightgbm
 
-from nngpt.data.files import publish, scratch
 from nngpt.errors import UserError
+from nngpt.files import publish, scratch
 from nngpt.prediction import features
 from nngpt.prediction.expert import Expert, Scale
 from nngpt.prediction.learned import Learned

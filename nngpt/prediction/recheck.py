@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nngpt.records import Evaluation
-from nngpt.reports.intervals import percent_of, wilson
+from nngpt.statistics import percent_of, wilson
 
 TOLERATED = 0.02
 """Ceilings may be broken by half a percent of the trainings; switched off when surely by more."""

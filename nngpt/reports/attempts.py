@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.records import Evaluation, Mode, Retraining, ShownBlock
-from nngpt.reports.intervals import accuracy_of
 from nngpt.reports.tables.console import attempt_line
+from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
 from nngpt.reports.analysis.best import Source, written_by
-from nngpt.reports.intervals import wilson
 from nngpt.reports.sheets import Sheet, plain
+from nngpt.statistics import wilson
 from nngpt.store import Confirmation
 
 if TYPE_CHECKING:

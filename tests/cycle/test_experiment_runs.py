@@ -23,7 +23,7 @@ from nngpt.errors import ConfigError
 from nngpt.records import Arm
 from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
 from nngpt.reports.experiment.sheets import sheets, verdict
-from nngpt.reports.intervals import newcombe, welch
+from nngpt.statistics import newcombe, welch
 from nngpt.store import Store
 
 FILES = ["--out", "found.md", "--figure", "found.png"]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import nngpt
+from nngpt import files
 from nngpt.data import cache as data_cache
-from nngpt.data import files
 from nngpt.data.fetch import Package
 from nngpt.data.source import FileSource, Form, Route
 from nngpt.data.sources import cifar10, cifar100, image_folder, mnist, svhn

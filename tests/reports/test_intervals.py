@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nngpt.reports.intervals import (
+from nngpt.statistics import (
     accuracy_of,
     mean_half_width,
     mean_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nngpt.reports.trends import slope_of, trend
+from nngpt.statistics import slope_of, trend
 
 
 def test_a_straight_line_is_certain() -> None:

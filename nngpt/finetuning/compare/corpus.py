@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nngpt.data.files import digest
 from nngpt.errors import ConfigError
+from nngpt.files import digest
 from nngpt.finetuning.compare.records import Arm
 from nngpt.generation import contract
 from nngpt.generation.pairs import corpus_pairs

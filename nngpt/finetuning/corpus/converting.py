@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nngpt.data.files import publish, scratch
 from nngpt.errors import ConfigError, UserError
+from nngpt.files import publish, scratch
 from nngpt.finetuning.corpus.compact import compact
 from nngpt.finetuning.corpus.splits import PARTS
 from nngpt.generation import contract

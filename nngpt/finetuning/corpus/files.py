@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nngpt import __version__
-from nngpt.data import files
+from nngpt import __version__, files
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import Answer, Answered, Writer
 from nngpt.finetuning.corpus.build import Choice, Corpus

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from nngpt.errors import UserError
 from nngpt.finetuning.rl.judge import Judged
 from nngpt.records import Refusal
-from nngpt.reports.intervals import mean_half_width
+from nngpt.statistics import mean_half_width
 
 STEPS = "steps.jsonl"
 ANSWERS = "completions.jsonl"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.errors import ModelError
+from nngpt.files import SHIPPED
 from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
-from nngpt.resources import SHIPPED
 
 LINEAGE = "nngpt.json"
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt import config
-from nngpt.data import fetch, files
+from nngpt import config, files
+from nngpt.data import fetch
 from nngpt.errors import DataError, ModelError, nearest
 
 

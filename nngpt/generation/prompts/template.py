@@ -18,7 +18,7 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nngpt import resources
+from nngpt import files
 from nngpt.errors import ConfigError, nearest
 from nngpt.data import transform_names
 from nngpt.records import Message, Mode, Prompt, ShownBlock, Task, canonical_json
@@ -231,14 +231,14 @@ def load(name_or_path: str | Path) -> Template:
 
 def names() -> list[str]:
     """Names of the templates that come with nngpt, sorted."""
-    return sorted(file.stem for file in resources.folder("prompts").glob("*.yaml"))
+    return sorted(file.stem for file in files.folder("prompts").glob("*.yaml"))
 
 
 def _find(name: str) -> Path:
     given = Path(name)
     if given.suffix in (".yaml", ".yml") or given.parent != Path():
         return given
-    return resources.folder("prompts") / f"{name}.yaml"
+    return files.folder("prompts") / f"{name}.yaml"
 
 
 def _parse(path: Path) -> Any:
@@ -255,10 +255,10 @@ def _parse(path: Path) -> Any:
 
 def _network(path: Path, name: str) -> str:
     """The network file: beside the template, else among those that come with nngpt."""
-    places = [path.parent, resources.folder("prompts")]
+    places = [path.parent, files.folder("prompts")]
     found = next((place / name for place in places if (place / name).is_file()), None)
     if found is None:
-        folder = resources.folder("prompts")
+        folder = files.folder("prompts")
         known = [str(file.relative_to(folder)) for file in folder.glob("networks/*")]
         raise ConfigError(f"no network file {name!r}", where=str(path), mend=nearest(name, known))
     try:

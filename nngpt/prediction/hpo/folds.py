@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt.data.files import publish, scratch
 from nngpt.errors import UserError
+from nngpt.files import publish, scratch
 from nngpt.prediction import groups
 from nngpt.records import canonical_json
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nngpt import __version__
 from nngpt.config import cache_folder
-from nngpt.data.files import publish, scratch
 from nngpt.errors import UserError
+from nngpt.files import publish, scratch
 from nngpt.prediction import groups
 from nngpt.prediction.boosting import Boosting, cross, quantile, spread_of, with_point
 from nngpt.prediction.expert import LEVEL

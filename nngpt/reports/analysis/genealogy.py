@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Adapter, Arm
-from nngpt.reports.analysis.estimates import Estimate, mean, share
 from nngpt.reports.analysis.trajectory import decided
+from nngpt.statistics import Estimate, mean, share
 from nngpt.store import AttemptRecord
 
 

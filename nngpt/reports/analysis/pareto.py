@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate, accuracy
+from nngpt.statistics import Estimate, accuracy
 from nngpt.store import AttemptRecord
 
 PARAMETERS, LATENCY = "parameters", "latency, ms"

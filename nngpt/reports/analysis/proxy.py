@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate, accuracy
 from nngpt.reports.analysis.ranking import rank_agreement
+from nngpt.statistics import Estimate, accuracy
 from nngpt.store import AttemptRecord, Confirmation
 
 

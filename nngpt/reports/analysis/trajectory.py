@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Arm, Stage, State
-from nngpt.reports.analysis.estimates import Estimate, accuracy, mean, median, share
 from nngpt.reports.analysis.novelty import Place
+from nngpt.statistics import Estimate, accuracy, mean, median, share
 from nngpt.store import AttemptRecord, CycleSummary
 
 

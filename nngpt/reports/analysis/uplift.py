@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate, mean_difference, share_difference
 from nngpt.reports.analysis.trajectory import CyclePoint
+from nngpt.statistics import Estimate, mean_difference, share_difference
 
 VALID = "valid share"
 MEAN = "mean accuracy of the trained"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nngpt.finetuning.compare.corpus import Corpus
 from nngpt.finetuning.compare.records import ArmFacts, Session
 from nngpt.reports.comparison.spread import Compared
-from nngpt.reports.intervals import wilson
+from nngpt.statistics import wilson
 
 COPY = 0.90
 """An answer that is more alike than this to a network of the training corpus is a copy."""

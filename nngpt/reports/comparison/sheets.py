@@ -5,8 +5,8 @@ from __future__ import annotations
 from nngpt.finetuning.compare.records import CHECK
 from nngpt.reports.comparison.figures import COPY, Accuracy, Cell, Figures, Mean, Share
 from nngpt.reports.comparison.spread import Estimate
-from nngpt.reports.intervals import accuracy_of, percent_of
 from nngpt.reports.sheets import Sheet
+from nngpt.statistics import accuracy_of, percent_of
 
 
 def sheets(found: Figures) -> list[Sheet]:

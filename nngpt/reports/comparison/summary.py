@@ -26,7 +26,7 @@ from nngpt.reports.comparison.figures import (
     Share,
     Speed,
 )
-from nngpt.reports.intervals import mean_half_width, newcombe, welch
+from nngpt.statistics import mean_half_width, newcombe, welch
 
 
 def summarise(lines: Iterable[Line], corpus: Corpus | None) -> Figures:

@@ -14,9 +14,9 @@ from statistics import fmean
 
 from nngpt.cycle.experiment import begun
 from nngpt.cycle.grid import Cell
+from nngpt.files import DATABASE
 from nngpt.records import Arm, State
-from nngpt.reports.intervals import mean_half_width, newcombe, welch
-from nngpt.resources import DATABASE
+from nngpt.statistics import mean_half_width, newcombe, welch
 from nngpt.store import RunRecord, Store
 
 Interval = tuple[float, float]

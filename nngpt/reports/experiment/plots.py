@@ -8,7 +8,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nngpt.reports.analysis.estimates import Estimate, mean, share
 from nngpt.reports.experiment.comparison import Cycle, RunFigures
 from nngpt.reports.run.style import (
     DIM,
@@ -21,6 +20,7 @@ from nngpt.reports.run.style import (
     rc,
     whiskers,
 )
+from nngpt.statistics import Estimate, mean, share
 
 Pooled = Callable[[Sequence[Cycle]], Estimate | None]
 

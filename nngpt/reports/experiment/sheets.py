@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nngpt.reports.experiment.comparison import Difference, Interval, RunFigures
-from nngpt.reports.intervals import mean_of, percent_of
 from nngpt.reports.sheets import Sheet
+from nngpt.statistics import mean_of, percent_of
 
 
 def sheets(found: Sequence[RunFigures], differences: Sequence[Difference]) -> list[Sheet]:

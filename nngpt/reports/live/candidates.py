@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from nngpt.records import Arm, Mode, Stage, State
 from nngpt.reports.attempts import facts
-from nngpt.reports.intervals import accuracy_of
 from nngpt.reports.live.figures import accuracy
 from nngpt.reports.live.text import ARMS, STATES, amount, block, line, standing
+from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
 

@@ -12,8 +12,8 @@ from itertools import accumulate
 from typing import Any
 
 from nngpt.records import Arm, Stage
-from nngpt.reports.intervals import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.reports.live.text import STAGES
+from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import CycleSummary
 
 Figure = dict[str, Any] | None

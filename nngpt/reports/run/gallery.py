@@ -14,13 +14,13 @@ from nngpt.generation import contract
 from nngpt.novelty.dedup.collection import readable
 from nngpt.novelty.dedup.records import Network
 from nngpt.records import Arm, Candidate, State
-from nngpt.reports.analysis.estimates import accuracy as accuracy_estimate
 from nngpt.reports.analysis.layers import chain
 from nngpt.reports.analysis.novelty import Near, Place
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.dedup.page import DiffLine, marked_diff
 from nngpt.reports.run.diagram import Diagram, diagram
 from nngpt.reports.run.text import accuracy
+from nngpt.statistics import accuracy as accuracy_estimate
 from nngpt.store import AttemptRecord
 
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from nngpt import __version__
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import share
 from nngpt.reports.analysis.layers import KINDS
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.dedup.page import environment
@@ -19,6 +18,7 @@ from nngpt.reports.run.gallery import gallery
 from nngpt.reports.run.plots import Plot, plots
 from nngpt.reports.run.tables import csv_text, tables
 from nngpt.reports.run.text import NAMES, accuracy, duration, percent, verdict, warnings
+from nngpt.statistics import share
 
 
 @dataclass(frozen=True)

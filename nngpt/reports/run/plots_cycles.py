@@ -13,7 +13,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.run.style import (
     DIM,
@@ -26,6 +25,7 @@ from nngpt.reports.run.style import (
     tint,
     whiskers,
 )
+from nngpt.statistics import Estimate
 
 _PANELS = (
     ("valid, of all written", "valid", True),

@@ -11,7 +11,6 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate
 from nngpt.reports.analysis.genealogy import Writer
 from nngpt.reports.analysis.proxy import Confirmed
 from nngpt.reports.analysis.study import Study
@@ -27,6 +26,7 @@ from nngpt.reports.run.style import (
     tint,
     whiskers,
 )
+from nngpt.statistics import Estimate
 
 _VALID = Look("valid share", PALETTE[2], "s", "none", "")
 _MEAN = Look("mean accuracy", PALETTE[0], "o", "none", "")

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate
+from nngpt.statistics import Estimate
 
 INK, DIM, GRID, MARK = "#1b2230", "#5d6878", "#e3e6eb", "#8a3b12"
 PALETTE = (

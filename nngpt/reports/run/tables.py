@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nngpt.reports.analysis.estimates import Estimate
 from nngpt.reports.analysis.study import Study
+from nngpt.statistics import Estimate
 
 Row = Mapping[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.estimates import Estimate, share
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import ALL, AT_CHANCE, LAST, MEAN, OVER_TIME, VALID, Comparison
+from nngpt.statistics import Estimate, share
 
 NAMES = {Arm.LOOP: "loop", Arm.BASE: "frozen LLM", Arm.CORPUS: "no LLM"}
 """The arms as a page calls them."""

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.records import Arm, Stage, State
-from nngpt.reports.intervals import accuracy_of, mean_half_width, mean_of, percent_of, wilson
+from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord, Store
 
 _COLUMNS = (

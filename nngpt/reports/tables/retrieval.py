@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from nngpt.reports.intervals import percent_of
 from nngpt.retrieval.grading import LEVELS, Level, Tally
+from nngpt.statistics import percent_of
 
 
 def tally_table(tallies: Sequence[Tally], run: bool) -> Table:

@@ -9,8 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.finetuning.rl.journal import StepRecord
-from nngpt.reports.intervals import percent_of
-from nngpt.reports.trends import Interval, Trend, trend
+from nngpt.statistics import Interval, Trend, percent_of, trend
 
 
 def step_line(record: StepRecord, steps: int) -> str:

@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from nngpt.data import files
+from nngpt import files
 from nngpt.errors import DataError
 from nngpt.store.lemur.records import Broken
 

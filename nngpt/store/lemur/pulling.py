@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt import config
-from nngpt.data import fetch, files
+from nngpt import config, files
+from nngpt.data import fetch
 from nngpt.errors import DataError
 
 PACKAGE = fetch.Package("pip", "nn-dataset", "2.1.2")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from nngpt.data import files
+from nngpt import files
 from nngpt.errors import DataError
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.records import (

@@ -26,7 +26,7 @@ from nngpt.reports.comparison.page import page
 from nngpt.reports.comparison.sheets import sheets
 from nngpt.reports.comparison.summary import summarise
 from nngpt.reports.comparison.text import everything, markdown, notes
-from nngpt.reports.intervals import newcombe
+from nngpt.statistics import newcombe
 
 NETWORKS = [layers(8), layers(16, 32), layers(8), "", layers(4, 4, 4)]
 """One answer is a copy of an earlier one, one is refused by the contract."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.data import files
+from nngpt import files
 from nngpt.data.fetch import Package
 from nngpt.errors import ModelError
 from nngpt.generation.models import embedded

@@ -6,9 +6,9 @@ import pytest
 from report_samples import network
 from store_samples import candidate
 
-from nngpt.reports.analysis.estimates import accuracy, median, share
 from nngpt.reports.analysis.layers import chain, kind_of
 from nngpt.reports.analysis.uplift import thirds
+from nngpt.statistics import accuracy, median, share
 
 
 @pytest.mark.parametrize(

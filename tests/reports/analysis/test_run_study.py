@@ -12,7 +12,7 @@ from report_samples import confirm, network, study, three_arms
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis import uplift
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.intervals import newcombe, welch, wilson
+from nngpt.statistics import newcombe, welch, wilson
 from nngpt.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")

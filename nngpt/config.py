@@ -23,9 +23,16 @@ from pydantic import (
     model_validator,
 )
 
-from nngpt import files
 from nngpt.errors import ConfigError, nearest
 from nngpt.records import Arm
+
+DATABASE = "nngpt.db"
+"""The database in a folder of runs."""
+
+_PACKAGE = Path(__file__).resolve().parent
+
+SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
+"""The adapters that come with nngpt, each in a folder with what it learned."""
 
 
 class _Section(BaseModel):
@@ -496,7 +503,7 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; all
             mistakes are in the one message.
     """
-    path = files.config_file(str(name)) if name is not None else None
+    path = config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
     for override in overrides:
         _override(data, override)
@@ -533,13 +540,33 @@ def cache_folder() -> Path:
     return Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nngpt"
 
 
+def resource_folder(name: str) -> Path:
+    """The folder `configs` or `prompts`."""
+    packaged = _PACKAGE / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+def config_file(name: str) -> Path:
+    """The file a user means by `smoke-mnist`, `smoke-mnist.yaml` or a path of their own."""
+    given = Path(name)
+    if given.is_file() or given.parent != Path():
+        return given
+    file = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
+    return resource_folder("configs") / file
+
+
+def corpus_file(path: Path) -> Path:
+    """A corpus at a path, or one that comes with nngpt: `smollm2-135m-lemur/full.jsonl.gz`."""
+    return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys and values of a file. Raises: ConfigError."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = [f.stem for f in files.folder("configs").rglob("*.yaml")]
-        raise ConfigError("no such file", where=str(path), mend=nearest(path.stem, known)) from None
+        known = [f.stem for f in resource_folder("configs").rglob("*.yaml")]
+        raise ConfigError("no such file", where=str(path), hint=nearest(path.stem, known)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
     except yaml.YAMLError as error:
@@ -554,7 +581,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"{text!r} is not key=value", where="--set", mend="Example: --set seed=2")
+        raise ConfigError(f"{text!r} is not key=value", where="--set", hint="Example: --set seed=2")
     *parents, last = key.strip().split(".")
     for parent in parents:
         data = data.setdefault(parent, {})

@@ -1,7 +1,7 @@
 """Every error that nngpt raises on purpose.
 
     NngptError                 root: one clear line for the user, no traceback
-    ├── UserError              the user can mend it; the command line exits with 2
+    ├── UserError              the user can fix it; the command line exits with 2
     │   ├── ConfigError        a YAML file or --set value
     │   ├── PluginError        an unknown data set, backend, executor, measure …
     │   ├── DataError          a data set that cannot be had or is damaged
@@ -20,29 +20,29 @@ from collections.abc import Iterable
 
 
 class NngptError(Exception):
-    """Root of the tree: says what happened, where, and how to mend it, in one line.
+    """Root of the tree: says what happened, where, and how to fix it, in one line.
 
     Attributes:
         what: what is wrong.
         where: the file, key or object concerned ("" if there is none).
-        mend: what the user can do about it ("" if there is nothing).
+        hint: what the user can do about it ("" if there is nothing).
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = what, where, mend
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, where, hint
         super().__init__(self.line())
 
     def line(self) -> str:
-        """The whole message on one line: `where: what. mend`."""
+        """The whole message on one line: `where: what. hint`."""
         text = f"{self.where}: {self.what}" if self.where else self.what
-        text = f"{text}. {self.mend}" if self.mend else text
+        text = f"{text}. {self.hint}" if self.hint else text
         return " ".join(text.split())
 
 
 class UserError(NngptError):
-    """Something the user can mend."""
+    """Something the user can fix."""
 
     exit_code = 2
 

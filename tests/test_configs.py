@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nngpt import config, files, plugins
+from nngpt import config, plugins
 from nngpt.cycle import grid
 from nngpt.errors import ConfigError
 from nngpt.generation.prompts import template as prompts
 
-GRIDS = sorted(files.folder("configs").glob("grids/*.yaml"))
-CONFIGS = sorted(set(files.folder("configs").rglob("*.yaml")) - set(GRIDS))
+GRIDS = sorted(config.resource_folder("configs").glob("grids/*.yaml"))
+CONFIGS = sorted(set(config.resource_folder("configs").rglob("*.yaml")) - set(GRIDS))
 
 
 def test_there_are_configs() -> None:

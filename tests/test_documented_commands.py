@@ -10,11 +10,11 @@ import pytest
 import typer.main
 from command_line import ROOT, Nngpt
 
-from nngpt import files
+from nngpt import config
 from nngpt.cli.main import app
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONFIGS = sorted(files.folder("configs").glob("*.yaml"))
+CONFIGS = sorted(config.resource_folder("configs").glob("*.yaml"))
 COMMAND = re.compile(r"^(?:\$ |# )?(?:\.venv/bin/)?nngpt ((?!:).+)$", re.MULTILINE)
 
 

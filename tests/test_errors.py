@@ -18,7 +18,7 @@ def test_the_tree_is_drawn_in_full() -> None:
 
 
 def test_a_message_is_one_line() -> None:
-    error = ConfigError("is\nwrong", where="file: key", mend="Mend it.")
+    error = ConfigError("is\nwrong", where="file: key", hint="Mend it.")
     assert error.line() == "file: key: is wrong. Mend it."
     assert str(UserError("is wrong")) == "is wrong"
 

@@ -1,10 +1,11 @@
-"""Imports point down only: a module may use its own layer's package and the layers below."""
+"""Imports point down only, between units (a package or a root module) and inside packages."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,83 +13,101 @@ import pytest
 import nngpt
 
 PACKAGE = Path(nngpt.__file__).parent
-LAYERS = [
-    {"nngpt"},
-    {"nngpt.errors", "nngpt.records"},
-    {"nngpt.files"},
-    {"nngpt.config"},
-    {"nngpt.protocols", "nngpt.plugins", "nngpt.data.transform_names"} | {"nngpt.statistics"},
-    {"nngpt.generation.prompts.template"},
-    {"nngpt.generation.contract"},
-    {"nngpt.data", "nngpt.store", "nngpt.novelty"},
-    {"nngpt.novelty.dedup"},
-    {"nngpt.retrieval"},
-    {"nngpt.store.lemur"},
-    {"nngpt.generation.llm", "nngpt.sandbox"},
-    {"nngpt.finetuning"},
-    {
-        "nngpt.finetuning.compare",
-        "nngpt.generation.prompts",
-        "nngpt.prediction",
-        "nngpt.reports.analysis",
-    },
-    {"nngpt.prediction.hpo"},
-    {"nngpt.reports.progress.run", "nngpt.reports.tables.console"},
-    {"nngpt.cycle"},
-    {"nngpt.cycle"},
-    {"nngpt.reports"},
-    {"nngpt.reports.live"},
-    {"nngpt.cycle.parts", "nngpt.cycle.background"},
-    {"nngpt.cycle.generator", "nngpt.cycle.finetune", "nngpt.cycle.probe"}
-    | {"nngpt.cycle.confirm", "nngpt.cycle.export"},
-    {"nngpt.cycle.loop"},
-    {"nngpt.cli"},
-    {"nngpt.__main__"},
-]
+ORDER = """
+    __main__
+    cli
+    cycle
+    reports
+    finetuning prediction
+    novelty
+    generation sandbox
+    retrieval
+    store data
+    files config statistics plugins protocols
+    records errors
+    __init__
+"""
+"""The units from top to bottom; a unit imports those of lower lines only."""
 
-
-def rank(module: str) -> int:
-    """The layer of a module: that of its longest listed prefix."""
-    listed = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-    parts = module.split(".")
-    prefixes = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
-    return next(listed[prefix] for prefix in prefixes if prefix in listed)
+LEVELS = {unit: n for n, line in enumerate(ORDER.split("\n")) for unit in line.split()}
 
 
 @cache
-def modules() -> list[str]:
-    files = [f.relative_to(PACKAGE.parent) for f in PACKAGE.rglob("*.py")]
-    return sorted(".".join(f.with_suffix("").parts).removesuffix(".__init__") for f in files)
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    files = {f.relative_to(PACKAGE.parent).with_suffix(""): f for f in PACKAGE.rglob("*.py")}
+    return {".".join(name.parts).removesuffix(".__init__"): file for name, file in files.items()}
 
 
-def imports(module: str) -> Iterator[str]:
-    """Modules of ours that a module imports anywhere, but for type checking only."""
-    path = PACKAGE.parent.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    typing_only = [
-        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECK" in ast.dump(n.test)
+def unit(module: str) -> str:
+    """The package or root module directly below `nngpt` to which a module belongs."""
+    return f"{module}.__init__".split(".")[1]
+
+
+@cache
+def imports(module: str, types: bool = False) -> frozenset[str]:
+    """Modules of the package that a module imports anywhere; with `types`, for annotations too."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    return frozenset(_imports(tree, types)) - {module}
+
+
+def _imports(node: ast.AST, types: bool) -> Iterator[str]:
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and not types:
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name in modules())
+    elif isinstance(node, ast.ImportFrom) and node.module in modules():
+        for alias in node.names:
+            whole = f"{node.module}.{alias.name}"
+            yield whole if whole in modules() else str(node.module)
+    for inner in ast.iter_child_nodes(node):
+        yield from _imports(inner, types)
+
+
+def units() -> dict[str, set[str]]:
+    """Unit → the units it imports."""
+    found: dict[str, set[str]] = {unit(module): set() for module in modules()}
+    for module in modules():
+        found[unit(module)] |= {unit(name) for name in imports(module)} - {unit(module)}
+    return found
+
+
+def longest_chain(graph: Mapping[str, set[str]]) -> list[str]:
+    """The longest path in an acyclic graph."""
+    longest: dict[str, list[str]] = {}
+    for node in TopologicalSorter(graph).static_order():
+        below = (longest[inner] for inner in graph.get(node, ()))
+        longest[node] = [node, *max(below, key=len, default=[])]
+    return max(longest.values(), key=len)
+
+
+def test_the_tree_has_no_other_units() -> None:
+    assert set(units()) == set(LEVELS)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_imports_point_down(name: str) -> None:
+    upwards = [
+        f"{module} imports {imported}"
+        for module in modules()
+        if unit(module) == name
+        for imported in imports(module)
+        if unit(imported) != name and LEVELS[unit(imported)] <= LEVELS[name]
     ]
-    skipped = {id(inner) for node in typing_only for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("nngpt"))
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nngpt"):
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole in modules() else str(node.module)
+    assert not upwards
 
 
-@pytest.mark.parametrize("module", modules())
-def test_imports_point_down(module: str) -> None:
-    own = ".".join(module.split(".")[:2])
-    for imported in imports(module):
-        same_package = imported == own or imported.startswith(own + ".")
-        assert same_package or rank(imported) < rank(module), f"{module} imports {imported}"
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # A package's __init__ is left out as an importer: it collects what its modules offer.
+    files = (m for m, file in modules().items() if file.name != "__init__.py")
+    graph = {module: imports(module, types=True) for module in files}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' → '.join(error.args[1])}")
 
 
-def test_every_module_has_a_layer_of_its_own() -> None:
-    # "nngpt" itself is the lowest layer: what falls through to it was forgotten above.
-    assert [m for m in modules() if rank(m) == 0] == ["nngpt"]
+def test_the_house_stays_small() -> None:
+    arrows = {(one, other) for one, others in units().items() for other in others}
+    assert len(arrows) <= 150
+    assert len(longest_chain(units())) <= 11

@@ -34,7 +34,8 @@ def run(site: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_the_wheel_runs_a_cycle(installed: Path, tmp_path: Path, scripted: list[str]) -> None:
-    where = "import nngpt.files as r; print(r.__file__, r.folder('configs'), r.folder('prompts'))"
+    where = "from nngpt import config as c; "
+    where += "print(c.__file__, *map(c.resource_folder, ('configs', 'prompts')))"
     found = subprocess.run(
         [sys.executable, "-c", where],
         cwd=tmp_path,

@@ -45,14 +45,14 @@ def parse(text: str) -> Option:
     head, *changes = _SETTING.split(text)
     name, equals, adapter = head.partition("=")
     if not _NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name for an arm", where=f"--arm {text}", mend=_EXAMPLE)
+        raise UserError(f"{name!r} is no name for an arm", where=f"--arm {text}", hint=_EXAMPLE)
     if not equals and name != BASE:
-        mend = f"Give a folder, or {BASE}. {_EXAMPLE}"
-        raise UserError(f"which adapter is {name!r}?", where=f"--arm {text}", mend=mend)
+        hint = f"Give a folder, or {BASE}. {_EXAMPLE}"
+        raise UserError(f"which adapter is {name!r}?", where=f"--arm {text}", hint=hint)
     if name == BASE and adapter not in ("", BASE):
-        mend = "Call this arm otherwise"
+        hint = "Call this arm otherwise"
         raise UserError(
-            f"{BASE!r} is the model without an adapter", where=f"--arm {text}", mend=mend
+            f"{BASE!r} is the model without an adapter", where=f"--arm {text}", hint=hint
         )
     return Option(name, adapter if equals and adapter != BASE else None, tuple(changes))
 
@@ -65,7 +65,7 @@ def options(texts: Sequence[str]) -> list[Option]:
     if twice is not None:
         raise UserError(f"two arms are called {twice!r}", where="--arm")
     if not found:
-        raise UserError("no arm to compare", where="--arm", mend=_EXAMPLE)
+        raise UserError("no arm to compare", where="--arm", hint=_EXAMPLE)
     return found
 
 
@@ -98,7 +98,7 @@ def for_arm(settings: Config, option: Option) -> Config:
     before, after = shared(settings).settings, shared(own).settings
     if different := [key for key in _SHARED if before[key] != after[key]]:
         what = f"an arm cannot change {different[0]!r}, which all arms share"
-        raise UserError(what, where=where, mend="Change it for all arms with --set")
+        raise UserError(what, where=where, hint="Change it for all arms with --set")
     return own
 
 
@@ -115,7 +115,7 @@ def make_arms(
     for arm in arms:
         if arm.mode is not first.mode:
             what = f"writes in {arm.mode} mode, but {first.name!r} in {first.mode} mode"
-            raise UserError(what, where=f"--arm {arm.name}", mend="Compare each mode apart")
+            raise UserError(what, where=f"--arm {arm.name}", hint="Compare each mode apart")
     return arms
 
 

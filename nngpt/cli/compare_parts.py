@@ -29,7 +29,7 @@ class Executors:
     settings: Config
     tasks: Mapping[str, Task]
     sources: Mapping[str, DatasetSource]
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
     @contextmanager
     def noise(self, name: str) -> Iterator[Executor]:
@@ -51,10 +51,10 @@ class Executors:
         from nngpt.cycle.parts import load_splits, training
 
         plugins.load("executor", self.settings.evaluation.executor)  # tells a wrong name first
-        splits = load_splits(self.settings, self.sources[name], self.say)
-        with training(self.settings, splits, self.tasks[name], self.say) as executor:
+        splits = load_splits(self.settings, self.sources[name], self.log)
+        with training(self.settings, splits, self.tasks[name], self.log) as executor:
             level = executor.level.partition(":")[0]
-            self.say(f"Training: {splits.train.count:,} images of {name}, sandbox level {level}")
+            self.log(f"Training: {splits.train.count:,} images of {name}, sandbox level {level}")
             yield executor
 
 

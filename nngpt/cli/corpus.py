@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.cli.options import AsJson, Folder, console, load_config, open_store
+from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.config import Config
@@ -191,8 +191,8 @@ def recombine(
     settings = load_config(config, [])
     writer, tasks = _writer(settings, prompt, task)
     if writer.template.mode not in (Mode.FEATURES, Mode.BODY):
-        mend = "Make bodies, and then whole files of them (nngpt corpus convert)"
-        raise UserError("made are layer lists and bodies only", where=prompt, mend=mend)
+        hint = "Make bodies, and then whole files of them (nngpt corpus convert)"
+        raise UserError("made are layer lists and bodies only", where=prompt, hint=hint)
     with _check(build_check, settings, tasks) as check, _bars() as progress:
 
         def fault(candidate: Candidate) -> Refusal | None:
@@ -230,8 +230,8 @@ def _writer(
 
     template = prompts.load(prompt or settings.prompt.template)
     if template.mode is Mode.DELTA:
-        mend = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
-        raise UserError("a corpus holds networks, not changes", where=template.name, mend=mend)
+        hint = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
+        raise UserError("a corpus holds networks, not changes", where=template.name, hint=hint)
     tasks = [_task(name, settings.task.max_parameters) for name in dict.fromkeys(names)]
     return Writer(template, tasks, contract.Defaults.of(settings.evaluation), compact), tasks
 
@@ -253,9 +253,9 @@ def _shares(text: str) -> tuple[float, float, float]:
         train = dev = test = -1.0
     shares = train, dev, test
     if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        mend = "Example: --splits 0.8,0.1,0.1"
+        hint = "Example: --splits 0.8,0.1,0.1"
         raise UserError(
-            f"{text!r} is not three shares that add up to 1", where="--splits", mend=mend
+            f"{text!r} is not three shares that add up to 1", where="--splits", hint=hint
         )
     return shares
 
@@ -264,7 +264,7 @@ def _networks(folder: Path, best_on: str | None) -> list[Recorded]:
     from nngpt.finetuning.corpus import read_networks
 
     if not os.access(folder / DATABASE, os.F_OK):
-        raise StoreError("no mirror here", where=str(folder / DATABASE), mend=_FILL)
+        raise StoreError("no mirror here", where=str(folder / DATABASE), hint=_FILL)
     with open_store(folder) as store:
         return read_networks(store, best_on)
 

@@ -29,8 +29,8 @@ from nngpt.cli.options import (
     print_json,
 )
 from nngpt.cli.stopping import stoppable
+from nngpt.config import DATABASE
 from nngpt.errors import UserError
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,7 +151,7 @@ def _same_settings(current: RunRecord, settings: Config) -> None:
         raise UserError(
             f"run {current.id} {current.name!r} began with other settings: {', '.join(changed)}",
             where=str(settings.folder / DATABASE),
-            mend="Set them back, or begin anew with --fresh (the old run is kept).",
+            hint="Set them back, or begin anew with --fresh (the old run is kept).",
         )
 
 
@@ -190,8 +190,8 @@ def _run(
             with store.lease(run.id) as lease:
                 store.reopen_run(run.id)
                 try:
-                    say, first = progress.note, measure and not known
-                    probed = probe(settings, parts, say, budget) if first else None
+                    log, first = progress.note, measure and not known
+                    probed = probe(settings, parts, log, budget) if first else None
                     Loop(settings, parts, store, progress, budget, probed).run(run, lease)
                 except BudgetSpent:
                     progress.note(

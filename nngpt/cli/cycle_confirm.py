@@ -84,8 +84,8 @@ def _settings(record: RunRecord, overrides: Sequence[str], sandbox: str | None) 
         section, _, key = given.partition("=")[0].strip().partition(".")
         if section != "evaluation" or key in FIXED:
             what = f"{section}.{key}" if key else section
-            mend = "Use --epochs" if key == "epochs" else "Only other keys of evaluation can be set"
-            raise ConfigError(f"{what!r} cannot be changed here", where="--set", mend=mend)
+            hint = "Use --epochs" if key == "epochs" else "Only other keys of evaluation can be set"
+            raise ConfigError(f"{what!r} cannot be changed here", where="--set", hint=hint)
     extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
     return changed(completed(record.config), [*overrides, *extra], "--set")
 
@@ -99,22 +99,22 @@ def _train_the_rest(
     from nngpt.cycle.confirm import confirm, confirmer
     from nngpt.reports.tables.confirm import confirmed_line
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         out.print(Text(text), soft_wrap=True)
 
     done = _confirmed(store, record, plan)
     left = [attempt for attempt in sample if attempt.id not in done]
     before = f", {len(sample) - len(left)} of them before" if len(left) < len(sample) else ""
-    say(f"Run {record.id} {record.name!r}: {len(sample)} candidates are trained fully{before}.")
+    log(f"Run {record.id} {record.name!r}: {len(sample)} candidates are trained fully{before}.")
     if not left:
         return
     with (
         store.lease(record.id) as lease,
-        confirmer(plan, say) as executor,
+        confirmer(plan, log) as executor,
         _bar(out, len(sample), len(sample) - len(left)) as advance,
     ):
         for attempt, confirmation in confirm(left, executor, plan, lease):
-            say(confirmed_line(attempt, confirmation))
+            log(confirmed_line(attempt, confirmation))
             advance()
 
 

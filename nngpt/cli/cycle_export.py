@@ -39,7 +39,7 @@ Attempts = Annotated[
     list[int], typer.Option("--attempt", help="This attempt instead of the best.", metavar="N")
 ]
 
-_MEND = "Install it with pip install 'nngpt[onnx]', or say --no-onnx"
+_HINT = "Install it with pip install 'nngpt[onnx]', or say --no-onnx"
 
 
 def export(
@@ -57,21 +57,21 @@ def export(
     from nngpt.cycle.export import exporter
     from nngpt.reports.analysis.best import sources
 
-    say = _speaker(as_json)
+    log = _speaker(as_json)
     with open_store(folder) as store, stoppable("Stopped. The same command goes on."):
         record = find_run(store, run)
         chosen = sources(store, record, best, attempts)
-        with_onnx = onnx and _has_onnx(say)
+        with_onnx = onnx and _has_onnx(log)
         settings = _settings(record, epochs, sandbox)
         index = _index(out, record, chosen, settings, with_onnx)
         left = [source for source in chosen if source.attempt.id not in index.rows]
         if index.rows:
-            say(f"{len(index.rows)} of {len(chosen)} networks are here already.")
+            log(f"{len(index.rows)} of {len(chosen)} networks are here already.")
         index.write()
         if left:
-            with exporter(settings, say) as (executor, splits):
+            with exporter(settings, log) as (executor, splits):
                 for source in left:
-                    index.add(_export(executor, splits, source, out, with_onnx, say))
+                    index.add(_export(executor, splits, source, out, with_onnx, log))
     _tell(index, as_json)
     if any("refused" in row for row in index.facts["networks"]):
         raise typer.Exit(1)
@@ -105,8 +105,8 @@ def _index(
     }
     index = Index(out, record, made)
     if not index.resume() and any(not _is_left_over(path) for path in out.iterdir()):
-        mend = "Choose another folder with --out, or repeat the command that began this one"
-        raise UserError("is not empty", where=str(out), mend=mend)
+        hint = "Choose another folder with --out, or repeat the command that began this one"
+        raise UserError("is not empty", where=str(out), hint=hint)
     return index
 
 
@@ -115,12 +115,12 @@ def _is_left_over(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".partial")
 
 
-def _has_onnx(say: Callable[[str], None]) -> bool:
+def _has_onnx(log: Callable[[str], None]) -> bool:
     from importlib.util import find_spec
 
     if find_spec("onnx") is not None:
         return True
-    say(f"No ONNX files: the package onnx is not here. {_MEND}.")
+    log(f"No ONNX files: the package onnx is not here. {_HINT}.")
     return False
 
 
@@ -138,7 +138,7 @@ def _export(
     source: Source,
     out: Path,
     onnx: bool,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Export one network; returns its line of the index."""
     from nngpt.cycle.export import reproduced, train, write_network
@@ -148,7 +148,7 @@ def _export(
     exported = train(executor, source, onnx)
     head = f"  #{source.attempt.id:<5}"
     if isinstance(exported, Refusal):
-        say(f"{head}refused at {exported.stage}: {exported.reason}")
+        log(f"{head}refused at {exported.stage}: {exported.reason}")
         why = f"{exported.stage}: {exported.reason}"
         return {"attempt": source.attempt.id, "refused": why, "detail": exported.detail}
     same = reproduced(source.evaluation, exported.evaluation)
@@ -157,7 +157,7 @@ def _export(
     words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
     onnx_words = f"; no ONNX: {exported.onnx_problem}" if exported.onnx_problem else ""
     loaded = accuracy_95(*exported.loaded)
-    say(f"{head}{source.folder}: {words[same]}, from its files {loaded}{onnx_words}")
+    log(f"{head}{source.folder}: {words[same]}, from its files {loaded}{onnx_words}")
     return index_json(source, exported, same)
 
 

@@ -136,6 +136,6 @@ def _write(found: Report, target: Path) -> list[Path]:
             path.write_bytes(data)
         except OSError as error:
             why = f"cannot be written ({error.strerror})"
-            raise UserError(why, where=str(path), mend="Choose another with --out") from None
+            raise UserError(why, where=str(path), hint="Choose another with --out") from None
         written.append(path)
     return written

@@ -111,7 +111,7 @@ def _deduplicate(
     for line in skipped_lines(collection):
         typer.echo(line, err=True)
     if not collection.networks:
-        raise UserError("no networks to compare", mend="Give folders of .py files, or .jsonl files")
+        raise UserError("no networks to compare", hint="Give folders of .py files, or .jsonl files")
     check_families(settings, (network.family for network in collection.networks))
     with bar("comparing") as progress:
         outcome = deduplicate(collection.networks, settings, progress)
@@ -129,7 +129,7 @@ def _check(targets: _Targets, inputs: list[Path], as_json: bool) -> None:
     from nngpt.novelty.dedup.outputs import check_file, check_folder
 
     if as_json and targets.names == _STDOUT:
-        raise UserError("--json and --list - both print", mend="Give --list a file")
+        raise UserError("--json and --list - both print", hint="Give --list a file")
     files = {"--list": targets.names, "--jsonl": targets.chat, "--report": targets.report}
     for option, path in files.items():
         if path is not None and path != _STDOUT:
@@ -181,7 +181,7 @@ def _explain(
     from nngpt.reports.dedup.tables import explanation_parts
 
     if any((targets.names, targets.copies, targets.chat, targets.report)):
-        raise UserError("--explain writes no files", mend="Leave out the outputs, or redirect")
+        raise UserError("--explain writes no files", hint="Leave out the outputs, or redirect")
     one, other = find(names, source)
     explanation = explain(one, other, settings)
     if as_json:

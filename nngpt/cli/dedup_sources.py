@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt.cli.options import console, open_store
+from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.novelty.dedup.collection import Collection, Found, Skipped
@@ -46,7 +46,7 @@ def read(source: Source) -> Collection:
     if source.best_on is not None and not source.lemur:
         raise UserError("only the mirror knows accuracies by data set", where="--best-on")
     if not source.paths and not source.lemur:
-        raise UserError("nothing to compare", mend="Give folders, .py or .jsonl files, or --lemur")
+        raise UserError("nothing to compare", hint="Give folders, .py or .jsonl files, or --lemur")
     found: list[Found] = []
     skipped: list[Skipped] = []
     if source.lemur:
@@ -80,8 +80,8 @@ def find(names: tuple[str, str], source: Source) -> list[Network]:
             found = collect(read_mirror(store, family, source.best_on, missing)).networks
         known |= {network.name: network for network in found}
     elif missing:
-        mend = close(missing[0], list(known)) or "Name two files, or add PATHs or --lemur"
-        raise UserError(f"no network {missing[0]!r}", where="--explain", mend=mend)
+        hint = close(missing[0], list(known)) or "Name two files, or add PATHs or --lemur"
+        raise UserError(f"no network {missing[0]!r}", where="--explain", hint=hint)
     return [known[name] for name in names]
 
 
@@ -99,5 +99,5 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def _mirror(folder: Path) -> Store:
     if not os.access(folder / DATABASE, os.F_OK):
-        raise StoreError("no mirror here", where=str(folder / DATABASE), mend=_FILL)
+        raise StoreError("no mirror here", where=str(folder / DATABASE), hint=_FILL)
     return open_store(folder)

@@ -1,4 +1,4 @@
-"""`nngpt doctor`: what this machine can do, and how to mend what it cannot."""
+"""`nngpt doctor`: what this machine can do, and how to fix what it cannot."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Finding:
     what: str
     found: str
     ok: bool
-    mend: str = ""
+    hint: str = ""
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at device, memory, sandbox layers, model and data; each with how to mend it."""
+    """Look at device, memory, sandbox layers, model and data; each with how to fix it."""
     findings = [*_software(), *_hardware(), *_sandbox(), *_models(), *_data()]
     if as_json:
         return print_json([asdict(f) for f in findings])
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "what", "found", "how to mend it")
+    table = Table("", "what", "found", "how to fix it")
     for finding in findings:
         mark = Text("ok", style="green") if finding.ok else Text("no", style="yellow")
-        table.add_row(mark, finding.what, Text(finding.found), Text(finding.mend))
+        table.add_row(mark, finding.what, Text(finding.found), Text(finding.hint))
     return console().print(table)
 
 
@@ -67,8 +67,8 @@ def _hardware() -> Iterator[Finding]:
         gpu = torch.cuda.get_device_properties(0)
         yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
     else:
-        mend = "None needed for the embedded model; a CUDA GPU for larger ones"
-        yield Finding("device", "CPU only", True, mend)
+        hint = "None needed for the embedded model; a CUDA GPU for larger ones"
+        yield Finding("device", "CPU only", True, hint)
     from nngpt.cycle.energy import Energy
 
     counted = Energy().facts
@@ -77,8 +77,8 @@ def _hardware() -> Iterator[Finding]:
     yield Finding("cores", str(cores), True)
     free = _free_memory() / 2**30
     enough = free > 4
-    mend = "" if enough else "A run with the embedded model wants 4 GiB"
-    yield Finding("free memory", f"{free:.1f} GiB", enough, mend)
+    hint = "" if enough else "A run with the embedded model wants 4 GiB"
+    yield Finding("free memory", f"{free:.1f} GiB", enough, hint)
     space = shutil.disk_usage(".").free / 2**30
     yield Finding("free disk here", f"{space:.0f} GiB", space > 2)
 
@@ -100,12 +100,12 @@ def _sandbox() -> Iterator[Finding]:
 
     found = layers()
     reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]
-    mend = "" if reached != "weak" else "Candidates are refused unless --sandbox weak"
-    yield Finding("sandbox level", reached, reached != "weak", mend)
+    hint = "" if reached != "weak" else "Candidates are refused unless --sandbox weak"
+    yield Finding("sandbox level", reached, reached != "weak", hint)
     for layer in found:
         there = "yes" if layer.available else "no"
         needed = "" if layer.required else " (for level full)"
-        yield Finding(f"sandbox: {layer.name}{needed}", there, layer.available, layer.mend)
+        yield Finding(f"sandbox: {layer.name}{needed}", there, layer.available, layer.hint)
 
 
 def _models() -> Iterator[Finding]:
@@ -113,8 +113,8 @@ def _models() -> Iterator[Finding]:
 
     for entry in embedded.listing():
         cached, name = entry.path is not None, entry.model.name
-        mend = "" if cached else f"nngpt models pull {name}"
-        yield Finding(f"model {name}", _cached(cached), cached, mend)
+        hint = "" if cached else f"nngpt models pull {name}"
+        yield Finding(f"model {name}", _cached(cached), cached, hint)
 
 
 def _data() -> Iterator[Finding]:
@@ -125,8 +125,8 @@ def _data() -> Iterator[Finding]:
             continue
         source = plugins.load("data set", name).create(None)
         cached = source.available()
-        mend = "" if cached else f"nngpt data pull {name}"
-        yield Finding(f"data {name}", _cached(cached), cached, mend)
+        hint = "" if cached else f"nngpt data pull {name}"
+        yield Finding(f"data {name}", _cached(cached), cached, hint)
 
 
 def _cached(there: bool) -> str:

@@ -48,14 +48,14 @@ def _outcomes(
     from nngpt.cycle.parts import evaluator
     from nngpt.generation.contract.answers import Answer, write
 
-    say = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
+    log = partial(console(stderr=quiet).print, markup=False, soft_wrap=True)
     results = []
-    with evaluator(settings, say) as (reader, runner):
+    with evaluator(settings, log) as (reader, runner):
         for file, code in sources:
             read = reader.read(write(Answer(code, {})))
             seed = derive_seed(settings.seed, "train", content_hash(code))
             outcome = runner.evaluate(read, seed) if isinstance(read, Candidate) else read
-            say(f"{file}: {outcome_line(outcome)}")
+            log(f"{file}: {outcome_line(outcome)}")
             results.append((file, outcome))
     return results
 

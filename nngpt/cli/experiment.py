@@ -45,11 +45,11 @@ def run(
 
     loaded, _ = grids.load(grid)
     cells = grids.cells(loaded, tuple(overrides))
-    say = partial(console(stderr=True).print, markup=False, highlight=False)
+    log = partial(console(stderr=True).print, markup=False, highlight=False)
     budget = Budget(None if budget_minutes is None else 60 * budget_minutes)
     with stoppable():
-        if not run_all(loaded, cells, budget, say):
-            say("The budget is spent; the same command carries on. So far:")
+        if not run_all(loaded, cells, budget, log):
+            log("The budget is spent; the same command carries on. So far:")
         _tell(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
 
 
@@ -79,7 +79,7 @@ def _tell(
     found = figures(cells)
     if not found:
         where = str(cells[0].settings.folder)
-        raise UserError("none of its runs has begun", where=where, mend=f"Start them: {start}")
+        raise UserError("none of its runs has begun", where=where, hint=f"Start them: {start}")
     compared = differences(found)
     tables = sheets(found, compared)
     out, picture = files
@@ -106,4 +106,4 @@ def _written(path: Path, write: Callable[[], object]) -> None:
         write()
     except (OSError, ValueError) as error:  # matplotlib's for an ending that it does not know
         why = f"cannot be written ({error})"
-        raise UserError(why, where=str(path), mend="Choose another file") from None
+        raise UserError(why, where=str(path), hint="Choose another file") from None

@@ -30,9 +30,9 @@ def generate(
     from nngpt.statistics import percent_of
 
     settings = load_config(config, overrides, seed=seed)
-    say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     reader = assembly.make_reader(settings, assembly.data_source(settings))
-    pool = assembly.read_pool(settings, reader, say)
+    pool = assembly.read_pool(settings, reader, log)
     adapter = assembly.starting_adapter(settings)
     if out is not None:
         make_folder(out, "--out")
@@ -43,8 +43,8 @@ def generate(
         llm.use_adapter(adapter)
         if sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
-        say(f"{llm.facts}; {reader.prompt.mode} mode")
-        ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], say)
+        log(f"{llm.facts}; {reader.prompt.mode} mode")
+        ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], log)
         for batch, start in enumerate(range(0, count, llm.batch_size)):
             size = min(llm.batch_size, count - start)
             batch_seed = derive_seed(settings.seed, "write", 1, batch)
@@ -56,13 +56,13 @@ def generate(
         print_json([{"completion": asdict(c), "outcome": asdict(o)} for c, o in outcomes])
     for number, (_, outcome) in enumerate(outcomes, 1):
         if not isinstance(outcome, Candidate):
-            say(f"network {number} refused at {outcome.stage}: {outcome.reason}")
+            log(f"network {number} refused at {outcome.stage}: {outcome.reason}")
         elif out is not None:
             file = out / f"{outcome.content_hash}.py"
             file.write_text(outcome.code, encoding="utf-8")
-            say(f"network {number}: {file}")
+            log(f"network {number}: {file}")
         elif not as_json:
             typer.echo(f"# network {number}\n{outcome.code}")
     share = percent_of(len(valid), count)
     how = f"{reader.prompt.mode} mode{', settings constrained' * sampling.constrain}"
-    say(f"fit the contract in {how}: {share} (not trained)")
+    log(f"fit the contract in {how}: {share} (not trained)")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt.cli.options import console
+from nngpt.config import DATABASE
 from nngpt.errors import UserError
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.prediction.runs import History
@@ -24,7 +24,7 @@ def read_history(folder: Path, epochs: int = 1) -> History:
 
     path = folder / DATABASE
     if not path.exists():
-        raise UserError("no mirror here", where=str(path), mend="Fetch LEMUR: nngpt lemur pull")
+        raise UserError("no mirror here", where=str(path), hint="Fetch LEMUR: nngpt lemur pull")
     database = open_database(path, create=False)
     try:
         return read_runs(database, epochs)
@@ -32,7 +32,7 @@ def read_history(folder: Path, epochs: int = 1) -> History:
         database.close()
 
 
-def say(what: str) -> None:
+def log(what: str) -> None:
     """Progress, on a terminal."""
     out = console(stderr=True)
     if out.is_terminal:

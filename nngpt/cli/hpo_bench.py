@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.history import read_history, say
+from nngpt.cli.history import log, read_history
 from nngpt.cli.hpo_llm import answering, base_of
 from nngpt.cli.options import AsJson, Folder, Overrides, console, load_config, print_json
 from nngpt.cli.stopping import stoppable
@@ -51,13 +51,13 @@ def bench(
     from nngpt.reports.tables.hpo import regret_table
 
     if fold is None and (adapter is not None or limit is not None):
-        raise UserError("--adapter and --limit need --fold", mend="Give the fold it never saw")
+        raise UserError("--adapter and --limit need --fold", hint="Give the fold it never saw")
     settings = load_config(config, overrides, **{"llm.model": base_of(adapter)})
     with stoppable("Stopped."):
         history = read_history(folder)
         frozen = _folds(history, folds)
         with _part(settings, history, fold, limit, adapter) as (part, counted):
-            found = benchmark.bench(history, frozen, tuple(epochs or (1, 5)), say, part)
+            found = benchmark.bench(history, frozen, tuple(epochs or (1, 5)), log, part)
     if as_json:
         regrets = [asdict(one) for one in found]
         answers = {"answers": dict(counted)} if adapter is not None else {}

@@ -33,7 +33,7 @@ def answering(settings: Config, adapter: Path | None) -> Iterator[WritesJson]:
             raise ConfigError(
                 f"the backend of {llm.model!r} cannot write under a constraint",
                 where="llm.backend",
-                mend="Use transformers or openai",
+                hint="Use transformers or openai",
             )
         llm.check_json()
         llm.use_adapter(found)

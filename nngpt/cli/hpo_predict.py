@@ -89,7 +89,7 @@ def predict(
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 
     if engine not in ENGINES:
-        raise UserError(f"unknown engine {engine!r}", mend=nearest(engine, ENGINES))
+        raise UserError(f"unknown engine {engine!r}", hint=nearest(engine, ENGINES))
     code, supported = read_network(file)
     given: dict[str, Any] = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
     if run or engine == "optuna":
@@ -165,10 +165,10 @@ def _search(asked: _Asked, budget: int) -> list[_Found]:
         proposed = _by_surrogate(asked, own_size, min(_FIRST, budget))
     else:
         note = ("there is no surrogate to begin with (nngpt hpo train)",)
-    say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
 
     def watch(tried: Tried) -> None:
-        say(f"{tried.choice.settings}: {outcome_line(tried.outcome)}")
+        log(f"{tried.choice.settings}: {outcome_line(tried.outcome)}")
 
     with _training(asked, "search") as train:
         done = searching.search(
@@ -199,9 +199,9 @@ def _training(asked: _Asked, purpose: str) -> Iterator[Train]:
     from nngpt.generation.contract.answers import Answer, write
     from nngpt.records import Refusal, content_hash, derive_seed
 
-    say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     seed = derive_seed(asked.settings.seed, purpose, content_hash(asked.code))
-    with evaluator(asked.settings, say) as (reader, executor):
+    with evaluator(asked.settings, log) as (reader, executor):
         candidate = reader.read(write(Answer(asked.code, asked.space.fixed()[0])))
         if isinstance(candidate, Refusal):
             raise UserError(f"refused at {candidate.stage}: {candidate.reason}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.history import read_history, say
+from nngpt.cli.history import log, read_history
 from nngpt.cli.options import AsJson, Folder, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 
@@ -29,7 +29,7 @@ def train(
     path = out or learned.default_path()
     make_folder(path.parent, "--surrogate")
     with stoppable("Stopped. Nothing was written."):
-        card = learned.train(read_history(folder), path, say, epochs or learned.EPOCHS)
+        card = learned.train(read_history(folder), path, log, epochs or learned.EPOCHS)
     if as_json:
         print_json({"file": str(path), **card})
     else:

@@ -52,7 +52,7 @@ def tune(
         pairs = _pairs(
             folder, tuple(epochs or (1, 5, 50)), limit, folds, without_fold, settings.seed
         )
-        progress.say(f"{len(pairs):,} questions with answers from LEMUR's trials")
+        progress.log(f"{len(pairs):,} questions with answers from LEMUR's trials")
         check_folder(out, "--out")
         adapter = train_adapter(settings, Job(pairs, name, out, None, settings.seed), progress)
     tell(adapter, as_json, f"Use it: nngpt hpo predict --engine llm --adapter {adapter.path}")
@@ -82,6 +82,6 @@ def _pairs(
     pairs = asking.pairs(found, history.codes, components, limit, seed)
     if not pairs:
         raise UserError(
-            "there is no network with several trials", mend="Import LEMUR: nngpt lemur pull"
+            "there is no network with several trials", hint="Import LEMUR: nngpt lemur pull"
         )
     return pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from nngpt.cli.options import (
     make_folder,
 )
 from nngpt.cli.stopping import stoppable
+from nngpt.protocols import Log
 
 if TYPE_CHECKING:
     from nngpt.cli.compare_parts import Executors
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from nngpt.finetuning.compare.samples import Samples
 
 _OUT = "--out"
-_Say = Callable[[str], None]
 
 
 def compare(
@@ -77,16 +77,16 @@ def compare(
 
     given = compare_arms.options(arm)
     settings = _settings(config, overrides, seed=seed, sandbox=sandbox)
-    say = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     sources = {name: source_of(settings, name) for name in dict.fromkeys(task)}
     arms = compare_arms.make_arms(settings, given, list(sources.values()))
     learned = read_corpus(corpus or [], arms[0])
     check_folder(out, _OUT)
     tasks = {name: reader.task for name, reader in arms[0].readers.items()}
-    executors = Executors(settings, tasks, sources, say)
+    executors = Executors(settings, tasks, sources, log)
     with stoppable():
         _run(executors, arms, out, samples, CHECK if check else TRAIN if train else "")
-        _tell(out, learned, as_json, say)
+        _tell(out, learned, as_json, log)
 
 
 def _settings(name: str, overrides: list[str], **given: int | str | None) -> Config:
@@ -132,11 +132,11 @@ def _write(
     settings = executors.settings
     backend = plugins.load("LLM backend", settings.llm.backend)
     with closing(backend.create(settings.llm)) as llm:
-        executors.say(f"Writing: {llm.facts}, {arms[0].mode} mode, {llm.batch_size} at a time")
+        executors.log(f"Writing: {llm.facts}, {arms[0].mode} mode, {llm.batch_size} at a time")
         write(record, arms, llm, wanted, partial(derive_seed, settings.seed), tell)
 
 
-def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
+def _tell(out: Path, corpus: Corpus | None, as_json: bool, log: Log) -> None:
     """Print the figures, and write them beside the record."""
     from nngpt.finetuning.compare.samples import read
     from nngpt.reports.comparison.page import page
@@ -159,4 +159,4 @@ def _tell(out: Path, corpus: Corpus | None, as_json: bool, say: _Say) -> None:
             console().print(rich_table(sheet))
         for note in notes(found):
             console().print(note, markup=False, soft_wrap=True)
-    say(f"Written: {', '.join(str(out / f'comparison.{kind}') for kind in texts)}")
+    log(f"Written: {', '.join(str(out / f'comparison.{kind}') for kind in texts)}")

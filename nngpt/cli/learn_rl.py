@@ -85,19 +85,19 @@ def _check(settings: Config) -> None:
         raise ConfigError(
             f"the backend {settings.llm.backend!r} cannot be trained while it writes",
             where="llm.backend",
-            mend="Use transformers.",
+            hint="Use transformers.",
         )
     if settings.sampling.temperature == 0:
         raise ConfigError(
             "without chance all answers of a group are the same",
             where="sampling.temperature",
-            mend="Set it above 0; 1 samples from the LLM as it is.",
+            hint="Set it above 0; 1 samples from the LLM as it is.",
         )
     if settings.sampling.constrain:
         raise ConfigError(
             "RL learns from what the LLM draws freely",
             where="sampling.constrain",
-            mend="Set it to false.",
+            hint="Set it to false.",
         )
     measure = plugins.load("novelty measure", settings.novelty.measure)
     reader = make_reader(settings, data_source(settings))

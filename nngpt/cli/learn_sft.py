@@ -109,8 +109,8 @@ def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapt
 
     llm = create(settings.llm)
     learner = LoraTrainer(settings, llm)
-    progress.say(f"{llm.facts}; {learner.facts}")
-    return learner.tune(job, progress.point, progress.say)
+    progress.log(f"{llm.facts}; {learner.facts}")
+    return learner.tune(job, progress.point, progress.log)
 
 
 def tell(adapter: Adapter, as_json: bool, use: str) -> None:
@@ -124,14 +124,14 @@ def tell(adapter: Adapter, as_json: bool, use: str) -> None:
         facts = {key: value for key, value in found.items() if key != "curve"}
         print_json({**facts, **asdict(adapter), "held_out": held_out, "tokens_read": read})
         return
-    say = typer.echo
-    say(
+    log = typer.echo
+    log(
         f"{adapter.pairs:,} pairs ({found['pairs_too_long']:,} too long), "
         f"{adapter.tokens:,} answer tokens in {adapter.seconds:,.0f} s "
         f"({adapter.tokens / adapter.seconds:,.0f} a second; "
         f"{read / adapter.seconds:,.0f} with prompts)"
     )
-    say(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
+    log(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
     if held_out:
-        say(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
-    say(use)
+        log(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
+    log(use)

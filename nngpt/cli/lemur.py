@@ -13,7 +13,7 @@ import typer
 from nngpt.cli import lemur_query
 from nngpt.cli.options import AsJson, Folder, console, make_folder, open_store, print_json
 from nngpt.cli.stopping import stoppable
-from nngpt.files import DATABASE
+from nngpt.config import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.store.lemur.records import Progress

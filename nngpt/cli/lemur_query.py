@@ -14,8 +14,8 @@ import typer
 
 from nngpt.cli.options import AsJson, Folder, console, print_json
 from nngpt.cli.stopping import stoppable
+from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError, nearest
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.novelty.signatures import Progress, Recipe
@@ -148,19 +148,19 @@ def _mirror(folder: Path) -> Iterator[Store]:
 
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
-        raise StoreError("no LEMUR mirror here", where=str(path), mend="Make it: nngpt lemur pull")
+        raise StoreError("no LEMUR mirror here", where=str(path), hint="Make it: nngpt lemur pull")
     with Store.open(path, create=False) as store:
         with store.database.read() as session:
             if not session.scalar(select(exists().select_from(nn))):
-                raise StoreError("no network in the mirror", where=str(path), mend=_FILL)
+                raise StoreError("no network in the mirror", where=str(path), hint=_FILL)
         yield store
 
 
 def _is_table(as_json: bool, as_csv: bool, code: bool) -> bool:
     if as_json and as_csv:
-        raise UserError("--json and --csv exclude each other", mend="Give one of them")
+        raise UserError("--json and --csv exclude each other", hint="Give one of them")
     if code and not (as_json or as_csv):
-        raise UserError("a table has no room for code", where="--code", mend="Add --json or --csv")
+        raise UserError("a table has no room for code", where="--code", hint="Add --json or --csv")
     return not (as_json or as_csv)
 
 
@@ -176,10 +176,10 @@ def _columns(given: str | None, table: bool, code: bool) -> list[str]:
         names = [name.strip() for name in given.split(",") if name.strip()]
     for name in names:
         if name not in (*known, *CODE) and not name.startswith(_PARAMETER):
-            mend = nearest(name, [*known, *CODE, f"{_PARAMETER}lr"])
-            raise UserError(f"no column {name!r}", where="--columns", mend=mend)
+            hint = nearest(name, [*known, *CODE, f"{_PARAMETER}lr"])
+            raise UserError(f"no column {name!r}", where="--columns", hint=hint)
     if not names:
-        raise UserError("names no column", where="--columns", mend=f"Known: {', '.join(known)}")
+        raise UserError("names no column", where="--columns", hint=f"Known: {', '.join(known)}")
     return list(dict.fromkeys([*names, *(CODE if code else ())]))
 
 

@@ -69,7 +69,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: what a user can mend is one line on stderr, no traceback."""
+    """Run the command line: what a user can fix is one line on stderr, no traceback."""
     # Deprecations inside libraries are for us (tests turn them into errors), not for users.
     warnings.simplefilter("ignore", FutureWarning)
     try:

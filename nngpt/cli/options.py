@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +57,7 @@ def check_database(folder: Path) -> Path:
     """The path of a folder's database, which must be there. Raises: StoreError."""
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
-        raise StoreError("no runs here", where=str(path), mend=_START)
+        raise StoreError("no runs here", where=str(path), hint=_START)
     return path
 
 
@@ -67,7 +67,7 @@ def find_run(store: Store, run: str | None) -> RunRecord:
         return store.run(run)
     runs = store.runs()
     if not runs:
-        raise StoreError("no runs here", where=str(store.path), mend=_START)
+        raise StoreError("no runs here", where=str(store.path), hint=_START)
     return runs[-1]
 
 
@@ -77,16 +77,16 @@ def make_folder(path: Path, option: str) -> None:
     Raises:
         UserError: it cannot be made or written to; `option` is what the user can set instead.
     """
-    mend = f"Choose another folder with {option}"
+    hint = f"Choose another folder with {option}"
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UserError("is a file, not a folder", where=str(path), mend=mend) from None
+        raise UserError("is a file, not a folder", where=str(path), hint=hint) from None
     except OSError as error:
         why = f"cannot be made ({error.strerror})"
-        raise UserError(why, where=str(path), mend=mend) from None
+        raise UserError(why, where=str(path), hint=hint) from None
     if not os.access(path, os.W_OK | os.X_OK):
-        raise UserError("cannot be written to", where=str(path), mend=mend)
+        raise UserError("cannot be written to", where=str(path), hint=hint)
 
 
 def check_folder(path: Path, option: str) -> None:

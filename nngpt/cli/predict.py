@@ -77,7 +77,7 @@ def _read(file: Path) -> str:
     if not network:
         what = "there is no network in it"
         raise UserError(
-            what, where=str(file), mend="It wants a class Net, or one derived from nn.Module"
+            what, where=str(file), hint="It wants a class Net, or one derived from nn.Module"
         )
     return code
 
@@ -87,7 +87,7 @@ def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UserError(f"--prm {text} is not NAME=VALUE", mend="Such as --prm lr=0.01")
+            raise UserError(f"--prm {text} is not NAME=VALUE", hint="Such as --prm lr=0.01")
         try:
             found[name] = float(value)
         except ValueError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.history import read_history, say
+from nngpt.cli.history import log, read_history
 from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -43,7 +43,7 @@ def train(
     make_folder(path.parent, "--predictor")
     with stoppable(_STOPPED):
         history = _long_runs(folder)
-        found = learned.learn(history, say, sorted({0, *(epochs or learned.HORIZONS)}))
+        found = learned.learn(history, log, sorted({0, *(epochs or learned.HORIZONS)}))
         file.write(found, path)
     if as_json:
         print_json({"file": str(path), **found.card})
@@ -77,7 +77,7 @@ def evaluate(
 
     splits = tuple(split or SPLITS)
     if unknown := set(splits) - set(SPLITS):
-        raise UserError(f"unknown split {min(unknown)!r}", mend=f"Known: {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {min(unknown)!r}", hint=f"Known: {', '.join(SPLITS)}")
     if stopping:
         if split or without_code or share < 1:
             raise UserError("--stopping takes no --split, --without-code or --share")
@@ -86,7 +86,7 @@ def evaluate(
     with stoppable(_STOPPED):
         history = _long_runs(folder)
         found = list(
-            figures_of(history, splits, tuple(epochs or (2,)), say, not without_code, share)
+            figures_of(history, splits, tuple(epochs or (2,)), log, not without_code, share)
         )
     if as_json:
         print_json([asdict(figures) for figures in found])
@@ -100,7 +100,7 @@ def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
     from nngpt.reports.tables.predictor import replay_lines
 
     with stoppable(_STOPPED):
-        found = stopping.replay(_long_runs(folder), epochs or learned.HORIZONS, say)
+        found = stopping.replay(_long_runs(folder), epochs or learned.HORIZONS, log)
     if as_json:
         print_json(asdict(found))
     else:

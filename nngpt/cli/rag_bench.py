@@ -61,18 +61,18 @@ def bench(
     known = sorted({name.partition(":")[0] for name in names})
     for one in source or ():
         if one not in known:
-            raise UserError("has no block in the index", where=one, mend=nearest(one, known))
+            raise UserError("has no block in the index", where=one, hint=nearest(one, known))
     chosen = [name for name in names if not source or name.partition(":")[0] in source]
     if limit is not None and limit < len(chosen):
         chosen = sorted(random.Random(0).sample(chosen, limit))
     extractor = Extractor(Library(catalogue.sources(database)))
-    say = partial(console(stderr=True).print, markup=False, soft_wrap=True, style="dim")
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True, style="dim")
     grades = []
     with stoppable("Stopped."), _training(run, sandbox) as train:
         for number, name in enumerate(chosen, 1):
             grades.append(grading.grade(extractor, name, train))
             if number % 100 == 0:
-                say(f"{number:,} of {len(chosen):,}")
+                log(f"{number:,} of {len(chosen):,}")
     if as_json:
         print_json([asdict(one) for one in grades])
     else:

@@ -60,4 +60,4 @@ def _write(path: Path, code: str) -> None:
             publish(draft, path)
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
-        raise UserError(why, where=str(path), mend="Choose another file with --out") from None
+        raise UserError(why, where=str(path), hint="Choose another file with --out") from None

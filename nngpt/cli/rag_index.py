@@ -9,8 +9,8 @@ import typer
 
 from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
+from nngpt.config import DATABASE
 from nngpt.errors import UserError, nearest
-from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from nngpt.store.database import Database
@@ -89,7 +89,7 @@ def list_(
     if source is not None:
         if source not in {one.name for one in sources}:
             raise UserError(
-                "is not indexed", where=source, mend=nearest(source, [s.name for s in sources])
+                "is not indexed", where=source, hint=nearest(source, [s.name for s in sources])
             )
         own = [block.target for block in found if block.source == source]
         print_json(own) if as_json else typer.echo("\n".join(own))
@@ -141,6 +141,6 @@ def open_index(folder: Path) -> Database:
     path = folder / DATABASE
     if not path.exists():
         raise UserError(
-            "no block is indexed", where=str(path), mend="Index some: nngpt rag index torchvision"
+            "no block is indexed", where=str(path), hint="Index some: nngpt rag index torchvision"
         )
     return open_database(path, create=False)

@@ -7,7 +7,7 @@ nothing: it is stored beside the candidates and reported.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig
 from nngpt.cycle import parts as assembly
-from nngpt.protocols import Executor
+from nngpt.protocols import Executor, Log
 from nngpt.records import Refusal, Task, canonical_json, derive_seed
 from nngpt.store import AttemptRecord, Confirmation, Lease
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
-Say = Callable[[str], None]
 
 FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency")
 """Settings of `evaluation` that a confirmation sets itself (folds would train on test images)."""
@@ -80,17 +79,17 @@ class Plan:
 
 
 @contextmanager
-def confirmer(plan: Plan, say: Say) -> Iterator[Executor]:
+def confirmer(plan: Plan, log: Log) -> Iterator[Executor]:
     """What trains on the run's training images and judges on the test images. Raises: UserError."""
     config = plan.config
     source = assembly.data_source(config)
-    splits = assembly.load_splits(config, source, say)
+    splits = assembly.load_splits(config, source, log)
     config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
     # Without the run's budgets: what was trained once has kept to them.
     task = Task(source.name, (1, *source.shape), (source.classes,), config.task.threshold)
     judged = replace(splits, validation=splits.test)
-    with assembly.training(config, judged, task, say) as executor:
-        say(
+    with assembly.training(config, judged, task, log) as executor:
+        log(
             f"Training: {splits.train.count:,} images of {splits.name}, {plan.epochs} epochs, "
             f"judged on {splits.test.count:,} test images; {executor.workers} at once"
         )

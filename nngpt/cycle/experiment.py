@@ -10,17 +10,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from nngpt.config import completed, identity_of
+from nngpt.config import DATABASE, completed, identity_of
 from nngpt.cycle.grid import Cell, Grid
 from nngpt.cycle.time_limit import Budget
 from nngpt.errors import UserError
-from nngpt.files import DATABASE
 from nngpt.store import RunRecord, Store
 
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
-def run_all(grid: Grid, cells: Sequence[Cell], budget: Budget, say: Callable[[str], None]) -> bool:
+def run_all(grid: Grid, cells: Sequence[Cell], budget: Budget, log: Callable[[str], None]) -> bool:
     """Run what is not done; True if all is.
 
     Raises:
@@ -32,7 +31,7 @@ def run_all(grid: Grid, cells: Sequence[Cell], budget: Budget, say: Callable[[st
             continue
         if budget.left == 0:
             return False
-        say(f"Run {number} of {len(cells)}: arm {cell.arm}, seed {cell.seed}")
+        log(f"Run {number} of {len(cells)}: arm {cell.arm}, seed {cell.seed}")
         _run(grid, cell, budget)
     return all(is_done(cell) for cell in cells)
 
@@ -66,7 +65,7 @@ def begun(store: Store, cell: Cell) -> RunRecord | None:
         raise UserError(
             f"run {run.id} {run.name!r} began with other settings",
             where=f"arm {cell.arm}, seed {cell.seed}",
-            mend="Set them back, or give the experiment another name or folder.",
+            hint="Set them back, or give the experiment another name or folder.",
         )
     return run
 
@@ -83,7 +82,7 @@ def _run(grid: Grid, cell: Cell, budget: Budget) -> None:
         raise UserError(
             f"this run ended with exit code {code}",
             where=f"arm {cell.arm}, seed {cell.seed}",
-            mend="Mend what it said above; the same command carries on.",
+            hint="Mend what it said above; the same command carries on.",
         )
 
 

@@ -7,7 +7,7 @@ once more in its sandbox and hands over bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,13 @@ from nngpt import files
 from nngpt.config import Config
 from nngpt.cycle import parts as assembly
 from nngpt.errors import ConfigError
-from nngpt.protocols import Executor, ExportsWeights
+from nngpt.protocols import Executor, ExportsWeights, Log
 from nngpt.records import Evaluation, Exported, Refusal, Task
 from nngpt.reports.analysis.best import Source
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
-Say = Callable[[str], None]
 
 _ONNX_S = 120.0
 
@@ -38,14 +37,14 @@ def export_config(run: Config, epochs: int | None) -> Config:
 
 
 @contextmanager
-def exporter(config: Config, say: Say) -> Iterator[tuple[ExportsWeights, Splits]]:
+def exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
     """What trains and hands over, and the images it uses.
 
     Raises:
         UserError: this executor cannot, or it cannot run here.
     """
     source = assembly.data_source(config)
-    splits = assembly.load_splits(config, source, say)
+    splits = assembly.load_splits(config, source, log)
     task = Task(
         source.name,
         (1, *source.shape),
@@ -53,15 +52,15 @@ def exporter(config: Config, say: Say) -> Iterator[tuple[ExportsWeights, Splits]
         config.task.threshold,
         max_parameters=config.task.max_parameters,
     )
-    with assembly.training(config, splits, task, say) as executor:
+    with assembly.training(config, splits, task, log) as executor:
         level = _level(executor)
         if not isinstance(executor, ExportsWeights):
             raise ConfigError(
                 f"the executor {config.evaluation.executor!r} cannot hand over weights",
                 where="evaluation.executor",
-                mend="Use --set evaluation.executor=local",
+                hint="Use --set evaluation.executor=local",
             )
-        say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
+        log(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
         yield executor, splits
 
 

@@ -200,5 +200,5 @@ def other_prompt(config: Config, run_id: int) -> StoreError:
     return StoreError(
         f"run {run_id} began with another text of this prompt",
         where=f"prompt.template: {config.prompt.template}",
-        mend="Restore the template and the corpus, or begin anew with --fresh.",
+        hint="Restore the template and the corpus, or begin anew with --fresh.",
     )

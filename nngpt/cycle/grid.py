@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from nngpt import config, files
+from nngpt import config
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 
@@ -71,7 +71,7 @@ def load(name: str) -> tuple[Grid, Path]:
     Raises:
         ConfigError: it is missing or wrong; all mistakes are in the one message.
     """
-    known = files.folder("configs") / "grids" / f"{Path(name).stem}.yaml"
+    known = config.resource_folder("configs") / "grids" / f"{Path(name).stem}.yaml"
     path = known if known.exists() and Path(name).parent == Path() else Path(name)
     try:
         return Grid.model_validate(config.read_yaml(path)), path
@@ -87,8 +87,8 @@ def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
     """
     own = [text for text in overrides if text.partition("=")[0].strip() in ("name", "seed")]
     if own:
-        mend = "Change name or seeds in the grid."
-        raise ConfigError(f"{own[0]!r} would make all runs one", where="--set", mend=mend)
+        hint = "Change name or seeds in the grid."
+        raise ConfigError(f"{own[0]!r} would make all runs one", where="--set", hint=hint)
     found = []
     for seed in grid.seeds:
         for arm, changes in grid.arms.items():

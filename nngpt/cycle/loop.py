@@ -111,8 +111,8 @@ class Loop:
 
     def foresee(self, cycle: int) -> None:
         """Say how long it will take from this cycle on (0: the warm-up), once that is known."""
-        say, probed = self.progress.note, self.probed
-        foresee(self.config, self.parts, self.store, self.lease, cycle, say, probed)
+        log, probed = self.progress.note, self.probed
+        foresee(self.config, self.parts, self.store, self.lease, cycle, log, probed)
 
     def reason_to_stop(self, cycle: int) -> str:
         """Why the run ends with this cycle although more are wanted, "" if it does not."""

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
-from nngpt.config import Config
+from nngpt.config import DATABASE, Config
 from nngpt.errors import ConfigError
-from nngpt.files import DATABASE
 from nngpt.generation import contract
 from nngpt.generation.models import constrained
 from nngpt.generation.mutation import CorpusSampler
@@ -23,7 +22,7 @@ from nngpt.generation.prompts import known
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.known import Known
 from nngpt.generation.prompts.questions import Budget, Questions
-from nngpt.protocols import LLM, DatasetSource, Executor, Learner, NoveltyMeasure, StopsEarly
+from nngpt.protocols import LLM, DatasetSource, Executor, Learner, Log, NoveltyMeasure, StopsEarly
 from nngpt.records import (
     Adapter,
     Arm,
@@ -39,8 +38,6 @@ from nngpt.records import (
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
-
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -126,7 +123,7 @@ class Parts:
 
 
 @contextmanager
-def assemble(config: Config, say: Say) -> Iterator[Parts]:
+def assemble(config: Config, log: Log) -> Iterator[Parts]:
     """All parts of a run; what they hold is freed at the end. Raises: UserError."""
     measure = plugins.load("novelty measure", config.novelty.measure)
     learner = plugins.load("learner", config.learning.learner)
@@ -135,8 +132,8 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
     with ExitStack() as stack:
         source = data_source(config)
         reader = make_reader(config, source)
-        corpus = read_corpus(config, reader, say)
-        pool = read_pool(config, reader, say)
+        corpus = read_corpus(config, reader, log)
+        pool = read_pool(config, reader, log)
         adapter = starting_adapter(config)
         seen = seen_by(adapter, reader)
         before = [*(candidate for _, candidate in corpus), *known.candidates(pool).values()]
@@ -145,20 +142,20 @@ def assemble(config: Config, say: Say) -> Iterator[Parts]:
             raise ConfigError(
                 "there is no corpus to be replayed",
                 where="learning.on_collapse",
-                mend="Set learning.corpus, or an llm.adapter that brings its own; or use tell.",
+                hint="Set learning.corpus, or an llm.adapter that brings its own; or use tell.",
             )
-        splits = load_splits(config, source, say)
-        say(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
+        splits = load_splits(config, source, log)
+        log(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
         llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
-        say(f"  {llm.facts}")
+        log(f"  {llm.facts}")
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
         llm.use_adapter(adapter)
         tuner: Learner | None = learner.create(config, llm) if config.learning.enabled else None
-        say(f"Learning: {tuner.facts if tuner else 'switched off'}")
-        runner = stack.enter_context(training(config, splits, reader.task, say))
+        log(f"Learning: {tuner.facts if tuner else 'switched off'}")
+        runner = stack.enter_context(training(config, splits, reader.task, log))
         level = runner.level.partition(":")[0]
-        say(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
+        log(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
         yield Parts(
             reader,
             llm,
@@ -185,30 +182,30 @@ def corpus_sampler(
     if Arm.CORPUS not in config.arms:
         return None
     if reader.prompt.mode is Mode.DELTA:
-        why, mend = "answers of delta mode are changes themselves", "Leave this arm out."
-        raise ConfigError(why, where="controls.corpus", mend=mend)
+        why, hint = "answers of delta mode are changes themselves", "Leave this arm out."
+        raise ConfigError(why, where="controls.corpus", hint=hint)
     if not networks:
         raise ConfigError(
             "there is no corpus to draw from",
             where="controls.corpus",
-            mend="Set learning.corpus or prompt.corpus, or an llm.adapter that brings its own.",
+            hint="Set learning.corpus or prompt.corpus, or an llm.adapter that brings its own.",
         )
     return CorpusSampler(networks, reader.prompt, reader.defaults, config.controls.changes)
 
 
 @contextmanager
-def evaluator(config: Config, say: Say) -> Iterator[tuple[Reader, Executor]]:
+def evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]]:
     """What reads and trains networks that are there already. Raises: UserError."""
     plugins.load("executor", config.evaluation.executor)  # a wrong name is told before the rest
     source = data_source(config)
     reader = make_reader(config, source)
-    splits = load_splits(config, source, say)
-    with training(config, splits, reader.task, say) as runner:
+    splits = load_splits(config, source, log)
+    with training(config, splits, reader.task, log) as runner:
         yield reader, runner
 
 
 @contextmanager
-def training(config: Config, splits: Splits, task: Task, say: Say) -> Iterator[Executor]:
+def training(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[Executor]:
     """What trains networks on these images, and looks ahead if that is wanted.
 
     Raises:
@@ -216,11 +213,11 @@ def training(config: Config, splits: Splits, task: Task, say: Say) -> Iterator[E
     """
     executor = plugins.load("executor", config.evaluation.executor)
     with closing(executor.create(splits, config.evaluation, task)) as runner:
-        look_ahead(config, runner, task, say)
+        look_ahead(config, runner, task, log)
         yield runner
 
 
-def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None:
+def look_ahead(config: Config, executor: Executor, task: Task, log: Log) -> None:
     """Have the executor stop hopeless trainings early, if the configuration wants it.
 
     Raises:
@@ -234,7 +231,7 @@ def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None
         raise ConfigError(
             f"the executor {evaluation.executor!r} trains to the end",
             where="evaluation.early_stop",
-            mend="Use the executor local, bubblewrap or container",
+            hint="Use the executor local, bubblewrap or container",
         )
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
     from nngpt.prediction.predictor import Predictor, default_path
@@ -243,9 +240,9 @@ def look_ahead(config: Config, executor: Executor, task: Task, say: Say) -> None
     predictor = Predictor(evaluation.predictor or default_path())
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
     executor.foresight = Foresight(predictor, place, task, evaluation.epochs, evaluation.run_on)
-    say(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
+    log(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
     if config.task.train_limit is not None:
-        say("  it learned from whole data sets: task.train_limit makes it more pessimistic")
+        log("  it learned from whole data sets: task.train_limit makes it more pessimistic")
 
 
 def data_source(config: Config) -> DatasetSource:
@@ -254,10 +251,10 @@ def data_source(config: Config) -> DatasetSource:
     return source
 
 
-def load_splits(config: Config, source: DatasetSource, say: Say) -> Splits:
+def load_splits(config: Config, source: DatasetSource, log: Log) -> Splits:
     """The task's images, fetched first if they are not in the cache. Raises: DataError."""
     if not source.available():
-        say(f"Fetching {source.name} …")
+        log(f"Fetching {source.name} …")
         source.prepare()
     task = config.task
     return source.splits(config.seed, task.train_limit, task.validation_limit)
@@ -286,18 +283,18 @@ def _check_defaults(reader: Reader) -> None:
     """The prompt's own examples must pass with the configuration's values. Raises: ConfigError."""
     fault = contract.check_transform(reader.defaults.transform)
     if fault is not None:
-        raise ConfigError(fault.reason, where="evaluation.transform", mend=fault.detail)
+        raise ConfigError(fault.reason, where="evaluation.transform", hint=fault.detail)
     for outcome in reader.shown().values():
         if isinstance(outcome, Refusal):
             raise ConfigError(
                 f"with it an example of prompt {reader.template.name!r} is refused: "
                 f"{outcome.reason}",
                 where="evaluation",
-                mend="Compare evaluation.hyperparameters with what the prompt's networks need.",
+                hint="Compare evaluation.hyperparameters with what the prompt's networks need.",
             )
 
 
-def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[TrainingPair, Candidate]]:
+def read_corpus(config: Config, reader: Reader, log: Log) -> list[tuple[TrainingPair, Candidate]]:
     """`learning.corpus`, each pair with its network; what does not fit the contract is left out.
 
     Raises:
@@ -314,7 +311,7 @@ def read_corpus(config: Config, reader: Reader, say: Say) -> list[tuple[Training
     if not good:
         raise ConfigError(f"no pair fits the contract ({why})", where=f"learning.corpus: {path}")
     more = f" ({len(refused):,} left out, the first for {why})" if refused else ""
-    say(f"Corpus: {len(good):,} pairs of {path}{more}")
+    log(f"Corpus: {len(good):,} pairs of {path}{more}")
     return good
 
 
@@ -338,7 +335,7 @@ def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
     }
 
 
-def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
+def read_pool(config: Config, reader: Reader, log: Log) -> list[Known]:
     """The corpus whose networks a prompt may show, as examples or as what is to be changed.
 
     Raises:
@@ -351,7 +348,7 @@ def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
             raise ConfigError(
                 "a corpus holds whole networks, and examples of delta mode are changes",
                 where="prompt.shots_from",
-                mend="Use admitted or template.",
+                hint="Use admitted or template.",
             )
         wanted, asked = path is not None, whole_network(asked)
     elif wanted and path is None:
@@ -362,10 +359,10 @@ def read_pool(config: Config, reader: Reader, say: Say) -> list[Known]:
         raise ConfigError(
             "not set, and examples are to come from it",
             where="prompt.corpus",
-            mend="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
+            hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
         )
     pool = known.of_corpus(path, asked, reader.read_answer, key)
-    say(f"Prompt: {len(pool):,} networks of {path} can be shown")
+    log(f"Prompt: {len(pool):,} networks of {path} can be shown")
     return pool
 
 
@@ -392,7 +389,7 @@ def indexed_blocks(config: Config) -> list[ShownBlock]:
         raise ConfigError(
             f"no block is indexed in {path}",
             where="prompt.retrieve",
-            mend=f"Index some: nngpt rag index torchvision --folder {config.folder}",
+            hint=f"Index some: nngpt rag index torchvision --folder {config.folder}",
         )
     database = open_database(path, create=False)
     try:

@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt.config import Config
+from nngpt.config import DATABASE, Config
 from nngpt.cycle.forecast import Basis, Expected, expect, measured, of_alike, record
-from nngpt.cycle.parts import Parts, Say, assemble
+from nngpt.cycle.parts import Parts, assemble
 from nngpt.cycle.time_limit import Budget
 from nngpt.errors import LearningFailed
-from nngpt.files import DATABASE
 from nngpt.generation.pairs import corpus_size
+from nngpt.protocols import Log
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
 from nngpt.store import Lease, RunRecord, Store
 
@@ -45,7 +45,7 @@ def foresee(
     store: Store,
     lease: Lease,
     cycle: int,
-    say: Say,
+    log: Log,
     probed: Basis | None = None,
 ) -> None:
     """Say and record how long the cycles from `cycle` on will take, where that is known.
@@ -61,10 +61,10 @@ def foresee(
     spent = sum(activity.seconds for activity in store.activities(run.id))
     expected = expect(config, basis, cycle, len(parts.corpus) + len(store.admitted(run.id)))
     lease.forecast(record(expected, basis, config.cycles, spent, lease.fence))
-    say(f"Forecast: {expected.line} to the end of cycle {config.cycles}, from {basis.source}.")
+    log(f"Forecast: {expected.line} to the end of cycle {config.cycles}, from {basis.source}.")
 
 
-def foresee_from_here(config: Config, say: Say) -> tuple[Expected, Basis, int]:
+def foresee_from_here(config: Config, log: Log) -> tuple[Expected, Basis, int]:
     """What the rest of a run will take, whether it has begun or not, and how many cycles that is.
 
     Raises:
@@ -81,15 +81,15 @@ def foresee_from_here(config: Config, say: Say) -> tuple[Expected, Basis, int]:
                 first = first if store.cycle_closed(run.id, 0) or first > 1 else 0
                 pairs += len(store.admitted(run.id))
     if basis is None:
-        with assemble(config, say) as parts:
-            basis = probe(config, parts, say, Budget(None))
+        with assemble(config, log) as parts:
+            basis = probe(config, parts, log, Budget(None))
     left = max(0, config.cycles - max(first, 1) + 1)
     return expect(config, basis, first, pairs), basis, left
 
 
-def probe(config: Config, parts: Parts, say: Say, budget: Budget) -> Basis:
+def probe(config: Config, parts: Parts, log: Log, budget: Budget) -> Basis:
     """Measure each stage once or a few times. Raises: BudgetSpent."""
-    say("Probing: a batch, a few trainings, a short fine-tuning …")
+    log("Probing: a batch, a few trainings, a short fine-tuning …")
     prompt = parts.questions.of_cycle([], lambda _: None)(derive_seed(config.seed, "probe"))
     sampling = Sampling(**config.sampling.model_dump())
     count = min(parts.llm.batch_size, config.candidates.per_cycle)

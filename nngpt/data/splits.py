@@ -90,7 +90,7 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
     """
     meta = cache.read_meta(key)
     if meta is None:
-        raise DataError("is not on this machine", where=f"data set {key}", mend="Pull it first")
+        raise DataError("is not on this machine", where=f"data set {key}", hint="Pull it first")
     target = cache.folder(key) / "splits" / _key(meta, seed, train_limit, validation_limit)
     statistics = cache.read_json(target / "meta.json")
     if statistics is None:

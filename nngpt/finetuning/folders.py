@@ -94,7 +94,7 @@ def _compare(began: Mapping[str, Any], now: Mapping[str, Any], file: Path) -> No
         raise UserError(
             f"it began with other settings: {', '.join(changed)}",
             where=str(file.parent),
-            mend="Set them back, begin anew with --fresh, or choose another folder with --out.",
+            hint="Set them back, begin anew with --fresh, or choose another folder with --out.",
         )
 
 

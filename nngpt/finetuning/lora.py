@@ -69,13 +69,13 @@ def check_settings(config: LearningConfig, base: LoadedBase) -> None:
         raise ModelError(
             f"{base.name} has no layer {last}",
             where="learning.layers_to_transform",
-            mend=f"It has {count}, from 0 to {count - 1}.",
+            hint=f"It has {count}, from 0 to {count - 1}.",
         )
     if config.layers is not None and config.layers > count:
         raise ModelError(
             f"{base.name} has no {config.layers} layers",
             where="learning.layers",
-            mend=f"It has {count}.",
+            hint=f"It has {count}.",
         )
 
 
@@ -93,7 +93,7 @@ def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
         raise ModelError(
             f"{base.name} has no layer {missing[0]!r}",
             where="learning.target_modules",
-            mend=nearest(missing[0], [n for n in names if n.endswith(("proj", "attn", "fc"))]),
+            hint=nearest(missing[0], [n for n in names if n.endswith(("proj", "attn", "fc"))]),
         )
 
 

@@ -24,7 +24,7 @@ def check_installed() -> None:
         if find_spec(package) is None:
             raise UserError(
                 f"this needs the package {package}, which is not installed",
-                mend='Install it: pip install "nngpt[rl]"',
+                hint='Install it: pip install "nngpt[rl]"',
             )
 
 

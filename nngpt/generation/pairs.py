@@ -12,8 +12,8 @@ from typing import BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from nngpt.config import corpus_file
 from nngpt.errors import ConfigError
-from nngpt.files import corpus_file
 from nngpt.records import Message, Mode, Prompt, TrainingPair, canonical_json
 from nngpt.store import AttemptRecord, Store
 
@@ -189,7 +189,7 @@ def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator
             raise ConfigError(
                 f"written in {line.mode} mode, but this run writes in {prompt.mode} mode",
                 where=where,
-                mend=f"Build one with: nngpt corpus build --prompt {prompt.template}",
+                hint=f"Build one with: nngpt corpus build --prompt {prompt.template}",
             )
         yield line
 

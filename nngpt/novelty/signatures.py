@@ -32,7 +32,7 @@ from nngpt.store.tables import Signature
 _AT_ONCE = 200
 _STANDARD_ERRORS = 4
 _MOST_COMPARED = 1_000
-_MEND = "Make them anew: nngpt lemur sign --fresh"
+_HINT = "Make them anew: nngpt lemur sign --fresh"
 
 Progress = Callable[[int, int], None]
 """Is told how many networks are signed, and of how many."""
@@ -137,8 +137,8 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
         _expect(session, recipe, database)
         estimates = _estimates(session, signer.signature(mine))
         if not estimates:
-            mend = "Make them: nngpt lemur sign"
-            raise StoreError("no network has a signature", where=str(database.path), mend=mend)
+            hint = "Make them: nngpt lemur sign"
+            raise StoreError("no network has a signature", where=str(database.path), hint=hint)
         unsigned = len(_names(session, unsigned=True))
         found: list[Similar] = []
         proposed = sorted(estimates, key=lambda name: (-estimates[name], name))
@@ -219,7 +219,7 @@ def _expect(session: Session, recipe: Recipe, database: Database) -> None:
     for made_by in session.execute(select(*columns).distinct()):
         if Recipe(*made_by) != recipe:
             what = f"its signatures were made with {Recipe(*made_by)}, not with {recipe}"
-            raise StoreError(what, where=str(database.path), mend=_MEND)
+            raise StoreError(what, where=str(database.path), hint=_HINT)
 
 
 def _names(session: Session, unsigned: bool) -> list[str]:

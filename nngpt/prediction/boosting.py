@@ -108,7 +108,7 @@ def cross(
     usable = np.ones(len(truth), dtype=bool) if learned is None else learned
     for fold in range(int(folds.max()) + 1):
         if not (usable & (folds != fold)).any():
-            raise UserError("nothing is left to learn from", mend="Use a larger --share")
+            raise UserError("nothing is left to learn from", hint="Use a larger --share")
     chosen = range(int(folds.max()) + 1)
 
     def point(fold: int) -> Vector:

@@ -20,7 +20,7 @@ from nngpt.prediction.expert import Expert, Scale
 from nngpt.prediction.learned import Learned
 
 FORMAT = 1
-_MEND = "Make it anew: nngpt predictor train"
+_HINT = "Make it anew: nngpt predictor train"
 _SCALES = ("accuracy", "stop")
 _DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError)
 
@@ -76,13 +76,13 @@ class PredictorFile:
                 index = json.loads(file.read("predictor.json"))
         except FileNotFoundError:
             raise UserError(
-                "there is no predictor", where=str(path), mend="Make one: nngpt predictor train"
+                "there is no predictor", where=str(path), hint="Make one: nngpt predictor train"
             ) from None
         except (*_DAMAGES, ValueError) as error:
             raise self._damaged(error) from None
         same = isinstance(index, dict) and index.get("format") == FORMAT
         if not same or index.get("features") != list(features.STATIC):
-            raise UserError("is a predictor of another version", where=str(path), mend=_MEND)
+            raise UserError("is a predictor of another version", where=str(path), hint=_HINT)
         try:
             self.card: dict[str, Any] = index["card"]
             self.places: list[str] = index["places"]
@@ -114,7 +114,7 @@ class PredictorFile:
         return Scale(value, error, _number(factor), _number(ceiling))
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"is no predictor, or damaged ({error})", where=str(self.path), mend=_MEND)
+        return UserError(f"is no predictor, or damaged ({error})", where=str(self.path), hint=_HINT)
 
 
 def _factors(scale: Scale) -> list[float | None]:

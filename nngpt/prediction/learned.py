@@ -87,7 +87,7 @@ def learn(history: History, progress: Progress, horizons: Sequence[int] = HORIZO
     if len(set(families)) < 2:
         raise UserError(
             f"all {len(history.runs)} long runs are of one family of networks",
-            mend="Import more of LEMUR: nngpt lemur pull",
+            hint="Import more of LEMUR: nngpt lemur pull",
         )
     table = Table(history)
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}

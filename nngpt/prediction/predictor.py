@@ -111,7 +111,7 @@ class Predictor:
             raise UserError(
                 f"the predictor knows {place} not, and only one other place",
                 where=str(self.file.path),
-                mend=f"It knows {', '.join(self.file.places)}",
+                hint=f"It knows {', '.join(self.file.places)}",
             )
         if classes is not None and math.isnan(known.classes):
             if classes < 2:
@@ -157,5 +157,5 @@ def _check(accuracies: Sequence[float]) -> None:
         if not 0 <= accuracy <= 1:
             raise UserError(
                 f"the accuracy after epoch {epoch} is {accuracy:g}, which is not in 0…1",
-                mend=f"Per cent? Then write {accuracy / 100:g}" if 1 < accuracy <= 100 else "",
+                hint=f"Per cent? Then write {accuracy / 100:g}" if 1 < accuracy <= 100 else "",
             )

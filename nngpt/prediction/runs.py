@@ -80,7 +80,7 @@ def read_runs(database: Database, first: int, last: int | None = None) -> Histor
         raise UserError(
             f"no run of {first} or more epochs to learn from",
             where=str(database.path),
-            mend="Import LEMUR first: nngpt lemur pull",
+            hint="Import LEMUR first: nngpt lemur pull",
         )
     return History(tuple(runs), sources, transforms)
 

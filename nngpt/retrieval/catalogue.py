@@ -86,7 +86,7 @@ def sources(database: Database) -> list[Source]:
         raise UserError(
             "no block is indexed",
             where=str(database.path),
-            mend="Index some: nngpt rag index torch",
+            hint="Index some: nngpt rag index torch",
         )
     return found
 

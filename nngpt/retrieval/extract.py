@@ -88,7 +88,7 @@ class Extractor:
         sources = [s for s in self.library.sources if not package or s.name == package]
         if not sources:
             known = [s.name for s in self.library.sources]
-            raise UserError("is not indexed", where=package, mend=nearest(package, known))
+            raise UserError("is not indexed", where=package, hint=nearest(package, known))
         module, _, name = dotted.rpartition(".")
         if not module:
             return self._unique(sources, name, target)
@@ -99,7 +99,7 @@ class Extractor:
                     return found
         self._broken(module)
         known = [f"{m}.{c}" for source in sources for m, c in self._classes(source)]
-        raise UserError("there is no such class", where=target, mend=_nearest(dotted, known))
+        raise UserError("there is no such class", where=target, hint=_nearest(dotted, known))
 
     def _unique(self, sources: list[Source], name: str, target: str) -> Local:
         places = [(m, c) for source in sources for m, c in self._classes(source)]
@@ -109,10 +109,10 @@ class Extractor:
         if found:
             some = ", ".join(f"{f.module}.{f.name}" for f in found[:_SOME])
             more = f" and {len(found) - _SOME} more" if len(found) > _SOME else ""
-            mend = f"Say which: {some}{more}"
-            raise UserError(f"is defined in {len(found)} modules", where=target, mend=mend)
-        mend = _nearest(name, [f"{module}.{known}" for module, known in places])
-        raise UserError("there is no such class", where=target, mend=mend)
+            hint = f"Say which: {some}{more}"
+            raise UserError(f"is defined in {len(found)} modules", where=target, hint=hint)
+        hint = _nearest(name, [f"{module}.{known}" for module, known in places])
+        raise UserError("there is no such class", where=target, hint=hint)
 
     def _classes(self, source: Source) -> Iterator[tuple[str, str]]:
         for module in self.library.modules(source):

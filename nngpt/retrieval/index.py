@@ -104,7 +104,7 @@ def remove(database: Database, name: str) -> None:
         row = session.scalar(select(BlockSource).where(BlockSource.name == name))
         if row is None:
             known = session.scalars(select(BlockSource.name)).all()
-            raise UserError("is not indexed", where=name, mend=nearest(name, known))
+            raise UserError("is not indexed", where=name, hint=nearest(name, known))
         _remove(
             session,
             session.scalars(select(BlockFile).where(BlockFile.source_id == row.id)).all(),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from nngpt.novelty.dedup.reading import decode
+from nngpt.files import decode
 from nngpt.retrieval.scope import Binding, Import, bound_by
 from nngpt.retrieval.sources import File, Source
 from nngpt.retrieval.text import Span, Text

@@ -19,7 +19,7 @@ class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
         super().__init__(
             f"needs {', '.join(self.names)} when it is imported",
             where=target,
-            mend="Only torch and the standard library may be imported. "
+            hint="Only torch and the standard library may be imported. "
             "Index the package that defines it as a further source",
         )
 
@@ -33,5 +33,5 @@ class TooLargeError(ExtractionRefused):
             self,
             f"needs more than {most:,} definitions",
             where=target,
-            mend="Extract one of its parts",
+            hint="Extract one of its parts",
         )

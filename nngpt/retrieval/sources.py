@@ -88,7 +88,7 @@ def from_installed(name: str) -> Source:
         UserError: it is not installed here.
     """
     missing = UserError(
-        "is not installed", where=name, mend=f"pip install --no-deps {name}, or give its wheel"
+        "is not installed", where=name, hint=f"pip install --no-deps {name}, or give its wheel"
     )
     metadata, top = Message(), name.replace("-", "_")
     try:

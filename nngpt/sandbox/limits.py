@@ -75,7 +75,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Layer:
-    """One containment layer: whether this machine has it, and how to mend that.
+    """One containment layer: whether this machine has it, and how to fix it.
 
     Attributes:
         required: False for what only strengthens the level "standard".
@@ -83,7 +83,7 @@ class Layer:
 
     name: str
     available: bool
-    mend: str
+    hint: str
     required: bool = True
 
 
@@ -205,8 +205,8 @@ def layers() -> list[Layer]:
     """Every layer, tried out in a short-lived process of its own. Imports no torch."""
     missing = _try_out()
     return [
-        Layer(name, name not in missing, "" if name not in missing else mend, name in REQUIRED)
-        for name, mend in _MENDS.items()
+        Layer(name, name not in missing, "" if name not in missing else hint, name in REQUIRED)
+        for name, hint in _MENDS.items()
     ]
 
 
@@ -225,7 +225,7 @@ def level(missing: Collection[str], sandbox: str) -> str:
         raise UserError(
             f"the sandbox lacks: {', '.join(refused)}",
             where="evaluation.sandbox",
-            mend=_MENDS[refused[0]],
+            hint=_MENDS[refused[0]],
         )
     name = "weak" if required else "standard" if lacking else "full"
     return f"{name}: {', '.join(layer for layer in _MENDS if layer not in missing)}"

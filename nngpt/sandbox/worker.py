@@ -80,7 +80,7 @@ class _Run:
     """One candidate from source to answers.
 
     Attributes:
-        job: what `nngpt.sandbox.executors.local` wrote: code, hyperparameters, protocol, data shapes.
+        job: written by the executor: code, hyperparameters, protocol, data shapes.
     """
 
     def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:

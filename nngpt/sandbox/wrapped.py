@@ -29,7 +29,7 @@ def wrapped(
         raise UserError(
             f"the program {wrapper[0]!r} is not installed",
             where="evaluation.executor",
-            mend="Install it, or use evaluation.executor=local",
+            hint="Install it, or use evaluation.executor=local",
         )
     return LocalExecutor(splits, evaluation, task, _zygote(tuple(wrapper)), around=name)
 

@@ -87,10 +87,10 @@ def open_database(path: Path, create: bool) -> Database:
     path = Path(path).resolve()
     if not recognise.is_ours(path):
         if not create:
-            raise StoreError("no such database", where=str(path), mend="Start a run first")
+            raise StoreError("no such database", where=str(path), hint="Start a run first")
         _create(path)
     if not os.access(path, os.W_OK):
-        raise StoreError("cannot be written", where=str(path), mend="Mend its permissions")
+        raise StoreError("cannot be written", where=str(path), hint="Mend its permissions")
     database = Database(path)
     database.upgrade()
     return database
@@ -113,7 +113,7 @@ def _create(path: Path) -> None:
         raise StoreError(
             f"cannot be created ({getattr(error, 'strerror', None) or error})",
             where=str(path),
-            mend="Give a path in a folder that you may write to",
+            hint="Give a path in a folder that you may write to",
         ) from None
 
 
@@ -193,5 +193,5 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(
             f"the database cannot be used ({error.orig})",
             where=str(path),
-            mend="Check disk space, permissions, and whether another program holds it",
+            hint="Check disk space, permissions, and whether another program holds it",
         ) from error

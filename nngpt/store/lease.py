@@ -320,7 +320,7 @@ class Lease:
                 raise StoreError(
                     "another runner has taken over this run",
                     where=f"{self._database.path}, run {self.run_id}",
-                    mend="Let that one go on",
+                    hint="Let that one go on",
                 )
             yield session
 

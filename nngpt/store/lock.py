@@ -33,14 +33,14 @@ class RunLock:
             raise StoreError(
                 f"another runner (pid {holder or 'unknown'}) is working on this run",
                 where=str(path),
-                mend="Wait for it or stop it",
+                hint="Wait for it or stop it",
             ) from None
         except OSError as error:
             os.close(handle)
             raise StoreError(
                 f"cannot be locked ({error.strerror})",
                 where=str(path),
-                mend="Keep the database on a local disk",
+                hint="Keep the database on a local disk",
             ) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

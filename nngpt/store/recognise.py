@@ -27,15 +27,15 @@ def is_ours(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except IsADirectoryError:
-        raise StoreError("is a folder, not a database", where=str(path), mend=_OTHER_PATH) from None
+        raise StoreError("is a folder, not a database", where=str(path), hint=_OTHER_PATH) from None
     except OSError as error:
         raise StoreError(
-            f"cannot be opened ({error.strerror})", where=str(path), mend=_OTHER_PATH
+            f"cannot be opened ({error.strerror})", where=str(path), hint=_OTHER_PATH
         ) from None
     if not header:
         return False
     if not header.startswith(_MAGIC):
-        raise StoreError("is not a SQLite database", where=str(path), mend=_OTHER_PATH)
+        raise StoreError("is not a SQLite database", where=str(path), hint=_OTHER_PATH)
     if int.from_bytes(header[68:72]) != APPLICATION_ID:
         raise _foreign(path)
     return True
@@ -44,10 +44,10 @@ def is_ours(path: Path) -> bool:
 def _foreign(path: Path) -> StoreError:
     if {"nn", "stat", "prm"} <= _tables(path):
         what = "is a LEMUR database, not one of nngpt"
-        mend = f"Import it: nngpt lemur import {path}, or give another path"
+        hint = f"Import it: nngpt lemur import {path}, or give another path"
     else:
-        what, mend = "is a database of another program", _OTHER_PATH
-    return StoreError(what, where=str(path), mend=mend)
+        what, hint = "is a database of another program", _OTHER_PATH
+    return StoreError(what, where=str(path), hint=hint)
 
 
 def _tables(path: Path) -> set[str]:

@@ -44,7 +44,7 @@ def upgrade(connection: Connection, where: str) -> None:
         raise StoreError(
             f"made by a newer nngpt (schema {present}, this one knows up to {HEAD})",
             where=where,
-            mend="Upgrade nngpt, or give another path",
+            hint="Upgrade nngpt, or give another path",
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -94,7 +94,7 @@ class Store:
                 raise StoreError(
                     f"a run named {name!r} exists",
                     where=str(self.path),
-                    mend="Resume it, archive it (--fresh), or choose another name",
+                    hint="Resume it, archive it (--fresh), or choose another name",
                 )
             session.add(row)
             session.flush()
@@ -125,7 +125,7 @@ class Store:
         if found:
             return found[0]
         hint = nearest(str(id_or_name), {run.name for run in runs}) or "There are none yet"
-        raise StoreError(f"no run {str(id_or_name)!r}", where=str(self.path), mend=hint)
+        raise StoreError(f"no run {str(id_or_name)!r}", where=str(self.path), hint=hint)
 
     def archive_run(self, run_id: int) -> None:
         """Put a run aside for good; its name becomes free.

@@ -37,7 +37,7 @@ def test_make_folder_says_what_to_set(tmp_path: Path, place: str) -> None:
     with pytest.raises(UserError) as caught:
         make_folder(tmp_path / place, "--out")
     assert caught.value.where == str(tmp_path / place)
-    assert caught.value.mend == "Choose another folder with --out"
+    assert caught.value.hint == "Choose another folder with --out"
 
 
 def test_make_folder_takes_what_is_there(tmp_path: Path) -> None:

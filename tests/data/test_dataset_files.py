@@ -16,10 +16,10 @@ import pytest
 import nngpt
 from nngpt import files
 from nngpt.data import cache as data_cache
-from nngpt.data.fetch import Package
 from nngpt.data.source import FileSource, Form, Route
 from nngpt.data.sources import cifar10, cifar100, image_folder, mnist, svhn
 from nngpt.errors import DataError
+from nngpt.files import Package
 
 
 def left_in(cache: Path) -> list[str]:

@@ -14,10 +14,10 @@ import data_samples as samples
 import pytest
 
 import nngpt
-from nngpt.data import fetch
+from nngpt import files
 from nngpt.errors import DataError
 
-TINY = fetch.Package("pip", "tiny-package", "1.0")
+TINY = files.Package("pip", "tiny-package", "1.0")
 
 
 @pytest.fixture
@@ -41,56 +41,56 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_pip_brings_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Path):
     samples.write_wheel(wheels, TINY.name, "1.0", {"tiny/a.bin": b"first", "tiny/b.bin": b"second"})
     (tmp_path / "down").mkdir()
-    archive = fetch.download(TINY, tmp_path / "down")
-    assert fetch.read_members(archive, {"b": "tiny/b.bin"}) == {"b": b"second"}
+    archive = files.download(TINY, tmp_path / "down")
+    assert files.read_members(archive, {"b": "tiny/b.bin"}) == {"b": b"second"}
     with (tmp_path / "joined").open("wb") as target:
-        fetch.append_member(archive, "tiny/a.bin", target)
-        fetch.append_member(archive, "tiny/b.bin", target)
+        files.append_member(archive, "tiny/a.bin", target)
+        files.append_member(archive, "tiny/b.bin", target)
     assert (tmp_path / "joined").read_bytes() == b"firstsecond"
 
 
 def test_a_package_that_is_not_there_says_so(wheels: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"pip package tiny-package 1\.0: cannot be downloaded"):
-        fetch.download(TINY, tmp_path / "wheels")
+        files.download(TINY, tmp_path / "wheels")
 
 
 def test_a_member_that_is_not_there_says_so(tmp_path: Path):
     samples.write_wheel(tmp_path, TINY.name, "1.0", {"tiny/a.bin": b"first"})
     (wheel,) = tmp_path.glob("*.whl")
     with pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"):
-        fetch.read_members(wheel, {"z": "tiny/z.bin"})
+        files.read_members(wheel, {"z": "tiny/z.bin"})
     with (
         pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"),
         (tmp_path / "to").open("wb") as to,
     ):
-        fetch.append_member(wheel, "tiny/z.bin", to)
+        files.append_member(wheel, "tiny/z.bin", to)
 
 
 def test_members_of_a_tarball_are_unpacked(tmp_path: Path):
     contents = samples.gzipped({"a": b"plain"})
     samples.write_tarball(tmp_path / "x.tgz", "package", contents)
-    assert fetch.read_members(tmp_path / "x.tgz", {"a": "package/a.gz"}) == {"a": b"plain"}
+    assert files.read_members(tmp_path / "x.tgz", {"a": "package/a.gz"}) == {"a": b"plain"}
 
 
 @pytest.mark.parametrize("name", ["x.whl", "x.tgz"])
 def test_a_damaged_archive_is_a_data_error(name: str, tmp_path: Path):
     (tmp_path / name).write_bytes(b"not an archive")
     with pytest.raises(DataError, match="damaged"):
-        fetch.read_members(tmp_path / name, {"a": "a"})
+        files.read_members(tmp_path / name, {"a": "a"})
 
 
 def test_a_cut_off_tarball_is_a_data_error(tmp_path: Path):
     samples.write_tarball(tmp_path / "x.tgz", "package", {"a": os.urandom(100_000)})
     (tmp_path / "x.tgz").write_bytes((tmp_path / "x.tgz").read_bytes()[:50_000])
     with pytest.raises(DataError, match="damaged"):
-        fetch.read_members(tmp_path / "x.tgz", {"a": "package/a"})
+        files.read_members(tmp_path / "x.tgz", {"a": "package/a"})
 
 
 def test_a_python_without_pip_says_how_to_get_it(tmp_path: Path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     code = (
-        "from pathlib import Path\nfrom nngpt.data import fetch\n"
-        "fetch.download(fetch.Package('pip', 'tiny', '1'), Path('.'))"
+        "from pathlib import Path\nfrom nngpt import files\n"
+        "files.download(files.Package('pip', 'tiny', '1'), Path('.'))"
     )
     done = subprocess.run(
         [tmp_path / "bare/bin/python", "-c", code],
@@ -104,23 +104,23 @@ def test_a_python_without_pip_says_how_to_get_it(tmp_path: Path):
 def test_a_client_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="npm is not installed"):
-        fetch.download(fetch.Package("npm", "tiny", "1"), tmp_path)
+        files.download(files.Package("npm", "tiny", "1"), tmp_path)
     with pytest.raises(DataError, match="apt-get is not installed"):
-        fetch.download(fetch.Package("apt", "tiny", ""), tmp_path)
+        files.download(files.Package("apt", "tiny", ""), tmp_path)
 
 
 def test_a_server_that_answers_is_reachable_and_downloaded_from(server: str, tmp_path: Path):
     (tmp_path / "www/file").write_bytes(b"content")
-    assert fetch.reachable(f"{server}/file")
-    fetch.download_url(f"{server}/file", tmp_path / "got")
+    assert files.reachable(f"{server}/file")
+    files.download_url(f"{server}/file", tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == b"content"
-    assert not fetch.reachable(f"{server}/nothing")
+    assert not files.reachable(f"{server}/nothing")
     with pytest.raises(DataError, match="the download failed"):
-        fetch.download_url(f"{server}/nothing", tmp_path / "got")
+        files.download_url(f"{server}/nothing", tmp_path / "got")
 
 
 def test_a_closed_port_is_not_reachable():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        assert not fetch.reachable(f"http://127.0.0.1:{unused.getsockname()[1]}/")
-    assert not fetch.reachable("no address")
+        assert not files.reachable(f"http://127.0.0.1:{unused.getsockname()[1]}/")
+    assert not files.reachable("no address")

@@ -150,11 +150,11 @@ def test_too_few_groups_to_learn_from(history: History) -> None:
         list(evaluate(history, ("place",), (1,), lambda _: None, share=0.01))
 
 
-@pytest.mark.parametrize(("wrong", "mend"), [(42.0, "write 0.42"), (-0.1, ""), (float("nan"), "")])
-def test_an_accuracy_that_is_none(predictor_file: Path, wrong: float, mend: str) -> None:
+@pytest.mark.parametrize(("wrong", "hint"), [(42.0, "write 0.42"), (-0.1, ""), (float("nan"), "")])
+def test_an_accuracy_that_is_none(predictor_file: Path, wrong: float, hint: str) -> None:
     with pytest.raises(UserError, match=r"the accuracy after epoch 2 is .*not in 0…1") as error:
         Predictor(predictor_file).predict(None, SVHN, {}, None, (0.3, wrong))
-    assert mend in error.value.mend
+    assert hint in error.value.hint
 
 
 def test_the_same_runs_make_the_same_predictor(history: History, tmp_path: Path) -> None:

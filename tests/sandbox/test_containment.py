@@ -23,7 +23,7 @@ def test_what_is_required_is_there_on_a_plain_linux() -> None:
     found = limits.layers()
     assert [layer.name for layer in found if layer.required and not layer.available] == []
     assert {"no-capabilities", "landlock", "seccomp"} <= {layer.name for layer in found}
-    assert all(layer.mend for layer in found if not layer.available)
+    assert all(layer.hint for layer in found if not layer.available)
 
 
 def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecutor]) -> None:

@@ -31,7 +31,7 @@ def _refused(path: Path, folder: Path, match: str) -> None:
     before = _snapshot(folder)
     with pytest.raises(StoreError, match=match) as caught:
         Store.open(path)
-    assert str(path) in caught.value.line() and caught.value.mend
+    assert str(path) in caught.value.line() and caught.value.hint
     assert _snapshot(folder) == before
 
 

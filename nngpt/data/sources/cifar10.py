@@ -9,8 +9,8 @@ import numpy as np
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.fetch import Package
 from nngpt.data.source import FileSource, Form, Route, Spec
+from nngpt.files import Package
 
 _BATCHES = tuple(f"data_batch_{n}" for n in range(1, 6))
 

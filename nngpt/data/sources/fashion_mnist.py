@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt.data.fetch import Package
 from nngpt.data.source import FileSource, Form, Route, Spec
 from nngpt.data.sources.mnist import NAMES, load
+from nngpt.files import Package
 
 _FILES = Form(
     checksums={

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nngpt.data import cache, fetch
+from nngpt import files
+from nngpt.data import cache
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
 from nngpt.errors import DataError
@@ -30,8 +31,8 @@ _Sample = tuple[Path, int]
 def create(root: Path | None = None) -> ImageFolder:
     """The data set in the folder `root`. Raises: DataError: no folder, or no pictures in it."""
     if root is None:
-        where, mend = "data set image-folder", "Set task.root, or give --root FOLDER"
-        raise DataError("needs the folder with the pictures", where=where, mend=mend)
+        where, hint = "data set image-folder", "Set task.root, or give --root FOLDER"
+        raise DataError("needs the folder with the pictures", where=where, hint=hint)
     return ImageFolder(root)
 
 
@@ -40,7 +41,7 @@ class ImageFolder:
 
     name = "image-folder"
 
-    def __init__(self, root: Path, progress: fetch.Progress = fetch.silent) -> None:
+    def __init__(self, root: Path, progress: files.Progress = files.silent) -> None:
         self.root = root.expanduser().resolve()
         self.progress = progress
         train_root, test_root = _parts(self.root)
@@ -49,8 +50,8 @@ class ImageFolder:
         self._train = _samples(train_root, self._labels)
         self._test = _samples(test_root, self._labels) if test_root else []
         if self.classes < 2 or len(self._train) < 2:
-            mend = "It must hold a folder of pictures for each class: ROOT/<class>/*.png"
-            raise DataError("has fewer than two classes", where=str(root), mend=mend)
+            hint = "It must hold a folder of pictures for each class: ROOT/<class>/*.png"
+            raise DataError("has fewer than two classes", where=str(root), hint=hint)
         self.images = len(self._train) + len(self._test)
         self.shape = _shape(self._train[0][0])
 
@@ -76,8 +77,8 @@ class ImageFolder:
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Train, validation and test parts, memory-mapped. Raises: DataError: not prepared."""
         if not self.available():
-            mend = f"Read it: nngpt data pull {self.name} --root {self.root}"
-            raise DataError("is not in the cache, or has changed", where=str(self.root), mend=mend)
+            hint = f"Read it: nngpt data pull {self.name} --root {self.root}"
+            raise DataError("is not in the cache, or has changed", where=str(self.root), hint=hint)
         return create_splits(self._key(), seed, train_limit, validation_limit)
 
     def _official_parts(self) -> tuple[list[_Sample], list[_Sample]]:
@@ -106,7 +107,7 @@ class ImageFolder:
 
 def _parts(root: Path) -> tuple[Path, Path | None]:
     if not root.is_dir():
-        raise DataError("no such folder", where=str(root), mend="Check task.root")
+        raise DataError("no such folder", where=str(root), hint="Check task.root")
     tests = [root / name for name in _TEST_PARTS if (root / name).is_dir()]
     if (root / "train").is_dir() and tests:
         return root / "train", tests[0]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.fetch import Package
 from nngpt.data.source import FileSource, Form, Route, Spec
+from nngpt.files import Package
 
 NAMES = (
     "train-images-idx3-ubyte",

@@ -67,4 +67,4 @@ def _pairs(file: Path, prompt: Prompt) -> list[TrainingPair]:
         return corpus_pairs(file, prompt)
     except ConfigError as error:
         where = error.where.replace("learning.corpus", "--corpus")
-        raise ConfigError(error.what, where=where, mend=error.mend) from None
+        raise ConfigError(error.what, where=where, hint=error.hint) from None

@@ -80,15 +80,15 @@ class Samples:
             asdict(setting),
         ):
             what = f"holds a comparison with other settings: {', '.join(changed)}"
-            raise UserError(what, where=str(self.path), mend=_ANOTHER)
+            raise UserError(what, where=str(self.path), hint=_ANOTHER)
         known = {line.name: line for line in self.arms}
         for arm in arms:
             if arm.name not in known:
                 self.append([arm])
             elif changed := _differences(asdict(known[arm.name]), asdict(arm)):
                 what = f"arm {arm.name!r} was another one: {', '.join(changed)}"
-                mend = "Call it by another name, or give another folder with --out"
-                raise UserError(what, where=str(self.path), mend=mend)
+                hint = "Call it by another name, or give another folder with --out"
+                raise UserError(what, where=str(self.path), hint=hint)
 
     @property
     def arms(self) -> list[ArmFacts]:
@@ -127,8 +127,8 @@ def _parsed(data: bytes, path: Path) -> Iterator[Line]:
             yield _line(json.loads(raw))
         except (ValueError, KeyError, TypeError) as error:
             where = f"{path}, line {number}"
-            mend = "Remove the line, or give another folder with --out"
-            raise UserError(f"is damaged ({error!r})", where=where, mend=mend) from None
+            hint = "Remove the line, or give another folder with --out"
+            raise UserError(f"is damaged ({error!r})", where=where, hint=hint) from None
 
 
 def _line(values: dict[str, Any]) -> Line:

@@ -30,9 +30,9 @@ def check_new(folder: Path) -> None:
         filled = folder.exists() and any(folder.iterdir())
     except OSError as error:
         why = f"cannot be used ({error.strerror})"
-        raise UserError(why, where=str(folder), mend=_CHANGED) from None
+        raise UserError(why, where=str(folder), hint=_CHANGED) from None
     if filled:
-        raise UserError("the folder is not empty", where=str(folder), mend=_CHANGED)
+        raise UserError("the folder is not empty", where=str(folder), hint=_CHANGED)
 
 
 def write_corpus(folder: Path, corpus: Corpus, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def write_corpus(folder: Path, corpus: Corpus, facts: Mapping[str, Any]) -> dict
             files.publish(draft, target)
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
-        raise UserError(why, where=str(folder), mend=_CHANGED) from None
+        raise UserError(why, where=str(folder), hint=_CHANGED) from None
     return manifest
 
 

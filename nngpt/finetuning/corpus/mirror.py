@@ -78,11 +78,11 @@ def read_networks(store: Store, best_on: str | None = None) -> list[Recorded]:
         trials = _best_trials(session)
     if not rows:
         fill = "Fill the mirror first: nngpt lemur pull"
-        raise StoreError("no networks in it", where=str(store.path), mend=fill)
+        raise StoreError("no networks in it", where=str(store.path), hint=fill)
     known = {dataset for found in trials.values() for dataset in found}
     if best_on is not None and best_on not in known:
-        mend = nearest(best_on, known) or "The mirror has no image-classification trials"
-        raise UserError(f"no trial on the data set {best_on!r}", where="--best-on", mend=mend)
+        hint = nearest(best_on, known) or "The mirror has no image-classification trials"
+        raise UserError(f"no trial on the data set {best_on!r}", where="--best-on", hint=hint)
     return [
         Recorded(name, nn_id, code, family(name), frozenset(tasks[name]), trials[name])
         for name, nn_id, code in rows

@@ -1,7 +1,7 @@
 """Supervised LoRA fine-tuning with `peft`: the learner of the cycle and of `nngpt learn sft`.
 
-Loss on the completion only, over token ids made by the one renderer (`nngpt.generation.models.chat`); the loop
-is `nngpt.finetuning.tuning`.
+The loss counts the completion's tokens only, as rendered by `nngpt.generation.models.chat`; the
+training loop is `nngpt.finetuning.tuning`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from nngpt.finetuning.tuning import (
     Checkpoint,
     Example,
     Point,
-    Say,
     Tuning,
     Watch,
     encode,
@@ -34,7 +33,7 @@ from nngpt.finetuning.tuning.replay import key, read_learned, with_replay, write
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
 from nngpt.generation.pairs import corpus_hash
-from nngpt.protocols import LLM, OnStep
+from nngpt.protocols import LLM, Log, OnStep
 from nngpt.records import Adapter, TrainingPair, canonical_json
 
 
@@ -114,7 +113,7 @@ class LoraTrainer:
 
         return self.tune(Job(pairs, name, folder, parent, seed), watch, lambda _: None)
 
-    def tune(self, job: Job, watch: Watch, say: Say) -> Adapter:
+    def tune(self, job: Job, watch: Watch, log: Log) -> Adapter:
         """`learn`, watched closely.
 
         What was interrupted goes on from its checkpoint, a hidden folder beside `folder / name`;
@@ -124,11 +123,11 @@ class LoraTrainer:
         base, target = self._base(), job.folder / job.name
         known = finished_adapter(target, base, corpus_hash(job.pairs), job.parent)
         if known is not None and self._same_settings(known.settings):
-            say(f"{target} is there already.")
+            log(f"{target} is there already.")
             return known
         if target.exists():
-            say(f"{target} is another one; it will be kept under another name.")
-        chosen = self._chosen(job, say)
+            log(f"{target} is another one; it will be kept under another name.")
+        chosen = self._chosen(job, log)
         examples = self._examples(base.tokenizer, chosen)
         held_out = fitting(encode(base.tokenizer, job.dev), self._config.max_length)
         unfinished = job.folder / f".{job.name}.tuning"
@@ -138,7 +137,7 @@ class LoraTrainer:
         tuning = Tuning(model, self._config, self._optimizer, job.seed)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
-                points = tuning.run(examples, held_out, checkpoint, watch, say)
+                points = tuning.run(examples, held_out, checkpoint, watch, log)
             adapter = self._record(base, job, len(examples), points)
             facts = self._facts(base, job) | {
                 "pairs": len(examples),
@@ -176,7 +175,7 @@ class LoraTrainer:
         check_settings(self._config, base)
         kernels.use_liger(base.model)
 
-    def _chosen(self, job: Job, say: Say) -> Sequence[TrainingPair]:
+    def _chosen(self, job: Job, log: Log) -> Sequence[TrainingPair]:
         """The pairs to learn: all, or with `learning.replay` the new ones and some of the others.
 
         Raises:
@@ -187,7 +186,7 @@ class LoraTrainer:
             return job.pairs
         chosen = with_replay(job.pairs, learned, replay, job.seed)
         new = sum(key(pair) not in learned for pair in chosen)
-        say(f"{new:,} pairs are new to it, {len(chosen) - new:,} of the others are replayed.")
+        log(f"{new:,} pairs are new to it, {len(chosen) - new:,} of the others are replayed.")
         if not chosen:
             raise LearningFailed("there is nothing new to learn", where="learning.replay")
         return chosen

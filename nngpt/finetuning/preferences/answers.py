@@ -92,7 +92,7 @@ def comparisons(answers: Sequence[Answer], rivals: int, seed: int) -> list[Compa
     if not pairs:
         raise UserError(
             "no prompt of this run has both an admitted and a refused answer",
-            mend="Use KTO, which needs no pairs: --method kto.",
+            hint="Use KTO, which needs no pairs: --method kto.",
         )
     draw.shuffle(pairs)
     return pairs
@@ -133,5 +133,5 @@ def _refuse_one_sided(answers: Sequence[Answer], where: str) -> None:
             f"nothing to compare: {good} admitted and {len(answers) - good} refused answers"
             " (duplicates count as neither)",
             where=where,
-            mend="Let it run more cycles, or choose another run with --run.",
+            hint="Let it run more cycles, or choose another run with --run.",
         )

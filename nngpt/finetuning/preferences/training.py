@@ -93,9 +93,9 @@ class Preferences:
 
         size = self.config.learning.batch_size
         if size < 2:
-            mend = "Set it to 2 or more."
+            hint = "Set it to 2 or more."
             raise ConfigError(
-                "KTO compares the answers of a batch", where="learning.batch_size", mend=mend
+                "KTO compares the answers of a batch", where="learning.batch_size", hint=hint
             )
         rows = self._fitting([kto_row(self.base.tokenizer, answer) for answer in answers])
         good = sum(row["label"] for row in rows)
@@ -255,8 +255,8 @@ class _Log:
     def add(self, step: int, steps: int, measured: Mapping[str, Any]) -> None:
         loss = float(measured["loss"])
         if not math.isfinite(loss):
-            where, mend = "preference.learning_rate", "Lower it."
-            raise LearningFailed("the loss diverged", where=where, mend=mend)
+            where, hint = "preference.learning_rate", "Lower it."
+            raise LearningFailed("the loss diverged", where=where, hint=hint)
         margin, accuracy = measured.get("rewards/margins"), measured.get("rewards/accuracies")
         record = PreferenceStep(step, steps, loss, margin, accuracy)
         with self._file.open("a", encoding="utf-8") as stream:

@@ -40,6 +40,6 @@ def create(
         raise ConfigError(
             "there is no budget to compare with",
             where="rl.rewards.parameter-budget",
-            mend="Set task.max_parameters, or leave this reward out.",
+            hint="Set task.max_parameters, or leave this reward out.",
         )
     return ParameterBudget(task.max_parameters)

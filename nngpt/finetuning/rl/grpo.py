@@ -1,7 +1,7 @@
 """GRPO through TRL: our own prompt, sampling and executions; TRL's loss and its trainer.
 
 TRL renders and generates nothing: `rollout_func` gives it the token ids of the one renderer
-(`nngpt.generation.models.chat`) and those that `TransformersLLM` sampled, with what each answer earned.
+(`nngpt.generation.models.chat`) and those that `TransformersLLM` sampled, with their rewards.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def _diverging() -> Iterator[None]:
 
 
 def _diverged() -> LearningFailed:
-    return LearningFailed("the loss diverged", where="rl.learning_rate", mend="Lower it.")
+    return LearningFailed("the loss diverged", where="rl.learning_rate", hint="Lower it.")
 
 
 def _key(term: str) -> str:

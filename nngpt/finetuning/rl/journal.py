@@ -217,8 +217,8 @@ def _read(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
             found.append(line.validate_json(text))
         except ValidationError:
             if number < len(raw):
-                mend = "Restore it, or begin anew with --fresh."
-                raise UserError("is damaged", where=f"{file}, line {number}", mend=mend) from None
+                hint = "Restore it, or begin anew with --fresh."
+                raise UserError("is damaged", where=f"{file}, line {number}", hint=hint) from None
     return found
 
 

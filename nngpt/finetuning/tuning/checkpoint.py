@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from nngpt.finetuning.tuning.curve import Say
+from nngpt.protocols import Log
 
 
 class Checkpoint:
@@ -43,18 +43,18 @@ class Checkpoint:
         draft.replace(self._file)
         self._written = time.monotonic()
 
-    def read(self, say: Say) -> dict[str, Any] | None:
+    def read(self, log: Log) -> dict[str, Any] | None:
         """The state to go on from, None if there is none that fits."""
         import torch
 
         if not self._file.is_file():
             return None
         if not zipfile.is_zipfile(self._file):
-            say("The checkpoint is damaged; beginning anew.")
+            log("The checkpoint is damaged; beginning anew.")
             return None
         state: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
         if state.get("identity") != self._identity:
-            say("The checkpoint belongs to other settings, pairs or another base; beginning anew.")
+            log("The checkpoint belongs to other settings, pairs or another base; beginning anew.")
             return None
         return state
 

@@ -37,7 +37,6 @@ class Point:
 Watch = Callable[[Point], None]
 """Gets every point as it is reached."""
 
-Say = Callable[[str], None]
 """Gets a line that a person should know."""
 
 

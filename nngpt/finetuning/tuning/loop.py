@@ -19,11 +19,12 @@ from nngpt.config import LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.tuning.attention import can_pack, flash_attention, packed_attention
 from nngpt.finetuning.tuning.checkpoint import Checkpoint
-from nngpt.finetuning.tuning.curve import Point, Say, Watch
+from nngpt.finetuning.tuning.curve import Point, Watch
 from nngpt.finetuning.tuning.examples import Example
 from nngpt.finetuning.tuning.loss import last_layer, summed_loss
 from nngpt.finetuning.tuning.optimizer import make_optimizer, make_schedule
 from nngpt.finetuning.tuning.packing import Lengths, Row, pack, single
+from nngpt.protocols import Log
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,7 @@ class Tuning:
         held_out: Sequence[Example],
         checkpoint: Checkpoint,
         watch: Watch,
-        say: Say,
+        log: Log,
     ) -> list[Point]:
         """Train for all epochs, from the checkpoint if there is one; returns the loss curve.
 
@@ -62,10 +63,10 @@ class Tuning:
         """
         self._prepare(examples, held_out)
         base = self._base
-        state = checkpoint.read(say)
+        state = checkpoint.read(log)
         if state is not None:
             self._restore(state)
-            say(f"Carrying on after step {self._step} of {self._steps}.")
+            log(f"Carrying on after step {self._step} of {self._steps}.")
         try:
             with (
                 packed_attention(base) if self._packed else nullcontext(),

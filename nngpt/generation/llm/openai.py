@@ -37,7 +37,7 @@ def create(config: LLMConfig) -> OpenAILLM:
         raise ConfigError(
             "not set, and the prompts are rendered with its tokenizer",
             where="llm.model",
-            mend="Name the model that the server serves, or set llm.endpoint to chat.",
+            hint="Name the model that the server serves, or set llm.endpoint to chat.",
         )
     server = Server(config)
     try:
@@ -202,13 +202,13 @@ class OpenAILLM:
             raise ModelError(
                 f"the folder of adapter {adapter.name!r} is missing or incomplete",
                 where=adapter.path,
-                mend="Restore it, or begin anew with --fresh.",
+                hint="Restore it, or begin anew with --fresh.",
             )
         if adapter.base != self.model:
             raise ModelError(
                 f"adapter {adapter.name!r} was made for {adapter.base}, not for {self.model}",
                 where=adapter.path,
-                mend=f"Set llm.model to {adapter.base}.",
+                hint=f"Set llm.model to {adapter.base}.",
             )
 
     def _load(self, adapter: Adapter) -> None:
@@ -218,7 +218,7 @@ class OpenAILLM:
             raise ModelError(
                 f"the server did not load adapter {adapter.name!r} ({status}: {answer})",
                 where=self._url,
-                mend="Start vLLM with --enable-lora --max-lora-rank 32 (no less than"
+                hint="Start vLLM with --enable-lora --max-lora-rank 32 (no less than"
                 " learning.rank) and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.",
             )
 

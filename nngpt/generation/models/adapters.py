@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from nngpt.config import SHIPPED
 from nngpt.errors import ModelError
-from nngpt.files import SHIPPED
 from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
 
@@ -44,7 +44,7 @@ def read_adapter(folder: Path) -> Adapter:
         raise ModelError(
             f"not an adapter that nngpt wrote ({error})",
             where=str(file),
-            mend=f"Give a folder under runs/adapters, or a name: {_names()}.",
+            hint=f"Give a folder under runs/adapters, or a name: {_names()}.",
         ) from None
 
 
@@ -57,7 +57,7 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
             f"adapter {adapter.name!r} was made for {adapter.base} ({adapter.base_digest}),"
             f" not for {base.name} ({base.digest})",
             where=adapter.path,
-            mend=f"Set llm.model to {adapter.base}.",
+            hint=f"Set llm.model to {adapter.base}.",
         )
     # Looked at before peft changes the base model, which it cannot undo when it fails half-way.
     try:
@@ -67,7 +67,7 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
         raise ModelError(
             f"the folder of adapter {adapter.name!r} is missing or damaged ({error})",
             where=adapter.path,
-            mend="Restore it, or begin anew with --fresh.",
+            hint="Restore it, or begin anew with --fresh.",
         ) from None
 
 

@@ -29,7 +29,7 @@ def render(tokenizer: Any, prompt: Prompt) -> str:
             raise ModelError(
                 f"the model's chat template does not take this prompt ({error})",
                 where=f"prompt.template: {prompt.template}",
-                mend="Use one without a system message, or another model.",
+                hint="Use one without a system message, or another model.",
             ) from None
     else:
         text = "".join(f"{m['content']}\n\n" for m in messages)

@@ -26,13 +26,13 @@ def check(llm: LLM, mode: Mode) -> None:
         ConfigError: this backend cannot, or answers of this mode have no settings.
         ModelError: a package that it needs is missing.
     """
-    where, mend = "sampling.constrain", "Set it to false"
+    where, hint = "sampling.constrain", "Set it to false"
     if mode is not Mode.FULL:
         what = f"answers of {mode} mode have no settings to be constrained"
-        raise ConfigError(what, where=where, mend=f"{mend}, or use a template of full mode.")
+        raise ConfigError(what, where=where, hint=f"{hint}, or use a template of full mode.")
     if not isinstance(llm, WritesJson):
         what = f"the backend of {llm.model!r} cannot write under a constraint"
-        raise ConfigError(what, where=where, mend=f"{mend}, or use transformers or openai.")
+        raise ConfigError(what, where=where, hint=f"{hint}, or use transformers or openai.")
     llm.check_json()
 
 
@@ -66,7 +66,7 @@ def _settled(
         raise ModelError(
             f"the settings do not keep to the schema that was given ({block.text[:60]!r})",
             where="sampling.constrain",
-            mend="Set llm.structured to the key that this server understands.",
+            hint="Set llm.structured to the key that this server understands.",
         )
     text = begun + block.text + (_CLOSING if block.finished else "")
     return replace(

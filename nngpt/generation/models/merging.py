@@ -122,13 +122,13 @@ def _check_whole(source: str) -> None:
         raise ModelError(
             f"is quantised ({method}): merging into it would round the adapter away",
             where=f"base {source}",
-            mend="Give the unquantised model as --base, or save it dequantised first.",
+            hint="Give the unquantised model as --base, or save it dequantised first.",
         )
 
 
 def _check_new(out: Path) -> None:
     if out.exists():
-        raise UserError("is there already", where=str(out), mend="Choose another --out")
+        raise UserError("is there already", where=str(out), hint="Choose another --out")
 
 
 def _publish(out: Path, write: Callable[[Path], None]) -> Path:

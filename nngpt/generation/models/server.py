@@ -97,8 +97,8 @@ class Server:
             shown = _brief(data.decode(errors="replace"))
             raise self._error(f"the server streams no completion ({shown})", _SEE_LOG) from None
 
-    def _error(self, what: str, mend: str) -> ModelError:
-        return ModelError(what, where=self._config.url, mend=mend)
+    def _error(self, what: str, hint: str) -> ModelError:
+        return ModelError(what, where=self._config.url, hint=hint)
 
     @contextmanager
     def _clear_errors(self, path: str) -> Iterator[None]:

@@ -45,7 +45,7 @@ def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
         raise ConfigError(
             f"{len(found)} of {len(allowed):,} indexed blocks suit {config.retrieve_for!r}",
             where="prompt.retrieve",
-            mend="Index more (nngpt rag index), or change prompt.retrieve_for or retrieve_chars",
+            hint="Index more (nngpt rag index), or change prompt.retrieve_for or retrieve_chars",
         )
     return found
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from nngpt.protocols import Log
 from nngpt.generation.prompts.blocks import draw_blocks
 from nngpt.generation.prompts.examples import choose, draw, qualities
 from nngpt.generation.prompts.known import Known
@@ -20,7 +21,6 @@ from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, MeasuresPrompts
 from nngpt.records import Mode, Prompt, Sampling, ShownBlock, Task
 
-Say = Callable[[str], None]
 
 Ask = Callable[[int], Prompt]
 """Gives the prompt that belongs to a seed."""
@@ -70,7 +70,7 @@ class Questions:
         self.pool, self.budget, self.blocks = list(pool), budget, blocks
         self._config, self._template, self._task = config, template, task
 
-    def of_cycle(self, admitted: Sequence[Known], say: Say) -> Ask:
+    def of_cycle(self, admitted: Sequence[Known], log: Log) -> Ask:
         """What is asked in a cycle: a prompt for each seed, which chooses the parent if any.
 
         Args:
@@ -82,7 +82,7 @@ class Questions:
         def once(text: str) -> None:
             if text not in said:
                 said.add(text)
-                say(text)
+                log(text)
 
         def ask(seed: int) -> Prompt:
             parent = self._parent([*admitted] or self.pool, seed, once)
@@ -94,7 +94,7 @@ class Questions:
 
         return ask
 
-    def _with_blocks(self, examples: Sequence[Example], parent: str, seed: int, say: Say) -> Prompt:
+    def _with_blocks(self, examples: Sequence[Example], parent: str, seed: int, log: Log) -> Prompt:
         """The prompt, with as many of the drawn blocks as it has room for."""
         count = self._config.prompt.retrieve if self.blocks else 0
         drawn = draw_blocks(self.blocks, count, seed)
@@ -103,10 +103,10 @@ class Questions:
             if not self.budget.fault(prompt):
                 return prompt
         if drawn:
-            say("The drawn blocks were left out: too long for the prompt.")
+            log("The drawn blocks were left out: too long for the prompt.")
         return self._render(examples, parent)
 
-    def _parent(self, pool: Sequence[Known], seed: int, say: Say) -> str:
+    def _parent(self, pool: Sequence[Known], seed: int, log: Log) -> str:
         """The network to be changed, as an answer; "" for the template's own, or for none."""
         if self._template.mode is not Mode.DELTA:
             return ""
@@ -115,11 +115,11 @@ class Questions:
             parent = as_parent(network.candidate, defaults)
             fault = self.budget.fault(self._render([], parent))
             if not fault and _FENCE not in network.candidate.code:
-                say(f"To be changed: {_named(network)}.")
+                log(f"To be changed: {_named(network)}.")
                 return parent
         return ""
 
-    def _examples(self, admitted: Sequence[Known], parent: str, say: Say) -> list[Example]:
+    def _examples(self, admitted: Sequence[Known], parent: str, log: Log) -> list[Example]:
         """The template's, as far as they are needed, then the chosen ones, the best one last."""
         own, shots = self._template.examples, self._config.prompt.shots
         count, pool = len(own) if shots is None else shots, self._shots(admitted)
@@ -133,14 +133,14 @@ class Questions:
         width = self._config.novelty.shingle
         shown = choose(pool, count, width, lambda networks: fits(list(map(_example, networks))))
         if shown:
-            say(f"Shown in the prompt: {', '.join(map(_named, shown))}.")
+            log(f"Shown in the prompt: {', '.join(map(_named, shown))}.")
         worth = dict(zip((network.name for network in pool), qualities(pool), strict=True))
         shown.sort(key=lambda network: worth[network.name])
         examples = list(map(_example, shown))
         lengths = range(count - len(shown), -1, -1)
         left = next((n for n in lengths if fits([*own[:n], *examples])), 0)
         if too_long:
-            say(f"Examples were left out: too long for {' and '.join(sorted(too_long))}.")
+            log(f"Examples were left out: too long for {' and '.join(sorted(too_long))}.")
         return [*own[:left], *examples]
 
     def _shots(self, admitted: Sequence[Known]) -> list[Known]:

@@ -18,7 +18,7 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nngpt import files
+from nngpt import config
 from nngpt.errors import ConfigError, nearest
 from nngpt.data import transform_names
 from nngpt.records import Message, Mode, Prompt, ShownBlock, Task, canonical_json
@@ -183,7 +183,7 @@ class Template:
             return _compiled(source).render(variables).strip()
         except jinja2.UndefinedError as error:
             known = ", ".join(sorted(variables))
-            raise ConfigError(str(error), where=self.name, mend=f"Known: {known}") from None
+            raise ConfigError(str(error), where=self.name, hint=f"Known: {known}") from None
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(f"cannot be filled in: {error}", where=self.name) from None
 
@@ -231,14 +231,14 @@ def load(name_or_path: str | Path) -> Template:
 
 def names() -> list[str]:
     """Names of the templates that come with nngpt, sorted."""
-    return sorted(file.stem for file in files.folder("prompts").glob("*.yaml"))
+    return sorted(file.stem for file in config.resource_folder("prompts").glob("*.yaml"))
 
 
 def _find(name: str) -> Path:
     given = Path(name)
     if given.suffix in (".yaml", ".yml") or given.parent != Path():
         return given
-    return files.folder("prompts") / f"{name}.yaml"
+    return config.resource_folder("prompts") / f"{name}.yaml"
 
 
 def _parse(path: Path) -> Any:
@@ -246,7 +246,7 @@ def _parse(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         hint = nearest(path.stem, names())
-        raise ConfigError("no such prompt template", where=str(path), mend=hint) from None
+        raise ConfigError("no such prompt template", where=str(path), hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
     except yaml.YAMLError as error:
@@ -255,12 +255,12 @@ def _parse(path: Path) -> Any:
 
 def _network(path: Path, name: str) -> str:
     """The network file: beside the template, else among those that come with nngpt."""
-    places = [path.parent, files.folder("prompts")]
+    places = [path.parent, config.resource_folder("prompts")]
     found = next((place / name for place in places if (place / name).is_file()), None)
     if found is None:
-        folder = files.folder("prompts")
+        folder = config.resource_folder("prompts")
         known = [str(file.relative_to(folder)) for file in folder.glob("networks/*")]
-        raise ConfigError(f"no network file {name!r}", where=str(path), mend=nearest(name, known))
+        raise ConfigError(f"no network file {name!r}", where=str(path), hint=nearest(name, known))
     try:
         return found.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

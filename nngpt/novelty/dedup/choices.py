@@ -25,7 +25,7 @@ def settings(
     """
     names = tuple(name.strip() for name in levels.split(",") if name.strip())
     if not names:
-        raise UserError("no level is named", where="--levels", mend="Example: exact,lexical")
+        raise UserError("no level is named", where="--levels", hint="Example: exact,lexical")
     if len(set(names)) < len(names):
         raise UserError(f"{levels!r} names a level twice", where="--levels")
     for name in names:
@@ -33,8 +33,8 @@ def settings(
     by_level = _thresholds(level_thresholds, "--level-threshold")
     for name in by_level:
         if name not in names:
-            mend = nearest(name, names)
-            raise UserError(f"{name!r} is not in --levels", where="--level-threshold", mend=mend)
+            hint = nearest(name, names)
+            raise UserError(f"{name!r} is not in --levels", where="--level-threshold", hint=hint)
     _at_least_one(per_family, "--per-family")
     _at_least_one(shingle, "--shingle")
     return Settings(
@@ -53,8 +53,8 @@ def check_families(chosen: Settings, families: Iterable[str]) -> None:
     for name in chosen.family_thresholds:
         if name not in known:
             hint = nearest(name, known)
-            mend = hint if len(hint) < 200 else ""
-            raise UserError(f"no network of family {name!r}", where="--family-threshold", mend=mend)
+            hint = hint if len(hint) < 200 else ""
+            raise UserError(f"no network of family {name!r}", where="--family-threshold", hint=hint)
 
 
 def share(value: float, option: str) -> float:
@@ -73,10 +73,10 @@ def _thresholds(given: Sequence[str], option: str) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name:
-            mend = (
+            hint = (
                 f"Example: {option} {'FractalNet=0.97' if 'family' in option else 'lexical=0.95'}"
             )
-            raise UserError(f"{text!r} is not NAME=VALUE", where=option, mend=mend)
+            raise UserError(f"{text!r} is not NAME=VALUE", where=option, hint=hint)
         if name in found:
             raise UserError(f"{name!r} is given twice", where=option)
         found[name] = share(number, option)

@@ -41,7 +41,7 @@ def read_mirror(
             for name, code, accuracy in session.execute(query)
         ]
     if not found and not only:
-        raise StoreError("no networks in it", where=source, mend=_FILL)
+        raise StoreError("no networks in it", where=source, hint=_FILL)
     _check_names(store, found, only)
     return found
 
@@ -52,8 +52,8 @@ def _check_dataset(store: Store, name: str) -> None:
             return
         known = session.scalars(select(stat.c.dataset).distinct()).all()
     names = [dataset for dataset in known if dataset]
-    mend = nearest(name, names) or _FILL
-    raise UserError(f"no trial on the data set {name!r}", where="--best-on", mend=mend)
+    hint = nearest(name, names) or _FILL
+    raise UserError(f"no trial on the data set {name!r}", where="--best-on", hint=hint)
 
 
 def _check_names(store: Store, found: Sequence[Found], wanted: Sequence[str]) -> None:
@@ -61,8 +61,8 @@ def _check_names(store: Store, found: Sequence[Found], wanted: Sequence[str]) ->
     if not missing:
         return
     with store.database.read() as session:
-        mend = close(missing[0], session.scalars(select(nn.c.name)).all())
-    raise StoreError(f"no network {missing[0]!r}", where=str(store.path), mend=mend)
+        hint = close(missing[0], session.scalars(select(nn.c.name)).all())
+    raise StoreError(f"no network {missing[0]!r}", where=str(store.path), hint=hint)
 
 
 def close(name: str, known: Sequence[str]) -> str:

@@ -32,11 +32,11 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
         UserError: it cannot, or it is one of the files that are read.
     """
     if path.is_dir():
-        raise UserError("is a folder, not a file", where=str(path), mend=f"Give {option} a file")
+        raise UserError("is a folder, not a file", where=str(path), hint=f"Give {option} a file")
     if any(path.resolve() == given.resolve() for given in inputs):
-        raise UserError("is read by this command", where=str(path), mend=_another(option))
+        raise UserError("is read by this command", where=str(path), hint=_another(option))
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UserError("cannot be written", where=str(path), mend=_another(option))
+        raise UserError("cannot be written", where=str(path), hint=_another(option))
 
 
 def check_folder(path: Path, option: str) -> None:
@@ -45,9 +45,9 @@ def check_folder(path: Path, option: str) -> None:
         filled = path.exists() and any(path.iterdir())
     except OSError as error:
         why = f"cannot be used ({error.strerror})"
-        raise UserError(why, where=str(path), mend=_another(option)) from None
+        raise UserError(why, where=str(path), hint=_another(option)) from None
     if filled:
-        raise UserError("the folder is not empty", where=str(path), mend=_another(option))
+        raise UserError("the folder is not empty", where=str(path), hint=_another(option))
 
 
 def write_file(path: Path, lines: Iterable[bytes]) -> None:
@@ -171,7 +171,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot be written ({error.strerror})", where=str(path), mend="Nothing was changed"
+            f"cannot be written ({error.strerror})", where=str(path), hint="Nothing was changed"
         ) from None
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import stat
-import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nngpt.errors import UserError
+from nngpt.files import decode
 from nngpt.novelty.dedup.collection import Family, Found, Skipped
 from nngpt.novelty.dedup.jsonl import read_lines
 
@@ -75,25 +73,6 @@ def read_network(path: Path, family: Family) -> Found:
     return one
 
 
-def decode(raw: bytes) -> str:
-    """Source text as Python reads it: byte order mark, `coding` comment (PEP 263), line ends.
-
-    Raises:
-        ValueError: it is in no encoding that Python would accept; says why.
-    """
-    try:
-        if raw.startswith(codecs.BOM_UTF8) or any(b"coding" in p for p in raw.split(b"\n", 2)[:2]):
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
-        else:
-            encoding = "utf-8"
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not in {error.encoding}, as Python expects it (PEP 263)") from None
-    except (SyntaxError, UnicodeError, LookupError) as error:
-        raise ValueError(f"its encoding cannot be read ({error})") from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 @dataclass(frozen=True)
 class _Place:
     """A file to read: as the user would name it, and where it is.
@@ -122,10 +101,10 @@ def _kind(path: Path) -> str:
         return "lines"
     if path.suffix == ".py":
         return "network"
-    mend = "Give folders, .py or .jsonl files"
+    hint = "Give folders, .py or .jsonl files"
     if path.suffix in (".whl", ".db"):
-        mend = f"Import it (nngpt lemur import {path}), then: nngpt dedup --lemur"
-    raise UserError("is not a collection of networks", where=str(path), mend=mend)
+        hint = f"Import it (nngpt lemur import {path}), then: nngpt dedup --lemur"
+    raise UserError("is not a collection of networks", where=str(path), hint=hint)
 
 
 def _search(root: Path, skipped: list[Skipped]) -> Iterator[_Place]:

@@ -18,7 +18,7 @@ from nngpt.prediction import groups
 from nngpt.records import canonical_json
 
 COUNT = 10
-_MEND = "Freeze them anew: nngpt hpo bench --folds NEW-FILE"
+_HINT = "Freeze them anew: nngpt hpo bench --folds NEW-FILE"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read(path: Path) -> Folds:
             {names[0]: int(fold) for fold, names in lines if fold is not None},
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"holds no folds ({error})", where=str(path), mend=_MEND) from None
+        raise UserError(f"holds no folds ({error})", where=str(path), hint=_HINT) from None
     if found.sha256 != content.get("sha256"):
-        raise UserError("the folds were changed after freezing", where=str(path), mend=_MEND)
+        raise UserError("the folds were changed after freezing", where=str(path), hint=_HINT)
     return found

@@ -36,7 +36,7 @@ EPOCHS = (1, 5, 50)
 
 FORMAT = 1
 _LEARNED = 5
-_MEND = "Make it anew: nngpt hpo train"
+_HINT = "Make it anew: nngpt hpo train"
 _DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError)
 _ACCURACY = Boosting(rounds=200, rate=0.06, leaves=31)
 _PLACE = CATEGORIES[0]
@@ -96,7 +96,7 @@ def train(
         raise UserError(
             f"no two networks have {_LEARNED} trials or more after {', '.join(map(str, epochs))} "
             "epochs",
-            mend="Import more of LEMUR: nngpt lemur pull",
+            hint="Import more of LEMUR: nngpt lemur pull",
         )
     words = Vocabulary.of([pool for found in kept.values() for pool in found])
     parts = groups.components(
@@ -174,11 +174,11 @@ class SurrogateFile:
             self._bytes = path.read_bytes()
         except FileNotFoundError:
             raise UserError(
-                "there is no surrogate", where=str(path), mend="Make one: nngpt hpo train"
+                "there is no surrogate", where=str(path), hint="Make one: nngpt hpo train"
             ) from None
         index = self._read_index()
         if index.get("format") != FORMAT or index.get("names") != list(NAMES):
-            raise UserError("is a surrogate of another version", where=str(path), mend=_MEND)
+            raise UserError("is a surrogate of another version", where=str(path), hint=_HINT)
         self.card: dict[str, Any] = index["card"]
         self.words = Vocabulary(*(tuple(names) for names in index["words"]))
         self.sources = {name: text for name, text in index["sources"].items() if text is not None}
@@ -211,4 +211,4 @@ class SurrogateFile:
         return index if isinstance(index, dict) else {}
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"is no surrogate, or damaged ({error})", where=str(self.path), mend=_MEND)
+        return UserError(f"is no surrogate, or damaged ({error})", where=str(self.path), hint=_HINT)

@@ -33,7 +33,7 @@ class Surrogate:
     trees: tuple[lightgbm.Booster, ...]
 
     def score(self, inputs: Matrix) -> Vector:
-        """The higher the better [n], for rows [n, len(NAMES)] as `nngpt.prediction.hpo.rows` gives them."""
+        """Return scores [n], higher is better, for feature rows [n, len(NAMES)] of `rows`."""
         found = [np.asarray(one.predict(inputs, num_threads=1), dtype=float) for one in self.trees]
         mean: Vector = np.mean(found, axis=0)
         return mean

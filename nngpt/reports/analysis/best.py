@@ -58,7 +58,7 @@ def sources(store: Store, run: RunRecord, best: int, chosen: Sequence[int]) -> l
         attempts = sorted(admitted, key=lambda a: (-_accuracy(a), a.id))[:best]
     if not attempts:
         raise UserError(
-            "no network was admitted", where=f"run {run.name!r}", mend="Name one with --attempt"
+            "no network was admitted", where=f"run {run.name!r}", hint="Name one with --attempt"
         )
     confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
     adapters = {adapter.name: adapter for adapter in store.adapters(run.id).values()}

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from nngpt.config import DATABASE
 from nngpt.cycle.experiment import begun
 from nngpt.cycle.grid import Cell
-from nngpt.files import DATABASE
 from nngpt.records import Arm, State
 from nngpt.statistics import mean_half_width, newcombe, welch
 from nngpt.store import RunRecord, Store

@@ -63,7 +63,7 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
     """
     path = Path(path).resolve()
     if not is_ours(path):
-        raise StoreError("no such database", where=str(path), mend="Start a run first")
+        raise StoreError("no such database", where=str(path), hint="Start a run first")
     database = WatchedDatabase(path)
     with database.read() as session:
         found = schema.revision(session.connection())
@@ -71,7 +71,7 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
         raise StoreError(
             f"has schema {found}, this nngpt reads {schema.HEAD}",
             where=str(path),
-            mend=f"`nngpt cycle list --folder {path.parent}` brings an older one up to date",
+            hint=f"`nngpt cycle list --folder {path.parent}` brings an older one up to date",
         )
     return Store(database), database
 

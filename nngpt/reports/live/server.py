@@ -53,7 +53,7 @@ class WatchServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(
-                f"port {port} cannot be had ({why})", mend="Choose another, or --port 0 for any"
+                f"port {port} cannot be had ({why})", hint="Choose another, or --port 0 for any"
             ) from None
 
     @property

@@ -55,7 +55,7 @@ class TuningProgress:
     ) -> None:
         self._bars.stop()
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line above the bar."""
         self._console.print(Text(text), soft_wrap=True)
 
@@ -66,14 +66,14 @@ class TuningProgress:
         facts = f"{loss}{self._speed(point):,.0f} answer tokens/s"
         self._bars.update(self._bar, completed=point.step, total=point.steps, facts=facts)
         if point.held_out is not None:
-            self.say(f"step {point.step} of {point.steps}: held-out loss {point.held_out:.4f}")
+            self.log(f"step {point.step} of {point.steps}: held-out loss {point.held_out:.4f}")
         if (
             point.step
             and not self._console.is_terminal
             and time.monotonic() - self._told >= EVERY_S
         ):
             self._told = time.monotonic()
-            self.say(f"step {point.step} of {point.steps}: {facts}, {self._left(point)}")
+            self.log(f"step {point.step} of {point.steps}: {facts}, {self._left(point)}")
 
     def _speed(self, point: Point) -> float:
         assert self._first is not None

@@ -128,13 +128,13 @@ class ConsoleProgress:
     @contextmanager
     def repairing(self, attempt: AttemptRecord) -> Iterator[None]:
         """A spinner while the LLM writes it anew."""
-        with self._activity(f"  the LLM repairs candidate #{attempt.id}", say=False):
+        with self._activity(f"  the LLM repairs candidate #{attempt.id}", log=False):
             yield
 
     @contextmanager
     def training(self, attempt: AttemptRecord) -> Iterator[None]:
         """A spinner while a candidate is trained."""
-        with self._activity(f"  training candidate #{attempt.id}", say=False):
+        with self._activity(f"  training candidate #{attempt.id}", log=False):
             yield
 
     def settled(self, attempt: AttemptRecord) -> None:
@@ -198,8 +198,8 @@ class ConsoleProgress:
         return step if done <= step else max(done, min(-(-done // step) * step, most))
 
     @contextmanager
-    def _activity(self, text: str, say: bool = True) -> Iterator[None]:
-        if say and not self._console.is_terminal:
+    def _activity(self, text: str, log: bool = True) -> Iterator[None]:
+        if log and not self._console.is_terminal:
             self.note(f"{text} …")
         bar = self._bars.add_task(text, total=None, facts="")
         try:

@@ -27,6 +27,6 @@ def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExe
         raise ConfigError(
             "is empty",
             where="evaluation.container",
-            mend="Give the command, e.g. [podman, run, --rm, --preserve-fds, '1', my-image]",
+            hint="Give the command, e.g. [podman, run, --rm, --preserve-fds, '1', my-image]",
         )
     return wrapped("container", evaluation.container, splits, evaluation, task)

@@ -195,7 +195,7 @@ class LocalExecutor:
         if threads != 1 and self._evaluation.sandbox != "weak":
             raise ExecutionError(
                 f"the supervisor of the sandbox has {threads} threads, so forking is unsafe",
-                mend="Accept it with evaluation.sandbox=weak",
+                hint="Accept it with evaluation.sandbox=weak",
             )
 
     def _open_lane(self) -> Lane:
@@ -462,7 +462,7 @@ def _refuse_other_systems() -> None:
         raise UserError(
             f"candidates cannot be contained on {sys.platform}",
             where="evaluation.executor",
-            mend="Use Linux (a virtual machine or a container will do)",
+            hint="Use Linux (a virtual machine or a container will do)",
         )
 
 
@@ -473,7 +473,7 @@ def _refuse_exposed(splits: Splits, cuda: bool) -> None:
         raise UserError(
             "candidates could read the labels: they lie among Python's or the system's libraries",
             where=str(found),
-            mend="Set NNGPT_CACHE to a folder elsewhere",
+            hint="Set NNGPT_CACHE to a folder elsewhere",
         )
 
 
@@ -482,5 +482,5 @@ def _refuse_missing_cuda(asked: str) -> None:
         raise UserError(
             "device 'cuda' is not there",
             where="evaluation.device",
-            mend="Use evaluation.device=cpu, or install a driver and a CUDA build of torch",
+            hint="Use evaluation.device=cpu, or install a driver and a CUDA build of torch",
         )

@@ -102,7 +102,7 @@ class ZipContainer:
         root = _package_prefix([info.filename for info in names])
         if root is None:
             self.close()
-            raise DataError("holds no LEMUR package", where=str(path), mend=NO_PACKAGE)
+            raise DataError("holds no LEMUR package", where=str(path), hint=NO_PACKAGE)
         inside = (info for info in names if info.filename.startswith(root))
         self._members = {info.filename.removeprefix(root): info for info in inside}
         self.paths = list(self._members)
@@ -149,7 +149,7 @@ def _package_folder(path: Path) -> Path:
     for folder in (path.joinpath(*PACKAGE), path):
         if (folder / "nn").is_dir() or (folder / "stat").is_dir():
             return folder
-    raise DataError("holds no LEMUR package", where=str(path), mend=NO_PACKAGE)
+    raise DataError("holds no LEMUR package", where=str(path), hint=NO_PACKAGE)
 
 
 def _package_prefix(names: list[str]) -> str | None:

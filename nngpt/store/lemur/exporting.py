@@ -60,17 +60,17 @@ def export_corpus(
 @contextmanager
 def _folder(target: Path) -> Iterator[Path]:
     """A folder that becomes `target` when all went well."""
-    mend = "Give a new or empty folder"
+    hint = "Give a new or empty folder"
     if target.is_dir() and any(target.iterdir()):
-        raise UserError("is not empty", where=str(target), mend=mend)
+        raise UserError("is not empty", where=str(target), hint=hint)
     if target.exists() and not target.is_dir():
-        raise UserError("is a file, not a folder", where=str(target), mend=mend)
+        raise UserError("is a file, not a folder", where=str(target), hint=hint)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent)
     except OSError as error:
         why = f"cannot be made ({error.strerror})"
-        raise UserError(why, where=str(target), mend=mend) from None
+        raise UserError(why, where=str(target), hint=hint) from None
     with beside as name:
         draft = Path(name) / target.name
         try:
@@ -81,7 +81,7 @@ def _folder(target: Path) -> Iterator[Path]:
         except OSError as error:
             why = f"cannot be written ({error.strerror}); nothing is left of it"
             raise UserError(
-                why, where=str(target), mend="Make room, or give another place"
+                why, where=str(target), hint="Make room, or give another place"
             ) from None
 
 

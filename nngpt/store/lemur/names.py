@@ -46,7 +46,7 @@ def _check_hash(session: Session, content_hash: str) -> None:
         raise UserError(
             f"no network has the content hash {content_hash!r}",
             where="--hash",
-            mend="It is the md5 of the code without white space, as 32 hexadecimal digits",
+            hint="It is the md5 of the code without white space, as 32 hexadecimal digits",
         )
 
 
@@ -62,4 +62,4 @@ def _unknown(title: str, name: str, where: str, known: Sequence[str]) -> UserErr
     hint = nearest(name, known)
     if len(known) > _LISTED and not hint.startswith("Did"):
         hint = "`nngpt lemur stats` lists the families" if title == "family" else ""
-    return UserError(f"no {title} {name!r} in the mirror", where=where, mend=hint)
+    return UserError(f"no {title} {name!r} in the mirror", where=where, hint=hint)

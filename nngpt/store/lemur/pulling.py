@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from nngpt import config, files
-from nngpt.data import fetch
 from nngpt.errors import DataError
 
-PACKAGE = fetch.Package("pip", "nn-dataset", "2.1.2")
+PACKAGE = files.Package("pip", "nn-dataset", "2.1.2")
 """The last version that carries data: the 2.2 packages hold code only."""
 
 SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
 _FILE = "nn_dataset-2.1.2-py3-none-any.whl"
 
 
-def pull(progress: fetch.Progress = fetch.silent) -> Path:
+def pull(progress: files.Progress = files.silent) -> Path:
     """Bring the package into the cache, verified; nothing happens if it is there.
 
     Args:
@@ -31,7 +30,7 @@ def pull(progress: fetch.Progress = fetch.silent) -> Path:
         if not _intact(target):
             progress(f"LEMUR: {PACKAGE}, 103 MB")
             with files.scratch(target) as folder:
-                archive = fetch.download(PACKAGE, folder)
+                archive = files.download(PACKAGE, folder)
                 if not _intact(archive):
                     found = files.digest(archive)
                     what = f"the package is another file (sha256 {found[:12]}…)"

@@ -75,7 +75,7 @@ def choose(session: Session, selection: Selection) -> Chosen:
         transforms = _names(session, lemur.transform.c.name)
         metrics = _names(session, lemur.metric.c.name)
     if not networks:
-        raise UserError("there is nothing to export", mend="Select less narrowly")
+        raise UserError("there is nothing to export", hint="Select less narrowly")
     code = len(networks) + len(transforms) + len(metrics)
     files = _count_files(session, rows) + _count(session, LemurEmpty.nn, *empty)
     runs = _count(session, LemurRun.run_id) if selection.with_runs and not rows else 0
@@ -88,13 +88,13 @@ def _check(session: Session, selection: Selection) -> None:
     networks = {*selection.networks}
     if unknown := networks - _names(session, lemur.nn.c.name, among(lemur.nn.c.name, networks)):
         name = min(unknown)
-        mend = nearest(name, _names(session, lemur.nn.c.name))
-        raise UserError("no such network here", where=name, mend=mend)
+        hint = nearest(name, _names(session, lemur.nn.c.name))
+        raise UserError("no such network here", where=name, hint=hint)
     if selection.dataset is not None:
         known = _names(session, lemur.stat.c.dataset) | _names(session, LemurEmpty.dataset)
         if (name := lemur_dataset(selection.dataset)) not in known:
-            mend = nearest(name, known)
-            raise UserError("no statistics of this data set here", where=name, mend=mend)
+            hint = nearest(name, known)
+            raise UserError("no statistics of this data set here", where=name, hint=hint)
 
 
 def _conditions(

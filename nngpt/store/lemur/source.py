@@ -29,4 +29,4 @@ def open_source(path: Path) -> Source:
             return Package(ZipContainer(path))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=str(path)) from None
-    raise DataError("is neither an archive nor a database", where=str(path), mend=NO_PACKAGE)
+    raise DataError("is neither an archive nor a database", where=str(path), hint=NO_PACKAGE)

@@ -130,8 +130,8 @@ class SqliteFile:
 
     def _check(self) -> None:
         if self._db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-            mend = "Export it with nngpt lemur export, and import the folder"
-            raise DataError("is one of nngpt's own databases", where=self.name, mend=mend)
+            hint = "Export it with nngpt lemur export, and import the folder"
+            raise DataError("is one of nngpt's own databases", where=self.name, hint=hint)
         problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise DataError(f"is damaged ({problem})", where=self.name)
@@ -149,8 +149,8 @@ def _check_complete(path: Path) -> None:
     for suffix in ("-wal", "-journal"):
         beside = Path(f"{path}{suffix}")
         if beside.exists() and beside.stat().st_size:
-            mend = "Close the program that uses it, or open it once with sqlite3"
-            raise DataError(f"has changes in {beside.name} still", where=str(path), mend=mend)
+            hint = "Close the program that uses it, or open it once with sqlite3"
+            raise DataError(f"has changes in {beside.name} still", where=str(path), hint=hint)
 
 
 def _text(raw: bytes) -> str | bytes:

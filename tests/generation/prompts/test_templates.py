@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from nngpt import files
+from nngpt import config
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
 from nngpt.generation import contract
@@ -122,7 +122,7 @@ def train(candidate: Candidate, shape: tuple[int, int, int, int]) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    shutil.copytree(files.folder("prompts"), tmp_path / "prompts")
+    shutil.copytree(config.resource_folder("prompts"), tmp_path / "prompts")
     return tmp_path / "prompts" / "features.yaml"
 
 

@@ -13,10 +13,11 @@ from dedup_samples import code, other
 from sqlalchemy import insert
 
 from nngpt.errors import StoreError, UserError
+from nngpt.files import decode
 from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.novelty.dedup.mirror import read_mirror
-from nngpt.novelty.dedup.reading import LARGEST, decode, read_paths
+from nngpt.novelty.dedup.reading import LARGEST, read_paths
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.families import family
@@ -152,15 +153,15 @@ def test_odd_file_names_can_be_printed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"),
+    ("name", "hint"),
     [("absent", ""), ("notes.txt", ".jsonl"), ("nn_dataset.whl", "nngpt lemur import")],
 )
-def test_what_is_no_collection_is_a_mistake(tmp_path: Path, name: str, mend: str) -> None:
+def test_what_is_no_collection_is_a_mistake(tmp_path: Path, name: str, hint: str) -> None:
     for other_name in ("notes.txt", "nn_dataset.whl"):
         (tmp_path / other_name).write_text("")
     with pytest.raises(UserError) as caught:
         read(tmp_path / name)
-    assert caught.value.where == str(tmp_path / name) and mend in caught.value.mend
+    assert caught.value.where == str(tmp_path / name) and hint in caught.value.hint
 
 
 FENCED = "Here it is.\n```python\nclass Net: pass\n```\nEnjoy."

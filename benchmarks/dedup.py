@@ -33,8 +33,8 @@ from datasketch import MinHash, MinHashLSH
 from nngpt import config, plugins
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import Network, Outcome, Settings
-from nngpt.novelty.dedup.shingling import Shingler, Shingles
-from nngpt.store.lemur.families import family
+from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
+from nngpt.store.lemur.family import family
 
 THRESHOLD = 0.9
 STREAMS = ("raw", "lexical", "normalised")

@@ -32,11 +32,11 @@ from sqlalchemy import select, text
 
 from nngpt.config import NoveltyConfig
 from nngpt.novelty import signatures
-from nngpt.novelty.dedup.shingling import Shingler
+from nngpt.novelty.dedup.shingle_sets import Shingler
 from nngpt.plugins import load
 from nngpt.store import Store
-from nngpt.store.lemur import pulling
-from nngpt.store.lemur.frame import data
+from nngpt.store.lemur import download
+from nngpt.store.lemur.dataframe import data
 from nngpt.store.lemur.queries import find
 from nngpt.store.lemur_tables import nn
 
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if given.folder is None:
-            imported(given.wheel or pulling.pull(print), folder)
+            imported(given.wheel or download.download_corpus(print), folder)
         with Store.open(folder / "nngpt.db", create=False) as store:
             everything = timed(lambda: read_lemurs_way(store))
             look_up(store, everything)

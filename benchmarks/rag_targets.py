@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.errors import UserError
-from nngpt.retrieval.check import check
-from nngpt.retrieval.extract import Extractor
+from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.sources import Source, open_source
+from nngpt.retrieval.static_check import check
 
 PACKAGES = {
     "timm": "timm", "torchvision": "", "torch": "", "torch_geometric": "torch-geometric",

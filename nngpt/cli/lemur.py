@@ -31,20 +31,20 @@ _EVERY = 200
 def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
     """Fetch the LEMUR corpus (103 MB) and import it; nothing happens if it is there."""
     from nngpt.store.database import open_database
-    from nngpt.store.lemur import pulling
-    from nngpt.store.lemur.importing import finished_import
+    from nngpt.store.lemur import download
+    from nngpt.store.lemur.importer import finished_import
 
     make_folder(folder, "--folder")
     with stoppable():
         database = open_database(folder / DATABASE, create=True)
-        since = finished_import(database, pulling.SHA256)
+        since = finished_import(database, download.SHA256)
         if since is None:
-            _import(pulling.pull(lambda line: typer.echo(line, err=True)), folder, as_json)
+            _import(download.download_corpus(lambda line: typer.echo(line, err=True)), folder, as_json)
         elif as_json:
-            print_json({"source": str(pulling.PACKAGE), "finished": since})
+            print_json({"source": str(download.PACKAGE), "finished": since})
         else:
             where = f"in {folder / DATABASE} since {since}"
-            typer.echo(f"LEMUR ({pulling.PACKAGE}) is {where}. Nothing to do.")
+            typer.echo(f"LEMUR ({download.PACKAGE}) is {where}. Nothing to do.")
 
 
 @app.command("import")
@@ -70,9 +70,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write networks and statistics as a LEMUR package has them."""
-    from nngpt.reports.lemur.reports import export_lines
-    from nngpt.store.lemur.exporting import export_corpus
-    from nngpt.store.lemur.selection import Selection
+    from nngpt.reports.lemur.transfer_report import export_lines
+    from nngpt.store.lemur.export_selection import Selection
+    from nngpt.store.lemur.exporter import export_corpus
 
     selection = Selection(tuple(networks or ()), dataset, ours)
     with stoppable(), open_store(folder) as store, _bar("exporting") as progress:
@@ -84,9 +84,9 @@ def export(
 
 
 def _import(path: Path, folder: Path, as_json: bool) -> None:
-    from nngpt.reports.lemur.reports import import_lines
+    from nngpt.reports.lemur.transfer_report import import_lines
     from nngpt.store.database import open_database
-    from nngpt.store.lemur.importing import import_source
+    from nngpt.store.lemur.importer import import_source
     from nngpt.store.lemur.source import open_source
 
     source = open_source(path)

@@ -30,13 +30,13 @@ _PARAMETER = "prm."
 
 def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """What is in the mirror: imports, networks, families, trials."""
-    from nngpt.store.lemur.stats import statistics_of
+    from nngpt.store.lemur.mirror_statistics import statistics_of
 
     with _mirror(folder) as store, store.database.read() as session:
         found = statistics_of(session)
     if as_json:
         return print_json(asdict(found))
-    from nngpt.reports.lemur.display import stats_report
+    from nngpt.reports.lemur.mirror_tables import stats_report
 
     out = console()
     for piece in stats_report(found, out):
@@ -71,7 +71,7 @@ def query(
     folder: Folder = Path("runs"),
 ) -> None:
     """The trials asked for, the highest accuracy first. Code is read only with --code."""
-    from nngpt.reports.lemur.display import write_csv, write_json
+    from nngpt.reports.lemur.mirror_tables import write_csv, write_json
     from nngpt.store.lemur.queries import Query
 
     table = _is_table(as_json, as_csv, code)
@@ -120,10 +120,10 @@ def similar(
     folder: Folder = Path("runs"),
 ) -> None:
     """The mirror's networks most like a file: signatures propose, exact Jaccard decides."""
-    from nngpt.novelty.dedup.reading import read_network
+    from nngpt.novelty.dedup.source_files import read_network
     from nngpt.novelty.signatures import nearest_networks
-    from nngpt.reports.lemur.display import neighbours_table
-    from nngpt.store.lemur.families import family
+    from nngpt.reports.lemur.mirror_tables import neighbours_table
+    from nngpt.store.lemur.family import family
 
     code = read_network(file, lambda name: family(name)).code
     with _mirror(folder) as store:
@@ -166,7 +166,7 @@ def _is_table(as_json: bool, as_csv: bool, code: bool) -> bool:
 
 def _columns(given: str | None, table: bool, code: bool) -> list[str]:
     """The columns to show. Raises: UserError for one that is not there."""
-    from nngpt.store.lemur.listing import CODE, COLUMNS
+    from nngpt.store.lemur.trial_columns import CODE, COLUMNS
 
     known = [name for name in COLUMNS if name not in CODE]
     known.insert(known.index("prm"), "transform")
@@ -188,8 +188,8 @@ def _answer(
 ) -> tuple[Iterator[dict[str, Any]], int]:
     """The rows, and how many there are without the limit (0 if not counted)."""
     from nngpt.store.lemur import queries
-    from nngpt.store.lemur.listing import CODE, columns_of
-    from nngpt.store.lemur.names import check_names
+    from nngpt.store.lemur.query_check import check_names
+    from nngpt.store.lemur.trial_columns import CODE, columns_of
 
     with _mirror(folder) as store, store.database.read() as session:
         check_names(session, wanted)
@@ -207,7 +207,7 @@ def _column(columns: Mapping[str, list[Any]], name: str) -> list[Any]:
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]], total: int) -> None:
-    from nngpt.reports.lemur.display import trials_table
+    from nngpt.reports.lemur.mirror_tables import trials_table
 
     out = console()
     if rows:

@@ -53,7 +53,7 @@ def bench(
     """Extract blocks and grade them: compiles, closed; with --run imports, builds, runs."""
     from nngpt.reports.tables.retrieval import tally_table
     from nngpt.retrieval import catalogue, grading
-    from nngpt.retrieval.extract import Extractor
+    from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
     database = open_index(folder)

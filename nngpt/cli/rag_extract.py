@@ -23,7 +23,7 @@ def extract(
 ) -> None:
     """Extract a block with all it needs; the file imports only torch and the standard library."""
     from nngpt.retrieval import catalogue
-    from nngpt.retrieval.extract import Extractor
+    from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
     found = Extractor(Library(catalogue.sources(open_index(folder)))).extract(target)

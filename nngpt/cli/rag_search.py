@@ -53,7 +53,7 @@ def search(
 def show(target: Target, folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """Say where a block comes from, and print its class as it stands in its library."""
     from nngpt.retrieval import catalogue
-    from nngpt.retrieval.extract import Extractor
+    from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
     database = open_index(folder)

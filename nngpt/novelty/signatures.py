@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from nngpt import plugins
 from nngpt.config import NoveltyConfig
 from nngpt.errors import StoreError
-from nngpt.novelty.dedup.shingling import Shingler, Shingles, jaccard
+from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
 from nngpt.store.database import Database
 from nngpt.store.lemur.queries import codes
 from nngpt.store.lemur_tables import nn

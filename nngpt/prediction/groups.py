@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.novelty.dedup.neighbours import KeptIndex, ranked
-from nngpt.novelty.dedup.shingling import Shingler
+from nngpt.novelty.dedup.shingle_sets import Shingler
 from nngpt.plugins import load
 from nngpt.prediction.runs import Run
-from nngpt.store.lemur.families import family
+from nngpt.store.lemur.family import family
 
 NEAR = 0.90
 """Jaccard of 10-token shingles from which two networks are of one component (DESIGN.md)."""

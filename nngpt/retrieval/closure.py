@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from nngpt.retrieval.library import Local, Outside
-from nngpt.retrieval.links import Linker, foreign
 from nngpt.retrieval.modules import Module, Statement
+from nngpt.retrieval.name_resolution import Linker, foreign
+from nngpt.retrieval.name_uses import When
 from nngpt.retrieval.refusals import TooLargeError
-from nngpt.retrieval.uses import When
 
 MOST = 2000
 """Statements; a whole language model is no block."""

@@ -10,10 +10,10 @@ from enum import StrEnum
 
 from nngpt.errors import UserError
 from nngpt.records import Evaluation, Refusal, Stage
-from nngpt.retrieval import trial
-from nngpt.retrieval.check import check
-from nngpt.retrieval.extract import Extractor
+from nngpt.retrieval import block_network
+from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.refusals import ExtractionRefused
+from nngpt.retrieval.static_check import check
 
 
 class Level(StrEnum):
@@ -92,7 +92,7 @@ def grade(extractor: Extractor, target: str, train: Train | None) -> Grade:
         return Grade(target, Level.COMPILES, f"not closed: {names}", seconds)
     if train is None:
         return Grade(target, Level.CLOSED, "", seconds)
-    level, why = _run(train(trial.network(found.code, found.name)))
+    level, why = _run(train(block_network.network(found.code, found.name)))
     return Grade(target, level, why, seconds)
 
 
@@ -100,10 +100,10 @@ def _run(outcome: Evaluation | Refusal) -> tuple[Level, str]:
     if isinstance(outcome, Evaluation):
         return Level.RUNS, ""
     reason = f"{outcome.reason} {outcome.detail}"
-    if trial.CONSTRUCT in reason:
-        return Level.IMPORTS, f"{trial.CONSTRUCT}{reason.partition(trial.CONSTRUCT)[2]}"
-    if trial.FORWARD in reason:
-        return Level.BUILDS, f"{trial.FORWARD}{reason.partition(trial.FORWARD)[2]}"
+    if block_network.CONSTRUCT in reason:
+        return Level.IMPORTS, f"{block_network.CONSTRUCT}{reason.partition(block_network.CONSTRUCT)[2]}"
+    if block_network.FORWARD in reason:
+        return Level.BUILDS, f"{block_network.FORWARD}{reason.partition(block_network.FORWARD)[2]}"
     if outcome.stage in (Stage.FORWARD, Stage.TRAIN, Stage.JUDGE):
         return Level.BUILDS, f"{outcome.stage}: {outcome.reason}"
     return Level.CLOSED, f"{outcome.stage}: {outcome.reason}"

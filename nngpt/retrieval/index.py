@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from nngpt.errors import UserError, nearest
 from nngpt.retrieval.modules import Broken, Module, parse
 from nngpt.retrieval.scope import Binding
+from nngpt.retrieval.search_words import words_of, words_of_class
 from nngpt.retrieval.sources import File, Source
-from nngpt.retrieval.words import words_of, words_of_class
 from nngpt.store.database import Database
 from nngpt.store.states import now
 from nngpt.store.tables import BlockClass, BlockFile, BlockSource

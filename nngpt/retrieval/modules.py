@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nngpt.files import decode
+from nngpt.retrieval.name_uses import Uses
+from nngpt.retrieval.name_visitor import uses_of
 from nngpt.retrieval.scope import Binding, Import, bound_by
+from nngpt.retrieval.source_text import Span, Text
 from nngpt.retrieval.sources import File, Source
-from nngpt.retrieval.text import Span, Text
-from nngpt.retrieval.uses import Uses
-from nngpt.retrieval.visiting import uses_of
 
 _CHANGERS = {"setattr", "delattr"}
 

@@ -9,7 +9,7 @@ import bm25s
 import numpy as np
 
 from nngpt.retrieval.catalogue import Block
-from nngpt.retrieval.words import words_of
+from nngpt.retrieval.search_words import words_of
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
 from nngpt.errors import NngptError, StoreError
-from nngpt.store import recognise, schema
+from nngpt.store import file_header, schema
 
 _BUSY_TIMEOUT_S = 60
 
@@ -70,7 +70,7 @@ class Database:
         with self.write() as session:
             connection = session.connection()
             schema.upgrade(connection, str(self.path))
-            connection.execute(text(f"PRAGMA application_id = {recognise.APPLICATION_ID}"))
+            connection.execute(text(f"PRAGMA application_id = {file_header.APPLICATION_ID}"))
 
     def close(self) -> None:
         """Release the engine; nothing is open by then."""
@@ -85,7 +85,7 @@ def open_database(path: Path, create: bool) -> Database:
             nngpt; a folder or file that cannot be written. Nothing is written then.
     """
     path = Path(path).resolve()
-    if not recognise.is_ours(path):
+    if not file_header.is_ours(path):
         if not create:
             raise StoreError("no such database", where=str(path), hint="Start a run first")
         _create(path)
@@ -128,7 +128,7 @@ def _fill(draft: Path) -> None:
 
 def _put(draft: Path, path: Path) -> None:
     if path.exists():
-        if not recognise.is_ours(path):  # an empty file
+        if not file_header.is_ours(path):  # an empty file
             draft.replace(path)
         return
     try:

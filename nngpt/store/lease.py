@@ -31,7 +31,7 @@ from nngpt.records import (
 from nngpt.store.database import Database, IllegalWriteError
 from nngpt.store.lemur_rows import add_stat
 from nngpt.store.lock import RunLock
-from nngpt.store.rows import add_code, add_prompt, compared, generated, retrained
+from nngpt.store.row_mapping import add_code, add_prompt, compared, generated, retrained
 from nngpt.store.states import OPEN, advance, log, move, now
 from nngpt.store.tables import (
     ActivityRow,

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from nngpt.store.columns import LemurValue, LosslessText
+from nngpt.store.column_types import LemurValue, LosslessText
 from nngpt.store.tables import Base
 
 _TYPES: dict[str, Any] = {"text": Text, "int": Integer, "real": Float, "bool": Boolean}

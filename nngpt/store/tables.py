@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, MetaData, Uni
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from nngpt.records import Arm, State
-from nngpt.store.columns import LosslessText
+from nngpt.store.column_types import LosslessText
 
 _STATES = ", ".join(f"'{state}'" for state in State)
 _ARMS = ", ".join(f"'{arm}'" for arm in Arm)

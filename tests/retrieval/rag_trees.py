@@ -9,10 +9,10 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
-from nngpt.retrieval.check import check
-from nngpt.retrieval.extract import Extraction, Extractor
+from nngpt.retrieval.extractor import Extraction, Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.sources import from_folder
+from nngpt.retrieval.static_check import check
 
 
 def write_tree(root: Path, files: Mapping[str, str]) -> Path:

@@ -10,8 +10,8 @@ from nngpt.errors import UserError
 from nngpt.retrieval import catalogue, index
 from nngpt.retrieval.catalogue import is_copyleft
 from nngpt.retrieval.search import search
+from nngpt.retrieval.search_words import words_of
 from nngpt.retrieval.sources import open_source
-from nngpt.retrieval.words import words_of
 from nngpt.store.database import Database, open_database
 
 MIXING = '''

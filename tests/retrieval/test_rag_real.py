@@ -12,7 +12,7 @@ import pytest
 import torch
 from retrieval.rag_trees import load
 
-from nngpt.retrieval.extract import Extractor
+from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.sources import open_source
 
@@ -62,7 +62,7 @@ def test_the_file_says_where_it_comes_from_and_is_always_the_same(known: Extract
 
 def test_the_file_does_not_depend_on_the_order_of_sets() -> None:
     code = (
-        "from nngpt.retrieval.extract import Extractor\n"
+        "from nngpt.retrieval.extractor import Extractor\n"
         "from nngpt.retrieval.library import Library\n"
         "from nngpt.retrieval.sources import open_source\n"
         "known = Extractor(Library([open_source('torchvision')]))\n"

@@ -11,8 +11,8 @@ from nngpt.generation.contract.safety import check_safety
 from nngpt.errors import ConfigError
 from nngpt.records import ShownBlock
 from nngpt.retrieval import catalogue
-from nngpt.retrieval.check import check
-from nngpt.retrieval.extract import Extractor
+from nngpt.retrieval.static_check import check
+from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.search import search

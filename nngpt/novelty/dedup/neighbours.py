@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.novelty.dedup.shingling import Shingles
+from nngpt.novelty.dedup.shingle_sets import Shingles
 
 Ranks = NDArray[np.int32]
 _ROUNDING = 1e-9

@@ -17,7 +17,7 @@ import numpy as np
 from nngpt import plugins
 from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, ranked
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
-from nngpt.novelty.dedup.shingling import Shingler, jaccard
+from nngpt.novelty.dedup.shingle_sets import Shingler, jaccard
 
 Progress = Callable[[int, int], None]
 """Called now and then with how many steps are done, and how many there are."""

@@ -13,7 +13,7 @@ import jinja2
 
 from nngpt import __version__
 from nngpt.novelty.dedup.collection import Collection, readable
-from nngpt.novelty.dedup.explain import unified_diff
+from nngpt.novelty.dedup.explanation import unified_diff
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
 from nngpt.novelty.dedup.summary import Cluster, clusters, summarise
 from nngpt.reports.dedup.charts import similarity_chart, size_rows

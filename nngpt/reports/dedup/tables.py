@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.novelty.dedup.collection import Collection, readable
-from nngpt.novelty.dedup.explain import Explanation, LevelView
+from nngpt.novelty.dedup.explanation import Explanation, LevelView
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Settings
 from nngpt.novelty.dedup.summary import Summary
 

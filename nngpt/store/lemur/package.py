@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from nngpt.store.lemur.containers import Container
 from nngpt.store.lemur.device_runs import read_run
+from nngpt.store.lemur.package_files import Container
 from nngpt.store.lemur.records import (
     KINDS,
     Broken,
@@ -22,7 +22,7 @@ from nngpt.store.lemur.records import (
     StatFile,
     Trial,
 )
-from nngpt.store.lemur.trials import read_trial
+from nngpt.store.lemur.trial_format import read_trial
 
 _TRAIN, _RUN = ("stat", "train"), ("stat", "run")
 _OTHER_RUNS = frozenset({"tflite", "pt"})

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from nngpt.store.database import Database
-from nngpt.store.lemur.families import name_range
+from nngpt.store.lemur.family import name_range
 from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur_tables import nn, prm, stat
 
@@ -36,7 +36,7 @@ class Query:
     """Which trials are wanted; None is any.
 
     Attributes:
-        family: see `nngpt.store.lemur.families`.
+        family: see `nngpt.store.lemur.family`.
         epoch: how many epochs were trained.
         min_accuracy: 0…1.
         content_hash: of the network's code, without white space.

@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 from nngpt.errors import DataError
-from nngpt.store.lemur.containers import NO_PACKAGE, FolderContainer, ZipContainer
 from nngpt.store.lemur.package import Package
+from nngpt.store.lemur.package_files import NO_PACKAGE, FolderContainer, ZipContainer
 from nngpt.store.lemur.records import Source
 from nngpt.store.lemur.sqlite_file import SqliteFile
 

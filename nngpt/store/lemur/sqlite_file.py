@@ -18,6 +18,7 @@ from urllib.parse import quote
 from nngpt import files
 from nngpt.errors import DataError
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.file_header import APPLICATION_ID
 from nngpt.store.lemur.records import (
     KINDS,
     Broken,
@@ -29,8 +30,7 @@ from nngpt.store.lemur.records import (
     TableRows,
     Trial,
 )
-from nngpt.store.lemur.trials import read_trial
-from nngpt.store.recognise import APPLICATION_ID
+from nngpt.store.lemur.trial_format import read_trial
 
 _NEEDED = {"nn", "stat", "prm"}
 _OTHER = ("nn_stat", "nn_minhash", "nn_similarity", "run", "prun", "layer_stat")

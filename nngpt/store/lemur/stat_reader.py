@@ -10,10 +10,10 @@ from sqlalchemy import Row, Select, exists, select, text
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.lemur.export_selection import Chosen
 from nngpt.store.lemur.lookups import extras_here, settings_here
 from nngpt.store.lemur.records import Experiment
-from nngpt.store.lemur.selection import Chosen
-from nngpt.store.lemur.trials import rebuild
+from nngpt.store.lemur.trial_format import rebuild
 from nngpt.store.tables import LemurEmpty
 
 _CHUNK = 20_000

@@ -15,7 +15,7 @@ from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.code_writer import Networks
 from nngpt.store.lemur.lookups import ids_here, settings_here
 from nngpt.store.lemur.records import ImportReport, StatFile, Trial
-from nngpt.store.lemur.trials import difference
+from nngpt.store.lemur.trial_format import difference
 from nngpt.store.tables import LemurEmpty, LemurExtra
 
 _Rows = list[dict[str, Any]]

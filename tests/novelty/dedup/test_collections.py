@@ -17,10 +17,10 @@ from nngpt.files import decode
 from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.novelty.dedup.mirror import read_mirror
-from nngpt.novelty.dedup.reading import LARGEST, read_paths
+from nngpt.novelty.dedup.source_files import LARGEST, read_paths
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.families import family
+from nngpt.store.lemur.family import family
 
 
 def read(*paths: Path) -> Collection:

@@ -8,7 +8,7 @@ import pytest
 from dedup_samples import code, other
 from rich.console import Console
 
-from nngpt.novelty.dedup.explain import Explanation, as_json, explain
+from nngpt.novelty.dedup.explanation import Explanation, as_json, explain
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import Network, Settings
 from nngpt.novelty.shingles import jaccard, shingles, tokens

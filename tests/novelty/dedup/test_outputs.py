@@ -16,10 +16,10 @@ from nngpt.generation.contract.answers import Answer
 from nngpt.novelty.dedup import outputs
 from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
-from nngpt.novelty.dedup.reading import read_paths
 from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome
+from nngpt.novelty.dedup.source_files import read_paths
 from nngpt.novelty.dedup.summary import as_json, clusters, summarise
-from nngpt.store.lemur.families import family
+from nngpt.store.lemur.family import family
 
 
 def all_kept(*networks: Network) -> tuple[Collection, Outcome]:

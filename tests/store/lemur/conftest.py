@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nngpt.store import Store
-from nngpt.store.lemur import pulling
+from nngpt.store.lemur import download
 
 _CODE = ("ab/nn/transform/", "ab/nn/metric/", "ab/nn/loader/")
 _NETWORKS = (
@@ -25,7 +25,7 @@ _NETWORKS = (
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """The whole corpus, 103 MB."""
-    return pulling.pull()
+    return download.download_corpus()
 
 
 @pytest.fixture(scope="session")

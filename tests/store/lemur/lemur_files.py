@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.store import Store
-from nngpt.store.lemur.exporting import export_corpus
-from nngpt.store.lemur.importing import import_source
+from nngpt.store.lemur.export_selection import Selection
+from nngpt.store.lemur.exporter import export_corpus
+from nngpt.store.lemur.importer import import_source
 from nngpt.store.lemur.records import ExportReport, ImportReport, Progress
-from nngpt.store.lemur.selection import Selection
 from nngpt.store.lemur.source import open_source
 
 FOLDER = "img-classification_cifar-10_acc_Net"

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from nngpt.errors import StoreError
 from nngpt.records import content_hash
-from nngpt.store.lemur.frame import data
+from nngpt.store.lemur.dataframe import data
 
 # As `ab.nn.api.data` of LEMUR 2.1.2 gives them.
 COLUMNS = [

@@ -227,7 +227,7 @@ def test_a_second_import_changes_nothing(mirror: Store, part: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nngpt.store.lemur.importing import import_source
+from nngpt.store.lemur.importer import import_source
 from nngpt.store.lemur.source import open_source
 from nngpt.store import Store
 
@@ -272,7 +272,7 @@ def test_others_write_while_an_import_goes_on(mirror: Store, part: Path) -> None
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from nngpt.store.lemur.importing import import_source
+from nngpt.store.lemur.importer import import_source
 from nngpt.store.lemur.source import open_source
 from nngpt.store import Store
 

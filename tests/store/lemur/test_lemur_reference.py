@@ -12,7 +12,7 @@ import pytest
 from lemur_files import bring_in, rows, tables
 
 from nngpt.store import Store
-from nngpt.store.lemur.frame import data
+from nngpt.store.lemur.dataframe import data
 
 READ = """
 import sys

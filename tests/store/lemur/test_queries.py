@@ -14,10 +14,10 @@ from nngpt.errors import UserError
 from nngpt.records import content_hash
 from nngpt.store import Store
 from nngpt.store.lemur import queries
-from nngpt.store.lemur.families import family
-from nngpt.store.lemur.names import check_names
+from nngpt.store.lemur.family import family
+from nngpt.store.lemur.mirror_statistics import Statistics, statistics_of
 from nngpt.store.lemur.queries import Query
-from nngpt.store.lemur.stats import Statistics, statistics_of
+from nngpt.store.lemur.query_check import check_names
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from nngpt.store.columns import LemurValue
+from nngpt.store.column_types import LemurValue
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from nngpt.store.columns import LosslessText
+from nngpt.store.column_types import LosslessText
 
 revision = "0006"
 down_revision = "0005"

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.columns import fits, fitting, types_of
 from nngpt.store.lemur.records import Broken, Experiment, Trial
+from nngpt.store.lemur.value_types import fits, fitting, types_of
 from nngpt.store.lemur_rows import lemur_id
 
 _COLUMNS = frozenset({"accuracy", "duration", "uid"})

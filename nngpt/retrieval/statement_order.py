@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nngpt.retrieval.closure import Closure
 from nngpt.retrieval.library import Local
-from nngpt.retrieval.links import Linker
 from nngpt.retrieval.modules import Statement
-from nngpt.retrieval.uses import When
+from nngpt.retrieval.name_resolution import Linker
+from nngpt.retrieval.name_uses import When
 
 _Key = tuple[str, int]
 _Edges = Mapping[_Key, Sequence[_Key]]

@@ -6,7 +6,7 @@ arguments, and passing it tensors of several shapes until one fits.
 
 from __future__ import annotations
 
-from nngpt.retrieval.arguments import WIDTH, attempts
+from nngpt.retrieval.constructor_arguments import WIDTH, attempts
 
 CONSTRUCT, FORWARD = "cannot be built:", "takes no such input:"
 """How the reasons of a refusal begin that are no failure of importing the file."""

@@ -9,7 +9,7 @@ from nngpt.errors import UserError, nearest
 from nngpt.novelty.dedup.records import Settings
 
 
-def settings(
+def build_settings(
     levels: str,
     threshold: float,
     level_thresholds: Sequence[str],
@@ -39,7 +39,7 @@ def settings(
     _at_least_one(shingle, "--shingle")
     return Settings(
         levels=names,
-        threshold=share(threshold, "--threshold"),
+        threshold=check_share(threshold, "--threshold"),
         thresholds=by_level,
         family_thresholds=_thresholds(family_thresholds, "--family-threshold"),
         shingle=shingle,
@@ -57,7 +57,7 @@ def check_families(chosen: Settings, families: Iterable[str]) -> None:
             raise UserError(f"no network of family {name!r}", where="--family-threshold", hint=hint)
 
 
-def share(value: float, option: str) -> float:
+def check_share(value: float, option: str) -> float:
     """`value`, which must be from 0 to 1. Raises: UserError."""
     if not 0 <= value <= 1:
         raise UserError(f"{value} is not from 0 to 1", where=option)
@@ -79,7 +79,7 @@ def _thresholds(given: Sequence[str], option: str) -> dict[str, float]:
             raise UserError(f"{text!r} is not NAME=VALUE", where=option, hint=hint)
         if name in found:
             raise UserError(f"{name!r} is given twice", where=option)
-        found[name] = share(number, option)
+        found[name] = check_share(number, option)
     return found
 
 

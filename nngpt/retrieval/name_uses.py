@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nngpt.retrieval.scope import Binding, Import
-from nngpt.retrieval.text import Span
+from nngpt.retrieval.source_text import Span
 
 
 class When(Enum):

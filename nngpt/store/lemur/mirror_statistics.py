@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nngpt.store.lemur.families import family
+from nngpt.store.lemur.family import family
 from nngpt.store.lemur_tables import nn, stat, transform
 from nngpt.store.tables import LemurEmpty, LemurImport, Signature
 

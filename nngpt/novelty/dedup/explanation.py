@@ -12,7 +12,7 @@ import numpy as np
 from nngpt import plugins
 from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
 from nngpt.novelty.dedup.records import Network, Settings
-from nngpt.novelty.dedup.shingling import Shingler, Shingles
+from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
 
 LONGEST = 5_000
 """Lines that are compared; what comes after them is not looked at."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from nngpt.store import Store
-from nngpt.store.lemur.listing import CODE, COLUMNS, columns_of
 from nngpt.store.lemur.queries import Query, trials
+from nngpt.store.lemur.trial_columns import CODE, COLUMNS, columns_of
 
 
 def data(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from nngpt.errors import UserError, nearest
 from nngpt.retrieval.closure import close, lazily_imported
-from nngpt.retrieval.emit import emit
+from nngpt.retrieval.file_text import emit
 from nngpt.retrieval.library import Library, Local
-from nngpt.retrieval.links import Linker
-from nngpt.retrieval.naming import give_names
-from nngpt.retrieval.order import ordered
+from nngpt.retrieval.name_assignment import give_names
+from nngpt.retrieval.name_resolution import Linker
 from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.sources import Source
+from nngpt.retrieval.statement_order import ordered
 
 _SOME = 6
 """Places that are named in a message."""

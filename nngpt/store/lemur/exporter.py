@@ -22,13 +22,13 @@ from sqlalchemy.orm import Session
 from nngpt.errors import UserError
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.database import Database
-from nngpt.store.lemur.containers import PACKAGE
 from nngpt.store.lemur.device_runs import rebuild_run
+from nngpt.store.lemur.export_files import FileWriter, trials_json
+from nngpt.store.lemur.export_selection import Chosen, Selection, choose
 from nngpt.store.lemur.lookups import among
+from nngpt.store.lemur.package_files import PACKAGE
 from nngpt.store.lemur.records import ExportReport, Progress
-from nngpt.store.lemur.selection import Chosen, Selection, choose
 from nngpt.store.lemur.stat_reader import statistics
-from nngpt.store.lemur.writing import FileWriter, trials_json
 from nngpt.store.tables import LemurRun
 
 

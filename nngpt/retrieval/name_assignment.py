@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from nngpt.retrieval.closure import Closure
 from nngpt.retrieval.library import Builtin, Local, Outside, Unknown
-from nngpt.retrieval.links import Link, Linker
 from nngpt.retrieval.modules import Statement
-from nngpt.retrieval.uses import When
+from nngpt.retrieval.name_resolution import Link, Linker
+from nngpt.retrieval.name_uses import When
 
 
 @dataclass(frozen=True)

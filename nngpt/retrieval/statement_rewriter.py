@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from nngpt.retrieval.closure import Closure
 from nngpt.retrieval.library import Inside, Local, Outside
-from nngpt.retrieval.links import ImportLink, Link, Linker
 from nngpt.retrieval.modules import Module, Statement
-from nngpt.retrieval.naming import LAZY, Names, is_lazy, thing_of
+from nngpt.retrieval.name_assignment import LAZY, Names, is_lazy, thing_of
+from nngpt.retrieval.name_resolution import ImportLink, Link, Linker
+from nngpt.retrieval.name_uses import When
 from nngpt.retrieval.scope import Import
-from nngpt.retrieval.text import Edit, Span
-from nngpt.retrieval.uses import When
+from nngpt.retrieval.source_text import Edit, Span
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from nngpt.retrieval.name_uses import InnerImport, Use, Uses, When
 from nngpt.retrieval.scope import (
     COMPREHENSIONS,
     Binding,
@@ -17,8 +18,7 @@ from nngpt.retrieval.scope import (
     parameters,
     targets,
 )
-from nngpt.retrieval.text import Span, Text
-from nngpt.retrieval.uses import InnerImport, Use, Uses, When
+from nngpt.retrieval.source_text import Span, Text
 
 
 @dataclass

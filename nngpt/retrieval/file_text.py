@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from nngpt.retrieval.closure import Closure, lazily_imported
 from nngpt.retrieval.library import Local
-from nngpt.retrieval.links import Linker
 from nngpt.retrieval.modules import Module, Statement
-from nngpt.retrieval.naming import Imported, Names
-from nngpt.retrieval.rewrite import Rewriter
+from nngpt.retrieval.name_assignment import Imported, Names
+from nngpt.retrieval.name_resolution import Linker
+from nngpt.retrieval.statement_rewriter import Rewriter
 
 _WIDTH = 100
 

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Column, Table
 
 from nngpt.novelty.signatures import Neighbours
-from nngpt.store.lemur.stats import ImportLine, Statistics, TrialsOfDataset
+from nngpt.store.lemur.mirror_statistics import ImportLine, Statistics, TrialsOfDataset
 
 _BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
 _SMALL_FAMILY = 10

@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 from nngpt.records import canonical_json
 from nngpt.store.database import Database
 from nngpt.store.lemur.code_writer import CodeWriter
-from nngpt.store.lemur.other_writers import write_runs, write_table
 from nngpt.store.lemur.records import (
     CodeFile,
     ImportReport,
@@ -32,6 +31,7 @@ from nngpt.store.lemur.records import (
     TableRows,
 )
 from nngpt.store.lemur.stat_writer import StatWriter
+from nngpt.store.lemur.table_writer import write_runs, write_table
 from nngpt.store.states import now
 from nngpt.store.tables import LemurImport
 

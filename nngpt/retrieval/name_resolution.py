@@ -24,8 +24,8 @@ from nngpt.retrieval.library import (
     Unknown,
 )
 from nngpt.retrieval.modules import Statement
+from nngpt.retrieval.name_uses import InnerImport, Use, When
 from nngpt.retrieval.scope import Binding, bound_name, for_types
-from nngpt.retrieval.uses import InnerImport, Use, When
 
 
 @dataclass(frozen=True)

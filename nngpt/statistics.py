@@ -1,7 +1,7 @@
-"""Estimates with 95% intervals: shares, means, medians, differences and trends.
+"""Estimates with their 95% intervals: shares, means, medians, differences and trends.
 
-Wilson intervals for shares and t intervals for means follow the papers (appendix K); differences
-use Newcombe's and Welch's intervals.
+Shares have Wilson intervals and means t intervals, as in the papers (appendix K); differences have
+Newcombe's and Welch's intervals.
 """
 
 from __future__ import annotations
@@ -12,12 +12,59 @@ from dataclasses import dataclass
 from statistics import fmean, stdev, variance
 from statistics import median as middle
 
+Interval = tuple[float, float]
+
 Z95 = 1.959963984540054
-"""97.5% point of the normal distribution."""
+"""97.5% quantile of the standard normal distribution."""
 
 
-def wilson(successes: int, total: int) -> tuple[float, float]:
-    """Wilson score interval of a share, 0…1; (0, 1) when nothing was counted."""
+@dataclass(frozen=True)
+class Estimate:
+    """A share, mean, median or correlation with its 95% interval.
+
+    Attributes:
+        value: the point estimate.
+        low: lower end of the interval, None if there are too few observations for one.
+        high: upper end of the interval, None if there is none.
+        count: number of observations.
+        hits: number of successes among `count`; None unless the estimate is a share.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    count: int
+    hits: int | None = None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Both ends of the interval, None if there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def sign(self) -> int:
+        """-1 or 1 if the whole interval lies below or above 0, else 0."""
+        return sign_of(self.interval)
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """The share or mean of one sample minus that of another, with its 95% interval.
+
+    Attributes:
+        other_count: number of observations in the sample subtracted; `count` is that of the first.
+    """
+
+    other_count: int = 0
+
+
+def sign_of(interval: Interval | None) -> int:
+    """Return -1 or 1 if an interval lies below or above 0; 0 if it contains 0 or is None."""
+    return 0 if interval is None else (interval[0] > 0) - (interval[1] < 0)
+
+
+def wilson(successes: int, total: int) -> Interval:
+    """Return the Wilson score interval of a share, 0…1; (0, 1) if `total` is 0."""
     if total == 0:
         return 0.0, 1.0
     share, z2 = successes / total, Z95**2
@@ -30,10 +77,10 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
 
 
 def mean_half_width(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and half the width of its t interval; None for the latter below two values.
+    """Return the mean and half the width of its t interval, None if there is only one value.
 
     Raises:
-        statistics.StatisticsError: there are no values.
+        statistics.StatisticsError: `values` is empty.
     """
     mean = fmean(values)
     if len(values) < 2:
@@ -42,12 +89,12 @@ def mean_half_width(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float, float]:
-    """Difference of two shares, each as (successes, total), with its interval.
+    """Return the difference of two shares, each given as (successes, total), and its interval.
 
     Newcombe's hybrid of the two Wilson intervals (Statistics in Medicine 1998, method 10).
 
     Returns:
-        The first share less the other, and the ends of the interval, -1…1.
+        The first share minus the other, and the ends of its interval, all -1…1.
 
     Raises:
         ZeroDivisionError: a total is 0.
@@ -60,16 +107,16 @@ def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float
     return difference, difference - below, difference + above
 
 
-def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """Difference of two means with Welch's t interval; None for that below two values in either.
+def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return the difference of two means and Welch's t interval, None if a side has one value.
 
     Raises:
-        statistics.StatisticsError: there are no values.
+        statistics.StatisticsError: a side is empty.
     """
     difference = fmean(one) - fmean(other)
     if min(len(one), len(other)) < 2:
         return difference, None
-    # Not scipy's test: it complains of values that are all equal, as those of chance are.
+    # scipy's test would warn about equal values, which answers counted as chance always are.
     first, second = variance(one) / len(one), variance(other) / len(other)
     spread = first + second
     if spread == 0:
@@ -80,69 +127,19 @@ def welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, tuple[fl
 
 
 def _t95(freedom: float) -> float:
-    """97.5% point of Student's t distribution."""
+    """Return the 97.5% quantile of Student's t distribution."""
     from scipy.special import stdtrit  # scipy.stats takes a second longer to import
 
     return float(stdtrit(freedom, 0.975))
 
 
-def percent_of(successes: int, total: int) -> str:
-    """`7/12 = 58% [32–81]`, or `0/0`."""
-    if total == 0:
-        return "0/0"
-    low, high = wilson(successes, total)
-    return f"{successes}/{total} = {successes / total:.0%} [{low * 100:.0f}–{high * 100:.0f}]"
-
-
-def accuracy_of(accuracy: float, total: int | None = None) -> str:
-    """`91.3%`, with the Wilson half width `±1.8` when the number of images is known."""
-    if not total:
-        return f"{accuracy:.1%}"
-    low, high = wilson(round(accuracy * total), total)
-    return f"{accuracy:.1%} ±{(high - low) * 50:.1f}"
-
-
-def mean_of(values: Sequence[float]) -> str:
-    """`88.2% ±3.1`, `88.2%` for one value, `–` for none."""
-    if not values:
-        return "–"
-    mean, half = mean_half_width(values)
-    return f"{mean:.1%}" if half is None else f"{mean:.1%} ±{half * 100:.1f}"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A share, mean, median or difference.
-
-    Attributes:
-        value: the figure.
-        low: lower end of its 95% interval, None if too little was counted for one.
-        high: upper end, None likewise.
-        count: how many it was made of; of a difference, the smaller side.
-        hits: of a share, how many of `count`; None for anything else.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    count: int
-    hits: int | None = None
-
-    @property
-    def decided(self) -> int:
-        """-1 or 1 if the interval lies below or above 0, else 0."""
-        if self.low is None or self.high is None:
-            return 0
-        return (self.low > 0) - (self.high < 0)
-
-
 def share(hits: int, total: int) -> Estimate | None:
-    """A share with its Wilson interval; None of nothing."""
+    """Return the share `hits / total` with its Wilson interval; None if `total` is 0."""
     return Estimate(hits / total, *wilson(hits, total), total, hits) if total else None
 
 
 def accuracy(value: float, images: int) -> Estimate:
-    """One network's accuracy with the Wilson interval of its images; without, if that is 0."""
+    """Return one network's accuracy with the Wilson interval over its images, none for 0 images."""
     if not images:
         return Estimate(value, None, None, 0)
     low, high = wilson(round(value * images), images)
@@ -150,7 +147,7 @@ def accuracy(value: float, images: int) -> Estimate:
 
 
 def mean(values: Sequence[float]) -> Estimate | None:
-    """A mean with its t interval; None of nothing."""
+    """Return the mean with its t interval; None if there are no values."""
     if not values:
         return None
     centre, half = mean_half_width(values)
@@ -160,11 +157,11 @@ def mean(values: Sequence[float]) -> Estimate | None:
 
 
 def median(values: Sequence[float]) -> Estimate | None:
-    """A median with an interval of order statistics, which assumes no distribution.
+    """Return the median with a distribution-free interval of order statistics; None if empty.
 
-    How many of n values lie below the median is binomial (n, ½): the ends are the j-th smallest
-    and the j-th largest value, j the largest rank that misses on each side with at most 2.5%. Five
-    values or fewer have no such rank.
+    The number of values below the true median is binomial (n, ½). The ends are the j-th smallest
+    and the j-th largest value for the largest rank j that leaves at most 2.5% on each side; for
+    five values or fewer there is no such rank.
     """
     if not values:
         return None
@@ -179,35 +176,61 @@ def median(values: Sequence[float]) -> Estimate | None:
     return Estimate(middle(ordered), ordered[rank - 1], ordered[-rank], len(ordered))
 
 
-def share_difference(one: tuple[int, int], other: tuple[int, int]) -> Estimate | None:
-    """Difference of shares (hits, total) with Newcombe's interval; None if one is of nothing."""
+def share_difference(one: tuple[int, int], other: tuple[int, int]) -> Difference | None:
+    """Return the difference of two shares (hits, total) with Newcombe's interval.
+
+    None if a total is 0.
+    """
     if not one[1] or not other[1]:
         return None
-    return Estimate(*newcombe(one, other), min(one[1], other[1]))
+    return Difference(*newcombe(one, other), one[1], other_count=other[1])
 
 
-def mean_difference(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
-    """Difference of two means with Welch's t interval; None if one is of nothing."""
+def mean_difference(one: Sequence[float], other: Sequence[float]) -> Difference | None:
+    """Return the difference of two means with Welch's t interval; None if a side is empty."""
     if not one or not other:
         return None
     value, ends = welch(one, other)
     low, high = ends or (None, None)
-    return Estimate(value, low, high, min(len(one), len(other)))
+    return Difference(value, low, high, len(one), other_count=len(other))
 
 
-Interval = tuple[float, float]
+def percent_of(successes: int, total: int) -> str:
+    """Format a share with its Wilson interval: `7/12 = 58% [32–81]`, or `0/0`."""
+    if total == 0:
+        return "0/0"
+    low, high = wilson(successes, total)
+    return f"{successes}/{total} = {successes / total:.0%} [{low * 100:.0f}–{high * 100:.0f}]"
+
+
+def accuracy_of(accuracy: float, total: int | None = None) -> str:
+    """Format an accuracy: `91.3%`, with the Wilson half width `±1.8` if images are counted."""
+    if not total:
+        return f"{accuracy:.1%}"
+    low, high = wilson(round(accuracy * total), total)
+    return f"{accuracy:.1%} ±{(high - low) * 50:.1f}"
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """Format a mean with its t half width: `88.2% ±3.1`; `88.2%` for one value, `–` for none."""
+    if not values:
+        return "–"
+    mean, half = mean_half_width(values)
+    return f"{mean:.1%}" if half is None else f"{mean:.1%} ±{half * 100:.1f}"
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How a figure went over the steps.
+    """How a figure changed over a sequence of steps.
 
     Attributes:
-        steps: how many values there were, one a step.
-        first: mean of the first third of them.
-        last: mean of the last third.
-        rise: `last` less `first`; `rise_interval` is Welch's t interval of it.
-        slope: change a step, by ordinary least squares; `slope_interval` is its t interval.
+        steps: number of values, one per step.
+        first: mean over the first third of the steps.
+        last: mean over the last third.
+        rise: `last` minus `first`.
+        rise_interval: Welch's t interval of `rise`.
+        slope: change per step, by ordinary least squares.
+        slope_interval: t interval of `slope`.
     """
 
     steps: int
@@ -220,12 +243,12 @@ class Trend:
 
 
 def trend(values: Sequence[float]) -> Trend:
-    """The trend of one value a step, in order; intervals are None where there are too few.
+    """Return the trend of one value per step, in order; intervals are None for too few steps.
 
-    The intervals take the steps for independent but for the trend.
+    The intervals assume that steps are independent apart from the trend.
 
     Raises:
-        statistics.StatisticsError: there are no values.
+        statistics.StatisticsError: `values` is empty.
     """
     third = max(1, len(values) // 3)
     first, last = values[:third], values[-third:]
@@ -235,7 +258,10 @@ def trend(values: Sequence[float]) -> Trend:
 
 
 def slope_of(values: Sequence[float]) -> tuple[float | None, Interval | None]:
-    """Slope over 1, 2, 3 …, and its 95% t interval; None below two, and below three values."""
+    """Return the least-squares slope over steps 1, 2, 3 … and its 95% t interval.
+
+    The slope is None for fewer than two values, the interval for fewer than three.
+    """
     if len(values) < 2:
         return None, None
     from scipy.stats import linregress, t

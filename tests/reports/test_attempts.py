@@ -16,7 +16,6 @@ from nngpt.records import (
     Completion,
     EpochResult,
     Evaluation,
-    Mode,
     Novelty,
     Refusal,
     Retraining,
@@ -30,7 +29,7 @@ from nngpt.reports.tables.console import attempt_line, story, summary_json
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord
 
 TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"
-CANDIDATE = Candidate("class Net: pass\n", "", Mode.FULL, {"[i]lr": 0.01}, TRANSFORM, 64)
+CANDIDATE = Candidate("class Net: pass\n", "", "full", {"[i]lr": 0.01}, TRANSFORM, 64)
 EVALUATION = Evaluation((EpochResult(1, 0.5, 100, 200, 1.5),), 1234, 4.0, "cpu", 3, "standard")
 ATTEMPT = AttemptRecord(
     id=7,
@@ -39,7 +38,7 @@ ATTEMPT = AttemptRecord(
     batch=0,
     place=0,
     state=State.ADMITTED,
-    mode=Mode.FULL,
+    mode="full",
     prompt_hash="p",
     completion=Completion("x", "model[/x]", "tuned[red]", 1, 0, 20, 5, 0.5),
     content_hash="h",
@@ -62,7 +61,7 @@ RUN = RunRecord(1, "demo", {}, "i", 1, "done", 1, "", "")
 def summary(**changed: Any) -> CycleSummary:
     values: dict[str, Any] = {
         "cycle": 1,
-        "mode": Mode.FEATURES,
+        "mode": "features",
         "generated": 50,
         "parsed": 45,
         "valid": 20,
@@ -128,7 +127,7 @@ def test_repairs_have_a_column_of_their_own_if_there_are_any() -> None:
 
 
 def test_a_constraint_stands_beside_every_validity_figure(progress: ConsoleProgress) -> None:
-    written = summary(mode=Mode.FULL, constrained=True)
+    written = summary(mode="full", constrained=True)
     row = next(line for line in shown(story(RUN, [written], 200)).splitlines() if "20/50" in line)
     assert "constrained full" in row or "constrained" in row
     assert summary_json(written)["constrained"] is True
@@ -138,8 +137,8 @@ def test_a_constraint_stands_beside_every_validity_figure(progress: ConsoleProgr
 
 
 def test_a_change_is_shown_beside_the_network() -> None:
-    written = replace(CANDIDATE, mode=Mode.DELTA, written=" -1 +1 @@\n-a\n+b\n```")
-    text = shown(attempt_report(replace(ATTEMPT, mode=Mode.DELTA, candidate=written)))
+    written = replace(CANDIDATE, mode="delta", written=" -1 +1 @@\n-a\n+b\n```")
+    text = shown(attempt_report(replace(ATTEMPT, mode="delta", candidate=written)))
     assert "What the LLM changed" in text and "+b" in text and "class Net: pass" in text
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from nngpt.finetuning.tuning import Point
+from nngpt.finetuning.sft import Point
 from nngpt.reports.progress import finetuning as tuning
 from nngpt.reports.progress.finetuning import TuningProgress
 

@@ -201,7 +201,7 @@ def _forest(axes: Axes, comparison: Comparison, shown: Sequence[str], shift: flo
             continue
         if found.low is not None and found.high is not None:
             axes.hlines(place + shift, found.low, found.high, colors=colour, lw=1.6)
-        face = colour if found.decided else "white"
+        face = colour if found.sign else "white"
         axes.plot(found.value, place + shift, marker, c=colour, mfc=face, ms=6, mew=1.4, zorder=3)
 
 

@@ -49,7 +49,7 @@ def differences(study: Study) -> Sheet | None:
             LAST if c.other is Arm.LOOP else c.span,
             measure,
             points(found),
-            _VERDICTS[found.decided + 1],
+            _VERDICTS[found.sign + 1],
         )
         for c in study.comparisons
         for measure, found in c.differences.items()

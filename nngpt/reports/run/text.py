@@ -101,7 +101,7 @@ def _over_time(study: Study) -> Iterator[str]:
         if found is not None:
             change = ("fell", "shows no change that chance could not make", "rose")
             span = "From the first third of its cycles to the last"
-            yield f"{span} {name} {change[found.decided + 1]}: {points(found)}."
+            yield f"{span} {name} {change[found.sign + 1]}: {points(found)}."
 
 
 def _controls(study: Study) -> Iterator[str]:
@@ -129,14 +129,14 @@ def _control(whole: Comparison, last: Comparison | None) -> str:
     if late is not None:
         said += f"; in the last third {_said(late)}, {points(late)}"
     trained = whole.differences.get(MEAN)
-    if measure == AT_CHANCE and trained and trained.decided != found.decided:
+    if measure == AT_CHANCE and trained and trained.sign != found.sign:
         said += f". Among the trained alone it is {points(trained)}, which failures can flatter"
     return f"{said}."
 
 
 def _said(found: Estimate) -> str:
     words = ("the loop is worse", "there is no evidence of a difference", "the loop is better")
-    return words[found.decided + 1]
+    return words[found.sign + 1]
 
 
 def _novelty(study: Study) -> Iterator[str]:
@@ -161,6 +161,6 @@ def _proxy(study: Study) -> Iterator[str]:
         "ranks networks the wrong way round, against full training",
         "shows no evidence that it ranks networks as full training does",
         "ranks networks as full training does more often than chance would",
-    )[tau.decided + 1]
+    )[tau.sign + 1]
     numbers = f"τ-b {tau.value:.2f} [{tau.low:.2f}, {tau.high:.2f}], {count} networks"
     yield f"The first epoch {said}: {numbers}."

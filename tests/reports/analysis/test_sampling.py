@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 from store_samples import completion, evaluation
 
-from nngpt.records import Arm, Mode, State
+from nngpt.records import Arm, State
 from nngpt.reports.analysis.sampling import Stratum, strata, stratified_sample
 from nngpt.store import AttemptRecord
 
@@ -22,7 +22,7 @@ def attempt(number: int, arm: Arm, cycle: int, accuracy: float | None) -> Attemp
         batch=0,
         place=number,
         state=State.REFUSED if accuracy is None else State.ADMITTED,
-        mode=Mode.FULL,
+        mode="full",
         prompt_hash="p",
         completion=completion(),
         content_hash=None,

@@ -1,4 +1,4 @@
-"""Medians, rank correlation and layers, against values from tables and by hand."""
+"""Thirds of a run, and the layers read from code."""
 
 from __future__ import annotations
 
@@ -8,23 +8,6 @@ from store_samples import candidate
 
 from nngpt.reports.analysis.layers import chain, kind_of
 from nngpt.reports.analysis.uplift import thirds
-from nngpt.statistics import accuracy, median, share
-
-
-@pytest.mark.parametrize(
-    ("count", "low", "high"),
-    # The usual table of order-statistic intervals for a median, e.g. n = 10: 2nd and 9th.
-    [(5, None, None), (6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (20, 6, 15), (25, 8, 18)],
-)
-def test_median_interval(count: int, low: int | None, high: int | None) -> None:
-    found = median([float(n) for n in range(count, 0, -1)])
-    assert found is not None
-    assert (found.value, found.low, found.high) == ((count + 1) / 2, low, high)
-
-
-def test_nothing_has_no_figure() -> None:
-    assert share(0, 0) is None and median([]) is None
-    assert accuracy(0.5, 0).low is None
 
 
 def test_thirds() -> None:

@@ -1,15 +1,25 @@
-"""Intervals against values known from elsewhere."""
+"""Intervals, estimates and trends against published tables and values worked out by hand."""
 
 from __future__ import annotations
 
 import pytest
 
 from nngpt.statistics import (
+    Difference,
+    Estimate,
+    accuracy,
     accuracy_of,
+    mean_difference,
     mean_half_width,
     mean_of,
+    median,
     newcombe,
     percent_of,
+    share,
+    share_difference,
+    sign_of,
+    slope_of,
+    trend,
     welch,
     wilson,
 )
@@ -89,3 +99,69 @@ def test_welch_at_the_edges() -> None:
     assert interval is not None and interval[1] - interval[0] == pytest.approx(
         2 * 12.7062 * 0.1, rel=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # The usual table of order-statistic intervals for a median, e.g. n = 10: 2nd and 9th.
+    [(5, None, None), (6, 1, 6), (8, 1, 8), (9, 2, 8), (10, 2, 9), (20, 6, 15), (25, 8, 18)],
+)
+def test_median_interval(count: int, low: int | None, high: int | None) -> None:
+    found = median([float(n) for n in range(count, 0, -1)])
+    assert found is not None
+    assert (found.value, found.low, found.high) == ((count + 1) / 2, low, high)
+
+
+def test_nothing_has_no_figure() -> None:
+    assert share(0, 0) is None and median([]) is None
+    assert accuracy(0.5, 0).low is None
+
+
+def test_differences_are_the_interval_functions() -> None:
+    assert share_difference((7, 10), (3, 12)) == Difference(
+        *newcombe((7, 10), (3, 12)), count=10, other_count=12
+    )
+    value, (low, high) = welch([0.1, 0.3], [0.5, 0.6, 0.9])  # type: ignore[misc]
+    found = mean_difference([0.1, 0.3], [0.5, 0.6, 0.9])
+    assert found == Difference(value, low, high, count=2, other_count=3)
+    assert share_difference((0, 0), (1, 2)) is None and mean_difference([], [1.0]) is None
+
+
+def test_sign_needs_an_interval_that_excludes_zero() -> None:
+    assert [sign_of(ends) for ends in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), None)] == [
+        1,
+        -1,
+        0,
+        0,
+    ]
+    assert Estimate(0.5, None, None, 1).sign == 0 and Estimate(0.5, 0.4, 0.6, 9).sign == 1
+
+
+def test_a_straight_line_is_certain() -> None:
+    slope, interval = slope_of([1.0, 3.0, 5.0, 7.0])
+    assert slope == pytest.approx(2.0)
+    assert interval == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+def test_slope_with_its_interval() -> None:
+    # y = 1, 2, 2 over 1, 2, 3: slope 1/2, residuals -1/6, 1/3, -1/6, standard error sqrt(1/12).
+    slope, interval = slope_of([1.0, 2.0, 2.0])
+    assert slope == pytest.approx(0.5)
+    half = 12.706205 * (1 / 12) ** 0.5
+    assert interval == (pytest.approx(0.5 - half, rel=1e-5), pytest.approx(0.5 + half, rel=1e-5))
+
+
+def test_thirds_are_compared() -> None:
+    found = trend([0.0, 0.2, 0.5, 0.6, 1.0, 1.2])
+    assert (found.steps, found.first, found.last) == (6, pytest.approx(0.1), pytest.approx(1.1))
+    assert found.rise == pytest.approx(1.0)
+    assert found.rise_interval is not None
+    # Two and two values, both with deviation sqrt(0.02): t(0.975, 2) * sqrt(0.02/2 + 0.02/2).
+    assert found.rise_interval[0] == pytest.approx(1.0 - 4.302653 * 0.02**0.5, rel=1e-5)
+
+
+def test_too_few_steps_have_no_interval() -> None:
+    assert slope_of([1.0]) == (None, None)
+    assert slope_of([1.0, 2.0]) == (pytest.approx(1.0), None)
+    assert trend([1.0, 2.0, 4.0]).rise_interval is None
+    assert trend([2.0]).rise == 0.0

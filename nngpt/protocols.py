@@ -6,7 +6,8 @@ A plug-in is one file in the kind's folder (see `nngpt.plugins`), with a factory
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nngpt.records import (
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nngpt.data.splits import Splits
+    from nngpt.generation.contract.candidate import Defaults
+    from nngpt.generation.contract.reader import Reader
 
 
 Log = Callable[[str], None]
@@ -100,6 +103,50 @@ class WritesJson(Protocol):
         ...
 
 
+class PromptMode(Protocol):
+    """How an answer of the LLM holds a network. `create() -> PromptMode`.
+
+    A mode subclasses this Protocol, which gives the attributes their usual values.
+
+    Attributes:
+        network_file: True if templates of this mode name a Jinja2 file that completes the answer.
+        changes_parent: True if an answer changes the network in `Prompt.parent`.
+        defines_blocks: True if an answer may use the prompt's blocks by name; else it copies them.
+    """
+
+    network_file: bool = True
+    changes_parent: bool = False
+    defines_blocks: bool = False
+
+    def read(self, answer: str, reader: Reader) -> Candidate | Refusal:
+        """Return the network in a whole answer (prefill and completion), or why there is none.
+
+        `RecursionError` and `MemoryError` may pass: the reader refuses such answers.
+        """
+        ...
+
+    def novelty_text(self, candidate: Candidate) -> str:
+        """Return the code on which novelty is measured: the part that the LLM wrote."""
+        ...
+
+    def known_answer(self, candidate: Candidate, prompt: Prompt, defaults: Defaults) -> str:
+        """Return a known network as a whole answer to `prompt`."""
+        ...
+
+
+@runtime_checkable
+class TakesSettings(Protocol):
+    """A mode whose answers may end with settings that fit their code (`sampling.constrain`)."""
+
+    def settings_after(self, answer: str) -> tuple[str, dict[str, Any]] | None:
+        """Return the answer up to the end of its code, and the JSON schema of its settings.
+
+        Returns:
+            None if the code does not end or cannot be read.
+        """
+        ...
+
+
 @runtime_checkable
 class DatasetSource(Protocol):
     """A data set. A file in `nngpt/data/` with `create(root: Path | None) -> DatasetSource`."""
@@ -121,28 +168,70 @@ class DatasetSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Result of one early-stopping check.
+
+    Attributes:
+        refusal: ends the training; None lets it continue.
+        would_stop: why a training that is exempt from stopping would have been stopped, else None.
+        ceiling: accuracy that the training is not expected to exceed, 0…1; None if not predicted.
+    """
+
+    refusal: Refusal | None = None
+    would_stop: str | None = None
+    ceiling: float | None = None
+
+
+@runtime_checkable
+class Pruner(Protocol):
+    """Ends trainings that will not become good enough."""
+
+    def should_stop(self, candidate: Candidate, seed: int, accuracies: Sequence[float]) -> Verdict:
+        """Judge a training by the validation accuracies (0…1) of its epochs so far.
+
+        May be called from several threads; equal arguments give equal verdicts until the next
+        call of `validate`.
+        """
+        ...
+
+    def validate(self, evaluations: Iterable[Evaluation]) -> str:
+        """Check earlier predictions against finished trainings; called between cycles.
+
+        An unreliable pruner stops nothing until a later call finds it reliable again.
+
+        Returns:
+            One line for the user, "" if there is nothing to report.
+        """
+        ...
+
+
 @runtime_checkable
 class Executor(Protocol):
-    """Runs candidates. `create(splits, evaluation: EvaluationConfig, task) -> Executor`.
+    """Trains and judges candidates.
+
+    `create(splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None) -> Executor`.
 
     Attributes:
         level: containment level in force, with its layers.
-        workers: how many threads may call `evaluate` at once.
+        workers: number of threads that may call `evaluate` at once.
+        pruner: the pruner consulted after each epoch; None if every training runs to its end.
     """
 
     level: str
     workers: int
+    pruner: Pruner | None
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
-        """Train the candidate in a process of its own and judge it from its logits."""
+        """Train the candidate in a process of its own and judge it by its logits."""
         ...
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
-        """Train the candidate's network with our own loop and judge it the same way."""
+        """Train the candidate's network with our own training loop and judge it the same way."""
         ...
 
     def stop(self) -> None:
-        """Called from another thread: have every running `evaluate` raise `ExecutionError`."""
+        """Make every running `evaluate` raise `ExecutionError`; called from another thread."""
         ...
 
     def close(self) -> None:
@@ -150,47 +239,12 @@ class Executor(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """Looks at one training between its epochs.
-
-    Attributes:
-        would_stop: why it would have been stopped, had it not been chosen to run on; else None.
-        ceiling: accuracy that it will hardly exceed, as far as was said; None if nothing was.
-    """
-
-    would_stop: str | None
-    ceiling: float | None
-
-    def look(self, accuracies: Sequence[float]) -> Refusal | None:
-        """A refusal that ends the training after these epochs, None if it goes on."""
-        ...
-
-
-class Foresight(Protocol):
-    """Ends trainings that will not become good enough. It may be asked from several threads."""
-
-    def watch(self, candidate: Candidate, seed: int) -> Watch:
-        """What looks at one training."""
-        ...
-
-
-@runtime_checkable
-class StopsEarly(Protocol):
-    """An executor that asks a `Foresight` after each epoch; others train to the end.
-
-    Attributes:
-        foresight: whom it asks, None for nobody.
-    """
-
-    foresight: Foresight | None
-
-
 @runtime_checkable
 class ExportsWeights(Protocol):
-    """An executor that can hand over what it trained; it runs nothing of it outside its sandbox."""
+    """An executor that returns trained weights; the network runs in its sandbox only."""
 
     def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
-        """Train like `evaluate`, once, and take the weights, with `onnx` as an ONNX file too."""
+        """Train like `evaluate`, once, and return the weights; with `onnx`, an ONNX file too."""
         ...
 
 

@@ -96,11 +96,12 @@ def evaluate(
 
 
 def _replay(folder: Path, epochs: list[int] | None, as_json: bool) -> None:
-    from nngpt.prediction import learned, stopping
+    from nngpt.prediction import learned
+    from nngpt.prediction.replay import replay
     from nngpt.reports.tables.predictor import replay_lines
 
     with stoppable(_STOPPED):
-        found = stopping.replay(_long_runs(folder), epochs or learned.HORIZONS, log)
+        found = replay(_long_runs(folder), epochs or learned.HORIZONS, log)
     if as_json:
         print_json(asdict(found))
     else:

@@ -25,8 +25,7 @@ from nngpt.cycle.stop import plateau
 from nngpt.cycle.time_limit import Budget
 from nngpt.generation import contract
 from nngpt.generation.prompts.known import candidates
-from nngpt.prediction.recheck import recheck
-from nngpt.protocols import Foresight, NoveltyMeasure, StopsEarly
+from nngpt.protocols import NoveltyMeasure
 from nngpt.records import (
     Adapter,
     Arm,
@@ -96,7 +95,7 @@ class Loop:
         settled = [a for a in self.store.attempts(self.run_id, cycle) if a.settled]
         self.progress.cycle_started(cycle, self.config, adapter, settled)
         self.known = {arm: self.known_networks(cycle, arm) for arm in self.config.arms}
-        self.recheck_foresight(cycle)
+        self.validate_pruner(cycle)
         frozen = self.teacher.adapter_before(1) or self.parts.adapter
         with Background(self.parts.llm, self.parts.executor) as background:
             self.settle_all(cycle, self.writer(cycle, frozen), background)
@@ -299,25 +298,14 @@ class Loop:
         self.lease.refuse(turn.attempt.id, refusal, novelty)
         turn.attempt = self.store.attempt(turn.attempt.id)
 
-    def recheck_foresight(self, cycle: int) -> None:
-        """Trainings are not stopped early any more if earlier cycles broke too many ceilings."""
-        executor = self.parts.executor
-        if self.foresight is None or not isinstance(executor, StopsEarly):
+    def validate_pruner(self, cycle: int) -> None:
+        """Check early stopping against the loop's trainings of earlier cycles."""
+        pruner = self.parts.executor.pruner
+        if pruner is None:
             return
-        written = self.store.attempts(self.run_id, arm=Arm.LOOP)
-        before = [a for a in written if a.cycle < cycle]
-        trained = [a.evaluation for a in before if a.evaluation is not None]
-        found = recheck(trained, self.parts.task.threshold)
-        executor.foresight = self.foresight if found.reliable else None
-        if found.line:
-            off = "" if found.reliable else "; switched off from here on"
-            self.progress.note(f"Stopping early: {found.line}{off}.")
-
-    @cached_property
-    def foresight(self) -> Foresight | None:
-        """What the executor began with."""
-        executor = self.parts.executor
-        return executor.foresight if isinstance(executor, StopsEarly) else None
+        before = [a for a in self.store.attempts(self.run_id, arm=Arm.LOOP) if a.cycle < cycle]
+        if line := pruner.validate(a.evaluation for a in before if a.evaluation is not None):
+            self.progress.note(f"Stopping early: {line}.")
 
     # ------------------------------------------------------------------ what is known
 

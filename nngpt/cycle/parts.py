@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nngpt import plugins
 from nngpt.config import DATABASE, Config
 from nngpt.errors import ConfigError
-from nngpt.generation import contract
+from nngpt.generation import contract, modes
 from nngpt.generation.models import constrained
 from nngpt.generation.mutation import CorpusSampler
 from nngpt.generation.pairs import corpus_pairs
@@ -22,12 +22,11 @@ from nngpt.generation.prompts import known
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.known import Known
 from nngpt.generation.prompts.questions import Budget, Questions
-from nngpt.protocols import LLM, DatasetSource, Executor, Learner, Log, NoveltyMeasure, StopsEarly
+from nngpt.protocols import LLM, DatasetSource, Executor, Learner, Log, NoveltyMeasure
 from nngpt.records import (
     Adapter,
     Arm,
     Candidate,
-    Mode,
     Prompt,
     Refusal,
     Sampling,
@@ -82,7 +81,7 @@ class Reader:
 
 def whole_network(prompt: Prompt) -> Prompt:
     """A prompt with no beginning of an answer, for reading whole network files."""
-    return replace(prompt, mode=Mode.FULL, prefill="", stop=(), parent="")
+    return replace(prompt, mode="full", prefill="", stop=(), parent="")
 
 
 @dataclass
@@ -181,7 +180,7 @@ def corpus_sampler(
     """
     if Arm.CORPUS not in config.arms:
         return None
-    if reader.prompt.mode is Mode.DELTA:
+    if modes.load(reader.prompt.mode).changes_parent:
         why, hint = "answers of delta mode are changes themselves", "Leave this arm out."
         raise ConfigError(why, where="controls.corpus", hint=hint)
     if not networks:
@@ -206,43 +205,26 @@ def evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]]:
 
 @contextmanager
 def training(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[Executor]:
-    """What trains networks on these images, and looks ahead if that is wanted.
+    """Open the configured executor, with the pruner of `evaluation.early_stop`.
 
     Raises:
-        UserError: it cannot run here, or cannot look ahead.
+        ConfigError: the executor cannot stop trainings early.
+        UserError: the executor cannot run here, or the predictor is missing.
     """
     executor = plugins.load("executor", config.evaluation.executor)
-    with closing(executor.create(splits, config.evaluation, task)) as runner:
-        look_ahead(config, runner, task, log)
+    pruner = None
+    if config.evaluation.early_stop:
+        from nngpt.prediction.early_stopping import load_pruner
+
+        pruner = load_pruner(config, task, log)
+    with closing(executor.create(splits, config.evaluation, task, pruner)) as runner:
+        if runner.pruner is not pruner:
+            raise ConfigError(
+                f"the executor {config.evaluation.executor!r} trains to the end",
+                where="evaluation.early_stop",
+                hint="Use the executor local, bubblewrap or container",
+            )
         yield runner
-
-
-def look_ahead(config: Config, executor: Executor, task: Task, log: Log) -> None:
-    """Have the executor stop hopeless trainings early, if the configuration wants it.
-
-    Raises:
-        ConfigError: this executor cannot.
-        UserError: there is no predictor.
-    """
-    evaluation = config.evaluation
-    if not evaluation.early_stop:
-        return
-    if not isinstance(executor, StopsEarly):
-        raise ConfigError(
-            f"the executor {evaluation.executor!r} trains to the end",
-            where="evaluation.early_stop",
-            hint="Use the executor local, bubblewrap or container",
-        )
-    from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
-    from nngpt.prediction.predictor import Predictor, default_path
-    from nngpt.prediction.stopping import Foresight
-
-    predictor = Predictor(evaluation.predictor or default_path())
-    place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
-    executor.foresight = Foresight(predictor, place, task, evaluation.epochs, evaluation.run_on)
-    log(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
-    if config.task.train_limit is not None:
-        log("  it learned from whole data sets: task.train_limit makes it more pessimistic")
 
 
 def data_source(config: Config) -> DatasetSource:
@@ -343,7 +325,7 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[Known]:
     """
     wanted = config.prompt.shots_from in ("corpus", "both")
     path, key, asked = config.prompt.corpus, "prompt.corpus", reader.prompt
-    if reader.prompt.mode is Mode.DELTA:
+    if modes.load(reader.prompt.mode).changes_parent:
         if wanted:
             raise ConfigError(
                 "a corpus holds whole networks, and examples of delta mode are changes",

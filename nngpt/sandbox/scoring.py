@@ -12,6 +12,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.errors import ExecutionError
-from nngpt.protocols import Watch
+from nngpt.protocols import Verdict
 from nngpt.records import EpochResult, Refusal, Stage
 from nngpt.sandbox import wire
 
@@ -90,7 +91,8 @@ class Judge:
             and `latency_ms` of one image's forward pass, None where the worker had none.
         batches: training batches that were drawn in the judged epochs, another claim.
         epochs: one result per judged epoch.
-        watch: may end the training after an epoch, None for nobody.
+        would_stop: why the training would have been stopped early, had it not been exempt.
+        ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
     """
 
     def __init__(
@@ -99,10 +101,17 @@ class Judge:
         classes: int,
         epochs: int,
         budget: Budget,
-        watch: Watch | None = None,
+        should_stop: Callable[[Sequence[float]], Verdict] | None = None,
     ) -> None:
-        """`labels` are those of the validation images, in the order the worker sees them."""
-        self.watch = watch
+        """Expect `epochs` sets of answers to the validation images.
+
+        Args:
+            labels: labels of the validation images, in the order in which the worker sees them.
+            should_stop: early-stopping check of the accuracies so far, called after each epoch.
+        """
+        self._should_stop = should_stop
+        self.would_stop: str | None = None
+        self.ceiling: float | None = None
         self._labels, self._classes, self._wanted = labels, classes, epochs
         self._allowed = budget
         self._reader = wire.FrameReader(self._allows)
@@ -231,12 +240,20 @@ class Judge:
             EpochResult(len(self.epochs) + 1, correct / total, correct, total, now - self._mark)
         )
         self._mark, self._phase = now, None
-        if self.watch is None or self.done:
+        return None if self.done else self._stopped_early()
+
+    def _stopped_early(self) -> Refusal | None:
+        """Return the refusal of a hopeless training; an exempt one is predicted only once so."""
+        if self._should_stop is None or self.would_stop is not None:
             return None
         try:
-            return self.watch.look([result.accuracy for result in self.epochs])
+            verdict = self._should_stop([result.accuracy for result in self.epochs])
         except (ValueError, RecursionError) as error:  # ours, not the worker's
-            raise ExecutionError(f"nobody can say whether to stop early: {error}") from error
+            raise ExecutionError(f"the early-stopping check failed: {error}") from error
+        self.would_stop = verdict.would_stop
+        if verdict.ceiling is not None:
+            self.ceiling = min(verdict.ceiling, 1.0 if self.ceiling is None else self.ceiling)
+        return verdict.refusal
 
     def _failure(self, facts: dict[str, Any]) -> Refusal:
         name = re.sub(r"[^A-Za-z0-9_.]", "", str(facts["error"]))[:60] or "error"

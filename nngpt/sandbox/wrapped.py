@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
+from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.supervisor import SharedZygote
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def wrapped(
-    name: str, wrapper: Sequence[str], splits: Splits, evaluation: EvaluationConfig, task: Task
+    name: str,
+    wrapper: Sequence[str],
+    splits: Splits,
+    evaluation: EvaluationConfig,
+    task: Task,
+    pruner: Pruner | None,
 ) -> LocalExecutor:
     """An executor whose zygote `wrapper` starts.
 
@@ -31,7 +37,7 @@ def wrapped(
             where="evaluation.executor",
             hint="Install it, or use evaluation.executor=local",
         )
-    return LocalExecutor(splits, evaluation, task, _zygote(tuple(wrapper)), around=name)
+    return LocalExecutor(splits, evaluation, task, pruner, _zygote(tuple(wrapper)), around=name)
 
 
 @lru_cache

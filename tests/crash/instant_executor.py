@@ -18,7 +18,9 @@ BELOW_THRESHOLD = "nn.Tanh()"
 FAILS = "nn.LazyReLU()"
 
 
-def create(splits: object, evaluation: object, task: object) -> InstantExecutor:
+def create(
+    splits: object, evaluation: object, task: object, pruner: object = None
+) -> InstantExecutor:
     """The executor; see `nngpt.protocols.Executor`."""
     return InstantExecutor()
 
@@ -29,6 +31,7 @@ class InstantExecutor:
     level = "none: nothing runs"
     device = "cpu"
     workers = WORKERS
+    pruner = None
 
     def __init__(self) -> None:
         self._stopped = threading.Event()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Nngpt, scripted_settings
+from execution_fixtures import DEVICE
 from execution_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
+from nngpt.prediction.early_stopping import ThresholdPruner, validation
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
-from nngpt.prediction.recheck import recheck
+from nngpt.prediction.replay import replay
 from nngpt.prediction.runs import History
-from nngpt.prediction.stopping import Foresight, Verdict, replay
-from nngpt.records import EpochResult, Evaluation, Refusal, Stage
-from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.protocols import Verdict
+from nngpt.records import Candidate, EpochResult, Evaluation, Refusal, Stage
+from nngpt.sandbox.executors.local import LocalExecutor, create
 
 SVHN = Place("img-classification", "svhn", "acc")
 CIFAR = Place("img-classification", "cifar-10", "acc")
@@ -28,8 +31,8 @@ STANDS_STILL = altered('lr=prm["lr"]', "lr=0.0")
 Start = Callable[..., LocalExecutor]
 
 
-def foresight(file: Path, threshold: float, run_on: float = 0.0) -> Foresight:
-    return Foresight(Predictor(file), SVHN, replace(TASK, threshold=threshold), 10, run_on)
+def make_pruner(file: Path, threshold: float, run_on: float = 0.0) -> ThresholdPruner:
+    return ThresholdPruner(Predictor(file), SVHN, replace(TASK, threshold=threshold), 10, run_on)
 
 
 def test_replayed_runs_are_stopped_and_few_of_the_best_are_lost(history: History) -> None:
@@ -41,9 +44,10 @@ def test_replayed_runs_are_stopped_and_few_of_the_best_are_lost(history: History
 
 
 def test_a_hopeless_training_is_stopped_with_its_interval(predictor_file: Path) -> None:
-    watch = foresight(predictor_file, 0.95).watch(candidate(HONEST), 1)
-    assert watch.look([]) is None
-    refusal = watch.look(CURVE)
+    pruner = make_pruner(predictor_file, 0.95)
+    assert pruner.should_stop(candidate(HONEST), 1, []) == Verdict()
+    verdict = pruner.should_stop(candidate(HONEST), 1, CURVE)
+    refusal = verdict.refusal
     assert isinstance(refusal, Refusal) and refusal.stage is Stage.THRESHOLD
     assert refusal.reason.startswith("stopped after epoch 5 of 10: ")
     assert (
@@ -51,53 +55,57 @@ def test_a_hopeless_training_is_stopped_with_its_interval(predictor_file: Path) 
         and "is expected within 50 epochs, at most 8" in refusal.reason
     )
     assert refusal.detail == "accuracies: 0.3000, 0.3500, 0.3700, 0.3800, 0.4000"
-    assert watch.would_stop is None
+    assert verdict.would_stop is None and verdict.ceiling is not None
 
 
-def test_a_hopeful_one_goes_on(predictor_file: Path) -> None:
-    watch = foresight(predictor_file, 0.7).watch(candidate(HONEST), 1)
-    assert watch.look(CURVE) is None
+def test_a_hopeful_training_continues(predictor_file: Path) -> None:
+    verdict = make_pruner(predictor_file, 0.7).should_stop(candidate(HONEST), 1, CURVE)
+    assert verdict == Verdict(ceiling=verdict.ceiling) and verdict.ceiling is not None
+    assert verdict.ceiling >= 0.7
 
 
-def test_a_random_share_runs_on_and_says_what_was_expected(predictor_file: Path) -> None:
-    spared = foresight(predictor_file, 0.95, run_on=1.0).watch(candidate(HONEST), 1)
-    assert spared.look(CURVE) is None and spared.would_stop is not None
-    first = spared.would_stop
-    assert spared.look([*CURVE, 0.2]) is None and spared.would_stop == first
-    some = foresight(predictor_file, 0.95, run_on=0.3)
-    drawn = [some.watch(candidate(HONEST), seed).spared for seed in range(200)]
+def test_a_random_share_is_exempt_and_records_the_reason(predictor_file: Path) -> None:
+    verdict = make_pruner(predictor_file, 0.95, run_on=1.0).should_stop(candidate(HONEST), 1, CURVE)
+    assert verdict.refusal is None and verdict.would_stop is not None
+    some = make_pruner(predictor_file, 0.95, run_on=0.3)
+    drawn = [some.is_exempt(candidate(HONEST), seed) for seed in range(200)]
     assert 40 < sum(drawn) < 80
-    assert drawn == [some.watch(candidate(HONEST), seed).spared for seed in range(200)]
+    assert drawn == [some.is_exempt(candidate(HONEST), seed) for seed in range(200)]
 
 
-def test_the_executor_asks_after_each_epoch(start: Start, predictor_file: Path) -> None:
-    executor = start(epochs=7)
+def test_the_executor_consults_its_pruner_after_each_epoch(
+    start: Start, splits: Splits, predictor_file: Path
+) -> None:
+    start()  # keeps the zygote warm
     seen: list[int] = []
 
-    class Recording(Foresight):
-        def verdict(self, candidate: object, accuracies: object) -> Verdict:
-            seen.append(len(accuracies))  # type: ignore[arg-type]
-            return super().verdict(candidate, accuracies)  # type: ignore[arg-type]
+    class Recording(ThresholdPruner):
+        def should_stop(
+            self, candidate: Candidate, seed: int, accuracies: Sequence[float]
+        ) -> Verdict:
+            seen.append(len(accuracies))
+            return super().should_stop(candidate, seed, accuracies)
 
-    def ask(code: str, threshold: float, run_on: float) -> Evaluation | Refusal:
+    def train(code: str, threshold: float, run_on: float) -> Evaluation | Refusal:
         task = replace(TASK, dataset="cifar10", threshold=threshold)
         seen.clear()
-        executor.foresight = Recording(Predictor(predictor_file), CIFAR, task, 7, run_on)
-        try:
+        pruner = Recording(Predictor(predictor_file), CIFAR, task, 7, run_on)
+        with create(splits, EvaluationConfig(epochs=7, device=DEVICE), task, pruner) as executor:
+            assert executor.pruner is pruner
             return executor.evaluate(candidate(code), 1)
-        finally:
-            executor.foresight = None
 
-    hopeful = ask(HONEST, 0.0, 0.0)
+    hopeful = train(HONEST, 0.0, 0.0)
     assert isinstance(hopeful, Evaluation) and seen == [1, 2, 3, 4, 5, 6]
     protocol = json.loads(hopeful.protocol)
     assert "would_stop" not in protocol and 0 < protocol["ceiling"] <= 1
-    stopped = ask(STANDS_STILL, 1.0, 0.0)
+    stopped = train(STANDS_STILL, 1.0, 0.0)
     assert isinstance(stopped, Refusal) and stopped.stage is Stage.THRESHOLD
-    assert seen == list(range(1, len(seen) + 1)) and len(seen) < 7
-    spared = ask(STANDS_STILL, 1.0, 1.0)
-    assert isinstance(spared, Evaluation) and len(spared.epochs) == 7
-    assert json.loads(spared.protocol)["would_stop"] == stopped.reason
+    epoch = len(seen)
+    assert seen == list(range(1, epoch + 1)) and epoch < 7
+    exempt = train(STANDS_STILL, 1.0, 1.0)
+    assert isinstance(exempt, Evaluation) and len(exempt.epochs) == 7
+    assert seen == list(range(1, epoch + 1)), "a recorded reason is final"
+    assert json.loads(exempt.protocol)["would_stop"] == stopped.reason
 
 
 def trained(accuracy: float, **protocol: object) -> Evaluation:
@@ -107,15 +115,27 @@ def trained(accuracy: float, **protocol: object) -> Evaluation:
 
 def test_ceilings_are_checked_against_what_was_reached() -> None:
     held = [trained(0.5), *10 * [trained(0.71, ceiling=0.7)], trained(0.4, ceiling=0.9)]
-    found = recheck(held, 0.6)
+    found = validation(held, 0.6)
     assert (found.checked, found.broken) == (11, 0), "one point is the chance of 1,000 images"
     assert found.reliable and found.line.startswith("ceilings held in 11/11 = 100%")
-    spared = [trained(0.9, ceiling=0.5, would_stop="…"), trained(0.4, ceiling=0.5, would_stop="…")]
-    found = recheck([*held, *spared], 0.6)
-    assert (found.checked, found.broken, found.spared, found.lost) == (13, 1, 2, 1)
+    exempt = [trained(0.9, ceiling=0.5, would_stop="…"), trained(0.4, ceiling=0.5, would_stop="…")]
+    found = validation([*held, *exempt], 0.6)
+    assert (found.checked, found.broken, found.exempt, found.lost) == (13, 1, 2, 1)
     assert found.reliable and "1/2 = 50%" in found.line, "one of 13 may be chance"
-    assert not recheck([*held, *3 * spared], 0.6).reliable
-    assert recheck([trained(0.5)], 0.6).line == "" and recheck([], 0.6).reliable
+    assert not validation([*held, *3 * exempt], 0.6).reliable
+    assert validation([trained(0.5)], 0.6).line == "" and validation([], 0.6).reliable
+
+
+def test_an_unreliable_pruner_stops_nothing_until_it_is_reliable_again(
+    predictor_file: Path,
+) -> None:
+    pruner = make_pruner(predictor_file, 0.95)
+    stopped = pruner.should_stop(candidate(HONEST), 1, CURVE)
+    broken = 4 * [trained(0.9, ceiling=0.5)]
+    assert pruner.validate(broken).endswith("; switched off from here on")
+    assert pruner.should_stop(candidate(HONEST), 1, CURVE) == Verdict()
+    assert pruner.validate([]) == ""
+    assert pruner.should_stop(candidate(HONEST), 1, CURVE) == stopped
 
 
 def test_a_run_checks_its_ceilings_after_each_cycle(
@@ -135,7 +155,7 @@ def test_a_run_checks_its_ceilings_after_each_cycle(
     assert printed.index("Stopping early: ceilings") > printed.index("Cycle 2 of 2")
 
 
-def test_what_the_predictor_says_nothing_about() -> None:
+def test_early_stopping_refuses_what_it_cannot_predict() -> None:
     for epochs in (1, 51):
         with pytest.raises(ValueError, match="early_stop needs epochs of 2 to 50"):
             EvaluationConfig(early_stop=True, epochs=epochs)

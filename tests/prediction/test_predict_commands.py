@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from command_line import ROOT, Nngpt
@@ -89,3 +90,16 @@ def test_evaluate_asks_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None
     assert told.stderr.splitlines()[-1].startswith("nngpt: none.zip: there is no predictor")
     told = nngpt("evaluate", PLAIN, "--set", "evaluation.early_stop=true")
     assert told.returncode == 2 and "early_stop needs epochs of 2 to 50" in told.stderr
+
+
+def test_an_executor_that_cannot_stop_early_is_refused(predictor_file: Path, nngpt: Nngpt) -> None:
+    settings = {
+        "evaluation.executor": "crash.instant_executor",
+        "evaluation.epochs": 2,
+        "evaluation.early_stop": "true",
+        "evaluation.predictor": predictor_file,
+    }
+    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    told = nngpt("evaluate", PLAIN, *given, PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+    assert told.returncode == 2
+    assert "the executor 'crash.instant_executor' trains to the end" in told.stderr

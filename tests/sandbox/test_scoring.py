@@ -6,10 +6,12 @@ import json
 import re
 import struct
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from nngpt.protocols import Verdict
 from nngpt.records import Stage
 from nngpt.sandbox import wire
 from nngpt.sandbox.scoring import Budget, Judge, clean, secret_order
@@ -102,6 +104,22 @@ def test_the_parameter_budget_is_kept_before_training() -> None:
     assert refusal is not None
     assert (refusal.stage, refusal.reason) == (Stage.BUILD, "has 7 parameters, the budget is 6")
     assert judge(parameters=7).feed(facts(*START)) is None
+
+
+def test_early_stopping_is_checked_after_each_epoch_but_the_last() -> None:
+    curves: list[list[float]] = []
+
+    def should_stop(accuracies: Sequence[float]) -> Verdict:
+        curves.append(list(accuracies))
+        return Verdict(ceiling=(0.7, 0.5, 0.6)[len(accuracies) - 1])
+
+    it = Judge(LABELS, 3, 4, Budget(), should_stop)
+    it.feed(facts(*START))
+    for epoch in range(1, 5):
+        reports = {**LEARN, "epoch": epoch}, {**ANSWER, "epoch": epoch}
+        assert it.feed(facts(*reports) + answers([2, 0, 1, 0, 0])) is None
+    assert curves == [[0.6], [0.6, 0.6], [0.6, 0.6, 0.6]]
+    assert it.done and it.ceiling == 0.5 and it.would_stop is None
 
 
 def test_a_failure_is_told_in_clean_words() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.prediction.evaluation import Figures
-from nngpt.prediction.stopping import Replay
+from nngpt.prediction.replay import Replay
 
 
 def figures_table(found: Sequence[Figures]) -> Table:

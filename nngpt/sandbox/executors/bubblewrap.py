@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
+from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox import limits
 from nngpt.sandbox.executors.local import LocalExecutor
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")  # ctypes finds libraries with ldconfig
 
 
-def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
+def create(
+    splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
+) -> LocalExecutor:
     """The executor. Raises: UserError, ExecutionError as `local` does, or without `bwrap`."""
     cuda = evaluation.device != "cpu"
-    return wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task)
+    return wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
 
 
 def _wrapper(cuda: bool) -> list[str]:

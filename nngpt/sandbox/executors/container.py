@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
+from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.wrapped import wrapped
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
-def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
+def create(
+    splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
+) -> LocalExecutor:
     """The executor. Raises: UserError, ExecutionError as `local` does, or without a command."""
     if not evaluation.container:
         raise ConfigError(
@@ -29,4 +32,4 @@ def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExe
             where="evaluation.container",
             hint="Give the command, e.g. [podman, run, --rm, --preserve-fds, '1', my-image]",
         )
-    return wrapped("container", evaluation.container, splits, evaluation, task)
+    return wrapped("container", evaluation.container, splits, evaluation, task, pruner)

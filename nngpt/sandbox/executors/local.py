@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError, UserError
-from nngpt.protocols import Foresight
+from nngpt.protocols import Pruner
 from nngpt.records import (
     Candidate,
     EpochResult,
@@ -74,14 +75,16 @@ class Heard(Generic[AnyJudge]):
     ended: Exit | None
 
 
-def create(splits: Splits, evaluation: EvaluationConfig, task: Task) -> LocalExecutor:
+def create(
+    splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
+) -> LocalExecutor:
     """The executor, with its zygote warm and its first worker waiting.
 
     Raises:
         UserError: CUDA was asked for and is not there, or a containment layer is missing.
         ExecutionError: the zygote does not start.
     """
-    return LocalExecutor(splits, evaluation, task)
+    return LocalExecutor(splits, evaluation, task, pruner)
 
 
 class LocalExecutor:
@@ -91,7 +94,7 @@ class LocalExecutor:
         level: containment level in force, with its layers.
         device: "cpu" or "cuda".
         workers: how many candidates it trains at once.
-        foresight: asked after each epoch whether to go on, None for nobody.
+        pruner: consulted after each epoch of `evaluate`; None to train every candidate to the end.
     """
 
     def __init__(
@@ -99,12 +102,13 @@ class LocalExecutor:
         splits: Splits,
         evaluation: EvaluationConfig,
         task: Task,
+        pruner: Pruner | None = None,
         zygote: SharedZygote = shared,
         around: str = "",
     ) -> None:
         """`around` names what the zygote's wrapper adds to the containment."""
         _refuse_other_systems()
-        self.foresight: Foresight | None = None
+        self.pruner = pruner
         self._zygote = zygote
         self._splits, self._evaluation, self._task = splits, evaluation, task
         if not _has_driver():
@@ -235,13 +239,13 @@ class LocalExecutor:
     def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> Outcome:
         fold = self.fold(number)
         order = secret_order(fold.validation_labels, candidate.content_hash, seed)
-        asked = self.foresight if loop == "own" else None
         budget = self.budget()
+        pruned = self.pruner is not None and loop == "own"
+        check = partial(self.pruner.should_stop, candidate, seed) if pruned else None
 
         def judge() -> Judge:
-            watch = asked.watch(candidate, seed) if asked else None
             labels, epochs = fold.validation_labels[order], self._evaluation.epochs
-            return Judge(labels, self._splits.classes, epochs, budget, watch)
+            return Judge(labels, self._splits.classes, epochs, budget, check)
 
         heard = self.attend(judge, self.describe(candidate, seed, fold, loop=loop), fold, order)
         return heard.refusal or self.evaluated(heard, seed, fold)
@@ -400,13 +404,13 @@ class LocalExecutor:
 
     def evaluated(self, heard: Heard[AnyJudge], seed: int, fold: Fold) -> Evaluation:
         """What a judge has heard of a training that came to its end."""
-        judge, watch, ended = heard.judge, heard.judge.watch, heard.ended
+        judge, ended = heard.judge, heard.ended
         last = judge.epochs[-1]
         protocol = self._evaluation.protocol()
-        if watch is not None and watch.would_stop is not None:
-            protocol["would_stop"] = watch.would_stop
-        if watch is not None and watch.ceiling is not None:
-            protocol["ceiling"] = round(watch.ceiling, 4)
+        if judge.would_stop is not None:
+            protocol["would_stop"] = judge.would_stop
+        if judge.ceiling is not None:
+            protocol["ceiling"] = round(judge.ceiling, 4)
         return Evaluation(
             epochs=tuple(judge.epochs),
             claimed_parameters=judge.parameters,

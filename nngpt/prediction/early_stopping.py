@@ -1,0 +1,153 @@
+"""Early stopping: end a training whose predicted ceiling is below the admission threshold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nngpt.prediction import targets
+from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
+from nngpt.prediction.predictor import Prediction, Predictor, default_path
+from nngpt.protocols import Log, Verdict
+from nngpt.records import Candidate, Evaluation, Refusal, Stage, Task, derive_seed
+from nngpt.statistics import percent_of, wilson
+
+if TYPE_CHECKING:
+    from nngpt.config import Config
+
+TOLERATED = 0.02
+"""Share of exceeded ceilings above which early stopping is off; 0.5% is what a ceiling promises."""
+
+
+class ThresholdPruner:
+    """Stops trainings that are not expected to reach the admission threshold.
+
+    Implements `nngpt.protocols.Pruner`.
+
+    Args:
+        place: data set and metric of the accuracies.
+        task: task with the threshold to be reached.
+        epochs: number of epochs of a training.
+        run_on: share of the candidates that are exempt from stopping, chosen at random, so that
+            savings and losses can be estimated without bias.
+    """
+
+    def __init__(
+        self, predictor: Predictor, place: Place, task: Task, epochs: int, run_on: float
+    ) -> None:
+        self._predictor, self._place = predictor, place
+        self._threshold, self._epochs, self._run_on = task.threshold, epochs, run_on
+        self._classes = task.out_shape[0]
+        self._active = True
+
+    def should_stop(self, candidate: Candidate, seed: int, accuracies: Sequence[float]) -> Verdict:
+        """Predict the training after its first epochs and compare its ceiling to the threshold."""
+        if not accuracies or not self._active:
+            return Verdict()
+        found = self._predict(candidate, accuracies)
+        if found.ceiling >= self._threshold:
+            return Verdict(ceiling=found.ceiling)
+        reason = self._reason(found, len(accuracies))
+        if self.is_exempt(candidate, seed):
+            return Verdict(would_stop=reason, ceiling=found.ceiling)
+        curve = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+        refusal = Refusal(Stage.THRESHOLD, reason, f"accuracies: {curve}")
+        return Verdict(refusal, ceiling=found.ceiling)
+
+    def is_exempt(self, candidate: Candidate, seed: int) -> bool:
+        """Return True if this training is never stopped; the same for the same seed."""
+        drawn = np.random.default_rng(derive_seed(seed, "run on", candidate.content_hash))
+        return bool(drawn.random() < self._run_on)
+
+    def validate(self, evaluations: Iterable[Evaluation]) -> str:
+        """Compare ceilings with the accuracies reached; stop nothing from now on if too many broke.
+
+        Returns:
+            One line for the user, "" if no evaluation has a ceiling.
+        """
+        found = validation(evaluations, self._threshold)
+        self._active = found.reliable
+        if not found.line:
+            return ""
+        return f"{found.line}{'' if found.reliable else '; switched off from here on'}"
+
+    def _predict(self, candidate: Candidate, accuracies: Sequence[float]) -> Prediction:
+        settings = {**candidate.hyperparameters, "batch": candidate.batch}
+        return self._predictor.predict(
+            candidate.code, self._place, settings, candidate.transform, accuracies, self._classes
+        )
+
+    def _reason(self, found: Prediction, epochs: int) -> str:
+        best = found.accuracy
+        return (
+            f"stopped after epoch {epochs} of {self._epochs}: {best.value:.1%} "
+            f"[{best.low:.1%}, {best.high:.1%}] is expected within {targets.EPOCHS} epochs, "
+            f"at most {found.ceiling:.1%}; "
+            f"the threshold is {self._threshold:.1%}"
+        )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Counts over trainings that ran to their last epoch.
+
+    Attributes:
+        checked: trainings with a predicted ceiling.
+        broken: checked trainings whose accuracy is above the ceiling by more than sampling error.
+        exempt: trainings that ran on although they would have been stopped.
+        lost: exempt trainings that reached the threshold.
+    """
+
+    checked: int
+    broken: int
+    exempt: int
+    lost: int
+
+    @property
+    def reliable(self) -> bool:
+        """False once more than the tolerated share of ceilings is broken, with 95% confidence."""
+        return wilson(self.broken, self.checked)[0] <= TOLERATED if self.checked else True
+
+    @property
+    def line(self) -> str:
+        """Summary for the user, with intervals; "" if nothing was checked."""
+        if not self.checked:
+            return ""
+        held = percent_of(self.checked - self.broken, self.checked)
+        exempt = percent_of(self.lost, self.exempt)
+        return f"ceilings held in {held}; of those that ran on, {exempt} reached the threshold"
+
+
+def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validation:
+    """Count broken ceilings and lost networks; evaluations without a ceiling are skipped."""
+    checked = broken = exempt = lost = 0
+    for evaluation in evaluations:
+        protocol = json.loads(evaluation.protocol)
+        if "ceiling" not in protocol:
+            continue
+        checked += 1
+        reached = max(wilson(epoch.correct, epoch.total)[0] for epoch in evaluation.epochs)
+        broken += reached > protocol["ceiling"]
+        if "would_stop" in protocol:
+            exempt += 1
+            lost += evaluation.accuracy >= threshold
+    return Validation(checked, broken, exempt, lost)
+
+
+def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
+    """Return the pruner that `evaluation.early_stop` and `evaluation.predictor` ask for.
+
+    Raises:
+        UserError: the predictor's file is missing or unreadable.
+    """
+    evaluation = config.evaluation
+    predictor = Predictor(evaluation.predictor or default_path())
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
+    log(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
+    if config.task.train_limit is not None:
+        log("  the predictor learned from whole data sets: task.train_limit makes it pessimistic")
+    return ThresholdPruner(predictor, place, task, evaluation.epochs, evaluation.run_on)

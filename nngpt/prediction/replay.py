@@ -1,0 +1,82 @@
+"""Replay early stopping on LEMUR: the epochs it would save and the best runs it would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nngpt.prediction import groups, targets
+from nngpt.prediction.evaluation import crossed_estimates, share_of_groups
+from nngpt.prediction.learned import FOLDS, Table
+from nngpt.prediction.runs import History
+
+TOP = 0.9
+"""Quantile of the final accuracies in one place at or above which a run is one of its best."""
+
+Accuracies = npt.NDArray[np.float64]
+Folds = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Epochs saved and best runs lost; shares with 95% intervals over whole families.
+
+    Attributes:
+        runs: number of replayed runs, each of 50 epochs.
+        top: number of runs that ended in the best tenth of their place.
+        stopped: share of the runs that would have been stopped.
+        saved: share of all epochs that would not have been trained.
+        lost: share of the top runs that would have been stopped.
+    """
+
+    runs: int
+    top: int
+    stopped: tuple[float, float, float]
+    saved: tuple[float, float, float]
+    lost: tuple[float, float, float]
+
+
+def replay(history: History, horizons: Sequence[int], progress: Callable[[str], None]) -> Replay:
+    """Stop each run at the first horizon where its ceiling is below its place's best tenth.
+
+    Both the ceiling and the accuracy of the best tenth are computed from other folds, so from
+    families of networks other than the run's own.
+    """
+    table = Table(history)
+    names = groups.by_family(history.runs, history.codes)
+    folds = groups.folds(names, FOLDS)
+    best = targets.best(table.runs)
+    wanted, top = _best_tenth(table, best, folds)
+    trained = np.full(len(best), targets.EPOCHS)
+    for epochs in sorted(set(horizons) - {0}):
+        progress(f"after {epochs} epoch{'' if epochs == 1 else 's'}")
+        ceiling = crossed_estimates(table, "best", best, epochs, folds).ceiling
+        trained[(trained == targets.EPOCHS) & (ceiling < wanted)] = epochs
+    stopped = trained < targets.EPOCHS
+    numbers = np.unique(np.array(names), return_inverse=True)[1]
+    return Replay(
+        len(best),
+        int(top.sum()),
+        share_of_groups(stopped.astype(float), numbers),
+        share_of_groups(1 - trained / targets.EPOCHS, numbers),
+        share_of_groups(stopped[top].astype(float), numbers[top]),
+    )
+
+
+def _best_tenth(
+    table: Table, best: Accuracies, folds: Folds
+) -> tuple[Accuracies, npt.NDArray[np.bool_]]:
+    """Return, per run, the accuracy its place's best tenth reaches in other folds, and whether
+    the run itself is in the best tenth."""
+    wanted = np.zeros(len(best))
+    top = np.zeros(len(best), dtype=bool)
+    for place in range(len(table.places)):
+        rows = table.place_numbers == place
+        top[rows] = best[rows] >= np.quantile(best[rows], TOP)
+        for fold in range(int(folds.max()) + 1):
+            others = best[rows & (folds != fold)]
+            wanted[rows & (folds == fold)] = np.quantile(others, TOP) if len(others) else 0.0
+    return wanted, top

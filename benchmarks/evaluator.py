@@ -38,7 +38,7 @@ import torch
 from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
-from nngpt.records import Candidate, Evaluation, Mode, Refusal, Task
+from nngpt.records import Candidate, Evaluation, Refusal, Task
 from nngpt.sandbox import transforms
 from nngpt.sandbox.batches import TrainingData, answering_batches
 from nngpt.sandbox.executors.local import LocalExecutor
@@ -317,7 +317,7 @@ def evaluate(runner: LocalExecutor, code: str) -> float:
 
 def candidate(code: str) -> Candidate:
     """A network as the cycle would have it."""
-    return Candidate(code, code, Mode.FULL, PRM, "norm", BATCH)
+    return Candidate(code, code, "full", PRM, "norm", BATCH)
 
 
 def median(work: Callable[[], float], repeats: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import shipped
 from nngpt.generation.models.loading import load_base
-from nngpt.records import Message, Mode, Prompt, Sampling
+from nngpt.records import Message, Prompt, Sampling
 
 STOP = ("\n```",)
 
@@ -66,7 +66,7 @@ def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
     base = load_base(LLMConfig())
     llm = TransformersLLM(base, count)
     question = "Write a new image classifier in PyTorch for mnist." + " Be brief." * (words // 2)
-    prompt = Prompt("", "", Mode.BODY, (Message("user", question),), "```python\n", STOP)
+    prompt = Prompt("", "", "body", (Message("user", question),), "```python\n", STOP)
     sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=tokens)
     limits = f"{count} samples of at most {tokens} tokens, {torch.get_num_threads()} threads"
     print(f"{base.facts}; {limits}")

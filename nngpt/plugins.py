@@ -1,18 +1,20 @@
-"""From a name in the configuration to the code behind it.
+"""Load a plug-in by its name in the configuration, and create it with its options.
 
 A name is a file in the kind's folder (`mnist` → `nngpt/data/sources/mnist.py`) or a dotted path to
-somebody else's module (`mylab.data.birds`). Either has a function `create`. Modules whose
-names begin with `_` and a kind's own helpers (listed here) are not plug-ins.
+a module of your own (`mylab.data.birds`). The module has a function `create`, and a Pydantic model
+`Options` if it has options (docs/extending.md).
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from nngpt.errors import PluginError, nearest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nngpt.errors import ConfigError, PluginError, explain, nearest
 
 KINDS = {
     "data set": "nngpt.data.sources",
@@ -22,19 +24,44 @@ KINDS = {
     "learner": "nngpt.finetuning.learners",
     "reward": "nngpt.finetuning.rewards",
     "dedup level": "nngpt.novelty.dedup.levels",
+    "prompt mode": "nngpt.generation.modes",
 }
 """Kind of plug-in → the package whose modules are the plug-ins of that kind."""
 
+SECTIONS = {
+    "data set": ("task", "dataset"),
+    "LLM backend": ("llm", "backend"),
+    "executor": ("evaluation", "executor"),
+    "novelty measure": ("novelty", "measure"),
+    "learner": ("learning", "learner"),
+}
+"""Kind of plug-in → the section of the configuration that holds its options, and the key with its
+name."""
+
+STRICT = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+"""Settings of all Pydantic models of the configuration."""
+
+
+class PluginOptions(BaseModel):
+    """Base of a plug-in's `Options`; unknown keys are refused.
+
+    Attributes:
+        may_change: names of options that may change while a run goes on, such as a timeout.
+    """
+
+    model_config = STRICT
+    may_change: ClassVar[frozenset[str]] = frozenset()
+
 
 def names(kind: str) -> list[str]:
-    """Names of the built-in plug-ins of a kind, sorted; imports only the kind's package."""
+    """Return the sorted names of the built-in plug-ins of a kind, without importing them."""
     package = importlib.import_module(KINDS[kind])
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name.replace("_", "-") for name in found if name[0] != "_")
+    return sorted(name.replace("_", "-") for name in found)
 
 
 def load(kind: str, name: str) -> Any:
-    """The module of a plug-in.
+    """Import the module of a plug-in.
 
     Raises:
         PluginError: no such file, the dotted path cannot be imported, or it has no `create`.
@@ -52,6 +79,44 @@ def load(kind: str, name: str) -> Any:
     if not hasattr(module, "create"):
         raise PluginError(f"{kind} {name!r}: the module {module_name} has no function create()")
     return module
+
+
+def options_model(kind: str, name: str) -> type[PluginOptions] | None:
+    """Return the model of a plug-in's options, None if it has no options. Raises: PluginError."""
+    return getattr(load(kind, name), "Options", None)
+
+
+def check_options(kind: str, name: str, given: Mapping[str, Any]) -> PluginOptions | None:
+    """Validate the options of a plug-in; return None if it has no options.
+
+    Raises:
+        PluginError: there is no such plug-in.
+        ConfigError: an option is unknown, missing or wrong; all mistakes are in the one message.
+    """
+    path = ".".join((*SECTIONS.get(kind, ())[:1], "options"))
+    model = options_model(kind, name)
+    if model is None:
+        if given:
+            unknown = ", ".join(repr(f"{path}.{key}") for key in given)
+            raise ConfigError(f"unknown key {unknown}. The {kind} {name!r} has no options")
+        return None
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, path)) from None
+
+
+def create(kind: str, name: str, *arguments: Any, options: Mapping[str, Any] | None = None) -> Any:
+    """Create a plug-in: call its `create(*arguments)`, with `options=` if it has options.
+
+    Raises:
+        PluginError: there is no such plug-in.
+        ConfigError: an option is wrong.
+        NngptError: whatever the plug-in's own `create` raises.
+    """
+    checked = check_options(kind, name, options or {})
+    extra = {} if checked is None else {"options": checked}
+    return load(kind, name).create(*arguments, **extra)
 
 
 def _module_name(kind: str, name: str) -> str:

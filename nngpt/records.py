@@ -14,15 +14,6 @@ from enum import StrEnum
 from typing import Any
 
 
-class Mode(StrEnum):
-    """How much of a network the LLM writes; a template adds the rest."""
-
-    FULL = "full"
-    BODY = "body"
-    FEATURES = "features"
-    DELTA = "delta"
-
-
 class Stage(StrEnum):
     """The gate at which a candidate was refused, in the order of the gates."""
 
@@ -132,7 +123,7 @@ class Prompt:
 
     template: str
     template_hash: str
-    mode: Mode
+    mode: str
     messages: tuple[Message, ...]
     prefill: str = ""
     stop: tuple[str, ...] = ()
@@ -198,7 +189,7 @@ class Candidate:
 
     code: str
     written: str
-    mode: Mode
+    mode: str
     hyperparameters: Mapping[str, float]
     transform: str
     batch: int

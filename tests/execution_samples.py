@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nngpt.data.splits import Part, Splits
-from nngpt.records import Candidate, Mode, Task
+from nngpt.records import Candidate, Task
 
 CLASSES, SHAPE = 4, (1, 12, 12)
 
@@ -54,7 +54,7 @@ def altered(old: str, new: str) -> str:
 
 def candidate(code: str = HONEST, batch: int = 16, transform: str = "norm") -> Candidate:
     """A candidate that never saw the contract check."""
-    return Candidate(code, code, Mode.FULL, {"lr": 0.05, "momentum": 0.9}, transform, batch)
+    return Candidate(code, code, "full", {"lr": 0.05, "momentum": 0.9}, transform, batch)
 
 
 def make_splits(folder: Path, train: int = 320, validation: int = 97) -> Splits:

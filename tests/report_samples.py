@@ -7,7 +7,7 @@ from pathlib import Path
 
 from store_samples import PROMPT, TASK, adapter, candidate, completion, evaluation, start
 
-from nngpt.records import Arm, Candidate, EpochResult, Mode, Novelty, Refusal, Stage
+from nngpt.records import Arm, Candidate, EpochResult, Novelty, Refusal, Stage
 from nngpt.reports.analysis.study import Setting, Study, read_study
 from nngpt.store import Activity, Confirmation, ForecastRecord, Lease, RunRecord, Store
 
@@ -30,7 +30,7 @@ def network(number: int, layers: str = "") -> Candidate:
         "class Net(nn.Module):\n    def __init__(self):\n"
         f"        self.one = nn.Conv2d(3, {number + 1}, 3)\n        self.two = nn.ReLU()\n{layers}"
     )
-    return replace(candidate(code), written=code, mode=Mode.FULL)
+    return replace(candidate(code), written=code, mode="full")
 
 
 def three_arms(store: Store, name: str = "demo") -> RunRecord:

@@ -11,7 +11,6 @@ from nngpt.records import (
     EpochResult,
     Evaluation,
     Message,
-    Mode,
     Novelty,
     Prompt,
     Refusal,
@@ -25,7 +24,7 @@ TASK = Task("cifar10", (1, 3, 32, 32), (10,), threshold=0.4)
 PROMPT = Prompt(
     template="features",
     template_hash="0123456789abcdef",
-    mode=Mode.FEATURES,
+    mode="features",
     messages=(Message("system", "Write layers."), Message("user", "Go.")),
     prefill="nn.Sequential(",
     stop=("\n)",),
@@ -46,7 +45,7 @@ def completion(
 
 def candidate(code: str = "class Net: pass\n", transform: str = "norm") -> Candidate:
     return Candidate(
-        code, "nn.Flatten()", Mode.FEATURES, {"lr": 0.01, "momentum": 0.9}, transform, 64
+        code, "nn.Flatten()", "features", {"lr": 0.01, "momentum": 0.9}, transform, 64
     )
 
 

@@ -113,7 +113,7 @@ def make_arms(
     arms = [_make_arm(for_arm(settings, option), option, sources) for option in given]
     first = arms[0]
     for arm in arms:
-        if arm.mode is not first.mode:
+        if arm.mode != first.mode:
             what = f"writes in {arm.mode} mode, but {first.name!r} in {first.mode} mode"
             raise UserError(what, where=f"--arm {arm.name}", hint="Compare each mode apart")
     return arms

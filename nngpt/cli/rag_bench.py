@@ -94,7 +94,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
     The contract is not asked: what a library does is no candidate's mistake.
     """
     from nngpt.cycle.parts import evaluator
-    from nngpt.records import Candidate, Evaluation, Mode, Refusal
+    from nngpt.records import Candidate, Evaluation, Refusal
 
     if not run:
         yield None
@@ -104,7 +104,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
     with evaluator(settings, lambda _: None) as (_, executor):
 
         def train(code: str) -> Evaluation | Refusal:
-            network = Candidate(code, code, Mode.FULL, values, "norm", settings.evaluation.batch)
+            network = Candidate(code, code, "full", values, "norm", settings.evaluation.batch)
             return executor.evaluate(network, 0)
 
         yield train

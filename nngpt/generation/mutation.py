@@ -19,7 +19,7 @@ from typing import Any
 from nngpt.generation import contract
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.layers import read_layers, write_layers
-from nngpt.records import Candidate, Completion, Mode, Prompt, Refusal, derive_seed
+from nngpt.records import Candidate, Completion, Prompt, Refusal, derive_seed
 
 Row = list[ast.expr]
 
@@ -82,7 +82,7 @@ class CorpusSampler:
         return written
 
     def _changed(self, network: Candidate, chance: random.Random) -> str:
-        if self.prompt.mode is Mode.FEATURES:
+        if self.prompt.mode == "features":
             return self._changed_list(network, chance)
         answer = answers.read(self._whole(network))
         if isinstance(answer, Refusal):
@@ -97,9 +97,9 @@ class CorpusSampler:
 
     def _whole(self, network: Candidate) -> str:
         """The network as an answer with its settings."""
-        if self.prompt.mode is Mode.BODY:
+        if self.prompt.mode == "body":
             return self.prompt.prefill + network.written
-        return contract.as_parent(network, self._defaults)
+        return contract.full_answer(network, self._defaults)
 
 
 def change(code: str, changes: int, chance: random.Random) -> str:

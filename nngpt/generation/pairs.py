@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.config import corpus_file
 from nngpt.errors import ConfigError
-from nngpt.records import Message, Mode, Prompt, TrainingPair, canonical_json
+from nngpt.records import Message, Prompt, TrainingPair, canonical_json
 from nngpt.store import AttemptRecord, Store
 
 
@@ -136,7 +136,7 @@ class _Line(BaseModel):
     messages: tuple[_Message, ...] | None = None
     prefill: str = ""
     stop: tuple[str, ...] = ()
-    mode: Mode | None = None
+    mode: str | None = None
     template: str = "corpus"
     template_hash: str = ""
     parent: str = ""
@@ -164,7 +164,7 @@ class _Line(BaseModel):
             prompt = Prompt(
                 template=self.template,
                 template_hash=self.template_hash,
-                mode=self.mode or (prompt.mode if prompt else Mode.FULL),
+                mode=self.mode or (prompt.mode if prompt else "full"),
                 messages=tuple(Message(m.role, m.content) for m in asked),
                 prefill=self.prefill,
                 stop=self.stop,

@@ -9,7 +9,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Evaluation, Mode, Retraining, ShownBlock
+from nngpt.generation import modes
+from nngpt.records import Evaluation, Retraining, ShownBlock
 from nngpt.reports.tables.console import attempt_line
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord
@@ -24,7 +25,7 @@ def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) ->
         parts += ["", _curve(attempt)]
     title, code = "What the LLM wrote", attempt.completion.text
     if attempt.candidate is not None:
-        if attempt.mode is Mode.DELTA:
+        if modes.load(attempt.mode).changes_parent:
             change = Syntax(attempt.candidate.written, "diff", background_color="default")
             parts += ["", Text("What the LLM changed", "bold"), change]
         title, code = "The network", attempt.candidate.code

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from nngpt.records import Arm, Mode, Stage, State
+from nngpt.records import Arm, Stage, State
+from nngpt.store.row_mapping import to_attempt
 from nngpt.store.states import OPEN
 from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
-from nngpt.store.views import AttemptRecord, CycleSummary, to_attempt
+from nngpt.store.views import AttemptRecord, CycleSummary
 
 _BEFORE_VALIDATED = (State.GENERATED, State.PARSED)
 _GATES_BEFORE_TRAINING = (Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.DUPLICATE)
@@ -113,7 +114,7 @@ def _summarise(
     refused = Counter(Stage(row.refusal_stage) for row in first if row.refusal_stage is not None)
     return CycleSummary(
         cycle=cycle,
-        mode=Mode(rows[0].mode),
+        mode=rows[0].mode,
         generated=len(first),
         parsed=sum(row.content_hash is not None for row in first),
         valid=len(accuracies),

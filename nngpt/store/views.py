@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from nngpt.records import (
-    Adapter,
     Arm,
     Candidate,
     Completion,
-    EpochResult,
     Evaluation,
-    Message,
-    Mode,
     Novelty,
-    Prompt,
     Refusal,
     Retraining,
-    ShownBlock,
     Stage,
     State,
-    Trial,
     canonical_json,
-)
-from nngpt.store.tables import (
-    ActivityRow,
-    AdapterRow,
-    Attempt,
-    ConfirmationRow,
-    ForecastRow,
-    PromptRow,
-    Run,
 )
 
 
@@ -89,7 +72,7 @@ class AttemptRecord:
     batch: int
     place: int
     state: State
-    mode: Mode
+    mode: str
     prompt_hash: str
     completion: Completion
     content_hash: str | None
@@ -219,7 +202,7 @@ class CycleSummary:
     """
 
     cycle: int
-    mode: Mode
+    mode: str
     generated: int
     parsed: int
     valid: int
@@ -258,170 +241,4 @@ class CycleSummary:
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
     """sha256 of what makes a run the same run."""
-    return _sha256(canonical_json(identity))
-
-
-def prompt_hash(prompt: Prompt) -> str:
-    """sha256 of everything in the prompt."""
-    return _sha256(prompt_body(prompt))
-
-
-def prompt_body(prompt: Prompt) -> str:
-    """The prompt as JSON; `to_prompt` reads it."""
-    values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
-    for younger in ("parent", "blocks"):  # hashes that are older than these fields must stay
-        if not values[younger]:
-            del values[younger]
-    if prompt.blocks:
-        values["blocks"] = [asdict(block) for block in prompt.blocks]
-    values["messages"] = [[message.role, message.content] for message in prompt.messages]
-    return canonical_json(values)
-
-
-def to_prompt(row: PromptRow) -> Prompt:
-    """The prompt, equal to the one that was stored."""
-    values = json.loads(row.body)
-    values["mode"] = Mode(values["mode"])
-    values["messages"] = tuple(Message(role, content) for role, content in values["messages"])
-    values["stop"] = tuple(values["stop"])
-    values["blocks"] = tuple(ShownBlock(**block) for block in values.get("blocks", ()))
-    return Prompt(**values)
-
-
-def to_run(row: Run) -> RunRecord:
-    """A run's record."""
-    values = {item.name: getattr(row, item.name) for item in fields(RunRecord)}
-    return RunRecord(**{**values, "config": json.loads(row.config)})
-
-
-def to_adapter(row: AdapterRow) -> Adapter:
-    """The adapter, equal to the one that was stored."""
-    return Adapter(**{item.name: getattr(row, item.name) for item in fields(Adapter)})
-
-
-def to_activity(row: ActivityRow) -> Activity:
-    """What went on, and for how long."""
-    return Activity(row.cycle, row.activity, row.seconds, row.joules)
-
-
-def to_forecast(row: ForecastRow) -> ForecastRecord:
-    """A forecast's record."""
-    values = {item.name: getattr(row, item.name) for item in fields(ForecastRecord)}
-    return ForecastRecord(**{**values, "basis": json.loads(row.basis)})
-
-
-def to_confirmation(row: ConfirmationRow) -> Confirmation:
-    """The confirmation, equal to the one that was stored."""
-    values = {item.name: getattr(row, item.name) for item in fields(Confirmation)}
-    return Confirmation(**{**values, "epochs": tuple(json.loads(row.epochs))})
-
-
-def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
-    """An attempt's record; `row` must still belong to a session."""
-    return AttemptRecord(
-        id=row.id,
-        run_id=row.run_id,
-        cycle=row.cycle,
-        batch=row.batch,
-        place=row.place,
-        state=State(row.state),
-        mode=Mode(row.mode),
-        prompt_hash=row.prompt_hash,
-        completion=_completion(row),
-        content_hash=row.content_hash,
-        candidate=_candidate(row) if with_code else None,
-        evaluation=_evaluation(row),
-        novelty=_novelty(row),
-        refusal=_refusal(row),
-        retraining=_retraining(row),
-        restarts=row.restarts,
-        retrainings=row.retrainings,
-        created=row.created,
-        updated=row.updated,
-        repairs=row.repairs,
-        repaired_from=row.repaired_from,
-        arm=Arm(row.arm),
-    )
-
-
-def _completion(row: Attempt) -> Completion:
-    return Completion(
-        text=row.text,
-        model=row.model,
-        adapter=row.adapter,
-        seed=row.seed,
-        index=row.batch_index,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        seconds=row.generation_s,
-        finished=row.finished,
-    )
-
-
-def _candidate(row: Attempt) -> Candidate | None:
-    if row.source is None:
-        return None
-    assert row.written is not None and row.transform is not None
-    assert row.hyperparameters is not None and row.batch_size is not None
-    return Candidate(
-        code=row.source.code,
-        written=row.written,
-        mode=Mode(row.mode),
-        hyperparameters=json.loads(row.hyperparameters),
-        transform=row.transform,
-        batch=row.batch_size,
-    )
-
-
-def _evaluation(row: Attempt) -> Evaluation | None:
-    if row.accuracy is None:
-        return None
-    assert row.claimed_parameters is not None and row.evaluation_s is not None
-    assert row.device is not None and row.sandbox is not None
-    assert row.evaluation_seed is not None
-    return Evaluation(
-        epochs=tuple(
-            EpochResult(e.epoch, e.accuracy, e.correct, e.total, e.seconds) for e in row.epochs
-        ),
-        claimed_parameters=row.claimed_parameters,
-        seconds=row.evaluation_s,
-        device=row.device,
-        seed=row.evaluation_seed,
-        sandbox=row.sandbox,
-        peak_memory_mb=row.peak_memory_mb,
-        cpu_s=row.cpu_s,
-        claimed_flops=row.claimed_flops,
-        claimed_latency_ms=row.claimed_latency_ms,
-        claimed_batches=row.claimed_batches,
-        protocol=row.protocol or "{}",
-        trials=tuple(Trial(**trial) for trial in json.loads(row.trials or "[]")),
-    )
-
-
-def _retraining(row: Attempt) -> Retraining | None:
-    if row.retrained_seed is None:
-        return None
-    return Retraining(
-        accuracy=row.retrained_accuracy,
-        total=row.retrained_total or 0,
-        seed=row.retrained_seed,
-        seconds=row.retrained_s or 0.0,
-        cpu_s=row.retrained_cpu_s,
-        reason=row.retrained_reason or "",
-    )
-
-
-def _novelty(row: Attempt) -> Novelty | None:
-    if row.jaccard is None:
-        return None
-    return Novelty(row.jaccard, row.nearest, bool(row.duplicate))
-
-
-def _refusal(row: Attempt) -> Refusal | None:
-    if row.refusal_stage is None:
-        return None
-    return Refusal(Stage(row.refusal_stage), row.refusal_reason or "", row.refusal_detail or "")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()

@@ -7,14 +7,14 @@ import pytest
 from nngpt.config import StopConfig
 from nngpt.cycle.collapse import alarm, spread, spreads
 from nngpt.cycle.stop import plateau
-from nngpt.records import Candidate, Mode
+from nngpt.records import Candidate
 from nngpt.store import CycleSummary
 
 
 def cycle(number: int, *accuracies: float, generated: int = 20, above: int = 0) -> CycleSummary:
     return CycleSummary(
         cycle=number,
-        mode=Mode.FEATURES,
+        mode="features",
         generated=generated,
         parsed=generated,
         valid=len(accuracies),
@@ -82,7 +82,7 @@ def test_answers_that_become_alike_raise_the_alarm() -> None:
 
 def test_spread_is_the_distance_to_the_nearest_other_one() -> None:
     def network(code: str) -> Candidate:
-        return Candidate(code, code, Mode.FULL, {}, "norm", 64)
+        return Candidate(code, code, "full", {}, "norm", 64)
 
     tokens = " ".join(f"a{i}" for i in range(12))
     other = " ".join(f"b{i}" for i in range(12))
@@ -96,7 +96,7 @@ def test_spread_is_the_distance_to_the_nearest_other_one() -> None:
 def test_equal_numbers_of_networks_are_compared() -> None:
     def network(name: str) -> Candidate:
         code = " ".join(f"{name}{i}" for i in range(12))
-        return Candidate(code, code, Mode.FULL, {}, "norm", 64)
+        return Candidate(code, code, "full", {}, "norm", 64)
 
     few = [network(name) for name in "abcd"]
     more = [*few, network("a"), network("b")]

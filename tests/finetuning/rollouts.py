@@ -12,7 +12,6 @@ from nngpt.records import (
     Completion,
     EpochResult,
     Evaluation,
-    Mode,
     Refusal,
     Rollout,
     Stage,
@@ -29,7 +28,7 @@ def new_measure() -> MinHashMeasure:
 
 
 def candidate(code: str = LAYERS) -> Candidate:
-    return Candidate(code, code, Mode.FULL, {"lr": 0.1}, "norm", 32)
+    return Candidate(code, code, "full", {"lr": 0.1}, "norm", 32)
 
 
 def completion(text: str = LAYERS) -> Completion:

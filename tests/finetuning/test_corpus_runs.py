@@ -12,10 +12,10 @@ from command_line import GOOD, Nngpt
 from nngpt import config
 from nngpt.errors import ConfigError
 from nngpt.generation.pairs import corpus_pairs
-from nngpt.records import Message, Mode, Prompt, TrainingPair
+from nngpt.records import Message, Prompt, TrainingPair
 from nngpt.store import Store
 
-PROMPT = Prompt("features", "0", Mode.FEATURES, (Message("user", "Write."),), "nn.Seq", ("\n)",))
+PROMPT = Prompt("features", "0", "features", (Message("user", "Write."),), "nn.Seq", ("\n)",))
 ASKED = {"role": "user", "content": "Design."}
 
 
@@ -38,8 +38,8 @@ def test_lines_with_and_without_a_prompt(tmp_path: Path) -> None:
     asked = (Message("user", "Design."),)
     expected = [
         TrainingPair(PROMPT, "a", "by hand"),
-        TrainingPair(Prompt("t", "h", Mode.FEATURES, asked, "nn", ("\n)",)), "b", "pairs.jsonl"),
-        TrainingPair(Prompt("corpus", "", Mode.FEATURES, asked), "c", "pairs.jsonl"),
+        TrainingPair(Prompt("t", "h", "features", asked, "nn", ("\n)",)), "b", "pairs.jsonl"),
+        TrainingPair(Prompt("corpus", "", "features", asked), "c", "pairs.jsonl"),
     ]
     assert corpus_pairs(file, PROMPT) == expected
     shipped = corpus_pairs(Path("smollm2-135m-lemur/features.jsonl.gz"), PROMPT, limit=3)

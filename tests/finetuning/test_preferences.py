@@ -25,13 +25,13 @@ from nngpt.finetuning.preferences.training import (
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.models.loading import LoadedBase, load_base
-from nngpt.records import Adapter, Completion, Message, Mode, Prompt, Refusal, Stage, TrainingPair
+from nngpt.records import Adapter, Completion, Message, Prompt, Refusal, Stage, TrainingPair
 from nngpt.store import RunRecord, Store
 
 PROMPT = Prompt(
     "test",
     "0",
-    Mode.FEATURES,
+    "features",
     (Message("user", "Write a network."),),
     prefill="nn.Sequential(\n    nn.LazyConv2d(",
     stop=("\n)",),

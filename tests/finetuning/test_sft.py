@@ -19,12 +19,12 @@ from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.pairs import corpus_hash, corpus_pairs
 from nngpt.generation.prompts import template as prompts
 from nngpt.protocols import Learner
-from nngpt.records import Adapter, Candidate, Message, Mode, Prompt, Sampling, Task, TrainingPair
+from nngpt.records import Adapter, Candidate, Message, Prompt, Sampling, Task, TrainingPair
 
 PROMPT = Prompt(
     template="test",
     template_hash="0",
-    mode=Mode.FEATURES,
+    mode="features",
     messages=(Message("user", "Write a network."),),
     prefill="nn.Sequential(\n    nn.LazyConv2d(",
     stop=("\n)",),

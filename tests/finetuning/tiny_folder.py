@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from nngpt.generation.models.loading import load_tokenizer
-from nngpt.records import Message, Mode, Prompt, TrainingPair
+from nngpt.records import Message, Prompt, TrainingPair
 
 TINY = ["q_proj", "v_proj", "down_proj"]
 
@@ -44,5 +44,5 @@ def pairs(count: int = 6) -> list[TrainingPair]:
             f"pair {n}",
         )
         for n in range(count)
-        for mode in [Mode.FEATURES if n % 2 else Mode.FULL]
+        for mode in ["features" if n % 2 else "full"]
     ]

@@ -16,7 +16,7 @@ from nngpt.generation import mutation
 from nngpt.generation.contract.layers import read_layers
 from nngpt.generation.mutation import CorpusSampler, change
 from nngpt.novelty.shingles import jaccard, shingles
-from nngpt.records import Candidate, Mode
+from nngpt.records import Candidate
 
 LIST = (
     "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "
@@ -96,11 +96,11 @@ def reader(*overrides: str) -> Reader:
 
 def corpus(found: Reader) -> list[Candidate]:
     """Networks of the reader's mode."""
-    if found.prompt.mode is Mode.FEATURES:
+    if found.prompt.mode == "features":
         return list(found.examples().values())
     files = [NETWORKS / f"{name}.py" for name in ("plain", "separable", "branches")]
     answers = [f"```python\n{file.read_text()}\n```" for file in files]
-    if found.prompt.mode is Mode.BODY:
+    if found.prompt.mode == "body":
         answers = [BODY]
     read = [found.read(answer.removeprefix(found.prompt.prefill)) for answer in answers]
     assert all(isinstance(network, Candidate) for network in read), read
@@ -137,7 +137,7 @@ def test_the_seed_decides_alone() -> None:
 
 def test_lists_stay_lists() -> None:
     found = reader()
-    assert found.prompt.mode is Mode.FEATURES
+    assert found.prompt.mode == "features"
     sampler = CorpusSampler(list(found.examples().values()), found.prompt, found.defaults, 20)
     for completion in sampler.write(20, seed=1):
         layers = read_layers(found.prompt.prefill + completion.text)

@@ -25,7 +25,7 @@ from store_samples import (
 
 from nngpt.errors import StoreError
 from nngpt.generation.pairs import corpus_hash
-from nngpt.records import Mode, Novelty, Prompt, Refusal, Retraining, Stage, State, TrainingPair
+from nngpt.records import Novelty, Prompt, Refusal, Retraining, Stage, State, TrainingPair
 from nngpt.store import IllegalWriteError, Lease, Store, identity_hash, prompt_hash
 
 RETRAINED = Retraining(0.75, 100, 8, 2.5, 1.5)
@@ -87,7 +87,7 @@ def test_store_keeps_everything_over_a_reopening(path: Path) -> None:
         before = store.attempt(attempt)
     with Store.open(path, create=False) as store:
         assert store.attempt(attempt) == before
-    assert before.state is State.ADMITTED and before.mode is Mode.FEATURES
+    assert before.state is State.ADMITTED and before.mode == "features"
     assert before.completion == completion()
     assert before.candidate == candidate(transform="v2.Compose([v2.Normalize((0.5,), (0.5,))])")
     assert before.evaluation == evaluation(0.25, 0.5)
@@ -128,7 +128,7 @@ def test_hashes_are_those_of_older_databases(store: Store) -> None:
     assert prompt_hash(PROMPT) == known
     learned = "8d9007389dc0b88b81aa811c480413169166bfb1fd148bffee3568a7d1f359cf"
     assert corpus_hash([TrainingPair(PROMPT, "x", "y")]) == learned
-    changes = dataclasses.replace(PROMPT, mode=Mode.DELTA, parent="```python\nx = 1\n```")
+    changes = dataclasses.replace(PROMPT, mode="delta", parent="```python\nx = 1\n```")
     with store.lease(start(store).id) as lease:
         [attempt] = lease.add_completions(1, 0, changes, [completion()])
     assert store.prompt(store.attempt(attempt).prompt_hash) == changes
@@ -140,7 +140,7 @@ def test_hashes_are_those_of_older_databases(store: Store) -> None:
 )
 def test_any_text_comes_back_unchanged(store: Store, text: str) -> None:
     with store.lease(start(store).id) as lease:
-        prompt = Prompt("t", "h", Mode.FULL, PROMPT.messages, prefill=text)
+        prompt = Prompt("t", "h", "full", PROMPT.messages, prefill=text)
         [attempt] = lease.add_completions(1, 0, prompt, [completion(text=text)])
         lease.refuse(attempt, Refusal(Stage.PARSE, text, text))
     record = store.attempt(attempt)
@@ -414,7 +414,7 @@ def test_summary_counts_raw(store: Store) -> None:
     assert first.seconds == {"generation": 2.0, "evaluation": 8.0, "learning": 9.0}
     assert (first.adapter, first.learned, first.closed, first.open) == (None, "c1", True, 0)
     assert (second.adapter, second.learned, second.closed, second.open) == ("c1", None, False, 1)
-    assert second.mode is Mode.FEATURES and second.best is None and second.mean is None
+    assert second.mode == "features" and second.best is None and second.mean is None
     assert store.attempt(near).novelty == Novelty(0.95, "x", True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nngpt.records import Adapter, Candidate, Mode, Prompt, Refusal, Sampling, Task
+from nngpt.records import Adapter, Candidate, Prompt, Refusal, Sampling, Task
 from nngpt.store import prompt_hash
 
 CHECK, TRAIN = "check", "train"
@@ -89,7 +89,7 @@ class Arm:
         return self.facts.name
 
     @property
-    def mode(self) -> Mode:
+    def mode(self) -> str:
         """How much of a network it writes."""
         return self.asked[0].prompt.mode
 

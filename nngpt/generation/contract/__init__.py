@@ -1,11 +1,16 @@
-"""From a completion's text to a candidate or a refusal; parses, never executes."""
+"""From a completion's text to a candidate or a refusal; answers are parsed, never executed."""
 
-from nngpt.generation.contract.reading import (
-    Defaults,
-    as_parent,
-    check_transform,
-    novelty_text,
-    read,
-)
+from nngpt.generation.contract.candidate import Defaults, check_transform, full_answer
+from nngpt.generation.contract.reader import Reader, novelty_text, read, whole_network
+from nngpt.generation.contract.run_reader import make_reader
 
-__all__ = ["Defaults", "as_parent", "check_transform", "novelty_text", "read"]
+__all__ = [
+    "Defaults",
+    "Reader",
+    "check_transform",
+    "full_answer",
+    "make_reader",
+    "novelty_text",
+    "read",
+    "whole_network",
+]

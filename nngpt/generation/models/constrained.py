@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nngpt.errors import ConfigError, ModelError
-from nngpt.generation.contract.settings import obeys, settings_after
-from nngpt.protocols import LLM, WritesJson
-from nngpt.records import Completion, Mode, Prompt, Sampling
+from nngpt.generation import modes
+from nngpt.generation.contract.settings import obeys
+from nngpt.protocols import LLM, TakesSettings, WritesJson
+from nngpt.records import Completion, Prompt, Sampling
 
 _OPENING, _CLOSING = "\n\n```json\n", "\n```"
 _TOKENS, _TOKENS_EACH = 80, 24
 
 
-def check(llm: LLM, mode: Mode) -> None:
+def check(llm: LLM, mode: str) -> None:
     """See that `sampling.constrain` can be done.
 
     Raises:
@@ -27,7 +28,7 @@ def check(llm: LLM, mode: Mode) -> None:
         ModelError: a package that it needs is missing.
     """
     where, hint = "sampling.constrain", "Set it to false"
-    if mode is not Mode.FULL:
+    if not isinstance(modes.load(mode), TakesSettings):
         what = f"answers of {mode} mode have no settings to be constrained"
         raise ConfigError(what, where=where, hint=f"{hint}, or use a template of full mode.")
     if not isinstance(llm, WritesJson):
@@ -54,7 +55,10 @@ def with_settings(
 def _settled(
     llm: WritesJson, prompt: Prompt, written: Completion, seed: int, sampling: Sampling
 ) -> Completion:
-    found = settings_after(prompt.prefill + written.text) if prompt.mode is Mode.FULL else None
+    mode = modes.load(prompt.mode)
+    if not isinstance(mode, TakesSettings):
+        return written
+    found = mode.settings_after(prompt.prefill + written.text)
     if found is None:
         return written
     begun, schema = found[0] + _OPENING, found[1]

@@ -7,15 +7,15 @@ import random
 from collections.abc import Sequence
 
 from nngpt.config import PromptConfig
-from nngpt.generation.contract.safety import check_safety
 from nngpt.errors import ConfigError
+from nngpt.generation.contract.safety import check_safety
 from nngpt.records import ShownBlock
 from nngpt.retrieval import catalogue
-from nngpt.retrieval.static_check import check
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.search import search
+from nngpt.retrieval.static_check import check
 from nngpt.store.database import Database
 
 _EACH = 8

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nngpt.generation import contract
 from nngpt.errors import ConfigError
+from nngpt.generation import contract
 from nngpt.generation.pairs import rated_pairs
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from nngpt.protocols import Log
+from nngpt.config import Config
+from nngpt.generation import modes
+from nngpt.generation.contract import Defaults, full_answer
 from nngpt.generation.prompts.blocks import draw_blocks
 from nngpt.generation.prompts.examples import choose, draw, qualities
 from nngpt.generation.prompts.known import Known
-from nngpt.config import Config
-from nngpt.generation.contract import Defaults, as_parent
 from nngpt.generation.prompts.template import Example, Template
-from nngpt.protocols import LLM, MeasuresPrompts
-from nngpt.records import Mode, Prompt, Sampling, ShownBlock, Task
-
+from nngpt.protocols import LLM, Log, MeasuresPrompts
+from nngpt.records import Prompt, Sampling, ShownBlock, Task
 
 Ask = Callable[[int], Prompt]
 """Gives the prompt that belongs to a seed."""
@@ -108,11 +107,11 @@ class Questions:
 
     def _parent(self, pool: Sequence[Known], seed: int, log: Log) -> str:
         """The network to be changed, as an answer; "" for the template's own, or for none."""
-        if self._template.mode is not Mode.DELTA:
+        if not modes.load(self._template.mode).changes_parent:
             return ""
         defaults = Defaults.of(self._config.evaluation)
         for network in draw(pool, seed):
-            parent = as_parent(network.candidate, defaults)
+            parent = full_answer(network.candidate, defaults)
             fault = self.budget.fault(self._render([], parent))
             if not fault and _FENCE not in network.candidate.code:
                 log(f"To be changed: {_named(network)}.")

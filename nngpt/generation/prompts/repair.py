@@ -12,7 +12,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from nngpt.records import Message, Mode, Prompt, Refusal, Stage
+from nngpt.generation import modes
+from nngpt.records import Message, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord
 
 REPAIRABLE = frozenset(
@@ -61,10 +62,10 @@ def repair_prompt(asked: Prompt, text: str, refusal: Refusal) -> Prompt:
     return replace(asked, messages=(*asked.messages, *turns))
 
 
-def complaint(mode: Mode, refusal: Refusal) -> str:
+def complaint(mode: str, refusal: Refusal) -> str:
     """What the LLM is told; without addresses in memory, which no second run would repeat."""
     detail = f"\n{refusal.detail[:_LONGEST_DETAIL]}" if refusal.detail else ""
-    against = "against the same network as before, " if mode is Mode.DELTA else ""
+    against = "against the same network as before, " if modes.load(mode).changes_parent else ""
     return (
         f"That answer was refused ({refusal.stage}): "
         f"{_ADDRESS.sub('0x…', refusal.reason + detail)}\n\n"

@@ -16,12 +16,13 @@ from typing import Any
 import jinja2
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from nngpt import config
-from nngpt.errors import ConfigError, nearest
 from nngpt.data import transform_names
-from nngpt.records import Message, Mode, Prompt, ShownBlock, Task, canonical_json
+from nngpt.errors import ConfigError, PluginError, nearest
+from nngpt.generation import modes
+from nngpt.records import Message, Prompt, ShownBlock, Task, canonical_json
 
 _JINJA = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -46,7 +47,7 @@ class _File(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Mode
+    mode: str
     user: str
     system: str = ""
     examples: tuple[Example, ...] = ()
@@ -54,13 +55,24 @@ class _File(BaseModel):
     stop: tuple[str, ...] = ()
     network: str | None = None
 
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, name: str) -> str:
+        try:
+            modes.load(name)
+        except PluginError as error:
+            raise ValueError(f"{error}. {error.hint}".rstrip(" .") + ".") from None
+        return name
+
     @model_validator(mode="after")
-    def _network(self) -> _File:
-        if (self.network is None) != (self.mode is Mode.FULL):
-            needs = "has no use for" if self.network else "needs"
-            raise ValueError(f"mode {self.mode.value!r} {needs} a 'network' file")
-        if any(bool(example.parent) != (self.mode is Mode.DELTA) for example in self.examples):
-            raise ValueError("in mode 'delta', and in no other, each example needs a 'parent'")
+    def _fits_mode(self) -> _File:
+        mode = modes.load(self.mode)
+        if (self.network is not None) != mode.network_file:
+            needs = "needs" if mode.network_file else "has no use for"
+            raise ValueError(f"mode {self.mode!r} {needs} a 'network' file")
+        if any(bool(example.parent) != mode.changes_parent for example in self.examples):
+            need = "each need" if mode.changes_parent else "have no use for"
+            raise ValueError(f"examples of mode {self.mode!r} {need} a 'parent'")
         return self
 
 
@@ -81,7 +93,7 @@ class Template:
     """
 
     name: str
-    mode: Mode
+    mode: str
     system: str
     user: str
     examples: tuple[Example, ...]
@@ -93,7 +105,7 @@ class Template:
     def hash(self) -> str:
         """First 16 hex digits of the sha256 over everything but the name."""
         made_of = [
-            self.mode.value,
+            self.mode,
             self.system,
             self.user,
             [[e.user, e.assistant, *([e.parent] if e.parent else [])] for e in self.examples],
@@ -124,7 +136,7 @@ class Template:
             "hyperparameters": dict(hyperparameters),
             "examples": [example.assistant.strip() for example in shown],
         }
-        if self.mode is Mode.DELTA:
+        if modes.load(self.mode).changes_parent:
             parent = parent or self.own_parent(task)
         turns = [("system", self._fill(self.system, variables))] if self.system else []
         for example in shown:
@@ -150,7 +162,7 @@ class Template:
         """Blocks as a part of the question, "" for none."""
         if not blocks:
             return ""
-        given = self.mode in (Mode.FEATURES, Mode.BODY)
+        given = modes.load(self.mode).defines_blocks
         told = "These blocks are defined already:" if given else "Blocks that you may copy:"
         codes = "\n\n".join(_uncommented(block.code) for block in blocks)
         return f"{told}\n\n```python\n{codes}\n```\n\n"

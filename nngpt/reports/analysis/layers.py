@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from nngpt.generation import contract
-from nngpt.records import Candidate, Mode
+from nngpt.records import Candidate
 
 KINDS = ("conv", "norm", "activation", "pool", "dropout", "linear", "other")
 """What a layer can be; the order is that of a legend."""
@@ -49,15 +49,13 @@ def chain(candidate: Candidate) -> tuple[Layer, ...]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     imported = _imported(tree)
-    if candidate.mode is Mode.FEATURES:
-        roots: list[ast.AST] = [tree]
-    else:
-        roots = [n for n in ast.walk(tree) if _makes_layers(n)] or [tree]
+    only_layers = all(isinstance(statement, ast.Expr) for statement in tree.body)
+    roots = [n for n in ast.walk(tree) if _makes_layers(n)] or [tree]
     calls = [n for root in roots for n in ast.walk(root) if isinstance(n, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
     found: dict[tuple[int, int], Layer] = {}
     for call in calls:
-        name = _name(call.func, imported, candidate.mode is Mode.FEATURES)
+        name = _name(call.func, imported, only_layers)
         if name:
             found.setdefault((call.lineno, call.col_offset), _layer(name, call))
     return tuple(found.values())

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nngpt.records import Arm, Mode, Stage, State
+from nngpt.generation import modes
+from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import facts
 from nngpt.reports.live.figures import accuracy
 from nngpt.reports.live.text import ARMS, STATES, amount, block, line, standing
@@ -147,7 +148,7 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         title = "What was drawn and changed"
     if candidate is not None:
         title, code = "The network", candidate.code
-    changed = candidate.written if candidate and attempt.mode is Mode.DELTA else ""
+    changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""
     return {
         "id": attempt.id,
         "arm": attempt.arm,

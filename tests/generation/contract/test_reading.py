@@ -14,7 +14,7 @@ from nngpt.generation import contract
 from nngpt.generation.contract import Defaults, answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.prompts import template as prompts
-from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task, content_hash
+from nngpt.records import Candidate, Prompt, Refusal, Stage, Task, content_hash
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4)
 DEFAULTS = Defaults.of(EvaluationConfig())
@@ -307,6 +307,6 @@ def damaged(text: str, draw: random.Random) -> str:
 
 
 def test_the_mode_is_kept_with_the_candidate() -> None:
-    assert accept(fenced(NET)).mode is Mode.FULL
-    assert accept(f"{BODY}\n```", "body").mode is Mode.BODY
-    assert accept(FEATURES, "features").mode is Mode.FEATURES
+    assert accept(fenced(NET)).mode == "full"
+    assert accept(f"{BODY}\n```", "body").mode == "body"
+    assert accept(FEATURES, "features").mode == "features"

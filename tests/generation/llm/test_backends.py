@@ -12,12 +12,12 @@ from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError, PluginError
 from nngpt.generation.models import chat
 from nngpt.protocols import LLM
-from nngpt.records import Message, Mode, Prompt, Sampling
+from nngpt.records import Message, Prompt, Sampling
 
 PROMPT = Prompt(
     template="test",
     template_hash="0",
-    mode=Mode.FEATURES,
+    mode="features",
     messages=(Message("user", "Write layers."),),
     prefill="nn.Sequential(\n    nn.LazyConv2d(",
     stop=("\n)",),

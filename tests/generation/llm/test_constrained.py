@@ -25,7 +25,7 @@ from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import constrained
 from nngpt.generation.prompts import template as prompts
 from nngpt.protocols import WritesJson
-from nngpt.records import Candidate, Completion, Message, Mode, Sampling, Task
+from nngpt.records import Candidate, Completion, Message, Sampling, Task
 
 NET = """\
 import torch.nn as nn
@@ -172,7 +172,7 @@ def test_a_missing_library_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "xgrammar", None)
     with pytest.raises(ModelError, match=r"needs xgrammar.*pip install nngpt\[constrained\]"):
-        constrained.check(llm, Mode.FULL)
+        constrained.check(llm, "full")
 
 
 # ---------------------------------------------------------------- servers
@@ -194,7 +194,7 @@ def answered(web: Web, block: str, key: str = "structured_outputs") -> tuple[Com
     web.answer = answer
     llm = connect(LLMConfig(url=web.url, endpoint="chat", structured=key, timeout_s=20))
     assert isinstance(llm, WritesJson)
-    constrained.check(llm, Mode.FULL)
+    constrained.check(llm, "full")
     try:
         (done,) = llm.generate(PROMPT, 1, 7, replace(WILD, constrain=True))
     finally:
@@ -234,10 +234,10 @@ def test_a_server_that_ignores_the_constraint_is_found_out(web: Web, block: str)
 def test_modes_and_backends_without_settings_are_refused() -> None:
     scripted = ScriptedLLM([CODE], 1)
     with pytest.raises(ConfigError, match=r"sampling\.constrain: the backend of 'scripted' cannot"):
-        constrained.check(scripted, Mode.FULL)
+        constrained.check(scripted, "full")
     with pytest.raises(ConfigError, match="cannot write under a constraint"):
         scripted.generate(PROMPT, 1, 1, replace(WILD, constrain=True))
-    for mode in (Mode.FEATURES, Mode.BODY, Mode.DELTA):
+    for mode in ("features", "body", "delta"):
         with pytest.raises(ConfigError, match=f"answers of {mode} mode have no settings"):
             constrained.check(scripted, mode)
 

@@ -9,9 +9,9 @@ from nngpt.config import LLMConfig
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import decoding
 from nngpt.generation.models.loading import LoadedBase, load_base
-from nngpt.records import Message, Mode, Prompt, Sampling
+from nngpt.records import Message, Prompt, Sampling
 
-PROMPT = Prompt("test", "0", Mode.FULL, (Message("user", "Write a short network."),))
+PROMPT = Prompt("test", "0", "full", (Message("user", "Write a short network."),))
 
 
 @pytest.fixture(scope="module")

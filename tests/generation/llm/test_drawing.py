@@ -19,7 +19,7 @@ from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models.decoding import quick_decoding
 from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.models.sampling import draw, likeliest, roomy_cache
-from nngpt.records import Message, Mode, Prompt, Sampling
+from nngpt.records import Message, Prompt, Sampling
 
 TOKENS = 80
 """More than the cache makes room for at once."""
@@ -73,7 +73,7 @@ def test_stopping_leaves_it_at_that(base: LoadedBase) -> None:
 def test_writing_ends_with_the_first_stop_string(base: LoadedBase) -> None:
     llm = TransformersLLM(base, 1)
     question = Message("user", "Count from one to ten, in words.")
-    asked = Prompt("", "", Mode.BODY, (question,))
+    asked = Prompt("", "", "body", (question,))
     greedy = Sampling(temperature=0.0, max_new_tokens=24)
 
     def written(*stop: str) -> tuple[str, int]:

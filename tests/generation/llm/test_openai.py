@@ -19,9 +19,9 @@ import pytest
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation.llm.openai import OpenAILLM, create
-from nngpt.records import Adapter, Message, Mode, Prompt, Sampling
+from nngpt.records import Adapter, Message, Prompt, Sampling
 
-PROMPT = Prompt("test", "0", Mode.FEATURES, (Message("user", "Write."),), "nn.", ("\n)",))
+PROMPT = Prompt("test", "0", "features", (Message("user", "Write."),), "nn.", ("\n)",))
 SAMPLING = Sampling(temperature=0.5, max_new_tokens=20)
 MODELS = json.dumps({"data": [{"id": "base"}]})
 Answer = tuple[int, list[bytes]]

@@ -18,13 +18,13 @@ from nngpt.errors import ModelError
 from nngpt.generation.llm.openai import OpenAILLM, create
 from nngpt.generation.models import chat, embedded
 from nngpt.generation.models.loading import load_tokenizer
-from nngpt.records import Adapter, Message, Mode, Prompt, Sampling
+from nngpt.records import Adapter, Message, Prompt, Sampling
 
 pytestmark = pytest.mark.server
 PROMPT = Prompt(
     template="test",
     template_hash="0",
-    mode=Mode.FEATURES,
+    mode="features",
     messages=(Message("user", "Count from 1 to 9, separated by commas."),),
     prefill="1, 2, 3,",
     stop=(" 7",),
@@ -84,7 +84,7 @@ def test_a_text_cut_off_by_the_limit_is_not_repaired(llm: OpenAILLM) -> None:
 
 def test_chat_endpoint_answers(url: str) -> None:
     llm = create(LLMConfig(backend="openai", url=url, endpoint="chat"))
-    plain = Prompt("test", "0", Mode.FULL, (Message("user", "Say hello."),))
+    plain = Prompt("test", "0", "full", (Message("user", "Say hello."),))
     (answer,) = llm.generate(plain, 1, 1, GREEDY)
     llm.close()
     assert answer.text.strip()

@@ -16,7 +16,7 @@ from nngpt.errors import ModelError
 from nngpt.generation.llm.transformers import create
 from nngpt.generation.models import embedded
 from nngpt.generation.models.adapters import find_adapter, shipped
-from nngpt.records import Adapter, Candidate, Mode, Sampling
+from nngpt.records import Adapter, Candidate, Sampling
 
 NAME = "smollm2-135m-lemur"
 
@@ -54,7 +54,7 @@ def test_what_it_learned_is_known(name: str) -> None:
     reader = assembly.make_reader(settings, assembly.data_source(settings))
     seen = assembly.seen_by(assembly.starting_adapter(settings), reader)
     assert len(seen) > 50
-    assert {c.mode for c in seen.values()} == {Mode(reader.prompt.mode)}
+    assert {c.mode for c in seen.values()} == {reader.prompt.mode}
     assert assembly.seen_by(None, reader) == {}
 
 

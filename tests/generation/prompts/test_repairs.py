@@ -15,7 +15,7 @@ from nngpt.cli.cycle import _tell
 from nngpt.finetuning.preferences.answers import answers_of, comparisons
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
-from nngpt.records import Completion, Mode, Refusal, Stage, State
+from nngpt.records import Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 
 
@@ -26,7 +26,7 @@ def attempt(
     refusal = Refusal(stage, "no") if stage else None
     text = Completion("x", "m", None, 1, 0, 1, 1, 1.0)
     facts = (None, None, None, None, refusal, None, 0, 0, "", "", repairs, of)
-    return AttemptRecord(id, 1, 1, 0, id, state, Mode.FULL, "p", text, *facts)
+    return AttemptRecord(id, 1, 1, 0, id, state, "full", "p", text, *facts)
 
 
 # ---------------------------------------------------------------- what is repaired, and when
@@ -73,9 +73,9 @@ def test_the_llm_sees_its_answer_and_the_reason() -> None:
     assert same == PROMPT, "the beginning of the answer and its end stay"
     twice = repair_prompt(prompt, "again\n)", REFUSAL)
     assert [m.role for m in twice.messages[-4:]] == ["assistant", "user"] * 2
-    assert "the same network as before" in complaint(Mode.DELTA, REFUSAL)
+    assert "the same network as before" in complaint("delta", REFUSAL)
     long = Refusal(Stage.TRAIN, "no", "x" * 9_000)
-    assert len(complaint(Mode.FULL, long)) < 2_500
+    assert len(complaint("full", long)) < 2_500
 
 
 # ---------------------------------------------------------------- runs

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 
-from nngpt import config
+from nngpt import config, plugins
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ConfigError
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
-from nngpt.records import Candidate, Mode, Task
+from nngpt.records import Candidate, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), threshold=0.4, max_parameters=1_000_000)
 DEFAULTS = contract.Defaults.of(EvaluationConfig())
@@ -38,11 +38,11 @@ class Net(nn.Module):
 }
 
 
-@pytest.mark.parametrize("mode", list(Mode))
-def test_there_is_a_template_for_every_mode(mode: Mode) -> None:
-    template = prompts.load(mode.value)
+@pytest.mark.parametrize("mode", plugins.names("prompt mode"))
+def test_there_is_a_template_for_every_mode(mode: str) -> None:
+    template = prompts.load(mode)
     prompt = template.render(TASK, {"lr": 0.01})
-    assert (template.mode, prompt.mode, prompt.template) == (mode, mode, mode.value)
+    assert (template.mode, prompt.mode, prompt.template) == (mode, mode, mode)
     assert prompt.template_hash == template.hash
     assert [m.role for m in prompt.messages][-1] == "user"
     assert not any("{{" in m.content or "{%" in m.content for m in prompt.messages)
@@ -89,7 +89,7 @@ def test_a_templated_network_trains(mode: str, shape: tuple[int, int, int, int])
 def test_the_networks_of_the_delta_prompt_train(shape: tuple[int, int, int, int]) -> None:
     template = prompts.load("delta")
     prompt = template.render(TASK, {})
-    whole = replace(prompt, mode=Mode.FULL, prefill="", stop=(), parent="")
+    whole = replace(prompt, mode="full", prefill="", stop=(), parent="")
     for parent in (prompt.parent, *(example.parent for example in template.examples)):
         candidate = contract.read(parent, whole, TASK, template, DEFAULTS)
         assert isinstance(candidate, Candidate), candidate
@@ -162,15 +162,15 @@ def test_a_network_file_of_nngpt_may_be_used_from_elsewhere(own: Path) -> None:
 WRONG = [
     ({"prefil": "x"}, "unknown key 'prefil'. Did you mean 'prefill'?"),
     ({"user": None}, "the key 'user' is missing"),
-    ({"mode": "feature"}, "mode: Input should be"),
+    ({"mode": "feature"}, "mode: unknown prompt mode 'feature'. Did you mean 'features'?"),
     ({"network": None}, "mode 'features' needs a 'network' file"),
     ({"mode": "full"}, "mode 'full' has no use for a 'network' file"),
     ({"network": "networks/feature.py.jinja"}, "Did you mean 'networks/features.py.jinja'?"),
     ({"user": "{{ dataset"}, "not valid Jinja2"),
     ({"examples": [{"user": "x", "asistant": "y"}]}, "Did you mean 'assistant'?"),
-    ({"stop": 3, "mode": 4}, "mode: Input should be"),
-    ({"mode": "delta"}, "in mode 'delta', and in no other, each example needs a 'parent'"),
-    ({"examples": [{"assistant": "y", "parent": "z"}]}, "and in no other"),
+    ({"stop": 3, "mode": 4}, "mode: Input should be a valid string"),
+    ({"mode": "delta"}, "examples of mode 'delta' each need a 'parent'"),
+    ({"examples": [{"assistant": "y", "parent": "z"}]}, "'features' have no use for a 'parent'"),
 ]
 
 

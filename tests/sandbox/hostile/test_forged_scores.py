@@ -11,7 +11,7 @@ from execution_samples import HONEST, altered
 from hostile_samples import BLIND, PLACES, SEED, gains_nothing, hostile
 
 from nngpt.data.splits import Splits
-from nngpt.records import Candidate, Evaluation, Mode, Refusal
+from nngpt.records import Candidate, Evaluation, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.scoring import secret_order
 
@@ -244,7 +244,7 @@ def test_no_object_of_a_worker_holds_validation_labels(
     wanted = {hashlib.sha256(labels[order].tobytes()).hexdigest() for order in orders}
     text = SEARCH.replace("COUNT", str(len(labels))).replace("WANTED", repr(wanted))
     code = hostile("learn", text)
-    tried = Candidate(code, "hash", Mode.FULL, {"lr": 0.05, "momentum": 0.9}, "norm", 16)
+    tried = Candidate(code, "hash", "full", {"lr": 0.05, "momentum": 0.9}, "norm", 16)
     result = start().evaluate(tried, SEED)
     assert isinstance(result, Refusal) == found, result
     assert not found or "found labels" in result.reason

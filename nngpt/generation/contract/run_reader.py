@@ -1,0 +1,45 @@
+"""Make the reader of a run from its configuration; check the defaults on the prompt's examples."""
+
+from __future__ import annotations
+
+from nngpt.config import Config
+from nngpt.errors import ConfigError
+from nngpt.generation.contract.candidate import Defaults, check_transform
+from nngpt.generation.contract.reader import Reader
+from nngpt.generation.prompts import template as templates
+from nngpt.protocols import DatasetSource
+from nngpt.records import Refusal, Task
+
+
+def make_reader(config: Config, source: DatasetSource) -> Reader:
+    """Return the reader for a configuration's task, prompt and defaults. Raises: ConfigError."""
+    task = Task(
+        dataset=source.name,
+        in_shape=(1, *source.shape),
+        out_shape=(source.classes,),
+        threshold=config.task.threshold,
+        max_parameters=config.task.max_parameters,
+        max_latency_ms=config.task.max_latency_ms,
+    )
+    template = templates.load(config.prompt.template)
+    prompt = template.render(
+        task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
+    )
+    reader = Reader(task, template, prompt, Defaults.of(config.evaluation))
+    _check_defaults(reader)
+    return reader
+
+
+def _check_defaults(reader: Reader) -> None:
+    """Check that the template's networks pass with the defaults. Raises: ConfigError."""
+    fault = check_transform(reader.defaults.transform)
+    if fault is not None:
+        raise ConfigError(fault.reason, where="evaluation.transform", hint=fault.detail)
+    for outcome in reader.shown().values():
+        if isinstance(outcome, Refusal):
+            raise ConfigError(
+                f"with it an example of prompt {reader.template.name!r} is refused: "
+                f"{outcome.reason}",
+                where="evaluation",
+                hint="Compare evaluation.hyperparameters with what the prompt's networks need.",
+            )

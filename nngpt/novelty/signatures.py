@@ -26,8 +26,7 @@ from nngpt.errors import StoreError
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
 from nngpt.store.database import Database
 from nngpt.store.lemur.queries import codes
-from nngpt.store.lemur_tables import nn
-from nngpt.store.tables import Signature
+from nngpt.store.lemur_tables import Signature, nn
 
 _AT_ONCE = 200
 _STANDARD_ERRORS = 4

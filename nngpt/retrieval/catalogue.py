@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from nngpt.errors import UserError
 from nngpt.retrieval.sources import File, Source
+from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database
-from nngpt.store.tables import BlockClass, BlockFile, BlockSource
 
 COPYLEFT = ("GPL", "AGPL", "LGPL", "MPL", "EUPL", "CC-BY-SA", "OSL", "EPL", "CDDL")
 """Beginnings of SPDX names of licences that what is made from a block would inherit."""

@@ -23,9 +23,9 @@ from nngpt.retrieval.modules import Broken, Module, parse
 from nngpt.retrieval.scope import Binding
 from nngpt.retrieval.search_words import words_of, words_of_class
 from nngpt.retrieval.sources import File, Source
+from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database
 from nngpt.store.states import now
-from nngpt.store.tables import BlockClass, BlockFile, BlockSource
 
 _MOST_WORDS = 400
 _NODES = 2_000_000

@@ -2,6 +2,7 @@
 
 from nngpt.store.database import IllegalWriteError
 from nngpt.store.lease import Lease
+from nngpt.store.row_mapping import prompt_hash
 from nngpt.store.store import Store
 from nngpt.store.views import (
     Activity,
@@ -12,7 +13,6 @@ from nngpt.store.views import (
     RunRecord,
     Transition,
     identity_hash,
-    prompt_hash,
 )
 
 __all__ = [

@@ -31,7 +31,16 @@ from nngpt.records import (
 from nngpt.store.database import Database, IllegalWriteError
 from nngpt.store.lemur_rows import add_stat
 from nngpt.store.lock import RunLock
-from nngpt.store.row_mapping import add_code, add_prompt, compared, generated, retrained
+from nngpt.store.row_mapping import (
+    add_code,
+    add_prompt,
+    candidate_columns,
+    evaluation_columns,
+    generated_columns,
+    novelty_columns,
+    refusal_columns,
+    retraining_columns,
+)
 from nngpt.store.states import OPEN, advance, log, move, now
 from nngpt.store.tables import (
     ActivityRow,
@@ -101,7 +110,7 @@ class Lease:
                     arm=arm,
                     prompt_hash=prompt_key,
                     mode=prompt.mode,
-                    **generated(completion),
+                    **generated_columns(completion),
                 )
                 for offset, completion in enumerate(completions)
             ]
@@ -133,7 +142,7 @@ class Lease:
                 mode=prompt.mode,
                 repairs=refused.repairs + 1,
                 repaired_from=refused_id,
-                **generated(completion),
+                **generated_columns(completion),
             )
             session.add(row)
             session.flush()
@@ -147,13 +156,8 @@ class Lease:
                 session,
                 attempt_id,
                 State.PARSED,
-                mode=candidate.mode,
-                content_hash=candidate.content_hash,
                 code_digest=add_code(session, candidate),
-                written=candidate.written,
-                hyperparameters=canonical_json(dict(candidate.hyperparameters)),
-                transform=candidate.transform,
-                batch_size=candidate.batch,
+                **candidate_columns(candidate),
             )
 
     def validated(self, attempt_id: int) -> None:
@@ -195,24 +199,8 @@ class Lease:
     def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
         """training → trained: the curve, in our tables and in LEMUR's."""
         with self._write() as session:
-            self._advance(
-                session,
-                attempt_id,
-                State.TRAINED,
-                accuracy=evaluation.accuracy,
-                claimed_parameters=evaluation.claimed_parameters,
-                evaluation_s=evaluation.seconds,
-                peak_memory_mb=evaluation.peak_memory_mb,
-                device=evaluation.device,
-                evaluation_seed=evaluation.seed,
-                sandbox=evaluation.sandbox,
-                cpu_s=evaluation.cpu_s,
-                claimed_flops=evaluation.claimed_flops,
-                claimed_latency_ms=evaluation.claimed_latency_ms,
-                claimed_batches=evaluation.claimed_batches,
-                protocol=evaluation.protocol,
-                trials=canonical_json([vars(trial) for trial in evaluation.trials]),
-            )
+            columns = evaluation_columns(evaluation)
+            self._advance(session, attempt_id, State.TRAINED, **columns)
             attempt = session.get_one(Attempt, attempt_id)
             ids = add_stat(session, attempt, evaluation, task)
             for result, stat_id in zip(evaluation.epochs, ids, strict=True):
@@ -221,7 +209,7 @@ class Lease:
     def judged(self, attempt_id: int, novelty: Novelty | None = None) -> None:
         """trained → judged."""
         with self._write() as session:
-            self._advance(session, attempt_id, State.JUDGED, **compared(novelty))
+            self._advance(session, attempt_id, State.JUDGED, **novelty_columns(novelty))
 
     def admit(
         self,
@@ -231,7 +219,7 @@ class Lease:
     ) -> None:
         """judged → admitted. A content hash is admitted once per run and arm."""
         with self._write() as session:
-            values = {**compared(novelty), **retrained(retraining)}
+            values = {**novelty_columns(novelty), **retraining_columns(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
             attempt = session.get_one(Attempt, attempt_id)
             assert attempt.content_hash is not None
@@ -247,15 +235,8 @@ class Lease:
     def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
         """Any open state → refused."""
         with self._write() as session:
-            self._advance(
-                session,
-                attempt_id,
-                State.REFUSED,
-                refusal_stage=refusal.stage,
-                refusal_reason=refusal.reason,
-                refusal_detail=refusal.detail,
-                **compared(novelty),
-            )
+            columns = {**refusal_columns(refusal), **novelty_columns(novelty)}
+            self._advance(session, attempt_id, State.REFUSED, **columns)
 
     def add_adapter(self, cycle: int, adapter: Adapter, alarm: str = "") -> None:
         """Close the cycle with the adapter it trained; the files must be in place by now."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.orm import Mapped, mapped_column
 
 from nngpt.store.column_types import LemurValue, LosslessText
 from nngpt.store.tables import Base
@@ -156,3 +157,91 @@ layer_stat = Table(
     Column("id", Text, primary_key=True),
     *_columns("text", "layer_name layer_type stat_id"),
 )
+
+
+class LemurImport(Base):
+    """One run of `nngpt lemur import`; `finished` is empty while it works or if it was killed.
+
+    Attributes:
+        source: what was read: a path, or a package with its version.
+        sha256: of the file that was read, None for a folder.
+        report: counts and refused files as JSON.
+    """
+
+    __tablename__ = "nngpt_lemur_import"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    sha256: Mapped[str | None]
+    started: Mapped[str]
+    finished: Mapped[str | None]
+    report: Mapped[str]
+
+
+class LemurExtra(Base):
+    """What LEMUR's tables cannot hold of a trial in a statistics file.
+
+    It makes export lossless and is never read as hyperparameters.
+
+    Attributes:
+        trial: JSON object; its keys replace those of the trial that `stat` and `prm` give:
+            measurements such as `metric_…`, `duration_seconds` and `train_stat`, booleans, and
+            values that differ between trials of one `uid`. NaN and Infinity are bare.
+        lacks: JSON list of the hyperparameters of its `uid` that the trial does not have.
+    """
+
+    __tablename__ = "nngpt_lemur_extra"
+
+    stat_id: Mapped[str] = mapped_column(
+        ForeignKey("stat.id", ondelete="CASCADE"), primary_key=True
+    )
+    trial: Mapped[str]
+    lacks: Mapped[str | None]
+
+
+class LemurRun(Base):
+    """The file that a row of LEMUR's table `run` came from.
+
+    Attributes:
+        path: below `stat/run`.
+        record: the file's JSON, without the analytics that the row holds.
+    """
+
+    __tablename__ = "nngpt_lemur_run"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str]
+    record: Mapped[str]
+
+
+class LemurEmpty(Base):
+    """A statistics file that lists no trial (LEMUR has thousands)."""
+
+    __tablename__ = "nngpt_lemur_empty"
+
+    task: Mapped[str] = mapped_column(primary_key=True)
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    nn: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Signature(Base):
+    """A network's MinHash signature, with all that must agree before two are compared.
+
+    Attributes:
+        scheme: datasketch's hash scheme.
+        stream: which tokens were shingled ("lexical", "normalised" …).
+        shingle: tokens per shingle.
+        hashvalues: `permutations` unsigned 32-bit integers, little-endian.
+    """
+
+    __tablename__ = "nngpt_signature"
+
+    nn: Mapped[str] = mapped_column(ForeignKey("nn.name", ondelete="CASCADE"), primary_key=True)
+    scheme: Mapped[str]
+    seed: Mapped[int]
+    permutations: Mapped[int]
+    stream: Mapped[str]
+    shingle: Mapped[int]
+    hashvalues: Mapped[bytes]

@@ -1,69 +1,242 @@
-"""From the core's records to rows."""
+"""Convert records to database rows and back.
+
+A field whose column has another name stands in one table below, which serves both directions.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
-from nngpt.records import Candidate, Completion, Novelty, Prompt, Retraining, State
+from nngpt.records import (
+    Adapter,
+    Arm,
+    Candidate,
+    Completion,
+    EpochResult,
+    Evaluation,
+    Message,
+    Novelty,
+    Prompt,
+    Refusal,
+    Retraining,
+    ShownBlock,
+    Stage,
+    State,
+    Trial,
+    canonical_json,
+)
 from nngpt.store.states import now
-from nngpt.store.tables import Code, PromptRow
-from nngpt.store.views import prompt_body, prompt_hash
+from nngpt.store.tables import (
+    AdapterRow,
+    Attempt,
+    Code,
+    ConfirmationRow,
+    ForecastRow,
+    PromptRow,
+    Run,
+)
+from nngpt.store.views import AttemptRecord, Confirmation, ForecastRecord, RunRecord
+
+_COMPLETION = {"index": "batch_index", "seconds": "generation_s"}
+_EVALUATION = {"seconds": "evaluation_s", "seed": "evaluation_seed"}
+_RETRAINING = {
+    "accuracy": "retrained_accuracy",
+    "total": "retrained_total",
+    "seed": "retrained_seed",
+    "seconds": "retrained_s",
+    "cpu_s": "retrained_cpu_s",
+    "reason": "retrained_reason",
+}
+_REFUSAL = {name: f"refusal_{name}" for name in ("stage", "reason", "detail")}
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """Return the sha256 of a prompt's JSON, which covers every field."""
+    return hashlib.sha256(prompt_body(prompt).encode()).hexdigest()
+
+
+def prompt_body(prompt: Prompt) -> str:
+    """Return a prompt as canonical JSON, the form that `to_prompt` reads."""
+    values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
+    for younger in ("parent", "blocks"):  # keep the hashes of prompts older than these fields
+        if not values[younger]:
+            del values[younger]
+    if prompt.blocks:
+        values["blocks"] = [asdict(block) for block in prompt.blocks]
+    values["messages"] = [[message.role, message.content] for message in prompt.messages]
+    return canonical_json(values)
 
 
 def add_prompt(session: Session, prompt: Prompt) -> str:
-    key = prompt_hash(prompt)
+    """Store a prompt unless it is stored already, and return its hash."""
     row = {
-        "hash": key,
+        "hash": prompt_hash(prompt),
         "template": prompt.template,
         "template_hash": prompt.template_hash,
         "mode": prompt.mode,
         "body": prompt_body(prompt),
     }
     session.execute(insert(PromptRow).values(row).on_conflict_do_nothing())
-    return key
+    return str(row["hash"])
 
 
 def add_code(session: Session, candidate: Candidate) -> str:
+    """Store a candidate's code unless it is stored already, and return its sha256."""
     digest = hashlib.sha256(candidate.code.encode("utf-8", "surrogatepass")).hexdigest()
     row = {"digest": digest, "content_hash": candidate.content_hash, "code": candidate.code}
     session.execute(insert(Code).values(row).on_conflict_do_nothing())
     return digest
 
 
-def generated(completion: Completion) -> dict[str, Any]:
+def generated_columns(completion: Completion) -> dict[str, Any]:
+    """Return the columns of a new attempt that come from its completion."""
+    start = {"state": State.GENERATED, "restarts": 0, "created": now(), "updated": now()}
+    return {**_columns(completion, _COMPLETION), **start}
+
+
+def candidate_columns(candidate: Candidate) -> dict[str, Any]:
+    """Return the columns of a parsed attempt, without its code."""
     return {
-        "state": State.GENERATED,
-        "text": completion.text,
-        "model": completion.model,
-        "adapter": completion.adapter,
-        "seed": completion.seed,
-        "batch_index": completion.index,
-        "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens,
-        "generation_s": completion.seconds,
-        "finished": completion.finished,
-        "restarts": 0,
-        "created": now(),
-        "updated": now(),
+        "mode": candidate.mode,
+        "content_hash": candidate.content_hash,
+        "written": candidate.written,
+        "hyperparameters": canonical_json(dict(candidate.hyperparameters)),
+        "transform": candidate.transform,
+        "batch_size": candidate.batch,
     }
 
 
-def retrained(retraining: Retraining | None) -> dict[str, Any]:
-    if retraining is None:
-        return {}
-    return {
-        "retrained_accuracy": retraining.accuracy,
-        "retrained_total": retraining.total,
-        "retrained_seed": retraining.seed,
-        "retrained_s": retraining.seconds,
-        "retrained_cpu_s": retraining.cpu_s,
-        "retrained_reason": retraining.reason,
-    }
+def evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the columns of a trained attempt; epochs have a table of their own."""
+    columns = _columns(evaluation, _EVALUATION)
+    del columns["epochs"]
+    trials = canonical_json([vars(trial) for trial in evaluation.trials])
+    return {**columns, "accuracy": evaluation.accuracy, "trials": trials}
 
 
-def compared(novelty: Novelty | None) -> dict[str, Any]:
+def retraining_columns(retraining: Retraining | None) -> dict[str, Any]:
+    """Return the columns of a retraining, none without one."""
+    return _columns(retraining, _RETRAINING) if retraining else {}
+
+
+def refusal_columns(refusal: Refusal) -> dict[str, Any]:
+    """Return the columns of a refusal."""
+    return _columns(refusal, _REFUSAL)
+
+
+def novelty_columns(novelty: Novelty | None) -> dict[str, Any]:
+    """Return the columns of a novelty measurement, none without one."""
     return vars(novelty) if novelty else {}
+
+
+def to_prompt(row: PromptRow) -> Prompt:
+    """Return the prompt of a row."""
+    values = json.loads(row.body)
+    values["messages"] = tuple(Message(role, content) for role, content in values["messages"])
+    values["stop"] = tuple(values["stop"])
+    values["blocks"] = tuple(ShownBlock(**block) for block in values.get("blocks", ()))
+    return Prompt(**values)
+
+
+def to_run(row: Run) -> RunRecord:
+    """Return the run of a row."""
+    return RunRecord(**_values(RunRecord, row, config=json.loads(row.config)))
+
+
+def to_adapter(row: AdapterRow) -> Adapter:
+    """Return the adapter of a row."""
+    return Adapter(**_values(Adapter, row))
+
+
+def to_forecast(row: ForecastRow) -> ForecastRecord:
+    """Return the forecast of a row."""
+    return ForecastRecord(**_values(ForecastRecord, row, basis=json.loads(row.basis)))
+
+
+def to_confirmation(row: ConfirmationRow) -> Confirmation:
+    """Return the confirmation of a row."""
+    return Confirmation(**_values(Confirmation, row, epochs=tuple(json.loads(row.epochs))))
+
+
+def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
+    """Return the attempt of a row, which must still belong to a session."""
+    values = _values(
+        AttemptRecord,
+        row,
+        state=State(row.state),
+        arm=Arm(row.arm),
+        completion=Completion(**_values(Completion, row, _COMPLETION)),
+        candidate=_to_candidate(row) if with_code else None,
+        evaluation=_to_evaluation(row),
+        novelty=_to_novelty(row),
+        refusal=_to_refusal(row),
+        retraining=_to_retraining(row),
+    )
+    return AttemptRecord(**values)
+
+
+def _to_candidate(row: Attempt) -> Candidate | None:
+    if row.source is None or row.hyperparameters is None:
+        return None
+    values = _values(
+        Candidate,
+        row,
+        {"batch": "batch_size"},
+        code=row.source.code,
+        hyperparameters=json.loads(row.hyperparameters),
+    )
+    return Candidate(**values)
+
+
+def _to_evaluation(row: Attempt) -> Evaluation | None:
+    if row.accuracy is None:
+        return None
+    values = _values(
+        Evaluation,
+        row,
+        _EVALUATION,
+        epochs=tuple(EpochResult(**_values(EpochResult, epoch)) for epoch in row.epochs),
+        protocol=row.protocol or "{}",
+        trials=tuple(Trial(**trial) for trial in json.loads(row.trials or "[]")),
+    )
+    return Evaluation(**values)
+
+
+def _to_retraining(row: Attempt) -> Retraining | None:
+    if row.retrained_seed is None:
+        return None
+    values = _values(Retraining, row, _RETRAINING)
+    values["total"], values["seconds"] = values["total"] or 0, values["seconds"] or 0.0
+    return Retraining(**{**values, "reason": values["reason"] or ""})
+
+
+def _to_novelty(row: Attempt) -> Novelty | None:
+    if row.jaccard is None:
+        return None
+    return Novelty(row.jaccard, row.nearest, bool(row.duplicate))
+
+
+def _to_refusal(row: Attempt) -> Refusal | None:
+    if row.refusal_stage is None:
+        return None
+    return Refusal(Stage(row.refusal_stage), row.refusal_reason or "", row.refusal_detail or "")
+
+
+def _columns(record: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return a record's fields by the names of their columns."""
+    return {renamed.get(name, name): value for name, value in vars(record).items()}
+
+
+def _values(
+    kind: Any, row: Any, renamed: Mapping[str, str] | None = None, /, **converted: Any
+) -> dict[str, Any]:
+    """Return the fields of a record class: `converted`, and all others read from the row."""
+    names = (item.name for item in fields(kind) if item.name not in converted)
+    return {**{n: getattr(row, (renamed or {}).get(n, n)) for n in names}, **converted}

@@ -7,12 +7,14 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from nngpt.errors import StoreError
-from nngpt.store import lemur_tables
+from nngpt.store import block_tables, lemur_tables
+from nngpt.store.tables import Base
 
 HEAD = "0007"
 """The revision this nngpt reads and writes (a test compares it with the migrations)."""
 
-METADATA = lemur_tables.stat.metadata
+TABLE_MODULES = (block_tables, lemur_tables)  # importing them declares their tables
+METADATA = Base.metadata
 """Every table, ours and LEMUR's."""
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"

@@ -14,6 +14,14 @@ from nngpt.records import Adapter, Arm, Prompt, State, canonical_json
 from nngpt.store import queries
 from nngpt.store.database import Database, open_database
 from nngpt.store.lease import Lease, take_lease
+from nngpt.store.row_mapping import (
+    to_adapter,
+    to_attempt,
+    to_confirmation,
+    to_forecast,
+    to_prompt,
+    to_run,
+)
 from nngpt.store.states import OPEN, now
 from nngpt.store.tables import (
     ActivityRow,
@@ -35,13 +43,6 @@ from nngpt.store.views import (
     RunRecord,
     Transition,
     identity_hash,
-    to_activity,
-    to_adapter,
-    to_attempt,
-    to_confirmation,
-    to_forecast,
-    to_prompt,
-    to_run,
 )
 
 
@@ -282,7 +283,7 @@ class Store:
         query = select(ActivityRow).where(ActivityRow.run_id == run_id)
         with self.database.read() as session:
             rows = session.scalars(query.order_by(ActivityRow.cycle, ActivityRow.activity))
-            return [to_activity(row) for row in rows]
+            return [Activity(row.cycle, row.activity, row.seconds, row.joules) for row in rows]
 
     def forecasts(self, run_id: int) -> list[ForecastRecord]:
         """What the run's runners expected, oldest first."""

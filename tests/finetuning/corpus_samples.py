@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from nngpt.records import content_hash
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.tables import LemurEmpty
+from nngpt.store.lemur_tables import LemurEmpty
 
 FILES = {f.stem: f.read_text() for f in sorted((ROOT / "tests" / "networks").glob("*.py"))}
 

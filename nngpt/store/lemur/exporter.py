@@ -29,7 +29,7 @@ from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur.package_files import PACKAGE
 from nngpt.store.lemur.records import ExportReport, Progress
 from nngpt.store.lemur.stat_reader import statistics
-from nngpt.store.tables import LemurRun
+from nngpt.store.lemur_tables import LemurRun
 
 
 def export_corpus(

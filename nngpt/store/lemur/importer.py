@@ -32,8 +32,8 @@ from nngpt.store.lemur.records import (
 )
 from nngpt.store.lemur.stat_writer import StatWriter
 from nngpt.store.lemur.table_writer import write_runs, write_table
+from nngpt.store.lemur_tables import LemurImport
 from nngpt.store.states import now
-from nngpt.store.tables import LemurImport
 
 _BATCH = 40_000
 _CACHE_KIB = 256 << 10

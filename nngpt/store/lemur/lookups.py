@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, Text, select, text
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.tables import LemurExtra
+from nngpt.store.lemur_tables import LemurExtra
 
 
 def among(column: SQLColumnExpression[Any], keys: Iterable[str]) -> ColumnElement[bool]:

@@ -14,8 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nngpt.store.lemur.family import family
-from nngpt.store.lemur_tables import nn, stat, transform
-from nngpt.store.tables import LemurEmpty, LemurImport, Signature
+from nngpt.store.lemur_tables import LemurEmpty, LemurImport, Signature, nn, stat, transform
 
 _AT_ONCE = 10_000
 

@@ -14,7 +14,7 @@ from nngpt.store.lemur.export_selection import Chosen
 from nngpt.store.lemur.lookups import extras_here, settings_here
 from nngpt.store.lemur.records import Experiment
 from nngpt.store.lemur.trial_format import rebuild
-from nngpt.store.tables import LemurEmpty
+from nngpt.store.lemur_tables import LemurEmpty
 
 _CHUNK = 20_000
 _Trials = list[dict[str, Any]]

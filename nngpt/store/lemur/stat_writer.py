@@ -16,7 +16,7 @@ from nngpt.store.lemur.code_writer import Networks
 from nngpt.store.lemur.lookups import ids_here, settings_here
 from nngpt.store.lemur.records import ImportReport, StatFile, Trial
 from nngpt.store.lemur.trial_format import difference
-from nngpt.store.tables import LemurEmpty, LemurExtra
+from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
 
 _Rows = list[dict[str, Any]]
 

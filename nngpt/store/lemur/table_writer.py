@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.code_writer import Networks
 from nngpt.store.lemur.records import Count, ImportReport, RunFile, TableRows
-from nngpt.store.tables import LemurRun
+from nngpt.store.lemur_tables import LemurRun
 
 
 def write_runs(

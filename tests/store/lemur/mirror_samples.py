@@ -10,8 +10,7 @@ from sqlalchemy import insert
 
 from nngpt.records import content_hash
 from nngpt.store import Store
-from nngpt.store.lemur_tables import metric, nn, prm, stat, transform
-from nngpt.store.tables import LemurEmpty, LemurImport
+from nngpt.store.lemur_tables import LemurEmpty, LemurImport, metric, nn, prm, stat, transform
 
 NETWORKS = {
     "AlexNet": "class Net:\n    depth = 8\n",

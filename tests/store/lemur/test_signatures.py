@@ -18,8 +18,7 @@ from nngpt.errors import StoreError
 from nngpt.novelty.shingles import jaccard, shingles
 from nngpt.novelty.signatures import Recipe, nearest_networks, recipe_of, sign
 from nngpt.store import Store
-from nngpt.store.lemur_tables import nn
-from nngpt.store.tables import Signature
+from nngpt.store.lemur_tables import Signature, nn
 
 RECIPE = recipe_of(NoveltyConfig())
 FOLDER = Path(__file__).parents[2] / "networks"

@@ -1,0 +1,67 @@
+"""Tables of the block index (`nngpt rag`): libraries, their Python files and classes."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from nngpt.store.tables import Base
+
+
+class BlockSource(Base):
+    """A library whose blocks are indexed; `place` is what the user gave: a path or a package."""
+
+    __tablename__ = "nngpt_block_source"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    licence: Mapped[str]
+    kind: Mapped[str]
+    place: Mapped[str]
+    indexed: Mapped[str]
+
+
+class BlockFile(Base):
+    """A Python file of a source, whole.
+
+    Attributes:
+        content: its bytes, compressed with zlib; blocks are extracted from here, so that they stay
+            the same when the library is upgraded or removed.
+        sha256: of its bytes.
+        broken: why it cannot be read or parsed, None if it can.
+    """
+
+    __tablename__ = "nngpt_block_file"
+    __table_args__ = (UniqueConstraint("source_id", "module"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    source_id: Mapped[int] = mapped_column(ForeignKey("nngpt_block_source.id"))
+    module: Mapped[str]
+    path: Mapped[str]
+    package: Mapped[bool]
+    sha256: Mapped[str]
+    content: Mapped[bytes]
+    broken: Mapped[str | None]
+
+
+class BlockClass(Base):
+    """A module-level class.
+
+    Attributes:
+        bases: dotted names as the file's own imports have them, as JSON.
+        doc: first paragraph of its docstring.
+        words: what it is searched by.
+    """
+
+    __tablename__ = "nngpt_block_class"
+    __table_args__ = (UniqueConstraint("file_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    file_id: Mapped[int] = mapped_column(ForeignKey("nngpt_block_file.id"))
+    name: Mapped[str]
+    line: Mapped[int]
+    bases: Mapped[str]
+    doc: Mapped[str]
+    words: Mapped[str]

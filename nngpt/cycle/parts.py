@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
-from nngpt.config import DATABASE, Config
+from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.generation import contract, modes
 from nngpt.generation.models import constrained
@@ -20,8 +20,9 @@ from nngpt.generation.mutation import CorpusSampler
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.generation.prompts import known
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.known import Known
-from nngpt.generation.prompts.questions import Budget, Questions
+from nngpt.generation.prompts.cycle_prompts import RunPrompts
+from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import LLM, DatasetSource, Executor, Learner, Log, NoveltyMeasure
 from nngpt.records import (
     Adapter,
@@ -29,8 +30,6 @@ from nngpt.records import (
     Candidate,
     Prompt,
     Refusal,
-    Sampling,
-    ShownBlock,
     Task,
     TrainingPair,
 )
@@ -100,7 +99,7 @@ class Parts:
         seen: networks that the adapter learned elsewhere, as far as it brings them, by a name.
         sampler: writes the control arm `corpus`, None if there is none.
         overlap: the LLM writes while candidates train.
-        questions: the prompt of each cycle.
+        prompts: makes the prompts of each cycle.
     """
 
     reader: Reader
@@ -111,7 +110,7 @@ class Parts:
     new_measure: Callable[[], NoveltyMeasure]
     corpus: list[tuple[TrainingPair, Candidate]]
     overlap: bool
-    questions: Questions
+    prompts: RunPrompts
     seen: dict[str, Candidate]
     sampler: CorpusSampler | None = None
 
@@ -124,10 +123,8 @@ class Parts:
 @contextmanager
 def assemble(config: Config, log: Log) -> Iterator[Parts]:
     """All parts of a run; what they hold is freed at the end. Raises: UserError."""
-    measure = plugins.load("novelty measure", config.novelty.measure)
-    learner = plugins.load("learner", config.learning.learner)
-    plugins.load("executor", config.evaluation.executor)  # a wrong name is told before the rest
-    backend = plugins.load("LLM backend", config.llm.backend)
+    for kind, (section, key) in plugins.SECTIONS.items():  # refuse a wrong name first
+        plugins.load(kind, getattr(getattr(config, section), key))
     with ExitStack() as stack:
         source = data_source(config)
         reader = make_reader(config, source)
@@ -145,12 +142,20 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
             )
         splits = load_splits(config, source, log)
         log(f"Writing: {config.llm.backend}, {reader.prompt.mode} mode …")
-        llm: LLM = stack.enter_context(closing(backend.create(config.llm)))
+        llm: LLM = plugins.create(
+            "LLM backend", config.llm.backend, config.llm, options=config.llm.options
+        )
+        stack.enter_context(closing(llm))
         log(f"  {llm.facts}")
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
         llm.use_adapter(adapter)
-        tuner: Learner | None = learner.create(config, llm) if config.learning.enabled else None
+        learning, novelty = config.learning, config.novelty
+        tuner: Learner | None = (
+            plugins.create("learner", learning.learner, config, llm, options=learning.options)
+            if learning.enabled
+            else None
+        )
         log(f"Learning: {tuner.facts if tuner else 'switched off'}")
         runner = stack.enter_context(training(config, splits, reader.task, log))
         level = runner.level.partition(":")[0]
@@ -161,10 +166,12 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
             adapter,
             runner,
             tuner,
-            lambda: measure.create(config.novelty),
+            lambda: plugins.create(
+                "novelty measure", novelty.measure, novelty, options=novelty.options
+            ),
             corpus,
             config.candidates.overlap,
-            make_questions(config, reader, pool, llm),
+            make_prompts(config, reader, pool, llm, text_similarity(config.novelty.shingle)),
             seen,
             sampler,
         )
@@ -211,13 +218,17 @@ def training(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[E
         ConfigError: the executor cannot stop trainings early.
         UserError: the executor cannot run here, or the predictor is missing.
     """
-    executor = plugins.load("executor", config.evaluation.executor)
+    evaluation = config.evaluation
     pruner = None
     if config.evaluation.early_stop:
         from nngpt.prediction.early_stopping import load_pruner
 
         pruner = load_pruner(config, task, log)
-    with closing(executor.create(splits, config.evaluation, task, pruner)) as runner:
+    arguments = (splits, evaluation, task, pruner)
+    made = plugins.create(
+        "executor", evaluation.executor, *arguments, options=evaluation.options
+    )
+    with closing(made) as runner:
         if runner.pruner is not pruner:
             raise ConfigError(
                 f"the executor {config.evaluation.executor!r} trains to the end",
@@ -229,7 +240,9 @@ def training(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[E
 
 def data_source(config: Config) -> DatasetSource:
     """The data set of the configuration. Raises: PluginError, DataError."""
-    source: DatasetSource = plugins.load("data set", config.task.dataset).create(config.task.root)
+    source: DatasetSource = plugins.create(
+        "data set", config.task.dataset, config.task.root, options=config.task.options
+    )
     return source
 
 
@@ -315,69 +328,6 @@ def seen_by(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
         for number, found in enumerate(read, 1)
         if isinstance(found, Candidate)
     }
-
-
-def read_pool(config: Config, reader: Reader, log: Log) -> list[Known]:
-    """The corpus whose networks a prompt may show, as examples or as what is to be changed.
-
-    Raises:
-        ConfigError: it is missing or cannot be read, or nothing in it can be shown.
-    """
-    wanted = config.prompt.shots_from in ("corpus", "both")
-    path, key, asked = config.prompt.corpus, "prompt.corpus", reader.prompt
-    if modes.load(reader.prompt.mode).changes_parent:
-        if wanted:
-            raise ConfigError(
-                "a corpus holds whole networks, and examples of delta mode are changes",
-                where="prompt.shots_from",
-                hint="Use admitted or template.",
-            )
-        wanted, asked = path is not None, whole_network(asked)
-    elif wanted and path is None:
-        path, key = config.learning.corpus, "learning.corpus"
-    if not wanted:
-        return []
-    if path is None:
-        raise ConfigError(
-            "not set, and examples are to come from it",
-            where="prompt.corpus",
-            hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
-        )
-    pool = known.of_corpus(path, asked, reader.read_answer, key)
-    log(f"Prompt: {len(pool):,} networks of {path} can be shown")
-    return pool
-
-
-def make_questions(config: Config, reader: Reader, pool: Sequence[Known], llm: LLM) -> Questions:
-    """What a run asks, within what the model's context has room for."""
-    sampling = Sampling(**config.sampling.model_dump())
-    budget = Budget(config.prompt.max_chars, sampling, llm)
-    return Questions(config, reader.template, reader.task, pool, budget, indexed_blocks(config))
-
-
-def indexed_blocks(config: Config) -> list[ShownBlock]:
-    """The blocks that prompts may show, if `prompt.retrieve` is set.
-
-    Raises:
-        UserError: nothing is indexed in the run's database, or nothing suits.
-    """
-    if not config.prompt.retrieve or "retrieval" in config.without:
-        return []
-    from nngpt.generation.prompts.blocks import find_blocks
-    from nngpt.store.database import open_database
-
-    path = config.folder / DATABASE
-    if not path.exists():
-        raise ConfigError(
-            f"no block is indexed in {path}",
-            where="prompt.retrieve",
-            hint=f"Index some: nngpt rag index torchvision --folder {config.folder}",
-        )
-    database = open_database(path, create=False)
-    try:
-        return find_blocks(database, config.prompt)
-    finally:
-        database.close()
 
 
 def starting_adapter(config: Config) -> Adapter | None:

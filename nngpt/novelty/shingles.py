@@ -8,8 +8,10 @@ reads any text, and does not change with Python's version. A shingle is a run of
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
+from collections.abc import Callable
 
 _TOKEN = re.compile(
     r"(?P<comment>#[^\n]*|\\\n)"
@@ -50,6 +52,12 @@ def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
     """Size of the intersection divided by the size of the union, 0…1."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
+
+
+def text_similarity(width: int) -> Callable[[str, str], float]:
+    """Return a function that gives two texts' Jaccard similarity, 0…1; it shingles a text once."""
+    shingled = functools.cache(functools.partial(shingles, width=width))
+    return lambda one, other: jaccard(shingled(one), shingled(other))
 
 
 def _digest(run: str) -> int:

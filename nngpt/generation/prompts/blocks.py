@@ -50,7 +50,7 @@ def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
     return found
 
 
-def draw_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[ShownBlock, ...]:
+def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[ShownBlock, ...]:
     """Up to `count` blocks at random; none defines what another one defines otherwise."""
     chosen: list[ShownBlock] = []
     taken: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Which networks to show: accurate ones that differ from each other. Nothing here is random."""
+"""Choose and order the known networks that a prompt shows, by quality and diversity."""
 
 from __future__ import annotations
 
@@ -7,50 +7,54 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from nngpt.generation.prompts.known import Known
-from nngpt.novelty.shingles import jaccard, shingles
+from nngpt.generation.prompts.known import KnownNetwork
+
+Similarity = Callable[[str, str], float]
+"""Similarity of two networks' texts, 0…1."""
 
 
-def choose(
-    pool: Sequence[Known], count: int, width: int, fits: Callable[[Sequence[Known]], bool]
-) -> list[Known]:
-    """Up to `count` networks, greedily: quality times distance to the nearest chosen one.
+def choose_examples(
+    pool: Sequence[KnownNetwork],
+    count: int,
+    similarity: Similarity,
+    fits: Callable[[Sequence[KnownNetwork]], bool],
+) -> list[KnownNetwork]:
+    """Choose up to `count` networks greedily: quality times distance to the nearest chosen one.
 
-    Distance is 1 minus the exact Jaccard similarity of runs of `width` tokens, so a copy of a
-    chosen one is never taken. Of equals the first in `pool` wins. What does not fit beside the
-    chosen ones is passed over.
+    Distance is 1 minus `similarity`, so a copy of a chosen network is never taken. Of equals the
+    first in `pool` wins. A network that does not fit beside the chosen ones is skipped. Nothing is
+    random.
     """
-    worth = qualities(pool)
-    runs = [shingles(network.text, width) for network in pool]
+    quality, texts = quality_ranks(pool), [network.text for network in pool]
     distance, chosen = [1.0] * len(pool), list[int]()
     while len(chosen) < count:
-        best = max(range(len(pool)), key=lambda i: worth[i] * distance[i], default=None)
-        if best is None or worth[best] * distance[best] <= 0:
+        best = max(range(len(pool)), key=lambda i: quality[i] * distance[i], default=None)
+        if best is None or quality[best] * distance[best] <= 0:
             break
         if fits([pool[i] for i in [*chosen, best]]):
             chosen.append(best)
-            nearer = (1 - jaccard(runs[best], other) for other in runs)
+            nearer = (1 - similarity(texts[best], other) for other in texts)
             distance = [min(pair) for pair in zip(distance, nearer, strict=True)]
         distance[best] = 0.0
     return [pool[i] for i in chosen]
 
 
-def draw(pool: Sequence[Known], seed: int) -> list[Known]:
-    """All of `pool` in a random order; the better, the likelier to come early.
+def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNetwork]:
+    """Return all networks in random order; better ones are more likely to come early.
 
     Weighted sampling without replacement (Efraimidis and Spirakis 2006).
     """
-    random_numbers = random.Random(seed)
-    keys = [random_numbers.random() ** (1 / worth) for worth in qualities(pool)]
+    generator = random.Random(seed)
+    keys = [generator.random() ** (1 / quality) for quality in quality_ranks(pool)]
     return [pool[i] for i in sorted(range(len(pool)), key=lambda i: -keys[i])]
 
 
-def qualities(pool: Sequence[Known]) -> list[float]:
-    """For each, the share of those measured in the same place that are no better, above 0 to 1."""
-    alike: dict[str, list[float]] = defaultdict(list)
+def quality_ranks(pool: Sequence[KnownNetwork]) -> list[float]:
+    """Rank each network in its measurement setting: the fraction (0, 1] that it equals or beats."""
+    accuracies: dict[str, list[float]] = defaultdict(list)
     for network in pool:
-        insort(alike[network.measured], network.accuracy)
-    groups = [alike[network.measured] for network in pool]
+        insort(accuracies[network.measured], network.accuracy)
+    groups = [accuracies[network.measured] for network in pool]
     return [
         bisect_right(group, network.accuracy) / len(group)
         for network, group in zip(pool, groups, strict=True)

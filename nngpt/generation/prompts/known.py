@@ -1,4 +1,4 @@
-"""Networks with a known accuracy, as a prompt can show them."""
+"""Networks with a measured accuracy, read from a corpus or a run, that prompts can show."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from nngpt.generation.pairs import rated_pairs
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
 
-Read = Callable[[str, Prompt], Candidate | Refusal]
-"""Reads a completion's text as the answer to a prompt."""
+ReadAnswer = Callable[[str, Prompt], Candidate | Refusal]
+"""Reads a completion of a prompt (`Reader.read_answer`)."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """A network that was trained before.
+class KnownNetwork:
+    """A network whose accuracy has been measured.
 
     Attributes:
-        name: for reasons and for a person.
-        answer: canonical, with the beginning that the prompt gives.
-        accuracy: 0…1.
-        measured: where; accuracies measured elsewhere do not compare.
-        parent: the network that `answer` changes ("" unless it is a diff).
+        name: name for refusal reasons and the log.
+        candidate: the network.
+        answer: its canonical answer, prefill included.
+        accuracy: measured accuracy, 0…1.
+        measured: measurement setting; accuracies of different settings do not compare.
+        parent: the network that `answer` changes ("" unless the answer is a diff).
     """
 
     name: str
@@ -37,26 +38,26 @@ class Known:
 
     @property
     def text(self) -> str:
-        """What likeness is measured on."""
+        """Code on which similarity is measured."""
         return contract.novelty_text(self.candidate)
 
 
-def of_corpus(path: Path, prompt: Prompt, read: Read, where: str) -> list[Known]:
-    """The networks of a corpus that carry their accuracy and fit the prompt, each once.
+def from_corpus(path: Path, prompt: Prompt, read: ReadAnswer, where: str) -> list[KnownNetwork]:
+    """Read the networks of a corpus that carry an accuracy and can answer `prompt`, each once.
 
     Raises:
-        ConfigError: the file cannot be read, or there is no such network; `where` names the key.
+        ConfigError: the file cannot be read, or it has no such network; `where` names the key.
     """
-    found: dict[str, Known] = {}
+    found: dict[str, KnownNetwork] = {}
     refused: list[str] = []
     for number, line in enumerate(rated_pairs(path, prompt, where), 1):
-        candidate = _canonical(line.pair.completion, line.pair.prompt, prompt, read)
+        candidate = _as_answer_to(prompt, line.pair.completion, line.pair.prompt, read)
         if isinstance(candidate, Refusal):
             refused.append(candidate.reason)
             continue
         name = f"corpus network {number} ({line.pair.source})"
         answer = prompt.prefill + candidate.written
-        known = Known(name, candidate, answer, line.accuracy, f"corpus: {line.dataset}")
+        known = KnownNetwork(name, candidate, answer, line.accuracy, f"corpus: {line.dataset}")
         found.setdefault(candidate.content_hash, known)
     if not found:
         why = refused[0] if refused else "no line has an 'accuracy'"
@@ -64,30 +65,32 @@ def of_corpus(path: Path, prompt: Prompt, read: Read, where: str) -> list[Known]
     return list(found.values())
 
 
-def of_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[Known]:
-    """What a run has admitted."""
+def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwork]:
+    """Return the admitted networks of a run."""
     found = []
     for attempt in admitted:
         candidate, evaluation = attempt.candidate, attempt.evaluation
         if candidate is not None and evaluation is not None:
-            asked = store.prompt(attempt.prompt_hash)
-            answer = asked.prefill + candidate.written
-            key, accuracy = f"attempt {attempt.id}", evaluation.accuracy
-            found.append(Known(key, candidate, answer, accuracy, "this run", asked.parent))
+            prompt = store.prompt(attempt.prompt_hash)
+            answer = prompt.prefill + candidate.written
+            name, accuracy = f"attempt {attempt.id}", evaluation.accuracy
+            found.append(KnownNetwork(name, candidate, answer, accuracy, "this run", prompt.parent))
     return found
 
 
-def candidates(networks: Iterable[Known]) -> dict[str, Candidate]:
-    """Their candidates by name."""
+def candidates(networks: Iterable[KnownNetwork]) -> dict[str, Candidate]:
+    """Return the networks' candidates by name."""
     return {network.name: network.candidate for network in networks}
 
 
-def _canonical(written: str, asked: Prompt, prompt: Prompt, read: Read) -> Candidate | Refusal:
-    """The candidate in an answer to `asked`, as an answer to `prompt`."""
-    found = read(written, asked)
-    if isinstance(found, Refusal) or asked.prefill == prompt.prefill:
+def _as_answer_to(
+    prompt: Prompt, completion: str, answered: Prompt, read: ReadAnswer
+) -> Candidate | Refusal:
+    """Read a completion of the prompt `answered` as an answer to `prompt`."""
+    found = read(completion, answered)
+    if isinstance(found, Refusal) or answered.prefill == prompt.prefill:
         return found
-    whole = asked.prefill + found.written
+    whole = answered.prefill + found.written
     if not whole.startswith(prompt.prefill):
         return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
     return read(whole.removeprefix(prompt.prefill), prompt)

@@ -12,11 +12,14 @@ from quick_runs import database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.cli.corpus import _writer
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError, UserError
+from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs, corpus_pairs
-from nngpt.generation.prompts.known import Known
+from nngpt.generation.prompts.known import KnownNetwork
+from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.novelty.shingles import text_similarity
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store
 
@@ -66,9 +69,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reader() -> assembly.Reader:
+def reader() -> Reader:
     settings = config.load("smoke-mnist", DELTA)
-    return assembly.make_reader(settings, assembly.data_source(settings))
+    return make_reader(settings, data_source(settings))
 
 
 def asked(store: Store, cycle: int) -> list[Prompt]:
@@ -77,7 +80,7 @@ def asked(store: Store, cycle: int) -> list[Prompt]:
     return [store.prompt(key) for _, key in sorted(batches.items())]
 
 
-def code_of(reader: assembly.Reader, prompt: Prompt) -> str:
+def code_of(reader: Reader, prompt: Prompt) -> str:
     """The network that a prompt asks to change."""
     parent = reader.read_whole(prompt.parent)
     assert isinstance(parent, Candidate)
@@ -85,7 +88,7 @@ def code_of(reader: assembly.Reader, prompt: Prompt) -> str:
 
 
 def test_a_run_changes_its_own_network_then_what_it_admitted(
-    folder: Path, reader: assembly.Reader, capsys: pytest.CaptureFixture[str]
+    folder: Path, reader: Reader, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = ["llm.batch_size=4", "prompt.shots=1", "prompt.shots_from=admitted"]
     quick_run(folder, 2, *DELTA, *settings)
@@ -115,7 +118,7 @@ def test_a_run_changes_its_own_network_then_what_it_admitted(
 
 
 def test_each_batch_changes_a_network_of_the_corpus_until_one_is_admitted(
-    folder: Path, reader: assembly.Reader
+    folder: Path, reader: Reader
 ) -> None:
     names = ("plain", "branches", "residual")
     codes = [(NETWORKS / f"{name}.py").read_text().strip() for name in names]
@@ -162,22 +165,22 @@ def test_stopped_before_each_batch_the_run_is_the_same(
     assert calls == 8 and outcome() == undisturbed
 
 
-def test_a_parent_that_is_too_long_is_passed_over(folder: Path, reader: assembly.Reader) -> None:
+def test_a_parent_that_is_too_long_is_passed_over(folder: Path, reader: Reader) -> None:
     short = reader.read_whole(reader.prompt.parent)
     assert isinstance(short, Candidate)
     long = replace(short, code=short.code + "# " + "x" * 9_000 + "\n")
-    pool = [Known("short", short, "", 0.1, ""), Known("long", long, "", 0.9, "")]
+    pool = [KnownNetwork("short", short, "", 0.1, ""), KnownNetwork("long", long, "", 0.9, "")]
     length = sum(len(m.content) for m in reader.template.render(reader.task, {}, []).messages)
     settings = config.load(
         "smoke-mnist",
         ["prompt.template=delta", "prompt.shots=0", f"prompt.max_chars={length + 99}"],
     )
-    questions = assembly.make_questions(settings, reader, pool, ScriptedLLM(["x"], 1))
-    ask = questions.of_cycle([], lambda text: None)
+    questions = make_prompts(settings, reader, pool, ScriptedLLM(["x"], 1), text_similarity(10))
+    ask = questions.of_cycle([], lambda text: None).prompt
     assert {ask(seed).parent for seed in range(9)} == {reader.prompt.parent}
 
 
-def test_lines_of_a_corpus_may_be_changes(folder: Path, reader: assembly.Reader) -> None:
+def test_lines_of_a_corpus_may_be_changes(folder: Path, reader: Reader) -> None:
     line = {"messages": [{"role": "user", "content": "Change it."}], "mode": "delta"}
     line |= {"completion": WIDER, "prefill": "```diff\n@@", "parent": reader.prompt.parent}
     (folder / "changes.jsonl").write_text(json.dumps(line) + "\n")
@@ -186,12 +189,12 @@ def test_lines_of_a_corpus_may_be_changes(folder: Path, reader: assembly.Reader)
     assert isinstance(read, Candidate) and "nn.GELU()" in read.code
 
 
-def test_mistakes_are_one_line(folder: Path, reader: assembly.Reader) -> None:
+def test_mistakes_are_one_line(folder: Path, reader: Reader) -> None:
     settings = config.load(
         "smoke-mnist",
         ["prompt.template=delta", "prompt.shots=1", "prompt.shots_from=both", "prompt.corpus=x"],
     )
     with pytest.raises(ConfigError, match=r"prompt\.shots_from: a corpus holds whole networks"):
-        assembly.read_pool(settings, reader, lambda text: None)
+        read_pool(settings, reader, lambda text: None)
     with pytest.raises(UserError, match=r"not changes.*prompt\.corpus"):
         _writer(settings, "delta", ["mnist"], compact=False)

@@ -14,7 +14,7 @@ from nngpt.config import EvaluationConfig, PromptConfig
 from nngpt.errors import ConfigError
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.blocks import draw_blocks, find_blocks
+from nngpt.generation.prompts.blocks import find_blocks, sample_blocks
 from nngpt.records import Candidate, Refusal, ShownBlock, Task
 from nngpt.retrieval import index
 from nngpt.retrieval.sources import open_source
@@ -102,10 +102,10 @@ def test_what_is_unsafe_or_copyleft_is_never_shown(tmp_path: Path) -> None:
 
 def test_blocks_that_contradict_each_other_are_not_drawn_together(tmp_path: Path) -> None:
     pool = found(indexed(tmp_path))
-    drawn = [draw_blocks(pool, 2, seed) for seed in range(8)]
+    drawn = [sample_blocks(pool, 2, seed) for seed in range(8)]
     assert all(len(blocks) == 1 for blocks in drawn), "both define another scale()"
     assert {blocks[0].name for blocks in drawn} == {"Gate", "Twice"}
-    assert drawn == [draw_blocks(pool, 2, seed) for seed in range(8)]
+    assert drawn == [sample_blocks(pool, 2, seed) for seed in range(8)]
 
 
 @pytest.mark.parametrize("mode", ["features", "body"])

@@ -14,18 +14,21 @@ from command_line import ALSO_GOOD, GOOD, NEAR_TWIN, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 
 from nngpt import config
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError, StoreError
+from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.examples import choose, draw, qualities
-from nngpt.generation.prompts.known import Known
-from nngpt.novelty.shingles import jaccard, shingles
+from nngpt.generation.prompts.examples import choose_examples, quality_ranks, shuffle_by_quality
+from nngpt.generation.prompts.known import KnownNetwork
+from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.novelty.shingles import jaccard, shingles, text_similarity
 from nngpt.records import Candidate, Prompt, Sampling
 from nngpt.store import Lease, Store
 
 WIDTH = 10
+SIMILARITY = text_similarity(WIDTH)
 COUSIN = GOOD.replace("nn.MaxPool2d(2)", "nn.MaxPool2d(2),\n    nn.Dropout2d(0.1)")
 RATED = ((GOOD, 0.9), (COUSIN, 0.89), (ALSO_GOOD, 0.7), (WEAK, 0.2))
 
@@ -47,67 +50,71 @@ def corpus(folder: Path, *rated: tuple[str, float | None], **more: Any) -> Path:
     return path
 
 
-def assembled(folder: Path, *overrides: str) -> tuple[config.Config, assembly.Reader]:
+def assembled(folder: Path, *overrides: str) -> tuple[config.Config, Reader]:
     settings = config.load("smoke-mnist", [f"prompt.corpus={folder / 'rated.jsonl'}", *overrides])
-    return settings, assembly.make_reader(settings, assembly.data_source(settings))
+    return settings, make_reader(settings, data_source(settings))
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> list[Known]:
+def pool(tmp_path: Path) -> list[KnownNetwork]:
     corpus(tmp_path, *RATED)
     settings, reader = assembled(tmp_path, "prompt.shots=2", "prompt.shots_from=corpus")
-    return assembly.read_pool(settings, reader, lambda text: None)
+    return read_pool(settings, reader, lambda text: None)
 
 
-def everything(networks: Sequence[Known]) -> bool:
+def everything(networks: Sequence[KnownNetwork]) -> bool:
     return True
 
 
 # ---------------------------------------------------------------- the choice
 
 
-def test_the_best_comes_first_then_what_differs(pool: list[Known]) -> None:
-    assert qualities(pool) == [1.0, 0.75, 0.5, 0.25]
-    chosen = choose(pool, 4, WIDTH, everything)
+def test_the_best_comes_first_then_what_differs(pool: list[KnownNetwork]) -> None:
+    assert quality_ranks(pool) == [1.0, 0.75, 0.5, 0.25]
+    chosen = choose_examples(pool, 4, SIMILARITY, everything)
     assert [network.accuracy for network in chosen] == [0.9, 0.7, 0.89, 0.2]
-    assert choose(pool[::-1], 2, WIDTH, everything) == chosen[:2], "the order does not matter"
+    assert choose_examples(pool[::-1], 2, SIMILARITY, everything) == chosen[:2], (
+        "the order does not matter"
+    )
     code = pool[0].candidate.code.replace("LazyConv2d(16", "LazyConv2d(20")
     copy = replace(pool[0].candidate, code=code, written=NEAR_TWIN)
     twin = replace(pool[0], name="a twin", candidate=copy, accuracy=0.1)
-    assert twin not in choose([*pool, twin], 9, WIDTH, everything), "no copy of a chosen one"
-    assert choose([], 3, WIDTH, everything) == []
+    assert twin not in choose_examples([*pool, twin], 9, SIMILARITY, everything), (
+        "no copy of a chosen one"
+    )
+    assert choose_examples([], 3, SIMILARITY, everything) == []
 
 
-def test_each_choice_is_the_greedy_one(pool: list[Known]) -> None:
+def test_each_choice_is_the_greedy_one(pool: list[KnownNetwork]) -> None:
     runs = {network.name: shingles(network.text, WIDTH) for network in pool}
-    worth = dict(zip(runs, qualities(pool), strict=True))
+    worth = dict(zip(runs, quality_ranks(pool), strict=True))
 
-    def gain(network: Known, chosen: Sequence[Known]) -> float:
+    def gain(network: KnownNetwork, chosen: Sequence[KnownNetwork]) -> float:
         likeness = [jaccard(runs[network.name], runs[other.name]) for other in chosen]
         return worth[network.name] * (1 - max(likeness, default=0.0))
 
-    chosen = choose(pool, 4, WIDTH, everything)
+    chosen = choose_examples(pool, 4, SIMILARITY, everything)
     for number, network in enumerate(chosen):
         rest = [other for other in pool if other not in chosen[:number]]
         assert gain(network, chosen[:number]) == max(gain(o, chosen[:number]) for o in rest)
 
 
-def test_what_does_not_fit_is_passed_over(pool: list[Known]) -> None:
-    def fits(networks: Sequence[Known]) -> bool:
+def test_what_does_not_fit_is_passed_over(pool: list[KnownNetwork]) -> None:
+    def fits(networks: Sequence[KnownNetwork]) -> bool:
         return all("GELU" not in network.text for network in networks)
 
-    chosen = choose(pool, 2, WIDTH, fits)
+    chosen = choose_examples(pool, 2, SIMILARITY, fits)
     assert [network.accuracy for network in chosen] == [0.9, 0.89]
 
 
-def test_accuracies_of_different_places_are_not_compared(pool: list[Known]) -> None:
-    own = [Known("attempt 1", pool[0].candidate, "", 0.3, "this run")]
-    assert qualities([*pool, *own])[-1] == 1.0
+def test_accuracies_of_different_places_are_not_compared(pool: list[KnownNetwork]) -> None:
+    own = [KnownNetwork("attempt 1", pool[0].candidate, "", 0.3, "this run")]
+    assert quality_ranks([*pool, *own])[-1] == 1.0
 
 
-def test_parents_are_drawn_by_seed_and_quality(pool: list[Known]) -> None:
-    assert draw(pool, 3) == draw(pool, 3)
-    firsts = [draw(pool, seed)[0].accuracy for seed in range(400)]
+def test_parents_are_drawn_by_seed_and_quality(pool: list[KnownNetwork]) -> None:
+    assert shuffle_by_quality(pool, 3) == shuffle_by_quality(pool, 3)
+    firsts = [shuffle_by_quality(pool, seed)[0].accuracy for seed in range(400)]
     counts = [firsts.count(network.accuracy) for network in pool]
     assert all(better > worse for better, worse in pairwise(counts)) and counts[-1] > 0
 
@@ -118,7 +125,7 @@ def test_parents_are_drawn_by_seed_and_quality(pool: list[Known]) -> None:
 def test_only_networks_with_an_accuracy_that_fit_the_prompt(tmp_path: Path) -> None:
     corpus(tmp_path, (GOOD, 0.9), (GOOD, 0.8), (ALSO_GOOD, None), ("no layers", 0.5))
     settings, reader = assembled(tmp_path, "prompt.shots=2", "prompt.shots_from=both")
-    (known,) = assembly.read_pool(settings, reader, lambda text: None)
+    (known,) = read_pool(settings, reader, lambda text: None)
     assert (known.accuracy, known.measured) == (0.9, "corpus: mnist")
     assert known.answer == reader.prompt.prefill + GOOD
 
@@ -129,7 +136,7 @@ def test_answers_to_another_beginning_are_read_anew(tmp_path: Path) -> None:
     starts_otherwise = "\n    nn.Flatten(),\n    nn.LazyLinear(64),\n)"
     corpus(tmp_path, (opened + GOOD, 0.9), (starts_otherwise, 0.95), **own)
     settings, reader = assembled(tmp_path, "prompt.shots=1", "prompt.shots_from=corpus")
-    (known,) = assembly.read_pool(settings, reader, lambda text: None)
+    (known,) = read_pool(settings, reader, lambda text: None)
     assert (
         known.answer == reader.prompt.prefill + GOOD == "nn.Sequential(\n    nn.LazyConv2d(" + GOOD
     )
@@ -150,7 +157,7 @@ def test_mistakes_are_one_line(tmp_path: Path, overrides: list[str], said: str) 
     corpus(tmp_path, (GOOD, 0.9 if "template" in overrides[-1] else None))
     with pytest.raises(ConfigError, match=said) as caught:
         settings, reader = assembled(tmp_path, *overrides)
-        assembly.read_pool(settings, reader, lambda text: None)
+        read_pool(settings, reader, lambda text: None)
     assert "prompt" in caught.value.line()
 
 
@@ -160,9 +167,9 @@ def test_mistakes_are_one_line(tmp_path: Path, overrides: list[str], said: str) 
 def asked(folder: Path, *overrides: str) -> tuple[Prompt, list[str]]:
     """The prompt of the first cycle, and what was said."""
     settings, reader = assembled(folder, *overrides)
-    pool, said = assembly.read_pool(settings, reader, lambda text: None), list[str]()
-    questions = assembly.make_questions(settings, reader, pool, ScriptedLLM(["x"], 1))
-    return questions.of_cycle([], said.append)(1), said
+    pool, said = read_pool(settings, reader, lambda text: None), list[str]()
+    questions = make_prompts(settings, reader, pool, ScriptedLLM(["x"], 1), SIMILARITY)
+    return questions.of_cycle([], said.append).prompt(1), said
 
 
 def answers(prompt: Prompt) -> list[str]:
@@ -220,8 +227,8 @@ class Tight(ScriptedLLM):
 def test_the_models_context_is_a_limit_too(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
     settings, reader = assembled(tmp_path)
-    questions, said = assembly.make_questions(settings, reader, [], Tight(["x"], 1)), list[str]()
-    assert len(answers(questions.of_cycle([], said.append)(1))) == 2
+    questions, said = make_prompts(settings, reader, [], Tight(["x"], 1), SIMILARITY), list[str]()
+    assert len(answers(questions.of_cycle([], said.append).prompt(1))) == 2
     assert said == ["Examples were left out: too long for the model's context."]
 
 

@@ -1,0 +1,186 @@
+"""Make the prompt of each batch of a cycle.
+
+A prompt follows from the configuration, the seed, and the networks admitted in earlier cycles, so
+a resumed run asks exactly what the interrupted run would have asked.
+
+In a mode whose answers change a parent, each batch changes one network: one admitted in an earlier
+cycle; before there is any, one of the corpus; without a corpus, the template's own. Better networks
+are more likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nngpt.config import Config
+from nngpt.generation import modes
+from nngpt.generation.contract.candidate import Defaults, full_answer
+from nngpt.generation.prompts.blocks import sample_blocks
+from nngpt.generation.prompts.examples import (
+    Similarity,
+    choose_examples,
+    quality_ranks,
+    shuffle_by_quality,
+)
+from nngpt.generation.prompts.known import KnownNetwork
+from nngpt.generation.prompts.template import Example, Template
+from nngpt.protocols import LLM, Log, MeasuresPrompts
+from nngpt.records import Prompt, Sampling, ShownBlock, Task
+
+_FENCE = "```"
+"""A network that contains a fence cannot be a parent: its code block would end there."""
+
+
+@dataclass(frozen=True)
+class PromptLimit:
+    """The longest prompt that a run may send.
+
+    Attributes:
+        max_chars: `prompt.max_chars`, None for no limit of characters.
+        sampling: sets the length of the answer that must fit into the model's context, too.
+        llm: the model.
+    """
+
+    max_chars: int | None
+    sampling: Sampling
+    llm: LLM
+
+    def exceeded(self, prompt: Prompt) -> str:
+        """Return the name of the limit that a prompt exceeds, "" if it fits."""
+        length = sum(len(message.content) for message in prompt.messages) + len(prompt.prefill)
+        if self.max_chars is not None and length > self.max_chars:
+            return "prompt.max_chars"
+        if isinstance(self.llm, MeasuresPrompts):
+            left = self.llm.room(prompt, self.sampling)
+            if left is not None and left < 0:
+                return "the model's context"
+        return ""
+
+
+@dataclass(frozen=True)
+class RunPrompts:
+    """The settings and sources from which all prompts of a run are made.
+
+    Attributes:
+        config: the run's configuration.
+        template: the prompt template.
+        task: the task of the networks.
+        limit: the longest prompt.
+        similarity: similarity of two networks' texts, for choosing diverse examples.
+        pool: networks of a corpus that prompts may show.
+        blocks: library blocks that prompts may show; each prompt shows `prompt.retrieve` of them.
+    """
+
+    config: Config
+    template: Template
+    task: Task
+    limit: PromptLimit
+    similarity: Similarity
+    pool: Sequence[KnownNetwork] = ()
+    blocks: Sequence[ShownBlock] = ()
+
+    def of_cycle(self, admitted: Sequence[KnownNetwork], log: Log) -> CyclePrompts:
+        """Return the prompts of a cycle.
+
+        Args:
+            admitted: networks admitted in earlier cycles.
+            log: called with the names of the shown networks, and with what was too long.
+        """
+        return CyclePrompts(self, admitted, log)
+
+    def render(
+        self, examples: Sequence[Example], parent: str, blocks: Sequence[ShownBlock] = ()
+    ) -> Prompt:
+        """Return the prompt that shows these examples and blocks and asks to change `parent`."""
+        hyperparameters = self.config.evaluation.hyperparameters
+        return self.template.render(self.task, hyperparameters, examples, parent, blocks)
+
+
+class CyclePrompts:
+    """The prompts of one cycle; `RunPrompts.of_cycle` makes one."""
+
+    def __init__(self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log) -> None:
+        self._run, self._admitted, self._log = run, list(admitted), log
+        self._examples: dict[str, list[Example]] = {}
+        self._logged = set[str]()
+
+    def prompt(self, seed: int) -> Prompt:
+        """Return the prompt for a seed, which selects the parent network and the blocks."""
+        parent = self._choose_parent(seed)
+        if parent not in self._examples:
+            self._examples[parent] = self._choose_examples(parent)
+        return self._add_blocks(self._examples[parent], parent, seed)
+
+    def _choose_parent(self, seed: int) -> str:
+        """Return the network to change, as an answer; "" for the template's own, or for none."""
+        if not modes.load(self._run.template.mode).changes_parent:
+            return ""
+        defaults = Defaults.of(self._run.config.evaluation)
+        for network in shuffle_by_quality(self._admitted or self._run.pool, seed):
+            parent = full_answer(network.candidate, defaults)
+            exceeded = self._run.limit.exceeded(self._run.render([], parent))
+            if not exceeded and _FENCE not in network.candidate.code:
+                self._log_once(f"To be changed: {_label(network)}.")
+                return parent
+        return ""
+
+    def _choose_examples(self, parent: str) -> list[Example]:
+        """Return examples of the template, as many as needed, then chosen ones, the best last."""
+        own, shots = self._run.template.examples, self._run.config.prompt.shots
+        count, pool = len(own) if shots is None else shots, self._example_pool()
+        exceeded = set[str]()
+
+        def fits(examples: Sequence[Example]) -> bool:
+            limit = self._run.limit.exceeded(self._run.render(examples, parent))
+            exceeded.update({limit} - {""})
+            return not limit
+
+        shown = choose_examples(
+            pool, count, self._run.similarity, lambda chosen: fits(list(map(_example, chosen)))
+        )
+        if shown:
+            self._log_once(f"Shown in the prompt: {', '.join(map(_label, shown))}.")
+        quality = dict(zip((network.name for network in pool), quality_ranks(pool), strict=True))
+        shown.sort(key=lambda network: quality[network.name])
+        examples = list(map(_example, shown))
+        lengths = range(count - len(shown), -1, -1)
+        kept = next((n for n in lengths if fits([*own[:n], *examples])), 0)
+        if exceeded:
+            limits = " and ".join(sorted(exceeded))
+            self._log_once(f"Examples were left out: too long for {limits}.")
+        return [*own[:kept], *examples]
+
+    def _example_pool(self) -> list[KnownNetwork]:
+        """Return the networks that may be examples, besides the template's own."""
+        source = self._run.config.prompt.shots_from
+        corpus = list(self._run.pool) if source in ("corpus", "both") else []
+        return [*corpus, *self._admitted] if source in ("admitted", "both") else corpus
+
+    def _add_blocks(self, examples: Sequence[Example], parent: str, seed: int) -> Prompt:
+        """Return the prompt with as many of the sampled blocks as fit."""
+        count = self._run.config.prompt.retrieve if self._run.blocks else 0
+        sampled = sample_blocks(self._run.blocks, count, seed)
+        for count in range(len(sampled), 0, -1):
+            prompt = self._run.render(examples, parent, sampled[:count])
+            if not self._run.limit.exceeded(prompt):
+                return prompt
+        if sampled:
+            self._log_once("The drawn blocks were left out: too long for the prompt.")
+        return self._run.render(examples, parent)
+
+    def _log_once(self, text: str) -> None:
+        """Log a line unless this cycle has logged it already."""
+        if text not in self._logged:
+            self._logged.add(text)
+            self._log(text)
+
+
+def _example(network: KnownNetwork) -> Example:
+    """Return a network as an example turn."""
+    return Example(assistant=network.answer, parent=network.parent)
+
+
+def _label(network: KnownNetwork) -> str:
+    """Return a network's name and accuracy for the log."""
+    return f"{network.name}, {network.accuracy:.1%}"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
     from nngpt.generation.contract.candidate import Defaults
     from nngpt.generation.contract.reader import Reader
+    from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 
 
 Log = Callable[[str], None]
@@ -103,6 +104,7 @@ class WritesJson(Protocol):
         ...
 
 
+@runtime_checkable
 class PromptMode(Protocol):
     """How an answer of the LLM holds a network. `create() -> PromptMode`.
 
@@ -298,6 +300,20 @@ class Learner(Protocol):
         Raises:
             LearningFailed: these pairs cannot be learned; the run goes on without.
         """
+        ...
+
+
+@runtime_checkable
+class HPOEngine(Protocol):
+    """Proposes hyperparameters for a network. A file in `nngpt/prediction/hpo/engines/` with
+    `create(context: EngineContext) -> HPOEngine`."""
+
+    def propose(self, task: HPOTask, count: int) -> list[Proposal]:
+        """Return up to `count` different proposals, the best first. Raises: UserError."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt.sandbox import memory
+from nngpt.sandbox import sealed_memory
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -96,9 +96,9 @@ class Folds:
         images: Images,
         labels: Labels,
     ) -> Fold:
-        seen = memory.sealed("train-images", memory.chunks(train_images, order))
+        seen = sealed_memory.sealed("train-images", sealed_memory.chunks(train_images, order))
         self._on_open(seen)
-        known = memory.sealed("train-labels", memory.chunks(train_labels, order))
+        known = sealed_memory.sealed("train-labels", sealed_memory.chunks(train_labels, order))
         self._on_open(known)
         count = len(train_labels) if order is None else len(order)
         return Fold(number, seen, known, count, images, labels)

@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from nngpt.sandbox import limits, processes, wire, worker
+from nngpt.sandbox import containment, processes, wire, worker
 from nngpt.sandbox.layers import cgroup, kernel, namespaces
 
 _LOOK_S = 0.1
@@ -34,7 +34,7 @@ def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> 
     """Serve jobs until the runner is gone.
 
     Args:
-        settings: `limits` (see `limits.Limits`), `threads` and `device` of the workers.
+        settings: `limits` (see `containment.Limits`), `threads` and `device` of the workers.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     kernel.die_with_parent(signal.SIGTERM)
@@ -74,9 +74,9 @@ class _Worker:
 class _Lane:
     def __init__(self, control: socket.socket, settings: dict[str, Any], namespaced: bool) -> None:
         self.control, self.settings, self.namespaced = control, settings, namespaced
-        self.bounds = limits.Limits(**settings["limits"])
+        self.bounds = containment.Limits(**settings["limits"])
         # Before there are namespaces: looking for libseccomp starts a process.
-        self.containment = limits.Containment(self.bounds, namespaced)
+        self.containment = containment.Containment(self.bounds, namespaced)
         self.spaces = namespaces.ProcessNamespaces() if namespaced else None
         self.forked = 0
         with contextlib.suppress(OSError):
@@ -220,7 +220,7 @@ class _Lane:
 def _become_worker(
     waiting: socket.socket,
     group: cgroup.Group | None,
-    containment: limits.Containment,
+    containment: containment.Containment,
     settings: dict[str, Any],
 ) -> NoReturn:
     """In the child: close, contain, warm up, wait for a job, run it."""

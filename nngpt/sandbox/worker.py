@@ -1,7 +1,7 @@
 """The only module that runs generated code: one candidate, then the process ends.
 
 It has training images and labels and validation images in a secret order. What it says over the
-pipe (phases, a parameter count, logits, how it failed) is a claim; `nngpt.sandbox.scoring`
+pipe (phases, a parameter count, logits, how it failed) is a claim; `nngpt.sandbox.judge`
 judges it. A candidate may patch everything in here and gains nothing by it.
 """
 
@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nngpt.sandbox import measuring, sending, transforms, wire
+from nngpt.sandbox import export_worker, network_cost, transforms, wire
 from nngpt.sandbox.batches import TrainingData, answering_batches, is_checked, is_told
-from nngpt.sandbox.memory import mapped
-from nngpt.sandbox.plain_loop import PlainLoop
-from nngpt.sandbox.sending import RejectedError
+from nngpt.sandbox.export_worker import RejectedError
+from nngpt.sandbox.sealed_memory import mapped
+from nngpt.sandbox.training_loop import PlainLoop
 
 _MODULE = "candidate"
 _DETAIL = 2000
@@ -127,10 +127,10 @@ class _Run:
             self._hand_over(net)
 
     def _hand_over(self, net: Any) -> None:
-        sending.send_weights(self.inputs.result, net, self.in_shape)
+        export_worker.send_weights(self.inputs.result, net, self.in_shape)
         if self.job["onnx"]:
             images = self.pipeline.answer(self.unseen[:2])
-            sending.send_onnx(self.inputs.result, net, self._arranged(images))
+            export_worker.send_onnx(self.inputs.result, net, self._arranged(images))
 
     def _answer_with_weights(self) -> None:
         self._phase("build")
@@ -140,7 +140,7 @@ class _Run:
         self._phase("forward")
         self._try_forward(net)
         prm = self._prm(module)
-        set_up = sending.load_weights(net, lambda: net.train_setup(prm), self._given())
+        set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._given())
         self._phase("answer", epoch=1, batches=0, needs_setup=set_up)
         with self._precision():
             answers = self._answers(net)
@@ -149,7 +149,7 @@ class _Run:
     def _answer_with_onnx(self) -> None:
         self._phase("build")
         self._load_unseen()
-        answer = sending.onnx_answers(self._given(), self.job["engine"])
+        answer = export_worker.onnx_answers(self._given(), self.job["engine"])
         self._phase("answer", epoch=1, batches=0)
         answers = self._answers(_Answering(answer))
         wire.write_frame(self.inputs.result, wire.LOGITS, answers)
@@ -179,11 +179,11 @@ class _Run:
     def _measure(self, net: Any) -> dict[str, float | None]:
         """What is said of the network before it trains; it is in evaluation mode here."""
         image = self._arranged(torch.randn(1, *self.in_shape[1:], device=self.device))
-        facts: dict[str, float | None] = {"parameters": measuring.parameters(net)}
+        facts: dict[str, float | None] = {"parameters": network_cost.parameters(net)}
         with self._precision():
-            facts["flops"] = measuring.flops(net, image)
+            facts["flops"] = network_cost.flops(net, image)
             if self.job["latency"]:
-                facts["latency_ms"] = measuring.latency_ms(net, image)
+                facts["latency_ms"] = network_cost.latency_ms(net, image)
         return facts
 
     def _module(self) -> types.ModuleType:

@@ -1,5 +1,5 @@
 """The executors, and the embedded model, of these tests."""
 
-from execution_fixtures import splits, start
+from sandbox_fixtures import splits, start
 
 __all__ = ["splits", "start"]

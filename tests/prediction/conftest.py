@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from execution_fixtures import splits, start
 from lemur_part import make_mirror
+from sandbox_fixtures import splits, start
 
 from nngpt.prediction import file, learned, targets
 from nngpt.prediction.runs import History, read_runs

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from command_line import Nngpt, scripted_settings
-from execution_fixtures import DEVICE
-from execution_samples import HONEST, altered, candidate, make_task
+from sandbox_fixtures import DEVICE
+from sandbox_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits

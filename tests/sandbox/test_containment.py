@@ -10,30 +10,31 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from execution_samples import candidate
+from sandbox_samples import candidate
 
 from nngpt.errors import UserError
 from nngpt.records import Evaluation
-from nngpt.sandbox import limits, memory, processes
+from nngpt.sandbox import containment, processes, sealed_memory
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.supervisor import shared
+from nngpt.sandbox.zygote_client import shared
 
 
 def test_what_is_required_is_there_on_a_plain_linux() -> None:
-    found = limits.layers()
+    found = containment.layers()
     assert [layer.name for layer in found if layer.required and not layer.available] == []
     assert {"no-capabilities", "landlock", "seccomp"} <= {layer.name for layer in found}
     assert all(layer.hint for layer in found if not layer.available)
 
 
 def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecutor]) -> None:
-    missing = [layer.name for layer in limits.layers() if not layer.available]
-    assert start().level == limits.level(missing, "weak")
+    missing = [layer.name for layer in containment.layers() if not layer.available]
+    assert start().level == containment.level(missing, "weak")
 
 
 def test_layers_and_transform_names_need_no_torch() -> None:
     program = (
-        "import sys; from nngpt.sandbox import limits, transform_names; limits.layers();"
+        "import sys; from nngpt.data import transform_names; from nngpt.sandbox import containment;"
+        "containment.layers();"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -52,7 +53,7 @@ def test_layers_and_transform_names_need_no_torch() -> None:
 def test_the_level_follows_from_what_is_missing(
     missing: list[str], sandbox: str, name: str
 ) -> None:
-    level, _, layers = limits.level(missing, sandbox).partition(": ")
+    level, _, layers = containment.level(missing, sandbox).partition(": ")
     assert level == name
     assert not set(missing) & set(layers.split(", "))
     assert "session" in layers.split(", ")
@@ -70,22 +71,22 @@ def test_a_missing_layer_is_refused_unless_waived(
     missing: list[str], sandbox: str, lacking: str
 ) -> None:
     with pytest.raises(UserError, match=rf"the sandbox lacks: {lacking}\. \w+"):
-        limits.level(missing, sandbox)
+        containment.level(missing, sandbox)
 
 
 def test_sealed_memory_cannot_be_changed_but_mapped_privately() -> None:
     array = np.arange(12, dtype=np.int64).reshape(4, 3)
-    fd = memory.sealed("test", memory.chunks(array, np.array([3, 1, 0, 2])))
+    fd = sealed_memory.sealed("test", sealed_memory.chunks(array, np.array([3, 1, 0, 2])))
     try:
         with pytest.raises(PermissionError):
             os.pwrite(fd, b"x", 0)
         with pytest.raises(PermissionError):
             os.ftruncate(fd, 0)
-        first = memory.mapped(fd, (4, 3), np.int64)
+        first = sealed_memory.mapped(fd, (4, 3), np.int64)
         first[:] = -1
-        again = memory.mapped(fd, (4, 3), np.int64)
+        again = sealed_memory.mapped(fd, (4, 3), np.int64)
         assert (again == array[[3, 1, 0, 2]]).all()
-        assert memory.tail(fd, 8) == "\x08" + "\x00" * 7
+        assert sealed_memory.tail(fd, 8) == "\x08" + "\x00" * 7
     finally:
         os.close(fd)
 
@@ -97,7 +98,7 @@ def test_descendants_are_found_and_only_workers_are_marked() -> None:
             pass
         assert child.pid in processes.children(os.getpid())
         assert child.pid in processes._children_by_scan(os.getpid())
-        assert not limits.is_marked(child.pid)
+        assert not containment.is_marked(child.pid)
         processes.kill([*below, child.pid])
     finally:
         child.wait()
@@ -109,6 +110,6 @@ def test_the_next_worker_waits_and_is_marked(start: Callable[..., LocalExecutor]
     executor = start()
     assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
     deadline = time.monotonic() + 20
-    while not [p for p in processes.descendants(shared.running().pid) if limits.is_marked(p)]:
+    while not [p for p in processes.descendants(shared.running().pid) if containment.is_marked(p)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

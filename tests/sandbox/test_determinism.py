@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from execution_samples import candidate
+from sandbox_samples import candidate
 
 from nngpt.records import Evaluation
 from nngpt.sandbox.executors import local
-from nngpt.sandbox.scoring import Judge
+from nngpt.sandbox.judge import Judge
 
 
 @pytest.mark.parametrize("settings", [{}, {"threads": 2, "epochs": 2}])

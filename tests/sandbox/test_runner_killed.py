@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from execution_samples import HONEST
+from sandbox_samples import HONEST
 
 from nngpt.sandbox import processes
 
@@ -17,7 +17,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from execution_samples import candidate, make_splits, make_task
+from sandbox_samples import candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.sandbox.executors.local import create
 folder = Path({folder!r})

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from nngpt.config import EvaluationConfig
 from nngpt.protocols import Pruner
 from nngpt.records import Task
-from nngpt.sandbox import limits
+from nngpt.sandbox import containment
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.wrapped import wrapped
+from nngpt.sandbox.wrapper import wrapped
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -33,7 +33,7 @@ def _wrapper(cuda: bool) -> list[str]:
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--chdir", "/"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # first: Python may lie below
     interpreter = {sys.executable, os.path.realpath(sys.executable), f"{sys.prefix}/pyvenv.cfg"}
-    for path in sorted({*limits.readable(cuda), *interpreter, *_PROGRAMS}):
+    for path in sorted({*containment.readable(cuda), *interpreter, *_PROGRAMS}):
         words += ["--ro-bind-try", path, path]
     if cuda:
         for device in Path("/dev").glob("nvidia*"):

@@ -1,6 +1,6 @@
 """Executor `container`: all of `local`, with its zygote in a container of your choice.
 
-`evaluation.container` is the command that runs a program in it, for example
+`evaluation.options.command` is the command that runs a program in it, for example
 
     [podman, run, --rm, --network, none, --preserve-fds, "1", --rootfs, "/:O"]
 
@@ -11,25 +11,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
+
 from nngpt.config import EvaluationConfig
-from nngpt.errors import ConfigError
+from nngpt.plugins import PluginOptions
 from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.wrapped import wrapped
+from nngpt.sandbox.wrapper import wrapped
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
+class Options(PluginOptions):
+    """The command that runs a program in the container, as a list of words."""
+
+    command: tuple[str, ...] = ()
+
+    @field_validator("command")
+    @classmethod
+    def _require_command(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if not command:
+            example = "[podman, run, --rm, --preserve-fds, '1', my-image]"
+            raise ValueError(f"is empty. Give the command, e.g. {example}")
+        return command
+
+
 def create(
-    splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
+    splits: Splits,
+    evaluation: EvaluationConfig,
+    task: Task,
+    pruner: Pruner | None = None,
+    *,
+    options: Options,
 ) -> LocalExecutor:
-    """The executor. Raises: UserError, ExecutionError as `local` does, or without a command."""
-    if not evaluation.container:
-        raise ConfigError(
-            "is empty",
-            where="evaluation.container",
-            hint="Give the command, e.g. [podman, run, --rm, --preserve-fds, '1', my-image]",
-        )
-    return wrapped("container", evaluation.container, splits, evaluation, task, pruner)
+    """Start the zygote in the container. Raises: UserError, ExecutionError as `local` does."""
+    return wrapped("container", options.command, splits, evaluation, task, pruner)

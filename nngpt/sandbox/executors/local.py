@@ -39,10 +39,10 @@ from nngpt.records import (
     Trial,
     canonical_json,
 )
-from nngpt.sandbox import endings, exporting, limits, memory
+from nngpt.sandbox import containment, exit_reasons, exporter, sealed_memory
 from nngpt.sandbox.folds import Fold, Folds
-from nngpt.sandbox.scoring import Budget, Judge, secret_order
-from nngpt.sandbox.supervisor import Exit, Lane, SharedZygote, shared
+from nngpt.sandbox.judge import Budget, Judge, secret_order
+from nngpt.sandbox.zygote_client import Exit, Lane, SharedZygote, shared
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -132,7 +132,7 @@ class LocalExecutor:
                 self._lanes.put(None)  # opened when it is needed
             first = self._open_lane()
             self._lanes.put(first)
-            level = limits.level(first.missing, evaluation.sandbox)
+            level = containment.level(first.missing, evaluation.sandbox)
             self.level = f"{level}, {around}" if around else level
             self._folds.fold(self._folds.numbers[0])
         except BaseException:
@@ -176,7 +176,7 @@ class LocalExecutor:
         Raises:
             ExecutionError: the sandbox itself does not work.
         """
-        return exporting.export(self, candidate, seed, onnx)
+        return exporter.export(self, candidate, seed, onnx)
 
     def stop(self) -> None:
         """Have every `evaluate`, running or to come, raise ExecutionError."""
@@ -308,8 +308,8 @@ class LocalExecutor:
                 if ended is None and not last:
                     return None
                 bounds = f"{self._evaluation.memory_mb} MiB", f"{_THREADS} threads and processes"
-                tail = memory.tail(stderr, _TAIL)
-                refusal = endings.refusal(judge.stage, ended, tail, bounds)
+                tail = sealed_memory.tail(stderr, _TAIL)
+                refusal = exit_reasons.refusal(judge.stage, ended, tail, bounds)
                 if refusal is None:
                     return None
             return Heard(judge, refusal, seconds, ended)
@@ -328,14 +328,14 @@ class LocalExecutor:
             pipe, writing = os.pipe()
             stack.callback(os.close, pipe)
             stderr = os.memfd_create("stderr")
-            job = memory.sealed("job", [json.dumps(description).encode()])
-            images = memory.sealed("validation-images", memory.chunks(unseen, order))
+            job = sealed_memory.sealed("job", [json.dumps(description).encode()])
+            images = sealed_memory.sealed("validation-images", sealed_memory.chunks(unseen, order))
             for fd in (stderr, job, images):
                 stack.callback(os.close, fd)
             if given is None:
-                seen = [*map(memory.reopened, (fold.train_images, fold.train_labels))]
+                seen = [*map(sealed_memory.reopened, (fold.train_images, fold.train_labels))]
             else:
-                seen = [memory.sealed("file", [given]), memory.sealed("nothing", [])]
+                seen = [sealed_memory.sealed("file", [given]), sealed_memory.sealed("nothing", [])]
             for fd in seen:
                 stack.callback(os.close, fd)
             yield pipe, stderr, [stderr, writing, job, *seen, images]
@@ -369,11 +369,11 @@ class LocalExecutor:
             **more,
         }
 
-    def _limits(self) -> limits.Limits:
+    def _limits(self) -> containment.Limits:
         """Bounds for one worker; the data it maps does not count as its own memory."""
         pixels = math.prod(self._splits.shape)
         data = self._folds.largest * (pixels + 8)
-        return limits.Limits(
+        return containment.Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
             cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,
             processes=_THREADS,
@@ -473,7 +473,7 @@ def _refuse_other_systems() -> None:
 def _refuse_exposed(splits: Splits, cuda: bool) -> None:
     """No folder that a worker can read may hold the answers."""
     parts = (splits.validation, splits.test)
-    if found := limits.exposed([part.labels for part in parts], cuda):
+    if found := containment.exposed([part.labels for part in parts], cuda):
         raise UserError(
             "candidates could read the labels: they lie among Python's or the system's libraries",
             where=str(found),

@@ -1,4 +1,4 @@
 """Containment, one small file for each thing the kernel offers.
 
-`nngpt.sandbox.limits` puts them together in the one order in which they work.
+`nngpt.sandbox.containment` puts them together in the one order in which they work.
 """

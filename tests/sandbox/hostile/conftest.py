@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from execution_fixtures import splits, start
-from execution_samples import candidate
 from hostile_samples import NAME, SEED, left_over, scores, written
+from sandbox_fixtures import splits, start
+from sandbox_samples import candidate
 
 from nngpt.data.splits import Splits
 from nngpt.records import Evaluation, Refusal

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from execution_samples import HONEST
+from sandbox_samples import HONEST
 
 from nngpt.records import Candidate, Evaluation, Refusal
-from nngpt.sandbox import limits, processes
+from nngpt.sandbox import containment, processes
 from nngpt.sandbox.executors.local import LocalExecutor
 
 SEED = 11
@@ -100,14 +100,16 @@ def contained(pid: int) -> bool:
         lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
     except OSError:
         return False
-    return any(line.startswith("Max file locks") and str(limits.MARK) in line for line in lines)
+    return any(
+        line.startswith("Max file locks") and str(containment.MARK) in line for line in lines
+    )
 
 
 def written(*folders: Path) -> list[Path]:
     """What attacks left in `folders` and where everybody may write: by name or by owner."""
     everywhere = (*folders, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.home())
     entries = (path for folder in everywhere if folder.is_dir() for path in folder.iterdir())
-    return [path for path in entries if NAME in path.name or owner(path) == limits.MARK]
+    return [path for path in entries if NAME in path.name or owner(path) == containment.MARK]
 
 
 def owner(path: Path) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from execution_samples import HONEST, altered
 from hostile_samples import BLIND, PLACES, gains_nothing, hostile
+from sandbox_samples import HONEST, altered
 
 from nngpt.records import Evaluation, Refusal
 

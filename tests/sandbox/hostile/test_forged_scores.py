@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from execution_samples import HONEST, altered
 from hostile_samples import BLIND, PLACES, SEED, gains_nothing, hostile
+from sandbox_samples import HONEST, altered
 
 from nngpt.data.splits import Splits
 from nngpt.records import Candidate, Evaluation, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.scoring import secret_order
+from nngpt.sandbox.judge import secret_order
 
 Attack = Callable[..., Evaluation | Refusal]
 
@@ -54,7 +54,7 @@ time.time = time.monotonic = time.perf_counter = lambda: 0.0
     "poisons the interpreter": """
 import builtins, sys, types
 for name in list(sys.modules):
-    if name.startswith("nngpt.sandbox.scoring") or name.startswith("nngpt.records"):
+    if name.startswith("nngpt.sandbox.judge") or name.startswith("nngpt.records"):
         sys.modules[name] = types.ModuleType(name)
 builtins.sum = lambda *a, **k: 97
 builtins.round = builtins.max = lambda *a, **k: 97

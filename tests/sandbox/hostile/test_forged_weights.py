@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from execution_samples import HONEST, candidate
 from hostile_samples import NAME, SEED, hostile, left_over, scores, written
+from sandbox_samples import HONEST, candidate
 from test_forged_frames import SAYS
 
 from nngpt.data.splits import Splits
@@ -118,20 +118,22 @@ def test_weights_before_training_are_refused(attack: Attack) -> None:
 @pytest.mark.parametrize("shape", ["[1, 1, 12]", "[1, 1, 0, 12]", "[True] * 4", "7", "None"])
 def test_no_shape_of_images_is_refused(attack: Attack, shape: str) -> None:
     false = f"fact(phase='weights', in_shape={shape})"
-    body = f"{SAYS}import nngpt.sandbox.sending as s; s.send_weights = lambda *all: {false}"
+    body = f"{SAYS}import nngpt.sandbox.export_worker as s; s.send_weights = lambda *all: {false}"
     result = attack(hostile("import", body))
     assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
 
 
 def test_a_false_onnx_file_is_left_out(attack: Attack) -> None:
     """It replaces the exporter: garbage instead of a file, then a file of some other network."""
-    body = "import nngpt.sandbox.sending as s; s._traced = lambda net, images: b'garbage' * 99"
+    body = (
+        "import nngpt.sandbox.export_worker as s; s._traced = lambda net, images: b'garbage' * 99"
+    )
     result = attack(hostile("import", body), onnx=True)
     assert isinstance(result, Exported), result
     assert result.onnx is None and "the file is no good" in result.onnx_problem
 
     said = "(fact(phase='onnx'), say(b'O', b'', 2**32 - 1))"
-    body = f"{SAYS}import nngpt.sandbox.sending as s; s.send_onnx = lambda *all: {said}"
+    body = f"{SAYS}import nngpt.sandbox.export_worker as s; s.send_onnx = lambda *all: {said}"
     result = attack(hostile("import", body), onnx=True)
     assert isinstance(result, Refusal) and result.reason == "broke the result protocol"
 
@@ -139,7 +141,9 @@ def test_a_false_onnx_file_is_left_out(attack: Attack) -> None:
 def test_an_export_that_never_ends_costs_only_the_onnx_file(
     start: Callable[..., LocalExecutor],
 ) -> None:
-    body = "import nngpt.sandbox.sending as s; s._traced = lambda net, images: any(iter(int, 1))"
+    body = (
+        "import nngpt.sandbox.export_worker as s; s._traced = lambda net, images: any(iter(int, 1))"
+    )
     executor = start(wall_s=15)
     result = executor.export(candidate(hostile("import", body)), SEED, onnx=True)
     assert isinstance(result, Exported), result

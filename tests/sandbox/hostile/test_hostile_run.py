@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from command_line import run_nngpt, scripted_settings
-from execution_samples import HONEST
 from hostile_samples import hostile
+from sandbox_samples import HONEST
 
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.records import content_hash

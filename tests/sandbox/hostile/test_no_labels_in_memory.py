@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from execution_samples import candidate
 from hostile_samples import Running, hostile
+from sandbox_samples import candidate
 
 from nngpt.data.splits import Splits
 from nngpt.records import Refusal
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.supervisor import shared
+from nngpt.sandbox.zygote_client import shared
 
 CHUNK = 2**24
 """Bytes read at once: all memory of all processes would be many gigabytes."""

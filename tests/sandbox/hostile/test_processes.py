@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from execution_samples import candidate
 from hostile_samples import SEED, Running, hostile, lanes_of, left_over, need, scores
+from sandbox_samples import candidate
 
 from nngpt.records import Evaluation, Refusal
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.supervisor import shared
+from nngpt.sandbox.zygote_client import shared
 
 Start = Callable[..., LocalExecutor]
 

@@ -274,7 +274,7 @@ def _try_out() -> set[str]:
     return set(json.loads(done.stdout))
 
 
-_TRIAL = "from nngpt.sandbox import limits; limits._report_missing()"
+_TRIAL = "from nngpt.sandbox import containment; containment._report_missing()"
 
 
 def _report_missing() -> None:

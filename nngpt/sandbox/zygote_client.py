@@ -17,7 +17,7 @@ from typing import Any
 
 from nngpt import config
 from nngpt.errors import ExecutionError
-from nngpt.sandbox import limits, memory, processes, wire
+from nngpt.sandbox import containment, processes, sealed_memory, wire
 from nngpt.sandbox.layers import kernel
 
 _START_S = 300.0
@@ -83,7 +83,7 @@ class Zygote:
         self.pid = self._process.pid
         ready = _answer(self._control, _START_S)
         if ready is None:
-            said = memory.tail(self._errors, 2000).strip()
+            said = sealed_memory.tail(self._errors, 2000).strip()
             self.close()
             raise ExecutionError(f"the supervisor of the sandbox does not start: {said}")
         self.threads = int(ready["ready"])
@@ -106,7 +106,7 @@ class Zygote:
         wire.send(self._control, {"probe": "cuda"})
         return bool((_answer(self._control, 2 * _ANSWER_S) or {}).get("cuda"))
 
-    def open_lane(self, bounds: limits.Limits, threads: int, device: str) -> Lane:
+    def open_lane(self, bounds: containment.Limits, threads: int, device: str) -> Lane:
         """A lane whose first worker is waiting. Raises: ExecutionError: it does not start."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         settings = {"limits": asdict(bounds), "threads": threads, "device": device}
@@ -119,7 +119,7 @@ class Zygote:
         ready = _answer(ours, _START_S)
         if ready is None or ready["ready"] is None:
             ours.close()
-            said = memory.tail(self._errors, 2000).strip()
+            said = sealed_memory.tail(self._errors, 2000).strip()
             raise ExecutionError(f"a worker of the sandbox does not start: {said}")
         return Lane(ours, ready["ready"], int(ready["listed"]))
 
@@ -264,7 +264,7 @@ def _sweep() -> None:
     process's children is touched.
     """
     deadline = time.monotonic() + _SWEEP_S
-    while left := [pid for pid in processes.children(os.getpid()) if limits.is_marked(pid)]:
+    while left := [pid for pid in processes.children(os.getpid()) if containment.is_marked(pid)]:
         for pid in left:
             processes.kill([*processes.descendants(pid), pid])
             try:
@@ -277,7 +277,7 @@ def _sweep() -> None:
 
 def _environment() -> dict[str, str]:
     passed_on = {name: config.environment(name) for name in _PASSED_ON}
-    package_root = str(Path(limits.__file__).resolve().parents[2])
+    package_root = str(Path(containment.__file__).resolve().parents[2])
     path = [entry or package_root for entry in sys.path]
     path += [] if package_root in path else [package_root]
     own = {

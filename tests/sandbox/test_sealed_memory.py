@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nngpt.sandbox import memory
+from nngpt.sandbox import sealed_memory
 
 
 @pytest.mark.parametrize("few", [64, 400, None])
@@ -18,10 +18,10 @@ def test_rows_in_an_order_of_their_own(few: int | None) -> None:
     rows = np.random.default_rng(1).integers(0, 256, (400, 1 << 16), dtype=np.uint8)
     order = None if few is None else np.random.default_rng(2).permutation(400)[:few]
     wanted = rows if order is None else rows[order]
-    assert b"".join(memory.chunks(rows, order)) == wanted.tobytes()
-    fd = memory.sealed("test", memory.chunks(rows, order))
+    assert b"".join(sealed_memory.chunks(rows, order)) == wanted.tobytes()
+    fd = sealed_memory.sealed("test", sealed_memory.chunks(rows, order))
     try:
-        assert (memory.mapped(fd, wanted.shape, np.uint8) == wanted).all()
+        assert (sealed_memory.mapped(fd, wanted.shape, np.uint8) == wanted).all()
     finally:
         os.close(fd)
 
@@ -37,5 +37,5 @@ def test_what_fails_leaves_nothing_open() -> None:
 
     before = open_now()
     with pytest.raises(ValueError, match="no more"):
-        memory.sealed("test", chunks())
+        sealed_memory.sealed("test", chunks())
     assert open_now() == before

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Exported, Refusal
-from nngpt.sandbox import endings, tensors
-from nngpt.sandbox.collecting import Answers, Collector
+from nngpt.sandbox import exit_reasons, tensors
+from nngpt.sandbox.export_judges import Answers, Collector
 from nngpt.sandbox.folds import Fold
-from nngpt.sandbox.scoring import secret_order
+from nngpt.sandbox.judge import secret_order
 
 if TYPE_CHECKING:
     from nngpt.sandbox.executors.local import LocalExecutor
@@ -51,7 +51,7 @@ def export(
     heard = executor.attend(collector, job, fold, order)
     taken, problem = heard.judge, heard.judge.onnx_problem
     if heard.refusal is not None:
-        if not taken.has_weights or heard.refusal.reason in endings.HOSTILE:
+        if not taken.has_weights or heard.refusal.reason in exit_reasons.HOSTILE:
             return heard.refusal
         problem = heard.refusal.reason  # only the ONNX file is missing
     weights = tensors.safetensors_file(taken.tensors)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from execution_samples import HONEST, altered, candidate, make_splits, make_task
+from sandbox_samples import HONEST, altered, candidate, make_splits, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits

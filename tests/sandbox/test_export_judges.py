@@ -14,9 +14,9 @@ import torch
 
 from nngpt.records import Stage
 from nngpt.sandbox import wire
-from nngpt.sandbox.collecting import Collector
-from nngpt.sandbox.scoring import Budget
-from nngpt.sandbox.sending import RejectedError, send_weights
+from nngpt.sandbox.export_judges import Collector
+from nngpt.sandbox.export_worker import RejectedError, send_weights
+from nngpt.sandbox.judge import Budget
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)

@@ -6,19 +6,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from execution_samples import HONEST, candidate, make_task
+from sandbox_samples import HONEST, candidate, make_task
 
 from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
 from nngpt.records import Evaluation, Refusal
+from nngpt.sandbox.executors.local import LocalExecutor
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 def test_bubblewrap_is_put_around_everything_else(splits: Splits, tmp_path: Path) -> None:
     settings = EvaluationConfig(device="cpu", workers=1)
-    with plugins.load("executor", "bubblewrap").create(splits, settings, make_task()) as executor:
+    with plugins.create("executor", "bubblewrap", splits, settings, make_task()) as executor:
         assert "landlock" in executor.level
         assert executor.level.endswith(", bubblewrap")
         result = executor.evaluate(candidate(), 1)
@@ -34,16 +35,21 @@ def test_bubblewrap_is_put_around_everything_else(splits: Splits, tmp_path: Path
 
 def test_a_wrapper_runs_the_zygote_with_descriptor_3(splits: Splits) -> None:
     """`env` stands for a container engine: it runs a program and passes descriptors on."""
-    settings = EvaluationConfig(device="cpu", workers=1, container=("env", "-u", "NOTHING"))
-    with plugins.load("executor", "container").create(splits, settings, make_task()) as executor:
+    settings = EvaluationConfig(device="cpu", workers=1)
+    with _container(splits, settings, "env", "-u", "NOTHING") as executor:
         assert executor.level.endswith(", container")
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
 
 
 def test_what_is_missing_is_the_users_to_mend(splits: Splits) -> None:
-    container = plugins.load("executor", "container")
-    with pytest.raises(UserError, match=r"evaluation\.container: is empty"):
-        container.create(splits, EvaluationConfig(device="cpu"), make_task())
-    absent = EvaluationConfig(device="cpu", container=("no-such-engine", "run"))
+    settings = EvaluationConfig(device="cpu")
+    with pytest.raises(UserError, match=r"evaluation\.options\.command: is empty"):
+        _container(splits, settings)
     with pytest.raises(UserError, match="'no-such-engine' is not installed"):
-        container.create(splits, absent, make_task())
+        _container(splits, settings, "no-such-engine", "run")
+
+
+def _container(splits: Splits, settings: EvaluationConfig, *command: str) -> LocalExecutor:
+    """Create the executor `container` with a command."""
+    arguments, options = (splits, settings, make_task()), {"command": command}
+    return plugins.create("executor", "container", *arguments, options=options)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from execution_samples import make_splits, make_task
+from sandbox_samples import make_splits, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits

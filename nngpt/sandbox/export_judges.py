@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nngpt.records import Refusal, WeightTensor
 from nngpt.sandbox import wire
-from nngpt.sandbox.scoring import Budget, Judge, clean
+from nngpt.sandbox.judge import Budget, Judge, clean
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES, TensorReader
 
 _MOST_PIXELS = 1 << 24

@@ -7,8 +7,8 @@ import signal
 
 from nngpt.errors import ExecutionError
 from nngpt.records import Refusal, Stage
-from nngpt.sandbox.scoring import BROKE_PROTOCOL, clean
-from nngpt.sandbox.supervisor import Exit
+from nngpt.sandbox.judge import BROKE_PROTOCOL, clean
+from nngpt.sandbox.zygote_client import Exit
 
 _KILLED_SUPERVISOR = "killed its supervisor"
 _ATTACK = "asked the kernel for what only an attack needs"

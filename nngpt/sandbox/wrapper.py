@@ -12,7 +12,7 @@ from nngpt.errors import UserError
 from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.supervisor import SharedZygote
+from nngpt.sandbox.zygote_client import SharedZygote
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits

@@ -1,6 +1,6 @@
 """How a worker hands over what it trained, and tries out files of it. Runs in the worker only.
 
-All of it is a claim: `nngpt.sandbox.tensors` and `nngpt.sandbox.collecting` check what arrives.
+All of it is a claim: `nngpt.sandbox.tensors` and `nngpt.sandbox.export_judges` check what arrives.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 from nngpt.protocols import Verdict
 from nngpt.records import Stage
 from nngpt.sandbox import wire
-from nngpt.sandbox.scoring import Budget, Judge, clean, secret_order
+from nngpt.sandbox.judge import Budget, Judge, clean, secret_order
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
 START = [{"phase": "build"}, {"phase": "forward"}, {"phase": "setup", "parameters": 7}]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from execution_samples import HONEST, altered, candidate, make_splits, make_task
+from sandbox_samples import HONEST, altered, candidate, make_splits, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
@@ -52,7 +52,7 @@ def test_the_last_executor_ends_the_zygote(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
-from execution_samples import candidate, make_splits, make_task
+from sandbox_samples import candidate, make_splits, make_task
 from nngpt.config import EvaluationConfig
 from nngpt.sandbox import processes
 from nngpt.sandbox.executors.local import create

@@ -185,7 +185,7 @@ def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator
             raise ConfigError(_first(error), where=where) from None
         if prompt is None and line.messages is None:
             raise ConfigError("it has no 'messages'", where=where)
-        if prompt is not None and (line.mode or prompt.mode) is not prompt.mode:
+        if prompt is not None and (line.mode or prompt.mode) != prompt.mode:
             raise ConfigError(
                 f"written in {line.mode} mode, but this run writes in {prompt.mode} mode",
                 where=where,

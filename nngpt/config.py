@@ -1,14 +1,16 @@
-"""The YAML files as frozen models, and the only place that reads the environment.
+"""Frozen models of the YAML configuration, and the only place that reads the environment.
 
-Every model forbids unknown keys; `load` reports all mistakes of a file together, each with its
-key path and the nearest known key.
+Every model refuses unknown keys. `load` reports all mistakes of a file together, each with its key
+path and the nearest known key. The options of a plug-in (`llm.options` and the like) are validated
+by the model in the plug-in's own file (`nngpt.plugins`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,35 +18,38 @@ import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     ValidationError,
     model_validator,
 )
 
-from nngpt.errors import ConfigError, nearest
+from nngpt import plugins
+from nngpt.errors import ConfigError, PluginError, explain, nearest
 from nngpt.records import Arm
 
 DATABASE = "nngpt.db"
-"""The database in a folder of runs."""
+"""File name of the database in a folder of runs."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
 SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
-"""The adapters that come with nngpt, each in a folder with what it learned."""
+"""Folder of the adapters that come with nngpt, each in a folder with its training corpora."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
-    )
+    model_config = plugins.STRICT
 
 
 class TaskConfig(_Section):
-    """The task; `train_limit` and `validation_limit` take a fixed random part of the images."""
+    """The data set, its admission threshold and the budgets of a network.
+
+    `root` is the folder of your own files. `train_limit` and `validation_limit` use a fixed random
+    subset of the images. `options` belong to the data set.
+    """
 
     dataset: str = "mnist"
+    options: dict[str, Any] = {}
     root: Path | None = None
     threshold: float = Field(0.4, ge=0, le=1)
     max_parameters: int | None = Field(None, gt=0)
@@ -54,45 +59,36 @@ class TaskConfig(_Section):
 
 
 class LLMConfig(_Section):
-    """Which language model writes, and on what.
+    """The language model that writes networks, and its hardware settings.
 
-    `model` is an embedded model's name (`nngpt models list`), a Hub id, a folder or a GGUF
-    file. `quantization: auto` takes 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
-    `url`, `endpoint`, `served_model`, `api_key_env`, `timeout_s` and `structured` (the key by which
-    JSON of a schema is asked for) belong to the `openai` backend, `script` (a JSONL file with a
-    `text` in each line) to `scripted`. `adapter` is a folder that nngpt wrote, or the name
-    of one that comes with nngpt; the first cycle starts with it.
+    `model` is an embedded model's name (`nngpt models list`), a Hub id, a folder or a GGUF file.
+    `quantization: auto` uses 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
+    `adapter` is a folder that nngpt wrote, or the name of a shipped adapter; the first cycle starts
+    with it. `options` belong to the backend.
     """
 
     backend: str = "transformers"
+    options: dict[str, Any] = {}
     model: str = "smollm2-135m"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["auto", "none", "8bit", "4bit"] = "auto"
     batch_size: int = Field(8, gt=0)
-    url: str = "http://127.0.0.1:8000/v1"
-    endpoint: Literal["completions", "chat"] = "completions"
-    served_model: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    timeout_s: float = Field(600, gt=0)
-    structured: Literal["structured_outputs", "response_format", "json_schema", "guided_json"] = (
-        "structured_outputs"
-    )
-    script: Path | None = None
     adapter: Path | None = None
 
 
 class PromptConfig(_Section):
-    """The prompt: a file under `prompts/` (name without `.yaml`) or a path.
+    """The prompt template (a name under `prompts/` without `.yaml`, or a path) and its contents.
 
-    `shots` examples are shown before the question, null for all of the template's own. They are
-    chosen by accuracy and diversity among the networks that `shots_from` names: those of `corpus`
-    (default: `learning.corpus`), those admitted in earlier cycles, or both; too few of them are
-    filled up with the template's. A prompt has at most `max_chars` characters.
+    `shots` is the number of examples before the question; null uses all of the template's own. They
+    are chosen by accuracy and diversity among the networks that `shots_from` names: those of
+    `corpus` (default: `learning.corpus`), those admitted in earlier cycles, or both; the template's
+    examples fill up a shortage. A prompt has at most `max_chars` characters.
 
-    `retrieve` blocks of indexed libraries (`nngpt rag index`) are shown as code, drawn for each
-    batch from those that suit `retrieve_for`; none is longer than `retrieve_chars`, and copyleft
-    licences are left out unless `retrieve_copyleft` is set.
+    `retrieve` is the number of library blocks (`nngpt rag index`) that the prompt shows as code,
+    sampled for each batch from the best matches of `retrieve_for`. Blocks longer than
+    `retrieve_chars` characters are left out, and so are copyleft licences unless
+    `retrieve_copyleft` is set.
     """
 
     template: str = "full"
@@ -106,16 +102,17 @@ class PromptConfig(_Section):
     retrieve_copyleft: bool = False
 
     @model_validator(mode="after")
-    def _needs_number(self) -> PromptConfig:
+    def _require_shots(self) -> PromptConfig:
         if self.shots_from != "template" and self.shots is None:
             raise ValueError("shots_from needs a number of shots")
         return self
 
 
 class SamplingConfig(_Section):
-    """Decoding (defaults: the papers').
+    """Decoding settings (defaults: the papers').
 
-    With `constrain` the settings after the code of a `full` answer can only be what fits the code.
+    With `constrain`, the settings after the code of a `full` answer are written under a grammar
+    that allows only values that fit the code.
     """
 
     temperature: float = Field(0.2, ge=0)
@@ -126,13 +123,13 @@ class SamplingConfig(_Section):
 
 
 class CandidatesConfig(_Section):
-    """How many candidates a cycle writes.
+    """The number of candidates per cycle.
 
-    With `until_admitted`, a cycle that has written `per_cycle` goes on, batch by batch, until that
-    many were admitted or `max_per_cycle` were written (the papers do so from cycle
-    `until_admitted_from` on). With `overlap` the LLM writes the next batch while candidates train;
-    what comes out is the same. Up to `repairs` times a refused answer goes back to the LLM with
-    the reason; what comes of that is counted apart.
+    With `until_admitted`, a cycle that has written `per_cycle` candidates continues, batch by
+    batch, until `until_admitted` candidates are admitted or `max_per_cycle` are written (in the
+    papers from cycle `until_admitted_from` on). With `overlap`, the LLM writes the next batch while
+    candidates train; the outcome is the same. A refused answer goes back to the LLM with the
+    refusal's reason up to `repairs` times; repaired candidates are counted separately.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -143,19 +140,19 @@ class CandidatesConfig(_Section):
     repairs: int = Field(0, ge=0, le=2)
 
     @model_validator(mode="after")
-    def _cap(self) -> CandidatesConfig:
+    def _check_cap(self) -> CandidatesConfig:
         if self.max_per_cycle < self.per_cycle:
             raise ValueError("max_per_cycle is smaller than per_cycle")
         return self
 
 
 class ControlsConfig(_Section):
-    """Control arms: shares of `candidates.per_cycle` that others than the loop write.
+    """Control arms, as shares of `candidates.per_cycle`.
 
-    `base` is the share of the LLM as it wrote the first cycle, frozen; `corpus` that of networks of
-    the corpus (`learning.corpus`, `prompt.corpus` and what the first adapter learned) with
-    `changes` random changes and no LLM. They pass the same gates, each arm for itself; the loop
-    neither sees them nor learns from them.
+    `base` is the share written by the frozen LLM of the first cycle. `corpus` is the share of
+    corpus networks (`learning.corpus`, `prompt.corpus` and the first adapter's own corpus) with
+    `changes` random changes and no LLM. Each arm passes the same gates separately; the loop neither
+    sees nor learns from their candidates.
     """
 
     base: float = Field(0, ge=0, lt=1)
@@ -163,17 +160,17 @@ class ControlsConfig(_Section):
     changes: int = Field(2, gt=0, le=20)
 
     @model_validator(mode="after")
-    def _leaves_something(self) -> ControlsConfig:
+    def _leave_some_for_the_loop(self) -> ControlsConfig:
         if self.base + self.corpus >= 1:
             raise ValueError("base and corpus leave nothing for the loop")
         return self
 
 
 class StopConfig(_Section):
-    """Ends a run that gains no more (papers, appendix D).
+    """When to end a run that no longer improves (papers, appendix D).
 
-    That is when over `cycles` cycles the mean accuracy has risen by less than `gain` and the share
-    above the threshold stayed within its 95% interval.
+    A run ends when, over `cycles` cycles, the mean accuracy has risen by less than `gain` and the
+    share above the threshold stayed within its 95% interval.
     """
 
     enabled: bool = False
@@ -182,21 +179,20 @@ class StopConfig(_Section):
 
 
 class EvaluationConfig(_Section):
-    """The training protocol every candidate gets, and the limits on its process.
+    """The training protocol of every candidate, and the limits of its process.
 
-    `workers` candidates train at once, each on `threads` CPU threads; "auto" takes as many as
-    there are cores for, one on a GPU. `seeds` trainings with different seeds, or one on each of
-    `folds` folds of the training and validation images, count together. `budget_s` limits the
-    training time, estimated after the first batches; `wall_s` ends a process in any case.
-    With `retrain` a network is trained by our own loop too, with another seed, before it is
-    admitted; both accuracies are stored. `latency` measures one image's forward pass.
-    `container` is the command of the executor `container`; its descriptor 3 must be passed on.
-    With `early_stop` the predictor (`nngpt predictor train`; another file as `predictor`) is asked
-    after each epoch; a training that cannot reach the threshold ends, but a share `run_on` goes on.
+    `workers` candidates train in parallel, each on `threads` CPU threads; "auto" uses all cores, or
+    one worker on a GPU. The results of `seeds` trainings with different seeds, or of one training
+    per fold with `folds`, are counted together. `budget_s` limits the training time, as estimated
+    after the first batches; `wall_s` ends a process in any case. With `retrain`, a network is also
+    trained by our own loop with another seed before it is admitted; both accuracies are stored.
+    `latency` measures the forward pass of one image. With `early_stop`, a predictor (`predictor`,
+    default: the one of `nngpt predictor train`) ends trainings that are not expected to reach the
+    threshold, except for a random share `run_on`. `options` belong to the executor.
     """
 
     executor: str = "local"
-    container: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
     device: Literal["auto", "cpu", "cuda"] = "auto"
     epochs: int = Field(1, gt=0)
     batch: int = Field(64, gt=0, le=4096)
@@ -222,39 +218,41 @@ class EvaluationConfig(_Section):
     run_on: float = Field(0.05, ge=0, le=1)
 
     @model_validator(mode="after")
-    def _needs_epochs(self) -> EvaluationConfig:
+    def _check_early_stop(self) -> EvaluationConfig:
         if self.early_stop and not 2 <= self.epochs <= 50:
             raise ValueError("early_stop needs epochs of 2 to 50")
         if self.early_stop and (self.seeds > 1 or self.folds is not None):
-            raise ValueError("early_stop looks at one training: it needs seeds: 1 and no folds")
+            raise ValueError("early_stop follows one training: it needs seeds: 1 and no folds")
         return self
 
     def protocol(self) -> dict[str, Any]:
-        """How candidates are trained: what must be equal for accuracies to be compared."""
+        """Return the settings that must be equal for accuracies to be comparable."""
         keys = ("epochs", "precision", "memory_format", "seeds", "folds", "threads")
         found = {key: getattr(self, key) for key in keys}
         return {**found, "early_stop": True} if self.early_stop else found
 
 
 class NoveltyConfig(_Section):
-    """Near-duplicates (defaults: the papers')."""
+    """The measure of near-duplicates (defaults: the papers').
+
+    A network is a duplicate when its similarity to a known one exceeds `threshold`; `shingle` is
+    the number of tokens in a shingle. `options` belong to the measure.
+    """
 
     measure: str = "minhash"
+    options: dict[str, Any] = {}
     threshold: float = Field(0.9, ge=0, le=1)
-    lsh_threshold: float = Field(0.85, gt=0, lt=1)
-    permutations: int = Field(256, gt=0)
     shingle: int = Field(10, gt=0)
-    seed: int = 1
 
 
 def _numbers(given: object) -> object:
-    """`0-23`, `0-3,8` or `7` as the numbers they stand for; anything else as it is."""
+    """Return the numbers of `0-23`, `0-3,8` or `7`; leave anything else as it is."""
     if isinstance(given, int):
         return (given,)
     if not isinstance(given, str):
         return given
     if not re.fullmatch(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*", given):
-        raise ValueError("wants numbers, such as 0-23 or [0, 1, 5]")
+        raise ValueError("must be numbers, such as 0-23 or [0, 1, 5]")
     ends = [[int(end) for end in part.split("-")] for part in given.split(",")]
     return tuple(sorted({n for pair in ends for n in range(pair[0], pair[-1] + 1)}))
 
@@ -265,23 +263,25 @@ LayerNumbers = Annotated[
 
 
 class LearningConfig(_Section):
-    """LoRA fine-tuning on what was admitted (defaults: the papers'); see docs/sft.md.
+    """LoRA fine-tuning on admitted networks (defaults: the papers'); see docs/sft.md.
 
-    `start` is "base" (a fresh adapter on the whole corpus each cycle) or "last" (go on from the
-    last adapter; with `replay` only on what is new to it and on that share or number of the pairs
-    it has learned). `layers` takes only the last N transformer layers, `layers_to_transform` those
-    with these numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs goes without a
-    step. Every step learns `corpus` too, or its first `corpus_limit` pairs; with `warm_up` there is
-    one before the first cycle, on the corpus alone. When validity or diversity collapses,
-    `on_collapse` only tells it, or the step replays: it learns all pairs again, besides as many
-    of the networks that were there before the run.
+    `start` is "base" (a fresh adapter on all pairs each cycle) or "last" (continue from the last
+    adapter; with `replay`, only on new pairs and on that share or number of the pairs it has
+    already learned). `layers` adapts only the last N transformer layers, `layers_to_transform`
+    those with the given numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs skips
+    fine-tuning. Every fine-tuning includes `corpus`, or its first `corpus_limit` pairs; `warm_up`
+    adds one before the first cycle, on the corpus alone. When validity or diversity collapses,
+    `on_collapse: tell` reports it; `replay` also trains on all pairs again, and on the same number
+    of networks known before the run.
 
-    An optimiser step learns `batch_size` × `accumulation` pairs; with `packing` they are laid out
-    in rows of at most `tokens_per_batch` tokens without padding, else one by one. `save_dtype` is
-    that of the adapter's file. A checkpoint is written every `checkpoint_s` seconds.
+    An optimiser step learns `batch_size` × `accumulation` pairs. With `packing`, they are packed
+    without padding into rows of at most `tokens_per_batch` tokens. `save_dtype` is the dtype of the
+    adapter's file. A checkpoint is written every `checkpoint_s` seconds. `options` belong to the
+    learner.
     """
 
     learner: str = "sft"
+    options: dict[str, Any] = {}
     enabled: bool = True
     start: Literal["base", "last"] = "base"
     min_pairs: int = Field(1, gt=0)
@@ -322,13 +322,13 @@ class LearningConfig(_Section):
     on_collapse: Literal["tell", "replay"] = "tell"
 
     @model_validator(mode="after")
-    def _needs_corpus(self) -> LearningConfig:
+    def _require_corpus(self) -> LearningConfig:
         if self.warm_up and self.corpus is None:
             raise ValueError("warm_up needs a corpus")
         return self
 
     @model_validator(mode="after")
-    def _excluding(self) -> LearningConfig:
+    def _check_exclusive_keys(self) -> LearningConfig:
         if self.layers is not None and self.layers_to_transform is not None:
             raise ValueError("layers (the last N) and layers_to_transform exclude each other")
         if self.replay is not None and self.start != "last":
@@ -337,15 +337,14 @@ class LearningConfig(_Section):
 
 
 class RLConfig(_Section):
-    """Reinforcement learning on executions: `nngpt learn rl` (GRPO).
+    """Reinforcement learning from execution results: `nngpt learn rl` (GRPO).
 
-    A step writes `groups` groups of `group_size` answers to the task's prompt, executes them, and
-    changes the adapter `iterations` times, `batch_size` answers at once. An answer is worth the
-    weighted sum of `rewards`, the only terms there are; what counts is by how much it is better
-    than its group, in standard deviations of the group or of the whole step, as `scale` says.
-    `beta` weighs the KL divergence to where training started, `clip` bounds how far the
-    probability of a token may move in one step. Answers are decoded as `sampling` says; LoRA and
-    optimiser are `learning`'s.
+    A step samples `groups` groups of `group_size` answers to the task's prompt, executes them, and
+    updates the adapter `iterations` times, with `batch_size` answers per micro-batch. The reward of
+    an answer is the sum of the `rewards` with their weights. Its advantage is the difference to the
+    mean of its group, in standard deviations of the group or of the whole step (`scale`). `beta` is
+    the weight of the KL divergence from the starting point; `clip` bounds the change of a token's
+    probability in one step. Decoding uses `sampling`; LoRA and optimiser use `learning`.
     """
 
     steps: int = Field(24, gt=0)
@@ -373,7 +372,7 @@ class RLConfig(_Section):
     checkpoint_every: int = Field(1, gt=0)
 
     @model_validator(mode="after")
-    def _fits(self) -> RLConfig:
+    def _check_batches_and_rewards(self) -> RLConfig:
         if self.groups * self.group_size % self.batch_size:
             answers = f"{self.groups} × {self.group_size} answers of a step"
             raise ValueError(f"batch_size {self.batch_size} does not divide the {answers}")
@@ -383,11 +382,11 @@ class RLConfig(_Section):
 
 
 class PreferenceConfig(_Section):
-    """Learning from what a run admitted and refused: `nngpt learn prefer` (DPO, KTO).
+    """Learning from a run's admitted and refused answers: `nngpt learn prefer` (DPO, KTO).
 
-    DPO compares each admitted answer with `rivals` refused ones to the same prompt. `beta` says
-    how dearly the distance from where training started is paid. LoRA, batches, schedule and
-    optimiser are `learning`'s.
+    DPO compares each admitted answer with `rivals` refused answers to the same prompt. `beta` is
+    the weight of the distance from the starting point. LoRA, batches, schedule and optimiser use
+    `learning`.
     """
 
     rivals: int = Field(2, gt=0)
@@ -398,24 +397,38 @@ class PreferenceConfig(_Section):
 
 
 _OPERATIONAL = {
-    "llm": {"url", "timeout_s", "api_key_env", "structured"},
     "candidates": {"overlap"},
-    "evaluation": {"sandbox", "workers", "executor", "container"},
+    "evaluation": {"sandbox", "workers", "executor", "options"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"}
     | {"packing", "tokens_per_batch", "checkpoint_s"},
 }
-"""Keys by section that may change while a run goes on."""
+"""Keys by section that may change while a run goes on; options of plug-ins have `may_change`."""
 
 _NOT_OF_A_RUN = frozenset({"cycles", "folder", "stop", "rl", "preference"})
-"""Keys and sections that a run of the loop does not depend on."""
+"""Keys and sections that do not affect the outcome of a run's cycles."""
+
+MOVED = {
+    "llm.url": "llm.options.url",
+    "llm.endpoint": "llm.options.endpoint",
+    "llm.served_model": "llm.options.served_model",
+    "llm.api_key_env": "llm.options.api_key_env",
+    "llm.timeout_s": "llm.options.timeout_s",
+    "llm.structured": "llm.options.structured",
+    "llm.script": "llm.options.script",
+    "evaluation.container": "evaluation.options.command",
+    "novelty.lsh_threshold": "novelty.options.lsh_threshold",
+    "novelty.permutations": "novelty.options.permutations",
+    "novelty.seed": "novelty.options.seed",
+}
+"""Keys of older versions → their keys of today."""
 
 
 class Config(_Section):
-    """One run: everything `nngpt cycle run` needs to know.
+    """A whole run of `nngpt cycle run`.
 
-    `without` leaves out what the loop is made of, to see what it is worth: `novelty` admits
-    near-duplicates (exact copies are still not trained again), `threshold` whatever trains,
-    `iteration` learns nothing after the warm-up, `retrieval` shows no blocks.
+    `without` lists the parts of the loop to leave out in an ablation: `novelty` admits
+    near-duplicates (exact copies are still not trained again), `threshold` admits every network
+    that trains, `iteration` skips fine-tuning after the warm-up, `retrieval` shows no blocks.
     """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=60)
@@ -438,66 +451,99 @@ class Config(_Section):
 
     @property
     def arms(self) -> dict[Arm, int]:
-        """Who writes, and how many candidates of a cycle; the loop first."""
+        """Number of candidates per cycle of each arm, the loop first."""
         whole, controls = self.candidates.per_cycle, self.controls
         shares = {Arm.BASE: controls.base, Arm.CORPUS: controls.corpus}
         sizes = {arm: max(1, round(share * whole)) for arm, share in shares.items() if share}
         return {Arm.LOOP: whole - sum(sizes.values()), **sizes}
 
     @model_validator(mode="after")
-    def _loop_writes(self) -> Config:
+    def _check_loop_size(self) -> Config:
         if self.arms[Arm.LOOP] < 1:
             few = self.candidates.per_cycle
             raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
         return self
 
     @model_validator(mode="after")
-    def _stops_at_the_threshold(self) -> Config:
+    def _check_threshold(self) -> Config:
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What must not change while a run goes on: all that can change its outcome."""
+        """Return the settings that must not change while a run goes on."""
         return identity_of(self.model_dump(mode="json"))
 
 
-def identity_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """A dumped configuration without what only says how far, where and how fast to run."""
+def identity_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a dumped configuration that can change the outcome of a run."""
     kept = {key: value for key, value in settings.items() if key not in _NOT_OF_A_RUN}
+    for section, model in _option_models(kept):
+        options = {**_defaults(model), **kept[section].get("options", {})}
+        lasting = {k: v for k, v in options.items() if k not in model.may_change}
+        kept[section] = {**kept[section], "options": lasting}
     for section, keys in _OPERATIONAL.items():
-        inner = kept.get(section, {})
-        kept[section] = {key: value for key, value in inner.items() if key not in keys}
+        kept[section] = {k: v for k, v in kept.get(section, {}).items() if k not in keys}
     return kept
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored configuration with defaults for the keys that a newer nngpt has added."""
+    """Return a stored configuration as this version would store it: keys moved, defaults added."""
     defaults = Config().model_dump(mode="json")
-    sections = {key: value for key, value in defaults.items() if isinstance(value, dict)}
-    filled = {key: {**value, **stored.get(key, {})} for key, value in sections.items()}
-    return {**defaults, **stored, **filled}
+    filled = {**defaults, **_upgraded(stored)}
+    for section, known in defaults.items():
+        if isinstance(known, dict):
+            filled[section] = {**known, **filled[section]}
+    return _with_options(filled)[0]
 
 
 def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored sections of a configuration, as a newer nngpt would have stored them.
+    """Return stored sections as this version would store them, limited to the keys of `now`.
 
     Keys that `now` has and a section of `began` lacks were added since; they get their defaults.
     """
-    defaults = Config().model_dump(mode="json")
-    filled = dict(began)
-    for name, section in began.items():
+    defaults, filled = Config().model_dump(mode="json"), _upgraded(began)
+    for name, section in filled.items():
         known, wanted = defaults.get(name), now.get(name)
         if isinstance(section, dict) and isinstance(known, dict) and isinstance(wanted, dict):
-            added = {key: known[key] for key in wanted if key in known}
-            filled[name] = {**added, **section}
+            filled[name] = {**{key: known[key] for key in wanted if key in known}, **section}
+    for section, model in _option_models(filled):
+        wanted = now.get(section, {}).get("options", {})
+        added = {key: value for key, value in _defaults(model).items() if key in wanted}
+        filled[section]["options"] = {**added, **filled[section].get("options", {})}
     return filled
+
+
+def _upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the keys of older versions; drop those that the plug-in in use has no option for."""
+    found = {key: dict(v) if isinstance(v, Mapping) else v for key, v in stored.items()}
+    models = dict(_option_models(found))
+    for old, new in MOVED.items():
+        (section, key), option = old.split("."), new.rpartition(".")[2]
+        if isinstance(found.get(section), dict) and key in found[section]:
+            value = found[section].pop(key)
+            if section in models and option in models[section].model_fields:
+                options = found[section].get("options", {})
+                found[section]["options"] = {**options, option: value}
+    return found
+
+
+def _option_models(
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, type[plugins.PluginOptions]]]:
+    """Yield each section whose plug-in is installed and has options, with their model."""
+    for kind, (section, key) in plugins.SECTIONS.items():
+        if isinstance(settings.get(section), Mapping):
+            with suppress(PluginError):
+                model = plugins.options_model(kind, _plugin_of(section, key, settings[section]))
+                if model is not None:
+                    yield section, model
 
 
 def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration file and apply `key.path=value` overrides (values are YAML).
 
-    Without a name all settings have their defaults, but for the overrides.
+    Without a name, all settings but the overrides have their defaults.
 
     Raises:
         ConfigError: the file is missing or not YAML, or a key or value is wrong; all
@@ -505,35 +551,90 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """
     path = config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
-    for override in overrides:
-        _override(data, override)
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(explain(error), where=str(path or "--set")) from None
+    return changed(data, overrides, str(path or "--set"))
 
 
 def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
-    """A dumped configuration with `key.path=value` overrides.
+    """Apply `key.path=value` overrides to settings and validate them, options included.
+
+    An override that names another plug-in drops the options of the plug-in before.
+
+    Args:
+        where: source of the settings, for error messages.
 
     Raises:
-        ConfigError: a key or value is wrong; `where` says who gave it.
+        ConfigError: a key or value is wrong.
     """
-    for override in overrides:
-        _override(settings, override)
+    given = [_parsed(override) for override in overrides]
+    for key, value in sorted(given, key=lambda one: one[0] not in _PLUGIN_KEYS):
+        _override(settings, key, value)
+    mistakes = _take_moved(settings)
+    settings, wrong = _with_options(settings)
     try:
-        return Config.model_validate(settings)
+        config = Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(explain(error), where=where) from None
+        mistakes.append(explain(error, Config))
+    if mistakes := [*mistakes, *wrong]:
+        raise ConfigError("; ".join(mistakes), where=where)
+    return config
+
+
+def _take_moved(settings: dict[str, Any]) -> list[str]:
+    """Remove keys of older versions; return a line for each that names its new key."""
+    mistakes = []
+    for old, new in MOVED.items():
+        section, key = old.split(".")
+        inner = settings.get(section)
+        if isinstance(inner, dict) and key in inner:
+            settings[section] = {k: v for k, v in inner.items() if k != key}
+            mistakes.append(f"{old} has moved: write {new}")
+    return mistakes
+
+
+def _with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Complete the options of each plug-in with their defaults; return the mistakes, too.
+
+    A plug-in that cannot be loaded is left for the command that uses it, unless it has options.
+    """
+    found, mistakes = dict(settings), list[str]()
+    for kind, (section, key) in plugins.SECTIONS.items():
+        inner = found.get(section, {})
+        if not isinstance(inner, Mapping):
+            continue
+        name, given = _plugin_of(section, key, inner), inner.get("options", {})
+        if not isinstance(name, str) or not isinstance(given, Mapping):
+            continue
+        try:
+            options = plugins.check_options(kind, name, given)
+        except ConfigError as error:
+            mistakes.append(error.what)
+        except PluginError as error:
+            mistakes += [error.line()] if given else []
+        else:
+            if options is not None:
+                found[section] = {**inner, "options": options.model_dump(mode="json")}
+    return found, mistakes
+
+
+def _plugin_of(section: str, key: str, inner: Mapping[str, Any]) -> Any:
+    """Return the name of the plug-in in a section, or its default."""
+    return inner.get(key, getattr(Config.model_fields[section].default, key))
+
+
+def _defaults(model: type[plugins.PluginOptions]) -> dict[str, Any]:
+    """Return the defaults of the options that have one, as JSON values."""
+    fields = {k: f for k, f in model.model_fields.items() if not f.is_required()}
+    values = {k: f.get_default(call_default_factory=True) for k, f in fields.items()}
+    return model.model_construct(**values).model_dump(mode="json", include=set(fields))
 
 
 def environment(name: str) -> str | None:
-    """An environment variable, None if unset or empty."""
+    """Return an environment variable, None if it is unset or empty."""
     return os.environ.get(name) or None
 
 
 def cache_folder() -> Path:
-    """Models and data: $NNGPT_CACHE, else $XDG_CACHE_HOME/nngpt, else ~/.cache/nngpt."""
+    """Return the cache: $NNGPT_CACHE, else $XDG_CACHE_HOME/nngpt, else ~/.cache/nngpt."""
     own = environment("NNGPT_CACHE")
     if own:
         return Path(own).expanduser()
@@ -541,13 +642,13 @@ def cache_folder() -> Path:
 
 
 def resource_folder(name: str) -> Path:
-    """The folder `configs` or `prompts`."""
+    """Return the folder `configs` or `prompts`, packaged or in the checkout."""
     packaged = _PACKAGE / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
 def config_file(name: str) -> Path:
-    """The file a user means by `smoke-mnist`, `smoke-mnist.yaml` or a path of their own."""
+    """Return the file for `smoke-mnist`, `smoke-mnist.yaml` or a path of the user's own."""
     given = Path(name)
     if given.is_file() or given.parent != Path():
         return given
@@ -556,12 +657,12 @@ def config_file(name: str) -> Path:
 
 
 def corpus_file(path: Path) -> Path:
-    """A corpus at a path, or one that comes with nngpt: `smollm2-135m-lemur/full.jsonl.gz`."""
+    """Return a corpus file, or the shipped one, such as `smollm2-135m-lemur/full.jsonl.gz`."""
     return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys and values of a file. Raises: ConfigError."""
+    """Read the keys and values of a YAML file. Raises: ConfigError."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -578,40 +679,29 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def _override(data: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
+_PLUGIN_KEYS = {f"{section}.{key}": section for section, key in plugins.SECTIONS.values()}
+
+
+def _parsed(override: str) -> tuple[str, Any]:
+    """Split an override into its key path and its value. Raises: ConfigError."""
+    key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"{text!r} is not key=value", where="--set", hint="Example: --set seed=2")
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        data = data.setdefault(parent, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"{parent!r} in {key!r} is not a section", where="--set")
+        what = f"{override!r} is not key=value"
+        raise ConfigError(what, where="--set", hint="Example: --set seed=2")
     try:
-        data[last] = yaml.safe_load(value)
+        return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(f"the value of {text!r} is not YAML", where="--set") from None
+        raise ConfigError(f"the value of {override!r} is not YAML", where="--set") from None
 
 
-def explain(error: ValidationError, model: type[BaseModel] = Config) -> str:
-    """All mistakes of a file of this model in a line, each with its key path."""
-    return "; ".join(_explain_one(item, model) for item in error.errors())
-
-
-def _explain_one(item: Any, model: type[BaseModel]) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"], model))
-        return f"unknown key {path!r}. {hint}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
-    return f"{path}: {message}{given}"
-
-
-def _keys_beside(location: Sequence[int | str], model: type[BaseModel]) -> list[str]:
-    for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+def _override(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value at a key path in nested settings. Raises: ConfigError."""
+    *parents, last = key.split(".")
+    inner = data
+    for parent in parents:
+        inner = inner.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{parent!r} in {key!r} is not a section", where="--set")
+    if key in _PLUGIN_KEYS and value != _plugin_of(parents[0], last, inner):
+        inner.pop("options", None)
+    inner[last] = value

@@ -16,7 +16,11 @@ A candidate that fails is not an error: it is a `nngpt.records.Refusal`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 class NngptError(Exception):
@@ -78,9 +82,37 @@ class ExecutionError(NngptError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint such as `did you mean 'mnist'?`, or the list of known names."""
+    """Return a hint such as `Did you mean 'mnist'?`, or the list of known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known: {', '.join(names)}" if names else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], path: str = "") -> str:
+    """Describe all mistakes that a Pydantic model found, in one line.
+
+    Args:
+        path: key path of the model in the configuration, such as "llm.options".
+    """
+    return "; ".join(_explain_one(item, model, path) for item in error.errors())
+
+
+def _explain_one(item: Any, model: type[BaseModel], prefix: str) -> str:
+    path = ".".join(map(str, (prefix, *item["loc"]) if prefix else item["loc"]))
+    if item["type"] == "extra_forbidden":
+        hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"], model))
+        return f"unknown key {path!r}. {hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    given = "" if item["type"] in ("value_error", "missing") else f" (got {item['input']!r})"
+    return f"{path}: {message}{given}"
+
+
+def _keys_beside(location: Sequence[int | str], model: Any) -> list[str]:
+    """Return the known keys of the section in which a key stands."""
+    for part in location[:-1]:
+        model = model.model_fields[str(part)].annotation
+        if not hasattr(model, "model_fields"):
+            return []
+    return list(model.model_fields)

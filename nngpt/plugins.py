@@ -25,6 +25,7 @@ KINDS = {
     "reward": "nngpt.finetuning.rewards",
     "dedup level": "nngpt.novelty.dedup.levels",
     "prompt mode": "nngpt.generation.modes",
+    "HPO engine": "nngpt.prediction.hpo.engines",
 }
 """Kind of plug-in → the package whose modules are the plug-ins of that kind."""
 

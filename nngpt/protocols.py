@@ -1,7 +1,7 @@
-"""What each kind of plug-in must be able to do: one small Protocol per kind.
+"""The interfaces of the plug-ins: one small Protocol per kind, and those a plug-in may add.
 
-A plug-in is one file in the kind's folder (see `nngpt.plugins`), with a factory function
-`create(...)` whose signature its protocol's docstring gives.
+The docstring of each kind's Protocol gives the signature of the plug-in's `create`; a plug-in with
+options also takes the keyword argument `options` (see `nngpt.plugins` and docs/extending.md).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 
 Log = Callable[[str], None]
-"""Called with one line for the user."""
+"""Reports one line to the user."""
 
 OnStep = Callable[[int, int, float], None]
-"""Called after each optimiser step with its number, the number of steps, and the loss."""
+"""Reports an optimiser step: its number, the number of steps, and the loss."""
 
 
 @runtime_checkable
@@ -46,9 +46,9 @@ class LLM(Protocol):
     """A language model that continues prompts. `create(config: LLMConfig) -> LLM`.
 
     Attributes:
-        model: the base model's name.
-        batch_size: how many completions one call of `generate` writes best.
-        facts: what was chosen (device, dtype, quantisation …), to be said aloud.
+        model: name of the base model.
+        batch_size: best number of completions for one call of `generate`.
+        facts: the choices made (device, dtype, quantisation …), for the user.
     """
 
     model: str
@@ -58,35 +58,38 @@ class LLM(Protocol):
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
-        """Write `count` completions; the same seed gives the same texts on one device kind."""
+        """Return `count` completions; the same seed gives the same texts on one device kind."""
         ...
 
     def use_adapter(self, adapter: Adapter | None) -> None:
-        """Write with this adapter from now on, or with the bare base. Raises: ModelError."""
+        """Switch to an adapter, or to the bare base model. Raises: ModelError."""
         ...
 
     def stop(self) -> None:
-        """Called from another thread: have a running `generate` end soon, with any result."""
+        """Make a running `generate` return soon, with any result; called from another thread."""
         ...
 
     def close(self) -> None:
-        """Free the model's memory, or the connection."""
+        """Free the model's memory or close the connection."""
         ...
 
 
 @runtime_checkable
 class MeasuresPrompts(Protocol):
-    """An LLM that knows how long a prompt may be; one that does not is never asked."""
+    """An LLM that can measure a prompt against its context length."""
 
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
-        """Tokens that prompt and longest answer leave free in its context, negative if they do
-        not fit; None if unknown."""
+        """Return the tokens that prompt and longest answer leave free in the context.
+
+        Returns:
+            A negative number if they do not fit, None if the context length is unknown.
+        """
         ...
 
 
 @runtime_checkable
 class WritesJson(Protocol):
-    """An LLM that can be made to write JSON of a given schema and nothing else."""
+    """An LLM that can be constrained to JSON that follows a schema."""
 
     def generate_json(
         self,
@@ -96,12 +99,25 @@ class WritesJson(Protocol):
         seed: int,
         sampling: Sampling,
     ) -> list[Completion]:
-        """Like `LLM.generate`; each text that is `finished` is JSON of this schema."""
+        """Return completions as `LLM.generate` does; each finished text is JSON of the schema."""
         ...
 
     def check_json(self) -> None:
-        """Raises: ModelError if something that `generate_json` needs is missing."""
+        """Check that `generate_json` can run. Raises: ModelError if a package is missing."""
         ...
+
+
+@runtime_checkable
+class SharesBase(Protocol):
+    """An LLM in this process whose base model the learner tunes in place.
+
+    A learner loads its own copy of the base model for an LLM without this attribute.
+
+    Attributes:
+        base: a `nngpt.generation.models.loading.LoadedBase` without an adapter.
+    """
+
+    base: Any
 
 
 @runtime_checkable
@@ -151,22 +167,28 @@ class TakesSettings(Protocol):
 
 @runtime_checkable
 class DatasetSource(Protocol):
-    """A data set. A file in `nngpt/data/` with `create(root: Path | None) -> DatasetSource`."""
+    """A data set. `create(root: Path | None) -> DatasetSource`.
+
+    Attributes:
+        name: registered name, such as "mnist".
+        classes: number of classes.
+        shape: (c, h, w) of an image.
+    """
 
     name: str
     classes: int
     shape: tuple[int, int, int]
 
     def available(self) -> bool:
-        """True if the prepared arrays are in the cache."""
+        """Return True if the prepared arrays are in the cache."""
         ...
 
     def prepare(self) -> None:
-        """Fetch, verify and convert to uint8 arrays in the cache. Raises: DataError."""
+        """Fetch, verify and convert the data to uint8 arrays in the cache. Raises: DataError."""
         ...
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-        """Train, validation and test parts, memory-mapped. Raises: DataError."""
+        """Return memory-mapped training, validation and test parts. Raises: DataError."""
         ...
 
 
@@ -255,24 +277,24 @@ class NoveltyMeasure(Protocol):
     """Finds near-duplicates. `create(config: NoveltyConfig) -> NoveltyMeasure`."""
 
     def compare(self, text: str) -> Novelty:
-        """The nearest known text and its exact similarity."""
+        """Return the nearest known text and its exact similarity."""
         ...
 
     def add(self, key: str, text: str) -> None:
-        """Make `text` known under `key`; a key that is known already is left as it is."""
+        """Add `text` to the known texts under `key`, unless the key is known already."""
         ...
 
 
 @runtime_checkable
 class DedupLevel(Protocol):
-    """Turns code into tokens. A file in `nngpt/novelty/dedup/levels/` with `create()`."""
+    """Turns code into the tokens that `nngpt dedup` compares. `create() -> DedupLevel`."""
 
     def pieces(self, code: str) -> list[str]:
-        """Parts of `code` that can be read one by one; equal parts are read only once."""
+        """Split code into parts that can be tokenised separately; equal parts share the work."""
         ...
 
     def tokens(self, piece: str) -> list[str]:
-        """What is compared, in order. Raises: SyntaxError if this level cannot read it."""
+        """Return the tokens of a part, in order. Raises: SyntaxError if it cannot be parsed."""
         ...
 
 
@@ -281,7 +303,7 @@ class Learner(Protocol):
     """Tunes the LLM. `create(config: Config, llm: LLM) -> Learner`.
 
     Attributes:
-        facts: what was chosen (optimiser …), to be said aloud.
+        facts: the choices made (optimiser …), for the user.
     """
 
     facts: str
@@ -298,15 +320,14 @@ class Learner(Protocol):
         """Train on `pairs` and write the adapter to `folder / name`, atomically.
 
         Raises:
-            LearningFailed: these pairs cannot be learned; the run goes on without.
+            LearningFailed: no pair fits, or the loss diverged; the run continues without.
         """
         ...
 
 
 @runtime_checkable
 class HPOEngine(Protocol):
-    """Proposes hyperparameters for a network. A file in `nngpt/prediction/hpo/engines/` with
-    `create(context: EngineContext) -> HPOEngine`."""
+    """Proposes hyperparameters for a network. `create(context: EngineContext) -> HPOEngine`."""
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
         """Return up to `count` different proposals, the best first. Raises: UserError."""
@@ -319,18 +340,20 @@ class HPOEngine(Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """One term of what reinforcement learning pays. A file in `nngpt/finetuning/rewards/` with
-    `create(task: Task, known: NoveltyMeasure, new_measure) -> Reward`; `new_measure()` gives an
-    empty novelty measure. Nothing is paid for what a candidate's own process claims.
+    """One term of the reward in reinforcement learning.
+
+    `create(task: Task, known: NoveltyMeasure, new_measure) -> Reward`; `known` holds the networks
+    known before, and `new_measure()` returns an empty measure. A reward must not depend on claims
+    of a candidate's own process (No self-grading, docs/design.md).
 
     Attributes:
-        low: the least it gives; 0, or less for a penalty.
-        high: the most it gives.
+        low: smallest value; 0, or negative for a penalty.
+        high: largest value.
     """
 
     low: float
     high: float
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """A value, `low` to `high`, for each answer of a group; the same for the same group."""
+        """Return a value from `low` to `high` for each answer of a group, deterministically."""
         ...

@@ -53,7 +53,7 @@ def scripted_settings(folder: Path) -> list[str]:
     (folder / "answers.jsonl").write_text(answers)
     settings = {
         "llm.backend": "scripted",
-        "llm.script": "answers.jsonl",
+        "llm.options.script": "answers.jsonl",
         "llm.batch_size": 6,
         "candidates.per_cycle": 6,
         "task.train_limit": 1000,

@@ -13,7 +13,7 @@ from nngpt.store import Store
 
 SETTINGS = (
     "llm.backend=scripted",
-    "llm.script=answers.jsonl",
+    "llm.options.script=answers.jsonl",
     "task.train_limit=100",
     "task.validation_limit=100",
     "task.threshold=0.4",

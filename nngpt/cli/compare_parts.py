@@ -35,13 +35,14 @@ class Executors:
     def noise(self, name: str) -> Iterator[Executor]:
         """One with a few images of noise in the shape of a task."""
         from nngpt import plugins
-        from nngpt.finetuning.corpus.building import brief, noise_splits
+        from nngpt.finetuning.corpus.build_check import brief, noise_splits
 
-        module = plugins.load("executor", self.settings.evaluation.executor)
         with tempfile.TemporaryDirectory(prefix="nngpt-compare-") as folder:
             splits = noise_splits(Path(folder) / name, self.tasks[name])
             short = brief(self.settings.evaluation)
-            with closing(module.create(splits, short, self.tasks[name])) as executor:
+            arguments = (splits, short, self.tasks[name])
+            made = plugins.create("executor", short.executor, *arguments, options=short.options)
+            with closing(made) as executor:
                 yield executor
 
     @contextmanager

@@ -59,7 +59,7 @@ def pull(
     """Bring a data set onto this machine and verify it."""
     from nngpt import plugins
 
-    source = plugins.load("data set", name).create(root)
+    source = plugins.create("data set", name, root)
     if hasattr(source, "progress"):
         source.progress = lambda line: typer.echo(line, err=True)
     source.prepare()
@@ -72,7 +72,7 @@ def _row(name: str) -> _Row:
     from nngpt.errors import DataError
 
     try:
-        source = plugins.load("data set", name).create(None)
+        source = plugins.create("data set", name, None)
     except DataError:
         return _Row(name, None, None, None, False)
     images = getattr(source, "images", None)

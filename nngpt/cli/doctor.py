@@ -96,7 +96,7 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from nngpt.sandbox.limits import layers, level
+    from nngpt.sandbox.containment import layers, level
 
     found = layers()
     reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]
@@ -123,7 +123,7 @@ def _data() -> Iterator[Finding]:
     for name in plugins.names("data set"):
         if name == "image-folder":
             continue
-        source = plugins.load("data set", name).create(None)
+        source = plugins.create("data set", name, None)
         cached = source.available()
         hint = "" if cached else f"nngpt data pull {name}"
         yield Finding(f"data {name}", _cached(cached), cached, hint)

@@ -36,15 +36,16 @@ def generate(
     adapter = assembly.starting_adapter(settings)
     if out is not None:
         make_folder(out, "--out")
-    backend = plugins.load("LLM backend", settings.llm.backend)
     sampling = Sampling(**settings.sampling.model_dump())
     outcomes = []
-    with closing(backend.create(settings.llm)) as llm:
+    backend = settings.llm.backend
+    made = plugins.create("LLM backend", backend, settings.llm, options=settings.llm.options)
+    with closing(made) as llm:
         llm.use_adapter(adapter)
         if sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
         log(f"{llm.facts}; {reader.prompt.mode} mode")
-        ask = assembly.make_questions(settings, reader, pool, llm).of_cycle([], log)
+        ask = make_prompts(settings, reader, pool, llm, similarity).of_cycle([], log)
         for batch, start in enumerate(range(0, count, llm.batch_size)):
             size = min(llm.batch_size, count - start)
             batch_seed = derive_seed(settings.seed, "write", 1, batch)

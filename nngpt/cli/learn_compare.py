@@ -130,8 +130,9 @@ def _write(
     from nngpt.records import derive_seed
 
     settings = executors.settings
-    backend = plugins.load("LLM backend", settings.llm.backend)
-    with closing(backend.create(settings.llm)) as llm:
+    config = settings.llm
+    made = plugins.create("LLM backend", config.backend, config, options=config.options)
+    with closing(made) as llm:
         executors.log(f"Writing: {llm.facts}, {arms[0].mode} mode, {llm.batch_size} at a time")
         write(record, arms, llm, wanted, partial(derive_seed, settings.seed), tell)
 

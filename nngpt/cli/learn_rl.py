@@ -61,8 +61,8 @@ def rl(
 def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
     """The adapter of all steps, whether it was there or has to be made."""
     from nngpt.cycle.parts import starting_adapter
-    from nngpt.finetuning.folders import finished, opened, rl_settings
-    from nngpt.finetuning.trainers import check_installed
+    from nngpt.finetuning.training_folder import finished, opened, rl_settings
+    from nngpt.finetuning.trl_trainers import check_installed
 
     check_installed()
     _check(settings)
@@ -79,7 +79,7 @@ def _check(settings: Config) -> None:
     """What can be known at once to be impossible. Raises: ConfigError, PluginError."""
     from nngpt import plugins
     from nngpt.cycle.parts import data_source, make_reader
-    from nngpt.finetuning.rl.judge import make_terms
+    from nngpt.finetuning.rl.scoring import make_terms
 
     if settings.llm.backend != "transformers":
         raise ConfigError(
@@ -99,11 +99,14 @@ def _check(settings: Config) -> None:
             where="sampling.constrain",
             hint="Set it to false.",
         )
-    measure = plugins.load("novelty measure", settings.novelty.measure)
+    novelty = settings.novelty
     reader = make_reader(settings, data_source(settings))
 
     def new_measure() -> NoveltyMeasure:
-        return measure.create(settings.novelty)  # type: ignore[no-any-return]
+        made: NoveltyMeasure = plugins.create(
+            "novelty measure", novelty.measure, novelty, options=novelty.options
+        )
+        return made
 
     make_terms(settings.rl.rewards, reader.task, new_measure(), new_measure)
 
@@ -114,8 +117,8 @@ def _learn(
     """Take the steps that are missing. Raises: UserError."""
     from nngpt.cycle import parts as assembly
     from nngpt.finetuning.rl import grpo
-    from nngpt.finetuning.rl.executions import Executions
-    from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
+    from nngpt.finetuning.rl.execution_cache import Executions
+    from nngpt.finetuning.rl.scoring import RewardJudge, known_networks, make_terms
     from nngpt.generation.llm.transformers import TransformersLLM
     from nngpt.reports.progress.rl import RLProgress
 
@@ -158,7 +161,7 @@ def _setting(settings: Config, parts: Parts) -> dict[str, Any]:
     import torch
 
     from nngpt.cycle.parts import data_source
-    from nngpt.finetuning.rl.executions import data_digest
+    from nngpt.finetuning.rl.execution_cache import data_digest
 
     task, identity = settings.task, settings.identity()
     source = data_source(settings)

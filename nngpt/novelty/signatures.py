@@ -24,6 +24,7 @@ from nngpt import plugins
 from nngpt.config import NoveltyConfig
 from nngpt.errors import StoreError
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
+from nngpt.novelty.measures import minhash
 from nngpt.store.database import Database
 from nngpt.store.lemur.queries import codes
 from nngpt.store.lemur_tables import Signature, nn
@@ -93,7 +94,8 @@ class Neighbours:
 
 def recipe_of(config: NoveltyConfig) -> Recipe:
     """How nngpt makes signatures now."""
-    return Recipe("affine32", config.seed, config.permutations, "lexical", config.shingle)
+    options = minhash.Options()
+    return Recipe("affine32", options.seed, options.permutations, "lexical", config.shingle)
 
 
 def sign(
@@ -156,7 +158,7 @@ class _Signer:
     """Makes shingles and signatures by one recipe."""
 
     def __init__(self, recipe: Recipe) -> None:
-        level = plugins.load("dedup level", recipe.stream).create()
+        level = plugins.create("dedup level", recipe.stream)
         self.shingles: Callable[[str], Shingles] = Shingler(level, recipe.shingle).shingles
         self._recipe = recipe
 

@@ -12,7 +12,7 @@ ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.A
 
 _COMMON = {
     "llm.backend": "scripted",
-    "llm.script": "answers.jsonl",
+    "llm.options.script": "answers.jsonl",
     "task.train_limit": 100,
     "task.validation_limit": 100,
     "task.threshold": 0.4,

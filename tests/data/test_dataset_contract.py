@@ -29,7 +29,7 @@ def real(name: str, fetch: bool) -> Make:
             before.delenv("NNGPT_CACHE")
             if USERS_CACHE is not None:
                 before.setenv("NNGPT_CACHE", USERS_CACHE)
-            source = plugins.load("data set", name).create(None)
+            source = plugins.create("data set", name, None)
             if fetch:
                 source.prepare()
             if not source.available():

@@ -39,7 +39,7 @@ GREEDY = Sampling(temperature=0.0, max_new_tokens=40)
 
 def learner_with(settings: LearningConfig, llm: TransformersLLM) -> Learner:
     config = Config(llm=LLMConfig(device="cpu"), learning=settings)
-    learner: Learner = plugins.load("learner", "sft").create(config, llm)
+    learner: Learner = plugins.create("learner", "sft", config, llm)
     return learner
 
 

@@ -22,7 +22,7 @@ NEAR = PLAIN.replace("MaxPool2d", "AvgPool2d")
 
 @pytest.fixture(params=plugins.names("novelty measure"))
 def measure(request: pytest.FixtureRequest) -> NoveltyMeasure:
-    created: NoveltyMeasure = plugins.load("novelty measure", request.param).create(NoveltyConfig())
+    created: NoveltyMeasure = plugins.create("novelty measure", request.param, NoveltyConfig())
     return created
 
 
@@ -109,7 +109,7 @@ def test_the_nearest_is_the_nearest() -> None:
 
 
 def test_growing_beyond_the_limit_changes_no_decision() -> None:
-    small, large = MinHashMeasure(NoveltyConfig(), 3), MinHashMeasure(NoveltyConfig(), 100)
+    small, large = (MinHashMeasure(NoveltyConfig(), exact_up_to=size) for size in (3, 100))
     for name, source in SOURCES.items():
         small.add(name, source)
         large.add(name, source)

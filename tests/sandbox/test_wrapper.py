@@ -12,6 +12,7 @@ from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
+from nngpt.protocols import Executor
 from nngpt.records import Evaluation, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
 
@@ -52,4 +53,5 @@ def test_what_is_missing_is_the_users_to_mend(splits: Splits) -> None:
 def _container(splits: Splits, settings: EvaluationConfig, *command: str) -> LocalExecutor:
     """Create the executor `container` with a command."""
     arguments, options = (splits, settings, make_task()), {"command": command}
-    return plugins.create("executor", "container", *arguments, options=options)
+    made: Executor = plugins.create("executor", "container", *arguments, options=options)
+    return made

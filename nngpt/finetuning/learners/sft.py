@@ -1,7 +1,7 @@
 """Supervised LoRA fine-tuning with `peft`: the learner of the cycle and of `nngpt learn sft`.
 
 The loss counts the completion's tokens only, as rendered by `nngpt.generation.models.chat`; the
-training loop is `nngpt.finetuning.tuning`.
+training loop is `nngpt.finetuning.sft`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.lora import check_settings, with_adapter
-from nngpt.finetuning.tuning import (
+from nngpt.finetuning.sft import (
     Checkpoint,
     Example,
     Point,
@@ -27,13 +27,13 @@ from nngpt.finetuning.tuning import (
     fitting,
     kernels,
 )
-from nngpt.finetuning.tuning.curve import write_curve
-from nngpt.finetuning.tuning.optimizer import choose_optimizer
-from nngpt.finetuning.tuning.replay import key, read_learned, with_replay, write_learned
+from nngpt.finetuning.sft.curve import write_curve
+from nngpt.finetuning.sft.optimizer import choose_optimizer
+from nngpt.finetuning.sft.replay import key, read_learned, with_replay, write_learned
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
 from nngpt.generation.pairs import corpus_hash
-from nngpt.protocols import LLM, Log, OnStep
+from nngpt.protocols import LLM, Log, OnStep, SharesBase
 from nngpt.records import Adapter, TrainingPair, canonical_json
 
 
@@ -87,9 +87,8 @@ class LoraTrainer:
         self._optimizer = choose_optimizer(config.learning.optimizer, on_cpu=device == "cpu")
         rank = config.learning.rank
         self.facts = f"LoRA rank {rank}, {self._optimizer}{kernels.facts(device)}"
-        shared = getattr(llm, "base", None)
-        if shared is not None:
-            self._prepare(shared)
+        if isinstance(llm, SharesBase):
+            self._prepare(llm.base)
 
     def learn(
         self,
@@ -161,9 +160,9 @@ class LoraTrainer:
         return adapter
 
     def _base(self) -> LoadedBase:
-        shared: LoadedBase | None = getattr(self._llm, "base", None)
-        if shared is not None:
+        if isinstance(self._llm, SharesBase):
             self._llm.use_adapter(None)
+            shared: LoadedBase = self._llm.base
             return shared
         source = self._config.base or self._llm.model
         loaded = load_base(self._llm_config.model_copy(update={"model": source}))
@@ -250,7 +249,7 @@ class LoraTrainer:
         return before.model_dump(exclude=_NOT_LEARNED) == now
 
 
-_NOT_LEARNED = {"enabled", "learner", "start", "min_pairs"} | {
+_NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs"} | {
     "corpus",
     "corpus_limit",
     "warm_up",

@@ -1,9 +1,9 @@
-"""Writes through an OpenAI-compatible server: vLLM, llama.cpp, llama-cpp-python …
+"""LLM backend `openai`: an OpenAI-compatible server (vLLM, llama.cpp, llama-cpp-python …).
 
-With `endpoint: completions` (the default) the prompt is rendered here, by the one renderer, with
-the tokenizer of `llm.model`, so the server sees the bytes the LLM is tuned on. `endpoint: chat`
-leaves rendering to the server, for services that offer nothing else. Adapters use vLLM's
-run-time loading, each under its own new name (invariant 9).
+With `endpoint: completions` (the default), nngpt renders the prompt with the tokenizer of
+`llm.model`, so that the server gets the bytes that the LLM is tuned on. `endpoint: chat` leaves
+rendering to the server, for services that offer nothing else. Adapters use vLLM's run-time loading,
+each under a new name (Lineage, docs/design.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
@@ -21,41 +23,63 @@ from nngpt.generation.models import chat
 from nngpt.generation.models.constrained import with_settings
 from nngpt.generation.models.loading import load_tokenizer
 from nngpt.generation.models.server import Server
+from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 _UNLOAD_TIMEOUT_S = 30.0
 
 
-def create(config: LLMConfig) -> OpenAILLM:
-    """Connect to `llm.url`.
+class Options(PluginOptions):
+    """How to reach the server, and what it can do.
+
+    `served_model` is the server's name of the model (default: the first it lists). The API key is
+    read from the environment variable `api_key_env`. `structured` is the request key for output
+    that follows a JSON schema.
+    """
+
+    may_change: ClassVar = frozenset({"url", "timeout_s", "api_key_env", "structured"})
+
+    url: str = "http://127.0.0.1:8000/v1"
+    endpoint: Literal["completions", "chat"] = "completions"
+    served_model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: float = Field(600, gt=0)
+    structured: Literal["structured_outputs", "response_format", "json_schema", "guided_json"] = (
+        "structured_outputs"
+    )
+
+
+def create(config: LLMConfig, *, options: Options) -> OpenAILLM:
+    """Connect to the server.
 
     Raises:
-        ConfigError: `llm.model`, whose tokenizer renders the prompts, was not set.
-        ModelError: no such server answers there, or there is no such tokenizer.
+        ConfigError: `llm.model`, whose tokenizer renders the prompts, is not set.
+        ModelError: no OpenAI-compatible server answers, or the tokenizer cannot be loaded.
     """
-    if config.endpoint == "completions" and "model" not in config.model_fields_set:
+    if options.endpoint == "completions" and "model" not in config.model_fields_set:
         raise ConfigError(
             "not set, and the prompts are rendered with its tokenizer",
             where="llm.model",
-            hint="Name the model that the server serves, or set llm.endpoint to chat.",
+            hint="Name the model that the server serves, or set llm.options.endpoint to chat.",
         )
-    server = Server(config)
+    server = Server(options.url, options.api_key_env, options.timeout_s, config.batch_size)
     try:
-        models = {} if config.served_model else server.models()
-        served = config.served_model or next(iter(models), config.model)
-        tokenizer = load_tokenizer(config.model) if config.endpoint == "completions" else None
+        models = {} if options.served_model else server.models()
+        served = options.served_model or next(iter(models), config.model)
+        tokenizer = load_tokenizer(config.model) if options.endpoint == "completions" else None
     except ModelError:
         server.close()
         raise
-    return OpenAILLM(config, server, served, tokenizer, models.get(served))
+    return OpenAILLM(config, options, server, served, tokenizer, models.get(served))
 
 
 class OpenAILLM:
-    """Implements `nngpt.protocols.LLM` over HTTP; a batch is that many requests at once."""
+    """Implements `nngpt.protocols.LLM` over HTTP, with one concurrent request per completion."""
 
     def __init__(
         self,
         config: LLMConfig,
+        options: Options,
         server: Server,
         served: str,
         tokenizer: Any,
@@ -65,18 +89,16 @@ class OpenAILLM:
         self._context = context
         self._served = served
         self._tokenizer = tokenizer
-        self._url = config.url
-        self._timeout_s = config.timeout_s
-        self._structured = config.structured
+        self._options = options
         self._adapter: Adapter | None = None
         self.model = config.model
         self.batch_size = config.batch_size
-        self.facts = f"{served} at {config.url} ({config.endpoint})"
+        self.facts = f"{served} at {options.url} ({options.endpoint})"
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
-        """Ask for `count` completions at once, each with its own seed; see `protocols.LLM`."""
+        """Request `count` completions in parallel, each with its own seed."""
         written = self._sample(prompt, count, seed, sampling, {})
         return (
             with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
@@ -90,11 +112,12 @@ class OpenAILLM:
         seed: int,
         sampling: Sampling,
     ) -> list[Completion]:
-        """The same with JSON of a schema, if the server heeds it; see `protocols.WritesJson`."""
-        return self._sample(prompt, count, seed, sampling, structured(self._structured, schema))
+        """Request completions that follow a JSON schema; the server may ignore the schema."""
+        more = structured(self._options.structured, schema)
+        return self._sample(prompt, count, seed, sampling, more)
 
     def check_json(self) -> None:
-        """Only the server's answers tell whether it can."""
+        """Check nothing: only the server's answers show whether it follows schemas."""
 
     def _sample(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling, more: Mapping[str, Any]
@@ -102,19 +125,21 @@ class OpenAILLM:
         body = {**self._body(prompt, sampling), **more}
         started = time.monotonic()
         with ThreadPoolExecutor(max_workers=self.batch_size) as pool:
-            answers = list(pool.map(lambda i: self._ask(body, seed + i, prompt.stop), range(count)))
+            answers = list(
+                pool.map(lambda i: self._complete(body, seed + i, prompt.stop), range(count))
+            )
         seconds = (time.monotonic() - started) / count
         return [self._completion(*a, prompt, seed, i, seconds) for i, a in enumerate(answers)]
 
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
-        """Tokens left free in the context, if the server tells its length (vLLM does)."""
+        """Return the tokens left free in the context; None if the server hides its length."""
         if self._context is None or self._tokenizer is None:
             return None
         tokens = len(chat.encode(self._tokenizer, chat.render(self._tokenizer, prompt)))
         return self._context - tokens - sampling.max_new_tokens
 
     def use_adapter(self, adapter: Adapter | None) -> None:
-        """Load the adapter into the server (vLLM) and unload the one before.
+        """Load the adapter into the server (vLLM) and unload the previous one.
 
         Raises:
             ModelError: the folder is missing, the adapter belongs to another base, or the
@@ -124,7 +149,7 @@ class OpenAILLM:
             return
         if adapter is not None:
             self._check(adapter)
-            # A run that was cut off may have left it there, and vLLM loads no name twice.
+            # A killed run may have left it there, and vLLM loads no name twice.
             self._unload(adapter)
         if self._adapter is not None:
             self._unload(self._adapter)
@@ -134,10 +159,10 @@ class OpenAILLM:
             self._adapter = adapter
 
     def stop(self) -> None:
-        """The server's answer is waited for, or left behind."""
+        """Do nothing: a running request ends with the server's answer, or is abandoned."""
 
     def close(self) -> None:
-        """Unload the adapter, if the server still answers, and close the connections."""
+        """Unload the adapter if the server still answers, and close the connections."""
         if self._adapter is not None:
             with suppress(ModelError):
                 self._unload(self._adapter)
@@ -154,7 +179,7 @@ class OpenAILLM:
             "stream": True,
         }
         if self._tokenizer is not None:
-            # The template has put the special tokens in already.
+            # The chat template has added the special tokens already.
             rendered = chat.render(self._tokenizer, prompt)
             return body | {"prompt": rendered, "add_special_tokens": False}
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
@@ -163,11 +188,11 @@ class OpenAILLM:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body | {"messages": messages}
 
-    def _ask(self, body: dict[str, Any], seed: int, stop: tuple[str, ...]) -> tuple[str, bool]:
-        """One answer and whether it came to its own end.
+    def _complete(self, body: dict[str, Any], seed: int, stop: tuple[str, ...]) -> tuple[str, bool]:
+        """Stream one answer up to a stop string; return it and whether it is finished.
 
-        Streams and stops here: servers differ in whether they return the stop string, and one
-        that we had put back would be a repair of what the LLM wrote (invariant 7).
+        Streamed, because servers differ in whether they return the stop string, and adding it here
+        would be a repair of what the LLM wrote (Raw numbers, docs/design.md).
         """
         path = "/completions" if self._tokenizer is not None else "/chat/completions"
         text, ended = "", False
@@ -202,7 +227,7 @@ class OpenAILLM:
             raise ModelError(
                 f"the folder of adapter {adapter.name!r} is missing or incomplete",
                 where=adapter.path,
-                hint="Restore it, or begin anew with --fresh.",
+                hint="Restore it, or start again with --fresh.",
             )
         if adapter.base != self.model:
             raise ModelError(
@@ -213,26 +238,27 @@ class OpenAILLM:
 
     def _load(self, adapter: Adapter) -> None:
         names = {"lora_name": adapter.name, "lora_path": adapter.path}
-        status, answer = self._server.post("/load_lora_adapter", names, self._timeout_s)
+        status, answer = self._server.post("/load_lora_adapter", names, self._options.timeout_s)
         if status != 200:
             raise ModelError(
                 f"the server did not load adapter {adapter.name!r} ({status}: {answer})",
-                where=self._url,
+                where=self._options.url,
                 hint="Start vLLM with --enable-lora --max-lora-rank 32 (no less than"
                 " learning.rank) and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.",
             )
 
     def _unload(self, adapter: Adapter) -> None:
-        """Whatever the server answers: it does not know the adapter, or loading will tell."""
+        """Unload an adapter; a failure is ignored, it shows when the next one loads."""
         names = {"lora_name": adapter.name}
         self._server.post("/unload_lora_adapter", names, _UNLOAD_TIMEOUT_S)
 
 
 def structured(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """How a server is asked for JSON of a schema.
+    """Return the part of a request that asks for output that follows a JSON schema.
 
-    `structured_outputs` is vLLM's from 0.12 on, `guided_json` what it was before, `response_format`
-    OpenAI's, `json_schema` llama.cpp's.
+    Args:
+        key: `structured_outputs` (vLLM from 0.12 on), `guided_json` (vLLM before),
+            `response_format` (OpenAI) or `json_schema` (llama.cpp).
     """
     if key == "structured_outputs":
         return {key: {"json": schema}}

@@ -1,4 +1,4 @@
-"""Writes from a script: for tests of the loop's logic and for replaying recorded completions."""
+"""LLM backend `scripted`: completions from a file, for tests and for replaying recordings."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from pathlib import Path
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
 from nngpt.generation.models import chat, constrained
+from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 
-def create(config: LLMConfig) -> ScriptedLLM:
-    """Read `llm.script`, a JSONL file with `{"text": …}` lines. Raises: ConfigError."""
-    if config.script is None:
-        raise ConfigError("the scripted backend needs a file", where="llm.script")
-    return ScriptedLLM(_read(config.script), config.batch_size)
+class Options(PluginOptions):
+    """The completions: `script` is a JSONL file with `{"text": …}` in each line."""
+
+    script: Path
+
+
+def create(config: LLMConfig, *, options: Options) -> ScriptedLLM:
+    """Read the script. Raises: ConfigError."""
+    return ScriptedLLM(_read(options.script), config.batch_size)
 
 
 class ScriptedLLM:
-    """Implements `nngpt.protocols.LLM`: the seed draws from the texts, without repetition.
+    """Implements `nngpt.protocols.LLM` by sampling texts without replacement.
 
-    A batch no larger than the script holds each text at most once; what is drawn depends on
-    the seed alone, so a resumed run gets the same texts.
+    A batch no larger than the script holds each text at most once. The sample depends on the seed
+    alone, so that a resumed run gets the same texts.
     """
 
     model = "scripted"
@@ -38,23 +43,23 @@ class ScriptedLLM:
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
-        """Draw `count` texts; see `nngpt.protocols.LLM`."""
+        """Sample `count` texts."""
         if sampling.constrain:
             constrained.check(self, prompt.mode)
-        draw = random.Random(seed)
+        generator = random.Random(seed)
         rounds = -(-count // len(self._texts))
-        texts = [t for _ in range(rounds) for t in draw.sample(self._texts, len(self._texts))]
+        texts = [t for _ in range(rounds) for t in generator.sample(self._texts, len(self._texts))]
         return [self._completion(t, prompt, seed, i) for i, t in enumerate(texts[:count])]
 
     def use_adapter(self, adapter: Adapter | None) -> None:
-        """Remember the adapter; the script stays the same."""
+        """Record the adapter's name in later completions; the texts stay the same."""
         self.adapter = adapter
 
     def stop(self) -> None:
-        """Nothing takes long."""
+        """Do nothing: `generate` returns at once."""
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
     def _completion(self, text: str, prompt: Prompt, seed: int, index: int) -> Completion:
         text, _ = chat.cut(text, prompt.stop)

@@ -1,4 +1,4 @@
-"""The HTTP side of the `openai` backend: requests, streamed answers, and what can go wrong."""
+"""HTTP client of the `openai` backend: requests, streamed answers, and clear errors."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Any
 
 import httpx
 
-from nngpt.config import LLMConfig, environment
+from nngpt.config import environment
 from nngpt.errors import ModelError
 
 _SEE_LOG = "See the server's own log."
-# By default it ends one stream when another request comes in.
+# llama_cpp.server by default ends one stream when another request arrives.
 _BROKEN = "See the server's own log; llama_cpp.server needs --interrupt_requests False."
 
 
 class Server:
-    """An OpenAI-compatible server; every fault of it is one clear line (`ModelError`)."""
+    """Client of an OpenAI-compatible server; turns every fault into a one-line `ModelError`."""
 
-    def __init__(self, config: LLMConfig) -> None:
-        self._config = config
-        key = environment(config.api_key_env)
-        with self._clear_errors(config.url):
+    def __init__(self, url: str, api_key_env: str, timeout_s: float, connections: int) -> None:
+        """Open a client with at most `connections` parallel requests; sends nothing yet."""
+        self._url, self._api_key_env = url, api_key_env
+        key = environment(api_key_env)
+        with self._clear_errors(url):
             self._http = httpx.Client(
-                base_url=config.url.rstrip("/"),
-                timeout=config.timeout_s,
+                base_url=url.rstrip("/"),
+                timeout=timeout_s,
                 headers={"Authorization": f"Bearer {key}"} if key else {},
                 limits=httpx.Limits(
-                    max_connections=config.batch_size,
-                    max_keepalive_connections=config.batch_size,
+                    max_connections=connections, max_keepalive_connections=connections
                 ),
             )
 
     def models(self) -> dict[str, int | None]:
-        """The served models, the base models first, with the length of their context if told.
+        """List the served models, base models first, with their context length in tokens or None.
 
         Raises:
-            ModelError: no such server answers.
+            ModelError: no OpenAI-compatible server answers.
         """
         with self._clear_errors("/models"):
             response = self._http.get("/models").raise_for_status()
@@ -47,23 +47,23 @@ class Server:
             return {str(model["id"]): _length(model.get("max_model_len")) for model in models}
         except (ValueError, TypeError, LookupError, AttributeError):
             raise self._error(
-                "what answers there is no OpenAI-compatible server",
-                "Set llm.url; it usually ends with /v1.",
+                "no OpenAI-compatible server answers",
+                "Set llm.options.url; it usually ends with /v1.",
             ) from None
 
     def post(self, path: str, body: dict[str, Any], timeout_s: float) -> tuple[int, str]:
-        """Status and text of the answer. Raises: ModelError if there is none."""
+        """Send a request; return status and text of the answer. Raises: ModelError without one."""
         with self._clear_errors(path):
             response = self._http.post(path, json=body, timeout=timeout_s)
         return response.status_code, _brief(response.text)
 
     def stream(self, path: str, body: dict[str, Any]) -> Generator[tuple[str, str | None]]:
-        """Pieces of the answer with the reason of its end (None before the end).
+        """Yield the pieces of an answer with their finish reason (None before the last).
 
         Close the iterator to stop the server early.
 
         Raises:
-            ModelError: the server refuses, breaks off, or sends something else.
+            ModelError: the server refuses, breaks off, or sends no completion.
         """
         ended = False
         request = self._http.stream("POST", path, json=body)
@@ -98,7 +98,7 @@ class Server:
             raise self._error(f"the server streams no completion ({shown})", _SEE_LOG) from None
 
     def _error(self, what: str, hint: str) -> ModelError:
-        return ModelError(what, where=self._config.url, hint=hint)
+        return ModelError(what, where=self._url, hint=hint)
 
     @contextmanager
     def _clear_errors(self, path: str) -> Iterator[None]:
@@ -107,35 +107,37 @@ class Server:
         except httpx.HTTPStatusError as error:
             status, answer = error.response.status_code, _brief(error.response.text)
             raise self._error(
-                f"the server answered {status} to {path} ({answer})", self._mend(status)
+                f"the server answered {status} to {path} ({answer})", self._hint(status)
             ) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise self._error(
-                f"no server answers ({type(error).__name__})", "Start it, or set llm.url."
+                f"no server answers ({type(error).__name__})", "Start it, or set llm.options.url."
             ) from None
         except httpx.TimeoutException:
             raise self._error(
-                f"no answer to {path} in time", "Raise llm.timeout_s, or lower llm.batch_size."
+                f"no answer to {path} in time",
+                "Raise llm.options.timeout_s, or lower llm.batch_size.",
             ) from None
         except httpx.InvalidURL as error:
-            raise self._error(f"not a URL ({error})", "Set llm.url.") from None
+            raise self._error(f"not a URL ({error})", "Set llm.options.url.") from None
         except httpx.HTTPError as error:
             raise self._error(
                 f"the connection broke off during {path} ({type(error).__name__})", _BROKEN
             ) from None
 
-    def _mend(self, status: int) -> str:
+    def _hint(self, status: int) -> str:
+        """Return what the user can do about an HTTP status."""
         if status in (401, 403):
-            return f"Put its key into the environment variable {self._config.api_key_env}."
+            return f"Put its key into the environment variable {self._api_key_env}."
         if status == 404:
-            return "Set llm.url (it usually ends with /v1) or llm.served_model."
+            return "Set llm.options.url (it usually ends with /v1) or llm.options.served_model."
         return _SEE_LOG
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The data of server-sent events.
+    """Yield the data of server-sent events.
 
-    Not httpx's `iter_lines()`: it also splits at U+2028 and the like, which JSON may hold.
+    httpx's `iter_lines()` would also split at U+2028 and the like, which JSON may contain.
     """
     rest = b""
     for chunk in chunks:
@@ -146,11 +148,12 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield data.strip()
 
 
-def _length(told: object) -> int | None:
-    return told if isinstance(told, int) and told > 0 else None
+def _length(value: object) -> int | None:
+    """Return a context length that is a positive number, else None."""
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _brief(answer: object) -> str:
-    """What a server said, on one line of 200 characters at most."""
+    """Shorten a server's message to one line of at most 200 characters."""
     message = answer.get("message", answer) if isinstance(answer, dict) else answer
     return " ".join(str(message).split())[:200]

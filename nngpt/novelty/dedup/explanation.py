@@ -105,7 +105,7 @@ def unified_diff(one: Network, other: Network, context: int = 3) -> list[str]:
 def _view(
     name: str, similarity: float | None, one: Network, other: Network, settings: Settings
 ) -> LevelView:
-    level = plugins.load("dedup level", name).create()
+    level = plugins.create("dedup level", name)
     shingler = Shingler(level, settings.shingle)
     tokens: list[int | None] = []
     sets: list[Shingles | None] = []

@@ -131,7 +131,7 @@ def chat_prompt(dataset: str) -> Prompt:
     """What a whole network for a data set is asked with. Raises: PluginError, DataError."""
     from nngpt.config import EvaluationConfig
 
-    source = plugins.load("data set", dataset).create(None)
+    source = plugins.create("data set", dataset, None)
     task = Task(source.name, (1, *source.shape), (source.classes,), threshold=0.0)
     return prompts.load("full").render(task, EvaluationConfig().hyperparameters)
 

@@ -66,7 +66,7 @@ def similarities(one: Network, other: Network, settings: Settings) -> dict[str, 
     """
     found: dict[str, float | None] = {}
     for name in settings.levels:
-        shingler = Shingler(plugins.load("dedup level", name).create(), settings.shingle)
+        shingler = Shingler(plugins.create("dedup level", name), settings.shingle)
         try:
             found[name] = jaccard(shingler.shingles(one.code), shingler.shingles(other.code))
         except SyntaxError:
@@ -111,7 +111,7 @@ class _Level:
         self, name: str, networks: list[Network], settings: Settings, steps: _Steps
     ) -> None:
         begun = time.perf_counter()
-        shingler = Shingler(plugins.load("dedup level", name).create(), settings.shingle)
+        shingler = Shingler(plugins.create("dedup level", name), settings.shingle)
         sets, readable, unreadable = [], [], []
         for number, network in enumerate(networks):
             try:

@@ -7,16 +7,16 @@ from nngpt.records import Novelty
 
 
 class NoMeasure:
-    """Knows nothing."""
+    """Implements `nngpt.protocols.NoveltyMeasure` without comparing anything."""
 
     def compare(self, text: str) -> Novelty:
-        """Always new."""
+        """Return similarity 0 for any text."""
         return Novelty(0.0, None, duplicate=False)
 
     def add(self, key: str, text: str) -> None:
-        """Forget it."""
+        """Ignore the text."""
 
 
 def create(config: NoveltyConfig) -> NoMeasure:
-    """The measure."""
+    """Return the measure; the settings have no effect."""
     return NoMeasure()

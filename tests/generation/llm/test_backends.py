@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from generation.llm.test_openai import DONE, Web, event, serving
 
 from nngpt import plugins
 from nngpt.config import LLMConfig
@@ -25,14 +28,28 @@ PROMPT = Prompt(
 SAMPLING = Sampling(temperature=0.7, max_new_tokens=12)
 
 
-@pytest.fixture(scope="session", params=["scripted", "transformers"])
-def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LLM:
+ANSWERS = ["8, 3),\n)", "16, 5),\n    nn.ReLU(),\n)", "4, 1),\n)after the stop"]
+
+
+@pytest.fixture(scope="session", params=plugins.names("LLM backend"))
+def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLM]:
     file = tmp_path_factory.mktemp("llm") / "answers.jsonl"
-    answers = ["8, 3),\n)", "16, 5),\n    nn.ReLU(),\n)", "4, 1),\n)after the stop"]
-    file.write_text("\n".join(json.dumps({"text": text}) for text in answers))
-    config = LLMConfig(backend=request.param, script=file, device="cpu", batch_size=3)
-    made: LLM = plugins.load("LLM backend", request.param).create(config)
-    return made
+    file.write_text("\n".join(json.dumps({"text": text}) for text in ANSWERS))
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, list[bytes]]:
+        return 200, [event(ANSWERS[body["seed"] % 3 - 1]), event("", "stop"), DONE]
+
+    with serving(Web()) as web:
+        web.answer = answer
+        options = {
+            "openai": {"url": web.url, "endpoint": "chat"},
+            "scripted": {"script": file},
+            "transformers": {},
+        }
+        config, mine = LLMConfig(device="cpu", batch_size=3), options[request.param]
+        made: LLM = plugins.create("LLM backend", request.param, config, options=mine)
+        yield made
+        made.close()
 
 
 def test_implements_the_protocol(llm: LLM) -> None:
@@ -61,19 +78,21 @@ def test_text_ends_with_the_stop_string(llm: LLM) -> None:
 
 
 def test_script_mistakes(tmp_path: Path) -> None:
-    create = plugins.load("LLM backend", "scripted").create
-    with pytest.raises(ConfigError, match="needs a file"):
-        create(LLMConfig(backend="scripted"))
+    def create(**options: Any) -> None:
+        plugins.create("LLM backend", "scripted", LLMConfig(), options=options)
+
+    with pytest.raises(ConfigError, match=r"llm\.options\.script: Field required"):
+        create()
     for text in ("", "[1]", '{"txt": "a"}', "no json"):
         (tmp_path / "bad.jsonl").write_text(text)
         with pytest.raises(ConfigError, match=r"bad\.jsonl"):
-            create(LLMConfig(backend="scripted", script=tmp_path / "bad.jsonl"))
+            create(script=tmp_path / "bad.jsonl")
 
 
 def test_no_server_is_one_clear_line() -> None:
-    config = LLMConfig(backend="openai", model="smollm2-135m", url="http://127.0.0.1:9/v1")
+    config, options = LLMConfig(model="smollm2-135m"), {"url": "http://127.0.0.1:9/v1"}
     with pytest.raises(ModelError, match=r"127\.0\.0\.1:9.*no server answers"):
-        plugins.load("LLM backend", "openai").create(config)
+        plugins.create("LLM backend", "openai", config, options=options)
 
 
 def test_unknown_backends() -> None:

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from generation.llm.test_openai import DONE, Web, event, serving
 
-from nngpt import config
+from nngpt import config, plugins
 from nngpt.config import EvaluationConfig, LLMConfig
 from nngpt.cycle import parts as assembly
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Hyperparameters, Settings
 from nngpt.generation.contract.settings import obeys, settings_after, settings_schema
-from nngpt.generation.llm.openai import create as connect
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import constrained
@@ -192,7 +191,8 @@ def answered(web: Web, block: str, key: str = "structured_outputs") -> tuple[Com
         return 200, [event(block if constrained_now else f"{CODE}\nBye."), event("", "stop"), DONE]
 
     web.answer = answer
-    llm = connect(LLMConfig(url=web.url, endpoint="chat", structured=key, timeout_s=20))
+    options = {"url": web.url, "endpoint": "chat", "structured": key, "timeout_s": 20}
+    llm = plugins.create("LLM backend", "openai", LLMConfig(), options=options)
     assert isinstance(llm, WritesJson)
     constrained.check(llm, "full")
     try:
@@ -245,7 +245,7 @@ def test_modes_and_backends_without_settings_are_refused() -> None:
 def test_a_run_says_so_before_it_begins(tmp_path: Path) -> None:
     script = tmp_path / "answers.jsonl"
     script.write_text(json.dumps({"text": CODE}) + "\n")
-    overrides = ["llm.backend=scripted", f"llm.script={script}", "sampling.constrain=true"]
+    overrides = ["llm.backend=scripted", f"llm.options.script={script}", "sampling.constrain=true"]
     settings = config.load("smoke-mnist", [*overrides, "prompt.template=full"])
     with (
         pytest.raises(ConfigError, match="cannot write under a constraint"),

@@ -18,7 +18,7 @@ import pytest
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
-from nngpt.generation.llm.openai import OpenAILLM, create
+from nngpt.generation.llm.openai import OpenAILLM, Options, create
 from nngpt.records import Adapter, Message, Prompt, Sampling
 
 PROMPT = Prompt("test", "0", "features", (Message("user", "Write."),), "nn.", ("\n)",))
@@ -97,9 +97,15 @@ def web() -> Iterator[Web]:
         yield started
 
 
+def connect(url: str, batch_size: int = 8, timeout_s: float = 600) -> OpenAILLM:
+    """Connect to a server whose `chat` endpoint renders the prompts."""
+    options = Options(url=url, endpoint="chat", timeout_s=timeout_s)
+    return create(LLMConfig(batch_size=batch_size), options=options)
+
+
 @pytest.fixture
 def llm(web: Web) -> Iterator[OpenAILLM]:
-    made = create(LLMConfig(url=web.url, endpoint="chat", batch_size=4, timeout_s=20))
+    made = connect(web.url, batch_size=4, timeout_s=20)
     yield made
     made.close()
 
@@ -136,7 +142,9 @@ def test_pieces_are_joined_up_to_the_end(web: Web, llm: OpenAILLM) -> None:
 
 
 def test_tokens_are_rendered_here_for_completions(web: Web) -> None:
-    llm = create(LLMConfig(url=web.url, model="smollm2-135m", served_model="its-name"))
+    llm = create(
+        LLMConfig(model="smollm2-135m"), options=Options(url=web.url, served_model="its-name")
+    )
     streams(web, b'data: {"choices": [{"text": "ReLU()", "finish_reason": "stop"}]}\n\n', DONE)
     (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
     llm.close()
@@ -170,7 +178,7 @@ def test_a_large_batch_is_asked_at_once(web: Web) -> None:
         return ready(path, body)
 
     web.answer = when_all_are_here
-    llm = create(LLMConfig(url=web.url, endpoint="chat", batch_size=64, timeout_s=90))
+    llm = connect(web.url, batch_size=64, timeout_s=90)
     assert len(llm.generate(PROMPT, 64, 1, SAMPLING)) == 64
     llm.close()
 
@@ -208,8 +216,8 @@ def test_a_dropped_connection(web: Web, llm: OpenAILLM) -> None:
 def test_a_silent_server(web: Web) -> None:
     web.hang = True
     streams(web, event("a"))
-    llm = create(LLMConfig(url=web.url, endpoint="chat", timeout_s=0.3))
-    with pytest.raises(ModelError, match=r"no answer .* in time.*llm\.timeout_s"):
+    llm = connect(web.url, timeout_s=0.3)
+    with pytest.raises(ModelError, match=r"no answer .* in time.*llm\.options\.timeout_s"):
         llm.generate(PROMPT, 1, 1, SAMPLING)
     llm.close()
 
@@ -235,23 +243,23 @@ def test_refusals(web: Web, llm: OpenAILLM, status: int, message: str) -> None:
         ("<html>Welcome</html>", 200, "no OpenAI-compatible server"),
         ("[]", 200, "no OpenAI-compatible server"),
         ('{"data": null}', 200, "no OpenAI-compatible server"),
-        ("no such page", 404, "404 to /models.*llm.url"),
+        ("no such page", 404, r"404 to /models.*llm\.options\.url"),
     ],
 )
 def test_other_web_servers(models: str, status: int, message: str) -> None:
     with serving(Web(models, status)) as web, pytest.raises(ModelError, match=message):
-        create(LLMConfig(url=web.url, endpoint="chat"))
+        connect(web.url)
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "http://[", "http://127.0.0.1:port/v1"])
 def test_wrong_urls(url: str) -> None:
-    with pytest.raises(ModelError, match=r"llm\.url"):
-        create(LLMConfig(url=url, endpoint="chat"))
+    with pytest.raises(ModelError, match=r"llm\.options\.url"):
+        connect(url)
 
 
 def test_the_tokenizer_is_not_guessed() -> None:
     with pytest.raises(ConfigError, match=r"llm\.model: not set"):
-        create(LLMConfig(backend="openai"))
+        create(LLMConfig(), options=Options())
 
 
 class Vllm:
@@ -304,7 +312,7 @@ def test_one_adapter_at_a_time(web: Web, vllm: Vllm, llm: OpenAILLM, tmp_path: P
 def test_a_resumed_run_loads_its_adapter_anew(web: Web, vllm: Vllm, tmp_path: Path) -> None:
     own = adapter(tmp_path, "run-1-c1")
     vllm.loaded[own.name] = "/older/weights"
-    llm = create(LLMConfig(url=web.url, endpoint="chat"))
+    llm = connect(web.url)
     llm.use_adapter(own)
     assert vllm.loaded == {own.name: own.path}
     assert vllm.actions == ["unload run-1-c1", "load run-1-c1"]
@@ -315,7 +323,7 @@ def test_a_resumed_run_loads_its_adapter_anew(web: Web, vllm: Vllm, tmp_path: Pa
 def test_closing_does_not_need_the_server(tmp_path: Path) -> None:
     with serving(Web()) as web:
         web.answer = Vllm()
-        llm = create(LLMConfig(url=web.url, endpoint="chat"))
+        llm = connect(web.url)
         llm.use_adapter(adapter(tmp_path, "run-1-c1"))
     llm.close()
 

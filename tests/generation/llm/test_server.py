@@ -15,7 +15,7 @@ from command_line import Nngpt
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError
-from nngpt.generation.llm.openai import OpenAILLM, create
+from nngpt.generation.llm.openai import OpenAILLM, Options, create
 from nngpt.generation.models import chat, embedded
 from nngpt.generation.models.loading import load_tokenizer
 from nngpt.records import Adapter, Message, Prompt, Sampling
@@ -59,7 +59,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def llm(url: str) -> Iterator[OpenAILLM]:
-    made = create(LLMConfig(backend="openai", model="smollm2-135m", url=url, batch_size=2))
+    made = create(LLMConfig(model="smollm2-135m", batch_size=2), options=Options(url=url))
     yield made
     made.close()
 
@@ -83,7 +83,7 @@ def test_a_text_cut_off_by_the_limit_is_not_repaired(llm: OpenAILLM) -> None:
 
 
 def test_chat_endpoint_answers(url: str) -> None:
-    llm = create(LLMConfig(backend="openai", url=url, endpoint="chat"))
+    llm = create(LLMConfig(), options=Options(url=url, endpoint="chat"))
     plain = Prompt("test", "0", "full", (Message("user", "Say hello."),))
     (answer,) = llm.generate(plain, 1, 1, GREEDY)
     llm.close()
@@ -98,7 +98,7 @@ def test_a_server_without_adapters_is_one_clear_line(llm: OpenAILLM, tmp_path: P
 
 
 def test_the_command_line_generates_through_it(nngpt: Nngpt, url: str) -> None:
-    sets = [f"llm.url={url}", "llm.backend=openai", "sampling.max_new_tokens=120"]
+    sets = [f"llm.options.url={url}", "llm.backend=openai", "sampling.max_new_tokens=120"]
     arguments = [part for s in sets for part in ("--set", s)]
     done = nngpt("generate", "smoke-mnist", "--count", 2, *arguments)
     assert done.returncode == 0, done.stderr

@@ -54,7 +54,7 @@ def by_brute_force(networks: list[Network], settings: Settings) -> tuple[list[st
 
 def shingle_sets(level: str, networks: list[Network], width: int) -> list[set[tuple[str, ...]]]:
     """Runs of tokens as they are, not as digests; an empty set for what cannot be read."""
-    reader = plugins.load("dedup level", level).create()
+    reader = plugins.create("dedup level", level)
     found = []
     for network in networks:
         try:

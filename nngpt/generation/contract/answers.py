@@ -1,8 +1,8 @@
-"""Reads and writes the LLM's answer: code, and perhaps hyperparameters and a transform.
+"""Read and write the text of an answer: code, and perhaps hyperparameters and a transform.
 
-Two styles are understood: Markdown fences (```` ```python ```` and then perhaps ```` ```json ````)
-and nn-gpt's tags (`<nn>code</nn>`, `<hp>{json}</hp>`, `<tr>transform</tr>`). `write` gives the
-canonical form of what `read` found, in the same style; reading that gives the same answer.
+There are two styles: Markdown fences (```` ```python ```` and then perhaps ```` ```json ````) and
+nn-gpt's tags (`<nn>code</nn>`, `<hp>{json}</hp>`, `<tr>transform</tr>`). `write` gives the
+canonical text of an `Answer` in its style; reading that text gives the same answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nngpt.records import Refusal, Stage
 
 _LANGUAGES = frozenset({"", "python", "python3", "py", "pytorch"})
 PROTOCOL = frozenset({"batch", "epoch", "transform"})
-"""Names that a network may support without having a value of its own for them."""
+"""Names that a network may support although the protocol sets their values."""
 
 _NET = re.compile(r"^class\s+Net\b", re.MULTILINE)
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -32,10 +32,10 @@ CUT_OFF = Refusal(
 
 
 class Hyperparameters(BaseModel):
-    """The hyperparameters in an answer, within LEMUR's ranges; other names need a finite number.
+    """The hyperparameters in an answer: LEMUR's within its ranges, others any finite number.
 
-    `epoch` and `transform` are understood because LEMUR writes them here; the protocol sets
-    the number of epochs, so `epoch` is dropped.
+    `epoch` and `transform` are allowed because LEMUR writes them here; the protocol sets the
+    number of epochs, so `epoch` is dropped.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
@@ -49,13 +49,13 @@ class Hyperparameters(BaseModel):
     transform: str | None = None
 
     def values(self) -> dict[str, float]:
-        """What was given, by name, without `batch` and `transform`."""
+        """Return the given values by name, without `batch` and `transform`."""
         given = self.model_dump(exclude_none=True, exclude={"batch", "transform"})
         return {name: float(given[name]) for name in sorted(given)}
 
 
 class Settings(BaseModel):
-    """The JSON block after the code."""
+    """The JSON block after the code of an answer."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -65,14 +65,14 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer holds.
+    """The parts of an answer.
 
     Attributes:
-        code: Python source, without fences, without blank lines around it.
-        hyperparameters: the values given, by name; {} if none.
+        code: Python source, without fences and without blank lines around it.
+        hyperparameters: the given values by name; {} if none.
         batch: batch size, None if not given.
         transform: transform name or source, None if not given.
-        style: how it was written.
+        style: whether the answer uses Markdown fences or nn-gpt's tags.
     """
 
     code: str
@@ -83,7 +83,7 @@ class Answer:
 
 
 def read(text: str) -> Answer | Refusal:
-    """Find code and settings in a whole answer (prefill and completion joined)."""
+    """Find code and settings in a whole answer (prefill and completion), or return a refusal."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text[len(_thoughts(text)) :]
     tagged = "<nn>" in text.partition("```")[0]
@@ -91,7 +91,7 @@ def read(text: str) -> Answer | Refusal:
 
 
 def write(answer: Answer) -> str:
-    """The canonical text of an answer."""
+    """Return the canonical text of an answer."""
     settings = _settings(answer)
     if answer.style == "tags":
         return _write_tags(answer.code, settings)
@@ -101,18 +101,19 @@ def write(answer: Answer) -> str:
 
 
 def write_diff(diff: str, answer: Answer) -> str:
-    """The canonical text of an answer that gives its code as a diff."""
+    """Return the canonical text of an answer that gives its code as a diff."""
     return f"```diff\n{diff}\n```{_settings_block(_settings(answer))}"
 
 
 def code_block(text: str) -> Block | None:
-    """The block of a whole answer that holds the network; its `end` is counted in `text`."""
+    """Find the block that holds the network; its `end` is a position in `text`."""
     thoughts = _thoughts(text)
     block = _code_block(blocks(text[len(thoughts) :]))
     return block and replace(block, end=block.end + len(thoughts))
 
 
 def _read_fences(text: str) -> Answer | Refusal:
+    """Read an answer written with Markdown fences."""
     found = blocks(text)
     code = _code_block(found)
     if code is None:
@@ -124,24 +125,24 @@ def _read_fences(text: str) -> Answer | Refusal:
 
 
 def read_settings(found: Sequence[Block]) -> Settings | Refusal:
-    """What the first JSON block says, nothing if there is none."""
+    """Read the settings in the first JSON block; empty settings if there is none."""
     block = next((block for block in found if block.language == "json"), None)
     return Settings() if block is None else _read_json(block.text, Settings)
 
 
 def with_settings(code: str, settings: Settings) -> Answer | Refusal:
-    """The answer that holds this code and these settings."""
+    """Return the answer with this code and these settings, or a refusal of empty code."""
     return _answer(code, settings.hyperparameters, settings.transform, "fences")
 
 
 def _code_block(found: Sequence[Block]) -> Block | None:
-    """The first that defines Net, else the first with code."""
+    """Return the first block that defines class Net, else the first Python block."""
     sources = [block for block in found if block.language in _LANGUAGES]
     return next((block for block in sources if _NET.search(block.text)), next(iter(sources), None))
 
 
 def _thoughts(text: str) -> str:
-    """What a thinking model says to itself before it answers."""
+    """Return the `<think>` section at the beginning of an answer, "" if there is none."""
     if not text.lstrip().startswith("<think>"):
         return ""
     before, end, _ = text.partition("</think>")
@@ -149,6 +150,7 @@ def _thoughts(text: str) -> str:
 
 
 def _read_tags(text: str) -> Answer | Refusal:
+    """Read an answer written with nn-gpt's tags."""
     if "</nn>" not in text:
         return CUT_OFF
     code = _between(text, "nn") or ""
@@ -170,6 +172,7 @@ def _answer(
     transform: str | None,
     style: Literal["fences", "tags"],
 ) -> Answer | Refusal:
+    """Return the answer, or a refusal of empty code."""
     code = code.strip("\n").rstrip()
     if not code.strip():
         return Refusal(Stage.PARSE, "the code block is empty")
@@ -181,8 +184,10 @@ class Block:
     """A fenced block.
 
     Attributes:
-        language: the word after the opening fence.
-        end: number of characters up to its end, closing fence included.
+        language: first word after the opening fence, in lower case.
+        text: the lines between the fences.
+        closed: False if the text ends before a closing fence.
+        end: number of characters before the end of the block, closing fence included.
     """
 
     language: str
@@ -192,7 +197,7 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """Fenced blocks by Markdown's rule: a block ends at a bare fence at least as long."""
+    """Return the fenced blocks of a text; a block ends at a bare fence at least as long."""
     found: list[Block] = []
     opened, language, lines, end = 0, "", list[str](), -1
     for line in text.split("\n"):
@@ -211,7 +216,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def _fence(line: str) -> tuple[int, str]:
-    """Number of backticks and the word after them; (0, "") if the line is no fence."""
+    """Return the number of backticks and the word after them; (0, "") if the line is no fence."""
     text = line.lstrip(" ")
     rest = text.lstrip("`")
     length = len(text) - len(rest)
@@ -221,11 +226,13 @@ def _fence(line: str) -> tuple[int, str]:
 
 
 def _between(text: str, tag: str) -> str | None:
+    """Return the text inside the first `<tag>…</tag>`, None if there is none."""
     start, end = text.find(f"<{tag}>"), text.find(f"</{tag}>")
     return text[start + len(tag) + 2 : end] if 0 <= start < end else None
 
 
 def _read_json(text: str, model: type[_Model]) -> _Model | Refusal:
+    """Validate JSON by a Pydantic model, or return a refusal with the first mistake."""
     try:
         return model.model_validate(json.loads(text))
     except ValidationError as error:
@@ -235,6 +242,7 @@ def _read_json(text: str, model: type[_Model]) -> _Model | Refusal:
 
 
 def _first(error: ValidationError) -> str:
+    """Describe the first mistake that Pydantic found."""
     item = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
@@ -244,6 +252,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _settings(answer: Answer) -> dict[str, object]:
+    """Return the content of the JSON block; {} if the answer gives no settings."""
     values: dict[str, object] = dict(answer.hyperparameters)
     if answer.batch is not None:
         values["batch"] = answer.batch
@@ -254,10 +263,12 @@ def _settings(answer: Answer) -> dict[str, object]:
 
 
 def _settings_block(settings: dict[str, object]) -> str:
+    """Return the fenced JSON block, "" for no settings."""
     return f"\n\n```json\n{json.dumps(settings, sort_keys=True)}\n```" if settings else ""
 
 
 def _write_tags(code: str, settings: dict[str, object]) -> str:
+    """Write an answer with nn-gpt's tags."""
     text = f"<nn>\n{code}\n</nn>"
     if "hyperparameters" in settings:
         text += f"\n<hp>{json.dumps(settings['hyperparameters'], sort_keys=True)}</hp>"
@@ -267,5 +278,5 @@ def _write_tags(code: str, settings: dict[str, object]) -> str:
 
 
 def opening(text: str) -> str:
-    """The beginning of an answer, for the detail of a refusal."""
+    """Quote the beginning of an answer, for the detail of a refusal."""
     return f"It begins: {' '.join(text.split())[:80]!r}" if text.strip() else "It is empty."

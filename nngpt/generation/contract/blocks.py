@@ -1,4 +1,4 @@
-"""Shown blocks in an answer: what it uses is put before its network, what it copies is credited."""
+"""Library blocks in an answer: define the blocks that it uses, credit the blocks that it copies."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _FUTURE = "from __future__ import annotations\n"
 
 
 def with_blocks(code: str, prompt: Prompt) -> str:
-    """A network file with the definitions of the prompt's blocks that it names but lacks.
+    """Return the network file with definitions of the prompt's blocks that it uses but lacks.
 
-    Each comes with the header that says where it is from. Code that is no Python stays as it is.
+    Each definition keeps its header with origin and licence. Invalid Python is returned unchanged.
     """
     tree = _tree(code, prompt)
     if tree is None:
@@ -28,7 +28,7 @@ def with_blocks(code: str, prompt: Prompt) -> str:
 
 
 def credited(code: str, prompt: Prompt) -> str:
-    """A network file with a line for each shown block whose class it copied."""
+    """Return the network file with a line of credit for each shown block whose class it copied."""
     tree = _tree(code, prompt)
     if tree is None:
         return code
@@ -43,7 +43,7 @@ def credited(code: str, prompt: Prompt) -> str:
 
 
 def _tree(code: str, prompt: Prompt) -> ast.Module | None:
-    """The code's syntax tree, None if no block was shown or it is no Python."""
+    """Parse the code; None if the prompt shows no block or the code is not valid Python."""
     if not prompt.blocks:
         return None
     try:

@@ -1,9 +1,9 @@
-"""Applies a unified diff strictly: every kept and removed line must be in the file as it is.
+"""Apply a unified diff strictly: every kept and removed line must be in the file unchanged.
 
-What language models get wrong without doing harm is tolerated: line numbers and counts (a hunk's
-place is found by its lines), missing hunk headers, blanks at the end of lines, empty lines where
-a blank kept line is meant, and kept lines without the blank that marks them. Content is never
-guessed, nor is the place of a hunk that fits in several: there its line number must be right.
+Harmless mistakes of language models are tolerated: wrong line numbers and counts (a hunk is placed
+by its lines), missing hunk headers, trailing blanks, empty lines in place of blank kept lines, and
+kept lines without their leading blank. Content is never guessed. If a hunk fits in several places,
+its line number must be right.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Patched:
     """A changed file.
 
     Attributes:
-        text: the whole file.
-        diff: canonical: right numbers, three lines of context; applying it gives `text`.
+        text: the whole file after the change.
+        diff: the canonical diff that gives `text`: right line numbers, three lines of context.
     """
 
     text: str
@@ -38,7 +38,7 @@ class Patched:
 
 
 def apply(diff: str, source: str) -> Patched | Refusal:
-    """`source` changed by `diff`, or which hunk cannot be applied and why."""
+    """Apply `diff` to `source`, or return a refusal that names the hunk that does not apply."""
     hunks = _read(diff)
     if isinstance(hunks, Refusal):
         return hunks
@@ -55,19 +55,19 @@ def apply(diff: str, source: str) -> Patched | Refusal:
 
 @dataclass
 class _Hunk:
-    """One hunk; `stated` is its place as the diff says, counted from 1."""
+    """One hunk; `stated` is the line number in its header, counted from 1."""
 
     stated: int | None = None
     body: list[str] = field(default_factory=list)
 
     @property
     def steps(self) -> list[_Step]:
-        """What the hunk does; of kept lines only that they are kept is sure."""
+        """Steps of the hunk; the text of a kept line may lack its first character."""
         return [(line[0] if line[:1] in ("+", "-") else " ", line[1:]) for line in self.body]
 
     @property
     def old(self) -> list[tuple[str, ...]]:
-        """The lines that must be there; a kept one may lack the blank that marks it."""
+        """Spellings of each line that must be in the file; a kept one may lack its blank."""
         return [
             (line[1:].rstrip(), line.rstrip()) if sign == " " else (line[1:].rstrip(),)
             for line, (sign, _) in zip(self.body, self.steps, strict=True)
@@ -76,6 +76,7 @@ class _Hunk:
 
 
 def _read(diff: str) -> list[_Hunk] | Refusal:
+    """Split a diff into hunks, or return a refusal of an empty one."""
     hunks, lines = list[_Hunk](), diff.split("\n")
     between_files = True
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
@@ -97,11 +98,12 @@ def _read(diff: str) -> list[_Hunk] | Refusal:
 
 
 def _is_idle(line: str) -> bool:
+    """Return True for a line between files that changes nothing."""
     return not line or line.startswith(_ABOUT_FILES)
 
 
 def _without_separator(hunk: _Hunk) -> _Hunk:
-    """Empty lines at a hunk's end divide it from the next; elsewhere they are blank kept lines."""
+    """Drop empty lines at a hunk's end, which separate hunks; elsewhere they are kept lines."""
     body = list(hunk.body)
     while body and not body[-1]:
         body.pop()
@@ -109,7 +111,7 @@ def _without_separator(hunk: _Hunk) -> _Hunk:
 
 
 def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
-    """Index of the line at which the hunk begins, or why there is none."""
+    """Return the index of the line at which the hunk begins, or why there is none."""
     old, have = hunk.old, [line.rstrip() for line in lines]
     if not old:
         return "it keeps no line, so its place is unknown"
@@ -125,7 +127,7 @@ def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:
 
 
 def _missing(old: Sequence[tuple[str, ...]], have: Sequence[str], agreeing: int) -> str:
-    """Which line of a hunk does not fit, judged where most of its lines do."""
+    """Describe the line of a hunk that does not fit, at the place where most of its lines do."""
     known, stripped = set(have), {line.strip() for line in have}
     for line in old:
         if known.isdisjoint(line):
@@ -136,13 +138,13 @@ def _missing(old: Sequence[tuple[str, ...]], have: Sequence[str], agreeing: int)
 
 
 def _agreeing(old: Sequence[tuple[str, ...]], have: Sequence[str]) -> int:
-    """How many lines of `old` stand at the beginning of `have`."""
+    """Count the leading lines of `have` that match `old`."""
     pairs = zip(have, old, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] in pair[1], pairs))
 
 
 class _Edits:
-    """What all hunks together remove (indexes of lines) and insert (before which index)."""
+    """Line indexes that all hunks together remove, and lines to insert by the index after them."""
 
     def __init__(self) -> None:
         self._removed: set[int] = set()
@@ -150,7 +152,7 @@ class _Edits:
         self._inserted: dict[int, list[str]] = defaultdict(list)
 
     def add(self, hunk: _Hunk, place: int) -> str:
-        """Take a hunk in; "" or why it does not go with those before."""
+        """Add a hunk; return why it conflicts with earlier ones, "" if it does not."""
         removed, kept = set[int](), set[int]()
         inserted: dict[int, list[str]] = defaultdict(list)
         for sign, text in hunk.steps:
@@ -168,7 +170,7 @@ class _Edits:
         return ""
 
     def steps(self, lines: Sequence[str]) -> Iterator[_Step]:
-        """The whole file as one hunk."""
+        """Yield the steps that turn the whole file into the changed one."""
         for index, line in enumerate(lines):
             yield from (("+", text) for text in self._inserted.get(index, ()))
             yield ("-" if index in self._removed else " "), line
@@ -176,7 +178,7 @@ class _Edits:
 
 
 def _canonical(steps: Sequence[_Step]) -> Iterator[str]:
-    """Lines of the diff that makes these steps."""
+    """Yield the lines of the canonical diff that makes these steps."""
     changes = [index for index, (sign, _) in enumerate(steps) if sign != " "]
     near = {i for c in changes for i in range(c - _CONTEXT, c + _CONTEXT + 1)}
     old, new = 1, 1

@@ -1,9 +1,9 @@
-"""Checks on the syntax tree that a file offers LEMUR's interface; nothing is executed.
+"""Check on the syntax tree that a network file has LEMUR's interface; nothing is executed.
 
-Asked for: `supported_hyperparameters()` whose names can be read off its return value, and
+Required: `supported_hyperparameters()` whose names can be read off its return value, and
 `class Net` with `__init__(self, in_shape, out_shape, prm, device)`, `forward(self, x)`,
 `train_setup(self, prm)` and `learn(self, train_data)`. Argument names, annotations and further
-arguments with defaults are free, since LEMUR calls by position.
+arguments with defaults are free, because LEMUR calls by position.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _COLLECTIONS = frozenset({"set", "frozenset", "list", "tuple"})
 
 
 def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
-    """The module-level class of that name; the last one, as Python has it."""
+    """Return the module-level class of that name; of several the last, as in Python."""
     return _classes(tree).get(name)
 
 
 def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -> Refusal | None:
-    """None if class `Net` has these methods, each callable as LEMUR calls it."""
+    """Return None if class `Net` has these methods with LEMUR's arguments, else a refusal."""
     net = find_class(tree, "Net")
     if net is None:
         return _refusal("there is no class Net")
@@ -49,7 +49,7 @@ def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -
 
 
 def read_supported(tree: ast.Module) -> frozenset[str] | Refusal:
-    """The names that `supported_hyperparameters()` returns, read without running it."""
+    """Read the names that `supported_hyperparameters()` returns from its source."""
     found = [
         node
         for node in tree.body
@@ -93,7 +93,7 @@ def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
 
 
 def _lineage(net: ast.ClassDef, known: dict[str, ast.ClassDef]) -> tuple[list[ast.ClassDef], bool]:
-    """Net and its bases in this file; True if it also has a base other than Module elsewhere."""
+    """Return Net and its bases in this file, and whether it has another base than Module."""
     lineage, outside, todo = list[ast.ClassDef](), False, [net]
     while todo:
         current = todo.pop(0)
@@ -138,7 +138,7 @@ def _check_call(
 
 
 def _accepts(function: ast.FunctionDef | ast.AsyncFunctionDef, count: int) -> str:
-    """Empty if the function can be called with `count` arguments by position, else why not."""
+    """Return why the function cannot be called with `count` positional arguments, "" if it can."""
     return next(_faults(function.args, count), "")
 
 

@@ -1,7 +1,7 @@
-"""Reads the answer of `features` mode: one `nn.Sequential(...)` of layers with constants.
+"""Read and write the layer list of `features` mode: one `nn.Sequential(...)` with constants.
 
-Nothing but calls `nn.Name(...)`, calls of shown blocks and constants may stand in a layer list, so
-it needs no other safety check. The canonical form has one layer a line and no comments.
+A layer list may hold only calls of `nn.Name(...)` and of shown blocks, and constants, so it needs
+no other safety check. The canonical form has one layer per line and no comments.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ _LARGEST = 2**63
 
 
 def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str, ...] | Refusal:
-    """The canonical text of each layer of `nn.Sequential(...)`.
+    """Return the canonical text of each layer of `nn.Sequential(...)`, or a refusal.
 
     Args:
-        blocks: names of classes that may be called as they are.
+        source: Python source of the layer list.
+        blocks: names of classes that may be called like layers.
 
     Raises:
-        RecursionError, MemoryError: the text is nested too deeply.
+        RecursionError, MemoryError: the source is nested too deeply.
     """
     try:
         tree = ast.parse(source, mode="eval").body
@@ -45,7 +46,7 @@ def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str,
 
 
 def write_layers(layers: tuple[str, ...]) -> str:
-    """The canonical `nn.Sequential(...)`, one layer a line."""
+    """Return the canonical `nn.Sequential(...)`, one layer per line."""
     return _HEAD + "\n" + "".join(f"    {layer},\n" for layer in layers) + ")"
 
 
@@ -82,14 +83,14 @@ def _is_plain(value: object) -> bool:
 
 
 def _has_weights(node: ast.expr, blocks: frozenset[str]) -> bool:
-    """Whether a layer has weights, as far as its name tells; a block may have some."""
+    """Return True if a layer has weights, judged by its name; blocks count as having some."""
     calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
     known = any(_WEIGHTED.fullmatch(_layer_name(call.func)) for call in calls)
     return known or any(_is_of(call.func, blocks) for call in calls)
 
 
 def _layer_name(function: ast.expr) -> str:
-    """`Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`, "" for anything else."""
+    """Return `Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`, "" for anything else."""
     if not isinstance(function, ast.Attribute) or not function.attr[0].isupper():
         return ""
     module = function.value
@@ -107,7 +108,7 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 
 class _Short(ast.NodeTransformer):
-    """Writes `torch.nn` as `nn`."""
+    """Replaces `torch.nn` by `nn`."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if _layer_name(node):

@@ -1,7 +1,7 @@
-"""Refuses code that reaches beyond networks: files, processes, the interpreter's own insides.
+"""Refuse code that uses files, processes, native code or the interpreter's internals.
 
-This is courtesy, not containment: it gives most mishaps a readable reason before anything
-runs. What a determined author can still do is the sandbox's business.
+This check is not containment: it gives most mishaps a readable reason before anything runs. The
+sandbox contains what a determined author could still do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PACKAGES = """
     xformers
 """
 PACKAGES = frozenset(_PACKAGES.split())
-"""Packages that may be imported; those in `PARTS` only for the parts named there."""
+"""Packages that may be imported; of the packages in `PARTS` only the parts named there."""
 
 PARTS = {
     "gc": frozenset({"collect"}),
@@ -57,7 +57,7 @@ FORBIDDEN = {
     "torchvision.io": "reads files",
     "types.CodeType": "builds code",
 }
-"""Dotted names that may not be imported or used, with what they do."""
+"""Dotted names that may not be imported or used, each with the reason."""
 
 _MODULES_IN_MODULES = frozenset({"builtins", "ctypes", "importlib", "os", "subprocess", "sys"})
 
@@ -80,13 +80,15 @@ _WEIGHTS = re.compile(r"torchvision\.models\.(\w+\.)*\w+_Weights\b")
 _Nodes = Sequence[ast.AST]
 _Fault = tuple[int, str]
 _Import = tuple[int, str, str]
-"""Line, name bound ("" for none), dotted path."""
+"""(line number, bound name or "", dotted path)."""
 
 
 def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Refusal | None:
-    """None if the code stays within networks, else the first fault, with the others as detail.
+    """Return None if the code is safe, else a refusal with the first fault and others as detail.
 
-    `given` maps names that are there without an import to their dotted names.
+    Args:
+        tree: syntax tree of the code.
+        given: dotted names of the names that the code may use without importing them.
     """
     nodes = list(ast.walk(tree))  # once: this takes most of the time
     imports = list(_imports(nodes))
@@ -109,7 +111,7 @@ def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Re
 
 
 def _imports(nodes: _Nodes) -> Iterator[_Import]:
-    """Every import in the file."""
+    """Yield every import in the file."""
     for node in nodes:
         if isinstance(node, ast.Import):
             for item in node.names:
@@ -156,7 +158,7 @@ def _path_faults(line: int, path: str) -> Iterator[_Fault]:
 
 
 def _part_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
-    """A module of which only parts may be used must not be passed on whole."""
+    """Yield uses of a partly allowed module as a value, which would give access to all of it."""
     parents = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -173,7 +175,7 @@ def _name_faults(nodes: _Nodes, own: set[str]) -> Iterator[_Fault]:
 
 
 def _bound_names(nodes: _Nodes) -> set[str]:
-    """Names that the file itself defines; `input` is a usual argument of `forward`."""
+    """Return the names that the file itself defines; `input` is a usual argument of `forward`."""
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.arg):
@@ -207,7 +209,7 @@ def _pretrained_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]
 
 
 def _effect_faults(body: list[ast.stmt], own: set[str]) -> Iterator[_Fault]:
-    """Module-level statements may only import, define, and set what the file defines."""
+    """Yield module-level statements that do more than import, define, or set own names."""
     for node in body:
         if isinstance(node, ast.If):
             names = {part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)}
@@ -241,7 +243,7 @@ def _sets_own(target: ast.expr, own: set[str]) -> bool:
 
 
 def _path(node: ast.expr, names: dict[str, str]) -> str:
-    """`torch.nn.Conv2d` for an attribute chain that begins at an import, else ""."""
+    """Return `torch.nn.Conv2d` for an attribute chain that begins at an import, else ""."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

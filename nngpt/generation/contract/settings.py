@@ -1,4 +1,4 @@
-"""The settings block as a JSON schema, for writing it under a constraint."""
+"""The JSON schema of an answer's settings block, for constrained decoding."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nngpt.generation.contract.answers import PROTOCOL, Hyperparameters, Setting
 from nngpt.generation.contract.interface import read_supported
 
 _OTHER = {"type": "number", "minimum": 0, "maximum": 1000}
-"""For names that LEMUR gives no range."""
+"""Range of hyperparameters for which LEMUR has none."""
 
 
 def settings_after(text: str) -> tuple[str, dict[str, Any]] | None:
-    """Where the settings of a whole answer in `full` mode begin, and what they may be.
+    """Find where the settings of an answer in `full` mode begin, and which settings fit its code.
 
     Returns:
         The answer up to the end of its code block, and `settings_schema` of that code; None if the
@@ -38,10 +38,10 @@ def settings_after(text: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def settings_schema(supported: frozenset[str]) -> dict[str, Any]:
-    """JSON schema of `Settings` for code that supports these hyperparameters.
+    """Return the JSON schema of `Settings` for code that supports these hyperparameters.
 
-    A value for each of them is required and for no other; batch size and transform are free.
-    Numbers are within LEMUR's ranges.
+    Each of them needs a value within LEMUR's range, no other may have one; batch size and
+    transform are optional.
     """
     ranges = Hyperparameters.model_json_schema()["properties"]
     names = sorted(supported - PROTOCOL)
@@ -63,8 +63,8 @@ def settings_schema(supported: frozenset[str]) -> dict[str, Any]:
     }
 
 
-def obeys(text: str, schema: Mapping[str, Any]) -> bool:
-    """True if a settings block is what a `settings_schema` allows."""
+def fits_schema(text: str, schema: Mapping[str, Any]) -> bool:
+    """Return True if the text of a settings block fits a `settings_schema`."""
     try:
         found = json.loads(text)
         settings = Settings.model_validate(found)
@@ -77,6 +77,6 @@ def obeys(text: str, schema: Mapping[str, Any]) -> bool:
 
 
 def _range(field: Mapping[str, Any]) -> dict[str, Any]:
-    """The range of an optional field of `Hyperparameters`."""
+    """Return the schema of an optional field of `Hyperparameters`, reduced to type and range."""
     kind = next(kind for kind in field["anyOf"] if kind["type"] != "null")
     return {key: kind[key] for key in ("type", "minimum", "maximum")}

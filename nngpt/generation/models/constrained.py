@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import modes
-from nngpt.generation.contract.settings import obeys
+from nngpt.generation.contract.settings import fits_schema
 from nngpt.protocols import LLM, TakesSettings, WritesJson
 from nngpt.records import Completion, Prompt, Sampling
 
@@ -66,7 +66,7 @@ def _settled(
     room = replace(sampling, max_new_tokens=_TOKENS + _TOKENS_EACH * len(names), constrain=False)
     asked = replace(prompt, prefill=begun, stop=())
     (block,) = llm.generate_json(asked, schema, 1, (seed + written.index) % 2**31, room)
-    if block.finished and not obeys(block.text, schema):
+    if block.finished and not fits_schema(block.text, schema):
         raise ModelError(
             f"the settings do not keep to the schema that was given ({block.text[:60]!r})",
             where="sampling.constrain",

@@ -1,4 +1,4 @@
-"""Blocks of indexed libraries that prompts can show (NN-RAG)."""
+"""Select the blocks of indexed libraries that prompts show (NN-RAG)."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from nngpt.retrieval.search import search
 from nngpt.retrieval.static_check import check
 from nngpt.store.database import Database
 
-_EACH = 8
-"""So many blocks to choose from for each that is shown."""
+_POOL_FACTOR = 8
+"""Number of suitable blocks to collect per block that a prompt shows."""
 
 
 def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
-    """The blocks that a run's prompts choose from, the best first.
+    """Return the blocks from which a run's prompts choose, the best match first.
 
-    Each is a closed file that passes the safety check of candidates and is not too long.
+    Each is a self-contained file that passes the candidates' safety check and is short enough.
 
     Raises:
-        UserError: nothing is indexed.
-        ConfigError: no indexed block suits.
+        UserError: no block is indexed.
+        ConfigError: too few indexed blocks suit.
     """
     extractor = Extractor(Library(catalogue.sources(database)))
     known = catalogue.blocks(database)
     allowed = [b for b in known if config.retrieve_copyleft or not b.copyleft]
     found: list[ShownBlock] = []
     for hit in search(allowed, config.retrieve_for, len(allowed)):
-        block = _extracted(extractor, hit.block, config.retrieve_chars)
+        block = _extract(extractor, hit.block, config.retrieve_chars)
         if block is not None and block.name not in {other.name for other in found}:
             found.append(block)
-        if len(found) == _EACH * config.retrieve:
+        if len(found) == _POOL_FACTOR * config.retrieve:
             break
     if len(found) < config.retrieve:
         raise ConfigError(
@@ -51,7 +51,7 @@ def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
 
 
 def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[ShownBlock, ...]:
-    """Up to `count` blocks at random; none defines what another one defines otherwise."""
+    """Sample up to `count` blocks that do not define the same name differently."""
     chosen: list[ShownBlock] = []
     taken: dict[str, str] = {}
     for block in random.Random(seed).sample(list(pool), len(pool)):
@@ -64,7 +64,8 @@ def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[Sh
     return tuple(chosen)
 
 
-def _extracted(extractor: Extractor, block: catalogue.Block, longest: int) -> ShownBlock | None:
+def _extract(extractor: Extractor, block: catalogue.Block, longest: int) -> ShownBlock | None:
+    """Extract a block as a file, None if the file is too long, incomplete or unsafe."""
     try:
         found = extractor.extract(block.target)
     except ExtractionRefused:
@@ -84,7 +85,7 @@ def _extracted(extractor: Extractor, block: catalogue.Block, longest: int) -> Sh
 
 
 def _definitions(code: str) -> dict[str, str]:
-    """The text of what a file binds at its top level, by name."""
+    """Return the definition text of each name that a file binds at module level."""
     found: dict[str, str] = {}
     for node in ast.parse(code).body:
         text = ast.unparse(node)

@@ -1,9 +1,9 @@
-"""Repairs: a refused answer goes back to the LLM with the reason, and it answers once more.
+"""Repairs: send a refused answer back to the LLM with the reason and have it answer again.
 
-A repair is an attempt of its own and is counted apart (invariant 7). The first repairs of a cycle
-begin when all its first answers are settled, the second ones when all the first repairs are. So
-nothing that is counted raw depends on the repairs of its cycle, and nothing on how fast the
-machine is.
+A repair is an attempt of its own and is counted separately ("Raw numbers" in docs/design.md). The
+first repairs of a cycle begin when all its first answers are settled, second repairs when all
+first repairs are. So the raw figures of a cycle do not depend on its repairs, and the repairs do
+not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from nngpt.store import AttemptRecord
 REPAIRABLE = frozenset(
     {Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.BUILD, Stage.FORWARD, Stage.TRAIN}
 )
-"""The stages whose refusals go back; a copy or a weak network is no mistake to be corrected."""
+"""Stages whose refusals can be repaired; a copy or a weak network has no mistake to correct."""
 
-_LONGEST_DETAIL = 2_000
+_MAX_DETAIL = 2_000
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 
 
 def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """The attempts that repair nothing."""
+    """Return the attempts that are not repairs."""
     return [attempt for attempt in attempts if not attempt.repairs]
 
 
 def next_repair(
     attempts: Sequence[AttemptRecord], most: int, given_up: Collection[int]
 ) -> AttemptRecord | None:
-    """The refused attempt to be repaired next, in a cycle that writes no more first answers.
+    """Return the refused attempt to repair next, in a cycle whose first answers are all written.
 
     Args:
-        attempts: all of the cycle, in the order of writing.
-        most: how often an answer may be repaired.
+        attempts: all attempts of the cycle, in the order of writing.
+        most: largest number of repairs of one first answer.
         given_up: ids of attempts that cannot be repaired.
 
     Returns:
-        None if there is none, or if the attempts before it are not settled yet.
+        None if nothing is left to repair, or if attempts of the round before are not settled yet.
     """
     repaired = {attempt.repaired_from for attempt in attempts}
     for repairs in range(most):
@@ -56,15 +56,15 @@ def next_repair(
 
 
 def repair_prompt(asked: Prompt, text: str, refusal: Refusal) -> Prompt:
-    """The chat so far, the refused answer (`text` follows the prefill), and why it was refused."""
+    """Return the prompt followed by the refused completion `text` and the refusal's reason."""
     answer = asked.prefill + text.encode("utf-8", "replace").decode().replace("\0", "")
-    turns = (Message("assistant", answer), Message("user", complaint(asked.mode, refusal)))
+    turns = (Message("assistant", answer), Message("user", refusal_message(asked.mode, refusal)))
     return replace(asked, messages=(*asked.messages, *turns))
 
 
-def complaint(mode: str, refusal: Refusal) -> str:
-    """What the LLM is told; without addresses in memory, which no second run would repeat."""
-    detail = f"\n{refusal.detail[:_LONGEST_DETAIL]}" if refusal.detail else ""
+def refusal_message(mode: str, refusal: Refusal) -> str:
+    """Return the message that asks for a repair; memory addresses are removed for repeatability."""
+    detail = f"\n{refusal.detail[:_MAX_DETAIL]}" if refusal.detail else ""
     against = "against the same network as before, " if modes.load(mode).changes_parent else ""
     return (
         f"That answer was refused ({refusal.stage}): "

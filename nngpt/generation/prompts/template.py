@@ -1,7 +1,7 @@
-"""Prompt templates: one YAML file each under `prompts/`, with the network template it names.
+"""Prompt templates: load a YAML file of `prompts/` and render it as the prompt for a task.
 
-A template is data: what is asked, the examples shown, how the answer begins and ends, and
-(except in `full` mode) the Jinja2 file that makes a whole network of the answer.
+A template holds the messages, the examples, the beginning and end of the answer, and (except in
+`full` mode) a Jinja2 network file that completes the answer to a network.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ _JINJA = ImmutableSandboxedEnvironment(
 
 
 class Example(BaseModel):
-    """One example turn: what was asked ("" for the template's own question) and the whole answer.
+    """One example turn of the chat.
 
-    In `delta` mode `parent` is the network that the answer changes, as an answer of `full` mode.
+    Attributes:
+        user: the question, "" for the template's own.
+        assistant: the whole answer, prefill included.
+        parent: in a mode that changes a parent, the network that the answer changes, as an answer
+            of `full` mode; else "".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,14 +62,16 @@ class _File(BaseModel):
     @field_validator("mode")
     @classmethod
     def _known_mode(cls, name: str) -> str:
+        """Check that the mode can be loaded."""
         try:
             modes.load(name)
         except PluginError as error:
-            raise ValueError(f"{error}. {error.hint}".rstrip(" .") + ".") from None
+            raise ValueError(f"{error.what}. {error.hint}".rstrip(" .") + ".") from None
         return name
 
     @model_validator(mode="after")
     def _fits_mode(self) -> _File:
+        """Check that network file and parents are given exactly where the mode needs them."""
         mode = modes.load(self.mode)
         if (self.network is not None) != mode.network_file:
             needs = "needs" if mode.network_file else "has no use for"
@@ -78,18 +84,18 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt template, read and checked.
+    """A prompt template that has been checked.
 
     Attributes:
         name: file name without `.yaml`.
-        mode: how much of a network the answer holds.
+        mode: name of the prompt mode.
         system: system message (Jinja2), "" for none.
         user: user message (Jinja2).
-        examples: turns shown before the question; their answers are taken as they stand.
-        prefill: the beginning of the answer.
+        examples: turns before the question; their answers are not rendered.
+        prefill: beginning of the answer.
         stop: strings that end the answer.
-        network: Jinja2 source that makes a network file of the answer, "" in `full` mode; in
-            `delta` mode the network that is changed when no other is known.
+        network: Jinja2 source of the network file around the answer, "" in `full` mode; in `delta`
+            mode the network that is changed as long as no other is known.
     """
 
     name: str
@@ -103,7 +109,7 @@ class Template:
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 over everything but the name."""
+        """First 16 hex digits of the SHA-256 of everything but the name."""
         made_of = [
             self.mode,
             self.system,
@@ -123,13 +129,17 @@ class Template:
         parent: str = "",
         blocks: Sequence[ShownBlock] = (),
     ) -> Prompt:
-        """The prompt for a task, with these examples (None: the template's own).
+        """Return the prompt for a task.
 
-        In `delta` mode it asks for a change to `parent` (default: the template's own network).
-        `blocks` are shown before the question.
+        Args:
+            task: the task to describe.
+            hyperparameters: default values by name, which templates may name.
+            examples: examples to show, None for the template's own.
+            parent: network to change, as an answer of `full` mode; "" for the template's own.
+            blocks: library blocks to show before the question.
 
         Raises:
-            ConfigError: a variable is unknown.
+            ConfigError: the template uses an unknown variable.
         """
         shown = self.examples if examples is None else examples
         variables = self._variables(task) | {
@@ -145,37 +155,37 @@ class Template:
             turns.append(("assistant", example.assistant.strip()))
         question = {"parent": parent} if parent else {}
         asked = self._fill(self.user, variables | question)
-        turns.append(("user", f"{self._shown(blocks)}{asked}"))
-        messages = tuple(Message(role, text) for role, text in turns)
+        turns.append(("user", f"{self._block_text(blocks)}{asked}"))
         return Prompt(
-            self.name,
-            self.hash,
-            self.mode,
-            messages,
-            self.prefill,
-            self.stop,
-            parent,
-            tuple(blocks),
+            template=self.name,
+            template_hash=self.hash,
+            mode=self.mode,
+            messages=tuple(Message(role, text) for role, text in turns),
+            prefill=self.prefill,
+            stop=self.stop,
+            parent=parent,
+            blocks=tuple(blocks),
         )
 
-    def _shown(self, blocks: Sequence[ShownBlock]) -> str:
-        """Blocks as a part of the question, "" for none."""
+    def _block_text(self, blocks: Sequence[ShownBlock]) -> str:
+        """Return library blocks as the first part of the question, "" for none."""
         if not blocks:
             return ""
         given = modes.load(self.mode).defines_blocks
-        told = "These blocks are defined already:" if given else "Blocks that you may copy:"
+        header = "These blocks are defined already:" if given else "Blocks that you may copy:"
         codes = "\n\n".join(_uncommented(block.code) for block in blocks)
-        return f"{told}\n\n```python\n{codes}\n```\n\n"
+        return f"{header}\n\n```python\n{codes}\n```\n\n"
 
     def own_parent(self, task: Task) -> str:
-        """In `delta` mode: the template's own network, as an answer of `full` mode."""
+        """Return the template's own network as an answer of `full` mode (for `delta` mode)."""
         return f"```python\n{self.network_code(task).strip()}\n```"
 
     def network_code(self, task: Task, **answer: object) -> str:
-        """The network file around an answer. Raises: ConfigError when a variable is unknown."""
+        """Return the network file around an answer. Raises: ConfigError if that is impossible."""
         return self._fill(self.network, self._variables(task) | answer) + "\n"
 
     def _variables(self, task: Task) -> dict[str, Any]:
+        """Return the variables that every part of a template may use."""
         _, channels, height, width = task.in_shape
         return {
             "dataset": task.dataset,
@@ -191,6 +201,7 @@ class Template:
         }
 
     def _fill(self, source: str, variables: Mapping[str, Any]) -> str:
+        """Render Jinja2 source. Raises: ConfigError if it cannot be rendered."""
         try:
             return _compiled(source).render(variables).strip()
         except jinja2.UndefinedError as error:
@@ -202,23 +213,23 @@ class Template:
 
 @functools.cache
 def _compiled(source: str) -> jinja2.Template:
-    """A template's text, compiled: the same few are filled in for each answer that is read."""
+    """Compile a template's text; cached, since every answer that is read uses the same few."""
     return _JINJA.from_string(source)
 
 
 def _uncommented(code: str) -> str:
-    """A block's file without the header, which says where it is from."""
+    """Return a block's file without its header of comments about origin and licence."""
     lines = code.splitlines()
     first = next((n for n, line in enumerate(lines) if not line.startswith("#")), 0)
     return "\n".join(lines[first:]).strip("\n")
 
 
 def load(name_or_path: str | Path) -> Template:
-    """The template of that name under `prompts/`, or in a file of the user's own.
+    """Load the template of a name under `prompts/`, or of a path.
 
     Raises:
         ConfigError: the file or its network file is missing, is not YAML or Jinja2, or a key
-            or value is wrong; all mistakes are in the one message.
+            or value is wrong; one message lists all mistakes.
     """
     path = _find(str(name_or_path))
     data = _parse(path)
@@ -235,18 +246,19 @@ def load(name_or_path: str | Path) -> Template:
         examples=file.examples,
         prefill=file.prefill,
         stop=file.stop,
-        network=_network(path, file.network) if file.network else "",
+        network=_read_network(path, file.network) if file.network else "",
     )
     _check_syntax(template, path)
     return template
 
 
 def names() -> list[str]:
-    """Names of the templates that come with nngpt, sorted."""
+    """Return the sorted names of the templates that come with nngpt."""
     return sorted(file.stem for file in config.resource_folder("prompts").glob("*.yaml"))
 
 
 def _find(name: str) -> Path:
+    """Return the path of a template given by name or path."""
     given = Path(name)
     if given.suffix in (".yaml", ".yml") or given.parent != Path():
         return given
@@ -254,6 +266,7 @@ def _find(name: str) -> Path:
 
 
 def _parse(path: Path) -> Any:
+    """Parse a YAML file. Raises: ConfigError if it cannot be read."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -265,8 +278,8 @@ def _parse(path: Path) -> Any:
         raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
 
 
-def _network(path: Path, name: str) -> str:
-    """The network file: beside the template, else among those that come with nngpt."""
+def _read_network(path: Path, name: str) -> str:
+    """Read the network file from beside the template, or from the ones that come with nngpt."""
     places = [path.parent, config.resource_folder("prompts")]
     found = next((place / name for place in places if (place / name).is_file()), None)
     if found is None:
@@ -280,6 +293,7 @@ def _network(path: Path, name: str) -> str:
 
 
 def _check_syntax(template: Template, path: Path) -> None:
+    """Raise ConfigError if a part of the template is not valid Jinja2."""
     sources = [template.system, template.user, template.network]
     for source in [*sources, *(example.user for example in template.examples)]:
         try:
@@ -290,6 +304,7 @@ def _check_syntax(template: Template, path: Path) -> None:
 
 
 def _explain(item: Any) -> str:
+    """Describe one mistake that Pydantic found in a template file."""
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         known = Example.model_fields if len(item["loc"]) > 1 else _File.model_fields

@@ -18,7 +18,7 @@ from nngpt.cycle import parts as assembly
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Hyperparameters, Settings
-from nngpt.generation.contract.settings import obeys, settings_after, settings_schema
+from nngpt.generation.contract.settings import fits_schema, settings_after, settings_schema
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import constrained
@@ -68,13 +68,13 @@ def test_only_what_the_code_supports_may_be_set_within_lemurs_ranges() -> None:
     assert values["properties"]["batch"] == {"type": "integer", "minimum": 1, "maximum": 4096}
     assert "norm-flip" in schema["properties"]["transform"]["enum"]
     whole = {"hyperparameters": {"lr": 0.1, "dropout": 0.5, "width": 3}, "transform": "norm"}
-    assert obeys(json.dumps(whole), schema)
+    assert fits_schema(json.dumps(whole), schema)
     for key, value in (("lr", 2), ("dropout", "x"), ("momentum", 0.9), ("batch", 1.5)):
         wrong = {**whole, "hyperparameters": {**whole["hyperparameters"], key: value}}  # type: ignore[dict-item]
-        assert not obeys(json.dumps(wrong), schema)
-    assert not obeys(json.dumps({**whole, "transform": "norm-flop"}), schema)
-    assert not obeys('{"hyperparameters": {"lr": 0.1, "dropout": 0.5}}', schema)
-    assert not obeys("{", schema)
+        assert not fits_schema(json.dumps(wrong), schema)
+    assert not fits_schema(json.dumps({**whole, "transform": "norm-flop"}), schema)
+    assert not fits_schema('{"hyperparameters": {"lr": 0.1, "dropout": 0.5}}', schema)
+    assert not fits_schema("{", schema)
 
 
 def test_where_the_settings_of_an_answer_begin() -> None:
@@ -123,7 +123,7 @@ def test_all_that_is_written_validates(llm: TransformersLLM, supported: set[str]
     blocks = llm.generate_json(prompt, schema, 3, 3, replace(WILD, max_new_tokens=200))
     assert len({block.text for block in blocks}) > 1
     for block in blocks:
-        assert block.finished and obeys(block.text, schema), block.text
+        assert block.finished and fits_schema(block.text, schema), block.text
         settings = Settings.model_validate(json.loads(block.text))
         assert supported - {"batch", "epoch"} <= set(settings.hyperparameters.values())
 

@@ -14,7 +14,7 @@ from store_samples import PROMPT, REFUSAL
 from nngpt.cli.cycle import _tell
 from nngpt.finetuning.preferences.answers import answers_of, comparisons
 from nngpt.generation.pairs import admitted_pairs
-from nngpt.generation.prompts.repair import complaint, first_answers, next_repair, repair_prompt
+from nngpt.generation.prompts.repair import refusal_message, first_answers, next_repair, repair_prompt
 from nngpt.records import Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 
@@ -73,9 +73,9 @@ def test_the_llm_sees_its_answer_and_the_reason() -> None:
     assert same == PROMPT, "the beginning of the answer and its end stay"
     twice = repair_prompt(prompt, "again\n)", REFUSAL)
     assert [m.role for m in twice.messages[-4:]] == ["assistant", "user"] * 2
-    assert "the same network as before" in complaint("delta", REFUSAL)
+    assert "the same network as before" in refusal_message("delta", REFUSAL)
     long = Refusal(Stage.TRAIN, "no", "x" * 9_000)
-    assert len(complaint("full", long)) < 2_500
+    assert len(refusal_message("full", long)) < 2_500
 
 
 # ---------------------------------------------------------------- runs

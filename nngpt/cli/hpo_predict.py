@@ -1,261 +1,168 @@
-"""`nngpt hpo predict`: settings for one network, by one of four engines."""
+"""`nngpt hpo predict`: hyperparameters for one network, proposed by an HPO engine."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.evaluate import outcome_line
-from nngpt.cli.hpo_llm import answering, base_of
+from nngpt import plugins
 from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed, console, load_config, print_json
 from nngpt.cli.stopping import stoppable
-from nngpt.errors import UserError, nearest
+from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.prediction.hpo.choice import Choice, Space
-    from nngpt.prediction.hpo.searching import Train, Tried
-    from nngpt.prediction.places import Place
+    from nngpt.prediction.hpo.proposal import HPOTask, Proposal, Train
     from nngpt.records import Evaluation, Refusal
 
-ENGINES = ("surrogate", "llm", "optuna", "default")
-_FIRST = 3
-"""So many of the surrogate's choices are what a search begins with."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What the user gave."""
-
-    code: str
-    space: Space
-    place: Place
-    epochs: int
-    top: int
-    target: float | None
-    surrogate: Path | None
-    settings: Config
-    quiet: bool
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A choice, and what became of a training in it, if there was one."""
-
-    choice: Choice
-    outcome: Evaluation | Refusal | None = None
+KIND = "HPO engine"
 
 
 def predict(
     file: Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")],
-    dataset: Annotated[str, typer.Option(help="Name of the data set, as here or in LEMUR.")],
-    epochs: Annotated[int, typer.Option(min=1, help="How long it will be trained.")] = 1,
-    top: Annotated[int, typer.Option(min=1, max=20, help="So many different choices.")] = 1,
-    engine: Annotated[str, typer.Option(help="One of: " + ", ".join(ENGINES))] = "surrogate",
+    dataset: Annotated[str, typer.Option(help="Name of the data set, in nngpt or LEMUR.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Length of the training in epochs.")] = 1,
+    top: Annotated[int, typer.Option(min=1, max=20, help="Number of different proposals.")] = 1,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help=f"HPO engine: {', '.join(plugins.names(KIND))}, or the dotted path of a module."
+        ),
+    ] = "surrogate",
     target_accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help="What is wanted; says if it is out of reach.")
+        float | None,
+        typer.Option(min=0, max=1, help="Accuracy to reach; reported if it is out of reach."),
     ] = None,
     max_batch: Annotated[
-        int, typer.Option(min=1, max=4096, help="Images that memory takes at once.")
+        int, typer.Option(min=1, max=4096, help="Largest batch size that fits in memory.")
     ] = 256,
     max_side: Annotated[
         int | None, typer.Option(min=8, help="Largest side of an image in pixels.")
     ] = None,
     surrogate: Annotated[
-        Path | None, typer.Option(help="The surrogate's file (default: in the cache).")
+        Path | None, typer.Option(help="File of the surrogate (default: the one in the cache).")
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="For llm: the folder of an adapter of: nngpt hpo tune")
+        Path | None, typer.Option(help="llm: folder of an adapter from nngpt hpo tune.")
     ] = None,
-    budget: Annotated[int, typer.Option(min=1, help="For optuna: how many trainings.")] = 8,
-    run: Annotated[bool, typer.Option("--run", help="Train the network with the choice.")] = False,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="optuna: number of trainings (default: 8).")
+    ] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="Train the network with the first proposal.")
+    ] = False,
     config: Annotated[
-        str | None, typer.Option(help="Whose LLM, images and limits (default: nngpt's own).")
+        str | None,
+        typer.Option(help="Configuration of the LLM, images and limits (default: nngpt's own)."),
     ] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose hyperparameters, batch size and transform; prints YAML for a configuration."""
-    from nngpt.prediction.hpo.choice import Space
+    """Propose hyperparameters, batch size and transform, as YAML for a configuration."""
+    from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
+    from nngpt.prediction.hpo.search_space import SearchSpace
+    from nngpt.prediction.network_files import read_tunable_network
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 
-    if engine not in ENGINES:
-        raise UserError(f"unknown engine {engine!r}", hint=nearest(engine, ENGINES))
-    code, supported = read_network(file)
-    given: dict[str, Any] = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
-    if run or engine == "optuna":
-        given["task.dataset"] = dataset
-    given["llm.model"] = base_of(adapter)
-    asked = _Asked(
-        code,
-        Space.of(supported, max_batch, max_side),
-        Place(IMAGE_CLASSIFICATION, lemur_name(dataset), "acc"),
-        epochs,
-        top,
-        target_accuracy,
-        surrogate,
-        load_config(config, ["prompt.template=full", *overrides], **given),
-        as_json,
-    )
+    flags = {"surrogate": surrogate, "adapter": adapter, "budget": budget}
+    options = _engine_options(engine, flags)
+    code, supported = read_tunable_network(file)
+    given = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
+    load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
+    settings = load()
+    space = SearchSpace.of(supported, max_batch, max_side)
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(dataset), "acc")
+    task = HPOTask(code, space, place, epochs, target_accuracy, settings.seed)
+    training = partial(_training, partial(load, **{"task.dataset": dataset}))
     with stoppable("Stopped."):
-        found = _choose(asked, engine, budget, adapter)
+        context = EngineContext(settings, partial(training, "search"))
+        with closing(plugins.create(KIND, engine, context, options=options)) as opened:
+            proposals = opened.propose(task, top)
         if run:
-            found = [_run(asked, found[0]), *found[1:]]
+            with training("run", task) as train:
+                first = replace(proposals[0], trained=train(proposals[0]))
+            proposals = [first, *proposals[1:]]
     if as_json:
-        print_json([_as_json(one) for one in found])
+        print_json([_as_json(proposal) for proposal in proposals])
     else:
-        _print(found, asked)
+        _print(proposals, task)
 
 
-def _choose(asked: _Asked, engine: str, budget: int, adapter: Path | None) -> list[_Found]:
-    if engine == "optuna":
-        return _search(asked, budget)
-    if engine == "llm":
-        return [_Found(choice) for choice in _ask_llm(asked, adapter)]
-    if engine == "default":
-        from nngpt.prediction.hpo.choosing import by_default
-
-        return [_Found(by_default(asked.space, asked.epochs))]
-    return [_Found(choice) for choice in _by_surrogate(asked, asked.space, asked.top)]
-
-
-def _by_surrogate(asked: _Asked, space: Space, top: int) -> list[Choice]:
-    from nngpt.prediction.hpo import choosing, learned
-
-    file = learned.SurrogateFile(asked.surrogate or learned.default_path())
-    return choosing.by_surrogate(file, asked.code, space, asked.place, asked.epochs, top)
-
-
-def _ask_llm(asked: _Asked, adapter: Path | None) -> list[Choice]:
-    from nngpt.prediction.hpo.asking import by_llm
-
-    with answering(asked.settings, adapter) as llm:
-        choices = by_llm(
-            llm,
-            asked.code,
-            asked.space,
-            asked.place,
-            asked.epochs,
-            asked.top,
-            asked.target,
-            asked.settings.seed,
-        )
-    if adapter is None:
-        note = "this LLM was not tuned for the question: nngpt hpo tune"
-        return [replace(choice, notes=(*choice.notes, note)) for choice in choices]
-    return choices
-
-
-def _search(asked: _Asked, budget: int) -> list[_Found]:
-    from nngpt.prediction.hpo import learned, searching
-
-    note: tuple[str, ...] = ()
-    proposed: list[Choice] = []
-    if asked.surrogate or learned.default_path().exists():
-        own_size = replace(asked.space, max_side=asked.space.max_side or 0)
-        proposed = _by_surrogate(asked, own_size, min(_FIRST, budget))
-    else:
-        note = ("there is no surrogate to begin with (nngpt hpo train)",)
-    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
-
-    def watch(tried: Tried) -> None:
-        log(f"{tried.choice.settings}: {outcome_line(tried.outcome)}")
-
-    with _training(asked, "search") as train:
-        done = searching.search(
-            train,
-            asked.space,
-            asked.epochs,
-            budget,
-            asked.settings.seed,
-            proposed=proposed,
-            watch=watch,
-        )
-    notes = (*note, f"the best of {budget} trainings, chosen on these images: --run trains anew")
-    return [
-        _Found(replace(tried.choice, notes=(*tried.choice.notes, *notes)), tried.outcome)
-        for tried in done[: asked.top]
-    ]
-
-
-def _run(asked: _Asked, found: _Found) -> _Found:
-    with _training(asked, "run") as train:
-        return _Found(found.choice, train(found.choice))
+def _engine_options(engine: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that are given and that the engine has as options."""
+    model = plugins.options_model(KIND, engine)
+    names = model.model_fields if model else ()
+    return {name: value for name, value in flags.items() if value is not None and name in names}
 
 
 @contextmanager
-def _training(asked: _Asked, purpose: str) -> Iterator[Train]:
-    """Trains the network in given settings, in the sandbox, always with the same seed."""
-    from nngpt.cycle.parts import evaluator
+def _training(load: Callable[[], Config], purpose: str, task: HPOTask) -> Iterator[Train]:
+    """Open a function that trains the network of a task in the sandbox, always with one seed.
+
+    Args:
+        load: loads the configuration of the training.
+        purpose: "search" or "run"; a search prints a line for each training.
+    """
+    from nngpt.cycle.evaluator import open_evaluator
     from nngpt.generation.contract.answers import Answer, write
-    from nngpt.records import Refusal, content_hash, derive_seed
+    from nngpt.records import Candidate, content_hash, derive_seed
+    from nngpt.reports.outcome import outcome_line
 
     log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
-    seed = derive_seed(asked.settings.seed, purpose, content_hash(asked.code))
-    with evaluator(asked.settings, log) as (reader, executor):
-        candidate = reader.read(write(Answer(asked.code, asked.space.fixed()[0])))
-        if isinstance(candidate, Refusal):
+    seed = derive_seed(task.seed, purpose, content_hash(task.code))
+    with open_evaluator(load(), log) as (reader, executor):
+        candidate = reader.read(write(Answer(task.code, task.space.fixed()[0])))
+        if not isinstance(candidate, Candidate):
             raise UserError(f"refused at {candidate.stage}: {candidate.reason}")
 
-        def train(choice: Choice) -> Evaluation | Refusal:
-            return executor.evaluate(choice.applied(candidate), seed)
+        def train(proposal: Proposal) -> Evaluation | Refusal:
+            outcome = executor.evaluate(proposal.applied(candidate), seed)
+            if purpose == "search":
+                log(f"{proposal.settings}: {outcome_line(outcome)}")
+            return outcome
 
         yield train
 
 
-def _print(found: Sequence[_Found], asked: _Asked) -> None:
+def _print(proposals: Sequence[Proposal], task: HPOTask) -> None:
     from yaml import safe_dump
 
-    for number, one in enumerate(found, start=1):
-        choice = one.choice
-        said = f"# {number}, by {choice.engine}"
-        if choice.accuracy is not None:
-            value, low, high = choice.accuracy
-            said += (
-                f": {value:.1%} expected after {choice.epochs} epochs, "
-                f"90% interval {low:.1%} to {high:.1%}"
-            )
-            if asked.target is not None and high < asked.target:
-                said += f"; {asked.target:.1%} is out of reach"
-        typer.echo(said)
-        if one.outcome is not None:
-            typer.echo(f"# trained: {outcome_line(one.outcome)}")
-        evaluation = {"epochs": asked.epochs, **choice.settings}
+    from nngpt.reports.outcome import outcome_line
+
+    for number, proposal in enumerate(proposals, start=1):
+        typer.echo(f"# {number}, by {proposal.engine}{_expected(proposal, task.target)}")
+        if proposal.trained is not None:
+            typer.echo(f"# trained: {outcome_line(proposal.trained)}")
+        evaluation = {"epochs": task.epochs, **proposal.settings}
         typer.echo(safe_dump({"evaluation": evaluation}, sort_keys=False).rstrip())
-    for note in dict.fromkeys(note for one in found for note in one.choice.notes):
+    for note in dict.fromkeys(note for proposal in proposals for note in proposal.notes):
         typer.echo(f"note: {note}", err=True)
 
 
-def _as_json(one: _Found) -> dict[str, Any]:
-    trained = {} if one.outcome is None else {"trained": asdict(one.outcome)}
-    return {**asdict(one.choice), **trained}
+def _expected(proposal: Proposal, target: float | None) -> str:
+    """Return the expected accuracy as the end of a line; "" if unknown."""
+    from nngpt.prediction.targets import epoch_count
+
+    if proposal.accuracy is None:
+        return ""
+    value, low, high = proposal.accuracy
+    text = f": {value:.1%} expected after {epoch_count(proposal.epochs)}"
+    text += f", 90% interval {low:.1%} to {high:.1%}"
+    if target is not None and high < target:
+        text += f"; {target:.1%} is out of reach"
+    return text
 
 
-def read_network(file: Path) -> tuple[str, frozenset[str]]:
-    """A network's code and the hyperparameters that it supports; nothing of it is run.
-
-    Raises:
-        UserError: the file cannot be read, is no Python, or does not say what it supports.
-    """
-    from nngpt.generation.contract.interface import read_supported
-    from nngpt.records import Refusal
-
-    try:
-        code = file.read_text(encoding="utf-8-sig")
-        supported = read_supported(ast.parse(code))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(file)) from None
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"is no Python ({error})", where=str(file)) from None
-    if isinstance(supported, Refusal):
-        raise UserError(supported.reason, where=str(file))
-    return code, supported
+def _as_json(proposal: Proposal) -> dict[str, Any]:
+    found = asdict(proposal)
+    if proposal.trained is None:
+        del found["trained"]
+    return found

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command with one line: what was done is in the store."""
+"""Exit codes and one final line for commands ended by Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from types import FrameType
 import typer
 
 
-class _Stop(KeyboardInterrupt):
-    """SIGTERM, treated like Ctrl-C: no `except Exception` on the way keeps it from us."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM as a KeyboardInterrupt, which no `except Exception` catches."""
 
 
 @contextmanager
-def stoppable(
-    said: str = "Stopped. The same command carries on from here.",
-) -> Iterator[None]:
-    """Exit with 130 after Ctrl-C and with 143 after SIGTERM, once all parts are closed."""
-    before = signal.signal(signal.SIGTERM, _stop)
+def stoppable(message: str = "Stopped. The same command resumes.") -> Iterator[None]:
+    """Print `message` and exit with 130 after Ctrl-C, with 143 after SIGTERM.
+
+    Every part that was opened inside the block is closed first.
+    """
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo(said, err=True)
-        number = signal.SIGTERM if isinstance(stop, _Stop) else signal.SIGINT
+        typer.echo(message, err=True)
+        number = signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT
         raise typer.Exit(128 + number) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _Stop
+def _raise_terminated(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated

@@ -15,7 +15,7 @@ from nngpt.records import State
 from nngpt.store import Store
 
 RUN = ("cycle", "run", "smoke-mnist", "--cycles", "1")
-STOPPED = "Stopped. The same command carries on from here.\n"
+STOPPED = "Stopped. The same command resumes.\n"
 
 
 def start(folder: Path, scripted: list[str]) -> subprocess.Popen[str]:

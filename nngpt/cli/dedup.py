@@ -1,111 +1,129 @@
-"""`nngpt dedup`: near-duplicates in a collection of networks."""
+"""`nngpt dedup`: find near-duplicates in a collection of networks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.dedup_sources import Source, bar, find, read
 from nngpt.cli.options import AsJson, Folder, console, print_json
+from nngpt.cli.progress_bars import progress_bar
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.novelty.dedup.collection import Collection
-    from nngpt.novelty.dedup.records import Outcome, Settings
-    from nngpt.records import Prompt
+    from nngpt.novelty.dedup.outputs import OutputPaths
+    from nngpt.novelty.dedup.records import DedupSettings
+    from nngpt.novelty.dedup.sources import NetworkSources
 
-_STDOUT = Path("-")
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """What is to be written; None for what is not."""
-
-    names: Path | None
-    copies: Path | None
-    chat: Path | None
-    report: Path | None
+_Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders, .py and .jsonl files.", metavar="[PATH]..."),
+]
+_Lemur = Annotated[bool, typer.Option("--lemur", help="Also read the LEMUR mirror.")]
+_BestOn = Annotated[
+    str | None,
+    typer.Option(help="Rank the mirror's networks by accuracy on this data set only."),
+]
+_Levels = Annotated[
+    str, typer.Option(help="Comparison levels, cheapest first, separated by commas.")
+]
+_Threshold = Annotated[
+    float,
+    typer.Option(help="Jaccard similarity at or above which two networks are duplicates."),
+]
+_LevelThreshold = Annotated[
+    list[str], typer.Option(help="Threshold of one level.", metavar="LEVEL=VALUE")
+]
+_FamilyThreshold = Annotated[
+    list[str],
+    typer.Option(help="Threshold between networks of one family.", metavar="FAMILY=VALUE"),
+]
+_PerFamily = Annotated[
+    int | None, typer.Option(help="Maximum number of networks kept of each family.")
+]
+_Shingle = Annotated[int, typer.Option(help="Tokens per shingle.")]
+_MinAccuracy = Annotated[
+    float | None,
+    typer.Option(help="Ignore networks whose accuracy (0…1) is lower or unknown."),
+]
+_Explain = Annotated[
+    tuple[str, str] | None,
+    typer.Option(help="Compare two files, or two networks of the collection.", metavar="A B"),
+]
+_List = Annotated[
+    Path | None, typer.Option("--list", help="Write the names of kept networks; - prints them.")
+]
+_CopyTo = Annotated[Path | None, typer.Option(help="Copy the kept files to a new or empty folder.")]
+_Jsonl = Annotated[Path | None, typer.Option(help="Write the kept networks as chat pairs.")]
+_Task = Annotated[str, typer.Option(help="Data set named in the prompts of the chat pairs.")]
+_Report = Annotated[Path | None, typer.Option(help="Write an HTML report.")]
+_Check = Annotated[bool, typer.Option(help="Exit with 1 if there are duplicates.")]
 
 
 def dedup(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Folders, .py and .jsonl files.", metavar="[PATH]..."),
-    ] = None,
-    lemur: Annotated[bool, typer.Option("--lemur", help="The mirror of LEMUR.")] = False,
+    paths: _Paths = None,
+    lemur: _Lemur = False,
     folder: Folder = Path("runs"),
-    best_on: Annotated[
-        str | None, typer.Option(help="Accuracy in the mirror: the best on this data set.")
-    ] = None,
-    levels: Annotated[str, typer.Option(help="How to compare, cheapest first.")] = "exact,lexical",
-    threshold: Annotated[float, typer.Option(help="Alike from this Jaccard similarity on.")] = 0.9,
-    level_threshold: Annotated[
-        list[str], typer.Option(help="Another threshold for a level.", metavar="LEVEL=VALUE")
-    ] = [],  # noqa: B006 (typer copies it)
-    family_threshold: Annotated[
-        list[str], typer.Option(help="Another threshold inside a family.", metavar="FAMILY=VALUE")
-    ] = [],  # noqa: B006
-    per_family: Annotated[int | None, typer.Option(help="Keep at most this many of each.")] = None,
-    shingle: Annotated[int, typer.Option(help="Tokens in a shingle.")] = 10,
-    min_accuracy: Annotated[
-        float | None, typer.Option(help="Leave out networks that are worse or of unknown accuracy.")
-    ] = None,
-    explain: Annotated[
-        tuple[str, str] | None,
-        typer.Option(help="Compare two files, or two networks of the collection.", metavar="A B"),
-    ] = None,
-    list_to: Annotated[
-        Path | None, typer.Option("--list", help="Write the kept names; - prints them.")
-    ] = None,
-    copy_to: Annotated[
-        Path | None, typer.Option(help="Copy the kept files to a new or empty folder.")
-    ] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="Write the kept as chat pairs.")] = None,
-    task: Annotated[str, typer.Option(help="The data set that the chat pairs ask for.")] = "mnist",
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
-    check: Annotated[bool, typer.Option(help="Exit with 1 if anything is a duplicate.")] = False,
+    best_on: _BestOn = None,
+    levels: _Levels = "exact,lexical",
+    threshold: _Threshold = 0.9,
+    level_threshold: _LevelThreshold = [],  # noqa: B006 (typer copies it)
+    family_threshold: _FamilyThreshold = [],  # noqa: B006
+    per_family: _PerFamily = None,
+    shingle: _Shingle = 10,
+    min_accuracy: _MinAccuracy = None,
+    explain: _Explain = None,
+    list_to: _List = None,
+    copy_to: _CopyTo = None,
+    jsonl: _Jsonl = None,
+    task: _Task = "mnist",
+    report: _Report = None,
+    check: _Check = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find near-duplicates; keep the most accurate of each group."""
-    from nngpt.novelty.dedup import options
+    """Find near-duplicates; keep the most accurate network of each group."""
+    from nngpt.novelty.dedup.options import build_settings, check_share
+    from nngpt.novelty.dedup.outputs import OutputPaths
+    from nngpt.novelty.dedup.sources import NetworkSources
 
-    settings = options.build_settings(
+    settings = build_settings(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
     if min_accuracy is not None:
-        options.check_share(min_accuracy, "--min-accuracy")
-    source = Source(paths or [], lemur, folder, best_on)
-    targets = _Targets(list_to, copy_to, jsonl, report)
+        check_share(min_accuracy, "--min-accuracy")
+    sources = NetworkSources(paths or [], lemur, folder, best_on)
+    outputs = OutputPaths(list_to, copy_to, jsonl, report)
     if explain is not None:
-        alike = _explain(explain, source, targets, settings, as_json)
+        found = _explain(explain, sources, outputs, settings, as_json)
     else:
-        alike = _deduplicate(source, targets, settings, min_accuracy, task, as_json)
-    if check and alike:
+        found = _deduplicate(sources, outputs, settings, min_accuracy, task, as_json)
+    if check and found:
         raise typer.Exit(1)
 
 
 def _deduplicate(
-    source: Source,
-    targets: _Targets,
-    settings: Settings,
+    sources: NetworkSources,
+    outputs: OutputPaths,
+    settings: DedupSettings,
     min_accuracy: float | None,
     task: str,
     as_json: bool,
 ) -> bool:
-    """Do it, write and tell; True if there is any duplicate."""
+    """Deduplicate, write the outputs, print the result; return True if there are duplicates."""
     from nngpt.novelty.dedup.options import check_families
-    from nngpt.novelty.dedup.outputs import chat_prompt
+    from nngpt.novelty.dedup.outputs import chat_prompt, kept_names, write_outputs
     from nngpt.novelty.dedup.pipeline import deduplicate
-    from nngpt.novelty.dedup.summary import as_json as everything
-    from nngpt.novelty.dedup.summary import summarise
+    from nngpt.novelty.dedup.summary import facts, summarise
+    from nngpt.reports.dedup.page import report
     from nngpt.reports.dedup.tables import skipped_lines, summary_tables
 
-    _check(targets, source.paths, as_json)
-    prompt = chat_prompt(task) if targets.chat else None
-    collection = read(source)
+    if as_json and outputs.prints_names:
+        raise UserError("--json and --list - both print", hint="Give --list a file")
+    outputs.check(sources.paths)
+    prompt = chat_prompt(task) if outputs.chat else None
+    with progress_bar("reading") as progress:
+        collection = sources.read(progress)
     if min_accuracy is not None:
         collection = collection.at_least(min_accuracy)
     for line in skipped_lines(collection):
@@ -113,79 +131,38 @@ def _deduplicate(
     if not collection.networks:
         raise UserError("no networks to compare", hint="Give folders of .py files, or .jsonl files")
     check_families(settings, (network.family for network in collection.networks))
-    with bar("comparing") as progress:
+    with progress_bar("comparing") as progress:
         outcome = deduplicate(collection.networks, settings, progress)
-    _write(targets, source, collection, settings, outcome, prompt)
+    page = report(collection, settings, outcome, str(sources)) if outputs.report else ""
+    for line in write_outputs(outputs, collection, outcome, prompt, page):
+        typer.echo(line, err=True)
     if as_json:
-        print_json(everything(collection, settings, outcome))
-    elif targets.names != _STDOUT:
+        print_json(facts(collection, settings, outcome))
+    elif outputs.prints_names:
+        typer.echo(b"".join(kept_names(outcome)), nl=False)
+    else:
         for part in summary_tables(summarise(collection, settings, outcome), settings):
             console().print(part)
     return any(removed.neighbour is not None for removed in outcome.removed)
 
 
-def _check(targets: _Targets, inputs: list[Path], as_json: bool) -> None:
-    """All that can be wrong with the outputs, before any work. Raises: UserError."""
-    from nngpt.novelty.dedup.outputs import check_file, check_folder
-
-    if as_json and targets.names == _STDOUT:
-        raise UserError("--json and --list - both print", hint="Give --list a file")
-    files = {"--list": targets.names, "--jsonl": targets.chat, "--report": targets.report}
-    for option, path in files.items():
-        if path is not None and path != _STDOUT:
-            check_file(path, option, inputs)
-    if targets.copies is not None:
-        check_folder(targets.copies, "--copy-to")
-
-
-def _write(
-    targets: _Targets,
-    source: Source,
-    collection: Collection,
-    settings: Settings,
-    outcome: Outcome,
-    prompt: Prompt | None,
-) -> None:
-    from nngpt.novelty.dedup import outputs
-    from nngpt.reports.dedup.page import report
-
-    count = f"{len(outcome.kept):,}"
-    if targets.names == _STDOUT:
-        for line in outputs.kept_names(outcome):
-            typer.echo(line, nl=False)
-    elif targets.names is not None:
-        outputs.write_file(targets.names, outputs.kept_names(outcome))
-        typer.echo(f"{targets.names}: {count} names", err=True)
-    if targets.copies is not None:
-        outputs.copy_kept(targets.copies, collection, outcome)
-        typer.echo(f"{targets.copies}: {count} files", err=True)
-    if targets.chat is not None and prompt is not None:
-        lines = [outputs.chat_line(network, prompt) for network in outcome.kept]
-        good = [line for line in lines if line is not None]
-        outputs.write_file(targets.chat, good)
-        lost = f" ({len(lines) - len(good):,} cannot be written as an answer)"
-        more = lost if len(good) < len(lines) else ""
-        typer.echo(f"{targets.chat}: {len(good):,} chat pairs{more}", err=True)
-    if targets.report is not None:
-        page = report(collection, settings, outcome, source.text())
-        outputs.write_file(targets.report, [page.encode()])
-        typer.echo(f"{targets.report}: report", err=True)
-
-
 def _explain(
-    names: tuple[str, str], source: Source, targets: _Targets, settings: Settings, as_json: bool
+    names: tuple[str, str],
+    sources: NetworkSources,
+    outputs: OutputPaths,
+    settings: DedupSettings,
+    as_json: bool,
 ) -> bool:
-    """Compare two networks and tell; True if they are alike."""
-    from nngpt.novelty.dedup.explanation import as_json as everything
-    from nngpt.novelty.dedup.explanation import explain
+    """Compare two networks and print the comparison; return True if they are duplicates."""
+    from nngpt.novelty.dedup.explanation import explain, facts
     from nngpt.reports.dedup.tables import explanation_parts
 
-    if any((targets.names, targets.copies, targets.chat, targets.report)):
-        raise UserError("--explain writes no files", hint="Leave out the outputs, or redirect")
-    one, other = find(names, source)
+    if outputs.any:
+        raise UserError("--explain writes no files", hint="Omit the outputs, or redirect")
+    one, other = sources.find(names)
     explanation = explain(one, other, settings)
     if as_json:
-        print_json(everything(explanation))
+        print_json(facts(explanation))
     else:
         for part in explanation_parts(explanation):
             console().print(part, soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Data sets as memory-mapped uint8 arrays; one file per data set."""
+"""Data sets as memory-mapped uint8 arrays, with one file per data set in `sources`."""

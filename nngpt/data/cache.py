@@ -1,12 +1,12 @@
-"""The prepared form of a data set: uint8 arrays on disk, memory-mapped.
+"""Prepared data sets: uint8 arrays on disk, memory-mapped.
 
     <cache>/data/<key>/
         train_x.npy  uint8 [n, c, h, w]      train_y.npy  int64 [n]
         test_x.npy   uint8 [n, c, h, w]      test_y.npy   int64 [n]
-        meta.json    name, classes, shape, where it came from, sha256 of each array
+        meta.json    name, classes, shape, origin, sha256 of each array
         splits/      see `nngpt.data.splits`
 
-A folder appears complete or not at all. Only its owner can enter it: it holds the labels.
+A folder appears complete or not at all. Only its owner can read it, because it holds the labels.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Meta:
-    """What `meta.json` says.
+    """Content of `meta.json`.
 
     Attributes:
         name: name of the data set.
         classes: number of classes.
         shape: (c, h, w).
-        source: where the files came from, for a person.
+        source: origin of the files, for messages.
         sha256: array name → sha256 of its raw bytes.
     """
 
@@ -61,17 +61,17 @@ class Meta:
 
 
 def folder(key: str) -> Path:
-    """Where the data set with this key is, or would be."""
+    """Return the folder of the data set with this key, whether or not it exists."""
     return config.cache_folder() / "data" / key
 
 
 def lock(key: str) -> AbstractContextManager[None]:
-    """Held by whoever writes the data set's folder. Raises: DataError."""
+    """Return the lock to hold while writing the data set's folder. Raises: DataError."""
     return files.locked(config.cache_folder() / "data" / f".{key}.lock")
 
 
 def read_meta(key: str) -> Meta | None:
-    """The data set's description, None if it is not in the cache."""
+    """Return the data set's metadata, or None if it is not in the cache."""
     values = read_json(folder(key) / "meta.json")
     if values is None or set(values) != {field.name for field in fields(Meta)}:
         return None
@@ -79,7 +79,7 @@ def read_meta(key: str) -> Meta | None:
 
 
 def write(key: str, arrays: Arrays, meta: Meta) -> None:
-    """Put a data set into the cache in one step; the caller holds `lock(key)`."""
+    """Write a data set to the cache atomically; the caller holds `lock(key)`."""
     target = folder(key)
     with files.scratch(target) as partial:
         for name in ARRAYS:
@@ -102,7 +102,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
 
 
 def verify(key: str, meta: Meta) -> None:
-    """Compare the arrays with the checksums of their description.
+    """Compare the arrays with the checksums in the metadata.
 
     Raises:
         DataError: an array is missing or damaged.
@@ -114,7 +114,7 @@ def verify(key: str, meta: Meta) -> None:
 
 
 def intact(key: str) -> bool:
-    """True if the data set is in the cache and its checksums are right."""
+    """Return True if the data set is in the cache with matching checksums."""
     meta = read_meta(key)
     if meta is None:
         return False
@@ -126,17 +126,17 @@ def intact(key: str) -> bool:
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """sha256 of an array's raw bytes in C order."""
+    """Return the sha256 of an array's raw bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def digests(arrays: Arrays) -> dict[str, str]:
-    """sha256 of each of a data set's arrays."""
+    """Return the sha256 of each array of a data set, by name."""
     return {name: array_digest(getattr(arrays, name)) for name in ARRAYS}
 
 
 def read_json(path: Path) -> Mapping[str, Any] | None:
-    """A JSON object, None if the file is missing; a damaged one counts as missing."""
+    """Return a JSON object, or None if the file is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

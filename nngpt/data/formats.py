@@ -1,7 +1,7 @@
-"""Readers of the formats in which data sets are distributed; none of them can run code.
+"""Read the file formats of data sets, without ever running code from a file.
 
-All take bytes and return images uint8 [n, c, h, w] or labels int64 [n], and raise
-`nngpt.errors.DataError` for bytes that are not in the format.
+All functions take bytes and return images uint8 [n, c, h, w] or labels int64 [n]. They raise
+`nngpt.errors.DataError` if the bytes are not in the format.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _MATLAB_MATRIX, _MATLAB_COMPRESSED = 14, 15
 
 
 def idx_images(data: bytes) -> Images:
-    """Images of an IDX3 file (MNIST): [n, h, w] → [n, 1, h, w]."""
+    """Return the images of an IDX3 file (MNIST): [n, h, w] → [n, 1, h, w]."""
     return _idx(data, dimensions=3)[:, None]
 
 
 def idx_labels(data: bytes) -> Labels:
-    """Labels of an IDX1 file (MNIST)."""
+    """Return the labels of an IDX1 file (MNIST)."""
     return _idx(data, dimensions=1).astype(np.int64)
 
 
 def cifar_batch(data: bytes, labels_key: bytes, side: int = 32) -> tuple[Images, Labels]:
-    """Images and labels of a CIFAR file (python version): a pickled dictionary.
+    """Return images and labels of a CIFAR file (python version), a pickled dictionary.
 
-    Only the types such a file consists of are allowed; anything else is refused unrun.
+    Only the types that such a file consists of are unpickled; all others are refused.
     """
 
     def read() -> tuple[Images, Labels]:
@@ -53,7 +53,7 @@ def cifar_batch(data: bytes, labels_key: bytes, side: int = 32) -> tuple[Images,
 
 
 def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Numeric arrays of a MATLAB 5 file, by name, in MATLAB's axis order (SVHN)."""
+    """Return the numeric arrays of a MATLAB 5 file by name, in MATLAB's axis order (SVHN)."""
 
     def read() -> dict[str, npt.NDArray[Any]]:
         if data[124:128] != b"\x00\x01IM":
@@ -71,7 +71,7 @@ def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 def svhn(data: bytes) -> tuple[Images, Labels]:
-    """Images and labels of an SVHN file; MATLAB's class 10 is the digit 0."""
+    """Return images and labels of an SVHN file; MATLAB's class 10 is the digit 0."""
     arrays = matlab(data)
 
     def read() -> tuple[Images, Labels]:
@@ -83,7 +83,7 @@ def svhn(data: bytes) -> tuple[Images, Labels]:
 
 
 def png_rows(data: bytes, side: int = 32) -> Images:
-    """Images of a PNG that holds one image per row, pixel after pixel."""
+    """Return the images of a PNG that contains one image per row, pixel after pixel."""
     from PIL import Image, UnidentifiedImageError
 
     def read() -> Images:
@@ -99,12 +99,12 @@ def png_rows(data: bytes, side: int = 32) -> Images:
 
 
 def json_labels(data: bytes) -> Labels:
-    """Labels of a JSON list."""
+    """Return the labels of a JSON list."""
     return _reading("JSON", lambda: np.array(json.loads(data), dtype=np.int64).reshape(-1))
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads what a pickled numpy array is made of, and nothing else."""
+    """Unpickle only the parts of a numpy array."""
 
     def find_class(self, module: str, name: str) -> Any:
         modern = module.replace("numpy.core", "numpy._core")
@@ -128,7 +128,10 @@ def _idx(data: bytes, dimensions: int) -> npt.NDArray[np.uint8]:
 
 
 def _matlab_elements(data: bytes) -> list[tuple[int, bytes]]:
-    """(type, content) of each element: a tag of 8 bytes, or of 4 with the content inside."""
+    """Return (type, content) of each element.
+
+    Its tag has 8 bytes, or 4 bytes with the content inside.
+    """
     elements, at = [], 0
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<II", data, at)

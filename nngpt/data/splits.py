@@ -1,8 +1,8 @@
-"""Train, validation and test parts of a cached data set.
+"""Split a cached data set into train, validation and test parts.
 
-Validation is taken out of the official training images by a permutation with a fixed seed;
-test is the official test set. The parts are files of their own, so that a worker can map the
-training images without ever having a path or a page of validation labels.
+Validation images are drawn from the official training images by a seeded permutation; the test
+part is the official test set. Each part has its own files, so a worker can map the training
+images without any access to validation labels ("No self-grading", docs/design.md).
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Splits:
         name: name of the data set.
         classes: number of classes.
         shape: (c, h, w).
-        mean: per channel, of the training part, images scaled to 0…1.
-        std: likewise.
-        train: what candidates learn from.
-        validation: what selects among them (invariant 5).
-        test: reported once at the end of a run.
+        mean: mean per channel of the training images, scaled to 0…1.
+        std: standard deviation per channel, likewise.
+        train: images that candidates are trained on.
+        validation: images that candidates are selected by.
+        test: images read once at the end of a run ("Test set apart", docs/design.md).
     """
 
     name: str
@@ -77,20 +77,20 @@ class Splits:
 
 
 def create(key: str, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-    """The parts of a cached data set, written once per (arrays, seed, limits).
+    """Return the parts of a cached data set, written once per (arrays, seed, limits).
 
     Args:
-        key: the data set's folder in the cache.
-        seed: of the permutation.
-        train_limit: use only so many training images (the permutation's first), None for all.
-        validation_limit: likewise for validation; other limits do not change the order.
+        key: folder of the data set in the cache.
+        seed: seed of the permutation.
+        train_limit: number of training images to use, in the permutation's order; None for all.
+        validation_limit: number of validation images to use; limits do not change the order.
 
     Raises:
-        DataError: the data set is not in the cache, damaged, or has fewer than two images.
+        DataError: the data set is not in the cache, is damaged, or has fewer than two images.
     """
     meta = cache.read_meta(key)
     if meta is None:
-        raise DataError("is not on this machine", where=f"data set {key}", hint="Pull it first")
+        raise DataError("is not in the cache", where=f"data set {key}", hint="Pull it first")
     target = cache.folder(key) / "splits" / _key(meta, seed, train_limit, validation_limit)
     statistics = cache.read_json(target / "meta.json")
     if statistics is None:
@@ -112,7 +112,7 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
 
 
 def validation_count(images: int) -> int:
-    """How many of the official training images become validation images."""
+    """Return how many of the official training images become validation images."""
     return _LARGE_VALIDATION if images >= _LARGE else max(1, images // 10)
 
 
@@ -145,7 +145,7 @@ def _write(
 
 
 def _statistics(images: Images) -> dict[str, list[float]]:
-    """Mean and standard deviation per channel, from exact integer sums."""
+    """Return mean and standard deviation per channel, from exact integer sums."""
     channels = images.shape[1]
     total = np.zeros(channels, np.int64)
     squares = np.zeros(channels, np.int64)

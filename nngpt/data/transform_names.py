@@ -1,9 +1,9 @@
-"""The transforms that have a name. Imports nothing heavy, so the contract can ask for them.
+"""Parse the names of image transforms, without heavy imports.
 
-A name says what happens to a batch of uint8 images, in this order: scaled to 0…1, resized
-(`-32`), randomly cropped after padding by 4 (`-crop`), flipped at random (`-flip`), and, for
-`norm`, normalised with the mean and deviation of the training images. Random steps are drawn
-for each image, and only while training. `_` may stand for `-`, as in LEMUR.
+A name lists steps for a batch of uint8 images, in this order: scale to 0…1, resize (`-32`), crop
+at random after padding by 4 (`-crop`), flip at random (`-flip`), and, for `norm`, normalise with
+the mean and deviation of the training images. Random steps are drawn per image, and only in
+training. `_` may stand for `-`, as in LEMUR.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _MAX_SIZE = 1024
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What a named transform does.
+class TransformSpec:
+    """Steps of a named transform.
 
     Attributes:
-        size: height and width after resizing, in pixels; None leaves them.
+        size: height and width after resizing, in pixels; None for no resizing.
         crop: random crop of the same size after padding by 4 pixels.
         flip: random horizontal flip.
-        normalise: subtract the training mean, divide by the deviation.
+        normalise: subtract the training mean and divide by the deviation.
     """
 
     size: int | None
@@ -49,21 +49,21 @@ class Spec:
 
 
 def names() -> list[str]:
-    """The usual names, for prompts and hints; `spec` understands every combination."""
+    """Return the common names, for prompts and hints; `spec` accepts every combination."""
     return list(_COMMON)
 
 
 def dashed(name: str) -> str:
-    """A name as we write it: LEMUR has `_` for `-`."""
+    """Return a name with `-` for LEMUR's `_`."""
     return name.replace("_", "-")
 
 
-def spec(name: str) -> Spec | None:
-    """What the name stands for; None if it is no name (it may be source text)."""
+def spec(name: str) -> TransformSpec | None:
+    """Return the steps of a name, or None if it is not a name (it may be source text)."""
     match = _NAME.fullmatch(dashed(name.strip()))
     if match is None:
         return None
     base, size, crop, flip = match.groups()
     if size and not 1 <= int(size) <= _MAX_SIZE:
         return None
-    return Spec(int(size) if size else None, bool(crop), bool(flip), base == "norm")
+    return TransformSpec(int(size) if size else None, bool(crop), bool(flip), base == "norm")

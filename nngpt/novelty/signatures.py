@@ -1,10 +1,10 @@
-"""MinHash signatures of the mirror's networks: which of them are like a given one?
+"""MinHash signatures of the mirror's networks, to find those most similar to a given one.
 
-A signature stands for the set of a network's shingles; the share of equal numbers in two of them
+A signature represents the set of a network's shingles; the share of equal numbers in two of them
 estimates the Jaccard similarity of the sets, with a standard error of at most 0.5/√permutations.
-That proposes; the exact similarity of the sets decides. datasketch makes the signatures (its
-version 2.0 changed the default scheme), and every one is stored with the recipe it was made by:
-signatures by different recipes say nothing about each other and are never mixed.
+The estimates propose networks, and the exact similarity decides. datasketch computes the
+signatures (its version 2.0 changed the default scheme), so each is stored with its recipe:
+signatures by different recipes cannot be compared.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from nngpt.store.lemur_tables import Signature, nn
 _AT_ONCE = 200
 _STANDARD_ERRORS = 4
 _MOST_COMPARED = 1_000
-_HINT = "Make them anew: nngpt lemur sign --fresh"
+_HINT = "Recompute them: nngpt lemur sign --fresh"
 
 Progress = Callable[[int, int], None]
-"""Is told how many networks are signed, and of how many."""
+"""Called with the number of signed networks and their total."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that must agree before two signatures are compared.
+    """Parameters that two signatures must share to be comparable.
 
     Attributes:
-        scheme: datasketch's hash scheme.
-        stream: which tokens are shingled: a level of `nngpt dedup`.
+        scheme: hash scheme of datasketch.
+        stream: tokens that are shingled: a level of `nngpt dedup`.
         shingle: tokens per shingle.
     """
 
@@ -63,11 +63,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Similar:
-    """A network of the mirror that is like the given one.
+    """A network of the mirror that is similar to the given one.
 
     Attributes:
-        jaccard: exact similarity of the shingles, 0…1.
-        estimate: what the signatures say of it, 0…1.
+        nn: name of the network.
+        jaccard: exact Jaccard similarity of the shingles, 0…1.
+        estimate: similarity estimated from the signatures, 0…1.
     """
 
     nn: str
@@ -77,13 +78,13 @@ class Similar:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The answer to `nearest_networks`.
+    """The result of `nearest_networks`.
 
     Attributes:
-        nearest: by exact similarity, highest first.
-        signed: how many networks have a signature: among so many was searched.
-        unsigned: how many have none, and were not looked at.
-        compared: how many the signatures proposed for the exact comparison.
+        nearest: networks by exact similarity, highest first.
+        signed: number of networks with a signature, which were searched.
+        unsigned: number of networks without a signature, which were not.
+        compared: number of networks compared exactly.
     """
 
     nearest: tuple[Similar, ...]
@@ -93,7 +94,7 @@ class Neighbours:
 
 
 def recipe_of(config: NoveltyConfig) -> Recipe:
-    """How nngpt makes signatures now."""
+    """Return the recipe for new signatures."""
     options = minhash.Options()
     return Recipe("affine32", options.seed, options.permutations, "lexical", config.shingle)
 
@@ -101,13 +102,13 @@ def recipe_of(config: NoveltyConfig) -> Recipe:
 def sign(
     database: Database, recipe: Recipe, fresh: bool = False, progress: Progress | None = None
 ) -> int:
-    """Give each network that has none a signature; `fresh` replaces all of them, at once.
+    """Compute the signatures of networks that have none; `fresh` replaces all in one transaction.
 
     Returns:
-        How many were made. What was made before a kill is kept, unless `fresh`.
+        The number of new signatures. A killed command keeps those finished, unless `fresh`.
 
     Raises:
-        StoreError: there are signatures by another recipe, and not `fresh`.
+        StoreError: signatures by another recipe exist, and `fresh` is False.
     """
     with database.read() as session:
         if not fresh:
@@ -123,11 +124,10 @@ def sign(
 
 
 def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 10) -> Neighbours:
-    """The networks most like `code`.
+    """Return the networks most similar to `code`.
 
-    They are compared exactly in the order of their estimates, until an estimate lies more than
-    four standard errors below the least similar of the best `top`, or 1,000 were compared. Only
-    where nothing much alike is left can the second come first.
+    Networks are compared exactly in the order of their estimates, until an estimate is more than
+    four standard errors below the least similar of the best `top`, or 1,000 were compared.
 
     Raises:
         StoreError: there are no signatures, or some by another recipe.
@@ -138,7 +138,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
         _expect(session, recipe, database)
         estimates = _estimates(session, signer.signature(mine))
         if not estimates:
-            hint = "Make them: nngpt lemur sign"
+            hint = "Compute them: nngpt lemur sign"
             raise StoreError("no network has a signature", where=str(database.path), hint=hint)
         unsigned = len(_names(session, unsigned=True))
         found: list[Similar] = []
@@ -155,7 +155,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
 
 
 class _Signer:
-    """Makes shingles and signatures by one recipe."""
+    """Compute shingles and signatures by one recipe."""
 
     def __init__(self, recipe: Recipe) -> None:
         level = plugins.create("dedup level", recipe.stream)
@@ -166,8 +166,8 @@ class _Signer:
         return next(self.signatures([shingles]))
 
     def signatures(self, sets: Iterable[Shingles]) -> Iterator[NDArray[np.uint32]]:
-        """`permutations` numbers for each set."""
-        # A shingle is a digest already: 32 of its bits are a hash as good as any.
+        """Yield `permutations` numbers for each set."""
+        # A shingle is a digest already, so 32 of its bits serve as its hash.
         hashes = ((one & np.uint64(0xFFFFFFFF)).tolist() for one in sets)
         made = MinHash.generator(
             hashes,
@@ -180,7 +180,7 @@ class _Signer:
 
 
 def _estimates(session: Session, mine: NDArray[np.uint32]) -> dict[str, float]:
-    """The share of numbers that each signature has in common with this one, by network."""
+    """Return the share of numbers that each signature has in common with `mine`, by network."""
     rows = session.execute(select(Signature.nn, Signature.hashvalues)).all()
     values = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<u4")
     shared = (values.reshape(len(rows), len(mine)) == mine).mean(axis=1)
@@ -190,7 +190,7 @@ def _estimates(session: Session, mine: NDArray[np.uint32]) -> dict[str, float]:
 def _signed(
     database: Database, recipe: Recipe, names: Sequence[str], progress: Progress | None
 ) -> Iterator[list[dict[str, Any]]]:
-    """Rows of the table of signatures, some hundreds at a time."""
+    """Yield rows of the signature table, some hundreds at a time."""
     signer = _Signer(recipe)
     for start in range(0, len(names), _AT_ONCE):
         with database.read() as session:
@@ -208,14 +208,14 @@ def _write(database: Database, recipe: Recipe, rows: list[dict[str, Any]], fresh
     with database.write() as session:
         if fresh:
             session.execute(delete(Signature))
-        _expect(session, recipe, database)  # another process may have signed meanwhile
+        _expect(session, recipe, database)  # another process may have written signatures meanwhile
         known = set(_names(session, unsigned=True))
         if wanted := [row for row in rows if row["nn"] in known]:
             session.execute(insert(Signature), wanted)
 
 
 def _expect(session: Session, recipe: Recipe, database: Database) -> None:
-    """See that all signatures are by this recipe. Raises: StoreError."""
+    """Check that all signatures are by this recipe. Raises: StoreError."""
     columns = [getattr(Signature, name) for name in asdict(recipe)]
     for made_by in session.execute(select(*columns).distinct()):
         if Recipe(*made_by) != recipe:
@@ -224,7 +224,7 @@ def _expect(session: Session, recipe: Recipe, database: Database) -> None:
 
 
 def _names(session: Session, unsigned: bool) -> list[str]:
-    """The networks' names in order; with `unsigned`, of those without a signature."""
+    """Return the sorted names of the networks, or of those without a signature."""
     query = select(nn.c.name).order_by(nn.c.name)
     if unsigned:
         query = query.where(nn.c.name.not_in(select(Signature.nn)))
@@ -232,7 +232,7 @@ def _names(session: Session, unsigned: bool) -> list[str]:
 
 
 def _hopeless(found: Sequence[Similar], top: int, recipe: Recipe) -> float:
-    """The estimate at which nothing better can be expected."""
+    """Return the estimate at or below which no better network is expected."""
     if len(found) < top:
         return 0.0
     least = sorted((one.jaccard for one in found), reverse=True)[top - 1]

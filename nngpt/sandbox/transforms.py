@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from nngpt.data.transform_names import Spec, spec
+from nngpt.data.transform_names import TransformSpec, spec
 
 _PADDING = 4
 
@@ -60,7 +60,7 @@ def build(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipelin
     return _composed(_execute(text, mean, std))
 
 
-def _named(known: Spec, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
+def _named(known: TransformSpec, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
     def answer(images: Tensor) -> Tensor:
         images = images.float().div_(255)
         if known.size:

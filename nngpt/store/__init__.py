@@ -1,4 +1,4 @@
-"""The database: LEMUR's tables and our own, and the state machine of every attempt."""
+"""The database: LEMUR's tables, nngpt's own tables, and the state machine of attempts."""
 
 from nngpt.store.database import IllegalWriteError
 from nngpt.store.lease import Lease

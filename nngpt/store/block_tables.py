@@ -1,4 +1,4 @@
-"""Tables of the block index (`nngpt rag`): libraries, their Python files and classes."""
+"""Tables of the block index (`nngpt rag`): libraries, their Python files and their classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nngpt.store.tables import Base
 
 
 class BlockSource(Base):
-    """A library whose blocks are indexed; `place` is what the user gave: a path or a package."""
+    """An indexed library; `place` is the path or package name that the user gave."""
 
     __tablename__ = "nngpt_block_source"
     __table_args__ = (UniqueConstraint("name"),)
@@ -24,13 +24,13 @@ class BlockSource(Base):
 
 
 class BlockFile(Base):
-    """A Python file of a source, whole.
+    """A Python file of an indexed library.
 
     Attributes:
-        content: its bytes, compressed with zlib; blocks are extracted from here, so that they stay
-            the same when the library is upgraded or removed.
-        sha256: of its bytes.
-        broken: why it cannot be read or parsed, None if it can.
+        content: the whole file, zlib-compressed; blocks are extracted from it, so they stay the
+            same when the library is upgraded or removed.
+        sha256: hash of the uncompressed file.
+        broken: why the file cannot be read or parsed, or None.
     """
 
     __tablename__ = "nngpt_block_file"
@@ -50,9 +50,9 @@ class BlockClass(Base):
     """A module-level class.
 
     Attributes:
-        bases: dotted names as the file's own imports have them, as JSON.
-        doc: first paragraph of its docstring.
-        words: what it is searched by.
+        bases: dotted names of the base classes, resolved by the file's imports, as JSON.
+        doc: first paragraph of the docstring.
+        words: search words, separated by spaces.
     """
 
     __tablename__ = "nngpt_block_class"

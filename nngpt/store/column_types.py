@@ -1,4 +1,4 @@
-"""Column types: text that loses nothing, and LEMUR's untyped values."""
+"""SQLAlchemy column types: lossless text, and LEMUR's untyped values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 
 class LosslessText(TypeDecorator[str]):
-    """Any Python string, unchanged.
+    """Column for any Python string, returned unchanged.
 
-    What a language model writes may hold lone surrogates, which SQLite refuses, and NULs, at
-    which SQL's text functions stop. Such strings are stored as a BLOB (UTF-8 with
-    `surrogatepass`), all others as TEXT; the stored type says which (`typeof(column)`).
+    LLM output may contain lone surrogates, which SQLite refuses, and NULs, which end strings in SQL
+    functions. Such strings are stored as a BLOB (UTF-8 with `surrogatepass`), all others as TEXT;
+    `typeof(column)` tells the two apart.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
-        """Text as it is, or bytes where SQLite's text would not do."""
+        """Return the text unchanged, or as bytes if SQLite cannot store it as text."""
         if value is None:
             return None
         encoded = value.encode("utf-8", "surrogatepass")
@@ -29,19 +29,19 @@ class LosslessText(TypeDecorator[str]):
         return value if plain else encoded
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """The string that was given."""
+        """Return the original string."""
         return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
 
 class LemurValue(UserDefinedType[Any]):
-    """LEMUR's untyped column (it declares OBJECT): every value comes back as it was given.
+    """LEMUR's untyped column (OBJECT in its schema): every value comes back unchanged.
 
-    OBJECT would have SQLite's numeric affinity, which turns 1.0 into 1 and "08" into 8; BLOB has
-    none.
+    OBJECT would have SQLite's numeric affinity, which turns 1.0 into 1 and "08" into 8; BLOB has no
+    affinity.
     """
 
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
-        """The type name in DDL."""
+        """Return the type name in DDL."""
         return "BLOB"

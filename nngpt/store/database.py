@@ -1,11 +1,10 @@
-"""The SQLite file: opened, created, migrated; read and write transactions.
+"""The SQLite file: create, open and migrate it; run read and write transactions.
 
-- WAL, so that readers never wait for the writer.
-- `synchronous=FULL`: a commit survives a power cut, about 1 ms each. A run commits a few times
-  per candidate, and each of them may stand for minutes of training.
-- A write begins with `BEGIN IMMEDIATE`: it owns the database before it reads what it decides on.
-- No connection outlives its transaction, so that a process forked in between inherits no handle
-  on the database.
+- WAL: readers never wait for a writer.
+- `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
+  times per candidate, and one commit may stand for minutes of training.
+- A write begins with `BEGIN IMMEDIATE`, so it holds the lock before it reads anything.
+- No connection outlives its transaction, so a forked process inherits no open database.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _BUSY_TIMEOUT_S = 60
 
 
 class IllegalWriteError(NngptError):
-    """nngpt itself tried to write what the store forbids: a bug in nngpt, not in its use."""
+    """nngpt tried to write what the store forbids: a bug in nngpt, not a user error."""
 
 
 class Database:
-    """One database file. `open_database` makes it; nothing is open between transactions."""
+    """A database file, made by `open_database`; nothing is open between transactions."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,7 +42,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session on one consistent state of the database.
+        """Open a session that sees one consistent state of the database.
 
         Raises:
             StoreError: the file cannot be read.
@@ -53,17 +52,18 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction that owns the database from its first statement on.
+        """Open a write transaction, which holds the lock from its first statement on.
 
         Raises:
-            StoreError: the file cannot be written, or another program holds it too long.
-            IllegalWriteError: a value that SQLite would not keep as it is (NaN, large integer).
+            StoreError: the file cannot be written, or another program holds the lock too long.
+            IllegalWriteError: a value that SQLite would change (NaN, an integer of over 64 bits),
+                or a violated constraint.
         """
         with _explained(self.path), Session(self._writer) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
-        """Bring the schema up to date, in one transaction."""
+        """Migrate the schema to the current revision, in one transaction."""
         with self.read() as session:
             if schema.revision(session.connection()) == schema.HEAD:
                 return
@@ -73,16 +73,16 @@ class Database:
             connection.execute(text(f"PRAGMA application_id = {file_header.APPLICATION_ID}"))
 
     def close(self) -> None:
-        """Release the engine; nothing is open by then."""
+        """Dispose of the engine; no connection is open."""
         self._reader.dispose()
 
 
 def open_database(path: Path, create: bool) -> Database:
-    """Open the database at `path`, make it if there is none, migrate it if it is old.
+    """Open the database at `path`; create it if it is missing, migrate it if it is old.
 
     Raises:
-        StoreError: no such file and not `create`; a file of another program or of a newer
-            nngpt; a folder or file that cannot be written. Nothing is written then.
+        StoreError: the file is missing and `create` is False, belongs to another program or a newer
+            nngpt, or cannot be written. Nothing is written then.
     """
     path = Path(path).resolve()
     if not file_header.is_ours(path):
@@ -90,14 +90,14 @@ def open_database(path: Path, create: bool) -> Database:
             raise StoreError("no such database", where=str(path), hint="Start a run first")
         _create(path)
     if not os.access(path, os.W_OK):
-        raise StoreError("cannot be written", where=str(path), hint="Mend its permissions")
+        raise StoreError("cannot be written", where=str(path), hint="Change its permissions")
     database = Database(path)
     database.upgrade()
     return database
 
 
 def _create(path: Path) -> None:
-    """Make the database beside its place and put it there whole."""
+    """Create the database under a temporary name, then move it into place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".new", dir=path.parent)
@@ -134,9 +134,9 @@ def _put(draft: Path, path: Path) -> None:
     try:
         os.link(draft, path)
     except FileExistsError:
-        return  # another process was quicker: its database is as good
+        return  # another process created the same database first
     except OSError:
-        draft.replace(path)  # a file system without hard links
+        draft.replace(path)  # the file system has no hard links
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -163,7 +163,7 @@ def _engine(path: Path) -> Engine:
 
 
 def _on_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions: _on_begin does
+    connection.isolation_level = None  # transactions are begun by _on_begin, not by the driver
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
 

@@ -1,4 +1,4 @@
-"""Is the file at a path ours? Found out without writing to it, not even a lock."""
+"""Recognise nngpt's database files by their header, without writing to them or locking them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from urllib.parse import quote
 from nngpt.errors import StoreError
 
 APPLICATION_ID = int.from_bytes(b"nngp")
-"""SQLite's mark of the program a database belongs to, at byte 68 of the file."""
+"""SQLite application id of nngpt's databases, at byte 68 of the file."""
 
 _MAGIC = b"SQLite format 3\0"
 _OTHER_PATH = "Give another path"
 
 
 def is_ours(path: Path) -> bool:
-    """True for one of our databases, False if there is nothing yet (no file, or an empty one).
+    """Return True for an nngpt database, False if the file is missing or empty.
 
     Raises:
-        StoreError: something else is there, or it cannot be read.
+        StoreError: the path holds anything else, or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -51,7 +51,7 @@ def _foreign(path: Path) -> StoreError:
 
 
 def _tables(path: Path) -> set[str]:
-    # `immutable` makes SQLite take no lock and create no -wal or -shm beside the file.
+    # With `immutable` SQLite takes no lock and creates no -wal or -shm file.
     uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True)
     try:

@@ -1,7 +1,7 @@
-"""The right to work on a run, and every write of its attempts.
+"""Write to a run: the lease that a process holds, and every change of its attempts.
 
-Each method is one transaction. It begins by checking the run's fence, so that a runner that was
-taken for dead and replaced cannot write any more.
+Each method is one transaction. It first compares the run's fence with the lease's, so a process
+that was presumed dead and replaced cannot write any more.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ from nngpt.store.views import Activity, Confirmation, ForecastRecord
 
 
 class Lease:
-    """A runner's hold on a run; get one from `Store.lease`, and use it in a `with`.
+    """The exclusive right to write to a run; get it from `Store.lease`, use it in a `with`.
 
-    Every writing method raises `StoreError` when another runner has taken over, and
-    `IllegalWriteError` (a bug in nngpt) when the attempt's state does not allow the step.
+    Every writing method raises `StoreError` if another process has taken over, and
+    `IllegalWriteError` (a bug in nngpt) if the attempt's state does not allow the transition.
 
     Attributes:
-        run_id: the run.
-        fence: this runner's number; the run's own grows with each lease.
+        run_id: id of the run.
+        fence: number of this lease; the run's fence increases with each lease.
     """
 
     def __init__(self, database: Database, run_id: int, fence: int, lock: RunLock | None) -> None:
@@ -78,7 +78,7 @@ class Lease:
         self.close()
 
     def close(self) -> None:
-        """Let another runner have the run."""
+        """Release the run for other processes."""
         if self._lock is not None:
             self._lock.release()
 
@@ -90,7 +90,7 @@ class Lease:
         completions: Sequence[Completion],
         arm: Arm = Arm.LOOP,
     ) -> list[int]:
-        """Record a generation batch, whole. `batch` counts from 0 within the cycle.
+        """Store a whole generation batch, whose index counts from 0 within the cycle.
 
         Returns:
             The ids of the new attempts, in order.
@@ -121,15 +121,17 @@ class Lease:
             return [row.id for row in rows]
 
     def add_repair(self, refused_id: int, prompt: Prompt, completion: Completion) -> int:
-        """Record what the LLM made of a refusal: an attempt of its own, in the refused one's cycle.
+        """Store the LLM's answer to a refusal as a new attempt of the same cycle.
+
+        A refused attempt is repaired once; the repair may be repaired again.
 
         Returns:
-            Its id. A refused attempt is repaired once; its repair may be repaired again.
+            The id of the new attempt.
         """
         with self._write() as session:
             refused = session.get(Attempt, refused_id)
             if refused is None or (refused.run_id, refused.state) != (self.run_id, State.REFUSED):
-                raise IllegalWriteError(f"attempt {refused_id} is no refused one of this run")
+                raise IllegalWriteError(f"no refused attempt {refused_id} in this run")
             self._expect_unclosed(session, refused.cycle)
             mine = (Attempt.run_id == self.run_id, Attempt.cycle == refused.cycle)
             row = Attempt(
@@ -150,7 +152,7 @@ class Lease:
             return row.id
 
     def parsed(self, attempt_id: int, candidate: Candidate) -> None:
-        """generated → parsed: the completion holds this candidate."""
+        """Record generated → parsed, with the candidate parsed from the completion."""
         with self._write() as session:
             self._advance(
                 session,
@@ -161,19 +163,19 @@ class Lease:
             )
 
     def validated(self, attempt_id: int) -> None:
-        """parsed → validated: it passed every gate before training."""
+        """Record parsed → validated: the candidate passed every gate before training."""
         with self._write() as session:
             self._advance(session, attempt_id, State.VALIDATED)
 
     def training(self, attempt_id: int) -> None:
-        """validated → training. If this runner dies now, the next lease puts it back."""
+        """Record validated → training; the next lease undoes it if this process dies."""
         with self._write() as session:
             self._advance(session, attempt_id, State.TRAINING)
 
     def put_back(self, attempt_id: int) -> None:
-        """training → validated: the user stopped it, which is not counted as a restart.
+        """Record training → validated after the user stopped a training; not counted as a restart.
 
-        A retraining of a judged attempt that was stopped counts as not begun.
+        For a judged attempt, cancel the start of its retraining.
         """
         with self._write() as session:
             attempt = session.get_one(Attempt, attempt_id)
@@ -183,7 +185,7 @@ class Lease:
                 move(session, self.fence, attempt_id, State.TRAINING, State.VALIDATED)
 
     def retraining(self, attempt_id: int) -> None:
-        """Count that a judged attempt begins to be trained by our own loop."""
+        """Count the start of a judged attempt's training by nngpt's own loop."""
         with self._write() as session:
             attempt = session.get_one(Attempt, attempt_id)
             if attempt.state != State.JUDGED:
@@ -191,13 +193,13 @@ class Lease:
             attempt.retrainings += 1
 
     def finish_run(self, ended: str = "") -> None:
-        """Mark the run as done; `ended` says why, if it is before its last cycle."""
+        """Mark the run as done; `ended` is the reason, if it ended before its last cycle."""
         values = {"status": "done", "ended": ended, "updated": now()}
         with self._write() as session:
             session.execute(update(Run).where(Run.id == self.run_id).values(values))
 
     def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
-        """training → trained: the curve, in our tables and in LEMUR's."""
+        """Record training → trained, with the accuracies in nngpt's and LEMUR's tables."""
         with self._write() as session:
             columns = evaluation_columns(evaluation)
             self._advance(session, attempt_id, State.TRAINED, **columns)
@@ -207,7 +209,7 @@ class Lease:
                 session.add(Epoch(attempt_id=attempt_id, stat_id=stat_id, **vars(result)))
 
     def judged(self, attempt_id: int, novelty: Novelty | None = None) -> None:
-        """trained → judged."""
+        """Record trained → judged, with the novelty measurement if there is one."""
         with self._write() as session:
             self._advance(session, attempt_id, State.JUDGED, **novelty_columns(novelty))
 
@@ -217,7 +219,7 @@ class Lease:
         novelty: Novelty | None = None,
         retraining: Retraining | None = None,
     ) -> None:
-        """judged → admitted. A content hash is admitted once per run and arm."""
+        """Record judged → admitted; code is admitted once per run and arm."""
         with self._write() as session:
             values = {**novelty_columns(novelty), **retraining_columns(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
@@ -233,13 +235,13 @@ class Lease:
             )
 
     def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
-        """Any open state → refused."""
+        """Record the refusal of an open attempt."""
         with self._write() as session:
             columns = {**refusal_columns(refusal), **novelty_columns(novelty)}
             self._advance(session, attempt_id, State.REFUSED, **columns)
 
     def add_adapter(self, cycle: int, adapter: Adapter, alarm: str = "") -> None:
-        """Close the cycle with the adapter it trained; the files must be in place by now."""
+        """Close a cycle with the adapter it trained, whose files must be in place."""
         with self._write() as session:
             self._expect_learnable(session, cycle)
             session.add(AdapterRow(run_id=self.run_id, cycle=cycle, **vars(adapter)))
@@ -247,13 +249,13 @@ class Lease:
             self._close_cycle(session, cycle, adapter.name, "", alarm)
 
     def skip_learning(self, cycle: int, reason: str, alarm: str = "") -> None:
-        """Close the cycle without an adapter."""
+        """Close a cycle without an adapter."""
         with self._write() as session:
             self._expect_learnable(session, cycle)
             self._close_cycle(session, cycle, None, reason, alarm)
 
     def spend(self, spent: Sequence[Activity]) -> None:
-        """Add time and energy to what the run's cycles have cost so far."""
+        """Add wall time and energy to the totals of the run's cycles."""
         with self._write() as session:
             for activity in spent:
                 key = (self.run_id, activity.cycle, activity.activity)
@@ -266,21 +268,22 @@ class Lease:
                     row.joules = (row.joules or 0.0) + activity.joules
 
     def forecast(self, forecast: ForecastRecord) -> None:
-        """Record what this runner expects to need."""
+        """Store a forecast of the run's total time."""
         with self._write() as session:
             values = {**vars(forecast), "basis": canonical_json(dict(forecast.basis))}
             session.add(ForecastRow(run_id=self.run_id, **values))
 
     def confirmed(self, confirmation: Confirmation) -> None:
-        """Record a full training of one of the run's candidates.
+        """Store a candidate's full training.
 
         Raises:
-            IllegalWriteError: it is none of this run, or was confirmed by this protocol before.
+            IllegalWriteError: the candidate is not of this run, or was confirmed with this
+                protocol.
         """
         with self._write() as session:
             attempt = session.get(Attempt, confirmation.attempt_id)
             if attempt is None or attempt.run_id != self.run_id:
-                raise IllegalWriteError(f"attempt {confirmation.attempt_id} is none of this run")
+                raise IllegalWriteError(f"attempt {confirmation.attempt_id} is not of this run")
             same = select(ConfirmationRow.id).where(
                 ConfirmationRow.attempt_id == confirmation.attempt_id,
                 ConfirmationRow.protocol == confirmation.protocol,
@@ -301,13 +304,13 @@ class Lease:
                 raise StoreError(
                     "another runner has taken over this run",
                     where=f"{self._database.path}, run {self.run_id}",
-                    hint="Let that one go on",
+                    hint="Let the other one continue",
                 )
             yield session
 
     def _expect_unclosed(self, session: Session, cycle: int) -> None:
         if session.get(ClosedCycle, (self.run_id, cycle)):
-            raise IllegalWriteError(f"cycle {cycle} is closed and takes no completions")
+            raise IllegalWriteError(f"cycle {cycle} is closed and accepts no completions")
 
     def _expect_batch(self, session: Session, cycle: int, batch: int) -> None:
         self._expect_unclosed(session, cycle)
@@ -315,14 +318,14 @@ class Lease:
         last = session.scalar(select(func.max(Attempt.batch)).where(*mine))
         expected = 0 if last is None else last + 1
         if batch != expected:
-            raise IllegalWriteError(f"cycle {cycle}: batch {batch} given, {expected} is the next")
+            raise IllegalWriteError(f"cycle {cycle}: batch {batch} given, {expected} expected")
 
     def _expect_learnable(self, session: Session, cycle: int) -> None:
         if session.get(ClosedCycle, (self.run_id, cycle)):
             raise IllegalWriteError(f"cycle {cycle} is closed already")
         mine = (Attempt.run_id == self.run_id, Attempt.cycle == cycle)
         if _count(session, *mine, Attempt.state.in_(OPEN)):
-            raise IllegalWriteError(f"cycle {cycle} has attempts that are not done")
+            raise IllegalWriteError(f"cycle {cycle} has attempts that are not settled")
 
     def _close_cycle(
         self, session: Session, cycle: int, adapter: str | None, reason: str, alarm: str
@@ -333,10 +336,10 @@ class Lease:
 
 
 def take_lease(database: Database, run_id: int) -> Lease:
-    """Lock the run, raise its fence, and put lost trainings back to validated.
+    """Lock a run, increase its fence, and put interrupted trainings back to validated.
 
     Raises:
-        StoreError: another runner holds the run, or there is none to work on.
+        StoreError: another process holds the run, or it is archived or missing.
     """
     path = database.path.with_name(f"{database.path.name}.run-{run_id}.lock")
     lock = RunLock(path)

@@ -1,4 +1,4 @@
-"""A trained attempt as rows of LEMUR's tables: one `stat` row per epoch."""
+"""Store a trained attempt in LEMUR's tables: one `stat` row per epoch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from nngpt.store.tables import Attempt
 
 LEMUR_TASK = "img-classification"
 LEMUR_DATASETS = {"cifar10": "cifar-10", "cifar100": "cifar-100"}
-"""Data sets that LEMUR names otherwise than we do."""
+"""Data sets that have another name in LEMUR."""
 
 STAT_KEY = (
     *("transform", "prm", "task", "dataset", "metric", "nn"),
     *("epoch", "duration", "accuracy"),
 )
-"""The columns of `stat` that make up LEMUR's key of a row, in its order."""
+"""Columns of `stat` that form LEMUR's row key, in LEMUR's order."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _FUNCTION = re.compile(r"^def transform\(", re.MULTILINE)
@@ -45,11 +45,11 @@ def transform(norm):
 
 
 def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: Task) -> list[str]:
-    """Write the network, its settings and its curve. Returns the `stat` ids, one per epoch."""
+    """Write an attempt's network, settings and accuracies; return the `stat` ids, one per epoch."""
     assert attempt.source is not None
     network = f"nngpt-{attempt.content_hash}"
     _add_code(session, lemur.nn, network, attempt.source.code)
-    # The code of LEMUR's own metrics and named transforms comes with LEMUR's data.
+    # An import of LEMUR's data brings the code of its metrics and named transforms.
     _add_code(session, lemur.metric, task.metric, "")
     transform = _add_transform(session, str(attempt.transform))
     fixed = {
@@ -67,7 +67,7 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
             **fixed,
             "accuracy": result.accuracy,
             "epoch": result.epoch,
-            "duration": round(seconds * 1e9),  # LEMUR counts nanoseconds from the first epoch on
+            "duration": round(seconds * 1e9),  # nanoseconds since the first epoch began
         }
         ids.append(_free_id(session, row, attempt))
         session.execute(insert(lemur.stat).values(id=ids[-1], **row))
@@ -75,21 +75,21 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
 
 
 def lemur_dataset(name: str) -> str:
-    """LEMUR's name of a data set: without `_`, which joins the names of its folders."""
+    """Return LEMUR's name of a data set, without `_`, which joins LEMUR's folder names."""
     return LEMUR_DATASETS.get(name, name.replace("_", "-"))
 
 
 def lemur_id(columns: list[Any]) -> str:
-    """LEMUR's key of a row: md5 of the Python list of its columns without white space."""
+    """Return LEMUR's key of a row: md5 of the column values as a Python list without spaces."""
     text = "".join(str(columns).split())
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _free_id(session: Session, row: Mapping[str, Any], attempt: Attempt) -> str:
-    """LEMUR's key of a `stat` row, so that what we contribute is known when it comes back."""
+    """Return LEMUR's key of a `stat` row, so that our rows are recognised when imported again."""
     own = lemur_id([row[name] for name in STAT_KEY])
     taken = session.scalar(select(lemur.stat.c.id).where(lemur.stat.c.id == own))
-    # To the nanosecond the same trial of another attempt: as good as impossible.
+    # Another attempt with equal values, to the nanosecond, is practically impossible.
     return own if taken is None else _md5([row, attempt.id, attempt.created])
 
 

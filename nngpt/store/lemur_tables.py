@@ -1,7 +1,7 @@
-"""LEMUR's tables, with its names, columns and types, so that its tools and queries work here.
+"""LEMUR's tables under their own names and types, and what nngpt records about imports.
 
-LEMUR itself never switches foreign keys on. We do, so we declare only those that its data
-keeps: `stat.prm` has no unique target, `stat.metric` may name several metrics at once, and
+LEMUR never enables foreign keys. nngpt does, so only keys that LEMUR's data satisfies are
+declared: `stat.prm` has no unique target, `stat.metric` may list several metrics, and
 `stat.transform` may be "default", which is in no table.
 """
 
@@ -71,7 +71,7 @@ stat = Table(
     Column("transform", Text, index=True),
     Column("metric", Text, index=True),
     Column("prm", Text, index=True),
-    # Covers the look-up of best trials, and of one network's curve.
+    # Covers queries for the best trials and for one network's learning curve.
     Index("ix_stat_trials", "task", "dataset", "metric", "nn", "epoch", "accuracy"),
     Index("ix_stat_dataset_epoch_accuracy", "dataset", "epoch", "accuracy"),
 )
@@ -160,11 +160,12 @@ layer_stat = Table(
 
 
 class LemurImport(Base):
-    """One run of `nngpt lemur import`; `finished` is empty while it works or if it was killed.
+    """One run of `nngpt lemur import`.
 
     Attributes:
-        source: what was read: a path, or a package with its version.
-        sha256: of the file that was read, None for a folder.
+        source: path, or package with its version.
+        sha256: hash of the file, None for a folder.
+        finished: None while the import runs, or if it was killed.
         report: counts and refused files as JSON.
     """
 
@@ -179,15 +180,15 @@ class LemurImport(Base):
 
 
 class LemurExtra(Base):
-    """What LEMUR's tables cannot hold of a trial in a statistics file.
+    """Values of a trial that LEMUR's tables cannot hold; export needs them to be lossless.
 
-    It makes export lossless and is never read as hyperparameters.
+    They are never read as hyperparameters.
 
     Attributes:
-        trial: JSON object; its keys replace those of the trial that `stat` and `prm` give:
-            measurements such as `metric_…`, `duration_seconds` and `train_stat`, booleans, and
-            values that differ between trials of one `uid`. NaN and Infinity are bare.
-        lacks: JSON list of the hyperparameters of its `uid` that the trial does not have.
+        trial: JSON object of keys that replace those from `stat` and `prm`: measurements such as
+            `metric_…`, `duration_seconds` and `train_stat`, booleans, and values that differ
+            between trials of one `uid`. NaN and Infinity are bare.
+        lacks: JSON list of hyperparameters of the `uid` that the trial does not have.
     """
 
     __tablename__ = "nngpt_lemur_extra"
@@ -200,11 +201,11 @@ class LemurExtra(Base):
 
 
 class LemurRun(Base):
-    """The file that a row of LEMUR's table `run` came from.
+    """Origin of a row of LEMUR's table `run`.
 
     Attributes:
-        path: below `stat/run`.
-        record: the file's JSON, without the analytics that the row holds.
+        path: path relative to `stat/run`.
+        record: the file's JSON, without the analytics that the row contains.
     """
 
     __tablename__ = "nngpt_lemur_run"
@@ -227,11 +228,11 @@ class LemurEmpty(Base):
 
 
 class Signature(Base):
-    """A network's MinHash signature, with all that must agree before two are compared.
+    """A network's MinHash signature, with the recipe that compared signatures must share.
 
     Attributes:
-        scheme: datasketch's hash scheme.
-        stream: which tokens were shingled ("lexical", "normalised" …).
+        scheme: hash scheme of datasketch.
+        stream: tokens that were shingled ("lexical", "normalised" …).
         shingle: tokens per shingle.
         hashvalues: `permutations` unsigned 32-bit integers, little-endian.
     """

@@ -1,4 +1,4 @@
-"""One runner per run: an advisory lock that the kernel drops when the runner dies."""
+"""Lock a run, so that only one process works on it; the kernel frees the lock when it dies."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _held: set[RunLock] = set()
 
 
 class RunLock:
-    """Holds `flock` on a file from construction until `release`.
+    """Hold `flock` on a lock file from construction until `release`.
 
-    The file stays where it is: removing it would let two runners hold "the" lock.
+    The file is never removed: otherwise two processes could lock different files of that name.
 
     Raises:
-        StoreError: another runner holds it, or the file cannot be made.
+        StoreError: another process holds the lock, or the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class RunLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         _held.discard(self)
         if self._handle is not None:
             os.close(self._handle)

@@ -1,4 +1,4 @@
-"""Reading attempts, adapters and summaries; each function takes an open session."""
+"""Read attempts and cycle summaries; each function takes an open session."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def attempts(
     arm: Arm | None = None,
     with_code: bool = False,
 ) -> list[AttemptRecord]:
-    """Attempts in the order of writing."""
+    """Return a run's attempts that match every given filter, in the order of generation."""
     query = select(Attempt).where(Attempt.run_id == run_id).order_by(Attempt.id)
     if cycle is not None:
         query = query.where(Attempt.cycle == cycle)
@@ -60,7 +60,7 @@ def attempts(
 
 
 def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> int | None:
-    """The arm's first attempt with this code that passed the gates before training."""
+    """Return the id of the arm's first attempt with this code that reached training."""
     trained = or_(
         Attempt.refusal_stage.is_(None),
         Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING),
@@ -77,7 +77,7 @@ def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> in
 
 
 def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
-    """One entry per cycle in which the arm wrote something, in order."""
+    """Return one summary per cycle in which the arm generated anything, in order."""
     mine = (Attempt.run_id == run_id, Attempt.arm == arm)
     query = select(*_SUMMARY_COLUMNS).where(*mine).order_by(Attempt.id)
     cycles: dict[int, list[Any]] = {}
@@ -92,7 +92,7 @@ def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
         for row in session.scalars(select(ClosedCycle).where(ClosedCycle.run_id == run_id))
     }
     config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
-    if arm is not Arm.LOOP:  # of the controls nothing is learned
+    if arm is not Arm.LOOP:  # controls train no adapter
         adapters = {}
     return [
         _summarise(cycle, arm, rows, adapters.get(cycle), closed.get(cycle), config)
@@ -134,7 +134,7 @@ def _summarise(
         repairs=len(repairs),
         repairs_valid=sum(row.accuracy is not None for row in repairs),
         repairs_admitted=sum(row.state == State.ADMITTED for row in repairs),
-        # Runs that are older than this key have none.
+        # Configurations of older runs lack this key.
         constrained=bool(config.get("sampling", {}).get("constrain", False)),
         above=sum(accuracy >= threshold for accuracy in accuracies),
         arm=arm,

@@ -1,4 +1,4 @@
-"""The schema's version: reading it, and bringing a database up to it with Alembic."""
+"""The schema version of a database, and its upgrade with Alembic."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from nngpt.store import block_tables, lemur_tables
 from nngpt.store.tables import Base
 
 HEAD = "0007"
-"""The revision this nngpt reads and writes (a test compares it with the migrations)."""
+"""Revision that this version of nngpt reads and writes; a test compares it with the migrations."""
 
 TABLE_MODULES = (block_tables, lemur_tables)  # importing them declares their tables
 METADATA = Base.metadata
-"""Every table, ours and LEMUR's."""
+"""Metadata of all tables, nngpt's and LEMUR's."""
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
 def revision(connection: Connection) -> str | None:
-    """The database's revision, None if it has no tables of ours."""
+    """Return the database's schema revision, or None if it has no nngpt tables."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -31,9 +31,9 @@ def upgrade(connection: Connection, where: str) -> None:
     """Run the missing migrations inside the connection's transaction.
 
     Raises:
-        StoreError: the database was made by a newer nngpt.
+        StoreError: a newer version of nngpt made the database.
     """
-    # Alembic takes long to import and is needed only for a new or an old database.
+    # Alembic is slow to import, and only new and old databases need it.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -44,7 +44,7 @@ def upgrade(connection: Connection, where: str) -> None:
     present = revision(connection)
     if present is not None and present not in known:
         raise StoreError(
-            f"made by a newer nngpt (schema {present}, this one knows up to {HEAD})",
+            f"made by a newer nngpt (schema {present}, this version supports up to {HEAD})",
             where=where,
             hint="Upgrade nngpt, or give another path",
         )

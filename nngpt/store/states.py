@@ -1,4 +1,7 @@
-"""The state machine of an attempt (invariant 6), and the one way to move along it."""
+"""The state machine of attempts: the allowed transitions, and functions that record them.
+
+Every transition is one guarded update ("Nothing lost, nothing twice", docs/design.md).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from nngpt.store.database import IllegalWriteError
 from nngpt.store.tables import Attempt, TransitionRow
 
 OPEN = tuple(state for state in State if state not in (State.ADMITTED, State.REFUSED))
-"""The states that are not final."""
+"""States that are not final."""
 
 _BEFORE: dict[State, tuple[State, ...]] = {
     State.PARSED: (State.GENERATED,),
@@ -29,10 +32,10 @@ _BEFORE: dict[State, tuple[State, ...]] = {
 def advance(
     session: Session, run_id: int, fence: int, attempt_id: int, after: State, **values: Any
 ) -> None:
-    """Move an attempt to `after`, set `values`, and leave a line in the audit trail.
+    """Move an attempt to `after`, set the columns in `values`, and record the transition.
 
     Raises:
-        IllegalWriteError: no such attempt in this run, or its state does not lead to `after`.
+        IllegalWriteError: the run has no such attempt, or its state does not lead to `after`.
     """
     mine = (Attempt.id == attempt_id, Attempt.run_id == run_id)
     before = session.scalar(select(Attempt.state).where(*mine))
@@ -45,7 +48,11 @@ def advance(
 def move(
     session: Session, fence: int, attempt_id: int, before: State, after: State, **values: Any
 ) -> None:
-    """Change the state, whatever the two are, provided that it is still `before`."""
+    """Compare-and-set the state from `before` to `after`, without checking the transition table.
+
+    Raises:
+        IllegalWriteError: the attempt is in another state by now.
+    """
     done = session.execute(
         update(Attempt)
         .where(Attempt.id == attempt_id, Attempt.state == before)
@@ -59,12 +66,12 @@ def move(
 
 
 def log(session: Session, fence: int, attempt_id: int, before: State | None, after: State) -> None:
-    """Add a line to the audit trail."""
+    """Append a transition to the attempt's audit trail."""
     session.add(
         TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)
     )
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 with milliseconds."""
+    """Return the current time in UTC, as ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

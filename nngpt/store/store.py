@@ -1,4 +1,4 @@
-"""The store: runs, leases on them, and everything that can be read."""
+"""The store: create and find runs, lease them for writing, and read everything."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ from nngpt.store.views import (
 
 
 class Store:
-    """One database. Whoever only reads needs no lease; attempts are written through one."""
+    """A database of runs. Reading needs no lease; attempts are written through a `Lease`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     @classmethod
     def open(cls, path: Path, create: bool = True) -> Store:
-        """Open the database at `path`; with `create`, make it if there is none.
+        """Open the database at `path`; with `create`, create it if it is missing.
 
         Raises:
-            StoreError: it is missing, foreign, newer than this nngpt, or unwritable. Nothing
-                is written then.
+            StoreError: the file is missing, foreign, made by a newer nngpt, or not writable.
+                Nothing is written then.
         """
         return cls(open_database(path, create))
 
     @property
     def path(self) -> Path:
-        """The database file."""
+        """Path of the database file."""
         return self.database.path
 
     def __enter__(self) -> Store:
@@ -74,7 +74,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Nothing can be read or written afterwards."""
+        """Close the database."""
         self.database.close()
 
     # Runs
@@ -82,10 +82,10 @@ class Store:
     def start_run(
         self, name: str, config: Mapping[str, Any], identity: Mapping[str, Any], seed: int
     ) -> RunRecord:
-        """Begin a run.
+        """Create a run.
 
         Raises:
-            StoreError: a run of this name is there and not archived.
+            StoreError: a run of this name exists and is not archived.
         """
         row = Run(name=name, config=canonical_json(config), identity=identity_hash(identity))
         row.seed, row.status, row.fence = seed, "active", 0
@@ -102,21 +102,21 @@ class Store:
             return to_run(row)
 
     def current_run(self, name: str) -> RunRecord | None:
-        """The run of this name that is not archived."""
+        """Return the run of this name that is not archived, or None."""
         with self.database.read() as session:
             row = _current(session, name)
             return to_run(row) if row else None
 
     def runs(self) -> list[RunRecord]:
-        """All runs, oldest first."""
+        """Return all runs, oldest first."""
         with self.database.read() as session:
             return [to_run(row) for row in session.scalars(select(Run).order_by(Run.id))]
 
     def run(self, id_or_name: int | str) -> RunRecord:
-        """A run by its id, or by its name: the current one, else the last archived.
+        """Return a run by id or name; of several with one name the current, else the newest.
 
         Raises:
-            StoreError: there is none.
+            StoreError: no such run.
         """
         runs = self.runs()
         named = [run for run in runs if run.name == id_or_name]
@@ -125,27 +125,27 @@ class Store:
         found = [*current, *reversed(named), *numbered]
         if found:
             return found[0]
-        hint = nearest(str(id_or_name), {run.name for run in runs}) or "There are none yet"
+        hint = nearest(str(id_or_name), {run.name for run in runs}) or "There are no runs yet"
         raise StoreError(f"no run {str(id_or_name)!r}", where=str(self.path), hint=hint)
 
     def archive_run(self, run_id: int) -> None:
-        """Put a run aside for good; its name becomes free.
+        """Archive a run; its name becomes free for another.
 
         Raises:
-            StoreError: a runner is working on it, or it is archived already.
+            StoreError: a process is working on the run, or the run is archived already.
         """
         with self.lease(run_id):
             self._set_status(run_id, "archived")
 
     def reopen_run(self, run_id: int) -> None:
-        """Mark a run that was done as active, to add cycles."""
+        """Mark a finished run as active, so that cycles can be added."""
         self._set_status(run_id, "active")
 
     def lease(self, run_id: int) -> Lease:
-        """The right to work on a run; trainings that a killed runner lost are put back.
+        """Take the exclusive right to work on a run; put interrupted trainings back in the queue.
 
         Raises:
-            StoreError: another runner works on it, it is archived, or there is none.
+            StoreError: another process works on the run, or it is archived or missing.
         """
         return take_lease(self.database, run_id)
 
@@ -159,7 +159,7 @@ class Store:
         with_code: bool = False,
         arm: Arm | None = None,
     ) -> list[AttemptRecord]:
-        """Attempts in the order of writing, of one arm or of all."""
+        """Return a run's attempts in the order of generation, filtered by the given values."""
         states = None if state is None else (state,)
         with self.database.read() as session:
             return queries.attempts(
@@ -167,10 +167,10 @@ class Store:
             )
 
     def attempt(self, attempt_id: int) -> AttemptRecord:
-        """One attempt with its code.
+        """Return one attempt with its code.
 
         Raises:
-            StoreError: there is none with this id.
+            StoreError: no attempt has this id.
         """
         with self.database.read() as session:
             row = session.get(Attempt, attempt_id)
@@ -179,14 +179,14 @@ class Store:
             return to_attempt(row, with_code=True)
 
     def open_attempts(self, run_id: int, cycle: int) -> list[AttemptRecord]:
-        """A cycle's attempts that are neither admitted nor refused, with code, in order."""
+        """Return a cycle's attempts that are neither admitted nor refused, with code, in order."""
         with self.database.read() as session:
             return queries.attempts(session, run_id, cycle=cycle, states=OPEN, with_code=True)
 
     def admitted(
         self, run_id: int, upto_cycle: int | None = None, arm: Arm = Arm.LOOP
     ) -> list[AttemptRecord]:
-        """An arm's admitted attempts with code, in order, of the cycles up to and including one."""
+        """Return an arm's admitted attempts with code, in order, up to and including a cycle."""
         with self.database.read() as session:
             return queries.attempts(
                 session,
@@ -198,15 +198,15 @@ class Store:
             )
 
     def known_hash(self, run_id: int, content_hash: str, arm: Arm = Arm.LOOP) -> int | None:
-        """The arm's first attempt with this code that passed the gates before training.
+        """Return the id of the arm's first attempt with this code that reached training.
 
-        Whatever became of it then, the code need not be trained again.
+        Such code need not be trained again, whatever the result was.
         """
         with self.database.read() as session:
             return queries.known_hash(session, run_id, content_hash, arm)
 
     def transitions(self, attempt_id: int) -> list[Transition]:
-        """The audit trail of an attempt, oldest first."""
+        """Return an attempt's audit trail, oldest first."""
         query = select(TransitionRow).where(TransitionRow.attempt_id == attempt_id)
         with self.database.read() as session:
             return [
@@ -215,10 +215,10 @@ class Store:
             ]
 
     def prompt(self, prompt_hash: str) -> Prompt:
-        """A prompt as it was asked.
+        """Return the prompt with this hash.
 
         Raises:
-            StoreError: there is none with this hash.
+            StoreError: no prompt has this hash.
         """
         with self.database.read() as session:
             row = session.get(PromptRow, prompt_hash)
@@ -227,9 +227,9 @@ class Store:
             return to_prompt(row)
 
     def question(self, attempt: AttemptRecord) -> Prompt:
-        """The prompt that an attempt answers; for a repair, the one that its first answer answered.
+        """Return the prompt that an attempt answers; for a repair, the original prompt.
 
-        The LLM learns to answer that at once.
+        Training pairs use the original prompt, so the LLM learns to answer without a repair.
         """
         while attempt.repaired_from is not None:
             attempt = self.attempt(attempt.repaired_from)
@@ -238,61 +238,61 @@ class Store:
     # Cycles
 
     def batches(self, run_id: int, cycle: int) -> int:
-        """How many generation batches a cycle has recorded."""
+        """Return the number of generation batches recorded in a cycle."""
         mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
         query = select(func.count(Attempt.batch.distinct())).where(*mine)
         with self.database.read() as session:
             return session.scalar(query) or 0
 
     def cycle_closed(self, run_id: int, cycle: int) -> bool:
-        """True when the cycle's learning is over, with or without an adapter."""
+        """Return True once a cycle's training has ended, with or without an adapter."""
         with self.database.read() as session:
             return session.get(ClosedCycle, (run_id, cycle)) is not None
 
     def adapter(self, run_id: int, cycle: int) -> Adapter | None:
-        """The adapter trained at the end of a cycle."""
+        """Return the adapter trained at the end of a cycle, or None."""
         return self.adapters(run_id).get(cycle)
 
     def adapters(self, run_id: int) -> dict[int, Adapter]:
-        """The adapters by the cycle that trained them, in order."""
+        """Return a run's adapters by the cycle that trained them, in order."""
         query = select(AdapterRow).where(AdapterRow.run_id == run_id).order_by(AdapterRow.cycle)
         with self.database.read() as session:
             return {row.cycle: to_adapter(row) for row in session.scalars(query)}
 
     def last_adapter(self, run_id: int, before_cycle: int) -> Adapter | None:
-        """The newest adapter of the cycles before one: it writes that cycle."""
+        """Return the newest adapter trained before a cycle, which generates that cycle."""
         earlier = [a for cycle, a in self.adapters(run_id).items() if cycle < before_cycle]
         return earlier[-1] if earlier else None
 
     def summary(self, run_id: int, arm: Arm = Arm.LOOP) -> list[CycleSummary]:
-        """One entry per cycle in which the arm wrote something, in order."""
+        """Return one summary per cycle in which the arm generated anything, in order."""
         with self.database.read() as session:
             return queries.summary(session, run_id, arm)
 
     # The experiment
 
     def arms(self, run_id: int) -> list[Arm]:
-        """Who has written in this run: the loop, then its controls."""
+        """Return the arms that generated attempts in a run: the loop, then its controls."""
         query = select(Attempt.arm).where(Attempt.run_id == run_id).distinct()
         with self.database.read() as session:
             found = set(session.scalars(query))
         return [arm for arm in Arm if arm in found]
 
     def activities(self, run_id: int) -> list[Activity]:
-        """What the run's time and energy went into, by cycle."""
+        """Return the run's wall time and energy by cycle and activity."""
         query = select(ActivityRow).where(ActivityRow.run_id == run_id)
         with self.database.read() as session:
             rows = session.scalars(query.order_by(ActivityRow.cycle, ActivityRow.activity))
             return [Activity(row.cycle, row.activity, row.seconds, row.joules) for row in rows]
 
     def forecasts(self, run_id: int) -> list[ForecastRecord]:
-        """What the run's runners expected, oldest first."""
+        """Return the run's forecasts, oldest first."""
         query = select(ForecastRow).where(ForecastRow.run_id == run_id).order_by(ForecastRow.id)
         with self.database.read() as session:
             return [to_forecast(row) for row in session.scalars(query)]
 
     def confirmations(self, run_id: int) -> list[Confirmation]:
-        """The run's candidates that were trained fully, in the order of training."""
+        """Return the run's fully trained candidates, in the order of training."""
         query = select(ConfirmationRow).where(ConfirmationRow.run_id == run_id)
         with self.database.read() as session:
             rows = session.scalars(query.order_by(ConfirmationRow.id))

@@ -1,6 +1,6 @@
-"""Our own tables, all named `nngpt_…` (LEMUR has a table `run` of its own).
+"""Tables of runs and attempts, all named `nngpt_…` because LEMUR has a table `run` of its own.
 
-Times are ISO 8601 in UTC; durations are seconds. JSON columns hold `canonical_json`.
+Times are ISO 8601 in UTC; durations are in seconds. JSON columns hold `canonical_json`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ARMS = ", ".join(f"'{arm}'" for arm in Arm)
 
 
 class Base(DeclarativeBase):
-    """Root of the tables; every string column is lossless."""
+    """Declarative base of all tables; string columns store any Python string unchanged."""
 
     metadata = MetaData(
         naming_convention={
@@ -29,9 +29,10 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One run; `fence` grows with each runner that takes it over.
+    """A run.
 
-    `ended` says why it was done before its last cycle ("" if it was not).
+    `fence` increases with each process that takes the run over; `ended` is the reason why the run
+    ended before its last cycle, or "".
     """
 
     __tablename__ = "nngpt_run"
@@ -67,10 +68,10 @@ class PromptRow(Base):
 
 
 class Code(Base):
-    """A network's source, stored once.
+    """The source text of a network, stored once.
 
-    `digest` is the sha256 of the exact text: LEMUR's content hash ignores white space, so two
-    different texts can share it.
+    `digest` is the sha256 of the exact text. LEMUR's content hash ignores white space, so different
+    texts may share it.
     """
 
     __tablename__ = "nngpt_code"
@@ -81,7 +82,7 @@ class Code(Base):
 
 
 class Epoch(Base):
-    """One validated epoch of an attempt, and the LEMUR `stat` row made from it."""
+    """One validated epoch of an attempt, with the id of the LEMUR `stat` row made from it."""
 
     __tablename__ = "nngpt_epoch"
 
@@ -95,9 +96,9 @@ class Epoch(Base):
 
 
 class Attempt(Base):
-    """One completion and all that became of it. `place` counts within the cycle, from 0.
+    """One completion and everything derived from it; `place` is its index within the cycle.
 
-    A repair has `repaired_from`, the refused attempt that it answers, and its batch.
+    A repair has the batch of the refused attempt, whose id is in `repaired_from`.
     """
 
     __tablename__ = "nngpt_attempt"
@@ -179,7 +180,7 @@ class Attempt(Base):
 
 
 class TransitionRow(Base):
-    """The audit trail: every change of an attempt's state, and by which runner (fence)."""
+    """One entry of the audit trail: a state change and the fence of the process."""
 
     __tablename__ = "nngpt_transition"
 
@@ -192,7 +193,7 @@ class TransitionRow(Base):
 
 
 class Admission(Base):
-    """Makes admission unique per run, arm and content hash."""
+    """An admitted network; the primary key makes admission unique per run, arm and code."""
 
     __tablename__ = "nngpt_admission"
 
@@ -224,9 +225,9 @@ class AdapterRow(Base):
 
 
 class ClosedCycle(Base):
-    """A cycle whose learning is over: with an adapter, or without for the reason given.
+    """A cycle whose training has ended, with an adapter or with the reason for having none.
 
-    `alarm` says what collapsed in it ("" if nothing did).
+    `alarm` describes a collapse detected in the cycle, or "".
     """
 
     __tablename__ = "nngpt_cycle"
@@ -240,10 +241,10 @@ class ClosedCycle(Base):
 
 
 class ActivityRow(Base):
-    """Wall time of a cycle while just these things went on, and the energy the device reports.
+    """Wall time and energy of one kind of activity in a cycle.
 
-    `activity` joins what went on at once, such as "training+writing"; `joules` is None where
-    nothing reports energy.
+    `activity` joins the names of overlapping activities, such as "training+writing"; `joules` is
+    None if no device reports energy.
     """
 
     __tablename__ = "nngpt_activity"
@@ -256,9 +257,9 @@ class ActivityRow(Base):
 
 
 class ForecastRow(Base):
-    """What a runner expected to need before it went on, and what had been spent by then.
+    """A forecast of the run's total time; `spent` is the time used up to the forecast.
 
-    `basis` holds the stage times it was made of, as JSON.
+    `basis` holds the stage durations behind the forecast, as JSON.
     """
 
     __tablename__ = "nngpt_forecast"
@@ -275,10 +276,10 @@ class ForecastRow(Base):
 
 
 class ConfirmationRow(Base):
-    """A candidate trained fully, once, and judged on the test set (`nngpt cycle confirm`).
+    """A candidate's full training and test accuracy (`nngpt cycle confirm`).
 
-    `protocol` is how it was trained, as JSON; `epochs` the test accuracy after each epoch, as JSON,
-    empty if the training failed, for `reason`.
+    `protocol` holds the training settings as JSON; `epochs` the test accuracy after each epoch, as
+    JSON, empty if the training failed for `reason`.
     """
 
     __tablename__ = "nngpt_confirmation"

@@ -1,4 +1,4 @@
-"""What the store gives back: frozen records made of its rows."""
+"""Frozen records that the store returns: runs, attempts, forecasts and cycle summaries."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class RunRecord:
     """A run.
 
     Attributes:
-        config: the configuration it was started with.
-        identity: `identity_hash` of the part of it that must not change.
+        config: the configuration that the run was started with.
+        identity: `identity_hash` of the settings that must not change.
         status: "active", "done" or "archived".
-        fence: how many runners have worked on it.
-        created: ISO 8601, UTC; so is `updated`.
-        ended: why it was done before its last cycle, "" if it was not.
+        fence: number of processes that have worked on the run.
+        created: ISO 8601, UTC.
+        updated: ISO 8601, UTC.
+        ended: why the run ended before its last cycle, or "".
     """
 
     id: int
@@ -48,22 +49,23 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One completion and all that became of it so far.
+    """One completion and everything derived from it so far.
 
     Attributes:
-        batch: number of the generation batch within the cycle, from 0.
-        place: number of the attempt within the cycle, from 0.
-        mode: how much of the network the LLM wrote.
-        content_hash: None before the candidate was parsed.
-        candidate: None before it was parsed, or when the code was not asked for.
+        batch: index of the generation batch within the cycle, from 0.
+        place: index of the attempt within the cycle, from 0.
+        mode: prompt mode: how much of the network the LLM wrote.
+        content_hash: LEMUR's hash of the code; None before parsing.
+        candidate: None before parsing, or if the code was not requested.
         evaluation: None unless training and judging succeeded.
-        retraining: what our own training loop made of it before it was admitted.
-        restarts: how often a killed runner lost its training.
-        retrainings: how often its training by our own loop was begun.
-        created: ISO 8601, UTC; so is `updated`.
-        repairs: 0 for a first answer; else it is the first or second repair of one.
-        repaired_from: the refused attempt that it repairs.
-        arm: who wrote it: the loop or a control.
+        retraining: result of training with nngpt's own loop before admission.
+        restarts: number of trainings lost to killed processes.
+        retrainings: number of trainings started with nngpt's own loop.
+        created: ISO 8601, UTC.
+        updated: ISO 8601, UTC.
+        repairs: 0 for a first answer, 1 or 2 for a first or second repair.
+        repaired_from: id of the refused attempt that this repair answers.
+        arm: the arm that generated the attempt: the loop or a control.
     """
 
     id: int
@@ -91,15 +93,15 @@ class AttemptRecord:
 
     @property
     def settled(self) -> bool:
-        """True once it is admitted or refused."""
+        """True once the attempt is admitted or refused."""
         return self.state in (State.ADMITTED, State.REFUSED)
 
     @property
     def relative_effort(self) -> float | None:
-        """Time of its own training, in times of our own loop's on the same network.
+        """Training time of the candidate's code relative to nngpt's own loop on the same network.
 
-        CPU seconds on a CPU, wall time on a GPU; both as we measured them. None if unknown. Far
-        above 1 means that it trains more than the protocol's epochs.
+        CPU seconds on a CPU, wall time on a GPU. None if unknown. A value far above 1 means that
+        the code trains for more than the protocol's epochs.
         """
         evaluation, plain = self.evaluation, self.retraining
         if evaluation is None or plain is None or plain.accuracy is None:
@@ -114,7 +116,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True)
 class Transition:
-    """One line of the audit trail; `before` is None for the first state."""
+    """One entry of an attempt's audit trail; `before` is None for the first state."""
 
     before: State | None
     after: State
@@ -124,7 +126,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class Activity:
-    """Wall seconds of a cycle while just these things went on; see `ActivityRow`."""
+    """Wall time (s) and energy (J) of one kind of activity in a cycle; see `ActivityRow`."""
 
     cycle: int
     activity: str
@@ -134,12 +136,13 @@ class Activity:
 
 @dataclass(frozen=True)
 class ForecastRecord:
-    """What a runner expected, in seconds with 95% bounds; `spent` of the run were gone by then.
+    """A forecast of the run's total time in seconds, with its 95% bounds.
 
     Attributes:
         created: ISO 8601, UTC.
-        cycles: up to which cycle.
-        basis: the stage times that it was made of.
+        cycles: number of the last cycle that the forecast covers.
+        spent: seconds already spent when the forecast was made.
+        basis: stage durations behind the forecast.
     """
 
     created: str
@@ -153,15 +156,15 @@ class ForecastRecord:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """A candidate trained fully and judged on the test set.
+    """A candidate's full training, judged on the test set.
 
     Attributes:
-        protocol: how it was trained, as canonical JSON.
-        accuracy: on the test images after the last epoch, 0…1; None if the training failed.
+        protocol: training settings, as canonical JSON.
+        accuracy: test accuracy after the last epoch, 0…1; None if the training failed.
         total: number of test images.
         epochs: test accuracy after each epoch.
         seconds: wall time.
-        reason: why there is no accuracy, "" if there is one.
+        reason: why the training failed, or "".
     """
 
     attempt_id: int
@@ -176,29 +179,29 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class CycleSummary:
-    """One arm's cycle in numbers, counted raw (invariant 7): first answers, unless it says repairs.
+    """Figures of one arm in one cycle, counting first answers only ("Raw numbers", docs/design.md).
 
     Attributes:
-        mode: how much of a network the LLM wrote; belongs beside every validity figure.
+        mode: prompt mode; shown with every validity figure.
         generated: completions.
         parsed: completions that became a candidate.
         valid: candidates that were built, trained and judged.
-        admitted: members of the corpus now.
-        open: attempts that are neither admitted nor refused yet, repairs included.
+        admitted: networks added to the corpus.
+        open: attempts neither admitted nor refused yet, including repairs.
         refused: number of refusals by stage.
-        accuracies: of the valid ones, 0…1, in the order of writing.
+        accuracies: validation accuracies of the valid candidates, 0…1, in order of generation.
         seconds: wall time of "generation", "evaluation" and "learning".
-        adapter: name of the adapter that wrote, None for the bare base.
-        closed: True when the cycle's learning is over.
-        learned: name of the adapter trained at the end, None if there is none.
-        skipped: why there is none ("" otherwise).
-        repairs: answers to refusals.
-        repairs_valid: those that were built, trained and judged.
-        repairs_admitted: members of the corpus now, besides `admitted`.
-        constrained: True if settings after code were written under a constraint.
-        above: valid ones that reached the task's threshold.
-        arm: who wrote.
-        alarm: what collapsed, "" if nothing did.
+        adapter: name of the adapter that generated the cycle, None for the base model.
+        closed: True once the cycle's training has ended.
+        learned: name of the adapter trained at the end, or None.
+        skipped: why no adapter was trained, or "".
+        repairs: number of repairs.
+        repairs_valid: repairs that were built, trained and judged.
+        repairs_admitted: repairs added to the corpus, not counted in `admitted`.
+        constrained: True if the settings after the code were decoded under a grammar.
+        above: valid candidates at or above the admission threshold.
+        arm: the arm that these figures are about.
+        alarm: description of a detected collapse, or "".
     """
 
     cycle: int
@@ -225,20 +228,20 @@ class CycleSummary:
 
     @property
     def how(self) -> str:
-        """The mode, and whether there was a constraint: what no validity figure may lack."""
+        """Prompt mode and decoding constraint, to be shown with every validity figure."""
         return f"constrained {self.mode}" if self.constrained else str(self.mode)
 
     @property
     def best(self) -> float | None:
-        """Highest accuracy, 0…1."""
+        """Highest accuracy of the valid candidates, 0…1."""
         return max(self.accuracies, default=None)
 
     @property
     def mean(self) -> float | None:
-        """Mean accuracy of the valid ones, 0…1."""
+        """Mean accuracy of the valid candidates, 0…1."""
         return sum(self.accuracies) / len(self.accuracies) if self.accuracies else None
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """sha256 of what makes a run the same run."""
+    """Return the sha256 of the settings that identify a run."""
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nngpt.data.source import FileSource, Spec
+from nngpt.data.source import DatasetSpec, FileSource
 from nngpt.data.sources.mnist import NAMES
 
 TRAIN, TEST = 40, 10
@@ -113,7 +113,7 @@ def write_pictures(root: Path, classes: tuple[str, ...] = ("cat", "dog"), each: 
     return root
 
 
-def small(spec: Spec, contents: Mapping[str, bytes], root: Path | None) -> FileSource:
+def small(spec: DatasetSpec, contents: Mapping[str, bytes], root: Path | None) -> FileSource:
     """A source like the real one whose pinned checksums are those of `contents`."""
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     official = replace(spec.official, checksums=checksums)

@@ -12,16 +12,20 @@ from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequen
 
 from nngpt import config
 from nngpt.config import EvaluationConfig
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
+from nngpt.generation.contract import make_reader
 from nngpt.errors import StoreError, UserError
-from nngpt.finetuning import corpus
-from nngpt.finetuning.corpus import Choice, Corpus, Recorded, Writer
-from nngpt.finetuning.corpus.splits import divide
+from nngpt.finetuning.corpus.answers import AnswerWriter
+from nngpt.finetuning.corpus.build import BuiltCorpus, Selection, build_corpus
+from nngpt.finetuning.corpus.build_check import open_build_check
+from nngpt.finetuning.corpus.folder import corpus_facts, write_corpus
+from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
+from nngpt.finetuning.corpus.splits import assign_families
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import read as read_answer
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.generation.prompts import template as prompts
-from nngpt.novelty.dedup.records import Settings
+from nngpt.novelty.dedup.records import DedupSettings
 from nngpt.records import Candidate, Task, content_hash
 from nngpt.store import Store
 
@@ -52,22 +56,22 @@ TRIALS = {
 
 
 @pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory) -> list[Recorded]:
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> list[LemurNetwork]:
     folder = fill(tmp_path_factory.mktemp("mirror"), NETWORKS, TRIALS)
     with Store.open(folder / "nngpt.db") as store:
-        return corpus.read_networks(store)
+        return read_networks(store)
 
 
-def writer(mode: str, *tasks: Task) -> Writer:
+def writer(mode: str, *tasks: Task) -> AnswerWriter:
     defaults = contract.Defaults.of(EvaluationConfig())
-    return Writer(prompts.load(mode), tasks or (MNIST, CIFAR), defaults)
+    return AnswerWriter(prompts.load(mode), tasks or (MNIST, CIFAR), defaults)
 
 
-def losses(built: Corpus) -> dict[str, dict[str, int]]:
-    return {loss.step: loss.reasons for loss in built.funnel.losses()}
+def losses(built: BuiltCorpus) -> dict[str, dict[str, int]]:
+    return {step.step: step.reasons for step in built.exclusions.steps()}
 
 
-def names(built: Corpus) -> list[str]:
+def names(built: BuiltCorpus) -> list[str]:
     return [a.network.name for part in built.parts.values() for a in part]
 
 
@@ -75,8 +79,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().split("\n") if line]
 
 
-def test_everything_left_out_has_its_reason(mirror: list[Recorded]) -> None:
-    built = corpus.build(mirror, writer("full"), Choice(8000))
+def test_everything_left_out_has_its_reason(mirror: list[LemurNetwork]) -> None:
+    built = build_corpus(mirror, writer("full"), Selection(8000))
     assert losses(built) == {
         "not image classification": {"only img-captioning": 2},
         "written by our own runs": {"nngpt": 1},
@@ -88,49 +92,51 @@ def test_everything_left_out_has_its_reason(mirror: list[Recorded]) -> None:
     }
     kept = names(built)
     assert sorted(kept) == sorted({*FILES, "seq-2", "deep-1"}), "seq-2 is better than seq-1"
-    assert built.funnel.start == len(NETWORKS) == len(kept) + 6
-    assert list(built.funnel.losses())[-1].left == len(kept)
+    assert built.exclusions.start == len(NETWORKS) == len(kept) + 6
+    assert list(built.exclusions.steps())[-1].left == len(kept)
 
 
-def test_options_choose(mirror: list[Recorded]) -> None:
-    trained = corpus.build(mirror, writer("full"), Choice(8000, trained_only=True))
+def test_options_choose(mirror: list[LemurNetwork]) -> None:
+    trained = build_corpus(mirror, writer("full"), Selection(8000, trained_only=True))
     assert sorted(names(trained)) == ["deep-1", "plain", "seq-2"]
-    on_mnist = corpus.build(mirror, writer("full"), Choice(8000, min_accuracy=0.8, best_on="mnist"))
+    on_mnist = build_corpus(
+        mirror, writer("full"), Selection(8000, min_accuracy=0.8, best_on="mnist")
+    )
     assert names(on_mnist) == ["seq-2"]
-    own = corpus.build(mirror, writer("full"), Choice(8000, Settings(levels=("exact",)), own=True))
+    own = build_corpus(
+        mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",)), own=True)
+    )
     assert "nngpt-0a1b" in names(own)
-    both = corpus.build(mirror, writer("full"), Choice(8000, Settings(levels=("exact",))))
+    both = build_corpus(mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",))))
     assert {"seq-1", "seq-2"} <= set(names(both))
-    capped = corpus.build(
-        mirror, writer("full"), Choice(8000, Settings(levels=("exact",), per_family=1))
+    capped = build_corpus(
+        mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",), per_family=1))
     )
     assert losses(capped)["family cap"] == {"seq": 1} and "seq-2" in names(capped)
-    few = corpus.build(mirror, writer("full"), Choice(8000, limit=3))
+    few = build_corpus(mirror, writer("full"), Selection(8000, limit=3))
     assert sorted(names(few)) == ["deep-1", "plain", "seq-2"], "the best of each family first"
 
 
 @pytest.mark.parametrize("mode", ["full", "body", "features"])
-def test_every_line_reads_back(mirror: list[Recorded], mode: str, tmp_path: Path) -> None:
+def test_every_line_reads_back(mirror: list[LemurNetwork], mode: str, tmp_path: Path) -> None:
     """A pair is what a run asks, byte for byte, and its answer passes the contract as it stands."""
     chosen = writer(mode)
-    built = corpus.build(mirror, chosen, Choice(8000))
+    built = build_corpus(mirror, chosen, Selection(8000))
     out = tmp_path / "out"
-    corpus.write_corpus(
-        out, built, corpus.facts(mirror, chosen, [MNIST, CIFAR], Choice(8000), False)
-    )
+    write_corpus(out, built, corpus_facts(mirror, chosen, Selection(8000), False))
     codes = {content_hash(code) for code in NETWORKS.values()}
     seen = 0
     for name in ("train", "dev", "test"):
         for line, pair in zip(
             lines(out / f"{name}.jsonl"),
-            corpus_pairs(out / f"{name}.jsonl", chosen.asked[0].prompt),
+            corpus_pairs(out / f"{name}.jsonl", chosen.prompts[0].prompt),
             strict=True,
         ):
             task = MNIST if line["task"].startswith("mnist") else CIFAR
             settings = config.Config.model_validate(
                 {"task": {"dataset": task.dataset}, "prompt": {"template": mode}}
             )
-            reader = assembly.make_reader(settings, assembly.data_source(settings))
+            reader = make_reader(settings, data_source(settings))
             assert pair.prompt == reader.prompt
             found = reader.read(pair.completion)
             assert isinstance(found, Candidate) and found.written == pair.completion
@@ -142,9 +148,9 @@ def test_every_line_reads_back(mirror: list[Recorded], mode: str, tmp_path: Path
     assert seen >= 3
 
 
-def test_answers_carry_the_best_trial(mirror: list[Recorded]) -> None:
+def test_answers_carry_the_best_trial(mirror: list[LemurNetwork]) -> None:
     """The trial on the task's own data set, else the best of all; values the contract allows."""
-    built = corpus.build(mirror, writer("full"), Choice(8000))
+    built = build_corpus(mirror, writer("full"), Selection(8000))
     answered = {a.network.name: a for part in built.parts.values() for a in part}
 
     def settings(name: str, number: int) -> tuple[Any, ...]:
@@ -169,11 +175,11 @@ def test_a_network_that_does_not_run_gives_way_to_one_like_it(tmp_path: Path) ->
     networks |= {"other-1": sequential(8, 12, kernel=7)}
     trials = {"good-1": [classified(0.5)], "bad-1": [classified(0.9)]}
     with Store.open(fill(tmp_path, networks, trials) / "nngpt.db") as store:
-        found = corpus.read_networks(store)
-    choice, features = Choice(2000), writer("features", MNIST)
-    assert "good-1" not in names(corpus.build(found, features, choice)), "bad-1 is more accurate"
-    with corpus.build_check(EvaluationConfig(), [MNIST]) as check:
-        built = corpus.build(found, features, choice, check)
+        found = read_networks(store)
+    choice, features = Selection(2000), writer("features", MNIST)
+    assert "good-1" not in names(build_corpus(found, features, choice)), "bad-1 is more accurate"
+    with open_build_check(EvaluationConfig(), [MNIST]) as check:
+        built = build_corpus(found, features, choice, check)
     assert sorted(names(built)) == ["good-1", "other-1"]
     (reason,) = losses(built)["does not run"]
     assert reason.startswith("build: mnist: ")
@@ -182,12 +188,16 @@ def test_a_network_that_does_not_run_gives_way_to_one_like_it(tmp_path: Path) ->
 def test_families_are_not_divided() -> None:
     sizes = {"ga": 50, "alt": 20, "ast": 10, **{f"hand{i}": 1 for i in range(20)}}
     families = [family for family, size in sizes.items() for _ in range(size)]
-    parts = divide(families, (0.8, 0.1, 0.1), 1)
+    parts = assign_families(families, (0.8, 0.1, 0.1), 1)
     assert parts.keys() == sizes.keys()
     counts = {p: sum(sizes[f] for f in sizes if parts[f] == p) for p in ("train", "dev", "test")}
     assert counts == {"train": 80, "dev": 10, "test": 10}
-    assert divide(families, (0.8, 0.1, 0.1), 2) != parts == divide(families, (0.8, 0.1, 0.1), 1)
-    assert set(divide(families, (1, 0, 0), 1).values()) == {"train"}
+    assert (
+        assign_families(families, (0.8, 0.1, 0.1), 2)
+        != parts
+        == assign_families(families, (0.8, 0.1, 0.1), 1)
+    )
+    assert set(assign_families(families, (1, 0, 0), 1).values()) == {"train"}
 
 
 def test_same_mirror_same_bytes(nngpt: Nngpt, tmp_path: Path) -> None:
@@ -228,18 +238,18 @@ def test_mistakes_are_one_line(nngpt: Nngpt, tmp_path: Path) -> None:
 def test_a_mirror_without_networks_is_refused(tmp_path: Path) -> None:
     with (
         Store.open(fill(tmp_path, {}, {}) / "nngpt.db") as store,
-        pytest.raises(StoreError, match="no networks in it"),
+        pytest.raises(StoreError, match="the mirror holds no networks"),
     ):
-        corpus.read_networks(store)
+        read_networks(store)
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(
-    mirror: list[Recorded], tmp_path: Path
+    mirror: list[LemurNetwork], tmp_path: Path
 ) -> None:
     chosen = writer("full")
-    built = corpus.build(mirror, chosen, Choice(8000))
-    facts = corpus.facts(mirror, chosen, [MNIST, CIFAR], Choice(8000), False)
+    built = build_corpus(mirror, chosen, Selection(8000))
+    facts = corpus_facts(mirror, chosen, Selection(8000), False)
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(UserError, match="cannot be"):
-        corpus.write_corpus(blocked / "out", built, facts)
+        write_corpus(blocked / "out", built, facts)

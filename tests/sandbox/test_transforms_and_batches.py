@@ -57,16 +57,16 @@ def test_a_crop_moves_the_image_and_repeats_the_border() -> None:
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
-        ("norm_256_flip", transform_names.Spec(256, False, True, True)),
-        (" echo ", transform_names.Spec(None, False, False, False)),
-        ("norm-32-crop-flip", transform_names.Spec(32, True, True, True)),
+        ("norm_256_flip", transform_names.TransformSpec(256, False, True, True)),
+        (" echo ", transform_names.TransformSpec(None, False, False, False)),
+        ("norm-32-crop-flip", transform_names.TransformSpec(32, True, True, True)),
         ("norm-0", None),
         ("norm-9999", None),
         ("normal", None),
         ("transform = v2.Compose([])", None),
     ],
 )
-def test_names_are_understood(name: str, spec: transform_names.Spec | None) -> None:
+def test_names_are_understood(name: str, spec: transform_names.TransformSpec | None) -> None:
     assert transform_names.spec(name) == spec
 
 

@@ -221,7 +221,7 @@ def test_batches_come_in_order_and_once(store: Store) -> None:
     with store.lease(run.id) as lease:
         write(lease, 2, batch=0)
         for wrong in (0, 2):
-            with pytest.raises(IllegalWriteError, match="1 is the next"):
+            with pytest.raises(IllegalWriteError, match=f"batch {wrong} given, 1 expected"):
                 write(lease, batch=wrong)
         write(lease, 3, batch=1)
         with pytest.raises(IllegalWriteError, match="no completions"):

@@ -1,1 +1,1 @@
-"""Data sets, one file each (plug-ins)."""
+"""Data sets: one file each."""

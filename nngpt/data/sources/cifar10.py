@@ -9,14 +9,14 @@ import numpy as np
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import FileSource, Form, Route, Spec
+from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.files import Package
 
 _BATCHES = tuple(f"data_batch_{n}" for n in range(1, 6))
 
 
 def load_batches(contents: Mapping[str, bytes]) -> Arrays:
-    """Arrays from the six official files (python version). Raises: DataError."""
+    """Return the arrays of the six official files (python version). Raises: DataError."""
     parts = [formats.cifar_batch(contents[name], b"labels") for name in _BATCHES]
     test_x, test_y = formats.cifar_batch(contents["test_batch"], b"labels")
     train_x = np.concatenate([images for images, _ in parts])
@@ -24,7 +24,7 @@ def load_batches(contents: Mapping[str, bytes]) -> Arrays:
 
 
 def load_pictures(contents: Mapping[str, bytes]) -> Arrays:
-    """Arrays from the package's six PNGs and two label lists. Raises: DataError."""
+    """Return the arrays of the package's six PNGs and two label lists. Raises: DataError."""
     return Arrays(
         np.concatenate([formats.png_rows(contents[f"{name}.png"]) for name in _BATCHES]),
         formats.json_labels(contents["train_lables.json"]),
@@ -60,7 +60,7 @@ _PICTURES = Form(
     load=load_pictures,
 )
 
-SPEC = Spec(
+SPEC = DatasetSpec(
     name="cifar10",
     classes=10,
     shape=(3, 32, 32),
@@ -84,5 +84,5 @@ SPEC = Spec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """The data set; `root` is a folder with `cifar-10-python.tar.gz`, or what is in it."""
+    """Create the data set; `root` is a folder with `cifar-10-python.tar.gz` or its contents."""
     return FileSource(SPEC, root)

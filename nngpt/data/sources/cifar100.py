@@ -1,4 +1,4 @@
-"""CIFAR-100: 60,000 small photographs, 3×32×32, 100 (fine) classes. No package carries it."""
+"""CIFAR-100: 60,000 small photographs, 3×32×32, 100 (fine) classes; in no package."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import FileSource, Form, Spec
+from nngpt.data.source import DatasetSpec, FileSource, Form
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Arrays from the two official files (python version). Raises: DataError."""
+    """Return the arrays of the two official files (python version). Raises: DataError."""
     train_x, train_y = formats.cifar_batch(contents["train"], b"fine_labels")
     test_x, test_y = formats.cifar_batch(contents["test"], b"fine_labels")
     return Arrays(train_x, train_y, test_x, test_y)
 
 
-SPEC = Spec(
+SPEC = DatasetSpec(
     name="cifar100",
     classes=100,
     shape=(3, 32, 32),

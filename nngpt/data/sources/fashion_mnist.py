@@ -1,10 +1,10 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, 1×28×28, 10 classes; MNIST's format."""
+"""Fashion-MNIST: 70,000 pictures of clothes, 1×28×28, 10 classes, in MNIST's format."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt.data.source import FileSource, Form, Route, Spec
+from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.data.sources.mnist import NAMES, load
 from nngpt.files import Package
 
@@ -19,7 +19,7 @@ _FILES = Form(
     folders=("", "raw", "FashionMNIST/raw", "usr/share/datasets/fashion-mnist"),
 )
 
-SPEC = Spec(
+SPEC = DatasetSpec(
     name="fashion-mnist",
     classes=10,
     shape=(1, 28, 28),
@@ -37,5 +37,5 @@ SPEC = Spec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """The data set; `root` is a folder with the four official files, `.gz` or not."""
+    """Create the data set; `root` is a folder with the four official files, `.gz` or not."""
     return FileSource(SPEC, root)

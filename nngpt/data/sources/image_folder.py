@@ -1,8 +1,8 @@
-"""Any folder of pictures: one subfolder per class, ROOT/<class>/*.png, .jpg, .bmp ….
+"""Any folder of pictures with one subfolder per class: ROOT/<class>/*.png, .jpg, .bmp ….
 
-With ROOT/train/<class> and ROOT/test/<class> (or `val`) those are the official parts;
-otherwise every tenth picture of a fixed shuffle is kept as the test part. The first picture
-decides the shape: grey or colour, and its size, or 32×32 if a side is longer than 64 pixels.
+ROOT/train/<class> and ROOT/test/<class> (or `val`), if present, are the official parts;
+otherwise every tenth picture of a fixed shuffle becomes the test part. The first picture
+determines the shape: grey or colour, and its size, or 32×32 if a side is longer than 64 pixels.
 All others are resized to it.
 """
 
@@ -29,7 +29,7 @@ _Sample = tuple[Path, int]
 
 
 def create(root: Path | None = None) -> ImageFolder:
-    """The data set in the folder `root`. Raises: DataError: no folder, or no pictures in it."""
+    """Open the data set in the folder `root`. Raises: DataError: no folder, or no pictures."""
     if root is None:
         where, hint = "data set image-folder", "Set task.root, or give --root FOLDER"
         raise DataError("needs the folder with the pictures", where=where, hint=hint)
@@ -50,13 +50,13 @@ class ImageFolder:
         self._train = _samples(train_root, self._labels)
         self._test = _samples(test_root, self._labels) if test_root else []
         if self.classes < 2 or len(self._train) < 2:
-            hint = "It must hold a folder of pictures for each class: ROOT/<class>/*.png"
+            hint = "It must contain a folder of pictures for each class: ROOT/<class>/*.png"
             raise DataError("has fewer than two classes", where=str(root), hint=hint)
         self.images = len(self._train) + len(self._test)
         self.shape = _shape(self._train[0][0])
 
     def available(self) -> bool:
-        """True if the pictures, as they are now, are in the cache."""
+        """Return True if the pictures are in the cache and unchanged."""
         return cache.read_meta(self._key()) is not None
 
     def prepare(self) -> None:
@@ -75,9 +75,13 @@ class ImageFolder:
             cache.write(key, arrays, meta)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-        """Train, validation and test parts, memory-mapped. Raises: DataError: not prepared."""
+        """Return the train, validation and test parts, memory-mapped.
+
+        Raises:
+            DataError: the pictures are not in the cache, or have changed.
+        """
         if not self.available():
-            hint = f"Read it: nngpt data pull {self.name} --root {self.root}"
+            hint = f"Prepare it: nngpt data pull {self.name} --root {self.root}"
             raise DataError("is not in the cache, or has changed", where=str(self.root), hint=hint)
         return create_splits(self._key(), seed, train_limit, validation_limit)
 
@@ -98,7 +102,7 @@ class ImageFolder:
         return images, np.array([label for _, label in samples], np.int64)
 
     def _key(self) -> str:
-        """The cache key: it changes with the folder's path and with any picture in it."""
+        """Return the cache key, which changes with the folder's path and with any picture."""
         samples = [*self._train, *self._test]
         files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in samples]
         digest = hashlib.sha256(canonical_json(files).encode("utf-8", "surrogateescape"))
@@ -115,7 +119,7 @@ def _parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _samples(root: Path, labels: Sequence[str]) -> list[_Sample]:
-    """(picture, class number) in sorted order."""
+    """Return (picture, class number) in sorted order."""
     found = []
     for number, label in enumerate(labels):
         pictures = (root / label).rglob("*")
@@ -133,7 +137,7 @@ def _shape(path: Path) -> tuple[int, int, int]:
 
 
 def _picture(path: Path, shape: tuple[int, int, int]) -> cache.Images:
-    """One picture as uint8 [c, h, w]."""
+    """Return one picture as uint8 [c, h, w]."""
     channels, height, width = shape
     try:
         with _opened(path) as picture:

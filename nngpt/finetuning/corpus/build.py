@@ -1,9 +1,8 @@
-"""From the networks of the mirror to the lines of a corpus.
+"""Build a corpus: select LEMUR's networks, write them as answers, deduplicate and divide them.
 
-Every network is first written as the answer it would be, and read again by the contract; only
-what passes is compared with the rest, on the text that the LLM would write. So a cluster of
-near-duplicates is lost only if none of its members can be taught, and not because its most
-accurate member cannot.
+Every network is first written as an answer and read back by the contract; only networks that pass
+are compared, on the text that the LLM would write. So a cluster of near-duplicates is lost only if
+none of its members fits the contract, and not because its most accurate member does not.
 """
 
 from __future__ import annotations
@@ -12,39 +11,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from nngpt.finetuning.corpus.answers import Answered, Writer
-from nngpt.finetuning.corpus.building import BuildCheck
-from nngpt.finetuning.corpus.funnel import Funnel
-from nngpt.finetuning.corpus.mirror import OWN_FAMILY, Recorded
-from nngpt.finetuning.corpus.splits import PARTS, balanced, divide
+from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter
+from nngpt.finetuning.corpus.build_check import BuildCheck
+from nngpt.finetuning.corpus.exclusions import Exclusions
+from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork
+from nngpt.finetuning.corpus.splits import PARTS, assign_families, interleave_families
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Removed, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network, Removed
 from nngpt.records import Refusal
 
-Progress = Callable[[str, int, int], None]
-"""Called now and then with what is being done, how many are done, and how many there are."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with the activity, the number of networks done, and their total."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which networks to take.
+class Selection:
+    """Which networks a corpus takes.
 
     Attributes:
-        max_chars: longest answer, in characters.
-        dedup: how near-duplicates are found, and how many of a family are kept.
+        max_chars: maximum length of an answer, in characters.
+        dedup: settings of the deduplication, with the maximum number of networks per family.
         best_on: data set (LEMUR's name) whose accuracies count; None for the best on any.
-        min_accuracy: smallest best accuracy, 0…1; None takes networks without a trial, too.
-        trained_only: leave networks without a trial out.
-        own: also take networks that this folder's own runs wrote.
-        limit: how many networks at most; the best of every family first.
-        shares: of all networks, for train, development and test; they add up to 1.
-        seed: decides between families of equal size when they are divided among the parts.
-        replacements: how often near-duplicates may take the place of what does not run; None for
-            as often as it takes, which may be once for every member of a large cluster.
+        min_accuracy: minimum best accuracy, 0…1; None also takes networks without a trial.
+        trained_only: exclude networks without a trial.
+        own: also take networks that runs in this folder wrote.
+        limit: maximum number of networks; the best of every family come first.
+        shares: shares of all networks for train, dev and test; they add up to 1.
+        seed: orders families of equal size when they are assigned to the parts.
+        replacements: how many times to replace networks that fail the build check by their
+            near-duplicates; None for no limit, which may take a round for each member of a cluster.
     """
 
     max_chars: int
-    dedup: Settings = field(default_factory=Settings)
+    dedup: DedupSettings = field(default_factory=DedupSettings)
     best_on: str | None = None
     min_accuracy: float | None = None
     trained_only: bool = False
@@ -56,146 +55,155 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A built corpus.
+class BuiltCorpus:
+    """A built corpus, not yet written to files.
 
     Attributes:
-        parts: by name ("train", "dev", "test"), networks with their answers to all prompts.
-        funnel: how many networks were left out, and why.
+        parts: networks with their answers to all prompts, for "train", "dev" and "test".
+        exclusions: number of networks excluded by each step, with reasons.
     """
 
-    parts: dict[str, list[Answered]]
-    funnel: Funnel
+    parts: dict[str, list[AnsweredNetwork]]
+    exclusions: Exclusions
 
 
-def build(
-    networks: Sequence[Recorded],
-    writer: Writer,
-    choice: Choice,
+def build_corpus(
+    networks: Sequence[LemurNetwork],
+    writer: AnswerWriter,
+    selection: Selection,
     check: BuildCheck | None = None,
-    progress: Progress = lambda what, done, total: None,
-) -> Corpus:
-    """Choose networks, and write them as answers to every prompt of `writer`.
+    on_progress: OnProgress = lambda activity, done, total: None,
+) -> BuiltCorpus:
+    """Select networks, and write them as answers to every prompt of `writer`.
 
     Raises:
         PluginError: a level of the deduplication does not exist.
         ExecutionError: the sandbox of the build check does not work.
     """
-    funnel = Funnel(len(networks))
-    answers = _answers(
-        _chosen(networks, choice, funnel), writer, choice.max_chars, funnel, progress
-    )
-    kept = balanced(_distinct(answers, choice, check, funnel, progress), choice.best_on)
-    if choice.limit is not None:
-        for _ in kept[choice.limit :]:
-            funnel.lose("over the limit", f"more than {choice.limit:,}")
-        kept = kept[: choice.limit]
-    part_of = divide([a.network.family for a in kept], choice.shares, choice.seed)
-    parts: dict[str, list[Answered]] = {part: [] for part in PARTS}
-    for answered in kept:
-        parts[part_of[answered.network.family]].append(answered)
-    return Corpus(parts, funnel)
+    exclusions = Exclusions(len(networks))
+    eligible = _eligible(networks, selection, exclusions)
+    answered = _write_answers(eligible, writer, selection.max_chars, exclusions, on_progress)
+    distinct = _distinct(answered, selection, check, exclusions, on_progress)
+    kept = interleave_families(distinct, selection.best_on)
+    if selection.limit is not None:
+        for _ in kept[selection.limit :]:
+            exclusions.exclude("over the limit", f"more than {selection.limit:,}")
+        kept = kept[: selection.limit]
+    families = [a.network.family for a in kept]
+    part_of = assign_families(families, selection.shares, selection.seed)
+    parts: dict[str, list[AnsweredNetwork]] = {part: [] for part in PARTS}
+    for network in kept:
+        parts[part_of[network.network.family]].append(network)
+    return BuiltCorpus(parts, exclusions)
 
 
-def _chosen(networks: Sequence[Recorded], choice: Choice, funnel: Funnel) -> list[Recorded]:
-    """Networks whose records fit, before anybody looks at their code."""
+def _eligible(
+    networks: Sequence[LemurNetwork], selection: Selection, exclusions: Exclusions
+) -> list[LemurNetwork]:
+    """Return the networks whose task, author and recorded accuracy fit the selection."""
 
-    def other_task(network: Recorded) -> str:
+    def other_task(network: LemurNetwork) -> str:
         return "" if network.classifies else f"only {', '.join(sorted(network.tasks))}"
 
-    def weak(network: Recorded) -> str:
-        trial = network.best(choice.best_on)
+    def weak(network: LemurNetwork) -> str:
+        trial = network.best(selection.best_on)
         if trial is None:
             return "no accuracy on record"
-        least = choice.min_accuracy or 0.0
+        least = selection.min_accuracy or 0.0
         return "" if trial.accuracy >= least else f"accuracy below {least:g}"
 
-    found = funnel.keep("not image classification", networks, other_task)
-    if not choice.own:
-        found = funnel.keep(
+    found = exclusions.keep("not image classification", networks, other_task)
+    if not selection.own:
+        found = exclusions.keep(
             "written by our own runs", found, lambda n: OWN_FAMILY * (n.family == OWN_FAMILY)
         )
-    if choice.trained_only or choice.min_accuracy is not None:
-        found = funnel.keep("record", found, weak)
+    if selection.trained_only or selection.min_accuracy is not None:
+        found = exclusions.keep("record", found, weak)
     return found
 
 
-def _answers(
-    networks: Sequence[Recorded],
-    writer: Writer,
+def _write_answers(
+    networks: Sequence[LemurNetwork],
+    writer: AnswerWriter,
     max_chars: int,
-    funnel: Funnel,
-    progress: Progress,
-) -> list[Answered]:
-    """Each network as an answer, where the contract and its length permit."""
+    exclusions: Exclusions,
+    on_progress: OnProgress,
+) -> list[AnsweredNetwork]:
+    """Write each network as answers; exclude refused networks and answers that are too long."""
     contract = f"contract, {writer.template.mode} mode"
-    funnel.step(contract)
-    funnel.step("too long")
+    exclusions.add_step(contract)
+    exclusions.add_step("too long")
     found = []
     for number, network in enumerate(networks, 1):
         answered = writer.answer(network)
         if isinstance(answered, Refusal):
-            funnel.lose(contract, answered)
+            exclusions.exclude(contract, answered)
         elif answered.longest > max_chars:
-            funnel.lose("too long", f"more than {max_chars:,} characters")
+            exclusions.exclude("too long", f"more than {max_chars:,} characters")
         else:
             found.append(answered)
-        progress("reading", number, len(networks))
+        on_progress("reading", number, len(networks))
     return found
 
 
 def _distinct(
-    answers: Sequence[Answered],
-    choice: Choice,
+    answered: Sequence[AnsweredNetwork],
+    selection: Selection,
     check: BuildCheck | None,
-    funnel: Funnel,
-    progress: Progress,
-) -> list[Answered]:
-    """Answers that are not alike and, with a `check`, run.
+    exclusions: Exclusions,
+    on_progress: OnProgress,
+) -> list[AnsweredNetwork]:
+    """Return networks that are not near-duplicates and that pass the build check, if any.
 
-    Only what would be kept is run. Where something does not, the rest is compared again without
-    it, so that one of its near-duplicates can take its place.
+    Only networks that would be kept are checked. Where one fails, the rest is compared again
+    without it, so that one of its near-duplicates can replace it.
     """
-    left = {answered.network.name: answered for answered in answers}
-    runs: set[str] = set()
+    left = {network.network.name: network for network in answered}
+    passed: set[str] = set()
     if check is not None:
-        funnel.step("does not run")
-    for done_before in count():
+        exclusions.add_step("does not run")
+    for rounds in count():
         outcome = deduplicate(
-            [_comparable(answered, choice.best_on) for answered in left.values()],
-            choice.dedup,
-            lambda done, total: progress("comparing", done, total),
+            [_for_dedup(network, selection.best_on) for network in left.values()],
+            selection.dedup,
+            lambda done, total: on_progress("comparing", done, total),
         )
         kept = [left[network.name] for network in outcome.kept]
-        new = [answered for answered in kept if answered.network.name not in runs]
+        new = [network for network in kept if network.network.name not in passed]
         if check is None or not new:
             break
-        if choice.replacements is not None and done_before > choice.replacements:
-            kept = funnel.keep(
-                "not run", kept, lambda a: "" if a.network.name in runs else "its turn did not come"
+        if selection.replacements is not None and rounds > selection.replacements:
+            kept = exclusions.keep(
+                "not run", kept, lambda a: "" if a.network.name in passed else _NO_TURN
             )
             break
-        for number, answered in enumerate(new, 1):
-            refusal = check.refusal(answered)
+        for number, network in enumerate(new, 1):
+            refusal = check.refuse_network(network)
             if refusal is None:
-                runs.add(answered.network.name)
+                passed.add(network.network.name)
             else:
-                del left[answered.network.name]
-                funnel.lose("does not run", refusal)
-            progress("running", number, len(new))
-    funnel.step("near-duplicate")
+                del left[network.network.name]
+                exclusions.exclude("does not run", refusal)
+            on_progress("running", number, len(new))
+    exclusions.add_step(_DUPLICATE)
     for removed in outcome.removed:
-        capped = removed.level == FAMILY_CAP
-        step, reason = (FAMILY_CAP, removed.network.family) if capped else _alike(removed)
-        funnel.lose(step, reason)
+        exclusions.exclude(*_removal(removed))
     return kept
 
 
-def _comparable(answered: Answered, best_on: str | None) -> Network:
+_DUPLICATE = "near-duplicate"
+_NO_TURN = "its turn did not come"
+
+
+def _for_dedup(answered: AnsweredNetwork, best_on: str | None) -> Network:
+    """Return a network as the deduplication compares it: by the text that the LLM would write."""
     network, trial = answered.network, answered.network.best(best_on)
     accuracy = trial.accuracy if trial else None
     return Network(network.name, answered.novelty_text, network.family, accuracy)
 
 
-def _alike(removed: Removed) -> tuple[str, str]:
-    return "near-duplicate", f"level {removed.level}"
+def _removal(removed: Removed) -> tuple[str, str]:
+    """Return the step and the reason under which a removed network is counted."""
+    if removed.level == FAMILY_CAP:
+        return FAMILY_CAP, removed.network.family
+    return _DUPLICATE, f"level {removed.level}"

@@ -1,1 +1,1 @@
-"""Near-duplicates in a collection of networks: found, explained, removed."""
+"""Find, explain and remove near-duplicates in a collection of networks."""

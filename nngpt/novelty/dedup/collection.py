@@ -1,37 +1,34 @@
-"""A collection as it was read: its networks under unique names, and what could not be read."""
+"""Collections of networks: unique names, and items that could not be read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nngpt.novelty.dedup.records import Network
 
-Family = Callable[[str], str]
-"""From a network's name to its family; the command line passes LEMUR's rule."""
-
 
 @dataclass(frozen=True)
-class Skipped:
-    """Something that was not read: a file, a folder or a line, and why."""
+class SkippedItem:
+    """A file, folder or line that was not read, and the reason."""
 
     where: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Found:
-    """A network before it has its name in the collection.
+class FoundNetwork:
+    """A network before it has a unique name in the collection.
 
     Attributes:
-        parts: where it is, from the outermost folder to the file or the record's own name.
-        short: how many of the last parts make its name as long as that is unique.
-        code: its source text.
-        family: its family.
+        parts: location, from the outermost folder to the file or the record's name.
+        short: number of trailing parts that form the name, as long as it is unique.
+        code: source text.
+        family: LEMUR family.
         accuracy: 0…1, None if unknown.
-        source: what to show as its origin.
-        original: the file's bytes where they are not simply `code` in UTF-8.
+        source: origin, for messages.
+        original: bytes of the file, if they differ from `code` in UTF-8.
     """
 
     parts: tuple[str, ...]
@@ -45,27 +42,27 @@ class Found:
 
 @dataclass(frozen=True)
 class Collection:
-    """What there is to deduplicate.
+    """Networks to deduplicate.
 
     Attributes:
-        networks: in the order of reading, names unique.
-        skipped: what could not be read.
-        originals: by name, a file's bytes where they are not simply its code in UTF-8.
-        left_out: how many networks were left out on purpose, by reason.
+        networks: networks with unique names, in the order of reading.
+        skipped: items that could not be read.
+        originals: name → bytes of the file, if they differ from the code in UTF-8.
+        left_out: reason → number of networks excluded on purpose.
     """
 
     networks: tuple[Network, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedItem, ...] = ()
     originals: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def original(self, network: Network) -> bytes:
-        """The network's file as it was, or its code in UTF-8."""
+        """Return the bytes of the network's file, or its code in UTF-8."""
         known = self.originals.get(network.name)
         return network.code.encode("utf-8", "surrogatepass") if known is None else known
 
     def at_least(self, accuracy: float) -> Collection:
-        """Without the networks whose accuracy is smaller, or unknown."""
+        """Return the collection without networks of lower or unknown accuracy."""
         good = tuple(n for n in self.networks if n.accuracy is not None and n.accuracy >= accuracy)
         unknown = sum(n.accuracy is None for n in self.networks)
         below = len(self.networks) - len(good) - unknown
@@ -74,8 +71,8 @@ class Collection:
         return replace(self, networks=good, left_out=left_out)
 
 
-def collect(found: Sequence[Found], skipped: Iterable[Skipped] = ()) -> Collection:
-    """Name the networks; those whose short names clash get folders of their path in front."""
+def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) -> Collection:
+    """Give the networks unique names, extending clashing names by folders of their path."""
     names = _unique([[readable(part) for part in f.parts] for f in found], [f.short for f in found])
     networks = tuple(
         Network(name, f.code, f.family, f.accuracy, f.source)
@@ -87,7 +84,7 @@ def collect(found: Sequence[Found], skipped: Iterable[Skipped] = ()) -> Collecti
 
 
 def readable(text: str) -> str:
-    """`text` with escapes for what no terminal or file should get: controls, lone surrogates."""
+    """Return the text with control characters and lone surrogates escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -108,7 +105,7 @@ def _unique(parts: Sequence[Sequence[str]], short: Sequence[int]) -> list[str]:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Names that are the same even at full length get a number: records that are called alike."""
+    """Append numbers to names that clash even at full length."""
     taken = set(names)
     seen: set[str] = set()
     result = []

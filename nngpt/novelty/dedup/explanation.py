@@ -1,4 +1,4 @@
-"""Why two networks are alike, or why not: similarities, what they share, where they differ."""
+"""Explain why two networks are duplicates or not: similarities, shared lines, differences."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from nngpt import plugins
 from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
-from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
 
 LONGEST = 5_000
-"""Lines that are compared; what comes after them is not looked at."""
+"""Maximum number of lines compared."""
 
 _RUNS = 5
 
@@ -25,12 +25,12 @@ class LevelView:
     """Two networks at one level.
 
     Attributes:
-        level: its name.
-        similarity: exact Jaccard similarity, None if the level cannot read one of them.
-        threshold: from this similarity on they are alike, given their families.
-        tokens: how many each has; None where the level cannot read it.
-        shingles: how many different ones each has.
-        shared: how many both have.
+        level: name of the level.
+        similarity: exact Jaccard similarity, None if the level cannot read a network.
+        threshold: similarity at or above which the two are duplicates.
+        tokens: number of tokens of each; None if the level cannot read it.
+        shingles: number of distinct shingles of each; None likewise.
+        shared: number of shared shingles, or None.
     """
 
     level: str
@@ -43,7 +43,7 @@ class LevelView:
 
 @dataclass(frozen=True)
 class SharedRun:
-    """Lines that both have, layout aside: first lines (from 1), their number, and the text."""
+    """A run of equal lines, ignoring white space; line numbers count from 1."""
 
     first_line: int
     second_line: int
@@ -53,13 +53,13 @@ class SharedRun:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is to be said about two networks.
+    """Comparison of two networks.
 
     Attributes:
-        levels: in the order of the settings.
-        verdict: the level at which one of them is a duplicate, None if none is.
-        kept: the name of the one to be kept of two that are alike, else None.
-        runs: the longest runs of lines they share, the longest first.
+        levels: one entry per level, in the order of the settings.
+        verdict: the level at which the two are duplicates, or None.
+        kept: name of the network that deduplication keeps, or None.
+        runs: the longest shared runs of lines, longest first.
         diff: unified diff, without line ends.
     """
 
@@ -72,7 +72,7 @@ class Explanation:
     diff: tuple[str, ...]
 
 
-def explain(one: Network, other: Network, settings: Settings) -> Explanation:
+def explain(one: Network, other: Network, settings: DedupSettings) -> Explanation:
     """Compare two networks at every level of the settings. Raises: PluginError."""
     found = similarities(one, other, settings)
     levels = tuple(_view(name, found[name], one, other, settings) for name in settings.levels)
@@ -88,22 +88,22 @@ def explain(one: Network, other: Network, settings: Settings) -> Explanation:
     )
 
 
-def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Everything but the code, for a script."""
-    facts = asdict(explanation)
+def facts(explanation: Explanation) -> dict[str, Any]:
+    """Return the explanation for JSON, without the code."""
+    values = asdict(explanation)
     for side in ("one", "other"):
-        del facts[side]["code"]
-    return facts
+        del values[side]["code"]
+    return values
 
 
 def unified_diff(one: Network, other: Network, context: int = 3) -> list[str]:
-    """Unified diff of two networks' code, without line ends; [] if no line differs."""
+    """Return the unified diff of two networks' code without line ends, [] if they are equal."""
     first, second = _lines(one.code), _lines(other.code)
     return list(difflib.unified_diff(first, second, one.name, other.name, n=context, lineterm=""))
 
 
 def _view(
-    name: str, similarity: float | None, one: Network, other: Network, settings: Settings
+    name: str, similarity: float | None, one: Network, other: Network, settings: DedupSettings
 ) -> LevelView:
     level = plugins.create("dedup level", name)
     shingler = Shingler(level, settings.shingle)
@@ -132,7 +132,7 @@ def _view(
 
 
 def _lines(code: str) -> list[str]:
-    # Not splitlines(): a form feed inside a line is no line end to Python's lexer either.
+    # Not splitlines(): to Python's lexer a form feed does not end a line.
     return code.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:LONGEST]
 
 
@@ -154,7 +154,7 @@ def _shared_runs(one: str, other: str) -> tuple[SharedRun, ...]:
 
 
 def _squeezed(lines: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Line numbers and texts without whitespace, of the lines that are not blank."""
+    """Return numbers of the non-blank lines, and their texts without white space."""
     texts = ["".join(line.split()) for line in lines]
     numbers = [number for number, text in enumerate(texts) if text]
     return numbers, [texts[number] for number in numbers]

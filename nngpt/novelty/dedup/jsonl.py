@@ -1,4 +1,4 @@
-"""Reads networks from JSONL: one object a line, its code in one of several well-known places."""
+"""Read networks from JSONL files, with one object per line and several known layouts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 from nngpt.errors import UserError
 from nngpt.generation.contract import answers
-from nngpt.novelty.dedup.collection import Family, Found, Skipped
+from nngpt.novelty.dedup.collection import FoundNetwork, SkippedItem
 from nngpt.records import Refusal
+from nngpt.store.lemur.family import family
 
 
-def read_lines(path: Path, family: Family) -> tuple[list[Found], list[Skipped]]:
-    """The networks of a JSONL file; a broken line is named with its number and left out.
+def read_lines(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:
+    """Read the networks of a JSONL file, skipping and reporting broken lines.
 
-    In each line: the code as `code` or `nn_code`, or the LLM's answer as `completion` or as the
-    last assistant's turn in `messages`; optionally `name`, `family` and `accuracy`.
+    The code is in `code` or `nn_code`, or in the LLM's answer in `completion` or the last assistant
+    turn of `messages`. `name`, `family` and `accuracy` are optional.
 
     Raises:
         UserError: the file cannot be read.
     """
-    found: list[Found] = []
-    skipped: list[Skipped] = []
+    found: list[FoundNetwork] = []
+    skipped: list[SkippedItem] = []
     parts = path.resolve().parts[1:]
     try:
         with path.open("rb") as stream:
@@ -32,15 +33,15 @@ def read_lines(path: Path, family: Family) -> tuple[list[Found], list[Skipped]]:
                 where = f"{path}:{number}"
                 try:
                     record = json.loads(line.strip().decode("utf-8-sig"))
-                    found.append(_network(record, parts, number, where, family))
+                    found.append(_network(record, parts, number, where))
                 except (ValueError, RecursionError) as error:
-                    skipped.append(Skipped(where, _why(error)))
+                    skipped.append(SkippedItem(where, _why(error)))
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
     return found, skipped
 
 
-def _network(record: Any, parts: tuple[str, ...], number: int, where: str, family: Family) -> Found:
+def _network(record: Any, parts: tuple[str, ...], number: int, where: str) -> FoundNetwork:
     if not isinstance(record, dict):
         raise ValueError("not a JSON object")
     code = _code(record)
@@ -49,7 +50,7 @@ def _network(record: Any, parts: tuple[str, ...], number: int, where: str, famil
     place = (*parts[:-1], f"{parts[-1]}:{number}")
     name, group = _text(record, "name"), _text(record, "family")
     origin = family(name.removesuffix(".py")) if name else Path(parts[-1]).stem
-    return Found(
+    return FoundNetwork(
         parts=(*place, name) if name else place,
         short=1,
         code=code,
@@ -67,19 +68,19 @@ def _code(record: dict[str, Any]) -> str:
         return _answer(_must_be_text(record["completion"], "completion"))
     if record.get("messages") is not None:
         return _answer(_last_answer(record["messages"]))
-    raise ValueError("no code in it (looked for code, nn_code, completion, messages)")
+    raise ValueError("no code (expected code, nn_code, completion or messages)")
 
 
 def _last_answer(messages: Any) -> str:
     turns = messages if isinstance(messages, list) else []
     said = [m for m in turns if isinstance(m, dict) and m.get("role") == "assistant"]
     if not said:
-        raise ValueError("messages has no assistant's turn")
-    return _must_be_text(said[-1].get("content"), "the assistant's content")
+        raise ValueError("messages has no assistant turn")
+    return _must_be_text(said[-1].get("content"), "the assistant turn")
 
 
 def _answer(text: str) -> str:
-    """The code in an LLM's answer; an answer without fences and tags is code altogether."""
+    """Return the code of an LLM's answer; an answer without fences and tags is all code."""
     if "```" not in text and "<nn>" not in text:
         return text
     answer = answers.read(text)

@@ -1,4 +1,4 @@
-"""A source text as lines, where the lexer sees each line alone as it sees it in the text."""
+"""Split source text into lines that the lexer can read independently."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SPANS = re.compile(
     r"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"",
     re.DOTALL,
 )
-"""Comments, strings and line continuations: what may hold a line end, or a quote of no meaning."""
+"""Comments, strings and line continuations, which may contain line ends or stray quotes."""
 
 
 def independent_lines(code: str) -> list[str]:
-    """Its lines without indentation; lines that one token spans are one piece.
+    """Return the text's lines without indentation; lines joined by one token stay together.
 
-    Networks repeat each other's lines (LEMUR's 1.26 million lines are 55,000 different ones), so
-    whoever reads each different line once is done much sooner.
+    Networks repeat each other's lines (LEMUR's 1.26 million lines are 55,000 distinct ones), so
+    reading each distinct line once saves most of the work.
     """
     lines = _joined(code) if any(mark in code for mark in _MARKS) else code.split("\n")
     return [line for line in map(str.strip, lines) if line]

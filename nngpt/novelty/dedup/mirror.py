@@ -1,4 +1,4 @@
-"""Reads the networks of the LEMUR mirror, each with the best accuracy on record."""
+"""Read the networks of the LEMUR mirror with their best accuracies."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 
 from nngpt.errors import StoreError, UserError, nearest
-from nngpt.novelty.dedup.collection import Family, Found
+from nngpt.novelty.dedup.collection import FoundNetwork
 from nngpt.store import Store
+from nngpt.store.lemur.family import family
 from nngpt.store.lemur_tables import nn, stat
-
-_FILL = "Fill the mirror first: nngpt lemur pull"
 
 
 def read_mirror(
-    store: Store, family: Family, best_on: str | None = None, only: Sequence[str] = ()
-) -> list[Found]:
-    """All networks, or those called `only`, by name; `best_on` counts one data set's trials.
+    store: Store, best_on: str | None = None, only: Sequence[str] = ()
+) -> list[FoundNetwork]:
+    """Return all networks, or those named in `only`, sorted by name.
+
+    Args:
+        best_on: take the accuracy from trials on this data set only.
 
     Raises:
-        StoreError: there is no network, or none with such a name.
-        UserError: no trial on the data set `best_on`.
+        StoreError: the mirror has no network of such a name.
+        UserError: the mirror has no trial on the data set `best_on`.
     """
     best = select(stat.c.nn, func.max(stat.c.accuracy).label("accuracy")).group_by(stat.c.nn)
     if best_on is not None:
@@ -37,11 +39,9 @@ def read_mirror(
     source, parts = str(store.path), store.path.parts[1:]
     with store.database.read() as session:
         found = [
-            Found((*parts, name), 1, code, family(name), accuracy, source)
+            FoundNetwork((*parts, name), 1, code, family(name), accuracy, source)
             for name, code, accuracy in session.execute(query)
         ]
-    if not found and not only:
-        raise StoreError("no networks in it", where=source, hint=_FILL)
     _check_names(store, found, only)
     return found
 
@@ -52,20 +52,20 @@ def _check_dataset(store: Store, name: str) -> None:
             return
         known = session.scalars(select(stat.c.dataset).distinct()).all()
     names = [dataset for dataset in known if dataset]
-    hint = nearest(name, names) or _FILL
+    hint = nearest(name, names) or "Fill the mirror first: nngpt lemur pull"
     raise UserError(f"no trial on the data set {name!r}", where="--best-on", hint=hint)
 
 
-def _check_names(store: Store, found: Sequence[Found], wanted: Sequence[str]) -> None:
+def _check_names(store: Store, found: Sequence[FoundNetwork], wanted: Sequence[str]) -> None:
     missing = sorted(set(wanted) - {one.parts[-1] for one in found})
     if not missing:
         return
     with store.database.read() as session:
-        hint = close(missing[0], session.scalars(select(nn.c.name)).all())
+        hint = close_name(missing[0], session.scalars(select(nn.c.name)).all())
     raise StoreError(f"no network {missing[0]!r}", where=str(store.path), hint=hint)
 
 
-def close(name: str, known: Sequence[str]) -> str:
-    """A hint at the name meant; "" rather than a list of thousands."""
+def close_name(name: str, known: Sequence[str]) -> str:
+    """Return a hint with the nearest known name, or "" instead of a list of thousands."""
     hint = nearest(name, known)
     return hint if hint.startswith("Did") or len(known) < 10 else ""

@@ -1,10 +1,10 @@
-"""The nearest kept network at or above a threshold, exactly, without comparing with all.
+"""Find the kept networks at or above a threshold exactly, without comparing all pairs.
 
 Prefix filtering (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): put all
 shingles into one order, the rarest first. Two sets with a Jaccard similarity of at least t share
 at least t * max(sizes) elements, so their first `size - ceil(t * size) + 1` elements have one in
-common. Only these are indexed and looked up, and what they propose is compared exactly. Nothing
-is missed, and nothing is estimated.
+common. Only these are indexed and looked up, and every candidate pair is compared exactly: the
+result is complete and contains no estimate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 def ranked(sets: Sequence[Shingles]) -> list[Ranks]:
-    """Each set as the places of its shingles in the common order, ascending: rarest first."""
+    """Return each set as ascending ranks of its shingles in the common order, rarest first."""
     if not sets:
         return []
     sizes = [len(one) for one in sets]
@@ -34,11 +34,11 @@ def ranked(sets: Sequence[Shingles]) -> list[Ranks]:
 
 
 class KeptIndex:
-    """The kept networks of one level, by the first of their shingles.
+    """Index of the kept networks of one level by their rarest shingles.
 
     Args:
-        sets: all networks of the collection as `ranked` gives them.
-        lowest: no threshold asked for will be smaller.
+        sets: all networks of the collection, as `ranked` returns them.
+        lowest: lowest threshold of any later query.
     """
 
     def __init__(self, sets: Sequence[Ranks], lowest: float) -> None:
@@ -48,12 +48,12 @@ class KeptIndex:
         self._marked = np.zeros(highest + 1, dtype=bool)
 
     def add(self, number: int) -> None:
-        """Keep the network with this number."""
+        """Add the network with this number to the index."""
         for rank in self._prefix(number):
             self._holders.setdefault(rank, []).append(number)
 
     def near(self, number: int) -> list[tuple[int, float]]:
-        """Kept networks whose similarity with this one is at least `lowest`, with it."""
+        """Return (number, similarity) of the kept networks at or above `lowest`."""
         proposed = {
             other
             for rank in self._prefix(number)

@@ -1,4 +1,4 @@
-"""From what a user writes on the command line to `Settings`, every value checked."""
+"""Check the command-line values of `nngpt dedup` and build `DedupSettings` from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nngpt import plugins
 from nngpt.errors import UserError, nearest
-from nngpt.novelty.dedup.records import Settings
+from nngpt.novelty.dedup.records import DedupSettings
 
 
 def build_settings(
@@ -16,18 +16,23 @@ def build_settings(
     family_thresholds: Sequence[str],
     per_family: int | None,
     shingle: int,
-) -> Settings:
-    """The settings; `levels` is a list with commas, thresholds are `NAME=VALUE`.
+) -> DedupSettings:
+    """Check the values and return the settings.
+
+    Args:
+        levels: level names separated by commas.
+        level_thresholds: `LEVEL=VALUE` each.
+        family_thresholds: `FAMILY=VALUE` each.
 
     Raises:
-        UserError: a value out of its range, or a threshold for a level that is not used.
-        PluginError: no level of that name.
+        UserError: a value is out of range, or a threshold belongs to a level that is not used.
+        PluginError: a level does not exist.
     """
     names = tuple(name.strip() for name in levels.split(",") if name.strip())
     if not names:
-        raise UserError("no level is named", where="--levels", hint="Example: exact,lexical")
+        raise UserError("no level is given", where="--levels", hint="Example: exact,lexical")
     if len(set(names)) < len(names):
-        raise UserError(f"{levels!r} names a level twice", where="--levels")
+        raise UserError(f"{levels!r} lists a level twice", where="--levels")
     for name in names:
         plugins.load("dedup level", name)
     by_level = _thresholds(level_thresholds, "--level-threshold")
@@ -37,7 +42,7 @@ def build_settings(
             raise UserError(f"{name!r} is not in --levels", where="--level-threshold", hint=hint)
     _at_least_one(per_family, "--per-family")
     _at_least_one(shingle, "--shingle")
-    return Settings(
+    return DedupSettings(
         levels=names,
         threshold=check_share(threshold, "--threshold"),
         thresholds=by_level,
@@ -47,8 +52,8 @@ def build_settings(
     )
 
 
-def check_families(chosen: Settings, families: Iterable[str]) -> None:
-    """See that every family with a threshold of its own is in the collection. Raises: UserError."""
+def check_families(chosen: DedupSettings, families: Iterable[str]) -> None:
+    """Check that the collection has every family with a threshold. Raises: UserError."""
     known = set(families)
     for name in chosen.family_thresholds:
         if name not in known:
@@ -58,7 +63,7 @@ def check_families(chosen: Settings, families: Iterable[str]) -> None:
 
 
 def check_share(value: float, option: str) -> float:
-    """`value`, which must be from 0 to 1. Raises: UserError."""
+    """Return `value` if it is from 0 to 1. Raises: UserError."""
     if not 0 <= value <= 1:
         raise UserError(f"{value} is not from 0 to 1", where=option)
     return value

@@ -1,4 +1,7 @@
-"""Writes what is kept: a list, a folder of files, chat pairs. Whole, or not at all."""
+"""Write the kept networks as a list of names, a folder of files, or chat pairs.
+
+Each output is complete or unchanged.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from nngpt import plugins
@@ -18,18 +21,91 @@ from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import Network, Outcome
+from nngpt.novelty.dedup.records import DedupOutcome, Network
 from nngpt.records import Prompt, Task
 
 _LONGEST = 200
-"""Bytes of a file's name; file systems take 255."""
+"""Maximum bytes of a file name; file systems allow 255."""
+
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """Where to write the results; None for outputs that were not requested.
+
+    Attributes:
+        names: list of the kept names; "-" is standard output.
+        copies: folder for the kept files.
+        chat: JSONL file with chat pairs.
+        report: HTML file.
+    """
+
+    names: Path | None
+    copies: Path | None
+    chat: Path | None
+    report: Path | None
+
+    @property
+    def any(self) -> bool:
+        """True if at least one output was requested."""
+        return any((self.names, self.copies, self.chat, self.report))
+
+    @property
+    def prints_names(self) -> bool:
+        """True if the kept names go to standard output."""
+        return self.names == STDOUT
+
+    def check(self, inputs: Iterable[Path]) -> None:
+        """Check that all outputs can be written, before any work. Raises: UserError."""
+        files = {"--list": self.names, "--jsonl": self.chat, "--report": self.report}
+        for option, path in files.items():
+            if path is not None and path != STDOUT:
+                check_file(path, option, inputs)
+        if self.copies is not None:
+            check_folder(self.copies, "--copy-to")
+
+
+def write_outputs(
+    paths: OutputPaths,
+    collection: Collection,
+    outcome: DedupOutcome,
+    prompt: Prompt | None,
+    page: str,
+) -> Iterator[str]:
+    """Write the requested files; yield one line of text for each.
+
+    Args:
+        prompt: the prompt of the chat pairs, if they are requested.
+        page: the HTML report, if it is requested.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    count = f"{len(outcome.kept):,}"
+    if paths.names is not None and not paths.prints_names:
+        write_file(paths.names, kept_names(outcome))
+        yield f"{paths.names}: {count} names"
+    if paths.copies is not None:
+        copy_kept(paths.copies, collection, outcome)
+        yield f"{paths.copies}: {count} files"
+    if paths.chat is not None and prompt is not None:
+        lines = [line for network in outcome.kept if (line := chat_line(network, prompt))]
+        write_file(paths.chat, lines)
+        lost = len(outcome.kept) - len(lines)
+        more = f" ({lost:,} cannot be written as an answer)" if lost else ""
+        yield f"{paths.chat}: {len(lines):,} chat pairs{more}"
+    if paths.report is not None:
+        write_file(paths.report, [page.encode()])
+        yield f"{paths.report}: report"
 
 
 def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
-    """See, before any work is done, that a file can be written there.
+    """Check before any work that a file can be written.
 
     Raises:
-        UserError: it cannot, or it is one of the files that are read.
+        UserError: the file cannot be written, or is one of the inputs.
     """
     if path.is_dir():
         raise UserError("is a folder, not a file", where=str(path), hint=f"Give {option} a file")
@@ -40,7 +116,7 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """See, before any work is done, that a folder is new or empty. Raises: UserError."""
+    """Check before any work that a folder is new or empty. Raises: UserError."""
     try:
         filled = path.exists() and any(path.iterdir())
     except OSError as error:
@@ -51,10 +127,10 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def write_file(path: Path, lines: Iterable[bytes]) -> None:
-    """Write a file that is there whole or as it was; a pipe or device is just written to.
+    """Write a file atomically; write to a pipe or device directly.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     with _explained(path):
         if path.exists() and not path.is_file():
@@ -73,19 +149,19 @@ def write_file(path: Path, lines: Iterable[bytes]) -> None:
             draft.unlink(missing_ok=True)
 
 
-def kept_names(outcome: Outcome) -> Iterator[bytes]:
-    """A name a line, the best network first."""
+def kept_names(outcome: DedupOutcome) -> Iterator[bytes]:
+    """Yield the kept names as lines, best network first."""
     for network in outcome.kept:
         yield f"{network.name}\n".encode("utf-8", "backslashreplace")
 
 
-def copy_kept(folder: Path, collection: Collection, outcome: Outcome) -> None:
-    """Fill a new or empty folder with the kept files: their bytes, in their folders.
+def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> None:
+    """Copy the kept files, with their folders, into a new or empty folder.
 
-    Networks that were no files get their name and `.py`.
+    Networks that were not files get their name and `.py`.
 
     Raises:
-        UserError: the folder cannot be written; nothing is left in it then.
+        UserError: the folder cannot be written; it is left empty then.
     """
     target = folder.resolve()
     new = not target.exists()
@@ -107,7 +183,7 @@ def copy_kept(folder: Path, collection: Collection, outcome: Outcome) -> None:
 
 
 def layout(networks: Sequence[Network]) -> list[PurePosixPath]:
-    """A relative path for each network, no two the same and none leading out of the folder."""
+    """Return a distinct relative path for each network, none leading out of the folder."""
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
     paths = []
@@ -128,7 +204,7 @@ def layout(networks: Sequence[Network]) -> list[PurePosixPath]:
 
 
 def chat_prompt(dataset: str) -> Prompt:
-    """What a whole network for a data set is asked with. Raises: PluginError, DataError."""
+    """Return the prompt for a whole network. Raises: PluginError, DataError."""
     from nngpt.config import EvaluationConfig
 
     source = plugins.create("data set", dataset, None)
@@ -137,7 +213,7 @@ def chat_prompt(dataset: str) -> Prompt:
 
 
 def chat_line(network: Network, prompt: Prompt) -> bytes | None:
-    """A network as the answer to a prompt; None if it cannot be read back from one."""
+    """Return a network as a chat pair in JSONL, or None if it does not survive parsing."""
     code = network.code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
     text = answers.write(Answer(code, {}))
     read = answers.read(text)
@@ -176,4 +252,4 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _another(option: str) -> str:
-    return f"Choose another place with {option}"
+    return f"Choose another path with {option}"

@@ -1,9 +1,9 @@
-"""Which networks of a collection to keep.
+"""Choose which networks of a collection to keep.
 
-The networks are looked at one by one, the most accurate first. One that is like a network kept
-before it, at any level, is removed; all others are kept. So whatever is removed has a kept
-neighbour at or above the threshold, and no two that are kept are alike. (Linking likenesses into
-chains, as nn-dup does, removes networks that are like nothing that is kept.)
+The networks are visited from the most to the least accurate. One that is similar to a kept
+network at any level is removed; all others are kept. So every removed network has a kept
+neighbour at or above the threshold, and no two kept networks are similar. (Linking similar
+networks into chains, as nn-dup does, also removes networks that resemble no kept one.)
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 
 from nngpt import plugins
 from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, ranked
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 from nngpt.novelty.dedup.shingle_sets import Shingler, jaccard
 
 Progress = Callable[[int, int], None]
-"""Called now and then with how many steps are done, and how many there are."""
+"""Called with the number of finished steps and their total."""
 
 _NONE: Ranks = np.zeros(0, dtype=np.int32)
 
 
 def deduplicate(
-    networks: Iterable[Network], settings: Settings, progress: Progress | None = None
-) -> Outcome:
-    """Keep one of each group of networks that are alike.
+    networks: Iterable[Network], settings: DedupSettings, progress: Progress | None = None
+) -> DedupOutcome:
+    """Keep the most accurate network of each group of near-duplicates.
 
     Raises:
-        PluginError: a level of that name does not exist.
+        PluginError: a level does not exist.
     """
     ordered = sorted(networks, key=_best_first)
     steps = _Steps(len(ordered) * (len(settings.levels) + 1), progress)
@@ -55,14 +55,14 @@ def deduplicate(
     seconds = {level.name: level.seconds for level in levels}
     seconds["choosing"] = time.perf_counter() - begun
     unreadable = {level.name: level.unreadable for level in levels if level.unreadable}
-    return Outcome(tuple(kept), tuple(removed), unreadable, seconds)
+    return DedupOutcome(tuple(kept), tuple(removed), unreadable, seconds)
 
 
-def similarities(one: Network, other: Network, settings: Settings) -> dict[str, float | None]:
-    """Exact Jaccard similarity at each level; None where the level cannot read one of them.
+def similarities(one: Network, other: Network, settings: DedupSettings) -> dict[str, float | None]:
+    """Return the exact Jaccard similarity at each level; None if the level cannot read a network.
 
     Raises:
-        PluginError: a level of that name does not exist.
+        PluginError: a level does not exist.
     """
     found: dict[str, float | None] = {}
     for name in settings.levels:
@@ -74,8 +74,8 @@ def similarities(one: Network, other: Network, settings: Settings) -> dict[str, 
     return found
 
 
-def threshold(settings: Settings, level: str, one: str, other: str) -> float:
-    """The threshold for two networks of these families at a level."""
+def threshold(settings: DedupSettings, level: str, one: str, other: str) -> float:
+    """Return the threshold at a level for two networks of these families."""
     general = settings.thresholds.get(level, settings.threshold)
     if level == "exact" or one != other:
         return general
@@ -88,9 +88,9 @@ def _best_first(network: Network) -> tuple[float, str]:
 
 
 def _likeness(
-    number: int, ordered: list[Network], levels: list[_Level], settings: Settings
+    number: int, ordered: list[Network], levels: list[_Level], settings: DedupSettings
 ) -> Removed | None:
-    """The first level that finds a kept network alike, and the nearest there."""
+    """Return the removal at the first level with a similar kept network, or None."""
     network = ordered[number]
     for level in levels:
         best, neighbour = 0.0, None
@@ -105,10 +105,10 @@ def _likeness(
 
 
 class _Level:
-    """One level at work: every network's shingles, and an index of the kept ones."""
+    """Shingles of all networks at one level, and an index of the kept ones."""
 
     def __init__(
-        self, name: str, networks: list[Network], settings: Settings, steps: _Steps
+        self, name: str, networks: list[Network], settings: DedupSettings, steps: _Steps
     ) -> None:
         begun = time.perf_counter()
         shingler = Shingler(plugins.create("dedup level", name), settings.shingle)
@@ -133,17 +133,17 @@ class _Level:
         self.seconds = time.perf_counter() - begun
 
     def near(self, number: int) -> list[tuple[int, float]]:
-        """Kept networks that may be alike at this level, with their similarity."""
+        """Return (number, similarity) of the kept networks that may be duplicates."""
         return self._index.near(number) if number in self._readable else []
 
     def keep(self, number: int) -> None:
-        """Compare later networks with this one."""
+        """Add a kept network, with which later ones are compared."""
         if number in self._readable:
             self._index.add(number)
 
 
 class _Steps:
-    """Counts steps and says so now and then."""
+    """Count steps and report every hundredth."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._done, self._total, self._progress = 0, total, progress

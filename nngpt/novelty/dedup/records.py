@@ -1,4 +1,4 @@
-"""What goes into a deduplication and what comes out of it."""
+"""Records of a deduplication: networks, settings, removals, outcome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FAMILY_CAP = "family cap"
-"""The reason for a removal that is not a likeness: the family has its share already."""
+"""Reason for a removal because enough networks of the family are kept."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class Network:
     """One network of a collection.
 
     Attributes:
-        name: unique in the collection.
-        code: its source text.
-        family: networks that came from one origin; caps and some thresholds go by it.
-        accuracy: 0…1, the best recorded one; None if unknown. The better one is kept.
-        source: where it was read from: a file, a line of a file, or a database.
+        name: unique name in the collection.
+        code: source text.
+        family: LEMUR family; caps and some thresholds depend on it.
+        accuracy: best recorded accuracy, 0…1; None if unknown. The more accurate network is kept.
+        source: origin: a file, a line of a file, or a database.
     """
 
     name: str
@@ -29,17 +29,17 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How networks are compared (defaults: the papers').
+class DedupSettings:
+    """How networks are compared; the defaults are those of the papers.
 
     Attributes:
-        levels: names of the levels, cheapest first; a likeness at any of them is enough.
-        threshold: smallest Jaccard similarity of two networks that counts as alike, 0…1.
-        thresholds: other thresholds by level.
-        family_thresholds: other thresholds, by family, for two networks of that family (nn-dup
-            takes 0.97 for its fractal networks); they do not touch the level "exact".
+        levels: names of the levels, cheapest first; similarity at one level is enough.
+        threshold: Jaccard similarity at or above which two networks are duplicates, 0…1.
+        thresholds: level → its own threshold.
+        family_thresholds: family → threshold between two networks of that family (nn-dup uses 0.97
+            for fractal networks); the level "exact" ignores them.
         shingle: tokens per shingle.
-        per_family: how many networks of a family are kept at most, None for all.
+        per_family: maximum number of networks kept of each family, None for all.
     """
 
     levels: tuple[str, ...] = ("exact", "lexical")
@@ -55,10 +55,10 @@ class Removed:
     """A network that is not kept.
 
     Attributes:
-        network: which.
-        level: the level at which it is like `neighbour`, or `FAMILY_CAP`.
-        neighbour: name of the kept network nearest to it at that level; None for a family cap.
-        similarity: exact Jaccard similarity with it, at or above the threshold; None likewise.
+        network: the removed network.
+        level: the level at which it is similar to `neighbour`, or `FAMILY_CAP`.
+        neighbour: name of the most similar kept network at that level; None for a family cap.
+        similarity: exact Jaccard similarity to the neighbour; None for a family cap.
     """
 
     network: Network
@@ -68,13 +68,13 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DedupOutcome:
     """The result; `kept` and `removed` together are the collection.
 
     Attributes:
-        kept: the best first.
-        removed: in the order in which they were looked at, the best first.
-        unreadable: by level, the names of networks that it cannot read; they were compared at
+        kept: best first.
+        removed: in the order of comparison, best first.
+        unreadable: level → names of networks that the level cannot read, which were compared at
             the other levels only.
         seconds: wall time by step.
     """

@@ -1,4 +1,4 @@
-"""From a network's code to the set of its shingles, as numbers."""
+"""Convert a network's code to its set of shingles, as 64-bit numbers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from nngpt.protocols import DedupLevel
 
 Shingles = NDArray[np.uint64]
-"""Sorted, no two alike: one 64-bit digest per run of tokens."""
+"""Sorted distinct 64-bit digests, one per run of tokens."""
 
 
 class Shingler:
-    """Makes shingles at one level; remembers what it has read, so equal parts are quick.
+    """Compute shingles at one level, caching the tokens of repeated pieces.
 
     A shingle's digest is the sum of its tokens' random 64-bit digests, each times a random odd
-    constant of its place. Two different runs share a digest with a probability of about 2**-64
-    each, so that comparing digests is comparing runs. (`hash()` would differ between processes.)
+    constant of its place. Two different runs share a digest with a probability of about 2**-64, so
+    comparing digests is comparing runs. (`hash()` would differ between processes.)
     """
 
     def __init__(self, level: DedupLevel, width: int = 10) -> None:
@@ -28,14 +28,14 @@ class Shingler:
         self._pieces: dict[str, Shingles] = {}
 
     def shingles(self, code: str) -> Shingles:
-        """The distinct runs of `width` tokens; fewer tokens than that are one run.
+        """Return the digests of the distinct runs of `width` tokens; shorter code is one run.
 
         Raises:
             SyntaxError: the level cannot read this code.
         """
         pieces = self._level.pieces(code)
         if len(pieces) == 1:
-            tokens = self._read(pieces[0])  # whole texts seldom come again
+            tokens = self._read(pieces[0])  # whole texts rarely repeat
         else:
             tokens = np.concatenate([self._known(piece) for piece in pieces] or [self._read("")])
         width = min(len(self._factors), len(tokens))
@@ -60,7 +60,7 @@ class Shingler:
 
 
 def jaccard(one: Shingles, other: Shingles) -> float:
-    """Size of the intersection divided by the size of the union, 0…1."""
+    """Return the size of the intersection divided by the size of the union, 0…1."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 

@@ -1,4 +1,4 @@
-"""Reads networks from files, folders and JSONL; what cannot be read is named and left out."""
+"""Read networks from Python files, folders and JSONL files, reporting what cannot be read."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from pathlib import Path
 
 from nngpt.errors import UserError
 from nngpt.files import decode
-from nngpt.novelty.dedup.collection import Family, Found, Skipped
+from nngpt.novelty.dedup.collection import FoundNetwork, SkippedItem
 from nngpt.novelty.dedup.jsonl import read_lines
+from nngpt.store.lemur.family import family
 
 LARGEST = 16 * 2**20
-"""Bytes; a larger file is not a network."""
+"""Maximum size of a network's file, in bytes."""
 
 _JSONL = (".jsonl", ".ndjson")
 Progress = Callable[[int, int], None]
 
 
 def read_paths(
-    paths: Sequence[Path], family: Family, progress: Progress | None = None
-) -> tuple[list[Found], list[Skipped]]:
-    """All networks in Python files, in folders of them, and in JSONL files, and what is no good.
+    paths: Sequence[Path], progress: Progress | None = None
+) -> tuple[list[FoundNetwork], list[SkippedItem]]:
+    """Read all networks in Python files, folders of them, and JSONL files.
 
-    Folders are searched to any depth for `*.py`; links to folders are not followed. A file that
-    is met twice counts once.
+    Folders are searched to any depth for `*.py`; links to folders are not followed. A file found
+    twice counts once.
+
+    Returns:
+        The networks, and the items that were skipped.
 
     Raises:
         UserError: a path does not exist, or is neither a folder nor a `.py` or `.jsonl` file.
     """
     kinds = [(path, _kind(path)) for path in paths]
-    found: list[Found] = []
-    skipped: list[Skipped] = []
+    found: list[FoundNetwork] = []
+    skipped: list[SkippedItem] = []
     places: list[_Place] = []
     for path, kind in kinds:
         if kind == "folder":
@@ -44,43 +48,43 @@ def read_paths(
     for number, place in enumerate(places, 1):
         real = os.path.realpath(place.real) if place.linked else place.real
         if real in seen:
-            skipped.append(Skipped(str(place.file), f"the same file as {seen[real]}"))
+            skipped.append(SkippedItem(str(place.file), f"the same file as {seen[real]}"))
             continue
         seen[real] = place.file
-        one = _read(place, family)
-        if isinstance(one, Skipped):
+        one = _read(place)
+        if isinstance(one, SkippedItem):
             skipped.append(one)
         else:
             found.append(one)
         if progress is not None and number % 100 == 0:
             progress(number, len(places))
     for path in dict.fromkeys(path for path, kind in kinds if kind == "lines"):
-        lines, broken = read_lines(path, family)
+        lines, broken = read_lines(path)
         found += lines
         skipped += broken
     return found, skipped
 
 
-def read_network(path: Path, family: Family) -> Found:
-    """The network in one file.
+def read_network(path: Path) -> FoundNetwork:
+    """Read the network in one file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
-    one = _read(_place(path), family)
-    if isinstance(one, Skipped):
+    one = _read(_place(path))
+    if isinstance(one, SkippedItem):
         raise UserError(one.reason, where=one.where)
     return one
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A file to read: as the user would name it, and where it is.
+    """A file to read.
 
     Attributes:
-        file: to open it, and to speak of it.
-        real: absolute, without links but perhaps the last.
-        short: how many parts of `real` lie below what the user gave.
+        file: path as the user would write it.
+        real: absolute path in which only the last part may be a link.
+        short: number of parts of `real` below the folder that the user gave.
         linked: True if the file itself is a link.
     """
 
@@ -107,19 +111,19 @@ def _kind(path: Path) -> str:
     raise UserError("is not a collection of networks", where=str(path), hint=hint)
 
 
-def _search(root: Path, skipped: list[Skipped]) -> Iterator[_Place]:
-    """Python files below `root`, in the order of their names."""
+def _search(root: Path, skipped: list[SkippedItem]) -> Iterator[_Place]:
+    """Yield the Python files below `root`, sorted by name."""
 
     def unreadable(error: OSError) -> None:
         reason = f"the folder cannot be read ({error.strerror})"
-        skipped.append(Skipped(str(error.filename), reason))
+        skipped.append(SkippedItem(str(error.filename), reason))
 
     start, base = str(root), str(root.resolve())
     for folder, folders, files in os.walk(start, onerror=unreadable):
         folders.sort()
         for name in folders:
             if (path := Path(folder, name)).is_symlink():
-                skipped.append(Skipped(str(path), "a link to a folder, not followed"))
+                skipped.append(SkippedItem(str(path), "a link to a folder, not followed"))
         inside = os.path.relpath(folder, start)
         depth = 0 if inside == "." else inside.count("/") + 1
         real = os.path.normpath(f"{base}/{inside}")
@@ -133,23 +137,23 @@ def _place(path: Path) -> _Place:
     return _Place(path, str(path.parent.resolve() / path.name), 1, path.is_symlink())
 
 
-def _read(place: _Place, family: Family) -> Found | Skipped:
+def _read(place: _Place) -> FoundNetwork | SkippedItem:
     try:
         facts = place.file.stat()
         if not stat.S_ISREG(facts.st_mode):
-            return Skipped(str(place.file), "not a regular file")
+            return SkippedItem(str(place.file), "not a regular file")
         if facts.st_size > LARGEST:
-            return Skipped(str(place.file), f"larger than {LARGEST >> 20} MiB")
+            return SkippedItem(str(place.file), f"larger than {LARGEST >> 20} MiB")
         raw = place.file.read_bytes()
         code = decode(raw)
     except OSError as error:
-        return Skipped(str(place.file), f"cannot be read ({error.strerror})")
+        return SkippedItem(str(place.file), f"cannot be read ({error.strerror})")
     except ValueError as error:
-        return Skipped(str(place.file), str(error))
+        return SkippedItem(str(place.file), str(error))
     if not code.strip():
-        return Skipped(str(place.file), "empty")
+        return SkippedItem(str(place.file), "empty")
     parts = tuple(place.real.split("/")[1:])
-    return Found(
+    return FoundNetwork(
         parts=parts,
         short=place.short,
         code=code,

@@ -1,4 +1,4 @@
-"""What a deduplication did, in figures: by level, by family, by group."""
+"""Summarise a deduplication by level, family and group."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 
 
 @dataclass(frozen=True)
 class FamilyCount:
-    """How much of a family is kept; `best` is the best accuracy in it, None if unknown."""
+    """Number of networks of a family and of those kept; `best` is the best accuracy or None."""
 
     name: str
     total: int
@@ -23,29 +23,29 @@ class FamilyCount:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A kept network and the networks that were removed because they are like it."""
+    """A kept network and the networks removed as its duplicates."""
 
     kept: Network
     removed: tuple[Removed, ...]
 
     @property
     def size(self) -> int:
-        """Number of networks, the kept one included."""
+        """Number of networks, including the kept one."""
         return len(self.removed) + 1
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of the whole collection: exact, so there is nothing to estimate.
+    """Counts of the whole collection; they are exact, so they have no intervals.
 
     Attributes:
-        total: networks that were compared.
-        kept: networks that are kept.
-        removed: by level in their order, and the family cap if there is one.
-        unreadable: networks that a level cannot read, by level.
+        total: networks compared.
+        kept: networks kept.
+        removed: level → number removed, in order of the levels; then the family cap, if any.
+        unreadable: level → number of networks that it cannot read.
         skipped: files and lines that were not read.
         seconds: wall time of the deduplication.
-        families: the largest first.
+        families: largest first.
     """
 
     total: int
@@ -57,8 +57,8 @@ class Summary:
     families: tuple[FamilyCount, ...]
 
 
-def summarise(collection: Collection, settings: Settings, outcome: Outcome) -> Summary:
-    """The figures of an outcome."""
+def summarise(collection: Collection, settings: DedupSettings, outcome: DedupOutcome) -> Summary:
+    """Return the counts of an outcome."""
     counts = Counter(removed.level for removed in outcome.removed)
     levels = [*settings.levels, *([FAMILY_CAP] if settings.per_family is not None else [])]
     return Summary(
@@ -72,8 +72,8 @@ def summarise(collection: Collection, settings: Settings, outcome: Outcome) -> S
     )
 
 
-def clusters(outcome: Outcome) -> list[Cluster]:
-    """Kept networks with what was removed for them, the largest first; those alone are left out."""
+def clusters(outcome: DedupOutcome) -> list[Cluster]:
+    """Return the kept networks that have removed duplicates, largest group first."""
     members: dict[str, list[Removed]] = defaultdict(list)
     for removed in outcome.removed:
         if removed.neighbour is not None:
@@ -82,8 +82,8 @@ def clusters(outcome: Outcome) -> list[Cluster]:
     return sorted((c for c in found if c.removed), key=lambda c: (-c.size, c.kept.name))
 
 
-def as_json(collection: Collection, settings: Settings, outcome: Outcome) -> dict[str, Any]:
-    """Everything but the code, for a script."""
+def facts(collection: Collection, settings: DedupSettings, outcome: DedupOutcome) -> dict[str, Any]:
+    """Return the outcome for JSON, without the code."""
     summary = summarise(collection, settings, outcome)
     return {
         "settings": asdict(settings),
@@ -116,7 +116,7 @@ def _facts(network: Network) -> dict[str, Any]:
     }
 
 
-def _families(outcome: Outcome) -> tuple[FamilyCount, ...]:
+def _families(outcome: DedupOutcome) -> tuple[FamilyCount, ...]:
     everyone = [*outcome.kept, *(removed.network for removed in outcome.removed)]
     totals = Counter(network.family for network in everyone)
     kept = Counter(network.family for network in outcome.kept)

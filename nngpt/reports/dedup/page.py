@@ -1,117 +1,90 @@
-"""A deduplication as one HTML page that needs nothing but itself."""
+"""A deduplication as one self-contained HTML page."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import jinja2
+from nngpt.novelty.dedup.collection import Collection
+from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Removed
+from nngpt.novelty.dedup.summary import Cluster, Summary, clusters, summarise
+from nngpt.reports.dedup.plots import plots
+from nngpt.reports.diff import DiffLine, marked_diff
+from nngpt.reports.pages import cut, percent, render, similarity
+from nngpt.reports.sheets import Sheet
+from nngpt.reports.text import NONE
 
-from nngpt import __version__
-from nngpt.novelty.dedup.collection import Collection, readable
-from nngpt.novelty.dedup.explanation import unified_diff
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
-from nngpt.novelty.dedup.summary import Cluster, clusters, summarise
-from nngpt.reports.dedup.charts import similarity_chart, size_rows
-
-_TEMPLATES = Path(__file__).parents[1] / "templates"
 _DIFFS = 30
-_MEMBERS = 100
+_MEMBERS, _SMALL = 100, 10
 _GROUPS = 1000
 _ROWS = 400
 _DIFF_LINES = 60
-_DIFF_WIDTH = 160
+_FAMILIES = 20
 
 
 @dataclass(frozen=True)
-class DiffLine:
-    """A line of a diff: its kind, and its text with the part that changed in the middle."""
+class ShownGroup:
+    """A group of near-duplicates as the page shows it.
 
-    kind: str
-    before: str
-    changed: str = ""
-    after: str = ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """A cluster as the page shows it; `diff` compares the kept one with `example`."""
+    Attributes:
+        members: table of the removed networks that are listed, the most similar first.
+        levels: number of removed networks by level.
+        lowest: smallest similarity of a removed network to the kept one.
+        example: the removed network compared with the kept one, None for no comparison.
+        diff: the first lines of that comparison.
+        hidden: number of its lines that are left out.
+    """
 
     cluster: Cluster
-    members: Sequence[Removed]
-    levels: dict[str, int]
+    members: Sheet
+    levels: Mapping[str, int]
     lowest: float
     example: Removed | None
     diff: Sequence[DiffLine]
     hidden: int
 
 
-def report(collection: Collection, settings: Settings, outcome: Outcome, sources: str = "") -> str:
-    """The page; `sources` says where the networks are from. Names and code are shown as text."""
+def report(
+    collection: Collection, settings: DedupSettings, outcome: DedupOutcome, sources: str = ""
+) -> str:
+    """Return the page, which shows all names and code as text; `sources` says what was read."""
     summary = summarise(collection, settings, outcome)
     found = clusters(outcome)
     groups = [_group(c, settings, number < _DIFFS) for number, c in enumerate(found[:_GROUPS])]
-    capped = [r for r in outcome.removed if r.level == FAMILY_CAP]
-    return (
-        environment()
-        .get_template("dedup.html")
-        .render(
-            title="Near-duplicates",
-            sources=sources,
-            version=__version__,
-            date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            settings=settings,
-            summary=summary,
-            collection=collection,
-            outcome=outcome,
-            steps=_steps(summary.total, summary.removed),
-            similarity=similarity_chart(settings, outcome),
-            sizes=size_rows(found, len(outcome.kept) - len(found)),
-            groups=groups,
-            found=found,
-            capped=capped,
-            families=summary.families[:_ROWS],
-            skipped=collection.skipped[:_ROWS],
-            diffs=_DIFFS,
-        )
+    return render(
+        "dedup.html",
+        sources=sources,
+        settings=settings,
+        summary=summary,
+        collection=collection,
+        outcome=outcome,
+        tiles=_tiles(summary, len(found)),
+        steps=_steps(summary),
+        levels=[_level(level, settings) for level in settings.levels],
+        plots=plots(settings, outcome, found),
+        groups=groups,
+        found=found,
+        smaller=_smaller(groups[_DIFFS:]),
+        families=(_families(summary, 0, _FAMILIES), _families(summary, _FAMILIES, _ROWS)),
+        skipped=Sheet(
+            "Not read",
+            ("file", "reason"),
+            tuple((cut(s.where), cut(s.reason)) for s in collection.skipped[:_ROWS]),
+        ),
+        diffs=_DIFFS,
     )
 
 
-def diff_lines(cluster: Cluster, member: Removed) -> list[DiffLine]:
-    """The differences of a removed network from the kept one, changes inside a line marked."""
-    return marked_diff(cluster.kept, member.network)
-
-
-def marked_diff(one: Network, other: Network) -> list[DiffLine]:
-    """Unified diff from one network to another, changes inside a line marked."""
-    raw = unified_diff(one, other, context=2)[2:]
-    lines: list[DiffLine] = []
-    start = 0
-    while start < len(raw):
-        if raw[start][0] not in "+-":
-            kind = "hunk" if raw[start][0] == "@" else "same"
-            lines.append(DiffLine(kind, _cut(raw[start])))
-            start += 1
-            continue
-        end = next((i for i in range(start, len(raw)) if raw[i][0] not in "+-"), len(raw))
-        lines += _change(raw[start:end])
-        start = end
-    return lines
-
-
-def _group(cluster: Cluster, settings: Settings, with_diff: bool) -> Group:
+def _group(cluster: Cluster, settings: DedupSettings, with_diff: bool) -> ShownGroup:
     members = sorted(cluster.removed, key=lambda r: (-(r.similarity or 0), r.network.name))
     inexact = [r for r in members if r.level != "exact"]
     example = (inexact or members)[-1] if with_diff else None
-    lines = diff_lines(cluster, example) if example else []
+    lines = marked_diff(cluster.kept, example.network) if example else []
     counts = Counter(r.level for r in members)
-    return Group(
+    return ShownGroup(
         cluster=cluster,
-        members=members[:_MEMBERS] if with_diff else members[:10],
+        members=_members(members[: _MEMBERS if with_diff else _SMALL]),
         levels={level: counts[level] for level in settings.levels if counts[level]},
         lowest=min(r.similarity or 0 for r in members),
         example=example,
@@ -120,66 +93,68 @@ def _group(cluster: Cluster, settings: Settings, with_diff: bool) -> Group:
     )
 
 
-def _change(block: Sequence[str]) -> list[DiffLine]:
-    """Removed lines and then added ones; where they pair up, what differs is marked."""
-    old = [line for line in block if line[0] == "-"]
-    new = [line for line in block if line[0] == "+"]
-    if len(old) != len(new):
-        return [DiffLine("old" if line[0] == "-" else "new", _cut(line)) for line in block]
-    pairs = [_marked(a, b) for a, b in zip(old, new, strict=True)]
-    return [a for a, _ in pairs] + [b for _, b in pairs]
-
-
-def _marked(old: str, new: str) -> tuple[DiffLine, DiffLine]:
-    if max(len(old), len(new)) > _DIFF_WIDTH:
-        return DiffLine("old", _cut(old)), DiffLine("new", _cut(new))
-    shorter = min(len(old), len(new))
-    head = next((i for i in range(1, shorter) if old[i] != new[i]), shorter)
-    most = shorter - head
-    tail = next((i for i in range(most) if old[-1 - i] != new[-1 - i]), most)
-    return _split("old", old, head, tail), _split("new", new, head, tail)
-
-
-def _split(kind: str, line: str, head: int, tail: int) -> DiffLine:
-    end = len(line) - tail
-    return DiffLine(kind, line[:head], line[head:end], line[end:])
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _DIFF_WIDTH else f"{line[:_DIFF_WIDTH]} … (+{len(line):,})"
-
-
-def _steps(total: int, removed: Any) -> list[tuple[str, int, int]]:
-    """(what, networks left, networks removed) from the whole collection down to the kept."""
-    steps, left = [("collection", total, 0)], total
-    for level, count in removed.items():
-        left -= count
-        steps.append((level, left, count))
-    return steps
-
-
-def environment() -> jinja2.Environment:
-    """Jinja2 for pages: everything is escaped, and what would deceive is shown as an escape."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # What HTML forbids (NUL, lone surrogates) or what would deceive (bidirectional
-        # overrides) appears as an escape; autoescape does the rest.
-        finalize=_shown,
+def _members(removed: Sequence[Removed]) -> Sheet:
+    rows = tuple(
+        (cut(r.network.name), r.level, similarity(r.similarity), percent(r.network.accuracy))
+        for r in removed
     )
-    environment.filters["percent"] = _percent
-    environment.filters["n"] = lambda value: f"{value:,}"
-    return environment
+    return Sheet("Removed", ("network", "level", ">similarity", ">accuracy"), rows)
 
 
-def _shown(value: object) -> object:
-    if type(value) is not str:
-        return value
-    return readable(value.expandtabs(4) if "\t" in value else value)
+def _smaller(groups: Sequence[ShownGroup]) -> Sheet:
+    """Return the groups without a comparison, one row each."""
+    rows = []
+    for group in groups:
+        names = ", ".join(row[0] for row in group.members.rows)
+        left = len(group.cluster.removed) - len(group.members.rows)
+        names += f" and {left:,} more" if left else ""
+        kept, size = cut(group.cluster.kept.name), f"{group.cluster.size:,}"
+        rows.append((size, kept, names, similarity(group.lowest)))
+    columns = (">networks", "kept", "removed", ">lowest similarity")
+    return Sheet("Smaller groups", columns, tuple(rows))
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+def _families(summary: Summary, first: int, end: int) -> Sheet:
+    rows = tuple(
+        (cut(f.name), f"{f.total:,}", f"{f.kept:,}", percent(f.kept / f.total), percent(f.best))
+        for f in summary.families[first:end]
+    )
+    columns = ("family", ">networks", ">kept", ">share kept", ">best accuracy")
+    return Sheet("Families", columns, rows)
+
+
+def _tiles(summary: Summary, groups: int) -> list[tuple[str, str, str]]:
+    """Return the tiles at the head of the page: figure, label, remark."""
+    total, kept, seconds = summary.total, summary.kept, summary.seconds
+    families = len(summary.families)
+    return [
+        (f"{total:,}", "network" if total == 1 else "networks", ""),
+        (f"{kept:,}", f"kept ({percent(kept / total)})", ""),
+        (f"{total - kept:,}", "removed", ""),
+        (
+            f"{groups:,}",
+            "group of near-duplicates" if groups == 1 else "groups of near-duplicates",
+            "",
+        ),
+        (f"{families:,}", "family" if families == 1 else "families", ""),
+        (
+            f"{seconds:.1f} s",
+            f"{total / seconds:,.0f} networks per second" if seconds else NONE,
+            "",
+        ),
+    ]
+
+
+def _steps(summary: Summary) -> Sheet:
+    """Return the networks left after each step, from the whole collection to the kept."""
+    rows, left = [("networks", f"{summary.total:,}", "")], summary.total
+    for level, count in summary.removed.items():
+        left -= count
+        rows.append((f"after {level}", f"{left:,}", f"−{count:,}"))
+    return Sheet("Steps", ("step", ">left", ">removed"), tuple(rows))
+
+
+def _level(level: str, settings: DedupSettings) -> str:
+    if level == "exact":
+        return level
+    return f"{level} ≥ {settings.thresholds.get(level, settings.threshold):g}"

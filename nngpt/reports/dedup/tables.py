@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nngpt.novelty.dedup.collection import Collection, readable
 from nngpt.novelty.dedup.explanation import Explanation, LevelView
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network
 from nngpt.novelty.dedup.summary import Summary
 
 _FAMILIES = 12
@@ -18,7 +18,7 @@ _SKIPPED = 10
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def summary_tables(summary: Summary, settings: Settings) -> Iterator[RenderableType]:
+def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[RenderableType]:
     """Headline, levels, families."""
     removed = summary.total - summary.kept
     yield Text(
@@ -61,7 +61,7 @@ def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
         yield Text(_line(line), style=_COLOURS.get(line[:1], ""))
 
 
-def _levels(summary: Summary, settings: Settings) -> Table:
+def _levels(summary: Summary, settings: DedupSettings) -> Table:
     table = Table()
     table.add_column("level")
     for column in ("alike from", "removed", "left"):
@@ -73,7 +73,7 @@ def _levels(summary: Summary, settings: Settings) -> Table:
     return table
 
 
-def _limit(level: str, settings: Settings) -> str:
+def _limit(level: str, settings: DedupSettings) -> str:
     if level == FAMILY_CAP:
         return f"{settings.per_family:,} a family"
     if level == "exact":

@@ -12,13 +12,14 @@ from rich.console import Console, RenderableType
 from rich.table import Column, Table
 
 from nngpt.novelty.signatures import Neighbours
-from nngpt.store.lemur.mirror_statistics import ImportLine, Statistics, TrialsOfDataset
+from nngpt.reports.text import plural
+from nngpt.store.lemur.mirror_statistics import ImportRecord, MirrorStatistics, TrialsOfDataset
 
 _BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
 _SMALL_FAMILY = 10
 
 
-def stats_report(stats: Statistics, console: Console) -> Iterator[RenderableType]:
+def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[RenderableType]:
     """Everything `nngpt lemur stats` says, piece by piece."""
     box = SIMPLE if console.is_terminal else None
     for line in stats.imports:
@@ -40,6 +41,14 @@ def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     return table
+
+
+def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console) -> None:
+    """Print the trials as a table, and how many of the `total` are shown."""
+    if rows:
+        console.print(trials_table(rows, console), markup=False)
+    shown = "" if len(rows) == total else f"; {len(rows):,} shown, all with --limit 0"
+    console.print(f"{plural(total, 'trial')}{shown}", highlight=False)
 
 
 def neighbours_table(found: Neighbours, console: Console) -> Table:
@@ -68,7 +77,7 @@ def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: T
         writer.writerow([json.dumps(v) if isinstance(v, dict) else v for v in row.values()])
 
 
-def _ending(line: ImportLine) -> str:
+def _ending(line: ImportRecord) -> str:
     if line.finished is None:
         return f"begun {line.started}, interrupted or still at work"
     refused = f", {line.refused:,} files refused" if line.refused else ""

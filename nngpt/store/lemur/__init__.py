@@ -1,1 +1,1 @@
-"""The mirror of the LEMUR data set: import, export, queries."""
+"""LEMUR's corpus in our database: import, export and queries."""

@@ -1,4 +1,4 @@
-"""Writes networks, transforms and metrics, and knows which networks statistics may name."""
+"""Write the code of networks, transforms and metrics, and track which networks are known."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ _TABLES: dict[Kind, Table] = {"nn": lemur.nn, "transform": lemur.transform, "met
 _NOUNS: dict[Kind, str] = {"nn": "network", "transform": "transform", "metric": "metric"}
 
 
-class Networks:
-    """Which networks are here, and which of them a source means otherwise.
+class KnownNetworks:
+    """Networks that imported statistics may refer to.
 
     Attributes:
-        here: names with code in the database.
-        other: names under which the source has code that is not here.
+        here: names of networks with code in the database.
+        other: names for which the source has other or broken code.
     """
 
     def __init__(self, here: set[str]) -> None:
         self.here = here
         self.other: set[str] = set()
 
-    def cannot_be_had(self, name: str | None) -> None:
-        """The source's code for this network is broken."""
+    def mark_broken(self, name: str | None) -> None:
+        """Record that the source's code of a network was refused."""
         if name is not None:
             self.other.add(name)
 
-    def objection(self, name: str) -> str | None:
-        """Why nothing can be recorded of a network, None if it can."""
+    def refusal_reason(self, name: str) -> str | None:
+        """Return why results of a network cannot be stored, or None if they can."""
         if name in self.here:
             return f"the code of its network {name} was refused" if name in self.other else None
-        return f"there is no code of its network {name}"
+        return f"the code of its network {name} is missing"
 
 
 class CodeWriter:
-    """Writes code; what is here stays as it is."""
+    """Write code files; code that is stored already is never changed."""
 
     def __init__(self, session: Session, report: ImportReport) -> None:
-        self.networks = Networks(set(session.scalars(select(lemur.nn.c.name))))
+        self.networks = KnownNetworks(set(session.scalars(select(lemur.nn.c.name))))
         self._report = report
         counts = (report.networks, report.transforms, report.metrics)
         self._counts: dict[Kind, Count] = dict(zip(KINDS, counts, strict=True))
 
     def write(self, session: Session, files: list[CodeFile]) -> None:
-        """Write a batch of files."""
+        """Write a batch of code files."""
         for kind in KINDS:
             mine = [file for file in files if file.kind == kind]
             if mine:
@@ -63,7 +63,7 @@ class CodeWriter:
             row = {"name": file.name, "code": file.code, "id": content_hash(file.code)}
             present = here.get(file.name)
             if not present:
-                # Our own runs name LEMUR's transforms and metrics without having their code.
+                # Our own runs store the names of LEMUR's transforms and metrics without code.
                 here[file.name] = file.code
                 count.new += 1
                 if present is None:
@@ -80,15 +80,15 @@ class CodeWriter:
     def _object(self, file: CodeFile, same: bool) -> None:
         noun = _NOUNS[file.kind]
         if same:
-            reason = f"the {noun} {file.name} that is here has other white space, and stays"
+            reason = f"the stored {noun} {file.name} differs in white space, and is kept"
         else:
-            reason = f"another {noun} is here as {file.name}, and stays"
+            reason = f"another {noun} is stored as {file.name}, and is kept"
             if file.kind == "nn":
                 self.networks.other.add(file.name)
         self._report.refused.add(file.path, reason)
 
 
 def _codes(session: Session, table: Table, names: list[str]) -> dict[str, str]:
-    """The code that is here under each of these names."""
+    """Return the stored code of each of these names."""
     query = select(table.c.name, table.c.code).where(among(table.c.name, names))
     return {row.name: row.code for row in session.execute(query)}

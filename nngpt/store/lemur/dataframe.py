@@ -1,4 +1,4 @@
-"""Trials as a pandas DataFrame, with the columns of LEMUR's `ab.nn.api.data`."""
+"""Trials as a pandas DataFrame with the columns of LEMUR's `ab.nn.api.data`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from nngpt.store import Store
 from nngpt.store.lemur.queries import Query, trials
-from nngpt.store.lemur.trial_columns import CODE, COLUMNS, columns_of
+from nngpt.store.lemur.trial_columns import CODE, COLUMNS, read_columns
 
 
 def data(
@@ -24,28 +24,27 @@ def data(
     nn_prefixes: Sequence[str] | None = None,
     code: bool = True,
 ) -> pd.DataFrame:
-    """LEMUR's trials, each with the network, the transform and the hyperparameters.
+    """Return LEMUR's trials with their networks, transforms and hyperparameters.
 
-    Differs from `ab.nn.api.data` in four ways: of several best trials only one is given (that
-    of the smallest id); the order is always the same (task, dataset, metric, nn, epoch, then
-    the best first); upper and lower case matter in `nn_prefixes`; and nothing found is an empty
-    frame with these columns.
+    Differs from `ab.nn.api.data`: of several best trials only the one with the smallest id is
+    returned; the order is fixed (task, dataset, metric, nn, epoch, best first); `nn_prefixes` is
+    case-sensitive; an empty result has the same columns.
 
     Args:
-        path: the database, or the folder that holds `nngpt.db`.
-        only_best_accuracy: only the trial of highest accuracy of each task, dataset, metric,
-            network and epoch.
-        nn_prefixes: the network's name begins with one of them.
-        code: False leaves out the three columns of code, and reads none.
+        path: the database, or the folder that contains `nngpt.db`.
+        only_best_accuracy: return only the trial of highest accuracy of each task, dataset,
+            metric, network and epoch.
+        nn_prefixes: return only networks whose name begins with one of these.
+        code: False omits the three code columns and reads no code.
 
     Returns:
-        One row per trial, columns as in `COLUMNS`. `accuracy` is 0…1, `duration` nanoseconds
-        since training began, `prm` a dict of the row's own whose values have their types. Rows
-        of one network share one string of code. Code and hash of a metric or transform are
-        missing where LEMUR has none of that name.
+        One row per trial, with the columns in `COLUMNS`. `accuracy` is 0…1, `duration` is in
+        nanoseconds since training began, `prm` is a separate dict per row with typed values. Rows
+        of one network share one code string. Code and hash are missing for metrics and transforms
+        that LEMUR does not define.
 
     Raises:
-        StoreError: there is no such database, or it cannot be read.
+        StoreError: the database is missing or cannot be read.
     """
     path = Path(path)
     query = Query(
@@ -62,9 +61,9 @@ def data(
         Store.open(path / "nngpt.db" if path.is_dir() else path, create=False) as store,
         store.database.read() as session,
     ):
-        columns = columns_of(session, trials(session, query), code)
+        columns = read_columns(session, trials(session, query), code)
     for name in CODE:
         if name in columns:
-            # As strings of pandas' own each row might get a copy of the code: gigabytes.
+            # pandas' own strings might copy the code for each row: gigabytes.
             columns[name] = pd.Series(columns[name], dtype=object)
     return pd.DataFrame({name: columns[name] for name in COLUMNS if name in columns})

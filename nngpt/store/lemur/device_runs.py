@@ -1,4 +1,4 @@
-"""Runs of networks on devices: a file of `stat/run` as a row of LEMUR's table `run`, and back."""
+"""Convert a network's run on a device between LEMUR's `stat/run` file and table `run`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.records import Broken, RunFile
+from nngpt.store.lemur.records import BrokenFile, RunFile
 from nngpt.store.lemur.value_types import fitting, types_of
 from nngpt.store.lemur_rows import lemur_id
 
@@ -15,23 +15,23 @@ _TYPES = types_of(lemur.run, frozenset({"id", "model_name", _ANALYTICS_COLUMN}))
 
 
 def read_run(path: str, values: Any) -> RunFile:
-    """A file of runs as a row.
+    """Convert the content of a `stat/run` file to a database row.
 
     Args:
-        path: below `stat/run`.
-        values: what its JSON says.
+        path: path relative to `stat/run`.
+        values: the parsed JSON.
 
     Raises:
-        Broken: it is no run of a network.
+        BrokenFile: not a run of a network.
     """
     if not isinstance(values, dict):
-        raise Broken("is not an object")
+        raise BrokenFile("is not an object")
     parts = path.split("/")
     if len(parts) != 2:
-        raise Broken("is not in a folder named task_network")
+        raise BrokenFile("is not in a folder named task_network")
     network = values.get("model_name") or parts[0].split("_")[-1]
     if not isinstance(network, str):
-        raise Broken("the model_name is no text")
+        raise BrokenFile("the model_name is not a string")
     given = [values.get(key) for key in ("device_type", "os_version", "duration")]
     analytics = values.get(_ANALYTICS)
     row = {
@@ -45,7 +45,7 @@ def read_run(path: str, values: Any) -> RunFile:
 
 
 def rebuild_run(record: str, analytics: str | None) -> str:
-    """The file as LEMUR writes it, from what `read_run` gave.
+    """Rebuild the file as LEMUR writes it, from the stored record.
 
     Args:
         analytics: the row's `device_analytics_json`.

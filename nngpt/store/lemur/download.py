@@ -1,4 +1,4 @@
-"""The corpus as its package carries it: fetched once, verified, kept in the cache."""
+"""Download the LEMUR corpus into the cache and verify it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from nngpt import config, files
 from nngpt.errors import DataError
 
 PACKAGE = files.Package("pip", "nn-dataset", "2.1.2")
-"""The last version that carries data: the 2.2 packages hold code only."""
+"""The last version with data; packages from 2.2 on contain only code."""
 
 SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
 _FILE = "nn_dataset-2.1.2-py3-none-any.whl"
 
 
 def download_corpus(progress: files.Progress = files.silent) -> Path:
-    """Bring the package into the cache, verified; nothing happens if it is there.
+    """Download the verified package into the cache unless it is there; return its path.
 
     Args:
-        progress: gets a line for each step.
+        progress: called with a line of text for each step.
 
     Raises:
-        DataError: pip could not bring it, or brought another file.
+        DataError: pip failed, or downloaded another file.
     """
     target = config.cache_folder() / "lemur" / _FILE
     if _intact(target):
@@ -33,7 +33,7 @@ def download_corpus(progress: files.Progress = files.silent) -> Path:
                 archive = files.download(PACKAGE, folder)
                 if not _intact(archive):
                     found = files.digest(archive)
-                    what = f"the package is another file (sha256 {found[:12]}…)"
+                    what = f"the package has another checksum (sha256 {found[:12]}…)"
                     raise DataError(what, where=str(PACKAGE))
                 files.publish(archive, target)
     return target

@@ -1,4 +1,4 @@
-"""Writes the files of an export."""
+"""Write the files of an export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_NAME = 255
 
 
 class FileWriter:
-    """Writes files below a folder, and skips those whose name or text no file can have."""
+    """Write files below a folder; skip those with an impossible name or text."""
 
     def __init__(
         self, root: Path, report: ExportReport, progress: Progress | None, total: int
@@ -24,18 +24,18 @@ class FileWriter:
         self._made: Path | None = None
 
     def write(self, path: str, text: str) -> bool:
-        """Write a file. Returns False if it was skipped."""
+        """Write a file; return False if it was skipped."""
         parts = path.split("/")
         if any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in parts):
-            return self.skip(path, "the name is too long for a file")
+            return self.skip(path, "the name is too long for a file name")
         if "\0" in path or not all(parts) or {".", ".."} & {*parts} or len(parts) > 4:
-            return self.skip(path, "the name cannot be that of a file")
+            return self.skip(path, "the name is not a valid file name")
         try:
             data = text.encode()
             target = self._root.joinpath(*parts)
             str(target).encode()
         except UnicodeEncodeError:
-            return self.skip(path, "holds half a surrogate pair, which is no text")
+            return self.skip(path, "contains half a surrogate pair")
         if target.parent != self._made:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._made = target.parent
@@ -44,7 +44,7 @@ class FileWriter:
         return True
 
     def skip(self, path: str, reason: str) -> bool:
-        """Leave a file out and say why. Returns False."""
+        """Report a file as skipped, and return False."""
         self._report.skipped.add(path, reason)
         self._tell()
         return False
@@ -56,7 +56,7 @@ class FileWriter:
 
 
 def trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
-    """A list of trials as LEMUR writes it: `json.dumps(trials, indent=4)`, only quicker."""
+    """Return trials as `json.dumps(trials, indent=4)` would, but faster."""
     if not trials:
         return "[]"
     return "[\n    " + ",\n    ".join(map(_trial_json, trials)) + "\n]"
@@ -65,7 +65,7 @@ def trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
 def _trial_json(trial: Mapping[str, Any]) -> str:
     if any(isinstance(value, dict | list) for value in trial.values()):
         return json.dumps(trial, indent=4).replace("\n", "\n    ")
-    # With `indent` the encoder is a slow one; separators that indent give the same text.
+    # `indent` selects a slow encoder; separators with white space give the same text.
     return "{\n        " + _FLAT.encode(trial)[1:-1] + "\n    }"
 
 

@@ -1,4 +1,4 @@
-"""Which part of the mirror to export."""
+"""Select the part of the mirror to export."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nngpt.store.tables import Epoch
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asks for; everything if nothing is given.
+    """The user's selection; an empty one selects everything.
 
     Attributes:
-        networks: only these.
-        dataset: only statistics of this data set, and the networks that have any.
-        ours: only statistics of our own runs, and the networks they are about.
+        networks: export only these networks.
+        dataset: export only statistics of this data set, and networks that have any.
+        ours: export only statistics of nngpt's own runs, and their networks.
     """
 
     networks: tuple[str, ...] = ()
@@ -32,19 +32,21 @@ class Selection:
 
     @property
     def with_runs(self) -> bool:
-        """True if runs on devices belong to it: they are about no data set."""
+        """True if device runs are exported; they belong to no data set."""
         return self.dataset is None and not self.ours
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What a selection comes to.
+class ResolvedSelection:
+    """Names and row conditions that a selection stands for.
 
     Attributes:
-        networks: names of those to export; so `transforms` and `metrics`.
+        networks: names of the networks to export.
+        transforms: names of the transforms to export.
+        metrics: names of the metrics to export.
         rows: conditions on `stat`.
         empty: conditions on `LemurEmpty`.
-        files: how many files there will be, about.
+        files: estimated number of files.
     """
 
     networks: list[str]
@@ -55,11 +57,11 @@ class Chosen:
     files: int
 
 
-def choose(session: Session, selection: Selection) -> Chosen:
-    """Look up what is selected.
+def resolve_selection(session: Session, selection: Selection) -> ResolvedSelection:
+    """Look up the names and rows of a selection.
 
     Raises:
-        UserError: a network or data set is not here, or nothing is selected.
+        UserError: a network or data set is unknown, or the selection is empty.
     """
     _check(session, selection)
     rows, empty = _conditions(selection)
@@ -76,11 +78,11 @@ def choose(session: Session, selection: Selection) -> Chosen:
         transforms = _names(session, lemur.transform.c.name)
         metrics = _names(session, lemur.metric.c.name)
     if not networks:
-        raise UserError("there is nothing to export", hint="Select less narrowly")
+        raise UserError("nothing to export", hint="Select more networks or data sets")
     code = len(networks) + len(transforms) + len(metrics)
     files = _count_files(session, rows) + _count(session, LemurEmpty.nn, *empty)
     runs = _count(session, LemurRun.run_id) if selection.with_runs and not rows else 0
-    return Chosen(
+    return ResolvedSelection(
         sorted(networks), sorted(transforms), sorted(metrics), rows, empty, code + files + runs
     )
 
@@ -90,18 +92,18 @@ def _check(session: Session, selection: Selection) -> None:
     if unknown := networks - _names(session, lemur.nn.c.name, among(lemur.nn.c.name, networks)):
         name = min(unknown)
         hint = nearest(name, _names(session, lemur.nn.c.name))
-        raise UserError("no such network here", where=name, hint=hint)
+        raise UserError("no such network in the mirror", where=name, hint=hint)
     if selection.dataset is not None:
         known = _names(session, lemur.stat.c.dataset) | _names(session, LemurEmpty.dataset)
         if (name := lemur_dataset(selection.dataset)) not in known:
             hint = nearest(name, known)
-            raise UserError("no statistics of this data set here", where=name, hint=hint)
+            raise UserError("no statistics of this data set in the mirror", where=name, hint=hint)
 
 
 def _conditions(
     selection: Selection,
 ) -> tuple[tuple[ColumnElement[bool], ...], tuple[ColumnElement[bool], ...]]:
-    """Conditions on `stat`, and on `LemurEmpty`."""
+    """Return the conditions on `stat` and those on `LemurEmpty`."""
     rows: list[ColumnElement[bool]] = []
     empty: list[ColumnElement[bool]] = []
     if selection.networks:

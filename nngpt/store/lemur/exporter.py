@@ -1,10 +1,10 @@
-"""Export: the mirror, or a part of it, as the folders and files of a LEMUR package.
+"""Export the mirror, or a part of it, as the folders and files of a LEMUR package.
 
     DIR/ab/nn/nn/NAME.py      DIR/ab/nn/transform/NAME.py      DIR/ab/nn/metric/NAME.py
     DIR/ab/nn/stat/train/TASK_DATASET_METRIC_NETWORK/EPOCH.json
     DIR/ab/nn/stat/run/TASK_NETWORK/DEVICE.json
 
-Everything is written beside DIR first and moved there at the end: DIR is complete or not there.
+All files are written to a temporary folder that is renamed at the end: DIR is complete or absent.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from nngpt.store import lemur_tables as lemur
 from nngpt.store.database import Database
 from nngpt.store.lemur.device_runs import rebuild_run
 from nngpt.store.lemur.export_files import FileWriter, trials_json
-from nngpt.store.lemur.export_selection import Chosen, Selection, choose
+from nngpt.store.lemur.export_selection import ResolvedSelection, Selection, resolve_selection
 from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur.package_files import PACKAGE
 from nngpt.store.lemur.records import ExportReport, Progress
-from nngpt.store.lemur.stat_reader import statistics
+from nngpt.store.lemur.stat_reader import read_statistics_files
 from nngpt.store.lemur_tables import LemurRun
 
 
 def export_corpus(
     database: Database, target: Path, selection: Selection, progress: Progress | None = None
 ) -> ExportReport:
-    """Write what is selected into the new or empty folder `target`.
+    """Write the selected networks and statistics to the new or empty folder `target`.
 
     Args:
-        progress: is told after every file.
+        progress: called after every file.
 
     Raises:
-        UserError: the folder is not empty or cannot be made; nothing is selected; a file cannot
-            be written, such as when the disk is full.
+        UserError: the folder is not empty or cannot be created; the selection is empty; a file
+            cannot be written, for example because the disk is full.
     """
     began = time.monotonic()
     report = ExportReport()
     with _folder(target) as folder, database.read() as session:
-        chosen = choose(session, selection)
+        chosen = resolve_selection(session, selection)
         writer = FileWriter(folder.joinpath(*PACKAGE), report, progress, chosen.files)
         _write_code(session, chosen, writer, report)
         _write_statistics(session, chosen, writer, report)
@@ -59,7 +59,7 @@ def export_corpus(
 
 @contextmanager
 def _folder(target: Path) -> Iterator[Path]:
-    """A folder that becomes `target` when all went well."""
+    """Yield a temporary folder that becomes `target` on success."""
     hint = "Give a new or empty folder"
     if target.is_dir() and any(target.iterdir()):
         raise UserError("is not empty", where=str(target), hint=hint)
@@ -69,23 +69,25 @@ def _folder(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent)
     except OSError as error:
-        why = f"cannot be made ({error.strerror})"
+        why = f"cannot be created ({error.strerror})"
         raise UserError(why, where=str(target), hint=hint) from None
     with beside as name:
         draft = Path(name) / target.name
         try:
             draft.mkdir()
             yield draft
-            os.sync()  # once for 100,000 files: syncing each would take many minutes
+            os.sync()  # once: syncing each of 100,000 files would take minutes
             draft.rename(target)
         except OSError as error:
-            why = f"cannot be written ({error.strerror}); nothing is left of it"
+            why = f"cannot be written ({error.strerror}); nothing was kept"
             raise UserError(
-                why, where=str(target), hint="Make room, or give another place"
+                why, where=str(target), hint="Free disk space, or give another folder"
             ) from None
 
 
-def _write_code(session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport) -> None:
+def _write_code(
+    session: Session, chosen: ResolvedSelection, writer: FileWriter, report: ExportReport
+) -> None:
     tables = (
         (lemur.nn, chosen.networks),
         (lemur.transform, chosen.transforms),
@@ -94,7 +96,7 @@ def _write_code(session: Session, chosen: Chosen, writer: FileWriter, report: Ex
     written = []
     for table, names in tables:
         query = select(table.c.name, table.c.code).where(among(table.c.name, names))
-        if table is not lemur.nn:  # LEMUR's own that our runs have used are here without code
+        if table is not lemur.nn:  # our runs store LEMUR's own names without code
             query = query.where(table.c.code != "")
         rows = session.execute(query.order_by(table.c.name))
         files = ((f"{table.name}/{row.name}.py", row.code) for row in rows.yield_per(500))
@@ -103,12 +105,12 @@ def _write_code(session: Session, chosen: Chosen, writer: FileWriter, report: Ex
 
 
 def _write_statistics(
-    session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport
+    session: Session, chosen: ResolvedSelection, writer: FileWriter, report: ExportReport
 ) -> None:
-    for experiment, epoch, trials in statistics(session, chosen):
+    for experiment, epoch, trials in read_statistics_files(session, chosen):
         folder = experiment.folder
         if folder.count("_") != 3:
-            reason = "a name has _ in it, which LEMUR uses to join names"
+            reason = "a name contains _, which LEMUR uses to join names"
             writer.skip(f"stat/train/{folder}/{epoch}.json", reason)
         elif writer.write(f"stat/train/{folder}/{epoch}.json", trials_json(trials)):
             report.files += 1
@@ -116,7 +118,9 @@ def _write_statistics(
             report.empty += not trials
 
 
-def _write_runs(session: Session, chosen: Chosen, writer: FileWriter, report: ExportReport) -> None:
+def _write_runs(
+    session: Session, chosen: ResolvedSelection, writer: FileWriter, report: ExportReport
+) -> None:
     run = lemur.run.c
     query = select(LemurRun.path, LemurRun.record, run.device_analytics_json)
     query = query.join_from(LemurRun, lemur.run, LemurRun.run_id == run.id)

@@ -1,35 +1,40 @@
-"""Import: a source's items into our mirror of LEMUR's tables, batch by batch.
+"""Import LEMUR packages and databases into our mirror of LEMUR's tables.
 
-Each batch is one transaction of a second or two, so that a run of nngpt can use the database
-meanwhile. What is there already is not written again: an import that was killed is completed by
-the next one.
+Each batch is one transaction of a second or two, so that a run can use the database meanwhile.
+Rows that are stored already are not written again, so a repeated import completes a killed one.
 """
 
 from __future__ import annotations
 
 import gc
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from nngpt.errors import DataError
 from nngpt.records import canonical_json
 from nngpt.store.database import Database
 from nngpt.store.lemur.code_writer import CodeWriter
+from nngpt.store.lemur.package import PackageSource
+from nngpt.store.lemur.package_files import NO_PACKAGE, FolderContainer, ZipContainer
 from nngpt.store.lemur.records import (
     CodeFile,
     ImportReport,
+    ImportSource,
     Item,
     Progress,
     Refused,
     RunFile,
-    Source,
     StatFile,
     TableRows,
 )
+from nngpt.store.lemur.sqlite_file import SqliteFile
 from nngpt.store.lemur.stat_writer import StatWriter
 from nngpt.store.lemur.table_writer import write_runs, write_table
 from nngpt.store.lemur_tables import LemurImport
@@ -39,18 +44,38 @@ _BATCH = 40_000
 _CACHE_KIB = 256 << 10
 
 
+def open_source(path: Path) -> ImportSource:
+    """Open a LEMUR package (folder, checkout, wheel or other zip) or LEMUR's own database.
+
+    Raises:
+        DataError: the path is missing, is something else, or is damaged as a whole.
+    """
+    try:
+        if path.is_dir():
+            return PackageSource(FolderContainer(path))
+        with path.open("rb") as file:
+            is_sqlite = file.read(16) == b"SQLite format 3\0"
+        if is_sqlite:
+            return SqliteFile(path)
+        if zipfile.is_zipfile(path):
+            return PackageSource(ZipContainer(path))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=str(path)) from None
+    raise DataError("is neither an archive nor a database", where=str(path), hint=NO_PACKAGE)
+
+
 def import_source(
-    database: Database, source: Source, progress: Progress | None = None, batch: int = _BATCH
+    database: Database, source: ImportSource, progress: Progress | None = None, batch: int = _BATCH
 ) -> ImportReport:
-    """Import everything that a source has.
+    """Import all items of a source; return counts of what was read, new and refused.
 
     Args:
-        progress: is told after every item.
+        progress: called after every item.
         batch: size of a transaction, in rows of statistics.
 
     Raises:
-        StoreError: the database cannot be written; the finished batches stay.
-        DataError: the source broke off; the finished batches stay.
+        StoreError: the database cannot be written; finished batches are kept.
+        DataError: the source became unreadable; finished batches are kept.
     """
     began = time.monotonic()
     report = ImportReport(source.name, source.sha256, left_alone=dict(source.left_alone))
@@ -71,7 +96,7 @@ def import_source(
 
 
 def finished_import(database: Database, sha256: str) -> str | None:
-    """When the file with this checksum was imported (ISO 8601, UTC); None if it was not."""
+    """Return when the file with this checksum was imported (ISO 8601, UTC), or None."""
     mine = (LemurImport.sha256 == sha256, LemurImport.finished.is_not(None))
     with database.read() as session:
         return session.scalar(select(LemurImport.finished).where(*mine).limit(1))
@@ -79,7 +104,7 @@ def finished_import(database: Database, sha256: str) -> str | None:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Python's collector of cycles, which finds none here, would take half of the time."""
+    """Suspend Python's cycle collector, which finds nothing and would double the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -101,7 +126,7 @@ def _finish(session: Session, number: int, report: ImportReport) -> None:
     session.execute(update(LemurImport).where(LemurImport.id == number).values(values))
 
 
-def _batches(source: Source, progress: Progress | None, size: int) -> Iterator[list[Item]]:
+def _batches(source: ImportSource, progress: Progress | None, size: int) -> Iterator[list[Item]]:
     batch: list[Item] = []
     weight = 0
     for done, item in enumerate(source.items(), start=1):
@@ -116,7 +141,7 @@ def _batches(source: Source, progress: Progress | None, size: int) -> Iterator[l
 
 
 def _weight(item: Item) -> int:
-    """How long an item takes to write, in rows of statistics."""
+    """Estimate the time to write an item, in rows of statistics."""
     if isinstance(item, StatFile):
         return 1 + len(item.trials)
     if isinstance(item, CodeFile):
@@ -135,7 +160,7 @@ def _write(
     for item in items:
         if isinstance(item, Refused):
             report.refused.add(item.path, item.reason)
-            codes.networks.cannot_be_had(item.network)
+            codes.networks.mark_broken(item.network)
     stats.write(session, [item for item in items if isinstance(item, StatFile)])
     write_runs(session, [i for i in items if isinstance(i, RunFile)], codes.networks, report)
     for item in items:

@@ -1,4 +1,4 @@
-"""What is in the mirror, in numbers."""
+"""Count the contents of the mirror: imports, networks, families, trials."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
-class ImportLine:
-    """One `nngpt lemur import`.
+class ImportRecord:
+    """One run of `nngpt lemur import`.
 
     Attributes:
         started: ISO 8601, UTC.
-        finished: likewise; None while it works, or if it was killed.
-        refused: how many files were not imported, None if that is not known.
+        finished: ISO 8601, UTC; None while the import runs, or if it was killed.
+        refused: number of files that were not imported, or None if unknown.
     """
 
     source: str
@@ -37,15 +37,15 @@ class ImportLine:
 
 @dataclass(frozen=True)
 class TrialsOfDataset:
-    """The trials on one data set, with one metric.
+    """Counts and accuracies of the trials on one data set with one metric.
 
     Attributes:
-        networks: how many were trained.
-        runs: how many trainings: a network with one set of hyperparameters.
-        rows: how many trials: a run after each epoch that was recorded.
-        accuracies: how many of the rows have an accuracy: n of the next three.
-        best: highest accuracy, 0…1, None without any.
-        best_nn: the network that reached it (of equals the first by name).
+        networks: networks trained.
+        runs: trainings: networks with one set of hyperparameters.
+        rows: trials: runs after each recorded epoch.
+        accuracies: rows with an accuracy; the sample size of `best` and `median`.
+        best: highest accuracy, 0…1, or None.
+        best_nn: the network that reached `best` (of equals the first by name).
         median: median accuracy of the rows, 0…1.
     """
 
@@ -62,20 +62,20 @@ class TrialsOfDataset:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """The mirror in numbers.
+class MirrorStatistics:
+    """Counts of the mirror's contents.
 
     Attributes:
-        networks: how many, ours among them.
-        distinct: how many differ in more than white space.
-        families: networks by family, largest first.
-        datasets: largest first.
-        last_epochs: runs by the last epoch that was recorded of them, ascending.
+        networks: networks, including nngpt's own.
+        distinct: networks that differ in more than white space.
+        families: number of networks by family, largest first.
+        datasets: trials by data set and metric, largest first.
+        last_epochs: number of runs by their last recorded epoch, ascending.
         empty: statistics files that list no trial.
         signatures: networks with a MinHash signature.
     """
 
-    imports: tuple[ImportLine, ...]
+    imports: tuple[ImportRecord, ...]
     networks: int
     distinct: int
     transforms: int
@@ -86,13 +86,13 @@ class Statistics:
     signatures: int
 
 
-def statistics_of(session: Session) -> Statistics:
-    """Count everything; reads each trial once and no code."""
+def read_statistics(session: Session) -> MirrorStatistics:
+    """Count the mirror's contents; reads each trial once and no code."""
     names = list(session.scalars(select(nn.c.name)))
     tallies = _tallies(session)
     last_epochs = Counter(epoch for tally in tallies.values() for epoch in tally.runs.values())
     datasets = [_summed(*key, tally) for key, tally in tallies.items()]
-    return Statistics(
+    return MirrorStatistics(
         imports=tuple(_import_line(row) for row in session.scalars(select(LemurImport))),
         networks=len(names),
         distinct=_counted(session, func.count(nn.c.id.distinct())),
@@ -107,7 +107,7 @@ def statistics_of(session: Session) -> Statistics:
 
 @dataclass
 class _Tally:
-    """What was counted of one data set; `runs` holds the last epoch by network and uid."""
+    """Counts of one data set; `runs` holds the last epoch by network and uid."""
 
     rows: int = 0
     runs: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class _Tally:
 
 
 def _tallies(session: Session) -> dict[tuple[str, str, str], _Tally]:
-    # One pass in the order of the table: grouping in SQL sorts all trials, and takes longer.
+    # One pass in table order is faster than grouping in SQL, which sorts all trials.
     names = ("task", "dataset", "metric", "nn", "prm", "epoch", "accuracy")
     rows = session.execute(select(*(stat.c[name] for name in names)))
     tallies: dict[tuple[str, str, str], _Tally] = {}
@@ -147,10 +147,10 @@ def _summed(task: str, dataset: str, metric: str, tally: _Tally) -> TrialsOfData
     )
 
 
-def _import_line(row: LemurImport) -> ImportLine:
+def _import_line(row: LemurImport) -> ImportRecord:
     refused = json.loads(row.report or "{}").get("refused")
     count = refused.get("count") if isinstance(refused, dict) else None
-    return ImportLine(row.source, row.started, row.finished, count)
+    return ImportRecord(row.source, row.started, row.finished, count)
 
 
 def _counted(session: Session, what: Any) -> int:

@@ -1,4 +1,4 @@
-"""A LEMUR package as something to import from: which file is what, and what is in it."""
+"""A LEMUR package as an import source: classify its files and parse them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from nngpt.store.lemur.device_runs import read_run
 from nngpt.store.lemur.package_files import Container
 from nngpt.store.lemur.records import (
     KINDS,
-    Broken,
+    BrokenFile,
     CodeFile,
     Experiment,
     Item,
     Kind,
     Refused,
     StatFile,
-    Trial,
+    TrialRecord,
 )
-from nngpt.store.lemur.trial_format import read_trial
+from nngpt.store.lemur.trial_format import split_trial
 
 _TRAIN, _RUN = ("stat", "train"), ("stat", "run")
 _OTHER_RUNS = frozenset({"tflite", "pt"})
@@ -30,8 +30,8 @@ _EPOCH = re.compile(r"0|[1-9][0-9]{0,8}")
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class Package:
-    """The networks, statistics and runs of a package; implements `records.Source`."""
+class PackageSource:
+    """The networks, statistics and device runs of a package; implements `ImportSource`."""
 
     def __init__(self, container: Container) -> None:
         self.name, self.sha256 = container.name, container.sha256
@@ -46,7 +46,7 @@ class Package:
         self.left_alone = dict(Counter(_place(s) for s, p in parts if p not in ours))
 
     def items(self) -> Iterator[Item]:
-        """Everything in it, in a fixed order, whatever order its container has."""
+        """Yield all items in a fixed order that does not depend on the container."""
         for path, reason in sorted(self._container.unreadable.items()):
             yield Refused(_printable(path), reason)
         for kind, path in self._codes:
@@ -57,24 +57,24 @@ class Package:
             yield self._read(path, _run)
 
     def close(self) -> None:
-        """Close what the files lie in."""
+        """Close the container."""
         self._container.close()
 
     def _read(self, path: str, make: Callable[[bytes, str], Item]) -> Item:
         try:
             if _printable(path) != path:
-                raise Broken("its name is not UTF-8")
+                raise BrokenFile("its name is not UTF-8")
             return make(self._container.read(path), path)
-        except Broken as broken:
+        except BrokenFile as error:
             network = path[len("nn/") : -len(".py")] if path.startswith("nn/") else None
-            return Refused(_printable(path), broken.what, network)
+            return Refused(_printable(path), error.what, network)
 
 
 def parse_json(data: bytes) -> Any:
-    """What a JSON file holds; bare NaN and Infinity are read.
+    """Parse a JSON file, allowing bare NaN and Infinity.
 
     Raises:
-        Broken: it is not JSON in UTF-8, too deep, or holds half a surrogate pair.
+        BrokenFile: not JSON in UTF-8, nested too deeply, or with half a surrogate pair.
     """
     try:
         text = data.decode()
@@ -82,13 +82,13 @@ def parse_json(data: bytes) -> Any:
         if _HALF_PAIR.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        raise Broken(f"is not UTF-8 (byte {error.start})") from None
+        raise BrokenFile(f"is not UTF-8 (byte {error.start})") from None
     except UnicodeEncodeError:
-        raise Broken("holds half a surrogate pair, which is no text") from None
+        raise BrokenFile("contains half a surrogate pair") from None
     except RecursionError:
-        raise Broken("is nested too deep") from None
+        raise BrokenFile("is nested too deeply") from None
     except ValueError as error:
-        raise Broken(f"is not JSON ({error})") from None
+        raise BrokenFile(f"is not JSON ({error})") from None
     return value
 
 
@@ -97,7 +97,7 @@ def _code(kind: Kind, data: bytes, path: str) -> CodeFile:
     try:
         return CodeFile(path, kind, name, data.decode())
     except UnicodeDecodeError as error:
-        raise Broken(f"is not UTF-8 (byte {error.start})") from None
+        raise BrokenFile(f"is not UTF-8 (byte {error.start})") from None
 
 
 def _statistics(data: bytes, path: str) -> StatFile:
@@ -106,32 +106,32 @@ def _statistics(data: bytes, path: str) -> StatFile:
     if isinstance(listed, dict):  # LEMUR 2.2 accepts a single trial
         listed = [listed]
     if not isinstance(listed, list):
-        raise Broken("is neither a list of trials nor a trial")
+        raise BrokenFile("is neither a list of trials nor a trial")
     trials = []
     for number, values in enumerate(listed, start=1):
         try:
-            trials.append(read_trial(experiment, epoch, values))
-        except Broken as broken:
-            raise Broken(f"trial {number} of {len(listed)}: {broken.what}") from None
+            trials.append(split_trial(experiment, epoch, values))
+        except BrokenFile as error:
+            raise BrokenFile(f"trial {number} of {len(listed)}: {error.what}") from None
     trials.sort(key=best_first)
     return StatFile(path, experiment, epoch, tuple(trials))
 
 
-def best_first(trial: Trial) -> float:
-    """Sorts trials as LEMUR does: by accuracy, descending; without one, last."""
+def best_first(trial: TrialRecord) -> float:
+    """Return a sort key that orders trials as LEMUR does: highest accuracy first, None last."""
     return float("inf") if trial.accuracy is None else -trial.accuracy
 
 
 def _place_of_statistics(path: str) -> tuple[Experiment, int]:
     *_, folder, file = path.split("/")
     if path.count("/") != 3:
-        raise Broken("is not in a folder named task_dataset_metric_network")
+        raise BrokenFile("is not in a folder named task_dataset_metric_network")
     names = folder.split("_")
     if len(names) != 4 or not all(names):
-        raise Broken(f"the folder's name {folder!r} is not task_dataset_metric_network")
+        raise BrokenFile(f"the folder name {folder!r} is not task_dataset_metric_network")
     stem = file.removesuffix(".json")
     if not _EPOCH.fullmatch(stem):
-        raise Broken("the file's name is not the number of an epoch")
+        raise BrokenFile("the file name is not an epoch number")
     return Experiment(*names), int(stem)
 
 
@@ -154,11 +154,11 @@ def _by_epoch(path: str) -> tuple[str, int, str]:
 
 
 def _place(parts: list[str]) -> str:
-    """The folder under which a file that is not for us is counted."""
+    """Return the folder under which an ignored file is counted."""
     depth = 3 if tuple(parts[:2]) == _RUN else 2 if parts[0] == "stat" else 1
     return "/".join(parts[: min(depth, len(parts) - 1)]) or "ab/nn"
 
 
 def _printable(path: str) -> str:
-    """A path whose bytes are no UTF-8, made readable; any other as it is."""
+    """Return the path with bytes that are not UTF-8 escaped."""
     return path.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Where the files of a LEMUR package lie: in a folder, or in an archive.
+"""Read the files of a LEMUR package from a folder or an archive.
 
-Both give the paths below `ab/nn` and the bytes of each, and refuse single files that cannot be
-read. No link to a folder is followed, so a loop of links ends at once.
+Both readers list the paths below `ab/nn`, and refuse single files that cannot be read. Links to
+folders are not followed, so loops of links are harmless.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Protocol
 
 from nngpt import files
 from nngpt.errors import DataError
-from nngpt.store.lemur.records import Broken
+from nngpt.store.lemur.records import BrokenFile
 
 PACKAGE = ("ab", "nn")
 _LARGEST = 64 << 20
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 _ENCRYPTED = 1
-NO_PACKAGE = "Give a folder or an archive with ab/nn inside, or LEMUR's database ab.nn.db"
+NO_PACKAGE = "Give a folder or archive that contains ab/nn, or LEMUR's database ab.nn.db"
 
 
 class Container(Protocol):
-    """The files of a package.
+    """The files of a LEMUR package.
 
     Attributes:
-        name: the path of the folder or archive.
-        sha256: of the archive, None for a folder.
-        paths: of all files, below `ab/nn`.
-        unreadable: paths that are no files, each with the reason.
+        name: path of the folder or archive.
+        sha256: hash of the archive, None for a folder.
+        paths: paths of all files, relative to `ab/nn`.
+        unreadable: path → reason, of entries that are not readable files.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Container(Protocol):
     unreadable: dict[str, str]
 
     def read(self, path: str) -> bytes:
-        """A file's content. Raises: Broken: it cannot be read, or is larger than 64 MiB."""
+        """Return the content of a file. Raises: BrokenFile: unreadable, or over 64 MiB."""
 
     def close(self) -> None:
-        """Nothing can be read afterwards."""
+        """Close the container; no file can be read afterwards."""
 
 
 class FolderContainer:
-    """A package's folder, a checkout, or `ab/nn` itself. Raises: DataError: it is none."""
+    """A package folder, a checkout, or `ab/nn` itself. Raises: DataError: no package."""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -59,16 +59,16 @@ class FolderContainer:
         self._list("")
 
     def read(self, path: str) -> bytes:
-        """A file's content. Raises: Broken."""
+        """Return the content of a file. Raises: BrokenFile."""
         try:
             with (self._root / path).open("rb") as file:
                 data = file.read(_LARGEST + 1)
         except OSError as error:
-            raise Broken(f"cannot be read ({error.strerror})") from None
+            raise BrokenFile(f"cannot be read ({error.strerror})") from None
         return _of_bearable_size(data)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     def _list(self, below: str) -> None:
         try:
@@ -102,17 +102,17 @@ class ZipContainer:
         root = _package_prefix([info.filename for info in names])
         if root is None:
             self.close()
-            raise DataError("holds no LEMUR package", where=str(path), hint=NO_PACKAGE)
+            raise DataError("contains no LEMUR package", where=str(path), hint=NO_PACKAGE)
         inside = (info for info in names if info.filename.startswith(root))
         self._members = {info.filename.removeprefix(root): info for info in inside}
         self.paths = list(self._members)
         self.unreadable: dict[str, str] = {}
 
     def read(self, path: str) -> bytes:
-        """A file's content. Raises: Broken."""
+        """Return the content of a file. Raises: BrokenFile."""
         member = self._members[path]
         if member.file_size > _LARGEST:
-            raise Broken(f"is larger than {_LARGEST >> 20} MiB")
+            raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
         try:
             return self._content(member)
         except (
@@ -123,15 +123,15 @@ class ZipContainer:
             OSError,
             RuntimeError,
         ) as error:
-            # RuntimeError: it is encrypted; its subclass NotImplementedError: an odd compression.
-            raise Broken(f"is damaged ({error})") from None
+            # RuntimeError: encrypted; its subclass NotImplementedError: unknown compression.
+            raise BrokenFile(f"is damaged ({error})") from None
 
     def close(self) -> None:
         """Close the archive."""
         self._file.close()
 
     def _content(self, member: zipfile.ZipInfo) -> bytes:
-        """A member's bytes; `ZipFile.read` takes several times as long for small members."""
+        """Return a member's bytes, several times faster than `ZipFile.read`."""
         self._file.seek(member.header_offset)
         header = self._file.read(_LOCAL_HEADER.size)
         magic, flags, method, name_size, extra_size = _LOCAL_HEADER.unpack(header)
@@ -149,33 +149,33 @@ def _package_folder(path: Path) -> Path:
     for folder in (path.joinpath(*PACKAGE), path):
         if (folder / "nn").is_dir() or (folder / "stat").is_dir():
             return folder
-    raise DataError("holds no LEMUR package", where=str(path), hint=NO_PACKAGE)
+    raise DataError("contains no LEMUR package", where=str(path), hint=NO_PACKAGE)
 
 
 def _package_prefix(names: list[str]) -> str | None:
-    """The archive's `…/ab/nn/` that is nearest to its root, None if there is none."""
+    """Return the archive's `…/ab/nn/` folder nearest to the root, or None."""
     inside = "/".join(PACKAGE) + "/"
     found = {name[: at + len(inside)] for name in names if (at := _at_start(name, inside)) >= 0}
     return min(found, key=lambda prefix: (len(PurePosixPath(prefix).parts), prefix), default=None)
 
 
 def _at_start(name: str, inside: str) -> int:
-    """Where `inside` begins in a path, as whole parts; -1 if nowhere."""
+    """Return the index at which `inside` begins in a path, as whole parts; -1 if nowhere."""
     return 0 if name.startswith(inside) else (name.find("/" + inside) + 1 or -1)
 
 
 def _no_file(entry: os.DirEntry[str]) -> str | None:
-    """Why an entry that is no folder cannot be read as a file, None if it can."""
+    """Return why an entry that is not a folder cannot be read as a file, or None."""
     try:
         mode = entry.stat().st_mode
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if stat.S_ISDIR(mode):
-        return "is a link to a folder, which is not followed"
+        return "is a link to a folder (not followed)"
     return None if stat.S_ISREG(mode) else "is not a regular file"
 
 
 def _of_bearable_size(data: bytes) -> bytes:
     if len(data) > _LARGEST:
-        raise Broken(f"is larger than {_LARGEST >> 20} MiB")
+        raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
     return data

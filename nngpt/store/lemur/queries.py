@@ -1,4 +1,4 @@
-"""Asking the mirror for trials, without reading any code unless it is asked for.
+"""Query the mirror's trials; code is read only on request.
 
 A trial is a row of LEMUR's table `stat`: one network, trained with one set of hyperparameters,
 after one epoch. Each function takes an open session, so that several see the same state.
@@ -25,7 +25,7 @@ _LAST_CHARACTER = "\U0010ffff"
 
 Columns = ReadOnlyColumnCollection[str, Any]
 
-Trial = Row[Any]
+TrialRow = Row[Any]
 """id, task, dataset, metric, nn, epoch, accuracy (0…1), duration (ns), prm (uid), transform."""
 
 Hyperparameters = dict[str, int | float | str]
@@ -33,18 +33,18 @@ Hyperparameters = dict[str, int | float | str]
 
 @dataclass(frozen=True)
 class Query:
-    """Which trials are wanted; None is any.
+    """Filters, order and limit of a query for trials; None matches anything.
 
     Attributes:
         family: see `nngpt.store.lemur.family`.
-        epoch: how many epochs were trained.
-        min_accuracy: 0…1.
-        content_hash: of the network's code, without white space.
-        nn_prefixes: the network's name begins with one of these; empty for any name.
-        best: only the trial of highest accuracy of each (task, dataset, metric, nn, epoch);
-            of equals the one with the smallest id, so that there is exactly one.
-        by_accuracy: highest accuracy first, else in the order of those five.
-        limit: at most so many, None for all.
+        epoch: number of epochs trained.
+        min_accuracy: lowest accuracy, 0…1.
+        content_hash: LEMUR's hash of the network's code.
+        nn_prefixes: beginnings of network names; empty matches any name.
+        best: return only the trial of highest accuracy of each (task, dataset, metric, nn, epoch);
+            of equals the one with the smallest id.
+        by_accuracy: order by accuracy, highest first, instead of by those five columns.
+        limit: maximum number of trials, None for all.
     """
 
     task: str | None = None
@@ -61,8 +61,8 @@ class Query:
     limit: int | None = None
 
 
-def trials(session: Session, query: Query) -> list[Trial]:
-    """The trials, in an order that leaves nothing to chance."""
+def trials(session: Session, query: Query) -> list[TrialRow]:
+    """Return the matching trials in a deterministic order."""
     source, conditions = _source(query)
     order = [source[name] for name in _GROUP if not query.by_accuracy]
     chosen = select(*(source[name] for name in _COLUMNS)).where(*conditions)
@@ -70,13 +70,13 @@ def trials(session: Session, query: Query) -> list[Trial]:
 
 
 def count(session: Session, query: Query) -> int:
-    """How many trials there are, whatever the query's limit."""
+    """Return the number of matching trials, ignoring the limit."""
     source, conditions = _source(query)
     return session.scalar(select(func.count(source["id"])).where(*conditions)) or 0
 
 
 def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, Hyperparameters]:
-    """The hyperparameters of these uids, each value with the type it was stored with."""
+    """Return the hyperparameters of each uid, with the types they were stored with."""
     wanted = sorted({uid for uid in uids if uid is not None})
     found: dict[str, Hyperparameters] = {}
     for uid, name, value in session.execute(select(prm).where(among(prm.c.uid, wanted))):
@@ -85,32 +85,32 @@ def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, H
 
 
 def ids(session: Session, table: Table) -> dict[str, str]:
-    """The content hash of each network, transform or metric, by name."""
+    """Return the content hash of each network, transform or metric, by name."""
     return {row.name: row.id for row in session.execute(select(table.c.name, table.c.id))}
 
 
 def codes(session: Session, table: Table, names: Iterable[str | None]) -> dict[str, str]:
-    """The code of the networks, transforms or metrics with these names, each read once."""
+    """Return the code of the networks, transforms or metrics with these names."""
     wanted = sorted({name for name in names if name is not None})
     found = select(table.c.name, table.c.code).where(among(table.c.name, wanted))
     return {row.name: row.code for row in session.execute(found)}
 
 
 def find(database: Database, content_hash: str) -> list[str]:
-    """Names of the networks with this content hash (`nngpt.records.content_hash`), sorted."""
+    """Return the sorted names of the networks with this `nngpt.records.content_hash`."""
     with database.read() as session:
         named = select(nn.c.name).where(nn.c.id == content_hash).order_by(nn.c.name)
         return list(session.scalars(named))
 
 
 def of_family(name: ColumnElement[str], family: str) -> ColumnElement[bool]:
-    """The condition that the network of this name is of a family; an index on names serves it."""
+    """Return the condition that a network belongs to a family; it can use an index on names."""
     first, beyond = name_range(family)
     return or_(name == family, (name >= first) & (name < beyond))
 
 
 def _source(query: Query) -> tuple[Columns, list[ColumnElement[bool]]]:
-    """The columns to choose from, and what must hold for a row."""
+    """Return the columns to select from and the conditions on the rows."""
     if not query.best:
         return stat.c, _conditions(query)
     place = func.row_number().over(

@@ -1,4 +1,4 @@
-"""Is there such a data set, network, family …? If not, which one was meant?"""
+"""Check the names in a query against the mirror, and suggest the nearest known name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nngpt.store.lemur.queries import Query, of_family
 from nngpt.store.lemur_tables import nn, stat
 
 _LISTED = 30
-"""Of so many names at most, all are told."""
+"""Maximum number of known names listed in a message."""
 
 
 def check_names(session: Session, query: Query) -> None:
-    """See that everything the query names is in the mirror.
+    """Check that every name in the query is in the mirror.
 
     Raises:
-        UserError: something is not; the message names the nearest that is.
+        UserError: a name is unknown; the message suggests the nearest known name.
     """
     for option in ("task", "dataset", "metric"):
         _check_column(session, option, getattr(query, option))
@@ -46,7 +46,7 @@ def _check_hash(session: Session, content_hash: str) -> None:
         raise UserError(
             f"no network has the content hash {content_hash!r}",
             where="--hash",
-            hint="It is the md5 of the code without white space, as 32 hexadecimal digits",
+            hint="Give the md5 of the code without white space, as 32 hexadecimal digits",
         )
 
 

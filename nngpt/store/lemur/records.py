@@ -1,4 +1,4 @@
-"""What import and export pass along, as records."""
+"""Records that import and export exchange: code files, trials, runs, refusals, reports."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ KINDS: tuple[Kind, ...] = ("nn", "transform", "metric")
 """LEMUR's tables of code; its folders have the same names."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many files are done, and of how many."""
+"""Called with the number of finished items and their total."""
 
 
-class Broken(NngptError):  # noqa: N818 (a fact about somebody's file, not our fault)
-    """One file or row that cannot be imported; the rest can. `what` is the reason."""
+class BrokenFile(NngptError):  # noqa: N818 (describes the file, not a fault of ours)
+    """A file or row that cannot be imported, while the rest can; `what` is the reason."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a folder of statistics is about; LEMUR joins the four names with `_`.
+    """Task, data set, metric and network of a statistics folder, joined by `_` in its name.
 
     Attributes:
-        metric: one metric, or several with commas between them.
+        metric: one metric, or several separated by commas.
     """
 
     task: str
@@ -35,23 +35,23 @@ class Experiment:
 
     @property
     def folder(self) -> str:
-        """The folder's name."""
+        """Name of the folder."""
         return "_".join((self.task, self.dataset, self.metric, self.nn))
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One result of training a network, split as LEMUR's tables want it.
+class TrialRecord:
+    """One training result, split into the columns of LEMUR's tables.
 
     Attributes:
         id: LEMUR's key of the row.
-        uid: key of the hyperparameters; opaque.
-        transform: name of the transform, None if the trial names none.
-        accuracy: value of the metric, None if the trial gives no finite number.
-        duration: nanoseconds, None if not given.
-        parameters: hyperparameters as SQLite keeps them.
-        measured: the row of `train_stat`, None if there is none.
-        extra: what the tables cannot hold, by its key in the file.
+        uid: key of the hyperparameters.
+        transform: name of the transform, or None.
+        accuracy: value of the metric, None if it is not a finite number.
+        duration: nanoseconds, or None.
+        parameters: hyperparameters as SQLite stores them.
+        measured: row of `train_stat`, or None.
+        extra: values that the tables cannot hold, by their key in the file.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class CodeFile:
-    """A network, transform or metric: its name and its whole source."""
+    """Name and source text of a network, transform or metric."""
 
     path: str
     kind: Kind
@@ -76,12 +76,12 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class StatFile:
-    """The trials of one experiment that were judged after the same epoch, best first."""
+    """The trials of one experiment after one epoch, best first."""
 
     path: str
     experiment: Experiment
     epoch: int
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class RunFile:
     """A network's run on a device.
 
     Attributes:
-        path: below `stat/run`.
-        row: the row of LEMUR's table `run`, without what is not given.
-        record: the whole file as JSON, without the analytics that the row holds.
+        path: path relative to `stat/run`.
+        row: row of LEMUR's table `run`, without missing values.
+        record: the file as JSON, without the analytics that the row contains.
     """
 
     path: str
@@ -101,7 +101,7 @@ class RunFile:
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows of one of LEMUR's other tables, as a database holds them."""
+    """Rows of one of LEMUR's tables that have no files."""
 
     path: str
     table: str
@@ -111,10 +111,10 @@ class TableRows:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file or row that is not imported, or not exported, and why.
+    """A file or row that is not imported or exported, with the reason.
 
     Attributes:
-        network: the network whose code it was to be, if any.
+        network: the network whose code the file contains, or None.
     """
 
     path: str
@@ -125,14 +125,14 @@ class Refused:
 Item = CodeFile | StatFile | RunFile | TableRows | Refused
 
 
-class Source(Protocol):
-    """Somewhere to import from. What is broken in it comes as `Refused`.
+class ImportSource(Protocol):
+    """Protocol of import sources; broken files come as `Refused` items.
 
     Attributes:
-        name: for a person.
-        sha256: of the file it is, None for a folder.
-        total: how many items it will give, about.
-        left_alone: how many files (by folder) or rows (by table) are not for us.
+        name: description for messages.
+        sha256: hash of the file, None for a folder.
+        total: estimated number of items.
+        left_alone: number of ignored files by folder, or of ignored rows by table.
     """
 
     name: str
@@ -141,15 +141,15 @@ class Source(Protocol):
     left_alone: dict[str, int]
 
     def items(self) -> Iterator[Item]:
-        """Code first, networks before all; then statistics in the order of their names."""
+        """Yield code first, networks before all; then statistics ordered by name."""
 
     def close(self) -> None:
-        """Nothing can be read afterwards."""
+        """Close the source."""
 
 
 @dataclass
 class Count:
-    """How many were read, and how many of them are new here."""
+    """Number of items read, and number of them that are new in the database."""
 
     read: int = 0
     new: int = 0
@@ -157,13 +157,13 @@ class Count:
 
 @dataclass
 class Examples:
-    """A number of cases, of which the first are named."""
+    """A number of cases, of which the first 100 are listed."""
 
     count: int = 0
     first: list[Refused] = field(default_factory=list)
 
     def add(self, path: str, reason: str) -> None:
-        """Count a case, and name it if it is among the first 100."""
+        """Count a case, and list it if it is among the first 100."""
         self.count += 1
         if len(self.first) < 100:
             self.first.append(Refused(path, reason))
@@ -171,17 +171,17 @@ class Examples:
 
 @dataclass
 class ImportReport:
-    """What an import found.
+    """Counts of an import.
 
     Attributes:
-        files: statistics files, the empty ones among them.
+        files: statistics files, including empty ones.
         rows: trials.
         settings: sets of hyperparameters.
         runs: runs on devices.
         tables: rows of LEMUR's other tables, by table.
         duplicates: trials that their file lists twice; stored once.
-        refused: what is not imported.
-        left_alone: files or rows that are not for us, by folder or table.
+        refused: files and rows that were not imported.
+        left_alone: ignored files or rows, by folder or table.
         seconds: wall time.
     """
 
@@ -204,7 +204,7 @@ class ImportReport:
 
 @dataclass
 class ExportReport:
-    """What an export wrote; `skipped` has no place in LEMUR's folders."""
+    """Counts of an export; `skipped` lists what LEMUR's folders cannot hold."""
 
     networks: int = 0
     transforms: int = 0

@@ -1,7 +1,7 @@
-"""LEMUR's own database, `ab.nn.db`, as something to import from.
+"""LEMUR's own database, `ab.nn.db`, as an import source.
 
-It is opened so that SQLite takes no lock and writes nothing beside it. LEMUR files measurements
-under the hyperparameters there (`metric_…`): they are taken out again, see `trials`.
+The database is opened without locks and without files beside it. It stores measurements
+(`metric_…`) among the hyperparameters; `trial_format` separates them.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from nngpt.store import lemur_tables as lemur
 from nngpt.store.file_header import APPLICATION_ID
 from nngpt.store.lemur.records import (
     KINDS,
-    Broken,
+    BrokenFile,
     CodeFile,
     Experiment,
     Item,
     Refused,
     StatFile,
     TableRows,
-    Trial,
+    TrialRecord,
 )
-from nngpt.store.lemur.trial_format import read_trial
+from nngpt.store.lemur.trial_format import split_trial
 
 _NEEDED = {"nn", "stat", "prm"}
 _OTHER = ("nn_stat", "nn_minhash", "nn_similarity", "run", "prun", "layer_stat")
@@ -39,10 +39,10 @@ _CHUNK = 50_000
 
 
 class SqliteFile:
-    """Everything in the database that we have tables for; implements `records.Source`.
+    """All rows of the database for which nngpt has tables; implements `ImportSource`.
 
     Raises:
-        DataError: it is damaged, in use, one of ours, or none of LEMUR's.
+        DataError: the database is damaged, in use, nngpt's own, or not LEMUR's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class SqliteFile:
             self._check()
             self._columns = self._tables()
             if not self._columns.keys() >= _NEEDED:
-                raise DataError("is a database, but not one of LEMUR", where=self.name)
+                raise DataError("is a database, but not LEMUR's", where=self.name)
             self.sha256: str | None = files.digest(path)
             self._others = [name for name in _OTHER if self._has_key(name)]
             ours = {*KINDS, "prm", "stat", "train_stat", *self._others}
@@ -66,7 +66,7 @@ class SqliteFile:
         self.total += counts["stat"] + sum(counts[name] // 1000 for name in self._others)
 
     def items(self) -> Iterator[Item]:
-        """Code, statistics, and rows of the tables that have no files."""
+        """Yield code, statistics, and rows of the tables that have no files."""
         with self._explained():
             for kind in KINDS:
                 if kind in self._columns:
@@ -97,7 +97,7 @@ class SqliteFile:
     def _settings(self, uids: str) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         query = "SELECT uid, name, value FROM prm WHERE uid IN (SELECT value FROM json_each(?))"
-        # LEMUR lists a setting once for each trial; the first is what it would read.
+        # LEMUR repeats a setting for each trial and reads the first.
         for uid, name, value in self._db.execute(f"{query} ORDER BY rowid", (uids,)):
             found.setdefault(uid, {}).setdefault(name, value)
         return found
@@ -109,7 +109,7 @@ class SqliteFile:
             yield TableRows(table, table, columns, tuple(tuple(row) for row in rows))
 
     def _common(self, table: str) -> list[str]:
-        """Columns that both sides have."""
+        """Return the columns that both databases have."""
         ours = lemur.stat.metadata.tables[table].columns.keys()
         return [name for name in ours if name in self._columns[table]]
 
@@ -145,12 +145,12 @@ class SqliteFile:
 
 
 def _check_complete(path: Path) -> None:
-    """Raises: DataError: a part of the database lies in a file beside it."""
+    """Check that no journal contains unfinished changes. Raises: DataError."""
     for suffix in ("-wal", "-journal"):
         beside = Path(f"{path}{suffix}")
         if beside.exists() and beside.stat().st_size:
             hint = "Close the program that uses it, or open it once with sqlite3"
-            raise DataError(f"has changes in {beside.name} still", where=str(path), hint=hint)
+            raise DataError(f"has unfinished changes in {beside.name}", where=str(path), hint=hint)
 
 
 def _text(raw: bytes) -> str | bytes:
@@ -163,12 +163,12 @@ def _text(raw: bytes) -> str | bytes:
 def _code(kind: Any, name: Any, code: Any) -> Item:
     path = f"{kind} {name}"
     if not isinstance(name, str) or not isinstance(code, str):
-        return Refused(path, "its name or code is no text", name if kind == "nn" else None)
+        return Refused(path, "its name or code is not a string", name if kind == "nn" else None)
     return CodeFile(path, kind, name, code)
 
 
 def _take(groups: Iterator[tuple[Any, Iterator[sqlite3.Row]]]) -> list[Any]:
-    """The next groups, of a chunk of rows together."""
+    """Return the next groups of rows, up to one chunk."""
     chunk, rows = [], 0
     for place, group in groups:
         chunk.append((place, list(group)))
@@ -190,19 +190,19 @@ def _trials(
         yield Refused(path, "task, dataset, metric, nn or epoch is missing")
         return
     experiment = Experiment(*names)
-    trials: list[Trial] = []
+    trials: list[TrialRecord] = []
     for row in rows:
         try:
             values = _values(row, settings.get(row["prm"], {}), measured)
-            trials.append(read_trial(experiment, epoch, values, stat_id=row["id"]))
-        except Broken as broken:
-            yield Refused(f"{path}: {row['id']}", broken.what)
+            trials.append(split_trial(experiment, epoch, values, stat_id=row["id"]))
+        except BrokenFile as error:
+            yield Refused(f"{path}: {row['id']}", error.what)
     if trials:
         yield StatFile(path, experiment, epoch, tuple(trials))
 
 
 def _values(row: sqlite3.Row, settings: Mapping[str, Any], measured: list[str]) -> dict[str, Any]:
-    """The row as a statistics file would list it."""
+    """Return the row in the form of a statistics file."""
     values = {**settings, "uid": row["prm"], "accuracy": row["accuracy"]}
     for name in ("duration", "transform"):
         if row[name] is not None:
@@ -210,5 +210,5 @@ def _values(row: sqlite3.Row, settings: Mapping[str, Any], measured: list[str]) 
     grouped = {name: row[name] for name in measured if row[name] is not None}
     grouped.pop("stat_id", None)
     if any(isinstance(value, bytes) for value in (*values.values(), *grouped.values(), row["id"])):
-        raise Broken("a value is binary, or no UTF-8")
+        raise BrokenFile("a value is binary or not UTF-8")
     return {**values, "train_stat": grouped} if grouped else values

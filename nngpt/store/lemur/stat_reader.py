@@ -1,4 +1,4 @@
-"""Reads statistics back: the trials of each experiment and epoch as their files listed them."""
+"""Read stored trials back as LEMUR's statistics files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy import Row, Select, exists, select, text
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.export_selection import Chosen
-from nngpt.store.lemur.lookups import extras_here, settings_here
+from nngpt.store.lemur.export_selection import ResolvedSelection
+from nngpt.store.lemur.lookups import stored_extras, stored_settings
 from nngpt.store.lemur.records import Experiment
-from nngpt.store.lemur.trial_format import rebuild
+from nngpt.store.lemur.trial_format import rebuild_trial
 from nngpt.store.lemur_tables import LemurEmpty
 
 _CHUNK = 20_000
@@ -21,8 +21,8 @@ _Trials = list[dict[str, Any]]
 _File = tuple[Experiment, int, _Trials]
 
 
-def statistics(session: Session, chosen: Chosen) -> Iterator[_File]:
-    """(experiment, epoch, trials, the best first) of every file, the empty ones last."""
+def read_statistics_files(session: Session, chosen: ResolvedSelection) -> Iterator[_File]:
+    """Yield (experiment, epoch, trials best first) of every file, empty ones last."""
     chunk: list[Row[Any]] = []
     for _, rows in groupby(session.execute(_stat(chosen)).yield_per(_CHUNK), _place):
         chunk += rows
@@ -34,16 +34,16 @@ def statistics(session: Session, chosen: Chosen) -> Iterator[_File]:
         yield _experiment(row), row.epoch, []
 
 
-def _stat(chosen: Chosen) -> Select[Any]:
+def _stat(chosen: ResolvedSelection) -> Select[Any]:
     stat = lemur.stat.c
     place = (stat.task, stat.dataset, stat.metric, stat.nn, stat.epoch)
     values = (stat.id, stat.prm, stat.accuracy, stat.duration)
-    # Among equals the first to come is the first to go, as in LEMUR.
+    # Equal trials keep the order in which they were stored, as in LEMUR.
     order = (*place, stat.accuracy.desc(), text("stat.rowid"))
     return select(*place, *values).where(*chosen.rows).order_by(*order)
 
 
-def _empty(chosen: Chosen) -> Select[Any]:
+def _empty(chosen: ResolvedSelection) -> Select[Any]:
     stat = lemur.stat.c
     place = ("task", "dataset", "metric", "nn", "epoch")
     filled = exists().where(*(stat[name] == getattr(LemurEmpty, name) for name in place))
@@ -52,14 +52,16 @@ def _empty(chosen: Chosen) -> Select[Any]:
 
 
 def _rebuilt(session: Session, rows: list[Row[Any]]) -> Iterator[_File]:
-    settings = settings_here(session, {row.prm for row in rows})
-    extras = extras_here(session, [row.id for row in rows])
+    settings = stored_settings(session, {row.prm for row in rows})
+    extras = stored_extras(session, [row.id for row in rows])
     for _, group in groupby(rows, _place):
         trials = []
         for row in group:
             changed, lacks = extras.get(row.id, ({}, []))
             parameters = settings.get(row.prm, {})
-            trials.append(rebuild(row.prm, row.accuracy, row.duration, parameters, changed, lacks))
+            trials.append(
+                rebuild_trial(row.prm, row.accuracy, row.duration, parameters, changed, lacks)
+            )
         yield _experiment(row), row.epoch, trials
 
 

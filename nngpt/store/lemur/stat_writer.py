@@ -1,4 +1,4 @@
-"""Writes statistics: trials as rows of `stat`, `prm`, `train_stat`, and what those cannot hold."""
+"""Write trials as rows of `stat`, `prm` and `train_stat`, and what these cannot hold."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sqlalchemy.dialects.sqlite import insert as insert_once
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.code_writer import Networks
-from nngpt.store.lemur.lookups import ids_here, settings_here
-from nngpt.store.lemur.records import ImportReport, StatFile, Trial
-from nngpt.store.lemur.trial_format import difference
+from nngpt.store.lemur.code_writer import KnownNetworks
+from nngpt.store.lemur.lookups import existing_ids, stored_settings
+from nngpt.store.lemur.records import ImportReport, StatFile, TrialRecord
+from nngpt.store.lemur.trial_format import parameter_difference
 from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
 
 _Rows = list[dict[str, Any]]
@@ -23,7 +23,7 @@ _Rows = list[dict[str, Any]]
 
 @dataclass
 class _Batch:
-    """Rows to insert."""
+    """Rows to insert, by table."""
 
     stat: _Rows = field(default_factory=list)
     prm: _Rows = field(default_factory=list)
@@ -33,23 +33,23 @@ class _Batch:
 
 
 class StatWriter:
-    """Writes trials; what is here stays as it is.
+    """Write trials; stored trials are never changed.
 
-    LEMUR keeps one set of hyperparameters for each `uid`, but its files do not always agree on
-    it. The first trial of a uid decides, and the others keep what differs in `LemurExtra`: so no
-    later trial changes what an earlier one exports.
+    LEMUR keeps one set of hyperparameters per `uid`, but its files do not always agree on it. The
+    first trial of a uid defines them, and the others store their differences in `LemurExtra`, so a
+    later trial never changes how an earlier one is exported.
     """
 
-    def __init__(self, networks: Networks, report: ImportReport) -> None:
+    def __init__(self, networks: KnownNetworks, report: ImportReport) -> None:
         self._networks, self._report = networks, report
         self._settings: dict[str, Mapping[str, Any]] = {}
 
     def write(self, session: Session, files: list[StatFile]) -> None:
-        """Write a batch of files."""
+        """Write a batch of statistics files."""
         files = [file for file in files if self._is_welcome(file)]
         trials = [trial for file in files for trial in file.trials]
         self._look_up_settings(session, {trial.uid for trial in trials})
-        here = ids_here(session, [trial.id for trial in trials])
+        here = existing_ids(session, [trial.id for trial in trials])
         batch = _Batch()
         for file in files:
             place = {**asdict(file.experiment), "epoch": file.epoch}
@@ -62,18 +62,18 @@ class StatWriter:
         self._report.empty.new += _insert(session, batch)
 
     def _is_welcome(self, file: StatFile) -> bool:
-        objection = self._networks.objection(file.experiment.nn)
-        if objection is not None:
-            self._report.refused.add(file.path, objection)
-        return objection is None
+        reason = self._networks.refusal_reason(file.experiment.nn)
+        if reason is not None:
+            self._report.refused.add(file.path, reason)
+        return reason is None
 
     def _look_up_settings(self, session: Session, uids: set[str]) -> None:
         unknown = [uid for uid in uids if uid not in self._settings]
-        self._settings.update(settings_here(session, unknown))
+        self._settings.update(stored_settings(session, unknown))
 
-    def _distinct(self, file: StatFile) -> list[Trial]:
-        """The file's trials, each once."""
-        first: dict[str, Trial] = {}
+    def _distinct(self, file: StatFile) -> list[TrialRecord]:
+        """Return the file's trials without duplicates."""
+        first: dict[str, TrialRecord] = {}
         for trial in file.trials:
             other = first.setdefault(trial.id, trial)
             if other is trial:
@@ -85,7 +85,7 @@ class StatWriter:
                 self._report.refused.add(file.path, reason)
         return list(first.values())
 
-    def _add(self, batch: _Batch, trial: Trial, place: Mapping[str, Any]) -> None:
+    def _add(self, batch: _Batch, trial: TrialRecord, place: Mapping[str, Any]) -> None:
         batch.stat.append(
             {
                 **place,
@@ -103,7 +103,7 @@ class StatWriter:
             batch.prm += (
                 {"uid": trial.uid, "name": name, "value": value} for name, value in settings.items()
             )
-        changed, lacks = difference(trial, settings)
+        changed, lacks = parameter_difference(trial, settings)
         if changed or lacks:
             row = {"stat_id": trial.id, "trial": json.dumps(changed)}
             batch.extra.append({**row, "lacks": json.dumps(lacks) if lacks else None})
@@ -120,7 +120,7 @@ class StatWriter:
 
 
 def _insert(session: Session, batch: _Batch) -> int:
-    """Insert all rows. Returns how many empty files were not known before."""
+    """Insert all rows; return the number of new empty files."""
     connection = session.connection()
     tables = (
         (lemur.stat, batch.stat),
@@ -135,7 +135,7 @@ def _insert(session: Session, batch: _Batch) -> int:
     return connection.execute(once, batch.empty).rowcount if batch.empty else 0
 
 
-def _fingerprint(trial: Trial) -> str:
-    """Equal for trials that their files list alike."""
+def _fingerprint(trial: TrialRecord) -> str:
+    """Return a string that is equal for trials with equal values in their files."""
     values = {**trial.parameters, **trial.extra, "": [trial.accuracy, trial.duration, trial.uid]}
     return json.dumps(values, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Writes runs on devices, and rows of LEMUR's other tables."""
+"""Write runs on devices, and rows of LEMUR's other tables."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.code_writer import Networks
+from nngpt.store.lemur.code_writer import KnownNetworks
 from nngpt.store.lemur.records import Count, ImportReport, RunFile, TableRows
 from nngpt.store.lemur_tables import LemurRun
 
 
 def write_runs(
-    session: Session, files: list[RunFile], networks: Networks, report: ImportReport
+    session: Session, files: list[RunFile], networks: KnownNetworks, report: ImportReport
 ) -> None:
-    """Write files of `stat/run`; what is here stays as it is."""
+    """Write `stat/run` files as rows; stored rows are never changed."""
     runs, places = [], []
     for file in files:
-        if objection := networks.objection(file.row["model_name"]):
-            report.refused.add(f"stat/run/{file.path}", objection)
+        if reason := networks.refusal_reason(file.row["model_name"]):
+            report.refused.add(f"stat/run/{file.path}", reason)
             continue
         runs.append(file.row)
         places.append({"run_id": file.row["id"], "path": file.path, "record": file.record})
@@ -33,16 +33,16 @@ def write_runs(
 
 
 def write_table(
-    session: Session, item: TableRows, networks: Networks, report: ImportReport
+    session: Session, item: TableRows, networks: KnownNetworks, report: ImportReport
 ) -> None:
-    """Write rows of a table that has no files; what is here stays as it is."""
+    """Write rows of a table that has no files; stored rows are never changed."""
     table = lemur.stat.metadata.tables[item.table]
     count = report.tables.setdefault(item.table, Count())
     rows = []
     for values in item.rows:
         row = dict(zip(item.columns, values, strict=True))
-        if objection := _objection(table, row, networks):
-            report.refused.add(f"{item.path} {values[0]!r}", objection)
+        if reason := _refusal_reason(table, row, networks):
+            report.refused.add(f"{item.path} {values[0]!r}", reason)
         else:
             rows.append(row)
     count.read += len(rows)
@@ -50,8 +50,8 @@ def write_table(
         count.new += _insert(session, table, rows)
 
 
-def _objection(table: Table, row: Mapping[str, Any], networks: Networks) -> str | None:
-    """Why a row cannot be kept, None if it can."""
+def _refusal_reason(table: Table, row: Mapping[str, Any], networks: KnownNetworks) -> str | None:
+    """Return why a row cannot be stored, or None if it can."""
     for column in table.columns:
         value = row.get(column.name)
         if value is None:
@@ -60,12 +60,12 @@ def _objection(table: Table, row: Mapping[str, Any], networks: Networks) -> str 
         elif isinstance(value, bytes) is not isinstance(column.type, LargeBinary):
             return f"its {column.name} is of the wrong type"
         elif isinstance(column.type, Boolean) and value not in (0, 1):
-            return f"its {column.name} is no boolean"
-        elif column.foreign_keys and (objection := networks.objection(str(value))):
-            return objection
+            return f"its {column.name} is not a boolean"
+        elif column.foreign_keys and (reason := networks.refusal_reason(str(value))):
+            return reason
     return None
 
 
 def _insert(session: Session, table: Any, rows: list[Any]) -> int:
-    """Insert rows whose key is not taken. Returns their number."""
+    """Insert the rows whose key is not taken, and return their number."""
     return session.connection().execute(insert(table).on_conflict_do_nothing(), rows).rowcount

@@ -1,14 +1,15 @@
-"""Trials with what they belong to, column by column."""
+"""Read trials with their hyperparameters, code and hashes, column by column."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from nngpt.store.lemur.queries import Trial, codes, hyperparameters, ids
+from nngpt.errors import UserError, nearest
+from nngpt.store.lemur.queries import TrialRow, codes, hyperparameters, ids
 from nngpt.store.lemur_tables import metric, nn, transform
 
 COLUMNS = (
@@ -29,20 +30,62 @@ COLUMNS = (
     "transform_id",
     "prm",
 )
-"""The columns of `ab.nn.api.data`, in its order."""
+"""Columns of `ab.nn.api.data`, in its order."""
 
 CODE = ("metric_code", "nn_code", "transform_code")
-"""The columns that hold source text."""
+"""Columns that contain source text."""
 
 
-def columns_of(session: Session, rows: Sequence[Trial], code: bool) -> dict[str, list[Any]]:
-    """The columns of LEMUR's `ab.nn.api.data`, and `transform`, each with a value per trial.
+PARAMETER = "prm."
+"""Prefix of columns that hold one hyperparameter, such as `prm.lr`."""
 
-    Equal texts are one object, so the code of a network is in memory once. `prm` holds a dict of
-    its own for each trial.
+PLAIN = tuple(
+    shown
+    for name in COLUMNS
+    if name not in CODE
+    for shown in (("transform", name) if name == "prm" else (name,))
+)
+"""All columns without code, and the name of the transform."""
+
+
+def check_columns(names: Sequence[str], code: bool) -> list[str]:
+    """Return the names without repetitions; with `code`, add the code columns.
+
+    Raises:
+        UserError: there is no name, or an unknown one.
+    """
+    known = (*PLAIN, *CODE)
+    for name in names:
+        if name not in known and not name.startswith(PARAMETER):
+            hint = nearest(name, [*known, f"{PARAMETER}lr"])
+            raise UserError(f"no column {name!r}", where="--columns", hint=hint)
+    if not names:
+        hint = f"Known: {', '.join(PLAIN)}"
+        raise UserError("names no column", where="--columns", hint=hint)
+    return list(dict.fromkeys([*names, *(CODE if code else ())]))
+
+
+def read_rows(
+    session: Session, rows: Sequence[TrialRow], names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the named columns of each trial; code is read only if it is named."""
+    columns = read_columns(session, rows, code=any(name in CODE for name in names))
+    for name in names:
+        if name.startswith(PARAMETER):
+            key = name.removeprefix(PARAMETER)
+            columns[name] = [values.get(key) for values in columns["prm"]]
+    for values in zip(*(columns[name] for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def read_columns(session: Session, rows: Sequence[TrialRow], code: bool) -> dict[str, list[Any]]:
+    """Return the columns of LEMUR's `ab.nn.api.data` and `transform`, one value per trial.
+
+    Equal strings are shared, so each network's code is in memory once. `prm` contains a separate
+    dict for each trial.
 
     Args:
-        code: False leaves out the columns in `CODE`, and reads no code.
+        code: False omits the columns in `CODE` and reads no code.
     """
     settings = hyperparameters(session, (row.prm for row in rows))
     columns: dict[str, list[Any]] = {
@@ -58,8 +101,8 @@ def columns_of(session: Session, rows: Sequence[Trial], code: bool) -> dict[str,
     return columns
 
 
-def _shared(rows: Sequence[Trial], name: str) -> list[str | None]:
-    """A column whose equal texts are one object."""
+def _shared(rows: Sequence[TrialRow], name: str) -> list[str | None]:
+    """Return a column in which equal strings are one object."""
     seen: dict[str | None, str | None] = {}
     return [seen.setdefault(value, value) for value in (getattr(row, name) for row in rows)]
 
@@ -67,7 +110,7 @@ def _shared(rows: Sequence[Trial], name: str) -> list[str | None]:
 def _belonging(
     session: Session, table: Table, names: Sequence[str | None], code: bool
 ) -> dict[str, list[Any]]:
-    """Hash and code of what is named; None where LEMUR has none of that name."""
+    """Return hash and code of each name, None where LEMUR does not define it."""
     found = {f"{table.name}_id": ids(session, table)}
     if code:
         found[f"{table.name}_code"] = codes(session, table, names)

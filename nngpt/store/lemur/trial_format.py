@@ -1,9 +1,9 @@
-"""A trial of a statistics file as rows of LEMUR's tables, and back again, exactly.
+"""Split a trial of a statistics file into LEMUR's tables, and rebuild it exactly.
 
 Both generations of files are read: 2.1 lists accuracy, duration, uid and hyperparameters; 2.2
 adds `train_stat`, `metric_…`, `duration_seconds`, names, and the analysis of layers. LEMUR's own
-import files `metric_…` under the hyperparameters, which gives away the target to whoever learns
-from them: here whatever was measured stays out of them.
+import stores `metric_…` among the hyperparameters, which leaks the target to models trained on
+them; here measurements are kept apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.records import Broken, Experiment, Trial
+from nngpt.store.lemur.records import BrokenFile, Experiment, TrialRecord
 from nngpt.store.lemur.value_types import fits, fitting, types_of
 from nngpt.store.lemur_rows import lemur_id
 
@@ -24,31 +24,31 @@ _MEASURED_TYPES = types_of(lemur.train_stat, frozenset({"stat_id"}))
 _NOT_PARAMETERS = frozenset({*_COLUMNS, *_NAMES, *_MEASURED_TYPES, "train_stat", "layer_stat"})
 _NOT_PARAMETERS_IF_THEY_BEGIN = ("metric_", "duration_", "best_")
 _LAST = (*_NAMES, "layer_stat")
-"""LEMUR 2.2 appends these to the sorted keys."""
+"""LEMUR 2.2 appends these keys after the sorted ones."""
 
 _DEEPEST = 64
 _MISSING: Any = object()
 
 
-def read_trial(
+def split_trial(
     experiment: Experiment, epoch: int, values: Any, stat_id: str | None = None
-) -> Trial:
-    """Split what a file lists as one trial.
+) -> TrialRecord:
+    """Split one trial of a statistics file into columns.
 
     Args:
-        values: the trial as JSON gives it.
-        stat_id: the row's key where it is known, else it is LEMUR's (`trial_id`).
+        values: the trial as parsed JSON.
+        stat_id: the row's key if it is known, else LEMUR's (`trial_id`).
 
     Raises:
-        Broken: it is no trial, or holds what SQLite cannot keep.
+        BrokenFile: not a trial, or with values that SQLite cannot store.
     """
     if not isinstance(values, dict):
-        raise Broken(f"a trial is {_article(values)}, not an object")
+        raise BrokenFile(f"a trial is {_article(values)}, not an object")
     uid, transform = values.get("uid"), values.get("transform")
     if not isinstance(uid, str) or not uid or "\0" in uid:
-        raise Broken("a trial has no uid that is a text")
+        raise BrokenFile("a trial has no uid of type string")
     if transform is not None and not isinstance(transform, str):
-        raise Broken(f"the transform is {_article(transform)}")
+        raise BrokenFile(f"the transform is {_article(transform)}")
     parameters: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for key, value in values.items():
@@ -60,7 +60,7 @@ def read_trial(
                 _check_depth(key, value)
     if stat_id is None:
         stat_id = trial_id(experiment, epoch, values)
-    return Trial(
+    return TrialRecord(
         stat_id,
         uid,
         transform,
@@ -74,18 +74,18 @@ def read_trial(
 
 @lru_cache(maxsize=4096)
 def is_parameter(key: str) -> bool:
-    """False for the keys of a trial that say what came out, or what it was about."""
+    """Return False for keys that hold measurements or names instead of hyperparameters."""
     return key not in _NOT_PARAMETERS and not key.startswith(_NOT_PARAMETERS_IF_THEY_BEGIN)
 
 
 def trial_id(experiment: Experiment, epoch: int, values: Mapping[str, Any]) -> str:
-    """LEMUR's key of the trial's row in `stat`."""
+    """Return LEMUR's key of the trial's row in `stat`."""
     given = [values.get(name) for name in ("transform", "uid")]
     names = [experiment.task, experiment.dataset, experiment.metric, experiment.nn, epoch]
     return lemur_id([*given, *names, values.get("duration"), values.get("accuracy")])
 
 
-def rebuild(
+def rebuild_trial(
     uid: str,
     accuracy: float | None,
     duration: float | None,
@@ -93,12 +93,12 @@ def rebuild(
     extra: Mapping[str, Any],
     lacks: list[str],
 ) -> dict[str, Any]:
-    """The trial as its file listed it, from its rows, with LEMUR's order of keys.
+    """Rebuild the trial as its file listed it, in LEMUR's order of keys.
 
     Args:
-        parameters: the hyperparameters of the uid.
-        extra: what `difference` gave first.
-        lacks: what it gave second.
+        parameters: hyperparameters of the uid.
+        extra: first result of `parameter_difference`.
+        lacks: second result of `parameter_difference`.
     """
     values = {**parameters, "uid": uid}
     for key, value in (("accuracy", accuracy), ("duration", duration)):
@@ -111,54 +111,56 @@ def rebuild(
     return {**ordered, **{key: values[key] for key in _LAST if key in values}}
 
 
-def difference(trial: Trial, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What makes a trial, when its uid stands for `parameters` already.
+def parameter_difference(
+    trial: TrialRecord, parameters: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return how a trial differs from the stored parameters of its uid.
 
     Returns:
-        Keys to set (they replace those of the rows), and hyperparameters that it lacks.
+        Keys to set (replacing those of the rows), and hyperparameters that the trial lacks.
     """
     own = trial.parameters
-    changed = {k: v for k, v in own.items() if not same(v, parameters.get(k, _MISSING))}
+    changed = {k: v for k, v in own.items() if not identical(v, parameters.get(k, _MISSING))}
     lacks = [key for key in parameters if key not in own and key not in trial.extra]
     return {**changed, **trial.extra}, lacks
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal and of one type: 1 is neither 1.0 nor True."""
+def identical(one: Any, other: Any) -> bool:
+    """Return True if both values are equal and of one type: 1 is neither 1.0 nor True."""
     return one is other or (one.__class__ is other.__class__ and bool(one == other))
 
 
 def _is_kept(key: str, value: Any) -> bool:
-    """True if SQLite gives the value back as it is (a boolean nearly: as 0 or 1)."""
+    """Return True if SQLite returns the value unchanged (booleans as 0 or 1)."""
     kind = value.__class__
     if kind is float:
-        # SQLite turns NaN into NULL, and -0.0 into 0.0.
+        # SQLite turns NaN into NULL and -0.0 into 0.0.
         return math.isfinite(value) and not _is_negative_zero(value)
     if kind is int and not fits(value):
-        raise Broken(f"{key} is an integer of more than 64 bits")
+        raise BrokenFile(f"{key} is an integer of more than 64 bits")
     return kind in (int, str, bool)
 
 
 def _number(values: Mapping[str, Any], key: str, extra: dict[str, Any]) -> float | None:
-    """The number as its column gives it back; what the column cannot hold goes into `extra`."""
+    """Return the number as its column stores it; put what the column cannot hold into `extra`."""
     value = values.get(key, _MISSING)
     kind = value.__class__
     if value is _MISSING:
         if key == "accuracy":
-            raise Broken("a trial has no accuracy")
+            raise BrokenFile("a trial has no accuracy")
         return None
     if value is not None and kind not in (int, float):
-        raise Broken(f"the {key} is {_article(value)}, not a number")
+        raise BrokenFile(f"the {key} is {_article(value)}, not a number")
     if kind is int and not fits(value):
-        raise Broken(f"the {key} is an integer of more than 64 bits")
+        raise BrokenFile(f"the {key} is an integer of more than 64 bits")
     stored = _stored(key, value)
-    if value is None or not same(stored, value) or _is_negative_zero(value):
+    if value is None or not identical(stored, value) or _is_negative_zero(value):
         extra[key] = value
     return stored
 
 
 def _stored(key: str, value: float | None) -> float | None:
-    """What SQLite makes of a number in a column of its own."""
+    """Return the number as SQLite returns it from a column of its own."""
     if value is None or not math.isfinite(value):
         return None
     if key == "accuracy":
@@ -171,7 +173,7 @@ def _is_negative_zero(value: float | None) -> bool:
 
 
 def _measured(extra: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The row of `train_stat`: from the object of that name, or from the trial itself."""
+    """Return the row of `train_stat`, read from the object of that name or the trial itself."""
     nested = extra.get("train_stat")
     given = {**extra, **nested} if isinstance(nested, dict) else extra
     row = {key: fitting(given.get(key), types) for key, types in _MEASURED_TYPES.items()}
@@ -185,7 +187,7 @@ def _check_depth(key: str, value: Any) -> None:
         level = [v for values in inner for v in values if isinstance(v, dict | list)]
         if not level:
             return
-    raise Broken(f"{key} is nested more than {_DEEPEST} levels deep")
+    raise BrokenFile(f"{key} is nested more than {_DEEPEST} levels deep")
 
 
 def _article(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which values a table's columns can hold."""
+"""Check which Python values a table's columns can hold."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Types = tuple[type, ...]
 
 
 def types_of(table: Table, without: frozenset[str]) -> dict[str, Types]:
-    """The Python types that each column of a table takes."""
+    """Return the accepted Python types of each column of a table."""
     return {c.name: _types(c.type) for c in table.columns if c.name not in without}
 
 
 def fitting(value: Any, types: Types) -> Any:
-    """The value if a column of these types can hold it, else None."""
+    """Return the value if a column of these types can hold it, else None."""
     if value.__class__ not in types:
         return None
     if isinstance(value, float):
@@ -25,7 +25,7 @@ def fitting(value: Any, types: Types) -> Any:
 
 
 def fits(value: int) -> bool:
-    """True for an integer of at most 64 bits."""
+    """Return True for an integer of at most 64 bits."""
     return -(2**63) <= value < 2**63
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 
 LAYERS = ("Conv2d(3, {0}, 3)", "BatchNorm2d({0})", "ReLU()", "MaxPool2d(2)", "Dropout2d(0.{0})")
 
@@ -41,19 +41,19 @@ def write_collection(root: Path) -> None:
 
 
 def outcome_of(
-    kept: list[Network], removed: list[Removed], settings: Settings | None = None
-) -> tuple[Collection, Settings, Outcome]:
+    kept: list[Network], removed: list[Removed], settings: DedupSettings | None = None
+) -> tuple[Collection, DedupSettings, DedupOutcome]:
     """What the report and the outputs are given."""
     networks = (*kept, *(r.network for r in removed))
-    outcome = Outcome(tuple(kept), tuple(removed), {}, {"exact": 0.25, "choosing": 0.5})
-    return Collection(networks), settings or Settings(), outcome
+    outcome = DedupOutcome(tuple(kept), tuple(removed), {}, {"exact": 0.25, "choosing": 0.5})
+    return Collection(networks), settings or DedupSettings(), outcome
 
 
-def small_outcome() -> tuple[Collection, Settings, Outcome]:
+def small_outcome() -> tuple[Collection, DedupSettings, DedupOutcome]:
     """A group of three, a network alone, and one beyond the family cap."""
     best = Network("ga-1", code(16), "ga", 0.9, "here")
     alone = Network("rag-1", other("pool"), "rag", 0.8, "here")
     twin = Removed(Network("ga-2", code(16), "ga", 0.7, "here"), "exact", "ga-1", 1.0)
     near = Removed(Network("ga-3", code(16, "Tanh()"), "ga", None), "lexical", "ga-1", 0.95)
     beyond = Removed(Network("rag-2", other("gate"), "rag", 0.1), FAMILY_CAP, None, None)
-    return outcome_of([best, alone], [twin, near, beyond], Settings(per_family=1))
+    return outcome_of([best, alone], [twin, near, beyond], DedupSettings(per_family=1))

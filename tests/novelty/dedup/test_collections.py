@@ -20,11 +20,11 @@ from nngpt.novelty.dedup.mirror import read_mirror
 from nngpt.novelty.dedup.source_files import LARGEST, read_paths
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.mirror import open_mirror
 
 
 def read(*paths: Path) -> Collection:
-    return collect(*read_paths(paths, family))
+    return collect(*read_paths(paths))
 
 
 def reasons(collection: Collection) -> dict[str, str]:
@@ -184,7 +184,7 @@ RECORDS = [
 def test_lines_hold_code_in_many_places(tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     file.write_text("\n\n".join(map(json.dumps, RECORDS)), encoding="utf-8-sig")
-    found, skipped = read_lines(file, family)
+    found, skipped = read_lines(file)
     assert not skipped
     assert {f.code.strip() for f in found} == {"class Net: pass"}
     assert [(f.family, f.accuracy) for f in found[:3]] == [
@@ -201,15 +201,15 @@ BROKEN = {
     b'{"code": "\xe9"}': "not UTF-8",
     b"[1, 2]": "not a JSON object",
     b"[" * 100_000: "nested too deeply",
-    b'{"name": "x"}': "no code in it (looked for code, nn_code, completion, messages)",
+    b'{"name": "x"}': "no code (expected code, nn_code, completion or messages)",
     b'{"code": 3}': "code is not text",
     b'{"code": " "}': "its code is empty",
     b'{"code": "x", "accuracy": 93.1}': "accuracy 93.1 is not a number from 0 to 1",
     b'{"code": "x", "accuracy": NaN}': "accuracy nan is not a number from 0 to 1",
     b'{"code": "x", "accuracy": true}': "accuracy True is not a number from 0 to 1",
     b'{"code": "x", "name": 4}': "name is not text",
-    b'{"messages": []}': "messages has no assistant's turn",
-    b'{"messages": [{"role": "assistant", "content": [1]}]}': "the assistant's content is not text",
+    b'{"messages": []}': "messages has no assistant turn",
+    b'{"messages": [{"role": "assistant", "content": [1]}]}': "the assistant turn is not text",
     b'{"completion": "```python\\nclass Net:"}': "the answer is cut off: its code never ends",
 }
 
@@ -218,7 +218,7 @@ def test_broken_lines_are_named_with_their_number(tmp_path: Path) -> None:
     file = tmp_path / "half.jsonl"
     good = b'{"code": "class Net: pass"}'
     file.write_bytes(b"\n".join(part for line in BROKEN for part in (line, good)) + b"\n")
-    found, skipped = read_lines(file, family)
+    found, skipped = read_lines(file)
     assert len(found) == len(BROKEN)
     assert [s.where for s in skipped] == [f"{file}:{2 * n + 1}" for n in range(len(BROKEN))]
     assert [s.reason for s in skipped] == list(BROKEN.values())
@@ -260,7 +260,7 @@ def mirror(tmp_path: Path) -> Store:
 
 
 def test_the_mirror_gives_the_best_accuracy(mirror: Store) -> None:
-    found = collect(read_mirror(mirror, family)).networks
+    found = collect(read_mirror(mirror)).networks
     assert [(n.name, n.family, n.accuracy) for n in found] == [
         ("ga-1", "ga", 0.9),
         ("ga-2", "ga", 0.5),
@@ -268,26 +268,24 @@ def test_the_mirror_gives_the_best_accuracy(mirror: Store) -> None:
         ("rag-1", "rag", None),
     ]
     assert found[0].code == code(16) and found[2].code == "x = '\0\ud800'"
-    on_one = read_mirror(mirror, family, "cifar-10")
+    on_one = read_mirror(mirror, "cifar-10")
     assert [f.accuracy for f in on_one] == [0.4, 0.5, None, None]
-    some = read_mirror(mirror, family, only=["rag-1", "ga-1"])
+    some = read_mirror(mirror, only=["rag-1", "ga-1"])
     assert [(f.parts[-1], f.accuracy) for f in some] == [("ga-1", 0.9), ("rag-1", None)]
 
 
 def test_the_mirror_names_what_it_has_not(mirror: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'cifar10'.*Did you mean 'cifar-10'"):
-        read_mirror(mirror, family, "cifar10")
+        read_mirror(mirror, "cifar10")
     with pytest.raises(StoreError, match=r"'rag-l'.*Did you mean 'rag-1'"):
-        read_mirror(mirror, family, only=["ga-1", "rag-l"])
-    with (
-        Store.open(tmp_path / "empty.db") as empty,
-        pytest.raises(StoreError, match="nngpt lemur pull"),
-    ):
-        read_mirror(empty, family)
+        read_mirror(mirror, only=["ga-1", "rag-l"])
+    Store.open(tmp_path / "nngpt.db").close()
+    with pytest.raises(StoreError, match=r"is empty.*nngpt lemur pull"):
+        open_mirror(tmp_path)
 
 
 def test_a_least_accuracy_leaves_out_the_unknown_too(mirror: Store) -> None:
-    all_of_it = collect(read_mirror(mirror, family))
+    all_of_it = collect(read_mirror(mirror))
     good = all_of_it.at_least(0.5)
     assert [n.name for n in good.networks] == ["ga-1", "ga-2"]
     assert good.left_out == {"accuracy unknown": 2}

@@ -8,16 +8,16 @@ import pytest
 from dedup_samples import code, other
 from rich.console import Console
 
-from nngpt.novelty.dedup.explanation import Explanation, as_json, explain
+from nngpt.novelty.dedup.explanation import Explanation, explain, facts
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.shingles import jaccard, shingles, tokens
 from nngpt.reports.dedup.tables import explanation_parts
 
 ONE = Network("ga-1", code(16), "ga", 0.5)
 NEAR = Network("ga-2", code(16, "Tanh()"), "ga", 0.6)
 FAR = Network("rag-1", other("gate"), "rag")
-ALL = Settings(levels=("exact", "lexical", "normalised", "structural"))
+ALL = DedupSettings(levels=("exact", "lexical", "normalised", "structural"))
 
 
 def shown(explanation: Explanation) -> str:
@@ -45,9 +45,9 @@ def test_figures_are_exact() -> None:
 def test_the_verdict_is_what_a_deduplication_does(
     pair: tuple[Network, Network], thresholds: dict[str, float]
 ) -> None:
-    settings = Settings(family_thresholds=thresholds, per_family=1)
+    settings = DedupSettings(family_thresholds=thresholds, per_family=1)
     found = explain(*pair, settings)
-    outcome = deduplicate(pair, Settings(family_thresholds=thresholds))
+    outcome = deduplicate(pair, DedupSettings(family_thresholds=thresholds))
     assert found.verdict == (outcome.removed[0].level if outcome.removed else None)
     assert found.kept == (outcome.kept[0].name if outcome.removed else None)
     alike = [v.level for v in found.levels if v.similarity is not None]
@@ -89,13 +89,13 @@ def test_nothing_in_common_and_nothing_different() -> None:
 
 
 def test_json_leaves_the_code_out() -> None:
-    facts = json.loads(json.dumps(as_json(explain(ONE, NEAR, ALL))))
-    assert facts["one"] == {"name": "ga-1", "family": "ga", "accuracy": 0.5, "source": ""}
-    assert facts["verdict"] == "lexical" and facts["levels"][0]["similarity"] == 0.0
+    values = json.loads(json.dumps(facts(explain(ONE, NEAR, ALL))))
+    assert values["one"] == {"name": "ga-1", "family": "ga", "accuracy": 0.5, "source": ""}
+    assert values["verdict"] == "lexical" and values["levels"][0]["similarity"] == 0.0
 
 
 def test_long_files_of_one_line_repeated() -> None:
     """Where a diff by brute force would take minutes."""
     many = Network("many", "x = f(x)\n" * 6_000, "x")
-    found = explain(many, Network("more", "x = f(x)\ny = 1\n" * 3_000, "x"), Settings())
+    found = explain(many, Network("more", "x = f(x)\ny = 1\n" * 3_000, "x"), DedupSettings())
     assert found.diff

@@ -9,7 +9,7 @@ import pytest
 from nngpt import plugins
 from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.novelty.dedup.pipeline import similarities
-from nngpt.novelty.dedup.records import Network, Settings
+from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.shingles import shingles, tokens
 
 NETWORKS = sorted((Path(__file__).parents[2] / "networks").glob("*.py"))
@@ -28,7 +28,7 @@ class Net(nn.Module):
 
 def alike_at(other: str) -> set[str]:
     """The levels at which `other` is the same as CODE."""
-    settings = Settings(levels=LEVELS, shingle=3)
+    settings = DedupSettings(levels=LEVELS, shingle=3)
     found = similarities(Network("a", CODE, ""), Network("b", other, ""), settings)
     return {level for level, similarity in found.items() if similarity == 1.0}
 
@@ -89,12 +89,14 @@ def test_tokens_that_span_lines_stay_whole(source: str) -> None:
 def test_one_level_counts_what_the_novelty_measure_counts() -> None:
     a, b = (path.read_text() for path in NETWORKS[:2])
     one, other = shingles(a, 10), shingles(b, 10)
-    found = similarities(Network("a", a, ""), Network("b", b, ""), Settings(levels=("lexical",)))
+    found = similarities(
+        Network("a", a, ""), Network("b", b, ""), DedupSettings(levels=("lexical",))
+    )
     assert found["lexical"] == len(one & other) / len(one | other)
 
 
 def test_a_level_says_what_it_cannot_read() -> None:
-    settings = Settings(levels=("lexical", "structural"))
+    settings = DedupSettings(levels=("lexical", "structural"))
     for broken in ("def f(:", "x = '\0'", "(" * 5000, "if a:\n        b\n    c\n"):
         found = similarities(Network("a", broken, ""), Network("b", CODE, ""), settings)
         assert found["structural"] is None and found["lexical"] is not None

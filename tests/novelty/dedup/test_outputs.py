@@ -16,14 +16,13 @@ from nngpt.generation.contract.answers import Answer
 from nngpt.novelty.dedup import outputs
 from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, Network
 from nngpt.novelty.dedup.source_files import read_paths
-from nngpt.novelty.dedup.summary import as_json, clusters, summarise
-from nngpt.store.lemur.family import family
+from nngpt.novelty.dedup.summary import clusters, facts, summarise
 
 
-def all_kept(*networks: Network) -> tuple[Collection, Outcome]:
-    return Collection(networks), Outcome(networks, (), {}, {})
+def all_kept(*networks: Network) -> tuple[Collection, DedupOutcome]:
+    return Collection(networks), DedupOutcome(networks, (), {}, {})
 
 
 @pytest.fixture
@@ -48,10 +47,10 @@ def test_counts_add_up() -> None:
 
 def test_json_has_everything_but_the_code() -> None:
     collection, settings, outcome = small_outcome()
-    facts = json.loads(json.dumps(as_json(collection, settings, outcome), allow_nan=False))
-    assert "class Net" not in json.dumps(facts)
-    assert [(k["name"], k["accuracy"]) for k in facts["kept"]] == [("ga-1", 0.9), ("rag-1", 0.8)]
-    removed = [(r["name"], r["level"], r["neighbour"], r["similarity"]) for r in facts["removed"]]
+    values = json.loads(json.dumps(facts(collection, settings, outcome), allow_nan=False))
+    assert "class Net" not in json.dumps(values)
+    assert [(k["name"], k["accuracy"]) for k in values["kept"]] == [("ga-1", 0.9), ("rag-1", 0.8)]
+    removed = [(r["name"], r["level"], r["neighbour"], r["similarity"]) for r in values["removed"]]
     assert removed == [
         ("ga-2", "exact", "ga-1", 1.0),
         ("ga-3", "lexical", "ga-1", 0.95),
@@ -62,13 +61,13 @@ def test_json_has_everything_but_the_code() -> None:
 @pytest.mark.parametrize("there", [True, False])
 def test_copies_are_the_files_in_their_folders(tmp_path: Path, there: bool) -> None:
     write_collection(tmp_path / "in")
-    collection = collect(*read_paths([tmp_path / "in"], family))
+    collection = collect(*read_paths([tmp_path / "in"]))
     target = tmp_path / "out" / "kept"
     if there:
         target.mkdir(parents=True)
     number = target.stat().st_ino if there else None
     kept = tuple(n for n in collection.networks if n.name != "ga-2.py")
-    outputs.copy_kept(target, collection, Outcome(kept, (), {}, {}))
+    outputs.copy_kept(target, collection, DedupOutcome(kept, (), {}, {}))
     copies = {str(f.relative_to(target)): f.read_bytes() for f in target.rglob("*") if f.is_file()}
     assert copies == {n.name: (tmp_path / "in" / n.name).read_bytes() for n in kept}
     assert number in (None, target.stat().st_ino), "a folder that was there stays the same"
@@ -178,7 +177,7 @@ def test_a_chat_pair_gives_the_code_back(tmp_path: Path, text: str) -> None:
     expected = text.replace("\r\n", "\n").strip("\n").rstrip()
     assert isinstance(read, Answer) and read.code == expected
     (tmp_path / "pairs.jsonl").write_bytes(line)
-    (found,), skipped = read_lines(tmp_path / "pairs.jsonl", family)
+    (found,), skipped = read_lines(tmp_path / "pairs.jsonl")
     assert (found.code, found.family, found.accuracy, skipped) == (expected, "ga", 0.5, [])
 
 

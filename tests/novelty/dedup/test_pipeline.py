@@ -9,7 +9,7 @@ import pytest
 from nngpt import plugins
 from nngpt.errors import PluginError
 from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Settings
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -33,7 +33,7 @@ def collection(seed: int, count: int = 120) -> list[Network]:
     return networks
 
 
-def by_brute_force(networks: list[Network], settings: Settings) -> tuple[list[str], list[str]]:
+def by_brute_force(networks: list[Network], settings: DedupSettings) -> tuple[list[str], list[str]]:
     """Names kept and removed, each network compared with all that are kept before it."""
     ordered = sorted(networks, key=_rank)
     sets = {level: shingle_sets(level, ordered, settings.shingle) for level in settings.levels}
@@ -66,7 +66,7 @@ def shingle_sets(level: str, networks: list[Network], width: int) -> list[set[tu
     return found
 
 
-def names(outcome: Outcome) -> tuple[list[str], list[str]]:
+def names(outcome: DedupOutcome) -> tuple[list[str], list[str]]:
     return [n.name for n in outcome.kept], [r.network.name for r in outcome.removed]
 
 
@@ -74,26 +74,26 @@ def names(outcome: Outcome) -> tuple[list[str], list[str]]:
 @pytest.mark.parametrize(
     "settings",
     [
-        Settings(),
-        Settings(levels=("raw",), threshold=0.5, shingle=3),
-        Settings(levels=("lexical",), threshold=1.0),
-        Settings(
+        DedupSettings(),
+        DedupSettings(levels=("raw",), threshold=0.5, shingle=3),
+        DedupSettings(levels=("lexical",), threshold=1.0),
+        DedupSettings(
             levels=("exact", "raw", "normalised"),
             thresholds={"normalised": 0.99},
             family_thresholds={"a": 0.97, "b": 0.6},
         ),
-        Settings(levels=("structural", "raw"), threshold=0.95, shingle=4),
+        DedupSettings(levels=("structural", "raw"), threshold=0.95, shingle=4),
     ],
     ids=["papers", "low", "equal", "families", "structural"],
 )
-def test_the_same_are_kept_as_by_comparing_all_with_all(seed: int, settings: Settings) -> None:
+def test_the_same_are_kept_as_by_comparing_all_with_all(seed: int, settings: DedupSettings) -> None:
     networks = collection(seed, 60)
     assert names(deduplicate(networks, settings)) == by_brute_force(networks, settings)
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_every_removal_names_its_nearest_kept_neighbour(seed: int) -> None:
-    settings = Settings(levels=("exact", "raw"), threshold=0.7)
+    settings = DedupSettings(levels=("exact", "raw"), threshold=0.7)
     outcome = deduplicate(collection(seed, 60), settings)
     kept = {network.name: network for network in outcome.kept}
     assert len(outcome.removed) > 10
@@ -104,10 +104,10 @@ def test_every_removal_names_its_nearest_kept_neighbour(seed: int) -> None:
 
 
 def test_the_neighbour_named_is_the_nearest_of_those_kept_before() -> None:
-    outcome = deduplicate(collection(5, 30), Settings(levels=("raw",), threshold=0.5))
+    outcome = deduplicate(collection(5, 30), DedupSettings(levels=("raw",), threshold=0.5))
     for removed in outcome.removed:
         before = [n for n in outcome.kept if _rank(n) < _rank(removed.network)]
-        others = [similarities(removed.network, n, Settings(levels=("raw",))) for n in before]
+        others = [similarities(removed.network, n, DedupSettings(levels=("raw",))) for n in before]
         assert removed.similarity == max(other["raw"] or 0 for other in others)
 
 
@@ -117,7 +117,7 @@ def _rank(network: Network) -> tuple[float, str]:
 
 def test_the_order_of_the_collection_does_not_matter() -> None:
     networks = collection(1)
-    settings = Settings(per_family=20)
+    settings = DedupSettings(per_family=20)
     expected = names(deduplicate(networks, settings))
     random.Random(2).shuffle(networks)
     assert names(deduplicate(networks, settings)) == expected
@@ -134,7 +134,7 @@ def test_the_most_accurate_of_a_family_are_kept() -> None:
         for family in "ab"
         for i in range(10)
     ]
-    outcome = deduplicate(networks, Settings(per_family=3))
+    outcome = deduplicate(networks, DedupSettings(per_family=3))
     assert [n.name for n in outcome.kept] == ["a9", "b9", "a8", "b8", "a7", "b7"]
     assert {(r.level, r.neighbour, r.similarity) for r in outcome.removed} == {
         (FAMILY_CAP, None, None)
@@ -145,7 +145,7 @@ def test_likeness_is_not_passed_on_along_a_chain() -> None:
     words = random.Random(3).choices(WORDS, k=200)
     chain = [" ".join([*words[20 * i :], *WORDS[: 20 * i]]) for i in range(6)]
     networks = [Network(f"n{i}", text, "") for i, text in enumerate(chain)]
-    settings = Settings(levels=("raw",), threshold=0.7)
+    settings = DedupSettings(levels=("raw",), threshold=0.7)
     outcome = deduplicate(networks, settings)
     assert names(outcome) == by_brute_force(networks, settings)
     assert 1 < len(outcome.kept) < 6
@@ -158,7 +158,7 @@ def test_a_network_that_a_level_cannot_read_is_compared_at_the_others() -> None:
         Network("b", broken + "\n\n", ""),
         Network("c", "x = 1", ""),
     ]
-    outcome = deduplicate(networks, Settings(levels=("structural", "exact")))
+    outcome = deduplicate(networks, DedupSettings(levels=("structural", "exact")))
     assert names(outcome) == (["a", "c"], ["b"])
     assert outcome.unreadable == {"structural": ("a", "b")}
 
@@ -166,17 +166,17 @@ def test_a_network_that_a_level_cannot_read_is_compared_at_the_others() -> None:
 @pytest.mark.parametrize("code", ["", "x", "\n\n", "#"])
 def test_next_to_nothing_is_a_network_too(code: str) -> None:
     networks = [Network("a", code, ""), Network("b", code + " ", ""), Network("c", "x = 1\n", "")]
-    outcome = deduplicate(networks, Settings(levels=("exact", "lexical", "structural")))
+    outcome = deduplicate(networks, DedupSettings(levels=("exact", "lexical", "structural")))
     assert names(outcome) == (["a", "c"], ["b"])
-    assert names(deduplicate([], Settings())) == ([], [])
+    assert names(deduplicate([], DedupSettings())) == ([], [])
 
 
 def test_progress_reaches_the_end() -> None:
     seen: list[tuple[int, int]] = []
-    deduplicate(collection(1, 90), Settings(), lambda done, total: seen.append((done, total)))
+    deduplicate(collection(1, 90), DedupSettings(), lambda done, total: seen.append((done, total)))
     assert seen[-1] == (270, 270)
 
 
 def test_an_unknown_level_is_named() -> None:
     with pytest.raises(PluginError, match=r"unknown dedup level 'lexicall'.*'lexical'"):
-        deduplicate([], Settings(levels=("lexicall",)))
+        deduplicate([], DedupSettings(levels=("lexicall",)))

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 import pytest
 from dedup_samples import code, other, outcome_of, small_outcome
 
-from nngpt.novelty.dedup.collection import Collection, Skipped
-from nngpt.novelty.dedup.records import FAMILY_CAP, Network, Outcome, Removed, Settings
+from nngpt.novelty.dedup.collection import Collection, SkippedItem
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 from nngpt.novelty.dedup.summary import Cluster, clusters
-from nngpt.reports.dedup.charts import similarity_chart, size_rows
-from nngpt.reports.dedup.page import diff_lines, report
+from nngpt.reports.dedup.page import report
+from nngpt.reports.dedup.plots import similarities, size_classes
+from nngpt.reports.diff import marked_diff
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 NASTY = (
@@ -57,10 +58,13 @@ class Page(HTMLParser):
 
 def harmless(page: Page) -> None:
     """Nothing runs, and nothing is fetched."""
-    assert not page.tags & {"script", "img", "iframe", "object", "embed", "form", "base", "svg"}
+    forbidden = {"script", "img", "iframe", "object", "embed", "form", "base", "foreignobject"}
+    assert not page.tags & forbidden
     assert page.comments == []
     names = {name for name, _ in page.attributes}
     assert not {name for name in names if name.startswith("on")} and not names & {"src", "href"}
+    links = [value or "" for name, value in page.attributes if name.endswith("href")]
+    assert all(link.startswith("#") for link in links), "figures refer to their own parts only"
 
 
 def test_the_page_tells_what_happened() -> None:
@@ -89,9 +93,9 @@ def test_whatever_is_in_it_is_text(text: str) -> None:
     member = Network(f"2{text}", f"# {text} {text}\n{code(8)}", text)
     removed = Removed(member, "lexical", kept.name, 0.91)
     collection, settings, outcome = outcome_of([kept], [removed])
-    collection = Collection(collection.networks, (Skipped(text, text),))
-    settings = Settings(family_thresholds={text: 0.95})
-    outcome = Outcome(outcome.kept, outcome.removed, {"lexical": (text,)}, {text: 1.0})
+    collection = Collection(collection.networks, (SkippedItem(text, text),))
+    settings = DedupSettings(family_thresholds={text: 0.95})
+    outcome = DedupOutcome(outcome.kept, outcome.removed, {"lexical": (text,)}, {text: 1.0})
     html = report(collection, settings, outcome, text)
     assert len(html.encode()) < 100_000
     assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", html)
@@ -105,7 +109,9 @@ def test_whatever_is_in_it_is_text(text: str) -> None:
 
 def test_a_collection_without_duplicates_and_one_of_nothing_else() -> None:
     alone = Network("a", code(8), "f")
-    assert "Nothing was removed for a likeness." in Page(report(*outcome_of([alone], []))).text
+    assert (
+        "No network was removed as a near-duplicate." in Page(report(*outcome_of([alone], []))).text
+    )
     same = Removed(Network("b", code(8), "f"), "exact", "a", 1.0)
     page = Page(report(*outcome_of([alone], [same])))
     assert "No line differs." in page.text
@@ -132,36 +138,34 @@ def test_every_likeness_is_in_a_bar() -> None:
         for i, (level, s) in enumerate(zip(levels, likenesses, strict=True))
     ]
     removed.append(Removed(Network("capped", "x", "f"), FAMILY_CAP, None, None))
-    settings = Settings(family_thresholds={"f": 0.95})
+    settings = DedupSettings(family_thresholds={"f": 0.95})
     _, _, outcome = outcome_of([Network("k", "x", "f")], removed)
-    chart = similarity_chart(settings, outcome)
-    assert chart is not None
-    counts = {bar.label: bar.count for bar in chart.bars}
-    assert {label: n for label, n in counts.items() if n} == {
-        "0.90": 2, "0.95": 2, "0.97": 1, "0.99": 2, "1": 2,
+    found = similarities(settings, outcome)
+    assert found is not None
+    lexical = dict(zip(found.labels, found.counts["lexical"], strict=True))
+    assert {label: n for label, n in lexical.items() if n} == {
+        "0.90": 2, "0.95": 2, "0.97": 1, "0.99": 2,
     }  # fmt: skip
-    assert chart.bars[-1].parts[0].series == 0 and chart.bars[0].parts[0].series == 1
-    assert {m.label: round(m.place, 6) for m in chart.marks} == {
+    assert found.counts["exact"] == (*[0] * 10, 2) and found.labels[-1] == "1"
+    assert {label: round(place, 6) for label, place in found.thresholds.items()} == {
         "lexical ≥ 0.9": 0.0,
-        "f ≥ 0.95": round(100 * 5 / 11, 6),
+        "f ≥ 0.95": 5.0,
     }
-    assert chart.ticks[0] == (0, 0) and chart.ticks[-1][1] == 100
-    assert max(p.height for bar in chart.bars for p in bar.parts) <= 100
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.5, 0.85, 0.995, 1.0])
 def test_any_threshold_has_its_bars(threshold: float) -> None:
     removed = [Removed(Network("r", "x", "f"), "lexical", "k", s) for s in (threshold, 1.0)]
     _, settings, outcome = outcome_of([Network("k", "x", "f")], removed)
-    chart = similarity_chart(settings, outcome)
-    assert chart is not None and 2 <= len(chart.bars) <= 41
-    assert sum(bar.count for bar in chart.bars) == 2
+    found = similarities(settings, outcome)
+    assert found is not None and 2 <= len(found.labels) <= 41
+    assert sum(map(sum, found.counts.values())) == 2
 
 
 def test_every_group_has_its_size() -> None:
     sizes = [2, 2, 3, 6, 10, 11, 1000, 5000]
     found = [Cluster(Network("k", "x", "f"), (None,) * (s - 1)) for s in sizes]  # type: ignore[arg-type]
-    rows = size_rows(found, alone=7)
+    rows = size_classes(found, alone=7)
     assert {r.label: (r.groups, r.networks) for r in rows if r.groups} == {
         "1": (7, 7),
         "2": (2, 4),
@@ -179,7 +183,7 @@ def test_a_diff_marks_what_changed_in_a_line() -> None:
     twin = Network("t", "\n".join([*lines, "d = 3"]).replace("16", "32").replace("xx", "xy"), "f")
     _, _, outcome = outcome_of([kept], [Removed(twin, "lexical", "k", 0.9)])
     (cluster,) = clusters(outcome)
-    found = diff_lines(cluster, cluster.removed[0])
+    found = marked_diff(cluster.kept, cluster.removed[0].network)
     marked = [(d.kind, d.before, d.changed, d.after) for d in found if d.changed]
     assert marked == [("old", "-b = Conv2d(", "16", ", 3)"), ("new", "+b = Conv2d(", "32", ", 3)")]
     assert [d.before for d in found if d.before.startswith("+d")] == ["+d = 3"]
@@ -190,6 +194,5 @@ def test_a_network_can_be_another_s_beginning() -> None:
     kept, twin = Network("k", other("gate"), "f"), Network("t", other("gate") + "x = 1\n", "f")
     _, _, outcome = outcome_of([kept], [Removed(twin, "lexical", "k", 0.99)])
     (cluster,) = clusters(outcome)
-    assert [d.before for d in diff_lines(cluster, cluster.removed[0]) if d.kind == "new"] == [
-        "+x = 1"
-    ]
+    found = marked_diff(cluster.kept, cluster.removed[0].network)
+    assert [d.before for d in found if d.kind == "new"] == ["+x = 1"]

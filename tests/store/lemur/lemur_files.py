@@ -11,9 +11,8 @@ from typing import Any
 from nngpt.store import Store
 from nngpt.store.lemur.export_selection import Selection
 from nngpt.store.lemur.exporter import export_corpus
-from nngpt.store.lemur.importer import import_source
+from nngpt.store.lemur.importer import import_source, open_source
 from nngpt.store.lemur.records import ExportReport, ImportReport, Progress
-from nngpt.store.lemur.source import open_source
 
 FOLDER = "img-classification_cifar-10_acc_Net"
 TRIAL = {

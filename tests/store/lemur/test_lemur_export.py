@@ -121,7 +121,7 @@ def test_a_part_brings_all_that_belongs_to_it(mirror: Store, part: Path, tmp_pat
     used = {json.loads(text)[0]["transform"] for text in files(tmp_path / "one").values()
             if text.startswith(b"[\n")}  # fmt: skip
     assert {f"ab/nn/transform/{name}.py" for name in used} <= files(tmp_path / "one").keys()
-    with pytest.raises(UserError, match="no such network here"):
+    with pytest.raises(UserError, match="no such network in the mirror"):
         take_out(mirror, tmp_path / "none", networks=("ga-mut-1178",))
     with pytest.raises(UserError, match="no statistics of this data set"):
         take_out(mirror, tmp_path / "none", dataset="mnits")
@@ -139,9 +139,9 @@ def test_names_that_no_file_can_have_are_skipped_and_named(mirror: Store, tmp_pa
         connection.exec_driver_sql("UPDATE stat SET nn = 'with_line'")
     report = take_out(mirror, tmp_path / "out")
     assert {case.reason.split(",")[0] for case in report.skipped.first} == {
-        "the name cannot be that of a file",
-        "the name is too long for a file",
-        "a name has _ in it",
+        "the name is not a valid file name",
+        "the name is too long for a file name",
+        "a name contains _",
     }
     assert not list((tmp_path / "out" / "ab").rglob("*up*")) and report.rows == 0
 

@@ -125,7 +125,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "huge setting": ([trial(width=-(2**63) - 1)], "width is an integer of more than 64 bits"),
     "long number": ("[" + "9" * 5000 + "]", "is not JSON"),
     "half a pair": ([trial(optimizer="\ud800")], "half a surrogate pair"),
-    "deep": ("[" * 100_000, "nested too deep"),
+    "deep": ("[" * 100_000, "nested too deeply"),
     "deep in a trial": ([trial(layer_stat=json.loads("[" * 80 + "]" * 80))], "64 levels deep"),
 }
 
@@ -170,7 +170,7 @@ def test_files_in_wrong_places_are_named(mirror: Store, tmp_path: Path) -> None:
     assert len(reasons) == report.refused.count == 14
     assert "not task_dataset_metric_network" in reasons["acc_Net/1.json"]
     assert "not task_dataset_metric_network" in reasons["t__m_Net/1.json"]
-    assert reasons["t_d_m_Absent/2.json"] == "there is no code of its network Absent"
+    assert reasons["t_d_m_Absent/2.json"] == "the code of its network Absent is missing"
     assert "not the number of an epoch" in reasons[f"{FOLDER}/01.json"]
     assert "symbolic links" in reasons[f"{FOLDER}/8.json"]
     assert "not followed" in reasons["loop"]
@@ -199,9 +199,9 @@ def test_code_that_is_here_stays(mirror: Store, tmp_path: Path) -> None:
     stat(other, [trial(uid="u3")], folder=FOLDER.replace("_Net", "_Spaced"))
     report = bring_in(mirror, other)
     assert {(r.path, r.reason) for r in report.refused.first} == {
-        ("nn/Net.py", "another network is here as Net, and stays"),
-        ("nn/Spaced.py", "the network Spaced that is here has other white space, and stays"),
-        ("transform/norm.py", "another transform is here as norm, and stays"),
+        ("nn/Net.py", "another network is stored as Net, and is kept"),
+        ("nn/Spaced.py", "the stored network Spaced differs in white space, and is kept"),
+        ("transform/norm.py", "another transform is stored as norm, and is kept"),
         (f"stat/train/{FOLDER}/1.json", "the code of its network Net was refused"),
     }
     assert rows(mirror, "SELECT prm, nn FROM stat ORDER BY prm") == [
@@ -228,7 +228,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from nngpt.store.lemur.importer import import_source
-from nngpt.store.lemur.source import open_source
+from nngpt.store.lemur.importer import open_source
 from nngpt.store import Store
 
 def progress(done, total):
@@ -273,7 +273,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from nngpt.store.lemur.importer import import_source
-from nngpt.store.lemur.source import open_source
+from nngpt.store.lemur.importer import open_source
 from nngpt.store import Store
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -69,7 +69,7 @@ def test_nothing_found_is_no_mistake(mirror: Path, nngpt: Nngpt) -> None:
         (("--columns", "nn,acuracy"), "--columns: no column 'acuracy'. Did you mean 'accuracy'?"),
         (("--json", "--csv"), "exclude each other"),
         (("--code",), "Add --json or --csv"),
-        (("--folder", "nowhere"), "no LEMUR mirror here. Make it: nngpt lemur pull"),
+        (("--folder", "nowhere"), "no LEMUR mirror here. Fetch LEMUR: nngpt lemur pull"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -86,7 +86,7 @@ def test_an_empty_database_is_no_mirror(tmp_path: Path, nngpt: Nngpt) -> None:
     Store.open(tmp_path / "runs" / "nngpt.db").close()
     told = nngpt("lemur", "stats")
     assert told.returncode == 2
-    assert "no network in the mirror. Fill it: nngpt lemur pull" in told.stderr
+    assert "the LEMUR mirror is empty. Fetch LEMUR: nngpt lemur pull" in told.stderr
 
 
 def test_sign_and_similar(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_sign_and_similar(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
     file.write_text(NETWORKS["AlexNet"] + "# a comment does not count\n")
     unsigned = nngpt("lemur", "similar", file)
     assert unsigned.returncode == 2
-    assert "no network has a signature. Make them: nngpt lemur sign" in unsigned.stderr
+    assert "no network has a signature. Compute them: nngpt lemur sign" in unsigned.stderr
     signed = nngpt("lemur", "sign")
     assert signed.stdout.splitlines() == [
         "6 networks signed",

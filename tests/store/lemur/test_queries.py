@@ -15,7 +15,7 @@ from nngpt.records import content_hash
 from nngpt.store import Store
 from nngpt.store.lemur import queries
 from nngpt.store.lemur.family import family
-from nngpt.store.lemur.mirror_statistics import Statistics, statistics_of
+from nngpt.store.lemur.mirror_statistics import MirrorStatistics, read_statistics
 from nngpt.store.lemur.queries import Query
 from nngpt.store.lemur.query_check import check_names
 
@@ -35,9 +35,9 @@ def _ids(store: Store, query: Query) -> list[str]:
         return found
 
 
-def _statistics(store: Store) -> Statistics:
+def _statistics(store: Store) -> MirrorStatistics:
     with store.database.read() as session:
-        return statistics_of(session)
+        return read_statistics(session)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""The ways to see a network as a set of shingles: one file each."""
+"""Deduplication levels: one file per way of converting code to shingles."""

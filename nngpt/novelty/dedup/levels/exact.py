@@ -1,4 +1,4 @@
-"""The same code, whatever its whitespace: LEMUR's network id."""
+"""Compare code without white space, as LEMUR's network id does."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from nngpt.protocols import DedupLevel
 
 
 class Exact:
-    """The whole code is one token, so two networks are alike entirely or not at all."""
+    """Treat the whole code as one token, so two networks are equal or not at all similar."""
 
     def pieces(self, code: str) -> list[str]:
-        """The code."""
+        """Return the code as one piece."""
         return [code]
 
     def tokens(self, piece: str) -> list[str]:
-        """The code without whitespace."""
+        """Return the code without white space as one token."""
         return ["".join(piece.split())]
 
 
 def create() -> DedupLevel:
-    """The level."""
+    """Create the level."""
     return Exact()

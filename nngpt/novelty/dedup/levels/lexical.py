@@ -1,4 +1,4 @@
-"""The papers' measure: lexer tokens, strings as STR, numbers as NUM, names as they are."""
+"""Compare lexer tokens with strings as STR and numbers as NUM: the papers' measure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from nngpt.protocols import DedupLevel
 
 
 class Lexical:
-    """Alike if they share runs of tokens; comments, layout and literal values do not count."""
+    """Compare runs of tokens, ignoring comments, layout and literal values."""
 
     def pieces(self, code: str) -> list[str]:
-        """Its lines, where no token spans two."""
+        """Return the code's lines, joined where a token spans two."""
         return independent_lines(code)
 
     def tokens(self, piece: str) -> list[str]:
-        """Lexer tokens."""
+        """Return the lexer tokens."""
         return tokens.tokens(piece)
 
 
 def create() -> DedupLevel:
-    """The level."""
+    """Create the level."""
     return Lexical()

@@ -1,7 +1,7 @@
-"""Lexer tokens without the names that the programmer chose.
+"""Compare lexer tokens without the names chosen by the programmer.
 
 A name in lower case becomes ID unless it is a keyword or an operation of torch (`torch.cat`,
-`F.relu`, `nn.init`). Names with a capital stay: they are layers and classes.
+`F.relu`, `nn.init`). Names with a capital letter are kept: they are layers and classes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _TORCH = frozenset({"torch", "nn", "F", "functional", "init", "optim"})
 
 
 class Normalised:
-    """Alike even if variables, attributes and functions are called otherwise."""
+    """Compare runs of tokens, ignoring names of variables, attributes and functions."""
 
     def pieces(self, code: str) -> list[str]:
-        """Its lines, where no token spans two."""
+        """Return the code's lines, joined where a token spans two."""
         return independent_lines(code)
 
     def tokens(self, piece: str) -> list[str]:
-        """Lexer tokens with ID for the programmer's names."""
+        """Return the lexer tokens with ID for the programmer's names."""
         parts = ["", "", *tokens.tokens(piece)]
         return [
             _named(parts[i], of_torch=parts[i - 1] == "." and parts[i - 2] in _TORCH)
@@ -37,5 +37,5 @@ def _named(token: str, of_torch: bool) -> str:
 
 
 def create() -> DedupLevel:
-    """The level."""
+    """Create the level."""
     return Normalised()

@@ -1,4 +1,4 @@
-"""Lexer tokens as they stand: strings and numbers count with their values."""
+"""Compare lexer tokens with the values of strings and numbers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from nngpt.protocols import DedupLevel
 
 
 class Raw:
-    """Alike if they share runs of tokens; only comments and layout do not count."""
+    """Compare runs of tokens, ignoring only comments and layout."""
 
     def pieces(self, code: str) -> list[str]:
-        """Its lines, where no token spans two."""
+        """Return the code's lines, joined where a token spans two."""
         return independent_lines(code)
 
     def tokens(self, piece: str) -> list[str]:
-        """Lexer tokens with their literals."""
+        """Return the lexer tokens with their literals."""
         return tokens.tokens(piece, literals=True)
 
 
 def create() -> DedupLevel:
-    """The level."""
+    """Create the level."""
     return Raw()

@@ -1,7 +1,7 @@
-"""The shape of the syntax tree: which constructs stand inside which, and which layers are made.
+"""Compare syntax trees: nested constructs and the layers that are created.
 
-Names, literal values, annotations and docstrings do not count, except the names of classes,
-functions and methods of others that are called: `nn.Conv2d(1)` and `nn.Linear(2)` differ, so do
+Names, literal values, annotations and docstrings are ignored, except names of called classes,
+functions and methods of other modules: `nn.Conv2d(1)` and `nn.Linear(2)` differ, and so do
 `x.mean()` and `x.sum()`; `self.a(x)` and `self.b(y)` do not.
 """
 
@@ -17,14 +17,14 @@ _CLOSE = ")"
 
 
 class Structural:
-    """Alike if their syntax trees, written out from top to bottom, share runs of nodes."""
+    """Compare runs of nodes of the syntax tree, written in source order."""
 
     def pieces(self, code: str) -> list[str]:
-        """The code: a tree has to be seen whole."""
+        """Return the code as one piece: a tree must be parsed whole."""
         return [code]
 
     def tokens(self, piece: str) -> list[str]:
-        """Kinds of the nodes in source order; a block's end is a token too."""
+        """Return the kinds of the nodes in source order; the end of a block is a token too."""
         try:
             tree = ast.parse(piece)
         except (ValueError, RecursionError, MemoryError) as error:
@@ -91,5 +91,5 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def create() -> DedupLevel:
-    """The level."""
+    """Create the level."""
     return Structural()

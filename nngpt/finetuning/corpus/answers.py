@@ -1,85 +1,85 @@
-"""From a network of the mirror to the answer that the LLM should have written."""
+"""Write a LEMUR network as the answers that an LLM should give to a template's prompts."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from nngpt.data import transform_names
-from nngpt.finetuning.corpus.bodies import extract_body
-from nngpt.finetuning.corpus.compact import compact
+from nngpt import plugins
+from nngpt.config import Config
+from nngpt.errors import UserError
+from nngpt.finetuning.corpus.bodies import extract_body, strip_comments
 from nngpt.finetuning.corpus.layers import extract_layers
-from nngpt.finetuning.corpus.mirror import Recorded, Trial
-from nngpt.finetuning.corpus.widths import narrowed
-from nngpt.generation import contract
-from nngpt.generation.contract.answers import Answer as WholeAnswer
-from nngpt.generation.contract.answers import Hyperparameters, write
-from nngpt.generation.contract.interface import read_supported
+from nngpt.finetuning.corpus.lazy_layers import narrow_to_budget
+from nngpt.finetuning.corpus.lemur_networks import BestTrial, LemurNetwork
+from nngpt.finetuning.corpus.recorded_settings import allowed_values, answer_with_settings
+from nngpt.generation import contract, modes
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.layers import write_layers
 from nngpt.generation.models.chat import cut
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.template import Template
-from nngpt.records import Candidate, Mode, Prompt, Refusal, Stage, Task
+from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 from nngpt.store.lemur_rows import LEMUR_DATASETS
 
-_DIGITS = 3
-"""Recorded values were drawn at random; more digits would teach nothing but digits."""
-
 _DROPOUT = 0.2
-"""In a layer list, where neither a trial nor the defaults give one."""
+"""Dropout of a layer list if neither a trial nor the defaults give one."""
 
-_CHARACTERS_PER_TOKEN = {Mode.FULL: 3.2, Mode.BODY: 3.2, Mode.FEATURES: 2.2}
-_MOST_TOKENS = {Mode.FEATURES: 260}
+_CHARACTERS_PER_TOKEN = {"full": 3.2, "body": 3.2, "features": 2.2}
+_MAX_TOKENS = {"features": 260}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A prompt of the corpus: one for all tasks that it does not tell apart.
+class CorpusPrompt:
+    """A prompt of the corpus, shared by all tasks for which the template gives the same text.
 
     Attributes:
-        prompt: the template filled in.
-        task: the first task it was filled in for.
-        names: the data sets of all of them.
+        prompt: the rendered template.
+        task: the first task that it was rendered for.
+        datasets: data sets of all tasks that share it.
     """
 
     prompt: Prompt
     task: Task
-    names: tuple[str, ...]
+    datasets: tuple[str, ...]
 
-    def reads_like(self, other: Asked) -> bool:
-        """True if the contract reads an answer to both prompts the same way."""
-        return self.prompt.mode is Mode.FULL and self.prompt.prefill == other.prompt.prefill
+    def reads_like(self, other: CorpusPrompt) -> bool:
+        """Return True if the contract reads an answer to both prompts the same way."""
+        return self.prompt.mode == "full" and self.prompt.prefill == other.prompt.prefill
 
 
 @dataclass(frozen=True)
-class Answer:
+class NetworkAnswer:
     """A network as the answer to one prompt.
 
     Attributes:
-        candidate: what the contract reads in the answer.
-        trial: the trial whose settings and accuracy go with it, None if there is none.
+        prompt: the prompt that it answers.
+        candidate: the network that the contract reads in the answer.
+        trial: trial whose settings and accuracy belong to the answer; None without a trial.
     """
 
-    asked: Asked = field(repr=False)
+    prompt: CorpusPrompt = field(repr=False)
     candidate: Candidate
-    trial: Trial | None
+    trial: BestTrial | None
 
     @property
     def completion(self) -> str:
-        """The text that the LLM should write: canonical, after the prefill."""
+        """Canonical text that the LLM should write after the prefill."""
         return self.candidate.written
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A network with its answers to all prompts, at least one."""
+class AnsweredNetwork:
+    """A network with its answers to all prompts, at least one.
 
-    network: Recorded
-    answers: tuple[Answer, ...]
+    Attributes:
+        network: the LEMUR network.
+        answers: one answer for each prompt.
+    """
+
+    network: LemurNetwork
+    answers: tuple[NetworkAnswer, ...]
 
     @property
     def longest(self) -> int:
@@ -88,18 +88,19 @@ class Answered:
 
     @property
     def novelty_text(self) -> str:
-        """What the LLM would write itself; likenesses are measured on it."""
+        """Text on which networks are compared: the part that the LLM would write itself."""
         return contract.novelty_text(self.answers[0].candidate)
 
 
-class Writer:
-    """Writes networks of the mirror as answers to a template's prompts.
+class AnswerWriter:
+    """Writes LEMUR networks as answers to a template's prompts.
 
     Attributes:
-        template: what is asked.
-        asked: the prompts for all tasks, each once.
-        defaults: values for what an answer leaves out.
-        compact: write shorter networks that do the same: without comments and annotations, in
+        template: template of the prompts.
+        tasks: the tasks that the prompts describe.
+        prompts: the different prompts for all tasks.
+        defaults: values for settings that an answer leaves out.
+        compact: write shorter networks that compute the same: without comments and annotations, in
             `full` mode with the training half of `body` mode's template and without settings, in
             `features` mode narrowed to the tasks' parameter budget.
     """
@@ -111,28 +112,40 @@ class Writer:
         defaults: contract.Defaults,
         compact: bool = False,
     ) -> None:
-        self.template, self.defaults, self.compact = template, defaults, compact
-        self._tasks = tasks
-        self._half = prompts.load("body") if compact and template.mode is Mode.FULL else None
-        self.asked = _asked(template, tasks, defaults.hyperparameters)
+        self.template, self.tasks = template, tasks
+        self.defaults, self.compact = defaults, compact
+        whole_files = compact and template.mode == "full"
+        self._body_template = prompts.load("body") if whole_files else None
+        self.prompts = _distinct_prompts(template, tasks, defaults.hyperparameters)
 
-    def answer(self, network: Recorded) -> Answered | Refusal:
-        """The network as an answer to every prompt, or why the contract does not take it."""
-        answers: list[Answer] = []
-        for asked in self.asked:
-            trial = _trial(network, asked.names)
-            if answers and trial == answers[0].trial and asked.reads_like(answers[0].asked):
-                answers.append(replace(answers[0], asked=asked))
+    def answer(self, network: LemurNetwork) -> AnsweredNetwork | Refusal:
+        """Return the network with its answers to all prompts, or why the contract refuses it."""
+        answers: list[NetworkAnswer] = []
+        for prompt in self.prompts:
+            trial = _trial_for(network, prompt.datasets)
+            if answers and trial == answers[0].trial and prompt.reads_like(answers[0].prompt):
+                answers.append(replace(answers[0], prompt=prompt))
                 continue
-            candidate = self._candidate(network, asked, trial)
+            candidate = self._candidate(network, prompt, trial)
             if isinstance(candidate, Refusal):
                 return candidate
-            answers.append(Answer(asked, candidate, trial))
-        return Answered(network, tuple(answers))
+            answers.append(NetworkAnswer(prompt, candidate, trial))
+        return AnsweredNetwork(network, tuple(answers))
+
+    def max_chars(self, max_new_tokens: int) -> int:
+        """Return the characters that an LLM can write in `max_new_tokens` tokens.
+
+        Longer answers would teach the LLM to be cut off. Measured on LEMUR with the
+        tokenizer of SmolLM2; layer lists consist mostly of digits and signs.
+        """
+        mode = self.template.mode
+        tokens = min(max_new_tokens, _MAX_TOKENS.get(mode, max_new_tokens))
+        return int(tokens * _CHARACTERS_PER_TOKEN[mode])
 
     def _candidate(
-        self, network: Recorded, asked: Asked, trial: Trial | None
+        self, network: LemurNetwork, asked: CorpusPrompt, trial: BestTrial | None
     ) -> Candidate | Refusal:
+        """Write the answer and return what the contract reads in it."""
         prompt = asked.prompt
         try:
             text = self._text(network, trial)
@@ -148,107 +161,95 @@ class Writer:
             return Refusal(Stage.PARSE, "the prompt's stop string would cut the answer off")
         return read
 
-    def _text(self, network: Recorded, trial: Trial | None) -> str | Refusal:
-        """The whole answer, before the contract has seen it."""
+    def _text(self, network: LemurNetwork, trial: BestTrial | None) -> str | Refusal:
+        """Return the whole answer, prefill included, not yet read by the contract."""
         settings = trial.settings if trial else {}
-        hyperparameters = self.defaults.hyperparameters
-        if self.template.mode is Mode.FULL and self._half is None:
-            return write(_with_settings(network.code, settings))
-        if self.template.mode in (Mode.FULL, Mode.BODY):
-            body = self._body(network.code)
-            if isinstance(body, Refusal) or self._half is None:
-                return body
-            asked = self._half.render(self._tasks[0], hyperparameters)
-            rest = body.removeprefix(asked.prefill)
-            whole = contract.read(rest, asked, self._tasks[0], self._half, self.defaults)
-            return whole if isinstance(whole, Refusal) else _fenced(whole.code)
-        recorded = numbers(settings, frozenset({"dropout"}))
-        dropout = recorded.get("dropout", hyperparameters.get("dropout", _DROPOUT))
-        layers = extract_layers(network.code, dropout)
+        mode = self.template.mode
+        if mode == "features":
+            return self._layer_list(network.code, settings)
+        if mode == "full" and self._body_template is None:
+            return write(answer_with_settings(network.code, settings))
+        body = self._body(network.code)
+        if isinstance(body, Refusal) or self._body_template is None:
+            return body
+        return self._whole_file(body, self._body_template)
+
+    def _layer_list(self, code: str, settings: Mapping[str, Any]) -> str | Refusal:
+        """Return the answer of `features` mode."""
+        recorded = allowed_values(settings, frozenset({"dropout"}))
+        default = self.defaults.hyperparameters.get("dropout", _DROPOUT)
+        layers = extract_layers(code, recorded.get("dropout", default))
         if isinstance(layers, Refusal):
             return layers
-        return write_layers(narrowed(layers, self._tasks) if self.compact else layers)
+        return write_layers(narrow_to_budget(layers, self.tasks) if self.compact else layers)
 
     def _body(self, code: str) -> str | Refusal:
-        """The answer of `body` mode."""
+        """Return the answer of `body` mode."""
         body = extract_body(code, frozenset(self.defaults.hyperparameters))
         if self.compact and isinstance(body, str):
-            body = compact(body)
+            body = strip_comments(body)
         return body if isinstance(body, Refusal) else _fenced(body)
+
+    def _whole_file(self, body: str, template: Template) -> str | Refusal:
+        """Return the file that the template of `body` mode makes of a body, as an answer."""
+        task = self.tasks[0]
+        prompt = template.render(task, self.defaults.hyperparameters)
+        rest = body.removeprefix(prompt.prefill)
+        whole = contract.read(rest, prompt, task, template, self.defaults)
+        return whole if isinstance(whole, Refusal) else _fenced(whole.code)
+
+
+def make_writer(
+    config: Config, template_name: str | None, datasets: Sequence[str], compact: bool = False
+) -> AnswerWriter:
+    """Return a writer of answers for data sets, with a run's parameter budget and defaults.
+
+    Args:
+        template_name: prompt template; None for the configuration's.
+
+    Raises:
+        ConfigError: there is no such template.
+        PluginError: there is no such data set.
+        UserError: networks cannot be written as answers of the template's mode.
+    """
+    template = prompts.load(template_name or config.prompt.template)
+    if modes.load(template.mode).changes_parent:
+        hint = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
+        raise UserError("a corpus holds networks, not changes", where=template.name, hint=hint)
+    if template.mode not in _CHARACTERS_PER_TOKEN:
+        what = f"LEMUR's networks cannot be written as answers of {template.mode} mode"
+        known = f"Use a template of one of these modes: {', '.join(_CHARACTERS_PER_TOKEN)}"
+        raise UserError(what, where=template.name, hint=known)
+    tasks = [_task(name, config.task.max_parameters) for name in dict.fromkeys(datasets)]
+    return AnswerWriter(template, tasks, contract.Defaults.of(config.evaluation), compact)
+
+
+def _task(dataset: str, max_parameters: int | None) -> Task:
+    """Return the task of a data set. Raises: PluginError."""
+    source = plugins.create("data set", dataset, None)
+    shape = (1, *source.shape)
+    return Task(source.name, shape, (source.classes,), 0.0, max_parameters=max_parameters)
 
 
 def _fenced(code: str) -> str:
-    return write(WholeAnswer(code.strip("\n").rstrip(), {}))
+    """Return the code as an answer: in a code block, without settings."""
+    return write(Answer(code.strip("\n").rstrip(), {}))
 
 
-def longest_answer(mode: Mode, max_new_tokens: int) -> int:
-    """Characters that an LLM can write in so many tokens; longer answers would teach to be cut off.
-
-    Measured on LEMUR's networks with SmolLM2's tokenizer; layer lists are mostly digits and signs.
-    """
-    tokens = min(max_new_tokens, _MOST_TOKENS.get(mode, max_new_tokens))
-    return int(tokens * _CHARACTERS_PER_TOKEN[mode])
-
-
-def numbers(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, float]:
-    """The recorded values of these hyperparameters that are within the contract's ranges."""
-    found = {}
-    for name in sorted(names & settings.keys()):
-        value = settings[name]
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            rounded = float(f"{value:.{_DIGITS}g}")
-            if _allowed(name, rounded):
-                found[name] = rounded
-    return found
-
-
-def _with_settings(code: str, settings: Mapping[str, Any]) -> WholeAnswer:
-    """The answer of `full` mode, with what was recorded for the best trial."""
-    batch, transform = settings.get("batch"), settings.get("transform")
-    return WholeAnswer(
-        code.strip("\n").rstrip(),
-        numbers(settings, _supported(code)),
-        batch if isinstance(batch, int) and _allowed("batch", batch) else None,
-        _named(transform) if isinstance(transform, str) else None,
-    )
-
-
-def _named(transform: str) -> str | None:
-    """The transform as prompts write it, None if only LEMUR has it."""
-    return transform.replace("_", "-") if transform_names.spec(transform) else None
-
-
-def _supported(code: str) -> frozenset[str]:
-    """What the network says it supports; nothing if that cannot be read (the contract says why)."""
-    try:
-        names = read_supported(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    protocol = frozenset({"batch", "epoch", "transform"})
-    return frozenset() if isinstance(names, Refusal) else names - protocol
-
-
-def _allowed(name: str, value: float) -> bool:
-    try:
-        Hyperparameters.model_validate({name: value})
-    except ValidationError:
-        return False
-    return True
-
-
-def _asked(
+def _distinct_prompts(
     template: Template, tasks: Sequence[Task], hyperparameters: Mapping[str, float]
-) -> tuple[Asked, ...]:
-    found: dict[Prompt, list[Task]] = {}
+) -> tuple[CorpusPrompt, ...]:
+    """Render the template for all tasks, and group tasks with the same prompt."""
+    tasks_of: dict[Prompt, list[Task]] = {}
     for task in tasks:
-        found.setdefault(template.render(task, hyperparameters), []).append(task)
+        tasks_of.setdefault(template.render(task, hyperparameters), []).append(task)
     return tuple(
-        Asked(prompt, same[0], tuple(task.dataset for task in same))
-        for prompt, same in found.items()
+        CorpusPrompt(prompt, same[0], tuple(task.dataset for task in same))
+        for prompt, same in tasks_of.items()
     )
 
 
-def _trial(network: Recorded, names: Sequence[str]) -> Trial | None:
-    """The best trial on the first of these data sets that has one, else on any data set."""
-    own = (network.best(LEMUR_DATASETS.get(name, name)) for name in names)
+def _trial_for(network: LemurNetwork, datasets: Sequence[str]) -> BestTrial | None:
+    """Return the best trial on the first of the data sets that has one, else on any data set."""
+    own = (network.best(LEMUR_DATASETS.get(name, name)) for name in datasets)
     return next((trial for trial in own if trial is not None), network.best())

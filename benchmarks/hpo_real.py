@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from nngpt import config
-from nngpt.cycle import parts as assembly
+from nngpt.cycle.evaluator import open_evaluator
 from nngpt.errors import UserError
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
@@ -145,7 +145,7 @@ def training(given: argparse.Namespace, images: int) -> Iterator[Trainer]:
             "evaluation.wall_s=600",
         ],
     )
-    with assembly.evaluator(settings, print) as (reader, executor):
+    with open_evaluator(settings, print) as (reader, executor):
 
         def train(code: str, choice: Choice, seed: int) -> Evaluation | Refusal:
             read = reader.read(write(Answer(code, dict(choice.hyperparameters))))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nngpt import config
-from nngpt.cli.cycle import _run, _same_settings
 from nngpt.cli.options import console
+from nngpt.cycle.runner import check_same_settings, run_loop
+from nngpt.reports.progress.run import ConsoleProgress
 from nngpt.store import Store
 
 SETTINGS = (
@@ -32,10 +33,11 @@ def write_answers(folder: Path, texts: Sequence[str]) -> None:
 
 
 def quick_run(folder: Path, cycles: int, *overrides: str, minutes: float | None = None) -> None:
-    """Run, or carry on, as `nngpt cycle run` does; the current folder must be `folder`."""
+    """Run or resume as `nngpt cycle run` does; the current folder must be `folder`."""
     assert Path.cwd() == folder
     settings = config.load("smoke-mnist", [*SETTINGS, f"cycles={cycles}", *overrides])
     if database(folder).exists():
         with Store.open(database(folder)) as store:
-            _same_settings(store.run(settings.name), settings)
-    _run(settings, database(folder), console(stderr=True), minutes=minutes)
+            check_same_settings(store.run(settings.name), settings)
+    with ConsoleProgress(console(stderr=True)) as progress:
+        run_loop(settings, progress, minutes=minutes)

@@ -120,8 +120,9 @@ def make_arms(
 
 
 def _make_arm(own: Config, option: Option, sources: Sequence[DatasetSource]) -> Arm:
-    from nngpt.cycle.parts import make_reader, starting_adapter
     from nngpt.finetuning.compare.records import Arm, ArmFacts, Asked
+    from nngpt.generation.contract import make_reader
+    from nngpt.generation.models.adapters import starting_adapter
     from nngpt.records import Sampling
 
     adapter = starting_adapter(own)

@@ -35,11 +35,11 @@ class Executors:
     def noise(self, name: str) -> Iterator[Executor]:
         """One with a few images of noise in the shape of a task."""
         from nngpt import plugins
-        from nngpt.finetuning.corpus.build_check import brief, noise_splits
+        from nngpt.finetuning.corpus.build_check import brief_evaluation, noise_splits
 
         with tempfile.TemporaryDirectory(prefix="nngpt-compare-") as folder:
             splits = noise_splits(Path(folder) / name, self.tasks[name])
-            short = brief(self.settings.evaluation)
+            short = brief_evaluation(self.settings.evaluation)
             arguments = (splits, short, self.tasks[name])
             made = plugins.create("executor", short.executor, *arguments, options=short.options)
             with closing(made) as executor:
@@ -49,11 +49,12 @@ class Executors:
     def images(self, name: str) -> Iterator[Executor]:
         """One with the images of a task, fetched first if need be."""
         from nngpt import plugins
-        from nngpt.cycle.parts import load_splits, training
+        from nngpt.cycle.evaluator import open_executor
+        from nngpt.data.loading import load_splits
 
         plugins.load("executor", self.settings.evaluation.executor)  # tells a wrong name first
         splits = load_splits(self.settings, self.sources[name], self.log)
-        with training(self.settings, splits, self.tasks[name], self.log) as executor:
+        with open_executor(self.settings, splits, self.tasks[name], self.log) as executor:
             level = executor.level.partition(":")[0]
             self.log(f"Training: {splits.train.count:,} images of {name}, sandbox level {level}")
             yield executor
@@ -61,7 +62,7 @@ class Executors:
 
 def source_of(settings: Config, name: str) -> DatasetSource:
     """A data set by name. Raises: PluginError, DataError."""
-    from nngpt.cycle.parts import data_source
+    from nngpt.data.loading import data_source
 
     task = settings.task.model_copy(update={"dataset": name})
     return data_source(settings.model_copy(update={"task": task}))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nngpt.config import Config
-    from nngpt.cycle.confirm import Plan
+    from nngpt.cycle.confirm import ConfirmationPlan
     from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
 
 RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
@@ -57,7 +57,7 @@ def confirm(
     as_json: AsJson = False,
 ) -> None:
     """Train a random sample fully, judge it on the TEST set, and say how well one epoch ranks."""
-    from nngpt.cycle.confirm import Plan
+    from nngpt.cycle.confirm import ConfirmationPlan
     from nngpt.reports.analysis.sampling import stratified_sample
 
     with open_store(folder) as store, stoppable():
@@ -65,7 +65,7 @@ def confirm(
         settings = _settings(record, overrides, sandbox)
         limit = settings.task.train_limit if train_limit is None else train_limit or None
         scaled = not any(given.startswith("evaluation.wall_s=") for given in overrides)
-        plan = Plan(settings, epochs, record.seed if seed is None else seed, limit, scaled)
+        plan = ConfirmationPlan(settings, epochs, record.seed if seed is None else seed, limit, scaled)
         attempts = store.attempts(record.id, with_code=True)
         trained = [attempt for attempt in attempts if attempt.evaluation is not None]
         if not trained:
@@ -91,12 +91,12 @@ def _settings(record: RunRecord, overrides: Sequence[str], sandbox: str | None) 
 
 
 def _train_the_rest(
-    store: Store, record: RunRecord, sample: Sequence[AttemptRecord], plan: Plan, out: Console
+    store: Store, record: RunRecord, sample: Sequence[AttemptRecord], plan: ConfirmationPlan, out: Console
 ) -> None:
     """Train those of the sample that were not trained by this protocol before."""
     from rich.text import Text
 
-    from nngpt.cycle.confirm import confirm, confirmer
+    from nngpt.cycle.confirm import confirm, open_confirmer
     from nngpt.reports.tables.confirm import confirmed_line
 
     def log(text: str) -> None:
@@ -110,7 +110,7 @@ def _train_the_rest(
         return
     with (
         store.lease(record.id) as lease,
-        confirmer(plan, log) as executor,
+        open_confirmer(plan, log) as executor,
         _bar(out, len(sample), len(sample) - len(left)) as advance,
     ):
         for attempt, confirmation in confirm(left, executor, plan, lease):
@@ -145,7 +145,7 @@ def _bar(out: Console, total: int, done: int) -> Iterator[Callable[[], None]]:
         yield lambda: bars.advance(bar)
 
 
-def _confirmed(store: Store, record: RunRecord, plan: Plan) -> dict[int, Confirmation]:
+def _confirmed(store: Store, record: RunRecord, plan: ConfirmationPlan) -> dict[int, Confirmation]:
     """What was trained by this plan's protocol, by attempt."""
     found = store.confirmations(record.id)
     return {c.attempt_id: c for c in found if c.protocol == plan.protocol}
@@ -155,7 +155,7 @@ def _tell(
     store: Store,
     record: RunRecord,
     sample: Sequence[AttemptRecord],
-    plan: Plan,
+    plan: ConfirmationPlan,
     trained: int,
     as_json: bool,
 ) -> None:

@@ -54,7 +54,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the best networks as files; exits with 1 if one of them is refused."""
-    from nngpt.cycle.export import exporter
+    from nngpt.cycle.export import open_exporter
     from nngpt.reports.analysis.best import sources
 
     log = _speaker(as_json)
@@ -69,7 +69,7 @@ def export(
             log(f"{len(index.rows)} of {len(chosen)} networks are here already.")
         index.write()
         if left:
-            with exporter(settings, log) as (executor, splits):
+            with open_exporter(settings, log) as (executor, splits):
                 for source in left:
                     index.add(_export(executor, splits, source, out, with_onnx, log))
     _tell(index, as_json)

@@ -101,17 +101,13 @@ def read_setting(run: RunRecord) -> Setting:
 
 def _known(config: Config) -> tuple[int, dict[str, Candidate], int]:
     """Pairs of the corpus, the networks known before the run, and classes. Raises: UserError."""
-    from nngpt.cycle import parts as assembly
+    from nngpt.data.loading import data_source
+    from nngpt.finetuning.corpus.networks import starting_networks
+    from nngpt.generation.contract import make_reader
 
-    source = assembly.data_source(config)
-    reader = assembly.make_reader(config, source)
-    pairs = assembly.read_corpus(config, reader, lambda _: None)
-    corpus = {
-        f"corpus network {number} ({pair.source})": candidate
-        for number, (pair, candidate) in enumerate(pairs, 1)
-    }
-    seen = assembly.seen_by(assembly.starting_adapter(config), reader)
-    return len(pairs), {**corpus, **seen}, source.classes
+    source = data_source(config)
+    pairs, networks = starting_networks(config, make_reader(config, source))
+    return pairs, networks, source.classes
 
 
 def _safe(name: str) -> str:

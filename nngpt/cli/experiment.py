@@ -1,8 +1,7 @@
-"""`nngpt experiment`: arms × seeds, run and compared."""
+"""`nngpt experiment`: run arms × seeds and compare the arms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,16 +14,22 @@ from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.cycle.grid import Cell
-    from nngpt.reports.experiment.comparison import RunFigures
+    from collections.abc import Callable
 
-app = typer.Typer(no_args_is_help=True, help="Arms × seeds: what is a part of the loop worth?")
+    from nngpt.cycle.grid import Cell, Grid
+    from nngpt.reports.experiment.figures import RunFigures
+
+app = typer.Typer(
+    no_args_is_help=True, help="Arms × seeds: measure what a part of the loop contributes."
+)
 GridName = Annotated[
     str,
-    typer.Argument(help="A YAML file of arms, or the name of one nngpt brings.", metavar="GRID"),
+    typer.Argument(help="YAML file of arms and seeds, or a shipped one's name.", metavar="GRID"),
 ]
-Out = Annotated[Path | None, typer.Option(help="Also write the tables as Markdown here.")]
-Picture = Annotated[Path | None, typer.Option(help="Also draw the cycles: .png, .pdf or .svg.")]
+Out = Annotated[Path | None, typer.Option(help="Markdown file for the tables.")]
+Figure = Annotated[
+    Path | None, typer.Option(help="Image file for the cycles' figure: .png, .pdf or .svg.")
+]
 
 
 @app.command()
@@ -32,25 +37,23 @@ def run(
     grid: GridName,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     budget_minutes: Annotated[
-        float | None, typer.Option(help="End after so many minutes, wherever it is.", min=0.1)
+        float | None,
+        typer.Option(help="Stop after this many minutes; the same command resumes.", min=0.1),
     ] = None,
     out: Out = None,
-    figure: Picture = None,
+    figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every arm with every seed, or carry on where it was; then compare."""
-    from nngpt.cycle import grid as grids
+    """Run every arm with every seed, or resume; then compare the arms."""
     from nngpt.cycle.experiment import run_all
-    from nngpt.cycle.time_limit import Budget
+    from nngpt.cycle.time_limit import TimeLimit
 
-    loaded, _ = grids.load(grid)
-    cells = grids.cells(loaded, tuple(overrides))
+    loaded, cells = _load(grid, overrides)
     log = partial(console(stderr=True).print, markup=False, highlight=False)
-    budget = Budget(None if budget_minutes is None else 60 * budget_minutes)
     with stoppable():
-        if not run_all(loaded, cells, budget, log):
-            log("The budget is spent; the same command carries on. So far:")
-        _tell(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
+        if not run_all(loaded, cells, TimeLimit.of_minutes(budget_minutes), log):
+            log("The time limit is reached; the same command resumes. Results so far:")
+        _compare(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
 
 
 @app.command()
@@ -58,25 +61,32 @@ def compare(
     grid: GridName,
     overrides: Overrides = [],  # noqa: B006
     out: Out = None,
-    figure: Picture = None,
+    figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """What an experiment has found so far; nothing is run."""
+    """Compare the arms on the runs so far, without running anything."""
+    _, cells = _load(grid, overrides)
+    _compare(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
+
+
+def _load(grid: str, overrides: list[str]) -> tuple[Grid, list[Cell]]:
+    """Read an experiment and return it with all its runs. Raises: ConfigError."""
     from nngpt.cycle import grid as grids
 
     loaded, _ = grids.load(grid)
-    start = f"nngpt experiment run {grid}"
-    _tell(grids.cells(loaded, tuple(overrides)), (out, figure), as_json, start)
+    return loaded, grids.cells(loaded, tuple(overrides))
 
 
-def _tell(
+def _compare(
     cells: list[Cell], files: tuple[Path | None, Path | None], as_json: bool, start: str
 ) -> None:
-    from nngpt.reports.experiment.comparison import differences, figures
+    """Print the comparison of the runs that have begun, and write it to the wanted files."""
+    from nngpt.cycle.experiment import started_runs
+    from nngpt.reports.experiment.figures import differences, figures
     from nngpt.reports.experiment.sheets import sheets
     from nngpt.reports.sheets import markdown_table, rich_table
 
-    found = figures(cells)
+    found = figures(started_runs(cells), [cell.arm for cell in cells])
     if not found:
         where = str(cells[0].settings.folder)
         raise UserError("none of its runs has begun", where=where, hint=f"Start them: {start}")
@@ -84,26 +94,28 @@ def _tell(
     tables = sheets(found, compared)
     out, picture = files
     if out is not None:
-        _written(out, lambda: out.write_text("\n".join(map(markdown_table, tables)), "utf-8"))
+        _write(out, lambda: out.write_text("\n".join(map(markdown_table, tables)), "utf-8"))
     if picture is not None:
-        from nngpt.reports.experiment import plots as experiment_plots
+        from nngpt.reports.experiment import plots
 
-        _written(picture, lambda: experiment_plots.save(found, str(picture)))
+        _write(picture, lambda: plots.save(found, str(picture)))
     if as_json:
-        print_json({"runs": list(map(_plain, found)), "differences": list(map(asdict, compared))})
+        print_json({"runs": list(map(_plain, found)), "differences": [difference.as_json() for difference in compared]})
         return
     for table in tables:
         console().print(rich_table(table))
 
 
 def _plain(run: RunFigures) -> dict[str, Any]:
+    """Return a run's figures, the totals included, for JSON."""
     whole = {"written": run.written, "valid": len(run.accuracies), "above": run.above}
     return {**asdict(run), **whole}
 
 
-def _written(path: Path, write: Callable[[], object]) -> None:
+def _write(path: Path, write: Callable[[], object]) -> None:
+    """Call `write`. Raises: UserError if it fails."""
     try:
         write()
-    except (OSError, ValueError) as error:  # matplotlib's for an ending that it does not know
+    except (OSError, ValueError) as error:  # matplotlib's for a file type that it does not know
         why = f"cannot be written ({error})"
         raise UserError(why, where=str(path), hint="Choose another file") from None

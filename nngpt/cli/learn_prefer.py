@@ -1,4 +1,4 @@
-"""`nngpt learn prefer`: DPO or KTO on what a run admitted and refused."""
+"""`nngpt learn prefer`: train an adapter with DPO or KTO on a run's answers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nngpt.config import Config
-    from nngpt.finetuning.preferences.answers import Answer
+    from nngpt.finetuning.preferences.answers import RatedAnswer
     from nngpt.finetuning.preferences.training import PreferenceStep
     from nngpt.generation.models.loading import LoadedBase
     from nngpt.records import Adapter
 
 
 class Method(StrEnum):
-    """How preferences are learned."""
+    """Method of preference learning."""
 
     DPO = "dpo"
     KTO = "kto"
@@ -46,79 +46,85 @@ def prefer(
         Method, typer.Option(help="dpo: pairs of answers to one prompt; kto: single answers.")
     ] = Method.DPO,
     run: Annotated[
-        str | None, typer.Option(help="Whose answers (default: the configuration's run).")
+        str | None, typer.Option(help="Run that supplies the answers (default: the configuration's).")
     ] = None,
     from_adapter: Annotated[
-        Path | None, typer.Option(help="Go on from this adapter; it is the reference, too.")
+        Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the training (default: runs/preference/NAME).")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the adapter (default: configuration and method).")
+        str | None, typer.Option(help="Name of the adapter (default: configuration and method).")
     ] = None,
     seed: Seed = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    fresh: Annotated[bool, typer.Option(help="Begin anew; the old training is kept.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Start over; keep the old training.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from a run's admitted and refused answers (DPO, KTO), or carry on."""
+    """Train an adapter on a run's admitted and refused answers (DPO, KTO), or resume."""
     adapter = str(from_adapter) if from_adapter else None
     settings = load_config(config, overrides, seed=seed, **{"llm.adapter": adapter})
     called = name or f"{settings.name}-{method}"
     folder = out or settings.folder / "preference" / called
     with stoppable():
         answers = _answers(settings, run or settings.name)
-        made = _learned(settings, method, answers, called, folder, fresh, console(stderr=as_json))
-        _tell(folder, made, as_json)
+        out_stream = console(stderr=as_json)
+        made = _find_or_train(settings, method, answers, called, folder, fresh, out_stream)
+        _print_result(folder, made, as_json)
 
 
-def _answers(settings: Config, run: str) -> list[Answer]:
-    from nngpt.finetuning.preferences.answers import answers_of
-    from nngpt.finetuning.trainers import check_installed
+def _answers(settings: Config, run: str) -> list[RatedAnswer]:
+    """Return the good and bad answers of a run. Raises: UserError, StoreError."""
+    from nngpt.finetuning.preferences.answers import read_answers
+    from nngpt.finetuning.trl_trainers import check_installed
 
     check_installed()
     with open_store(settings.folder) as store:
-        return answers_of(store, find_run(store, run).id)
+        return read_answers(store, find_run(store, run).id)
 
 
-def _learned(
+def _find_or_train(
     settings: Config,
     method: Method,
-    answers: list[Answer],
+    answers: list[RatedAnswer],
     name: str,
     folder: Path,
     fresh: bool,
     out: Console,
 ) -> Adapter:
-    """The adapter, whether it was there or has to be made."""
-    from nngpt.cycle.parts import starting_adapter
-    from nngpt.finetuning.folders import finished, opened, preference_settings
-    from nngpt.finetuning.preferences.answers import comparisons, digest
-    from nngpt.finetuning.preferences.training import Preferences
+    """Return the adapter; train it if it does not exist yet."""
+    from nngpt.finetuning.preferences.answers import hash_answers, pair_answers
+    from nngpt.finetuning.preferences.training import PreferenceLearner
+    from nngpt.finetuning.training_folder import (
+        lock_folder,
+        preference_settings,
+        trained_adapter,
+    )
+    from nngpt.generation.models.adapters import starting_adapter
     from nngpt.records import derive_seed
 
-    parent, fingerprint = starting_adapter(settings), digest(answers)
+    parent, fingerprint = starting_adapter(settings), hash_answers(answers)
     identity = preference_settings(settings, parent, method, fingerprint)
     draw = derive_seed(settings.seed, "pairs")
-    pairs = comparisons(answers, settings.preference.rivals, draw) if method is Method.DPO else []
+    pairs = pair_answers(answers, settings.preference.rivals, draw) if method is Method.DPO else []
     make_folder(folder, "--out")
-    with opened(folder, identity, fresh):
-        known = finished(folder, 1)
+    with lock_folder(folder, identity, fresh):
+        known = trained_adapter(folder, 1)
         if known is not None:
             return known
         good = sum(answer.good for answer in answers)
         out.print(f"{good} admitted and {len(answers) - good} refused answers")
         base = _base(settings)
         out.print(f"  {base.facts}", markup=False)
-        learner = Preferences(settings, base, folder, name, parent, fingerprint, identity)
+        learner = PreferenceLearner(settings, base, folder, name, parent, fingerprint, identity)
         if method is Method.DPO:
-            return learner.dpo(pairs, _Shown(out))
-        return learner.kto(answers, _Shown(out))
+            return learner.dpo(pairs, _StepPrinter(out))
+        return learner.kto(answers, _StepPrinter(out))
 
 
 def _base(settings: Config) -> LoadedBase:
-    """The weights of `learning.base` if a server writes, under the name of the model served."""
+    """Load the weights of `learning.base` (if set) under the name of the served model."""
     from nngpt.generation.models.loading import load_base
 
     source = settings.learning.base or settings.llm.model
@@ -126,8 +132,8 @@ def _base(settings: Config) -> LoadedBase:
     return replace(loaded, name=settings.llm.model)
 
 
-class _Shown:
-    """A line for each step."""
+class _StepPrinter:
+    """Prints a line for each step."""
 
     def __init__(self, out: Console) -> None:
         self._out = out
@@ -139,7 +145,8 @@ class _Shown:
         self._out.print(line, markup=False)
 
 
-def _tell(folder: Path, adapter: Adapter, as_json: bool) -> None:
+def _print_result(folder: Path, adapter: Adapter, as_json: bool) -> None:
+    """Print the losses, and the adapter's path."""
     made = {
         "adapter": adapter.name,
         "path": adapter.path,

@@ -1,4 +1,4 @@
-"""`nngpt learn rl`: GRPO on the prompt of a task, paid by real executions."""
+"""`nngpt learn rl`: train an adapter with GRPO, on rewards of real executions."""
 
 from __future__ import annotations
 
@@ -32,54 +32,59 @@ if TYPE_CHECKING:
 
 def rl(
     config: ConfigName,
-    steps: Annotated[int | None, typer.Option(help="How many steps in all.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Total number of steps.", min=1)] = None,
     from_adapter: Annotated[
-        Path | None, typer.Option(help="Go on from this adapter; it is the reference, too.")
+        Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run (default: runs/rl/NAME).")
+        Path | None, typer.Option(help="Folder of the training (default: runs/rl/NAME).")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of run and adapter (default: the configuration's).")
+        str | None, typer.Option(help="Name of the adapter (default: the configuration's).")
     ] = None,
     seed: Seed = None,
     sandbox: Sandbox = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    fresh: Annotated[bool, typer.Option(help="Begin anew; the old run is kept.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Start over; keep the old training.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reinforcement learning on executions (GRPO), or carry on where it was."""
+    """Train an adapter with GRPO on rewards of executions, or resume."""
     adapter = str(from_adapter) if from_adapter else None
     given = {"rl.steps": steps, "llm.adapter": adapter, "name": name}
     settings = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)
     folder = out or settings.folder / "rl" / settings.name
     with stoppable():
-        made = _learned(settings, folder, fresh, console(stderr=as_json))
-        _tell(folder, made, as_json)
+        made = _find_or_train(settings, folder, fresh, console(stderr=as_json))
+        _print_result(folder, made, as_json)
 
 
-def _learned(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
-    """The adapter of all steps, whether it was there or has to be made."""
-    from nngpt.cycle.parts import starting_adapter
-    from nngpt.finetuning.training_folder import finished, opened, rl_settings
+def _find_or_train(settings: Config, folder: Path, fresh: bool, out: Console) -> Adapter:
+    """Return the adapter of all steps; train it if it does not exist yet."""
+    from nngpt.finetuning.training_folder import lock_folder, rl_settings, trained_adapter
     from nngpt.finetuning.trl_trainers import check_installed
+    from nngpt.generation.models.adapters import starting_adapter
 
     check_installed()
     _check(settings)
     parent = starting_adapter(settings)
     identity = rl_settings(settings, parent)
     make_folder(folder, "--out")
-    with opened(folder, identity, fresh):
-        return finished(folder, settings.rl.steps) or _learn(
-            settings, folder, parent, identity, out
-        )
+    with lock_folder(folder, identity, fresh):
+        known = trained_adapter(folder, settings.rl.steps)
+        return known or _train(settings, folder, parent, identity, out)
 
 
 def _check(settings: Config) -> None:
-    """What can be known at once to be impossible. Raises: ConfigError, PluginError."""
+    """Check settings that RL cannot work with, before slow steps.
+
+    Raises:
+        ConfigError: backend or sampling do not suit RL, or a reward cannot work with the task.
+        PluginError: there is no reward of a given name.
+    """
     from nngpt import plugins
-    from nngpt.cycle.parts import data_source, make_reader
-    from nngpt.finetuning.rl.scoring import make_terms
+    from nngpt.data.loading import data_source
+    from nngpt.finetuning.rl.reward_terms import make_terms
+    from nngpt.generation.contract import make_reader
 
     if settings.llm.backend != "transformers":
         raise ConfigError(
@@ -89,13 +94,13 @@ def _check(settings: Config) -> None:
         )
     if settings.sampling.temperature == 0:
         raise ConfigError(
-            "without chance all answers of a group are the same",
+            "at temperature 0 all answers of a group are the same",
             where="sampling.temperature",
-            hint="Set it above 0; 1 samples from the LLM as it is.",
+            hint="Set it above 0; 1 samples from the LLM's own distribution.",
         )
     if settings.sampling.constrain:
         raise ConfigError(
-            "RL learns from what the LLM draws freely",
+            "RL needs answers that are sampled without constraints",
             where="sampling.constrain",
             hint="Set it to false.",
         )
@@ -111,35 +116,36 @@ def _check(settings: Config) -> None:
     make_terms(settings.rl.rewards, reader.task, new_measure(), new_measure)
 
 
-def _learn(
+def _train(
     settings: Config, folder: Path, parent: Adapter | None, identity: dict[str, Any], out: Console
 ) -> Adapter:
-    """Take the steps that are missing. Raises: UserError."""
-    from nngpt.cycle import parts as assembly
+    """Take the missing steps, and return the adapter. Raises: UserError."""
+    from nngpt.cycle.parts import assemble
     from nngpt.finetuning.rl import grpo
-    from nngpt.finetuning.rl.execution_cache import Executions
-    from nngpt.finetuning.rl.scoring import RewardJudge, known_networks, make_terms
+    from nngpt.finetuning.rl.execution_cache import ExecutionCache
+    from nngpt.finetuning.rl.reward_terms import known_networks, make_terms
+    from nngpt.finetuning.rl.scoring import AnswerScorer
     from nngpt.generation.llm.transformers import TransformersLLM
     from nngpt.reports.progress.rl import RLProgress
 
     weights = settings.rl.rewards
     with (
         RLProgress(out, settings.rl.steps) as shown,
-        assembly.assemble(settings, shown.note) as parts,
+        assemble(settings, shown.note) as parts,
     ):
-        known = known_networks(parts.new_measure, _known(parts))
-        terms = make_terms(weights, parts.task, known, parts.new_measure)
-        assert isinstance(parts.llm, TransformersLLM), "_check looks first"
+        known = known_networks(parts.novelty, _known(parts))
+        terms = make_terms(weights, parts.task, known, parts.novelty)
+        assert isinstance(parts.llm, TransformersLLM), "_check refuses other backends"
         parts.llm.use_adapter(None)
-        with Executions(
+        with ExecutionCache(
             parts.executor, settings.seed, _setting(settings, parts), folder / "executions.jsonl"
         ) as executions:
-            judge = RewardJudge(weights, terms, parts.reader.read, executions)
-            run = grpo.Run(
+            scorer = AnswerScorer(weights, terms, parts.reader.read, executions)
+            run = grpo.GRPORun(
                 config=settings,
                 llm=parts.llm,
                 prompt=parts.reader.prompt,
-                judge=judge,
+                scorer=scorer,
                 executions=executions,
                 folder=folder,
                 name=settings.name,
@@ -147,21 +153,21 @@ def _learn(
                 settings=identity,
             )
             shown.note(f"GRPO: {_batch(settings)}; rewards: {_weighted(weights)}")
-            return grpo.learn(run, shown)
+            return grpo.train(run, shown)
 
 
 def _known(parts: Parts) -> dict[str, Candidate]:
-    """What is not novel: the prompt's examples, the corpus, and what the adapter has learned."""
-    corpus = {f"corpus network {n}": network for n, (_, network) in enumerate(parts.corpus, 1)}
-    return {**parts.reader.examples(), **corpus, **parts.seen}
+    """Return the networks that are not novel: of the prompt, the corpus and the adapter."""
+    corpus = {f"corpus network {n}": network for n, (_, network) in enumerate(parts.start.corpus, 1)}
+    return {**parts.reader.examples(), **corpus, **parts.start.learned}
 
 
 def _setting(settings: Config, parts: Parts) -> dict[str, Any]:
-    """All that an execution depends on, but network and seed."""
+    """Return everything that an execution depends on, apart from network and seed."""
     import torch
 
-    from nngpt.cycle.parts import data_source
-    from nngpt.finetuning.rl.execution_cache import data_digest
+    from nngpt.data.loading import data_source
+    from nngpt.finetuning.rl.execution_cache import hash_data
 
     task, identity = settings.task, settings.identity()
     source = data_source(settings)
@@ -169,7 +175,7 @@ def _setting(settings: Config, parts: Parts) -> dict[str, Any]:
     return {
         "task": identity["task"],
         "evaluation": identity["evaluation"],
-        "data": data_digest(splits),
+        "data": hash_data(splits),
         "sandbox": parts.executor.level,
         "torch": torch.__version__,
     }
@@ -183,8 +189,8 @@ def _weighted(weights: dict[str, float]) -> str:
     return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
 
 
-def _tell(folder: Path, adapter: Adapter, as_json: bool) -> None:
-    """Whether the reward rose, and where the adapter lies."""
+def _print_result(folder: Path, adapter: Adapter, as_json: bool) -> None:
+    """Print the trends of the rewards, and the adapter's path."""
     from nngpt.finetuning.rl.journal import Journal
     from nngpt.reports.tables.rl import facts, summary_json, trends_table
 
@@ -195,6 +201,6 @@ def _tell(folder: Path, adapter: Adapter, as_json: bool) -> None:
     out = console()
     out.print(trends_table(steps))
     out.print(facts(steps), soft_wrap=True, markup=False)
-    place = adapter.path
-    out.print(f"Adapter {adapter.name}: --set llm.adapter={place}", soft_wrap=True, markup=False)
+    line = f"Adapter {adapter.name}: --set llm.adapter={adapter.path}"
+    out.print(line, soft_wrap=True, markup=False)
     return None

@@ -93,7 +93,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
 
     The contract is not asked: what a library does is no candidate's mistake.
     """
-    from nngpt.cycle.parts import evaluator
+    from nngpt.cycle.evaluator import open_evaluator
     from nngpt.records import Candidate, Evaluation, Refusal
 
     if not run:
@@ -101,7 +101,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
         return
     settings = load_config(None, list(_SETTINGS), sandbox=sandbox)
     values = settings.evaluation.hyperparameters
-    with evaluator(settings, lambda _: None) as (_, executor):
+    with open_evaluator(settings, lambda _: None) as (_, executor):
 
         def train(code: str) -> Evaluation | Refusal:
             network = Candidate(code, code, "full", values, "norm", settings.evaluation.batch)

@@ -1,1 +1,1 @@
-"""What steers a run besides its gates: controls, when to stop, alarms, time and energy."""
+"""The loop: generate networks, train and judge them, fine-tune the LLM on the admitted."""

@@ -1,9 +1,8 @@
-"""Does the LLM collapse? Its answers break, or become alike, as it learns from itself.
+"""Detect model collapse: the answers of an LLM that learns from itself break, or become alike.
 
-A cycle is compared with all earlier ones of its run: an alarm is raised when the 95% interval of
-the difference lies below zero, for the share of valid answers (Newcombe) or for the distance to the
-most similar answer of the same cycle (Welch). Each gives a false alarm in one cycle of forty: it is
-a reason to look, or for `learning.on_collapse`.
+A cycle is compared with all earlier cycles of its run. An alarm means that the 95% interval of the
+difference lies below zero, for the share of valid answers (Newcombe) or for the distance to the
+most similar answer of the same cycle (Welch). Each test gives a false alarm in one of forty cycles.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from nngpt.records import Candidate
 from nngpt.statistics import newcombe, percent_of, welch
 from nngpt.store import CycleSummary
 
-FEWEST = 4
-"""Networks that a cycle must have for its diversity to be compared."""
+MIN_NETWORKS = 4
+"""Smallest number of networks in a cycle whose diversity is compared."""
 
 Distances = Sequence[float]
 
 
 def alarm(summaries: Sequence[CycleSummary], distances: Sequence[Distances]) -> str:
-    """What fell in the last cycle, "" if nothing did.
+    """Return what fell in the last cycle, "" if nothing did.
 
     Args:
-        summaries: of the loop's cycles so far, in order.
-        distances: of each of these cycles, as `spread` gives them.
+        summaries: summaries of the loop's cycles so far, in order.
+        distances: distances between the networks of each of these cycles (`spreads`).
     """
     *before, last = summaries
     found = [_validity(before, last), _diversity(distances[:-1], distances[-1])]
@@ -36,19 +35,20 @@ def alarm(summaries: Sequence[CycleSummary], distances: Sequence[Distances]) -> 
 
 
 def spreads(cycles: Sequence[Sequence[Candidate]], width: int) -> list[list[float]]:
-    """`spread` of each cycle, of as many networks each as the last one has.
+    """Return the `spread` of each cycle, on as many networks as the last cycle has.
 
-    Of more networks the nearest two are nearer, so equal numbers are compared; a cycle with fewer
-    counts for nothing, and below `FEWEST` in the last one there is nothing to compare.
+    Among more networks the nearest two are nearer, so equal numbers are compared. The spread is
+    empty for a cycle with fewer networks, and for all if the last has fewer than `MIN_NETWORKS`.
     """
-    size = len(cycles[-1]) if len(cycles[-1]) >= FEWEST else 0
+    size = len(cycles[-1]) if len(cycles[-1]) >= MIN_NETWORKS else 0
     return [spread(found[:size], width) if len(found) >= size else [] for found in cycles]
 
 
 def spread(candidates: Sequence[Candidate], width: int) -> list[float]:
-    """For each network of a cycle, 1 − Jaccard similarity to the most similar other one, 0…1.
+    """Return each network's distance to the most similar other network of its cycle, 0…1.
 
-    Jaccard similarity is that of runs of `width` tokens; with fewer than two there is nothing.
+    The distance is 1 minus the Jaccard similarity of runs of `width` tokens; [] for fewer than two
+    networks.
     """
     sets = [shingles(contract.novelty_text(candidate), width) for candidate in candidates]
     if len(sets) < 2:
@@ -60,6 +60,7 @@ def spread(candidates: Sequence[Candidate], width: int) -> list[float]:
 
 
 def _validity(before: Sequence[CycleSummary], last: CycleSummary) -> str:
+    """Return how the share of valid answers fell, "" if it did not."""
     valid, total = sum(s.valid for s in before), sum(s.generated for s in before)
     if not total or not last.generated:
         return ""
@@ -70,6 +71,7 @@ def _validity(before: Sequence[CycleSummary], last: CycleSummary) -> str:
 
 
 def _diversity(before: Sequence[Distances], last: Distances) -> str:
+    """Return how the distance to the most similar answer fell, "" if it did not."""
     earlier = [distance for cycle in before for distance in cycle]
     if len(earlier) < 2 or len(last) < 2:
         return ""

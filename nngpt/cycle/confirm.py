@@ -1,7 +1,7 @@
-"""How far first-epoch accuracies can be trusted: some networks trained fully, on the test set.
+"""Train a sample of a run's candidates to completion and judge them on the test set.
 
-This is the only part of nngpt that opens the test images (invariant 5). What it finds selects
-nothing: it is stored beside the candidates and reported.
+This is the only part of nngpt that opens the test images (docs/design.md, Test set apart). The
+results select nothing: they are stored beside the candidates and reported.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig
-from nngpt.cycle import parts as assembly
+from nngpt.cycle.evaluator import open_executor
+from nngpt.data.loading import data_source, load_splits
 from nngpt.protocols import Executor, Log
 from nngpt.records import Refusal, Task, canonical_json, derive_seed
+from nngpt.reports.text import plural
 from nngpt.store import AttemptRecord, Confirmation, Lease
 
 if TYPE_CHECKING:
@@ -24,19 +26,19 @@ if TYPE_CHECKING:
 
 
 FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency")
-"""Settings of `evaluation` that a confirmation sets itself (folds would train on test images)."""
+"""Keys of `evaluation` that a confirmation sets itself (folds would train on test images)."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How candidates are confirmed.
+class ConfirmationPlan:
+    """The protocol of full trainings.
 
     Attributes:
         run: the run's configuration.
-        epochs: of each training.
-        seed: of the trainings.
-        train_limit: training images, None for all there are.
-        scaled: a training gets as many times more wall time as it does more work than the run's.
+        epochs: number of epochs of each training.
+        seed: seed of the trainings.
+        train_limit: number of training images, None for all.
+        scaled: whether the limit on wall time grows with the work, compared with the run's.
     """
 
     run: Config
@@ -47,7 +49,7 @@ class Plan:
 
     @property
     def config(self) -> Config:
-        """The run's configuration with one full training, and no gate on its way."""
+        """The run's configuration with one full training per candidate and no budgets."""
         update = {"epochs": self.epochs, "seeds": 1, "folds": None, "early_stop": False}
         update |= {"budget_s": None, "latency": False}
         evaluation = self.run.evaluation.model_copy(update=update)
@@ -56,9 +58,9 @@ class Plan:
 
     @property
     def protocol(self) -> str:
-        """All that determines a result but the candidate itself, as canonical JSON.
+        """Everything that determines a result besides the candidate, as canonical JSON.
 
-        The limits too: what took too long, or too much memory, has another try with more.
+        Includes the limits: a candidate that exceeded time or memory may be retried with more.
         """
         images = {"dataset": self.run.task.dataset, "train_limit": self.train_limit}
         seeds = {"seed": self.seed, "split_seed": self.run.seed}
@@ -68,7 +70,7 @@ class Plan:
         return canonical_json({**self.config.evaluation.protocol(), **facts})
 
     def evaluation(self, splits: Splits) -> EvaluationConfig:
-        """The training protocol, with enough wall time for these images."""
+        """Return the training protocol with enough wall time for these images."""
         found, usual = self.config.evaluation, self.run.evaluation.epochs
         if not self.scaled:
             return found
@@ -79,47 +81,49 @@ class Plan:
 
 
 @contextmanager
-def confirmer(plan: Plan, log: Log) -> Iterator[Executor]:
-    """What trains on the run's training images and judges on the test images. Raises: UserError."""
+def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
+    """Open an executor that judges on the test images. Raises: UserError."""
     config = plan.config
-    source = assembly.data_source(config)
-    splits = assembly.load_splits(config, source, log)
+    source = data_source(config)
+    splits = load_splits(config, source, log)
     config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
-    # Without the run's budgets: what was trained once has kept to them.
+    # Without the run's budgets: the candidates have kept to them once.
     task = Task(source.name, (1, *source.shape), (source.classes,), config.task.threshold)
     judged = replace(splits, validation=splits.test)
-    with assembly.training(config, judged, task, log) as executor:
+    with open_executor(config, judged, task, log) as executor:
         log(
-            f"Training: {splits.train.count:,} images of {splits.name}, {plan.epochs} epochs, "
+            f"Training: {splits.train.count:,} images of {splits.name}, "
+            f"{plural(plan.epochs, 'epoch')}, "
             f"judged on {splits.test.count:,} test images; {executor.workers} at once"
         )
         yield executor
 
 
 def confirm(
-    attempts: Sequence[AttemptRecord], executor: Executor, plan: Plan, lease: Lease
+    attempts: Sequence[AttemptRecord], executor: Executor, plan: ConfirmationPlan, lease: Lease
 ) -> Iterator[tuple[AttemptRecord, Confirmation]]:
-    """Train these attempts, several at once, and store each result the moment it is known.
+    """Train these attempts in parallel; store and yield each result as soon as it is known.
 
     Raises:
-        ExecutionError: the sandbox itself does not work.
+        ExecutionError: the sandbox itself fails.
     """
     with ThreadPoolExecutor(executor.workers) as pool:
-        running = {pool.submit(_trained, attempt, executor, plan): attempt for attempt in attempts}
+        running = {pool.submit(_train, attempt, executor, plan): attempt for attempt in attempts}
         try:
             for future in as_completed(running):
                 confirmation = future.result()
                 lease.confirmed(confirmation)
                 yield running[future], confirmation
-        except BaseException:  # the user stops, say: nothing may hold up the end of the block
+        except BaseException:  # KeyboardInterrupt, say: the block must end at once
             pool.shutdown(wait=False, cancel_futures=True)
             executor.stop()
             raise
 
 
-def _trained(attempt: AttemptRecord, executor: Executor, plan: Plan) -> Confirmation:
+def _train(attempt: AttemptRecord, executor: Executor, plan: ConfirmationPlan) -> Confirmation:
+    """Train one attempt and return its result, or the reason for none."""
     candidate = attempt.candidate
-    assert candidate is not None, "what was trained has code"
+    assert candidate is not None, "a trained attempt has code"
     seed = derive_seed(plan.seed, "confirm", candidate.content_hash)
     start = time.monotonic()
     outcome = executor.evaluate(candidate, seed)

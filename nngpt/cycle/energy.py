@@ -1,7 +1,7 @@
-"""Joules as the devices themselves count them; nothing is estimated where nothing is counted.
+"""Read the energy counters of CPU packages and GPUs; without counters nothing is estimated.
 
-CPU packages: the kernel's powercap counters (RAPL), which virtual machines seldom have and only
-root may read. GPUs: NVML's counter, through nvidia-ml-py if it is installed.
+CPU packages: the kernel's powercap counters (RAPL), which virtual machines seldom have and
+only root may read. GPUs: NVML's counter, through nvidia-ml-py if it is installed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _MICRO, _MILLI = 1e-6, 1e-3
 
 
 class Energy:
-    """Sums up all counters there are.
+    """Sums up all readable counters.
 
     Attributes:
-        facts: which they are, "" if there are none.
+        facts: number and kind of the counters, "" if there are none.
     """
 
     def __init__(self, powercap: Path = _POWERCAP) -> None:
@@ -29,19 +29,19 @@ class Energy:
         self.facts = ", ".join(f"{count} × {kind}" for count, kind in kinds if count)
 
     def joules(self) -> float | None:
-        """Joules since some moment in the past, None if nothing counts them."""
+        """Return the joules since a fixed moment in the past, None without a counter."""
         return sum(read() for read in self._counters) if self._counters else None
 
 
 class _Package:
-    """A RAPL counter in microjoules, which begins anew at its range."""
+    """A RAPL counter in microjoules, which wraps around at its range."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._range = folder / "energy_uj", folder / "max_energy_range_uj"
         self._last, self._turns = 0, 0
 
     def readable(self) -> bool:
-        """Whether it is a package's (others count parts of one, or all), and ours to read."""
+        """Return whether the counter covers a whole package and may be read."""
         try:
             if not (self._file.parent / "name").read_text().startswith("package"):
                 return False
@@ -51,6 +51,7 @@ class _Package:
         return True
 
     def joules(self) -> float:
+        """Return the joules counted so far, wrap-arounds included."""
         now = int(self._file.read_text())
         self._turns += now < self._last
         self._last = now
@@ -59,7 +60,7 @@ class _Package:
 
 
 def _gpus() -> list[Callable[[], float]]:
-    """A counter for each GPU of this machine that has one (Volta or newer)."""
+    """Return the counters of this machine's GPUs (Volta or newer)."""
     try:
         import pynvml
     except ImportError:

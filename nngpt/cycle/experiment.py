@@ -1,6 +1,6 @@
-"""Runs an experiment: each run is a process of its own, `nngpt cycle run` with the arm's settings.
+"""Run an experiment's runs, each as a process `nngpt cycle run` with the arm's settings.
 
-What is done already is not run again; a run that was killed is carried on.
+Finished runs are not run again; an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -8,58 +8,72 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from nngpt.config import DATABASE, completed, identity_of
 from nngpt.cycle.grid import Cell, Grid
-from nngpt.cycle.time_limit import Budget
+from nngpt.cycle.time_limit import TimeLimit
 from nngpt.errors import UserError
+from nngpt.reports.experiment.figures import StartedRun
 from nngpt.store import RunRecord, Store
 
 _INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
 
 
-def run_all(grid: Grid, cells: Sequence[Cell], budget: Budget, log: Callable[[str], None]) -> bool:
-    """Run what is not done; True if all is.
+def run_all(
+    grid: Grid, cells: Sequence[Cell], limit: TimeLimit, log: Callable[[str], None]
+) -> bool:
+    """Run every cell that is not finished; return False if the time limit left some open.
 
     Raises:
-        UserError: a run failed (it has said why).
+        UserError: a run failed; its own message is on stderr.
         KeyboardInterrupt: the user stopped a run.
     """
     for number, cell in enumerate(cells, 1):
-        if is_done(cell):
+        if is_finished(cell):
             continue
-        if budget.left == 0:
+        if limit.seconds_left == 0:
             return False
         log(f"Run {number} of {len(cells)}: arm {cell.arm}, seed {cell.seed}")
-        _run(grid, cell, budget)
-    return all(is_done(cell) for cell in cells)
+        _run(grid, cell, limit)
+    return all(is_finished(cell) for cell in cells)
 
 
-def is_done(cell: Cell) -> bool:
-    """Whether this run has come to its end.
+def is_finished(cell: Cell) -> bool:
+    """Return whether a cell's run has closed all its cycles or ended early.
 
     Raises:
-        UserError: it began with other settings.
+        UserError: the run began with other settings.
     """
-    path, settings = cell.settings.folder / DATABASE, cell.settings
-    if not path.exists():
-        return False
-    with Store.open(path, create=False) as store:
-        run = begun(store, cell)
-        if run is None or run.status != "done":
+    for started in started_runs([cell]):
+        run, settings = started.run, cell.settings
+        if run.status != "done":
             return False
-        closed = {s.cycle for s in store.summary(run.id) if s.closed}
+        closed = {s.cycle for s in started.store.summary(run.id) if s.closed}
         early = bool(run.ended) and settings.stop.enabled
         return early or closed >= set(range(1, settings.cycles + 1))
+    return False
 
 
-def begun(store: Store, cell: Cell) -> RunRecord | None:
-    """The cell's run, None if it has not begun.
+def started_runs(cells: Sequence[Cell]) -> Iterator[StartedRun]:
+    """Open the run of each cell that has begun, one after the other.
 
     Raises:
-        UserError: it began with other settings: its figures are not those of this experiment.
+        UserError: a run began with other settings, so it does not belong to this experiment.
     """
+    for cell in cells:
+        path = cell.settings.folder / DATABASE
+        if not path.exists():
+            continue
+        with Store.open(path, create=False) as store:
+            run = _run_of(store, cell)
+            if run is not None:
+                threshold = cell.settings.novelty.threshold
+                yield StartedRun(cell.arm, cell.seed, threshold, store, run)
+
+
+def _run_of(store: Store, cell: Cell) -> RunRecord | None:
+    """Return a cell's run, None if it has not begun. Raises: UserError."""
     run = store.current_run(cell.settings.name)
     if run is not None and identity_of(completed(run.config)) != cell.settings.identity():
         raise UserError(
@@ -70,10 +84,11 @@ def begun(store: Store, cell: Cell) -> RunRecord | None:
     return run
 
 
-def _run(grid: Grid, cell: Cell, budget: Budget) -> None:
+def _run(grid: Grid, cell: Cell, limit: TimeLimit) -> None:
+    """Run a cell in a process. Raises: UserError, KeyboardInterrupt."""
     arguments = [part for override in cell.overrides for part in ("--set", override)]
-    if budget.left is not None:
-        arguments += ["--budget-minutes", f"{max(0.1, budget.left / 60):.2f}"]
+    if limit.seconds_left is not None:
+        arguments += ["--budget-minutes", f"{max(0.1, limit.seconds_left / 60):.2f}"]
     command = [sys.executable, "-m", "nngpt", "cycle", "run", grid.config, *arguments]
     code = _wait(subprocess.Popen(command))
     if code in _INTERRUPTED:
@@ -82,16 +97,16 @@ def _run(grid: Grid, cell: Cell, budget: Budget) -> None:
         raise UserError(
             f"this run ended with exit code {code}",
             where=f"arm {cell.arm}, seed {cell.seed}",
-            hint="Mend what it said above; the same command carries on.",
+            hint="Fix the error above; the same command continues.",
         )
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code; when the user stops us, it has the time it needs to put its work away."""
+    """Return a process's exit code; if the user stops us, let the process save its work first."""
     try:
         return process.wait()
     except KeyboardInterrupt as stop:
-        # A terminal's Ctrl-C has reached it already; a signal sent to us alone has not.
+        # A terminal's Ctrl-C has reached the process already; a signal sent to us alone has not.
         if type(stop) is not KeyboardInterrupt:
             process.terminate()
         process.wait()

@@ -1,7 +1,7 @@
-"""What the LLM learns at the end of a cycle: everything admitted so far, with the corpus.
+"""Fine-tune the LLM at the end of a cycle on the corpus and everything admitted so far.
 
-The control arms teach it nothing. Before it learns, the cycle is compared with the earlier ones:
-an LLM that learns from itself may collapse.
+Control arms teach the LLM nothing. Before each fine-tuning the cycle is compared with earlier
+ones: an LLM that learns from its own answers may collapse.
 """
 
 from __future__ import annotations
@@ -11,77 +11,92 @@ from dataclasses import replace
 from pathlib import Path
 
 from nngpt import plugins
-from nngpt.config import Config
 from nngpt.cycle import collapse
-from nngpt.cycle.parts import Parts
-from nngpt.cycle.time_limit import Budget
+from nngpt.cycle.context import RunContext
 from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
-from nngpt.records import Adapter, Arm, Candidate, TrainingPair, derive_seed
-from nngpt.reports.progress.run import Progress
-from nngpt.store import Lease, Store
+from nngpt.records import Adapter, Arm, Candidate, TrainingPair
 
 
-class Teacher:
-    """Fine-tunes the LLM of one run."""
+class Finetuner:
+    """Makes the adapters of one run.
 
-    def __init__(
-        self,
-        config: Config,
-        parts: Parts,
-        store: Store,
-        lease: Lease,
-        progress: Progress,
-        budget: Budget,
-    ) -> None:
-        self.config, self.parts, self.store, self.lease = config, parts, store, lease
-        self.progress, self.run_id, self.budget = progress, lease.run_id, budget
+    Attributes:
+        context: the run.
+        folder: the folder of the run's adapters.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.folder: Path = context.config.folder / "adapters"
 
     def learn(self, cycle: int) -> None:
-        """Fine-tune on everything admitted so far, or record why not. Cycle 0 is the warm-up."""
-        alarm = self.alarm(cycle) if cycle else ""
+        """Close a cycle with a new adapter, or with the reason for none; cycle 0 is the warm-up."""
+        context = self.context
+        alarm = self._alarm(cycle) if cycle else ""
         if alarm:
-            self.progress.note(f"Alarm: {alarm}.")
-        replays = bool(alarm) and self.config.learning.on_collapse == "replay"
-        pairs = [pair for pair, _ in self.parts.corpus]
-        admitted = admitted_pairs(self.store, self.store.admitted(self.run_id))
-        pairs += admitted
-        if replays:
-            pairs += self.replayed(cycle, len(admitted))
-        parent = self.adapter_before(cycle)
-        reason = self.reason_not_to_learn(cycle, pairs, parent)
+            context.progress.note(f"Alarm: {alarm}.")
+        replays = bool(alarm) and context.config.learning.on_collapse == "replay"
+        pairs, parent = self._pairs(cycle, replays), self.adapter_before(cycle)
+        reason = self._reason_to_skip(cycle, pairs, parent)
         if reason is None:
             if replays:
-                self.progress.note("  replaying networks that were there before the run")
+                context.progress.note("  replaying networks that were there before the run")
             try:
-                adapter = self.tune(cycle, pairs, parent, replays)
-                return self.lease.add_adapter(cycle, adapter, alarm)
+                adapter = self._finetune(cycle, pairs, parent, replays)
+                return context.lease.add_adapter(cycle, adapter, alarm)
             except LearningFailed as failure:
                 reason = failure.line()
-        self.progress.note(f"No fine-tuning after cycle {cycle}: {reason}.")
-        return self.lease.skip_learning(cycle, reason, alarm)
+        context.progress.note(f"No fine-tuning after cycle {cycle}: {reason}.")
+        return context.lease.skip_learning(cycle, reason, alarm)
 
-    def alarm(self, cycle: int) -> str:
-        """What collapsed in this cycle, "" if nothing did."""
-        summaries = [s for s in self.store.summary(self.run_id) if s.cycle <= cycle]
+    def adapter_before(self, cycle: int) -> Adapter | None:
+        """Return the newest adapter of earlier cycles, with its path in this run's folder."""
+        context = self.context
+        adapter = context.store.last_adapter(context.run_id, before_cycle=cycle)
+        # The stored path may be old: a folder of runs may be moved.
+        return adapter and replace(adapter, path=str((self.folder / adapter.name).resolve()))
+
+    def _alarm(self, cycle: int) -> str:
+        """Return what collapsed in this cycle, "" if nothing did."""
+        context = self.context
+        summaries = [s for s in context.store.summary(context.run_id) if s.cycle <= cycle]
         networks: dict[int, list[Candidate]] = {s.cycle: [] for s in summaries}
-        for attempt in self.store.attempts(self.run_id, arm=Arm.LOOP, with_code=True):
+        for attempt in context.store.attempts(context.run_id, arm=Arm.LOOP, with_code=True):
             if attempt.candidate is not None and not attempt.repairs and attempt.cycle in networks:
                 networks[attempt.cycle].append(attempt.candidate)
         if len(summaries) < 2:
             return ""
-        distances = collapse.spreads(list(networks.values()), self.config.novelty.shingle)
-        return collapse.alarm(summaries, distances)
+        width = context.config.novelty.shingle
+        return collapse.alarm(summaries, collapse.spreads(list(networks.values()), width))
 
-    def reason_not_to_learn(
+    def _pairs(self, cycle: int, replays: bool) -> list[TrainingPair]:
+        """Return the corpus, everything admitted and, if wanted, as many replayed pairs."""
+        context = self.context
+        corpus = [pair for pair, _ in context.parts.start.corpus]
+        admitted = admitted_pairs(context.store, context.store.admitted(context.run_id))
+        replayed = self._replayed(cycle, len(admitted)) if replays else []
+        return [*corpus, *admitted, *replayed]
+
+    def _replayed(self, cycle: int, count: int) -> list[TrainingPair]:
+        """Sample up to `count` networks known before the run, for replay."""
+        start, prompt = self.context.parts.start, self.context.parts.reader.prompt
+        known = [pair for pair, _ in start.corpus] + [
+            TrainingPair(prompt, candidate.written, name)
+            for name, candidate in start.learned.items()
+        ]
+        chance = random.Random(self.context.seed("replay on collapse", cycle))
+        return chance.sample(known, min(count, len(known)))
+
+    def _reason_to_skip(
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None
     ) -> str | None:
-        """Why this cycle ends without a fine-tuning, None if it does not."""
-        learning = self.config.learning
-        if self.parts.learner is None:
+        """Return why this cycle ends without a fine-tuning, None if it does not."""
+        learning = self.context.config.learning
+        if self.context.parts.learner is None:
             return "learning is switched off"
-        if cycle and "iteration" in self.config.without:
+        if cycle and "iteration" in self.context.config.without:
             return "the run is without iteration"
         if len(pairs) < learning.min_pairs:
             return f"{len(pairs)} training pairs, min_pairs is {learning.min_pairs}"
@@ -89,51 +104,37 @@ class Teacher:
             return "nothing new was admitted"
         return None
 
-    def replayed(self, cycle: int, count: int) -> list[TrainingPair]:
-        """So many of the networks that were there before the run, once more."""
-        prompt = self.parts.reader.prompt
-        there = [pair for pair, _ in self.parts.corpus] + [
-            TrainingPair(prompt, candidate.written, name)
-            for name, candidate in self.parts.seen.items()
-        ]
-        chance = random.Random(derive_seed(self.config.seed, "replay on collapse", cycle))
-        return chance.sample(there, min(count, len(there)))
-
-    def tune(
+    def _finetune(
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None, replays: bool
     ) -> Adapter:
-        """A new adapter, under a new name (invariant 9).
+        """Train a new adapter under a new name (docs/design.md, Lineage).
 
         Raises:
-            LearningFailed: these pairs cannot be learned.
-            BudgetSpent: the time is over; what was learned since the last checkpoint is lost.
+            LearningFailed: the learner cannot learn these pairs.
+            TimeLimitReached: no time is left; the steps since the last checkpoint are lost.
         """
-        name = f"{self.config.name}-{self.run_id}-c{cycle}"
-        seed = derive_seed(self.config.seed, "learn", cycle)
-        start = (parent or self.parts.adapter) if self.config.learning.start == "last" else None
-        learner = self.everything() if replays else self.parts.learner
-        assert learner is not None, "reason_not_to_learn looks first"
-        with self.progress.learning(len(pairs)) as show:
+        context = self.context
+        start = None
+        if context.config.learning.start == "last":
+            start = parent or context.parts.start.adapter
+        learner = self._learner_of_all_pairs() if replays else context.parts.learner
+        assert learner is not None, "_reason_to_skip looks first"
+        name, seed = (
+            f"{context.config.name}-{context.run_id}-c{cycle}",
+            context.seed("learn", cycle),
+        )
+        with context.progress.learning(len(pairs)) as show:
 
             def on_step(step: int, steps: int, loss: float) -> None:
                 show(step, steps, loss)
-                self.budget.check()
+                context.time_limit.check()
 
-            return learner.learn(pairs, name, self.adapters, start, seed, on_step)
+            return learner.learn(pairs, name, self.folder, start, seed, on_step)
 
-    def everything(self) -> Learner:
-        """A learner that learns all it is given, `learning.replay` or not."""
-        learning = self.config.learning.model_copy(update={"replay": None})
-        config = self.config.model_copy(update={"learning": learning})
-        made: Learner = plugins.load("learner", learning.learner).create(config, self.parts.llm)
+    def _learner_of_all_pairs(self) -> Learner:
+        """Return a learner that learns every pair, whatever `learning.replay` says."""
+        config = self.context.config
+        learning = config.learning.model_copy(update={"replay": None})
+        config = config.model_copy(update={"learning": learning})
+        made: Learner = plugins.create("learner", learning.learner, config, self.context.parts.llm)
         return made
-
-    def adapter_before(self, cycle: int) -> Adapter | None:
-        """The newest adapter of earlier cycles, where it lies now (the folder may have moved)."""
-        adapter = self.store.last_adapter(self.run_id, before_cycle=cycle)
-        return adapter and replace(adapter, path=str((self.adapters / adapter.name).resolve()))
-
-    @property
-    def adapters(self) -> Path:
-        """Where the run's adapters lie."""
-        return self.config.folder / "adapters"

@@ -1,8 +1,8 @@
-"""How long a run will take: candidates × measured seconds, and pairs × measured seconds.
+"""Forecast how long a run will take: candidates × measured seconds, and pairs × measured seconds.
 
-What was measured is this run's own earlier cycles, else those of a run with the same model, task
-and protocol in the same database, else a probe (`nngpt.cycle.probe`). The bounds are 95% prediction
-intervals over cycles; from a single cycle or a probe they rest on an assumed spread.
+The times come from the run's own earlier cycles, else from a run with the same model, task and
+protocol in the same database, else from a probe (`nngpt.cycle.probe`). The bounds are 95%
+prediction intervals over cycles; from a single cycle or a probe they rest on an assumed spread.
 """
 
 from __future__ import annotations
@@ -14,29 +14,33 @@ from statistics import fmean, stdev
 from typing import Any
 
 from nngpt.config import Config, with_new_keys
+from nngpt.cycle.context import RunContext
+from nngpt.reports.text import plural
 from nngpt.store import ForecastRecord, RunRecord, Store
 from nngpt.store.states import now
 
 ASSUMED_SPREAD = 0.3
-"""Standard deviation over cycles in parts of the mean, where fewer than two were measured."""
+"""Standard deviation over cycles as a share of the mean, where fewer than two were measured."""
 
-_ALIKE = (
+_ASSUMED_T = 2.0
+
+_EQUAL_SECTIONS = (
     *("llm", "task", "prompt", "sampling", "candidates"),
     *("controls", "evaluation", "learning", "without"),
 )
-_ASSUMED_T = 2.0
+"""Sections of the configuration that two runs share if their times compare."""
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What was measured.
+class MeasuredTimes:
+    """Times of earlier cycles.
 
     Attributes:
-        source: where, for a person.
+        source: where they were measured, for a person.
         per_candidate: wall seconds to write and settle a candidate, a value for each cycle.
         per_pair: seconds to learn a training pair, a value for each fine-tuning.
-        candidates: per cycle, repairs and controls included.
-        admitted: by the loop, per cycle.
+        candidates: mean number of candidates per cycle, repairs and control arms included.
+        admitted: mean number of networks that the loop admits per cycle.
     """
 
     source: str
@@ -47,8 +51,8 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Seconds with 95% bounds."""
+class Duration:
+    """Expected seconds with 95% bounds."""
 
     seconds: float
     low: float
@@ -62,8 +66,37 @@ class Expected:
         return "{:.1f} {unit} [{:.1f}–{:.1f}]".format(*values, unit=name)
 
 
-def measured(store: Store, run: RunRecord) -> Basis | None:
-    """What a run's closed cycles took, None before the first."""
+def record_forecast(context: RunContext, cycle: int, probed: MeasuredTimes | None) -> None:
+    """Store and display how long the cycles from `cycle` on will take, once times are known.
+
+    Once for each runner: before its first cycle if there were earlier cycles, a similar run or a
+    probe, else after that cycle. Cycle 0 is the warm-up.
+    """
+    config, store, lease = context.config, context.store, context.lease
+    run = store.run(lease.run_id)
+    made = [f for f in store.forecasts(run.id) if f.basis.get("fence") == lease.fence]
+    times = None if made else find_times(store, config, run) or probed
+    if times is None:
+        return
+    spent = sum(activity.seconds for activity in store.activities(run.id))
+    pairs = len(context.parts.start.corpus) + len(store.admitted(run.id))
+    expected = expected_duration(config, times, cycle, pairs)
+    bounds = (expected.seconds, expected.low, expected.high)
+    basis = {**asdict(times), "fence": lease.fence}
+    lease.forecast(ForecastRecord(now(), config.cycles, *bounds, spent, basis))
+    context.progress.note(
+        f"Forecast: {expected.line} to the end of cycle {config.cycles}, from {times.source}."
+    )
+
+
+def find_times(store: Store, config: Config, run: RunRecord | None) -> MeasuredTimes | None:
+    """Return the times of this run, else of a similar one, else None."""
+    own = times_of_run(store, run) if run is not None else None
+    return own or times_of_similar_run(store, config, run.id if run else None)
+
+
+def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
+    """Return the times of a run's closed cycles, None before the first."""
     summaries = [s for s in store.summary(run.id) if s.closed]
     per_candidate, per_pair, counts = list[float](), list[float](), list[int]()
     adapters = store.adapters(run.id)
@@ -79,67 +112,63 @@ def measured(store: Store, run: RunRecord) -> Basis | None:
     if not per_candidate:
         return None
     admitted = fmean(s.admitted for s in summaries)
-    source = f"{len(counts)} cycles of run {run.id}"
-    return Basis(source, tuple(per_candidate), tuple(per_pair), fmean(counts), admitted)
+    source = f"{plural(len(counts), 'cycle')} of run {run.id}"
+    return MeasuredTimes(source, tuple(per_candidate), tuple(per_pair), fmean(counts), admitted)
 
 
-def of_alike(store: Store, config: Config, but: int | None) -> Basis | None:
-    """What the newest other run with the same settings took, None if there is none."""
+def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> MeasuredTimes | None:
+    """Return the times of the newest other run with the same settings, None if there is none.
+
+    Args:
+        exclude: id of the run to leave out.
+    """
     wanted = config.model_dump(mode="json")
     for run in reversed(store.runs()):
         began = with_new_keys(run.config, wanted)
-        if run.id != but and _part(began) == _part(wanted):
-            basis = measured(store, run)
-            if basis is not None:
-                return basis
+        if run.id != exclude and _equal_part(began) == _equal_part(wanted):
+            times = times_of_run(store, run)
+            if times is not None:
+                return times
     return None
 
 
-def expect(config: Config, basis: Basis, first: int, pairs: int) -> Expected:
-    """What the cycles from `first` on take if things go on as measured.
+def expected_duration(config: Config, times: MeasuredTimes, first: int, pairs: int) -> Duration:
+    """Return the duration of the cycles from `first` on if they go on as measured.
 
     Args:
-        first: the next cycle; 0 counts the warm-up, too.
-        pairs: training pairs there are now.
+        first: the next cycle; 0 includes the warm-up.
+        pairs: number of training pairs so far.
     """
     cycles = max(0, config.cycles - max(first, 1) + 1)
-    settling = _sum_of(basis.per_candidate, cycles, basis.candidates)
+    settling = _sum_of(times.per_candidate, cycles, times.candidates)
     learned = float(pairs) if first == 0 and config.learning.warm_up else 0.0
-    learned += _learned(config, basis.admitted, cycles, pairs)
-    learning = _sum_of(basis.per_pair, max(cycles, 1), learned / max(cycles, 1))
+    learned += _learned_pairs(config, times.admitted, cycles, pairs)
+    learning = _sum_of(times.per_pair, max(cycles, 1), learned / max(cycles, 1))
     seconds = settling[0] + learning[0]
     half = math.hypot(settling[1], learning[1])
-    # From `until_admitted_from` on a cycle writes up to its cap: that is in the upper bound alone.
+    # From `until_admitted_from` on a cycle writes up to its cap: only the upper bound includes it.
     wanted = config.candidates
     growing = range(max(first, wanted.until_admitted_from, 1), config.cycles + 1)
-    more = wanted.max_per_cycle - basis.candidates if wanted.until_admitted else 0.0
-    most = max(0.0, more) * len(growing) * fmean(basis.per_candidate)
-    return Expected(seconds, max(0.0, seconds - half), seconds + half + most)
+    more = wanted.max_per_cycle - times.candidates if wanted.until_admitted else 0.0
+    most = max(0.0, more) * len(growing) * fmean(times.per_candidate)
+    return Duration(seconds, max(0.0, seconds - half), seconds + half + most)
 
 
-def _learned(config: Config, admitted: float, cycles: int, pairs: int) -> float:
-    """How many pairs the cycles' fine-tunings learn: all there are, or what is new and replayed."""
+def _learned_pairs(config: Config, admitted: float, cycles: int, pairs: int) -> float:
+    """Return how many pairs all fine-tunings learn together: every pair, or new and replayed."""
     learning = config.learning
     if not learning.enabled or "iteration" in config.without:
         return 0.0
-    there = cycles * pairs + admitted * cycles * (cycles + 1) / 2
+    whole = cycles * pairs + admitted * cycles * (cycles + 1) / 2
     if learning.start != "last" or learning.replay is None:
-        return there
+        return whole
     new = admitted * cycles
-    again = learning.replay
-    return new + (cycles * again if isinstance(again, int) else again * (there - new))
-
-
-def record(
-    expected: Expected, basis: Basis, cycles: int, spent: float, fence: int
-) -> ForecastRecord:
-    """For the store: up to cycle `cycles`, after `spent` seconds, made by runner `fence`."""
-    bounds = (expected.seconds, expected.low, expected.high)
-    return ForecastRecord(now(), cycles, *bounds, spent, {**asdict(basis), "fence": fence})
+    replay = learning.replay
+    return new + (cycles * replay if isinstance(replay, int) else replay * (whole - new))
 
 
 def _sum_of(values: Sequence[float], cycles: int, times: float) -> tuple[float, float]:
-    """Sum over so many cycles of `times` a value, and half the width of its interval."""
+    """Return the sum over `cycles` cycles of `times` × a value, and its interval's half width."""
     if not values:
         return 0.0, 0.0
     mean = fmean(values)
@@ -153,5 +182,5 @@ def _sum_of(values: Sequence[float], cycles: int, times: float) -> tuple[float, 
     return cycles * times * mean, times * half
 
 
-def _part(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: settings.get(key) for key in _ALIKE}
+def _equal_part(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: settings.get(key) for key in _EQUAL_SECTIONS}

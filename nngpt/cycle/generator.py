@@ -1,9 +1,8 @@
-"""What is written in a cycle: the LLM's first answers in batches, then repairs of those refused,
-then the control arms.
+"""Have the LLM write what a cycle still needs: first answers, then repairs, then control arms.
 
-Controls come when the loop has written all that it will: nothing of the loop depends on them. All
-of it follows from the configuration and the store, so a run that was killed asks again what it
-had asked.
+Control arms come last, when the loop will write nothing more: nothing of the loop depends on them.
+Every prompt and seed follows from the configuration and the store, so a run that was killed asks
+what it would have asked.
 """
 
 from __future__ import annotations
@@ -11,192 +10,215 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 
 from nngpt.config import Config
-from nngpt.cycle.background import Background
-from nngpt.cycle.parts import Parts
+from nngpt.cycle.context import RunContext
+from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
-from nngpt.generation.prompts.known import of_run
-from nngpt.generation.prompts.questions import Ask
+from nngpt.generation.prompts.cycle_prompts import CyclePrompts
+from nngpt.generation.prompts.known import from_run
 from nngpt.generation.prompts.repair import first_answers, next_repair, repair_prompt
-from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State, derive_seed
-from nngpt.reports.progress.run import Progress
-from nngpt.store import AttemptRecord, Lease, Store, prompt_hash
+from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
+from nngpt.store import AttemptRecord, prompt_hash
+
+Record = Callable[[list[Completion]], list[int]]
+"""Stores completions and returns the ids of their attempts."""
 
 
-@dataclass
-class Writing:
-    """Completions on their way.
+@dataclass(frozen=True)
+class PendingBatch:
+    """Completions that an LLM is writing.
 
     Attributes:
-        record: puts them into the store; returns the ids of the attempts.
-        showing: their line of progress.
-        shown: closes it.
+        completions: the future result.
+        record: stores the completions.
+        display: closes the batch's line of progress.
     """
 
-    result: Future[list[Completion]]
-    record: Callable[[list[Completion]], list[int]]
-    showing: InitVar[AbstractContextManager[None]]
-    shown: ExitStack = field(default_factory=ExitStack)
-
-    def __post_init__(self, showing: AbstractContextManager[None]) -> None:
-        self.shown.enter_context(showing)
+    completions: Future[list[Completion]]
+    record: Record
+    display: ExitStack
 
 
-class Writer:
-    """Lets the LLM write what a cycle still needs; `frozen` is the adapter of the arm `base`.
+class Generator:
+    """Starts the batches of one cycle.
+
+    Attributes:
+        context: the run.
+        frozen: the adapter with which the control arm `base` writes, None for the bare base.
+        threads: the threads in which LLMs write.
+        prompts: the loop's prompts, one for each seed.
+        unrepairable: ids of refused attempts whose repair prompt is too long.
 
     Raises:
         StoreError: the cycle began with another prompt.
     """
 
     def __init__(
-        self,
-        config: Config,
-        parts: Parts,
-        store: Store,
-        lease: Lease,
-        progress: Progress,
-        cycle: int,
-        frozen: Adapter | None = None,
+        self, context: RunContext, cycle: int, frozen: Adapter | None, threads: Threads
     ) -> None:
-        self.config, self.parts, self.store, self.lease = config, parts, store, lease
-        self.progress, self.cycle, self.frozen = progress, cycle, frozen
-        self.sampling = Sampling(**config.sampling.model_dump())
-        self.ask = self._questions()
-        self.given_up: set[int] = set()
+        self.context, self.cycle = context, cycle
+        self.frozen, self.threads = frozen, threads
+        self.sampling = Sampling(**context.config.sampling.model_dump())
+        self.unrepairable: set[int] = set()
+        self.prompts = self._loop_prompts()
 
-    def begin(self, background: Background, anything_open: bool) -> Writing | None:
-        """The next batch if one is missing, else a repair if one is due, else the next control."""
-        if anything_open and not self.parts.overlap:
+    def next_batch(self, anything_open: bool) -> PendingBatch | None:
+        """Start the next batch: first answers, else a repair, else a control arm's, else None."""
+        if anything_open and not self.context.config.candidates.overlap:
             return None
         attempts = self._attempts(Arm.LOOP)
-        count = min(self._missing(first_answers(attempts)), self.parts.llm.batch_size)
+        count = min(self._missing(first_answers(attempts)), self.context.parts.llm.batch_size)
         if count > 0:
-            return self._batch(count, background)
-        repair = self._repair(attempts, background)
-        return repair or (self._control(background) if self._is_over(attempts) else None)
+            return self._first_answers(count)
+        repair = self._repair(attempts)
+        return repair or (self._control() if self._loop_is_done(attempts) else None)
 
-    def record(self, writing: Writing) -> list[AttemptRecord]:
-        """What was written is in the store before anything else happens to it."""
-        writing.shown.close()
-        ids = writing.record(writing.result.result())
-        return [self.store.attempt(attempt_id) for attempt_id in ids]
+    def record(self, batch: PendingBatch) -> list[AttemptRecord]:
+        """Store the completions of a batch before anything else happens to them."""
+        batch.display.close()
+        ids = batch.record(batch.completions.result())
+        return [self.context.store.attempt(attempt_id) for attempt_id in ids]
 
-    def _questions(self) -> Ask:
-        """What is asked in this cycle: it depends on what earlier ones admitted, on nothing later.
-
-        Raises:
-            StoreError: a batch was written for another prompt.
-        """
-        run_id, before = self.lease.run_id, self.cycle - 1
-        admitted = of_run(self.store, self.store.admitted(run_id, upto_cycle=before))
-        ask = self.parts.questions.of_cycle(admitted, self.progress.note)
-        batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}
-        for batch, asked in sorted(batches):
-            if prompt_hash(ask(self._seed("ask", batch))) != asked:
-                raise other_prompt(self.config, run_id)
-        return ask
+    # ------------------------------------------------------------------ how many
 
     def _missing(self, attempts: list[AttemptRecord]) -> int:
-        """How many first answers may be written now, besides these.
+        """Return how many first answers may be written now in addition to `attempts`.
 
-        Beyond `per_cycle` it depends on what was admitted, so everything must be settled first.
+        Beyond `per_cycle` the number depends on the admissions, so everything must be settled.
         """
-        wanted, size = self.config.candidates, self.config.arms[Arm.LOOP]
-        goal = self._goal()
+        limits, size = self.context.config.candidates, self.context.config.arms[Arm.LOOP]
+        goal = self._admission_goal()
         if goal is None or len(attempts) < size:
             return size - len(attempts)
         anything_open = any(not attempt.settled for attempt in attempts)
         admitted = sum(attempt.state == State.ADMITTED for attempt in attempts)
-        return 0 if anything_open or admitted >= goal else wanted.max_per_cycle - len(attempts)
+        return 0 if anything_open or admitted >= goal else limits.max_per_cycle - len(attempts)
 
-    def _goal(self) -> int | None:
-        """How many are to be admitted in this cycle, None if that does not matter."""
-        wanted = self.config.candidates
-        return wanted.until_admitted if self.cycle >= wanted.until_admitted_from else None
+    def _admission_goal(self) -> int | None:
+        """Return how many admissions this cycle needs, None if it has no such goal."""
+        limits = self.context.config.candidates
+        return limits.until_admitted if self.cycle >= limits.until_admitted_from else None
 
-    def _is_over(self, attempts: list[AttemptRecord]) -> bool:
-        """Whether the loop, which writes nothing now, will write nothing more in this cycle."""
-        may_go_on = self._goal() is not None or self.config.candidates.repairs > 0
+    def _loop_is_done(self, attempts: list[AttemptRecord]) -> bool:
+        """Return whether the loop, idle now, will write nothing more in this cycle."""
+        may_go_on = self._admission_goal() is not None or self.context.config.candidates.repairs > 0
         return not may_go_on or all(attempt.settled for attempt in attempts)
 
-    def _control(self, background: Background) -> Writing | None:
-        """The next batch of a control arm, None if none is missing."""
-        for arm, size in self.config.arms.items():
+    # ------------------------------------------------------------------ kinds of batches
+
+    def _first_answers(self, count: int) -> PendingBatch:
+        """Ask the LLM for `count` new networks."""
+        batch = self._next_number()
+        prompt = self.prompts.prompt(self._seed("ask", batch))
+        seed, record = self._seed("write", batch), self._recorder(prompt, Arm.LOOP)
+        return self._start(Arm.LOOP, prompt, count, seed, record)
+
+    def _repair(self, attempts: list[AttemptRecord]) -> PendingBatch | None:
+        """Give the next refused answer back with the reason, unless the prompt is too long."""
+        context = self.context
+        while refused := next_repair(
+            attempts, context.config.candidates.repairs, self.unrepairable
+        ):
+            assert refused.refusal is not None, "only refused ones are repaired"
+            asked = context.store.prompt(refused.prompt_hash)
+            prompt = repair_prompt(asked, refused.completion.text, refused.refusal)
+            limit = context.parts.prompts.limit.exceeded(prompt)
+            if not limit:
+                return self._start_repair(refused, prompt)
+            self.unrepairable.add(refused.id)
+            context.progress.note(f"  #{refused.id} is not repaired: too long for {limit}")
+        return None
+
+    def _start_repair(self, refused: AttemptRecord, prompt: Prompt) -> PendingBatch:
+        def record(written: list[Completion]) -> list[int]:
+            return [self.context.lease.add_repair(refused.id, prompt, *written)]
+
+        display = self.context.progress.repairing(refused)
+        seed = self._seed("repair", refused.place)
+        return self._start(Arm.LOOP, prompt, 1, seed, record, display)
+
+    def _control(self) -> PendingBatch | None:
+        """Start the next batch of a control arm, None if no arm misses one."""
+        for arm, size in self.context.config.arms.items():
             written = self._attempts(arm)
-            missing = min(size - len(written), self.parts.llm.batch_size)
+            missing = min(size - len(written), self.context.parts.llm.batch_size)
             if arm is not Arm.LOOP and missing > 0:
                 number = len({attempt.batch for attempt in written})
-                return self._of_arm(arm, missing, number, background)
+                return self._control_batch(arm, missing, number)
         return None
 
-    def _of_arm(self, arm: Arm, count: int, number: int, background: Background) -> Writing:
-        batch = self.store.batches(self.lease.run_id, self.cycle)
-        seed = self._seed(f"write {arm}", number)
-        if arm is Arm.CORPUS:
-            assert self.parts.sampler is not None, "there is one where there is this arm"
-            prompt = self.parts.sampler.prompt
-            result = background.draw(self.parts.sampler, count, seed)
+    def _control_batch(self, arm: Arm, count: int, number: int) -> PendingBatch:
+        parts = self.context.parts
+        parts.writers[arm].use_adapter(self.frozen)
+        if arm is Arm.BASE:
+            prompts = parts.prompts.of_cycle([], lambda _: None)
+            prompt = prompts.prompt(self._seed(f"ask {arm}", number))
         else:
-            self.parts.llm.use_adapter(self.frozen)
-            ask = self.parts.questions.of_cycle([], lambda _: None)
-            prompt = ask(self._seed(f"ask {arm}", number))
-            result = background.write(prompt, count, seed, self.sampling)
-        return Writing(
-            result,
-            lambda written: self.lease.add_completions(self.cycle, batch, prompt, written, arm),
-            self.progress.writing(count),
-        )
+            prompt = parts.reader.prompt
+        seed, record = self._seed(f"write {arm}", number), self._recorder(prompt, arm)
+        return self._start(arm, prompt, count, seed, record)
 
-    def _batch(self, count: int, background: Background) -> Writing:
-        """Ask for `count` new networks."""
-        batch = self.store.batches(self.lease.run_id, self.cycle)
-        prompt, seed = self.ask(self._seed("ask", batch)), self._seed("write", batch)
-        return Writing(
-            background.write(prompt, count, seed, self.sampling),
-            lambda written: self.lease.add_completions(self.cycle, batch, prompt, written),
-            self.progress.writing(count),
-        )
+    def _start(
+        self,
+        arm: Arm,
+        prompt: Prompt,
+        count: int,
+        seed: int,
+        record: Record,
+        display: AbstractContextManager[None] | None = None,
+    ) -> PendingBatch:
+        """Let an arm's LLM write in a thread, with a line of progress."""
+        llm, lines = self.context.parts.writers[arm], ExitStack()
+        lines.enter_context(display or self.context.progress.writing(count))
+        completions = self.threads.start(lambda: llm.generate(prompt, count, seed, self.sampling))
+        return PendingBatch(completions, record, lines)
 
-    def _repair(self, attempts: list[AttemptRecord], background: Background) -> Writing | None:
-        """Give a refused answer back with the reason, unless that is too long to be read."""
-        while refused := next_repair(attempts, self.config.candidates.repairs, self.given_up):
-            assert refused.refusal is not None, "only refused ones are repaired"
-            asked = self.store.prompt(refused.prompt_hash)
-            prompt = repair_prompt(asked, refused.completion.text, refused.refusal)
-            fault = self.parts.questions.budget.fault(prompt)
-            if not fault:
-                return self._answer(refused, prompt, background)
-            self.given_up.add(refused.id)
-            self.progress.note(f"  #{refused.id} is not repaired: too long for {fault}")
-        return None
+    def _recorder(self, prompt: Prompt, arm: Arm) -> Record:
+        """Return the function that stores the next batch of an arm."""
+        lease, number = self.context.lease, self._next_number()
+        return lambda written: lease.add_completions(self.cycle, number, prompt, written, arm)
 
-    def _answer(self, refused: AttemptRecord, prompt: Prompt, background: Background) -> Writing:
-        seed = self._seed("repair", refused.place)
-        return Writing(
-            background.write(prompt, 1, seed, self.sampling),
-            lambda written: [self.lease.add_repair(refused.id, prompt, *written)],
-            self.progress.repairing(refused),
-        )
+    # ------------------------------------------------------------------ what the store knows
+
+    def _loop_prompts(self) -> CyclePrompts:
+        """Return the prompts of this cycle, which depend on the admissions of earlier cycles.
+
+        Raises:
+            StoreError: a stored batch was written for another prompt.
+        """
+        context = self.context
+        admitted = context.store.admitted(context.run_id, upto_cycle=self.cycle - 1)
+        shown = from_run(context.store, admitted)
+        prompts = context.parts.prompts.of_cycle(shown, context.progress.note)
+        batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}
+        for batch, asked in sorted(batches):
+            if prompt_hash(prompts.prompt(self._seed("ask", batch))) != asked:
+                raise _other_prompt(context.config, context.run_id)
+        return prompts
+
+    def _next_number(self) -> int:
+        """Return the number of the next batch."""
+        return self.context.store.batches(self.context.run_id, self.cycle)
 
     def _attempts(self, arm: Arm) -> list[AttemptRecord]:
-        return self.store.attempts(self.lease.run_id, self.cycle, arm=arm)
+        return self.context.store.attempts(self.context.run_id, self.cycle, arm=arm)
 
     def _seed(self, purpose: str, number: int) -> int:
-        return derive_seed(self.config.seed, purpose, self.cycle, number)
+        return self.context.seed(purpose, self.cycle, number)
 
 
-def check_template(config: Config, parts: Parts, store: Store, run_id: int) -> None:
-    """A run goes on only with the template it began with. Raises: StoreError."""
+def check_template(context: RunContext) -> None:
+    """Refuse to continue a run with another template than it began with. Raises: StoreError."""
+    store, run_id = context.store, context.run_id
     hashes = {attempt.prompt_hash for attempt in store.attempts(run_id)}
-    if {store.prompt(key).template_hash for key in hashes} - {parts.reader.template.hash}:
-        raise other_prompt(config, run_id)
+    if {store.prompt(key).template_hash for key in hashes} - {context.parts.reader.template.hash}:
+        raise _other_prompt(context.config, run_id)
 
 
-def other_prompt(config: Config, run_id: int) -> StoreError:
-    """What the user did to the prompt of a run that has begun."""
+def _other_prompt(config: Config, run_id: int) -> StoreError:
+    """Return the error for a prompt that was changed after its run began."""
     return StoreError(
         f"run {run_id} began with another text of this prompt",
         where=f"prompt.template: {config.prompt.template}",

@@ -1,9 +1,8 @@
-"""What an experiment runs: a YAML file of arms and seeds over one configuration."""
+"""Define an experiment: a YAML file of arms and seeds over one configuration."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nngpt import config
 from nngpt.config import Config
-from nngpt.errors import ConfigError
-
-Settings = Mapping[str, Any]
-"""`key.path: value`, as `--set` takes them."""
+from nngpt.errors import ConfigError, explain
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 
 
 class Grid(BaseModel):
-    """An experiment.
+    """An experiment. `set` and `arms` hold `key.path: value` pairs, as `--set` takes them.
 
     Attributes:
-        name: its runs are called `NAME-ARM-sSEED`.
-        config: a configuration's name or path, which all runs share.
-        set: what all of them change in it.
-        arms: what each arm changes besides; the first is what the others are compared with.
-        seeds: each arm is run with each.
+        name: prefix of its runs, which are named `NAME-ARM-sSEED`.
+        config: name or path of the configuration that all runs share.
+        set: changes to the configuration in all runs.
+        arms: further changes of each arm; the others are compared with the first arm.
+        seeds: seeds with which each arm is run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,15 +45,15 @@ class Grid(BaseModel):
 
     @field_validator("seeds")
     @classmethod
-    def _once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands there twice: the same run is no second observation")
+            raise ValueError("a seed is given twice: the same run is not a second observation")
         return seeds
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of an experiment: its place, its overrides, and the configuration they give."""
+    """One run of an experiment: arm, seed, overrides, and the configuration they give."""
 
     arm: str
     seed: int
@@ -66,21 +62,21 @@ class Cell:
 
 
 def load(name: str) -> tuple[Grid, Path]:
-    """An experiment that nngpt brings (`configs/grids`), or the file at a path.
+    """Read a shipped experiment (`configs/grids`) or the file at a path, and return its path.
 
     Raises:
-        ConfigError: it is missing or wrong; all mistakes are in the one message.
+        ConfigError: the file is missing or wrong; all mistakes are in the one message.
     """
     known = config.resource_folder("configs") / "grids" / f"{Path(name).stem}.yaml"
     path = known if known.exists() and Path(name).parent == Path() else Path(name)
     try:
         return Grid.model_validate(config.read_yaml(path)), path
     except ValidationError as error:
-        raise ConfigError(config.explain(error, Grid), where=str(path)) from None
+        raise ConfigError(explain(error, Grid), where=str(path)) from None
 
 
 def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
-    """All runs, seed by seed, so that an experiment that is cut short is balanced.
+    """Return all runs, seed by seed, so that an interrupted experiment is balanced.
 
     Raises:
         ConfigError: an arm's settings are wrong.

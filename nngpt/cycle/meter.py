@@ -1,5 +1,8 @@
-"""Where a run's time and energy go. Writing and training overlap, so what went on at once is one
-kind of its own: the parts add up to the whole, and energy is never given to one of two."""
+"""Account wall time and energy per activity.
+
+Overlapping activities form a combined category (`training+writing`), so the categories sum to the
+total, and energy is never attributed to one of two activities.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,32 @@ OTHER = "other"
 
 
 class Meter:
-    """Sums up wall time and joules by what goes on. One thread uses it."""
+    """Sums up wall time and joules by activity; for one thread."""
 
     def __init__(self, energy: Energy) -> None:
         self._energy = energy
-        self._going_on: Counter[str] = Counter()
+        self._active: Counter[str] = Counter()
         self._seconds: dict[str, float] = defaultdict(float)
         self._joules: dict[str, float] = defaultdict(float)
-        self._then, self._joules_then = time.monotonic(), energy.joules()
+        self._last_time, self._last_joules = time.monotonic(), energy.joules()
 
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
-        """`activity` goes on, perhaps beside others."""
+        """Count the block as `activity`, perhaps beside others."""
         self._account()
-        self._going_on[activity] += 1
+        self._active[activity] += 1
         try:
             yield
         finally:
             self._account()
-            self._going_on[activity] -= 1
+            self._active[activity] -= 1
 
     def read(self) -> None:
-        """Look at clock and counters."""
+        """Read clock and counters, so that no counter wraps around unnoticed."""
         self._account()
 
     def take(self, cycle: int) -> list[Activity]:
-        """What was spent since the last call, for the books of this cycle."""
+        """Return and reset the time and energy spent since the last call, as part of `cycle`."""
         self._account()
         spent = [
             Activity(cycle, activity, seconds, self._joules.get(activity))
@@ -55,16 +58,17 @@ class Meter:
         return spent
 
     def _account(self) -> None:
-        activity = "+".join(sorted(+self._going_on)) or OTHER
+        """Add the time and energy since the last reading to the activities in progress."""
+        activity = "+".join(sorted(+self._active)) or OTHER
         now, joules = time.monotonic(), self._energy.joules()
-        self._seconds[activity] += now - self._then
-        if joules is not None and self._joules_then is not None:
-            self._joules[activity] += joules - self._joules_then
-        self._then, self._joules_then = now, joules
+        self._seconds[activity] += now - self._last_time
+        if joules is not None and self._last_joules is not None:
+            self._joules[activity] += joules - self._last_joules
+        self._last_time, self._last_joules = now, joules
 
 
 class MeteredProgress:
-    """Passes everything on to another `Progress`, and tells a meter what begins and ends."""
+    """A `Progress` that meters each activity and forwards every call to another `Progress`."""
 
     def __init__(self, progress: Progress, meter: Meter) -> None:
         self._to, self._meter = progress, meter
@@ -76,46 +80,46 @@ class MeteredProgress:
         adapter: Adapter | None,
         settled: Sequence[AttemptRecord],
     ) -> None:
-        """Passed on."""
+        """Forward the start of a cycle."""
         self._to.cycle_started(cycle, config, adapter, settled)
 
     @contextmanager
     def writing(self, count: int) -> Iterator[None]:
-        """`writing`."""
+        """Meter `writing`."""
         with self._meter.during("writing"), self._to.writing(count):
             yield
 
     @contextmanager
     def repairing(self, attempt: AttemptRecord) -> Iterator[None]:
-        """`writing`."""
+        """Meter a repair as `writing`."""
         with self._meter.during("writing"), self._to.repairing(attempt):
             yield
 
     @contextmanager
     def training(self, attempt: AttemptRecord) -> Iterator[None]:
-        """`training`."""
+        """Meter `training`."""
         with self._meter.during("training"), self._to.training(attempt):
             yield
 
     def settled(self, attempt: AttemptRecord) -> None:
-        """Passed on."""
+        """Forward a settled attempt."""
         self._to.settled(attempt)
 
     @contextmanager
     def learning(self, pairs: int) -> Iterator[OnStep]:
-        """`learning`."""
+        """Meter `learning`."""
         with self._meter.during("learning"), self._to.learning(pairs) as show:
 
             def on_step(step: int, steps: int, loss: float) -> None:
-                self._meter.read()  # a counter may begin anew in a long fine-tuning
+                self._meter.read()  # a counter may wrap around in a long fine-tuning
                 show(step, steps, loss)
 
             yield on_step
 
     def note(self, text: str) -> None:
-        """Passed on."""
+        """Forward a line of text."""
         self._to.note(text)
 
     def cycle_done(self, summary: CycleSummary) -> None:
-        """Passed on."""
+        """Forward the end of a cycle."""
         self._to.cycle_done(summary)

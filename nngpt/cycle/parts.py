@@ -14,7 +14,7 @@ from nngpt.config import Config
 from nngpt.cycle.evaluator import open_executor
 from nngpt.data.loading import data_source, load_splits
 from nngpt.errors import ConfigError
-from nngpt.finetuning.corpus.networks import learned_networks, read_corpus
+from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
 from nngpt.generation import modes
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.models import constrained
@@ -126,17 +126,6 @@ def new_measure(config: Config) -> NoveltyMeasure:
     return measure
 
 
-def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Candidate]]:
-    """Return the corpus's number of pairs, and the networks of corpus and adapter by name.
-
-    Raises:
-        UserError: corpus or adapter cannot be read.
-    """
-    corpus = read_corpus(config, reader, lambda _: None)
-    learned = learned_networks(starting_adapter(config), reader)
-    return len(corpus), {**_named(corpus), **learned}
-
-
 def _starting_point(
     config: Config,
     reader: Reader,
@@ -146,7 +135,7 @@ def _starting_point(
     """Collect what the run has before its first cycle. Raises: ModelError, ConfigError."""
     adapter = starting_adapter(config)
     learned = learned_networks(adapter, reader)
-    networks = {**reader.examples(), **_named(corpus), **known.candidates(pool), **learned}
+    networks = {**reader.examples(), **named_networks(corpus), **known.candidates(pool), **learned}
     if config.learning.on_collapse == "replay" and not (corpus or learned):
         raise ConfigError(
             "there is no corpus to be replayed",
@@ -154,14 +143,6 @@ def _starting_point(
             hint="Set learning.corpus, or an llm.adapter that brings its own; or use tell.",
         )
     return StartingPoint(adapter, corpus, learned, networks)
-
-
-def _named(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str, Candidate]:
-    """Return the networks of a corpus by name."""
-    return {
-        f"corpus network {number} ({pair.source})": candidate
-        for number, (pair, candidate) in enumerate(corpus, 1)
-    }
 
 
 def _corpus_arm(

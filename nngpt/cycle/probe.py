@@ -62,7 +62,7 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
     """Measure one batch, up to three trainings and a fine-tuning. Raises: TimeLimitReached."""
     log("Probing: a batch, a few trainings, a short fine-tuning …")
     seed = derive_seed(config.seed, "probe")
-    prompt = parts.prompts.of_cycle([], lambda _: None)(seed)
+    prompt = parts.prompts.of_cycle([], lambda _: None).prompt(seed)
     sampling = Sampling(**config.sampling.model_dump())
     count = min(parts.llm.batch_size, config.candidates.per_cycle)
     parts.llm.use_adapter(parts.start.adapter)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from nngpt.generation import modes
 from nngpt.records import Evaluation, Retraining, ShownBlock
-from nngpt.reports.tables.console import attempt_line
+from nngpt.reports.tables.runs import attempt_line
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord
 

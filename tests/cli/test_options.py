@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nngpt import config
-from nngpt.cli.cycle import _same_settings
 from nngpt.cli.doctor import _free_memory
 from nngpt.cli.options import find_run, make_folder
+from nngpt.cycle.runner import check_same_settings
 from nngpt.errors import StoreError, UserError
 from nngpt.store import RunRecord, Store
 
@@ -77,7 +77,7 @@ def test_a_run_goes_on_with_its_own_settings(
         run = stored(store, settings, **changed)
     expected = pytest.raises(UserError, match=said) if said else nullcontext()
     with expected:
-        _same_settings(run, settings)
+        check_same_settings(run, settings)
 
 
 def test_a_folder_does_not_shadow_a_shipped_config(

@@ -16,8 +16,8 @@ from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
 from nngpt import config
 from nngpt.config import Config
-from nngpt.cycle import parts as assembly
-from nngpt.cycle.confirm import Plan
+from nngpt.cycle.confirm import ConfirmationPlan
+from nngpt.data.loading import data_source
 from nngpt.data.splits import Part, Splits
 from nngpt.store import Confirmation, Store
 
@@ -124,7 +124,7 @@ def test_a_run_never_opens_the_test_part(
     nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = config.load("smoke-mnist")
-    source = assembly.data_source(settings)
+    source = data_source(settings)
     source.prepare()
     kept = config.cache_folder() / "data" / "mnist"
     copy = tmp_path / "cache" / "data" / "mnist"
@@ -145,7 +145,7 @@ def test_folds_early_stops_and_budgets_of_the_run_do_not_count() -> None:
     run = Config.model_validate(
         {"evaluation": {"folds": 3, "budget_s": 1, "epochs": 2, "wall_s": 10}}
     )
-    plan = Plan(run, epochs=20, seed=1, train_limit=None)
+    plan = ConfirmationPlan(run, epochs=20, seed=1, train_limit=None)
     found = plan.config.evaluation
     assert (found.folds, found.seeds, found.budget_s, found.epochs) == (None, 1, None, 20)
 
@@ -158,9 +158,9 @@ def test_wall_time_grows_with_the_work(tmp_path: Path) -> None:
     parts = [part("train", 900), part("validation", 100), part("test", 300)]
     splits = Splits("x", 2, (1, 4, 4), (0.5,), (0.5,), *parts)
     run = Config.model_validate({"task": {"train_limit": 300}, "evaluation": {"wall_s": 10}})
-    scaled = Plan(run, 20, seed=1, train_limit=None)
+    scaled = ConfirmationPlan(run, 20, seed=1, train_limit=None)
     assert scaled.evaluation(splits).wall_s == 10 * 20 * 3
-    given = Plan(run, 20, seed=1, train_limit=None, scaled=False)
+    given = ConfirmationPlan(run, 20, seed=1, train_limit=None, scaled=False)
     assert given.evaluation(splits).wall_s == 10
 
 
@@ -170,7 +170,7 @@ def test_other_limits_are_another_try(setting: dict[str, object]) -> None:
 
     def protocol(scaled: bool = True, **settings: object) -> str:
         run = Config.model_validate({"evaluation": settings})
-        return Plan(run, epochs=20, seed=1, train_limit=None, scaled=scaled).protocol
+        return ConfirmationPlan(run, epochs=20, seed=1, train_limit=None, scaled=scaled).protocol
 
     assert protocol(**setting) != protocol() == protocol(workers=2)
     assert protocol(scaled=False) != protocol()

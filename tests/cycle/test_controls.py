@@ -11,7 +11,7 @@ from quick_runs import SETTINGS, database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.errors import ConfigError
-from nngpt.generation.mutation import ACTIVATIONS, MODEL
+from nngpt.generation.llm.mutation import ACTIVATIONS, MODEL
 from nngpt.records import Arm, Stage, State
 from nngpt.store import AttemptRecord, Store
 
@@ -165,7 +165,7 @@ def test_a_run_that_gains_no_more_ends(here: Path, capsys: pytest.CaptureFixture
         run = store.run(1)
         closed = [s.cycle for s in store.summary(1) if s.closed]
     assert (run.status, closed) == ("done", [1, 2])
-    assert run.ended.startswith("over 1 cycles the mean accuracy rose by")
+    assert run.ended.startswith("over 1 cycle the mean accuracy rose by")
     assert "The run ends after cycle 2" in capsys.readouterr().err
     quick_run(here, 3, *small)
     with Store.open(database(here)) as store:
@@ -225,7 +225,7 @@ def test_time_and_forecasts_are_recorded(here: Path) -> None:
     assert {"learning", "training"} <= {a.activity for a in activities}
     assert all(a.seconds >= 0 for a in activities)
     (forecast,) = forecasts
-    assert forecast.basis["source"] == "1 cycles of run 1"
+    assert forecast.basis["source"] == "1 cycle of run 1"
     assert 0 <= forecast.low <= forecast.seconds <= forecast.high
     assert 0 < forecast.spent <= sum(a.seconds for a in activities)
 

@@ -17,7 +17,8 @@ import pytest
 from command_line import GOOD, NEAR_TWIN, ROOT, Nngpt, run_nngpt, scripted_settings
 
 from nngpt import config
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
+from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate, Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Store
 
@@ -214,7 +215,7 @@ def test_a_candidate_that_ends_the_runner_again_and_again_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=1"])
-    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    reader = make_reader(settings, data_source(settings))
     candidate = reader.read(GOOD)
     assert isinstance(candidate, Candidate)
     dump = settings.model_dump(mode="json")
@@ -241,7 +242,7 @@ def test_what_was_stopped_early_is_known(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=2"])
-    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    reader = make_reader(settings, data_source(settings))
     candidate = reader.read(GOOD)
     assert isinstance(candidate, Candidate)
     dump = settings.model_dump(mode="json")

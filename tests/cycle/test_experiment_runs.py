@@ -21,9 +21,9 @@ from scipy.stats import t
 from nngpt.cycle import grid
 from nngpt.errors import ConfigError
 from nngpt.records import Arm
-from nngpt.reports.experiment.comparison import Cycle, RunFigures, differences
+from nngpt.reports.experiment.figures import Cycle, RunFigures, differences
 from nngpt.reports.experiment.sheets import sheets, verdict
-from nngpt.statistics import newcombe, welch
+from nngpt.statistics import Difference, newcombe, welch
 from nngpt.store import Store
 
 FILES = ["--out", "found.md", "--figure", "found.png"]
@@ -177,11 +177,11 @@ OTHER = [
 def test_differences_have_both_intervals() -> None:
     found = {difference.what: difference for difference in differences([*ONE, *OTHER])}
     valid = found["valid"]
-    assert (valid.value, *valid.interval) == newcombe((4, 8), (6, 8))  # type: ignore[misc]
+    assert valid.over_networks == Difference(*newcombe((4, 8), (6, 8)), 8, other_count=8)
     assert valid.by_seed == (2 / 4 - 3 / 4, 2 / 4 - 3 / 4)
     mean = found["mean accuracy"]
     expected = welch([0.3, 0.4, 0.3, 0.5], [0.5, 0.6, 0.7, 0.6, 0.6, 0.8])
-    assert (mean.value, mean.interval) == expected
+    assert (mean.over_networks.value, mean.over_networks.interval) == expected
     by_seed = (0.35 - 0.6, 0.4 - 2 / 3)
     assert mean.by_seed == pytest.approx(by_seed)
     half = t.ppf(0.975, 1) * abs(by_seed[0] - by_seed[1]) / 2

@@ -15,7 +15,7 @@ import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
 from nngpt import config
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
 from nngpt.store import Store
 
 
@@ -66,7 +66,7 @@ def test_everything_is_there_and_reproduced(exported: Path) -> None:
 
 def test_files_load_as_the_card_says(exported: Path, tmp_path: Path) -> None:
     settings = config.load("smoke-mnist")
-    splits = assembly.data_source(settings).splits(settings.seed, 1000, 200)
+    splits = data_source(settings).splits(settings.seed, 1000, 200)
     labels = splits.validation.open_labels()
     for row in networks(exported / "best"):
         folder = tmp_path / str(row["folder"])

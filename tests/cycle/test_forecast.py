@@ -10,17 +10,24 @@ from scipy.stats import t
 from store_samples import PROMPT, REFUSAL, completion
 
 from nngpt import config
-from nngpt.cycle.forecast import ASSUMED_SPREAD, Basis, Expected, expect, measured, of_alike
+from nngpt.cycle.forecast import (
+    ASSUMED_SPREAD,
+    Duration,
+    MeasuredTimes,
+    expected_duration,
+    times_of_run,
+    times_of_similar_run,
+)
 from nngpt.records import Adapter
 from nngpt.store import Activity, Store
 
 SETTINGS = config.load("smoke-mnist")
 
 
-def basis(
+def times(
     per_candidate: tuple[float, ...], per_pair: tuple[float, ...] = (), candidates: float = 12.0
-) -> Basis:
-    return Basis("here", per_candidate, per_pair, candidates, admitted=3.0)
+) -> MeasuredTimes:
+    return MeasuredTimes("here", per_candidate, per_pair, candidates, admitted=3.0)
 
 
 def settings(cycles: int, *overrides: str) -> config.Config:
@@ -28,8 +35,8 @@ def settings(cycles: int, *overrides: str) -> config.Config:
 
 
 def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
-    known = basis((2.0, 2.0), (0.5, 0.5))
-    expected = expect(settings(6, "learning.replay=null"), known, first=3, pairs=10)
+    known = times((2.0, 2.0), (0.5, 0.5))
+    expected = expected_duration(settings(6, "learning.replay=null"), known, first=3, pairs=10)
     learned = (13 + 16 + 19 + 22) * 0.5
     assert expected.seconds == pytest.approx(4 * 12 * 2.0 + learned)
     assert expected.low == expected.high == expected.seconds, "cycles that all took the same"
@@ -46,19 +53,21 @@ def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
     ],
 )
 def test_only_what_is_learned_counts(overrides: list[str], learned: float) -> None:
-    expected = expect(settings(2, *overrides), basis((1.0, 1.0), (1.0, 1.0)), first=1, pairs=10)
+    expected = expected_duration(
+        settings(2, *overrides), times((1.0, 1.0), (1.0, 1.0)), first=1, pairs=10
+    )
     assert expected.seconds == pytest.approx(2 * 12 + learned)
 
 
 def test_a_warm_up_learns_what_is_there() -> None:
     warm = settings(1, "learning.warm_up=true", "learning.corpus=x", "learning.start=base")
-    known = basis((1.0, 1.0), (1.0, 1.0))
-    with_it, without = (expect(warm, known, first=n, pairs=10).seconds for n in (0, 1))
+    known = times((1.0, 1.0), (1.0, 1.0))
+    with_it, without = (expected_duration(warm, known, first=n, pairs=10).seconds for n in (0, 1))
     assert with_it - without == pytest.approx(10)
 
 
 def test_bounds_are_a_prediction_interval_over_cycles() -> None:
-    expected = expect(settings(2), basis((1.0, 2.0, 3.0)), first=1, pairs=0)
+    expected = expected_duration(settings(2), times((1.0, 2.0, 3.0)), first=1, pairs=0)
     half = t.ppf(0.975, 2) * 1.0 * 12 * math.sqrt(2 + 4 / 3)
     assert expected.high - expected.seconds == pytest.approx(half)
     assert expected.low == max(0.0, expected.seconds - half)
@@ -66,27 +75,27 @@ def test_bounds_are_a_prediction_interval_over_cycles() -> None:
 
 def test_cycles_that_may_grow_raise_the_upper_bound_alone() -> None:
     growing = settings(3, "candidates.until_admitted=9", "candidates.until_admitted_from=3")
-    fixed, known = settings(3), basis((1.0, 1.0))
+    fixed, known = settings(3), times((1.0, 1.0))
     most = growing.candidates.max_per_cycle - 12
-    one, other = (expect(c, known, first=1, pairs=0) for c in (fixed, growing))
+    one, other = (expected_duration(c, known, first=1, pairs=0) for c in (fixed, growing))
     assert (one.seconds, one.low) == (other.seconds, other.low)
     assert other.high - one.high == pytest.approx(most)
 
 
 def test_one_cycle_has_an_assumed_spread() -> None:
-    expected = expect(settings(1), basis((10.0,)), first=1, pairs=0)
+    expected = expected_duration(settings(1), times((10.0,)), first=1, pairs=0)
     half = 2 * ASSUMED_SPREAD * expected.seconds * math.sqrt(2)
     assert expected.high == pytest.approx(expected.seconds + half)
 
 
 def test_nothing_is_left_of_a_run_that_is_done() -> None:
-    done = expect(settings(2), basis((1.0, 2.0), (1.0, 2.0)), first=3, pairs=5)
+    done = expected_duration(settings(2), times((1.0, 2.0), (1.0, 2.0)), first=3, pairs=5)
     assert (done.seconds, done.low, done.high) == (0.0, 0.0, 0.0)
 
 
 def test_lines_are_in_minutes_or_hours() -> None:
-    assert Expected(600, 300, 900).line == "10.0 min [5.0–15.0]"
-    assert Expected(7200, 3600, 10800).line == "2.0 h [1.0–3.0]"
+    assert Duration(600, 300, 900).line == "10.0 min [5.0–15.0]"
+    assert Duration(7200, 3600, 10800).line == "2.0 h [1.0–3.0]"
 
 
 def cycles_of(store: Store, name: str, settings: dict[str, object], *seconds: float) -> int:
@@ -108,13 +117,13 @@ def cycles_of(store: Store, name: str, settings: dict[str, object], *seconds: fl
 def test_a_run_is_measured_by_its_closed_cycles(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         run = cycles_of(store, "one", {}, 20.0, 40.0)
-        found = measured(store, store.run(run))
+        found = times_of_run(store, store.run(run))
         assert found is not None
         assert found.per_candidate == (10.0, 20.0)
         assert found.per_pair == (0.5, 0.5)
         assert found.candidates == 2.0
         empty = store.start_run("none", {}, {"name": "none"}, seed=1)
-        assert measured(store, empty) is None
+        assert times_of_run(store, empty) is None
 
 
 def test_a_run_with_the_same_settings_stands_in(tmp_path: Path) -> None:
@@ -123,7 +132,7 @@ def test_a_run_with_the_same_settings_stands_in(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         first = cycles_of(store, "same", same, 20.0)
         cycles_of(store, "other", other, 90.0)
-        found = of_alike(store, SETTINGS, None)
+        found = times_of_similar_run(store, SETTINGS, None)
         assert found is not None and found.per_candidate == (10.0,)
-        assert found.source == f"1 cycles of run {first}"
-        assert of_alike(store, SETTINGS, first) is None
+        assert found.source == f"1 cycle of run {first}"
+        assert times_of_similar_run(store, SETTINGS, first) is None

@@ -9,7 +9,7 @@ import pytest
 
 from nngpt.cycle.energy import Energy
 from nngpt.cycle.meter import OTHER, Meter
-from nngpt.cycle.time_limit import Budget, BudgetSpent
+from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
 
 
 class Package:
@@ -69,10 +69,10 @@ def test_what_goes_on_at_once_is_a_kind_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_budget_ends() -> None:
-    endless = Budget(None)
+    endless = TimeLimit(None)
     endless.check()
     assert endless.left is None
-    spent = Budget(0.0)
+    spent = TimeLimit(0.0)
     assert spent.left == 0.0
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(TimeLimitReached):
         spent.check()

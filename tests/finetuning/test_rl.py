@@ -15,14 +15,14 @@ from rollouts import new_measure
 
 from nngpt.config import Config
 from nngpt.config import load as load_config
-from nngpt.cycle import parts as assembly
+from nngpt.generation.contract import Reader
 from nngpt.errors import ConfigError, LearningFailed, UserError
 from nngpt.finetuning import folders, trainers
 from nngpt.finetuning.lora import lora_config
 from nngpt.finetuning.rl import grpo
-from nngpt.finetuning.rl.executions import Executions
+from nngpt.finetuning.rl.execution_cache import Executions
 from nngpt.finetuning.rl.journal import Journal, StepRecord
-from nngpt.finetuning.rl.judge import RewardJudge, known_networks, make_terms
+from nngpt.finetuning.rl.scoring import RewardJudge, known_networks, make_terms
 from nngpt.finetuning.rl.shared_prompt import probabilities
 from nngpt.generation import contract
 from nngpt.generation.llm.transformers import TransformersLLM, create
@@ -76,15 +76,15 @@ def llm() -> TransformersLLM:
 
 
 @pytest.fixture(scope="module")
-def reader() -> assembly.Reader:
+def reader() -> Reader:
     template = load_prompt("tuned-features")
     defaults = contract.Defaults.of(CONFIG.evaluation)
-    return assembly.Reader(TASK, template, template.render(TASK, {}), defaults)
+    return Reader(TASK, template, template.render(TASK, {}), defaults)
 
 
 @pytest.fixture(scope="module")
 def learn(
-    llm: TransformersLLM, reader: assembly.Reader, start: Callable[..., LocalExecutor]
+    llm: TransformersLLM, reader: Reader, start: Callable[..., LocalExecutor]
 ) -> Learn:
     """Takes the steps that are missing in a folder."""
 
@@ -103,7 +103,7 @@ def learn(
 
 @contextmanager
 def judge_in(
-    folder: Path, config: Config, reader: assembly.Reader, executor: LocalExecutor
+    folder: Path, config: Config, reader: Reader, executor: LocalExecutor
 ) -> Iterator[tuple[RewardJudge, Executions]]:
     known = known_networks(new_measure, reader.examples())
     terms = make_terms(config.rl.rewards, TASK, known, new_measure)
@@ -145,7 +145,7 @@ def test_it_learns_and_records(first: tuple[Adapter, Watched, Path]) -> None:
 
 
 def test_the_base_is_left_as_it_was(
-    llm: TransformersLLM, reader: assembly.Reader, first: tuple[Adapter, Watched, Path]
+    llm: TransformersLLM, reader: Reader, first: tuple[Adapter, Watched, Path]
 ) -> None:
     assert "forward" not in vars(llm.base.model)
     assert not [name for name, _ in llm.base.model.named_parameters() if "lora" in name]
@@ -159,7 +159,7 @@ def test_the_base_is_left_as_it_was(
     assert llm.generate(reader.prompt, 1, 0, greedy)[0].text == base.text
 
 
-def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: assembly.Reader) -> None:
+def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: Reader) -> None:
     """Invariant 1: prompt and answers are learned as the very ids with which they were drawn."""
     tokenizer, sampling = llm.base.tokenizer, Sampling(1.0, 0, 1.0, 8)
     quick = replace(reader.prompt, stop=(",", ")"))
@@ -178,7 +178,7 @@ def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: assembl
 
 
 def test_reading_the_prompt_once_changes_nothing(
-    llm: TransformersLLM, reader: assembly.Reader
+    llm: TransformersLLM, reader: Reader
 ) -> None:
     """Probabilities, entropies and gradients are those of TRL, which reads it for each answer."""
     import torch
@@ -261,7 +261,7 @@ def test_divergence_is_an_outcome(learn: Learn, llm: TransformersLLM, tmp_path: 
 
 
 def test_answers_are_judged_by_what_they_give(
-    reader: assembly.Reader, start: Callable[..., LocalExecutor], tmp_path: Path
+    reader: Reader, start: Callable[..., LocalExecutor], tmp_path: Path
 ) -> None:
     """Real executions: a copy in the group and a broken answer earn less."""
     config = Config()

@@ -18,7 +18,7 @@ CHECK, TRAIN = "check", "train"
 
 
 class AnswerReader(Protocol):
-    """Reads answers for one task; `nngpt.cycle.parts.Reader` is one."""
+    """Reads answers for one task; `nngpt.generation.contract.Reader` is one."""
 
     task: Task
 

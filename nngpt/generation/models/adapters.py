@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nngpt.config import SHIPPED
+from nngpt.config import SHIPPED, Config
 from nngpt.errors import ModelError
 from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
@@ -33,6 +33,11 @@ def find_adapter(given: Path) -> Adapter:
     known = SHIPPED / given.name
     folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given
     return replace(read_adapter(folder), path=str(folder.resolve()))
+
+
+def starting_adapter(config: Config) -> Adapter | None:
+    """Return the adapter of `llm.adapter`, None if the run starts without one. Raises: ModelError."""
+    return None if config.llm.adapter is None else find_adapter(config.llm.adapter)
 
 
 def read_adapter(folder: Path) -> Adapter:

@@ -23,7 +23,7 @@ from rich.text import Text
 from nngpt.config import CandidatesConfig, Config
 from nngpt.protocols import OnStep
 from nngpt.records import Adapter, Arm
-from nngpt.reports.tables.console import attempt_line, repairs_of
+from nngpt.reports.tables.runs import attempt_line, repairs_of
 from nngpt.statistics import mean_of, percent_of
 from nngpt.store import AttemptRecord, CycleSummary
 

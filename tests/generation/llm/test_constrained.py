@@ -14,7 +14,7 @@ from generation.llm.test_openai import DONE, Web, event, serving
 
 from nngpt import config, plugins
 from nngpt.config import EvaluationConfig, LLMConfig
-from nngpt.cycle import parts as assembly
+from nngpt.cycle.parts import assemble
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Hyperparameters, Settings
@@ -249,6 +249,6 @@ def test_a_run_says_so_before_it_begins(tmp_path: Path) -> None:
     settings = config.load("smoke-mnist", [*overrides, "prompt.template=full"])
     with (
         pytest.raises(ConfigError, match="cannot write under a constraint"),
-        assembly.assemble(settings, lambda text: None),
+        assemble(settings, lambda text: None),
     ):
         raise AssertionError("it was assembled")

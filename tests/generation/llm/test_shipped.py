@@ -11,11 +11,13 @@ from command_line import Nngpt
 
 from nngpt import config
 from nngpt.config import Config
-from nngpt.cycle import parts as assembly
+from nngpt.data.loading import data_source
 from nngpt.errors import ModelError
+from nngpt.finetuning.corpus.networks import learned_networks
+from nngpt.generation.contract import make_reader
 from nngpt.generation.llm.transformers import create
 from nngpt.generation.models import embedded
-from nngpt.generation.models.adapters import find_adapter, shipped
+from nngpt.generation.models.adapters import find_adapter, shipped, starting_adapter
 from nngpt.records import Adapter, Candidate, Sampling
 
 NAME = "smollm2-135m-lemur"
@@ -51,19 +53,19 @@ def test_the_command_lists_it(nngpt: Nngpt) -> None:
 @pytest.mark.parametrize("name", ["demo-mnist", "body-cpu", "full-cpu"])
 def test_what_it_learned_is_known(name: str) -> None:
     settings = config.load(name)
-    reader = assembly.make_reader(settings, assembly.data_source(settings))
-    seen = assembly.seen_by(assembly.starting_adapter(settings), reader)
+    reader = make_reader(settings, data_source(settings))
+    seen = learned_networks(starting_adapter(settings), reader)
     assert len(seen) > 50
     assert {c.mode for c in seen.values()} == {reader.prompt.mode}
-    assert assembly.seen_by(None, reader) == {}
+    assert learned_networks(None, reader) == {}
 
 
 def test_it_writes_networks() -> None:
     settings: Config = config.load("demo-mnist", ["llm.device=cpu"])
-    reader = assembly.make_reader(settings, assembly.data_source(settings))
+    reader = make_reader(settings, data_source(settings))
     sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=200)
     with closing(create(settings.llm)) as llm:
-        llm.use_adapter(assembly.starting_adapter(settings))
+        llm.use_adapter(starting_adapter(settings))
         written = llm.generate(reader.prompt, 8, 7, sampling)
     read = [reader.read(completion.text) for completion in written]
     assert sum(isinstance(r, Candidate) for r in read) >= 4

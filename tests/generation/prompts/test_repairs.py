@@ -11,10 +11,15 @@ from command_line import ALSO_GOOD, CUT_OFF, GOOD, NO_LAYER, WEAK
 from quick_runs import database, quick_run, write_answers
 from store_samples import PROMPT, REFUSAL
 
-from nngpt.cli.cycle import _tell
-from nngpt.finetuning.preferences.answers import answers_of, comparisons
+from nngpt.cli.cycle import _show
+from nngpt.finetuning.preferences.answers import pair_answers, read_answers
 from nngpt.generation.pairs import admitted_pairs
-from nngpt.generation.prompts.repair import refusal_message, first_answers, next_repair, repair_prompt
+from nngpt.generation.prompts.repair import (
+    first_answers,
+    next_repair,
+    refusal_message,
+    repair_prompt,
+)
 from nngpt.records import Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Lease, Store
 
@@ -155,7 +160,7 @@ def test_a_repaired_network_is_learned_as_if_written_at_once(
         assert (repair.repairs, repair.repaired_from) == (1, first.id)
         (pair,) = admitted_pairs(store, store.admitted(1))
         assert (pair.prompt, pair.completion) == (store.prompt(first.prompt_hash), GOOD)
-        (choice,) = comparisons(answers_of(store, 1), 1, 1)
+        (choice,) = pair_answers(read_answers(store, 1), 1, 1)
         assert choice.chosen.prompt == choice.rejected.prompt == pair.prompt
         adapter = store.adapter(1, 1)
         assert adapter is not None and adapter.pairs == 1
@@ -163,9 +168,9 @@ def test_a_repaired_network_is_learned_as_if_written_at_once(
         assert (summary.generated, summary.valid, summary.admitted) == (1, 0, 0)
         assert (summary.repairs, summary.repairs_valid, summary.repairs_admitted) == (1, 1, 1)
     capsys.readouterr()
-    _tell(folder / "runs", None, as_json=False)
+    _show(folder / "runs", None, as_json=False)
     assert "1 of 1 valid" in " ".join(capsys.readouterr().out.split())
-    _tell(folder / "runs", None, as_json=True)
+    _show(folder / "runs", None, as_json=True)
     told = json.loads(capsys.readouterr().out)["cycles"][0]
     assert told["repairs"] == {"written": 1, "valid": 1, "admitted": 1}
     assert (told["generated"], told["valid"], told["admitted"]) == (1, 0, 0)

@@ -1,4 +1,4 @@
-"""The control arm `corpus`: what its random changes make, and that nothing else decides."""
+"""LLM backend `mutation`: what each random change does, and that the seed alone decides."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from nngpt import config
-from nngpt.cycle import parts as assembly
-from nngpt.cycle.parts import Reader
-from nngpt.generation import mutation
+from nngpt.data.loading import data_source
+from nngpt.generation import modes
+from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.contract.layers import read_layers
-from nngpt.generation.mutation import CorpusSampler, change
+from nngpt.generation.llm import mutation
+from nngpt.generation.llm.mutation import MutationLLM, change
 from nngpt.novelty.shingles import jaccard, shingles
-from nngpt.records import Candidate
+from nngpt.records import Candidate, Completion, Sampling
 
 LIST = (
     "nn.Sequential(nn.LazyConv2d(16, 3), nn.ReLU(), nn.LazyConv2d(32, 3), nn.GELU(), "
@@ -36,7 +37,7 @@ class Net(nn.Module):
     def forward(self, x):
         return self.head(self.features(x))
 ```"""
-NETWORKS = Path(__file__).parents[1] / "networks"
+NETWORKS = Path(__file__).parents[2] / "networks"
 Rule = Callable[[mutation.Row, random.Random], bool]
 
 
@@ -57,7 +58,7 @@ def changed(rule: Rule, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_rule_does_what_it_says(seed: int) -> None:
+def test_each_rule_makes_its_change(seed: int) -> None:
     before = written(row())
     dropped = changed(mutation._drop, seed)
     assert len(dropped) == 4 and all(layer in before for layer in dropped)
@@ -81,7 +82,7 @@ def test_each_rule_does_what_it_says(seed: int) -> None:
     )
 
 
-def test_a_rule_with_nothing_to_change_says_so() -> None:
+def test_a_rule_without_a_fitting_layer_returns_false() -> None:
     plain = ast.parse("nn.Sequential(nn.Flatten())", mode="eval").body
     assert isinstance(plain, ast.Call)
     for rule in (mutation._drop, mutation._swap, mutation._exchange, mutation._resize):
@@ -91,7 +92,17 @@ def test_a_rule_with_nothing_to_change_says_so() -> None:
 
 def reader(*overrides: str) -> Reader:
     settings = config.load("smoke-mnist", overrides)
-    return assembly.make_reader(settings, assembly.data_source(settings))
+    return make_reader(settings, data_source(settings))
+
+
+def written_by(
+    found: Reader, networks: list[Candidate], changes: int, count: int, seed: int
+) -> list[Completion]:
+    """Completions of the backend for the reader's prompt."""
+    mode = modes.load(found.prompt.mode)
+    answers = [mode.known_answer(n, found.prompt, found.defaults) for n in networks]
+    llm = MutationLLM(answers, changes, batch_size=8)
+    return llm.generate(found.prompt, count, seed, Sampling())
 
 
 def corpus(found: Reader) -> list[Candidate]:
@@ -112,8 +123,7 @@ def test_answers_fit_the_contract_and_differ_from_the_corpus(template: str) -> N
     dropout = "evaluation.hyperparameters.dropout=0.1"
     found = reader(f"prompt.template={template}", dropout)
     networks = corpus(found)
-    sampler = CorpusSampler(networks, found.prompt, found.defaults, 2)
-    completions = sampler.write(30, seed=5)
+    completions = written_by(found, networks, 2, 30, seed=5)
     read = [found.read(completion.text) for completion in completions]
     good = [candidate for candidate in read if isinstance(candidate, Candidate)]
     assert len(good) >= 24, "most changes keep to the form of an answer"
@@ -129,16 +139,16 @@ def test_answers_fit_the_contract_and_differ_from_the_corpus(template: str) -> N
 def test_the_seed_decides_alone() -> None:
     found = reader()
     networks = list(found.examples().values())
-    sampler = CorpusSampler(networks, found.prompt, found.defaults, 3)
-    texts = [[c.text for c in sampler.write(6, seed)] for seed in (1, 1, 2)]
+    texts = [[c.text for c in written_by(found, networks, 3, 6, seed)] for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
-    assert [c.text for c in sampler.write(3, 1)] == texts[0][:3], "whatever the batch's size"
+    three = written_by(found, networks, 3, 3, seed=1)
+    assert [c.text for c in three] == texts[0][:3], "whatever the batch's size"
 
 
 def test_lists_stay_lists() -> None:
     found = reader()
     assert found.prompt.mode == "features"
-    sampler = CorpusSampler(list(found.examples().values()), found.prompt, found.defaults, 20)
-    for completion in sampler.write(20, seed=1):
+    networks = list(found.examples().values())
+    for completion in written_by(found, networks, 20, 20, seed=1):
         layers = read_layers(found.prompt.prefill + completion.text)
         assert isinstance(layers, tuple) and layers

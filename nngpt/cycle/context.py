@@ -1,0 +1,49 @@
+"""What all steps of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nngpt.config import Config
+from nngpt.cycle.meter import Meter
+from nngpt.cycle.parts import Parts
+from nngpt.cycle.time_limit import TimeLimit
+from nngpt.records import derive_seed
+from nngpt.reports.progress.run import Progress
+from nngpt.store import Lease, Store
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run: settings, parts, records and display.
+
+    Attributes:
+        config: the run's configuration.
+        parts: the opened plug-ins and data.
+        store: the database, for reading.
+        lease: this runner's right to write the run's records.
+        progress: display of the run; its activities are metered.
+        meter: wall time and energy by activity.
+        time_limit: the end of this runner's time.
+    """
+
+    config: Config
+    parts: Parts
+    store: Store
+    lease: Lease
+    progress: Progress
+    meter: Meter
+    time_limit: TimeLimit
+
+    @property
+    def run_id(self) -> int:
+        """The run's number in the database."""
+        return self.lease.run_id
+
+    def seed(self, purpose: str, *keys: object) -> int:
+        """Derive the seed of one step from the run's seed."""
+        return derive_seed(self.config.seed, purpose, *keys)
+
+    def record_spending(self, cycle: int) -> None:
+        """Store the time and energy spent since the last call as part of `cycle`."""
+        self.lease.spend(self.meter.take(cycle))

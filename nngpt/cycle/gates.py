@@ -1,0 +1,179 @@
+"""The gates that each attempt passes, in order: read, duplicate, training, threshold, novelty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nngpt.cycle.context import RunContext
+from nngpt.generation import contract
+from nngpt.protocols import NoveltyMeasure
+from nngpt.records import (
+    Arm,
+    Candidate,
+    Evaluation,
+    Novelty,
+    Refusal,
+    Retraining,
+    Stage,
+    State,
+)
+from nngpt.store import AttemptRecord
+
+MAX_RESTARTS = 3
+"""How many runners may end during the training of one candidate before it is refused."""
+
+BEFORE_TRAINING = (State.GENERATED, State.PARSED, State.VALIDATED)
+
+
+class Gates:
+    """The gates of one cycle. Each method returns the attempt as stored after its gate.
+
+    Attributes:
+        context: the run.
+        known: the networks that each arm knows, by arm; arms know nothing of each other, so that
+            control arms change nothing for the loop.
+    """
+
+    def __init__(self, context: RunContext, cycle: int) -> None:
+        self.context = context
+        self.known = {arm: self._known_networks(cycle, arm) for arm in context.config.arms}
+
+    # ------------------------------------------------------------------ before training
+
+    def before_training(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Read the completion and refuse exact duplicates; neither costs a training."""
+        # A stored candidate stays, even if the templates have changed since it was read.
+        candidate = attempt.candidate or self._read(attempt)
+        if isinstance(candidate, Refusal):
+            return self._refuse(attempt, candidate)
+        if attempt.state == State.GENERATED:
+            self.context.lease.parsed(attempt.id, candidate)
+        if attempt.state != State.VALIDATED:
+            self._check_duplicate(attempt, candidate)
+        return self._stored(attempt)
+
+    def begin_training(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Record the start of a training; refuse a candidate that ended too many runners."""
+        if attempt.restarts >= MAX_RESTARTS:
+            reason = f"the runner ended {attempt.restarts} times while training it"
+            return self._refuse(attempt, Refusal(Stage.TRAIN, reason))
+        self.context.lease.training(attempt.id)
+        return self._stored(attempt)
+
+    # ------------------------------------------------------------------ after training
+
+    def record_training(
+        self, attempt: AttemptRecord, outcome: Evaluation | Refusal
+    ) -> AttemptRecord:
+        """Store the outcome of a training."""
+        if isinstance(outcome, Refusal):
+            return self._refuse(attempt, outcome)
+        self.context.lease.trained(attempt.id, outcome, self.context.parts.task)
+        return self._stored(attempt)
+
+    def judge(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Refuse an accuracy below the threshold; the refused network is known from here on."""
+        assert attempt.evaluation is not None
+        accuracy, threshold = attempt.evaluation.accuracy, self.context.parts.task.threshold
+        if accuracy >= threshold or "threshold" in self.context.config.without:
+            self.context.lease.judged(attempt.id)
+            return self._stored(attempt)
+        self._remember(attempt)
+        reason = f"accuracy {accuracy:.1%} is below the threshold {threshold:.1%}"
+        return self._refuse(attempt, Refusal(Stage.THRESHOLD, reason))
+
+    def measure_novelty(self, attempt: AttemptRecord) -> Novelty:
+        """Compare a judged network with all that its arm knows."""
+        assert attempt.candidate is not None
+        novelty = self.known[attempt.arm].compare(contract.novelty_text(attempt.candidate))
+        ablated = "novelty" in self.context.config.without
+        return replace(novelty, duplicate=False) if ablated else novelty
+
+    def begin_retraining(self, attempt: AttemptRecord, seed: int) -> Retraining | None:
+        """Record the start of a retraining; return a failed one if it ended too many runners."""
+        if attempt.retrainings >= MAX_RESTARTS:
+            reason = f"the runner ended {attempt.retrainings} times meanwhile"
+            return Retraining(None, 0, seed, 0.0, None, reason)
+        self.context.lease.retraining(attempt.id)
+        return None
+
+    def admit(
+        self, attempt: AttemptRecord, novelty: Novelty, retraining: Retraining | None
+    ) -> AttemptRecord:
+        """Refuse a near-duplicate, else admit the network; it is known from here on."""
+        self._remember(attempt)
+        if novelty.duplicate:
+            reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
+            return self._refuse(attempt, Refusal(Stage.NOVELTY, reason), novelty)
+        self.context.lease.admit(attempt.id, novelty, retraining)
+        return self._stored(attempt)
+
+    def close(self, attempt: AttemptRecord) -> None:
+        """Let later attempts know a network whose training was stopped early."""
+        if _stopped_early(attempt) and attempt.candidate is not None:
+            self._remember(attempt)
+
+    # ------------------------------------------------------------------ steps of the gates
+
+    def _read(self, attempt: AttemptRecord) -> Candidate | Refusal:
+        """Read the completion as an answer to the prompt that was asked."""
+        asked = self.context.store.prompt(attempt.prompt_hash)
+        return self.context.parts.reader.read_answer(attempt.completion.text, asked)
+
+    def _check_duplicate(self, attempt: AttemptRecord, candidate: Candidate) -> None:
+        twin = self._twin(attempt, candidate)
+        if twin is None:
+            self.context.lease.validated(attempt.id)
+        else:
+            self._refuse(attempt, Refusal(Stage.DUPLICATE, f"same network as {twin}"))
+
+    def _twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
+        """Name a known network with the same code (white space apart), None if there is none."""
+        context, digest = self.context, candidate.content_hash
+        known = context.store.known_hash(context.run_id, digest, attempt.arm)
+        if known is not None and known != attempt.id:
+            return f"attempt {known}"
+        networks = context.parts.start.networks.items()
+        return next((name for name, other in networks if other.content_hash == digest), None)
+
+    def _refuse(
+        self, attempt: AttemptRecord, refusal: Refusal, novelty: Novelty | None = None
+    ) -> AttemptRecord:
+        self.context.lease.refuse(attempt.id, refusal, novelty)
+        return self._stored(attempt)
+
+    def _stored(self, attempt: AttemptRecord) -> AttemptRecord:
+        return self.context.store.attempt(attempt.id)
+
+    def _remember(self, attempt: AttemptRecord) -> None:
+        """Make the network known to its arm."""
+        assert attempt.candidate is not None
+        self.known[attempt.arm].add(_name(attempt), contract.novelty_text(attempt.candidate))
+
+    def _known_networks(self, cycle: int, arm: Arm) -> NoveltyMeasure:
+        """Index the networks known at the start, and what the arm admitted before or trained now.
+
+        The index is rebuilt from the store, so that a resumed cycle knows what it knew.
+        """
+        context = self.context
+        measure = context.parts.novelty()
+        for name, candidate in context.parts.start.networks.items():
+            measure.add(name, contract.novelty_text(candidate))
+        earlier = [a for a in context.store.admitted(context.run_id, arm=arm) if a.cycle < cycle]
+        written = context.store.attempts(context.run_id, cycle, with_code=True, arm=arm)
+        now = [a for a in written if a.settled and (a.evaluation or _stopped_early(a))]
+        for attempt in [*earlier, *now]:
+            if attempt.candidate is not None:
+                measure.add(_name(attempt), contract.novelty_text(attempt.candidate))
+        return measure
+
+
+def _stopped_early(attempt: AttemptRecord) -> bool:
+    """Return whether early stopping ended the attempt's training."""
+    refusal = attempt.refusal
+    return refusal is not None and refusal.stage is Stage.THRESHOLD and not attempt.evaluation
+
+
+def _name(attempt: AttemptRecord) -> str:
+    """Return the attempt's name in the novelty index and in reasons of refusals."""
+    return f"attempt {attempt.id}"

@@ -1,0 +1,110 @@
+"""Start the run of a configuration, or resume it."""
+
+from __future__ import annotations
+
+import os
+
+from nngpt.config import DATABASE, Config, completed, identity_of
+from nngpt.cycle.context import RunContext
+from nngpt.cycle.energy import Energy
+from nngpt.cycle.forecast import find_times
+from nngpt.cycle.loop import Loop
+from nngpt.cycle.meter import Meter, MeteredProgress
+from nngpt.cycle.parts import assemble
+from nngpt.cycle.probe import probe
+from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
+from nngpt.errors import UserError
+from nngpt.reports.progress.run import Progress
+from nngpt.store import RunRecord, Store
+
+
+def run_loop(
+    config: Config,
+    progress: Progress,
+    fresh: bool = False,
+    probe_first: bool = False,
+    minutes: float | None = None,
+) -> None:
+    """Run the loop of a configuration from its start, or from where it was interrupted.
+
+    Args:
+        fresh: archive the current run and start a new one.
+        probe_first: measure the stages for the forecast, unless times are known.
+        minutes: time limit; None for none.
+
+    Raises:
+        UserError: the run began with other settings, or its parts cannot be opened.
+    """
+    limit, meter = TimeLimit.of_minutes(minutes), Meter(Energy())
+    with assemble(config, progress.note) as parts:
+        config.folder.mkdir(parents=True, exist_ok=True)
+        with Store.open(config.folder / DATABASE) as store:
+            run = _current_run(store, config, fresh)
+            if done := len(store.attempts(run.id)):
+                progress.note(f"Run {run.id} carries on; {done} networks were written before.")
+            known = find_times(store, config, run)
+            with store.lease(run.id) as lease:
+                store.reopen_run(run.id)
+                try:
+                    times = None
+                    if probe_first and not known:
+                        times = probe(config, parts, progress.note, limit)
+                    metered = MeteredProgress(progress, meter)
+                    context = RunContext(config, parts, store, lease, metered, meter, limit)
+                    Loop(context, times).run()
+                except TimeLimitReached:
+                    progress.note(
+                        f"The budget of {minutes:g} minutes is spent; what is recorded stays. "
+                        "The same command carries on."
+                    )
+
+
+def is_finished(config: Config) -> bool:
+    """Return whether the configuration's current run has closed all its cycles.
+
+    Raises:
+        UserError: the run began with other settings.
+    """
+    database = config.folder / DATABASE
+    if not os.access(database, os.F_OK):
+        return False
+    with Store.open(database, create=False) as store:
+        current = store.current_run(config.name)
+        if current is None:
+            return False
+        check_same_settings(current, config)
+        cycles = range(1, config.cycles + 1)
+        return current.status == "done" and all(store.cycle_closed(current.id, c) for c in cycles)
+
+
+def check_same_settings(current: RunRecord, config: Config) -> None:
+    """Refuse to resume a run with other settings than it began with. Raises: UserError."""
+    began = identity_of(completed(current.config))
+    changed = _differences(began, config.identity())
+    if changed:
+        raise UserError(
+            f"run {current.id} {current.name!r} began with other settings: {', '.join(changed)}",
+            where=str(config.folder / DATABASE),
+            hint="Set them back, or begin anew with --fresh (the old run is kept).",
+        )
+
+
+def _differences(old: object, new: object, path: str = "") -> list[str]:
+    """Describe each key whose value differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        parts = (_differences(old.get(k), new.get(k), f"{path}.{k}" if path else k) for k in keys)
+        return [difference for part in parts for difference in part]
+    return [] if old == new else [f"{path} was {old}, is {new}"]
+
+
+def _current_run(store: Store, config: Config, fresh: bool) -> RunRecord:
+    """Return the run to resume, or start one. Raises: UserError."""
+    current = store.current_run(config.name)
+    if current is not None and not fresh:
+        check_same_settings(current, config)
+        return current
+    if current is not None:
+        store.archive_run(current.id)
+    dump = config.model_dump(mode="json")
+    return store.start_run(config.name, dump, config.identity(), config.seed)

@@ -1,0 +1,226 @@
+"""LLM backend `mutation`: known networks, changed at random; no language model takes part.
+
+Each answer is a known network, drawn uniformly, with a number of random changes. A change, drawn
+uniformly, is one of: `drop` a layer, `repeat` one at another place, `swap` two neighbours,
+`exchange` an activation for another one, or `resize` a lazy layer to half or twice its channels.
+The layers are those of an answer's list (mode `features`), else those in a row in an
+`nn.Sequential(...)`. An answer may be broken: it passes the same gates as all others.
+
+The control arm `corpus` writes with this backend; a whole run can, too (`llm.backend: mutation`).
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from nngpt.config import LLMConfig
+from nngpt.errors import ConfigError
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.layers import read_layers, write_layers
+from nngpt.generation.pairs import chat_pairs
+from nngpt.plugins import PluginOptions
+from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed
+
+Row = list[ast.expr]
+
+MODEL = "none: a changed corpus network"
+"""The model's name in the completions of this backend."""
+
+ACTIVATIONS = (
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "GELU",
+    "SiLU",
+    "Mish",
+    "Hardswish",
+    "ReLU6",
+    "SELU",
+    "CELU",
+)
+
+_TRIES = 100
+
+
+class Options(PluginOptions):
+    """The networks and the number of changes to each.
+
+    The networks are `answers`, or those of `corpus`: a file that `nngpt corpus build` wrote, in
+    the mode of the run's prompt.
+    """
+
+    answers: tuple[str, ...] = ()
+    corpus: Path | None = None
+    changes: int = Field(2, gt=0, le=20)
+
+
+def create(config: LLMConfig, *, options: Options) -> MutationLLM:
+    """Collect the networks. Raises: ConfigError."""
+    known = list(options.answers)
+    if options.corpus is not None:
+        pairs = chat_pairs(options.corpus, "llm.options.corpus:")
+        known += [pair.prompt.prefill + pair.completion for pair in pairs]
+    if not known:
+        raise ConfigError("there is no network to change", where="llm.options.corpus")
+    return MutationLLM(known, options.changes, config.batch_size)
+
+
+class MutationLLM:
+    """Implements `nngpt.protocols.LLM` by changing known networks at random.
+
+    Attributes:
+        known: whole answers to choose from.
+        changes: number of changes to each.
+    """
+
+    model = MODEL
+    facts = "known networks with random changes, no model"
+
+    def __init__(self, known: Sequence[str], changes: int, batch_size: int) -> None:
+        self.known, self.changes, self.batch_size = known, changes, batch_size
+
+    def generate(
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling
+    ) -> list[Completion]:
+        """Write `count` answers; the same seed gives the same texts, whatever the batch size."""
+        return [self._completion(prompt.prefill, seed, index) for index in range(count)]
+
+    def use_adapter(self, adapter: Adapter | None) -> None:
+        """Do nothing: there is no model."""
+
+    def stop(self) -> None:
+        """Do nothing: no call takes long."""
+
+    def close(self) -> None:
+        """Do nothing: there is no model in memory."""
+
+    def _completion(self, prefill: str, seed: int, index: int) -> Completion:
+        started = time.monotonic()
+        text = self._answer(prefill, random.Random(derive_seed(seed, index)))
+        seconds = time.monotonic() - started
+        return Completion(text, MODEL, None, seed, index, 0, 0, seconds)
+
+    def _answer(self, prefill: str, chance: random.Random) -> str:
+        """Return a changed network without the prefill; retry networks that cannot be changed."""
+        written = ""
+        for _ in range(_TRIES):
+            written = changed_answer(chance.choice(self.known), self.changes, chance)
+            if written and written.startswith(prefill):
+                return written.removeprefix(prefill)
+        return written
+
+
+def changed_answer(answer: str, changes: int, chance: random.Random) -> str:
+    """Return the answer with random changes to its code, "" if it has no row of layers."""
+    found = answers.read(answer)
+    if not isinstance(found, Refusal):
+        code = change(found.code, changes, chance)
+        return answers.write(replace(found, code=code)) if code else ""
+    if "```" in answer:
+        return ""
+    code = change(answer, changes, chance)  # the answer is a list of layers
+    layers = read_layers(code) if code else ()
+    return "" if isinstance(layers, Refusal) or not layers else write_layers(layers)
+
+
+def change(code: str, changes: int, chance: random.Random) -> str:
+    """Return the code with random changes to its rows of layers, "" if it has none."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return ""
+    rows = [node for node in ast.walk(tree) if _is_row(node)]
+    if not rows:
+        return ""
+    done = 0
+    for _ in range(_TRIES):
+        row = chance.choice(rows)
+        assert isinstance(row, ast.Call)
+        done += chance.choice(_CHANGES)(row.args, chance)
+        if done == changes:
+            return ast.unparse(tree)
+    return ""
+
+
+def _drop(row: Row, chance: random.Random) -> bool:
+    """Drop a layer; return False if there is only one."""
+    if len(row) < 2:
+        return False
+    del row[chance.randrange(len(row))]
+    return True
+
+
+def _repeat(row: Row, chance: random.Random) -> bool:
+    """Copy a layer to another place, never the first."""
+    copied = ast.parse(ast.unparse(chance.choice(row)), mode="eval").body
+    row.insert(chance.randrange(1, len(row) + 1), copied)
+    return True
+
+
+def _swap(row: Row, chance: random.Random) -> bool:
+    """Swap two different neighbours; return False if there are none."""
+    places = [i for i in range(len(row) - 1) if ast.dump(row[i]) != ast.dump(row[i + 1])]
+    if not places:
+        return False
+    i = chance.choice(places)
+    row[i], row[i + 1] = row[i + 1], row[i]
+    return True
+
+
+def _exchange(row: Row, chance: random.Random) -> bool:
+    """Exchange an activation for another; return False if there is none."""
+    places = [i for i, layer in enumerate(row) if _kind(layer) in ACTIVATIONS]
+    if not places:
+        return False
+    i = chance.choice(places)
+    others = [name for name in ACTIVATIONS if name != _kind(row[i])]
+    row[i] = ast.parse(f"nn.{chance.choice(others)}()", mode="eval").body
+    return True
+
+
+def _resize(row: Row, chance: random.Random) -> bool:
+    """Halve or double a lazy convolution's channels; return False if there is none."""
+    sizes = [size for layer in row if (size := _channels(layer))]
+    if not sizes:
+        return False
+    size, double = chance.choice(sizes), chance.random() < 0.5
+    size.value = 2 * size.value if double else max(1, size.value // 2)
+    return True
+
+
+_CHANGES: Sequence[Callable[[Row, random.Random], bool]] = (
+    _drop,
+    _repeat,
+    _swap,
+    _exchange,
+    _resize,
+)
+
+
+def _channels(layer: ast.expr) -> Any:
+    """Return the constant number of channels of a lazy convolution, None for any other layer."""
+    if not (isinstance(layer, ast.Call) and _kind(layer).startswith("LazyConv") and layer.args):
+        return None
+    size = layer.args[0]
+    return size if isinstance(size, ast.Constant) and type(size.value) is int else None
+
+
+def _is_row(node: ast.AST) -> bool:
+    """Return whether a node is an `nn.Sequential(...)` with its layers written out."""
+    if not (isinstance(node, ast.Call) and _kind(node) == "Sequential" and node.args):
+        return False
+    return not any(isinstance(layer, ast.Starred) for layer in node.args)
+
+
+def _kind(layer: ast.expr) -> str:
+    """Return `Conv2d` for `nn.Conv2d(…)`, "" for anything else."""
+    function = layer.func if isinstance(layer, ast.Call) else None
+    return function.attr if isinstance(function, ast.Attribute) else ""

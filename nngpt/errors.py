@@ -1,14 +1,28 @@
-"""Every error that nngpt raises on purpose.
+"""The exceptions that nngpt raises on purpose.
 
     NngptError                 root: one clear line for the user, no traceback
     ├── UserError              the user can fix it; the command line exits with 2
-    │   ├── ConfigError        a YAML file or --set value
+    │   ├── ConfigError        a wrong YAML file or --set value
     │   ├── PluginError        an unknown data set, backend, executor, measure …
-    │   ├── DataError          a data set that cannot be had or is damaged
-    │   ├── ModelError         a language model or adapter that cannot be had or does not fit
-    │   └── StoreError         the database: unwritable, foreign, newer, locked by another runner
-    ├── LearningFailed         one fine-tuning came to nothing; the loop records why and goes on
-    └── ExecutionError         our own sandbox broke (never: a candidate failed); exits with 3
+    │   ├── DataError          a missing or damaged data set
+    │   ├── ModelError         a missing, damaged or unsuitable language model or adapter
+    │   ├── StoreError         an unwritable, foreign, newer or locked database
+    │   └── ExtractionRefused  a library's class that cannot become a file of its own
+    │       └── TooLargeError  … because it needs too much of its library
+    ├── LearningFailed         a fine-tuning without a result; the run records why and continues
+    ├── BrokenFile             a file or row of LEMUR that cannot be imported; the import continues
+    ├── IllegalWriteError      a write that the store forbids: a bug in nngpt
+    └── ExecutionError         a fault of nngpt's own sandbox, never of a candidate; exits with 3
+
+    KeyboardInterrupt          not caught by `except Exception`; work is saved first
+    ├── TimeLimitReached       the end of `--budget-minutes`
+    └── _Terminated            SIGTERM
+
+    Exception                  inside the sandbox; becomes a refusal
+    └── RejectedError          a candidate's breach of the contract that raises nothing itself
+
+    ValueError
+    └── WireError              a malformed frame from a worker; becomes a refusal
 
 A candidate that fails is not an error: it is a `nngpt.records.Refusal`.
 """
@@ -24,12 +38,12 @@ if TYPE_CHECKING:
 
 
 class NngptError(Exception):
-    """Root of the tree: says what happened, where, and how to fix it, in one line.
+    """Root of the tree: an error described to the user in one line.
 
     Attributes:
-        what: what is wrong.
-        where: the file, key or object concerned ("" if there is none).
-        hint: what the user can do about it ("" if there is nothing).
+        what: the fault.
+        where: the file, key or object concerned, "" if there is none.
+        hint: how the user can fix it, "" if there is no way.
     """
 
     exit_code = 1
@@ -39,14 +53,14 @@ class NngptError(Exception):
         super().__init__(self.line())
 
     def line(self) -> str:
-        """The whole message on one line: `where: what. hint`."""
+        """Return the whole message on one line: `where: what. hint`."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         text = f"{text}. {self.hint}" if self.hint else text
         return " ".join(text.split())
 
 
 class UserError(NngptError):
-    """Something the user can fix."""
+    """A fault that the user can fix."""
 
     exit_code = 2
 
@@ -56,15 +70,15 @@ class ConfigError(UserError):
 
 
 class PluginError(UserError):
-    """A name that belongs to no plug-in of its kind."""
+    """An unknown or unusable plug-in."""
 
 
 class DataError(UserError):
-    """A data set that cannot be had, or whose files are damaged."""
+    """A data set that is missing, or whose files are damaged."""
 
 
 class ModelError(UserError):
-    """A language model or adapter that cannot be had or does not fit."""
+    """A language model or adapter that is missing, damaged or does not fit."""
 
 
 class StoreError(UserError):
@@ -72,11 +86,11 @@ class StoreError(UserError):
 
 
 class LearningFailed(NngptError):  # noqa: N818 (an outcome, not a fault)
-    """One fine-tuning came to nothing: no pair fits, or the loss diverged."""
+    """A fine-tuning without a result: no pair fits, or the loss diverged."""
 
 
 class ExecutionError(NngptError):
-    """Our own executor broke; never raised for what a candidate did."""
+    """A fault of nngpt's own executor; never raised for a candidate's mistake."""
 
     exit_code = 3
 

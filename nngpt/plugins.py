@@ -71,12 +71,15 @@ def load(kind: str, name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise PluginError(
-                f"{kind} {name!r} needs the package {error.name!r}, which is not installed",
-                hint=f"Install it: pip install {error.name}",
-            ) from None
-        raise _unknown(kind, name) from None
+        missing = str(error.name)
+        if f"{module_name}.".startswith(f"{missing}."):
+            raise _unknown(kind, name) from None
+        if missing.startswith("nngpt."):
+            raise
+        raise PluginError(
+            f"{kind} {name!r} needs the package {missing!r}, which is not installed",
+            hint=f"Install it: pip install {missing}",
+        ) from None
     if not hasattr(module, "create"):
         raise PluginError(f"{kind} {name!r}: the module {module_name} has no function create()")
     return module

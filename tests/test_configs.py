@@ -119,3 +119,99 @@ def test_identity_leaves_out_what_may_change() -> None:
     other = config.load("smoke-mnist", ["sampling.temperature=0.9"])
     rewarded = config.load("smoke-mnist", ["rl.steps=9", "preference.beta=0.2"])
     assert first.identity() == more.identity() == rewarded.identity() != other.identity()
+
+
+# ---------------------------------------------------------------- options of plug-ins
+
+MADE_BEFORE = {
+    "name": "smoke-mnist",
+    "llm": {
+        **{"backend": "scripted", "script": "answers.jsonl", "model": "smollm2-135m"},
+        **{"url": "http://127.0.0.1:8000/v1", "endpoint": "completions", "served_model": None},
+        **{"api_key_env": "OPENAI_API_KEY", "timeout_s": 600, "structured": "structured_outputs"},
+    },
+    "evaluation": {"executor": "local", "container": [], "epochs": 1},
+    "novelty": {"measure": "minhash", "lsh_threshold": 0.85, "permutations": 256, "seed": 1},
+}
+"""Sections as a version without `options` stored them."""
+
+
+@pytest.mark.parametrize(("old", "new"), config.MOVED.items())
+def test_a_moved_key_is_refused_and_its_new_key_named(old: str, new: str, tmp_path: Path) -> None:
+    section, key = old.split(".")
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"{section}: {{{key}: 1}}")
+    for name, overrides in ((file, []), ("smoke-mnist", [f"{old}=1"])):
+        with pytest.raises(ConfigError) as error:
+            config.load(name, overrides)
+        assert f"{old} has moved: write {new}" in error.value.line()
+
+
+def test_every_moved_key_has_a_plugin_with_that_option() -> None:
+    kinds = {section: kind for kind, (section, _) in plugins.SECTIONS.items()}
+    for new in config.MOVED.values():
+        section, options, key = new.split(".")
+        kind = kinds[section]
+        models = [plugins.options_model(kind, name) for name in plugins.names(kind)]
+        assert options == "options" and any(key in m.model_fields for m in models if m is not None)
+
+
+def test_a_configuration_stored_before_options_is_upgraded() -> None:
+    now = config.load("smoke-mnist", ["llm.backend=scripted", "llm.options.script=answers.jsonl"])
+    before = config.completed(MADE_BEFORE)
+    assert before["llm"]["options"] == {"script": "answers.jsonl"}
+    assert before["novelty"]["options"] == now.novelty.options
+    assert config.Config.model_validate(before).evaluation.options == {}
+    for section in ("llm", "novelty", "evaluation"):
+        defaults = config.Config().model_dump(mode="json")[section]
+        same = {**now.identity(), section: {**now.identity()[section]}}
+        assert set(config.identity_of(before)[section]) == set(same[section]) <= set(defaults)
+    assert config.identity_of(before)["novelty"] == now.identity()["novelty"]
+    llm = {"batch_size": 12}  # the file's, which the stored part leaves out
+    assert {**config.identity_of(before)["llm"], **llm} == now.identity()["llm"]
+
+
+def test_stored_parts_of_an_identity_are_upgraded_to_the_keys_of_now() -> None:
+    now = config.load("smoke-mnist").identity()
+    began = {section: dict(now[section]) for section in ("task", "llm", "evaluation", "novelty")}
+    for section in began.values():
+        section.pop("options", None)
+    began["llm"] |= {"endpoint": "completions", "served_model": None, "script": None}
+    began["novelty"] |= {"lsh_threshold": 0.85, "permutations": 256, "seed": 1}
+    assert config.with_new_keys(began, now) == {section: now[section] for section in began}
+
+
+def test_options_are_part_of_the_identity_but_those_that_may_change() -> None:
+    server = ["llm.backend=openai", "llm.model=m"]
+    first = config.load("smoke-mnist", server)
+    elsewhere = ["llm.options.url=http://there/v1", "llm.options.timeout_s=9"]
+    moved = config.load("smoke-mnist", [*server, *elsewhere])
+    served = config.load("smoke-mnist", [*server, "llm.options.served_model=other"])
+    assert first.identity() == moved.identity() != served.identity()
+    assert first.identity()["llm"]["options"] == {"endpoint": "completions", "served_model": None}
+    command = ["evaluation.executor=container", "evaluation.options.command=[env]"]
+    assert config.load("smoke-mnist", [*server, *command]).identity() == first.identity()
+
+
+def test_another_plugin_drops_the_options_of_the_one_before() -> None:
+    overrides = ["novelty.options={}", "novelty.measure=none"]
+    assert config.load("paper-cifar10", overrides).novelty.options == {}
+    same = config.load("paper-cifar10", ["novelty.measure=minhash"])
+    assert same.novelty.options["permutations"] == 256
+    given = ["llm.options.script=a.jsonl", "llm.backend=scripted"]
+    assert config.load("smoke-mnist", given).llm.options == {"script": "a.jsonl"}
+
+
+def test_mistakes_in_options_come_with_all_others() -> None:
+    wrong = ["llm.backend=opnai", "llm.options.url=x", "novelty.options.sead=2", "seed=-1"]
+    with pytest.raises(ConfigError) as error:
+        config.load("smoke-mnist", [*wrong, "learning.options.rank=2", "evaluation.options=3"])
+    line = error.value.line()
+    for said in (
+        "seed: Input should be greater than or equal to 0",
+        "unknown LLM backend 'opnai'. Did you mean 'openai'?",
+        "unknown key 'novelty.options.sead'. Did you mean 'seed'?",
+        "unknown key 'learning.options.rank'. The learner 'sft' has no options",
+        "evaluation.options: Input should be a valid dictionary",
+    ):
+        assert said in line

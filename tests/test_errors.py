@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import builtins
+import re
+from pathlib import Path
 
 import pytest
 
 from nngpt import errors
 from nngpt.errors import ConfigError, ExecutionError, NngptError, UserError, nearest
 
+PACKAGE = Path(errors.__file__).parent
+NODE = re.compile(r"^ {4}((?:[│ ] {3})*)([├└]── )?(\w+)(?: |$)")
+
+
+def drawn() -> dict[str, str | None]:
+    """Return each class of the drawing with the class above it."""
+    found: dict[str, str | None] = {}
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if match := NODE.match(line):
+            depth = len(match[1]) // 4 + 1 if match[2] else 0
+            above[depth:] = [match[3]]
+            found[match[3]] = above[depth - 1] if depth else None
+    return found
+
+
+def defined() -> dict[str, str]:
+    """Return each exception class of the package with its base class."""
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py"))
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    bases = {n.name: b for n in nodes for b in map(ast.unparse, n.bases)}
+
+    def is_exception(name: str) -> bool:
+        kind = getattr(builtins, name, None)
+        return issubclass(kind, BaseException) if kind else is_exception(bases.get(name, "object"))
+
+    return {name: base for name, base in bases.items() if is_exception(base)}
+
 
 def test_the_tree_is_drawn_in_full() -> None:
-    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
-    tree = [c for c in classes if issubclass(c, NngptError)]
-    assert errors.__doc__ is not None
-    assert [c.__name__ for c in tree if c.__name__ not in errors.__doc__] == []
+    tree = {name: base for name, base in drawn().items() if base is not None}
+    assert tree == {k: v for k, v in defined().items() if k != "NngptError"}
+    roots = {name for name, base in drawn().items() if base is None}
+    assert roots == {"NngptError", "KeyboardInterrupt", "Exception", "ValueError"}
 
 
 def test_a_message_is_one_line() -> None:
-    error = ConfigError("is\nwrong", where="file: key", hint="Mend it.")
-    assert error.line() == "file: key: is wrong. Mend it."
+    error = ConfigError("is\nwrong", where="file: key", hint="Fix it.")
+    assert error.line() == "file: key: is wrong. Fix it."
     assert str(UserError("is wrong")) == "is wrong"
 
 

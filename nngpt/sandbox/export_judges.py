@@ -1,4 +1,4 @@
-"""Judges that read more than logits: the weights of a network, or answers given with its files.
+"""Judges of exports: of a training that sends its weights, and of answers given by a file.
 
 They run in the parent, like every judge, and trust the worker as little.
 """
@@ -17,16 +17,16 @@ from nngpt.sandbox.judge import Budget, Judge, clean
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES, TensorReader
 
 _MOST_PIXELS = 1 << 24
-_MAX_WORDS = 300
+_MAX_PROBLEM = 300
 
 
-class Collector(Judge):
+class ExportJudge(Judge):
     """Judges a training, then takes the weights and, if wanted, an ONNX file.
 
     Attributes:
-        in_shape: (1, c, h, w) of what the network gets; a claim.
-        onnx: the file's bytes, None before they have come.
-        onnx_problem: why the worker could make none, "" if it said nothing of that.
+        in_shape: (1, c, h, w) of the network's input, as the worker claims.
+        onnx: bytes of the ONNX file, None before they arrive.
+        onnx_problem: why the worker could not make an ONNX file, "" if it reported no problem.
     """
 
     def __init__(
@@ -40,30 +40,30 @@ class Collector(Judge):
         super().__init__(labels, classes, epochs, budget)
         self._script += [("weights", 0), *([("onnx", 0)] if with_onnx else [])]
         self._with_onnx = with_onnx
-        self._reader_of_tensors: TensorReader | None = None
+        self._tensor_reader: TensorReader | None = None
         self.in_shape: tuple[int, ...] = ()
         self.onnx: bytes | None = None
         self.onnx_problem = ""
 
     @property
     def done(self) -> bool:
-        """True once everything has come."""
+        """True once the weights and the ONNX file, or its problem, have arrived."""
         settled = not self._with_onnx or self.onnx is not None or bool(self.onnx_problem)
         return self.has_weights and settled
 
     @property
     def has_weights(self) -> bool:
-        """True once every tensor has come."""
-        return self._reader_of_tensors is not None and self._reader_of_tensors.complete
+        """True once every tensor has arrived."""
+        return self._tensor_reader is not None and self._tensor_reader.complete
 
     @property
     def tensors(self) -> tuple[WeightTensor, ...]:
-        """Those that have come."""
-        return tuple(self._reader_of_tensors.tensors) if self._reader_of_tensors else ()
+        """Tensors that have arrived."""
+        return tuple(self._tensor_reader.tensors) if self._tensor_reader else ()
 
     def _allows(self, kind: bytes, length: int) -> bool:
         if kind == wire.TENSOR:
-            reader = self._reader_of_tensors
+            reader = self._tensor_reader
             return self._phase_name == "weights" and reader is not None and reader.allows(length)
         if kind == wire.ONNX:
             fits = 0 < length <= MOST_ONNX_BYTES
@@ -76,8 +76,8 @@ class Collector(Judge):
 
     def _take(self, kind: bytes, payload: bytes) -> Refusal | None:
         if kind == wire.TENSOR:
-            assert self._reader_of_tensors is not None, "_allows looks first"
-            self._reader_of_tensors.take(payload)
+            assert self._tensor_reader is not None, "_allows checks first"
+            self._tensor_reader.take(payload)
             return None
         if kind == wire.ONNX:
             self.onnx = payload
@@ -86,7 +86,7 @@ class Collector(Judge):
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
         if "phase" not in facts:
-            self._told(facts)
+            self._take_facts(facts)
             return None
         if facts["phase"] == "onnx" and not self.has_weights:
             raise wire.WireError("the weights are incomplete")
@@ -95,38 +95,38 @@ class Collector(Judge):
             self.in_shape = _in_shape(facts.get("in_shape"))
         return refusal
 
-    def _told(self, facts: dict[str, Any]) -> None:
-        """How many tensors come, what the next one is, or why there is no ONNX file."""
-        reader = self._reader_of_tensors
+    def _take_facts(self, facts: dict[str, Any]) -> None:
+        """Take the number of tensors, the next tensor's header, or the ONNX file's problem."""
+        reader = self._tensor_reader
         if self._phase_name == "weights" and reader is None:
-            self._reader_of_tensors = TensorReader(facts.get("tensors"))
+            self._tensor_reader = TensorReader(facts.get("tensors"))
         elif self._phase_name == "weights" and reader is not None:
             reader.announce(facts)
         elif self._phase_name == "onnx" and "onnx_problem" in facts:
-            said = clean(str(facts["onnx_problem"]), _MAX_WORDS)
-            self.onnx_problem = " ".join(said.split()) or "it failed"
+            problem = clean(str(facts["onnx_problem"]), _MAX_PROBLEM)
+            self.onnx_problem = " ".join(problem.split()) or "it failed"
         else:
             raise wire.WireError("facts out of order")
 
 
-class Answers(Judge):
-    """Judges one set of answers that a file of a trained network gives.
+class AnswersJudge(Judge):
+    """Judges one set of answers that a worker gives with a file of a trained network.
 
     Attributes:
-        needs_setup: the weights load only after `train_setup`; a claim.
+        needs_setup: True if the weights load only after `train_setup`, as the worker claims.
     """
 
     def __init__(
         self, labels: npt.NDArray[np.int64], classes: int, phases: tuple[str, ...]
     ) -> None:
-        """`phases` come before the answers."""
+        """Expect the answers after `phases`."""
         super().__init__(labels, classes, 1, Budget())
         self._script = [*((name, 0) for name in phases), ("answer", 1)]
         self.needs_setup = False
 
     @property
     def judged(self) -> tuple[int, int]:
-        """Right answers and images; only once it is done."""
+        """Number of correct answers and of images; only once the judge is done."""
         return self.epochs[-1].correct, self.epochs[-1].total
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
@@ -135,6 +135,7 @@ class Answers(Judge):
 
 
 def _in_shape(shape: object) -> tuple[int, ...]:
+    """Check the shape of the input images, (1, c, h, w). Raises: wire.WireError."""
     if (
         not isinstance(shape, list)
         or len(shape) != 4

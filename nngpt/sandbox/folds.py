@@ -1,10 +1,11 @@
-"""Which images a training may see and which it is judged on: one fixed split, or k folds."""
+"""Split images into training and validation data: the fixed split, or k folds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to train and judge.
+    """Training data in sealed memory, and validation data in this process.
 
     Attributes:
         number: counted from 1; 0 for the fixed split.
@@ -28,7 +29,7 @@ class Fold:
         train_labels: descriptor of sealed memory, int64 [n].
         train_count: n.
         validation_images: uint8 [m, c, h, w], in this process.
-        validation_labels: int64 [m], in this process alone (invariant 2).
+        validation_labels: int64 [m], in this process only (no self-grading, docs/design.md).
     """
 
     number: int
@@ -40,16 +41,18 @@ class Fold:
 
 
 class Folds:
-    """The folds of a data set; their training images are laid in memory when first needed.
+    """The folds of a data set; each one's training data is copied to memory when first needed.
 
-    With k folds, training and validation part are joined, shuffled with `seed` and cut into k;
-    each fold is judged on one of them and trained on the rest.
+    With k folds, training and validation images are joined, shuffled with `seed` and cut into k
+    parts; each fold validates on one part and trains on the others. May be used by several threads.
     """
 
-    def __init__(self, splits: Splits, k: int | None, seed: int, on_open: Callable[[int], Any]):
-        """`on_open` is told each descriptor that is opened, to close it later."""
-        self._splits, self._k, self._on_open = splits, k, on_open
+    def __init__(self, splits: Splits, k: int | None, seed: int) -> None:
+        """Open the images of `splits`; `k` is None for the fixed split."""
+        self._splits, self._k = splits, k
+        self._lock = threading.Lock()
         self._made: dict[int, Fold] = {}
+        self._descriptors: list[int] = []
         validation = splits.validation
         self._images: Images = validation.open_images()
         self._labels = np.array(validation.open_labels(), np.int64)
@@ -62,20 +65,26 @@ class Folds:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The folds' numbers."""
+        """Numbers of the folds."""
         return (0,) if self._k is None else tuple(range(1, self._k + 1))
 
     @property
     def largest(self) -> int:
-        """Images of training and validation together."""
+        """Number of training and validation images together."""
         fixed = len(self._labels) + self._splits.train.count
         return fixed if self._k is None else len(self._labels)
 
     def fold(self, number: int) -> Fold:
-        """The fold with this number; not for several threads at once."""
-        if number not in self._made:
-            self._made[number] = self._make(number)
-        return self._made[number]
+        """Return the fold with this number."""
+        with self._lock:
+            if number not in self._made:
+                self._made[number] = self._make(number)
+            return self._made[number]
+
+    def close(self) -> None:
+        """Free the training data."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def _make(self, number: int) -> Fold:
         if self._k is None:
@@ -97,8 +106,8 @@ class Folds:
         labels: Labels,
     ) -> Fold:
         seen = sealed_memory.sealed("train-images", sealed_memory.chunks(train_images, order))
-        self._on_open(seen)
+        self._descriptors.append(seen)
         known = sealed_memory.sealed("train-labels", sealed_memory.chunks(train_labels, order))
-        self._on_open(known)
+        self._descriptors.append(known)
         count = len(train_labels) if order is None else len(order)
         return Fold(number, seen, known, count, images, labels)

@@ -1,11 +1,11 @@
-"""One lane of the zygote: runs workers one after another, and has the next one waiting.
+"""A lane: a process that runs workers one after another, with the next one always waiting.
 
 A worker is forked and contained before its candidate arrives, so a candidate waits for neither.
-A lane ends a worker with everything the worker started before it answers.
+A lane ends a worker together with its descendants before it answers.
 
 Messages from the runner: `{"job": true}` with six descriptors, `{"kill": true}`.
 Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, and
-`{"exit": wait status, "maxrss_kib": n, "cpu_s": seconds, "over": what it had too much of}`.
+`{"exit": wait status, "maxrss_kib": n, "cpu_s": seconds, "over": exceeded limit or ""}`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from nngpt.sandbox import containment, processes, wire, worker
+from nngpt.sandbox import processes, wire, worker
+from nngpt.sandbox.containment import Containment, Limits
 from nngpt.sandbox.layers import cgroup, kernel, namespaces
 
 _LOOK_S = 0.1
@@ -35,6 +36,7 @@ def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> 
 
     Args:
         settings: `limits` (see `containment.Limits`), `threads` and `device` of the workers.
+        namespaced: True if the zygote is in a process namespace.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     kernel.die_with_parent(signal.SIGTERM)
@@ -55,12 +57,12 @@ class _Worker:
     """A forked worker.
 
     Attributes:
-        pid: in this lane's process namespace.
-        listed: its process id as /proc shows it, 0 before it is ready.
-        socket: where its job goes.
-        handle: pidfd, readable when it has ended.
-        group: its control group, None where there are none.
-        missing: containment layers it could not have.
+        pid: process id in this lane's process namespace.
+        socket: socket that its job is sent to.
+        handle: pidfd, readable once it has ended.
+        listed: process id as listed in /proc, 0 before it is ready.
+        missing: names of the containment layers it lacks.
+        group: its control group, None where groups cannot be made.
     """
 
     pid: int
@@ -74,9 +76,9 @@ class _Worker:
 class _Lane:
     def __init__(self, control: socket.socket, settings: dict[str, Any], namespaced: bool) -> None:
         self.control, self.settings, self.namespaced = control, settings, namespaced
-        self.bounds = containment.Limits(**settings["limits"])
+        self.limits = Limits(**settings["limits"])
         # Before there are namespaces: looking for libseccomp starts a process.
-        self.containment = containment.Containment(self.bounds, namespaced)
+        self.containment = Containment(self.limits, namespaced)
         self.spaces = namespaces.ProcessNamespaces() if namespaced else None
         self.forked = 0
         with contextlib.suppress(OSError):
@@ -86,7 +88,7 @@ class _Lane:
 
     def serve(self) -> None:
         self.waiting = self._fork()
-        ready = self._settled(self.waiting)
+        ready = self._wait_until_ready(self.waiting)
         own = int(os.readlink("/proc/self"))  # noqa: PTH115
         missing = list(self.waiting.missing) if ready else None
         wire.send(self.control, {"ready": missing, "listed": own})
@@ -98,14 +100,14 @@ class _Lane:
                 self._run(fds)
 
     def close(self) -> None:
-        """End the waiting worker and whatever else is below."""
+        """End the waiting worker and all other descendants."""
         if self.waiting is not None:
             self._end(self.waiting)
         if not self.namespaced:
             processes.end_descendants(_END_S)
 
     def _run(self, fds: list[int]) -> None:
-        """One job from hand-over to burial."""
+        """Run one job: hand it to a worker, wait, clean up, report the exit."""
         running = self._hand_over(fds)
         for fd in fds:
             os.close(fd)
@@ -114,21 +116,21 @@ class _Lane:
             return
         self.waiting = self._fork()
         over = self._watch(running)
-        status, usage, ran_out = self._end(running)
+        status, usage, out_of_memory = self._end(running)
         cpu_s = usage.ru_utime + usage.ru_stime
-        if ran_out:
+        if out_of_memory:
             over = "memory"
-        if not over and os.WIFSIGNALED(status) and cpu_s >= self.bounds.cpu_s:
+        if not over and os.WIFSIGNALED(status) and cpu_s >= self.limits.cpu_s:
             over = "cpu"
         facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
         wire.send(self.control, {"exit": status, **facts})
 
     def _hand_over(self, fds: list[int]) -> _Worker | None:
-        """Give the job to the waiting worker; one that died waiting is replaced."""
+        """Give the job to the waiting worker; replace workers that died while waiting."""
         for _ in range(_STARTS):
             chosen = self.waiting or self._fork()
             self.waiting = None
-            if self._settled(chosen):
+            if self._wait_until_ready(chosen):
                 try:
                     wire.send(chosen.socket, {"job": True}, fds)
                 except OSError:
@@ -138,23 +140,23 @@ class _Lane:
             self._end(chosen)
         return None
 
-    def _settled(self, chosen: _Worker) -> bool:
-        """Wait until the worker is contained and warm; False if it died before."""
+    def _wait_until_ready(self, chosen: _Worker) -> bool:
+        """Wait until the worker is contained and warm; return False if it died before."""
         if chosen.listed:
             return True
         chosen.socket.settimeout(_START_S)
         try:
-            said, _ = wire.receive(chosen.socket)
+            report, _ = wire.receive(chosen.socket)
         except OSError:
-            said = None
-        if said is None:
+            report = None
+        if report is None:
             return False
-        chosen.listed, chosen.missing = int(said["listed"]), tuple(said["missing"])
+        chosen.listed, chosen.missing = int(report["listed"]), tuple(report["missing"])
         return True
 
     def _fork(self) -> _Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        group = self._group()
+        group = self._make_group()
         if self.spaces is not None:
             self.spaces.next()
         pid = os.fork()
@@ -164,17 +166,17 @@ class _Lane:
         theirs.close()
         return _Worker(pid, ours, os.pidfd_open(pid), group=group)
 
-    def _group(self) -> cgroup.Group | None:
+    def _make_group(self) -> cgroup.Group | None:
         owner = int(os.readlink("/proc/self"))  # noqa: PTH115
         self.forked += 1
         try:
-            bounds = self.bounds
-            return cgroup.Group(owner, self.forked, bounds.memory_bytes, bounds.processes)
+            limits = self.limits
+            return cgroup.Group(owner, self.forked, limits.memory_bytes, limits.processes)
         except OSError:
             return None
 
     def _watch(self, running: _Worker) -> str:
-        """Return when the worker has ended or must end; if it had too much, of what."""
+        """Wait until the worker has ended or must end; return the exceeded limit, "" if none."""
         poller = select.poll()
         poller.register(running.handle, select.POLLIN)
         poller.register(self.control, select.POLLIN)
@@ -188,20 +190,20 @@ class _Lane:
                     sys.exit(0)
                 if "kill" in message:
                     return ""
-            if over := self._excess(running):
+            if over := self._exceeded(running):
                 return over
 
-    def _excess(self, running: _Worker) -> str:
-        """What the worker and all it started have too much of: memory, processes or nothing."""
+    def _exceeded(self, running: _Worker) -> str:
+        """Return the limit that a worker with its descendants exceeds now, "" if none."""
         pids = [running.listed, *processes.descendants(running.listed)]
-        if sum(processes.tasks(pid) for pid in pids) > self.bounds.processes:
+        if sum(processes.tasks(pid) for pid in pids) > self.limits.processes:
             return "processes"
         used = (processes.status_kib(pid, *_MEMORY) for pid in pids)
         own = sum(max(0, kib - self.own_kib) for kib in used)
-        return "memory" if own * 1024 > self.bounds.memory_bytes else ""
+        return "memory" if own * 1024 > self.limits.memory_bytes else ""
 
     def _end(self, worker: _Worker) -> tuple[int, Any, bool]:
-        """Kill and bury a worker and all it started; did its group run out of memory?"""
+        """Kill a worker and its descendants, reap it, and return (status, rusage, oom)."""
         signal.pidfd_send_signal(worker.handle, signal.SIGKILL)
         below = [] if self.namespaced else processes.descendants(worker.pid)
         _, status, usage = os.wait4(worker.pid, 0)
@@ -211,23 +213,23 @@ class _Lane:
             kept = {self.waiting.pid} if self.waiting else set()
             processes.kill(below)
             processes.end_descendants(_END_S, kept)
-        ran_out = worker.group is not None and worker.group.ran_out()
+        out_of_memory = worker.group is not None and worker.group.ran_out()
         if worker.group is not None:
             worker.group.remove()
-        return status, usage, ran_out
+        return status, usage, out_of_memory
 
 
 def _become_worker(
     waiting: socket.socket,
     group: cgroup.Group | None,
-    containment: containment.Containment,
+    containment: Containment,
     settings: dict[str, Any],
 ) -> NoReturn:
-    """In the child: close, contain, warm up, wait for a job, run it."""
+    """Turn this forked process into a worker: contain it, warm up, wait for a job, run it."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _silence()
+        _redirect_streams()
         processes.close_others({0, 1, 2, waiting.fileno()})
         listed = os.readlink("/proc/self")  # noqa: PTH115
         os.chdir("/")
@@ -247,7 +249,8 @@ def _become_worker(
         os._exit(70)
 
 
-def _silence() -> None:
+def _redirect_streams() -> None:
+    """Connect the standard streams to /dev/null."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for target in (0, 1, 2):
         os.dup2(nothing, target)

@@ -1,4 +1,4 @@
-"""The executor `local` with its zygote inside something else: bubblewrap, or a container."""
+"""Executors whose zygote a wrapper command starts: bubblewrap, or a container engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
-def wrapped(
+def wrapped_executor(
     name: str,
     wrapper: Sequence[str],
     splits: Splits,
@@ -26,10 +26,14 @@ def wrapped(
     task: Task,
     pruner: Pruner | None,
 ) -> LocalExecutor:
-    """An executor whose zygote `wrapper` starts.
+    """Return an executor like `local` whose zygote the command `wrapper` starts.
+
+    Args:
+        name: name of the wrapper, for the containment level.
 
     Raises:
-        UserError: the wrapper's program is not installed, or what `LocalExecutor` raises.
+        UserError: the wrapper's program is not installed, or as `LocalExecutor` raises.
+        ExecutionError: as `LocalExecutor` raises.
     """
     if shutil.which(wrapper[0]) is None:
         raise UserError(

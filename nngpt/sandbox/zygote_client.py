@@ -1,31 +1,30 @@
-"""The runner's side of the zygote: starts it, opens lanes, hands them jobs, ends them."""
+"""The runner's end of the zygote: start it, share it between executors, open lanes, end it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import nngpt
 from nngpt import config
 from nngpt.errors import ExecutionError
-from nngpt.sandbox import containment, processes, sealed_memory, wire
+from nngpt.sandbox import processes, sealed_memory, wire
+from nngpt.sandbox.containment import Limits, is_marked
+from nngpt.sandbox.lane_client import STOP_S, LaneClient, receive_answer
 from nngpt.sandbox.layers import kernel
 
 _START_S = 300.0
-_ANSWER_S = 60.0
-_STOP_S = 5.0
+_PROBE_S = 120.0
 _SWEEP_S = 10.0
 
-# All that Python, torch and CUDA need from outside; nothing here says where labels lie.
+# All that Python, torch and CUDA need from outside; no variable here shows where labels are kept.
 _PASSED_ON = (
     "PATH",
     "LANG",
@@ -39,33 +38,16 @@ _PASSED_ON = (
 )
 
 
-@dataclass(frozen=True)
-class Exit:
-    """How a worker ended.
+class ZygoteClient:
+    """One running zygote process, from which lanes fork (`nngpt.sandbox.zygote`).
 
     Attributes:
-        status: wait status as of `os.waitpid`.
-        maxrss_mb: largest resident memory in MiB.
-        cpu_s: CPU seconds of all its threads, from its fork on.
-        over: what it had too much of ("memory", "processes", "cpu"), "" if nothing.
-    """
-
-    status: int
-    maxrss_mb: float
-    cpu_s: float
-    over: str
-
-
-class Zygote:
-    """One zygote process, from which lanes fork.
-
-    Attributes:
-        pid: its process id; it waits for the first process of a namespace, if there is one.
-        threads: number of threads it had when it was ready (1, or forking is unsafe).
+        pid: process id; with a process namespace, of the process that waits for its first one.
+        threads: number of threads when it was ready; forking is safe only if it is 1.
     """
 
     def __init__(self, wrapper: Sequence[str] = ()) -> None:
-        """Raises: ExecutionError: it does not start."""
+        """Start the zygote, by the command `wrapper` if given. Raises: ExecutionError."""
         self._errors = os.memfd_create("zygote-stderr")
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kernel.adopt_orphans()
@@ -81,11 +63,11 @@ class Zygote:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        ready = _answer(self._control, _START_S)
+        ready = receive_answer(self._control, _START_S)
         if ready is None:
-            said = sealed_memory.tail(self._errors, 2000).strip()
+            errors = self._last_errors()
             self.close()
-            raise ExecutionError(f"the supervisor of the sandbox does not start: {said}")
+            raise ExecutionError(f"the supervisor of the sandbox does not start: {errors}")
         self.threads = int(ready["ready"])
 
     @property
@@ -94,91 +76,94 @@ class Zygote:
         return self._process.poll() is None
 
     def ends(self) -> bool:
-        """True if it has ended or just does: its first process was killed, say."""
+        """Wait a few seconds for the process to end, because it was killed; return True if so."""
         try:
-            self._process.wait(_STOP_S)
+            self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             return False
         return True
 
     def has_cuda(self) -> bool:
-        """True if a worker could use CUDA; asked in a process of its own."""
+        """Return True if a worker could use CUDA; tested in a process of its own."""
         wire.send(self._control, {"probe": "cuda"})
-        return bool((_answer(self._control, 2 * _ANSWER_S) or {}).get("cuda"))
+        return bool((receive_answer(self._control, _PROBE_S) or {}).get("cuda"))
 
-    def open_lane(self, bounds: containment.Limits, threads: int, device: str) -> Lane:
-        """A lane whose first worker is waiting. Raises: ExecutionError: it does not start."""
+    def open_lane(self, limits: Limits, threads: int, device: str) -> LaneClient:
+        """Fork a lane and return it once its first worker waits. Raises: ExecutionError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = {"limits": asdict(bounds), "threads": threads, "device": device}
+        settings = {"limits": asdict(limits), "threads": threads, "device": device}
         with theirs:
             try:
                 wire.send(self._control, {"lane": settings}, [theirs.fileno()])
             except OSError:
                 ours.close()
                 raise ExecutionError("the supervisor of the sandbox is gone") from None
-        ready = _answer(ours, _START_S)
+        ready = receive_answer(ours, _START_S)
         if ready is None or ready["ready"] is None:
             ours.close()
-            said = sealed_memory.tail(self._errors, 2000).strip()
-            raise ExecutionError(f"a worker of the sandbox does not start: {said}")
-        return Lane(ours, ready["ready"], int(ready["listed"]))
+            raise ExecutionError(f"a worker of the sandbox does not start: {self._last_errors()}")
+        return LaneClient(ours, ready["ready"], int(ready["listed"]))
 
     def close(self) -> None:
-        """End the zygote and everything below it. Raises: ExecutionError."""
+        """End the zygote and all its descendants. Raises: ExecutionError."""
         self._control.close()
         try:
-            self._process.wait(_STOP_S)
+            self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _sweep()
+        _end_orphaned_workers()
         os.close(self._errors)
+
+    def _last_errors(self) -> str:
+        return sealed_memory.tail(self._errors, 2000).strip()
 
 
 class SharedZygote:
-    """The zygote of this process: started for the first user, ended with the last.
+    """A zygote that all executors of this process share; started for the first, ended by the last.
 
-    Started by the command `wrapper` if there is one, which passes descriptor 3 on. Starting takes
-    seconds, opening a lane of it does not, and lanes of different executors
-    do not meet.
+    Starting a zygote takes seconds, opening a lane does not. Lanes are isolated from each other.
+
+    Args:
+        wrapper: command that starts the zygote and passes descriptor 3 on; empty for none.
     """
 
     def __init__(self, wrapper: Sequence[str] = ()) -> None:
         self.wrapper = tuple(wrapper)
         self._lock = threading.Lock()
         self._users = 0
-        self._zygote: Zygote | None = None
+        self._zygote: ZygoteClient | None = None
         os.register_at_fork(after_in_child=self._forget)
 
     def join(self) -> None:
-        """Count another user. Raises: ExecutionError: it does not start."""
+        """Add a user; the first one starts the zygote. Raises: ExecutionError."""
         with self._lock:
             self._running()
             self._users += 1
 
     def leave(self) -> None:
-        """Count one user less; the last one ends it. Raises: ExecutionError."""
+        """Remove a user; the last one ends the zygote. Raises: ExecutionError."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._zygote is not None:
                 self._zygote.close()
                 self._zygote = None
 
-    def running(self) -> Zygote:
-        """The zygote, a new one if it was killed. Raises: ExecutionError."""
+    def running(self) -> ZygoteClient:
+        """Return the zygote, restarted if it was killed. Raises: ExecutionError."""
         with self._lock:
             return self._running()
 
-    def _running(self) -> Zygote:
+    def _running(self) -> ZygoteClient:
         if self._zygote is not None and not self._zygote.alive:
             self._zygote.close()
             self._zygote = None
         if self._zygote is None:
-            self._zygote = Zygote(self.wrapper)
+            self._zygote = ZygoteClient(self.wrapper)
         return self._zygote
 
     def _forget(self) -> None:
-        """A forked process has no right to its parent's zygote."""
+        """Drop the parent's zygote in a forked process, which must not use it."""
         self._lock, self._users, self._zygote = threading.Lock(), 0, None
 
 
@@ -186,85 +171,26 @@ shared = SharedZygote()
 """The zygote of the executor `local`."""
 
 
-class Lane:
-    """Runs one worker at a time.
-
-    Attributes:
-        control: the socket to it; readable when a worker has exited or the lane is gone.
-        missing: containment layers that its workers lack.
-        pid: its process id as /proc shows it.
-        alive: False once it did not answer; it is of no use any more.
-    """
-
-    def __init__(self, control: socket.socket, missing: Sequence[str], pid: int) -> None:
-        self.control, self.missing, self.pid = control, tuple(missing), pid
-        self.alive = True
-
-    def begin(self, fds: Sequence[int]) -> bool:
-        """Give a job to the waiting worker; False if the lane or its workers are gone."""
-        answer = self._ask({"job": True}, fds)
-        return answer is not None and bool(answer.get("begun"))
-
-    def end_job(self) -> Exit | None:
-        """End the worker and all it started; None if the lane itself is gone or stuck."""
-        answer = self._ask({"kill": True})
-        if answer is None or "exit" not in answer:
-            return None
-        over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024
-        return Exit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
-
-    def close(self) -> None:
-        """Have the lane end its workers and itself, and wait for it."""
-        if self.alive:
-            self.alive = False
-            with contextlib.suppress(OSError):
-                self.control.shutdown(socket.SHUT_WR)
-                while _answer(self.control, _STOP_S) is not None:
-                    pass
-        self.control.close()
-
-    def _ask(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any] | None:
-        """The lane's answer; without one it is given up, and ends with its socket."""
-        if not self.alive:
-            return None
-        try:
-            wire.send(self.control, message, fds)
-            answer = _answer(self.control, _ANSWER_S)
-        except OSError:
-            answer = None
-        if answer is None:
-            self.close()
-        return answer
-
-
-def _answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
-    poller = select.poll()
-    poller.register(control, select.POLLIN)
-    if not poller.poll(timeout_s * 1000):
-        return None
-    try:
-        return wire.receive(control)[0]
-    except ValueError:
-        return None
-
-
 def _command(wrapper: Sequence[str], socket_fd: int) -> list[str]:
     program = [sys.executable, "-P", "-m", "nngpt.sandbox.zygote"]
     if not wrapper:
         return [*program, str(socket_fd)]
-    # Container engines pass descriptor 3 on; here the socket has some other number.
+    # Container engines pass on descriptor 3 only; here the socket has some other number.
     move = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execvp(sys.argv[2], sys.argv[2:])"
     return [sys.executable, "-c", move, str(socket_fd), *wrapper, *program, "3"]
 
 
-def _sweep() -> None:
-    """End the workers that came to this process because their zygote was killed.
+def _end_orphaned_workers() -> None:
+    """End workers that this process inherited because their zygote was killed.
 
-    A worker and all it starts carry a mark that cannot be taken off, so nothing else of this
-    process's children is touched.
+    A worker and its descendants carry a mark that they cannot remove, so no other child of this
+    process is touched.
+
+    Raises:
+        ExecutionError: some are still alive after ten seconds.
     """
     deadline = time.monotonic() + _SWEEP_S
-    while left := [pid for pid in processes.children(os.getpid()) if containment.is_marked(pid)]:
+    while left := [pid for pid in processes.children(os.getpid()) if is_marked(pid)]:
         for pid in left:
             processes.kill([*processes.descendants(pid), pid])
             try:
@@ -276,8 +202,9 @@ def _sweep() -> None:
 
 
 def _environment() -> dict[str, str]:
+    """Return the environment of the zygote: a few variables passed on and fixed settings."""
     passed_on = {name: config.environment(name) for name in _PASSED_ON}
-    package_root = str(Path(containment.__file__).resolve().parents[2])
+    package_root = str(Path(nngpt.__file__).resolve().parents[1])
     path = [entry or package_root for entry in sys.path]
     path += [] if package_root in path else [package_root]
     own = {

@@ -14,27 +14,28 @@ from sandbox_samples import candidate
 
 from nngpt.errors import UserError
 from nngpt.records import Evaluation
-from nngpt.sandbox import containment, processes, sealed_memory
+from nngpt.sandbox import containment_level, processes, sealed_memory
+from nngpt.sandbox.containment import is_marked
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.zygote_client import shared
 
 
 def test_what_is_required_is_there_on_a_plain_linux() -> None:
-    found = containment.layers()
+    found = containment_level.layers()
     assert [layer.name for layer in found if layer.required and not layer.available] == []
     assert {"no-capabilities", "landlock", "seccomp"} <= {layer.name for layer in found}
     assert all(layer.hint for layer in found if not layer.available)
 
 
 def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecutor]) -> None:
-    missing = [layer.name for layer in containment.layers() if not layer.available]
-    assert start().level == containment.level(missing, "weak")
+    missing = [layer.name for layer in containment_level.layers() if not layer.available]
+    assert start().level == containment_level.level(missing, "weak")
 
 
 def test_layers_and_transform_names_need_no_torch() -> None:
     program = (
-        "import sys; from nngpt.data import transform_names; from nngpt.sandbox import containment;"
-        "containment.layers();"
+        "import sys; from nngpt.data import transform_names\n"
+        "from nngpt.sandbox import containment_level; containment_level.layers()\n"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -53,7 +54,7 @@ def test_layers_and_transform_names_need_no_torch() -> None:
 def test_the_level_follows_from_what_is_missing(
     missing: list[str], sandbox: str, name: str
 ) -> None:
-    level, _, layers = containment.level(missing, sandbox).partition(": ")
+    level, _, layers = containment_level.level(missing, sandbox).partition(": ")
     assert level == name
     assert not set(missing) & set(layers.split(", "))
     assert "session" in layers.split(", ")
@@ -71,7 +72,7 @@ def test_a_missing_layer_is_refused_unless_waived(
     missing: list[str], sandbox: str, lacking: str
 ) -> None:
     with pytest.raises(UserError, match=rf"the sandbox lacks: {lacking}\. \w+"):
-        containment.level(missing, sandbox)
+        containment_level.level(missing, sandbox)
 
 
 def test_sealed_memory_cannot_be_changed_but_mapped_privately() -> None:
@@ -98,7 +99,7 @@ def test_descendants_are_found_and_only_workers_are_marked() -> None:
             pass
         assert child.pid in processes.children(os.getpid())
         assert child.pid in processes._children_by_scan(os.getpid())
-        assert not containment.is_marked(child.pid)
+        assert not is_marked(child.pid)
         processes.kill([*below, child.pid])
     finally:
         child.wait()
@@ -110,6 +111,6 @@ def test_the_next_worker_waits_and_is_marked(start: Callable[..., LocalExecutor]
     executor = start()
     assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
     deadline = time.monotonic() + 20
-    while not [p for p in processes.descendants(shared.running().pid) if containment.is_marked(p)]:
+    while not [p for p in processes.descendants(shared.running().pid) if is_marked(p)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)

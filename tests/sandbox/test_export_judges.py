@@ -14,7 +14,7 @@ import torch
 
 from nngpt.records import Stage
 from nngpt.sandbox import wire
-from nngpt.sandbox.export_judges import Collector
+from nngpt.sandbox.export_judges import ExportJudge
 from nngpt.sandbox.export_worker import RejectedError, send_weights
 from nngpt.sandbox.judge import Budget
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES
@@ -45,8 +45,8 @@ def handed_over(
     return facts(phase, {"tensors": tensors}, tensor) + frame(wire.TENSOR, bytes(8))
 
 
-def collector(epochs: int) -> Collector:
-    return Collector(LABELS, 3, epochs, Budget(), with_onnx=False)
+def collector(epochs: int) -> ExportJudge:
+    return ExportJudge(LABELS, 3, epochs, Budget(), with_onnx=False)
 
 
 def test_weights_come_after_the_answers() -> None:
@@ -100,12 +100,12 @@ def test_few_parameters_may_have_much_beside_them() -> None:
     said = facts(*START) + epoch(1) + told + frame(wire.TENSOR, bytes(16 << 20))
     assert it.feed(said) is None
     assert it.done and it.tensors[0].shape == (1 << 22,)
-    with_onnx = Collector(LABELS, 3, 1, Budget(), with_onnx=True)
+    with_onnx = ExportJudge(LABELS, 3, 1, Budget(), with_onnx=True)
     assert with_onnx.feed(said + facts({"phase": "onnx"})) is None
     assert with_onnx.feed(frame(wire.ONNX, bytes(17 << 20))) is None
     assert with_onnx.done
     too_large = struct.pack("<cI", wire.ONNX, MOST_ONNX_BYTES + 1)
-    with_onnx = Collector(LABELS, 3, 1, Budget(), with_onnx=True)
+    with_onnx = ExportJudge(LABELS, 3, 1, Budget(), with_onnx=True)
     refusal = with_onnx.feed(said + facts({"phase": "onnx"}) + too_large)
     assert refusal is not None and refusal.reason == "broke the result protocol"
 

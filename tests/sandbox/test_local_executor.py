@@ -40,7 +40,7 @@ def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> Non
 def test_an_executor_is_a_context_and_leaves_nothing(splits: Splits) -> None:
     with create(splits, EvaluationConfig(device="cpu"), make_task()) as executor:
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
-        lanes = [lane.pid for lane in executor._opened]
+        lanes = [lane.pid for lane in executor._pool.lanes]
         below = [*lanes, *(pid for lane in lanes for pid in processes.descendants(lane))]
     assert lanes
     while any(processes.status_kib(pid, "VmRSS") for pid in below):
@@ -69,10 +69,10 @@ assert not processes.children(os.getpid())
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_cuda_that_is_not_there_is_the_users_to_mend(splits: Splits) -> None:
+def test_missing_cuda_is_a_user_error(splits: Splits) -> None:
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(UserError, match=r"evaluation\.device: device 'cuda' is not there"):
+    with pytest.raises(UserError, match=r"evaluation\.device: device 'cuda' is not available"):
         create(splits, EvaluationConfig(device="cuda"), make_task())
 
 

@@ -72,7 +72,7 @@ def test_seeds_and_folds_count_together(start: Start) -> None:
 
 
 def test_folds_part_the_images(splits: Splits) -> None:
-    folds = Folds(splits, 3, seed=1, on_open=lambda _: None)
+    folds = Folds(splits, 3, seed=1)
     made = [folds.fold(number) for number in folds.numbers]
     assert sum(len(fold.validation_labels) for fold in made) == folds.largest == 320 + 97
     assert all(fold.train_count + len(fold.validation_labels) == 417 for fold in made)

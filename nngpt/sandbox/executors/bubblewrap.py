@@ -1,4 +1,4 @@
-"""Executor `bubblewrap`: all of `local`, with bubblewrap's namespaces around its zygote."""
+"""Executor `bubblewrap`: like `local`, with bubblewrap's namespaces around its zygote."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from nngpt.config import EvaluationConfig
 from nngpt.protocols import Pruner
 from nngpt.records import Task
-from nngpt.sandbox import containment
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.wrapper import wrapped
+from nngpt.sandbox.readable_paths import readable_paths
+from nngpt.sandbox.wrapper import wrapped_executor
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -24,16 +24,17 @@ _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")  # ctypes finds libraries
 def create(
     splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
 ) -> LocalExecutor:
-    """The executor. Raises: UserError, ExecutionError as `local` does, or without `bwrap`."""
+    """Return the executor. Raises: UserError (also without `bwrap`), ExecutionError, as `local`."""
     cuda = evaluation.device != "cpu"
-    return wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
+    return wrapped_executor("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
 
 
 def _wrapper(cuda: bool) -> list[str]:
+    """Return the `bwrap` command up to the program, with `cuda` showing it the GPU."""
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--chdir", "/"]
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # first: Python may lie below
     interpreter = {sys.executable, os.path.realpath(sys.executable), f"{sys.prefix}/pyvenv.cfg"}
-    for path in sorted({*containment.readable(cuda), *interpreter, *_PROGRAMS}):
+    for path in sorted({*readable_paths(cuda), *interpreter, *_PROGRAMS}):
         words += ["--ro-bind-try", path, path]
     if cuda:
         for device in Path("/dev").glob("nvidia*"):

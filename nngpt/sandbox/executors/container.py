@@ -1,10 +1,10 @@
-"""Executor `container`: all of `local`, with its zygote in a container of your choice.
+"""Executor `container`: like `local`, with its zygote in a container of your choice.
 
-`evaluation.options.command` is the command that runs a program in it, for example
+`evaluation.options.command` is the command that runs a program in the container, for example
 
     [podman, run, --rm, --network, none, --preserve-fds, "1", --rootfs, "/:O"]
 
-It needs the same Python, torch and nngpt at the same paths inside, and must pass descriptor 3 on.
+The container needs Python, torch and nngpt at the same paths and must pass descriptor 3 on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nngpt.plugins import PluginOptions
 from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.wrapper import wrapped
+from nngpt.sandbox.wrapper import wrapped_executor
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -47,4 +47,4 @@ def create(
     options: Options,
 ) -> LocalExecutor:
     """Start the zygote in the container. Raises: UserError, ExecutionError as `local` does."""
-    return wrapped("container", options.command, splits, evaluation, task, pruner)
+    return wrapped_executor("container", options.command, splits, evaluation, task, pruner)

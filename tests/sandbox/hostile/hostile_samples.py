@@ -82,7 +82,7 @@ def need(executor: LocalExecutor, *layers: str) -> None:
 
 def lanes_of(executor: LocalExecutor) -> list[int]:
     """The processes that run one worker after another."""
-    return [lane.pid for lane in executor._opened if lane.alive]
+    return [lane.pid for lane in executor._pool.lanes if lane.alive]
 
 
 def left_over(executor: LocalExecutor) -> list[int]:

@@ -1,0 +1,97 @@
+"""The runner's end of a lane: hand jobs to its workers, end them, and learn how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nngpt.sandbox import wire
+
+STOP_S = 5.0
+"""Seconds that a process gets to end after its socket is closed."""
+
+_ANSWER_S = 60.0
+
+
+@dataclass(frozen=True)
+class WorkerExit:
+    """How a worker ended.
+
+    Attributes:
+        status: wait status as of `os.waitpid`.
+        maxrss_mb: peak resident memory in MiB.
+        cpu_s: CPU seconds of all its threads since its fork.
+        over: the exceeded limit ("memory", "processes", "cpu"), "" if none.
+    """
+
+    status: int
+    maxrss_mb: float
+    cpu_s: float
+    over: str
+
+
+class LaneClient:
+    """Connection to a lane, which runs one worker at a time (`nngpt.sandbox.lane`).
+
+    Attributes:
+        control: socket to the lane; readable when a worker has exited or the lane is gone.
+        missing: names of the containment layers that its workers lack.
+        pid: process id of the lane as listed in this process's /proc.
+        alive: False once the lane failed to answer; it is never used again.
+    """
+
+    def __init__(self, control: socket.socket, missing: Sequence[str], pid: int) -> None:
+        self.control, self.missing, self.pid = control, tuple(missing), pid
+        self.alive = True
+
+    def begin(self, fds: Sequence[int]) -> bool:
+        """Pass a job's descriptors to the waiting worker; False if the lane cannot start one."""
+        answer = self._request({"job": True}, fds)
+        return answer is not None and bool(answer.get("begun"))
+
+    def end_job(self) -> WorkerExit | None:
+        """End the worker and its descendants; return None if the lane is gone or stuck."""
+        answer = self._request({"kill": True})
+        if answer is None or "exit" not in answer:
+            return None
+        over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024
+        return WorkerExit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
+
+    def close(self) -> None:
+        """Make the lane end its workers and itself, and wait for it."""
+        if self.alive:
+            self.alive = False
+            with contextlib.suppress(OSError):
+                self.control.shutdown(socket.SHUT_WR)
+                while receive_answer(self.control, STOP_S) is not None:
+                    pass
+        self.control.close()
+
+    def _request(self, message: dict[str, Any], fds: Sequence[int] = ()) -> dict[str, Any] | None:
+        """Send a message and return the answer; close a lane that does not answer."""
+        if not self.alive:
+            return None
+        try:
+            wire.send(self.control, message, fds)
+            answer = receive_answer(self.control, _ANSWER_S)
+        except OSError:
+            answer = None
+        if answer is None:
+            self.close()
+        return answer
+
+
+def receive_answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
+    """Wait for one message; return None after the timeout, if the peer is gone or sends no JSON."""
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    if not poller.poll(timeout_s * 1000):
+        return None
+    try:
+        return wire.receive(control)[0]
+    except ValueError:
+        return None

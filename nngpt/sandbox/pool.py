@@ -1,0 +1,149 @@
+"""A pool of lanes: run each job in a free lane, and feed the judge from the worker's pipe."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nngpt.config import EvaluationConfig
+from nngpt.errors import ExecutionError
+from nngpt.records import Refusal, Stage
+from nngpt.sandbox import exit_reasons, sealed_memory
+from nngpt.sandbox.containment import Limits
+from nngpt.sandbox.jobs import AnyJudge, Job, JobFiles, JobResult
+from nngpt.sandbox.judge import Judge
+from nngpt.sandbox.lane_client import LaneClient
+from nngpt.sandbox.zygote_client import SharedZygote
+
+_READ = 1 << 16
+_TAIL = 2000
+
+
+class LanePool:
+    """Lanes of one executor; `run` may be called from several threads.
+
+    The first lane opens at once, the others when they are needed. A killed lane is replaced.
+
+    Attributes:
+        lanes: the lanes that are open.
+        missing: names of the containment layers that the workers lack.
+    """
+
+    def __init__(
+        self,
+        zygote: SharedZygote,
+        limits: Limits,
+        evaluation: EvaluationConfig,
+        device: str,
+        workers: int,
+    ) -> None:
+        """Open the first of `workers` lanes. Raises: ExecutionError."""
+        self._zygote, self._limits = zygote, limits
+        self._evaluation, self._device = evaluation, device
+        self._opening = threading.Lock()
+        self.lanes: list[LaneClient] = []
+        first = self._open_lane()
+        self.missing = first.missing
+        self._free: queue.Queue[LaneClient | None] = queue.LifoQueue()
+        for lane in [*(workers - 1) * [None], first]:
+            self._free.put(lane)
+        self._stopping, self._stop = os.pipe()
+
+    def run(self, job: Job, make_judge: Callable[[], AnyJudge]) -> JobResult[AnyJudge]:
+        """Run a job in a process of its own, and in a second one if its lane was lost.
+
+        Args:
+            make_judge: makes a fresh judge for each process.
+
+        Raises:
+            ExecutionError: the sandbox itself does not work, or `stop` was called.
+        """
+        result = self._run_once(job, make_judge())
+        if not result.decided and result.ended is None:  # whoever killed the lane: the first
+            result = self._run_once(job, make_judge())  # time the candidate is not blamed
+        return result if result.decided else self._explained(result)
+
+    def stop(self) -> None:
+        """Make every `run`, running or future, raise ExecutionError."""
+        os.write(self._stop, b"x")
+
+    def close(self) -> None:
+        """End all lanes and their workers."""
+        for lane in self.lanes:
+            lane.close()
+        os.close(self._stopping)
+        os.close(self._stop)
+
+    def _run_once(self, job: Job, judge: AnyJudge) -> JobResult[AnyJudge]:
+        with self._lane() as lane, job.files() as files:
+            start = time.monotonic()
+            begun = lane.begin(files.for_worker)
+            os.close(files.writing)  # the worker has the only writing end now
+            try:
+                refusal = self._feed(judge, files, lane, start) if begun else None
+            finally:  # also when the user interrupts
+                seconds = time.monotonic() - start
+                ended = lane.end_job()
+            decided = refusal is not None or judge.done
+            stderr = "" if decided else sealed_memory.tail(files.stderr, _TAIL)
+            return JobResult(judge, refusal, seconds, ended, stderr)
+
+    def _explained(self, result: JobResult[AnyJudge]) -> JobResult[AnyJudge]:
+        """Derive the refusal of a worker that ended without a result. Raises: ExecutionError."""
+        memory = f"{self._evaluation.memory_mb} MiB"
+        processes = f"{self._limits.processes} threads and processes"
+        stage = result.judge.stage
+        refusal = exit_reasons.refusal(stage, result.ended, result.stderr, (memory, processes))
+        return JobResult(result.judge, refusal, result.seconds, result.ended)
+
+    def _feed(
+        self, judge: Judge, files: JobFiles, lane: LaneClient, start: float
+    ) -> Refusal | None:
+        """Pass output to the judge until it decides, the worker ends or the time is over."""
+        control = lane.control.fileno()
+        poller = select.poll()
+        for fd in (files.result, control, self._stopping):
+            poller.register(fd, select.POLLIN)
+        while True:
+            left = start + self._evaluation.wall_s - time.monotonic()
+            ready = {fd for fd, _ in poller.poll(left * 1000)} if left > 0 else set()
+            if not ready:
+                reason = f"took longer than {self._evaluation.wall_s:g} s"
+                return Refusal(judge.stage or Stage.BUILD, reason)
+            if self._stopping in ready:
+                raise ExecutionError("stopped")
+            if files.result not in ready:
+                return None
+            data = os.read(files.result, _READ)
+            refusal = judge.feed(data)
+            if refusal or judge.done or not data:
+                return refusal
+
+    @contextmanager
+    def _lane(self) -> Iterator[LaneClient]:
+        """Take a free lane, waiting for one; its next user replaces it if it was killed."""
+        lane = self._free.get()
+        try:
+            lane = lane or self._open_lane()
+            yield lane
+        finally:
+            self._free.put(lane if lane and lane.alive else None)
+
+    def _open_lane(self) -> LaneClient:
+        """Open a lane of the zygote, or of a new zygote if the old one was killed."""
+        settings = self._limits, self._evaluation.threads, self._device
+        with self._opening:
+            zygote = self._zygote.running()
+            try:
+                lane = zygote.open_lane(*settings)
+            except (ExecutionError, OSError):
+                if not zygote.ends():
+                    raise
+                lane = self._zygote.running().open_lane(*settings)
+            self.lanes = [*(lane for lane in self.lanes if lane.alive), lane]
+        return lane

@@ -1,0 +1,59 @@
+"""Refuse machines on which candidates cannot be trained or contained, with a hint for the user."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nngpt.errors import ExecutionError, UserError
+from nngpt.sandbox.readable_paths import first_readable
+from nngpt.sandbox.zygote_client import ZygoteClient
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+
+def refuse_other_systems() -> None:
+    """Raise UserError unless this is Linux."""
+    if not sys.platform.startswith("linux"):
+        raise UserError(
+            f"candidates cannot be contained on {sys.platform}",
+            where="evaluation.executor",
+            hint="Use Linux (a virtual machine or a container will do)",
+        )
+
+
+def has_cuda_driver() -> bool:
+    """Return True if a GPU's device file exists; without one, torch need not be asked."""
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def refuse_missing_cuda(device: str) -> None:
+    """Raise UserError if `device`, which the configuration asks for, is the missing "cuda"."""
+    if device == "cuda":
+        raise UserError(
+            "device 'cuda' is not available",
+            where="evaluation.device",
+            hint="Use evaluation.device=cpu, or install a driver and a CUDA build of torch",
+        )
+
+
+def refuse_threads(zygote: ZygoteClient, sandbox: str) -> None:
+    """Raise ExecutionError if the zygote has several threads, unless `sandbox` is "weak"."""
+    if zygote.threads != 1 and sandbox != "weak":
+        raise ExecutionError(
+            f"the supervisor of the sandbox has {zygote.threads} threads, so forking is unsafe",
+            hint="Accept it with evaluation.sandbox=weak",
+        )
+
+
+def refuse_exposed_labels(splits: Splits, cuda: bool) -> None:
+    """Raise UserError if validation or test labels are in a folder that workers can read."""
+    labels = [part.labels for part in (splits.validation, splits.test)]
+    if found := first_readable(labels, cuda):
+        raise UserError(
+            "candidates could read the labels, which are among Python's or the system's libraries",
+            where=str(found),
+            hint="Set NNGPT_CACHE to a folder elsewhere",
+        )

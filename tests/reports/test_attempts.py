@@ -25,7 +25,7 @@ from nngpt.records import (
 )
 from nngpt.reports.attempts import attempt_report
 from nngpt.reports.progress.run import ConsoleProgress
-from nngpt.reports.tables.console import attempt_line, story, summary_json
+from nngpt.reports.tables.runs import attempt_line, story, summary_json
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord
 
 TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"

@@ -145,7 +145,7 @@ def test_poor_runs_have_a_page_too(tmp_path: Path) -> None:
     assert "The loop has written nothing yet." in empty.verdict
     assert "3 networks are not judged yet" in waiting.warnings[1]
     assert "trajectory.png" in refused.figures and "accuracies.png" not in refused.figures
-    assert "accuracies.png" in one.figures and "No control was run" in " ".join(one.verdict)
+    assert "accuracies.png" in one.figures and "No control arm was run" in " ".join(one.verdict)
 
 
 def test_command_writes_and_refuses_politely(tmp_path: Path) -> None:

@@ -7,18 +7,18 @@ import io
 import pytest
 from rich.console import Console
 
-from nngpt.finetuning.sft import Point
+from nngpt.finetuning.sft.curve import CurvePoint
 from nngpt.reports.progress import finetuning as tuning
 from nngpt.reports.progress.finetuning import TuningProgress
 
 POINTS = [
-    Point(4, 10, 400, 500, 50.0, 2.0),
-    Point(5, 10, 500, 700, 60.0, 1.5, held_out=1.25),
-    Point(6, 10, 650, 900, 70.0, 1.25),
+    CurvePoint(4, 10, 400, 500, 50.0, 2.0),
+    CurvePoint(5, 10, 500, 700, 60.0, 1.5, held_out=1.25),
+    CurvePoint(6, 10, 650, 900, 70.0, 1.25),
 ]
 
 
-def shown(points: list[Point]) -> list[str]:
+def shown(points: list[CurvePoint]) -> list[str]:
     console = Console(file=io.StringIO(), width=120)
     with TuningProgress(console) as progress:
         for point in points:
@@ -29,7 +29,7 @@ def shown(points: list[Point]) -> list[str]:
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "EVERY_S", 0.0)
-    assert shown([Point(0, 10, 0, 0, 40.0, None, held_out=3.0)]) == [
+    assert shown([CurvePoint(0, 10, 0, 0, 40.0, None, held_out=3.0)]) == [
         "step 0 of 10: held-out loss 3.0000"
     ]
     assert shown(POINTS) == [  # speed and time left count from where this process began

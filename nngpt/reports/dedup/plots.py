@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings
 from nngpt.novelty.dedup.summary import Cluster
@@ -149,7 +150,7 @@ def _similarity_figure(found: Histogram) -> Figure:
     axes.set_xticks(ticks, [found.labels[i] for i in ticks])
     axes.set(xlabel="similarity", ylabel="removed networks")
     axes.grid(axis="x", visible=False)
-    axes.margins(y=0.1)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -160,7 +161,7 @@ def _size_figure(sizes: Sequence[SizeClass]) -> Figure:
     labels = [size.label for size in sizes]
     colour = PALETTE[0]
     bars = axes.barh(labels, [s.networks for s in sizes], 0.7, fc=tint(colour, 0.4), ec=colour)
-    texts = [f"{size.networks:,} in {plural(size.groups, 'group')}" for size in sizes]
+    texts = [f"{s.networks:,} in {plural(s.groups, 'group')}" if s.groups else "" for s in sizes]
     axes.bar_label(bars, texts, padding=3, fontsize=8, color=INK)
     axes.invert_yaxis()
     axes.margins(x=0.16)

@@ -1,4 +1,4 @@
-"""An experiment's arms cycle by cycle, all seeds together."""
+"""An experiment's arms by cycle, over all seeds."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from nngpt.reports.experiment.comparison import Cycle, RunFigures
-from nngpt.reports.run.style import (
+from nngpt.reports.charts import (
     DIM,
-    HATCHES,
     LOOKS,
-    PALETTE,
     Look,
     cycle_axis,
+    numbered_look,
     percent_axis,
     rc,
+    top_legend,
     whiskers,
 )
+from nngpt.reports.experiment.figures import Cycle, RunFigures
+from nngpt.reports.text import plural
 from nngpt.statistics import Estimate, mean, share
 
 Pooled = Callable[[Sequence[Cycle]], Estimate | None]
 
-_MARKERS, _LINES = "osD^vP*X", ("-", "--", "-.", ":")
 _STEP = 0.14
 _MANY = 3
 
 
 def save(found: Sequence[RunFigures], path: str) -> None:
-    """Write the figure; the path's ending says as what. Raises: OSError, ValueError."""
+    """Write the figure in the format of the path's ending. Raises: OSError, ValueError."""
     with rc():
         figure = cycles(found)
         FigureCanvasAgg(figure)
@@ -38,7 +37,7 @@ def save(found: Sequence[RunFigures], path: str) -> None:
 
 
 def cycles(found: Sequence[RunFigures]) -> Figure:
-    """Valid share, mean accuracy and share above the threshold by cycle, with 95% intervals."""
+    """Draw valid share, mean accuracy and share above the threshold by cycle."""
     names = list(dict.fromkeys(run.name for run in found))
     figure = Figure(figsize=(10, 3.3), layout="constrained")
     looks = [_look(name, number, found) for number, name in enumerate(names)]
@@ -55,13 +54,9 @@ def cycles(found: Sequence[RunFigures]) -> Figure:
         percent_axis(axes)
         axes.set_title(title)
         axes.set_xlabel("cycle")
-    handles = [
-        Line2D([], [], c=look.colour, marker=look.marker, ls=look.line, label=look.label)
-        for look in looks
-    ]
-    seeds = len({run.seed for run in found})
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(names))
-    figure.supxlabel(f"{seeds} seeds together, whiskers: 95% intervals", fontsize=8, color=DIM)
+    top_legend(figure, [look.handle() for look in looks])
+    seeds = plural(len({run.seed for run in found}), "seed")
+    figure.supxlabel(f"{seeds}, whiskers: 95% intervals", fontsize=8, color=DIM)
     return figure
 
 
@@ -90,9 +85,7 @@ _NO_DATE: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": 
 
 
 def _look(name: str, number: int, found: Sequence[RunFigures]) -> Look:
-    """One experiment arm's writers look as in a run's report; more arms have looks of their own."""
+    """Return a writer's look as in a run's report; with several arms each has a look of its own."""
     if len({run.arm for run in found}) == 1:
-        writer = next(run.writer for run in found if run.name == name)
-        return LOOKS[writer]
-    marker, line = _MARKERS[number % len(_MARKERS)], _LINES[number % len(_LINES)]
-    return Look(name, PALETTE[number % len(PALETTE)], marker, line, HATCHES[number % len(HATCHES)])
+        return LOOKS[next(run.writer for run in found if run.name == name)]
+    return numbered_look(name, number)

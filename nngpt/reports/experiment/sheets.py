@@ -1,16 +1,17 @@
-"""An experiment's figures as tables."""
+"""The tables of an experiment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.reports.experiment.comparison import Difference, Interval, RunFigures
+from nngpt.reports.experiment.figures import ArmDifference, RunFigures
 from nngpt.reports.sheets import Sheet
-from nngpt.statistics import mean_of, percent_of
+from nngpt.reports.text import NONE, point_ends
+from nngpt.statistics import mean_of, percent_of, sign_of
 
 
-def sheets(found: Sequence[RunFigures], differences: Sequence[Difference]) -> list[Sheet]:
-    """Arms with all their seeds, differences from the first arm, and each run."""
+def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) -> list[Sheet]:
+    """Return the tables: arms with all seeds, differences from the first arm, single runs."""
     names = list(dict.fromkeys(run.name for run in found))
     arms = [_row(name, [run for run in found if run.name == name]) for name in names]
     runs = [_row(f"{run.name}, seed {run.seed}", [run]) for run in found]
@@ -18,10 +19,10 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[Difference]) -> li
         Sheet("Arms", _COLUMNS, tuple(arms), _NOTE),
         Sheet(
             "Differences from the first arm",
-            ("arms", "what", ">points, over networks", ">by seed", ">over seeds", "verdict"),
+            ("arms", "figure", ">points, over networks", ">by seed", ">over seeds", "verdict"),
             tuple(map(_difference, differences)),
-            "95% intervals. Over networks: all of an arm's networks as independent; over seeds: a "
-            "run is one observation. A difference is called one only if both exclude zero.",
+            "95% intervals. Over networks: all networks of an arm are independent. Over seeds: "
+            "each run is one observation. The arms differ only if both intervals exclude zero.",
         ),
         Sheet("Runs", _COLUMNS, tuple(runs)),
     ]
@@ -41,9 +42,9 @@ _COLUMNS = (
     ">minutes",
 )
 _NOTE = (
-    "Shares with Wilson intervals, means ± half of their t interval, over all networks of the arm. "
-    "Novel: admitted, and no near-duplicate of anything known. Minutes are those of the whole run; "
-    "a control has none of its own."
+    "Shares with Wilson intervals, means ± half their t interval, over all networks of the arm. "
+    "Novel: admitted, and no near-duplicate of a known network. Minutes are those of the whole "
+    "run, so a control arm has none of its own."
 )
 
 
@@ -66,35 +67,26 @@ def _row(name: str, runs: Sequence[RunFigures]) -> tuple[str, ...]:
     )
 
 
-def _difference(difference: Difference) -> tuple[str, ...]:
+def _difference(difference: ArmDifference) -> tuple[str, ...]:
+    pooled = difference.over_networks
     return (
         f"{difference.name} − {difference.base}",
         difference.what,
-        _points(difference.value, difference.interval),
-        ", ".join(f"{value * 100:+.1f}" for value in difference.by_seed) or "–",
-        _ends(difference.over_seeds) or "–",
+        f"{pooled.value * 100:+.1f} {point_ends(pooled.interval)}".strip(),
+        ", ".join(f"{value * 100:+.1f}" for value in difference.by_seed) or NONE,
+        point_ends(difference.over_seeds) or NONE,
         verdict(difference),
     )
 
 
-def verdict(difference: Difference) -> str:
-    """In a word whether there is a difference."""
-    pooled, over_seeds = difference.interval, difference.over_seeds
-    if pooled is None or over_seeds is None:
-        few = "one seed" if len(difference.by_seed) < 2 else "seeds alike: no interval"
-        return "too few networks" if pooled is None else few
-    if not _excludes_zero(pooled):
+def verdict(difference: ArmDifference) -> str:
+    """Return in a few words whether two arms differ."""
+    pooled, over_seeds = difference.over_networks, difference.over_seeds
+    if pooled.interval is None:
+        return "too few networks"
+    if over_seeds is None:
+        few = len(difference.by_seed) < 2
+        return "one seed" if few else "no interval: all seeds agree"
+    if not pooled.sign:
         return "no difference shown"
-    return "differ" if _excludes_zero(over_seeds) else "only over networks"
-
-
-def _excludes_zero(interval: Interval) -> bool:
-    return not interval[0] <= 0 <= interval[1]
-
-
-def _points(value: float, interval: Interval | None) -> str:
-    return " ".join(filter(None, (f"{value * 100:+.1f}", _ends(interval))))
-
-
-def _ends(interval: Interval | None) -> str:
-    return f"[{interval[0] * 100:+.1f}, {interval[1] * 100:+.1f}]" if interval else ""
+    return "differ" if sign_of(over_seeds) else "only over networks"

@@ -16,14 +16,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from nngpt.finetuning.tuning import Point
+from nngpt.finetuning.sft.curve import CurvePoint
 
 EVERY_S = 30.0
 """Seconds between two lines where there is no terminal."""
 
 
 class TuningProgress:
-    """Watches a training (`nngpt.finetuning.tuning.Watch`) on a console."""
+    """Watches a training (`nngpt.finetuning.sft.curve.OnPoint`) on a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -40,7 +40,7 @@ class TuningProgress:
             disable=not console.is_terminal,
         )
         self._bar = self._bars.add_task("", total=None, facts="")
-        self._first: Point | None = None
+        self._first: CurvePoint | None = None
         self._told = time.monotonic()
 
     def __enter__(self) -> TuningProgress:
@@ -59,7 +59,7 @@ class TuningProgress:
         """A line above the bar."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def point(self, point: Point) -> None:
+    def point(self, point: CurvePoint) -> None:
         """The bar moves on; held-out losses are always told."""
         self._first = self._first or point
         loss = "" if point.loss is None else f"loss {point.loss:.3f}, "
@@ -75,12 +75,12 @@ class TuningProgress:
             self._told = time.monotonic()
             self.log(f"step {point.step} of {point.steps}: {facts}, {self._left(point)}")
 
-    def _speed(self, point: Point) -> float:
+    def _speed(self, point: CurvePoint) -> float:
         assert self._first is not None
         seconds = point.seconds - self._first.seconds
         return (point.tokens - self._first.tokens) / seconds if seconds else 0.0
 
-    def _left(self, point: Point) -> str:
+    def _left(self, point: CurvePoint) -> str:
         assert self._first is not None
         done, seconds = point.step - self._first.step, point.seconds - self._first.seconds
         if not done:

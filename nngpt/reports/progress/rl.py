@@ -21,7 +21,7 @@ from nngpt.reports.tables.rl import step_line
 
 
 class RLProgress:
-    """Implements `nngpt.finetuning.rl.grpo.Watch`; use it in a `with`."""
+    """Implements `nngpt.finetuning.rl.grpo.RLProgressListener`; use it in a `with`."""
 
     def __init__(self, console: Console, steps: int) -> None:
         self._console, self._steps = console, steps

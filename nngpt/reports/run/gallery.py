@@ -1,4 +1,4 @@
-"""The best networks of a run: figures, diagram, code, and what sets each apart from the nearest."""
+"""The best networks of a run: facts, diagram, code, and differences from the nearest network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.layers import chain
 from nngpt.reports.analysis.novelty import Near, Place
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.dedup.page import DiffLine, marked_diff
+from nngpt.reports.diff import DiffLine, marked_diff
 from nngpt.reports.run.diagram import Diagram, diagram
-from nngpt.reports.run.text import accuracy
+from nngpt.reports.text import accuracy
 from nngpt.statistics import accuracy as accuracy_estimate
 from nngpt.store import AttemptRecord
 
@@ -29,11 +29,11 @@ class Exhibit:
     """A network of the gallery.
 
     Attributes:
-        facts: what is to be said of it, label and text.
-        diagram: None if its layers could not be read.
+        facts: label and text of each fact.
+        diagram: its layers, None if they could not be read.
         code: highlighted HTML.
-        against: what the differences are from, "" if nothing is known that it could be held to.
-        diff: unified diff from there to this network, over what the LLM wrote.
+        against: name of the network it is compared with, "" if none is known.
+        diff: unified diff of the answers, from `against` to this network.
     """
 
     attempt: int
@@ -46,7 +46,7 @@ class Exhibit:
 
 
 def gallery(study: Study, count: int) -> list[Exhibit]:
-    """The loop's most accurate admitted networks, the best first; of equals the smaller."""
+    """Return the `count` most accurate admitted networks of the loop; smaller first among equals."""
     admitted = [a for a in study.of(Arm.LOOP) if a.state == State.ADMITTED]
     trained = [a for a in admitted if a.evaluation is not None and a.candidate is not None]
     trained.sort(key=_rank)
@@ -89,16 +89,16 @@ def _facts(attempt: AttemptRecord, place: Place) -> list[tuple[str, str]]:
     ]
     if again is not None and again.accuracy is not None:
         text = accuracy(accuracy_estimate(again.accuracy, again.total))
-        found.append(("trained by our own loop", text))
+        found.append(("trained by nngpt's own loop", text))
     if evaluation.claimed_latency_ms is not None:
         found.append(("latency", f"{evaluation.claimed_latency_ms:.2f} ms"))
     if evaluation.claimed_flops is not None:
         found.append(
-            ("operations", f"{evaluation.claimed_flops / 1e6:,.1f} million a forward pass")
+            ("operations", f"{evaluation.claimed_flops / 1e6:,.1f} million per forward pass")
         )
     for label, near in (
         ("nearest in the corpus", place.corpus),
-        ("nearest before it", place.sibling),
+        ("nearest trained before", place.sibling),
     ):
         if near is not None:
             found.append((label, f"{near.name}, Jaccard {near.jaccard:.2f}"))
@@ -123,9 +123,9 @@ def _network(name: str, candidate: Candidate) -> Network:
 
 
 def code_html(code: str) -> Markup:
-    """Code with `span`s for a style sheet to colour; everything in it is shown as text."""
+    """Return code as HTML with `span`s for a style sheet to colour; all of it is text."""
     lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
     shown = "\n".join(map(readable, lines)).rstrip()
     formatter = HtmlFormatter(nowrap=True, classprefix="p-")
-    # The formatter escapes what it is given.
+    # The formatter escapes its input.
     return Markup(highlight(shown, PythonLexer(stripnl=False), formatter).rstrip("\n"))

@@ -1,4 +1,4 @@
-"""A run's tables as a page shows them; every figure has its 95% interval."""
+"""The tables of a run's report page, with 95% intervals."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from nngpt.reports.analysis.costs import Costs
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
-from nngpt.reports.run.text import NAMES, accuracy, counted, duration, percent, points
 from nngpt.reports.sheets import Sheet
+from nngpt.reports.text import (
+    ARM_NAMES,
+    accuracy,
+    counted,
+    decimal,
+    duration,
+    energy,
+    percent,
+    plural,
+    points,
+)
 
 _VERDICTS = ("worse", "no evidence", "better")
 
 
 def story(study: Study) -> list[Sheet]:
-    """Each arm's cycles."""
+    """Return one table of cycles per arm."""
     return [_story(arm, study.points[arm]) for arm in study.arms]
 
 
 def refusals(study: Study) -> Sheet | None:
-    """Where each cycle's first answers were refused; None if none was."""
+    """Return where each cycle's first answers were refused; None if none was."""
     cycles = [p for arm in study.arms for p in study.points[arm]]
     stages = [stage for stage in Stage if any(p.refused.get(stage) for p in cycles)]
     if not stages:
@@ -29,7 +39,7 @@ def refusals(study: Study) -> Sheet | None:
     columns = ("arm", ">cycle", ">written", *(f">{stage}" for stage in stages), ">admitted")
     rows = tuple(
         (
-            NAMES[p.arm],
+            ARM_NAMES[p.arm],
             str(p.cycle),
             str(p.written),
             *(str(p.refused.get(stage, 0)) for stage in stages),
@@ -37,15 +47,15 @@ def refusals(study: Study) -> Sheet | None:
         )
         for p in cycles
     )
-    note = "Counts of first answers; a duplicate is an exact copy, refused before it trains."
-    return Sheet("Refused, by gate", columns, rows, note)
+    note = "Counts of first answers. Duplicates are exact copies, refused before training."
+    return Sheet("Refused by gate", columns, rows, note)
 
 
 def differences(study: Study) -> Sheet | None:
-    """The loop less its controls and less its beginning."""
+    """Return the loop minus its controls, and its last third minus its first; None if empty."""
     rows = [
         (
-            "its own first third" if c.other is Arm.LOOP else NAMES[c.other],
+            "first third of the loop" if c.other is Arm.LOOP else ARM_NAMES[c.other],
             LAST if c.other is Arm.LOOP else c.span,
             measure,
             points(found),
@@ -58,13 +68,13 @@ def differences(study: Study) -> Sheet | None:
     if not rows:
         return None
     chance = study.setting.classes
-    note = f"“{AT_CHANCE}” counts an answer that was not trained as 1/{chance}." if chance else ""
-    columns = ("loop less", "cycles", "of what", ">difference [95%]", "verdict")
+    note = f"“{AT_CHANCE}” counts an untrained answer as chance, 1/{chance}." if chance else ""
+    columns = ("loop minus", "cycles", "figure", ">difference [95%]", "verdict")
     return Sheet("Differences", columns, tuple(rows), note)
 
 
 def adapters(study: Study) -> Sheet | None:
-    """The adapters with their lineage."""
+    """Return the adapters with their lineage; None if the run trained none."""
     if not any(w.adapter for w in study.writers):
         return None
     columns = ("adapter", "trained from", ">pairs", ">loss", ">time", ">wrote", ">valid", ">mean")
@@ -74,7 +84,7 @@ def adapters(study: Study) -> Sheet | None:
         rows.append(
             (
                 w.name,
-                w.parent or "there before the run",
+                w.parent or "older than the run",
                 f"{made.pairs:,}" if made else "–",
                 f"{made.loss_first:.3f} → {made.loss_last:.3f}" if made else "–",
                 duration(made.seconds) if made else "–",
@@ -87,33 +97,30 @@ def adapters(study: Study) -> Sheet | None:
 
 
 def proxy(study: Study) -> Sheet | None:
-    """Rank correlations, over all and by cycle."""
+    """Return the rank correlations of first epoch and full training, over all and by cycle."""
     found = study.ranking
     if found is None or found.tau is None:
         return None
     every = [("all", found.tau), *((str(cycle), tau) for cycle, tau in found.by_cycle)]
-    rows = tuple(
-        (name, str(t.count), f"{t.value:.2f} [{t.low or 0:.2f}, {t.high or 0:.2f}]")
-        for name, t in every
-    )
-    note = f"Trained fully as {found.protocol}."
-    note += f" {found.failed} full trainings failed." if found.failed else ""
-    note += f" {found.others} by other protocols are left out." if found.others else ""
+    rows = tuple((name, str(tau.count), decimal(tau)) for name, tau in every)
+    note = f"Protocol of the full trainings: {found.protocol}."
+    note += f" {plural(found.failed, 'full training')} failed." if found.failed else ""
+    note += f" Left out: {found.others:,} by other protocols." if found.others else ""
     return Sheet(
         "First epoch and full training", ("cycle", ">candidates", ">τ-b [95%]"), rows, note
     )
 
 
 def fronts(study: Study) -> list[Sheet]:
-    """The networks on each front."""
+    """Return the networks on each Pareto front."""
     return [
         Sheet(
-            f"The front of accuracy against {found.cost.split(',')[0]}",
+            f"Pareto front of accuracy against {found.cost.split(',')[0]}",
             (">attempt", "arm", f">{found.cost}", ">accuracy [95%]", "admitted"),
             tuple(
                 (
                     f"#{w.attempt}",
-                    NAMES[w.arm],
+                    ARM_NAMES[w.arm],
                     f"{w.cost:,.0f}" if w.cost >= 100 else f"{w.cost:.2f}",
                     accuracy(w.accuracy),
                     "yes" if w.admitted else "no",
@@ -126,7 +133,7 @@ def fronts(study: Study) -> list[Sheet]:
 
 
 def costs(study: Study) -> list[Sheet]:
-    """Time and energy by cycle, and the forecasts."""
+    """Return time and energy by cycle, and the forecasts."""
     found = study.costs
     if not found.by_cycle:
         return []
@@ -161,7 +168,7 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
         for p in cycles
     )
     modes = ", ".join(dict.fromkeys(p.how for p in cycles))
-    return Sheet(f"{NAMES[arm]}, {modes} mode", columns, rows)
+    return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows)
 
 
 def _repairs(point: CyclePoint) -> str:
@@ -171,7 +178,7 @@ def _repairs(point: CyclePoint) -> str:
 def _spent(found: Costs) -> Sheet:
     names = found.activities
     known = found.joules is not None
-    columns = (">cycle", *(f">{n}" for n in names), ">in all", *((">energy",) if known else ()))
+    columns = (">cycle", *(f">{n}" for n in names), ">total", *((">energy",) if known else ()))
     rows = [
         (
             str(cycle),
@@ -190,29 +197,22 @@ def _spent(found: Costs) -> Sheet:
 def _rates(found: Costs) -> str:
     parts = []
     if found.per_hour is not None:
-        parts.append(f"{found.per_hour:,.0f} candidates an hour, all arms")
+        parts.append(f"{found.per_hour:,.0f} candidates per hour, all arms")
     if found.per_admitted is not None:
-        parts.append(f"{duration(found.per_admitted)} for each network that the loop admitted")
+        parts.append(f"{duration(found.per_admitted)} per network that the loop admitted")
         if found.joules is not None:
-            parts.append(f"{energy(found.joules / found.admitted)} for each of them")
+            parts.append(f"{energy(found.joules / found.admitted)} per admitted network")
     text = "; ".join(parts)
-    older = "" if found.measured else "Sums over candidates, which may have gone on at once. "
+    older = "" if found.measured else "Sums over candidates, whose times may overlap. "
     return f"{older}{text}." if text else older.strip()
-
-
-def energy(joules: float | None) -> str:
-    """`1.24 kWh` or `33.1 Wh`, `–` if unknown."""
-    if joules is None:
-        return "–"
-    return f"{joules / 3.6e6:.2f} kWh" if joules >= 3.6e6 else f"{joules / 3600:.1f} Wh"
 
 
 def _forecasts(found: Costs) -> Sheet:
     return Sheet(
         "Forecasts",
-        ("made", ">up to cycle", ">forecast [95%]", ">it took", ">error", "inside"),
+        ("made", ">up to cycle", ">forecast [95%]", ">actual", ">error", "inside"),
         tuple(_forecast_rows(found)),
-        "Time from the moment of the forecast on; the error is relative to what it took.",
+        "Time from the forecast on; the error is relative to the actual time.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What engines give away when they choose hyperparameters."""
+"""Table of the regret of HPO engines."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from nngpt.prediction.hpo.bench import Between, Regret
+from nngpt.prediction.grouped_mean import MeanInterval
+from nngpt.prediction.hpo.benchmark import Regret
 
 
 def regret_table(found: Sequence[Regret], folds: str) -> Table:
-    """One row for each engine and number of epochs."""
+    """Return a table with a row for each engine and number of epochs.
+
+    Args:
+        folds: hash of the folds.
+    """
     table = Table(
-        title="Regret: accuracy given away by picking one trial of each pool",
-        caption="A pool: at least 10 recorded trials of one network in one place. With 95% "
-        "intervals from resampling near-duplicate components; the surrogate never learned from a "
-        f"component that it is asked about. Folds {folds[:12]}.",
+        title="Regret: accuracy lost by picking one trial of each pool",
+        caption="A pool has at least 10 recorded trials of one network in one place. 95% intervals "
+        "come from resampling near-duplicate components; the surrogate did not learn from the "
+        f"components that it was tested on. Folds {folds[:12]}.",
     )
     for name in ("epochs", "engine", "pools", "components"):
         table.add_column(name, justify="left" if name == "engine" else "right")
@@ -27,13 +32,13 @@ def regret_table(found: Sequence[Regret], folds: str) -> Table:
             one.engine,
             str(one.pools),
             str(one.components),
-            _between(one.first),
+            _interval(one.first),
             f"{one.share:.0%}",
-            "–" if one.top3 is None else _between(one.top3),
+            "–" if one.top3 is None else _interval(one.top3),
             f"{one.macro:.3f}",
         )
     return table
 
 
-def _between(value: Between) -> str:
+def _interval(value: MeanInterval) -> str:
     return f"{value[0]:.3f} [{value[1]:.3f}–{value[2]:.3f}]"

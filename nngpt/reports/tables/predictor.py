@@ -1,4 +1,4 @@
-"""How good the predictor is, and what it was made from, as tables."""
+"""Tables of the predictor: its errors, what early stopping saves, and what it was trained on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 from rich.table import Table
 
-from nngpt.prediction.evaluation import Figures
+from nngpt.prediction.cross_validation import PredictionErrors
+from nngpt.prediction.grouped_mean import MeanInterval
 from nngpt.prediction.replay import Replay
 
 
-def figures_table(found: Sequence[Figures]) -> Table:
-    """One row for each way of predicting, split and horizon."""
+def errors_table(found: Sequence[PredictionErrors]) -> Table:
+    """Return a table with a row for each split, number of known epochs and way to predict."""
     table = Table(
         title="Final accuracy within 50 epochs, predicted for groups that were not learned from",
-        caption="RMSE and coverage with 95% intervals from resampling groups; r within: after each "
-        "place's means are taken off; width: of the 90% intervals; few: share of groups of which "
-        "less than 80% of runs are inside; stop: median error of the stopping epoch, with coverage "
-        "and width of its 90% interval.",
+        caption="95% intervals of RMSE and coverage come from resampling groups. r within: after "
+        "subtraction of each place's means. width: mean width of the 90% intervals. few: share of "
+        "groups with less than 80% of their runs inside. stop: median error of the stopping epoch "
+        "(coverage and width of its 90% interval).",
     )
     for column in ("split", "predicted by", "epochs", "runs", "groups"):
         table.add_column(column, justify="left" if column in ("split", "predicted by") else "right")
@@ -31,10 +32,10 @@ def figures_table(found: Sequence[Figures]) -> Table:
             str(one.epochs),
             f"{one.runs:,}",
             str(one.groups),
-            _between(one.rmse),
+            _interval(one.rmse),
             f"{one.r:.3f}",
             f"{one.r_within:.3f}",
-            _between(one.coverage),
+            _interval(one.coverage),
             "–" if one.width is None else f"{one.width:.3f}",
             "–" if one.few is None else f"{one.few:.0%}",
             _stop(one),
@@ -42,10 +43,11 @@ def figures_table(found: Sequence[Figures]) -> Table:
     return table
 
 
-def by_place(found: Sequence[Figures]) -> Table:
-    """The RMSE of the predictor on each place: a column for each split and horizon."""
+def place_table(found: Sequence[PredictionErrors]) -> Table:
+    """Return a table of the predictor's RMSE on each place, with a column for each split and
+    number of known epochs."""
     shown = [one for one in found if one.coverage is not None]
-    table = Table(title="RMSE by place", caption="A place: task, data set and metric.")
+    table = Table(title="RMSE by place", caption="A place is a task, data set and metric.")
     table.add_column("place")
     for one in shown:
         table.add_column(f"{one.split}, {one.epochs}", justify="right")
@@ -56,42 +58,42 @@ def by_place(found: Sequence[Figures]) -> Table:
 
 
 def replay_lines(found: Replay) -> list[str]:
-    """What stopping early would have saved and lost."""
+    """Return lines about what early stopping would have saved and lost."""
     return [
-        f"{found.runs:,} runs of 50 epochs, each stopped as soon as its ceiling is below what the "
-        "best tenth of its place reaches",
-        f"stopped             {_share(found.stopped)} of the runs",
-        f"epochs saved        {_share(found.saved)}",
-        f"best tenth lost     {_share(found.lost)} of {found.top:,} runs",
+        f"{found.runs:,} runs of 50 epochs, each stopped once its ceiling is below the best tenth "
+        "of its place",
+        f"stopped             {_percent(found.stopped)} of the runs",
+        f"epochs saved        {_percent(found.saved)}",
+        f"best tenth lost     {_percent(found.lost)} of {found.top:,} runs",
         "95% intervals from resampling families; ceilings are learned from other families.",
     ]
 
 
 def card_table(path: str, card: Mapping[str, Any]) -> Table:
-    """What a predictor was made from."""
+    """Return a table of the facts about a predictor's training."""
     table = Table(title=path, show_header=False)
     for name, value in card.items():
         if isinstance(value, Mapping):
-            value = "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items())
-        table.add_row(name.replace("_", " "), _plain(value))
+            value = "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+        table.add_row(name.replace("_", " "), _text(value))
     return table
 
 
-def _plain(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {inner}" for key, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _share(value: tuple[float, float, float]) -> str:
+def _percent(value: MeanInterval) -> str:
     return f"{value[0]:.1%} [{value[1]:.1%}–{value[2]:.1%}]"
 
 
-def _between(value: tuple[float, float, float] | None) -> str:
+def _interval(value: MeanInterval | None) -> str:
     return "–" if value is None else f"{value[0]:.3f} [{value[1]:.3f}–{value[2]:.3f}]"
 
 
-def _stop(one: Figures) -> str:
+def _stop(one: PredictionErrors) -> str:
     if one.stop_error is None:
         return "–"
     return f"{one.stop_error:.1f} ({one.stop_coverage:.2f}, {one.stop_width:.0f})"

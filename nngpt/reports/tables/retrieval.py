@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
-from nngpt.retrieval.grading import LEVELS, Level, Tally
+from nngpt.retrieval.grading import LEVELS, BlockLevel, Tally
+from nngpt.retrieval.search import SearchHit
 from nngpt.statistics import percent_of
 
 
+def sources_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of indexed libraries."""
+    table = Table("source", "version", "licence", "kind", "files", "blocks", box=None)
+    for row in rows:
+        licence = f"{row['licence']}{' (copyleft)' if row['copyleft'] else ''}"
+        counts = (f"{row['files']:,}", f"{row['blocks']:,}")
+        table.add_row(row["source"], row["version"], licence, row["kind"], *counts)
+    return table
+
+
+def hits_table(hits: Sequence[SearchHit]) -> Table:
+    """Return the table of found blocks with their scores."""
+    table = Table("score", "block", "licence", "docstring", box=None)
+    for hit in hits:
+        block = hit.block
+        table.add_row(f"{hit.score:.1f}", block.target, block.licence, block.doc[:80])
+    return table
+
+
 def tally_table(tallies: Sequence[Tally], run: bool) -> Table:
-    """How many blocks of each source reach each level, and why the others do not."""
-    levels = LEVELS[1:] if run else (Level.COMPILES, Level.CLOSED)
-    table = Table("source", "blocks", *levels, "s a block", "why not", box=None)
+    """Return how many blocks of each source reach each level, and why the others fail."""
+    levels = LEVELS[1:] if run else (BlockLevel.COMPILES, BlockLevel.CLOSED)
+    table = Table("source", "blocks", *levels, "s per block", "failures", box=None)
     for one in tallies:
         failures = ", ".join(f"{kind} {count}" for kind, count in one.failures.items())
         table.add_row(

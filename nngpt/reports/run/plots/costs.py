@@ -1,4 +1,4 @@
-"""The figure of what a run took, and of what had been forecast."""
+"""Figure of a run's time and energy, and of its forecasts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from matplotlib.lines import Line2D
 
 from nngpt.reports.analysis.costs import Costs
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.run.style import DIM, HATCHES, INK, PALETTE, cycle_axis, tint
+from nngpt.reports.charts import DIM, HATCHES, INK, PALETTE, cycle_axis, tint, top_legend
 
 _SERIES = 7
 
 
 def costs(study: Study) -> Figure:
-    """Time by cycle and activity; energy where a device reports it; forecasts and what it took."""
+    """Draw time by cycle and activity, energy if reported, and forecasts with actual times."""
     found = study.costs
     panels = [_stacked]
     if found.joules is not None:
@@ -31,18 +31,18 @@ def costs(study: Study) -> Figure:
             axes.set_xlabel("cycle")
             axes.grid(axis="x", visible=False)
     handles, labels = columns[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)))
+    top_legend(figure, handles, min(4, len(labels)))
     return figure
 
 
 def series(found: Costs) -> list[str]:
-    """The activities that have a colour of their own; the shortest share one."""
+    """Return the activities with their own colour; the shortest are merged into "others"."""
     names = list(found.activities)
     return names if len(names) <= _SERIES else [*names[: _SERIES - 1], "others"]
 
 
 def unit(seconds: float) -> tuple[str, float]:
-    """The unit in which such times are best read, and its seconds."""
+    """Return a readable unit for such durations, and its length in seconds."""
     if seconds >= 2 * 3600:
         return "hours", 3600.0
     return ("minutes", 60.0) if seconds >= 120 else ("seconds", 1.0)
@@ -81,7 +81,7 @@ def _energy(axes: Axes, found: Costs) -> None:
         cycles, [found.joules_by_cycle[c] / 3600 for c in cycles], 0.7, fc=tint(DIM, 0.4), ec=DIM
     )
     axes.set_ylabel("watt-hours")
-    axes.set_title("energy that devices report")
+    axes.set_title("energy reported by devices")
 
 
 def _forecasts(axes: Axes, found: Costs) -> None:
@@ -96,9 +96,9 @@ def _forecasts(axes: Axes, found: Costs) -> None:
     axes.set_yticks(range(1, len(found.forecasts) + 1))
     axes.set_xlim(left=0)
     axes.set(xlabel=f"{name} from then on", ylabel="forecast, oldest first")
-    axes.set_title("forecast and what it took")
+    axes.set_title("forecast and actual time")
     handles = [
         Line2D([], [], c=PALETTE[0], marker="o", label="forecast, 95%"),
-        Line2D([], [], ls="none", c=PALETTE[5], marker="x", mew=2, label="it took"),
+        Line2D([], [], ls="none", c=PALETTE[5], marker="x", mew=2, label="actual"),
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

@@ -1,4 +1,4 @@
-"""Figures of what learning did: the line of adapters, the controls, and the proxy's ranking."""
+"""Figures about learning: adapter lineage, differences from the controls, first-epoch ranking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nngpt.reports.analysis.genealogy import Writer
 from nngpt.reports.analysis.proxy import Confirmed
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
-from nngpt.reports.run.style import (
+from nngpt.reports.charts import (
     DIM,
     INK,
     LOOKS,
@@ -24,8 +24,10 @@ from nngpt.reports.run.style import (
     cycle_axis,
     percent_axis,
     tint,
+    top_legend,
     whiskers,
 )
+from nngpt.reports.text import decimal, plural
 from nngpt.statistics import Estimate
 
 _VALID = Look("valid share", PALETTE[2], "s", "none", "")
@@ -33,7 +35,7 @@ _MEAN = Look("mean accuracy", PALETTE[0], "o", "none", "")
 
 
 def genealogy(study: Study) -> Figure:
-    """The adapters from left to right with their parents; below, what each learned and wrote."""
+    """Draw the adapters with their parents; below, their training and what they wrote."""
     figure = Figure(figsize=(10, 7.4), layout="constrained")
     rows = figure.subplots(4, 1, sharex=True, height_ratios=[1.1, 1, 1, 1.5])
     places = lineage_places(study.writers)
@@ -51,12 +53,12 @@ def genealogy(study: Study) -> Figure:
     for axes in rows[1:]:
         axes.grid(axis="x", visible=False)
     cycle_axis(rows[3], max(places.values()), first=min(places.values()))
-    rows[3].set_xlabel("trained at the end of cycle (0 and less: there before the run)")
+    rows[3].set_xlabel("trained at the end of cycle (0 and below: before the run)")
     return figure
 
 
 def lineage_places(writers: Sequence[Writer]) -> dict[str, int]:
-    """Where each writer stands: at its cycle; who was there before, from 0 to the left."""
+    """Place each writer at its cycle on the x axis; those older than the run at 0 and below."""
     roots = [w.name for w in writers if w.cycle is None]
     before = {name: -number for number, name in enumerate(reversed(roots))}
     if any(w.cycle == 0 for w in writers):  # the warm-up's adapter stands at 0
@@ -65,7 +67,7 @@ def lineage_places(writers: Sequence[Writer]) -> dict[str, int]:
 
 
 def controls(study: Study) -> Figure:
-    """Differences with their intervals: a column for each whom the loop is held against."""
+    """Draw the loop's differences with intervals, a column per arm compared with."""
     others = list(dict.fromkeys(c.other for c in study.comparisons))
     figure = Figure(figsize=(10, 3.9), layout="constrained")
     columns = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
@@ -88,7 +90,7 @@ def controls(study: Study) -> Figure:
 
 
 def proxy(study: Study) -> Figure:
-    """First-epoch validation accuracy against full test accuracy, and τ cycle by cycle."""
+    """Draw first-epoch validation against full test accuracy, and τ by cycle."""
     found = study.ranking
     assert found is not None
     figure = Figure(figsize=(10, 4.4), layout="constrained")
@@ -102,11 +104,7 @@ def proxy(study: Study) -> Figure:
     percent_axis(left, "x")
     arms = [arm for arm in Arm if any(c.arm is arm for c in found.confirmed)]
     if len(arms) > 1:
-        handles = [
-            Line2D([], [], ls="none", marker=k.marker, c=k.colour, label=k.label)
-            for k in (LOOKS[arm] for arm in arms)
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(arms))
+        top_legend(figure, [LOOKS[arm].handle(ls="none") for arm in arms])
     if columns is not None:
         right = columns[1]
         cycles, taus = zip(*found.by_cycle, strict=True)
@@ -148,7 +146,7 @@ def _line(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None
         name = "before" if w.cycle is None else f"c{w.cycle}"
         axes.text(here, -0.42, name, ha="center", va="top", fontsize=8.5)
     axes.set_ylim(-1.1, 1)
-    axes.set_title("adapters, each with an arrow from the one that its training started from")
+    axes.set_title("adapters; arrows come from the adapter that training started from")
     axes.axis("off")
 
 
@@ -170,13 +168,10 @@ def _wrote(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> Non
         found: list[Estimate | None] = [getattr(w, name) for w in wrote]
         at = [places[w.name] + shift for w in wrote]
         whiskers(axes, at, found, look, band=False, line=False)
-    handles = [
-        Line2D([], [], ls="none", marker=k.marker, c=k.colour, label=k.label)
-        for k in (_VALID, _MEAN)
-    ]
+    handles = [look.handle() for look in (_VALID, _MEAN)]
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderpad=0)
     axes.set_ylim(-0.03, 1.03)
-    axes.set_title("what it wrote, 95% intervals")
+    axes.set_title("answers written, 95% intervals")
     percent_axis(axes)
 
 
@@ -199,8 +194,8 @@ def _forest(axes: Axes, comparison: Comparison, shown: Sequence[str], shift: flo
         found = comparison.differences.get(measure)
         if found is None:
             continue
-        if found.low is not None and found.high is not None:
-            axes.hlines(place + shift, found.low, found.high, colors=colour, lw=1.6)
+        if found.interval is not None:
+            axes.hlines(place + shift, *found.interval, colors=colour, lw=1.6)
         face = colour if found.sign else "white"
         axes.plot(found.value, place + shift, marker, c=colour, mfc=face, ms=6, mew=1.4, zorder=3)
 
@@ -211,27 +206,23 @@ def _forest_legend(figure: Figure) -> None:
         Line2D([], [], marker="o", **style, label="all cycles"),  # type: ignore[arg-type]
         Line2D([], [], marker="D", **style, label="last third"),  # type: ignore[arg-type]
         Line2D([], [], c=DIM, lw=1.6, label="95% interval"),
-        Line2D([], [], marker="o", mfc="white", **style, label="hollow: it includes 0"),  # type: ignore[arg-type]
+        Line2D([], [], marker="o", mfc="white", **style, label="hollow: includes 0"),  # type: ignore[arg-type]
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    top_legend(figure, handles)
 
 
 def _confirmed(axes: Axes, some: Sequence[Confirmed], look: Look) -> None:
     for c in some:
-        for one, along in ((c.first, True), (c.full, False)):
-            if one.low is None or one.high is None:
-                continue
-            if along:
-                axes.hlines(c.full.value, one.low, one.high, colors=look.colour, lw=0.7, alpha=0.35)
-            else:
-                axes.vlines(
-                    c.first.value, one.low, one.high, colors=look.colour, lw=0.7, alpha=0.35
-                )
+        style = {"colors": look.colour, "lw": 0.7, "alpha": 0.35}
+        if c.first.interval is not None:
+            axes.hlines(c.full.value, *c.first.interval, **style)
+        if c.full.interval is not None:
+            axes.vlines(c.first.value, *c.full.interval, **style)
     xs, ys = [c.first.value for c in some], [c.full.value for c in some]
     axes.plot(xs, ys, look.marker, c=look.colour, mec="white", mew=0.5, zorder=3)
 
 
 def _tau_title(tau: Estimate | None, count: int) -> str:
-    if tau is None or tau.low is None or tau.high is None:
-        return f"{count} candidates: too few, or all equal, for a rank correlation"
-    return f"Kendall's τ-b {tau.value:.2f} [{tau.low:.2f}, {tau.high:.2f}], n = {count}"
+    if tau is None:
+        return f"{plural(count, 'candidate')}: too few, or all equal, for a rank correlation"
+    return f"Kendall's τ-b {decimal(tau)}, n = {count}"

@@ -1,7 +1,7 @@
-"""How the figures of a run look, and their bytes: the same every time they are drawn.
+"""The charting stack of all static pages: colours, marks, axes, and reproducible image bytes.
 
-Colours are Okabe and Ito's, told apart by colour-blind eyes too; every series also has a marker,
-a line style or a hatch of its own, so that a grey print can be read.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart. Every series also has a
+marker, a line style or a hatch of its own, so that a grey print stays readable.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
+from nngpt.reports.text import ARM_NAMES
 from nngpt.statistics import Estimate
 
 INK, DIM, GRID, MARK = "#1b2230", "#5d6878", "#e3e6eb", "#8a3b12"
@@ -56,15 +59,20 @@ RC: Any = {
     "hatch.linewidth": 0.7,
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
+    "text.parse_math": False,
     "svg.fonttype": "path",
     "svg.hashsalt": "nngpt",
     "pdf.fonttype": 42,
 }
 
 
+DASHED: Any = (0, (4, 3))
+"""Line style of thresholds."""
+
+
 @dataclass(frozen=True)
 class Look:
-    """How one arm is drawn."""
+    """How one series is drawn."""
 
     label: str
     colour: str
@@ -72,38 +80,83 @@ class Look:
     line: str
     hatch: str
 
+    def handle(self, **style: Any) -> Line2D:
+        """Return the legend entry of the series."""
+        given = {"c": self.colour, "marker": self.marker, "ls": self.line, "label": self.label}
+        return Line2D([], [], **{**given, **style})
+
 
 LOOKS = {
-    Arm.LOOP: Look("loop", "#0072B2", "o", "-", ""),
-    Arm.BASE: Look("control: frozen LLM", "#D55E00", "s", "--", "////"),
-    Arm.CORPUS: Look("control: no LLM", "#009E73", "^", ":", "...."),
+    Arm.LOOP: Look(ARM_NAMES[Arm.LOOP], "#0072B2", "o", "-", ""),
+    Arm.BASE: Look(f"control: {ARM_NAMES[Arm.BASE]}", "#D55E00", "s", "--", "////"),
+    Arm.CORPUS: Look(f"control: {ARM_NAMES[Arm.CORPUS]}", "#009E73", "^", ":", "...."),
 }
+
+_MARKERS, _LINES = "osD^vP*X", ("-", "--", "-.", ":")
+
+
+def numbered_look(label: str, number: int) -> Look:
+    """Return the look of the `number`-th series, from 0, where series are not a run's arms."""
+    return Look(
+        label,
+        PALETTE[number % len(PALETTE)],
+        _MARKERS[number % len(_MARKERS)],
+        _LINES[number % len(_LINES)],
+        HATCHES[number % len(HATCHES)],
+    )
 
 
 @dataclass(frozen=True)
 class Images:
     """One figure in three formats."""
 
-    svg: str
+    svg: Markup
     png: bytes
     pdf: bytes
 
 
+@dataclass(frozen=True)
+class Plot:
+    """A figure of a page with its text.
+
+    Attributes:
+        name: stem of its file names, and prefix of its ids in the page.
+        title: what the figure shows.
+        caption: how to read it.
+        svg: the figure as an element of the page, None if it could not be drawn.
+        missing: why it could not be drawn, "" if it was.
+        images: the figure as files, None if none are written.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: Markup | None
+    missing: str = ""
+    images: Images | None = None
+
+
 def images(figure: Figure, name: str) -> Images:
-    """A figure for the page and as files; call it inside `rc()`, where it was drawn."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
+    """Return a figure for the page and as files; call it inside `rc()`, as when drawing."""
+    svg = page_svg(figure, name)
     return Images(
-        svg=inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name),
+        svg=svg,
         png=_saved(figure, "png", {"Software": None}),
         pdf=_saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
     )
 
 
+def page_svg(figure: Figure, name: str) -> Markup:
+    """Lay a figure out and return it as an SVG element; call it inside `rc()`, as when drawing."""
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
+    return Markup(inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name))
+
+
 @contextmanager
 def rc() -> Iterator[None]:
-    """The style as a context, whatever the user's own settings of matplotlib are."""
+    """Apply the style, whatever the user's own matplotlib settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)
@@ -120,7 +173,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
 
 
 def inline_svg(text: str, name: str) -> str:
-    """An SVG file as an element of a page: no head, no address, ids that no other figure has."""
+    """Turn an SVG file into a page element: no head, no addresses, ids prefixed with `name`."""
     text = text[text.index("<svg") :]
     unwanted = r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"
     text = re.sub(unwanted, "", text, flags=re.DOTALL)
@@ -134,19 +187,19 @@ def inline_svg(text: str, name: str) -> str:
 
 
 def tint(colour: str, part: float) -> tuple[float, float, float]:
-    """A colour on white paper, opaque, so that no grid shines through."""
+    """Return a lighter shade of a colour on white: opaque, so that no grid shines through."""
     red, green, blue = to_rgb(colour)
     return 1 - part * (1 - red), 1 - part * (1 - green), 1 - part * (1 - blue)
 
 
 def percent_axis(axes: Axes, which: str = "y") -> None:
-    """Ticks in percent for fractions of 1."""
+    """Format the ticks of an axis of fractions as percentages."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.4g}%"))
 
 
 def cycle_axis(axes: Axes, cycles: int, first: int = 1) -> None:
-    """Whole cycles on the x axis."""
+    """Show whole cycles on the x axis."""
     axes.set_xlim(first - 0.6, max(cycles, first) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
 
@@ -159,17 +212,15 @@ def whiskers(
     *,
     band: bool = True,
     line: bool = True,
-    filled: bool = True,
 ) -> None:
-    """Points with their intervals at `places`; what is None leaves a gap in the line."""
+    """Draw estimates with their intervals at `places`; None leaves a gap in the line."""
     there = [(x, e) for x, e in zip(places, found, strict=True) if e is not None]
     if not there:
         return
-    known = [(x, e.low, e.high) for x, e in there if e.low is not None and e.high is not None]
+    known = [(x, *e.interval) for x, e in there if e.interval is not None]
     xs, values = [x for x, _ in there], [e.value for _, e in there]
-    face = look.colour if filled else "white"
     style = look.line if line else "none"
-    axes.plot(xs, values, ls=style, marker=look.marker, c=look.colour, mfc=face, zorder=3)
+    axes.plot(xs, values, ls=style, marker=look.marker, c=look.colour, zorder=3)
     if not known:
         return
     at, lows, highs = zip(*known, strict=True)
@@ -179,6 +230,11 @@ def whiskers(
 
 
 def dodge(arms: Sequence[Arm], width: float = 0.16) -> dict[Arm, float]:
-    """How far each arm is moved sideways so that whiskers do not lie on each other."""
+    """Return how far to move each arm sideways so that whiskers do not overlap."""
     middle = (len(arms) - 1) / 2
     return {arm: (number - middle) * width for number, arm in enumerate(arms)}
+
+
+def top_legend(figure: Figure, handles: Sequence[Any], columns: int = 0) -> None:
+    """Put one legend above all panels of a figure."""
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns or len(handles))

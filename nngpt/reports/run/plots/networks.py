@@ -1,4 +1,4 @@
-"""Figures of a run's networks: accuracy against cost, and likeness to what is known."""
+"""Figures of a run's networks: accuracy against cost, and similarity to known networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nngpt.records import Arm
 from nngpt.reports.analysis.novelty import Place
 from nngpt.reports.analysis.pareto import PARAMETERS, Front, Weighed
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.run.style import DIM, INK, LOOKS, MARK, percent_axis, tint
+from nngpt.reports.charts import DASHED, DIM, INK, LOOKS, MARK, percent_axis, tint, top_legend
 
 
 def pareto(study: Study) -> Figure:
-    """Accuracy against parameters and, where measured, latency; the front with its intervals."""
+    """Draw accuracy against parameters and, if measured, latency, with the Pareto front."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     columns = figure.subplots(1, len(study.fronts), sharey=True, squeeze=False)[0]
     for axes, found in zip(columns, study.fronts, strict=True):
@@ -33,17 +33,14 @@ def pareto(study: Study) -> Figure:
         percent_axis(axes)
     columns[0].set_ylabel("accuracy")
     there = {w.arm for found in study.fronts for w in found.networks}
-    handles = [
-        Line2D([], [], ls="none", marker=k.marker, c=k.colour, alpha=0.6, label=k.label)
-        for k in (LOOKS[arm] for arm in study.arms if arm in there)
-    ]
+    handles = [LOOKS[arm].handle(ls="none", alpha=0.6) for arm in study.arms if arm in there]
     edge = Line2D([], [], c=INK, lw=1.2, marker="o", mfc="none", label="front, 95% Wilson")
-    figure.legend(handles=[*handles, edge], loc="outside upper center", ncols=len(handles) + 1)
+    top_legend(figure, [*handles, edge])
     return figure
 
 
 def novelty(study: Study) -> Figure:
-    """Each trained network by its nearest corpus network and its nearest sibling, by arm."""
+    """Draw each trained network by similarity to the corpus and to earlier siblings, by arm."""
     arms = [arm for arm in study.arms if any(p.arm is arm for p in study.places)]
     figure = Figure(figsize=(10, 4.7 if len(arms) > 1 else 6.2), layout="constrained")
     scale = _accuracy_scale(study.places)
@@ -91,8 +88,8 @@ def _front(axes: Axes, front: Sequence[Weighed]) -> None:
     costs, values = [w.cost for w in front], [w.accuracy.value for w in front]
     axes.step(costs, values, where="post", c=INK, lw=1.1, zorder=3)
     for w in front:
-        if w.accuracy.low is not None and w.accuracy.high is not None:
-            axes.vlines(w.cost, w.accuracy.low, w.accuracy.high, colors=INK, lw=1, zorder=3)
+        if w.accuracy.interval is not None:
+            axes.vlines(w.cost, *w.accuracy.interval, colors=INK, lw=1, zorder=3)
         axes.plot(
             w.cost, w.accuracy.value, LOOKS[w.arm].marker, c=INK, mfc=LOOKS[w.arm].colour, zorder=4
         )
@@ -103,7 +100,7 @@ def _plain() -> FuncFormatter:
 
 
 def _log_axis(axes: Axes, numbers: Formatter) -> None:
-    """A logarithmic x axis with few, plain numbers."""
+    """Make the x axis logarithmic, with few plain tick labels."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
     axes.xaxis.set_major_formatter(numbers)
@@ -117,7 +114,7 @@ def _accuracy_scale(places: Sequence[Place]) -> Normalize:
 
 
 def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> None:
-    """The cloud; without a corpus the x axis shows the cycle instead."""
+    """Draw the networks; without a corpus the x axis shows the cycle."""
     limit = study.setting.likeness
     for admitted, marker, size in ((False, "X", 30), (True, "o", 26)):
         some = [p for p in mine if p.admitted is admitted and p.sibling is not None]
@@ -133,16 +130,16 @@ def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> N
             lw=0.4,
             zorder=3,
         )
-    axes.axhline(limit, c=MARK, lw=1, ls=(0, (4, 3)))
+    axes.axhline(limit, c=MARK, lw=1, ls=DASHED)
     axes.set_ylim(-0.03, 1.03)
     if study.setting.corpus:
-        axes.axvline(limit, c=MARK, lw=1, ls=(0, (4, 3)))
+        axes.axvline(limit, c=MARK, lw=1, ls=DASHED)
         axes.set_xlim(-0.03, 1.03)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-        axes.set_xlabel("Jaccard to the nearest of the corpus")
+        axes.set_xlabel("Jaccard to the nearest in the corpus")
     else:
         axes.set_xlim(0.4, study.cycles + 0.6)
-        axes.set_xlabel("cycle (no corpus is known)")
+        axes.set_xlabel("cycle (the corpus is unknown)")
 
 
 def _across(place: Place) -> float:
@@ -167,7 +164,7 @@ def _margins(above: Axes, beside: Axes, study: Study, mine: Sequence[Place], col
 def _novelty_legend(figure: Figure) -> None:
     handles = [
         Line2D([], [], ls="none", marker="o", c=DIM, label="admitted"),
-        Line2D([], [], ls="none", marker="X", c=DIM, label="refused or not settled"),
-        Line2D([], [], c=MARK, lw=1, ls=(0, (4, 3)), label="near-duplicate from here on"),
+        Line2D([], [], ls="none", marker="X", c=DIM, label="refused or undecided"),
+        Line2D([], [], c=MARK, lw=1, ls=DASHED, label="near-duplicate above"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    top_legend(figure, handles)

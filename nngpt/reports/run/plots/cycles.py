@@ -1,8 +1,7 @@
-"""Figures of a run cycle by cycle: its story, its accuracies, and the gates."""
+"""Figures of a run by cycle: its trajectory, its accuracies, and the gates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.run.style import (
+from nngpt.reports.charts import (
+    DASHED,
     DIM,
     INK,
     LOOKS,
@@ -23,10 +23,12 @@ from nngpt.reports.run.style import (
     dodge,
     percent_axis,
     tint,
+    top_legend,
     whiskers,
 )
 from nngpt.statistics import Estimate
 
+_THRESHOLD = Line2D([], [], c=MARK, lw=1, ls=DASHED, label="threshold")
 _PANELS = (
     ("valid, of all written", "valid", True),
     ("mean accuracy of the trained", "mean", False),
@@ -38,7 +40,7 @@ _PANELS = (
 
 
 def trajectory(study: Study) -> Figure:
-    """The papers' figure: validity, accuracies, share above threshold, admissions, corpus."""
+    """Draw validity, accuracies, share above threshold, admissions and corpus size by cycle."""
     figure = Figure(figsize=(10, 11), layout="constrained")
     axes = figure.subplots(4, 2)
     for place, (title, name, is_share) in zip(axes.flat, _PANELS, strict=False):
@@ -47,12 +49,12 @@ def trajectory(study: Study) -> Figure:
     _corpus(axes[3, 1], study)
     for place in axes[3]:
         place.set_xlabel("cycle")
-    _legend(figure, study.arms)
+    top_legend(figure, [*(LOOKS[arm].handle() for arm in study.arms), _THRESHOLD])
     return figure
 
 
 def distributions(study: Study) -> Figure:
-    """Every trained network's accuracy by cycle, with quartiles and the mean; a row an arm."""
+    """Draw every trained network's accuracy by cycle with quartiles and mean, a row per arm."""
     arms = [arm for arm in study.arms if any(p.accuracies for p in study.points[arm])]
     figure = Figure(figsize=(10, 0.9 + 2.5 * len(arms)), layout="constrained")
     rows = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -68,14 +70,14 @@ def distributions(study: Study) -> Figure:
         Line2D([], [], ls="none", marker=".", c=DIM, label="a network"),
         Patch(fc="white", ec=INK, label="quartiles and median"),
         Line2D([], [], marker="D", c=INK, mfc="white", label="mean, 95% interval"),
-        Line2D([], [], ls=(0, (4, 3)), c=MARK, lw=1, label="threshold"),
+        _THRESHOLD,
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    top_legend(figure, handles)
     return figure
 
 
 def gates(study: Study) -> Figure:
-    """How many of an arm's first answers are left after each gate, with Wilson whiskers."""
+    """Draw how many of each arm's first answers are left after each gate."""
     arms = [arm for arm in study.arms if study.funnels[arm]]
     figure = Figure(figsize=(10, 4.1), layout="constrained")
     columns = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]
@@ -87,8 +89,8 @@ def gates(study: Study) -> Figure:
         axes.barh(places, shares, height=0.7, fc=tint(look.colour, 0.35), ec=look.colour)
         for bar in axes.patches:
             bar.set_hatch(look.hatch)
-        ends = [(g.share.low or 0.0, g.share.high or 0.0) for g in found[1:]]
-        axes.hlines(places[1:], [e[0] for e in ends], [e[1] for e in ends], colors=INK, lw=1.2)
+        lows, highs = zip(*(gate.share.interval or (0.0, 0.0) for gate in found[1:]), strict=True)
+        axes.hlines(places[1:], lows, highs, colors=INK, lw=1.2)
         for place, gate in zip(places, found, strict=True):
             axes.text(1.03, place, f"{gate.left:,}", va="center", fontsize=8.5, color=INK)
         axes.set(xlim=(0, 1.16), xticks=[0, 0.25, 0.5, 0.75, 1], title=look.label)
@@ -96,20 +98,10 @@ def gates(study: Study) -> Figure:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         percent_axis(axes, "x")
-        axes.set_xlabel("of what was written")
+        axes.set_xlabel("share of the first answers")
     columns[0].set_yticks(range(len(names)), names)
     columns[0].invert_yaxis()
     return figure
-
-
-def _legend(figure: Figure, arms: Sequence[Arm]) -> None:
-    handles = [
-        Line2D([], [], c=k.colour, ls=k.line, marker=k.marker, label=k.label)
-        for k in (LOOKS[arm] for arm in arms)
-    ]
-    threshold = Line2D([], [], c=MARK, lw=1, ls=(0, (4, 3)), label="threshold")
-    handles.append(threshold)
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
 
 
 def _panel(axes: Axes, study: Study, title: str, name: str, is_share: bool) -> None:
@@ -156,14 +148,14 @@ def _corpus(axes: Axes, study: Study) -> None:
         "color": DIM,
     }
     axes.annotate(f"{sizes[-1]:,}", (xs[-1], sizes[-1]), (0, 5), **style)
-    axes.set_title("networks that the loop learns from")
+    axes.set_title("training set of the loop, networks")
     axes.margins(y=0.16)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     cycle_axis(axes, study.cycles, first=0)
 
 
 def _threshold(axes: Axes, study: Study) -> None:
-    axes.axhline(study.setting.threshold, c=MARK, lw=1, ls=(0, (4, 3)), zorder=1)
+    axes.axhline(study.setting.threshold, c=MARK, lw=1, ls=DASHED, zorder=1)
 
 
 def _arm_distribution(axes: Axes, study: Study, arm: Arm) -> None:
@@ -191,5 +183,5 @@ def _arm_distribution(axes: Axes, study: Study, arm: Arm) -> None:
         mean = point.mean
         if mean is not None:
             axes.plot(point.cycle + 0.4, mean.value, "D", c=INK, mfc="white", ms=4.5, zorder=4)
-            if mean.low is not None and mean.high is not None:
-                axes.vlines(point.cycle + 0.4, mean.low, mean.high, colors=INK, lw=1.2, zorder=3)
+            if mean.interval is not None:
+                axes.vlines(point.cycle + 0.4, *mean.interval, colors=INK, lw=1.2, zorder=3)

@@ -1,0 +1,59 @@
+"""The template engine of all static HTML pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from nngpt import __version__
+from nngpt.novelty.dedup.collection import readable
+from nngpt.reports.text import NONE
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page from a template, which also gets `version` and the `date` of writing."""
+    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return _environment().get_template(template).render(version=__version__, date=date, **values)
+
+
+def _environment() -> jinja2.Environment:
+    """Return a template engine that escapes all text and shows deceptive characters as escapes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Characters that HTML forbids (NUL, lone surrogates) or that deceive (bidirectional
+        # overrides) become escapes; autoescape does the rest.
+        finalize=_shown,
+    )
+    environment.filters |= {"percent": percent, "similarity": similarity, "cut": cut}
+    environment.filters["n"] = lambda value: f"{value:,}"
+    return environment
+
+
+def _shown(value: object) -> object:
+    if type(value) is not str:
+        return value
+    return readable(value.expandtabs(4) if "\t" in value else value)
+
+
+def percent(value: float | None) -> str:
+    """Format a fraction as `91.3%`, `–` for None."""
+    return NONE if value is None else f"{value:.1%}"
+
+
+def similarity(value: float | None) -> str:
+    """Format a similarity with four digits, `1` if it is exactly 1, `–` for None."""
+    return NONE if value is None else "1" if value == 1 else f"{value:.4f}"
+
+
+def cut(text: str) -> str:
+    """Shorten a text of more than 120 characters in the middle."""
+    return text if len(text) <= 120 else f"{text[:80]} … {text[-30:]}"

@@ -1,0 +1,1 @@
+"""The figures of a run's report, drawn with matplotlib."""

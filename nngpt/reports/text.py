@@ -1,0 +1,99 @@
+"""Numbers, durations and names as text, the same on every page and in every table."""
+
+from __future__ import annotations
+
+from nngpt.novelty.dedup.collection import readable
+from nngpt.records import Arm
+from nngpt.statistics import Estimate, Interval
+
+NONE = "–"
+"""Shown where there is no value."""
+
+ARM_NAMES = {Arm.LOOP: "loop", Arm.BASE: "frozen LLM", Arm.CORPUS: "no LLM"}
+"""Short names of the arms for tables and figures."""
+
+
+def percent(found: Estimate | None, digits: int = 0) -> str:
+    """Format a fraction as `78% [73–82]`; `78%` without an interval, `–` for None."""
+    if found is None:
+        return NONE
+    text = f"{found.value:.{digits}%}"
+    if found.interval is None:
+        return text
+    low, high = found.interval
+    return f"{text} [{low * 100:.{digits}f}–{high * 100:.{digits}f}]"
+
+
+def accuracy(found: Estimate | None) -> str:
+    """Format an accuracy as `91.3% [89.1–93.2]`."""
+    return percent(found, 1)
+
+
+def counted(found: Estimate | None) -> str:
+    """Format a share with its counts: `7/12 = 58% [32–81]`, `–` for None."""
+    return NONE if found is None else f"{found.hits}/{found.count} = {percent(found)}"
+
+
+def points(found: Estimate | None) -> str:
+    """Format a difference of fractions: `+3.1 points [−1.0, +7.2]`, `–` for None."""
+    if found is None:
+        return NONE
+    return " ".join(filter(None, (f"{_signed(found.value)} points", point_ends(found.interval))))
+
+
+def point_ends(interval: Interval | None) -> str:
+    """Format the ends of a difference's interval in percentage points: `[−1.0, +7.2]`."""
+    return f"[{_signed(interval[0])}, {_signed(interval[1])}]" if interval else ""
+
+
+def _signed(value: float) -> str:
+    return f"{value * 100:+.1f}".replace("-", "−")
+
+
+def decimal(found: Estimate | None, digits: int = 2) -> str:
+    """Format a plain number: `0.62 [0.41, 0.78]`, `–` for None."""
+    if found is None:
+        return NONE
+    ends = "" if found.interval is None else " [{:.{d}f}, {:.{d}f}]"
+    return f"{found.value:.{digits}f}" + ends.format(*(found.interval or ()), d=digits)
+
+
+def plural(count: int, noun: str, plural_noun: str = "") -> str:
+    """Format a count with its noun: `1 network`, `2 networks`, `1,024 networks`."""
+    return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: `4.2 s`, `42 s`, `2.4 min`, `42 min`, `2 h 05 min`, `3 d 4 h`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes = seconds / 60
+    if round(minutes) < 100:
+        return f"{minutes:.0f} min" if minutes >= 9.95 else f"{minutes:.1f} min"
+    hours, rest = divmod(round(minutes), 60)
+    return f"{hours} h {rest:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def energy(joules: float | None, unknown: str = NONE) -> str:
+    """Format an energy in `Wh` or `kWh`; `unknown` if no device reported it."""
+    if joules is None:
+        return unknown
+    return f"{joules / 3.6e6:.2f} kWh" if joules >= 360_000 else f"{joules / 3600:.1f} Wh"
+
+
+def amount(count: int) -> str:
+    """Format a large count with a unit prefix: `812`, `24.4 k`, `1.69 M`."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def line(text: str) -> str:
+    """Return a text on one line, with control and bidirectional characters as escapes."""
+    return readable(" ".join(text.split()))
+
+
+def block(text: str) -> str:
+    """Return a text of several lines, white space kept, with such characters as escapes."""
+    return "\n".join(readable(part.expandtabs(4)) for part in text.splitlines())

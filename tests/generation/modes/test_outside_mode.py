@@ -128,7 +128,7 @@ def test_a_run_in_the_mode_stores_its_name(lab: Path, capsys: pytest.CaptureFixt
     quick_run(lab, 1, *RUN)
     assert "lab.cells" in capsys.readouterr().err
     with Store.open(database(lab)) as store:
-        attempts = store.attempts(1)
+        attempts = store.attempts(1, with_code=True)
         assert {attempt.mode for attempt in attempts} == {"lab.cells"}
         (read,) = (a.candidate for a in attempts if a.candidate)
         assert read.written == "relu pool."

@@ -36,7 +36,10 @@ import writing
 
 from nngpt.config import LearningConfig, LLMConfig
 from nngpt.finetuning.lora import with_adapter
-from nngpt.finetuning.tuning import Checkpoint, Example, Tuning, encode, fitting, kernels
+from nngpt.finetuning.sft import kernels
+from nngpt.finetuning.sft.checkpoint import Checkpoint
+from nngpt.finetuning.sft.examples import TokenizedPair, drop_long, tokenize
+from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.pairs import chat_pairs
@@ -77,7 +80,7 @@ def main() -> None:
     base = load_base(LLMConfig(model=given.model, quantization="none"))
     kernels.use_liger(base.model)
     pairs = chat_pairs(given.corpus, "CORPUS")
-    examples = fitting(encode(base.tokenizer, pairs), given.max_length)[: given.pairs]
+    examples = drop_long(tokenize(base.tokenizer, pairs), given.max_length)[: given.pairs]
     peak = reached(base)
     print(f"{date.today()}, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
     print(f"{base.facts}{kernels.facts(base.model.device.type)}, {torch.get_num_threads()} threads")
@@ -86,7 +89,7 @@ def main() -> None:
     sampling(base, pairs[0].prompt, given, peak)
 
 
-def tuning(base: LoadedBase, examples: Sequence[Example], given: Any, peak: float) -> None:
+def tuning(base: LoadedBase, examples: Sequence[TokenizedPair], given: Any, peak: float) -> None:
     """Ours against the `Trainer`."""
     answers = sum(len(e.answer) for e in examples)
     prompts = len({e.prompt for e in examples})
@@ -108,11 +111,13 @@ def tuning(base: LoadedBase, examples: Sequence[Example], given: Any, peak: floa
     print(f"  {ours.answered / plain.answered:.2f} × the answer tokens per second", flush=True)
 
 
-def with_nngpt(base: LoadedBase, learning: LearningConfig, examples: Sequence[Example]) -> Speed:
+def with_nngpt(
+    base: LoadedBase, learning: LearningConfig, examples: Sequence[TokenizedPair]
+) -> Speed:
     """The fastest step of our loop after the first."""
     with borrowed(base, learning) as model, tempfile.TemporaryDirectory() as folder:
         times: list[float] = []
-        loop = Tuning(model, learning, "adamw", seed=1)
+        loop = TrainingLoop(model, learning, "adamw", seed=1)
         checkpoint = Checkpoint(Path(folder) / "none", "", float("inf"))
         loop.run(examples, (), checkpoint, lambda _: times.append(clock(base)), print)
     seconds = min(after - before for before, after in pairwise(times[1:]))
@@ -122,7 +127,7 @@ def with_nngpt(base: LoadedBase, learning: LearningConfig, examples: Sequence[Ex
 
 
 def with_trainer(
-    base: LoadedBase, learning: LearningConfig, examples: Sequence[Example], batch: int
+    base: LoadedBase, learning: LearningConfig, examples: Sequence[TokenizedPair], batch: int
 ) -> Speed:
     """The fastest step of `transformers.Trainer` after the first."""
     from transformers import Trainer, TrainerCallback, TrainingArguments

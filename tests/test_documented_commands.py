@@ -35,7 +35,7 @@ def leaf_commands() -> dict[str, list[str]]:
         if inner:
             for name, sub in inner.items():
                 walk(sub, (*words, name))
-        else:
+        elif not command.hidden:  # type: ignore[attr-defined]
             given = command.params  # type: ignore[attr-defined]
             options = [o for p in given for o in (*p.opts, *p.secondary_opts)]
             found[" ".join(words)] = options

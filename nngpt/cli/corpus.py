@@ -20,10 +20,10 @@ app = typer.Typer(no_args_is_help=True, help="Build training pairs from the LEMU
 def build(
     out: Annotated[Path, typer.Option(help="New folder for the corpus.")],
     folder: Folder = Path("runs"),
-    task: Annotated[list[str], typer.Option(help="Data set that the prompts name; repeatable.")] = [
+    task: Annotated[list[str], typer.Option(help="Data set of the prompts; repeatable.")] = [  # noqa: B006 (typer copies it)
         "mnist",
         "cifar10",
-    ],  # noqa: B006 (typer copies it)
+    ],
     prompt: Annotated[
         str | None, typer.Option(help="Prompt template (default: the configuration's).")
     ] = None,

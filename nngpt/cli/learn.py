@@ -1,4 +1,4 @@
-"""`nngpt learn`: the LLM learns, outside a run. One module per command, `learn_….py`."""
+"""`nngpt learn`: tune the LLM outside a run. Each command has a module, `learn_….py`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import typer
 
 from nngpt.cli import learn_compare, learn_prefer, learn_rl, learn_sft
 
-app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and measure what it learned.")
+app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and compare tuned models.")
 
 
 @app.callback()
 def _group() -> None:
-    """Keep the group a group, however many commands it has."""
+    """Make this a command group even if it has one command only."""
 
 
 app.command("sft")(learn_sft.sft)

@@ -46,7 +46,8 @@ def prefer(
         Method, typer.Option(help="dpo: pairs of answers to one prompt; kto: single answers.")
     ] = Method.DPO,
     run: Annotated[
-        str | None, typer.Option(help="Run that supplies the answers (default: the configuration's).")
+        str | None,
+        typer.Option(help="Run that supplies the answers (default: the configuration's)."),
     ] = None,
     from_adapter: Annotated[
         Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")

@@ -158,7 +158,9 @@ def _train(
 
 def _known(parts: Parts) -> dict[str, Candidate]:
     """Return the networks that are not novel: of the prompt, the corpus and the adapter."""
-    corpus = {f"corpus network {n}": network for n, (_, network) in enumerate(parts.start.corpus, 1)}
+    corpus = {
+        f"corpus network {n}": network for n, (_, network) in enumerate(parts.start.corpus, 1)
+    }
     return {**parts.reader.examples(), **corpus, **parts.start.learned}
 
 

@@ -23,28 +23,29 @@ from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.finetuning.learners.sft import Job
+    from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.records import Adapter, TrainingPair
     from nngpt.reports.progress.finetuning import TuningProgress
 
 
-Out = Annotated[Path, typer.Option(help="The adapter's folder is made in this one.")]
-Name = Annotated[str, typer.Option(help="The adapter's name.")]
-From = Annotated[str | None, typer.Option(help="Where settings come from (default: nngpt's own).")]
+Out = Annotated[Path, typer.Option(help="Folder in which the adapter's folder is created.")]
+Name = Annotated[str, typer.Option(help="Name of the adapter.")]
+From = Annotated[
+    str | None,
+    typer.Option(help="Configuration that supplies the settings (default: nngpt's own)."),
+]
 ADAPTERS = Path("runs/adapters")
 
 
 def sft(
-    corpus: Annotated[
-        list[Path], typer.Option(help="A JSONL file of pairs; give it again for more.")
-    ],
-    dev: Annotated[list[Path], typer.Option(help="Held-out pairs, to measure the loss on.")] = [],  # noqa: B006 (typer copies it)
+    corpus: Annotated[list[Path], typer.Option(help="JSONL file of training pairs; repeatable.")],
+    dev: Annotated[list[Path], typer.Option(help="JSONL file of held-out pairs; repeatable.")] = [],  # noqa: B006 (typer copies it)
     config: From = None,
     base: Annotated[
         str | None, typer.Option(help="Base model (default: the adapter's or configuration's).")
     ] = None,
     from_adapter: Annotated[
-        Path | None, typer.Option(help="Go on from the adapter in this folder, or of this name.")
+        Path | None, typer.Option(help="Adapter to continue from: its folder or its name.")
     ] = None,
     out: Out = ADAPTERS,
     name: Name = "sft",
@@ -52,8 +53,8 @@ def sft(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter on corpora of one or several modes; repeat the command to carry on."""
-    from nngpt.finetuning.learners.sft import Job
+    """Train an adapter on training pairs of one or several modes; repeat to resume."""
+    from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.reports.progress.finetuning import TuningProgress
 
     check_name(name)
@@ -62,19 +63,23 @@ def sft(
         settings = _settings(config, overrides, seed, base, parent)
         pairs, held_out = _pairs(corpus, "--corpus"), _pairs(dev, "--dev")
         check_folder(out, "--out")
-        job = Job(pairs, name, out, parent, settings.seed, held_out)
+        job = SFTJob(pairs, name, out, parent, settings.seed, held_out)
         adapter = train_adapter(settings, job, progress)
-    tell(adapter, as_json, f"Use it: --set llm.adapter={adapter.path}")
+    print_adapter(adapter, as_json, f"Use it: --set llm.adapter={adapter.path}")
 
 
 def check_name(name: str) -> None:
-    """See that an adapter can have this name. Raises: UserError."""
+    """Check that an adapter can have this name. Raises: UserError."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise UserError(f"{name!r} is not a plain name", where="--name")
+        raise UserError(
+            f"{name!r} is not a plain name",
+            where="--name",
+            hint="Use letters, digits, dots, hyphens and underscores.",
+        )
 
 
 def _parent(given: Path | None) -> Adapter | None:
-    """The adapter to go on from. Raises: ModelError."""
+    """Return the adapter to continue from. Raises: ModelError."""
     from nngpt.generation.models.adapters import find_adapter
 
     return None if given is None else find_adapter(given)
@@ -87,7 +92,7 @@ def _settings(
     base: str | None,
     parent: Adapter | None,
 ) -> Config:
-    """The configuration; the base is what is given, else the parent's, else the file's."""
+    """Return the configuration; the base is `base`, else the parent's, else the file's."""
     given = {
         "seed": seed,
         "llm.model": base or (parent.base if parent else None),
@@ -97,25 +102,26 @@ def _settings(
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
+    """Read the training pairs of all files. Raises: ConfigError."""
     from nngpt.generation.pairs import chat_pairs
 
     return [pair for file in files for pair in chat_pairs(file, option)]
 
 
-def train_adapter(settings: Config, job: Job, progress: TuningProgress) -> Adapter:
-    """Load the base, learn, and write the adapter."""
-    from nngpt.finetuning.learners.sft import LoraTrainer
+def train_adapter(settings: Config, job: SFTJob, progress: TuningProgress) -> Adapter:
+    """Load the base, train on the job's pairs, and write the adapter."""
+    from nngpt.finetuning.learners.sft import LoraLearner
     from nngpt.generation.llm.transformers import create
 
     llm = create(settings.llm)
-    learner = LoraTrainer(settings, llm)
+    learner = LoraLearner(settings, llm)
     progress.log(f"{llm.facts}; {learner.facts}")
     return learner.tune(job, progress.point, progress.log)
 
 
-def tell(adapter: Adapter, as_json: bool, use: str) -> None:
-    """What was learned, and how to use it."""
-    from nngpt.finetuning.tuning.curve import read_curve
+def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:
+    """Print what an adapter was trained on, its losses, and how to use it."""
+    from nngpt.finetuning.sft.curve import read_curve
 
     found = read_curve(Path(adapter.path))
     held_out = [p["held_out"] for p in found["curve"] if p["held_out"] is not None]
@@ -124,14 +130,13 @@ def tell(adapter: Adapter, as_json: bool, use: str) -> None:
         facts = {key: value for key, value in found.items() if key != "curve"}
         print_json({**facts, **asdict(adapter), "held_out": held_out, "tokens_read": read})
         return
-    log = typer.echo
-    log(
+    typer.echo(
         f"{adapter.pairs:,} pairs ({found['pairs_too_long']:,} too long), "
         f"{adapter.tokens:,} answer tokens in {adapter.seconds:,.0f} s "
         f"({adapter.tokens / adapter.seconds:,.0f} a second; "
         f"{read / adapter.seconds:,.0f} with prompts)"
     )
-    log(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
+    typer.echo(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
     if held_out:
-        log(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
-    log(use)
+        typer.echo(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
+    typer.echo(usage)

@@ -1,1 +1,1 @@
-"""Tunes the LLM on what was admitted; one file per learner."""
+"""Fine-tune the LLM: on admitted networks, on rewards of executions, and on preferences."""

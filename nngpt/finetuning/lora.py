@@ -1,4 +1,4 @@
-"""The shape of a LoRA adapter, as the section `learning` of a configuration gives it."""
+"""Create LoRA adapters with the shape that the section `learning` of a configuration gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nngpt.records import Adapter
 
 
 def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
-    """A `peft.LoraConfig` for this base."""
+    """Return a `peft.LoraConfig` for this base."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -22,30 +22,32 @@ def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=list(config.target_modules),
-        layers_to_transform=_layers(config, _count(base)),
+        layers_to_transform=_layer_numbers(config, _layer_count(base)),
     )
 
 
-def start_of(config: LearningConfig, base: LoadedBase, parent: Adapter | None) -> dict[str, Any]:
-    """What a TRL trainer starts from: `model`, and `peft_config` for a new adapter.
+def trainer_start(
+    config: LearningConfig, base: LoadedBase, parent: Adapter | None
+) -> dict[str, Any]:
+    """Return a TRL trainer's arguments `model` and, for a new adapter, `peft_config`.
 
-    Given so, TRL's reference is where training starts: the base (the new adapter switched off), or
-    a frozen copy of `parent`.
+    With these, TRL's reference model is the start of the training: the base (the new adapter
+    switched off), or a frozen copy of `parent`.
 
     Raises:
         ModelError: `parent` is damaged, or belongs to another base.
     """
     if parent is None:
         return {"model": base.model, "peft_config": lora_config(config, base)}
-    return {"model": _going_on(base, parent)}
+    return {"model": _with_parent(base, parent)}
 
 
 def with_adapter(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None, seed: int
 ) -> Any:
-    """A `peft` model whose adapter can be trained; its weights are float32 on any base.
+    """Return a `peft` model with a trainable float32 adapter, new or continued from `parent`.
 
-    A parent's rank, alpha, dropout and layers go on as they are.
+    A parent's rank, alpha, dropout and layers stay as they are.
 
     Raises:
         ModelError: `parent` is damaged, or belongs to another base.
@@ -54,16 +56,16 @@ def with_adapter(
     from transformers import set_seed
 
     set_seed(seed)
-    # Not prepare_model_for_kbit_training(): it changes the base that goes on writing.
+    # Not prepare_model_for_kbit_training(): it changes the base, which is used for writing later.
     if parent is not None:
-        return _going_on(base, parent)
+        return _with_parent(base, parent)
     return get_peft_model(base.model, lora_config(config, base))
 
 
 def check_settings(config: LearningConfig, base: LoadedBase) -> None:
-    """Raises: ModelError if the base has no layer of such a name, or of such a number."""
+    """Check that the base has the configured modules and layers. Raises: ModelError."""
     _check_modules(base, config.target_modules)
-    count = _count(base)
+    count = _layer_count(base)
     last = max(config.layers_to_transform or (0,))
     if last >= count:
         raise ModelError(
@@ -79,7 +81,8 @@ def check_settings(config: LearningConfig, base: LoadedBase) -> None:
         )
 
 
-def _going_on(base: LoadedBase, parent: Adapter) -> Any:
+def _with_parent(base: LoadedBase, parent: Adapter) -> Any:
+    """Return the base with a trainable copy of `parent`. Raises: ModelError."""
     from peft import PeftModel
 
     check_adapter(parent, base)
@@ -87,6 +90,7 @@ def _going_on(base: LoadedBase, parent: Adapter) -> Any:
 
 
 def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
+    """Check that the base has modules of these names. Raises: ModelError."""
     names = {name.rpartition(".")[2] for name, _ in base.model.named_modules()}
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -97,12 +101,13 @@ def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
         )
 
 
-def _count(base: LoadedBase) -> int:
+def _layer_count(base: LoadedBase) -> int:
+    """Return the number of transformer layers."""
     return int(base.model.config.get_text_config().num_hidden_layers)
 
 
-def _layers(config: LearningConfig, count: int) -> list[int] | None:
-    """Numbers of the layers that get an adapter, None for all."""
+def _layer_numbers(config: LearningConfig, count: int) -> list[int] | None:
+    """Return the numbers of the layers that get an adapter, None for all."""
     if config.layers is not None:
         return list(range(count - config.layers, count))
     return list(config.layers_to_transform) if config.layers_to_transform else None

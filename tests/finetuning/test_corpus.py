@@ -13,7 +13,6 @@ from corpus_samples import FILES, SETTINGS, classified, fill, normalised, sequen
 from nngpt import config
 from nngpt.config import EvaluationConfig
 from nngpt.data.loading import data_source
-from nngpt.generation.contract import make_reader
 from nngpt.errors import StoreError, UserError
 from nngpt.finetuning.corpus.answers import AnswerWriter
 from nngpt.finetuning.corpus.build import BuiltCorpus, Selection, build_corpus
@@ -22,6 +21,7 @@ from nngpt.finetuning.corpus.folder import corpus_facts, write_corpus
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
 from nngpt.finetuning.corpus.splits import assign_families
 from nngpt.generation import contract
+from nngpt.generation.contract import make_reader
 from nngpt.generation.contract.answers import read as read_answer
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.generation.prompts import template as prompts

@@ -1,14 +1,18 @@
-"""Layer lists and bodies taken out of networks, without running them."""
+"""Layer lists and bodies extracted from networks without running them, and made smaller."""
 
 from __future__ import annotations
+
+import ast
 
 import pytest
 from corpus_samples import FILES, HEAD
 
-from nngpt.finetuning.corpus.bodies import extract_body
+from nngpt.finetuning.corpus.bodies import extract_body, strip_comments
 from nngpt.finetuning.corpus.layers import extract_layers
-from nngpt.records import Refusal
+from nngpt.finetuning.corpus.lazy_layers import count_parameters, narrow_to_budget
+from nngpt.records import Refusal, Stage, Task
 
+TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.0, max_parameters=20_000)
 OFFERED = frozenset({"lr", "momentum", "dropout"})
 
 
@@ -108,3 +112,33 @@ def test_a_body_that_the_template_cannot_train_is_refused() -> None:
         assert code != plain
         refusal = extract_body(code, OFFERED)
         assert isinstance(refusal, Refusal) and said in refusal.reason
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_compact_code_is_the_same_network(name: str) -> None:
+    short = strip_comments(FILES[name])
+    assert isinstance(short, str) and len(short) <= len(FILES[name])
+    kept = {n.name for n in ast.walk(ast.parse(short)) if isinstance(n, ast.FunctionDef)}
+    assert kept == {
+        n.name for n in ast.walk(ast.parse(FILES[name])) if isinstance(n, ast.FunctionDef)
+    }
+    assert strip_comments(short) == short
+    assert not [n for n in ast.walk(ast.parse(short)) if isinstance(n, ast.arg) and n.annotation]
+
+
+def test_a_docstring_alone_becomes_pass() -> None:
+    assert strip_comments('class A:\n    """Nothing."""\n') == "class A:\n    pass"
+    refused = strip_comments("class A(")
+    assert isinstance(refused, Refusal) and refused.stage is Stage.PARSE
+
+
+def test_layers_are_narrowed_to_the_budget_and_no_further() -> None:
+    wide = ("nn.LazyConv2d(256, 3)", "nn.ReLU()", "nn.LazyConv2d(128, (3, 1))")
+    assert narrow_to_budget(wide, []) == wide
+    narrow = narrow_to_budget(wide, [TASK])
+    trees = [ast.parse(layer, mode="eval").body for layer in narrow]
+    # 16 places of the last width for each of 10 classes, 3×3 of 1 and 3×1 of the first width.
+    assert narrow == ("nn.LazyConv2d(64, 3)", "nn.ReLU()", "nn.LazyConv2d(32, (3, 1))")
+    assert count_parameters(trees, 1, 10) == 1 * 64 * 9 + 64 + 64 * 32 * 3 + 32 + 32 * 16 * 10
+    grouped = ("nn.LazyConv2d(512, 3, groups=2)",)
+    assert narrow_to_budget(grouped, [TASK]) == grouped

@@ -13,10 +13,15 @@ from store_samples import NOVEL, TASK
 
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed, UserError
-from nngpt.finetuning import folders
-from nngpt.finetuning.preferences.answers import answers_of, comparisons, digest, encode
+from nngpt.finetuning import training_folder
+from nngpt.finetuning.preferences.answers import (
+    hash_answers,
+    pair_answers,
+    read_answers,
+    tokenize_answer,
+)
 from nngpt.finetuning.preferences.training import (
-    Preferences,
+    PreferenceLearner,
     PreferenceStep,
     dpo_row,
     kto_row,
@@ -91,30 +96,30 @@ def fill(store: Store, good: list[str], bad: dict[Stage, str]) -> RunRecord:
 
 def test_good_bad_and_neither(store: Store) -> None:
     run = fill(store, GOOD, {**BAD, **TWINS})
-    answers = answers_of(store, run.id)
+    answers = read_answers(store, run.id)
     assert [a.text for a in answers if a.good] == GOOD
     assert [a.text for a in answers if not a.good] == list(BAD.values()), "twins are neither"
     assert [a.finished for a in answers] == [True, True, False, True, True]
     assert {a.prompt for a in answers} == {PROMPT}
-    assert digest(answers) == digest(answers) != digest(answers[1:])
+    assert hash_answers(answers) == hash_answers(answers) != hash_answers(answers[1:])
 
 
 def test_every_good_answer_meets_rivals(store: Store) -> None:
-    answers = answers_of(store, fill(store, GOOD, BAD).id)
-    pairs = comparisons(answers, rivals=2, seed=1)
+    answers = read_answers(store, fill(store, GOOD, BAD).id)
+    pairs = pair_answers(answers, rivals=2, seed=1)
     assert len(pairs) == 4
     assert all(p.chosen.good and not p.rejected.good for p in pairs)
     assert {p.rejected.text for p in pairs} == set(BAD.values()), "all bad answers are used"
-    assert pairs == comparisons(answers, rivals=2, seed=1)
-    assert len(comparisons(answers, rivals=99, seed=1)) == 6
+    assert pairs == pair_answers(answers, rivals=2, seed=1)
+    assert len(pair_answers(answers, rivals=99, seed=1)) == 6
 
 
 def test_prompts_are_not_mixed(store: Store) -> None:
-    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    answers = read_answers(store, fill(store, GOOD, BAD).id)
     other = replace(PROMPT, prefill="nn.Sequential(")
     apart = [a if a.good else replace(a, prompt=other) for a in answers]
     with pytest.raises(UserError, match="no prompt of this run has both"):
-        comparisons(apart, rivals=2, seed=1)
+        pair_answers(apart, rivals=2, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_a_run_without_a_pair_is_told(
 ) -> None:
     run = fill(store, good, bad)
     with pytest.raises(UserError, match=said):
-        answers_of(store, run.id)
+        read_answers(store, run.id)
 
 
 # ---------------------------------------------------------------- learning
@@ -143,20 +148,20 @@ def base() -> LoadedBase:
 
 def learner(
     base: LoadedBase, folder: Path, parent: Adapter | None = None, **learning: Any
-) -> Preferences:
+) -> PreferenceLearner:
     tuned = CONFIG.learning.model_copy(update=learning)
     config = CONFIG.model_copy(update={"learning": tuned})
     folder.mkdir(exist_ok=True)
-    settings = folders.preference_settings(config, parent, "dpo", "d1")
-    return Preferences(config, base, folder, "test-dpo", parent, "d1", settings)
+    settings = training_folder.preference_settings(config, parent, "dpo", "d1")
+    return PreferenceLearner(config, base, folder, "test-dpo", parent, "d1", settings)
 
 
 def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
     """No special token and no chat template of TRL's: what is learned is what is asked."""
     tokenizer = base.tokenizer
-    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    answers = read_answers(store, fill(store, GOOD, BAD).id)
     for answer in answers:
-        prompt, ids = encode(tokenizer, answer)
+        prompt, ids = tokenize_answer(tokenizer, answer)
         asked, learned = chat.encode_pair(tokenizer, TrainingPair(PROMPT, answer.text, ""))
         assert prompt == asked
         assert ids == (learned if answer.finished else learned[:-1])
@@ -167,7 +172,7 @@ def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
 
 
 def test_dpo_prefers_what_was_admitted(store: Store, base: LoadedBase, tmp_path: Path) -> None:
-    pairs = comparisons(answers_of(store, fill(store, GOOD, BAD).id), 2, 1)
+    pairs = pair_answers(read_answers(store, fill(store, GOOD, BAD).id), 2, 1)
     steps: list[PreferenceStep] = []
     adapter = learner(base, tmp_path / "dpo").dpo(pairs, steps.append)
     assert [(s.step, s.steps) for s in steps] == [(1, 2), (2, 2)]
@@ -182,14 +187,14 @@ def test_dpo_prefers_what_was_admitted(store: Store, base: LoadedBase, tmp_path:
     assert "forward" not in vars(base.model)
     child = learner(base, tmp_path / "kto", parent=adapter, batch_size=5)
     kto: list[PreferenceStep] = []
-    grown = child.kto(answers_of(store, 1), kto.append)
+    grown = child.kto(read_answers(store, 1), kto.append)
     assert (grown.parent, grown.pairs, len(kto)) == ("test-dpo", 5, 1)
     assert not (Path(grown.path) / "ref").exists()
 
 
 def test_what_cannot_be_learned_is_told(store: Store, base: LoadedBase, tmp_path: Path) -> None:
-    answers = answers_of(store, fill(store, GOOD, BAD).id)
+    answers = read_answers(store, fill(store, GOOD, BAD).id)
     with pytest.raises(ConfigError, match=r"learning\.batch_size: KTO compares"):
         learner(base, tmp_path, batch_size=1).kto(answers, lambda _: None)
     with pytest.raises(LearningFailed, match="none of the answers fits"):
-        learner(base, tmp_path, max_length=9).dpo(comparisons(answers, 1, 1), lambda _: None)
+        learner(base, tmp_path, max_length=9).dpo(pair_answers(answers, 1, 1), lambda _: None)

@@ -15,16 +15,17 @@ from rollouts import new_measure
 
 from nngpt.config import Config
 from nngpt.config import load as load_config
-from nngpt.generation.contract import Reader
 from nngpt.errors import ConfigError, LearningFailed, UserError
-from nngpt.finetuning import folders, trainers
+from nngpt.finetuning import training_folder, trl_trainers
 from nngpt.finetuning.lora import lora_config
 from nngpt.finetuning.rl import grpo
-from nngpt.finetuning.rl.execution_cache import Executions
+from nngpt.finetuning.rl.execution_cache import ExecutionCache
 from nngpt.finetuning.rl.journal import Journal, StepRecord
-from nngpt.finetuning.rl.scoring import RewardJudge, known_networks, make_terms
-from nngpt.finetuning.rl.shared_prompt import probabilities
+from nngpt.finetuning.rl.reward_terms import known_networks, make_terms
+from nngpt.finetuning.rl.scoring import AnswerScorer
+from nngpt.finetuning.rl.shared_prompt import answer_probabilities
 from nngpt.generation import contract
+from nngpt.generation.contract import Reader
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
@@ -45,7 +46,7 @@ CONFIG = Config.model_validate(
             "batch_size": 2,
             "learning_rate": 0.01,
             # Nothing a few tokens give trains, so a reward of our own tells the answers apart.
-            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "learning.rollouts": 10},
+            "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "finetuning.rollouts": 10},
         },
     }
 )
@@ -83,32 +84,30 @@ def reader() -> Reader:
 
 
 @pytest.fixture(scope="module")
-def learn(
-    llm: TransformersLLM, reader: Reader, start: Callable[..., LocalExecutor]
-) -> Learn:
+def learn(llm: TransformersLLM, reader: Reader, start: Callable[..., LocalExecutor]) -> Learn:
     """Takes the steps that are missing in a folder."""
 
     def learn(folder: Path, watched: Watched, parent: Adapter | None = None, **rl: Any) -> Adapter:
         config = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update=rl)})
         folder.mkdir(exist_ok=True)
-        with judge_in(folder, config, reader, start(workers=2)) as (judge, executions):
-            settings = folders.rl_settings(config, parent)
-            run = grpo.Run(
-                config, llm, reader.prompt, judge, executions, folder, "tiny", parent, settings
+        with scorer_in(folder, config, reader, start(workers=2)) as (scorer, executions):
+            settings = training_folder.rl_settings(config, parent)
+            run = grpo.GRPORun(
+                config, llm, reader.prompt, scorer, executions, folder, "tiny", parent, settings
             )
-            return grpo.learn(run, watched)
+            return grpo.train(run, watched)
 
     return learn
 
 
 @contextmanager
-def judge_in(
+def scorer_in(
     folder: Path, config: Config, reader: Reader, executor: LocalExecutor
-) -> Iterator[tuple[RewardJudge, Executions]]:
+) -> Iterator[tuple[AnswerScorer, ExecutionCache]]:
     known = known_networks(new_measure, reader.examples())
     terms = make_terms(config.rl.rewards, TASK, known, new_measure)
-    with Executions(executor, config.seed, {}, folder / "executions.jsonl") as executions:
-        yield RewardJudge(config.rl.rewards, terms, reader.read, executions), executions
+    with ExecutionCache(executor, config.seed, {}, folder / "executions.jsonl") as executions:
+        yield AnswerScorer(config.rl.rewards, terms, reader.read, executions), executions
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,10 @@ def test_it_learns_and_records(first: tuple[Adapter, Watched, Path]) -> None:
     assert read_adapter(folder / "adapter") == adapter
     assert (adapter.name, adapter.parent, adapter.base) == ("tiny-2", None, "smollm2-135m")
     assert not (folder / "adapter" / "ref").exists()
-    assert folders.finished(folder, 2) == adapter and folders.finished(folder, 3) is None
+    assert (
+        training_folder.trained_adapter(folder, 2) == adapter
+        and training_folder.trained_adapter(folder, 3) is None
+    )
     journal = Journal(folder)
     assert journal.steps == watched.steps and [s.step for s in journal.steps] == [1, 2]
     before, after = journal.steps
@@ -177,9 +179,7 @@ def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: Reader)
     assert stopped
 
 
-def test_reading_the_prompt_once_changes_nothing(
-    llm: TransformersLLM, reader: Reader
-) -> None:
+def test_reading_the_prompt_once_changes_nothing(llm: TransformersLLM, reader: Reader) -> None:
     """Probabilities, entropies and gradients are those of TRL, which reads it for each answer."""
     import torch
     from peft import get_peft_model
@@ -207,7 +207,7 @@ def test_reading_the_prompt_once_changes_nothing(
     labels[:, :40] = -100
     theirs = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
     expected = gradients(theirs.log_probs[:, -6:], theirs.entropy[:, -6:])
-    found = gradients(*probabilities(model, ids, mask, 40))
+    found = gradients(*answer_probabilities(model, ids, mask, 40))
     try:
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
@@ -222,7 +222,7 @@ def test_killed_it_carries_on_and_executes_nothing_twice(
     """Killed in its second step, it ends with the very weights of the run that was not."""
     folder = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
-        learn(folder, Watched(stop_at=(2, "the LLM learns")))
+        learn(folder, Watched(stop_at=(2, "updating the LLM")))
     assert (folder / "checkpoints" / "checkpoint-1" / "complete").exists()
     executed = (folder / "executions.jsonl").read_bytes()
     torn = folder / "checkpoints" / "checkpoint-2"
@@ -268,11 +268,11 @@ def test_answers_are_judged_by_what_they_give(
     texts = [GOOD, GOOD, "8, 3),\n    nn.LazyReLU(),\n)", "8, 3),\n    nn.Re"]
     answers = [Completion(text, "tiny", None, 1, i, 9, 9, 0.1) for i, text in enumerate(texts)]
     alone = [replace(answers[0], index=4)]
-    with judge_in(tmp_path, config, reader, start(workers=2)) as (judge, executions):
-        together, single = judge.judge([answers, alone])
+    with scorer_in(tmp_path, config, reader, start(workers=2)) as (scorer, executions):
+        together, single = scorer.score([answers, alone])
         assert executions.executed == 2
     good, copy, unbuilt, cut_off = together
-    assert good.trained is not None and good.total == copy.total < single[0].total
+    assert good.evaluation is not None and good.total == copy.total < single[0].total
     assert (good.known, copy.known, single[0].known) == (False, True, True)
     assert single[0].rewards["group-novelty"] == 1.0
     assert cut_off.total == 0.0 < unbuilt.total < good.total
@@ -282,28 +282,30 @@ def test_answers_are_judged_by_what_they_give(
 
 
 def test_a_run_goes_on_only_with_its_settings(tmp_path: Path) -> None:
-    settings = folders.rl_settings(CONFIG, None)
-    with folders.opened(tmp_path, settings, fresh=False):
+    settings = training_folder.rl_settings(CONFIG, None)
+    with training_folder.lock_folder(tmp_path, settings, fresh=False):
         (tmp_path / "steps.jsonl").write_text("")
     longer = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update={"steps": 9})})
-    with folders.opened(tmp_path, folders.rl_settings(longer, None), fresh=False):
-        pass
-    other = CONFIG.model_copy(update={"seed": 4})
-    changed = folders.rl_settings(other, None)
-    with (
-        pytest.raises(UserError, match="seed was 3, is 4"),
-        folders.opened(tmp_path, changed, fresh=False),
+    with training_folder.lock_folder(
+        tmp_path, training_folder.rl_settings(longer, None), fresh=False
     ):
         pass
-    with folders.opened(tmp_path, changed, fresh=True):
+    other = CONFIG.model_copy(update={"seed": 4})
+    changed = training_folder.rl_settings(other, None)
+    with (
+        pytest.raises(UserError, match="seed was 3, is 4"),
+        training_folder.lock_folder(tmp_path, changed, fresh=False),
+    ):
+        pass
+    with training_folder.lock_folder(tmp_path, changed, fresh=True):
         assert not (tmp_path / "steps.jsonl").exists()
     assert list(tmp_path.glob("old-*/steps.jsonl"))
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainers, "find_spec", lambda _: None)
+    monkeypatch.setattr(trl_trainers, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r'needs the package trl.*pip install "nngpt\[rl\]"'):
-        trainers.check_installed()
+        trl_trainers.check_installed()
 
 
 @pytest.mark.parametrize(

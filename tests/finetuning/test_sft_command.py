@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM
 
 from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
-from nngpt.finetuning.learners.sft import Job, LoraTrainer
+from nngpt.finetuning.learners.sft import LoraLearner, SFTJob
 from nngpt.generation.llm.transformers import create
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.models.merging import export, merge
@@ -90,8 +90,8 @@ def uninterrupted(folder: Path, model: str) -> dict[str, Any]:
         [pair for name in names for pair in chat_pairs(folder / f"{name}.jsonl", "")]
         for names in (("full", "features"), ("dev",))
     )
-    learner = LoraTrainer(config, create(config.llm))
-    job = Job(learned, "whole", folder, None, config.seed, dev)
+    learner = LoraLearner(config, create(config.llm))
+    job = SFTJob(learned, "whole", folder, None, config.seed, dev)
     adapter = learner.tune(job, lambda _: None, lambda _: None)
     return load_file(Path(adapter.path) / "adapter_model.safetensors")
 
@@ -114,7 +114,7 @@ def test_killed_it_carries_on(model: str, tmp_path: Path, nngpt: Nngpt) -> None:
     kill_within(tmp_path, command(model), tmp_path / "a" / ".cut.tuning" / "checkpoint.pt")
     done = nngpt(*command(model))
     assert done.returncode == 0, done.stderr
-    assert "Carrying on after step" in done.stderr and "held-out loss" in done.stderr
+    assert "Resuming after step" in done.stderr and "held-out loss" in done.stderr
     report = json.loads(done.stdout)
     assert (report["pairs"], report["held_out_pairs"]) == (6, 2)
     assert len(report["held_out"]) == 13 and report["held_out"][-1] < report["held_out"][0]

@@ -15,10 +15,9 @@ from tiny_folder import TINY, pairs, write_tiny_model
 
 from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.errors import LearningFailed, ModelError
-from nngpt.finetuning.learners.sft import Job, LoraTrainer
-from nngpt.finetuning.tuning import Point
-from nngpt.finetuning.tuning.curve import held_out, read_curve
-from nngpt.finetuning.tuning.replay import key, read_learned, with_replay
+from nngpt.finetuning.learners.sft import LoraLearner, SFTJob
+from nngpt.finetuning.sft.curve import CurvePoint, held_out_losses, read_curve
+from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay
 from nngpt.generation.llm.transformers import TransformersLLM, create
 from nngpt.records import Adapter, Sampling, TrainingPair
 
@@ -52,23 +51,23 @@ def learn(
     parent: Adapter | None = None,
     dev: Sequence[TrainingPair] = (),
     **settings: Any,
-) -> tuple[Adapter, list[Point], list[str]]:
-    points: list[Point] = []
+) -> tuple[Adapter, list[CurvePoint], list[str]]:
+    points: list[CurvePoint] = []
     said: list[str] = []
     config = Config(
         llm=LLMConfig(device="cpu"), learning=LearningConfig(**{**SETTINGS, **settings})
     )
-    learner = LoraTrainer(config, llm)
-    adapter = learner.tune(Job(chosen, name, folder, parent, 5, dev), points.append, said.append)
+    learner = LoraLearner(config, llm)
+    adapter = learner.tune(SFTJob(chosen, name, folder, parent, 5, dev), points.append, said.append)
     return adapter, points, said
 
 
 def test_the_curve_lies_beside_the_weights(llm: TransformersLLM, tmp_path: Path) -> None:
     adapter, points, _ = learn(llm, tmp_path, pairs(), dev=pairs(8)[6:])
     found = read_curve(Path(adapter.path))
-    assert [Point(**point) for point in found["curve"]] == points
+    assert [CurvePoint(**point) for point in found["curve"]] == points
     assert [p.step for p in points if p.held_out is not None] == [0, 2, 4], "after each epoch"
-    assert held_out(points)[-1] < held_out(points)[0]
+    assert held_out_losses(points)[-1] < held_out_losses(points)[0]
     assert (found["pairs"], found["held_out_pairs"], adapter.pairs) == (6, 2, 6)
     assert adapter.tokens == points[-1].tokens < points[-1].read
     assert [f.name for f in tmp_path.iterdir()] == ["made"], "no checkpoint is left"
@@ -109,7 +108,7 @@ def test_layers_that_are_not_there_are_refused(llm: TransformersLLM, tmp_path: P
 
 def test_replay_takes_all_that_is_new_and_some_of_the_rest() -> None:
     given = pairs(10)
-    learned = {key(pair) for pair in given[:8]}
+    learned = {pair_hash(pair) for pair in given[:8]}
     for replay, count in ((0.0, 2), (0.25, 4), (3, 5), (1.0, 10), (99, 10)):
         chosen = with_replay(given, learned, replay, seed=1)
         assert chosen == with_replay(given, learned, replay, seed=1)
@@ -123,8 +122,8 @@ def test_the_last_adapter_is_replayed_to(llm: TransformersLLM, tmp_path: Path) -
     first, _, _ = learn(llm, tmp_path, pairs(6), "first")
     more: dict[str, Any] = {"start": "last", "replay": 2, "parent": first}
     second, _, said = learn(llm, tmp_path, pairs(9), "second", **more)
-    assert second.pairs == 5 and said == ["3 pairs are new to it, 2 of the others are replayed."]
-    assert read_learned(Path(second.path)) == {key(pair) for pair in pairs(9)}
+    assert second.pairs == 5 and said == ["Pairs: 3 new, 2 replayed."]
+    assert read_learned(Path(second.path)) == {pair_hash(pair) for pair in pairs(9)}
     more = {"start": "last", "replay": 0.0, "parent": second}
     with pytest.raises(LearningFailed, match="nothing new"):
         learn(llm, tmp_path, pairs(4), "third", **more)
@@ -171,7 +170,7 @@ def test_a_finished_adapter_of_an_older_nngpt_is_taken_over(
     file.write_text(json.dumps(lineage | {"settings": json.dumps(settings)}))
     again, points, said = learn(llm, tmp_path, pairs(), checkpoint_s=7)
     assert points == [] and again.corpus_hash == adapter.corpus_hash
-    assert said == [f"{tmp_path / 'made'} is there already."]
+    assert said == [f"{tmp_path / 'made'} exists already."]
     other, points, said = learn(llm, tmp_path, pairs(), learning_rate=1e-3)
     assert points and "kept under another name" in said[0]
     assert read_learned(Path(other.path)) and len(list(tmp_path.glob("made.old-*"))) == 1

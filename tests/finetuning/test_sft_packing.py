@@ -11,13 +11,15 @@ from tiny_model import examples, tiny_model
 from torch.nn.functional import cross_entropy
 
 from nngpt.config import LearningConfig
-from nngpt.finetuning.tuning import Checkpoint, Example, Tuning
-from nngpt.finetuning.tuning.attention import attend, can_pack
-from nngpt.finetuning.tuning.loss import last_layer, summed_loss
-from nngpt.finetuning.tuning.packing import Lengths, Row, Span, pack, single
+from nngpt.finetuning.sft.attention import attend, can_pack
+from nngpt.finetuning.sft.checkpoint import Checkpoint
+from nngpt.finetuning.sft.examples import TokenizedPair
+from nngpt.finetuning.sft.loop import TrainingLoop
+from nngpt.finetuning.sft.loss import output_weight, summed_loss
+from nngpt.finetuning.sft.packing import PackedRow, RowSpan, SpanLengths, one_per_row, pack
 
 
-def one_by_one(model: Any, chosen: Sequence[Example]) -> torch.Tensor:
+def one_by_one(model: Any, chosen: Sequence[TokenizedPair]) -> torch.Tensor:
     """The mean loss of an answer token as anybody would compute it."""
     total, tokens = torch.zeros(()), 0
     for example in chosen:
@@ -48,7 +50,7 @@ def test_a_step_has_the_gradients_of_its_examples(
     learning = LearningConfig(
         epochs=1, batch_size=7, max_grad_norm=1e9, tokens_per_batch=budget, **settings
     )
-    tuning = Tuning(model, learning, "adamw", seed=1)
+    tuning = TrainingLoop(model, learning, "adamw", seed=1)
     points = tuning.run(
         examples(),
         examples(),
@@ -68,7 +70,7 @@ def test_a_step_has_the_gradients_of_its_examples(
 def test_flash_attention_would_see_the_same() -> None:
     """Its kernel needs a GPU: here its documented meaning is spelled out and compared."""
     (row,) = pack(examples(), 1000)
-    lengths = Lengths.of(row.spans, torch.device("cpu"))
+    lengths = SpanLengths.of(row.spans, torch.device("cpu"))
     seen: list[list[int]] = []
     for span in range(len(row.spans)):
         first, last = lengths.query_starts[span : span + 2].tolist()
@@ -91,14 +93,14 @@ def test_flash_attention_sees_the_same_on_a_gpu() -> None:
     ]
     up = torch.randn(1, len(row.ids), 6, 64, device="cuda")
     found = []
-    for lengths in (Lengths.of(row.spans, torch.device("cuda")), None):
+    for lengths in (SpanLengths.of(row.spans, torch.device("cuda")), None):
         output, _ = attend(None, *inputs, None, spans=row.spans, lengths=lengths)
         found.append([output, *torch.autograd.grad((output * up).sum(), inputs)])
     for once, spanwise in zip(*found, strict=True):
         assert (once - spanwise).norm() < 0.01 * spanwise.norm()
 
 
-def sees(row: Row, query: int, key: int) -> bool:
+def sees(row: PackedRow, query: int, key: int) -> bool:
     span = next(s for s in row.spans if s.start <= query < s.stop)
     first, stop = span.prefix or (0, 0)
     return first <= key < stop or span.start <= key <= query
@@ -120,16 +122,16 @@ def test_the_loss_in_chunks_is_cross_entropy(dtype: torch.dtype) -> None:
 
 def test_logits_that_are_scaled_are_left_to_the_model() -> None:
     plain = tiny_model().get_base_model()
-    assert last_layer(plain) is plain.lm_head.weight
-    assert last_layer(tiny_model(scale=4.0).get_base_model()) is None
+    assert output_weight(plain) is plain.lm_head.weight
+    assert output_weight(tiny_model(scale=4.0).get_base_model()) is None
 
 
 def test_a_shared_prompt_is_read_once() -> None:
-    (row,) = pack([Example((1, 2, 3), (4, 5, 9)), Example((1, 2, 3), (6, 9))], 100)
-    assert row == Row(
+    (row,) = pack([TokenizedPair((1, 2, 3), (4, 5, 9)), TokenizedPair((1, 2, 3), (6, 9))], 100)
+    assert row == PackedRow(
         ids=[1, 2, 3, 4, 5, 6],
         positions=[0, 1, 2, 3, 4, 3],
-        spans=[Span(0, 3), Span(3, 5, (0, 3)), Span(5, 6, (0, 3))],
+        spans=[RowSpan(0, 3), RowSpan(3, 5, (0, 3)), RowSpan(5, 6, (0, 3))],
         sources=[2, 3, 4, 2, 5],
         targets=[4, 5, 9, 6, 9],
     )
@@ -140,7 +142,7 @@ def test_rows_keep_the_budget() -> None:
     assert max(len(row.ids) for row in rows) <= 20 < len(pack(examples(), 1000)[0].ids)
     learned = sorted(token for row in rows for token in row.targets)
     assert learned == sorted(token for example in examples() for token in example.answer)
-    assert len(single(examples())) == len(examples()) == len(pack(examples(), 1))
+    assert len(one_per_row(examples())) == len(examples()) == len(pack(examples(), 1))
 
 
 def test_attention_that_is_not_plain_is_not_replaced() -> None:

@@ -11,7 +11,9 @@ import torch
 from tiny_model import examples, tiny_model
 
 from nngpt.config import LearningConfig
-from nngpt.finetuning.tuning import Checkpoint, Point, Tuning
+from nngpt.finetuning.sft.checkpoint import Checkpoint
+from nngpt.finetuning.sft.curve import CurvePoint
+from nngpt.finetuning.sft.loop import TrainingLoop
 
 SETTINGS = LearningConfig(
     epochs=3, batch_size=2, accumulation=1, learning_rate=1e-2, warmup_steps=2
@@ -28,11 +30,11 @@ def train(folder: Path, until: int | None = None, error: type[BaseException] = K
     model = tiny_model(dropout=0.1)
     said: list[str] = []
 
-    def watch(point: Point) -> None:
+    def watch(point: CurvePoint) -> None:
         if point.step == until:
             raise error
 
-    tuning = Tuning(model, SETTINGS, "adamw", seed=3)
+    tuning = TrainingLoop(model, SETTINGS, "adamw", seed=3)
     checkpoint = Checkpoint(folder, "identity", 0.0)
     with suppress(Killed, KeyboardInterrupt):
         tuning.run(examples(), examples()[:2], checkpoint, watch, said.append)
@@ -47,7 +49,7 @@ def test_it_ends_where_an_uninterrupted_one_ends(
     weights, points, _ = train(tmp_path / "whole")
     train(tmp_path / "cut", until=5, error=error)
     again, resumed, said = train(tmp_path / "cut")
-    assert said == [f"Carrying on after step {done} of {STEPS}."]
+    assert said == [f"Resuming after step {done} of {STEPS}."]
     assert [(p.step, p.loss, p.tokens, p.held_out) for p in resumed] == [
         (p.step, p.loss, p.tokens, p.held_out) for p in points
     ]
@@ -64,9 +66,9 @@ def test_a_stop_within_a_step_loses_only_that_step(
     """Ctrl-C writes what is there, whenever the last checkpoint was."""
     weights, _, _ = train(tmp_path / "whole")
     calls = 0
-    original = Tuning._loss
+    original = TrainingLoop._loss
 
-    def loss(self: Tuning, row: Any) -> torch.Tensor:
+    def loss(self: TrainingLoop, row: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 15:
@@ -74,11 +76,11 @@ def test_a_stop_within_a_step_loses_only_that_step(
         return original(self, row)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tuning, "_loss", loss)
+        patch.setattr(TrainingLoop, "_loss", loss)
         patch.setattr(Checkpoint, "due", False)
         train(tmp_path / "cut")
     again, _, said = train(tmp_path / "cut")
-    assert said and not said[0].startswith("Carrying on after step 0 ")
+    assert said and not said[0].startswith("Resuming after step 0 ")
     for name, weight in weights.items():
         assert torch.equal(weight, again[name])
 

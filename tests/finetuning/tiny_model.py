@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from nngpt.finetuning.tuning import Example
+from nngpt.finetuning.sft.examples import TokenizedPair
 
 WORDS = 60
 _SHAPE = {
@@ -44,11 +44,11 @@ def tiny_model(dropout: float = 0.0, scale: float | None = None) -> Any:
     return get_peft_model(base, lora)
 
 
-def examples() -> list[Example]:
+def examples() -> list[TokenizedPair]:
     """Seven examples with three prompts; one answer is a single token."""
     prompts = [tuple(range(3, 3 + n)) for n in (5, 9, 1)]
     answers = [tuple((7 * i + 3 * j) % WORDS for j in range(n)) for i, n in enumerate(_LENGTHS)]
-    return [Example(prompts[i % 3], answer) for i, answer in enumerate(answers)]
+    return [TokenizedPair(prompts[i % 3], answer) for i, answer in enumerate(answers)]
 
 
 _LENGTHS = (4, 11, 6, 1, 8, 3, 9)

@@ -1,8 +1,8 @@
-"""Takes the layer list out of a sequential network, for the answers of `features` mode.
+"""Extract the layer list of a sequential network, for the answers of `features` mode.
 
-`Net.__init__` is followed line by line without running it: names and `self` attributes that hold
-numbers or lists of layers are put in where they are used. Branches and loops are not followed;
-what they change is unknown from there on.
+`Net.__init__` is interpreted statement by statement without running it: numbers and layer lists in
+names and `self` attributes are substituted where they are used. Branches and loops are not
+interpreted; values that they change count as unknown afterwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeGuard
 
-from nngpt.finetuning.corpus.lazy import layer_name, lazy, trunk
+from nngpt.finetuning.corpus.lazy_layers import layer_name, make_lazy, without_head
 from nngpt.generation.contract.interface import find_class
 from nngpt.generation.contract.layers import read_layers
 from nngpt.records import Refusal, Stage
@@ -27,9 +27,10 @@ _Value = ast.expr | list[ast.expr]
 
 
 def extract_layers(code: str, dropout: float) -> tuple[str, ...] | Refusal:
-    """The canonical layers of the one list with convolutions in class `Net`.
+    """Return the canonical layers of the one list with convolutions in class `Net`, or a refusal.
 
-    `dropout` stands for `prm['dropout']`, since a layer list holds constants only.
+    Args:
+        dropout: value for `prm['dropout']`, since a layer list holds constants only.
     """
     try:
         net = find_class(ast.parse(code), "Net")
@@ -40,33 +41,33 @@ def extract_layers(code: str, dropout: float) -> tuple[str, ...] | Refusal:
     )
     if init is None:
         return Refusal(Stage.CONTRACT, "class Net has no method __init__")
-    lists = _Reading(dropout).lists(init.body)
+    lists = _Interpreter(dropout).layer_lists(init.body)
     chosen = lists.get("self.features") or (next(iter(lists.values())) if len(lists) == 1 else None)
     if chosen is None:
         reason = "several lists of layers" if lists else "no list of layers that can be read"
         return Refusal(Stage.CONTRACT, f"class Net has {reason}")
-    layers = ", ".join(ast.unparse(lazy(layer)) for layer in trunk(chosen))
+    layers = ", ".join(ast.unparse(make_lazy(layer)) for layer in without_head(chosen))
     return read_layers(f"nn.Sequential({layers})")
 
 
-class _Reading:
-    """What is known after each statement of `__init__`."""
+class _Interpreter:
+    """Tracks the known values of names and attributes after each statement of `__init__`."""
 
     def __init__(self, dropout: float) -> None:
         self._dropout = ast.Constant(dropout)
         self._known: dict[str, _Value] = {}
 
-    def lists(self, body: Sequence[ast.stmt]) -> dict[str, list[ast.expr]]:
-        """Lists of layers with a convolution that became attributes, by attribute."""
+    def layer_lists(self, body: Sequence[ast.stmt]) -> dict[str, list[ast.expr]]:
+        """Return the layer lists with a convolution that are assigned to attributes of `self`."""
         for statement in body:
-            self._follow(statement)
+            self._interpret(statement)
         return {
             name: value
             for name, value in self._known.items()
             if name.startswith("self.") and isinstance(value, list) and any(map(_convolves, value))
         }
 
-    def _follow(self, statement: ast.stmt) -> None:
+    def _interpret(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
                 self._set(target, self._value(statement.value))
@@ -80,6 +81,7 @@ class _Reading:
             self._forget(statement)
 
     def _set(self, target: ast.expr, value: _Value) -> None:
+        """Record the value of an assignment's target."""
         name = _name(target)
         if name:
             self._known[name] = list(value) if isinstance(value, list) else value
@@ -87,6 +89,7 @@ class _Reading:
             self._forget(target)
 
     def _add(self, statement: ast.AugAssign) -> None:
+        """Interpret `+=` and its relatives on lists and numbers."""
         name = _name(statement.target)
         old, new = self._known.get(name), self._value(statement.value)
         if isinstance(old, list) and isinstance(new, list) and isinstance(statement.op, ast.Add):
@@ -97,7 +100,7 @@ class _Reading:
             self._known.pop(name, None)
 
     def _call(self, call: ast.Call) -> None:
-        """`layers.append(…)`, `layers.extend([…])`, `self.features.add_module(name, …)`."""
+        """Interpret `append`, `extend` and `add_module` on a known list."""
         if not isinstance(call.func, ast.Attribute):
             return
         name = _name(call.func.value)
@@ -113,7 +116,7 @@ class _Reading:
             self._known.pop(name, None)
 
     def _forget(self, node: ast.AST) -> None:
-        """What a statement that is not followed may change is unknown from here on."""
+        """Forget all values that a statement may change, because it is not interpreted."""
         for part in ast.walk(node):
             if isinstance(part, ast.Name | ast.Attribute):
                 name = _name(part)
@@ -123,6 +126,7 @@ class _Reading:
                     self._known.pop(name, None)
 
     def _value(self, node: ast.expr) -> _Value:
+        """Return an expression with known values substituted, or a list of layers."""
         if isinstance(node, ast.List | ast.Tuple):
             return self._entries(node.elts)
         if _is_layers(node) and not node.keywords:
@@ -130,10 +134,10 @@ class _Reading:
         name = _name(node)
         if name and isinstance(known := self._known.get(name), list):
             return known
-        return self._filled(node)
+        return self._substituted(node)
 
     def _entries(self, nodes: Iterable[ast.expr]) -> list[ast.expr]:
-        """Layers in a row; lists in lists are laid flat."""
+        """Return the layers of a list display or call, with nested lists flattened."""
         found: list[ast.expr] = []
         for node in nodes:
             inner = node.value if isinstance(node, ast.Starred) else node
@@ -144,14 +148,14 @@ class _Reading:
                 found.append(node if isinstance(node, ast.Starred) else value)
         return found
 
-    def _filled(self, node: ast.expr) -> ast.expr:
-        filled = _Fill(self._known, self._dropout).visit(node)
-        assert isinstance(filled, ast.expr)
-        return filled
+    def _substituted(self, node: ast.expr) -> ast.expr:
+        substituted = _Substitute(self._known, self._dropout).visit(node)
+        assert isinstance(substituted, ast.expr)
+        return substituted
 
 
-class _Fill(ast.NodeTransformer):
-    """Puts known constants in the place of names, and works out sums and products of them."""
+class _Substitute(ast.NodeTransformer):
+    """Replaces names by their known constants, and evaluates arithmetic on constants."""
 
     def __init__(self, known: dict[str, _Value], dropout: ast.Constant) -> None:
         self._known, self._dropout = known, dropout
@@ -178,6 +182,7 @@ class _Fill(ast.NodeTransformer):
 
 
 def _fold(node: ast.BinOp) -> ast.expr:
+    """Return the result of an operation on two numeric constants, else the node itself."""
     work = _FOLDED.get(type(node.op))
     if work and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.Constant):
         left, right = node.left.value, node.right.value
@@ -187,15 +192,17 @@ def _fold(node: ast.BinOp) -> ast.expr:
 
 
 def _convolves(layer: ast.expr) -> bool:
+    """Return True if the expression is a two-dimensional convolution."""
     return isinstance(layer, ast.Call) and layer_name(layer.func).endswith("Conv2d")
 
 
 def _is_layers(node: ast.expr) -> TypeGuard[ast.Call]:
+    """Return True if the expression is a call of `nn.Sequential`."""
     return isinstance(node, ast.Call) and layer_name(node.func) == "Sequential"
 
 
 def _name(node: ast.AST) -> str:
-    """`x` or `self.x`, "" for anything else."""
+    """Return "x" or "self.x" for a name or an attribute of `self`, "" for anything else."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

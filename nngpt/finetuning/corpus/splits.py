@@ -1,7 +1,7 @@
-"""The order of a corpus, and its train, development and test parts.
+"""Order the networks of a corpus, and divide them into train, dev and test parts by family.
 
-Networks of one family came from one origin, so a family is never divided: what is left of a
-likeness below the threshold of the deduplication would leak from one part into another.
+Networks of one family came from one origin, so a family is never divided: similarity that remains
+below the threshold of the deduplication would leak from one part into another.
 """
 
 from __future__ import annotations
@@ -10,47 +10,79 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from nngpt.finetuning.corpus.answers import Answered
+from nngpt.errors import UserError
+from nngpt.finetuning.corpus.answers import AnsweredNetwork
 
 PARTS = ("train", "dev", "test")
 
 
-def balanced(answers: Sequence[Answered], best_on: str | None = None) -> list[Answered]:
-    """Every family's best first, then every family's second best, and so on.
+def parse_shares(text: str) -> tuple[float, float, float]:
+    """Parse the shares of train, dev and test, such as "0.8,0.1,0.1".
 
-    Any beginning of this order holds as many families as it can.
+    Raises:
+        UserError: `text` is not three shares that add up to 1.
     """
-    families: defaultdict[str, list[Answered]] = defaultdict(list)
-    for answered in sorted(answers, key=lambda a: _best_first(a, best_on)):
+    try:
+        train, dev, test = (float(part) for part in text.split(","))
+    except ValueError:
+        train = dev = test = -1.0
+    shares = train, dev, test
+    if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise UserError(
+            f"{text!r} is not three shares that add up to 1",
+            where="--splits",
+            hint="Example: --splits 0.8,0.1,0.1",
+        )
+    return shares
+
+
+def interleave_families(
+    networks: Sequence[AnsweredNetwork], best_on: str | None = None
+) -> list[AnsweredNetwork]:
+    """Order networks: every family's best first, then every family's second best, and so on.
+
+    Any prefix of this order holds as many families as it can.
+
+    Args:
+        best_on: data set (LEMUR's name) whose accuracy counts; None for the best on any.
+    """
+    families: defaultdict[str, list[AnsweredNetwork]] = defaultdict(list)
+    for answered in sorted(networks, key=lambda a: _best_first(a, best_on)):
         families[answered.network.family].append(answered)
     ranked = [(rank, a) for members in families.values() for rank, a in enumerate(members)]
     ranked.sort(key=lambda pair: (pair[0], _best_first(pair[1], best_on)))
     return [answered for _, answered in ranked]
 
 
-def divide(families: Sequence[str], shares: Sequence[float], seed: int) -> dict[str, str]:
-    """The part of each family; `families` names the family of every network.
+def assign_families(families: Sequence[str], shares: Sequence[float], seed: int) -> dict[str, str]:
+    """Assign each family to a part.
 
-    The largest families choose first (the seed decides between equals), and each goes to the
-    part that is furthest below its share of all networks.
+    The largest families are assigned first (`seed` orders equals), each to the part that is
+    furthest below its share of all networks.
+
+    Args:
+        families: family of each network.
+        shares: share of all networks for each part, adding up to 1.
     """
     sizes = Counter(families)
     order = sorted(sizes, key=lambda family: (-sizes[family], _shuffled(family, seed)))
     missing = {
         part: share * len(families) for part, share in zip(PARTS, shares, strict=True) if share > 0
     }
-    chosen = {}
+    assigned = {}
     for family in order:
         part = max(missing, key=lambda part: missing[part])
-        chosen[family] = part
+        assigned[family] = part
         missing[part] -= sizes[family]
-    return chosen
+    return assigned
 
 
-def _best_first(answered: Answered, best_on: str | None) -> tuple[float, str]:
+def _best_first(answered: AnsweredNetwork, best_on: str | None) -> tuple[float, str]:
+    """Return a sort key: highest best accuracy first, then by name."""
     trial = answered.network.best(best_on)
     return (-trial.accuracy if trial else 1.0, answered.network.name)
 
 
 def _shuffled(family: str, seed: int) -> str:
+    """Return a sort key that orders families at random, the same for the same seed."""
     return hashlib.sha256(f"{seed}/{family}".encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Supervised LoRA fine-tuning with `peft`: the learner of the cycle and of `nngpt learn sft`.
+"""Fine-tune a LoRA adapter on training pairs: the learner of the cycle and of `nngpt learn sft`.
 
-The loss counts the completion's tokens only, as rendered by `nngpt.generation.models.chat`; the
-training loop is `nngpt.finetuning.sft`.
+Only the tokens of the completion have a loss, as rendered by `nngpt.generation.models.chat`; the
+training loop is `nngpt.finetuning.sft.loop`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,13 @@ from pydantic import ValidationError
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.lora import check_settings, with_adapter
-from nngpt.finetuning.sft import (
-    Checkpoint,
-    Example,
-    Point,
-    Tuning,
-    Watch,
-    encode,
-    fitting,
-    kernels,
-)
-from nngpt.finetuning.sft.curve import write_curve
+from nngpt.finetuning.sft import kernels
+from nngpt.finetuning.sft.checkpoint import Checkpoint
+from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
+from nngpt.finetuning.sft.examples import TokenizedPair, drop_long, tokenize
+from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.optimizer import choose_optimizer
-from nngpt.finetuning.sft.replay import key, read_learned, with_replay, write_learned
+from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay, write_learned
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
 from nngpt.generation.pairs import corpus_hash
@@ -37,26 +31,26 @@ from nngpt.protocols import LLM, Log, OnStep, SharesBase
 from nngpt.records import Adapter, TrainingPair, canonical_json
 
 
-def create(config: Config, llm: LLM) -> LoraTrainer:
-    """A learner that shares the base model with `llm` where that is in this process.
+def create(config: Config, llm: LLM) -> LoraLearner:
+    """Return a learner that shares the base model with `llm` if that runs in this process.
 
     Raises:
         ModelError: the optimiser cannot run here, or the base has no such modules.
     """
-    return LoraTrainer(config, llm)
+    return LoraLearner(config, llm)
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be learned, and what becomes of it.
+class SFTJob:
+    """One fine-tuning: its pairs, its parent and its target.
 
     Attributes:
-        pairs: what is learned.
-        name: the adapter's.
-        folder: where the adapter's folder is made.
-        parent: the adapter to go on from, None for the base.
-        seed: of fresh weights, order, dropout and replay.
-        dev: held-out pairs; their loss is measured at the start and after each epoch.
+        pairs: training pairs.
+        name: name of the adapter.
+        folder: folder in which the adapter's folder is created.
+        parent: adapter to continue from, None for the base.
+        seed: seed of new weights, order, dropout and replay.
+        dev: held-out pairs, whose loss is measured at the start and after each epoch.
     """
 
     pairs: Sequence[TrainingPair]
@@ -68,15 +62,15 @@ class Job:
 
     @property
     def learned_before(self) -> set[str] | None:
-        """Keys of the pairs that the parent has learned, None if nobody wrote them down."""
+        """Hashes of the pairs that the parent has learned, None without a record."""
         return read_learned(Path(self.parent.path)) if self.parent else None
 
 
-class LoraTrainer:
+class LoraLearner:
     """Implements `nngpt.protocols.Learner`.
 
     Attributes:
-        facts: the optimiser, for the run's first lines.
+        facts: rank, optimiser and kernels, for the first lines of a run.
     """
 
     def __init__(self, config: Config, llm: LLM) -> None:
@@ -106,45 +100,45 @@ class LoraTrainer:
             ModelError: `parent` belongs to another base, or memory is not enough.
         """
 
-        def watch(point: Point) -> None:
+        def on_point(point: CurvePoint) -> None:
             if point.loss is not None:
                 on_step(point.step, point.steps, point.loss)
 
-        return self.tune(Job(pairs, name, folder, parent, seed), watch, lambda _: None)
+        return self.tune(SFTJob(pairs, name, folder, parent, seed), on_point, lambda _: None)
 
-    def tune(self, job: Job, watch: Watch, log: Log) -> Adapter:
-        """`learn`, watched closely.
+    def tune(self, job: SFTJob, on_point: OnPoint, log: Log) -> Adapter:
+        """Run one fine-tuning like `learn`, and report each point of the loss curve.
 
-        What was interrupted goes on from its checkpoint, a hidden folder beside `folder / name`;
-        what is there already is not trained again. The loss curve, and what the adapter has learned
-        in all, lie beside the weights.
+        An interrupted training resumes from its checkpoint, a hidden folder beside the target; an
+        existing adapter of the same inputs is not trained again. The loss curve and the hashes of
+        all learned pairs are written beside the weights.
         """
         base, target = self._base(), job.folder / job.name
         known = finished_adapter(target, base, corpus_hash(job.pairs), job.parent)
         if known is not None and self._same_settings(known.settings):
-            log(f"{target} is there already.")
+            log(f"{target} exists already.")
             return known
         if target.exists():
-            log(f"{target} is another one; it will be kept under another name.")
-        chosen = self._chosen(job, log)
-        examples = self._examples(base.tokenizer, chosen)
-        held_out = fitting(encode(base.tokenizer, job.dev), self._config.max_length)
+            log(f"{target} is a different adapter; it will be kept under another name.")
+        chosen = self._with_replay(job, log)
+        tokenized = self._tokenize(base.tokenizer, chosen)
+        held_out = drop_long(tokenize(base.tokenizer, job.dev), self._config.max_length)
         unfinished = job.folder / f".{job.name}.tuning"
         identity = self._identity(base, job, chosen)
         checkpoint = Checkpoint(unfinished, identity, self._config.checkpoint_s)
         model = with_adapter(self._config, base, job.parent, job.seed)
-        tuning = Tuning(model, self._config, self._optimizer, job.seed)
+        loop = TrainingLoop(model, self._config, self._optimizer, job.seed)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
-                points = tuning.run(examples, held_out, checkpoint, watch, log)
-            adapter = self._record(base, job, len(examples), points)
+                points = loop.run(tokenized, held_out, checkpoint, on_point, log)
+            adapter = self._record(base, job, len(tokenized), points)
             facts = self._facts(base, job) | {
-                "pairs": len(examples),
+                "pairs": len(tokenized),
                 "pairs_given": len(job.pairs),
-                "pairs_too_long": len(chosen) - len(examples),
+                "pairs_too_long": len(chosen) - len(tokenized),
                 "held_out_pairs": len(held_out),
             }
-            learned = (job.learned_before or set()) | {key(pair) for pair in chosen}
+            learned = (job.learned_before or set()) | {pair_hash(pair) for pair in chosen}
 
             def write_beside(draft: Path) -> None:
                 write_curve(points, facts, draft)
@@ -160,6 +154,7 @@ class LoraTrainer:
         return adapter
 
     def _base(self) -> LoadedBase:
+        """Return the LLM's base without an adapter, or load the base that `learning.base` names."""
         if isinstance(self._llm, SharesBase):
             self._llm.use_adapter(None)
             shared: LoadedBase = self._llm.base
@@ -167,42 +162,44 @@ class LoraTrainer:
         source = self._config.base or self._llm.model
         loaded = load_base(self._llm_config.model_copy(update={"model": source}))
         self._prepare(loaded)
-        # `learning.base` says where the weights are; the adapter belongs to the model served.
+        # `learning.base` is the source of the weights; the adapter belongs to the served model.
         return replace(loaded, name=self._llm.model)
 
     def _prepare(self, base: LoadedBase) -> None:
+        """Check the settings against the base, and use faster kernels."""
         check_settings(self._config, base)
         kernels.use_liger(base.model)
 
-    def _chosen(self, job: Job, log: Log) -> Sequence[TrainingPair]:
-        """The pairs to learn: all, or with `learning.replay` the new ones and some of the others.
+    def _with_replay(self, job: SFTJob, log: Log) -> Sequence[TrainingPair]:
+        """Return all pairs, or with `learning.replay` the new ones and a sample of the others.
 
         Raises:
-            LearningFailed: the parent has learned them all, and none is to be learned again.
+            LearningFailed: the parent has learned all pairs, and none is replayed.
         """
         replay, learned = self._config.replay, job.learned_before
         if replay is None or learned is None:
             return job.pairs
         chosen = with_replay(job.pairs, learned, replay, job.seed)
-        new = sum(key(pair) not in learned for pair in chosen)
-        log(f"{new:,} pairs are new to it, {len(chosen) - new:,} of the others are replayed.")
+        new = sum(pair_hash(pair) not in learned for pair in chosen)
+        log(f"Pairs: {new:,} new, {len(chosen) - new:,} replayed.")
         if not chosen:
             raise LearningFailed("there is nothing new to learn", where="learning.replay")
         return chosen
 
-    def _examples(self, tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[Example]:
-        """The pairs as token ids, those that are too long left out. Raises: LearningFailed."""
-        examples = fitting(encode(tokenizer, pairs), self._config.max_length)
-        if not examples:
+    def _tokenize(self, tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPair]:
+        """Tokenise the pairs, and drop those that are too long. Raises: LearningFailed."""
+        tokenized = drop_long(tokenize(tokenizer, pairs), self._config.max_length)
+        if not tokenized:
             raise LearningFailed(
                 f"none of the {len(pairs)} training pairs fits",
                 where=f"learning.max_length: {self._config.max_length}",
             )
-        return examples
+        return tokenized
 
     def _record(
-        self, base: LoadedBase, job: Job, examples: int, points: Sequence[Point]
+        self, base: LoadedBase, job: SFTJob, pairs: int, points: Sequence[CurvePoint]
     ) -> Adapter:
+        """Return the adapter's record, its path still empty."""
         losses = [point.loss for point in points if point.loss is not None]
         return Adapter(
             name=job.name,
@@ -211,7 +208,7 @@ class LoraTrainer:
             base_digest=base.digest,
             parent=job.parent.name if job.parent else None,
             corpus_hash=corpus_hash(job.pairs),
-            pairs=examples,
+            pairs=pairs,
             tokens=points[-1].tokens,
             loss_first=losses[0],
             loss_last=losses[-1],
@@ -219,14 +216,14 @@ class LoraTrainer:
             settings=self._config.model_dump_json(),
         )
 
-    def _facts(self, base: LoadedBase, job: Job) -> dict[str, Any]:
-        """What stands above the curve in `training.json`."""
+    def _facts(self, base: LoadedBase, job: SFTJob) -> dict[str, Any]:
+        """Return the first entries of `training.json`."""
         return {"name": job.name, "base": base.facts, "learning": self.facts, "seed": job.seed}
 
-    def _identity(self, base: LoadedBase, job: Job, chosen: Sequence[TrainingPair]) -> str:
-        """All that a training depends on; a checkpoint goes on only with the same."""
+    def _identity(self, base: LoadedBase, job: SFTJob, chosen: Sequence[TrainingPair]) -> str:
+        """Return a hash of all inputs of a training; only an equal checkpoint is resumed."""
         parent = job.parent
-        made_of = [
+        inputs = [
             base.name,
             base.digest,
             str(base.model.dtype),
@@ -237,10 +234,10 @@ class LoraTrainer:
             job.seed,
             self._config.model_dump(mode="json", exclude=_NOT_LEARNED),
         ]
-        return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()
+        return hashlib.sha256(canonical_json(inputs).encode()).hexdigest()
 
     def _same_settings(self, settings: str) -> bool:
-        """True if an adapter's settings, perhaps of an older nngpt, would teach the same."""
+        """Return True if an adapter's settings, perhaps of an older nngpt, train the same way."""
         try:
             before = LearningConfig.model_validate_json(settings)
         except ValidationError:
@@ -255,4 +252,4 @@ _NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs"} | {
     "warm_up",
     "checkpoint_s",
 }
-"""Keys that say which pairs are learned, and when, or how often it is saved."""
+"""Keys of `learning` that do not affect how pairs are trained."""

@@ -1,1 +1,1 @@
-"""Learning from what a run admitted and what it refused: DPO and KTO through TRL."""
+"""Preference learning (DPO, KTO) on the admitted and refused answers of a run."""

@@ -1,8 +1,8 @@
-"""From a run's database to answers that are good or bad, and to pairs of them.
+"""Read good and bad answers from a run's database, and pair them.
 
-Good is what was admitted. Bad is what was refused for its own faults: unreadable, against the
-contract, unsafe, not built, not trained, below the threshold. A duplicate or near-duplicate is
-neither: its twin may be the very answer that is good.
+Admitted answers are good. Answers refused for their own faults are bad: unreadable, against the
+contract, unsafe, not built, not trained, or below the threshold. Duplicates and near-duplicates are
+neither, because the other copy may be a good answer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ _NEITHER = frozenset({Stage.DUPLICATE, Stage.NOVELTY})
 
 
 @dataclass(frozen=True)
-class Answer:
+class RatedAnswer:
     """One answer of a run.
 
     Attributes:
-        text: as the LLM wrote it; good and bad ones must not differ by our tidying up.
-        finished: False when the token limit cut it off: it does not end its turn.
-        good: admitted, or refused.
-        source: which attempt it was.
+        prompt: the prompt that it answers.
+        text: the LLM's raw text, since good and bad answers must not differ by our formatting.
+        finished: False if the token limit cut the answer off, so that it does not end its turn.
+        good: True if admitted, False if refused.
+        source: name of the attempt.
     """
 
     prompt: Prompt
@@ -41,42 +42,51 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two answers to the same prompt, the first better than the second."""
+class AnswerPair:
+    """A better and a worse answer to the same prompt.
 
-    chosen: Answer
-    rejected: Answer
+    Attributes:
+        chosen: the better answer.
+        rejected: the worse answer.
+    """
+
+    chosen: RatedAnswer
+    rejected: RatedAnswer
 
 
-def answers_of(store: Store, run_id: int) -> list[Answer]:
-    """The good and bad answers of a run, in the order of writing.
+def read_answers(store: Store, run_id: int) -> list[RatedAnswer]:
+    """Return the good and bad answers of a run, in the order of writing.
 
     Raises:
-        UserError: none is good, or none is bad.
+        UserError: there are no good answers, or no bad ones.
     """
     prompts: dict[str, Prompt] = {}
     found = []
     for attempt in store.attempts(run_id, arm=Arm.LOOP):
-        good = _verdict(attempt)
+        good = _is_good(attempt)
         if good is not None:
             if attempt.prompt_hash not in prompts:
                 prompts[attempt.prompt_hash] = store.prompt(attempt.prompt_hash)
             prompt, completion = prompts[attempt.prompt_hash], attempt.completion
-            if attempt.repairs:  # as in fine-tuning: it should have been written at once
+            if attempt.repairs:  # as in fine-tuning, a repair answers the original prompt
                 prompt = store.question(attempt)
             source = f"attempt {attempt.id}"
-            found.append(Answer(prompt, completion.text, completion.finished, good, source))
-    _refuse_one_sided(found, f"{store.path}, run {run_id}")
+            found.append(RatedAnswer(prompt, completion.text, completion.finished, good, source))
+    _check_both_kinds(found, f"{store.path}, run {run_id}")
     return found
 
 
-def comparisons(answers: Sequence[Answer], rivals: int, seed: int) -> list[Comparison]:
-    """Each good answer against `rivals` bad ones to its prompt, all used equally often.
+def pair_answers(answers: Sequence[RatedAnswer], rivals: int, seed: int) -> list[AnswerPair]:
+    """Pair each good answer with `rivals` bad ones to its prompt, using all equally often.
+
+    Args:
+        rivals: maximum number of bad answers for each good one.
+        seed: seed of the choice and of the order of the pairs.
 
     Raises:
         UserError: no prompt has both a good and a bad answer.
     """
-    bad: defaultdict[Prompt, list[Answer]] = defaultdict(list)
+    bad: defaultdict[Prompt, list[RatedAnswer]] = defaultdict(list)
     for answer in answers:
         if not answer.good:
             bad[answer.prompt].append(answer)
@@ -87,7 +97,7 @@ def comparisons(answers: Sequence[Answer], rivals: int, seed: int) -> list[Compa
     for chosen in (answer for answer in answers if answer.good and bad[answer.prompt]):
         deck = bad[chosen.prompt]
         count = min(rivals, len(deck))
-        pairs += [Comparison(chosen, rejected) for rejected in deck[:count]]
+        pairs += [AnswerPair(chosen, rejected) for rejected in deck[:count]]
         deck[:] = deck[count:] + deck[:count]
     if not pairs:
         raise UserError(
@@ -98,8 +108,8 @@ def comparisons(answers: Sequence[Answer], rivals: int, seed: int) -> list[Compa
     return pairs
 
 
-def digest(answers: Sequence[Answer]) -> str:
-    """sha256 over the answers in their order; part of the adapter's lineage."""
+def hash_answers(answers: Sequence[RatedAnswer]) -> str:
+    """Return the sha256 of the answers in their order, for the adapter's lineage."""
     found = hashlib.sha256()
     for answer in answers:
         facts = [prompt_hash(answer.prompt), answer.text, answer.finished, answer.good]
@@ -107,18 +117,18 @@ def digest(answers: Sequence[Answer]) -> str:
     return found.hexdigest()
 
 
-def encode(tokenizer: Any, answer: Answer) -> tuple[list[int], list[int]]:
-    """Token ids of prompt and answer, apart, by the one renderer.
+def tokenize_answer(tokenizer: Any, answer: RatedAnswer) -> tuple[list[int], list[int]]:
+    """Return the token ids of the prompt and of the answer, from the one renderer.
 
-    As in fine-tuning, an answer ends its turn; one that was cut off does not.
+    As in fine-tuning, an answer ends its turn unless it was cut off.
     """
     prompt = chat.encode(tokenizer, chat.render(tokenizer, answer.prompt))
     ids = chat.encode(tokenizer, answer.text)
     return prompt, [*ids, tokenizer.eos_token_id] if answer.finished else ids
 
 
-def _verdict(attempt: AttemptRecord) -> bool | None:
-    """True for admitted, False for refused; None for what is open, or a twin of another."""
+def _is_good(attempt: AttemptRecord) -> bool | None:
+    """Return True for admitted, False for refused; None for unsettled attempts and duplicates."""
     if attempt.state is State.ADMITTED:
         return True
     if attempt.refusal is None or attempt.refusal.stage in _NEITHER:
@@ -126,12 +136,13 @@ def _verdict(attempt: AttemptRecord) -> bool | None:
     return False
 
 
-def _refuse_one_sided(answers: Sequence[Answer], where: str) -> None:
+def _check_both_kinds(answers: Sequence[RatedAnswer], where: str) -> None:
+    """Check that there are good and bad answers. Raises: UserError."""
     good = sum(answer.good for answer in answers)
     if good in (0, len(answers)):
         raise UserError(
             f"nothing to compare: {good} admitted and {len(answers) - good} refused answers"
             " (duplicates count as neither)",
             where=where,
-            hint="Let it run more cycles, or choose another run with --run.",
+            hint="Run more cycles, or choose another run with --run.",
         )

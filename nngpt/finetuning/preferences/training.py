@@ -1,4 +1,4 @@
-"""DPO and KTO through TRL, on token ids of our own: nothing is rendered or tokenised there."""
+"""Train an adapter with DPO or KTO through TRL, on token ids from the one renderer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from typing import Any
 
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed
-from nngpt.finetuning.checkpoints import durable, newest_checkpoint, step_of
-from nngpt.finetuning.lora import check_settings, start_of
-from nngpt.finetuning.preferences.answers import Answer, Comparison, encode
-from nngpt.finetuning.trainers import CHECKPOINTS, SCHEDULES, borrowed, common_arguments, on_one_gpu
+from nngpt.finetuning.lora import check_settings, trainer_start
+from nngpt.finetuning.preferences.answers import AnswerPair, RatedAnswer, tokenize_answer
+from nngpt.finetuning.sft.optimizer import SCHEDULES
+from nngpt.finetuning.trl_trainers import (
+    CHECKPOINTS,
+    atomic_checkpoints,
+    borrow_base,
+    common_arguments,
+    newest_checkpoint,
+    step_of,
+    use_one_gpu,
+)
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
 
 STEPS = "steps.jsonl"
 _SAVE_EVERY = 10
+"""Steps between checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,12 @@ class PreferenceStep:
     """One optimiser step, a line of `steps.jsonl`.
 
     Attributes:
-        margin: how much more the good answers' probability has grown than the bad ones', times
-            `preference.beta` (mean of the batch; None for a KTO batch without one of the kinds).
-        accuracy: share of pairs in which it has grown more; DPO only.
+        step: number of the step, from 1.
+        steps: total number of steps.
+        loss: mean loss of the batch.
+        margin: growth in log-probability of good answers minus that of bad ones, times
+            `preference.beta`, mean of the batch; None for a KTO batch with only one kind.
+        accuracy: share of pairs with a positive margin; DPO only.
     """
 
     step: int
@@ -46,17 +58,17 @@ OnPreferenceStep = Callable[[PreferenceStep], None]
 
 
 @dataclass
-class Preferences:
-    """What is trained on, and how.
+class PreferenceLearner:
+    """Trains one adapter on preferences.
 
     Attributes:
-        config: its sections `preference` and `learning`, and the seed.
-        base: the bare base.
-        folder: where checkpoints and log lie, and the adapter comes to lie.
-        name: of the adapter.
-        parent: the adapter to start from, None for a new one.
-        digest: fingerprint of the answers.
-        settings: what the adapter's lineage says of how it was made.
+        config: configuration; its sections `preference`, `learning` and its seed are used.
+        base: base model without an adapter.
+        folder: folder of checkpoints, log and adapter.
+        name: name of the adapter.
+        parent: adapter to continue from, None for a new one.
+        digest: hash of the answers.
+        settings: settings recorded in the adapter's lineage.
     """
 
     config: Config
@@ -67,27 +79,27 @@ class Preferences:
     digest: str
     settings: Mapping[str, Any]
 
-    def dpo(self, pairs: Sequence[Comparison], on_step: OnPreferenceStep) -> Adapter:
-        """Learn to prefer the admitted answer of each pair.
+    def dpo(self, pairs: Sequence[AnswerPair], on_step: OnPreferenceStep) -> Adapter:
+        """Train with DPO to prefer the admitted answer of each pair.
 
         Raises:
             LearningFailed: no pair fits `learning.max_length`, or the loss diverged.
-            ModelError: the parent does not fit, or memory is not enough.
+            ModelError: the parent belongs to another base, or memory is not enough.
         """
         from trl import DPOConfig, DPOTrainer
 
-        rows = self._fitting([dpo_row(self.base.tokenizer, pair) for pair in pairs])
+        rows = self._drop_long([dpo_row(self.base.tokenizer, pair) for pair in pairs])
         return self._train(DPOTrainer, DPOConfig, rows, {}, on_step)
 
-    def kto(self, answers: Sequence[Answer], on_step: OnPreferenceStep) -> Adapter:
-        """Learn that admitted answers are desirable and refused ones are not.
+    def kto(self, answers: Sequence[RatedAnswer], on_step: OnPreferenceStep) -> Adapter:
+        """Train with KTO: admitted answers are desirable, refused ones undesirable.
 
-        The rarer kind weighs more, so that both count the same.
+        The rarer kind has a larger weight, so that both kinds count the same.
 
         Raises:
             ConfigError: `learning.batch_size` is 1.
             LearningFailed: no answer fits `learning.max_length`, or the loss diverged.
-            ModelError: the parent does not fit, or memory is not enough.
+            ModelError: the parent belongs to another base, or memory is not enough.
         """
         from trl import KTOConfig, KTOTrainer
 
@@ -97,7 +109,7 @@ class Preferences:
             raise ConfigError(
                 "KTO compares the answers of a batch", where="learning.batch_size", hint=hint
             )
-        rows = self._fitting([kto_row(self.base.tokenizer, answer) for answer in answers])
+        rows = self._drop_long([kto_row(self.base.tokenizer, answer) for answer in answers])
         good = sum(row["label"] for row in rows)
         bad = len(rows) - good
         if not good or not bad:
@@ -105,8 +117,8 @@ class Preferences:
         weights = {"desirable_weight": max(1, bad / good), "undesirable_weight": max(1, good / bad)}
         return self._train(KTOTrainer, KTOConfig, with_kl(rows, size), weights, on_step)
 
-    def _fitting(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows that are not too long. Raises: LearningFailed if none is left."""
+    def _drop_long(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows within `learning.max_length`. Raises: LearningFailed if none is left."""
         most = self.config.learning.max_length
         longest = ("chosen_ids", "rejected_ids", "completion_ids")
         fit = [
@@ -130,25 +142,27 @@ class Preferences:
         more: Mapping[str, Any],
         on_step: OnPreferenceStep,
     ) -> Adapter:
+        """Train with a TRL trainer class from the newest checkpoint, and save the adapter."""
         from datasets import Dataset
 
         check_settings(self.config.learning, self.base)
         checkpoint = newest_checkpoint(self.folder / CHECKPOINTS)
-        log = _Log(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
-        trainer = _as_it_is(durable(trainer_class))(
-            **start_of(self.config.learning, self.base, self.parent),
+        log = _StepLog(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
+        trainer = _keep_dataset(atomic_checkpoints(trainer_class))(
+            **trainer_start(self.config.learning, self.base, self.parent),
             args=self._arguments(arguments_class, more),
             train_dataset=Dataset.from_list(rows),
             processing_class=self.base.tokenizer,
             callbacks=[log.callback()],
         )
         started = time.monotonic()
-        with borrowed(self.base, trainer):
+        with borrow_base(self.base, trainer):
             with clear_memory("learning.batch_size", "Lower it, or set gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return self._save(trainer.model, rows, log.steps, time.monotonic() - started)
 
     def _arguments(self, arguments_class: type[Any], more: Mapping[str, Any]) -> Any:
+        """Return TRL's arguments; `more` are those of one method only."""
         learning, preference = self.config.learning, self.config.preference
         seed = derive_seed(self.config.seed, "preference")
         arguments = arguments_class(
@@ -165,7 +179,7 @@ class Preferences:
             logging_steps=1,
             **more,
         )
-        return on_one_gpu(arguments)
+        return use_one_gpu(arguments)
 
     def _save(
         self,
@@ -174,7 +188,7 @@ class Preferences:
         steps: Sequence[PreferenceStep],
         seconds: float,
     ) -> Adapter:
-        """The adapter with its lineage; the frozen copy of where it started is left out."""
+        """Save the adapter with its lineage, without TRL's frozen reference copy."""
         if "ref" in model.peft_config:
             model.delete_adapter("ref")
         written = ("chosen_ids", "rejected_ids", "completion_ids")
@@ -196,21 +210,21 @@ class Preferences:
         return save_adapter(model, adapter, self.folder / "adapter")
 
 
-def dpo_row(tokenizer: Any, pair: Comparison) -> dict[str, Any]:
-    """The token ids that TRL's DPO wants of a pair."""
-    prompt, chosen = encode(tokenizer, pair.chosen)
-    _, rejected = encode(tokenizer, pair.rejected)
+def dpo_row(tokenizer: Any, pair: AnswerPair) -> dict[str, Any]:
+    """Return a pair's token ids, in the format of TRL's DPO trainer."""
+    prompt, chosen = tokenize_answer(tokenizer, pair.chosen)
+    _, rejected = tokenize_answer(tokenizer, pair.rejected)
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
 
 
-def kto_row(tokenizer: Any, answer: Answer) -> dict[str, Any]:
-    """The token ids that TRL's KTO wants of an answer, and whether it is good."""
-    prompt, ids = encode(tokenizer, answer)
+def kto_row(tokenizer: Any, answer: RatedAnswer) -> dict[str, Any]:
+    """Return an answer's token ids and label, in the format of TRL's KTO trainer."""
+    prompt, ids = tokenize_answer(tokenizer, answer)
     return {"prompt_ids": prompt, "completion_ids": ids, "label": answer.good}
 
 
 def with_kl(rows: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
-    """Each row with its neighbour's answer in the batch, from which KTO estimates the KL term."""
+    """Add to each row the answer of its neighbour in the batch, for KTO's estimate of the KL."""
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [
         {**row, "KL_completion_ids": batch[place - 1]["completion_ids"]}
@@ -219,18 +233,22 @@ def with_kl(rows: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]
     ]
 
 
-def _as_it_is(trainer: type[Any]) -> type[Any]:
-    """A TRL trainer that takes its data set as it is, with the ids that are in it."""
+def _keep_dataset(trainer: type[Any]) -> type[Any]:
+    """Return a subclass of a TRL trainer that does not render or tokenise its data set."""
 
-    class AsItIs(trainer):  # type: ignore[misc]
+    class PreparedDatasetTrainer(trainer):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 
-    return AsItIs
+    return PreparedDatasetTrainer
 
 
-class _Log:
-    """Writes a line for each step, and calls back; what came after a checkpoint is forgotten."""
+class _StepLog:
+    """Writes a line for each step and reports it; deletes lines of steps that will be repeated.
+
+    Attributes:
+        steps: recorded steps, in order.
+    """
 
     def __init__(self, file: Path, step: int, on_step: OnPreferenceStep) -> None:
         self._file, self._on_step = file, on_step
@@ -239,6 +257,7 @@ class _Log:
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def callback(self) -> Any:
+        """Return a callback for TRL's trainer that adds each step."""
         from transformers import TrainerCallback
 
         log = self
@@ -253,6 +272,7 @@ class _Log:
         return Report()
 
     def add(self, step: int, steps: int, measured: Mapping[str, Any]) -> None:
+        """Record a step, given the trainer's figures. Raises: LearningFailed."""
         loss = float(measured["loss"])
         if not math.isfinite(loss):
             where, hint = "preference.learning_rate", "Lower it."

@@ -1,1 +1,1 @@
-"""What reinforcement learning pays for, one term a file; `nngpt.protocols.Reward` says how."""
+"""Terms of the reward of reinforcement learning, one file each (plug-ins)."""

@@ -1,7 +1,7 @@
-"""Validation accuracy above chance: 0 at 1/classes or below, 1 where every answer is right.
+"""Reward validation accuracy above chance: 0 at 1/classes or below, 1 at 100%.
 
-The accuracy is the parent's own count of right answers after the last epoch. What was not trained
-earns nothing. The test images play no part.
+The accuracy is the parent process's own count of right answers after the last epoch. A network that
+was not trained earns 0. The test images are not read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Evaluation, Rollout, Task
 
 
-class Accuracy:
-    """Implements `nngpt.protocols.Reward`."""
+class AccuracyReward:
+    """Implements `nngpt.protocols.Reward`: accuracy above chance, for `classes` classes."""
 
     low, high = 0.0, 1.0
 
@@ -21,7 +21,7 @@ class Accuracy:
         self._chance = 1 / classes
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """(accuracy - chance) / (1 - chance), not below 0."""
+        """Return (accuracy - chance) / (1 - chance), at least 0, for each answer."""
         return [self._above_chance(rollout) for rollout in group]
 
     def _above_chance(self, rollout: Rollout) -> float:
@@ -32,6 +32,6 @@ class Accuracy:
 
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
-) -> Accuracy:
-    """Range 0…1, for the task's number of classes."""
-    return Accuracy(task.out_shape[0])
+) -> AccuracyReward:
+    """Return the reward for the task's number of classes; range 0…1."""
+    return AccuracyReward(task.out_shape[0])

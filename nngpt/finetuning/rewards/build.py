@@ -1,13 +1,13 @@
-"""1 for a network that could be built within the budget.
+"""Reward 1 for a network that was built within the budget, as its own process reported.
 
-Its own process says so: weigh it lightly, or not at all where networks are whole files.
+Use a small weight, or none where networks are whole files: the report can be forged.
 """
 
 from __future__ import annotations
 
-from nngpt.finetuning.rewards._rungs import Rung
+from nngpt.finetuning.rl.reward_terms import RungReward
 
 
-def create(*_: object) -> Rung:
-    """Range 0…1; nothing in between."""
-    return Rung(3)
+def create(*_: object) -> RungReward:
+    """Return the reward of rung 3: 0 or 1."""
+    return RungReward(3)

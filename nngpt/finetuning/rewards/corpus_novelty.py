@@ -1,21 +1,21 @@
-"""How far a network is from the nearest known one: examples, corpus, what the adapter has seen.
+"""Reward the distance to the nearest known network: examples, corpus, networks the adapter learned.
 
-1 less the exact Jaccard similarity, and 0 for a near-duplicate (`novelty.threshold`). Paid only
-for networks that trained: random text is novel, too.
+The value is 1 minus the exact Jaccard similarity, and 0 for a near-duplicate (`novelty.threshold`).
+Only networks that trained are rewarded: random text is novel, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nngpt.finetuning.rewards._trained import network_of
+from nngpt.finetuning.rl.reward_terms import trained_network
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task
 
 
 class CorpusNovelty:
-    """Implements `nngpt.protocols.Reward`; what is known does not grow while it learns."""
+    """Implements `nngpt.protocols.Reward`; the known networks stay the same during a training."""
 
     low, high = 0.0, 1.0
 
@@ -23,11 +23,11 @@ class CorpusNovelty:
         self._known = known
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """1 - Jaccard to the nearest known network."""
+        """Return 1 minus the Jaccard similarity to the nearest known network, for each answer."""
         return [self._novelty(rollout) for rollout in group]
 
     def _novelty(self, rollout: Rollout) -> float:
-        network = network_of(rollout)
+        network = trained_network(rollout)
         if network is None:
             return 0.0
         found = self._known.compare(contract.novelty_text(network))
@@ -37,5 +37,5 @@ class CorpusNovelty:
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
 ) -> CorpusNovelty:
-    """Range 0…1."""
+    """Return the reward for these known networks; range 0…1."""
     return CorpusNovelty(known)

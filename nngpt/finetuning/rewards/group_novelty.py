@@ -1,22 +1,21 @@
-"""How far a network is from the others of its group, so that one answer for all earns nothing.
+"""Reward the distance to the nearest other network of the group, so that copies earn nothing.
 
-1 less the exact Jaccard similarity to the nearest other network of the group, and 0 for
-near-duplicates (`novelty.threshold`): of two copies neither earns anything. Paid only for
-networks that trained, and compared only with such.
+The value is 1 minus the exact Jaccard similarity, and 0 for near-duplicates (`novelty.threshold`):
+of two copies neither is rewarded. Only networks that trained are rewarded and compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nngpt.finetuning.rewards._trained import network_of
+from nngpt.finetuning.rl.reward_terms import trained_network
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task
 
 
 class GroupNovelty:
-    """Implements `nngpt.protocols.Reward`."""
+    """Implements `nngpt.protocols.Reward`: novelty within the group."""
 
     low, high = 0.0, 1.0
 
@@ -24,8 +23,8 @@ class GroupNovelty:
         self._new_measure = new_measure
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """1 - Jaccard to the nearest other network that trained; 1 if there is no other."""
-        networks = [network_of(rollout) for rollout in group]
+        """Return 1 minus the Jaccard similarity to the nearest other network that trained, or 1."""
+        networks = [trained_network(rollout) for rollout in group]
         texts = [contract.novelty_text(n) if n else None for n in networks]
         return [self._novelty(place, texts) for place in range(len(texts))]
 
@@ -44,5 +43,5 @@ class GroupNovelty:
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
 ) -> GroupNovelty:
-    """Range 0…1."""
+    """Return the reward; range 0…1."""
     return GroupNovelty(new_measure)

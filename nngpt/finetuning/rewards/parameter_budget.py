@@ -1,8 +1,8 @@
-"""A penalty for parameters: the share of `task.max_parameters` that a network uses.
+"""Penalise parameters: minus the share of `task.max_parameters` that a network uses.
 
-It never pays. The count is what the candidate's own process claimed, so an untrue one can escape
-the penalty, but can earn nothing. What did not train costs as much as the whole budget: failing
-is no way out. (A network above the budget is refused when it is built.)
+The value is never positive. The count is the claim of the candidate's own process: an untrue claim
+can avoid the penalty, but gains nothing. An answer that did not train costs as much as the whole
+budget, so failing is not cheaper. (A network above the budget is refused when it is built.)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nngpt.records import Evaluation, Rollout, Task
 
 
 class ParameterBudget:
-    """Implements `nngpt.protocols.Reward`."""
+    """Implements `nngpt.protocols.Reward`: a penalty for parameters, out of `budget`."""
 
     low, high = -1.0, 0.0
 
@@ -23,7 +23,7 @@ class ParameterBudget:
         self._budget = budget
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """-(parameters / budget), not below -1."""
+        """Return -(parameters / budget), at least -1, for each answer."""
         return [self._penalty(rollout) for rollout in group]
 
     def _penalty(self, rollout: Rollout) -> float:
@@ -35,7 +35,11 @@ class ParameterBudget:
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
 ) -> ParameterBudget:
-    """Range -1…0. Raises: ConfigError if the task has no budget."""
+    """Return the penalty; range -1…0.
+
+    Raises:
+        ConfigError: the task has no parameter budget.
+    """
     if task.max_parameters is None:
         raise ConfigError(
             "there is no budget to compare with",

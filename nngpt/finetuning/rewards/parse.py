@@ -1,10 +1,10 @@
-"""1 for an answer in which there is Python, complete; we parse it ourselves."""
+"""Reward 1 for an answer that holds complete Python, as nngpt parses it."""
 
 from __future__ import annotations
 
-from nngpt.finetuning.rewards._rungs import Rung
+from nngpt.finetuning.rl.reward_terms import RungReward
 
 
-def create(*_: object) -> Rung:
-    """Range 0…1; nothing in between."""
-    return Rung(1)
+def create(*_: object) -> RungReward:
+    """Return the reward of rung 1: 0 or 1."""
+    return RungReward(1)

@@ -1,10 +1,10 @@
-"""1 for a network that trained and gave a finite answer to every validation image."""
+"""Reward 1 for a network that trained and gave finite logits for every validation image."""
 
 from __future__ import annotations
 
-from nngpt.finetuning.rewards._rungs import Rung
+from nngpt.finetuning.rl.reward_terms import RungReward
 
 
-def create(*_: object) -> Rung:
-    """Range 0…1; nothing in between."""
-    return Rung(5)
+def create(*_: object) -> RungReward:
+    """Return the reward of rung 5: 0 or 1."""
+    return RungReward(5)

@@ -1,7 +1,7 @@
-"""GRPO through TRL: our own prompt, sampling and executions; TRL's loss and its trainer.
+"""Train an adapter with GRPO: nngpt's prompt, sampling and executions; TRL's loss and trainer.
 
-TRL renders and generates nothing: `rollout_func` gives it the token ids of the one renderer
-(`nngpt.generation.models.chat`) and those that `TransformersLLM` sampled, with their rewards.
+TRL renders and generates nothing: `rollout_func` gives it the prompt's token ids from the one
+renderer (`nngpt.generation.models.chat`), the ids that `TransformersLLM` sampled, and the rewards.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ from typing import Any, Protocol
 
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
-from nngpt.finetuning.checkpoints import durable, newest_checkpoint, step_of
-from nngpt.finetuning.lora import check_settings, start_of
-from nngpt.finetuning.rl.executions import Executions
-from nngpt.finetuning.rl.journal import Journal, StepRecord, describe
-from nngpt.finetuning.rl.judge import Judged, RewardJudge
-from nngpt.finetuning.rl.shared_prompt import reading_prompt_once
-from nngpt.finetuning.trainers import CHECKPOINTS, borrowed, common_arguments, on_one_gpu
+from nngpt.finetuning.lora import check_settings, trainer_start
+from nngpt.finetuning.rl.execution_cache import ExecutionCache
+from nngpt.finetuning.rl.journal import Journal, StepRecord, step_record
+from nngpt.finetuning.rl.scoring import AnswerScorer, ScoredAnswer
+from nngpt.finetuning.rl.shared_prompt import share_prompt
+from nngpt.finetuning.trl_trainers import (
+    CHECKPOINTS,
+    atomic_checkpoints,
+    borrow_base,
+    common_arguments,
+    newest_checkpoint,
+    step_of,
+    use_one_gpu,
+)
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import save_adapter
@@ -31,74 +38,78 @@ from nngpt.generation.models.loading import clear_memory
 from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json, derive_seed
 
 
-class Watch(Protocol):
-    """Shown while it runs."""
+class RLProgressListener(Protocol):
+    """Receives the progress of an RL run."""
 
-    def doing(self, what: str) -> None:
-        """What is going on now."""
+    def doing(self, activity: str) -> None:
+        """Report the current activity."""
 
     def step(self, record: StepRecord) -> None:
-        """A step is over."""
+        """Report a finished step."""
 
 
 @dataclass
-class Run:
-    """What GRPO works with.
+class GRPORun:
+    """Inputs of a GRPO training.
 
     Attributes:
-        config: its sections `rl`, `learning` and `sampling`, and the seed.
-        llm: who writes, and whose base is trained; without an adapter.
-        prompt: what is asked in every step.
-        judge: says what an answer is worth.
-        executions: counts what was really executed.
-        folder: where checkpoints and journal lie, and the adapter comes to lie.
-        name: of the adapter.
-        parent: the adapter to start from, None for a new one on the bare base.
-        settings: what the adapter's lineage says of how it was made.
+        config: configuration; its sections `rl`, `learning`, `sampling` and its seed are used.
+        llm: the LLM that writes, whose base is trained; it must have no adapter.
+        prompt: prompt of every step.
+        scorer: computes the rewards.
+        executions: cache of executions, which counts them.
+        folder: folder of checkpoints, journal and adapter.
+        name: name of the adapter, without the number of steps.
+        parent: adapter to continue from; None for a new adapter on the bare base.
+        settings: settings recorded in the adapter's lineage.
     """
 
     config: Config
     llm: TransformersLLM
     prompt: Prompt
-    judge: RewardJudge
-    executions: Executions
+    scorer: AnswerScorer
+    executions: ExecutionCache
     folder: Path
     name: str
     parent: Adapter | None
     settings: Mapping[str, Any]
 
 
-def learn(run: Run, watch: Watch) -> Adapter:
+def train(run: GRPORun, listener: RLProgressListener) -> Adapter:
     """Take all steps that are not done yet, and write the adapter.
 
     Raises:
         LearningFailed: the loss diverged.
-        ModelError: the parent does not fit, or memory is not enough.
+        ModelError: the parent belongs to another base, or memory is not enough.
         ExecutionError: the sandbox itself does not work.
     """
-    return _Training(run, watch).run()
+    return _Training(run, listener).run()
 
 
 class _Training:
-    def __init__(self, run: Run, watch: Watch) -> None:
-        self._run, self._watch, self._rl = run, watch, run.config.rl
+    """One GRPO training: sets up TRL's trainer and supplies its rollouts."""
+
+    def __init__(self, run: GRPORun, listener: RLProgressListener) -> None:
+        self._run, self._listener, self._rl = run, listener, run.config.rl
         self._journal = Journal(run.folder)
         self._sampling = Sampling(**run.config.sampling.model_dump())
-        self._step = _StepSoFar()
+        self._step = _CurrentStep()
 
     def run(self) -> Adapter:
+        """Train from the newest checkpoint, and save the adapter."""
         run, base = self._run, self._run.llm.base
         check_settings(run.config.learning, base)
         checkpoint = newest_checkpoint(run.folder / CHECKPOINTS)
-        self._journal.cut(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
+        self._journal.truncate(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
         trainer = self._trainer()
-        with borrowed(base, trainer), self._writing_with(trainer.model):
+        with borrow_base(base, trainer), self._writing_with(trainer.model):
             with clear_memory("rl.batch_size", "Lower it, or set learning.gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return self._save(trainer.model)
 
     @contextmanager
     def _writing_with(self, model: Any) -> Iterator[None]:
+        """Let the LLM write with the model in training, within the context."""
         llm = self._run.llm
         llm.write_with(model, self._run.name)
         try:
@@ -107,6 +118,7 @@ class _Training:
             llm.write_with(llm.base.model, None)
 
     def _trainer(self) -> Any:
+        """Return TRL's trainer for this run."""
         from datasets import Dataset
         from trl import GRPOTrainer
 
@@ -114,17 +126,18 @@ class _Training:
         asked = chat.render(base.tokenizer, run.prompt)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
-            return reading_prompt_once(durable(GRPOTrainer))(
-                **start_of(run.config.learning, base, run.parent),
-                reward_funcs=[_column(name) for name in run.judge.weights],
+            return share_prompt(atomic_checkpoints(GRPOTrainer))(
+                **trainer_start(run.config.learning, base, run.parent),
+                reward_funcs=[_reward_function(name) for name in run.scorer.weights],
                 args=self._arguments(),
                 train_dataset=Dataset.from_dict({"prompt": [asked] * self._rl.groups}),
                 processing_class=base.tokenizer,
-                rollout_func=self._answers,
+                rollout_func=self._rollouts,
                 callbacks=[self._after_step()],
             )
 
     def _arguments(self) -> Any:
+        """Return TRL's `GRPOConfig` for this run."""
         from trl import GRPOConfig
 
         run, rl, sampling = self._run, self._rl, self._sampling
@@ -142,55 +155,54 @@ class _Training:
             beta=rl.beta,
             epsilon=rl.clip,
             scale_rewards=rl.scale,
-            reward_weights=list(run.judge.weights.values()),
+            reward_weights=list(run.scorer.weights.values()),
             temperature=sampling.temperature,
             max_completion_length=sampling.max_new_tokens,
             save_steps=rl.checkpoint_every * rl.iterations,
             ignore_data_skip=True,
             logging_steps=rl.iterations,
         )
-        return on_one_gpu(arguments)
+        return use_one_gpu(arguments)
 
-    # ------------------------------------------------------------------ one step
-
-    def _answers(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        """What TRL calls a rollout: token ids, and what each answer earned, term by term."""
+    def _rollouts(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        """Return a step's rollouts for TRL: token ids, and each answer's rewards by term."""
         number = trainer.state.global_step // self._rl.iterations + 1
-        self._step = step = _StepSoFar(number, executed_before=self._run.executions.executed)
-        self._watch.doing(f"the LLM writes {len(prompts)} networks")
+        self._step = step = _CurrentStep(number, executed_before=self._run.executions.executed)
+        self._listener.doing(f"writing {len(prompts)} networks")
         written = self._write(trainer.model, number, len(prompts))
         step.lap("generation")
         size = self._rl.group_size
         completions = [completion for completion, _ in written]
-        self._watch.doing("networks train")
+        self._listener.doing("training networks")
         groups = [completions[i : i + size] for i in range(0, len(completions), size)]
-        step.groups = self._run.judge.judge(groups)
+        step.groups = self._run.scorer.score(groups)
         step.lap("execution")
-        self._watch.doing("the LLM learns")
+        self._listener.doing("updating the LLM")
         tokenizer = self._run.llm.base.tokenizer
         asked = chat.encode(tokenizer, chat.render(tokenizer, self._run.prompt))
-        earned = [judged.rewards for group in step.groups for judged in group]
+        rewards = [scored.rewards for group in step.groups for scored in group]
         return {
             "prompt_ids": [asked] * len(written),
             "completion_ids": [ids for _, ids in written],
             "logprobs": None,
-            **{_key(n): [rewards[n] for rewards in earned] for n in self._run.judge.weights},
+            **{_key(n): [values[n] for values in rewards] for n in self._run.scorer.weights},
         }
 
     def _write(self, model: Any, step: int, count: int) -> list[tuple[Completion, list[int]]]:
-        """The answers of a step, in batches that the LLM writes best. Raises: LearningFailed."""
+        """Sample a step's answers with their token ids, in batches. Raises: LearningFailed."""
         llm, seed = self._run.llm, self._run.config.seed
         model.eval()
         written: list[tuple[Completion, list[int]]] = []
         while len(written) < count:
             size = min(llm.batch_size, count - len(written))
-            drawn = derive_seed(seed, "rl", step, len(written))
-            with _diverging():
-                written += llm.sample(self._run.prompt, size, drawn, self._sampling)
+            batch_seed = derive_seed(seed, "rl", step, len(written))
+            with _catch_divergence():
+                written += llm.sample(self._run.prompt, size, batch_seed, self._sampling)
         model.train()
         return written
 
     def _after_step(self) -> Any:
+        """Return the callback that records each finished step."""
         from transformers import TrainerCallback
 
         training = self
@@ -205,18 +217,18 @@ class _Training:
         return AfterStep()
 
     def _record(self, measured: Mapping[str, float]) -> None:
-        """The step is over: into the journal with it. Raises: LearningFailed."""
+        """Record the finished step in the journal. Raises: LearningFailed."""
         step = self._step
         step.lap("update")
         if not (math.isfinite(measured["loss"]) and math.isfinite(measured["grad_norm"])):
             raise _diverged()
         executed = self._run.executions.executed - step.executed_before
-        record = describe(step.number, step.groups, executed, measured, step.seconds)
+        record = step_record(step.number, step.groups, executed, measured, step.seconds)
         self._journal.add(record, step.groups)
-        self._watch.step(record)
+        self._listener.step(record)
 
     def _save(self, model: Any) -> Adapter:
-        """The adapter with its lineage; the frozen copy of where it started is left out."""
+        """Save the adapter with its lineage, without TRL's frozen reference copy."""
         run, steps = self._run, self._journal.steps
         if "ref" in model.peft_config:
             model.delete_adapter("ref")
@@ -239,24 +251,33 @@ class _Training:
 
 
 @dataclass
-class _StepSoFar:
-    """The step in hand; `lap` adds the time since the last one to a part of it."""
+class _CurrentStep:
+    """The step in progress: its answers, and the wall time of each activity.
+
+    Attributes:
+        number: number of the step, from 1.
+        executed_before: executions before the step.
+        groups: scored answers.
+        seconds: wall time by activity.
+        since: monotonic time at which the current activity began.
+    """
 
     number: int = 0
     executed_before: int = 0
-    groups: list[list[Judged]] = field(default_factory=list)
+    groups: list[list[ScoredAnswer]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
 
-    def lap(self, part: str) -> None:
+    def lap(self, activity: str) -> None:
+        """End an activity, and record its wall time."""
         now = time.monotonic()
-        self.seconds[part] = now - self.since
+        self.seconds[activity] = now - self.since
         self.since = now
 
 
 @contextmanager
-def _diverging() -> Iterator[None]:
-    """A model whose logits are not finite cannot be sampled from. Raises: LearningFailed."""
+def _catch_divergence() -> Iterator[None]:
+    """Turn the error of sampling from logits that are not finite into LearningFailed."""
     try:
         yield
     except RuntimeError as error:
@@ -270,14 +291,15 @@ def _diverged() -> LearningFailed:
 
 
 def _key(term: str) -> str:
+    """Return the key of a term's rewards in the rollouts."""
     return f"reward {term}"
 
 
-def _column(term: str) -> Callable[..., list[float]]:
-    """A reward function for TRL that hands out what the judge has found."""
+def _reward_function(term: str) -> Callable[..., list[float]]:
+    """Return a reward function for TRL that reads a term's values from the rollouts."""
 
-    def paid(**given: Any) -> list[float]:
-        return list(given[_key(term)])
+    def reward(**rollouts: Any) -> list[float]:
+        return list(rollouts[_key(term)])
 
-    paid.__name__ = term
-    return paid
+    reward.__name__ = term
+    return reward

@@ -1,4 +1,4 @@
-"""What happened in each step, and to each answer: two JSONL files beside the checkpoints."""
+"""Record every step and every answer of an RL run, in two JSONL files beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nngpt.errors import UserError
-from nngpt.finetuning.rl.judge import Judged
+from nngpt.finetuning.rl.scoring import ScoredAnswer
 from nngpt.records import Refusal
 from nngpt.statistics import mean_half_width
 
@@ -27,21 +27,25 @@ class StepRecord:
     """One step, a line of `steps.jsonl`.
 
     Attributes:
-        step: counted from 1.
-        answers: how many were written.
+        step: number of the step, from 1.
+        answers: number of answers written.
         reward: mean weighted sum of the terms.
-        half_width: of its 95% t interval.
+        half_width: half-width of the 95% t interval of `reward`.
         terms: mean of each term, without its weight.
-        trained: answers that were networks which trained and were judged.
-        refused: the others by the gate at which they were refused.
-        accuracy: mean validation accuracy of those that trained, None if none did.
-        unique: share of distinct networks (distinct texts, where there is none) among the answers.
-        tokens: mean length of the answers; `unfinished` were cut off by the token limit.
-        executed: networks that were trained in this step; `known` had been before.
-        kl: mean KL divergence per token to where training started.
+        trained: number of answers whose network trained and was judged.
+        refused: number of the other answers by the stage that refused them.
+        accuracy: mean validation accuracy of the trained networks, None if none trained.
+        unique: share of distinct networks (or texts, for answers without one) among the answers.
+        tokens: mean tokens of an answer.
+        unfinished: number of answers that the token limit cut off.
+        executed: number of networks trained in this step.
+        known: number of networks that had been executed before.
+        kl: mean KL divergence per token from the start of the training, in nats.
         entropy: mean entropy per token, in nats.
-        clipped: share of tokens whose change was clipped.
-        loss: of the last update; so are `grad_norm` and `learning_rate`.
+        clipped: share of tokens whose probability ratio was clipped.
+        loss: loss of the last update.
+        grad_norm: gradient norm of the last update.
+        learning_rate: learning rate of the last update.
         seconds: wall time of "generation", "execution" and "update".
     """
 
@@ -72,14 +76,18 @@ class AnswerRecord:
     """One answer, a line of `completions.jsonl`.
 
     Attributes:
-        group: number of its group within the step, from 0.
-        finished: False when the token limit cut it off.
-        network: LEMUR's id of the network, None if there is none.
-        accuracy: of a network that trained.
-        refused: the gate at which it was refused, "" if it trained; `reason` says why.
-        rewards: each term, without its weight.
-        total: their weighted sum.
-        known: an equal network had been executed before.
+        step: number of the step, from 1.
+        group: number of the group within the step, from 0.
+        text: the answer after the prefill.
+        tokens: tokens of the answer.
+        finished: False if the token limit cut the answer off.
+        network: LEMUR's id of the network, None without a network.
+        accuracy: validation accuracy of a network that trained.
+        refused: stage that refused the answer, "" if it trained.
+        reason: reason of the refusal, "" if it trained.
+        rewards: value of each term, without its weight.
+        total: weighted sum of the terms.
+        known: True if an equal network had been executed before.
     """
 
     step: int
@@ -107,77 +115,81 @@ _ANSWER = TypeAdapter(AnswerRecord)
 
 
 class Journal:
-    """The two files in a folder. A step's answers are written before the step itself.
+    """The two files in a folder; a step's answers are written before the step itself.
 
     Attributes:
-        steps: the steps on record, in order.
+        steps: recorded steps, in order.
     """
 
     def __init__(self, folder: Path) -> None:
         self._steps, self._answers = folder / STEPS, folder / ANSWERS
-        self.steps = _read(self._steps, _STEP)
+        self.steps = _read_lines(self._steps, _STEP)
 
     def answers(self) -> list[AnswerRecord]:
-        """All answers on record, in order."""
-        return _read(self._answers, _ANSWER)
+        """Return all recorded answers, in order."""
+        return _read_lines(self._answers, _ANSWER)
 
-    def cut(self, step: int) -> None:
-        """Forget what came after a step: it is about to be done again."""
+    def truncate(self, step: int) -> None:
+        """Delete the records of all later steps, which are about to be repeated."""
         self.steps = [s for s in self.steps if s.step <= step]
-        _write(self._steps, (_STEP.dump_json(s) for s in self.steps))
+        _replace(self._steps, (_STEP.dump_json(s) for s in self.steps))
         kept = (a for a in self.answers() if a.step <= step)
-        _write(self._answers, [_ANSWER.dump_json(a) for a in kept])
+        _replace(self._answers, [_ANSWER.dump_json(a) for a in kept])
 
-    def add(self, step: StepRecord, groups: Sequence[Sequence[Judged]]) -> None:
+    def add(self, step: StepRecord, groups: Sequence[Sequence[ScoredAnswer]]) -> None:
         """Record a step and its answers."""
         answers = [
-            _ANSWER.dump_json(_answer(step.step, number, judged))
+            _ANSWER.dump_json(_answer_record(step.step, number, scored))
             for number, group in enumerate(groups)
-            for judged in group
+            for scored in group
         ]
         _append(self._answers, answers)
         _append(self._steps, [_STEP.dump_json(step)])
         self.steps.append(step)
 
     def digest(self) -> str:
-        """sha256 over all answers and what each earned: what was learned from."""
+        """Return the sha256 of all answers and their total rewards, for the adapter's lineage."""
         digest = hashlib.sha256()
         for answer in self.answers():
             digest.update(f"{answer.text!r} {answer.total!r}\n".encode())
         return digest.hexdigest()
 
 
-def describe(
+def step_record(
     step: int,
-    groups: Sequence[Sequence[Judged]],
+    groups: Sequence[Sequence[ScoredAnswer]],
     executed: int,
     measured: Mapping[str, float],
     seconds: Mapping[str, float],
 ) -> StepRecord:
-    """The record of a step; `measured` are the trainer's own figures, by TRL's names."""
-    judged = [answer for group in groups for answer in group]
-    reward, half = mean_half_width([answer.total for answer in judged])
-    evaluations = [answer.trained for answer in judged if answer.trained]
-    refused = Counter(
-        str(answer.rollout.outcome.stage)
-        for answer in judged
-        if isinstance(answer.rollout.outcome, Refusal)
-    )
-    written = [answer.rollout.completion for answer in judged]
+    """Summarise a step.
+
+    Args:
+        groups: scored answers of the step.
+        executed: number of networks trained in the step.
+        measured: figures logged by TRL's trainer, by TRL's names.
+        seconds: wall time by activity.
+    """
+    answers = [answer for group in groups for answer in group]
+    reward, half = mean_half_width([answer.total for answer in answers])
+    evaluations = [answer.evaluation for answer in answers if answer.evaluation]
+    outcomes = [answer.rollout.outcome for answer in answers]
+    refused = Counter(str(found.stage) for found in outcomes if isinstance(found, Refusal))
+    written = [answer.rollout.completion for answer in answers]
     return StepRecord(
         step=step,
-        answers=len(judged),
+        answers=len(answers),
         reward=reward,
         half_width=half,
-        terms={name: fmean(a.rewards[name] for a in judged) for name in judged[0].rewards},
+        terms={name: fmean(a.rewards[name] for a in answers) for name in answers[0].rewards},
         trained=len(evaluations),
         refused=dict(refused),
         accuracy=fmean(e.accuracy for e in evaluations) if evaluations else None,
-        unique=len({answer.network for answer in judged}) / len(judged),
+        unique=len({answer.identity for answer in answers}) / len(answers),
         tokens=fmean(completion.completion_tokens for completion in written),
         unfinished=sum(not completion.finished for completion in written),
         executed=executed,
-        known=sum(answer.known for answer in judged),
+        known=sum(answer.known for answer in answers),
         kl=measured["kl"],
         entropy=measured["entropy"],
         clipped=measured["clip_ratio/region_mean"],
@@ -188,9 +200,9 @@ def describe(
     )
 
 
-def _answer(step: int, group: int, judged: Judged) -> AnswerRecord:
-    completion, candidate = judged.rollout.completion, judged.rollout.candidate
-    outcome = judged.rollout.outcome
+def _answer_record(step: int, group: int, scored: ScoredAnswer) -> AnswerRecord:
+    completion, candidate = scored.rollout.completion, scored.rollout.candidate
+    outcome = scored.rollout.outcome
     refusal = outcome if isinstance(outcome, Refusal) else None
     return AnswerRecord(
         step=step,
@@ -199,17 +211,21 @@ def _answer(step: int, group: int, judged: Judged) -> AnswerRecord:
         tokens=completion.completion_tokens,
         finished=completion.finished,
         network=candidate.content_hash if candidate else None,
-        accuracy=judged.trained.accuracy if judged.trained else None,
+        accuracy=scored.evaluation.accuracy if scored.evaluation else None,
         refused=str(refusal.stage) if refusal else "",
         reason=refusal.reason if refusal else "",
-        rewards=dict(judged.rewards),
-        total=judged.total,
-        known=judged.known,
+        rewards=dict(scored.rewards),
+        total=scored.total,
+        known=scored.known,
     )
 
 
-def _read(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
-    """The lines of a file; the last may have been torn by a kill, and is left out then."""
+def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
+    """Return the lines of a file; a last line that a kill has cut off is skipped.
+
+    Raises:
+        UserError: another line is damaged.
+    """
     raw = file.read_bytes().splitlines() if file.exists() else []
     found = []
     for number, text in enumerate(raw, 1):
@@ -217,19 +233,21 @@ def _read(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
             found.append(line.validate_json(text))
         except ValidationError:
             if number < len(raw):
-                hint = "Restore it, or begin anew with --fresh."
+                hint = "Restore it, or start over with --fresh."
                 raise UserError("is damaged", where=f"{file}, line {number}", hint=hint) from None
     return found
 
 
 def _append(file: Path, lines: Iterable[bytes]) -> None:
+    """Append lines, and flush them to disk."""
     with file.open("ab") as stream:
         stream.write(b"".join(line + b"\n" for line in lines))
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _write(file: Path, lines: Iterable[bytes]) -> None:
+def _replace(file: Path, lines: Iterable[bytes]) -> None:
+    """Replace a file atomically by these lines."""
     draft = file.with_name(f".{file.name}.part")
     draft.unlink(missing_ok=True)
     _append(draft, lines)

@@ -1,28 +1,26 @@
-"""From the answers of a step to what each is worth: read, execute, and score term by term."""
+"""Score the answers of a step: read each, execute its network, and compute every reward term."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from nngpt import plugins
-from nngpt.finetuning.rl.execution_cache import Executions
-from nngpt.generation import contract
-from nngpt.protocols import NoveltyMeasure, Reward
-from nngpt.records import Candidate, Completion, Evaluation, Refusal, Rollout, Task, content_hash
+from nngpt.finetuning.rl.execution_cache import ExecutionCache
+from nngpt.protocols import Reward
+from nngpt.records import Candidate, Completion, Evaluation, Refusal, Rollout, content_hash
 
-Read = Callable[[str], Candidate | Refusal]
+ReadAnswer = Callable[[str], Candidate | Refusal]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One answer of a step and what it earned.
+class ScoredAnswer:
+    """One answer of a step with its rewards.
 
     Attributes:
-        rewards: each term's value, without its weight.
-        total: the weighted sum.
-        known: its outcome was known: an equal network had been executed before.
+        rollout: completion, candidate and outcome.
+        rewards: value of each term, without its weight.
+        total: weighted sum of the terms.
+        known: True if an equal network had been executed before.
     """
 
     rollout: Rollout
@@ -31,45 +29,46 @@ class Judged:
     known: bool
 
     @property
-    def trained(self) -> Evaluation | None:
-        """What training gave, None for a refused answer."""
+    def evaluation(self) -> Evaluation | None:
+        """Result of the training, None for a refused answer."""
         return self.rollout.outcome if isinstance(self.rollout.outcome, Evaluation) else None
 
     @property
-    def network(self) -> str:
-        """What makes it the same network as another one, or the same text if it is none."""
+    def identity(self) -> str:
+        """Hash of the network, or of the text if the answer holds no network."""
         candidate = self.rollout.candidate
         return candidate.content_hash if candidate else content_hash(self.rollout.completion.text)
 
 
-class RewardJudge:
+class AnswerScorer:
     """Scores the answers of one step, group by group.
 
     Attributes:
-        weights: the weight of each term.
+        weights: weight of each reward term.
     """
 
     def __init__(
         self,
         weights: Mapping[str, float],
         terms: Mapping[str, Reward],
-        read: Read,
-        executions: Executions,
+        read: ReadAnswer,
+        executions: ExecutionCache,
     ) -> None:
         self.weights = dict(weights)
         self._terms, self._read, self._executions = terms, read, executions
 
-    def judge(self, groups: Sequence[Sequence[Completion]]) -> list[list[Judged]]:
-        """Execute all groups' networks together, then score each group.
+    def score(self, groups: Sequence[Sequence[Completion]]) -> list[list[ScoredAnswer]]:
+        """Execute the networks of all groups together, then score each group.
 
         Raises:
             ExecutionError: the sandbox itself does not work.
         """
         answers = [completion for group in groups for completion in group]
-        judged = iter(self._execute(answers))
-        return [self._score([next(judged) for _ in group]) for group in groups]
+        executed = iter(self._execute(answers))
+        return [self._score_group([next(executed) for _ in group]) for group in groups]
 
     def _execute(self, answers: Sequence[Completion]) -> list[tuple[Rollout, bool]]:
+        """Return each answer with its outcome, and whether the outcome was known."""
         read = [self._read(answer.text) for answer in answers]
         candidates = [found for found in read if isinstance(found, Candidate)]
         outcomes = iter(self._executions.outcomes(candidates))
@@ -82,37 +81,11 @@ class RewardJudge:
                 rollouts.append((Rollout(answer, found, outcome), known))
         return rollouts
 
-    def _score(self, group: Sequence[tuple[Rollout, bool]]) -> list[Judged]:
+    def _score_group(self, group: Sequence[tuple[Rollout, bool]]) -> list[ScoredAnswer]:
         rollouts = [rollout for rollout, _ in group]
         values = {name: term.score(rollouts) for name, term in self._terms.items()}
         rows = [{name: values[name][place] for name in values} for place in range(len(group))]
         return [
-            Judged(rollout, row, sum(self.weights[n] * v for n, v in row.items()), known)
+            ScoredAnswer(rollout, row, sum(self.weights[n] * v for n, v in row.items()), known)
             for (rollout, known), row in zip(group, rows, strict=True)
         ]
-
-
-def make_terms(
-    weights: Mapping[str, float],
-    task: Task,
-    known: NoveltyMeasure,
-    new_measure: Callable[[], NoveltyMeasure],
-) -> dict[str, Reward]:
-    """The reward terms of a configuration, by name.
-
-    Raises:
-        PluginError: there is no reward of that name.
-        ConfigError: a reward cannot work with this task.
-    """
-    arguments = (task, known, new_measure)
-    return {name: plugins.create("reward", name, *arguments) for name in weights}
-
-
-def known_networks(
-    new_measure: Callable[[], NoveltyMeasure], networks: Mapping[str, Candidate]
-) -> NoveltyMeasure:
-    """A novelty measure that knows these networks."""
-    measure = new_measure()
-    for key, candidate in networks.items():
-        measure.add(key, contract.novelty_text(candidate))
-    return measure

@@ -1,8 +1,8 @@
-"""Computes the probabilities of a step's answers with their common prompt read once.
+"""Compute the probabilities of a step's answers with one pass over their shared prompt.
 
-All answers of a step share the prompt, which is often longer than they are. TRL reads it again for
-each of them, forwards and backwards; here it is read once per batch, and gradients flow
-through it once. The result is the same (a test compares both).
+All answers of a step share the prompt, which is often longer than they are. TRL computes it again
+for each answer, forwards and backwards; here each batch computes it once. The result is the same (a
+test compares both).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def reading_prompt_once(trainer: type[Any]) -> type[Any]:
-    """TRL's GRPO trainer, quicker on answers to one prompt."""
+def share_prompt(trainer: type[Any]) -> type[Any]:
+    """Return a subclass of TRL's GRPO trainer that computes the prompt once per batch."""
 
-    class ReadingPromptOnce(trainer):  # type: ignore[misc]
+    class SharedPromptTrainer(trainer):  # type: ignore[misc]
         def _get_per_token_logps_and_entropies(
             self,
             model: Any,
@@ -24,10 +24,10 @@ def reading_prompt_once(trainer: type[Any]) -> type[Any]:
             compute_entropy: bool = False,
             **more: Any,
         ) -> tuple[Any, Any, None]:
-            """Log-probabilities and entropies [b, t] of the last `logits_to_keep` tokens.
+            """Return log-probabilities and entropies [b, t] of the last `logits_to_keep` tokens.
 
-            Some batches are left to TRL: different prompts, mixtures of experts, and gradient
-            checkpointing, which would read the prompt's cache a second time.
+            Batches with different prompts, with a mixture of experts or with gradient checkpointing
+            (which would read the prompt's cache a second time) are passed on to TRL.
             """
             import torch
 
@@ -49,27 +49,28 @@ def reading_prompt_once(trainer: type[Any]) -> type[Any]:
                 strict=True,
             ):
                 with self.accelerator.autocast():
-                    parts.append(probabilities(model, ids, mask, prompt))
+                    parts.append(answer_probabilities(model, ids, mask, prompt))
             logps = torch.cat([part[0] for part in parts])
             return logps, torch.cat([part[1] for part in parts]) if compute_entropy else None, None
 
-    return ReadingPromptOnce
+    return SharedPromptTrainer
 
 
-def probabilities(model: Any, ids: Any, mask: Any, prompt: int) -> tuple[Any, Any]:
-    """Log-probabilities and entropies [b, t] of what follows a shared prompt of so many tokens.
+def answer_probabilities(model: Any, ids: Any, mask: Any, prompt: int) -> tuple[Any, Any]:
+    """Return log-probabilities and entropies [b, t] of the tokens after a shared prompt.
 
     Args:
-        model: with TRL's forward, which computes them in parts (`add_fused_lm_head`).
-        ids: [b, prompt + t], the prompt the same in all rows.
-        mask: likewise, 0 for padding on the right; there both results are 0.
+        model: model with TRL's chunked forward (`add_fused_lm_head`).
+        ids: token ids [b, prompt + t], with the same prompt in all rows.
+        mask: 1 for tokens, 0 for padding on the right [b, prompt + t]; both results are 0 there.
+        prompt: tokens of the prompt.
     """
     import torch
     from transformers import DynamicCache
 
     longest = prompt + int(mask[:, prompt:].sum(dim=1).max())
     cache = DynamicCache(config=model.config)
-    # The last token of the prompt is read with each answer, whose first token it predicts.
+    # The prompt's last token is computed with each answer, because it predicts the first token.
     model(input_ids=ids[:1, : prompt - 1], past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_repeat_interleave(len(ids))
     answers = ids[:, prompt - 1 : longest]

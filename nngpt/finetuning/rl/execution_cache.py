@@ -1,0 +1,142 @@
+"""Train networks several at a time, and keep every outcome in a file so that none trains twice.
+
+The file is JSONL, one outcome a line, flushed to disk as soon as the outcome is known. A line that
+a kill has cut off is skipped when the file is read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from nngpt.protocols import Executor
+from nngpt.records import Candidate, Evaluation, Refusal, canonical_json, derive_seed
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+
+@dataclass(frozen=True)
+class CachedOutcome:
+    """A line of the file: the outcome of one network with its settings.
+
+    Attributes:
+        key: sha256 of network, settings, protocol and seed.
+        outcome: evaluation or refusal.
+    """
+
+    key: str
+    outcome: Evaluation | Refusal
+
+
+_LINE = TypeAdapter(CachedOutcome)
+
+
+class ExecutionCache:
+    """Outcomes of executions; a context manager that closes the file.
+
+    Attributes:
+        executed: number of networks trained by this object.
+    """
+
+    def __init__(
+        self, executor: Executor, seed: int, setting: Mapping[str, Any], file: Path
+    ) -> None:
+        """Open the cache.
+
+        Args:
+            seed: seed of the run.
+            setting: everything else that an outcome depends on, apart from the network.
+            file: JSONL file of the outcomes; created if it does not exist.
+        """
+        self._executor, self._seed = executor, seed
+        self._setting = canonical_json({**setting, "seed": seed})
+        self._known = _read_outcomes(file)
+        self._file = file.open("ab")
+        self._file.write(b"\n" if self._file.tell() else b"")  # ends a line that was cut off
+        self.executed = 0
+
+    def __enter__(self) -> ExecutionCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def outcomes(self, candidates: Sequence[Candidate]) -> list[tuple[Evaluation | Refusal, bool]]:
+        """Return each network's outcome, and whether it was known; equal networks train once.
+
+        Raises:
+            ExecutionError: the sandbox itself does not work.
+        """
+        keys = [self._key(candidate) for candidate in candidates]
+        missing = {k: c for k, c in zip(keys, candidates, strict=True) if k not in self._known}
+        if missing:
+            self._train(missing)
+        first = {key: keys.index(key) for key in missing}
+        return [(self._known[key], first.get(key) != place) for place, key in enumerate(keys)]
+
+    def _train(self, missing: Mapping[str, Candidate]) -> None:
+        """Train these networks, by key, as many at a time as the executor has workers."""
+        pool = ThreadPoolExecutor(self._executor.workers)
+        try:
+            running = {pool.submit(self._evaluate, c): key for key, c in missing.items()}
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._keep(running.pop(future), future)
+        except BaseException:  # also when the user interrupts
+            self._executor.stop()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _evaluate(self, candidate: Candidate) -> Evaluation | Refusal:
+        seed = derive_seed(self._seed, "train", candidate.content_hash)
+        return self._executor.evaluate(candidate, seed)
+
+    def _keep(self, key: str, future: Future[Evaluation | Refusal]) -> None:
+        """Write a finished outcome to the file, and flush it to disk."""
+        self._known[key] = future.result()
+        self._file.write(_LINE.dump_json(CachedOutcome(key, self._known[key])) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.executed += 1
+
+    def _key(self, candidate: Candidate) -> str:
+        """Return the sha256 of a network, its settings, and `setting`."""
+        network = {
+            "code": candidate.code,
+            "hyperparameters": dict(candidate.hyperparameters),
+            "transform": candidate.transform,
+            "batch": candidate.batch,
+        }
+        return hashlib.sha256((canonical_json(network) + self._setting).encode()).hexdigest()
+
+
+def hash_data(splits: Splits) -> str:
+    """Return the sha256 of the images and labels that candidates train and are judged on."""
+    digest = hashlib.sha256()
+    for part in (splits.train, splits.validation):
+        for array in (part.open_images(), part.open_labels()):
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _read_outcomes(file: Path) -> dict[str, Evaluation | Refusal]:
+    """Return the outcomes in a file by key; lines that are not valid are skipped."""
+    known = {}
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        try:
+            kept = _LINE.validate_json(line)
+        except ValidationError:
+            continue
+        known[kept.key] = kept.outcome
+    return known

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: a training loop over packed rows with loss on the answers only."""

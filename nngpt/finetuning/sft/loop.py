@@ -1,0 +1,267 @@
+"""Run the optimiser's loop: each step trains on `batch_size × accumulation` pairs, in any rows.
+
+The loss of a step is the mean over all its answer tokens. The order of the pairs and dropout depend
+only on the seed and the number of the step, so an interrupted training resumes to the same result.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nngpt.config import LearningConfig
+from nngpt.errors import LearningFailed
+from nngpt.finetuning.sft.attention import can_pack, has_flash_attention, packed_attention
+from nngpt.finetuning.sft.checkpoint import Checkpoint
+from nngpt.finetuning.sft.curve import CurvePoint, OnPoint
+from nngpt.finetuning.sft.examples import TokenizedPair
+from nngpt.finetuning.sft.loss import output_weight, summed_loss
+from nngpt.finetuning.sft.optimizer import make_optimizer, make_schedule
+from nngpt.finetuning.sft.packing import PackedRow, SpanLengths, one_per_row, pack
+from nngpt.protocols import Log
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class TrainingLoop:
+    """Trains the adapter weights of a `peft` model.
+
+    Attributes:
+        model: the `peft` model.
+        settings: section `learning` of the configuration.
+        optimizer: "adamw" or "paged_adamw_8bit".
+        seed: seed of the order of the pairs and of dropout.
+        points: loss curve so far.
+    """
+
+    model: Any
+    settings: LearningConfig
+    optimizer: str
+    seed: int
+    points: list[CurvePoint] = field(default_factory=list)
+
+    def run(
+        self,
+        pairs: Sequence[TokenizedPair],
+        held_out: Sequence[TokenizedPair],
+        checkpoint: Checkpoint,
+        on_point: OnPoint,
+        log: Log,
+    ) -> list[CurvePoint]:
+        """Train for all epochs, from the checkpoint if there is one, and return the loss curve.
+
+        Args:
+            pairs: pairs to train on.
+            held_out: pairs whose loss is measured at the start and after each epoch.
+            checkpoint: where the state is saved and restored.
+
+        Raises:
+            LearningFailed: the loss is not finite.
+        """
+        self._prepare(pairs, held_out)
+        base = self._base
+        state = checkpoint.read(log)
+        if state is not None:
+            self._restore(state)
+            log(f"Resuming after step {self._step} of {self._steps}.")
+        try:
+            with (
+                packed_attention(base) if self._packed else nullcontext(),
+                recompute_activations(base)
+                if self.settings.gradient_checkpointing
+                else nullcontext(),
+            ):
+                self._train(checkpoint, on_point)
+        finally:
+            self.model.eval()
+        return self.points
+
+    def _prepare(self, pairs: Sequence[TokenizedPair], held_out: Sequence[TokenizedPair]) -> None:
+        """Create optimiser and schedule, and reset all counters."""
+        import torch
+
+        self._base = base = self.model.get_base_model()
+        self._output_weight = output_weight(base)
+        self._pairs, self._held_out = pairs, held_out
+        self._packed = self.settings.packing and can_pack(base)
+        self._device: torch.device = base.device
+        self._dtype = _autocast_dtype(base)
+        self._weights = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        self._group = self.settings.batch_size * self.settings.accumulation
+        self._per_epoch = math.ceil(len(pairs) / self._group)
+        self._steps = self.settings.epochs * self._per_epoch
+        self._adam = make_optimizer(self.optimizer, list(self._weights.values()), self.settings)
+        self._schedule = make_schedule(self._adam, self.settings, self._steps)
+        # Only float16 needs its small gradients scaled up.
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
+        self._step, self._between_updates = 0, False
+        self._seconds_before, self._started = 0.0, time.monotonic()
+
+    def _train(self, checkpoint: Checkpoint, on_point: OnPoint) -> None:
+        """Take the remaining steps; save the state when due and when interrupted by the user."""
+        if not self.points:
+            self._add_point(on_point, None, (0, 0), self._held_out_loss())
+        try:
+            while self._step < self._steps:
+                self._one_step(on_point)
+                if checkpoint.due:
+                    checkpoint.write(self._state())
+        except KeyboardInterrupt:
+            if self._between_updates:
+                checkpoint.write(self._state())
+            raise
+
+    def _one_step(self, on_point: OnPoint) -> None:
+        """Take one optimiser step. Raises: LearningFailed."""
+        import torch
+
+        # Dropout depends on the step alone, so checkpoints hold no random state.
+        torch.manual_seed((self.seed << 24) + self._step)
+        self._between_updates = True
+        rows = self._rows(self._pairs_of_step(self._step))
+        answered = sum(len(row.targets) for row in rows)
+        self.model.train()
+        self._adam.zero_grad()
+        total = torch.zeros((), device=self._device)
+        for row in rows:
+            part = self._loss(row) / answered
+            scaled: Any = self._scaler.scale(part)
+            scaled.backward()
+            total += part.detach()
+        loss = total.item()
+        if not math.isfinite(loss):
+            raise LearningFailed("the loss diverged", where="learning.learning_rate")
+        self._between_updates = False
+        self._update()
+        epoch_ends = self._step % self._per_epoch == 0
+        counts = (answered, sum(len(row.ids) for row in rows))
+        self._add_point(on_point, loss, counts, self._held_out_loss() if epoch_ends else None)
+
+    def _update(self) -> None:
+        """Clip the gradients and update the weights."""
+        import torch
+
+        self._scaler.unscale_(self._adam)
+        torch.nn.utils.clip_grad_norm_(self._weights.values(), self.settings.max_grad_norm)
+        self._scaler.step(self._adam)
+        self._scaler.update()
+        self._schedule.step()
+        self._step += 1
+
+    def _pairs_of_step(self, step: int) -> list[TokenizedPair]:
+        """Return a step's pairs: each epoch takes all pairs in a new order."""
+        epoch, place = divmod(step, self._per_epoch)
+        order = list(range(len(self._pairs)))
+        random.Random(f"{self.seed}/{epoch}").shuffle(order)
+        chosen = order[place * self._group : (place + 1) * self._group]
+        return [self._pairs[i] for i in chosen]
+
+    def _rows(self, pairs: Sequence[TokenizedPair]) -> list[PackedRow]:
+        if self._packed:
+            return pack(pairs, self.settings.tokens_per_batch)
+        return one_per_row(pairs)
+
+    def _loss(self, row: PackedRow) -> torch.Tensor:
+        """Return the summed loss of a row's answer tokens; only these pass the output layer."""
+        import torch
+
+        ids, positions, sources, targets = row.tensors(self._device)
+        given = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+        given |= self._attention_arguments(row)
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
+            if self._output_weight is not None:
+                hidden = self._base.get_decoder()(**given).last_hidden_state[0]
+                return summed_loss(hidden[sources], self._output_weight, targets)
+            logits = self._base(**given, logits_to_keep=sources).logits[0].float()
+            return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+
+    def _attention_arguments(self, row: PackedRow) -> dict[str, Any]:
+        """Return the arguments of the packed attention."""
+        if not self._packed:
+            return {}
+        found: dict[str, Any] = {"spans": row.spans}
+        if has_flash_attention(self._device.type):
+            found["lengths"] = SpanLengths.of(row.spans, self._device)
+        return found
+
+    def _held_out_loss(self) -> float | None:
+        """Return the mean loss per held-out answer token without dropout; None without pairs."""
+        import torch
+
+        if not self._held_out:
+            return None
+        self.model.eval()
+        with torch.inference_mode():
+            rows = self._rows(self._held_out)
+            total = sum(self._loss(row).item() for row in rows)
+        return total / sum(len(row.targets) for row in rows)
+
+    def _add_point(
+        self, on_point: OnPoint, loss: float | None, more: tuple[int, int], held_out: float | None
+    ) -> None:
+        """Add a point to the curve and report it.
+
+        Args:
+            more: answer tokens and all tokens of the step.
+        """
+        tokens, read = (self.points[-1].tokens, self.points[-1].read) if self.points else (0, 0)
+        seconds = self._seconds_before + time.monotonic() - self._started
+        point = CurvePoint(
+            self._step, self._steps, tokens + more[0], read + more[1], seconds, loss, held_out
+        )
+        self.points.append(point)
+        self._between_updates = True  # on_point may raise KeyboardInterrupt
+        on_point(point)
+
+    def _state(self) -> dict[str, Any]:
+        """Return the state that a checkpoint holds."""
+        return {
+            "step": self._step,
+            "points": [asdict(point) for point in self.points],
+            "weights": {name: weight.detach() for name, weight in self._weights.items()},
+            "optimizer": self._adam.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Restore the state of a checkpoint."""
+        import torch
+
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(state["weights"][name])
+        self._adam.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._step = state["step"]
+        self.points = [CurvePoint(**point) for point in state["points"]]
+        self._seconds_before = self.points[-1].seconds if self.points else 0.0
+
+
+@contextmanager
+def recompute_activations(model: Any) -> Iterator[None]:
+    """Recompute activations in the backward pass instead of keeping them, in the context."""
+    # Older versions of transformers know only one name, version 6 will know only the other.
+    known = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    getattr(model, f"{known}_checkpointing_enable")({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        getattr(model, f"{known}_checkpointing_disable")()
+
+
+def _autocast_dtype(model: Any) -> torch.dtype | None:
+    """Return the dtype in which the frozen base computes, None for float32."""
+    import torch
+
+    if model.device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if model.dtype == torch.bfloat16 else None

@@ -1,0 +1,150 @@
+"""Pack training pairs into rows without padding; a prompt that several pairs share comes once.
+
+A row is `prompt A, answer 1, answer 2, prompt B, answer 3 …` in one sequence. Each answer attends
+to its own prompt and itself, never to another answer (`nngpt.finetuning.sft.attention`), and its
+positions continue those of its prompt, so loss and gradients equal those of the pairs one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from nngpt.finetuning.sft.examples import TokenizedPair
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class RowSpan:
+    """Tokens of a row that attend to each other causally, and to a shared prefix.
+
+    Attributes:
+        start: first token of the span.
+        stop: token after the span.
+        prefix: start and stop of the tokens that all tokens of the span attend to; None without.
+    """
+
+    start: int
+    stop: int
+    prefix: tuple[int, int] | None = None
+
+
+@dataclass
+class PackedRow:
+    """A row of t tokens with n answer tokens.
+
+    Attributes:
+        ids: token ids [t].
+        positions: positions [t], each counted from the start of its own prompt.
+        spans: spans of the attention, in order and without gaps.
+        sources: index in the row of the token that predicts each answer token [n].
+        targets: answer tokens [n].
+    """
+
+    ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    spans: list[RowSpan] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+
+    def add(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> None:
+        """Append a prompt and the answers that share it."""
+        first = len(self.ids)
+        self._append(prompt, 0)
+        end = len(self.ids)
+        if len(answers) > 1:
+            self.spans.append(RowSpan(first, end))
+        for answer in answers:
+            start = len(self.ids)
+            self.sources += [end - 1, *range(start, start + len(answer) - 1)]
+            self.targets += answer
+            self._append(answer[:-1], len(prompt))  # its last token predicts nothing
+            if len(answers) == 1:
+                self.spans.append(RowSpan(first, len(self.ids)))
+            elif len(answer) > 1:
+                self.spans.append(RowSpan(start, len(self.ids), (first, end)))
+
+    def _append(self, tokens: Sequence[int], position: int) -> None:
+        """Append tokens whose positions start at `position`."""
+        self.ids += tokens
+        self.positions += range(position, position + len(tokens))
+
+    def tensors(self, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """Return ids [1, t], positions [1, t], sources [n] and targets [n] on a device."""
+        import torch
+
+        parts = ([self.ids], [self.positions], self.sources, self.targets)
+        return tuple(torch.tensor(part, device=device) for part in parts)
+
+
+@dataclass(frozen=True)
+class SpanLengths:
+    """A row's spans as FlashAttention needs them; a shared prefix precedes each span's keys.
+
+    Attributes:
+        keys: indices in the row of all spans' keys, span by span [k].
+        query_starts: index of each span's first query, int32 [spans + 1].
+        key_starts: index in `keys` of each span's first key, int32 [spans + 1].
+        longest_query: maximum number of queries of a span.
+        longest_key: maximum number of keys of a span.
+    """
+
+    keys: torch.Tensor
+    query_starts: torch.Tensor
+    key_starts: torch.Tensor
+    longest_query: int
+    longest_key: int
+
+    @classmethod
+    def of(cls, spans: Sequence[RowSpan], device: torch.device) -> SpanLengths:
+        """Compute the lengths of a row's spans on a device."""
+        import torch
+
+        places = [[*range(*(s.prefix or (0, 0))), *range(s.start, s.stop)] for s in spans]
+        queries, keys = [s.stop - s.start for s in spans], [len(p) for p in places]
+
+        def starts(sizes: list[int]) -> torch.Tensor:
+            return torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=device)
+
+        flat = torch.tensor([place for span in places for place in span], device=device)
+        return cls(flat, starts(queries), starts(keys), max(queries), max(keys))
+
+
+def pack(pairs: Sequence[TokenizedPair], max_tokens: int) -> list[PackedRow]:
+    """Pack pairs into rows of at most `max_tokens` tokens; a longer pair has its own row."""
+    rows = []
+    for chosen in _fill(pairs, max_tokens):
+        row = PackedRow()
+        for prompt, answers in chosen.items():
+            row.add(prompt, answers)
+        rows.append(row)
+    return rows
+
+
+def one_per_row(pairs: Sequence[TokenizedPair]) -> list[PackedRow]:
+    """Return one row for each pair."""
+    return [row for pair in pairs for row in pack([pair], 0)]
+
+
+_Groups = dict[tuple[int, ...], list[tuple[int, ...]]]
+
+
+def _fill(pairs: Sequence[TokenizedPair], max_tokens: int) -> Iterator[_Groups]:
+    """Yield each row's answers by prompt; prompts keep the order of their first pair."""
+    by_prompt: _Groups = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt, []).append(pair.answer)
+    chosen: _Groups = {}
+    size = 0
+    for prompt, answers in by_prompt.items():
+        for answer in answers:
+            if chosen and size + len(answer) + (prompt not in chosen) * len(prompt) > max_tokens:
+                yield chosen
+                chosen, size = {}, 0
+            size += len(answer) + (prompt not in chosen) * len(prompt)
+            chosen.setdefault(prompt, []).append(answer)
+    yield chosen

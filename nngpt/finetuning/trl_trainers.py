@@ -1,0 +1,144 @@
+"""Set up TRL's trainers: arguments, atomic checkpoints, no telemetry, and a base that is returned.
+
+The `Trainer` writes a checkpoint file by file. Here a marker is written last, after everything else
+is on the disk; a checkpoint without the marker was interrupted by a kill and is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nngpt.config import LearningConfig
+from nngpt.errors import UserError
+from nngpt.finetuning.sft.optimizer import choose_optimizer
+from nngpt.generation.models.loading import LoadedBase
+
+CHECKPOINTS = "checkpoints"
+_MARKER = "complete"
+_PREFIX = "checkpoint-"
+
+
+def check_installed() -> None:
+    """Check that TRL and its data sets library are installed. Raises: UserError."""
+    for package in ("trl", "datasets"):
+        if find_spec(package) is None:
+            raise UserError(
+                f"this needs the package {package}, which is not installed",
+                hint='Install it: pip install "nngpt[rl]"',
+            )
+
+
+def common_arguments(
+    config: LearningConfig, base: LoadedBase, folder: Path, seed: int
+) -> dict[str, Any]:
+    """Return the arguments that all our TRL trainers share: device, precision, optimiser, logging.
+
+    Args:
+        folder: folder of the training; checkpoints go to a folder in it.
+    """
+    import torch
+
+    on_cpu = base.model.device.type == "cpu"
+    bf16 = not on_cpu and torch.cuda.is_bf16_supported()
+    paged = choose_optimizer(config.optimizer, on_cpu).startswith("paged")
+    return {
+        "output_dir": str(folder / CHECKPOINTS),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": "paged_adamw_8bit" if paged else "adamw_torch",
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "disable_dropout": True,
+        "bf16": bf16,
+        "fp16": not on_cpu and not bf16,
+        "use_cpu": on_cpu,
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "logging_strategy": "steps",
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": not on_cpu,
+    }
+
+
+def use_one_gpu(arguments: Any) -> Any:
+    """Make a trainer use one GPU, since several would multiply the configured batch size."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
+
+
+@contextmanager
+def borrow_base(base: LoadedBase, trainer: Any) -> Iterator[None]:
+    """Restore the bare base model at the end, however the training ended."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    try:
+        yield
+    finally:
+        base.model = trainer.model.unload()
+        # TRL's own forward, which computes probabilities in chunks, shadows the model's.
+        vars(base.model).pop("forward", None)
+
+
+def atomic_checkpoints(trainer: type[Any]) -> type[Any]:
+    """Return a subclass of a TRL trainer that marks complete checkpoints and sends no telemetry."""
+
+    class MarkingTrainer(trainer):  # type: ignore[misc]
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            super()._save_checkpoint(model, trial)
+            _mark(Path(self.args.output_dir) / f"{_PREFIX}{self.state.global_step}")
+
+        def _save(self, output_dir: str | None = None, *_: Any, **__: Any) -> None:
+            """Save the adapter only, without asking a model hub for the base's vocabulary."""
+            folder = output_dir or self.args.output_dir
+            self.model.save_pretrained(folder, save_embedding_layers=False)
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """Write no card, since our adapters carry their lineage."""
+
+        def _send_telemetry(self) -> None:
+            """Send nothing."""
+
+    return MarkingTrainer
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the complete checkpoint with the highest step; delete incomplete ones."""
+    complete = []
+    for found in folder.glob(f"{_PREFIX}*"):
+        if (found / _MARKER).exists():
+            complete.append(found)
+        else:
+            shutil.rmtree(found)
+    return max(complete, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the number of optimiser steps taken before a checkpoint."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def _mark(checkpoint: Path) -> None:
+    """Flush a checkpoint's files to disk, then write the marker."""
+    for file in [*checkpoint.rglob("*"), checkpoint]:
+        _flush(file)
+    (checkpoint / _MARKER).touch()
+    _flush(checkpoint / _MARKER)
+    _flush(checkpoint)
+
+
+def _flush(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

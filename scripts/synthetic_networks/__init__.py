@@ -1,0 +1,1 @@
+"""Corpora of synthetic networks, from which the adapter that comes with nngpt was trained."""

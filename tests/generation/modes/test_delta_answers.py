@@ -136,7 +136,7 @@ def test_settings_are_the_parents_unless_the_answer_has_its_own() -> None:
     candidate = accept(own, prompt)
     assert candidate.hyperparameters["lr"] == 0.25
     assert (candidate.batch, candidate.transform) == (8, "norm-flip")
-    assert contract.as_parent(candidate, DEFAULTS).endswith(
+    assert contract.full_answer(candidate, DEFAULTS).endswith(
         '```json\n{"hyperparameters": {"batch": 8, "lr": 0.25}, "transform": "norm-flip"}\n```'
     )
 

@@ -1,10 +1,10 @@
-"""A CIFAR-10 run beside Table 3 of the closed-loop study, cycle by cycle, ours with intervals.
+"""Compare a CIFAR-10 run with Table 3 of the closed-loop study, cycle by cycle.
 
     python benchmarks/table3.py RUN --folder runs
 
-The paper's run: DeepSeek-Coder-7B, 22 cycles, a share above the threshold (40%) of those that were
-trained, unique models admitted per cycle. Its cells have no intervals. Where ours has fewer cycles,
-its rows end.
+The paper's run: DeepSeek-Coder-7B, 22 cycles; `above` is the share of trained networks above the
+threshold (40%), `unique` the models admitted per cycle. Only our figures have intervals. Cells of
+cycles that our run does not have are empty.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COLUMNS = (
 
 
 def row(cycle: int, found: CycleSummary | None, pairs: int, images: int) -> tuple[str, ...]:
-    """The paper's cells, if it gives this cycle, beside ours."""
+    """Return a row of the paper's cells, if it has this cycle, beside ours."""
     valid, best, mean, above, unique, corpus = PAPER.get(cycle, (None,) * 6)
     ours = ("–",) * 6
     if found is not None:

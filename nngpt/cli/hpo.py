@@ -1,4 +1,4 @@
-"""`nngpt hpo`: hyperparameters for a network, in one shot. One module per command, `hpo_….py`."""
+"""`nngpt hpo`: choose hyperparameters for a network; one module per command, `hpo_….py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 
 from nngpt.cli import hpo_bench, hpo_predict, hpo_train, hpo_tune
 
-app = typer.Typer(no_args_is_help=True, help="Hyperparameters for a network, in one shot.")
+app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a network.")
 
 app.command("train")(hpo_train.train)
 app.command("predict")(hpo_predict.predict)

@@ -1,4 +1,4 @@
-"""`nngpt hpo train`: the surrogate, learned from the mirror of LEMUR."""
+"""`nngpt hpo train`: train the surrogate on LEMUR's trials."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.history import log, read_history
 from nngpt.cli.options import AsJson, Folder, make_folder, print_json
+from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
 
 
 def train(
     folder: Folder = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option("--surrogate", help="Its file (default: in the cache).")
+        Path | None, typer.Option("--surrogate", help="File to write (default: in the cache).")
     ] = None,
     epochs: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Choose for so many epochs; again for more (default 1, 5, 50)."),
+        typer.Option(min=1, help="Length of trainings; repeat for more (default: 1, 5 and 50)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from all trials in the mirror of LEMUR (minutes)."""
-    from nngpt.prediction.hpo import learned
+    """Train the surrogate on all trials in the mirror of LEMUR (minutes)."""
+    from nngpt.prediction.hpo import surrogate_file
+    from nngpt.prediction.runs import read_history
+    from nngpt.prediction.targets import epoch_count
 
-    path = out or learned.default_path()
+    path = out or surrogate_file.default_path()
     make_folder(path.parent, "--surrogate")
     with stoppable("Stopped. Nothing was written."):
-        card = learned.train(read_history(folder), path, log, epochs or learned.EPOCHS)
+        horizons = epochs or surrogate_file.EPOCHS
+        card = surrogate_file.train(read_history(folder), path, log, horizons)
     if as_json:
         print_json({"file": str(path), **card})
     else:
-        trials = ", ".join(f"{n:,} after {e} epochs" for e, n in card["trials"].items())
-        typer.echo(f"{path}: learned from trials ({trials}). How good it is: nngpt hpo bench")
+        trials = ", ".join(f"{n:,} after {epoch_count(int(e))}" for e, n in card["trials"].items())
+        typer.echo(f"{path}: learned from trials ({trials}). Its quality: nngpt hpo bench")

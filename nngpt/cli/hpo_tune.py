@@ -1,34 +1,33 @@
-"""`nngpt hpo tune`: an adapter that has the LLM write settings, learned from LEMUR's trials."""
+"""`nngpt hpo tune`: tune the LLM of the HPO engine `llm` on LEMUR's trials."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from nngpt.cli.history import read_history
-from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, tell, train_adapter
+from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
 from nngpt.cli.options import AsJson, Folder, Overrides, Seed, check_folder, console, load_config
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
-
-if TYPE_CHECKING:
-    from nngpt.records import TrainingPair
 
 
 def tune(
     folder: Folder = Path("runs"),
     epochs: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Trials after so many epochs; again for more (default 1, 5, 50)."),
+        typer.Option(
+            min=1,
+            help="Epochs after which trials were judged; repeat for more (default: 1, 5 and 50).",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many questions with answers.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of training pairs.")] = 1000,
     folds: Annotated[
         Path | None, typer.Option(help="Frozen folds of nngpt hpo bench, for --without-fold.")
     ] = None,
     without_fold: Annotated[
-        int | None, typer.Option(min=0, help="Learn nothing of this fold, so that it can judge.")
+        int | None, typer.Option(min=0, help="Fold to leave out, for an unbiased benchmark.")
     ] = None,
     config: From = None,
     base: Annotated[
@@ -40,8 +39,10 @@ def tune(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Tune the LLM for: nngpt hpo predict --engine llm. Repeat the command to carry on."""
-    from nngpt.finetuning.learners.sft import Job
+    """Tune an adapter for nngpt hpo predict --engine llm; repeat the command to resume."""
+    from nngpt.finetuning.learners.sft import SFTJob
+    from nngpt.prediction.hpo.tuning_pairs import history_pairs
+    from nngpt.prediction.runs import read_history
     from nngpt.reports.progress.finetuning import TuningProgress
 
     check_name(name)
@@ -49,39 +50,11 @@ def tune(
         raise UserError("give --folds and --without-fold, or neither")
     settings = load_config(config, overrides, seed=seed, **{"llm.model": base})
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
-        pairs = _pairs(
-            folder, tuple(epochs or (1, 5, 50)), limit, folds, without_fold, settings.seed
-        )
+        history, horizons = read_history(folder), epochs or (1, 5, 50)
+        pairs = history_pairs(history, horizons, limit, settings.seed, folds, without_fold)
         progress.log(f"{len(pairs):,} questions with answers from LEMUR's trials")
         check_folder(out, "--out")
-        adapter = train_adapter(settings, Job(pairs, name, out, None, settings.seed), progress)
-    tell(adapter, as_json, f"Use it: nngpt hpo predict --engine llm --adapter {adapter.path}")
-
-
-def _pairs(
-    folder: Path,
-    epochs: tuple[int, ...],
-    limit: int,
-    folds: Path | None,
-    without: int | None,
-    seed: int,
-) -> list[TrainingPair]:
-    from nngpt.prediction import groups
-    from nngpt.prediction.hpo import asking
-    from nngpt.prediction.hpo import folds as freezing
-    from nngpt.prediction.hpo.pools import pools
-
-    history = read_history(folder)
-    found = [pool for horizon in epochs for pool in pools(history, horizon, asking.LEARNED)]
-    if folds is not None:
-        frozen = freezing.read(folds)
-        components = frozen.components
-        found = [pool for pool in found if frozen.of(pool.network) != without]
-    else:
-        components = groups.components({p.network: history.codes[p.network] for p in found})
-    pairs = asking.pairs(found, history.codes, components, limit, seed)
-    if not pairs:
-        raise UserError(
-            "there is no network with several trials", hint="Import LEMUR: nngpt lemur pull"
-        )
-    return pairs
+        adapter = train_adapter(settings, SFTJob(pairs, name, out, None, settings.seed), progress)
+    print_adapter(
+        adapter, as_json, f"Use it: nngpt hpo predict --engine llm --adapter {adapter.path}"
+    )

@@ -1,1 +1,1 @@
-"""Final accuracy of a network, and when to stop training it, before it is trained."""
+"""Predictions before or early in a training: final accuracy, stopping epoch, hyperparameters."""

@@ -1,4 +1,4 @@
-"""Gradient boosting (LightGBM) with the settings we measured, and predictions across folds."""
+"""Gradient boosting (LightGBM), cross-fitted predictions, and conformal quantiles."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Boosting:
-    """How trees are grown; see docs/prediction.md for what other settings gave.
+    """Settings of gradient boosting; docs/prediction.md reports what other settings gave.
 
     Attributes:
         rounds: number of trees.
         rate: learning rate.
-        leaves: of a tree, at most.
-        smallest: runs in a leaf, at least.
-        shrinkage: L2 penalty of the leaves' values.
+        leaves: maximum number of leaves of a tree.
+        smallest: minimum number of rows in a leaf.
+        shrinkage: L2 penalty on the values of the leaves.
     """
 
     rounds: int = 400
@@ -37,13 +37,13 @@ class Boosting:
     shrinkage: float = 1.0
 
     def fit(self, inputs: Matrix, targets: Vector, category: int | None) -> lightgbm.Booster:
-        """Grow trees on rows of `inputs` [n, features]; the same rows give the same trees.
+        """Fit trees to rows of `inputs` [n, features]; the same rows give the same trees.
 
         Args:
-            category: the column that holds a category's number.
+            category: index of the categorical column; None if there is none.
         """
-        # One thread each: OpenMP spins when cores are shared (30 times slower), and fits of
-        # several folds run side by side anyway.
+        # One thread each: OpenMP spins when cores are shared (30 times slower), and the fits of
+        # several folds run in parallel anyway.
         parameters: dict[str, Any] = {
             "objective": "regression",
             "num_leaves": self.leaves,
@@ -67,14 +67,14 @@ class Boosting:
 
 @dataclass(frozen=True)
 class Crossed:
-    """Each row predicted by trees that never saw its group.
+    """Predictions of rows by trees that were not fitted to their fold.
 
-    The trees of the spreads have not seen it either, but they learn from errors of trees that have,
-    as is usual where conformal sets are made across folds.
+    The trees of the spreads were not fitted to the fold either, but to errors of trees that were,
+    as is usual in cross-conformal prediction.
 
     Attributes:
         points: predictions [n].
-        spreads: expected size of their errors [n], from trees that did not see the group either.
+        spreads: expected absolute errors of the predictions [n].
     """
 
     points: Vector
@@ -82,9 +82,10 @@ class Crossed:
 
 
 LEAST_SPREAD = 0.02
-"""Added to every expected error: without it a few rows of tiny expected error rule the interval."""
+"""Added to every expected error, so that a few tiny ones do not dominate the conformal quantile."""
 
 SPREADING = Boosting(rounds=150, rate=0.05, leaves=15, smallest=40)
+"""Settings of the trees that predict the size of errors."""
 
 
 def cross(
@@ -97,59 +98,63 @@ def cross(
     truth: Vector,
     learned: NDArray[np.bool_] | None = None,
 ) -> Crossed:
-    """Predict every row from the other folds, then the size of the errors likewise.
+    """Predict every row, and then the size of its error, from the other folds.
 
     Args:
-        targets: what the trees learn [n].
-        restore: from predictions of `targets` for the chosen rows to units of `truth`.
-        truth: what is wanted in the end [n].
+        targets: values that the trees are fitted to [n].
+        restore: converts predictions of `targets` for the chosen rows to units of `truth`.
+        truth: true values [n].
         learned: rows that may be learned from; None for all.
+
+    Raises:
+        UserError: a fold has no other rows to learn from.
     """
     usable = np.ones(len(truth), dtype=bool) if learned is None else learned
     for fold in range(int(folds.max()) + 1):
         if not (usable & (folds != fold)).any():
             raise UserError("nothing is left to learn from", hint="Use a larger --share")
-    chosen = range(int(folds.max()) + 1)
+    spread_category = None if category is None else category + 1
 
     def point(fold: int) -> Vector:
         rows = folds == fold
         trees = boosting.fit(inputs[~rows & usable], targets[~rows & usable], category)
         return restore(np.asarray(trees.predict(inputs[rows], num_threads=1)), rows)
 
-    points = _gather(folds, point, chosen)
+    points = _by_fold(folds, point)
     errors = np.abs(points - truth)
     wider = with_point(points, inputs)
 
     def spread(fold: int) -> Vector:
         rows = folds == fold
-        trees = SPREADING.fit(
-            wider[~rows], errors[~rows], None if category is None else category + 1
-        )
+        trees = SPREADING.fit(wider[~rows], errors[~rows], spread_category)
         return spread_of(trees, wider[rows])
 
-    return Crossed(points, _gather(folds, spread, chosen))
+    return Crossed(points, _by_fold(folds, spread))
 
 
 def with_point(points: Vector, inputs: Matrix) -> Matrix:
-    """What the size of an error is predicted from: the prediction, then its own inputs."""
+    """Return the inputs of the error trees: the prediction, then the features."""
     return np.column_stack([points, inputs])
 
 
 def spread_of(trees: lightgbm.Booster, wider: Matrix) -> Vector:
-    """Expected size of the errors of rows that `with_point` gave, never 0."""
+    """Return the expected absolute errors of rows that `with_point` returned, never 0."""
     found: Vector = np.maximum(np.asarray(trees.predict(wider, num_threads=1)), 0.0)
     return found + LEAST_SPREAD
 
 
 def quantile(scores: Vector, level: float) -> float:
-    """The conformal quantile: of n scores the ceil((n + 1) * level)th; inf if there are too few."""
+    """Return the conformal quantile of n scores, the ceil((n + 1) * level)-th smallest; inf if n
+    is too small."""
     place = int(np.ceil((len(scores) + 1) * level))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
 
 
-def _gather(folds: NDArray[np.int64], predict: Callable[[int], Vector], chosen: range) -> Vector:
+def _by_fold(folds: NDArray[np.int64], predict: Callable[[int], Vector]) -> Vector:
+    """Return the predictions of all folds [n], computed in parallel."""
     found = np.zeros(len(folds))
+    numbers = range(int(folds.max()) + 1)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for fold, values in zip(chosen, pool.map(predict, chosen), strict=True):
+        for fold, values in zip(numbers, pool.map(predict, numbers), strict=True):
             found[folds == fold] = values
     return found

@@ -1,4 +1,4 @@
-"""From a run and its first epochs to the row of numbers that the predictor sees."""
+"""Feature rows of the predictor: a run's settings and code, and its first epochs."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction import code, transforms
+from nngpt.prediction import code_features, transform_features
 from nngpt.prediction.places import Facts, facts
-from nngpt.prediction.runs import Run
+from nngpt.prediction.runs import TrainingRun
 
 OTHERS = ("weight_decay", "attention_dropout", "stochastic_depth_prob", "norm_eps", "norm_momentum")
-"""Hyperparameters that only some networks have, the most frequent ones."""
+"""The most frequent hyperparameters that only some networks have."""
 
 PLACE = ("chance", "classes", "images", "channels", "side", "log_steps")
 SETTINGS = (
     *("log_lr", "momentum", "dropout", "log_batch", "effective_lr", "hyperparameters"),
     *OTHERS,
 )
-STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *transforms.NAMES, *code.NAMES)
-CODE = slice(len(STATIC) - len(code.NAMES), len(STATIC))
-"""Where in a row of `static` the features of the code are."""
+STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *transform_features.NAMES, *code_features.NAMES)
+CODE = slice(len(STATIC) - len(code_features.NAMES), len(STATIC))
+"""Positions of the code's features in a row of `static`."""
 
 Matrix = NDArray[np.float64]
 
 
 def static(
-    run: Run,
+    run: TrainingRun,
     codes: Mapping[str, str],
     sources: Mapping[str, str],
     known: Facts | None = None,
 ) -> list[float]:
-    """What is known before training, in the order of `STATIC`.
+    """Return the features known before training, in the order of `STATIC`.
 
     Args:
-        codes: source of the networks by name; the run's may be missing.
-        sources: source of the transforms by name; the run's may be missing.
-        known: facts of the run's data set, if they are not those of its name.
+        codes: source of each network, by name; the run's own may be missing.
+        sources: source of each transform, by name; the run's own may be missing.
+        known: facts about the run's data set; None to look them up by its name.
 
     Raises:
-        DataError: the code is no Python.
+        DataError: the network's code is not valid Python.
     """
     known = known or facts(run.place.dataset)
     source = sources.get(run.transform) if run.transform else None
-    found = code.features(codes[run.network]) if run.network in codes else None
+    found = code_features.features(codes[run.network]) if run.network in codes else None
     return [
         *_place(known, _number(run.hyperparameters.get("batch"))),
         *_settings(run.hyperparameters),
-        *transforms.features(source),
-        *(found or [math.nan] * len(code.NAMES)),
+        *transform_features.features(source),
+        *(found or [math.nan] * len(code_features.NAMES)),
     ]
 
 
 def early_names(epochs: int) -> tuple[str, ...]:
-    """Names of what `early` gives."""
+    """Return the names of the features that `early` returns."""
     each = [f"{name}_{e}" for e in range(1, epochs + 1) for name in ("accuracy", "above_chance")]
     gains = [f"gain_{e}" for e in range(2, epochs + 1)]
     whole = ("best", "room", "last_to_best", "slope", "unsteady", "stuck", "at_chance")
@@ -63,12 +63,12 @@ def early_names(epochs: int) -> tuple[str, ...]:
 
 
 def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float]:
-    """The first epochs' accuracies, what they gained, and where they stand.
+    """Return features of the first epochs: accuracies, gains, best, slope, and the like.
 
     Args:
-        accuracies: at least `epochs` of them, 0…1; NaN where one is missing.
-        chance: accuracy of guessing; NaN counts as 0.
-        epochs: how many are looked at.
+        accuracies: accuracy after each epoch, at least `epochs` of them, 0…1; NaN if missing.
+        chance: accuracy of guessing, 0…1; NaN counts as 0.
+        epochs: number of epochs to use.
     """
     if not epochs:
         return []

@@ -1,4 +1,4 @@
-"""Which runs belong together when we ask how good the predictor is on something new."""
+"""Groups of runs (near-duplicates, families, places) and their cross-validation folds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from nngpt.novelty.dedup.neighbours import KeptIndex, ranked
 from nngpt.novelty.dedup.shingle_sets import Shingler
 from nngpt.plugins import load
-from nngpt.prediction.runs import Run
+from nngpt.prediction.runs import TrainingRun
 from nngpt.store.lemur.family import family
 
 NEAR = 0.90
-"""Jaccard of 10-token shingles from which two networks are of one component (DESIGN.md)."""
+"""Jaccard similarity of 10-token shingles at or above which networks share a component."""
 
 
 def components(codes: Mapping[str, str]) -> dict[str, str]:
-    """The near-duplicate component of each network, named by its first member.
+    """Return the near-duplicate component of each network, named by its first member.
 
-    Networks are joined when their Jaccard is `NEAR` or more, and through others that are.
+    Networks with a Jaccard similarity of at least `NEAR` are joined, directly or in chains.
     """
     names = sorted(codes)
     shingler = Shingler(load("dedup level", "lexical").create())
@@ -36,14 +36,14 @@ def components(codes: Mapping[str, str]) -> dict[str, str]:
     return {name: names[_root(first, number)] for number, name in enumerate(names)}
 
 
-def by_component(runs: Sequence[Run], codes: Mapping[str, str]) -> list[str]:
-    """The near-duplicate component of each run's network."""
+def by_component(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str]:
+    """Return the near-duplicate component of each run's network."""
     found = components(codes)
     return [found[run.network] for run in runs]
 
 
-def by_family(runs: Sequence[Run], codes: Mapping[str, str]) -> list[str]:
-    """The family of each run, families that share a near-duplicate being one."""
+def by_family(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str]:
+    """Return the family of each run; families that share a near-duplicate are merged."""
     found = components(codes)
     linked: dict[str, str] = {}
     for name in sorted(codes):
@@ -52,16 +52,16 @@ def by_family(runs: Sequence[Run], codes: Mapping[str, str]) -> list[str]:
     return [_find(linked, family(run.network)) for run in runs]
 
 
-def by_place(runs: Sequence[Run]) -> list[str]:
-    """The place of each run: task, data set and metric."""
+def by_place(runs: Sequence[TrainingRun]) -> list[str]:
+    """Return the name of each run's place (task, data set and metric)."""
     return [str(run.place) for run in runs]
 
 
 def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
-    """A fold, 0 to `count` - 1, for each run; a group is never split.
+    """Return a fold, 0 to `count` - 1, for each run; groups are never split.
 
-    The largest groups are dealt first, each to the smallest fold, so that folds are of like size
-    and the same groups always give the same folds.
+    Groups are assigned in order of size, the largest first, each to the fold with the fewest runs:
+    folds have similar sizes, and the same groups always give the same folds.
     """
     names, numbers = np.unique(np.array(groups), return_inverse=True)
     sizes = np.bincount(numbers)
@@ -74,6 +74,7 @@ def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
 
 
 def _root(first: list[int], number: int) -> int:
+    """Return the representative of a network's component (union-find with path halving)."""
     while first[number] != number:
         first[number] = first[first[number]]
         number = first[number]

@@ -1,7 +1,7 @@
-"""Facts about data sets that a prediction uses, and what makes two results comparable.
+"""Places (task, data set and metric), and facts about data sets.
 
-A *place* is where a network was judged: task, data set and metric. Accuracies of different places
-are not comparable, so the predictor knows every place it has seen and says so if it has not.
+Accuracies are comparable within a place only. The predictor has models of the places that it
+learned from, and reports it if a place is new.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ IMAGE_CLASSIFICATION = "img-classification"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a network is judged.
+    """Task, data set and metric by which a network is judged.
 
     Attributes:
-        task: LEMUR's name, such as `img-classification`.
-        dataset: LEMUR's name, such as `cifar-10`.
-        metric: LEMUR's name, such as `acc`.
+        task: name of the task in LEMUR, such as `img-classification`.
+        dataset: name of the data set in LEMUR, such as `cifar-10`.
+        metric: name of the metric in LEMUR, such as `acc`.
     """
 
     task: str
@@ -32,15 +32,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set; NaN is unknown.
+    """Facts about a data set; NaN for those unknown.
 
     Attributes:
         classes: number of classes.
         images: number of training images.
-        chance: accuracy of always answering the most frequent class of the test set, 0…1. A
-            network that does not learn stays there exactly (SVHN 0.196, MNIST 0.1135).
-        channels: of an image.
-        side: of an image in pixels, NaN if they differ.
+        chance: accuracy of always answering the most frequent class of the test set, 0…1, which
+            is what a network has that does not learn (SVHN 0.196, MNIST 0.1135).
+        channels: number of channels of an image.
+        side: side of an image in pixels; NaN if images differ in size.
     """
 
     classes: float = math.nan
@@ -66,11 +66,11 @@ _LEMUR_NAMES = {"cifar10": "cifar-10", "cifar100": "cifar-100", "fashionmnist": 
 
 
 def lemur_name(dataset: str) -> str:
-    """LEMUR's name of one of our data sets: `cifar10` is `cifar-10` there."""
+    """Return the name of a data set in LEMUR: `cifar10` becomes `cifar-10`."""
     name = dataset.lower().replace("_", "-")
     return _LEMUR_NAMES.get(name, name)
 
 
 def facts(dataset: str) -> Facts:
-    """What is known of a data set by its name in LEMUR or here; of others nothing."""
+    """Return the facts about a data set, by its name in LEMUR or nngpt; all NaN if unknown."""
     return _KNOWN.get(lemur_name(dataset), Facts())

@@ -1,4 +1,4 @@
-"""Final accuracy and stopping epoch of one network, with what must be said about them."""
+"""Prediction of the final accuracy and stopping epoch of one training."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import numpy as np
 from nngpt.config import cache_folder
 from nngpt.errors import UserError
 from nngpt.prediction import features, targets
-from nngpt.prediction.expert import Expert, clipped, horizon
-from nngpt.prediction.file import PredictorFile
+from nngpt.prediction.expert import Expert, PredictedRows, clipped, horizon
 from nngpt.prediction.places import Facts, Place, facts
-from nngpt.prediction.runs import Run
+from nngpt.prediction.predictor_file import PredictorFile
+from nngpt.prediction.runs import TrainingRun
 
 ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
-"""Hyperparameters of which a run says nothing: the fixed default that is hard to beat."""
+"""Values assumed for hyperparameters that are not given."""
 
 
 def default_path() -> Path:
-    """Where a predictor lies unless one says otherwise."""
+    """Return the path of the predictor in the cache."""
     return cache_folder() / "predictor.zip"
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A value, and the ends of the interval that holds it in 9 of 10 cases."""
+class PredictedValue:
+    """A predicted value and the ends of its 90% interval."""
 
     value: float
     low: float
@@ -38,25 +38,29 @@ class Interval:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What becomes of a run.
+    """The prediction of a training.
 
     Attributes:
-        accuracy: the highest within 50 epochs, 0…1.
-        stop: the first epoch within one point of it.
-        ceiling: of 1,000 such runs 5 get further than to this accuracy.
-        epochs: so many first epochs were used.
-        notes: what was assumed, and why the intervals may be wide; for the user.
+        accuracy: highest accuracy within 50 epochs, 0…1.
+        stop: first epoch with an accuracy within one point of the highest.
+        ceiling: accuracy that 5 of 1,000 such trainings exceed, 0…1.
+        epochs: number of known epochs that were used.
+        notes: assumptions and reasons for wide intervals, to report to the user.
     """
 
-    accuracy: Interval
-    stop: Interval
+    accuracy: PredictedValue
+    stop: PredictedValue
     ceiling: float
     epochs: int
     notes: tuple[str, ...]
 
 
 class Predictor:
-    """Predicts runs, with the experts of a file."""
+    """Predicts trainings with the experts of a file.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another version.
+    """
 
     def __init__(self, path: Path) -> None:
         self.file = PredictorFile(path)
@@ -71,22 +75,24 @@ class Predictor:
         accuracies: Sequence[float] = (),
         classes: int | None = None,
     ) -> Prediction:
-        """Predict a run from its code, its settings, and the accuracies of its first epochs.
+        """Predict a training from its code, its settings, and the accuracies of its first epochs.
 
         Args:
-            code: source of the network; None if it is not known.
-            accuracies: after each epoch from the first on, 0…1.
-            classes: of a data set that the predictor knows nothing of.
+            code: source of the network; None if unknown.
+            place: task, data set and metric.
+            transform: name of the transform in LEMUR; None for none.
+            accuracies: accuracy after each epoch from the first on, 0…1.
+            classes: number of classes, if the data set is unknown.
 
         Raises:
-            DataError: the code is no Python.
-            UserError: an accuracy is not in 0…1.
+            DataError: the code is not valid Python.
+            UserError: an accuracy is outside 0…1, or a hyperparameter is not valid.
         """
         _check(accuracies)
         accuracies = accuracies[: targets.EPOCHS]
         notes: list[str] = []
         known, kind = self._place(place, classes, notes)
-        run = Run("network", place, self._settings(hyperparameters, code, notes), None)
+        run = TrainingRun("network", place, self._settings(hyperparameters, code, notes), None)
         row = features.static(run, {} if code is None else {"network": code}, {}, known)
         row = self._with_transform(row, transform, notes)
         epochs = horizon(len(accuracies), self.file.horizons(kind))
@@ -98,61 +104,68 @@ class Predictor:
             np.array([row]), np.array([max(accuracies[:epochs], default=0.0)])
         )
         accuracy = clipped(accuracy, max(accuracies, default=0.0), 1.0)
-        ends = [
-            Interval(float(e.point[0]), float(e.low[0]), float(e.high[0])) for e in (accuracy, stop)
-        ]
-        return Prediction(ends[0], ends[1], float(accuracy.ceiling[0]), epochs, tuple(notes))
+        ceiling = float(accuracy.ceiling[0])
+        return Prediction(_only(accuracy), _only(stop), ceiling, epochs, tuple(notes))
 
     def _place(self, place: Place, classes: int | None, notes: list[str]) -> tuple[Facts, str]:
+        """Return facts about the data set and the kind of expert; append notes."""
         known = facts(place.dataset)
         if str(place) in self.file.places:
             return known, "familiar"
         if not self.file.horizons("strange"):
             raise UserError(
-                f"the predictor knows {place} not, and only one other place",
+                f"the predictor was trained on one place only, which is not {place}",
                 where=str(self.file.path),
-                hint=f"It knows {', '.join(self.file.places)}",
+                hint=f"Trained on: {', '.join(self.file.places)}",
             )
         if classes is not None and math.isnan(known.classes):
             if classes < 2:
-                raise UserError(f"{classes} classes are too few")
+                raise UserError(f"a classification has 2 classes or more, not {classes}")
             known = replace(known, classes=float(classes), chance=1 / classes)
         notes.append(
-            f"no run on {place} was learned from: the interval is that of unknown data sets"
+            f"the predictor was not trained on {place}: the interval is that of new data sets"
         )
         if math.isnan(known.chance):
-            notes.append(f"nothing is known of {place.dataset}: give --classes")
+            notes.append(f"unknown data set {place.dataset}: give --classes")
         return known, "strange"
 
     def _settings(
         self, given: Mapping[str, int | float | str], code: str | None, notes: list[str]
     ) -> dict[str, int | float | str]:
+        """Return the hyperparameters completed with assumed values; append a note of them."""
         for name in ("lr", "batch"):
             value = given.get(name, 1)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise UserError(f"{name} is {value}, which is no positive number")
+                raise UserError(f"{name} must be a positive number, not {value}")
         missing = {name: value for name, value in ASSUMED.items() if name not in given}
         if code is not None and "momentum" not in code:
             missing.pop("momentum", None)  # as in LEMUR, where such networks have none
         if missing:
-            said = ", ".join(f"{name} {value:g}" for name, value in missing.items())
-            notes.append(f"assumed: {said}")
+            assumed = ", ".join(f"{name} {value:g}" for name, value in missing.items())
+            notes.append(f"assumed: {assumed}")
         return {**missing, **given}
 
     def _with_transform(
         self, row: list[float], transform: str | None, notes: list[str]
     ) -> list[float]:
+        """Return a feature row with the features of a named transform; append notes."""
         if transform is None:
             return row
         found = self.file.transforms.get(transform)
         if found is None:
-            notes.append(f"the transform {transform} is not known, and counts as none")
+            notes.append(f"unknown transform {transform}: treated as none")
             return row
         start = features.STATIC.index("transform_size")
         return [*row[:start], *found, *row[start + len(found) :]]
 
 
+def _only(rows: PredictedRows) -> PredictedValue:
+    """Return the first row."""
+    return PredictedValue(float(rows.point[0]), float(rows.low[0]), float(rows.high[0]))
+
+
 def _check(accuracies: Sequence[float]) -> None:
+    """Check that accuracies are within 0…1. Raises: UserError."""
     for epoch, accuracy in enumerate(accuracies, start=1):
         if not 0 <= accuracy <= 1:
             raise UserError(

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.prediction import groups, targets
-from nngpt.prediction.evaluation import crossed_estimates, share_of_groups
-from nngpt.prediction.learned import FOLDS, Table
+from nngpt.prediction.cross_validation import crossed_predictions
+from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
+from nngpt.prediction.predictor_training import FOLDS, RunTable
 from nngpt.prediction.runs import History
 
 TOP = 0.9
@@ -34,9 +35,9 @@ class Replay:
 
     runs: int
     top: int
-    stopped: tuple[float, float, float]
-    saved: tuple[float, float, float]
-    lost: tuple[float, float, float]
+    stopped: MeanInterval
+    saved: MeanInterval
+    lost: MeanInterval
 
 
 def replay(history: History, horizons: Sequence[int], progress: Callable[[str], None]) -> Replay:
@@ -45,29 +46,29 @@ def replay(history: History, horizons: Sequence[int], progress: Callable[[str], 
     Both the ceiling and the accuracy of the best tenth are computed from other folds, so from
     families of networks other than the run's own.
     """
-    table = Table(history)
+    table = RunTable(history)
     names = groups.by_family(history.runs, history.codes)
     folds = groups.folds(names, FOLDS)
     best = targets.best(table.runs)
     wanted, top = _best_tenth(table, best, folds)
     trained = np.full(len(best), targets.EPOCHS)
     for epochs in sorted(set(horizons) - {0}):
-        progress(f"after {epochs} epoch{'' if epochs == 1 else 's'}")
-        ceiling = crossed_estimates(table, "best", best, epochs, folds).ceiling
+        progress(f"after {targets.epoch_count(epochs)}")
+        ceiling = crossed_predictions(table, "best", best, epochs, folds).ceiling
         trained[(trained == targets.EPOCHS) & (ceiling < wanted)] = epochs
     stopped = trained < targets.EPOCHS
     numbers = np.unique(np.array(names), return_inverse=True)[1]
     return Replay(
         len(best),
         int(top.sum()),
-        share_of_groups(stopped.astype(float), numbers),
-        share_of_groups(1 - trained / targets.EPOCHS, numbers),
-        share_of_groups(stopped[top].astype(float), numbers[top]),
+        grouped_mean(stopped.astype(float), numbers),
+        grouped_mean(1 - trained / targets.EPOCHS, numbers),
+        grouped_mean(stopped[top].astype(float), numbers[top]),
     )
 
 
 def _best_tenth(
-    table: Table, best: Accuracies, folds: Folds
+    table: RunTable, best: Accuracies, folds: Folds
 ) -> tuple[Accuracies, npt.NDArray[np.bool_]]:
     """Return, per run, the accuracy its place's best tenth reaches in other folds, and whether
     the run itself is in the best tenth."""

@@ -1,17 +1,21 @@
-"""Training runs out of the mirror: what was trained, and its accuracy after each epoch."""
+"""Training runs from the mirror of LEMUR: settings, and the accuracy after each epoch."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
+from nngpt.config import DATABASE
 from nngpt.errors import UserError
 from nngpt.prediction.places import Place
-from nngpt.store.database import Database
+from nngpt.records import canonical_json
+from nngpt.store.database import Database, open_database
 from nngpt.store.lemur.queries import codes, hyperparameters
 from nngpt.store.lemur_tables import nn, stat, transform
 
@@ -19,15 +23,15 @@ _RUN = ["task", "dataset", "metric", "nn", "prm", "transform"]
 
 
 @dataclass(frozen=True)
-class Run:
-    """One network trained with one set of hyperparameters.
+class TrainingRun:
+    """One training of a network with one set of hyperparameters.
 
     Attributes:
-        network: its name, or the file it is in.
-        place: where it was judged.
-        hyperparameters: as LEMUR has them, without the transform.
-        transform: the transform's name, None if there is none.
-        accuracies: after each epoch from the first on, 0…1; NaN where an epoch was not recorded.
+        network: name of the network.
+        place: task, data set and metric.
+        hyperparameters: hyperparameters by their names in LEMUR, without the transform.
+        transform: name of the transform; None if there is none.
+        accuracies: accuracy after each epoch from the first on, 0…1; NaN if not recorded.
     """
 
     network: str
@@ -39,36 +43,51 @@ class Run:
 
 @dataclass(frozen=True)
 class History:
-    """Runs, with the code of what they trained.
+    """Training runs with the code of their networks and transforms.
 
     Attributes:
-        runs: in an order that leaves nothing to chance.
+        runs: the runs, in a deterministic order.
         codes: source of each network, by name.
         transforms: source of each transform, by name.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     codes: Mapping[str, str]
     transforms: Mapping[str, str]
 
 
-def read_runs(database: Database, first: int, last: int | None = None) -> History:
-    """The runs whose last epoch is `first` or more, and `last` or less.
-
-    Of several trials of one run after the same epoch the most accurate counts. A run whose
-    accuracies leave 0…1 (they are broken, or no accuracies) is left out, as is one without its
-    first epoch.
+def read_history(folder: Path, least: int = 1) -> History:
+    """Read the runs of at least `least` epochs from the mirror in a folder.
 
     Raises:
-        UserError: there are none.
+        UserError: there is no mirror, or it has no such run.
+    """
+    path = folder / DATABASE
+    if not path.exists():
+        raise UserError("no mirror here", where=str(path), hint="Fetch LEMUR: nngpt lemur pull")
+    database = open_database(path, create=False)
+    try:
+        return read_runs(database, least)
+    finally:
+        database.close()
+
+
+def read_runs(database: Database, least: int) -> History:
+    """Read the runs of at least `least` epochs from a database.
+
+    If there are several trials of one run after the same epoch, the most accurate one counts. Runs
+    with accuracies outside 0…1 or without their first epoch are left out.
+
+    Raises:
+        UserError: there is no such run.
     """
     with database.read() as session:
         columns = [stat.c[name] for name in (*_RUN, "epoch", "accuracy")]
-        trained = select(stat.c.nn).where(stat.c.epoch >= first).distinct()
+        trained = select(stat.c.nn).where(stat.c.epoch >= least).distinct()
         rows = session.execute(select(*columns).where(stat.c.nn.in_(trained)))
         table = pd.DataFrame(rows.all(), columns=[*_RUN, "epoch", "accuracy"])
         longest = table.groupby(_RUN, dropna=False)["epoch"].transform("max")
-        table = table[longest.between(first, last or np.inf)]
+        table = table[longest >= least]
         parameters = {
             uid: {name: value for name, value in found.items() if name != "transform"}
             for uid, found in hyperparameters(session, table["prm"].unique()).items()
@@ -78,16 +97,29 @@ def read_runs(database: Database, first: int, last: int | None = None) -> Histor
     runs = _runs(table, parameters)
     if not runs:
         raise UserError(
-            f"no run of {first} or more epochs to learn from",
+            f"no run of {least} or more epochs to learn from",
             where=str(database.path),
             hint="Import LEMUR first: nngpt lemur pull",
         )
     return History(tuple(runs), sources, transforms)
 
 
+def data_hash(history: History) -> str:
+    """Return the SHA-256 of a history, everything that a model learns from."""
+    digest = hashlib.sha256()
+    for run in history.runs:
+        parts = [run.network, str(run.place), dict(run.hyperparameters), run.transform]
+        digest.update(canonical_json(parts).encode())
+        digest.update(np.array(run.accuracies).astype("<f8").tobytes())
+    for sources in (history.codes, history.transforms):
+        digest.update(canonical_json(dict(sorted(sources.items()))).encode())
+    return digest.hexdigest()
+
+
 def _runs(
     table: pd.DataFrame, parameters: Mapping[str, Mapping[str, int | float | str]]
-) -> list[Run]:
+) -> list[TrainingRun]:
+    """Return the runs of a table with one row for each trial and epoch."""
     table = table.sort_values([*_RUN, "epoch", "accuracy"], kind="stable", na_position="first")
     numbers = table.groupby(_RUN, sort=False, dropna=False).ngroup().to_numpy()
     epochs = table["epoch"].to_numpy()
@@ -102,13 +134,7 @@ def _runs(
         if np.isfinite(curve[0]) and np.nanmin(curve) >= 0 and np.nanmax(curve) <= 1:
             place = Place(name.task, name.dataset, name.metric)
             transform_name = name.transform if isinstance(name.transform, str) else None
-            found.append(
-                Run(
-                    name.nn,
-                    place,
-                    parameters.get(name.prm, {}),
-                    transform_name,
-                    tuple(curve.tolist()),
-                )
-            )
+            settings = parameters.get(name.prm, {})
+            run = TrainingRun(name.nn, place, settings, transform_name, tuple(curve.tolist()))
+            found.append(run)
     return found

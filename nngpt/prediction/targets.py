@@ -1,4 +1,4 @@
-"""What is predicted of a run, and in which form the trees learn it."""
+"""Targets of the predictor: final accuracy and stopping epoch, and the form the trees learn."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction.runs import Run
+from nngpt.prediction.runs import TrainingRun
 
 Vector = NDArray[np.float64]
 
 EPOCHS = 50
-"""Final means: within so many epochs, which is what nearly all of LEMUR's long runs have."""
+"""Length of a whole training in epochs, as in nearly all of LEMUR's long runs."""
 
 NEAR_BEST = 0.01
-"""A run may stop at the first epoch within so much accuracy of its best."""
+"""A run may stop at its first epoch with an accuracy within this distance of its best."""
 
 _LEAST_ROOM = 0.02
 
 
-def best(runs: Sequence[Run]) -> Vector:
-    """The highest accuracy within `EPOCHS` of each run, 0…1."""
+def best(runs: Sequence[TrainingRun]) -> Vector:
+    """Return the highest accuracy of each run within `EPOCHS` epochs, 0…1 [n]."""
     return np.array([np.nanmax(run.accuracies[:EPOCHS]) for run in runs])
 
 
-def stop(runs: Sequence[Run]) -> Vector:
-    """The first epoch of each run within `NEAR_BEST` of its best, as a share of `EPOCHS`."""
+def stop(runs: Sequence[TrainingRun]) -> Vector:
+    """Return the first epoch of each run within `NEAR_BEST` of its best, divided by `EPOCHS`."""
     curves = [np.array(run.accuracies[:EPOCHS]) for run in runs]
     first = [int(np.argmax(curve >= np.nanmax(curve) - NEAR_BEST)) + 1 for curve in curves]
     return np.array(first) / EPOCHS
 
 
-def best_so_far(runs: Sequence[Run], epochs: int) -> Vector:
-    """The highest accuracy of the first epochs of each run; 0 before the first."""
+def best_so_far(runs: Sequence[TrainingRun], epochs: int) -> Vector:
+    """Return the highest accuracy of each run within its first `epochs` epochs; 0 for none."""
     if not epochs:
         return np.zeros(len(runs))
     return np.array([np.nanmax(run.accuracies[:epochs]) for run in runs])
 
 
 def share_of_room(accuracy: Vector, so_far: Vector) -> Vector:
-    """How much of what is left up to 100% a run still gains.
+    """Return the gain over `so_far`, divided by the largest possible gain (up to 100%).
 
     Trees learn it better than the accuracy itself: RMSE 0.0902 against 0.0917 by component.
     """
@@ -48,5 +48,10 @@ def share_of_room(accuracy: Vector, so_far: Vector) -> Vector:
 
 
 def accuracy(share: Vector, so_far: Vector) -> Vector:
-    """The inverse of `share_of_room`; a best accuracy is never below the best so far."""
+    """Invert `share_of_room`; the result is never below `so_far`."""
     return np.clip(so_far + share * np.maximum(1 - so_far, _LEAST_ROOM), so_far, 1)
+
+
+def epoch_count(epochs: int) -> str:
+    """Return a number of epochs for a message: `1 epoch`, `2 epochs`."""
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"

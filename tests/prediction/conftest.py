@@ -1,4 +1,4 @@
-"""A mirror with some of LEMUR's own long runs, and a predictor that learned from them."""
+"""Fixtures: a mirror with a few of LEMUR's long runs, and a predictor trained on them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ import pytest
 from lemur_part import make_mirror
 from sandbox_fixtures import splits, start
 
-from nngpt.prediction import file, learned, targets
-from nngpt.prediction.runs import History, read_runs
-from nngpt.store import Store
+from nngpt.prediction import predictor_file as files
+from nngpt.prediction import predictor_training, targets
+from nngpt.prediction.runs import History, read_history
 
 __all__ = ["splits", "start"]
 
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the database: 18 networks' runs of 50 epochs on three data sets."""
+    """Return a folder with a mirror: trials of 18 networks on three data sets."""
     return make_mirror(tmp_path_factory.mktemp("mirror"))
 
 
 @pytest.fixture(scope="session")
 def history(mirror: Path) -> History:
-    """Its runs."""
-    with Store.open(mirror / "nngpt.db", create=False) as store:
-        return read_runs(store.database, targets.EPOCHS)
+    """Return the mirror's runs of 50 epochs."""
+    return read_history(mirror, targets.EPOCHS)
 
 
 @pytest.fixture(scope="session")
 def predictor_file(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A predictor that learned from them for 0, 1, 2 and 5 epochs."""
+    """Return the file of a predictor for 0, 1, 2 and 5 known epochs."""
     path = tmp_path_factory.mktemp("predictor") / "predictor.zip"
-    file.write(learned.learn(history, lambda _: None, (0, 1, 2, 5)), path)
+    files.write(predictor_training.train(history, lambda _: None, (0, 1, 2, 5)), path)
     return path

@@ -1,4 +1,4 @@
-"""What is read out of code, transforms, settings and first epochs."""
+"""Features of code, transforms, settings and first epochs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import pytest
 
 from nngpt.errors import DataError
-from nngpt.prediction import code, features, transforms
-from nngpt.prediction.code import kind_of_network
+from nngpt.prediction import code_features, features, transform_features
+from nngpt.prediction.code_features import kind_of_network
 from nngpt.prediction.places import Place, facts
-from nngpt.prediction.runs import History, Run
+from nngpt.prediction.runs import History, TrainingRun
 
 SOURCE = """
 import torch
@@ -35,7 +35,13 @@ class Net(nn.Module):
 
 
 def test_code_is_counted_and_never_executed() -> None:
-    found = dict(zip(code.NAMES, code.features(SOURCE + "\nraise SystemExit\n"), strict=True))
+    found = dict(
+        zip(
+            code_features.NAMES,
+            code_features.features(SOURCE + "\nraise SystemExit\n"),
+            strict=True,
+        )
+    )
     assert {
         "modules": 2,
         "convolutions": 2,
@@ -55,37 +61,41 @@ def test_code_is_counted_and_never_executed() -> None:
     assert found["literal_parameters"] == pytest.approx(math.log10(weights))
 
 
-def test_numbers_that_are_no_size_are_left_out() -> None:
+def test_huge_numbers_are_ignored() -> None:
     huge = "9" * 400
     source = f"nn.Linear({huge}, 8)\nnn.Conv2d(3, 8, {huge})\nAdam(weight_decay={huge})\n"
-    found = dict(zip(code.NAMES, code.features(source), strict=True))
+    found = dict(zip(code_features.NAMES, code_features.features(source), strict=True))
     assert (found["linear"], found["max_width"], found["max_kernel"]) == (1, 3, 0)
     assert math.isnan(found["weight_decay"])
 
 
 @pytest.mark.parametrize("source", ["def x(:", "\0", "(" * 5000])
-def test_code_that_is_no_python_is_refused_in_one_line(source: str) -> None:
+def test_code_that_is_not_valid_python_is_refused_in_one_line(source: str) -> None:
     with pytest.raises(DataError, match="the code cannot be read"):
-        code.features(source)
+        code_features.features(source)
 
 
-def test_the_reference_s_kinds_of_networks() -> None:
+def test_kinds_of_networks_of_the_papers() -> None:
     assert kind_of_network(SOURCE, "img-classification") == "cnn"
     assert kind_of_network(SOURCE, "obj-detection") == "detector"
     assert kind_of_network("x = nn.LSTM(3, 3)", "txt-generation") == "rnn"
     assert kind_of_network("x = nn.Linear(3, 3)", "img-classification") == "other"
 
 
-def test_transforms(history: History) -> None:
+def test_transform_features(history: History) -> None:
     found = dict(
-        zip(transforms.NAMES, transforms.features(history.transforms["norm_32_flip"]), strict=True)
+        zip(
+            transform_features.NAMES,
+            transform_features.features(history.transforms["norm_32_flip"]),
+            strict=True,
+        )
     )
     assert (found["transform_size"], found["transform_flips"]) == (32, 1)
     assert found["transform_normalised"] == 1
-    assert all(math.isnan(value) for value in transforms.features(None))
+    assert all(math.isnan(value) for value in transform_features.features(None))
 
 
-def test_early_epochs() -> None:
+def test_features_of_the_first_epochs() -> None:
     chance = facts("svhn").chance
     found = dict(
         zip(features.early_names(3), features.early((chance, chance, 0.6), chance, 3), strict=True)
@@ -96,9 +106,9 @@ def test_early_epochs() -> None:
     assert features.early((), chance, 0) == []
 
 
-def test_a_row_has_a_name_for_each_number_and_nan_for_what_is_not_known() -> None:
+def test_every_feature_has_a_name_and_unknown_ones_are_nan() -> None:
     place = Place("img-classification", "birds", "acc")
-    row = features.static(Run("net", place, {"lr": 0.1}, None), {}, {})
+    row = features.static(TrainingRun("net", place, {"lr": 0.1}, None), {}, {})
     found = dict(zip(features.STATIC, row, strict=True))
     assert found["log_lr"] == pytest.approx(-1)
     assert all(math.isnan(found[name]) for name in ("chance", "log_steps", "lines", "momentum"))

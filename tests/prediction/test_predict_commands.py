@@ -1,4 +1,4 @@
-"""`nngpt predictor` and `nngpt predict` as a user meets them."""
+"""The commands `nngpt predictor` and `nngpt predict`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
     empty.write_text("x = 1\n")
     file = ("--predictor", predictor_file)
     for arguments, line in (
-        ((PLAIN, "--dataset", "mnist"), "there is no predictor. Make one: nngpt predictor train"),
+        ((PLAIN, "--dataset", "mnist"), "there is no predictor. Train one: nngpt predictor train"),
         ((broken, "--dataset", "mnist", *file), "broken.py: the code cannot be read"),
         ((empty, "--dataset", "mnist", *file), "empty.py: there is no network in it"),
         ((tmp_path / "none.py", "--dataset", "mnist", *file), "none.py: cannot be read"),
@@ -54,10 +54,13 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
         ((PLAIN, "--dataset", "mnist", "--prm", "lr", *file), "--prm lr is not NAME=VALUE"),
         (
             (PLAIN, "--dataset", "mnist", "--prm", "lr=x", *file),
-            "nngpt: --prm lr=x: 'x' is no number",
+            "nngpt: --prm lr=x: 'x' is not a number",
         ),
-        ((PLAIN, "--dataset", "mnist", "--prm", "batch=inf", *file), "'inf' is no finite number"),
-        ((PLAIN, "--dataset", "mnist", "--prm", "lr=-1", *file), "nngpt: lr is -1.0, which is no"),
+        ((PLAIN, "--dataset", "mnist", "--prm", "batch=inf", *file), "'inf' is not finite"),
+        (
+            (PLAIN, "--dataset", "mnist", "--prm", "lr=-1", *file),
+            "nngpt: lr must be a positive number, not -1.0",
+        ),
     ):
         told = nngpt("predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
         assert told.returncode == 2 and told.stdout == ""
@@ -69,7 +72,7 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
     assert "unknown split 'families'" in told.stderr
 
 
-def test_evaluate_asks_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None:
+def test_evaluate_loads_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None:
     """That it stops is tested with the executor: these few runs never rule MNIST out."""
     settings = {
         "evaluation.epochs": 2,

@@ -1,4 +1,4 @@
-"""The predictor: what it learned, its intervals, its file, and what it says aloud."""
+"""The predictor: its errors, intervals, notes and file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from nngpt.errors import UserError
-from nngpt.prediction import boosting, file, groups, learned, targets
-from nngpt.prediction.evaluation import evaluate
+from nngpt.prediction import boosting, groups, predictor_file, predictor_training, targets
+from nngpt.prediction.cross_validation import cross_validate
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
-from nngpt.prediction.runs import History
+from nngpt.prediction.runs import History, data_hash
 
 SVHN = Place("img-classification", "svhn", "acc")
 
 
-def test_unseen_families_are_predicted_better_than_by_the_baselines(history: History) -> None:
-    found = {f.what: f for f in evaluate(history, ("family",), (2,), lambda _: None)}
+def test_the_predictor_beats_the_baselines_on_unseen_families(history: History) -> None:
+    found = {f.what: f for f in cross_validate(history, ("family",), (2,), lambda _: None)}
     predictor = found["predictor"]
     assert predictor.runs == len(history.runs)
     assert predictor.rmse[0] < found["best so far + mean gain"].rmse[0]
@@ -32,21 +32,21 @@ def test_unseen_families_are_predicted_better_than_by_the_baselines(history: His
 @pytest.mark.parametrize("split", ["component", "place", "reference"])
 def test_other_splits(history: History, split: str) -> None:
     for without in (True, False):
-        first, *_ = evaluate(history, (split,), (1,), lambda _: None, with_code=not without)
+        first, *_ = cross_validate(history, (split,), (1,), lambda _: None, with_code=not without)
         assert first.what == ("without code" if without else "predictor")
         assert 0 < first.rmse[0] < 0.4 and first.coverage is not None
 
 
-def test_less_to_learn_from_is_another_figure_on_the_same_runs(history: History) -> None:
-    all_of_it, *_ = evaluate(history, ("component",), (2,), lambda _: None)
-    a_third, *_ = evaluate(history, ("component",), (2,), lambda _: None, share=0.3)
+def test_learning_from_fewer_groups_raises_the_error_on_the_same_runs(history: History) -> None:
+    all_of_it, *_ = cross_validate(history, ("component",), (2,), lambda _: None)
+    a_third, *_ = cross_validate(history, ("component",), (2,), lambda _: None, share=0.3)
     assert a_third.runs == all_of_it.runs
     assert a_third.rmse[0] > all_of_it.rmse[0]
 
 
-def test_no_prediction_has_seen_its_own_group(history: History) -> None:
-    """Truths of one fold are turned upside down: its own predictions do not move."""
-    table = learned.Table(history)
+def test_no_prediction_depends_on_its_own_group(history: History) -> None:
+    """Inverting the true values of one fold does not change its own predictions."""
+    table = predictor_training.RunTable(history)
     folds = groups.folds(groups.by_family(history.runs, history.codes), 4)
     inputs, truth = table.inputs(1, with_place=True), targets.best(table.runs)
     trees = boosting.Boosting(rounds=20)
@@ -62,13 +62,13 @@ def test_no_prediction_has_seen_its_own_group(history: History) -> None:
     assert (before[folds != 2] != after[folds != 2]).any()
 
 
-def test_the_conformal_quantile_errs_on_the_wide_side() -> None:
+def test_the_conformal_quantile_rounds_up() -> None:
     assert boosting.quantile(np.arange(1.0, 10.0), 0.9) == 9
     assert boosting.quantile(np.arange(1.0, 20.0), 0.9) == 18
     assert boosting.quantile(np.arange(1.0, 9.0), 0.9) == float("inf")
 
 
-def test_a_prediction_never_lies_below_what_was_seen(
+def test_a_prediction_is_never_below_the_known_accuracies(
     predictor_file: Path, history: History
 ) -> None:
     predictor = Predictor(predictor_file)
@@ -86,7 +86,7 @@ def test_a_prediction_never_lies_below_what_was_seen(
     assert promising.accuracy.value > poor.accuracy.value
 
 
-def test_what_is_not_known_is_said_and_widens_the_interval(
+def test_unknown_inputs_are_noted_and_widen_the_interval(
     predictor_file: Path, history: History
 ) -> None:
     predictor = Predictor(predictor_file)
@@ -95,7 +95,7 @@ def test_what_is_not_known_is_said_and_widens_the_interval(
     asked = (history.codes["VGG"], settings, None, (0.4, 0.5))
     known = predictor.predict(asked[0], SVHN, *asked[1:])
     strange = predictor.predict(asked[0], birds, *asked[1:])
-    assert "no run on img-classification/birds/acc was learned from" in strange.notes[0]
+    assert "the predictor was not trained on img-classification/birds/acc" in strange.notes[0]
     assert "give --classes" in strange.notes[1]
     width = strange.accuracy.high - strange.accuracy.low
     assert width > known.accuracy.high - known.accuracy.low
@@ -104,15 +104,15 @@ def test_what_is_not_known_is_said_and_widens_the_interval(
     bare = predictor.predict(None, SVHN, {"lr": 0.1}, "mine")
     assert bare.notes == (
         "assumed: momentum 0.9, batch 64",
-        "the transform mine is not known, and counts as none",
+        "unknown transform mine: treated as none",
     )
 
 
-def test_a_row_to_predict_is_the_row_that_was_learned_from(
+def test_single_predictions_use_the_same_features_as_training(
     predictor_file: Path, history: History
 ) -> None:
-    """The same runs, asked for one by one, get what the table of all of them gets."""
-    predictor, table = Predictor(predictor_file), learned.Table(history)
+    """Predicting runs one by one and as a table gives the same accuracies."""
+    predictor, table = Predictor(predictor_file), predictor_training.RunTable(history)
     expert = predictor.file.expert("familiar", 2)
     accuracy, _ = expert.predict(
         table.inputs(2, with_place=True), targets.best_so_far(table.runs, 2)
@@ -125,7 +125,9 @@ def test_a_row_to_predict_is_the_row_that_was_learned_from(
         assert one.accuracy.value == pytest.approx(accuracy.point[number])
 
 
-def test_a_file_that_is_replaced_does_not_mix(predictor_file: Path, tmp_path: Path) -> None:
+def test_replacing_the_file_does_not_change_an_open_predictor(
+    predictor_file: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "p.zip"
     path.write_bytes(predictor_file.read_bytes())
     predictor = Predictor(path)
@@ -135,7 +137,7 @@ def test_a_file_that_is_replaced_does_not_mix(predictor_file: Path, tmp_path: Pa
     assert predictor.predict(None, SVHN, {}, None, (0.3, 0.4)).epochs == 2
 
 
-def test_epochs_beyond_the_50th_do_not_count(predictor_file: Path) -> None:
+def test_epochs_after_the_50th_are_ignored(predictor_file: Path) -> None:
     predictor = Predictor(predictor_file)
     curve = (0.3,) * 50
     assert predictor.predict(None, SVHN, {}, None, (*curve, 0.95)) == predictor.predict(
@@ -147,52 +149,54 @@ def test_epochs_beyond_the_50th_do_not_count(predictor_file: Path) -> None:
 
 def test_too_few_groups_to_learn_from(history: History) -> None:
     with pytest.raises(UserError, match="nothing is left to learn from"):
-        list(evaluate(history, ("place",), (1,), lambda _: None, share=0.01))
+        list(cross_validate(history, ("place",), (1,), lambda _: None, share=0.01))
 
 
 @pytest.mark.parametrize(("wrong", "hint"), [(42.0, "write 0.42"), (-0.1, ""), (float("nan"), "")])
-def test_an_accuracy_that_is_none(predictor_file: Path, wrong: float, hint: str) -> None:
+def test_accuracies_outside_0_to_1_are_refused(
+    predictor_file: Path, wrong: float, hint: str
+) -> None:
     with pytest.raises(UserError, match=r"the accuracy after epoch 2 is .*not in 0…1") as error:
         Predictor(predictor_file).predict(None, SVHN, {}, None, (0.3, wrong))
     assert hint in error.value.hint
 
 
-def test_the_same_runs_make_the_same_predictor(history: History, tmp_path: Path) -> None:
+def test_training_is_deterministic(history: History, tmp_path: Path) -> None:
     files = [tmp_path / "one.zip", tmp_path / "two.zip"]
     for path in files:
-        file.write(learned.learn(history, lambda _: None, (1,)), path)
+        predictor_file.write(predictor_training.train(history, lambda _: None, (1,)), path)
     found = [Predictor(path).predict(None, SVHN, {}, None, (0.3,)) for path in files]
     assert found[0] == found[1]
-    cards = [file.PredictorFile(path).card for path in files]
-    assert cards[0]["data_sha256"] == cards[1]["data_sha256"] == learned.data_hash(history)
+    cards = [predictor_file.PredictorFile(path).card for path in files]
+    assert cards[0]["data_sha256"] == cards[1]["data_sha256"] == data_hash(history)
     fewer = History(history.runs[1:], history.codes, history.transforms)
-    assert learned.data_hash(fewer) != cards[0]["data_sha256"]
+    assert data_hash(fewer) != cards[0]["data_sha256"]
 
 
 def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no predictor.*nngpt predictor train"):
-        file.PredictorFile(tmp_path / "none.zip")
+        predictor_file.PredictorFile(tmp_path / "none.zip")
     cut = tmp_path / "cut.zip"
     cut.write_bytes(predictor_file.read_bytes()[:5000])
-    with pytest.raises(UserError, match="is no predictor, or damaged"):
-        file.PredictorFile(cut)
+    with pytest.raises(UserError, match="is not a predictor, or is damaged"):
+        predictor_file.PredictorFile(cut)
     hollow = tmp_path / "hollow.zip"
     with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(hollow, "w") as part:
         part.writestr("predictor.json", whole.read("predictor.json"))
-    with pytest.raises(UserError, match="is no predictor, or damaged"):
+    with pytest.raises(UserError, match="is not a predictor, or is damaged"):
         Predictor(hollow).predict(None, SVHN, {}, None)
     flipped = bytearray(predictor_file.read_bytes())
     flipped[40:4000] = bytes(b ^ 0xFF for b in flipped[40:4000])
     (tmp_path / "flipped.zip").write_bytes(flipped)
-    with pytest.raises(UserError, match="is no predictor, or damaged"):
-        file.PredictorFile(tmp_path / "flipped.zip")
+    with pytest.raises(UserError, match="is not a predictor, or is damaged"):
+        predictor_file.PredictorFile(tmp_path / "flipped.zip")
     wrong = tmp_path / "wrong.zip"
     with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(wrong, "w") as part:
         for name in whole.namelist():
             part.writestr(name, "tree" if name.endswith(".txt") else whole.read(name))
-    with pytest.raises(UserError, match="is no predictor, or damaged"):
+    with pytest.raises(UserError, match="is not a predictor, or is damaged"):
         Predictor(wrong).predict(None, SVHN, {}, None)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("predictor.json", '{"format": 99}')
     with pytest.raises(UserError, match="another version"):
-        file.PredictorFile(tmp_path / "other.zip")
+        predictor_file.PredictorFile(tmp_path / "other.zip")

@@ -1,4 +1,4 @@
-"""Runs out of the mirror, and which of them belong together."""
+"""Runs of the mirror, their targets, groups and folds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy import insert
 
 from nngpt.errors import UserError
 from nngpt.prediction import groups, targets
-from nngpt.prediction.runs import History, Run, read_runs
+from nngpt.prediction.runs import History, TrainingRun, read_history
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn, stat
 
 
-def test_every_long_run_is_read_with_all_its_epochs(history: History, mirror: Path) -> None:
+def test_all_epochs_of_long_runs_are_read(history: History, mirror: Path) -> None:
     with Store.open(mirror / "nngpt.db", create=False) as store, store.database.read() as session:
         rows = session.execute(
             stat.select().where(stat.c.nn == "MNASNet", stat.c.dataset == "svhn")
@@ -30,10 +30,12 @@ def test_every_long_run_is_read_with_all_its_epochs(history: History, mirror: Pa
     assert {"lr", "batch", "momentum"} <= set(read[0].hyperparameters)
 
 
-def test_targets_are_the_best_and_the_first_within_a_point_of_it(history: History) -> None:
+def test_targets_are_the_best_accuracy_and_the_first_epoch_within_one_point_of_it(
+    history: History,
+) -> None:
     run = history.runs[0]
-    early = Run(run.network, run.place, {}, None, (0.2, 0.695, 0.5, 0.7, 0.1))
-    late = Run(run.network, run.place, {}, None, (0.2, float("nan"), 0.68, 0.7))
+    early = TrainingRun(run.network, run.place, {}, None, (0.2, 0.695, 0.5, 0.7, 0.1))
+    late = TrainingRun(run.network, run.place, {}, None, (0.2, float("nan"), 0.68, 0.7))
     assert targets.best([early, late]).tolist() == [0.7, 0.7]
     assert (targets.stop([early, late]) * targets.EPOCHS).tolist() == [2, 4]
     so_far = targets.best_so_far([early, late], 2)
@@ -43,7 +45,7 @@ def test_targets_are_the_best_and_the_first_within_a_point_of_it(history: Histor
     assert targets.accuracy(np.array([-1.0, 9.0]), so_far) == pytest.approx([0.695, 1.0])
 
 
-def test_groups_are_never_split_and_folds_are_the_same_every_time(history: History) -> None:
+def test_folds_never_split_groups_and_are_deterministic(history: History) -> None:
     families = groups.by_family(history.runs, history.codes)
     parts = groups.by_component(history.runs, history.codes)
     assert {f for f, r in zip(families, history.runs, strict=True) if "DenseNet" in r.network} == {
@@ -61,20 +63,22 @@ def test_groups_are_never_split_and_folds_are_the_same_every_time(history: Histo
     assert all(len(found) == 1 for found in where.values())
 
 
-def test_copies_under_other_names_are_one_component(history: History) -> None:
+def test_copies_under_other_names_share_a_component(history: History) -> None:
     code = history.codes["VGG"]
     codes = {"VGG": code, "Copy": code.replace("64", "32"), "MNASNet": history.codes["MNASNet"]}
     assert groups.components(codes) == {"VGG": "Copy", "Copy": "Copy", "MNASNet": "MNASNet"}
 
 
-def test_an_empty_mirror_says_how_to_fill_it(tmp_path: Path) -> None:
+def test_errors_about_a_missing_or_empty_mirror_tell_how_to_fill_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no mirror here\. Fetch LEMUR: nngpt lemur pull"):
+        read_history(tmp_path)
     with Store.open(tmp_path / "nngpt.db") as store:
         with pytest.raises(UserError, match=r"no run of 50 or more epochs.*nngpt lemur pull"):
-            read_runs(store.database, 50)
+            read_history(tmp_path, 50)
         with store.database.write() as session:
             session.execute(insert(nn), [{"name": "A", "code": "x", "id": "1"}])
             place = {"task": "t", "dataset": "d", "metric": "m", "nn": "A", "transform": None}
             rows = [{**place, "id": str(e), "epoch": e, "prm": "u"} for e in (1, 50)]
             session.execute(insert(stat), [{**r, "accuracy": 1.5} for r in rows])
         with pytest.raises(UserError, match="no run of 50"):
-            read_runs(store.database, 50)
+            read_history(tmp_path, 50)

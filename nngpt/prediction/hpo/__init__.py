@@ -1,1 +1,1 @@
-"""One-shot prediction of hyperparameters, and how much accuracy a choice gives away."""
+"""Choosing hyperparameters for a network, and benchmarks of the engines that choose them."""

@@ -1,13 +1,14 @@
-"""Folds of the benchmark, frozen to a file that names its own hash.
+"""Cross-validation folds of networks, frozen to a file with its own hash.
 
-Near-duplicates of the lexical level, chained, are one component and share a fold, so no engine
-learns from a relative of the network that it is asked about.
+Chains of near-duplicates (lexical level) form one component and share a fold, so that no engine
+learns from a near-duplicate of a network that it is tested on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,20 @@ from pathlib import Path
 from nngpt.errors import UserError
 from nngpt.files import publish, scratch
 from nngpt.prediction import groups
+from nngpt.prediction.runs import History
 from nngpt.records import canonical_json
 
 COUNT = 10
-_HINT = "Freeze them anew: nngpt hpo bench --folds NEW-FILE"
+_HINT = "Freeze them again: nngpt hpo bench --folds NEW-FILE"
 
 
 @dataclass(frozen=True)
-class Folds:
-    """Which networks are kept apart.
+class NetworkFolds:
+    """The fold of each network.
 
     Attributes:
-        components: the near-duplicate component of each network, named by its first member.
-        folds: the fold of each component, 0 to `COUNT` - 1.
+        components: near-duplicate component of each network, named by its first member.
+        folds: fold of each component, 0 to `COUNT` - 1.
     """
 
     components: Mapping[str, str]
@@ -35,30 +37,40 @@ class Folds:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything above."""
+        """Hash of the components and their folds."""
         content = [dict(sorted(self.components.items())), dict(sorted(self.folds.items()))]
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def of(self, network: str) -> int:
-        """The fold of a network. Raises: KeyError if it is not among them."""
+        """Return the fold of a network. Raises: KeyError for an unknown network."""
         return self.folds[self.components[network]]
 
 
-def make(codes: Mapping[str, str], trials: Mapping[str, int]) -> Folds:
-    """Deal the components to folds with like numbers of trials.
-
-    Args:
-        codes: source of each network, by name.
-        trials: how many trials each network has, by name.
-    """
-    components = groups.components(codes)
+def make_folds(history: History) -> NetworkFolds:
+    """Distribute the networks' components to folds with similar numbers of trials."""
+    trials = Counter(run.network for run in history.runs)
+    components = groups.components({name: history.codes[name] for name in trials})
     rows = [components[name] for name in sorted(trials) for _ in range(trials[name])]
-    dealt = groups.folds(rows, COUNT)
-    return Folds(components, dict(zip(rows, dealt.tolist(), strict=True)))
+    folds = groups.folds(rows, COUNT)
+    return NetworkFolds(components, dict(zip(rows, folds.tolist(), strict=True)))
 
 
-def write(found: Folds, path: Path) -> None:
-    """Write folds: the whole file appears, or nothing."""
+def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
+    """Read the folds of a file; make them first, and the file, if there is none.
+
+    Raises:
+        UserError: the file is not valid.
+    """
+    if path is not None and path.exists():
+        return read_folds(path)
+    found = make_folds(history)
+    if path is not None:
+        write_folds(found, path)
+    return found
+
+
+def write_folds(found: NetworkFolds, path: Path) -> None:
+    """Write folds to a file, atomically."""
     members: dict[str, list[str]] = {}
     for network, component in sorted(found.components.items()):
         members.setdefault(component, []).append(network)
@@ -70,16 +82,16 @@ def write(found: Folds, path: Path) -> None:
         publish(draft, path)
 
 
-def read(path: Path) -> Folds:
-    """Read folds and check that nobody has changed them.
+def read_folds(path: Path) -> NetworkFolds:
+    """Read folds from a file and verify their hash.
 
     Raises:
-        UserError: the file cannot be read, is none of ours, or does not have the hash it names.
+        UserError: the file cannot be read, holds no folds, or its hash does not match.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines = [(fold, names) for fold, *names in content["components"]]
-        found = Folds(
+        found = NetworkFolds(
             {name: names[0] for _, names in lines for name in names},
             {names[0]: int(fold) for fold, names in lines if fold is not None},
         )

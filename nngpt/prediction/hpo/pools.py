@@ -1,26 +1,25 @@
-"""Pools: the recorded trials of one network in one place after the same number of epochs.
+"""Pools of recorded trials: one network in one place, judged after the same number of epochs.
 
-An engine that picks one trial of a pool has chosen hyperparameters; what the pool's best trial has
-more of accuracy than the pick is the engine's regret.
+An engine that picks one trial of a pool has chosen hyperparameters. Its regret is the accuracy of
+the pool's best trial minus that of the pick.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nngpt.prediction.places import Place
-from nngpt.prediction.runs import History, Run
+from nngpt.prediction.runs import History, TrainingRun
 
 Vector = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 
 LEAST = 10
-"""Distinct trials that a pool of the benchmark has at least."""
+"""Minimum number of distinct trials in a pool of the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,17 @@ class Pool:
     """Trials that differ in their hyperparameters and transform only.
 
     Attributes:
-        network: its name.
-        place: where it was judged.
-        epochs: after how many epochs.
+        network: name of the network.
+        place: task, data set and metric.
+        epochs: number of epochs after which the trials were judged.
         runs: the n distinct trials.
-        accuracies: of each trial after `epochs` epochs, 0…1 [n].
+        accuracies: accuracy of each trial after `epochs` epochs, 0…1 [n].
     """
 
     network: str
     place: Place
     epochs: int
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     accuracies: Vector
 
     @property
@@ -48,8 +47,8 @@ class Pool:
 
 
 def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
-    """Pools of at least `least` trials after `epochs` epochs, in the order of their names."""
-    found: dict[tuple[str, Place], dict[object, Run]] = {}
+    """Return the pools of at least `least` trials after `epochs` epochs, sorted by name."""
+    found: dict[tuple[str, Place], dict[object, TrainingRun]] = {}
     for run in history.runs:
         if len(run.accuracies) >= epochs and not math.isnan(run.accuracies[epochs - 1]):
             trials = found.setdefault((run.network, run.place), {})
@@ -62,24 +61,19 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
 
 
 def regret(pool: Pool, picked: int | Sequence[int]) -> float:
-    """Accuracy given away by the pick, or by the best of several picks: 0…1."""
+    """Return the regret of a pick, or of the best of several picks, 0…1."""
     return float(pool.accuracies.max() - np.max(pool.accuracies[picked]))
 
 
 def random_regret(pool: Pool) -> float:
-    """Expected regret of a pick at random."""
+    """Return the expected regret of a random pick, 0…1."""
     return float(pool.accuracies.max() - pool.accuracies.mean())
 
 
-def by_component(found: Sequence[Pool], components: Mapping[str, str]) -> list[str]:
-    """The near-duplicate component of each pool's network."""
-    return [components[pool.network] for pool in found]
-
-
-def _pool(network: str, place: Place, epochs: int, runs: list[Run]) -> Pool:
+def _pool(network: str, place: Place, epochs: int, runs: list[TrainingRun]) -> Pool:
     accuracies = np.array([run.accuracies[epochs - 1] for run in runs])
     return Pool(network, place, epochs, tuple(runs), accuracies)
 
 
-def _settings(run: Run) -> tuple[object, ...]:
+def _settings(run: TrainingRun) -> tuple[object, ...]:
     return (run.transform, *sorted(run.hyperparameters.items()))

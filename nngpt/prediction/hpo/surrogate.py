@@ -1,7 +1,7 @@
-"""A model over recorded trials that says which hyperparameters suit a network.
+"""Boosted trees that score hyperparameters for a network, learned from recorded trials.
 
-It learns how good each trial is among those of the same network and place, so that what makes a
-network or a data set easy or hard does not distract it.
+The targets rank each trial among those of the same network and place, so the trees need not model
+how difficult a network or data set is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction.hpo.rows import CATEGORIES, NAMES, Rows
+from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -24,59 +24,54 @@ _SEEDS = (0, 1)
 
 @dataclass(frozen=True)
 class Surrogate:
-    """Trees that score trials; only the order of the scores within a pool means something.
+    """Trees that score trials; scores are comparable within a pool only.
 
     Attributes:
-        trees: each scores every trial; the mean counts.
+        trees: forests, whose scores are averaged.
     """
 
     trees: tuple[lightgbm.Booster, ...]
 
     def score(self, inputs: Matrix) -> Vector:
-        """Return scores [n], higher is better, for feature rows [n, len(NAMES)] of `rows`."""
+        """Return scores [n], higher is better, for feature rows [n, len(NAMES)]."""
         found = [np.asarray(one.predict(inputs, num_threads=1), dtype=float) for one in self.trees]
         mean: Vector = np.mean(found, axis=0)
         return mean
 
 
-def learn(rows: Rows) -> Surrogate:
-    """Grow a surrogate; each pool weighs the same."""
-    weights = 1.0 / np.bincount(rows.pools)[rows.pools]
+def learn(table: TrialTable) -> Surrogate:
+    """Fit a surrogate to trials; every pool has the same total weight."""
+    weights = 1.0 / np.bincount(table.pools)[table.pools]
     return Surrogate(
         tuple(
-            _grow(rows.inputs, wanted, weights, seed)
-            for wanted in (share_of_best(rows), rank(rows))
+            _fit(table.inputs, targets, weights, seed)
+            for targets in (share_of_best(table), rank(table))
             for seed in _SEEDS
         )
     )
 
 
-def share_of_best(rows: Rows) -> Vector:
-    """What a trial has above chance, as a share of what the best of its pool has [n]."""
-    chance = np.nan_to_num(rows.inputs[:, _CHANCE])
-    best = _of_pools(rows, np.maximum)
-    share = (rows.accuracies - chance) / np.maximum(best - chance, 0.02)
+def share_of_best(table: TrialTable) -> Vector:
+    """Return each trial's accuracy above chance, divided by that of its pool's best trial [n]."""
+    chance = np.nan_to_num(table.inputs[:, _CHANCE])
+    best = np.full(int(table.pools.max()) + 1, -np.inf)
+    np.maximum.at(best, table.pools, table.accuracies)
+    share = (table.accuracies - chance) / np.maximum(best[table.pools] - chance, 0.02)
     found: Vector = np.clip(share, -0.2, 1.0)
     return found
 
 
-def rank(rows: Rows) -> Vector:
-    """The place of a trial in its pool as a share of the pool: 1 for the best [n]."""
-    order = np.lexsort((rows.accuracies, rows.pools))
-    starts = np.searchsorted(rows.pools[order], rows.pools[order])
-    places = np.empty(len(order))
-    places[order] = np.arange(len(order)) - starts + 1
-    found: Vector = places / np.bincount(rows.pools)[rows.pools]
+def rank(table: TrialTable) -> Vector:
+    """Return each trial's rank in its pool, divided by the pool's size: 1 for the best [n]."""
+    order = np.lexsort((table.accuracies, table.pools))
+    starts = np.searchsorted(table.pools[order], table.pools[order])
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(len(order)) - starts + 1
+    found: Vector = ranks / np.bincount(table.pools)[table.pools]
     return found
 
 
-def _of_pools(rows: Rows, how: np.ufunc) -> Vector:
-    found = np.full(int(rows.pools.max()) + 1, -np.inf)
-    how.at(found, rows.pools, rows.accuracies)
-    return found[rows.pools]
-
-
-def _grow(inputs: Matrix, wanted: Vector, weights: Vector, seed: int) -> lightgbm.Booster:
+def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgbm.Booster:
     parameters = {
         "objective": "regression",
         "num_leaves": 31,
@@ -90,8 +85,8 @@ def _grow(inputs: Matrix, wanted: Vector, weights: Vector, seed: int) -> lightgb
         "seed": seed,
         "deterministic": True,
         "force_col_wise": True,
-        "num_threads": 1,  # nngpt.prediction.boosting says why
+        "num_threads": 1,  # see nngpt.prediction.boosting
         "verbose": -1,
     }
-    data = lightgbm.Dataset(inputs, wanted, weight=weights, categorical_feature=list(CATEGORIES))
+    data = lightgbm.Dataset(inputs, targets, weight=weights, categorical_feature=list(CATEGORIES))
     return lightgbm.train(parameters, data, _ROUNDS)

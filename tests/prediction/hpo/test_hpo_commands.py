@@ -1,4 +1,4 @@
-"""`nngpt hpo` as a user meets it."""
+"""The commands `nngpt hpo train`, `predict` and `bench`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
-from nngpt.prediction.hpo.choice import Space
-from nngpt.prediction.hpo.choosing import by_surrogate
-from nngpt.prediction.hpo.learned import SurrogateFile
+from nngpt.prediction.hpo.grid import best_of_grid
+from nngpt.prediction.hpo.proposal import HPOTask
+from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.surrogate_file import SurrogateFile
 from nngpt.prediction.places import Place
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
 MNIST = Place("img-classification", "mnist", "acc")
 
 
-def test_train_choose_and_train_the_network_with_the_choice(
-    trials_mirror: Path, nngpt: Nngpt, tmp_path: Path
+def test_train_the_surrogate_and_a_network_with_its_proposal(
+    mirror: Path, nngpt: Nngpt, tmp_path: Path
 ) -> None:
     path = tmp_path / "hpo.zip"
-    made = nngpt("hpo", "train", "--folder", trials_mirror, "--surrogate", path, "--epochs", 1)
+    made = nngpt("hpo", "train", "--folder", mirror, "--surrogate", path, "--epochs", 1)
     assert (made.returncode, made.stderr) == (0, "")
-    assert "after 1 epochs" in made.stdout
+    assert " after 1 epoch)" in made.stdout
     asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--surrogate", path, "--max-side", 32)
     told = nngpt(*asked, "--target-accuracy", 1)
     assert (told.returncode, told.stderr) == (0, "")
@@ -39,10 +40,10 @@ def test_train_choose_and_train_the_network_with_the_choice(
     assert trained.returncode == 0, trained.stdout
     three = json.loads(nngpt(*asked, "--top", 3, "--epochs", 7, "--json").stdout)
     assert len(three) == 3 and three[0]["epochs"] == 1
-    assert "chosen for 1 epochs, the nearest that was learned from" in three[0]["notes"]
+    assert "chosen for 1 epoch, the nearest that the surrogate was trained for" in three[0]["notes"]
 
 
-def test_the_default_needs_nothing(nngpt: Nngpt) -> None:
+def test_the_default_engine_needs_no_files(nngpt: Nngpt) -> None:
     told = nngpt("hpo", "predict", PLAIN, "--dataset", "birds", "--engine", "default")
     assert (told.returncode, told.stderr) == (0, "")
     chosen = yaml.safe_load(told.stdout)["evaluation"]
@@ -50,12 +51,12 @@ def test_the_default_needs_nothing(nngpt: Nngpt) -> None:
     assert (chosen["batch"], chosen["transform"], chosen["epochs"]) == (64, "norm", 1)
 
 
-def test_choices_are_different_and_within_their_bounds(surrogate_file: Path) -> None:
+def test_proposals_differ_and_are_within_the_search_space(surrogate_file: Path) -> None:
     file = SurrogateFile(surrogate_file)
     code = PLAIN.read_text()
     names = frozenset({"lr", "momentum", "dropout"})
-    space = Space.of(names, 64, 32)
-    found = by_surrogate(file, code, space, MNIST, 5, 4)
+    task = HPOTask(code, SearchSpace.of(names, 64, 32), MNIST, 5)
+    found = best_of_grid(file, task, 4)
     assert len({(c.transform, c.batch, c.hyperparameters["lr"]) for c in found}) == 4
     for choice in found:
         assert choice.batch <= 64 and choice.epochs == 5
@@ -63,18 +64,18 @@ def test_choices_are_different_and_within_their_bounds(surrogate_file: Path) -> 
         assert choice.accuracy is not None
         value, low, high = choice.accuracy
         assert 0 <= low <= value <= high <= 1
-    assert found == by_surrogate(file, code, space, MNIST, 5, 4)
-    strange = Space.of(frozenset({"lr", "tau", "batch"}), 2)
-    (one,) = by_surrogate(file, code, strange, Place("a", "b", "c"), 1, 1)
+    assert found == best_of_grid(file, task, 4)
+    strange = SearchSpace.of(frozenset({"lr", "tau", "batch"}), 2)
+    (one,) = best_of_grid(file, HPOTask(code, strange, Place("a", "b", "c"), 1), 1)
     assert one.hyperparameters.keys() == {"lr", "tau"} and one.batch == 2
     assert one.notes == (
-        "nothing is known of tau: 0 was taken",
-        "no trial on a/b/c was learned from",
+        "set to 0, as no range is known: tau",
+        "the surrogate was not trained on any trial on a/b/c",
     )
 
 
-def test_bench_freezes_its_folds(trials_mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
-    asked = ("hpo", "bench", "--folder", trials_mirror, "--epochs", 1, "--folds", "folds.json")
+def test_bench_freezes_its_folds(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+    asked = ("hpo", "bench", "--folder", mirror, "--epochs", 1, "--folds", "folds.json")
     table = nngpt(*asked)
     assert (table.returncode, table.stderr) == (0, "")
     assert "mean regret" in table.stdout and "surrogate" in table.stdout
@@ -89,11 +90,14 @@ def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Pat
     broken.write_text("class Net(:\n")
     mnist = ("--dataset", "mnist")
     for arguments, line in (
-        ((PLAIN, *mnist), "there is no surrogate. Make one: nngpt hpo train"),
+        ((PLAIN, *mnist), "there is no surrogate. Train one: nngpt hpo train"),
         ((bare, *mnist), "bare.py: there is no function supported_hyperparameters()"),
-        ((broken, *mnist), "broken.py: is no Python"),
+        ((broken, *mnist), "broken.py: is not valid Python"),
         ((tmp_path / "none.py", *mnist), "none.py: cannot be read"),
-        ((PLAIN, *mnist, "--engine", "surrogat"), "unknown engine 'surrogat'. Did you mean"),
+        (
+            (PLAIN, *mnist, "--engine", "surrogat"),
+            "unknown HPO engine 'surrogat'. Did you mean 'surrogate'?",
+        ),
     ):
         told = nngpt("hpo", "predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
         assert (told.returncode, told.stdout) == (2, "")
@@ -105,10 +109,10 @@ def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Pat
 def test_damaged_files(surrogate_file: Path, tmp_path: Path) -> None:
     cut, wrong = tmp_path / "cut.zip", tmp_path / "wrong.zip"
     cut.write_bytes(surrogate_file.read_bytes()[:3000])
-    with pytest.raises(UserError, match="is no surrogate, or damaged"):
+    with pytest.raises(UserError, match="is not a surrogate, or is damaged"):
         SurrogateFile(cut)
     with zipfile.ZipFile(surrogate_file) as whole, zipfile.ZipFile(wrong, "w") as part:
         for name in whole.namelist():
             part.writestr(name, "tree" if name.endswith(".txt") else whole.read(name))
-    with pytest.raises(UserError, match="is no surrogate, or damaged"):
-        SurrogateFile(wrong).stage(1)
+    with pytest.raises(UserError, match="is not a surrogate, or is damaged"):
+        SurrogateFile(wrong).at(1)

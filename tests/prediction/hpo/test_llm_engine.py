@@ -1,10 +1,9 @@
-"""The engine `llm`: what is asked and answered, and the embedded model tuned for it."""
+"""The HPO engine `llm`: prompts, answers, training pairs, and the embedded model tuned on them."""
 
 from __future__ import annotations
 
 import ast
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,34 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import ModelError
-from nngpt.prediction.hpo import asking, folds
-from nngpt.prediction.hpo.asking import abridged, answer, pairs, question, read
-from nngpt.prediction.hpo.choice import Space
+from nngpt.prediction.hpo.folds import make_folds
 from nngpt.prediction.hpo.pools import pools
+from nngpt.prediction.hpo.prompt import abridged, answer, question, read_answer
+from nngpt.prediction.hpo.proposal import HPOTask
+from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.tuning_pairs import LEARNED, pairs
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
 MNIST = Place("img-classification", "mnist", "acc")
-SPACE = Space.of(frozenset({"lr", "momentum", "batch"}), 64, 32)
+SPACE = SearchSpace.of(frozenset({"lr", "momentum", "batch"}), 64, 32)
 
 
-def test_the_question_says_all_that_a_choice_depends_on() -> None:
-    text = question(PLAIN.read_text(), SPACE, MNIST, 5, 0.987).messages[0].content
-    for said in (
+def test_the_question_holds_the_code_and_the_task() -> None:
+    text = question(HPOTask(PLAIN.read_text(), SPACE, MNIST, 5, 0.987)).messages[0].content
+    for part in (
         "mnist (10 classes, 60,000 images)",
         "Epochs: 5.",
         "Accuracy to reach: 0.99",
         "lr, momentum, batch, transform",
         "nn.Conv2d(in_shape[1], 16",
     ):
-        assert said in text
-    assert "the highest possible" in question("x = 1", SPACE, MNIST, 1).messages[0].content
+        assert part in text
+    assert "the highest possible" in question(HPOTask("x = 1", SPACE, MNIST, 1)).messages[0].content
 
 
-def test_long_code_loses_its_middle_and_what_tells_nothing() -> None:
+def test_abridged_code_lacks_its_middle_and_what_tells_nothing() -> None:
     code = PLAIN.read_text()
     short = abridged(code)
     assert "import" not in short and "def learn" not in short and "train_setup" in short
@@ -47,29 +48,29 @@ def test_long_code_loses_its_middle_and_what_tells_nothing() -> None:
     assert (cut[:225], cut[-75:]) == (short[:225], short[-75:])
 
 
-def test_what_is_answered_is_read_back() -> None:
+def test_answers_are_read_back() -> None:
     settings = {"lr": 0.012345, "momentum": 0.0, "batch": 64, "transform": "norm-flip"}
     text = answer(settings)
     assert text == '{"lr": 0.012, "momentum": 0.0, "batch": 64, "transform": "norm-flip"}'
-    assert read(text, SPACE) == {**settings, "lr": 0.012}
+    assert read_answer(text, SPACE) == {**settings, "lr": 0.012}
 
 
 @pytest.mark.parametrize(
     "change",
     [{"lr": 2}, {"batch": 128}, {"batch": 63}, {"transform": "norm-64"}, {"tau": 1}, {"lr": None}],
 )
-def test_other_answers_are_refused(change: dict[str, object]) -> None:
+def test_answers_outside_the_schema_are_refused(change: dict[str, object]) -> None:
     good = {"lr": 0.01, "momentum": 0.9, "batch": 64, "transform": "norm"}
-    assert read(json.dumps(good), SPACE) == good
-    with pytest.raises(ModelError, match="not of the schema"):
-        read(json.dumps(good | change), SPACE)
-    with pytest.raises(ModelError, match="not of the schema"):
-        read(json.dumps(good)[:-1], SPACE)
+    assert read_answer(json.dumps(good), SPACE) == good
+    with pytest.raises(ModelError, match="does not match the schema"):
+        read_answer(json.dumps(good | change), SPACE)
+    with pytest.raises(ModelError, match="does not match the schema"):
+        read_answer(json.dumps(good)[:-1], SPACE)
 
 
-def test_components_take_turns_in_what_is_learned(trials: History) -> None:
-    found = pools(trials, 1, asking.LEARNED)
-    components = folds.make(trials.codes, Counter(run.network for run in trials.runs)).components
+def test_components_take_turns_in_the_training_pairs(trials: History) -> None:
+    found = pools(trials, 1, LEARNED)
+    components = make_folds(trials).components
     learned = pairs(found, trials.codes, components, 12, 0)
     assert len(learned) == 12 == len({pair.completion + str(pair.prompt) for pair in learned})
     assert learned == pairs(found, trials.codes, components, 12, 0)
@@ -79,19 +80,19 @@ def test_components_take_turns_in_what_is_learned(trials: History) -> None:
         asked = pair.prompt.messages[0].content
         names = asked.split("Settings: ")[1].split(".\n")[0].split(", ")
         assert list(json.loads(pair.completion)) == names
-        space = Space.of(frozenset(names), 512)
-        assert read(pair.completion, space) == json.loads(pair.completion)
+        space = SearchSpace.of(frozenset(names), 512)
+        assert read_answer(pair.completion, space) == json.loads(pair.completion)
 
 
-def test_tune_ask_and_judge_the_embedded_model(
-    trials_mirror: Path, nngpt: Nngpt, tmp_path: Path
+def test_tune_the_embedded_model_and_benchmark_it(
+    mirror: Path, nngpt: Nngpt, tmp_path: Path
 ) -> None:
     small = [
         *("llm.model=smollm2-135m", "learning.rank=4", "learning.layers=2", "learning.epochs=1"),
         *("learning.batch_size=2", "learning.accumulation=1", "learning.max_length=1024"),
     ]
     sets = [f"--set={setting}" for setting in small]
-    data = ("--folder", trials_mirror, "--epochs", 1, "--folds", "folds.json")
+    data = ("--folder", mirror, "--epochs", 1, "--folds", "folds.json")
     frozen = nngpt("hpo", "bench", *data, "--fold", 0)
     assert frozen.returncode == 0, frozen.stderr
     tuned = nngpt(
@@ -118,8 +119,8 @@ def test_tune_ask_and_judge_the_embedded_model(
     assert "note: this LLM was not tuned for the question" in untuned.stderr
 
 
-def test_mistakes_in_what_is_tuned_and_judged(trials_mirror: Path, nngpt: Nngpt) -> None:
-    data = ("--folder", trials_mirror)
+def test_mistakes_are_one_line(mirror: Path, nngpt: Nngpt) -> None:
+    data = ("--folder", mirror)
     for arguments, line in (
         (("tune", *data, "--without-fold", 0), "give --folds and --without-fold, or neither"),
         (("tune", *data, "--name", "../x"), "is not a plain name"),

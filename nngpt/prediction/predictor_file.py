@@ -1,4 +1,4 @@
-"""A predictor as one file: a zip of LightGBM's text models and a card, and nothing executable."""
+"""The file of a predictor: a zip of LightGBM text models and a card, with nothing executable."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from nngpt.errors import UserError
 from nngpt.files import publish, scratch
 from nngpt.prediction import features
 from nngpt.prediction.expert import Expert, Scale
-from nngpt.prediction.learned import Learned
+from nngpt.prediction.predictor_training import TrainedPredictor
 
 FORMAT = 1
-_HINT = "Make it anew: nngpt predictor train"
+_HINT = "Train it again: nngpt predictor train"
 _SCALES = ("accuracy", "stop")
 _DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError)
 
 
-def write(learned: Learned, path: Path) -> None:
-    """Write a predictor in one step: either the old file is there or the whole new one."""
-    experts = {"familiar": learned.familiar, "strange": learned.strange}
+def write(trained: TrainedPredictor, path: Path) -> None:
+    """Write a predictor to a file, atomically."""
+    experts = {"familiar": trained.familiar, "strange": trained.strange}
     index: dict[str, Any] = {
         "format": FORMAT,
         "features": features.STATIC,
-        "card": learned.card,
-        "places": learned.places,
-        "transforms": learned.transforms,
+        "card": trained.card,
+        "places": trained.places,
+        "transforms": trained.transforms,
         "factors": {
             kind: {e: {s: _factors(getattr(x, s)) for s in _SCALES} for e, x in found.items()}
             for kind, found in experts.items()
@@ -54,29 +54,29 @@ def write(learned: Learned, path: Path) -> None:
 
 
 class PredictorFile:
-    """A predictor's file; experts are read when they are wanted.
+    """A predictor read from its file; experts are loaded on demand.
 
     Attributes:
-        path: the file.
-        card: what it was made from, when, and how.
-        places: names of the places by number.
-        transforms: features of each transform it knows, by name.
+        path: path of the file.
+        card: facts about the training: version, date, hash of the data, settings.
+        places: names of the places; the position is the number of the place.
+        transforms: features of each transform in the training data, by name.
 
     Raises:
-        UserError: there is no such file, or it is none of ours, or of another version.
+        UserError: the file is missing, damaged, or of another version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._reading = threading.Lock()
         try:
-            # All of it now: the file may be replaced while we are at work.
+            # Read all of it now: the file may be replaced while it is in use.
             self._bytes = io.BytesIO(path.read_bytes())
             with zipfile.ZipFile(self._bytes) as file:
                 index = json.loads(file.read("predictor.json"))
         except FileNotFoundError:
             raise UserError(
-                "there is no predictor", where=str(path), hint="Make one: nngpt predictor train"
+                "there is no predictor", where=str(path), hint="Train one: nngpt predictor train"
             ) from None
         except (*_DAMAGES, ValueError) as error:
             raise self._damaged(error) from None
@@ -92,11 +92,11 @@ class PredictorFile:
             raise self._damaged(error) from None
 
     def horizons(self, kind: str) -> list[int]:
-        """Epochs for which there are experts, `familiar` or `strange` ones."""
+        """Return the numbers of epochs with an expert of a kind, `familiar` or `strange`."""
         return sorted(map(int, self._factors[kind]))
 
     def expert(self, kind: str, epochs: int) -> Expert:
-        """One expert. Raises: UserError if the file is damaged."""
+        """Load an expert. Raises: UserError if the file is damaged."""
         scales = [self._scale(kind, epochs, name) for name in _SCALES]
         return Expert(epochs, *scales)
 
@@ -114,11 +114,13 @@ class PredictorFile:
         return Scale(value, error, _number(factor), _number(ceiling))
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"is no predictor, or damaged ({error})", where=str(self.path), hint=_HINT)
+        return UserError(
+            f"is not a predictor, or is damaged ({error})", where=str(self.path), hint=_HINT
+        )
 
 
 def _factors(scale: Scale) -> list[float | None]:
-    """Factor and ceiling; None for one that is infinite, as too few runs were learned from."""
+    """Return factor and ceiling; None for an infinite one, which comes from too few runs."""
     return [f if math.isfinite(f) else None for f in (scale.factor, scale.ceiling)]
 
 

@@ -1,29 +1,31 @@
-"""Pools of recorded trials, what a pick gives away, and folds that nobody changes unseen."""
+"""The benchmark of HPO engines: pools of trials, regret, frozen folds, distances."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nngpt.config import Config
 from nngpt.errors import UserError
-from nngpt.prediction.hpo import folds, surrogate
-from nngpt.prediction.hpo.bench import bench
-from nngpt.prediction.hpo.defaults import DEFAULT, distance, middle_of_best
-from nngpt.prediction.hpo.folds import Folds
+from nngpt.prediction.hpo import surrogate
+from nngpt.prediction.hpo.benchmark import bench, standard_engines
+from nngpt.prediction.hpo.distance import distance, median_of_best
+from nngpt.prediction.hpo.folds import NetworkFolds, make_folds, read_folds, write_folds
 from nngpt.prediction.hpo.pools import pools, random_regret, regret
-from nngpt.prediction.hpo.rows import NAMES, Vocabulary, rows
+from nngpt.prediction.hpo.proposal import EngineContext
+from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.trial_features import NAMES, Vocabulary, table
 from nngpt.prediction.runs import History
 
 
 @pytest.fixture(scope="module")
-def frozen(trials: History) -> Folds:
-    return folds.make(trials.codes, Counter(run.network for run in trials.runs))
+def frozen(trials: History) -> NetworkFolds:
+    return make_folds(trials)
 
 
-def test_a_pool_is_one_network_in_one_place_with_each_setting_once(trials: History) -> None:
+def test_a_pool_holds_distinct_settings_of_one_network_in_one_place(trials: History) -> None:
     found = pools(trials, 1)
     assert found and all(len(pool.runs) >= 10 for pool in found)
     for pool in found:
@@ -43,30 +45,30 @@ def test_regret(trials: History) -> None:
     assert 0 < random_regret(pool) < regret(pool, worst)
 
 
-def test_folds_keep_relatives_together_and_name_their_hash(
-    trials: History, frozen: Folds, tmp_path: Path
+def test_frozen_folds_are_read_back_and_changes_are_refused(
+    trials: History, frozen: NetworkFolds, tmp_path: Path
 ) -> None:
     path = tmp_path / "folds.json"
-    folds.write(frozen, path)
-    assert folds.read(path) == frozen
+    write_folds(frozen, path)
+    assert read_folds(path) == frozen
     assert frozen.of("DenseNet") in range(10)
     changed = path.read_text().replace('[0, "', '[1, "', 1)
     assert changed != path.read_text()
     path.write_text(changed)
     with pytest.raises(UserError, match="the folds were changed after freezing"):
-        folds.read(path)
+        read_folds(path)
     path.write_text("{}")
     with pytest.raises(UserError, match=r"holds no folds.*nngpt hpo bench"):
-        folds.read(path)
+        read_folds(path)
 
 
-def test_what_is_learned_of_a_trial_is_its_place_in_its_pool(trials: History) -> None:
+def test_the_targets_rank_trials_within_their_pool(trials: History) -> None:
     known = pools(trials, 1, least=5)
-    table = rows(known, trials.codes, trials.transforms, Vocabulary.of(known))
-    assert table.inputs.shape == (len(table.pools), len(NAMES))
-    share, rank = surrogate.share_of_best(table), surrogate.rank(table)
+    rows = table(known, trials.codes, trials.transforms, Vocabulary.of(known))
+    assert rows.inputs.shape == (len(rows.pools), len(NAMES))
+    share, rank = surrogate.share_of_best(rows), surrogate.rank(rows)
     for number, pool in enumerate(known):
-        own = table.pools == number
+        own = rows.pools == number
         assert rank[own].max() == 1 and -0.2 <= share[own].min() <= share[own].max() <= 1
         if pool.accuracies.max() > 0.25:
             assert share[own][pool.accuracies.argmax()] == 1
@@ -75,8 +77,11 @@ def test_what_is_learned_of_a_trial_is_its_place_in_its_pool(trials: History) ->
         )
 
 
-def test_the_surrogate_gives_away_less_than_chance(trials: History, frozen: Folds) -> None:
-    found = {one.engine: one for one in bench(trials, frozen, (1,), lambda _: None)}
+def test_the_surrogate_has_less_regret_than_random_picks(
+    trials: History, frozen: NetworkFolds
+) -> None:
+    engines = standard_engines(EngineContext(Config()))
+    found = {one.engine: one for one in bench(trials, frozen, (1,), engines, lambda _: None)}
     assert found.keys() == {"random", "default", "constant", "surrogate"}
     assert found["random"].share == 1 and found["random"].top3 is None
     best = found["surrogate"]
@@ -86,11 +91,11 @@ def test_the_surrogate_gives_away_less_than_chance(trials: History, frozen: Fold
     assert best.pools == len(pools(trials, 1))
 
 
-def test_distances_leave_out_what_is_missing(trials: History) -> None:
+def test_distances_ignore_missing_settings(trials: History) -> None:
     pool = pools(trials, 1)[0]
     own = pool.runs[3].hyperparameters
     assert distance(pool, own)[3] == 0
     assert (distance(pool, {}) == 0).all()
-    middle = middle_of_best([pool])
+    middle = median_of_best([pool])
     best = pool.runs[int(pool.accuracies.argmax())].hyperparameters
     assert middle["lr"] == pytest.approx(best["lr"]) and DEFAULT["lr"] == 0.01

@@ -1,9 +1,8 @@
-"""What the source of a network says about it, without executing any of it.
+"""Features of a network's source, read from its syntax tree without executing it.
 
-Everything is counted in the abstract syntax tree: layers by kind, widths, kernels and strides that
-are written as numbers, skip connections, and how the network trains itself. LEMUR's hand-made
-networks compute many of their sizes, so the number of parameters is known only as far as they are
-literal.
+Counted are layers by kind, literal widths, kernels and strides, skip connections, and training
+settings. Sizes that the code computes are unknown, as in many hand-written networks of LEMUR, so
+the number of parameters covers layers with literal sizes only.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import ast
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from functools import lru_cache
 
 from nngpt.errors import DataError
@@ -40,7 +38,7 @@ _ADAPTIVE = frozenset({"adam", "adamw", "rmsprop", "nadam", "radam", "adamw8bit"
 _NAMES = {name.lower(): number for number, name in enumerate(_OPTIMISERS)}
 _OTHER_OPTIMISER = len(_OPTIMISERS)
 _HUGE = 10**9
-"""No size of a layer: numbers from here on are left out, as they may not fit a float."""
+"""Numbers from here on are ignored: they are no layer size, and may not fit a float."""
 
 _JOINS = frozenset({"cat", "concat", "concatenate"})
 
@@ -57,10 +55,10 @@ NAMES: tuple[str, ...] = (
 
 @lru_cache(maxsize=32_768)
 def features(source: str) -> tuple[float, ...]:
-    """The features of a network's source, in the order of `NAMES`; NaN is "cannot be said".
+    """Return the features of a network's source in the order of `NAMES`; NaN for unknown ones.
 
     Raises:
-        DataError: the source is no Python.
+        DataError: the source is not valid Python.
     """
     try:
         tree = ast.parse(source)
@@ -70,21 +68,21 @@ def features(source: str) -> tuple[float, ...]:
         raise DataError(
             f"the code cannot be read: {reason}" + (f" (line {line})" if line else "")
         ) from None
-    found = _Reading(tree).values()
+    found = _Counts(tree).values()
     return tuple(float(found.get(name, 0.0)) for name in NAMES)
 
 
 def defines_network(source: str) -> bool:
-    """True if there is a class `Net`, or one derived from `Module`. Raises: DataError."""
+    """Return True if there is a class `Net` or a subclass of `Module`. Raises: DataError."""
     if features(source)[NAMES.index("modules")] > 0:
         return True
     return any(isinstance(n, ast.ClassDef) and n.name == "Net" for n in ast.parse(source).body)
 
 
 def kind_of_network(source: str, task: str) -> str:
-    """`detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
+    """Return `detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
 
-    Told from the task, names and layers; the reference's accuracy predictor is split by these.
+    Recognised by the task, names and layers; the accuracy predictor of the papers is split so.
     """
     called = {
         _last_name(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
@@ -100,8 +98,8 @@ def kind_of_network(source: str, task: str) -> str:
     return "cnn" if "Conv2d" in called else "other"
 
 
-class _Reading:
-    """One pass over a tree."""
+class _Counts:
+    """Counts over the syntax tree of a network."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.nodes = list(ast.walk(tree))
@@ -110,6 +108,7 @@ class _Reading:
         self.lines = max((getattr(node, "end_lineno", 0) or 0 for node in tree.body), default=0)
 
     def values(self) -> dict[str, float]:
+        """Return the features by name; those that are 0 may be missing."""
         return {**self._shape(), **self._layers(), **self._joins(), **self._training()}
 
     def _shape(self) -> dict[str, float]:
@@ -162,7 +161,7 @@ class _Reading:
             if isinstance(node, ast.FunctionDef) and node.name.startswith(("forward", "_forward")):
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.BinOp | ast.AugAssign):
-                        adds += isinstance(inner.op, ast.Add) and not _is_number(inner)
+                        adds += isinstance(inner.op, ast.Add) and not _has_literal(inner)
                         products += isinstance(inner.op, ast.Mult | ast.MatMult)
         return {
             "residual_adds": adds,
@@ -189,14 +188,14 @@ class _Reading:
 
 
 def _last_name(node: ast.expr) -> str:
-    """`torch.nn.Conv2d` and `Conv2d` are both `Conv2d`."""
+    """Return the last part of a dotted name: `Conv2d` of `torch.nn.Conv2d`; "" if it is no name."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def _integer(node: ast.expr | None) -> int | None:
-    """The number that is written there, of a tuple the largest."""
+    """Return the value of an integer literal, or the largest of a tuple; None otherwise."""
     if isinstance(node, ast.Tuple | ast.List):
         return max((n for n in map(_integer, node.elts) if n is not None), default=None)
     if isinstance(node, ast.Constant) and type(node.value) is int and node.value < _HUGE:
@@ -215,7 +214,7 @@ def _float(node: ast.expr | None) -> float:
 
 
 def _weights(kind: str, call: ast.Call, named: dict[str | None, int]) -> float:
-    """Parameters of a layer whose sizes are all written as numbers, else 0."""
+    """Return the number of parameters of a layer if its sizes are literals, else 0."""
     into, out = _integer_at(call, 0), _integer_at(call, 1)
     if into is None or out is None:
         return 0.0
@@ -225,9 +224,7 @@ def _weights(kind: str, call: ast.Call, named: dict[str | None, int]) -> float:
     return float(into * out * kernel * kernel) / max(1, named.get("groups", 1))
 
 
-def _is_number(node: ast.BinOp | ast.AugAssign) -> bool:
-    """True for sums with a literal, which are arithmetic of sizes and no skip connection."""
-    sides: Iterator[ast.expr] = iter(
-        (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
-    )
+def _has_literal(node: ast.BinOp | ast.AugAssign) -> bool:
+    """Return True for a sum with a literal: arithmetic on sizes, not a skip connection."""
+    sides = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     return any(isinstance(side, ast.Constant) for side in sides)

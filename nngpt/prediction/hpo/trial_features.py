@@ -1,4 +1,4 @@
-"""Trials as rows of numbers: what the network, the place and the hyperparameters are."""
+"""Feature rows of recorded trials: network, place and hyperparameters as numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nngpt.prediction import features
 from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction.places import facts
-from nngpt.prediction.runs import Run
+from nngpt.prediction.runs import TrainingRun
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -29,7 +29,7 @@ _STEPS = features.STATIC.index("log_steps")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Places and transforms by number; others are unknown (NaN).
+    """The places and transforms that have a number; all others are unknown (NaN).
 
     Attributes:
         places: names of places.
@@ -41,7 +41,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, found: Sequence[Pool]) -> Vocabulary:
-        """All that occur in pools."""
+        """Return the vocabulary of all places and transforms in pools."""
         runs = [run for pool in found for run in pool.runs]
         return cls(
             tuple(sorted({str(pool.place) for pool in found})),
@@ -50,79 +50,75 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The trials of several pools, one after the other.
+class TrialTable:
+    """The trials of several pools as rows, pool by pool.
 
     Attributes:
-        inputs: what is known before training [n, len(NAMES)].
-        pools: the number of each trial's pool, ascending [n].
-        accuracies: after the pool's epochs, 0…1 [n].
+        inputs: features known before training [n, len(NAMES)].
+        pools: index of each trial's pool, ascending [n].
+        accuracies: accuracy of each trial after its pool's epochs, 0…1 [n].
     """
 
     inputs: Matrix
     pools: Numbers
     accuracies: Vector
 
-    def of(self, chosen: NDArray[np.bool_]) -> Rows:
-        """Some of the pools.
-
-        Args:
-            chosen: for each pool, by number.
-        """
+    def of(self, chosen: NDArray[np.bool_]) -> TrialTable:
+        """Return the rows of the pools for which `chosen` [pools] is True."""
         kept = chosen[self.pools]
-        return Rows(self.inputs[kept], self.pools[kept], self.accuracies[kept])
+        return TrialTable(self.inputs[kept], self.pools[kept], self.accuracies[kept])
 
 
-def rows(
+def table(
     found: Sequence[Pool],
     codes: Mapping[str, str],
     sources: Mapping[str, str],
-    words: Vocabulary,
-) -> Rows:
-    """The trials of pools as rows.
+    vocabulary: Vocabulary,
+) -> TrialTable:
+    """Return the trials of pools as a table.
 
     Args:
         codes: source of each network, by name.
         sources: source of each transform, by name.
 
     Raises:
-        DataError: a code is no Python.
+        DataError: a network's code is not valid Python.
     """
-    inputs = [row(run, codes, sources, words) for pool in found for run in pool.runs]
+    inputs = [row(run, codes, sources, vocabulary) for pool in found for run in pool.runs]
     numbers = np.repeat(np.arange(len(found)), [len(pool.runs) for pool in found])
     accuracies = np.concatenate([pool.accuracies for pool in found])
-    return Rows(np.array(inputs), numbers, accuracies)
+    return TrialTable(np.array(inputs), numbers, accuracies)
 
 
 def row(
-    run: Run,
+    run: TrainingRun,
     codes: Mapping[str, str],
     sources: Mapping[str, str],
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     images: int | None = None,
 ) -> list[float]:
-    """One trial in the order of `NAMES`.
+    """Return the features of one trial in the order of `NAMES`.
 
     Args:
-        images: how many training images there were, if not those of the whole data set. Only the
-            number of steps follows from it: by the set's size trees tell one set from another.
+        images: number of training images; None for the whole data set. It changes the number of
+            steps only: by the size of the data set the trees tell data sets apart.
 
     Raises:
-        DataError: the code is no Python.
+        DataError: the network's code is not valid Python.
     """
     static = features.static(run, codes, sources)
     if images is not None:
         static[_STEPS] += math.log10(images / facts(run.place.dataset).images)
     log_lr, momentum, log_batch = (static[_AT[name]] for name in _AT)
-    moved = 0.0 if math.isnan(momentum) else momentum
-    with_momentum = log_lr - math.log10(max(1e-3, 1 - moved))
+    known_momentum = 0.0 if math.isnan(momentum) else momentum
+    with_momentum = log_lr - math.log10(max(1e-3, 1 - known_momentum))
     return [
         *static,
         with_momentum,
         log_lr - log_batch,
         with_momentum + static[_STEPS],
-        _number(str(run.place), words.places),
-        _number(run.transform, words.transforms),
+        _number(str(run.place), vocabulary.places),
+        _number(run.transform, vocabulary.transforms),
     ]
 
 

@@ -1,8 +1,7 @@
-"""Growing all experts from a history of runs: those for familiar places, and those for others."""
+"""Training of the predictor: experts for the places of a history of runs, and for new places."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ from numpy.typing import NDArray
 
 from nngpt import __version__
 from nngpt.errors import UserError
-from nngpt.prediction import expert, features, groups, targets, transforms
+from nngpt.prediction import expert, features, groups, targets, transform_features
 from nngpt.prediction.expert import Expert
 from nngpt.prediction.places import facts
-from nngpt.prediction.runs import History, Run
-from nngpt.records import canonical_json
+from nngpt.prediction.runs import History, TrainingRun, data_hash
 
 HORIZONS = (0, 1, 2, 3, 5, 10, 20)
-"""After so many epochs there is an expert."""
+"""Numbers of known epochs for which there is an expert."""
 
 FOLDS = 10
 
@@ -30,15 +28,15 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Learned:
-    """All that a predictor is.
+class TrainedPredictor:
+    """A predictor, ready to be written to a file.
 
     Attributes:
-        familiar: experts that know the place, by epochs.
-        strange: experts for places never seen, by epochs.
-        places: names of the places, by the numbers that familiar experts know them by.
+        familiar: experts for places that were learned from, by number of known epochs.
+        strange: experts for new places, by number of known epochs.
+        places: names of the places; the position is the number of the place.
         transforms: features of each transform, by name.
-        card: what it was made from, when, and how.
+        card: facts about the training: version, date, hash of the data, settings.
     """
 
     familiar: dict[int, Expert]
@@ -48,13 +46,13 @@ class Learned:
     card: dict[str, Any]
 
 
-class Table:
-    """Runs as rows of numbers.
+class RunTable:
+    """Feature rows of runs.
 
     Attributes:
         runs: the n runs.
-        places: names of their places, sorted.
-        place_numbers: the number of each run's place [n].
+        places: sorted names of their places.
+        place_numbers: index of each run's place [n].
     """
 
     def __init__(self, history: History, with_code: bool = True) -> None:
@@ -68,20 +66,24 @@ class Table:
         self.place_numbers = np.array([numbers[str(run.place)] for run in self.runs])
 
     def inputs(self, epochs: int, with_place: bool) -> Matrix:
-        """What an expert after `epochs` epochs sees [n, features]; the place comes last."""
+        """Return the inputs of an expert for `epochs` known epochs [n, features]; the number of
+        the place is the last column."""
         early = [_early(run, epochs) for run in self.runs]
         columns = [self._static, np.array(early).reshape(len(self.runs), -1)]
         return np.column_stack([*columns, self.place_numbers] if with_place else columns)
 
 
-def learn(history: History, progress: Progress, horizons: Sequence[int] = HORIZONS) -> Learned:
-    """Grow a predictor from runs of `targets.EPOCHS` epochs.
+def train(
+    history: History, progress: Progress, horizons: Sequence[int] = HORIZONS
+) -> TrainedPredictor:
+    """Train a predictor on runs of `targets.EPOCHS` epochs.
 
     Args:
-        progress: told what is done next.
+        progress: called with a line before each step.
+        horizons: numbers of known epochs.
 
     Raises:
-        UserError: all networks are of one family, so that nothing can be learned about others.
+        UserError: all networks are of one family, so intervals cannot be calibrated.
     """
     families = groups.by_family(history.runs, history.codes)
     if len(set(families)) < 2:
@@ -89,35 +91,26 @@ def learn(history: History, progress: Progress, horizons: Sequence[int] = HORIZO
             f"all {len(history.runs)} long runs are of one family of networks",
             hint="Import more of LEMUR: nngpt lemur pull",
         )
-    table = Table(history)
+    table = RunTable(history)
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
     by_family = groups.folds(families, FOLDS)
     by_place = groups.folds(groups.by_place(history.runs), len(table.places))
     familiar, strange = {}, {}
     for epochs in horizons:
-        progress(f"after {epochs} epochs")
+        progress(f"after {targets.epoch_count(epochs)}")
         so_far = targets.best_so_far(table.runs, epochs)
         known = table.inputs(epochs, with_place=True)
         familiar[epochs] = expert.learn(epochs, known, truth, so_far, known.shape[1] - 1, by_family)
         if by_place.max() > 0:
             strange[epochs] = expert.learn(epochs, known[:, :-1], truth, so_far, None, by_place)
-    found = {name: transforms.features(text) for name, text in sorted(history.transforms.items())}
-    return Learned(familiar, strange, table.places, found, _card(history, horizons))
+    found = {
+        name: transform_features.features(text) for name, text in sorted(history.transforms.items())
+    }
+    return TrainedPredictor(familiar, strange, table.places, found, _card(history, horizons))
 
 
-def data_hash(history: History) -> str:
-    """SHA-256 of everything that a predictor learns from."""
-    digest = hashlib.sha256()
-    for run in history.runs:
-        parts = [run.network, str(run.place), dict(run.hyperparameters), run.transform]
-        digest.update(canonical_json(parts).encode())
-        digest.update(np.array(run.accuracies).astype("<f8").tobytes())
-    for sources in (history.codes, history.transforms):
-        digest.update(canonical_json(dict(sorted(sources.items()))).encode())
-    return digest.hexdigest()
-
-
-def _early(run: Run, epochs: int) -> list[float]:
+def _early(run: TrainingRun, epochs: int) -> list[float]:
+    """Return features of a run's first epochs; those that it lacks are NaN."""
     missing = (np.nan,) * max(0, epochs - len(run.accuracies))
     return features.early((*run.accuracies, *missing), facts(run.place.dataset).chance, epochs)
 

@@ -1,4 +1,4 @@
-"""What a transform does to the images, read from its source."""
+"""Features of a transform, read from its source."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ NAMES: tuple[str, ...] = (
 
 @lru_cache(maxsize=4096)
 def features(source: str | None) -> tuple[float, ...]:
-    """Side of the image in pixels, side of the last crop, number of steps that change an image at
-    random, flips, whether it is normalised or erased in parts, changes of colour, movements.
+    """Return the features of a transform's source in the order of `NAMES`.
 
-    All NaN without a source.
+    They are: side of the image and of the last crop in pixels, number of steps other than resizing
+    and normalising, number of flips, whether images are normalised, whether parts are erased,
+    number of colour changes, number of movements. All are NaN without a source.
     """
     if source is None:
         return (float("nan"),) * len(NAMES)

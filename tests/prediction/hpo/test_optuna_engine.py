@@ -1,4 +1,4 @@
-"""Search: settings tried by training, TPE and random."""
+"""The HPO engine `optuna`: settings tried by training, sampled by TPE or at random."""
 
 from __future__ import annotations
 
@@ -12,67 +12,71 @@ import yaml
 from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
-from nngpt.prediction.hpo.choice import Choice, Space
-from nngpt.prediction.hpo.searching import Tried, search
+from nngpt.prediction.hpo.engines.optuna import search
+from nngpt.prediction.hpo.proposal import Proposal
+from nngpt.prediction.hpo.search_space import SearchSpace
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
-SPACE = Space.of(frozenset({"lr", "momentum", "tau", "batch"}), 64, 32)
+SPACE = SearchSpace.of(frozenset({"lr", "momentum", "tau", "batch"}), 64, 32)
 
 
-def hill(choice: Choice) -> Evaluation | Refusal:
+def hill(proposal: Proposal) -> Evaluation | Refusal:
     """Best at a learning rate of 0.01; refused where it explodes."""
-    lr = choice.hyperparameters["lr"]
+    lr = proposal.hyperparameters["lr"]
     if lr > 0.3:
         return Refusal(Stage.TRAIN, "the loss is not finite")
     accuracy = math.exp(-abs(math.log10(lr) + 2))
     return Evaluation((EpochResult(1, accuracy, 0, 0, 0.0),), 1, 0.0, "cpu", 0, "full")
 
 
-def test_what_is_proposed_is_tried_first_and_the_best_comes_first() -> None:
+def test_given_proposals_are_tried_first_and_the_best_is_returned_first() -> None:
     proposed = [
-        Choice("surrogate", {"lr": lr, "momentum": 1.0, "tau": 0.0}, 32, "norm_32", 1)
+        Proposal("surrogate", {"lr": lr, "momentum": 1.0, "tau": 0.0}, 32, "norm_32", 1)
         for lr in (0.9, 0.01)
     ]
-    tried: list[Tried] = []
-    found = search(hill, SPACE, 1, 6, 3, proposed=proposed, watch=tried.append)
-    assert [one.choice.hyperparameters["lr"] for one in tried[:2]] == [0.9, 0.01]
-    assert [one.choice.hyperparameters["momentum"] for one in tried[:2]] == [0.99, 0.99]
-    assert tried[0].last is None and tried[0].score == -1
-    assert found[0].choice.hyperparameters["lr"] == 0.01 and found[0].score == 1
+    tried: list[Proposal] = []
+
+    def train(proposal: Proposal) -> Evaluation | Refusal:
+        tried.append(proposal)
+        return hill(proposal)
+
+    found = search(train, SPACE, 1, 6, 3, proposed=proposed)
+    assert [one.hyperparameters["lr"] for one in tried[:2]] == [0.9, 0.01]
+    assert [one.hyperparameters["momentum"] for one in tried[:2]] == [0.99, 0.99]
+    assert isinstance(found[-1].trained, Refusal) and found[-1].score == -1
+    assert found[0].hyperparameters["lr"] == 0.01 and found[0].score == 1
     assert sorted(found, key=lambda one: -one.score) == found and len(found) == 6
     again = search(hill, SPACE, 1, 6, 3, proposed=proposed)
     assert again == found
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_all_that_is_tried_can_be_chosen(sampler: str) -> None:
+def test_sampled_settings_are_within_the_search_space(sampler: str) -> None:
     tried = search(hill, SPACE, 5, 20, 1, sampler)
-    assert len({one.choice.hyperparameters["lr"] for one in tried}) == 20
-    for choice in (one.choice for one in tried):
-        assert choice.hyperparameters.keys() == {"lr", "momentum", "tau"}
-        assert 1e-5 <= choice.hyperparameters["lr"] <= 1
-        assert choice.batch in SPACE.batches and choice.epochs == 5
-        assert replace(SPACE, max_side=0).fits(choice.transform), "no image is resized"
-        assert choice.notes == ("nothing is known of tau: 0 was taken",)
+    assert len({one.hyperparameters["lr"] for one in tried}) == 20
+    for proposal in tried:
+        assert proposal.hyperparameters.keys() == {"lr", "momentum", "tau"}
+        assert 1e-5 <= proposal.hyperparameters["lr"] <= 1
+        assert proposal.batch in SPACE.batches and proposal.epochs == 5
+        assert replace(SPACE, max_side=0).fits(proposal.transform), "no image is resized"
+        assert proposal.notes == ("set to 0, as no range is known: tau",)
 
 
-def test_if_nothing_trains_the_last_reason_is_told() -> None:
-    def refuse(choice: Choice) -> Refusal:
+def test_if_all_trainings_are_refused_the_last_reason_is_reported() -> None:
+    def refuse(proposal: Proposal) -> Refusal:
         return Refusal(Stage.BUILD, "no such layer")
 
     with pytest.raises(UserError, match=r"all 2 trainings were refused; .* build: no such layer"):
         search(refuse, SPACE, 1, 2, 0)
 
 
-def test_search_and_train_with_real_trainings(
-    surrogate_file: Path, nngpt: Nngpt, tmp_path: Path
-) -> None:
+def test_search_with_real_trainings(surrogate_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
     few = ["--set=task.train_limit=300", "--set=task.validation_limit=200"]
     asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", *few, "--run")
     searched = nngpt(*asked, "--engine", "optuna", "--budget", 2, "--surrogate", surrogate_file)
     assert searched.returncode == 0, searched.stderr
-    assert searched.stderr.count("accuracy") == 2, "each training is told"
+    assert searched.stderr.count("accuracy") == 2, "a line for each training"
     assert "the best of 2 trainings" in searched.stderr
     first, trained, *settings = searched.stdout.splitlines()
     assert first == "# 1, by optuna" and trained.startswith("# trained: accuracy")
@@ -84,7 +88,7 @@ def test_search_and_train_with_real_trainings(
     assert one["trained"]["epochs"][0]["total"] == 200
 
 
-def test_without_a_surrogate_a_search_begins_with_nothing(nngpt: Nngpt, tmp_path: Path) -> None:
+def test_a_search_without_a_surrogate_notes_it(nngpt: Nngpt, tmp_path: Path) -> None:
     few = ["--set=task.train_limit=300", "--set=task.validation_limit=200"]
     cache = Path.home() / ".cache" / "nngpt"
     (tmp_path / "cache").mkdir()

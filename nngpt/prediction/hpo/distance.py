@@ -1,4 +1,4 @@
-"""Configurations that need no model: the fixed one, and what was best elsewhere on a data set."""
+"""Distances between recorded trials and given settings, and the median of the best trials."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from numpy.typing import NDArray
 
 from nngpt.data.transform_names import dashed
 from nngpt.prediction.hpo.pools import Pool
-from nngpt.prediction.hpo.rows import NAMES
+from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.trial_features import NAMES
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Settings = Mapping[str, int | float | str]
-
-DEFAULT: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "dropout": 0.2, "batch": 64}
-"""Strong on short runs of real networks (FACTS: 0.240 mean accuracy against TPE's 0.192)."""
 
 _AXES = ("log_lr", "momentum", "log_batch")
 _SCALES = np.array([1.0, 0.3, 0.6])
 
 
 def distance_to_default(inputs: Matrix) -> Vector:
-    """How far rows [n, len(NAMES)] are from `DEFAULT`: decades of learning rate, and likewise."""
+    """Return the distance of feature rows [n, len(NAMES)] to `DEFAULT` [n]."""
     axes = inputs[:, [NAMES.index(name) for name in _AXES]]
     return _distances(axes, _axes(DEFAULT))
 
 
 def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
-    """How far the trials of a pool are from some settings [n]; another transform is 1 more."""
+    """Return the distance of a pool's trials to settings [n], in decades of learning rate; a
+    different transform adds 1."""
     apart = _distances(np.array([_axes(run.hyperparameters) for run in pool.runs]), _axes(settings))
     if transform is None:
         return apart
@@ -39,8 +38,8 @@ def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Ve
     return found
 
 
-def middle_of_best(known: Sequence[Pool]) -> dict[str, float]:
-    """The median of the best trials of pools, setting by setting."""
+def median_of_best(known: Sequence[Pool]) -> dict[str, float]:
+    """Return the median of the best trials of pools, for each setting by itself."""
     best = [pool.runs[int(pool.accuracies.argmax())].hyperparameters for pool in known]
     axes = np.array([_axes(settings) for settings in best]).T
     lr, momentum, batch = (_median(axis) for axis in axes)
@@ -48,7 +47,7 @@ def middle_of_best(known: Sequence[Pool]) -> dict[str, float]:
 
 
 def _median(axis: Vector) -> float:
-    """Of what is known; NaN if nothing is."""
+    """Return the median of the finite values; NaN if there are none."""
     known = axis[np.isfinite(axis)]
     return float(np.median(known)) if len(known) else math.nan
 
@@ -65,7 +64,7 @@ def _axes(settings: Settings) -> Vector:
 
 
 def _distances(axes: Matrix, to: Vector) -> Vector:
-    """Missing axes count as equal."""
+    """Return scaled Euclidean distances [n]; missing values count as equal."""
     apart = np.nan_to_num((axes - to) / _SCALES)
     found: Vector = np.sqrt((apart**2).sum(axis=1))
     return found

@@ -1,0 +1,274 @@
+"""Cross-validation of the predictor: its errors on unseen groups, and those of baselines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nngpt.errors import UserError
+from nngpt.prediction import expert, groups, targets
+from nngpt.prediction.code_features import kind_of_network
+from nngpt.prediction.expert import PredictedRows
+from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
+from nngpt.prediction.predictor_training import FOLDS, RunTable
+from nngpt.prediction.runs import History
+
+Vector = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_COVERED = 0.8
+"""Share of a group's runs inside their intervals below which the group counts as `few`."""
+
+
+@dataclass(frozen=True)
+class PredictionErrors:
+    """Errors of one way to predict, on one split, when `epochs` epochs are known.
+
+    Attributes:
+        split: `component`, `family`, `place` or `reference`: groups that were not learned from.
+        what: `predictor`, `without code`, or the name of a baseline.
+        epochs: number of known epochs.
+        runs: number of predicted runs.
+        groups: number of their groups.
+        rmse: error of the final accuracy, with a 95% interval from resampling groups.
+        r: Pearson correlation with the true final accuracy.
+        r_within: the same after subtraction of each place's means.
+        by_place: number of runs and RMSE of each place.
+        coverage: share of runs inside their 90% interval, with a 95% interval from resampling
+            groups; None for baselines, like all attributes below.
+        width: mean width of the 90% intervals.
+        few: share of groups with less than 80% of their runs inside.
+        stop_error: median absolute error of the stopping epoch, in epochs.
+        stop_coverage: share of runs whose stopping epoch is inside its 90% interval.
+        stop_width: mean width of these intervals, in epochs.
+    """
+
+    split: str
+    what: str
+    epochs: int
+    runs: int
+    groups: int
+    rmse: MeanInterval
+    r: float
+    r_within: float
+    by_place: Mapping[str, tuple[int, float]]
+    coverage: MeanInterval | None = None
+    width: float | None = None
+    few: float | None = None
+    stop_error: float | None = None
+    stop_coverage: float | None = None
+    stop_width: float | None = None
+
+
+def cross_validate(
+    history: History,
+    splits: Sequence[str],
+    horizons: Sequence[int],
+    progress: Callable[[str], None],
+    with_code: bool = True,
+    share: float = 1.0,
+) -> Iterator[PredictionErrors]:
+    """Yield the errors of the predictor and of the baselines, split by split.
+
+    On `reference`, the predictor learns from all networks but those that `kind_of_network` calls
+    `other`, and is tested on these. On the other splits every run is predicted by trees that did
+    not learn from its group, with an interval calibrated on the errors of other groups
+    (cross-conformal).
+
+    Args:
+        horizons: numbers of known epochs.
+        with_code: False to ignore the features of the code, and the baselines.
+        share: share of the other groups, sampled, that the trees learn from (for learning curves);
+            the tested runs stay the same.
+
+    Raises:
+        UserError: nothing is left to learn from or to test on.
+    """
+    table = RunTable(history, with_code)
+    truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
+    what = "predictor" if with_code else "without code"
+    for split in splits:
+        names, tested = _groups(split, history), _tested(split, history)
+        folds = groups.folds(names, len(set(names)) if split == "place" else FOLDS)
+        learned = _sample(names, share)
+        for epochs in horizons:
+            progress(f"by {split}, after {targets.epoch_count(epochs)}")
+            if tested.all():
+                with_place = split != "place"
+                best, stop = (
+                    crossed_predictions(table, n, truth[n], epochs, folds, with_place, learned)
+                    for n in ("best", "stop")
+                )
+            else:
+                best, stop = _held_out(table, truth, epochs, folds, learned & ~tested, tested)
+            rows = _TestedRows(split, epochs, names, table, tested)
+            yield rows.errors(what, (best, stop), truth)
+            if epochs and with_code:
+                for name, points in _baselines(table, truth["best"], folds, tested, epochs):
+                    yield rows.baseline(name, points, truth["best"])
+
+
+def crossed_predictions(
+    table: RunTable,
+    name: str,
+    truth: Vector,
+    epochs: int,
+    folds: Numbers,
+    with_place: bool = True,
+    learned: Mask | None = None,
+) -> PredictedRows:
+    """Predict `best` or `stop` of every run by trees that did not learn from its fold.
+
+    Args:
+        epochs: number of known epochs.
+        with_place: False to predict every run as if its place were new.
+        learned: runs that may be learned from; None for all.
+    """
+    inputs = table.inputs(epochs, with_place)
+    so_far = targets.best_so_far(table.runs, epochs)
+    category = inputs.shape[1] - 1 if with_place else None
+    crossed = expert.crossed_for(name, inputs, truth, so_far, category, folds, learned)
+    low = so_far if name == "best" else np.full(len(so_far), 1 / targets.EPOCHS)
+    return expert.clipped(expert.intervals(crossed, truth, folds), low, 1.0)
+
+
+def _held_out(
+    table: RunTable,
+    truth: Mapping[str, Vector],
+    epochs: int,
+    folds: Numbers,
+    learned: Mask,
+    tested: Mask,
+) -> tuple[PredictedRows, PredictedRows]:
+    """Predict final accuracy and stopping epoch of the tested runs by an expert of the learned."""
+    inputs = table.inputs(epochs, with_place=True)
+    so_far = targets.best_so_far(table.runs, epochs)
+    known = {name: values[learned] for name, values in truth.items()}
+    category = inputs.shape[1] - 1
+    fitted = expert.learn(epochs, inputs[learned], known, so_far[learned], category, folds[learned])
+    return fitted.shares(inputs[tested], so_far[tested])
+
+
+def _sample(names: Sequence[str], share: float) -> Mask:
+    """Select the runs of a random share of the groups, always the same ones."""
+    known, numbers = np.unique(np.array(names), return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(known))
+    kept: Mask = order < math.ceil(share * len(known))
+    return kept[numbers]
+
+
+def _groups(split: str, history: History) -> list[str]:
+    """Return the group of each run on a split."""
+    if split == "family":
+        return groups.by_family(history.runs, history.codes)
+    if split == "place":
+        return groups.by_place(history.runs)
+    return groups.by_component(history.runs, history.codes)
+
+
+def _tested(split: str, history: History) -> Mask:
+    """Select the runs to be predicted: all of them, except on `reference`."""
+    if split != "reference":
+        return np.ones(len(history.runs), dtype=bool)
+    kinds = [kind_of_network(history.codes[r.network], r.place.task) for r in history.runs]
+    tested = np.array([kind == "other" for kind in kinds])
+    if not tested.any():
+        raise UserError("no network is in the test part of the split 'reference'")
+    return tested
+
+
+def _baselines(
+    table: RunTable, best: Vector, folds: Numbers, tested: Mask, epochs: int
+) -> Iterator[tuple[str, Vector]]:
+    """Yield the names and predictions of the baselines for the tested runs; NaN if unknown."""
+    yield "last accuracy", np.array([run.accuracies[epochs - 1] for run in table.runs])[tested]
+    so_far = targets.best_so_far(table.runs, epochs)
+    gains, points = best - so_far, np.zeros(len(best))
+    for row in np.flatnonzero(tested):
+        others = ~tested if not tested.all() else folds != folds[row]
+        same = others & (table.place_numbers == table.place_numbers[row])
+        points[row] = so_far[row] + gains[same if same.any() else others].mean()
+    yield "best so far + mean gain", np.clip(points, 0, 1)[tested]
+
+
+class _TestedRows:
+    """The tested runs of one split and number of known epochs."""
+
+    def __init__(
+        self, split: str, epochs: int, names: Sequence[str], table: RunTable, tested: Mask
+    ) -> None:
+        self._places = table.places
+        self._split, self._epochs, self._tested = split, epochs, tested
+        self._group = np.unique(np.array(names)[tested], return_inverse=True)[1]
+        self._place = table.place_numbers[tested]
+
+    def baseline(self, what: str, points: Vector, best: Vector) -> PredictionErrors:
+        """Return the errors of predictions for the tested runs; NaN predictions are ignored."""
+        return PredictionErrors(what=what, **self._common(points, best[self._tested]))
+
+    def errors(
+        self,
+        what: str,
+        predicted: tuple[PredictedRows, PredictedRows],
+        truth: Mapping[str, Vector],
+    ) -> PredictionErrors:
+        """Return the errors of predictions with intervals for the tested runs."""
+        best, stop = truth["best"][self._tested], truth["stop"][self._tested]
+        final, epoch = predicted
+        inside = _inside(final, best).astype(float)
+        per_group = np.bincount(self._group, inside) / np.bincount(self._group)
+        return PredictionErrors(
+            what=what,
+            **self._common(final.point, best),
+            coverage=grouped_mean(inside, self._group),
+            width=float((final.high - final.low).mean()),
+            few=float((per_group < _COVERED).mean()),
+            stop_error=float(targets.EPOCHS * np.median(np.abs(epoch.point - stop))),
+            stop_coverage=float(_inside(epoch, stop).mean()),
+            stop_width=float(targets.EPOCHS * (epoch.high - epoch.low).mean()),
+        )
+
+    def _common(self, points: Vector, truth: Vector) -> dict[str, Any]:
+        known = np.isfinite(points)
+        points, truth, place = points[known], truth[known], self._place[known]
+        squares = (points - truth) ** 2
+        group = np.unique(self._group[known], return_inverse=True)[1]
+        middle, low, high = grouped_mean(squares, group)
+        return {
+            "split": self._split,
+            "epochs": self._epochs,
+            "runs": len(points),
+            "groups": int(group.max()) + 1,
+            "rmse": (math.sqrt(middle), math.sqrt(low), math.sqrt(high)),
+            "r": _correlation(points, truth),
+            "r_within": _correlation(_centred(points, place), _centred(truth, place)),
+            "by_place": {
+                self._places[number]: (
+                    int((place == number).sum()),
+                    float(np.sqrt(squares[place == number].mean())),
+                )
+                for number in np.unique(place)
+            },
+        }
+
+
+def _inside(predicted: PredictedRows, truth: Vector) -> Mask:
+    slack = 1e-9
+    return (truth >= predicted.low - slack) & (truth <= predicted.high + slack)
+
+
+def _centred(values: Vector, place: Numbers) -> Vector:
+    """Subtract the mean of each place."""
+    return values - (np.bincount(place, values) / np.maximum(np.bincount(place), 1))[place]
+
+
+def _correlation(one: Vector, other: Vector) -> float:
+    if one.std() == 0 or other.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1])

@@ -1,0 +1,230 @@
+"""Benchmark of HPO engines: the accuracy lost when an engine picks one recorded trial of a pool."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nngpt import plugins
+from nngpt.errors import ModelError
+from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
+from nngpt.prediction.hpo.distance import distance, median_of_best
+from nngpt.prediction.hpo.folds import NetworkFolds
+from nngpt.prediction.hpo.pools import LEAST, Pool, pools, random_regret, regret
+from nngpt.prediction.hpo.prompt import space_of
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
+from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.trial_features import TrialTable, Vocabulary, table
+from nngpt.prediction.runs import History
+from nngpt.prediction.targets import epoch_count
+from nngpt.protocols import HPOEngine
+
+Vector = NDArray[np.float64]
+
+LEARNED = 5
+"""Minimum number of trials in a pool to learn from; pools to be tested on have `LEAST`."""
+
+
+@dataclass(frozen=True)
+class Regret:
+    """Regret of one engine; accuracies 0…1, 95% intervals from resampling components.
+
+    Attributes:
+        engine: name of the engine.
+        epochs: number of epochs after which the trials were judged.
+        pools: number of pools tested on.
+        components: number of near-duplicate components of their networks.
+        first: mean regret of the first pick.
+        share: `first` divided by the mean regret of a random pick.
+        top3: mean regret of the best of the first three picks; None for random picks.
+        macro: mean over components of their mean regret.
+    """
+
+    engine: str
+    epochs: int
+    pools: int
+    components: int
+    first: MeanInterval
+    share: float
+    top3: MeanInterval | None
+    macro: float
+
+
+@dataclass(frozen=True)
+class RecordedTrials:
+    """Everything recorded after one number of epochs.
+
+    Attributes:
+        pools: all pools of at least `LEARNED` trials.
+        requested: indices of the pools to be tested on.
+        table: the trials of all pools, as rows.
+        folds: the fold of each network.
+        codes: source of each network, by name.
+    """
+
+    pools: Sequence[Pool]
+    requested: Sequence[int]
+    table: TrialTable
+    folds: NetworkFolds
+    codes: Mapping[str, str]
+
+    @property
+    def tested(self) -> list[Pool]:
+        """The pools to be tested on."""
+        return [self.pools[number] for number in self.requested]
+
+
+@dataclass(frozen=True)
+class FoldSample:
+    """A part of the pools, for engines that are slow or that learned from the other folds.
+
+    Attributes:
+        fold: the fold.
+        limit: maximum number of its pools for each number of epochs, sampled; None for all.
+    """
+
+    fold: int
+    limit: int | None = None
+
+    def of(self, found: Sequence[Pool], folds: NetworkFolds, numbers: Sequence[int]) -> list[int]:
+        """Return those of the numbered pools that belong to this part."""
+        own = [number for number in numbers if folds.of(found[number].network) == self.fold]
+        return sorted(random.Random(0).sample(own, min(self.limit or len(own), len(own))))
+
+
+@runtime_checkable
+class ScoresTrials(Protocol):
+    """An HPO engine, or a baseline, that scores recorded trials itself."""
+
+    def scores(self, trials: RecordedTrials) -> Vector:
+        """Return a score for each row of `trials.table` [n]; higher is better within a pool."""
+        ...
+
+
+class MedianOfBest:
+    """Baseline: prefers the median of what was best for other folds' networks in the place."""
+
+    def scores(self, trials: RecordedTrials) -> Vector:
+        """Score each trial by its nearness to that median [n]."""
+        found = []
+        for pool in trials.pools:
+            fold = trials.folds.of(pool.network)
+            same = (p for p in trials.pools if p.place == pool.place)
+            others = [p for p in same if trials.folds.of(p.network) != fold]
+            found.append(-distance(pool, median_of_best(others or [pool])))
+        return np.concatenate(found)
+
+
+class NearestTrials:
+    """An engine that only proposes settings; its picks are the trials nearest to its proposal.
+
+    Args:
+        answers: counts the proposals that were `asked` for, and the `invalid` ones of them.
+    """
+
+    def __init__(self, engine: HPOEngine, answers: Counter[str]) -> None:
+        self._engine, self._answers = engine, answers
+
+    def scores(self, trials: RecordedTrials) -> Vector:
+        """Score each trial by its nearness to the proposal, or to the default without one [n]."""
+        requested = set(trials.requested)
+        return np.concatenate(
+            [
+                self._nearness(pool, trials.codes)
+                if number in requested
+                else -distance(pool, DEFAULT)
+                for number, pool in enumerate(trials.pools)
+            ]
+        )
+
+    def _nearness(self, pool: Pool, codes: Mapping[str, str]) -> Vector:
+        self._answers["asked"] += 1
+        task = HPOTask(codes[pool.network], space_of(pool.runs[0]), pool.place, pool.epochs)
+        try:
+            (proposal,) = self._engine.propose(task, 1)
+        except ModelError:
+            self._answers["invalid"] += 1
+            return -distance(pool, DEFAULT)
+        settings = {**proposal.hyperparameters, "batch": proposal.batch}
+        return -distance(pool, settings, proposal.transform)
+
+
+def standard_engines(context: EngineContext) -> dict[str, ScoresTrials]:
+    """Return the engines that propose at once, and the baseline `constant`, by name."""
+    default = plugins.create("HPO engine", "default", context)
+    surrogate = plugins.create("HPO engine", "surrogate", context)
+    return {"default": default, "constant": MedianOfBest(), "surrogate": surrogate}
+
+
+def bench(
+    history: History,
+    folds: NetworkFolds,
+    epochs: Sequence[int],
+    engines: Mapping[str, ScoresTrials],
+    progress: Callable[[str], None],
+    sample: FoldSample | None = None,
+) -> list[Regret]:
+    """Return the regret of random picks and of every engine after each number of epochs.
+
+    Args:
+        engines: engines by name.
+        sample: the part of the pools to test on; None for all.
+    """
+    found = []
+    for horizon in epochs:
+        progress(f"after {epoch_count(horizon)}")
+        known = pools(history, horizon, LEARNED)
+        requested = [number for number, pool in enumerate(known) if len(pool.runs) >= LEAST]
+        if sample is not None:
+            requested = sample.of(known, folds, requested)
+        if not requested:
+            continue
+        rows = table(known, history.codes, history.transforms, Vocabulary.of(known))
+        trials = RecordedTrials(known, requested, rows, folds, history.codes)
+        scores = {}
+        for name, engine in engines.items():
+            progress(f"{name} on {len(requested)} pools")
+            scores[name] = engine.scores(trials)
+        found += _regrets(trials, scores, horizon)
+    return found
+
+
+def _regrets(trials: RecordedTrials, scores: Mapping[str, Vector], epochs: int) -> list[Regret]:
+    tested = trials.tested
+    components = np.array([trials.folds.components[pool.network] for pool in tested])
+    groups = np.unique(components, return_inverse=True)[1]
+    chance = np.array([random_regret(pool) for pool in tested])
+
+    def summary(engine: str, first: Vector, top3: Vector | None) -> Regret:
+        macro = np.bincount(groups, first) / np.bincount(groups)
+        return Regret(
+            engine,
+            epochs,
+            len(tested),
+            int(groups.max()) + 1,
+            grouped_mean(first, groups),
+            float(first.mean() / chance.mean()),
+            None if top3 is None else grouped_mean(top3, groups),
+            float(macro.mean()),
+        )
+
+    found = [summary("random", chance, None)]
+    starts = np.searchsorted(trials.table.pools, trials.requested)
+    for name, values in scores.items():
+        orders = [
+            np.argsort(-values[start : start + len(pool.runs)], kind="stable")
+            for start, pool in zip(starts, tested, strict=True)
+        ]
+        regrets = [
+            [regret(pool, order[:n].tolist()) for n in (1, 3)]
+            for pool, order in zip(tested, orders, strict=True)
+        ]
+        first, top3 = np.array(regrets).T
+        found.append(summary(name, first, top3))
+    return found

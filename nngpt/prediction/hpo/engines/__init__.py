@@ -1,0 +1,1 @@
+"""HPO engines: one file each, with `Options` and `create(options, context) -> HPOEngine`."""

@@ -1,0 +1,161 @@
+"""HPO engine that trains the network with settings sampled by Optuna and keeps the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from pydantic import Field
+
+from nngpt.errors import UserError
+from nngpt.plugins import PluginOptions
+from nngpt.prediction.hpo.grid import best_of_grid
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, Train
+from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.surrogate_file import SurrogateFile, default_path
+from nngpt.records import Refusal
+
+SAMPLERS = ("tpe", "random")
+_RANGES = {"lr": (1e-5, 1.0), "momentum": (0.0, 0.99), "dropout": (0.0, 0.5)}
+"""LEMUR's ranges (docs/design.md), except that momentum stays below 1, which never forgets."""
+
+_FIRST = 3
+"""Number of the surrogate's proposals that a search tries first."""
+
+_NO_SURROGATE = "there is no surrogate to begin with (nngpt hpo train)"
+
+
+class Options(PluginOptions):
+    """Options of the engine.
+
+    Attributes:
+        budget: number of trainings.
+        surrogate: file of the surrogate whose proposals are tried first; None for the one in the
+            cache, if there is one.
+    """
+
+    budget: int = Field(8, ge=1)
+    surrogate: Path | None = None
+
+
+class OptunaEngine:
+    """Searches with TPE, starting from the surrogate's proposals."""
+
+    def __init__(self, options: Options, context: EngineContext) -> None:
+        self._options, self._context = options, context
+
+    def propose(self, task: HPOTask, count: int) -> list[Proposal]:
+        """Return the `count` best of all trainings, the best first.
+
+        Raises:
+            UserError: all trainings were refused, or networks cannot be trained here.
+        """
+        if self._context.training is None:
+            raise UserError("the engine 'optuna' trains networks, which is not possible here")
+        budget = self._options.budget
+        first, notes = self._first(task), ()
+        if first is None:
+            first, notes = [], (_NO_SURROGATE,)
+        with self._context.training(task) as train:
+            found = search(train, task.space, task.epochs, budget, task.seed, proposed=first)
+        note = f"the best of {budget} trainings, chosen on these images: --run trains anew"
+        return [proposal.noted(*notes, note) for proposal in found[:count]]
+
+    def _first(self, task: HPOTask) -> list[Proposal] | None:
+        """Return the surrogate's proposals without resized images; None without a surrogate."""
+        path = self._options.surrogate or default_path()
+        if self._options.surrogate is None and not path.exists():
+            return None
+        own_size = replace(task.space, max_side=task.space.max_side or 0)
+        count = min(_FIRST, self._options.budget)
+        return best_of_grid(SurrogateFile(path), replace(task, space=own_size), count)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def create(context: EngineContext, *, options: Options) -> OptunaEngine:
+    """Return the engine."""
+    return OptunaEngine(options, context)
+
+
+def search(
+    train: Train,
+    space: SearchSpace,
+    epochs: int,
+    budget: int,
+    seed: int,
+    sampler: str = "tpe",
+    proposed: Sequence[Proposal] = (),
+) -> list[Proposal]:
+    """Train with sampled settings and return all of them with their results, the best first.
+
+    Images are not resized, which costs more than it teaches: the transforms are those of `space`
+    that keep the size, and those of `proposed`.
+
+    Args:
+        epochs: length of each training.
+        budget: number of trainings.
+        sampler: one of `SAMPLERS`. TPE samples at random for the first half of the budget.
+        proposed: settings to try first.
+
+    Raises:
+        UserError: all trainings were refused.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=_sampler(sampler, budget, seed))
+    for proposal in proposed[:budget]:
+        study.enqueue_trial(_parameters(proposal))
+    transforms = _transforms(space, proposed)
+    done = []
+    for _ in range(budget):
+        trial = study.ask()
+        proposal = _sample(trial, space, transforms, epochs)
+        proposal = replace(proposal, trained=train(proposal))
+        study.tell(trial, proposal.score)
+        done.append(proposal)
+    done.sort(key=lambda proposal: -proposal.score)
+    outcome = done[0].trained
+    if isinstance(outcome, Refusal):
+        raise UserError(
+            f"all {budget} trainings were refused; the last one at {outcome.stage}: "
+            f"{outcome.reason}"
+        )
+    return done
+
+
+def _sampler(name: str, budget: int, seed: int) -> BaseSampler:
+    if name == "random":
+        return RandomSampler(seed=seed)
+    return TPESampler(seed=seed, n_startup_trials=max(1, budget // 2))
+
+
+def _transforms(space: SearchSpace, proposed: Sequence[Proposal]) -> list[str]:
+    kept = replace(space, max_side=0).transforms
+    return list(dict.fromkeys([*kept, *(proposal.transform for proposal in proposed)]))
+
+
+def _parameters(proposal: Proposal) -> dict[str, float | str]:
+    """Return a proposal as parameters of an Optuna trial, clipped to `_RANGES`."""
+    given = {
+        name: min(max(proposal.hyperparameters[name], low), high)
+        for name, (low, high) in _RANGES.items()
+        if name in proposal.hyperparameters
+    }
+    return {**given, "batch": proposal.batch, "transform": proposal.transform}
+
+
+def _sample(
+    trial: optuna.Trial, space: SearchSpace, transforms: list[str], epochs: int
+) -> Proposal:
+    values, notes = space.fixed()
+    for name in space.tunable:
+        low, high = _RANGES[name]
+        sampled = trial.suggest_float(name, low, high, log=name == "lr")
+        values[name] = float(f"{sampled:.4g}")
+    batch = trial.suggest_categorical("batch", space.batches)
+    transform = trial.suggest_categorical("transform", transforms)
+    return Proposal("optuna", values, int(batch), str(transform), epochs, None, notes)

@@ -1,0 +1,119 @@
+"""The question that the HPO engine `llm` asks, and the answer it expects: JSON of a schema.
+
+Prompts and training pairs (`tuning_pairs`) are rendered by the same functions (One renderer). The
+question follows the papers: the code, the task and the accuracy to reach.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from nngpt.errors import ModelError
+from nngpt.generation.contract.answers import Hyperparameters
+from nngpt.prediction.hpo.proposal import HPOTask
+from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.places import facts
+from nngpt.prediction.runs import TrainingRun
+from nngpt.records import Message, Prompt
+
+CODE_CHARACTERS = 1500
+"""Maximum length of the code in a question; prompts of the embedded model are short."""
+
+_QUESTION = """\
+Choose the settings for training this PyTorch network.
+Task: {task}. Data set: {dataset}{facts}. Metric: {metric}.
+Epochs: {epochs}. Accuracy to reach: {target}.
+Settings: {names}.
+
+```python
+{code}
+```"""
+
+
+def question(task: HPOTask) -> Prompt:
+    """Return the prompt that asks for the settings of a task."""
+    target = "the highest possible" if task.target is None else f"{task.target:.2f}"
+    text = _QUESTION.format(
+        task=task.place.task,
+        dataset=task.place.dataset,
+        facts=_facts(task.place.dataset),
+        metric=task.place.metric,
+        epochs=task.epochs,
+        target=target,
+        names=", ".join(task.space.schema()["required"]),
+        code=abridged(task.code),
+    )
+    return Prompt("hpo", "1", "full", (Message("user", text),), "", ())
+
+
+def answer(settings: Mapping[str, float | str]) -> str:
+    """Return settings as one line of JSON, the form of an answer; numbers have two digits."""
+    return json.dumps({name: _rounded(value) for name, value in settings.items()})
+
+
+def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
+    """Return the settings in an answer.
+
+    Raises:
+        ModelError: they are not exactly those of the search space's schema.
+    """
+    try:
+        found = json.loads(text)
+        given = Hyperparameters.model_validate(found)
+    except (ValueError, ValidationError):
+        raise ModelError(f"the answer does not match the schema ({text[:80]!r})") from None
+    complete = set(found) == set(space.schema()["required"]) and None not in found.values()
+    if not complete or given.batch not in space.batches or given.transform not in space.transforms:
+        raise ModelError(f"the answer does not match the schema ({text[:80]!r})")
+    return dict(found)
+
+
+def space_of(run: TrainingRun) -> SearchSpace:
+    """Return the search space of a recorded trial's network, for training and benchmarks."""
+    return SearchSpace.of(frozenset(run.hyperparameters), max_batch=512)
+
+
+def abridged(code: str, length: int = CODE_CHARACTERS) -> str:
+    """Return code without comments, docstrings, imports and `learn`, which tell little about the
+    settings; the middle of longer code is replaced by an ellipsis.
+
+    Raises:
+        SyntaxError, ValueError: the code is not valid Python.
+    """
+    tree = _Abridger().visit(ast.parse(code))
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    text = ast.unparse(tree)
+    if len(text) <= length:
+        return text
+    end = length // 4
+    return f"{text[: length - end]}\n…\n{text[-end:]}"
+
+
+class _Abridger(ast.NodeTransformer):
+    """Removes functions named `learn`, and expressions that are mere constants."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | ast.Pass:
+        return ast.Pass() if isinstance(node.value, ast.Constant) else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        return None if node.name == "learn" else self.generic_visit(node)
+
+
+def _rounded(value: float | str) -> float | str:
+    """Round a float to two significant digits."""
+    if isinstance(value, str | int) or not value:
+        return value
+    return round(value, 1 - math.floor(math.log10(abs(value))))
+
+
+def _facts(dataset: str) -> str:
+    known = facts(dataset)
+    if math.isnan(known.classes):
+        return ""
+    return f" ({known.classes:.0f} classes, {known.images:,.0f} images)"

@@ -1,0 +1,102 @@
+"""Training pairs for the HPO engine `llm`: questions and answers from LEMUR's trials."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nngpt.data.transform_names import dashed
+from nngpt.errors import UserError
+from nngpt.prediction import groups
+from nngpt.prediction.hpo.folds import read_folds
+from nngpt.prediction.hpo.pools import Pool, pools
+from nngpt.prediction.hpo.prompt import answer, question, space_of
+from nngpt.prediction.hpo.proposal import HPOTask
+from nngpt.prediction.runs import History, TrainingRun
+from nngpt.records import TrainingPair
+
+LEARNED = 3
+"""Minimum number of trials in a pool to learn from."""
+
+
+def history_pairs(
+    history: History,
+    epochs: Sequence[int],
+    limit: int,
+    seed: int,
+    folds: Path | None = None,
+    without: int | None = None,
+) -> list[TrainingPair]:
+    """Return up to `limit` training pairs from a history.
+
+    Args:
+        epochs: numbers of epochs after which trials were judged.
+        folds: file of frozen folds; None to use all networks.
+        without: the fold to leave out, so that it can judge the tuned LLM.
+
+    Raises:
+        UserError: no network has several trials, or the file of the folds is not valid.
+    """
+    found = [pool for horizon in epochs for pool in pools(history, horizon, LEARNED)]
+    if folds is not None:
+        frozen = read_folds(folds)
+        components = frozen.components
+        found = [pool for pool in found if frozen.of(pool.network) != without]
+    else:
+        components = groups.components({p.network: history.codes[p.network] for p in found})
+    made = pairs(found, history.codes, components, limit, seed)
+    if not made:
+        raise UserError(
+            "there is no network with several trials", hint="Import LEMUR: nngpt lemur pull"
+        )
+    return made
+
+
+def pairs(
+    found: Sequence[Pool],
+    codes: Mapping[str, str],
+    components: Mapping[str, str],
+    limit: int,
+    seed: int,
+) -> list[TrainingPair]:
+    """Return up to `limit` training pairs from pools, two of each.
+
+    One asks for "the highest possible" accuracy and answers with the best trial; the other asks for
+    the accuracy of a random trial and answers with it. Near-duplicate components take turns, so
+    that large families do not dominate.
+    """
+    generator = random.Random(seed)
+    waiting: dict[str, list[Pool]] = {}
+    for pool in generator.sample(list(found), len(found)):
+        waiting.setdefault(components[pool.network], []).append(pool)
+    made: list[TrainingPair] = []
+    while waiting and len(made) < limit:
+        for component in list(waiting):
+            made += _pairs_of(waiting[component].pop(), codes, generator)
+            if not waiting[component]:
+                del waiting[component]
+    return made[:limit]
+
+
+def _pairs_of(pool: Pool, codes: Mapping[str, str], generator: random.Random) -> list[TrainingPair]:
+    best = int(pool.accuracies.argmax())
+    other = generator.randrange(len(pool.runs))
+    made = []
+    for number, target in ((best, None), (other, float(pool.accuracies[other]))):
+        run = pool.runs[number]
+        settings = _settings_of(run)
+        if settings is not None:
+            task = HPOTask(codes[run.network], space_of(run), pool.place, pool.epochs, target)
+            made.append(TrainingPair(question(task), answer(settings), pool.name))
+    return made
+
+
+def _settings_of(run: TrainingRun) -> dict[str, float | str] | None:
+    """Return a trial's settings; None if its transform or batch size is not in the space."""
+    space = space_of(run)
+    batch, transform = run.hyperparameters.get("batch"), dashed(run.transform or "")
+    if batch not in space.batches or transform not in space.transforms:
+        return None
+    chosen = {name: run.hyperparameters[name] for name in space.tunable}
+    return {**chosen, "batch": int(batch), "transform": transform}

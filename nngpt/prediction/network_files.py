@@ -1,0 +1,54 @@
+"""Python files with a network, read and checked without executing them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from nngpt.errors import DataError, UserError
+from nngpt.generation.contract.interface import read_supported
+from nngpt.prediction.code_features import defines_network
+from nngpt.records import Refusal
+
+
+def read_network(file: Path) -> str:
+    """Return the source of a file that defines a network.
+
+    Raises:
+        UserError: the file cannot be read, is not valid Python, or defines no network.
+    """
+    code = _read(file)
+    try:
+        network = defines_network(code)
+    except DataError as error:
+        raise DataError(error.what, where=str(file)) from None
+    if not network:
+        raise UserError(
+            "there is no network in it",
+            where=str(file),
+            hint="Define a class Net, or a subclass of nn.Module",
+        )
+    return code
+
+
+def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
+    """Return the source of a network and the names in its `supported_hyperparameters()`.
+
+    Raises:
+        UserError: the file cannot be read, is not valid Python, or does not name what it supports.
+    """
+    code = _read(file)
+    try:
+        supported = read_supported(ast.parse(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"is not valid Python ({error})", where=str(file)) from None
+    if isinstance(supported, Refusal):
+        raise UserError(supported.reason, where=str(file))
+    return code, supported
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(file)) from None

@@ -25,7 +25,7 @@ from typing import Any
 from nngpt.errors import UserError
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
-from nngpt.retrieval.sources import Source, open_source
+from nngpt.retrieval.sources import LibrarySource, open_source
 from nngpt.retrieval.static_check import check
 
 PACKAGES = {
@@ -83,7 +83,7 @@ def download(folder: Path) -> None:
             subprocess.run(command, check=True)
 
 
-def open_all(folder: Path) -> dict[str, Source]:
+def open_all(folder: Path) -> dict[str, LibrarySource]:
     """Every source by its name in `PACKAGES`."""
     sources = {}
     for start, name in (PACKAGES | HELPERS).items():
@@ -93,7 +93,7 @@ def open_all(folder: Path) -> dict[str, Source]:
 
 
 def find_targets(
-    sources: dict[str, Source], names: Sequence[str]
+    sources: dict[str, LibrarySource], names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Package, module and name of each target: the first package that defines it."""
     wanted = set(names)

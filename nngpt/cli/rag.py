@@ -1,4 +1,4 @@
-"""`nngpt rag`: blocks of libraries as files of their own. One module per command, `rag_….py`."""
+"""`nngpt rag`: library blocks as self-contained files. One module per command, `rag_….py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import typer
 
 from nngpt.cli import rag_bench, rag_extract, rag_index, rag_search
 
-app = typer.Typer(no_args_is_help=True, help="Real PyTorch blocks, each as one executable file.")
+app = typer.Typer(
+    no_args_is_help=True, help="PyTorch blocks of libraries, each as one self-contained file."
+)
 
 app.command("index")(rag_index.index)
 app.command("remove")(rag_index.remove)

@@ -1,8 +1,7 @@
-"""`nngpt rag bench`: how far the blocks of the index get."""
+"""`nngpt rag bench`: grade how far indexed blocks get."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.options import AsJson, Folder, Sandbox, console, load_config, print_json
-from nngpt.cli.rag_index import open_index
 from nngpt.cli.stopping import stoppable
-from nngpt.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from nngpt.retrieval.grading import Train
@@ -35,36 +32,34 @@ _SETTINGS = (
 
 def bench(
     source: Annotated[
-        list[str] | None, typer.Option(help="Only blocks of this source; again for more.")
-    ] = None,
+        list[str], typer.Option(help="Grade only blocks of this library; may be repeated.")
+    ] = [],  # noqa: B006 (typer copies it)
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many blocks, drawn at random.")
+        int | None, typer.Option(min=1, help="Grade a random sample of this many blocks.")
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(help="A file with a source:module.Class in each line.")
+        Path | None, typer.Option(help="File with one source:module.Class per line.")
     ] = None,
     run: Annotated[
-        bool, typer.Option("--run", help="Also import, build and train each in the sandbox.")
+        bool, typer.Option("--run", help="Also import, build and train each block in the sandbox.")
     ] = False,
     sandbox: Sandbox = None,
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Extract blocks and grade them: compiles, closed; with --run imports, builds, runs."""
+    """Extract blocks and grade them: compiles, closed; with --run also imports, builds, runs."""
     from nngpt.reports.tables.retrieval import tally_table
     from nngpt.retrieval import catalogue, grading
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
-    database = open_index(folder)
-    names = _targets(targets) if targets else [b.target for b in catalogue.blocks(database)]
-    known = sorted({name.partition(":")[0] for name in names})
-    for one in source or ():
-        if one not in known:
-            raise UserError("has no block in the index", where=one, hint=nearest(one, known))
-    chosen = [name for name in names if not source or name.partition(":")[0] in source]
-    if limit is not None and limit < len(chosen):
-        chosen = sorted(random.Random(0).sample(chosen, limit))
+    database = catalogue.open_index(folder)
+    names = (
+        grading.read_targets(targets)
+        if targets
+        else [block.target for block in catalogue.blocks(database)]
+    )
+    chosen = grading.choose_targets(names, source, limit)
     extractor = Extractor(Library(catalogue.sources(database)))
     log = partial(console(stderr=True).print, markup=False, soft_wrap=True, style="dim")
     grades = []
@@ -79,19 +74,11 @@ def bench(
         console().print(tally_table(list(grading.tallies(grades)), run))
 
 
-def _targets(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(path)) from None
-    return lines
-
-
 @contextmanager
 def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
-    """Trains a network's code for an epoch of 64 images in the sandbox, if wanted.
+    """Yield a function that trains a network for one epoch on 64 images, or None without `run`.
 
-    The contract is not asked: what a library does is no candidate's mistake.
+    The contract is not checked, because it does not apply to library code.
     """
     from nngpt.cycle.evaluator import open_evaluator
     from nngpt.records import Candidate, Evaluation, Refusal

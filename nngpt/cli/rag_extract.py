@@ -1,4 +1,4 @@
-"""`nngpt rag extract`: one block as a file of its own."""
+"""`nngpt rag extract`: write one block as a self-contained file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from nngpt.cli.options import AsJson, Folder, print_json
-from nngpt.cli.rag_index import open_index
 from nngpt.cli.rag_search import Target
 from nngpt.errors import UserError
 
@@ -16,38 +15,29 @@ from nngpt.errors import UserError
 def extract(
     target: Target,
     out: Annotated[
-        Path | None, typer.Option(help="Write it here (default: standard output).")
+        Path | None, typer.Option(help="File to write (default: standard output).")
     ] = None,
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Extract a block with all it needs; the file imports only torch and the standard library."""
+    """Extract a block with all it needs, importing only torch and the standard library."""
     from nngpt.retrieval import catalogue
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
-    found = Extractor(Library(catalogue.sources(open_index(folder)))).extract(target)
+    database = catalogue.open_index(folder)
+    found = Extractor(Library(catalogue.sources(database))).extract(target)
     if out is not None:
         _write(out, found.code)
     if as_json:
-        print_json(
-            {
-                "target": found.target,
-                "name": found.name,
-                "version": found.source.version,
-                "licences": found.licences,
-                "sha256": found.sha256,
-                "inlined": found.inlined,
-                "lazily": found.lazily,
-                **({"file": str(out)} if out else {"code": found.code}),
-            }
-        )
+        print_json({**found.facts(), **({"file": str(out)} if out else {"code": found.code})})
     elif out is None:
         typer.echo(found.code, nl=False)
     else:
-        typer.echo(f"{out}: {found.target} with {len(found.inlined) - 1} helpers")
+        helpers = len(found.inlined) - 1
+        typer.echo(f"{out}: {found.target} with {helpers} helper{'' if helpers == 1 else 's'}")
     for name in found.lazily:
-        typer.echo(f"note: {name} is imported where a function needs it", err=True)
+        typer.echo(f"note: {name} is imported only when a function needs it", err=True)
 
 
 def _write(path: Path, code: str) -> None:

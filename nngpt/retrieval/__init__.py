@@ -1,1 +1,1 @@
-"""Retrieval of PyTorch blocks: any class of a library as one self-contained file."""
+"""Retrieve PyTorch blocks: extract any class of a library as one self-contained file."""

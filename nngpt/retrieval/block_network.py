@@ -1,15 +1,15 @@
-"""A block inside a small network, so that the evaluator can build, run and train it.
+"""Put a block into a small network that the evaluator can build, run and train.
 
-Everything happens in the candidate's process: importing the block's file, building it with inferred
-arguments, and passing it tensors of several shapes until one fits.
+The candidate's process imports the block's file, builds the block with guessed arguments, and
+passes it tensors of several shapes until one fits.
 """
 
 from __future__ import annotations
 
-from nngpt.retrieval.constructor_arguments import WIDTH, attempts
+from nngpt.retrieval.constructor_arguments import WIDTH, guess_arguments
 
 CONSTRUCT, FORWARD = "cannot be built:", "takes no such input:"
-"""How the reasons of a refusal begin that are no failure of importing the file."""
+"""Beginnings of refusal reasons that do not come from importing the file."""
 
 _SHAPES = (
     ((WIDTH, 16, 16), False),
@@ -21,7 +21,7 @@ _SHAPES = (
     ((16, 16, WIDTH), True),
     ((WIDTH, 4, 8, 8), False),
 )
-"""Of one input, and whether its channels come last."""
+"""Shape of one input, and whether its channels come last."""
 
 _NETWORK = '''
 
@@ -118,12 +118,12 @@ class Net(_nn.Module):
 
 
 def network(code: str, name: str) -> str:
-    """A LEMUR network around a block that is in a file of its own.
+    """Return a LEMUR network around a block that is in a file of its own.
 
     Raises:
         SyntaxError: the file does not parse.
     """
-    calls = [", ".join(f"{k}={v}" for k, v in one.items()) for one in attempts(code, name)]
+    calls = [", ".join(f"{k}={v}" for k, v in one.items()) for one in guess_arguments(code, name)]
     return code + _NETWORK.format(
         attempts="".join(f"lambda: {name}({call}), " for call in calls),
         shapes=_SHAPES,

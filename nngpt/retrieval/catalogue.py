@@ -1,37 +1,45 @@
-"""Reading the index: its sources as a library, its blocks, and which of its classes are blocks."""
+"""Read the block index: its sources, its blocks, and which classes are blocks."""
 
 from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
-from nngpt.errors import UserError
-from nngpt.retrieval.sources import File, Source
+from nngpt.config import DATABASE
+from nngpt.errors import UserError, nearest
+from nngpt.retrieval.sources import LibrarySource, SourceFile
 from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
-from nngpt.store.database import Database
+from nngpt.store.database import Database, open_database
 
 COPYLEFT = ("GPL", "AGPL", "LGPL", "MPL", "EUPL", "CC-BY-SA", "OSL", "EPL", "CDDL")
-"""Beginnings of SPDX names of licences that what is made from a block would inherit."""
+"""Prefixes of SPDX names of licences that derived work inherits."""
 
 _ROOTS = frozenset({"torch.nn.Module", "torch.nn.modules.module.Module"})
 
 
 @dataclass(frozen=True)
-class Block:
-    """A class in the index that is an `nn.Module`.
+class LibraryBlock:
+    """An indexed class that is an `nn.Module`.
 
     Attributes:
-        source, version, licence: where it comes from.
-        module, name: its dotted place; `target` has both.
-        path, line: its place in the source.
-        sha256: of its file.
-        doc: first paragraph of its docstring.
-        words: what it is searched by.
+        source: name of the library.
+        version: version of the library.
+        licence: SPDX expression.
+        module: dotted name of the module.
+        name: name of the class.
+        path: path of the file in the source.
+        line: line number of the class.
+        sha256: hash of the file.
+        doc: first paragraph of the docstring.
+        words: search words, separated by spaces.
     """
 
     source: str
@@ -47,23 +55,32 @@ class Block:
 
     @property
     def target(self) -> str:
-        """`source:module.Class`."""
+        """The block's full name, `source:module.Class`."""
         return f"{self.source}:{self.module}.{self.name}"
 
     @property
     def copyleft(self) -> bool:
-        """True if its licence is, or may be: one that nobody stated counts as copyleft."""
+        """True if the licence is copyleft or unknown."""
         return is_copyleft(self.licence)
 
 
 def is_copyleft(licence: str) -> bool:
-    """True for a copyleft licence, and for one that nobody stated."""
+    """Return True for a copyleft licence, and for an unknown one."""
     choices = licence.replace("(", " ").replace(")", " ").split(" OR ")
     return all(any(_inherits(name) for name in choice.split(" AND ")) for choice in choices)
 
 
-def sources(database: Database) -> list[Source]:
-    """All indexed sources, by name; a file's text is read when it is asked for.
+def open_index(folder: Path) -> Database:
+    """Open the database of a folder. Raises: UserError: there is none."""
+    path = folder / DATABASE
+    if not path.exists():
+        hint = "Index some: nngpt rag index torchvision"
+        raise UserError("no block is indexed", where=str(path), hint=hint)
+    return open_database(path, create=False)
+
+
+def sources(database: Database) -> list[LibrarySource]:
+    """Return all indexed sources sorted by name; the text of a file is read on demand.
 
     Raises:
         UserError: nothing is indexed.
@@ -78,10 +95,10 @@ def sources(database: Database) -> list[Source]:
                 .order_by(BlockFile.module)
             )
             files = {
-                module: File(module, path, package, partial(_content, database, number))
+                module: SourceFile(module, path, package, partial(_content, database, number))
                 for number, module, path, package in listed
             }
-            found.append(Source(row.name, row.version, row.licence, row.kind, files))
+            found.append(LibrarySource(row.name, row.version, row.licence, row.kind, files))
     if not found:
         raise UserError(
             "no block is indexed",
@@ -91,8 +108,8 @@ def sources(database: Database) -> list[Source]:
     return found
 
 
-def blocks(database: Database) -> list[Block]:
-    """All classes in the index that are an `nn.Module`, by source, module and line."""
+def blocks(database: Database) -> list[LibraryBlock]:
+    """Return all indexed classes that are an `nn.Module`, by source, module and line."""
     with database.read() as session:
         rows = session.execute(
             select(BlockSource, BlockFile.module, BlockFile.path, BlockFile.sha256, BlockClass)
@@ -103,7 +120,7 @@ def blocks(database: Database) -> list[Block]:
     bases = {f"{module}.{one.name}": json.loads(one.bases) for _, module, _, _, one in rows}
     modules = _modules(bases)
     return [
-        Block(
+        LibraryBlock(
             source.name,
             source.version,
             source.licence,
@@ -120,6 +137,31 @@ def blocks(database: Database) -> list[Block]:
     ]
 
 
+def source_facts(database: Database) -> list[dict[str, Any]]:
+    """Return name, version, licence, kind and counts of each indexed source. Raises: UserError."""
+    counts = Counter(block.source for block in blocks(database))
+    return [
+        {
+            "source": one.name,
+            "version": one.version,
+            "licence": one.licence,
+            "copyleft": is_copyleft(one.licence),
+            "kind": one.kind,
+            "files": len(one.files),
+            "blocks": counts[one.name],
+        }
+        for one in sources(database)
+    ]
+
+
+def block_names(database: Database, source: str) -> list[str]:
+    """Return the full names of a source's blocks. Raises: UserError: it is not indexed."""
+    known = [one.name for one in sources(database)]
+    if source not in known:
+        raise UserError("is not indexed", where=source, hint=nearest(source, known))
+    return [block.target for block in blocks(database) if block.source == source]
+
+
 def _content(database: Database, number: int) -> bytes:
     with database.read() as session:
         content = session.scalar(select(BlockFile.content).where(BlockFile.id == number))
@@ -127,10 +169,10 @@ def _content(database: Database, number: int) -> bytes:
 
 
 def _modules(bases: dict[str, Sequence[str]]) -> set[str]:
-    """The classes that are an `nn.Module`, by following their bases.
+    """Return the names of the classes that are an `nn.Module`, following their bases.
 
-    A base that is imported from where it is not defined is found by its last name in the same
-    top-level package: what re-exports a class seldom renames it.
+    A base imported from a module that does not define it is found by its last name in the same
+    top-level package, because re-exports rarely rename a class.
     """
     by_name: dict[tuple[str, str], list[str]] = {}
     for dotted in bases:
@@ -153,7 +195,7 @@ def _modules(bases: dict[str, Sequence[str]]) -> set[str]:
 
 
 def _is_layer(base: str) -> bool:
-    """Whether a dotted name is `nn.Module` or, by its capital, another class of `torch.nn`."""
+    """Return True for `nn.Module` and for capitalised classes of `torch.nn`."""
     if base in _ROOTS:
         return True
     layer = base.startswith("torch.nn.") and base.count(".") == 2 and base[9].isupper()

@@ -1,89 +1,91 @@
-"""All statements that a class needs, found by following its names."""
+"""Find all statements that a class needs, by following the names it uses."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 
-from nngpt.retrieval.library import Local, Outside
+from nngpt.retrieval.library import ExternalName, LocalName
 from nngpt.retrieval.modules import Module, Statement
-from nngpt.retrieval.name_resolution import Linker, foreign
-from nngpt.retrieval.name_uses import When
+from nngpt.retrieval.name_resolution import NameResolver, foreign
+from nngpt.retrieval.name_uses import UseTime
 from nngpt.retrieval.refusals import TooLargeError
 
 MOST = 2000
-"""Statements; a whole language model is no block."""
+"""Maximum number of statements; more would be a whole model, not a block."""
 
 _Key = tuple[str, int]
 
 
 @dataclass
 class Closure:
-    """The statements of one file, not yet in order.
+    """The statements of an extracted file, not yet ordered.
 
     Attributes:
-        names: the module-level names it needs, in the order they were met.
-        statements: by key.
+        names: the module-level names needed, in the order of discovery.
+        statements: (module, index) → statement.
     """
 
-    names: dict[Local, None] = field(default_factory=dict)
+    names: dict[LocalName, None] = field(default_factory=dict)
     statements: dict[_Key, Statement] = field(default_factory=dict)
 
     def modules(self) -> list[Module]:
-        """The modules that something comes from, in the order they were met."""
+        """Return the modules of the statements, in the order of discovery."""
         return list({s.module.name: s.module for s in self.statements.values()}.values())
 
 
-def close(linker: Linker, target: Local) -> Closure:
-    """Everything that `target` needs, at import time or later.
+def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
+    """Return everything that `target` needs at import time or later.
 
     Raises:
-        TooLargeError: that is more than `MOST` statements.
+        TooLargeError: more than `MOST` statements are needed.
     """
     found = Closure()
     waiting: deque[Statement] = deque()
-    _need(linker, target, found, waiting)
+    _need(resolver, target, found, waiting)
     searched: set[_Key] = set()
     while waiting:
         while waiting:
-            for name in _needs(linker, waiting.popleft(), found):
-                _need(linker, name, found, waiting)
+            for name in _needs(resolver, waiting.popleft(), found):
+                _need(resolver, name, found, waiting)
             if len(found.statements) > MOST:
                 raise TooLargeError(f"{target.module}.{target.name}", MOST)
-        _changed_elsewhere(linker, found, waiting, searched)
+        _changed_elsewhere(resolver, found, waiting, searched)
     return found
 
 
-def _need(linker: Linker, name: Local, found: Closure, waiting: deque[Statement]) -> None:
+def _need(
+    resolver: NameResolver, name: LocalName, found: Closure, waiting: deque[Statement]
+) -> None:
     if name in found.names:
         return
     found.names[name] = None
-    for statement in linker.providers(name):
+    for statement in resolver.providers(name):
         if statement.key not in found.statements:
             found.statements[statement.key] = statement
             waiting.append(statement)
 
 
-def _needs(linker: Linker, statement: Statement, found: Closure) -> list[Local]:
-    """The names that one statement needs; all that it binds are needed with it."""
-    links = linker.links(statement)
-    needed: list[Local] = []
+def _needs(resolver: NameResolver, statement: Statement, found: Closure) -> list[LocalName]:
+    """Return the names that a statement needs, including all names it binds."""
+    links = resolver.links(statement)
+    needed: list[LocalName] = []
     if not statement.is_import:
-        needed += [Local(statement.module.name, b.name) for b in statement.bindings]
+        needed += [LocalName(statement.module.name, b.name) for b in statement.bindings]
     for link in links.uses:
-        never = link.use.when is When.NEVER and not evaluates_annotations(statement)
-        if isinstance(link.meaning, Local) and not never and not link.blockers:
+        never = link.use.when is UseTime.ANNOTATION and not evaluates_annotations(statement)
+        if isinstance(link.meaning, LocalName) and not never and not link.blockers:
             needed.append(link.meaning)
     for one in links.imports:
-        if isinstance(one.meaning, Local) and not one.kept:
-            wanted = Local(statement.module.name, one.name) in found.names
+        if isinstance(one.meaning, LocalName) and not one.kept:
+            wanted = LocalName(statement.module.name, one.name) in found.names
             if wanted or not statement.is_import:
                 needed.append(one.meaning)
     return needed
 
 
 def evaluates_annotations(statement: Statement) -> bool:
-    """Whether decorators of a statement may read annotations, as `torch.jit.script` does."""
+    """Return True if a decorator may read annotations, as `torch.jit.script` does."""
     decorators = getattr(statement.node, "decorator_list", [])
     spans = [statement.module.text.span(d) for d in decorators]
     texts = [statement.module.text.raw[s.start : s.end] for s in spans]
@@ -91,13 +93,13 @@ def evaluates_annotations(statement: Statement) -> bool:
 
 
 def _changed_elsewhere(
-    linker: Linker, found: Closure, waiting: deque[Statement], searched: set[_Key]
+    resolver: NameResolver, found: Closure, waiting: deque[Statement], searched: set[_Key]
 ) -> None:
-    """Statements of the modules in use that change a needed object of another module."""
+    """Add statements of used modules that change a needed object of another module."""
     for module in found.modules():
         for name, statements in module.changes.items():
-            meaning = linker.library.meaning(module.name, name)
-            if not isinstance(meaning, Local) or meaning.module == module.name:
+            meaning = resolver.library.meaning(module.name, name)
+            if not isinstance(meaning, LocalName) or meaning.module == module.name:
                 continue
             if meaning not in found.names:
                 continue
@@ -105,26 +107,26 @@ def _changed_elsewhere(
                 if statement.key in searched or statement.key in found.statements:
                     continue
                 searched.add(statement.key)
-                if not _blocked(linker, statement):
+                if not _blocked(resolver, statement):
                     found.statements[statement.key] = statement
                     waiting.append(statement)
 
 
-def _blocked(linker: Linker, statement: Statement) -> bool:
-    links = linker.links(statement).uses
-    return any(link.blockers for link in links if link.use.when is When.NOW)
+def _blocked(resolver: NameResolver, statement: Statement) -> bool:
+    links = resolver.links(statement).uses
+    return any(link.blockers for link in links if link.use.when is UseTime.IMPORT)
 
 
-def lazily_imported(linker: Linker, found: Closure) -> list[str]:
-    """What functions of the closure import when they run, as dotted names, sorted."""
+def lazy_imports(resolver: NameResolver, found: Closure) -> list[str]:
+    """Return the sorted dotted names that functions import when they run."""
     names: set[str] = set()
     for statement in found.statements.values():
-        links = linker.links(statement)
+        links = resolver.links(statement)
         for link in links.uses:
-            if link.use.when is When.LATER and not link.use.store:
+            if link.use.when is UseTime.CALL and not link.use.store:
                 names |= {name.removeprefix("module ") for name in link.blockers}
         for one in links.imports:
             if one.kept and foreign(one.meaning):
-                assert isinstance(one.meaning, Outside)
+                assert isinstance(one.meaning, ExternalName)
                 names.add(one.meaning.dotted)
     return sorted(names)

@@ -1,4 +1,4 @@
-"""Arguments with which a block can probably be built, read off its signature; nothing is run."""
+"""Guess arguments for constructing a block from its signature, without running any code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 WIDTH = 64
-"""Channels, features or model width that arguments and inputs agree on."""
+"""Number of channels or features that arguments and inputs agree on."""
 
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"(num_|n_|n)?heads?(_num)?|nhead|num_attention_heads", "4"),
@@ -43,11 +43,11 @@ _ANNOTATIONS = (
 )
 
 
-def attempts(code: str, name: str) -> list[dict[str, str]]:
-    """Keyword arguments as expressions, the likeliest first, for a class of a file.
+def guess_arguments(code: str, name: str) -> list[dict[str, str]]:
+    """Return candidate keyword arguments as expressions, most likely first, for a class in a file.
 
-    Expressions may use `_nn`, which is `torch.nn`. Empty if the class cannot be built by
-    keywords.
+    Expressions may use `_nn`, which is `torch.nn`. The list is empty if a required parameter has no
+    keyword.
     """
     tree = ast.parse(code)
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
@@ -74,7 +74,7 @@ def attempts(code: str, name: str) -> list[dict[str, str]]:
 def _constructor(
     classes: dict[str, ast.ClassDef], name: str, seen: set[str]
 ) -> ast.FunctionDef | None:
-    """The `__init__` of a class or of the nearest base in the file."""
+    """Return the `__init__` of a class or of its nearest base class in the file."""
     node = classes.get(name)
     if node is None or name in seen:
         return None
@@ -90,7 +90,7 @@ def _constructor(
 
 
 def _required(function: ast.FunctionDef) -> Iterator[ast.arg | None]:
-    """Parameters without a default; None for one that has no keyword."""
+    """Yield the parameters without a default; None for one that has no keyword."""
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     for place, parameter in enumerate(positional[: len(positional) - len(given.defaults)]):

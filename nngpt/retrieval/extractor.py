@@ -1,88 +1,101 @@
-"""Extraction of one class by its name: `package:module.Class`, `module.Class` or `Class`."""
+"""Extract one class by its name: `package:module.Class`, `module.Class` or `Class`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from nngpt.errors import UserError, nearest
-from nngpt.retrieval.closure import close, lazily_imported
-from nngpt.retrieval.file_text import emit
-from nngpt.retrieval.library import Library, Local
-from nngpt.retrieval.name_assignment import give_names
-from nngpt.retrieval.name_resolution import Linker
+from nngpt.retrieval.closure import find_closure, lazy_imports
+from nngpt.retrieval.file_text import render_file
+from nngpt.retrieval.library import Library, LocalName
+from nngpt.retrieval.name_assignment import assign_names
+from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.refusals import ExtractionRefused
-from nngpt.retrieval.sources import Source
-from nngpt.retrieval.statement_order import ordered
+from nngpt.retrieval.sources import LibrarySource
+from nngpt.retrieval.statement_order import order_statements
 
 _SOME = 6
-"""Places that are named in a message."""
+"""Maximum number of modules listed in a message."""
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """A class in a file of its own.
+    """An extracted class.
 
     Attributes:
-        target: `package:module.Class`.
-        name: the class.
-        code: the file.
-        source: where the class comes from.
-        sha256: of the original's file.
-        inlined: the dotted names of all that is in the file.
-        lazily: what functions import when they run, that torch does not bring.
-        licences: of all sources in the file, sorted.
+        target: full name, `package:module.Class`.
+        name: name of the class.
+        code: text of the file.
+        source: library that defines the class.
+        sha256: hash of the original file.
+        inlined: dotted names of all definitions in the file.
+        lazily: dotted names outside torch that functions import when they run.
+        licences: sorted licences of all sources in the file.
     """
 
     target: str
     name: str
     code: str
-    source: Source
+    source: LibrarySource
     sha256: str
     inlined: tuple[str, ...]
     lazily: tuple[str, ...]
     licences: tuple[str, ...]
 
+    def facts(self) -> dict[str, Any]:
+        """Return everything but the code, for JSON."""
+        return {
+            "target": self.target,
+            "name": self.name,
+            "version": self.source.version,
+            "licences": self.licences,
+            "sha256": self.sha256,
+            "inlined": self.inlined,
+            "lazily": self.lazily,
+        }
+
 
 class Extractor:
-    """Extracts classes from sources; each module is parsed and each name looked up once."""
+    """Extract classes from a library, parsing each module and resolving each name once."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._linker = Linker(library)
+        self._resolver = NameResolver(library)
 
     def extract(self, target: str) -> Extraction:
-        """One class and all it needs, as a file that imports torch and the standard library.
+        """Extract a class with everything it needs, importing only torch and the standard library.
 
         Raises:
-            ExtractionRefused: it needs something else as soon as it is imported.
-            UserError: there is no such class, or several.
+            ExtractionRefused: the class needs another package when it is imported.
+            UserError: there is no such class, or there are several.
         """
         local = self.find(target)
-        if blockers := self._linker.blockers(local):
+        if blockers := self._resolver.blockers(local):
             raise ExtractionRefused(target, list(blockers))
-        closure = close(self._linker, local)
-        order = ordered(self._linker, closure)
-        names = give_names(self._linker, closure, order)
+        closure = find_closure(self._resolver, local)
+        order = order_statements(self._resolver, closure)
+        names = assign_names(self._resolver, closure, order)
         module = self.library.module(local.module)
         assert module is not None
         return Extraction(
             target=f"{module.source.name}:{local.module}.{local.name}",
             name=local.name,
-            code=emit(self._linker, local, closure, order, names),
+            code=render_file(self._resolver, local, closure, order, names),
             source=module.source,
             sha256=module.sha256,
-            inlined=tuple(f"{n.module}.{n.name}" for n in names.given if isinstance(n, Local)),
-            lazily=tuple(lazily_imported(self._linker, closure)),
+            inlined=tuple(f"{n.module}.{n.name}" for n in names.given if isinstance(n, LocalName)),
+            lazily=tuple(lazy_imports(self._resolver, closure)),
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
         )
 
-    def find(self, target: str) -> Local:
-        """The class or function behind a name; a re-export leads to its definition.
+    def find(self, target: str) -> LocalName:
+        """Return the class or function with this name; follow re-exports to the definition.
 
         Raises:
-            UserError: there is none (the nearest names are said), or several.
+            UserError: there is none (the message suggests the nearest names), or there are several.
         """
         package, _, dotted = target.rpartition(":")
         sources = [s for s in self.library.sources if not package or s.name == package]
@@ -95,26 +108,45 @@ class Extractor:
         for source in sources:
             if module in source.files or self.library.has(module):
                 found = self.library.meaning(module, name, outside=True)
-                if isinstance(found, Local):
+                if isinstance(found, LocalName):
                     return found
         self._broken(module)
         known = [f"{m}.{c}" for source in sources for m, c in self._classes(source)]
-        raise UserError("there is no such class", where=target, hint=_nearest(dotted, known))
+        raise UserError("no such class", where=target, hint=_nearest(dotted, known))
 
-    def _unique(self, sources: list[Source], name: str, target: str) -> Local:
+    def original(self, target: str) -> dict[str, Any]:
+        """Return origin and unchanged code of a class or function, for JSON. Raises: UserError."""
+        local = self.find(target)
+        module = self.library.module(local.module)
+        assert module is not None, "find parsed it"
+        statements = dict.fromkeys(statement for statement, _ in module.bindings[local.name])
+        code = "\n\n".join(
+            module.text.raw[s.span.start : s.span.end].decode("utf-8", "replace")
+            for s in statements
+        )
+        return {
+            "target": f"{module.source.name}:{local.module}.{local.name}",
+            "version": module.source.version,
+            "licence": module.source.licence,
+            "file": module.file.path,
+            "sha256": module.sha256,
+            "code": code,
+        }
+
+    def _unique(self, sources: list[LibrarySource], name: str, target: str) -> LocalName:
         places = [(m, c) for source in sources for m, c in self._classes(source)]
-        found = [Local(module, known) for module, known in places if known == name]
+        found = [LocalName(module, known) for module, known in places if known == name]
         if len(found) == 1:
             return found[0]
         if found:
             some = ", ".join(f"{f.module}.{f.name}" for f in found[:_SOME])
             more = f" and {len(found) - _SOME} more" if len(found) > _SOME else ""
-            hint = f"Say which: {some}{more}"
+            hint = f"Choose one: {some}{more}"
             raise UserError(f"is defined in {len(found)} modules", where=target, hint=hint)
         hint = _nearest(name, [f"{module}.{known}" for module, known in places])
-        raise UserError("there is no such class", where=target, hint=hint)
+        raise UserError("no such class", where=target, hint=hint)
 
-    def _classes(self, source: Source) -> Iterator[tuple[str, str]]:
+    def _classes(self, source: LibrarySource) -> Iterator[tuple[str, str]]:
         for module in self.library.modules(source):
             yield from ((module.name, name) for name in module.classes())
 
@@ -125,7 +157,7 @@ class Extractor:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    """Up to three known names whose last part is nearest, the whole of each."""
+    """Return a hint with up to three full names whose last part is most similar."""
     last = name.rsplit(".", 1)[-1]
     by_name: dict[str, str] = {}
     for dotted in sorted(known, reverse=True):

@@ -1,29 +1,33 @@
-"""The file: a header that says where everything comes from, imports, then the definitions."""
+"""Render an extracted file: a header with its origins, imports, then the definitions."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
 
-from nngpt.retrieval.closure import Closure, lazily_imported
-from nngpt.retrieval.library import Local
+from nngpt.retrieval.closure import Closure, lazy_imports
+from nngpt.retrieval.library import LocalName
 from nngpt.retrieval.modules import Module, Statement
-from nngpt.retrieval.name_assignment import Imported, Names
-from nngpt.retrieval.name_resolution import Linker
+from nngpt.retrieval.name_assignment import AssignedNames, Imported
+from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.statement_rewriter import Rewriter
 
 _WIDTH = 100
 
 
-def emit(
-    linker: Linker, target: Local, closure: Closure, order: Sequence[Statement], names: Names
+def render_file(
+    resolver: NameResolver,
+    target: LocalName,
+    closure: Closure,
+    order: Sequence[Statement],
+    names: AssignedNames,
 ) -> str:
-    """The text of the file; the same for the same sources."""
+    """Return the text of the file, which is the same for the same sources."""
     future = {feature for module in closure.modules() for feature in module.future}
-    future &= {"annotations"}  # the others are part of Python by now
-    rewriter = Rewriter(linker, closure, names, "annotations" in future)
+    future &= {"annotations"}  # the other features are part of Python by now
+    rewriter = Rewriter(resolver, closure, names, "annotations" in future)
     body = _body(rewriter, order)
-    head = header(linker, target, closure, order, names)
+    head = header(resolver, target, closure, order, names)
     imports = import_lines(names)
     parts = ["\n".join(f"# {line}".rstrip() for line in head)]
     if future:
@@ -34,10 +38,14 @@ def emit(
 
 
 def header(
-    linker: Linker, target: Local, closure: Closure, order: Sequence[Statement], names: Names
+    resolver: NameResolver,
+    target: LocalName,
+    closure: Closure,
+    order: Sequence[Statement],
+    names: AssignedNames,
 ) -> list[str]:
-    """What the file says about itself, a line each."""
-    first = linker.library.module(target.module)
+    """Return the lines of the header: origin, licence, contents, renamings."""
+    first = resolver.library.module(target.module)
     assert first is not None
     source = first.source
     lines = [
@@ -50,7 +58,7 @@ def header(
     if renamed := names.renamed():
         lines.append("Renamed, for two had one name:")
         lines += [f"  {local.module}.{local.name} -> {name}" for local, name in renamed.items()]
-    if lazily := lazily_imported(linker, closure):
+    if lazily := lazy_imports(resolver, closure):
         lines.append("Imported only where a function needs it (not part of torch):")
         lines += [f"  {name}" for name in lazily]
     return lines
@@ -60,7 +68,9 @@ def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Ite
     yield "Inlined:"
     for module in sorted(closure.modules(), key=lambda m: (m is not first, m.name)):
         bound = (b.name for s in order if s.module is module for b in s.bindings)
-        names = [name for name in dict.fromkeys(bound) if Local(module.name, name) in closure.names]
+        names = [
+            name for name in dict.fromkeys(bound) if LocalName(module.name, name) in closure.names
+        ]
         source = module.source
         where = (
             f"{source.name} {source.version}, {source.licence}"
@@ -70,8 +80,8 @@ def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Ite
         yield f"  {module.name}{f' ({where})' if where else ''}: {', '.join(names)}"
 
 
-def import_lines(names: Names) -> list[str]:
-    """`import …` lines, then `from … import …` lines, sorted."""
+def import_lines(names: AssignedNames) -> list[str]:
+    """Return `import …` lines, then `from … import …` lines, each group sorted."""
     plain = {f"import {name}" for name in names.submodules}
     members: dict[str, set[str]] = {}
     for thing, name in names.given.items():

@@ -1,14 +1,16 @@
-"""How far a block gets: extracted, closed, imported, built, run."""
+"""Grade how far blocks get: extracted, closed, imported, built, run."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
-from nngpt.errors import UserError
+from nngpt.errors import UserError, nearest
 from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.retrieval import block_network
 from nngpt.retrieval.extractor import Extractor
@@ -16,8 +18,8 @@ from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.static_check import check
 
 
-class Level(StrEnum):
-    """What was reached last."""
+class BlockLevel(StrEnum):
+    """The last level that a block reached."""
 
     NOTHING = "nothing"
     COMPILES = "compiles"
@@ -27,90 +29,120 @@ class Level(StrEnum):
     RUNS = "runs"
 
 
-LEVELS = tuple(Level)
+LEVELS = tuple(BlockLevel)
 
 
 @dataclass(frozen=True)
 class Grade:
-    """What became of a block.
+    """Result of grading a block.
 
     Attributes:
-        target: `source:module.Class`.
-        level: the last one reached.
-        why: why not the next one; "" if it runs or was not tried.
-        seconds: of extraction.
+        target: full name, `source:module.Class`.
+        level: the last level reached.
+        why: why the next level failed; "" if the block runs, or the next level was not tried.
+        seconds: CPU seconds of extraction.
     """
 
     target: str
-    level: Level
+    level: BlockLevel
     why: str
     seconds: float
 
     @property
     def failure(self) -> str:
-        """The kind of failure: the beginning of `why`."""
+        """Kind of the failure: the beginning of `why`."""
         return self.why.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Grades of a source's blocks.
+    """Grades of one source's blocks.
 
     Attributes:
-        reached: how many reached each level at least.
-        failures: how many failed in each way, the most frequent first.
-        seconds: of extraction, all together.
+        reached: level → number of blocks that reached it.
+        failures: kind of failure → number of blocks, most frequent first.
+        seconds: CPU seconds of extraction, in total.
     """
 
     source: str
     blocks: int
-    reached: dict[Level, int]
+    reached: dict[BlockLevel, int]
     failures: dict[str, int]
     seconds: float
 
 
 Train = Callable[[str], Evaluation | Refusal]
-"""Trains a network's code in the sandbox."""
+"""Trains the code of a network in the sandbox."""
+
+
+def read_targets(path: Path) -> list[str]:
+    """Read the names in a file, separated by white space. Raises: UserError."""
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(path)) from None
+
+
+def choose_targets(names: Sequence[str], sources: Sequence[str], limit: int | None) -> list[str]:
+    """Return the names in the given sources (all if none), or a random sample of `limit`.
+
+    Raises:
+        UserError: a source has none of the names.
+    """
+    known = sorted({name.partition(":")[0] for name in names})
+    for one in sources:
+        if one not in known:
+            raise UserError("has no block in the index", where=one, hint=nearest(one, known))
+    chosen = [name for name in names if not sources or name.partition(":")[0] in sources]
+    if limit is not None and limit < len(chosen):
+        chosen = sorted(random.Random(0).sample(chosen, limit))
+    return chosen
 
 
 def grade(extractor: Extractor, target: str, train: Train | None) -> Grade:
-    """Extract a block and see how far it gets; without `train` nothing is run."""
+    """Extract a block and grade it; without `train` nothing is run."""
     began = time.process_time()
     try:
         found = extractor.extract(target)
     except ExtractionRefused as refused:
         why = ", ".join(refused.names) or refused.what
-        return Grade(target, Level.NOTHING, f"refused: {why}", 0.0)
+        return Grade(target, BlockLevel.NOTHING, f"refused: {why}", 0.0)
     except UserError as error:
-        return Grade(target, Level.NOTHING, f"not found: {error.what}", 0.0)
+        return Grade(target, BlockLevel.NOTHING, f"not found: {error.what}", 0.0)
     seconds = time.process_time() - began
     verdict = check(found.code, found.name)
     if not verdict.parses:
-        return Grade(target, Level.NOTHING, f"syntax: {verdict.syntax}", seconds)
+        return Grade(target, BlockLevel.NOTHING, f"syntax: {verdict.syntax}", seconds)
     if not verdict.closed:
         names = ", ".join([*verdict.undefined, *verdict.imported]) or verdict.missing
-        return Grade(target, Level.COMPILES, f"not closed: {names}", seconds)
+        return Grade(target, BlockLevel.COMPILES, f"not closed: {names}", seconds)
     if train is None:
-        return Grade(target, Level.CLOSED, "", seconds)
+        return Grade(target, BlockLevel.CLOSED, "", seconds)
     level, why = _run(train(block_network.network(found.code, found.name)))
     return Grade(target, level, why, seconds)
 
 
-def _run(outcome: Evaluation | Refusal) -> tuple[Level, str]:
+def _run(outcome: Evaluation | Refusal) -> tuple[BlockLevel, str]:
     if isinstance(outcome, Evaluation):
-        return Level.RUNS, ""
+        return BlockLevel.RUNS, ""
     reason = f"{outcome.reason} {outcome.detail}"
     if block_network.CONSTRUCT in reason:
-        return Level.IMPORTS, f"{block_network.CONSTRUCT}{reason.partition(block_network.CONSTRUCT)[2]}"
+        return (
+            BlockLevel.IMPORTS,
+            f"{block_network.CONSTRUCT}{reason.partition(block_network.CONSTRUCT)[2]}",
+        )
     if block_network.FORWARD in reason:
-        return Level.BUILDS, f"{block_network.FORWARD}{reason.partition(block_network.FORWARD)[2]}"
+        return (
+            BlockLevel.BUILDS,
+            f"{block_network.FORWARD}{reason.partition(block_network.FORWARD)[2]}",
+        )
     if outcome.stage in (Stage.FORWARD, Stage.TRAIN, Stage.JUDGE):
-        return Level.BUILDS, f"{outcome.stage}: {outcome.reason}"
-    return Level.CLOSED, f"{outcome.stage}: {outcome.reason}"
+        return BlockLevel.BUILDS, f"{outcome.stage}: {outcome.reason}"
+    return BlockLevel.CLOSED, f"{outcome.stage}: {outcome.reason}"
 
 
 def tallies(grades: Iterable[Grade]) -> Iterator[Tally]:
-    """Counts by source, in the order in which they come."""
+    """Yield the counts of each source, in the order of first appearance."""
     by_source: dict[str, list[Grade]] = {}
     for one in grades:
         by_source.setdefault(one.target.partition(":")[0], []).append(one)

@@ -1,6 +1,6 @@
-"""The index: whole sources in the database, file by file, and the classes in them.
+"""Write the block index: whole sources and their classes, file by file.
 
-A source that was indexed before is compared by the hash of each file; only what changed is parsed.
+For a source that is indexed already, only files with another hash are parsed.
 """
 
 from __future__ import annotations
@@ -14,36 +14,39 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
-from nngpt.retrieval.modules import Broken, Module, parse
+from nngpt.retrieval.modules import BrokenModule, Module, parse
 from nngpt.retrieval.scope import Binding
-from nngpt.retrieval.search_words import words_of, words_of_class
-from nngpt.retrieval.sources import File, Source
+from nngpt.retrieval.search_words import class_words, split_words
+from nngpt.retrieval.sources import LibrarySource, SourceFile
 from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database
 from nngpt.store.states import now
 
 _MOST_WORDS = 400
 _NODES = 2_000_000
-"""New objects between two collections: some hundred MB."""
+"""New objects between two garbage collections: some hundred MB."""
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """What indexing a source changed.
+class IndexReport:
+    """Changes made by indexing a source.
 
     Attributes:
-        files: Python files of the source.
-        new, changed, removed: of these, compared with what was there.
-        classes: module-level classes of all files.
-        broken: why files cannot be read or parsed, by path.
+        files: number of Python files in the source.
+        new: number of new files.
+        changed: number of changed files.
+        removed: number of files that are gone.
+        classes: number of module-level classes in all files.
+        broken: path → why the file cannot be read or parsed.
     """
 
-    source: Source
+    source: LibrarySource
     files: int
     new: int
     changed: int
@@ -51,23 +54,29 @@ class Indexed:
     classes: int
     broken: dict[str, str]
 
+    def facts(self) -> dict[str, Any]:
+        """Return the report for JSON, with the source's name, version and licence."""
+        source = self.source
+        named = {"source": source.name, "version": source.version, "licence": source.licence}
+        return {**named, **{k: v for k, v in vars(self).items() if k != "source"}}
+
 
 @dataclass(frozen=True)
 class _Read:
-    """A file as it is now; `classes` is None if it is the one that is in the index."""
+    """A file as it is now; `classes` is None if the indexed file is unchanged."""
 
-    file: File
+    file: SourceFile
     sha256: str
     content: bytes
     broken: str | None
     classes: tuple[BlockClass, ...] | None
 
 
-def add(database: Database, source: Source, place: str) -> Indexed:
-    """Index a source, or bring its index up to date, in one transaction.
+def add(database: Database, source: LibrarySource, place: str) -> IndexReport:
+    """Index a source or update its index, in one transaction.
 
     Args:
-        place: what the user called it: a path or a package.
+        place: path or package name that the user gave.
 
     Raises:
         StoreError: the database cannot be written.
@@ -95,11 +104,11 @@ def add(database: Database, source: Source, place: str) -> Indexed:
         }
         classes = _count(session, row)
     new = len(read.keys() - rows.keys())
-    return Indexed(source, len(read), new, len(stale), len(gone), classes, broken)
+    return IndexReport(source, len(read), new, len(stale), len(gone), classes, broken)
 
 
 def remove(database: Database, name: str) -> None:
-    """Take a source out of the index. Raises: UserError if it is not there."""
+    """Remove a source from the index. Raises: UserError: it is not indexed."""
     with database.write() as session:
         row = session.scalar(select(BlockSource).where(BlockSource.name == name))
         if row is None:
@@ -114,7 +123,7 @@ def remove(database: Database, name: str) -> None:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Python's collector of cycles walks syntax trees again and again: half of the time."""
+    """Run the garbage collector rarely; on syntax trees it would take half of the time."""
     before = gc.get_threshold()
     gc.set_threshold(_NODES, *before[1:])
     try:
@@ -124,7 +133,7 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def _hashes(database: Database, name: str) -> dict[str, str]:
-    """The hash of each indexed file of a source, by module."""
+    """Return the hash of each indexed file of a source, by module and path."""
     with database.read() as session:
         rows = session.execute(
             select(BlockFile.module, BlockFile.sha256, BlockFile.path)
@@ -134,7 +143,7 @@ def _hashes(database: Database, name: str) -> dict[str, str]:
         return {f"{module} {path}": sha256 for module, sha256, path in rows}
 
 
-def _read(source: Source, file: File, before: dict[str, str]) -> _Read:
+def _read(source: LibrarySource, file: SourceFile, before: dict[str, str]) -> _Read:
     try:
         raw = file.read()
     except OSError as error:
@@ -142,15 +151,15 @@ def _read(source: Source, file: File, before: dict[str, str]) -> _Read:
     sha256 = hashlib.sha256(raw).hexdigest()
     if before.get(f"{file.module} {file.path}") == sha256:
         return _Read(file, sha256, b"", None, None)
-    kept = File(file.module, file.path, file.package, lambda: raw)
+    kept = SourceFile(file.module, file.path, file.package, lambda: raw)
     module = parse(source, kept)
     content = zlib.compress(raw)
-    if isinstance(module, Broken):
+    if isinstance(module, BrokenModule):
         return _Read(file, sha256, content, module.reason, ())
     return _Read(file, sha256, content, None, tuple(_classes(module)))
 
 
-def _source(session: Session, source: Source, place: str) -> BlockSource:
+def _source(session: Session, source: LibrarySource, place: str) -> BlockSource:
     row = session.scalar(select(BlockSource).where(BlockSource.name == source.name))
     if row is None:
         row = BlockSource(name=source.name)
@@ -198,14 +207,14 @@ def _count(session: Session, source: BlockSource) -> int:
 
 
 def _classes(module: Module) -> Iterator[BlockClass]:
-    """A row for each module-level class; of several with one name the first."""
-    where = " ".join(words_of(module.name.rpartition(".")[2]))
+    """Yield a row for each module-level class; of several with one name the first."""
+    where = " ".join(split_words(module.name.rpartition(".")[2]))
     for name in module.classes():
         node = next(b.node for _, b in module.bindings[name] if isinstance(b.node, ast.ClassDef))
         doc = (ast.get_docstring(node) or "").split("\n\n")[0]
         span = module.text.span(node)
         text = module.text.raw[span.start : span.end].decode("utf-8", "replace")
-        words = Counter(words_of_class(name, text))
+        words = Counter(class_words(name, text))
         kept = [word for word, count in words.most_common(_MOST_WORDS) for _ in range(count)]
         yield BlockClass(
             name=name,
@@ -217,7 +226,7 @@ def _classes(module: Module) -> Iterator[BlockClass]:
 
 
 def _dotted(module: Module, base: ast.expr) -> str:
-    """A base as a dotted name, its first part replaced by what the file imports it from."""
+    """Return a base class as a dotted name, with its first part resolved by the imports."""
     parts: list[str] = []
     while isinstance(base, ast.Attribute):
         parts.append(base.attr)

@@ -1,4 +1,4 @@
-"""Several sources as one name space: which statement, module or import stands behind a name."""
+"""Resolve names across sources: the statement, module or import that a name refers to."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from nngpt.retrieval.modules import Broken, Module, parse
-from nngpt.retrieval.scope import Binding, for_types
-from nngpt.retrieval.sources import STANDARD, File, Source
+from nngpt.retrieval.modules import BrokenModule, Module, parse
+from nngpt.retrieval.scope import Binding, in_type_checking
+from nngpt.retrieval.sources import STANDARD, LibrarySource, SourceFile
 
 ALLOWED = STANDARD | {"torch"}
-"""What an extracted file may import."""
+"""Top-level modules that an extracted file may import."""
 
 _NOISY = {"antigravity", "this"}
-"""Modules of the standard library that do something when they are imported."""
+"""Modules of the standard library with visible effects on import."""
 
 _BUILTINS = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__", "__path__",
@@ -28,26 +28,26 @@ _BUILTINS = frozenset(dir(builtins)) | {
 
 
 @dataclass(frozen=True)
-class Local:
-    """A name that statements of a module bind."""
+class LocalName:
+    """A name bound by statements of a library module."""
 
     module: str
     name: str
 
 
 @dataclass(frozen=True)
-class Inside:
-    """A module of the library itself."""
+class InternalModule:
+    """A module of the library."""
 
     module: str
 
 
 @dataclass(frozen=True)
-class Outside:
-    """What an import of a module that is not in the library brings.
+class ExternalName:
+    """An import from a module outside the library.
 
     Attributes:
-        attribute: what is taken from the module, or "" for the module itself.
+        attribute: name taken from the module, or "" for the module itself.
     """
 
     module: str
@@ -60,41 +60,41 @@ class Outside:
 
     @property
     def dotted(self) -> str:
-        """As one dotted name."""
+        """The import as one dotted name."""
         return f"{self.module}.{self.attribute}" if self.attribute else self.module
 
 
 @dataclass(frozen=True)
-class Builtin:
-    """A name that Python itself brings."""
+class BuiltinName:
+    """A name that Python defines."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownName:
     """A name that nothing binds."""
 
     module: str
     name: str
 
 
-Meaning = Local | Inside | Outside | Builtin | Unknown
+Meaning = LocalName | InternalModule | ExternalName | BuiltinName | UnknownName
 
 
 class Library:
     """Sources whose modules import one another.
 
     Args:
-        sources: on clashes of module names the first wins.
+        sources: the sources; if module names clash, the first source wins.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[LibrarySource]) -> None:
         self.sources = tuple(sources)
-        self._files: dict[str, tuple[Source, File]] = {}
+        self._files: dict[str, tuple[LibrarySource, SourceFile]] = {}
         for source in reversed(self.sources):
             self._files.update({name: (source, file) for name, file in source.files.items()})
-        self._modules: dict[str, Module | Broken] = {}
+        self._modules: dict[str, Module | BrokenModule] = {}
         self._meanings: dict[tuple[str, str, bool], Meaning] = {}
         self._packages = {
             ".".join(parts[:n])
@@ -103,7 +103,7 @@ class Library:
         }
 
     def module(self, name: str) -> Module | None:
-        """A module, parsed on first use; None if it is not here or broken."""
+        """Return a module, parsed on first use; None if it is missing or broken."""
         if name not in self._modules:
             if name not in self._files:
                 return None
@@ -112,34 +112,35 @@ class Library:
         return module if isinstance(module, Module) else None
 
     def has(self, name: str) -> bool:
-        """Whether a module or a folder of modules has this name, and is to be followed.
+        """Return True if the library has a module or package of this name that is to be followed.
 
-        What an extracted file may import is not followed, even if torch itself is a source.
+        Modules that an extracted file may import are not followed, even if torch itself is a
+        source.
         """
         known = name in self._files or name in self._packages
         return known and name.split(".")[0] not in ALLOWED
 
-    def modules(self, source: Source | None = None) -> Iterator[Module]:
-        """All modules (of one source) that parse, in the order of their names."""
+    def modules(self, source: LibrarySource | None = None) -> Iterator[Module]:
+        """Yield all modules (of one source) that parse, sorted by name."""
         for name, (owner, _) in sorted(self._files.items()):
             if (source is None or owner is source) and (module := self.module(name)) is not None:
                 yield module
 
-    def broken(self) -> list[Broken]:
-        """Modules met so far that could not be read or parsed."""
-        return [m for _, m in sorted(self._modules.items()) if isinstance(m, Broken)]
+    def broken(self) -> list[BrokenModule]:
+        """Return the modules so far that could not be read or parsed."""
+        return [m for _, m in sorted(self._modules.items()) if isinstance(m, BrokenModule)]
 
     # -- names ------------------------------------------------------------------------------
 
     def meaning(self, module: str, name: str, *, outside: bool = False) -> Meaning:
-        """What a global name stands for in a module.
+        """Return what a global name of a module refers to.
 
         Args:
-            outside: it is read from without, as `module.name`: submodules count, builtins do not.
+            outside: True for `module.name` read from elsewhere: submodules count, builtins do not.
         """
         key = module, name, outside
         if key not in self._meanings:
-            self._meanings[key] = Unknown(module, name)  # cuts circles of imports
+            self._meanings[key] = UnknownName(module, name)  # ends import cycles
             self._meanings[key] = self._look_up(module, name, outside)
         return self._meanings[key]
 
@@ -152,36 +153,40 @@ class Library:
         if outside or name not in _BUILTINS:
             inner = f"{module}.{name}"
             if self.has(inner):
-                return Inside(inner)
-            # `import_structure` tables and `__getattr__` name where lazy names live.
+                return InternalModule(inner)
+            # Lazy names are listed in `import_structure` tables for `__getattr__`.
             lazy = self._lazy(owner, name) if owner is not None and outside else None
-            return lazy or Unknown(module, name)
-        return Builtin(name)
+            return lazy or UnknownName(module, name)
+        return BuiltinName(name)
 
     def _bound(self, module: Module, name: str) -> Meaning | None:
         places = [b for _, b in module.bindings.get(name, [])]
-        real = [b for b in places if not for_types(b)] or places
+        real = [b for b in places if not in_type_checking(b)] or places
         if not real:
             return None
         imports = [b for b in real if b.statement is not None]
         if len(imports) < len(real):
             found = [self.imported(module, b) for b in imports if _first_choice(b)]
-            # A module object cannot be bound by `name = …` in the file: take the module itself.
-            inside = [m for m in found if isinstance(m, Inside)]
-            return inside[0] if inside else Local(module.name, name)
+            # `name = …` cannot bind a module object in the file: use the module itself.
+            inside = [m for m in found if isinstance(m, InternalModule)]
+            return inside[0] if inside else LocalName(module.name, name)
         last = self.imported(module, real[-1])
-        if all(not b.guards or for_types(b) for b in real):
+        if all(not b.guards or in_type_checking(b) for b in real):
             return last
-        # Behind a guard, what is ours is the same with or without it; what is foreign is not.
-        ours = isinstance(last, (Local, Inside)) or (isinstance(last, Outside) and last.allowed)
+        # A guard makes no difference for the library's own names, but does for foreign ones.
+        ours = isinstance(last, (LocalName, InternalModule)) or (
+            isinstance(last, ExternalName) and last.allowed
+        )
         if ours and all(_only_choice(b) for b in real):
             return last
-        if isinstance(last, (Local, Inside)) and {self.imported(module, b) for b in real} == {last}:
+        if isinstance(last, (LocalName, InternalModule)) and {
+            self.imported(module, b) for b in real
+        } == {last}:
             return last
-        return Local(module.name, name)
+        return LocalName(module.name, name)
 
     def imported(self, module: Module, binding: Binding) -> Meaning:
-        """What an import binds."""
+        """Return what an import binds."""
         alias, statement = binding.node, binding.statement
         assert isinstance(alias, ast.alias) and statement is not None
         if isinstance(statement, ast.Import):
@@ -189,13 +194,13 @@ class Library:
             return self._as_module(whole)
         origin = self.origin(module, statement)
         if origin is None:
-            return Outside(f"{'.' * statement.level}{statement.module or ''}", alias.name)
+            return ExternalName(f"{'.' * statement.level}{statement.module or ''}", alias.name)
         return self.member(origin, alias.name)
 
     def origin(self, module: Module, statement: ast.Import | ast.ImportFrom) -> str | None:
-        """The module that a `from … import` takes from, or None if there is no such place.
+        """Return the module that a `from … import` reads, or None if it is above the root.
 
-        Programs that put their own folder on `sys.path` import `models.common` for
+        A program that puts its own folder on `sys.path` imports `models.common` for
         `yolov9.models.common`.
         """
         if isinstance(statement, ast.Import):
@@ -207,19 +212,19 @@ class Library:
         return name
 
     def member(self, module: str, name: str) -> Meaning:
-        """What `from module import name` brings, or what `module.name` reads."""
+        """Return what `from module import name` or `module.name` refers to."""
         if not self.has(module):
             inner = f"{module}.{name}"
             if self.has(inner):
-                return Inside(inner)
+                return InternalModule(inner)
             if module.split(".")[0] in ALLOWED and _is_module(inner):
-                return Outside(inner)
-            return Outside(module, name)
+                return ExternalName(inner)
+            return ExternalName(module, name)
         found = self.meaning(module, name, outside=True)
-        return Outside(module, name) if isinstance(found, Unknown) else found
+        return ExternalName(module, name) if isinstance(found, UnknownName) else found
 
     def _as_module(self, name: str) -> Meaning:
-        return Inside(name) if self.has(name) else Outside(name)
+        return InternalModule(name) if self.has(name) else ExternalName(name)
 
     def _starred(self, module: Module, name: str) -> Meaning | None:
         for statement in reversed(module.stars):
@@ -228,13 +233,13 @@ class Library:
                 continue
             if not self.has(origin):
                 if name in _public_names(origin):
-                    return Outside(origin, name)
+                    return ExternalName(origin, name)
                 continue
             inner = self.module(origin)
             if inner is None or not self._exports(inner, name):
                 continue
             found = self.meaning(origin, name, outside=True)
-            if not isinstance(found, Unknown):
+            if not isinstance(found, UnknownName):
                 return found
         return None
 
@@ -242,7 +247,7 @@ class Library:
         return name in module.listed if module.listed is not None else not name.startswith("_")
 
     def _lazy(self, module: Module, name: str) -> Meaning | None:
-        """A name that a lazy `__init__` lists as `{"submodule": ["name", …]}`."""
+        """Return a name that a lazy `__init__` lists as `{"submodule": ["name", …]}`."""
         if not module.file.package:
             return None
         for submodule, names in _import_structure(module):
@@ -252,7 +257,7 @@ class Library:
 
 
 def _only_choice(binding: Binding) -> bool:
-    """Whether nothing guards an import but an `if` without an `else`."""
+    """Return True if an import is guarded by nothing but an `if` without `else`."""
     return all(isinstance(node, ast.If) and not node.orelse for node, _ in binding.guards)
 
 
@@ -272,7 +277,7 @@ def _import_structure(module: Module) -> Iterator[tuple[str, set[str]]]:
 
 @cache
 def _is_module(name: str) -> bool:
-    """Whether a dotted name of torch or the standard library is a module, without importing it."""
+    """Return True if a dotted name of torch or the standard library is a module."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     places = [Path(p) for p in (spec.submodule_search_locations or ())] if spec else []
@@ -282,7 +287,7 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _public_names(module: str) -> frozenset[str]:
-    """What `from module import *` brings, for a module that an extracted file may import."""
+    """Return what `from module import *` binds, for modules an extracted file may import."""
     if module.split(".")[0] not in ALLOWED - _NOISY:
         return frozenset()
     try:

@@ -1,4 +1,4 @@
-"""The licence of a distribution as an SPDX expression, from what its metadata say."""
+"""Determine the SPDX expression of a distribution's licence from its metadata."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from email.message import Message
 
 UNKNOWN = "NOASSERTION"
-"""SPDX's own word for a licence nobody stated."""
+"""SPDX name of an unknown licence."""
 
 _CLASSIFIERS = {
     "MIT License": "MIT",
@@ -24,7 +24,7 @@ _CLASSIFIERS = {
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
 }
 
-# The more specific first: "GNU Lesser General" also holds the words of the GPL.
+# More specific patterns first: the LGPL also contains the words of the GPL.
 _TEXTS = (
     (r"affero general public license|\bagpl", "AGPL-3.0-only"),
     (r"lesser general public license|\blgpl", "LGPL-3.0-only"),
@@ -40,7 +40,7 @@ _TEXTS = (
 
 
 def from_metadata(metadata: Message) -> str:
-    """The SPDX expression of a wheel's METADATA or an sdist's PKG-INFO."""
+    """Return the SPDX expression for a wheel's METADATA or an sdist's PKG-INFO."""
     if expression := str(metadata.get("License-Expression", "")).strip():
         return expression
     for classifier in metadata.get_all("Classifier", []):
@@ -52,6 +52,6 @@ def from_metadata(metadata: Message) -> str:
 
 
 def from_text(text: str) -> str:
-    """The SPDX name of a licence's short name or whole text, or `UNKNOWN`."""
+    """Return the SPDX name for a licence's short name or full text, or `UNKNOWN`."""
     start = text[:2000].lower()
     return next((spdx for words, spdx in _TEXTS if re.search(words, start)), UNKNOWN)

@@ -1,4 +1,4 @@
-"""One module, parsed once: its top-level statements, what they bind and what they change."""
+"""Parse modules into top-level statements with the names they bind, change and use."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nngpt.files import decode
-from nngpt.retrieval.name_uses import Uses
+from nngpt.retrieval.name_uses import StatementUses
 from nngpt.retrieval.name_visitor import uses_of
-from nngpt.retrieval.scope import Binding, Import, bound_by
-from nngpt.retrieval.source_text import Span, Text
-from nngpt.retrieval.sources import File, Source
+from nngpt.retrieval.scope import Binding, Import, bindings_of
+from nngpt.retrieval.source_text import SourceText, Span
+from nngpt.retrieval.sources import LibrarySource, SourceFile
 
 _CHANGERS = {"setattr", "delattr"}
 
 
 @dataclass(frozen=True)
-class Broken:
-    """A module that cannot be read or parsed, and why."""
+class BrokenModule:
+    """A module that cannot be read or parsed, and the reason."""
 
-    file: File
+    file: SourceFile
     reason: str
 
 
@@ -32,8 +32,8 @@ class Statement:
     """A module-level statement.
 
     Attributes:
-        index: its place in the module.
-        span: all of it, decorators too.
+        index: position in the module.
+        span: byte range, including decorators.
     """
 
     module: Module = field(repr=False)
@@ -43,27 +43,27 @@ class Statement:
 
     @cached_property
     def bindings(self) -> list[Binding]:
-        """What it binds at module level, `global` statements inside functions not counted."""
-        return bound_by([self.node]).bindings
+        """Module-level bindings, without `global` statements inside functions."""
+        return bindings_of([self.node]).bindings
 
     @cached_property
     def changes(self) -> frozenset[str]:
-        """Names whose objects it changes without binding them: `X.update(…)`, `X[0] = …`."""
+        """Names of objects changed without binding them: `X.update(…)`, `X[0] = …`."""
         return frozenset(_changes([self.node]))
 
     @cached_property
-    def uses(self) -> Uses:
-        """What it uses."""
+    def uses(self) -> StatementUses:
+        """Name uses in the statement."""
         return uses_of(self.node, self.module.text)
 
     @property
     def key(self) -> tuple[str, int]:
-        """Tells it from all others."""
+        """Unique key: module name and index."""
         return self.module.name, self.index
 
     @property
     def is_import(self) -> bool:
-        """True for an import statement that nothing guards."""
+        """True for an unguarded import statement."""
         return isinstance(self.node, (ast.Import, ast.ImportFrom))
 
 
@@ -71,15 +71,18 @@ class Module:
     """A module of a source.
 
     Attributes:
-        source, file: where it comes from.
-        text: its text.
-        statements: all, in order; the docstring and `from __future__` left out.
-        future: features it imports from `__future__`.
+        source: the library that contains it.
+        file: its file.
+        text: source text.
+        statements: all statements in order, without the docstring and `from __future__`.
+        future: features imported from `__future__`.
     """
 
-    def __init__(self, source: Source, file: File, raw: bytes, tree: ast.Module, code: str) -> None:
+    def __init__(
+        self, source: LibrarySource, file: SourceFile, raw: bytes, tree: ast.Module, code: str
+    ) -> None:
         self.source, self.file, self.name = source, file, file.module
-        self.text = Text.of(code)
+        self.text = SourceText.of(code)
         self.sha256 = hashlib.sha256(raw).hexdigest()
         self.future: set[str] = set()
         self.statements: list[Statement] = []
@@ -91,7 +94,7 @@ class Module:
 
     @cached_property
     def bindings(self) -> dict[str, list[tuple[Statement, Binding]]]:
-        """Every module-level binding of each name, in order."""
+        """Name → every module-level binding of it, in order."""
         found: dict[str, list[tuple[Statement, Binding]]] = {}
         for statement in self.statements:
             for binding in statement.bindings:
@@ -100,7 +103,7 @@ class Module:
 
     @cached_property
     def changes(self) -> dict[str, list[Statement]]:
-        """The statements that change the object behind each name."""
+        """Name → the statements that change its object."""
         found: dict[str, list[Statement]] = {}
         for statement in self.statements:
             for name in sorted(statement.changes):
@@ -109,12 +112,12 @@ class Module:
 
     @cached_property
     def stars(self) -> list[Import]:
-        """Its `from … import *`, in order."""
+        """The `from … import *` statements, in order."""
         return [b.statement for _, b in self.bindings.get("*", []) if b.statement is not None]
 
     @cached_property
     def listed(self) -> frozenset[str] | None:
-        """The names in `__all__`, or None if it has none or computes it."""
+        """The names in `__all__`, or None if it is missing or computed."""
         names: set[str] = set()
         for statement, binding in self.bindings.get("__all__", []):
             node = statement.node
@@ -127,13 +130,13 @@ class Module:
         return frozenset(names) if "__all__" in self.bindings else None
 
     def classes(self) -> Iterator[str]:
-        """Names of its module-level classes, guarded ones too."""
+        """Yield the names of module-level classes, including guarded ones."""
         for name, places in self.bindings.items():
             if any(isinstance(b.node, ast.ClassDef) for _, b in places):
                 yield name
 
     def absolute(self, statement: ast.ImportFrom) -> str | None:
-        """The module that a `from … import` names, or None if it goes above the root."""
+        """Return the absolute module of a `from … import`, or None if it is above the root."""
         if not statement.level:
             return statement.module
         parts = self.name.split(".")
@@ -144,18 +147,18 @@ class Module:
         return ".".join([*base, statement.module] if statement.module else base)
 
 
-def parse(source: Source, file: File) -> Module | Broken:
-    """Read and parse one module; one that cannot be is named with the reason."""
+def parse(source: LibrarySource, file: SourceFile) -> Module | BrokenModule:
+    """Read and parse a module; return a `BrokenModule` if that fails."""
     try:
         raw = file.read()
         code = decode(raw)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes: not our code
+            warnings.simplefilter("ignore")  # invalid escapes in the library's code
             tree = ast.parse(code)
     except OSError as error:
-        return Broken(file, f"cannot be read ({error.strerror})")
+        return BrokenModule(file, f"cannot be read ({error.strerror})")
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        return Broken(file, f"does not parse ({error})")
+        return BrokenModule(file, f"does not parse ({error})")
     return Module(source, file, raw, tree, code)
 
 
@@ -163,7 +166,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _whole(node: ast.stmt, text: Text) -> Span:
+def _whole(node: ast.stmt, text: SourceText) -> Span:
     span = text.span(node)
     decorators = getattr(node, "decorator_list", [])
     if decorators:
@@ -200,7 +203,7 @@ def _changed_by_call(call: ast.Call) -> Iterator[str]:
 
 
 def _root(node: ast.expr) -> str | None:
-    """`X` of `X.a`, `X[i]`, `X.a[i].b`; None for a plain name."""
+    """Return `X` for `X.a`, `X[i]` and `X.a[i].b`; None for a plain name."""
     inner = node
     while isinstance(inner, (ast.Attribute, ast.Subscript, ast.Call)):
         inner = inner.func if isinstance(inner, ast.Call) else inner.value

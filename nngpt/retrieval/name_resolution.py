@@ -1,9 +1,9 @@
-"""What each name in a statement stands for, and what keeps it from being imported.
+"""Resolve each name in a statement, and find what prevents its import.
 
-A name is *blocked* if importing what it stands for needs a package that is neither torch, nor the
-standard library, nor a source. A blocked name that only a function body uses does not matter until
-that function runs: there it becomes an import of its own, which fails just where the original
-would. A blocked name that is needed at import time blocks the statement.
+A name is *blocked* if importing it needs a package that is neither torch, nor the standard
+library, nor a source. A blocked name used only in a function body does not matter until the
+function runs: there it becomes an import of its own, which fails where the original would. A
+blocked name that is needed at import time blocks the statement.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from typing import TypeGuard
 
 from nngpt.retrieval.library import (
     ALLOWED,
-    Builtin,
-    Inside,
+    BuiltinName,
+    ExternalName,
+    InternalModule,
     Library,
-    Local,
+    LocalName,
     Meaning,
-    Outside,
-    Unknown,
+    UnknownName,
 )
 from nngpt.retrieval.modules import Statement
-from nngpt.retrieval.name_uses import InnerImport, Use, When
-from nngpt.retrieval.scope import Binding, bound_name, for_types
+from nngpt.retrieval.name_uses import InnerImport, NameUse, UseTime
+from nngpt.retrieval.scope import Binding, bound_name, in_type_checking
 
 
 @dataclass(frozen=True)
-class Link:
-    """A use and what it stands for.
+class ResolvedUse:
+    """A name use and what it refers to.
 
     Attributes:
-        depth: how many attributes of the use's chain belong to the name: 1 for `layers.Mlp`.
-        blockers: packages missing for it, if any.
+        depth: number of attributes in the chain that belong to the name: 1 for `layers.Mlp`.
+        blockers: packages that are missing for it.
     """
 
-    use: Use
+    use: NameUse
     meaning: Meaning
     depth: int
     blockers: frozenset[str] = frozenset()
 
     @property
     def end(self) -> int:
-        """Where the text ends that stands for `meaning`."""
+        """Offset at which the text that refers to `meaning` ends."""
         assert self.use.span is not None
         return self.use.chain[self.depth - 1][1] if self.depth else self.use.span.end
 
 
 @dataclass(frozen=True)
-class ImportLink:
-    """One name that an import inside a statement brings.
+class ResolvedImport:
+    """One name bound by an import inside a statement.
 
     Attributes:
-        kept: True if it stays an import; else the name is bound by an assignment, or its uses
-            are replaced.
+        kept: True if it stays an import; otherwise an assignment binds the name, or its uses are
+            replaced.
     """
 
     inner: InnerImport
@@ -66,66 +66,66 @@ class ImportLink:
 
     @property
     def followed(self) -> bool:
-        """Whether the uses of the name are replaced, so that nothing needs to bind it."""
+        """True if the uses of the name are replaced, so that nothing must bind it."""
         return self.name in self.inner.followed
 
 
 @dataclass(frozen=True)
-class Links:
-    """All names and imports of one statement."""
+class ResolvedStatement:
+    """All name uses and imports of one statement."""
 
-    uses: tuple[Link, ...]
-    imports: tuple[ImportLink, ...]
+    uses: tuple[ResolvedUse, ...]
+    imports: tuple[ResolvedImport, ...]
 
 
-class Linker:
-    """Links statements, each once."""
+class NameResolver:
+    """Resolve the names in statements, each statement once."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._links: dict[tuple[str, int], Links] = {}
-        self._blockers: dict[Local, frozenset[str]] = {}
+        self._links: dict[tuple[str, int], ResolvedStatement] = {}
+        self._blockers: dict[LocalName, frozenset[str]] = {}
 
-    def providers(self, name: Local) -> list[Statement]:
-        """The statements of its module that bind a name or change its object, in order."""
+    def providers(self, name: LocalName) -> list[Statement]:
+        """Return the statements that bind a name or change its object, in order."""
         module = self.library.module(name.module)
         if module is None:
             return []
-        bound = [s for s, b in module.bindings.get(name.name, []) if not for_types(b)]
+        bound = [s for s, b in module.bindings.get(name.name, []) if not in_type_checking(b)]
         changed = module.changes.get(name.name, [])
         return sorted({s.index: s for s in [*bound, *changed]}.values(), key=lambda s: s.index)
 
-    def links(self, statement: Statement) -> Links:
-        """What the names in a statement stand for."""
+    def links(self, statement: Statement) -> ResolvedStatement:
+        """Return the resolved names of a statement."""
         if statement.key not in self._links:
             uses = tuple(self._link(statement, use) for use in statement.uses.uses)
-            # A module that is used as an object, or what is blocked, stays an import.
+            # Modules used as objects and blocked names stay imports.
             needed = {id(u.use.binding.node) for u in uses if u.use.binding and u.blockers}
             imports = tuple(
                 self._import(statement, inner, alias, id(alias) in needed)
                 for inner in statement.uses.imports
                 for alias in inner.statement.names
             )
-            self._links[statement.key] = Links(uses, imports)
+            self._links[statement.key] = ResolvedStatement(uses, imports)
         return self._links[statement.key]
 
-    def blockers(self, name: Local) -> frozenset[str]:
-        """What is missing to import a name, as dotted names."""
+    def blockers(self, name: LocalName) -> frozenset[str]:
+        """Return the dotted names that are missing for importing a name."""
         if name not in self._blockers:
-            self._blockers[name] = frozenset()  # cuts circles
+            self._blockers[name] = frozenset()  # ends cycles
             found: set[str] = set()
             for statement in self.providers(name):
                 found |= self._statement_blockers(statement, name)
             self._blockers[name] = frozenset(found)
         return self._blockers[name]
 
-    def _statement_blockers(self, statement: Statement, name: Local) -> set[str]:
+    def _statement_blockers(self, statement: Statement, name: LocalName) -> set[str]:
         links = self.links(statement)
         found: set[str] = set()
         for link in links.uses:
-            if link.use.when is When.NOW and link.use.binding is None and not link.use.store:
+            if link.use.when is UseTime.IMPORT and link.use.binding is None and not link.use.store:
                 found |= link.blockers
-        kept = [i for i in links.imports if i.kept and i.inner.when is When.NOW]
+        kept = [i for i in links.imports if i.kept and i.inner.when is UseTime.IMPORT]
         last = kept if statement.is_import else [i for i in kept if _is_last_choice(statement, i)]
         for one in last:
             if foreign(one.meaning) and one.name == name.name:
@@ -134,43 +134,43 @@ class Linker:
 
     # -- one use ----------------------------------------------------------------------------
 
-    def _link(self, statement: Statement, use: Use) -> Link:
+    def _link(self, statement: Statement, use: NameUse) -> ResolvedUse:
         module = statement.module
         if use.binding is not None:
             meaning = self.library.imported(module, use.binding)
         else:
             meaning = self.library.meaning(module.name, use.name)
         depth = 0
-        while isinstance(meaning, Inside) and depth < len(use.chain):
+        while isinstance(meaning, InternalModule) and depth < len(use.chain):
             meaning = self.library.member(meaning.module, use.chain[depth][0])
             depth += 1
-        if use.when is When.NEVER or use.store:
-            return Link(use, meaning, depth)
-        return Link(use, meaning, depth, self._missing(meaning))
+        if use.when is UseTime.ANNOTATION or use.store:
+            return ResolvedUse(use, meaning, depth)
+        return ResolvedUse(use, meaning, depth, self._missing(meaning))
 
     def _missing(self, meaning: Meaning) -> frozenset[str]:
-        if isinstance(meaning, Local):
+        if isinstance(meaning, LocalName):
             return self.blockers(meaning)
-        if isinstance(meaning, Inside):
+        if isinstance(meaning, InternalModule):
             return frozenset({f"module {meaning.module}"})
         return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
 
     def _import(
         self, statement: Statement, inner: InnerImport, alias: ast.alias, needed: bool
-    ) -> ImportLink:
+    ) -> ResolvedImport:
         name = bound_name(alias, inner.statement)
         binding = Binding(name, alias, inner.statement)
         meaning = self.library.imported(statement.module, binding)
-        kept = isinstance(meaning, (Outside, Unknown, Builtin))
-        if isinstance(meaning, Local):
+        kept = isinstance(meaning, (ExternalName, UnknownName, BuiltinName))
+        if isinstance(meaning, LocalName):
             kept = bool(self.blockers(meaning))
-        elif isinstance(meaning, Inside):
+        elif isinstance(meaning, InternalModule):
             kept = needed or name not in inner.followed
-        return ImportLink(inner, alias, name, meaning, kept)
+        return ResolvedImport(inner, alias, name, meaning, kept)
 
 
-def _is_last_choice(statement: Statement, one: ImportLink) -> bool:
-    """Whether an import is made where another one has failed: `try: … except ImportError: here`."""
+def _is_last_choice(statement: Statement, one: ResolvedImport) -> bool:
+    """Return True for an import in a handler: `try: … except ImportError: <import>`."""
     places = [b for b in statement.bindings if b.node is one.alias]
     return any(
         isinstance(node, ast.ExceptHandler) or branch == "handlers"
@@ -180,7 +180,7 @@ def _is_last_choice(statement: Statement, one: ImportLink) -> bool:
 
 
 def _loaded_by_name(statement: Statement) -> Iterator[str]:
-    """Modules that a plain assignment loads by a name in quotes: compiled operators, mostly."""
+    """Yield modules that an assignment loads by a quoted name, such as compiled operators."""
     value = statement.node.value if isinstance(statement.node, ast.Assign) else None
     if not isinstance(value, ast.Call) or not value.args:
         return
@@ -192,6 +192,6 @@ def _loaded_by_name(statement: Statement) -> Iterator[str]:
         yield from [loaded] if loaded.split(".")[0] not in ALLOWED else []
 
 
-def foreign(meaning: Meaning) -> TypeGuard[Outside]:
-    """Whether a meaning is a package that an extracted file may not import."""
-    return isinstance(meaning, Outside) and not meaning.allowed
+def foreign(meaning: Meaning) -> TypeGuard[ExternalName]:
+    """Return True if the name is in a package that an extracted file may not import."""
+    return isinstance(meaning, ExternalName) and not meaning.allowed

@@ -1,4 +1,4 @@
-"""The module-level names that a statement uses: where, when, and behind which local names."""
+"""Records of name uses in a statement: where, when, and which local names are visible."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from nngpt.retrieval.scope import Binding, Import
 from nngpt.retrieval.source_text import Span
 
 
-class When(Enum):
+class UseTime(Enum):
     """When a name is looked up."""
 
-    NOW = "when the module is imported"
-    LATER = "when a function runs"
-    NEVER = "in an annotation"
+    IMPORT = "when the module is imported"
+    CALL = "when a function runs"
+    ANNOTATION = "in an annotation"
 
 
 @dataclass(frozen=True)
-class Use:
+class NameUse:
     """One use of a name that is not local.
 
     Attributes:
-        span: where the name lies; None if it cannot be told (an f-string before Python 3.12).
-        chain: attributes read from it, with where each ends: `a.b.c` is b, c.
-        hidden: the local names in sight, which a new name must not be.
-        store: True if it is bound there, not read.
-        binding: the import inside a function or class that the name stands for, if any.
-        whole: for an annotation, all of it; for an f-string, all of it.
+        span: byte range of the name; None if unknown (in f-strings before Python 3.12).
+        chain: attributes read from it, with their ends: `a.b.c` gives b, c.
+        hidden: visible local names, which a new name must not equal.
+        store: True if the name is bound there, not read.
+        binding: the import inside a function or class that binds the name, or None.
+        whole: byte range of the enclosing annotation or f-string, or None.
     """
 
     name: str
     span: Span | None
-    when: When
+    when: UseTime
     chain: tuple[tuple[str, int], ...] = ()
     hidden: frozenset[str] = frozenset()
     store: bool = False
@@ -41,25 +41,26 @@ class Use:
 
 
 @dataclass
-class Uses:
-    """What a statement uses, and the import statements inside it.
+class StatementUses:
+    """Name uses and inner imports of a statement."""
 
-    Attributes:
-        imports: each with the local names in sight, True if its bindings are read through
-            (nothing else binds them in that function), and True at module level.
-    """
-
-    uses: list[Use] = field(default_factory=list)
+    uses: list[NameUse] = field(default_factory=list)
     imports: list[InnerImport] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class InnerImport:
-    """An import statement inside a compound statement, class or function."""
+    """An import statement inside a compound statement, class or function.
+
+    Attributes:
+        followed: names that only this import binds in its function, so that uses can be replaced.
+        hidden: visible local names.
+        top: True at module level.
+    """
 
     statement: Import
     span: Span
-    when: When
+    when: UseTime
     followed: frozenset[str]
     hidden: frozenset[str]
     top: bool

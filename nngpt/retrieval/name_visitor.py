@@ -1,4 +1,4 @@
-"""Finds the uses in a statement: a walk through its scopes, as Python would resolve names."""
+"""Find the name uses in a statement, resolving scopes as Python does."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from nngpt.retrieval.name_uses import InnerImport, Use, Uses, When
+from nngpt.retrieval.name_uses import InnerImport, NameUse, StatementUses, UseTime
 from nngpt.retrieval.scope import (
     COMPREHENSIONS,
     Binding,
-    Bound,
     Comprehension,
     Definition,
     Import,
-    bound_by,
+    ScopeBindings,
+    bindings_of,
     parameters,
     targets,
 )
-from nngpt.retrieval.source_text import Span, Text
+from nngpt.retrieval.source_text import SourceText, Span
 
 
 @dataclass
@@ -32,19 +32,19 @@ class _Scope:
     hidden: frozenset[str] = frozenset()
 
 
-def uses_of(statement: ast.stmt, text: Text) -> Uses:
-    """Analyse one module-level statement."""
+def uses_of(statement: ast.stmt, text: SourceText) -> StatementUses:
+    """Return the name uses and inner imports of a module-level statement."""
     visitor = _Visitor(text)
     visitor.visit(statement)
     return visitor.found
 
 
 class _Visitor(ast.NodeVisitor):
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: SourceText) -> None:
         self.text = text
-        self.found = Uses()
+        self.found = StatementUses()
         self.scopes: list[_Scope] = []
-        self.when = When.NOW
+        self.when = UseTime.IMPORT
         self.annotation: Span | None = None
         self.fstring: Span | None = None
 
@@ -92,7 +92,7 @@ class _Visitor(ast.NodeVisitor):
         if span is not None and not self.text.holds(name, span):
             span = None
         self.found.uses.append(
-            Use(
+            NameUse(
                 name,
                 span,
                 self.when,
@@ -132,26 +132,26 @@ class _Visitor(ast.NodeVisitor):
             self._annotation(parameter.annotation)
         self._annotation(node.returns)
         self._defined(node)
-        bound = bound_by(node.body)
+        bound = bindings_of(node.body)
         names = {p.arg for p in parameters(node.args)}
-        self._inside(node.body, self._function_scope(bound, names), When.LATER)
+        self._inside(node.body, self._function_scope(bound, names), UseTime.CALL)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._defaults(node.args)
         names = {p.arg for p in parameters(node.args)}
-        scope = self._function_scope(bound_by([node.body]), names)
-        self._inside([node.body], scope, When.LATER)
+        scope = self._function_scope(bindings_of([node.body]), names)
+        self._inside([node.body], scope, UseTime.CALL)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._all(node.decorator_list)
         self._all(node.bases)
         self._all([keyword.value for keyword in node.keywords])
         self._defined(node)
-        bound = bound_by(node.body)
+        bound = bindings_of(node.body)
         scope = _Scope("class", bound.names(), bound.globals, bound.outer - bound.globals)
         self._inside(node.body, scope, self.when)
 
-    def _function_scope(self, bound: Bound, parameters: set[str]) -> _Scope:
+    def _function_scope(self, bound: ScopeBindings, parameters: set[str]) -> _Scope:
         names = (bound.names() | parameters) - bound.outer
         scope = _Scope("function", names, bound.globals, bound.outer - bound.globals)
         for name in names - parameters:
@@ -161,10 +161,10 @@ class _Visitor(ast.NodeVisitor):
         scope.names = names | {"__class__"}
         return scope
 
-    def _inside(self, body: Sequence[ast.AST], scope: _Scope, when: When) -> None:
+    def _inside(self, body: Sequence[ast.AST], scope: _Scope, when: UseTime) -> None:
         outer = self.when
         self._enter(scope)
-        self.when = when if outer is not When.LATER else outer
+        self.when = when if outer is not UseTime.CALL else outer
         self._all(body)
         self.scopes.pop()
         self.when = outer
@@ -186,7 +186,7 @@ class _Visitor(ast.NodeVisitor):
         if node is None:
             return
         outer = self.when, self.annotation
-        self.when, self.annotation = When.NEVER, self.text.span(node)
+        self.when, self.annotation = UseTime.ANNOTATION, self.text.span(node)
         self.visit(node)
         self.when, self.annotation = outer
 
@@ -271,7 +271,7 @@ class _Visitor(ast.NodeVisitor):
         scope = self.scopes[-1] if self.scopes else None
         followed = {n for n, b in scope.imports.items() if b.statement is node} if scope else set()
         if scope is not None and scope.kind == "class":
-            scope.seen |= {b.name for b in bound_by([node]).bindings}
+            scope.seen |= {b.name for b in bindings_of([node]).bindings}
         self.found.imports.append(
             InnerImport(
                 node,

@@ -1,4 +1,4 @@
-"""The one expected way for an extraction to fail."""
+"""Expected failures of an extraction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from nngpt.errors import UserError
 
 
 class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
-    """A class that cannot be had in a file of its own, for it needs what torch does not bring.
+    """A class that needs a package other than torch when it is imported.
 
     Attributes:
-        names: what could not be resolved, as dotted names, sorted.
+        names: sorted dotted names that could not be resolved.
     """
 
     def __init__(self, target: str, names: Sequence[str]) -> None:
@@ -20,12 +20,12 @@ class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
             f"needs {', '.join(self.names)} when it is imported",
             where=target,
             hint="Only torch and the standard library may be imported. "
-            "Index the package that defines it as a further source",
+            "Index the package that defines the name as a further source",
         )
 
 
 class TooLargeError(ExtractionRefused):
-    """A class that needs so much of its library that its file would be no block."""
+    """A class that needs too much of its library to be a block."""
 
     def __init__(self, target: str, most: int) -> None:
         self.names = ()

@@ -1,4 +1,4 @@
-"""Which names a scope binds: what an assignment, import, pattern or `def` adds to it."""
+"""Find the names that a scope binds by assignments, imports, patterns and definitions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(frozen=True)
 class Binding:
-    """One place where a name is bound.
+    """One place that binds a name.
 
     Attributes:
         node: the statement, expression, handler, pattern or `alias` that binds it.
-        statement: for an import, its statement.
-        guards: the compound statements around it, the outermost first, each with its branch.
+        statement: the import statement, for an import.
+        guards: the enclosing compound statements, outermost first, each with its branch.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Binding:
 
 
 @dataclass
-class Bound:
-    """What one scope binds.
+class ScopeBindings:
+    """The names that one scope binds.
 
     Attributes:
-        bindings: every place, in the order of the text.
+        bindings: all binding places, in the order of the text.
         outer: names declared `global` or `nonlocal`.
         globals: names declared `global`.
     """
@@ -46,39 +46,39 @@ class Bound:
     globals: set[str] = field(default_factory=set)
 
     def names(self) -> set[str]:
-        """The names that are local to the scope."""
+        """Return the names that are local to the scope."""
         return {b.name for b in self.bindings} - self.outer
 
 
-def bound_by(body: Iterable[ast.AST]) -> Bound:
-    """What statements (or a lambda's expression) bind in their own scope."""
-    found = Bound()
+def bindings_of(body: Iterable[ast.AST]) -> ScopeBindings:
+    """Return the bindings of statements (or a lambda's expression) in their own scope."""
+    found = ScopeBindings()
     for node in body:
         _collect(node, found, ())
     return found
 
 
 def parameters(arguments: ast.arguments) -> list[ast.arg]:
-    """All parameters of a function, `*args` and `**kwargs` too."""
+    """Return all parameters of a function, including `*args` and `**kwargs`."""
     rest = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
 
 
 def targets(comprehension: Comprehension) -> set[str]:
-    """The names that a comprehension binds in its own scope."""
+    """Return the names that a comprehension binds in its own scope."""
     nodes = (n for g in comprehension.generators for n in ast.walk(g.target))
     return {n.id for n in nodes if isinstance(n, ast.Name)}
 
 
 def bound_name(alias: ast.alias, statement: Import) -> str:
-    """The name that an import binds: `a` for `import a.b`."""
+    """Return the name that an import binds: `a` for `import a.b`."""
     if alias.asname:
         return alias.asname
     return alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
 
 
-def for_types(binding: Binding) -> bool:
-    """Whether a binding is made for type checkers only."""
+def in_type_checking(binding: Binding) -> bool:
+    """Return True if a binding exists for type checkers only."""
     return any(
         isinstance(node, ast.If) and branch == "body" and _asks_for_types(node.test)
         for node, branch in binding.guards
@@ -93,10 +93,10 @@ def _asks_for_types(test: ast.expr) -> bool:
 Guards = tuple[tuple[ast.AST, str], ...]
 
 
-def _collect(node: ast.AST, found: Bound, guards: Guards) -> None:
+def _collect(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         found.bindings.append(Binding(node.name, node, guards=guards))
-        # Decorators, defaults and bases run in this scope: a walrus there binds here.
+        # Decorators, defaults and bases are evaluated here, so a walrus in them binds here.
         for inner in _evaluated_here(node):
             _collect_walrus(inner, found, guards)
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -113,7 +113,7 @@ def _collect(node: ast.AST, found: Bound, guards: Guards) -> None:
         _collect_plain(node, found, guards)
 
 
-def _collect_plain(node: ast.AST, found: Bound, guards: Guards) -> None:
+def _collect_plain(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:
     name = getattr(node, "rest" if isinstance(node, ast.MatchMapping) else "name", None)
     if name and isinstance(node, (ast.ExceptHandler, ast.pattern)):
         found.bindings.append(Binding(name, node, guards=guards))
@@ -140,7 +140,7 @@ def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield branch, value
 
 
-def _collect_target(node: ast.expr, found: Bound, guards: Guards) -> None:
+def _collect_target(node: ast.expr, found: ScopeBindings, guards: Guards) -> None:
     if isinstance(node, ast.Name):
         found.bindings.append(Binding(node.id, node, guards=guards))
     elif isinstance(node, (ast.Tuple, ast.List)):
@@ -159,8 +159,8 @@ def _evaluated_here(node: Definition) -> list[ast.expr]:
     return [*node.decorator_list, *defaults]
 
 
-def _collect_walrus(node: ast.AST, found: Bound, guards: Guards) -> None:
-    """The walrus of an expression binds in the scope around it, lambdas excepted."""
+def _collect_walrus(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:
+    """Collect walrus bindings of an expression, except inside lambdas."""
     if isinstance(node, ast.Lambda):
         return
     if isinstance(node, ast.NamedExpr):

@@ -1,4 +1,4 @@
-"""Search: the blocks whose names, docstrings and code hold the words of a question (BM25)."""
+"""Search blocks by the words of their names, docstrings and code (BM25)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import bm25s
 import numpy as np
 
-from nngpt.retrieval.catalogue import Block
-from nngpt.retrieval.search_words import words_of
+from nngpt.retrieval.catalogue import LibraryBlock
+from nngpt.retrieval.search_words import split_words
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A block that was found, with its score; only the order of scores means something."""
+class SearchHit:
+    """A block that was found, with its BM25 score."""
 
-    block: Block
+    block: LibraryBlock
     score: float
 
 
-def search(known: Sequence[Block], question: str, most: int) -> list[Hit]:
-    """The `most` best blocks, the best first; none that shares no word with the question.
+def search(known: Sequence[LibraryBlock], question: str, most: int) -> list[SearchHit]:
+    """Return the `most` best blocks, best first; blocks that share no word are omitted.
 
-    Of equals the first in `known` comes first, so that the same index gives the same answer.
+    Equal scores keep the order of `known`, so that the same index gives the same answer.
     """
-    asked = list(dict.fromkeys([*words_of(question), *question.lower().split()]))
+    asked = list(dict.fromkeys([*split_words(question), *question.lower().split()]))
     if not known or not asked:
         return []
     index = bm25s.BM25(method="lucene")
@@ -36,4 +36,4 @@ def search(known: Sequence[Block], question: str, most: int) -> list[Hit]:
         return []
     scores = index.get_scores(shared)
     order = np.argsort(-scores, kind="stable")[:most]
-    return [Hit(known[place], float(scores[place])) for place in order if scores[place] > 0]
+    return [SearchHit(known[place], float(scores[place])) for place in order if scores[place] > 0]

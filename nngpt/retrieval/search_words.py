@@ -1,4 +1,4 @@
-"""Words of code and of questions, alike for both."""
+"""Split code and questions into search words."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _STOP = frozenset(
 )
 
 
-def words_of(text: str) -> list[str]:
-    """Lower-case words of a text; names are taken apart at underscores and capitals.
+def split_words(text: str) -> list[str]:
+    """Return the lower-case words of a text, splitting names at underscores and capitals.
 
     `DepthwiseConv2d` gives depthwise, conv, 2, d; a plural loses its s.
     """
     return [_singular(word) for word in map(str.lower, _PIECE.findall(text)) if word not in _STOP]
 
 
-def words_of_class(name: str, text: str) -> list[str]:
-    """What a class is searched by: its name five times, and everything in its text."""
-    return [*(5 * [*words_of(name), name.lower()]), *words_of(text)]
+def class_words(name: str, text: str) -> list[str]:
+    """Return a class's search words: its name five times, and all words of its text."""
+    return [*(5 * [*split_words(name), name.lower()]), *split_words(text)]
 
 
 def _singular(word: str) -> str:

@@ -1,6 +1,6 @@
-"""Source text by byte offsets: where a node lies, and how a slice of it is edited.
+"""Locate syntax nodes in source text by byte offsets, and edit slices of it.
 
-Python's `ast` counts columns in UTF-8 bytes, so everything here is bytes.
+Python's `ast` counts columns in UTF-8 bytes, so all offsets are in bytes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Placed = ast.expr | ast.stmt | ast.alias | ast.arg | ast.pattern | ast.ExceptHandler
-"""Nodes that know where they lie."""
+"""Nodes that have a position."""
 
 
 class Span(NamedTuple):
-    """Bytes `start:end` of a file."""
+    """Byte range `start:end` of a file."""
 
     start: int
     end: int
 
 
 class Edit(NamedTuple):
-    """Put `text` in the place of bytes `start:end`."""
+    """Replacement of the bytes `start:end` by `text`."""
 
     start: int
     end: int
@@ -31,11 +31,11 @@ class Edit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Text:
+class SourceText:
     """The text of one module.
 
     Attributes:
-        raw: its UTF-8 bytes, lines ended by a line feed.
+        raw: UTF-8 bytes with line feeds as line ends.
         lines: offset of each line, and of the end.
     """
 
@@ -43,7 +43,8 @@ class Text:
     lines: tuple[int, ...]
 
     @classmethod
-    def of(cls, code: str) -> Text:
+    def of(cls, code: str) -> SourceText:
+        """Encode a module's text and locate its lines."""
         raw = code.encode()
         starts = [0]
         for line in raw.split(b"\n"):
@@ -51,7 +52,7 @@ class Text:
         return cls(raw, tuple(starts))
 
     def span(self, node: Placed) -> Span:
-        """Where a node lies; a decorated definition without its decorators, as in `ast`."""
+        """Return the byte range of a node, without decorators, as in `ast`."""
         end_line, end_column = node.end_lineno, node.end_col_offset
         assert end_line is not None and end_column is not None
         return Span(
@@ -59,17 +60,17 @@ class Text:
         )
 
     def word(self, name: str, within: Span) -> Span | None:
-        """The first whole word `name` in a span."""
+        """Return the first whole word `name` in a span, or None."""
         pattern = rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)"
         found = re.compile(pattern).search(self.raw, within.start, within.end)
         return Span(*found.span()) if found else None
 
     def holds(self, name: str, at: Span) -> bool:
-        """Whether exactly `name` lies there."""
+        """Return True if the span contains exactly `name`."""
         return self.raw[at.start : at.end] == name.encode()
 
     def edited(self, span: Span, edits: Iterable[Edit]) -> str:
-        """A slice with its edits; edits outside it are left out, equal ones count once."""
+        """Return a slice with its edits; edits outside are ignored, equal ones applied once."""
         parts, at = [], span.start
         for edit in sorted(set(edits)):
             if at <= edit.start and edit.end <= span.end:

@@ -1,7 +1,7 @@
-"""Where code comes from: an installed package, a wheel, an sdist, or a folder.
+"""Open libraries as sources: an installed package, a wheel, an sdist, or a folder.
 
-Nothing is imported, built or run: only names are listed, and each Python file is read when it is
-asked for. A module that cannot be read or parsed is somebody else's failure: see `modules`.
+Nothing is imported, built or run: files are listed, and each Python file is read on demand.
+`modules` reports files that cannot be read or parsed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SKIPPED = {"test", "tests", "docs", "doc", "examples", "example", "build", "dis
 
 
 @dataclass(frozen=True)
-class File:
+class SourceFile:
     """One Python file of a source, read on demand.
 
     Attributes:
-        module: its dotted name.
-        path: its place inside the source.
+        module: dotted name.
+        path: path inside the source.
         package: True for an `__init__.py`.
-        read: gives its bytes.
+        read: returns the file's bytes.
     """
 
     module: str
@@ -45,29 +45,29 @@ class File:
 
 
 @dataclass(frozen=True)
-class Source:
+class LibrarySource:
     """A package and its Python files.
 
     Attributes:
-        name: the distribution's or folder's name.
-        version: "" if nobody stated one.
+        name: name of the distribution or folder.
+        version: version, or "".
         licence: an SPDX expression, or "NOASSERTION".
         kind: "installed", "wheel", "sdist" or "folder".
-        files: by module name, sorted.
+        files: module name → file, sorted.
     """
 
     name: str
     version: str
     licence: str
     kind: str
-    files: Mapping[str, File] = field(repr=False)
+    files: Mapping[str, SourceFile] = field(repr=False)
 
 
-def open_source(what: str) -> Source:
-    """A source from a path (wheel, sdist, folder) or the name of an installed package.
+def open_source(what: str) -> LibrarySource:
+    """Open a path (wheel, sdist, folder) or an installed package as a source.
 
     Raises:
-        UserError: there is nothing of that name, or it holds no Python file.
+        UserError: it does not exist, or contains no Python module.
     """
     path = Path(what)
     if what.endswith(".whl"):
@@ -77,15 +77,15 @@ def open_source(what: str) -> Source:
     if path.is_dir():
         return from_folder(path)
     if os.sep in what or what.endswith(".py"):
-        raise UserError("is no folder, wheel or sdist", where=what)
+        raise UserError("is not a folder, wheel or sdist", where=what)
     return from_installed(what)
 
 
-def from_installed(name: str) -> Source:
-    """An installed package, found without importing it.
+def from_installed(name: str) -> LibrarySource:
+    """Open an installed package without importing it.
 
     Raises:
-        UserError: it is not installed here.
+        UserError: the package is not installed.
     """
     missing = UserError(
         "is not installed", where=name, hint=f"pip install --no-deps {name}, or give its wheel"
@@ -96,7 +96,7 @@ def from_installed(name: str) -> Source:
         metadata = Parser().parsestr(distribution.read_text("METADATA") or "")
         top = _top_level(distribution) or top
     except importlib.metadata.PackageNotFoundError:
-        pass  # a package may lie on the path without metadata
+        pass  # a package may be on the path without metadata
     except ValueError:
         raise missing from None
     try:
@@ -104,7 +104,7 @@ def from_installed(name: str) -> Source:
     except (ImportError, ValueError):
         spec = None
     places = list(spec.submodule_search_locations or ()) if spec else []
-    files: Iterable[File]
+    files: Iterable[SourceFile]
     if places:
         files = _on_disk(Path(places[0]), top)
     elif spec is not None and spec.origin is not None and spec.origin.endswith(".py"):
@@ -116,7 +116,7 @@ def from_installed(name: str) -> Source:
 
 
 def _top_level(distribution: importlib.metadata.Distribution) -> str:
-    """The package that holds most of a distribution's Python files, else its one module; or ""."""
+    """Return the package with most of a distribution's Python files, else its module, or ""."""
     found: Counter[str] = Counter()
     for path in distribution.files or ():
         first = path.parts[0]
@@ -125,11 +125,11 @@ def _top_level(distribution: importlib.metadata.Distribution) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def from_wheel(path: Path) -> Source:
-    """A wheel, read in place.
+def from_wheel(path: Path) -> LibrarySource:
+    """Open a wheel without unpacking it.
 
     Raises:
-        UserError: it cannot be read as one.
+        UserError: the file cannot be read as a wheel.
     """
     names, read = _zip(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
@@ -138,11 +138,11 @@ def from_wheel(path: Path) -> Source:
     return _described(path, metadata, text, "wheel", files)
 
 
-def from_sdist(path: Path) -> Source:
-    """A source distribution (`.tar.gz` or `.zip`), read in place.
+def from_sdist(path: Path) -> LibrarySource:
+    """Open a source distribution (`.tar.gz` or `.zip`) without unpacking it.
 
     Raises:
-        UserError: it cannot be read as one.
+        UserError: the file cannot be read as a source distribution.
     """
     names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))
@@ -152,14 +152,14 @@ def from_sdist(path: Path) -> Source:
     return _described(path, metadata, text, "sdist", files)
 
 
-def from_folder(path: Path) -> Source:
-    """A checkout, or the folder of one package.
+def from_folder(path: Path) -> LibrarySource:
+    """Open a checkout, or the folder of one package.
 
     Raises:
-        UserError: there is no such folder, or no Python file in it.
+        UserError: the folder does not exist, or contains no Python module.
     """
     if not path.is_dir():
-        raise UserError("is no folder", where=str(path))
+        raise UserError("is not a folder", where=str(path))
     root = path.resolve()
     files = _on_disk(root, root.name if (root / "__init__.py").exists() else "")
     texts = [p for p in sorted(root.glob("LICEN[CS]E*")) if p.is_file()]
@@ -168,7 +168,7 @@ def from_folder(path: Path) -> Source:
 
 
 def module_name(path: str) -> str | None:
-    """The dotted name of a file below an import root, or None if it cannot be imported."""
+    """Return the dotted name of a file below an import root, or None if it has none."""
     parts = list(PurePosixPath(path).with_suffix("").parts)
     if len(parts) > 1 and parts[0] == "src":
         parts = parts[1:]
@@ -177,8 +177,8 @@ def module_name(path: str) -> str | None:
     return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
 
 
-def _on_disk(root: Path, prefix: str) -> Iterable[File]:
-    """Python files below a folder; `prefix` is the package that the folder is, if it is one."""
+def _on_disk(root: Path, prefix: str) -> Iterable[SourceFile]:
+    """Yield the Python files below a folder; `prefix` is the package name of the folder, or ""."""
     for folder, folders, names in os.walk(root):
         top = Path(folder) == root and not prefix
         folders[:] = sorted(f for f in folders if f[0] != "." and not (top and f in _SKIPPED))
@@ -189,31 +189,33 @@ def _on_disk(root: Path, prefix: str) -> Iterable[File]:
                 yield from _file(f"{prefix}/{inside}" if prefix else inside, file.read_bytes)
 
 
-def _members(names: Iterable[str], read: Callable[[str], bytes]) -> Iterable[File]:
+def _members(names: Iterable[str], read: Callable[[str], bytes]) -> Iterable[SourceFile]:
     for name in sorted(names):
         if name.endswith(".py") and name.split("/")[0] not in _SKIPPED:
             yield from _file(name, partial(read, name))
 
 
-def _file(path: str, read: Callable[[], bytes]) -> Iterable[File]:
+def _file(path: str, read: Callable[[], bytes]) -> Iterable[SourceFile]:
     module = module_name(path)
     if module is not None and path != "setup.py":
-        yield File(module, path, path.endswith("__init__.py"), read)
+        yield SourceFile(module, path, path.endswith("__init__.py"), read)
 
 
-def _source(name: str, version: str, licence: str, kind: str, files: Iterable[File]) -> Source:
-    listed: dict[str, File] = {}
+def _source(
+    name: str, version: str, licence: str, kind: str, files: Iterable[SourceFile]
+) -> LibrarySource:
+    listed: dict[str, SourceFile] = {}
     for file in files:
         if file.module not in listed or file.package:
             listed[file.module] = file
     if not listed:
-        raise UserError("holds no Python module", where=name)
-    return Source(name, version, licence, kind, dict(sorted(listed.items())))
+        raise UserError("contains no Python module", where=name)
+    return LibrarySource(name, version, licence, kind, dict(sorted(listed.items())))
 
 
 def _described(
-    path: Path, metadata: Message, text: str, kind: str, files: Iterable[File]
-) -> Source:
+    path: Path, metadata: Message, text: str, kind: str, files: Iterable[SourceFile]
+) -> LibrarySource:
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     name = str(metadata.get("Name", "")) or stem.split("-")[0]
     licence = licences.from_metadata(metadata)
@@ -223,7 +225,7 @@ def _described(
 
 
 def _first(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> str:
-    """The text of the first file of an archive whose name matches, or ""."""
+    """Return the text of the first file in an archive whose name matches, or ""."""
     name = next((n for n in sorted(names) if re.fullmatch(pattern, n)), None)
     return read(name).decode("utf-8", "replace") if name else ""
 
@@ -239,7 +241,7 @@ def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
 def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         with tarfile.open(path) as archive:
-            # A compressed tar cannot be read at random: keep its Python files and metadata.
+            # A compressed tar has no random access: keep its Python files and metadata.
             wanted = [m for m in archive if m.isfile() and _of_use(m.name)]
             kept = {m.name: _content(archive, m) for m in wanted}
     except (OSError, tarfile.TarError, EOFError) as error:

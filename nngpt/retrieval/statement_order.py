@@ -1,4 +1,4 @@
-"""The order of the statements in the file: what is needed at import time comes first."""
+"""Order the statements of the file, so that names needed at import time come first."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nngpt.retrieval.closure import Closure
-from nngpt.retrieval.library import Local
+from nngpt.retrieval.library import LocalName
 from nngpt.retrieval.modules import Statement
-from nngpt.retrieval.name_resolution import Linker
-from nngpt.retrieval.name_uses import When
+from nngpt.retrieval.name_resolution import NameResolver
+from nngpt.retrieval.name_uses import UseTime
 
 _Key = tuple[str, int]
 _Edges = Mapping[_Key, Sequence[_Key]]
 
 
-def ordered(linker: Linker, closure: Closure) -> list[Statement]:
-    """The statements, each after what it needs at import time; else as in the originals.
+def order_statements(resolver: NameResolver, closure: Closure) -> list[Statement]:
+    """Return the statements in an order that satisfies import-time needs.
 
-    A name that is used at import time may be called there, so what its functions need comes
-    first as well, as long as that makes no circle.
+    Otherwise the original order is kept. A function used at import time may be called there, so
+    what it needs comes first too, unless that makes a cycle.
     """
     statements = closure.statements
-    now = {key: _before(linker, closure, s, When.NOW) for key, s in statements.items()}
-    anytime = _anytime(linker, closure)
-    sequence = _Sequence(now, _chained(linker, closure))
+    now = {key: _before(resolver, closure, s, UseTime.IMPORT) for key, s in statements.items()}
+    anytime = _anytime(resolver, closure)
+    sequence = _Sequence(now, _chained(resolver, closure))
     called = _called(sequence, now, anytime)
     for key, statement in statements.items():
-        noted = _before(linker, closure, statement, When.NEVER)
+        noted = _before(resolver, closure, statement, UseTime.ANNOTATION)
         sequence.prefer(key, called[key] | sequence.bits(noted))
     rank = _ranks(closure, anytime)
     return [statements[key] for key in sequence.sorted(rank)]
 
 
-def _chained(linker: Linker, closure: Closure) -> Iterator[tuple[_Key, _Key]]:
-    """The statements that bind or change one name keep their order."""
+def _chained(resolver: NameResolver, closure: Closure) -> Iterator[tuple[_Key, _Key]]:
+    """Yield (later, earlier) pairs to keep the order of statements that bind or change a name."""
     for name in closure.names:
-        keys = [s.key for s in linker.providers(name) if s.key in closure.statements]
+        keys = [s.key for s in resolver.providers(name) if s.key in closure.statements]
         for first, second in itertools.pairwise(keys):
             yield second, first
 
 
 def _called(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int]:
-    """What each key may call on: all that what it uses may use in turn, as bits.
+    """Return the statements that each statement may call at import time, as bits.
 
-    Nothing below a statement in its own module counts: the original did without.
+    Later statements of the same module do not count: the original code does not need them.
     """
     reached = sequence.reached(anytime)
     found: dict[_Key, int] = {}
@@ -58,39 +58,42 @@ def _called(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int
     return found
 
 
-def _names(linker: Linker, statement: Statement, when: When) -> Iterable[Local]:
-    links = linker.links(statement)
+def _names(resolver: NameResolver, statement: Statement, when: UseTime) -> Iterable[LocalName]:
+    links = resolver.links(statement)
     for link in links.uses:
-        if link.use.when is when and isinstance(link.meaning, Local) and not link.use.store:
+        if link.use.when is when and isinstance(link.meaning, LocalName) and not link.use.store:
             yield link.meaning
     for one in links.imports:
-        if one.inner.when is when and isinstance(one.meaning, Local) and not one.kept:
+        if one.inner.when is when and isinstance(one.meaning, LocalName) and not one.kept:
             yield one.meaning
 
 
-def _before(linker: Linker, closure: Closure, user: Statement, when: When) -> list[_Key]:
-    """The statements that bind what a statement uses, later ones of its own module left out."""
+def _before(resolver: NameResolver, closure: Closure, user: Statement, when: UseTime) -> list[_Key]:
+    """Return the statements that bind the names used, without later ones of the same module."""
     found: dict[_Key, None] = {}
-    for name in dict.fromkeys(_names(linker, user, when)):
+    for name in dict.fromkeys(_names(resolver, user, when)):
         if name in closure.names:
             same = name.module == user.module.name
-            providers = [s for s in linker.providers(name) if not same or s.index < user.index]
+            providers = [s for s in resolver.providers(name) if not same or s.index < user.index]
             found.update((s.key, None) for s in providers if s.key in closure.statements)
     return list(found)
 
 
-def _anytime(linker: Linker, closure: Closure) -> dict[_Key, list[_Key]]:
+def _anytime(resolver: NameResolver, closure: Closure) -> dict[_Key, list[_Key]]:
     found: dict[_Key, list[_Key]] = {}
     for key, statement in closure.statements.items():
-        both = [*_names(linker, statement, When.NOW), *_names(linker, statement, When.LATER)]
+        both = [
+            *_names(resolver, statement, UseTime.IMPORT),
+            *_names(resolver, statement, UseTime.CALL),
+        ]
         names = dict.fromkeys(both)
-        found[key] = [s.key for n in names if n in closure.names for s in linker.providers(n)
+        found[key] = [s.key for n in names if n in closure.names for s in resolver.providers(n)
                       if s.key in closure.statements]  # fmt: skip
     return found
 
 
 def _ranks(closure: Closure, edges: dict[_Key, list[_Key]]) -> dict[_Key, tuple[int, int]]:
-    """Modules in the order in which importing them would end, statements as they stand."""
+    """Rank statements by the order in which importing their modules ends, then by position."""
     below: dict[str, list[str]] = {}
     for (module, _), others in sorted(edges.items()):
         below.setdefault(module, []).extend(name for name, _ in others)
@@ -110,11 +113,11 @@ def _ranks(closure: Closure, edges: dict[_Key, list[_Key]]) -> dict[_Key, tuple[
 
 
 class _Sequence:
-    """Puts keys in an order; sets of keys are the bits of an integer.
+    """Order keys under constraints; sets of keys are the bits of an integer.
 
     Args:
-        now: what must come before each key.
-        chained: further pairs of a key and one that must come before it.
+        now: key → keys that must come before it.
+        chained: further (key, key before it) pairs.
     """
 
     def __init__(self, now: _Edges, chained: Iterable[tuple[_Key, _Key]]) -> None:
@@ -127,18 +130,18 @@ class _Sequence:
         self._preferred = dict.fromkeys(self._keys, 0)
 
     def bits(self, keys: Iterable[_Key]) -> int:
-        """A set of keys."""
+        """Return a set of keys as an integer."""
         found = 0
         for key in keys:
             found |= 1 << self._number[key]
         return found
 
     def prefer(self, key: _Key, before: int) -> None:
-        """Let keys come before another, as far as what must be allows it."""
+        """Prefer to emit the keys `before` ahead of `key`, unless a hard dependency forbids it."""
         self._preferred[key] |= before
 
     def reached(self, edges: _Edges) -> dict[_Key, int]:
-        """Everything that can be reached from each key, itself too."""
+        """Return all keys reachable from each key, including itself."""
         found = {key: 1 << number for key, number in self._number.items()}
         changed = True
         while changed:
@@ -152,7 +155,7 @@ class _Sequence:
         return found
 
     def sorted(self, rank: Mapping[_Key, tuple[int, int]]) -> list[_Key]:
-        """All keys, the lowest rank first where there is a choice."""
+        """Return all keys in order, choosing the lowest rank where there is a choice."""
         done: dict[_Key, None] = {}
         begun = waiting = 0
         for start in sorted(self._keys, key=rank.__getitem__):
@@ -171,13 +174,13 @@ class _Sequence:
         return list(done)
 
     def _may_come(self, key: _Key, user: _Key, begun: int, waiting: int) -> bool:
-        """Whether a key that is not begun needs nothing that waits for it in turn."""
+        """Return True if a key that is not begun depends on no key that waits for it."""
         if begun >> self._number[key] & 1:
             return False
         return key in self._needs[user] or not self._needed[key] & waiting
 
     def _first(self, key: _Key, rank: Mapping[_Key, tuple[int, int]]) -> Iterator[_Key]:
-        """What should come before a key: what must, then what may."""
+        """Yield the keys that should come before a key: required ones, then preferred ones."""
         yield from sorted(self._needs[key], key=rank.__getitem__)
         bits = self._preferred[key]
         numbers = [n for n in range(bits.bit_length()) if bits >> n & 1]

@@ -1,4 +1,4 @@
-"""The text of each statement in the file: the original's, but for names and imports inside it."""
+"""Write the statements of the file: the original text with names and imports replaced."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nngpt.retrieval.closure import Closure
-from nngpt.retrieval.library import Inside, Local, Outside
+from nngpt.retrieval.library import ExternalName, InternalModule, LocalName
 from nngpt.retrieval.modules import Module, Statement
-from nngpt.retrieval.name_assignment import LAZY, Names, is_lazy, thing_of
-from nngpt.retrieval.name_resolution import ImportLink, Link, Linker
-from nngpt.retrieval.name_uses import When
+from nngpt.retrieval.name_assignment import LAZY, AssignedNames, is_lazy, item_of
+from nngpt.retrieval.name_resolution import NameResolver, ResolvedImport, ResolvedUse
+from nngpt.retrieval.name_uses import UseTime
 from nngpt.retrieval.scope import Import
 from nngpt.retrieval.source_text import Edit, Span
 
 
 @dataclass(frozen=True)
 class Rewriter:
-    """Writes the statements of a closure.
+    """Write the statements of a closure.
 
     Attributes:
         postponed: True if the file has `from __future__ import annotations`.
     """
 
-    linker: Linker
+    resolver: NameResolver
     closure: Closure
-    names: Names
+    names: AssignedNames
     postponed: bool
 
     def write(self, statement: Statement) -> str:
-        """The text of a statement, with the comments right above it."""
+        """Return the text of a statement with the comments directly above it."""
         edits = [*self._uses(statement), *self._imports(statement)]
         text = statement.module.text
         start = _with_comments(text.raw, statement.span.start)
@@ -39,12 +39,12 @@ class Rewriter:
         return text.edited(Span(start, end), edits)
 
     def _uses(self, statement: Statement) -> Iterator[Edit]:
-        links = self.linker.links(statement).uses
+        links = self.resolver.links(statement).uses
         quoted = {link.use.whole for link in links if self._unevaluable(link)}
         for span in sorted(s for s in quoted if s is not None):
             yield Edit(*span, _quoted(statement.module.text.raw[span.start : span.end].decode()))
         for link in links:
-            if link.use.when is When.NEVER and link.use.whole in quoted:
+            if link.use.when is UseTime.ANNOTATION and link.use.whole in quoted:
                 continue
             new = self._replacement(statement, link)
             if new is None:
@@ -54,39 +54,39 @@ class Rewriter:
             else:
                 yield Edit(link.use.span.start, link.end, new)
 
-    def _unevaluable(self, link: Link) -> bool:
-        """Whether an annotation names something that the file does not have."""
-        if self.postponed or link.use.when is not When.NEVER:
+    def _unevaluable(self, link: ResolvedUse) -> bool:
+        """Return True if an annotation uses a name that the file does not define."""
+        if self.postponed or link.use.when is not UseTime.ANNOTATION:
             return False
-        if isinstance(link.meaning, (Local, Outside, Inside)):
-            return thing_of(link, self.closure) is None and link.use.binding is None
+        if isinstance(link.meaning, (LocalName, ExternalName, InternalModule)):
+            return item_of(link, self.closure) is None and link.use.binding is None
         return False
 
-    def _replacement(self, statement: Statement, link: Link) -> str | None:
-        """What stands for a use in the file, or None if it stays."""
-        thing = thing_of(link, self.closure)
+    def _replacement(self, statement: Statement, link: ResolvedUse) -> str | None:
+        """Return the text that replaces a use in the file, or None to keep it."""
+        thing = item_of(link, self.closure)
         if thing is not None:
             inner = link.use.binding
-            if inner is not None and inner.name not in _followed(self.linker, statement):
+            if inner is not None and inner.name not in _followed(self.resolver, statement):
                 return None  # the import inside the function stays, and binds the name
             name = self.names.given[thing]
             return name if link.depth or name != link.use.name else None
         return self._lazy(statement, link) if is_lazy(link) else None
 
-    def _lazy(self, statement: Statement, link: Link) -> str:
+    def _lazy(self, statement: Statement, link: ResolvedUse) -> str:
         meaning = link.meaning
-        assert isinstance(meaning, (Local, Inside, Outside))
+        assert isinstance(meaning, (LocalName, InternalModule, ExternalName))
         quote = '"'
         if link.use.whole is not None and b'"' in _opening(statement.module, link.use.whole):
             quote = "'"
         lazy = f"{self.names.given[LAZY]}.import_module({quote}{meaning.module}{quote})"
         attribute = (
-            meaning.name if isinstance(meaning, Local) else getattr(meaning, "attribute", "")
+            meaning.name if isinstance(meaning, LocalName) else getattr(meaning, "attribute", "")
         )
         return f"{lazy}.{attribute}" if attribute else lazy
 
-    def _in_fstring(self, module: Module, link: Link, new: str) -> Iterator[Edit]:
-        """Before Python 3.12 names in f-strings have no exact place: find the word in braces."""
+    def _in_fstring(self, module: Module, link: ResolvedUse, new: str) -> Iterator[Edit]:
+        """Yield edits of a name in an f-string, which has no exact place before Python 3.12."""
         whole = link.use.whole
         if whole is None:
             return
@@ -101,8 +101,8 @@ class Rewriter:
     # -- imports inside ---------------------------------------------------------------------
 
     def _imports(self, statement: Statement) -> Iterator[Edit]:
-        by_statement: dict[int, list[ImportLink]] = {}
-        for one in self.linker.links(statement).imports:
+        by_statement: dict[int, list[ResolvedImport]] = {}
+        for one in self.resolver.links(statement).imports:
             by_statement.setdefault(id(one.inner.statement), []).append(one)
         for links in by_statement.values():
             inner = links[0].inner
@@ -113,27 +113,27 @@ class Rewriter:
             lines = [line for one in links if (line := self._import_line(statement, one))]
             yield Edit(*inner.span, "; ".join(lines) or "pass")
 
-    def _bound(self, statement: Statement, one: ImportLink) -> str:
-        """The name that an import binds in the file."""
+    def _bound(self, statement: Statement, one: ResolvedImport) -> str:
+        """Return the name that an import binds in the file."""
         if not one.inner.top:
             return one.name
-        return self.names.given.get(Local(statement.module.name, one.name), one.name)
+        return self.names.given.get(LocalName(statement.module.name, one.name), one.name)
 
-    def _import_line(self, statement: Statement, one: ImportLink) -> str:
-        local = Local(statement.module.name, one.name)
+    def _import_line(self, statement: Statement, one: ResolvedImport) -> str:
+        local = LocalName(statement.module.name, one.name)
         if statement.is_import and local not in self.closure.names:
             return ""
         bound = self._bound(statement, one)
         if one.kept:
             return _absolute(statement.module, one.inner.statement, one.alias, bound)
-        if isinstance(one.meaning, Local) and not one.followed:
+        if isinstance(one.meaning, LocalName) and not one.followed:
             name = self.names.given[one.meaning]
             return f"{bound} = {name}" if bound != name else ""
         return ""
 
 
-def _followed(linker: Linker, statement: Statement) -> set[str]:
-    return {one.name for one in linker.links(statement).imports if one.followed and not one.kept}
+def _followed(resolver: NameResolver, statement: Statement) -> set[str]:
+    return {one.name for one in resolver.links(statement).imports if one.followed and not one.kept}
 
 
 def _absolute(module: Module, statement: Import, alias: ast.alias, bound: str) -> str:
@@ -151,13 +151,13 @@ def _quoted(annotation: str) -> str:
 
 
 def _opening(module: Module, whole: Span) -> bytes:
-    """An f-string's prefix and first quotes."""
+    """Return an f-string's prefix and opening quotes."""
     found = re.compile(rb"\w*(['\"]+)").match(module.text.raw, whole.start)
     return found[1][:3] if found else b""
 
 
 def _with_comments(raw: bytes, start: int) -> int:
-    """Where the comment lines right above a statement start."""
+    """Return the offset at which the comment lines directly above a statement start."""
     line = raw.rfind(b"\n", 0, start) + 1
     if raw[line:start].strip():
         return start
@@ -170,7 +170,7 @@ def _with_comments(raw: bytes, start: int) -> int:
 
 
 def _with_trailing_comment(raw: bytes, end: int) -> int:
-    """Where the line of a statement ends, if only a comment follows it."""
+    """Return the end of the statement's line if only a comment follows."""
     stop = raw.find(b"\n", end)
     stop = len(raw) if stop < 0 else stop
     return stop if raw[end:stop].lstrip().startswith(b"#") else end

@@ -1,4 +1,4 @@
-"""What can be said of an extracted file without running it."""
+"""Check an extracted file without running it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nngpt.retrieval.library import ALLOWED
-from nngpt.retrieval.scope import Binding, bound_by, for_types
+from nngpt.retrieval.scope import Binding, bindings_of, in_type_checking
 
 _ALWAYS_THERE = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__",
@@ -19,14 +19,14 @@ _ALWAYS_THERE = frozenset(dir(builtins)) | {
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is wrong with a file, each "" or empty if nothing is.
+class StaticCheck:
+    """Problems of a file; each field is "" or empty if there is none.
 
     Attributes:
-        syntax: why it does not compile.
-        undefined: names that nothing in the file binds; annotations are not looked up.
-        imported: modules it imports unguarded that are neither torch nor standard.
-        missing: the class it should hold.
+        syntax: why the file does not compile.
+        undefined: names that nothing in the file binds; annotations are not checked.
+        imported: modules imported unguarded that are neither torch nor standard library.
+        missing: the class that the file should define but does not.
     """
 
     syntax: str = ""
@@ -36,27 +36,27 @@ class Verdict:
 
     @property
     def parses(self) -> bool:
-        """Whether it compiles."""
+        """True if the file compiles."""
         return not self.syntax
 
     @property
     def closed(self) -> bool:
-        """Whether it compiles, holds its class, and refers to nothing outside torch."""
+        """True if the file compiles, defines its class, and needs nothing beyond torch."""
         return not (self.syntax or self.undefined or self.imported or self.missing)
 
 
-def check(code: str, name: str) -> Verdict:
-    """Judge a file that should define the class `name`."""
+def check(code: str, name: str) -> StaticCheck:
+    """Check a file that should define the class `name`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in the original
+            warnings.simplefilter("ignore")  # invalid escapes in the original code
             tree = ast.parse(code)
             compile(code, "<extracted>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
-        return Verdict(syntax=str(error))
-    bindings = [b for b in bound_by(tree.body).bindings if not for_types(b)]
+        return StaticCheck(syntax=str(error))
+    bindings = [b for b in bindings_of(tree.body).bindings if not in_type_checking(b)]
     defined = {b.name for b in bindings if b.statement is None}
-    return Verdict(
+    return StaticCheck(
         undefined=tuple(sorted(_undefined(code))),
         imported=tuple(sorted({m for b in bindings for m in _foreign(b)})),
         missing="" if name in defined else name,
@@ -64,7 +64,7 @@ def check(code: str, name: str) -> Verdict:
 
 
 def _undefined(code: str) -> set[str]:
-    """Names that some scope looks up and none binds, as Python's own compiler sees them."""
+    """Return the names that a scope uses and none binds, according to Python's compiler."""
     scopes = [symtable.symtable(code, "<extracted>", "exec")]
     used: set[str] = set()
     bound = set(_ALWAYS_THERE)
@@ -83,7 +83,7 @@ def _undefined(code: str) -> set[str]:
 
 
 def _foreign(binding: Binding) -> Iterator[str]:
-    """The module of an import that nothing guards, if it is neither torch nor standard."""
+    """Yield the module of an unguarded import that is neither torch nor standard library."""
     statement = binding.statement
     if statement is None or binding.guards or not isinstance(binding.node, ast.alias):
         return

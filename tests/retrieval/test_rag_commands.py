@@ -77,7 +77,7 @@ def test_mistakes_are_one_line(rag: Rag, nngpt: Nngpt, tmp_path: Path) -> None:
         (("extract", "timm:timm.layers.Mlp"), "timm: is not indexed"),
         (("list", "--source", "torchvison"), "Did you mean 'torchvision'"),
         (("index", "no-such-package"), "no-such-package: is not installed"),
-        (("index", tmp_path / "empty"), "holds no Python module"),
+        (("index", tmp_path / "empty"), "contains no Python module"),
         (("index", tmp_path / "none.whl"), "cannot be read as an archive"),
         (("remove", "timm"), "timm: is not indexed"),
         (("bench", "--targets", tmp_path / "none.txt"), "none.txt: cannot be read"),

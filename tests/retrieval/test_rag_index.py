@@ -10,7 +10,7 @@ from nngpt.errors import UserError
 from nngpt.retrieval import catalogue, index
 from nngpt.retrieval.catalogue import is_copyleft
 from nngpt.retrieval.search import search
-from nngpt.retrieval.search_words import words_of
+from nngpt.retrieval.search_words import split_words
 from nngpt.retrieval.sources import open_source
 from nngpt.store.database import Database, open_database
 
@@ -108,8 +108,8 @@ def test_search_finds_words_of_names_docstrings_and_code(
 
 
 def test_words_of_names() -> None:
-    assert words_of("DepthwiseConv2d of_ResNets") == ["depthwise", "conv", "2", "d", "res", "net"]
-    assert words_of("HTTPServer") == ["http", "server"]
+    assert split_words("DepthwiseConv2d of_ResNets") == ["depthwise", "conv", "2", "d", "res", "net"]
+    assert split_words("HTTPServer") == ["http", "server"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_bare_name_must_be_the_only_one(tmp_path: Path) -> None:
     files = {"pkg/a.py": "class Mlp: ...\nclass Only: ...\n", "pkg/b.py": "class Mlp: ...\n"}
     known = extractor(write_tree(tmp_path, files))
     assert known.extract("Only").target.endswith(":pkg.a.Only")
-    with pytest.raises(UserError, match=r"2 modules\. Say which: pkg\.a\.Mlp, pkg\.b\.Mlp"):
+    with pytest.raises(UserError, match=r"2 modules\. Choose one: pkg\.a\.Mlp, pkg\.b\.Mlp"):
         known.extract("Mlp")
 
 

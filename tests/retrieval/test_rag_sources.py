@@ -86,7 +86,7 @@ def test_a_licence_may_stand_in_its_own_file_only(tmp_path: Path) -> None:
     ("what", "reason"),
     [
         ("a-package-that-is-not-installed", "is not installed"),
-        ("/no/such/folder", "is no folder"),
+        ("/no/such/folder", "is not a folder"),
         ("/no/such.whl", "cannot be read"),
     ],
 )
@@ -96,7 +96,7 @@ def test_what_is_no_source(what: str, reason: str) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no Python module"):
+    with pytest.raises(UserError, match="contains no Python module"):
         open_source(str(tmp_path))
 
 

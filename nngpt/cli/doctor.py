@@ -1,4 +1,4 @@
-"""`nngpt doctor`: what this machine can do, and how to fix what it cannot."""
+"""`nngpt doctor`: check hardware, packages, sandbox, models and data of this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqla
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: what it is, whether it is in order, and what to do if not."""
+    """Result of one check.
+
+    Attributes:
+        what: subject of the check.
+        found: value found.
+        ok: True if nothing needs fixing.
+        hint: how to fix it, "" if there is nothing to fix.
+    """
 
     what: str
     found: str
@@ -26,14 +33,14 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Look at device, memory, sandbox layers, model and data; each with how to fix it."""
+    """Check device, memory, sandbox layers, models and data, with hints how to fix problems."""
     findings = [*_software(), *_hardware(), *_sandbox(), *_models(), *_data()]
     if as_json:
         return print_json([asdict(f) for f in findings])
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "what", "found", "how to fix it")
+    table = Table("", "check", "found", "how to fix it")
     for finding in findings:
         mark = Text("ok", style="green") if finding.ok else Text("no", style="yellow")
         table.add_row(mark, finding.what, Text(finding.found), Text(finding.hint))
@@ -41,6 +48,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _software() -> Iterator[Finding]:
+    """Check Python and the main packages."""
     yield Finding("Python", sys.version.split()[0], sys.version_info >= (3, 11))
     for package in _PACKAGES:
         yield Finding(package, metadata.version(package), True)
@@ -48,7 +56,7 @@ def _software() -> Iterator[Finding]:
 
 
 def _bitsandbytes() -> Finding:
-    """Needed only to load models in 4 or 8 bits, which only a GPU does."""
+    """Check bitsandbytes, which only 4-bit and 8-bit models on a GPU need."""
     import torch
 
     name = "bitsandbytes"
@@ -61,30 +69,33 @@ def _bitsandbytes() -> Finding:
 
 
 def _hardware() -> Iterator[Finding]:
+    """Check device, energy counters, cores, memory and disk."""
     import torch
 
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
     else:
-        hint = "None needed for the embedded model; a CUDA GPU for larger ones"
+        hint = "Enough for the embedded model; larger models need a CUDA GPU"
         yield Finding("device", "CPU only", True, hint)
     from nngpt.cycle.energy import Energy
 
     counted = Energy().facts
-    yield Finding("energy counters", counted or "none: runs tell no joules", True)
+    yield Finding(
+        "energy counters", counted or "not available: energy use will not be reported", True
+    )
     cores = len(os.sched_getaffinity(0))
     yield Finding("cores", str(cores), True)
     free = _free_memory() / 2**30
     enough = free > 4
-    hint = "" if enough else "A run with the embedded model wants 4 GiB"
+    hint = "" if enough else "A run with the embedded model needs 4 GiB"
     yield Finding("free memory", f"{free:.1f} GiB", enough, hint)
     space = shutil.disk_usage(".").free / 2**30
     yield Finding("free disk here", f"{space:.0f} GiB", space > 2)
 
 
 def _free_memory() -> int:
-    """Bytes that programs may still take, counting what the kernel gives back if asked."""
+    """Return the memory available to programs in bytes, reclaimable caches included."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -96,19 +107,21 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from nngpt.sandbox.containment import layers, level
+    """Check the containment level and its layers."""
+    from nngpt.sandbox.containment_level import layers, level
 
     found = layers()
     reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]
     hint = "" if reached != "weak" else "Candidates are refused unless --sandbox weak"
     yield Finding("sandbox level", reached, reached != "weak", hint)
     for layer in found:
-        there = "yes" if layer.available else "no"
+        found_layer = "yes" if layer.available else "no"
         needed = "" if layer.required else " (for level full)"
-        yield Finding(f"sandbox: {layer.name}{needed}", there, layer.available, layer.hint)
+        yield Finding(f"sandbox: {layer.name}{needed}", found_layer, layer.available, layer.hint)
 
 
 def _models() -> Iterator[Finding]:
+    """Check which embedded models are in the cache."""
     from nngpt.generation.models import embedded
 
     for entry in embedded.listing():
@@ -118,6 +131,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
+    """Check which data sets are in the cache."""
     from nngpt import plugins
 
     for name in plugins.names("data set"):
@@ -129,5 +143,6 @@ def _data() -> Iterator[Finding]:
         yield Finding(f"data {name}", _cached(cached), cached, hint)
 
 
-def _cached(there: bool) -> str:
-    return "in the cache" if there else "not in the cache"
+def _cached(present: bool) -> str:
+    """Return the text for a model or data set that is present or missing."""
+    return "in the cache" if present else "not in the cache"

@@ -1,4 +1,4 @@
-"""Feeds a candidate: batches of transformed images, drawn from arrays in memory."""
+"""Batches of transformed images, from arrays in memory, for training and for answering."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ _OFTEN = 50
 
 
 class TrainingData:
-    """The iterable that `learn` gets: one pass over the training images in a seeded order.
+    """The iterable passed to `learn`: one pass over the training images in a seeded order.
 
-    Like an iterator it can be used up: a second pass in the same epoch gives nothing, so that
-    every candidate gets the same training. `len()` is the number of batches.
+    A second pass in the same epoch yields nothing, so every candidate gets the same training.
+    `len()` is the number of batches.
+
+    Args:
+        transform: applied to the images [b, c, h, w] of each batch.
+        on_batch: called with the number of finished batches before the next one is drawn.
 
     Attributes:
         images: uint8 [n, c, h, w] on the device.
         labels: int64 [n] on the device.
-        batch: images a batch; a last batch of one image is left out (batch normalisation).
-        drawn: how many batches were taken so far.
+        batch: batch size; a last batch of one image is dropped (batch normalisation needs two).
+        drawn: number of batches drawn so far.
     """
 
     def __init__(
@@ -46,20 +50,20 @@ class TrainingData:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for part in self._rest:
             if self.drawn:
-                self._on_batch(self.drawn)  # a batch is done when the next one is asked for
+                self._on_batch(self.drawn)  # a batch is finished when the next one is requested
             self.drawn += 1
             yield self._transform(self.images[part]), self.labels[part]
 
 
-def is_told(batches: int) -> bool:
-    """True for the batches after which a worker reports: 1, 2, 5, 10, 20, 50, 100 …"""
+def is_reported(batches: int) -> bool:
+    """Return True after 1, 2, 5, 10, 20, 50, 100 … batches, when a worker reports progress."""
     while batches >= 10 and batches % 10 == 0:
         batches //= 10
     return batches in (1, 2, 5)
 
 
 def is_checked(batches: int) -> bool:
-    """True for the batches after which weights are checked: every fiftieth, and the first few."""
+    """Return True after 1, 5, 20 and every 50 batches, when a worker checks for NaN weights."""
     return batches % _OFTEN == 0 or batches in (1, 5, 20)
 
 
@@ -70,7 +74,7 @@ def _without_single(parts: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]
 
 
 def answering_batches(images: Tensor, batch: int) -> Iterator[Tensor]:
-    """The images in order; a single last one joins its predecessors."""
+    """Yield the images in order; a single last one joins the batch before it."""
     start = 0
     while start < len(images):
         end = start + batch

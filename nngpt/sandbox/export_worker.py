@@ -1,12 +1,11 @@
-"""How a worker hands over what it trained, and tries out files of it. Runs in the worker only.
+"""Send a trained network's weights and ONNX file, and load such files. Runs in the worker only.
 
-All of it is a claim: `nngpt.sandbox.tensors` and `nngpt.sandbox.export_judges` check what arrives.
+All of its output is a claim; `nngpt.sandbox.tensors` and `nngpt.sandbox.export_judges` check it.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,18 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from nngpt.sandbox import tensors, wire
+from nngpt.sandbox.candidate_module import RejectedError
 
 INPUT, OUTPUT = "images", "logits"
 _OPSET = 18
 
 
-class RejectedError(Exception):
-    """The candidate broke the contract in a way that raises nothing by itself."""
-
-
 def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
-    """The tensors of `state_dict`, one after another. Raises: RejectedError."""
-    _say(fd, phase="weights", in_shape=list(in_shape))
+    """Send the tensors of `state_dict`. Raises: RejectedError if they cannot be exported."""
+    wire.write_facts(fd, phase="weights", in_shape=list(in_shape))
     state = net.state_dict()
     if not isinstance(state, Mapping) or not state:
         raise RejectedError("state_dict gives no tensors")
@@ -36,56 +32,60 @@ def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
             raise RejectedError(f"state_dict holds a {type(tensor).__name__}, not only tensors")
         if nn.parameter.is_lazy(tensor):
             raise RejectedError(f"the tensor {name!r} was never used, so it has no shape")
-    announced = [_announced(name, tensor) for name, tensor in state.items()]
-    _refuse_inexportable(announced)
-    _say(fd, tensors=len(state))
-    for facts, tensor in zip(announced, state.values(), strict=True):
+    headers = [_header(name, tensor) for name, tensor in state.items()]
+    _check_rules(headers)
+    wire.write_facts(fd, tensors=len(state))
+    for header, tensor in zip(headers, state.values(), strict=True):
         plain = tensor.detach().cpu().contiguous()
-        _say(fd, **facts)
+        wire.write_facts(fd, **header)
         data = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
         wire.write_frame(fd, wire.TENSOR, data)
 
 
-def _announced(name: object, tensor: Tensor) -> dict[str, Any]:
+def _header(name: object, tensor: Tensor) -> dict[str, Any]:
     dtype = str(tensor.dtype).removeprefix("torch.")
     return {"tensor": str(name), "dtype": dtype, "shape": list(tensor.shape)}
 
 
-def _refuse_inexportable(announced: list[dict[str, Any]]) -> None:
-    """An honest network may name or size its tensors so that the parent would call it hostile."""
+def _check_rules(headers: list[dict[str, Any]]) -> None:
+    """Reject tensors that the parent would take for an attack, though an honest network has them.
+
+    Raises:
+        RejectedError: a name, type or size breaks a rule.
+    """
     try:
-        rules = tensors.TensorRules(len(announced))
-        for facts in announced:
-            rules.admit(facts)
+        rules = tensors.TensorRules(len(headers))
+        for header in headers:
+            rules.admit(header)
     except wire.WireError as problem:
         raise RejectedError(f"the weights cannot be exported: {problem}") from None
 
 
 def send_onnx(fd: int, net: Any, images: Tensor) -> None:
-    """The network as an ONNX file, or why there is none.
+    """Send the network as an ONNX file, or the reason why it cannot be exported.
 
     Args:
-        images: two transformed ones, [2, c, h, w]; the file takes any number.
+        images: two transformed images, [2, c, h, w]; the file takes any batch size.
     """
-    _say(fd, phase="onnx")
+    wire.write_facts(fd, phase="onnx")
     try:
         data = _traced(net, images)
     except Exception as error:  # noqa: BLE001 (generated code under a tracer; it has run without)
         first = str(error).strip().partition("\n")[0]
-        _say(fd, onnx_problem=f"{type(error).__name__}: {first}"[:300])
+        wire.write_facts(fd, onnx_problem=f"{type(error).__name__}: {first}"[:300])
     else:
         if len(data) > tensors.MOST_ONNX_BYTES:
-            _say(fd, onnx_problem=f"its file would have {len(data) >> 20} MiB")
+            wire.write_facts(fd, onnx_problem=f"its file would have {len(data) >> 20} MiB")
         else:
             wire.write_frame(fd, wire.ONNX, data)
 
 
 def _traced(net: Any, images: Tensor) -> bytes:
-    """By TorchScript, which follows one run and keeps what that did.
+    """Export with TorchScript, which records the operations of one run.
 
-    The exporter that starts from torch.export takes half a minute and does not work in the sandbox.
+    The newer exporter, torch.export, takes half a minute and does not work in the sandbox.
     """
-    file: Any = io.BytesIO()  # torch takes it, but for its own types
+    file: Any = io.BytesIO()  # torch accepts it, but its annotations do not
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -102,10 +102,10 @@ def _traced(net: Any, images: Tensor) -> bytes:
 
 
 def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
-    """Load a safetensors file into a fresh network; True if that took `train_setup` first.
+    """Load a safetensors file into a fresh network; return True if `train_setup` was needed first.
 
     Raises:
-        RejectedError: its weights are other ones.
+        RejectedError: the network has other tensors.
     """
     from safetensors.torch import load
 
@@ -124,12 +124,13 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
 
 
 def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
-    """A function from images [b, c, h, w] to logits [b, classes], of an ONNX file.
+    """Return an ONNX file's function from images [b, c, h, w] to logits [b, classes].
 
-    `engine` is "onnxruntime", or "onnx" for its reference evaluator.
+    Args:
+        engine: "onnxruntime", or "onnx" for the reference evaluator of that package.
 
     Raises:
-        Exception: whatever the ONNX checker says of the file.
+        Exception: any error of the ONNX checker or engine.
     """
     import onnx
 
@@ -153,7 +154,3 @@ def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(np.array(logits, np.float32))
 
     return answer
-
-
-def _say(fd: int, **facts: Any) -> None:
-    wire.write_frame(fd, wire.FACTS, json.dumps(facts).encode())

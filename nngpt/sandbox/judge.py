@@ -1,7 +1,7 @@
-"""Judges a candidate from what its worker sent: runs in the parent, which alone has the labels.
+"""Judge a candidate by its worker's output, in the parent, which alone has the labels.
 
-The worker is not trusted: frames have hard size limits and a fixed order, time is this process's
-clock, the metric is computed here, and text is cleaned before anyone sees it.
+The worker is not trusted: frames have hard size limits and a fixed order, this process measures
+the time and computes the metric, and text is cleaned before anyone reads it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nngpt.records import EpochResult, Refusal, Stage
 from nngpt.sandbox import wire
 
 BROKE_PROTOCOL = "broke the result protocol"
-"""Reason of a refusal for frames that no honest worker sends."""
+"""Reason of the refusal for frames that no honest worker sends."""
 
 _MAX_FACTS = 1 << 16
 _MAX_DETAIL = 2000
@@ -43,7 +43,7 @@ _STAGES = {
     "weights": Stage.JUDGE,
     "onnx": Stage.JUDGE,
 }
-_WORDS = {
+_ACTIVITIES = {
     "build": "building the network",
     "forward": "the forward pass",
     "setup": "train_setup",
@@ -55,11 +55,11 @@ _WORDS = {
 
 
 def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.NDArray[np.int64]:
-    """The order in which a worker sees the validation images.
+    """Return the order in which a worker gets the validation images, a permutation [n].
 
-    The key is made of the labels themselves: whoever does not know them cannot compute the
-    order, and the same code with the same seed meets the same order again, so that its logits
-    agree to the last bit (invariant 8).
+    The key is derived from the labels: nobody else can compute the order, and the same code with
+    the same seed gets the same order again, so its logits are equal to the last bit (same seed,
+    same result, docs/design.md).
     """
     key = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).digest()
     drawn = hmac.digest(key, f"{content} {seed}".encode(), "sha256")
@@ -69,12 +69,12 @@ def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.
 
 @dataclass(frozen=True)
 class Budget:
-    """What a candidate may cost; None for no limit.
+    """Upper limits on a candidate's cost; None for no limit.
 
     Attributes:
-        parameters: trainable parameters.
+        parameters: number of trainable parameters.
         latency_ms: milliseconds of one image's forward pass.
-        seconds: of training over all epochs, by this process's clock.
+        seconds: training time over all epochs, by this process's clock.
     """
 
     parameters: int | None = None
@@ -87,9 +87,10 @@ class Judge:
 
     Attributes:
         stage: the stage last reported, None before the first report.
-        parameters: trainable parameters as the worker counted them; a claim. So are `flops`
-            and `latency_ms` of one image's forward pass, None where the worker had none.
-        batches: training batches that were drawn in the judged epochs, another claim.
+        parameters: number of trainable parameters, as the worker claims.
+        flops: floating-point operations of one image's forward pass, as claimed; None if unknown.
+        latency_ms: milliseconds of one image's forward pass, as claimed; None if unknown.
+        batches: number of training batches in the judged epochs, as claimed.
         epochs: one result per judged epoch.
         would_stop: why the training would have been stopped early, had it not been exempt.
         ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
@@ -133,7 +134,7 @@ class Judge:
         return len(self.epochs) == self._wanted
 
     def feed(self, data: bytes) -> Refusal | None:
-        """Take bytes from the worker's pipe; a refusal ends the evaluation."""
+        """Read bytes from the worker's pipe; return a refusal to end the evaluation, else None."""
         try:
             for kind, payload in self._reader.feed(data):
                 refusal = self._take(kind, payload)
@@ -147,6 +148,7 @@ class Judge:
         return self._facts(payload) if kind == wire.FACTS else self._logits(payload)
 
     def _allows(self, kind: bytes, length: int) -> bool:
+        """Return True if a frame of this kind and length is expected now."""
         if kind == wire.LOGITS:
             answering = self._phase is not None and self._phase[0] == "answer"
             return answering and length == 4 * len(self._labels) * self._classes
@@ -165,6 +167,7 @@ class Judge:
         return self._enter(facts)
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
+        """Enter the next phase. Raises: wire.WireError if it is out of order."""
         if self._phase is not None and self._phase[0] == "answer":
             raise wire.WireError("an epoch without answers")
         phase = (facts.get("phase"), facts.get("epoch", 0))
@@ -178,9 +181,10 @@ class Judge:
                 self._mark = time.monotonic()
         if self._phase[0] == "answer":
             self.batches += _count(facts.get("batches"), "batches")
-        return self._measured(facts) if self._phase[0] == "setup" else None
+        return self._check_cost(facts) if self._phase[0] == "setup" else None
 
-    def _measured(self, facts: dict[str, Any]) -> Refusal | None:
+    def _check_cost(self, facts: dict[str, Any]) -> Refusal | None:
+        """Take the claimed size and speed; refuse a network over the budget."""
         self.parameters = _count(facts.get("parameters"), "parameter count")
         if (flops := facts.get("flops")) is not None:
             self.flops = _count(flops, "number of operations")
@@ -200,21 +204,21 @@ class Judge:
         return None
 
     def _progress(self, facts: dict[str, Any]) -> Refusal | None:
-        """The worker has trained some batches: how long will it take at this rate?"""
+        """Extrapolate the training time from the batches so far; refuse if over the budget."""
         if self._phase is None or self._phase[0] != "learn":
             raise wire.WireError("batches out of order")
         drawn, total = _count(facts.get("batches"), "batches"), _count(facts["of"], "batches")
         if not self._drawn < drawn <= total:
             raise wire.WireError(f"batch {drawn} of {total} after {self._drawn}")
         self._drawn, now = drawn, time.monotonic()
-        if drawn == 1:  # warming up: the rate is measured from here
+        if drawn == 1:  # the first batch warms up: measure the rate from here
             self._first_batch = now
         if self._allowed.seconds is None or drawn < _FEW_BATCHES:
             return None
         epoch, rate = self._phase[1], (now - self._first_batch) / (drawn - 1)
         left = total - drawn + (self._wanted - epoch) * total
         before = sum(result.seconds for result in self.epochs) + now - self._mark
-        # So far off it may be after that many batches, for the benefit of the doubt.
+        # Uncertainty of the estimate after this many batches, in the candidate's favour.
         spread = rate * left / math.sqrt(drawn)
         if before + rate * left - spread <= self._allowed.seconds:
             return None
@@ -226,6 +230,7 @@ class Judge:
         )
 
     def _logits(self, payload: bytes) -> Refusal | None:
+        """Score one epoch's answers, float32 [n, classes]."""
         logits = np.frombuffer(payload, "<f4").reshape(len(self._labels), self._classes)
         if not np.isfinite(logits).all():
             bad = int((~np.isfinite(logits)).any(axis=1).sum())
@@ -243,7 +248,7 @@ class Judge:
         return None if self.done else self._stopped_early()
 
     def _stopped_early(self) -> Refusal | None:
-        """Return the refusal of a hopeless training; an exempt one is predicted only once so."""
+        """Return the refusal of a hopeless training; the first `would_stop` is final."""
         if self._should_stop is None or self.would_stop is not None:
             return None
         try:
@@ -260,10 +265,10 @@ class Judge:
         detail = f"{name}: {facts.get('message', '')}\n{facts.get('where', '')}"
         if facts.get("memory") is True:
             return self._refuse("out of memory", detail)
-        doing = _WORDS[self._phase[0]] if self._phase else "the start"
+        activity = _ACTIVITIES[self._phase[0]] if self._phase else "the start"
         first = clean(str(facts.get("message", "")), _MAX_REASON).partition("\n")[0]
-        said = f"{name}: {first}" if first else name
-        return self._refuse(f"{doing} failed: {said}", detail)
+        error = f"{name}: {first}" if first else name
+        return self._refuse(f"{activity} failed: {error}", detail)
 
     def _refuse(self, reason: str, detail: str) -> Refusal:
         return Refusal(
@@ -274,19 +279,20 @@ class Judge:
 
 
 def _count(value: object, what: str) -> int:
+    """Check a claimed number. Raises: wire.WireError."""
     if type(value) is not int or not 0 <= value < _MAX_COUNT:
         raise wire.WireError(f"no {what}")
     return value
 
 
 def clean(text: str, limit: int) -> str:
-    """Text of an untrusted process: no control characters, no surrogates, a limited length."""
+    """Clean text of an untrusted process: drop control characters and surrogates, limit length."""
     text = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
     text = "".join(c for c in text if c == "\n" or c.isprintable()).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _script(epochs: int) -> list[tuple[str, int]]:
-    """The only order in which a worker may report phases."""
+    """Return the only order in which a worker may report phases, as (name, epoch)."""
     start = [("build", 0), ("forward", 0), ("setup", 0)]
     return start + [(name, epoch) for epoch in range(1, epochs + 1) for name in ("learn", "answer")]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nngpt.sandbox import processes, wire, worker
+from nngpt.sandbox.candidate_run import Inputs
 from nngpt.sandbox.containment import Containment, Limits
 from nngpt.sandbox.layers import cgroup, kernel, namespaces
 
@@ -244,7 +245,7 @@ def _become_worker(
             stderr, *rest = fds
             os.dup2(stderr, 2)
             os.close(stderr)
-            worker.main(worker.Inputs(*rest))
+            worker.main(Inputs(*rest))
     finally:
         os._exit(70)
 

@@ -1,4 +1,4 @@
-"""Size and speed of a built network. Runs in the worker, so the figures are claims."""
+"""Measure a network's parameters, FLOPs and latency. Runs in the worker: the figures are claims."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _MOST_S = 0.5
 
 
 def parameters(net: Any) -> int:
-    """Number of trainable parameters."""
+    """Return the number of trainable parameters."""
     lazy = nn.parameter.UninitializedParameter
     return sum(p.numel() for p in net.parameters() if p.requires_grad and not isinstance(p, lazy))
 
 
 def flops(net: Any, image: Tensor) -> int | None:
-    """Floating-point operations of one image's forward pass, by torch's own counter.
+    """Count the floating-point operations of one image's forward pass with torch's counter.
 
-    It counts matrix products and convolutions, a multiply-add as two.
+    It counts matrix products and convolutions, and a multiply-add as two operations.
 
     Args:
         image: [1, c, h, w].
 
     Returns:
-        None if the network cannot be counted.
+        None if the network cannot run under the counter.
     """
     counter = FlopCounterMode(display=False)
     try:
@@ -42,7 +42,7 @@ def flops(net: Any, image: Tensor) -> int | None:
 
 
 def latency_ms(net: Any, image: Tensor) -> float:
-    """Median milliseconds of one image's forward pass; CUDA events on a GPU.
+    """Return the median milliseconds of one image's forward pass, by CUDA events on a GPU.
 
     Args:
         image: [1, c, h, w].

@@ -1,4 +1,4 @@
-"""Finding and ending processes through /proc. Needs no torch and starts no thread."""
+"""Find, inspect and end processes through /proc. Imports no torch and starts no thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAUSE_S = 0.002
 
 
 def descendants(pid: int) -> list[int]:
-    """Every living or unreaped process below `pid`, parents first."""
+    """Return every living or unreaped descendant of `pid`, parents first."""
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -25,7 +25,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The children of all threads of `pid`; empty if it is gone."""
+    """Return the children of all threads of `pid`; none if it is gone."""
     try:
         lists = [path.read_text() for path in (_PROC / str(pid) / "task").glob("*/children")]
     except OSError:  # gone meanwhile
@@ -36,7 +36,7 @@ def children(pid: int) -> list[int]:
 
 
 def _children_by_scan(pid: int) -> list[int]:
-    """For kernels without CONFIG_PROC_CHILDREN."""
+    """Find children on kernels without CONFIG_PROC_CHILDREN."""
     found = []
     for path in _PROC.glob("[0-9]*/stat"):
         try:
@@ -49,7 +49,7 @@ def _children_by_scan(pid: int) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """SIGKILL each; one that is gone is fine."""
+    """Send SIGKILL to each process; ignore those that are gone."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -58,14 +58,13 @@ def kill(pids: list[int]) -> None:
 
 
 def end_descendants(timeout_s: float, kept: Collection[int] = ()) -> None:
-    """Kill and reap everything below this process, a child subreaper, but its children `kept`.
+    """Kill and reap every descendant of this process, a child subreaper, except children `kept`.
 
-    Nothing can hide: an orphan comes to the subreaper, so when no other child is left, no
-    descendant is left either. It asks again until then, since a process may fork while it is
-    being killed.
+    No process can hide: orphans become children of the subreaper, so once it has no other child
+    it has no other descendant. Repeats until then, since a process may fork while being killed.
 
     Raises:
-        TimeoutError: something is still alive after `timeout_s`.
+        TimeoutError: a descendant is still alive after `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while left := [pid for pid in children(os.getpid()) if pid not in kept]:
@@ -79,7 +78,7 @@ def end_descendants(timeout_s: float, kept: Collection[int] = ()) -> None:
 
 
 def tasks(pid: int) -> int:
-    """Number of threads of a process; 0 if it is gone."""
+    """Return the number of threads of a process; 0 if it is gone."""
     try:
         return len(os.listdir(_PROC / str(pid) / "task"))  # noqa: PTH208
     except OSError:
@@ -87,7 +86,7 @@ def tasks(pid: int) -> int:
 
 
 def status_kib(pid: int | str, *keys: str) -> int:
-    """Sum of some lines (in KiB) of /proc/PID/status; 0 for a process that is gone."""
+    """Sum lines (in KiB) of /proc/PID/status; return 0 if the process is gone."""
     try:
         lines = (_PROC / str(pid) / "status").read_text().splitlines()
     except OSError:
@@ -97,12 +96,12 @@ def status_kib(pid: int | str, *keys: str) -> int:
 
 
 def threads() -> int:
-    """Number of threads of this process."""
+    """Return the number of threads of this process."""
     return len(list(Path("/proc/self/task").iterdir()))
 
 
 def close_others(keep: set[int]) -> None:
-    """Close every descriptor of this process that is not in `keep`."""
+    """Close every descriptor of this process except those in `keep`."""
     for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         if fd not in keep:
             with contextlib.suppress(OSError):  # the one that listed the folder is gone

@@ -1,8 +1,8 @@
-"""Arrays in sealed, nameless memory: what a worker may read, and nothing can change.
+"""Sealed anonymous memory, in which workers get their data.
 
-A descriptor of such memory shows no path (nothing leads to the data cache, where validation
-labels lie), survives no process, and being sealed cannot be altered even by its holder. Workers
-map it privately, so what a candidate writes to its data harms only itself.
+A descriptor of such memory has no path that leads to the data cache, where the validation labels
+are. The memory is freed with its last descriptor, and being sealed it cannot be changed even by
+its holders. Workers map it privately, so a candidate that changes its data harms only itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _CHUNK_BYTES = 8 << 20
 
 
 def sealed(name: str, chunks: Iterable[Any]) -> int:
-    """A descriptor of sealed memory that holds the chunks (contiguous buffers) in a row.
+    """Copy chunks (contiguous buffers) to sealed memory one after another; return its descriptor.
 
     Raises:
-        OSError: not enough memory.
+        OSError: there is not enough memory.
     """
     fd = os.memfd_create(name, os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     try:
@@ -40,12 +40,12 @@ def sealed(name: str, chunks: Iterable[Any]) -> int:
 
 
 def reopened(fd: int) -> int:
-    """The same memory behind a descriptor of its own, with its own offset, to read only."""
+    """Return a read-only descriptor of the same memory, with an offset of its own."""
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) -> Iterator[Any]:
-    """Contiguous pieces of `array` along its first axis, its rows in `order`, a few MiB each."""
+    """Yield the rows of `array`, in `order`, as contiguous pieces of a few MiB."""
     step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array if order is None else order), step):
         rows = slice(start, start + step)
@@ -53,13 +53,13 @@ def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) 
 
 
 def mapped(fd: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The memory behind `fd` as a writable copy-on-write array."""
+    """Return the memory behind `fd` as a writable copy-on-write array."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
 def tail(fd: int, size: int) -> str:
-    """The last `size` bytes of the file behind `fd` as text."""
+    """Return the last `size` bytes of the file behind `fd` as text."""
     start = max(0, os.fstat(fd).st_size - size)
     return os.pread(fd, size, start).decode(errors="replace")

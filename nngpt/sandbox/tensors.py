@@ -1,6 +1,6 @@
-"""Takes a network's weights from an untrusted process, and writes them as a safetensors file.
+"""Receive a network's weights from an untrusted process, and write them as a safetensors file.
 
-Nothing is unpickled and nothing of the network is imported: names, types and shapes are checked
+Nothing is unpickled and no code of the network is imported: names, types and shapes are checked
 against fixed rules, and the bytes are only counted and copied.
 """
 
@@ -27,7 +27,7 @@ ITEM_BYTES = {
     "uint8": 1,
     "bool": 1,
 }
-"""Types of tensors that may be sent, and the bytes of one element."""
+"""Bytes of one element, by the torch types that may be sent."""
 
 _SAFETENSORS = {
     "float32": "F32",
@@ -50,27 +50,27 @@ _MOST_BYTES = 512 << 20
 _ALIGNMENT = 8
 
 MOST_ONNX_BYTES = _MOST_BYTES + (16 << 20)
-"""Of an ONNX file: the weights and the graph."""
+"""Largest ONNX file in bytes: the weights and 16 MiB for the graph."""
 
 Announced = tuple[str, str, tuple[int, ...], int]
 """Name, type, shape and bytes of a tensor."""
 
 
 class TensorRules:
-    """Which tensors may be exported. The worker asks before it sends, the parent when they come."""
+    """Rules for exported tensors; the worker applies them before sending, the parent on arrival."""
 
     def __init__(self, count: object) -> None:
-        """`count` tensors are wanted. Raises: wire.WireError: that is no number of tensors."""
+        """Expect `count` tensors. Raises: wire.WireError if that is not a number of tensors."""
         if type(count) is not int or not 0 < count <= _MOST_TENSORS:
             raise wire.WireError(f"no number of tensors: {str(count)[:20]}")
         self.count, self._left = count, _MOST_BYTES
         self._names: set[str] = set()
 
     def admit(self, facts: Mapping[str, Any]) -> Announced:
-        """The next tensor: `tensor` (its name), `dtype` and `shape`.
+        """Check the next tensor's header: `tensor` (its name), `dtype` and `shape`.
 
         Raises:
-            wire.WireError: it breaks a rule.
+            wire.WireError: the header breaks a rule.
         """
         name, dtype = _name(facts.get("tensor")), facts.get("dtype")
         if name in self._names:
@@ -87,39 +87,39 @@ class TensorRules:
 
 
 class TensorReader:
-    """Takes tensors one after another: first what one is, then its bytes.
+    """Receives tensors one after another: first the header of each, then its bytes.
 
     Attributes:
-        tensors: those that have come.
+        tensors: tensors that have arrived.
     """
 
     def __init__(self, count: object) -> None:
-        """`count` tensors are announced. Raises: wire.WireError: that is no number of tensors."""
+        """Expect `count` tensors. Raises: wire.WireError if that is not a number of tensors."""
         self._rules = TensorRules(count)
         self._next: Announced | None = None
         self.tensors: list[WeightTensor] = []
 
     @property
     def complete(self) -> bool:
-        """True once all announced tensors have come."""
+        """True once all tensors have arrived."""
         return len(self.tensors) == self._rules.count
 
     def announce(self, facts: Mapping[str, Any]) -> None:
-        """What the next tensor is, as in `TensorRules.admit`.
+        """Take the header of the next tensor, as in `TensorRules.admit`.
 
         Raises:
-            wire.WireError: it breaks a rule, or comes too early or too late.
+            wire.WireError: the header breaks a rule or is out of order.
         """
         if self._next is not None or self.complete:
             raise wire.WireError("a tensor out of order")
         self._next = self._rules.admit(facts)
 
     def allows(self, length: int) -> bool:
-        """Whether bytes of a tensor may come now, and so many."""
+        """Return True if a payload of `length` bytes is expected now."""
         return self._next is not None and length == self._next[3]
 
     def take(self, data: bytes) -> None:
-        """The bytes of the announced tensor. Raises: wire.WireError."""
+        """Take the bytes of the announced tensor. Raises: wire.WireError."""
         if self._next is None:
             raise wire.WireError("a tensor out of order")
         name, dtype, shape, _ = self._next
@@ -130,7 +130,7 @@ class TensorReader:
 
 
 def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
-    """The tensors as a safetensors file, the widest elements first, so that all are aligned."""
+    """Return a safetensors file as bytes; the widest elements come first, so all are aligned."""
     ordered = sorted(tensors, key=lambda tensor: (-ITEM_BYTES[tensor.dtype], tensor.name))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -148,7 +148,7 @@ def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
 
 
 def _name(name: object) -> str:
-    """A name of Python identifiers and dots: no path, no reserved key. Raises: wire.WireError."""
+    """Check a tensor's name: words and dots, no path, no reserved key. Raises: wire.WireError."""
     if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
         raise wire.WireError(f"{str(name)[:60]!r} is no name of a tensor")
     if name == "__metadata__":
@@ -157,6 +157,7 @@ def _name(name: object) -> str:
 
 
 def _shape(shape: object, name: str) -> tuple[int, ...]:
+    """Check a tensor's shape. Raises: wire.WireError."""
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
         raise wire.WireError(f"tensor {name!r} has no shape")
     if not all(type(n) is int and 0 <= n < _MOST_ELEMENTS for n in shape):

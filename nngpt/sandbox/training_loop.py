@@ -1,7 +1,7 @@
-"""Our own training loop: what a network is worth without its own `train_setup` and `learn`.
+"""Our own training loop, which measures a network without its `train_setup` and `learn`.
 
-A network that would be admitted is trained with it once more, with another seed. An accuracy
-that needs the network's own loop is then seen, and so is a loop that trains longer than it may.
+A network that would be admitted is trained once more with this loop and another seed. The result
+reveals an accuracy that depends on the network's own loop, and a loop that trains too long.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 LR, MOMENTUM, CLIP = 0.01, 0.9, 1.0
 
 
-class PlainLoop:
-    """SGD on cross-entropy, gradients clipped at norm 1.
+class PlainTrainingLoop:
+    """SGD on cross-entropy, with gradients clipped at norm 1.
 
-    Learning rate and momentum are the network's own hyperparameters `lr` and `momentum` if it
-    has them, else 0.01 and 0.9.
+    Learning rate and momentum are the network's hyperparameters `lr` and `momentum` if it has
+    them, else 0.01 and 0.9.
     """
 
     def __init__(self, net: Any, hyperparameters: Mapping[str, Any]) -> None:
@@ -31,7 +31,7 @@ class PlainLoop:
         )
 
     def learn(self, train_data: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """One epoch."""
+        """Train for one epoch on batches of (images [b, c, h, w], labels [b])."""
         for images, labels in train_data:
             self._optimiser.zero_grad()
             loss = nn.functional.cross_entropy(self._net(images), labels)

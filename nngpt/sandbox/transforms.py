@@ -1,7 +1,7 @@
-"""From a transform's name or source text to functions on batches. Runs in the worker only.
+"""Build functions on batches from a transform's name or source. Runs in the worker only.
 
-Training gets the whole transform; answering gets its deterministic part, so that a score never
-depends on a draw. Source text is either `transform = v2.Compose([...])` or LEMUR's
+Training uses the whole transform, answering its deterministic part, so that no score depends on
+randomness. Source text is either `transform = v2.Compose([...])` or LEMUR's
 `def transform(norm): return transforms.Compose([...])` with `norm = (mean, std)`.
 """
 
@@ -21,8 +21,8 @@ from nngpt.data.transform_names import TransformSpec, spec
 
 _PADDING = 4
 
-# Classes of v2 that draw at random although their names do not begin with "Random".
-_DRAWING = frozenset(
+# Random transforms of v2 whose names do not begin with "Random".
+_RANDOM = frozenset(
     {
         "AugMix",
         "AutoAugment",
@@ -41,14 +41,18 @@ _DRAWING = frozenset(
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Two functions from uint8 images [b, c, h, w] to float32 images [b, c', h', w']."""
+    """Functions from uint8 images [b, c, h, w] to float32 images [b, c', h', w'], one per use."""
 
     train: Callable[[Tensor], Tensor]
     answer: Callable[[Tensor], Tensor]
 
 
 def build(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
-    """The pipeline behind a name or source text; `mean` and `std` per channel in 0…1.
+    """Return the pipeline of a name or source text.
+
+    Args:
+        mean: mean of each channel, 0…1.
+        std: standard deviation of each channel, 0…1.
 
     Raises:
         Exception: whatever the source text raises; it is generated code.
@@ -78,13 +82,13 @@ def _named(known: TransformSpec, mean: tuple[float, ...], std: tuple[float, ...]
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirror about half of the images [b, c, h, w], each drawn on its own."""
+    """Mirror each image [b, c, h, w] with probability 1/2, independently."""
     chosen = torch.rand(len(images), device=images.device) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
 def crop(images: Tensor) -> Tensor:
-    """Shift each image [b, c, h, w] by up to 4 pixels either way, repeating the border."""
+    """Shift each image [b, c, h, w] by up to 4 pixels in each direction, repeating the border."""
     count, channels, height, width = images.shape
     padded = functional.pad(images, (_PADDING,) * 4, mode="replicate")
     device = images.device
@@ -101,6 +105,7 @@ def _resize(images: Tensor, size: int) -> Tensor:
 
 
 def _execute(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+    """Execute source text and return its transform."""
     space: dict[str, Any] = {
         "__name__": "candidate_transform",
         "torch": torch,
@@ -120,13 +125,13 @@ def _execute(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
 
 
 def _composed(transform: Any) -> Pipeline:
-    steps = [mended for step in _steps(transform) for mended in _for_tensors(step)]
-    certain = [kept for step in steps for kept in _without_draws(step)]
-    return Pipeline(_chain(steps), _chain(certain))
+    steps = [usable for step in _steps(transform) for usable in _for_tensors(step)]
+    fixed = [kept for step in steps for kept in _deterministic(step)]
+    return Pipeline(_chain(steps), _chain(fixed))
 
 
 def _steps(transform: Any) -> list[Any]:
-    """The steps in a row, with nested `Compose`s taken apart."""
+    """Return the steps in order, with nested `Compose`s flattened."""
     if type(transform).__name__ == "Compose" or isinstance(transform, nn.Sequential):
         parts = getattr(transform, "transforms", None) or list(transform.children())
         return [step for part in parts for step in _steps(part)]
@@ -134,7 +139,7 @@ def _steps(transform: Any) -> list[Any]:
 
 
 def _for_tensors(step: Any) -> list[Any]:
-    """What stands for a step that was written for PIL images: batches are tensors already."""
+    """Replace a step that expects PIL images, since batches are tensors already."""
     name = type(step).__name__
     if name == "ToTensor":
         return [v2.ToDtype(torch.float32, scale=True)]
@@ -143,8 +148,8 @@ def _for_tensors(step: Any) -> list[Any]:
     return [step]
 
 
-def _without_draws(step: Any) -> list[Any]:
-    """The deterministic stand-in: a random crop becomes a fixed one of the same size."""
+def _deterministic(step: Any) -> list[Any]:
+    """Return the deterministic version of a step: none, or a fixed crop for a random one."""
     name = type(step).__name__
     if name == "RandomCrop":
         return [v2.CenterCrop(step.size)]
@@ -152,7 +157,7 @@ def _without_draws(step: Any) -> list[Any]:
         return [v2.Resize(step.size, antialias=True)]
     if name == "FiveCrop" or name == "TenCrop":
         return [v2.CenterCrop(step.size)]
-    return [] if name.startswith("Random") or name in _DRAWING else [step]
+    return [] if name.startswith("Random") or name in _RANDOM else [step]
 
 
 def _chain(steps: list[Any]) -> Callable[[Tensor], Tensor]:

@@ -1,9 +1,8 @@
-"""How the processes of the sandbox talk: frames over a pipe, messages over a socket.
+"""Wire formats of the sandbox: frames over the result pipe, messages over control sockets.
 
 The result pipe carries frames (type byte, little-endian length, payload): JSON facts, raw
-little-endian float32 logits, and for an export the raw bytes of one tensor after another and those
-of an ONNX file. There is no pickle anywhere. The control socket between runner and
-zygote carries one small JSON object a packet, with open descriptors beside it.
+little-endian float32 logits, and for an export the raw bytes of each tensor and of an ONNX file.
+Nothing is pickled. Control sockets carry one small JSON object per packet, and open descriptors.
 """
 
 from __future__ import annotations
@@ -26,21 +25,26 @@ _MAX_FDS = 16
 
 
 class WireError(ValueError):
-    """Bytes that are not a frame the reader expects; the sender is a candidate, so no surprise."""
+    """A frame from a worker that breaks the protocol."""
 
 
 def write_frame(fd: int, kind: bytes, payload: bytes) -> None:
-    """Write one frame, however many writes it takes."""
+    """Write one whole frame."""
     data = memoryview(_HEADER.pack(kind, len(payload)) + payload)
     while data:
         data = data[os.write(fd, data) :]
 
 
+def write_facts(fd: int, **facts: Any) -> None:
+    """Write a frame of facts, as a JSON object."""
+    write_frame(fd, FACTS, json.dumps(facts).encode())
+
+
 class FrameReader:
-    """Cuts a byte stream into frames, never holding more than one allowed frame and one read.
+    """Splits a byte stream into frames; holds at most one allowed frame and one read in memory.
 
     Attributes:
-        allow: says whether a frame of this kind and length may come now.
+        allow: returns True if a frame of this kind and length is expected now.
     """
 
     def __init__(self, allow: Callable[[bytes, int], bool]) -> None:
@@ -51,7 +55,7 @@ class FrameReader:
         """Add bytes and yield the frames that are complete.
 
         Raises:
-            WireError: a frame that is not allowed; found before its payload is read.
+            WireError: a frame is not allowed; raised before its payload is read.
         """
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
@@ -68,7 +72,7 @@ class FrameReader:
 
 
 def send(control: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message, with descriptors if there are any. Raises: OSError (peer gone)."""
+    """Send one message, with descriptors if given. Raises: OSError if the peer is gone."""
     data = packed(message)
     if fds:
         socket.send_fds(control, [data], list(fds))
@@ -77,12 +81,16 @@ def send(control: socket.socket, message: Mapping[str, Any], fds: Sequence[int] 
 
 
 def packed(message: Mapping[str, Any]) -> bytes:
-    """The bytes of one message."""
+    """Return the bytes of one message."""
     return json.dumps(message).encode()
 
 
 def receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """Wait for one message; None when the peer is gone. Raises: ValueError (not a message)."""
+    """Wait for one message and its descriptors; the message is None if the peer is gone.
+
+    Raises:
+        ValueError: the packet is not a JSON object.
+    """
     try:
         data, fds, _, _ = socket.recv_fds(control, _PACKET, _MAX_FDS)
     except ConnectionError:

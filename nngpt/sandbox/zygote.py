@@ -1,11 +1,11 @@
-"""The warm parent of all workers: `python -m nngpt.sandbox.zygote SOCKET_FD`.
+"""The zygote: the warm parent process of all workers. `python -m nngpt.sandbox.zygote SOCKET_FD`
 
-    runner ── zygote: the first process of a process namespace; imports torch, runs nothing
+    runner ── zygote: first process of a process namespace; imports torch, runs no generated code
                 ├── lane 1 (nngpt.sandbox.lane) ── one worker at a time, the next one waiting
                 └── lane 2 …
 
-A fresh interpreter with one thread, without CUDA context and without labels of validation
-images. When it ends, however it ends, the kernel ends everything below it.
+A fresh interpreter with one thread, no CUDA context, and no validation labels in its memory. When
+it ends, for whatever reason, the kernel ends all its descendants.
 
 Messages from the runner: `{"lane": settings}` with the lane's socket, `{"probe": "cuda"}`.
 Answers: `{"ready": number of threads}`, `{"cuda": bool}`.
@@ -31,13 +31,13 @@ _END_S = 20.0
 
 
 def main() -> None:
-    """Serve the runner until it is gone."""
+    """Serve the runner until it closes the socket or ends."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     runner = os.getppid()
     namespaced = True
     try:
-        namespaces.as_first_process()  # while nothing big is imported: the fork is cheap
+        namespaces.as_first_process()  # before torch is imported, while the fork is cheap
     except OSError:
         namespaced = False
     _settle(runner, namespaced)
@@ -53,6 +53,7 @@ def main() -> None:
 
 
 def _settle(runner: int, namespaced: bool) -> None:
+    """Ignore Ctrl-C; without a namespace, end with the runner and adopt orphans."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if namespaced:
         return
@@ -69,16 +70,16 @@ def _settle(runner: int, namespaced: bool) -> None:
 
 
 def _warm() -> None:
-    """Import what every worker needs, and leave nothing to do for the garbage collector."""
+    """Import everything that workers need, and freeze it for the garbage collector."""
     import torch
-    import torch._dynamo  # the first optimiser imports it: 2.4 s that no worker should pay
+    import torch._dynamo  # the first optimiser imports it, which takes 2.4 s
     import torchvision.transforms.v2  # noqa: F401
 
     import nngpt.sandbox.lane  # noqa: F401
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
-    # Now, while /proc/cpuinfo can be read: else the workers compute with half the vector width.
+    # Now, while /proc/cpuinfo is readable; otherwise workers use half the vector width.
     with torch.no_grad():
         torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.Linear(6, 8))(torch.ones(2, 1, 8, 8))
     gc.collect()
@@ -86,6 +87,7 @@ def _warm() -> None:
 
 
 def _serve(control: socket.socket, namespaced: bool) -> None:
+    """Open lanes and answer probes until the runner closes the socket."""
     poller = select.poll()
     poller.register(control, select.POLLIN)
     lanes: set[int] = set()
@@ -113,12 +115,12 @@ def _fork_lane(control: socket.socket, fd: int, settings: dict[str, Any], namesp
             control.close()
             lane.main(socket.socket(fileno=fd), settings, namespaced)
         finally:
-            os._exit(0)  # taking torch down takes a second
+            os._exit(0)  # unloading torch takes a second
     return pid
 
 
 def _reap(lanes: set[int], namespaced: bool) -> None:
-    """Bury ended lanes; where no namespace does it, end what a killed lane left behind."""
+    """Reap ended lanes; without a namespace, also end the orphans of killed lanes."""
     with contextlib.suppress(ChildProcessError):
         while (pid := os.waitpid(-1, os.WNOHANG)[0]) > 0:
             lanes.discard(pid)
@@ -129,7 +131,7 @@ def _reap(lanes: set[int], namespaced: bool) -> None:
 
 
 def _probe_cuda() -> bool:
-    """Ask in a child: a process that has touched CUDA cannot fork users of CUDA."""
+    """Test for CUDA in a child: a process that has used CUDA cannot fork users of CUDA."""
     pid = os.fork()
     if pid == 0:
         available = False
@@ -152,4 +154,4 @@ def _probe_cuda() -> bool:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # taking torch down takes a second
+    os._exit(0)  # unloading torch takes a second

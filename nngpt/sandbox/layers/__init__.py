@@ -1,4 +1,4 @@
-"""Containment, one small file for each thing the kernel offers.
+"""Containment layers, one file per kernel feature.
 
-`nngpt.sandbox.containment` puts them together in the one order in which they work.
+`nngpt.sandbox.containment` applies them in the only order in which they work.
 """

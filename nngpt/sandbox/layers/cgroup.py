@@ -1,6 +1,6 @@
-"""A control group for a worker: exact limits on memory and tasks. Needs root or delegation.
+"""Control groups: exact limits on a worker's memory and tasks. Needs root or delegation.
 
-Unlike the limits of a process it counts everything, page tables and pipes too. Version 2 of the
+Unlike process limits they count all memory, with page tables and pipes. Supports version 2 of the
 interface, and version 1 with its separate hierarchies for memory and tasks.
 """
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _NAME = "nngpt"
-_KERNEL_BYTES = 32 << 20  # page tables and the like, which `memory_bytes` does not mean
+_KERNEL_BYTES = 32 << 20  # page tables and the like, not included in `memory_bytes`
 
 
 class Group:
-    """One group, empty at first.
+    """One control group, empty at first.
 
     Raises:
-        OSError: no group may be made here.
+        OSError: groups cannot be made here.
     """
 
     def __init__(self, owner: int, number: int, memory_bytes: int, tasks: int) -> None:
-        """`owner` is the process id of who makes it, as /proc shows it."""
+        """Make the group; `owner` is the process id of its maker as listed in /proc."""
         self._folders: dict[str, Path] = {}
         try:
             for kind, parent in _parents().items():
                 folder = self._folders[kind] = parent / f"{_NAME}-{owner}-{number}"
-                folder.mkdir(exist_ok=True)  # in version 2 it is the same one
+                folder.mkdir(exist_ok=True)  # in version 2 both are one folder
             memory, pids = self._folders["memory"], self._folders["pids"]
             limit = "memory.max" if _is_version_2() else "memory.limit_in_bytes"
             (memory / limit).write_text(str(memory_bytes + _KERNEL_BYTES))
-            with contextlib.suppress(OSError):  # no swap, or swap that is not counted
+            with contextlib.suppress(OSError):  # there is no swap, or it is not counted
                 (memory / "memory.swap.max").write_text("0")
             (pids / "pids.max").write_text(str(tasks))
         except OSError:
@@ -39,12 +39,12 @@ class Group:
             raise
 
     def enter(self) -> None:
-        """Move the calling process in. Raises: OSError."""
+        """Move the calling process into the group. Raises: OSError."""
         for folder in self._folders.values():
             (folder / "cgroup.procs").write_text("0")
 
     def ran_out(self) -> bool:
-        """True if the kernel ended a process of the group for want of memory."""
+        """Return True if the kernel killed a process of the group for lack of memory."""
         name = "memory.events" if _is_version_2() else "memory.oom_control"
         try:
             lines = (self._folders["memory"] / name).read_text().splitlines()
@@ -60,7 +60,7 @@ class Group:
 
 
 def remove_left_over() -> None:
-    """Remove empty groups whose owners were killed."""
+    """Remove the groups of owners that were killed."""
     for parent in _parents().values():
         for folder in parent.glob(f"{_NAME}-*-*"):
             if not Path("/proc", folder.name.split("-")[1]).exists():
@@ -73,7 +73,7 @@ def _is_version_2() -> bool:
 
 
 def _parents() -> dict[str, Path]:
-    """Where a group for memory and one for tasks can be made. Raises: OSError."""
+    """Return the parent folders for groups, by kind ("memory", "pids"). Raises: OSError."""
     own: dict[str, str] = {}
     for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
         _, kinds, path = line.split(":", 2)

@@ -1,4 +1,4 @@
-"""The few calls into libc that Python lacks; each raises OSError where the kernel says no."""
+"""System calls that Python lacks, through libc; each raises OSError if the kernel refuses."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def unshare(flags: int) -> None:
 
 
 def setns(fd: int, kind: int) -> None:
-    """Join the namespace behind `fd`; for `NEWPID`, the children to come do."""
+    """Join the namespace behind `fd`; with `NEWPID`, future children join it."""
     _check(_libc.setns(fd, kind))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """mount(2)."""
+    """Mount a file system, as mount(2)."""
     words = (source.encode(), target.encode(), kind.encode() if kind else None)
     _check(_libc.mount(*words, ctypes.c_ulong(flags), data.encode() or None))
 
 
 def pivot_root(new: str) -> None:
-    """Make `new`, a mount point, the root of this mount namespace; the old root is gone."""
+    """Make the mount point `new` the root of this mount namespace, and unmount the old root."""
     os.chdir(new)
     _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
     _check(_libc.umount2(b".", _MNT_DETACH))  # the old root lies on top of the new one now
@@ -61,7 +61,7 @@ def pivot_root(new: str) -> None:
 
 
 def die_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when the thread that started it ends."""
+    """Make the kernel send this process a signal when the thread that started it ends."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -71,24 +71,24 @@ def adopt_orphans() -> None:
 
 
 def set_dumpable() -> None:
-    """Own /proc/self again after a change of user."""
+    """Make this process the owner of its /proc/self again after a change of user."""
     _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def no_new_privileges() -> None:
-    """No program can give this process or its children more rights."""
+    """Prevent this process and its children from gaining privileges."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_capabilities() -> None:
-    """Give up every capability; without this, root would raise its own limits again."""
+    """Drop every capability; otherwise root could raise its own limits again."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(nothing)))
 
 
 def install_filter(program: bytes) -> None:
-    """Check every system call from now on with a BPF program (8 bytes an instruction)."""
+    """Filter all further system calls with a BPF program (8 bytes per instruction)."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
@@ -98,7 +98,7 @@ def install_filter(program: bytes) -> None:
 
 
 def syscall(number: int, *values: object) -> int:
-    """A system call that libc has no function for."""
+    """Make a system call for which libc has no function."""
     result = int(_libc.syscall(ctypes.c_long(number), *values))
     _check(-1 if result < 0 else 0)
     return result

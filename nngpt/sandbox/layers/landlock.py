@@ -1,7 +1,7 @@
-"""Landlock: which files this process may still open. Needs no root; Linux 5.13 or newer.
+"""Landlock: restrict the files that this process may open. Needs Linux 5.13, but no root.
 
-The domain holds for one thread and what it starts, so it is entered right after the fork, while
-there is one task. Numbers and structures: linux/landlock.h.
+The restriction applies to one thread and its descendants, so it is made right after the fork,
+while there is only one thread. Numbers and structures are those of linux/landlock.h.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SCOPES = 0b11  # abstract UNIX sockets and signals, ABI 6
 
 
 def version() -> int:
-    """The kernel's Landlock ABI. Raises: OSError: it has none."""
+    """Return the version of the kernel's Landlock ABI. Raises: OSError if it has none."""
     return kernel.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
 
 
 def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str]) -> None:
-    """Allow reading below `read`, everything below `write`, and use of `devices`; nothing else.
+    """Allow only reading below `read`, all access below `write`, and use of `devices`.
 
-    With ABI 4, TCP is closed too; with ABI 6, signals and abstract UNIX sockets to processes
+    From ABI 4 TCP is forbidden too, from ABI 6 signals and abstract UNIX sockets to processes
     outside. Needs no-new-privileges.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Namespaces: own users, processes, network, IPC and mounts. Needs user namespaces or root."""
+"""Namespaces: isolated users, processes, network, IPC, mounts. Needs user namespaces or root."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SCRATCH = "/scratch"
 
 
 def own_processes() -> None:
-    """The next `os.fork` makes the first process of a new process namespace.
+    """Make the next forked child the first process of a new process namespace.
 
-    Where that takes a capability that is lacking, a user namespace comes first; there this process
-    keeps its user id and has every capability.
+    Without the capability for this, enter a user namespace first, in which this process keeps its
+    user id and has every capability.
 
     Raises:
-        OSError: namespaces are not to be had.
+        OSError: namespaces are not available.
     """
     try:
         kernel.unshare(kernel.NEWPID)
@@ -36,14 +36,13 @@ def own_processes() -> None:
 
 
 def as_first_process() -> None:
-    """Go on as the first process of a new process namespace; the caller only waits for it.
+    """Fork and continue as the first process of a new process namespace; the caller waits for it.
 
-    When that first process ends, however it ends, the kernel ends every process of the
-    namespace; and it ends with the caller, which ends with its own parent. The caller must have
-    one thread.
+    When the first process ends, the kernel ends every process of the namespace. It ends with the
+    caller, which ends with its own parent. The caller must have a single thread.
 
     Raises:
-        OSError: namespaces are not to be had; the caller goes on as it was.
+        OSError: namespaces are not available; the caller continues unchanged.
     """
     parent = os.getppid()
     own_processes()
@@ -60,6 +59,8 @@ def as_first_process() -> None:
 
 
 def _wait_for(pid: int, parent: int) -> NoReturn:
+    """Wait for the first process and exit like it; exit at once if `parent` ends."""
+
     def on_parent_death(*_: object) -> None:
         if os.getppid() != parent:  # else only the thread that started us has ended
             os._exit(0)
@@ -73,44 +74,45 @@ def _wait_for(pid: int, parent: int) -> NoReturn:
 
 
 def _hung_up(writing: int) -> bool:
-    """True if nobody holds the other end of the pipe any more."""
+    """Return True if the other end of the pipe is closed in all processes."""
     poller = select.poll()
     poller.register(writing, 0)
     return bool(poller.poll(0))
 
 
 class ProcessNamespaces:
-    """Makes a process namespace for each child that this process forks next.
+    """Makes a new process namespace for each forked child.
 
     Raises:
-        OSError: namespaces are not to be had.
+        OSError: namespaces are not available.
     """
 
     def __init__(self) -> None:
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def next(self) -> None:
-        """The next `os.fork` makes the first process of a new namespace."""
-        kernel.setns(self._own, kernel.NEWPID)  # it may not be left from any other
+        """Make the next forked child the first process of a new namespace."""
+        kernel.setns(self._own, kernel.NEWPID)  # required before leaving it again
         kernel.unshare(kernel.NEWPID)
 
 
 def isolate() -> None:
-    """Own mounts, network (not even loopback is up), IPC and host name. Raises: OSError."""
+    """Enter new mount, network (no loopback), IPC and host name namespaces. Raises: OSError."""
     kernel.unshare(kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
 
 
 def private_root(read: Sequence[str], devices: Sequence[str], proc: bool, size: int) -> str:
-    """See only `read` (read-only) and `devices`, and a scratch folder of `size` bytes.
+    """Replace the file tree: only `read` (read-only), `devices`, and an empty scratch folder.
 
-    Call `isolate` first. The current folder becomes the scratch folder.
+    Call `isolate` first. The scratch folder becomes the current folder.
 
     Args:
-        proc: mount a /proc as well; in a process namespace it shows nobody else.
+        proc: also mount /proc, which shows the processes of this process namespace only.
+        size: capacity of the scratch folder in bytes.
 
     Returns:
-        The scratch folder's path.
+        Path of the scratch folder.
 
     Raises:
         OSError: a mount is forbidden.
@@ -136,7 +138,7 @@ def private_root(read: Sequence[str], devices: Sequence[str], proc: bool, size: 
 
 
 def _place_for_root(shown: Sequence[str]) -> str:
-    """A folder to mount on that hides nothing of what is to be shown."""
+    """Return a folder to mount the new root on that contains none of `shown`."""
     for place in ("/mnt", "/media", "/srv", "/tmp", "/var/tmp", "/home", "/run"):
         if Path(place).is_dir() and not any(Path(p).is_relative_to(place) for p in shown):
             return place
@@ -144,7 +146,7 @@ def _place_for_root(shown: Sequence[str]) -> str:
 
 
 def _show(path: str, new: str, flags: int) -> None:
-    """Bind `path` to the same place below `new`; links are made anew."""
+    """Bind `path` to the same place below `new`; copy symbolic links."""
     source, target = Path(path), Path(f"{new}{path}")
     if not os.path.lexists(source) or os.path.lexists(target):
         return None
@@ -157,16 +159,16 @@ def _show(path: str, new: str, flags: int) -> None:
         target.touch()
     # Recursively: without root a mount cannot be separated from those upon it.
     kernel.mount(path, str(target), None, kernel.MS_BIND | kernel.MS_REC)
-    kept = os.statvfs(target).f_flag & sum(_MNT_FLAGS)  # must not be cleared by who is not root
+    kept = os.statvfs(target).f_flag & sum(_MNT_FLAGS)  # only root may clear these
     wanted = kept | flags | kernel.MS_NOSUID
     return kernel.mount("none", str(target), None, kernel.MS_REMOUNT | kernel.MS_BIND | wanted)
 
 
 def own_thread_count(proc_self: int) -> None:
-    """A user namespace of its own, in which RLIMIT_NPROC counts this process's threads only.
+    """Enter a user namespace, in which RLIMIT_NPROC counts only this process's threads.
 
     Args:
-        proc_self: descriptor of /proc/self, opened before it was hidden.
+        proc_self: descriptor of /proc/self, opened before that was hidden.
     """
     _enter_user_namespace(proc_self)
 

@@ -1,8 +1,8 @@
-"""Seccomp: which system calls a worker may still make. The filter is made by libseccomp.
+"""Seccomp: restrict the system calls of a worker, with a filter made by libseccomp.
 
-What training needs is allowed; the rest does not exist for a worker (ENOSYS, so that libraries
-fall back). Ways out are refused aloud: EPERM where honest code may happen to ask, death where
-only an attack would.
+Calls that training needs are allowed. Calls that lead out of the sandbox fail with EPERM if honest
+code may make them, and kill the worker if only an attack would. All others fail with ENOSYS, so
+that libraries fall back.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ _PRCTLS = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
 
 
 def program(cuda: bool, first: bool) -> bytes:
-    """The BPF program for `kernel.install_filter`.
+    """Return the BPF program for `kernel.install_filter`.
 
     Args:
-        cuda: allow what a GPU's driver asks of the kernel as well.
-        first: the worker is the first process of its namespace and may signal itself.
+        cuda: also allow the system calls of a GPU's driver.
+        first: True if the worker is the first process of its namespace; it may signal itself.
 
     Raises:
-        OSError: libseccomp is missing or refuses.
+        OSError: libseccomp is missing or fails.
     """
     rules = _Rules()
     rules.add("KILL_PROCESS", _DEADLY)
@@ -80,7 +80,7 @@ def program(cuda: bool, first: bool) -> bytes:
 
 
 class _Rules:
-    """Collects rules; names that this kernel's libseccomp does not know do not exist anyway."""
+    """Filter rules; ignores names that libseccomp does not know, which this kernel lacks too."""
 
     def __init__(self) -> None:
         try:
@@ -92,14 +92,14 @@ class _Rules:
         self._taken: set[str] = set()
 
     def add(self, action: str, names: str) -> None:
-        """One verdict for system calls whatever their arguments; the first one given counts."""
+        """Add an action for system calls with any arguments; the first action for a name wins."""
         for name in names.split():
             if name not in self._taken:
                 self._rule(action, name)
                 self._taken.add(name)
 
     def special(self, cuda: bool, first: bool) -> None:
-        """System calls whose arguments decide."""
+        """Add rules for system calls that depend on arguments."""
         compare = self._library
         masked, equal, other = compare.MASKED_EQ, compare.EQ, compare.NE
         threads = compare.Arg(0, masked, _THREAD | _NAMESPACES, _THREAD)
@@ -114,7 +114,7 @@ class _Rules:
         for number in _PRCTLS:
             self._rule("ALLOW", "prctl", compare.Arg(0, equal, number))
         mapped = compare.Arg(3, masked, _SHARED_ANONYMOUS, _SHARED_ANONYMOUS)
-        self._rule("EPERM", "mmap", mapped)  # memory that no limit on data counts
+        self._rule("EPERM", "mmap", mapped)  # such memory counts towards no data limit
         for kept in (0, *(1 << bit for bit in (0, 5))):
             self._rule("ALLOW", "mmap", compare.Arg(3, masked, _SHARED_ANONYMOUS, kept))
         if not cuda:
@@ -122,7 +122,7 @@ class _Rules:
                 self._rule("ALLOW", "ioctl", compare.Arg(1, equal, number))
 
     def compiled(self) -> bytes:
-        """The program's bytes."""
+        """Return the BPF program."""
         with tempfile.TemporaryFile() as file:
             self._filter.export_bpf(file)
             file.seek(0)

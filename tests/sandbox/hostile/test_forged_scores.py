@@ -72,11 +72,10 @@ wire.write_frame = forged
 """,
     "patches the worker": """
 import sys
-worker = sys.modules["nngpt.sandbox.worker"]
-worker._Run._check = lambda *a: None
-worker._count = lambda net: 0
-worker._report = worker._report
-worker._Run._answers = lambda self, net: bytes(4 * 4 * 97)
+run = sys.modules["nngpt.sandbox.candidate_run"].CandidateRun
+run._check = lambda *a: None
+run._answers = lambda self, net: bytes(4 * 4 * 97)
+sys.modules["nngpt.sandbox.network_cost"].parameters = lambda net: 0
 """,
     "looks for the labels in frames and objects": """
 import gc, sys
@@ -92,12 +91,12 @@ for thing in [*found, *gc.get_objects()]:
 """,
     "changes its own data": """
 import sys
-worker = sys.modules["nngpt.sandbox.worker"]
-real = worker._Run._load_data
+run = sys.modules["nngpt.sandbox.candidate_run"].CandidateRun
+real = run._load_data
 def spoiled(self):
     real(self)
     self.unseen.zero_(); self.images.zero_(); self.labels.zero_()
-worker._Run._load_data = spoiled
+run._load_data = spoiled
 """,
 }
 

@@ -1,0 +1,245 @@
+"""Run one candidate from source to answers: train it, or try a file of a trained network.
+
+Runs in the worker only. A candidate may patch anything in here and gains nothing by it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nngpt.sandbox import candidate_module, export_worker, network_cost, transforms, wire
+from nngpt.sandbox.batches import TrainingData, answering_batches, is_checked, is_reported
+from nngpt.sandbox.candidate_module import RejectedError
+from nngpt.sandbox.sealed_memory import mapped
+from nngpt.sandbox.training_loop import PlainTrainingLoop
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Descriptors that a worker holds besides its standard streams.
+
+    Attributes:
+        result: writing end of the result pipe.
+        job: job description as JSON.
+        train_images: training images, or the file to try.
+        train_labels: training labels, empty if a file is tried.
+        validation_images: images to answer.
+    """
+
+    result: int
+    job: int
+    train_images: int
+    train_labels: int
+    validation_images: int
+
+
+class CandidateRun:
+    """One job of a worker.
+
+    Attributes:
+        job: description by the executor (`nngpt.sandbox.jobs`): code, protocol, data shapes.
+        inputs: descriptors of the worker.
+    """
+
+    def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:
+        self.job, self.inputs = job, inputs
+        self.device = torch.device(job["device"])
+        formats = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+        self.memory_format = formats[job["memory_format"]]
+
+    def work(self) -> None:
+        """Do the job: train the candidate, or answer with a file of a trained network."""
+        self._seed(self.job["seed"])
+        if self.job["work"] == "weights":
+            self._answer_with_weights()
+        elif self.job["work"] == "onnx":
+            self._answer_with_onnx()
+        else:
+            self._train()
+
+    def _train(self) -> None:
+        self._phase("build")
+        module = candidate_module.load_module(self.job["code"])
+        self._load_data()
+        net = self._build(module)
+        self._phase("forward")
+        self._try_forward(net)
+        self._phase("setup", **self._measure(net))
+        net.train()
+        prm = candidate_module.supported_values(module, self.job)
+        learner = net
+        if self.job["loop"] == "plain":
+            learner = PlainTrainingLoop(net, prm)
+        else:
+            net.train_setup(prm)
+        for epoch in range(1, self.job["epochs"] + 1):
+            self._phase("learn", epoch=epoch)
+            net.train()
+            data = self._training_data(net, epoch)
+            with self._precision():
+                learner.learn(data)
+            self._phase("answer", epoch=epoch, batches=data.drawn)
+            self._send_answers(net)
+        if self.job["work"] == "export":
+            self._export(net)
+
+    def _export(self, net: Any) -> None:
+        export_worker.send_weights(self.inputs.result, net, self.in_shape)
+        if self.job["onnx"]:
+            images = self.pipeline.answer(self.unseen[:2])
+            export_worker.send_onnx(self.inputs.result, net, self._arranged(images))
+
+    def _answer_with_weights(self) -> None:
+        self._phase("build")
+        module = candidate_module.load_module(self.job["code"])
+        self._load_unseen()
+        net = self._build(module)
+        self._phase("forward")
+        self._try_forward(net)
+        prm = candidate_module.supported_values(module, self.job)
+        set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._file())
+        self._phase("answer", epoch=1, batches=0, needs_setup=set_up)
+        self._send_answers(net)
+
+    def _answer_with_onnx(self) -> None:
+        self._phase("build")
+        self._load_unseen()
+        answer = export_worker.onnx_answers(self._file(), self.job["engine"])
+        self._phase("answer", epoch=1, batches=0)
+        wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(_FunctionModule(answer)))
+
+    def _file(self) -> bytes:
+        """Return the file to try, weights or ONNX."""
+        fd = self.inputs.train_images
+        return os.pread(fd, os.fstat(fd).st_size, 0)
+
+    def _seed(self, seed: int) -> None:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def _phase(self, name: str, **facts: float | str | None) -> None:
+        wire.write_facts(self.inputs.result, phase=name, **facts)
+
+    def _precision(self) -> Any:
+        half = self.job["precision"] == "bfloat16"
+        # Cached weights would stay those of the first batch: one context spans an epoch.
+        kind, cached = self.device.type, False
+        return torch.autocast(kind, torch.bfloat16, enabled=half, cache_enabled=cached)
+
+    def _arranged(self, images: Tensor) -> Tensor:
+        """Return the images [b, c, h, w] in the protocol's memory format."""
+        return images.contiguous(memory_format=self.memory_format)
+
+    def _measure(self, net: Any) -> dict[str, float | None]:
+        """Measure the size and speed of an untrained network in evaluation mode."""
+        image = self._arranged(torch.randn(1, *self.in_shape[1:], device=self.device))
+        facts: dict[str, float | None] = {"parameters": network_cost.parameters(net)}
+        with self._precision():
+            facts["flops"] = network_cost.flops(net, image)
+            if self.job["latency"]:
+                facts["latency_ms"] = network_cost.latency_ms(net, image)
+        return facts
+
+    def _load_data(self) -> None:
+        job, inputs = self.job, self.inputs
+        shape, count = tuple(job["shape"]), job["train_count"]
+        images = mapped(inputs.train_images, (count, *shape), np.uint8)
+        labels = mapped(inputs.train_labels, (count,), np.int64)
+        self.images, self.labels = (
+            torch.from_numpy(array).to(self.device) for array in (images, labels)
+        )
+        self._load_unseen(self.images)
+
+    def _load_unseen(self, sample: Tensor | None = None) -> None:
+        """Load the images to answer; build the transform and try it on two images of `sample`."""
+        job = self.job
+        shape = (job["validation_count"], *job["shape"])
+        unseen = mapped(self.inputs.validation_images, shape, np.uint8)
+        self.unseen = torch.from_numpy(unseen).to(self.device)
+        self.pipeline = transforms.build(job["transform"], tuple(job["mean"]), tuple(job["std"]))
+        sample = self.unseen if sample is None else sample
+        self.in_shape = self._transformed_shape(sample[:2])
+
+    def _transformed_shape(self, sample: Tensor) -> tuple[int, int, int, int]:
+        for function in (self.pipeline.train, self.pipeline.answer):
+            shape = tuple(function(sample).shape)
+            if len(shape) != 4 or shape[0] != len(sample):
+                raise RejectedError(f"the transform makes {list(shape)} of {list(sample.shape)}")
+        return (1, shape[1], shape[2], shape[3])
+
+    def _build(self, module: Any) -> Any:
+        net = candidate_module.build_network(module, self.in_shape, self.job, self.device)
+        return net.to(device=self.device).to(memory_format=self.memory_format)
+
+    def _try_forward(self, net: Any) -> None:
+        net.eval()
+        images = torch.randn(2, *self.in_shape[1:], device=self.device)
+        with torch.no_grad(), self._precision():
+            logits = net(self._arranged(images))
+        self._check(logits, 2)
+        if not bool(torch.isfinite(logits).all()):
+            raise RejectedError("the output for random images is not finite")
+
+    def _check(self, logits: object, count: int) -> None:
+        """Check that the network's output is a tensor [count, classes]. Raises: RejectedError."""
+        if not isinstance(logits, Tensor):
+            raise RejectedError(f"forward returns a {type(logits).__name__}, not a tensor")
+        expected = [count, self.job["classes"]]
+        if list(logits.shape) != expected:
+            raise RejectedError(f"the output has shape {list(logits.shape)}, expected {expected}")
+
+    def _training_data(self, net: Any, epoch: int) -> TrainingData:
+        seed = (self.job["seed"] * 1_000_003 + epoch) % 2**63
+        sound = self.job["stop_on_divergence"] and _is_finite(net)
+
+        def after(batches: int) -> None:
+            if is_reported(batches):
+                wire.write_facts(self.inputs.result, batches=batches, of=len(data))
+            if sound and is_checked(batches) and not _is_finite(net):
+                raise RejectedError(f"training diverged after {batches} batches: weights are NaN")
+
+        def transform(images: Tensor) -> Tensor:
+            return self._arranged(self.pipeline.train(images))
+
+        data = TrainingData(self.images, self.labels, self.job["batch"], transform, seed, after)
+        return data
+
+    def _send_answers(self, net: Any) -> None:
+        with self._precision():
+            answers = self._answers(net)
+        wire.write_frame(self.inputs.result, wire.LOGITS, answers)
+
+    def _answers(self, net: Any) -> bytes:
+        """Return the logits of all validation images: float32 [n, classes], little-endian."""
+        net.eval()
+        parts = []
+        with torch.no_grad():
+            for images in answering_batches(self.unseen, self.job["answer_batch"]):
+                logits = net(self._arranged(self.pipeline.answer(images)))
+                self._check(logits, len(images))
+                parts.append(logits.float().cpu())
+        return torch.cat(parts).numpy().astype("<f4").tobytes()
+
+
+class _FunctionModule(nn.Module):
+    """A function from images to logits, as a module."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._answer(images)
+
+
+def _is_finite(net: Any) -> bool:
+    return all(bool(torch.isfinite(p).all()) for p in net.parameters())

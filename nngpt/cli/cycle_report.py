@@ -1,4 +1,4 @@
-"""`nngpt cycle report`: what a run did and what it cost, as a page, figures and tables."""
+"""`nngpt cycle report`: report what a run did and cost, as a page, figures and tables."""
 
 from __future__ import annotations
 
@@ -21,104 +21,62 @@ from nngpt.cli.options import (
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from nngpt.config import Config
-    from nngpt.records import Candidate
-    from nngpt.reports.analysis.study import Setting
     from nngpt.reports.run.page import Report
-    from nngpt.store import RunRecord
 
-PAGE = "report.html"
+_PAGE = "report.html"
 
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(help="A run's number or name (default: newest).")
+        str | None, typer.Argument(help="Number or name of a run (default: newest).")
     ] = None,
     folder: Folder = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option(help="Where it goes (default: reports/ in the runs' folder).")
+        Path | None,
+        typer.Option(help="Folder of the report (default: reports/ in the runs' folder)."),
     ] = None,
-    best: Annotated[int, typer.Option(help="Networks in the gallery.", min=0, max=100)] = 6,
+    best: Annotated[
+        int, typer.Option(help="Number of networks in the gallery.", min=0, max=100)
+    ] = 6,
     as_json: AsJson = False,
 ) -> None:
-    """A page, figures and tables of a run."""
+    """Write a page with figures and tables about a run."""
+    from nngpt.reports.analysis.study import read_study
+    from nngpt.reports.run.page import report as make_report
+    from nngpt.reports.run.setting import read_setting
+
     with open_store(folder) as store:
         record = find_run(store, run)
-        target = out or folder / "reports" / f"{_safe(record.name)}-{record.id}"
+        target = out or folder / "reports" / f"{_folder_name(record.name)}-{record.id}"
         check_folder(target, "--out")
-        from nngpt.reports.analysis.study import read_study
-        from nngpt.reports.run.page import report as make
-
         command = f"nngpt cycle report {record.id} --folder {folder}"
-        found = make(read_study(store, record, read_setting(record)), best, command)
+        found = make_report(read_study(store, record, read_setting(record)), best, command)
     written = _write(found, target)
     if as_json:
         files = [str(path) for path in written]
-        said = {"verdict": found.verdict, "warnings": found.warnings}
-        print_json({"run": record.id, "files": files, **said})
+        facts = {"verdict": found.verdict, "warnings": found.warnings}
+        print_json({"run": record.id, "files": files, **facts})
         return
-    out_to = console()
+    output = console()
     for line in (*found.warnings, *found.verdict):
-        out_to.print(line, markup=False, highlight=False)
+        output.print(line, markup=False, highlight=False)
     figures, tables = len(found.figures) // 2, len(found.tables)
-    out_to.print(
-        f"Report: {target / PAGE} ({figures} figures as PNG and PDF, {tables} tables as CSV)",
+    output.print(
+        f"Report: {target / _PAGE} ({figures} figures as PNG and PDF, {tables} tables as CSV)",
         soft_wrap=True,
         markup=False,
     )
 
 
-def read_setting(run: RunRecord) -> Setting:
-    """What a run's figures depend on; what cannot be had any more is noted, and gone without."""
-    from pydantic import ValidationError
-
-    from nngpt.config import Config, completed
-    from nngpt.reports.analysis.study import Setting
-
-    stored = completed(run.config)
-    notes = []
-    try:
-        config = Config.model_validate(stored)
-        pairs, corpus, classes = _known(config)
-    except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"]))
-        notes.append(f"Its configuration ({key}) is none of this nngpt's: no corpus is known.")
-        pairs, corpus, classes = 0, {}, None
-    except UserError as error:
-        notes.append(f"No corpus is known: {error.line()}")
-        pairs, corpus, classes = 0, {}, None
-    return Setting(
-        dataset=str(stored["task"]["dataset"]),
-        threshold=float(stored["task"]["threshold"]),
-        likeness=float(stored["novelty"]["threshold"]),
-        shingle=int(stored["novelty"]["shingle"]),
-        classes=classes,
-        pairs=pairs,
-        corpus=corpus,
-        notes=tuple(notes),
-    )
-
-
-def _known(config: Config) -> tuple[int, dict[str, Candidate], int]:
-    """Pairs of the corpus, the networks known before the run, and classes. Raises: UserError."""
-    from nngpt.data.loading import data_source
-    from nngpt.finetuning.corpus.networks import starting_networks
-    from nngpt.generation.contract import make_reader
-
-    source = data_source(config)
-    pairs, networks = starting_networks(config, make_reader(config, source))
-    return pairs, networks, source.classes
-
-
-def _safe(name: str) -> str:
-    """A run's name as a folder's."""
+def _folder_name(name: str) -> str:
+    """Return a run's name as the name of a folder."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
 
 
 def _write(found: Report, target: Path) -> list[Path]:
-    """Write everything. Raises: UserError if it cannot be."""
+    """Write all files of a report, and return their paths. Raises: UserError."""
     files: dict[str, bytes] = {
-        PAGE: found.page.encode(),
+        _PAGE: found.page.encode(),
         "config.yaml": found.config.encode(),
         **{f"figures/{name}": data for name, data in found.figures.items()},
         **{f"tables/{name}": text.encode() for name, text in found.tables.items()},

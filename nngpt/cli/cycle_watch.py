@@ -1,4 +1,4 @@
-"""`nngpt cycle watch`: a run in the browser, while it goes on."""
+"""`nngpt cycle watch`: show a run in the browser while it is in progress."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ import typer
 from nngpt.cli.options import Folder, check_database, find_run
 from nngpt.cli.stopping import stoppable
 
-RunName = Annotated[str | None, typer.Argument(help="A run's number or name (default: newest).")]
+RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 
 
 def watch(
     run: RunName = None,
     folder: Folder = Path("runs"),
-    port: Annotated[int, typer.Option(help="Port on this machine; 0: any.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65535)
+    ] = 0,
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
 ) -> None:
-    """Watch a run in the browser: a live page, for this machine only."""
+    """Show a run in the browser: a live page, served to this machine only."""
     from nngpt.reports.live.database import open_watched
     from nngpt.reports.live.server import WatchServer
     from nngpt.reports.live.snapshot import Snapshots
     from nngpt.reports.live.text import line
 
     store, database = open_watched(check_database(folder))
-    with store, stoppable("Stopped watching. The run was not touched."):
+    with store, stoppable("Stopped watching. The run is not affected."):
         record = find_run(store, run)
         snapshots = Snapshots(store, database, record.id)
-        snapshots.current()  # so that the first page comes at once, or here is said why not
+        snapshots.current()  # so that the first page is ready, or the error is printed here
         with WatchServer(snapshots, port) as server:
             typer.echo(server.address)
             typer.echo(f"Watching run {record.id}, {line(record.name)}. Ctrl-C ends it.", err=True)
             if open_page:
                 typer.launch(server.address)
-            os.nice(5)  # to watch a run must not slow it down
+            os.nice(5)  # watching must not slow the run down
             server.serve_forever()

@@ -100,7 +100,12 @@ def _compare(
 
         _write(picture, lambda: plots.save(found, str(picture)))
     if as_json:
-        print_json({"runs": list(map(_plain, found)), "differences": [difference.as_json() for difference in compared]})
+        print_json(
+            {
+                "runs": list(map(_plain, found)),
+                "differences": [difference.as_json() for difference in compared],
+            }
+        )
         return
     for table in tables:
         console().print(rich_table(table))

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from nngpt.config import Config, EvaluationConfig
+from nngpt.config import Config, EvaluationConfig, changed, completed
 from nngpt.cycle.evaluator import open_executor
 from nngpt.data.loading import data_source, load_splits
+from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log
 from nngpt.records import Refusal, Task, canonical_json, derive_seed
 from nngpt.reports.text import plural
-from nngpt.store import AttemptRecord, Confirmation, Lease
+from nngpt.store import AttemptRecord, Confirmation, Lease, RunRecord, Store
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -78,6 +79,33 @@ class ConfirmationPlan:
         images = (splits.train.count + splits.test.count) / (trained + splits.validation.count)
         times = max(1, self.epochs / usual) * max(1, images)
         return found.model_copy(update={"wall_s": found.wall_s * times})
+
+
+def confirmation_config(run: RunRecord, overrides: Sequence[str], sandbox: str | None) -> Config:
+    """Return a run's configuration with `key.path=value` overrides of `evaluation`.
+
+    Args:
+        sandbox: containment level, None for the run's.
+
+    Raises:
+        ConfigError: a confirmation does not allow an override, or a key or value is wrong.
+    """
+    for given in overrides:
+        section, _, key = given.partition("=")[0].strip().partition(".")
+        if section != "evaluation" or key in FIXED:
+            what = f"{section}.{key}" if key else section
+            hint = "Use --epochs" if key == "epochs" else "Only other keys of evaluation can be set"
+            raise ConfigError(f"{what!r} cannot be changed here", where="--set", hint=hint)
+    extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
+    return changed(completed(run.config), [*overrides, *extra], "--set")
+
+
+def stored_confirmations(
+    store: Store, run: RunRecord, plan: ConfirmationPlan
+) -> dict[int, Confirmation]:
+    """Return the stored results of this plan's protocol, by attempt."""
+    found = store.confirmations(run.id)
+    return {c.attempt_id: c for c in found if c.protocol == plan.protocol}
 
 
 @contextmanager

@@ -7,36 +7,121 @@ them once more in its sandbox and returns bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nngpt import files
-from nngpt.config import Config
+from nngpt.config import Config, changed, completed
 from nngpt.cycle.evaluator import open_executor
+from nngpt.cycle.export_index import ExportIndex
 from nngpt.data.loading import data_source, load_splits
-from nngpt.errors import ConfigError
+from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
 from nngpt.records import Evaluation, Exported, Refusal, Task
 from nngpt.reports.analysis.best import Source
+from nngpt.reports.cards import accuracy_95, card, index_json, source_file
+from nngpt.store import RunRecord
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
+
 _ONNX_S = 120.0
 
 
-def export_config(run: Config, epochs: int | None) -> Config:
-    """Return the run's configuration with one training per network, and time for ONNX.
+@dataclass(frozen=True)
+class Export:
+    """One export.
+
+    Attributes:
+        out: the folder of the export; it exists.
+        config: the run's configuration with the training of the export (`export_config`).
+        onnx: whether ONNX files are written too.
+    """
+
+    out: Path
+    config: Config
+    onnx: bool
+
+    def write(self, record: RunRecord, networks: Sequence[Source], log: Log) -> ExportIndex:
+        """Train and write the networks that the folder lacks, and return its index.
+
+        Raises:
+            UserError: the folder holds other files, or the executor cannot run here.
+        """
+        index = self._index(record, networks)
+        left = [network for network in networks if network.attempt.id not in index.rows]
+        if index.rows:
+            log(f"{len(index.rows)} of {len(networks)} networks are here already.")
+        index.write()
+        if left:
+            with open_exporter(self.config, log) as (executor, splits):
+                for network in left:
+                    index.add(self._write_one(executor, splits, network, log))
+        return index
+
+    def _index(self, record: RunRecord, networks: Sequence[Source]) -> ExportIndex:
+        """Return the folder's index, with the networks that an interrupted export wrote.
+
+        Raises:
+            UserError: the folder holds other files.
+        """
+        evaluation = self.config.evaluation
+        made = {
+            "created": record.created,
+            "attempts": [network.attempt.id for network in networks],
+            "onnx": self.onnx,
+            "epochs": evaluation.epochs,
+            "sandbox": evaluation.sandbox,
+        }
+        index = ExportIndex(self.out, record, made)
+        if not index.resume() and any(not _is_partial(path) for path in self.out.iterdir()):
+            hint = "Choose another folder with --out, or repeat the command that began this one"
+            raise UserError("is not empty", where=str(self.out), hint=hint)
+        return index
+
+    def _write_one(
+        self, executor: ExportsWeights, splits: Splits, network: Source, log: Log
+    ) -> dict[str, Any]:
+        """Train and write one network; return its row of the index."""
+        # With the recorded seed, so that the recorded accuracy must be reproduced.
+        seed = network.evaluation.seed
+        exported = executor.export(network.candidate, seed, self.onnx)
+        head = f"  #{network.attempt.id:<5}"
+        if isinstance(exported, Refusal):
+            why = f"{exported.stage}: {exported.reason}"
+            log(f"{head}refused at {why}")
+            return {"attempt": network.attempt.id, "refused": why, "detail": exported.detail}
+        same = reproduced(network.evaluation, exported.evaluation)
+        text = card(network, exported, splits, same)
+        write_network(self.out / network.folder, source_file(network), text, exported)
+        words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
+        onnx = f"; no ONNX: {exported.onnx_problem}" if exported.onnx_problem else ""
+        loaded = accuracy_95(*exported.loaded)
+        log(f"{head}{network.folder}: {words[same]}, from its files {loaded}{onnx}")
+        return index_json(network, exported, same)
+
+
+def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Config:
+    """Return a run's configuration with one training per network, and time for ONNX.
 
     Args:
         epochs: number of epochs, None for the run's.
+        sandbox: containment level, None for the run's.
+
+    Raises:
+        ConfigError: the containment level is unknown.
     """
-    evaluation, wanted = run.evaluation, epochs or run.evaluation.epochs
+    extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
+    config = changed(completed(run.config), extra, "--sandbox")
+    evaluation = config.evaluation
+    wanted = epochs or evaluation.epochs
     wall_s = evaluation.wall_s * max(1, wanted / evaluation.epochs) + _ONNX_S
     update = {"epochs": wanted, "wall_s": wall_s, "seeds": 1, "folds": None, "early_stop": False}
-    changed = evaluation.model_copy(update={**update, "budget_s": None, "latency": False})
-    return run.model_copy(update={"evaluation": changed})
+    once = evaluation.model_copy(update={**update, "budget_s": None, "latency": False})
+    return config.model_copy(update={"evaluation": once})
 
 
 @contextmanager
@@ -67,11 +152,6 @@ def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Sp
         yield executor, splits
 
 
-def train(executor: ExportsWeights, source: Source, onnx: bool) -> Exported | Refusal:
-    """Train with the recorded seed, which must reproduce the recorded accuracy."""
-    return executor.export(source.candidate, source.evaluation.seed, onnx)
-
-
 def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
     """Return whether a repeated training gave the same accuracies; None if its protocol differs."""
     was, now = (json.loads(evaluation.protocol) for evaluation in (recorded, again))
@@ -94,3 +174,8 @@ def write_network(folder: Path, code: str, card: str, exported: Exported) -> Non
         (partial / "card.md").write_text(card, encoding="utf-8")
         partial.chmod(0o755)
         files.publish(partial, folder)
+
+
+def _is_partial(path: Path) -> bool:
+    """Return whether a file or folder is left over from an interrupted write."""
+    return path.name.startswith(".") and path.name.endswith(".partial")

@@ -15,6 +15,7 @@ from nngpt.cycle.probe import probe
 from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
 from nngpt.errors import UserError
 from nngpt.reports.progress.run import Progress
+from nngpt.reports.text import plural
 from nngpt.store import RunRecord, Store
 
 
@@ -41,7 +42,7 @@ def run_loop(
         with Store.open(config.folder / DATABASE) as store:
             run = _current_run(store, config, fresh)
             if done := len(store.attempts(run.id)):
-                progress.note(f"Run {run.id} carries on; {done} networks were written before.")
+                progress.note(f"Run {run.id} resumes after {plural(done, 'network')}.")
             known = find_times(store, config, run)
             with store.lease(run.id) as lease:
                 store.reopen_run(run.id)
@@ -54,8 +55,8 @@ def run_loop(
                     Loop(context, times).run()
                 except TimeLimitReached:
                     progress.note(
-                        f"The budget of {minutes:g} minutes is spent; what is recorded stays. "
-                        "The same command carries on."
+                        f"The time limit of {minutes:g} minutes is reached. Everything recorded is "
+                        "kept; the same command resumes."
                     )
 
 

@@ -47,7 +47,7 @@ def test_stopped_twice_it_carries_on(nngpt: Nngpt, scripted: list[str], tmp_path
     assert process.returncode == 143
     done = nngpt(*RUN, *scripted)
     assert done.returncode == 0, done.stderr
-    assert "carries on; 6 networks were written before" in done.stdout
+    assert "resumes after 6 networks." in done.stdout
     with Store.open(tmp_path / "runs" / "nngpt.db", create=False) as store:
         assert store.run(1).status == "done"
         states = [attempt.state for attempt in store.attempts(1)]

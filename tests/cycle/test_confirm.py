@@ -63,7 +63,7 @@ def test_full_trainings_are_stored_told_and_not_repeated(nngpt: Nngpt, one_run: 
 
     again = nngpt(*QUICK, "--at-least", "2", "--share", "0")
     assert again.returncode == 0, again.stderr
-    assert "2 candidates are trained fully, 2 of them before." in again.stdout
+    assert "full training of 2 candidates (2 trained earlier)." in again.stdout
     assert "too few for an interval" in again.stdout
     assert confirmations(one_run) == stored
 
@@ -85,7 +85,7 @@ def test_what_was_killed_goes_on(nngpt: Nngpt, one_run: Path) -> None:
     assert 1 <= len(before) < 4
     done = nngpt(*one_by_one)
     assert done.returncode == 0, done.stderr
-    assert f"{len(before)} of them before" in done.stdout
+    assert f"({len(before)} trained earlier)" in done.stdout
     after = confirmations(one_run)
     assert after[: len(before)] == before
     assert sorted(c.attempt_id for c in after) == [1, 2, 3, 4]

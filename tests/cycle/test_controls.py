@@ -205,7 +205,7 @@ def test_a_budget_ends_a_run_and_the_same_command_carries_on(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick_run(here, 3, *LOOP_OF_SIX, minutes=0.000001)
-    assert "The budget of 1e-06 minutes is spent" in capsys.readouterr().err
+    assert "The time limit of 1e-06 minutes is reached. Everything recorded is kept" in capsys.readouterr().err
     with Store.open(database(here)) as store:
         assert store.run(1).status == "active"
         assert not store.cycle_closed(1, 1)

@@ -118,7 +118,7 @@ def test_a_run_that_fails_is_named(small: Path) -> None:
         ({"arms": {"a b": None}}, "'a b' is no name"),
         ({"arms": {"bad": {"cycels": 3}}}, "arm bad:"),
         ({"config": "smoke-minst"}, "Did you mean 'smoke-mnist'"),
-        ({"seeds": [1, 1]}, "a seed stands there twice"),
+        ({"seeds": [1, 1]}, "a seed is given twice"),
     ],
 )
 def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], said: str) -> None:
@@ -153,7 +153,7 @@ def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
         time.sleep(1)
         begun.send_signal(signal.SIGTERM)
         assert begun.wait(60) == 128 + signal.SIGTERM
-        assert "Stopped. The same command carries on" in begun.stderr.read()
+        assert "Stopped. The same command resumes." in begun.stderr.read()
     done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
     assert done.returncode == 0, done.stderr
 

@@ -160,7 +160,7 @@ def test_without_onnx_the_rest_is_exported(one_run: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "No ONNX files: the package onnx is not here. Install it with pip" in done.stdout
+    assert "No ONNX files: the package onnx is not installed. Install it with pip" in done.stdout
     (folder,) = (path for path in (one_run / "best").iterdir() if path.is_dir())
     assert sorted(p.name for p in folder.iterdir()) == [
         "card.md",

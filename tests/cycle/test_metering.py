@@ -71,8 +71,8 @@ def test_what_goes_on_at_once_is_a_kind_of_its_own(tmp_path: Path) -> None:
 def test_a_budget_ends() -> None:
     endless = TimeLimit(None)
     endless.check()
-    assert endless.left is None
+    assert endless.seconds_left is None
     spent = TimeLimit(0.0)
-    assert spent.left == 0.0
+    assert spent.seconds_left == 0.0
     with pytest.raises(TimeLimitReached):
         spent.check()

@@ -13,10 +13,14 @@ from nngpt.store import AttemptRecord, RunRecord, Store
 
 def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
     """Return the figures of a run's cycles, for a script."""
-    cycles = {arm: list(map(summary_json, store.summary(run.id, arm))) for arm in store.arms(run.id)}
-    controls = {arm: found for arm, found in cycles.items() if arm is not Arm.LOOP}
+    cycles = [summary_json(summary) for summary in store.summary(run.id)]
+    controls = {
+        arm: [summary_json(summary) for summary in store.summary(run.id, arm)]
+        for arm in store.arms(run.id)
+        if arm is not Arm.LOOP
+    }
     head = {"run": run.id, "name": run.name, "status": run.status, "ended": run.ended}
-    return {**head, "cycles": list(map(summary_json, store.summary(run.id))), "controls": controls}
+    return {**head, "cycles": cycles, "controls": controls}
 
 
 def print_status(store: Store, run: RunRecord, out: Console) -> None:

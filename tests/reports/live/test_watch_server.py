@@ -235,7 +235,7 @@ def test_stopping_it(tmp_path: Path) -> None:
         assert server.address == f"http://127.0.0.1:{server.port}/"
         code, said = server.stop()
     assert code == 130
-    assert said.splitlines()[-1] == "Stopped watching. The run was not touched."
+    assert said.splitlines()[-1] == "Stopped watching. The run is not affected."
     assert "Traceback" not in said
 
 

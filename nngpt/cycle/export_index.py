@@ -1,4 +1,4 @@
-"""The index of a folder of exported networks: always whole, so that a killed export goes on."""
+"""The index of a folder of exported networks, complete after each network."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.store import RunRecord
 
 
-class Index:
-    """`index.json` and `index.md`, written anew after each network.
+class ExportIndex:
+    """`index.json` and `index.md` of an export, rewritten after each network.
 
     Attributes:
-        rows: what is known of each network, by attempt.
+        rows: the facts of each exported or refused network, by attempt.
     """
 
     def __init__(self, out: Path, record: RunRecord, made: Mapping[str, Any]) -> None:
-        """`made` says what the networks are made of: the attempts in order, and the settings."""
+        """Begin an empty index.
+
+        Args:
+            out: the folder of the export.
+            made: the attempts in order, and the settings of the export.
+        """
         self._out, self._record, self._made = out, record, dict(made)
         self.rows: dict[int, dict[str, Any]] = {}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a script; the networks are in the order of the attempts."""
+        """The contents of `index.json`, with the networks in the order of the attempts."""
         rows = [self.rows[number] for number in self._made["attempts"] if number in self.rows]
         head = {"run": self._record.id, "name": self._record.name}
         return {**head, "made": self._made, "networks": rows}
 
     @property
     def sheet(self) -> Sheet:
-        """For a reader."""
+        """The table of `index.md`."""
         title = f"Networks of run {self._record.id}: {self._record.name}"
         return index_sheet(self.facts["networks"], title)
 
     def resume(self) -> bool:
-        """Take over the networks of an index that the same command wrote; False without one."""
+        """Take over the networks of an index that the same command wrote; return False if none."""
         try:
             found = json.loads((self._out / "index.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -51,17 +56,17 @@ class Index:
         return same
 
     def add(self, row: dict[str, Any]) -> None:
-        """One more network."""
+        """Add one network and write both files."""
         self.rows[row["attempt"]] = row
         self.write()
 
     def write(self) -> None:
-        """Both files, each by one rename."""
+        """Write both files, each by one rename."""
         self._write("index.json", json.dumps(self.facts, indent=2) + "\n")
         self._write("index.md", markdown_table(self.sheet))
 
     def _is_whole(self, row: dict[str, Any]) -> bool:
-        """Folders appear by one rename. What was refused is tried again."""
+        """Return whether a network was exported; refused networks are tried again."""
         return "folder" in row and (self._out / row["folder"] / "card.md").is_file()
 
     def _write(self, name: str, text: str) -> None:

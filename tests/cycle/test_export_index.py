@@ -1,11 +1,11 @@
-"""The index of a folder of exported networks, after each of them."""
+"""The index of a folder of exported networks, after each network."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from nngpt.cli.export_index import Index
+from nngpt.cycle.export_index import ExportIndex
 from nngpt.store import RunRecord
 
 MADE = {"attempts": [3, 1], "onnx": True}
@@ -29,24 +29,24 @@ def network(out: Path, attempt: int) -> dict[str, object]:
     return {"attempt": attempt, "folder": folder.name, "judged": [1, 2]}
 
 
-def test_each_network_is_in_it_at_once_and_the_order_is_kept(tmp_path: Path) -> None:
-    index = Index(tmp_path, RECORD, MADE)
+def test_each_network_is_written_at_once_in_the_order_of_the_attempts(tmp_path: Path) -> None:
+    index = ExportIndex(tmp_path, RECORD, MADE)
     assert not index.resume()
     one, three = network(tmp_path, 1), network(tmp_path, 3)
     for number, row in enumerate((one, three), 1):
         index.add(row)
         assert len(json.loads((tmp_path / "index.json").read_text())["networks"]) == number
         assert (tmp_path / "index.md").read_text().count("of 2 |") == number
-    again = Index(tmp_path, RECORD, MADE)
+    again = ExportIndex(tmp_path, RECORD, MADE)
     assert again.resume() and again.facts["networks"] == [three, one]
 
 
-def test_only_what_is_whole_is_taken_over(tmp_path: Path) -> None:
-    index = Index(tmp_path, RECORD, MADE)
+def test_only_whole_networks_are_taken_over(tmp_path: Path) -> None:
+    index = ExportIndex(tmp_path, RECORD, MADE)
     index.add({"attempt": 3, "refused": "train: took longer than 1 s"})
     index.add({"attempt": 1, "folder": "gone"})
-    again = Index(tmp_path, RECORD, MADE)
+    again = ExportIndex(tmp_path, RECORD, MADE)
     assert again.resume() and again.rows == {}
-    assert not Index(tmp_path, RECORD, {**MADE, "onnx": False}).resume()
+    assert not ExportIndex(tmp_path, RECORD, {**MADE, "onnx": False}).resume()
     (tmp_path / "index.json").write_text("[")
     assert not again.resume()

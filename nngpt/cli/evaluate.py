@@ -23,7 +23,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train given networks as a cycle would; exit with 1 if one of them is refused."""
-    from nngpt.cycle.evaluate import evaluate_files
+    from nngpt.cycle.network_files import evaluate_files
     from nngpt.records import Refusal
     from nngpt.reports.outcome import outcome_line
 

@@ -23,7 +23,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Write networks with the LLM and check them against the contract, without training."""
-    from nngpt.cycle.generate import generate as write
+    from nngpt.cycle.dry_run import generate_answers
     from nngpt.records import Candidate
     from nngpt.statistics import percent_of
 
@@ -31,7 +31,7 @@ def generate(
     log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     if out is not None:
         make_folder(out, "--out")
-    mode, answers = write(settings, count, log)
+    mode, answers = generate_answers(settings, count, log)
     if as_json:
         print_json([{"completion": asdict(c), "outcome": asdict(o)} for c, o in answers])
     for number, (_, outcome) in enumerate(answers, 1):

@@ -19,7 +19,7 @@ Answer = tuple[Completion, Candidate | Refusal]
 """A completion and the network in it, or why there is none."""
 
 
-def generate(config: Config, count: int, log: Log) -> tuple[str, list[Answer]]:
+def generate_answers(config: Config, count: int, log: Log) -> tuple[str, list[Answer]]:
     """Write `count` answers to the prompts of a first cycle.
 
     Returns:

@@ -21,7 +21,7 @@ from nngpt.sandbox.export_judges import AnswersJudge, ExportJudge
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.jobs import JobFactory, JobResult
 from nngpt.sandbox.judge import Budget
-from nngpt.sandbox.pool import LanePool
+from nngpt.sandbox.lane_pool import LanePool
 
 _FEW = 64
 """Number of images that the evaluator of the package onnx answers; it is slow."""

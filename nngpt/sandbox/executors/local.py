@@ -23,7 +23,7 @@ from nngpt.sandbox.exporter import Exporter
 from nngpt.sandbox.folds import Folds
 from nngpt.sandbox.jobs import JobFactory
 from nngpt.sandbox.judge import Budget, Judge
-from nngpt.sandbox.pool import LanePool
+from nngpt.sandbox.lane_pool import LanePool
 from nngpt.sandbox.zygote_client import SharedZygote, shared
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nngpt import config
 from nngpt.cli.options import console
 from nngpt.cycle.runner import check_same_settings, run_loop
-from nngpt.reports.progress.run import ConsoleProgress
+from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store
 
 SETTINGS = (
@@ -38,6 +38,7 @@ def quick_run(folder: Path, cycles: int, *overrides: str, minutes: float | None 
     settings = config.load("smoke-mnist", [*SETTINGS, f"cycles={cycles}", *overrides])
     if database(folder).exists():
         with Store.open(database(folder)) as store:
-            check_same_settings(store.run(settings.name), settings)
+            if store.runs():  # else only an index of blocks is in it
+                check_same_settings(store.run(settings.name), settings)
     with ConsoleProgress(console(stderr=True)) as progress:
         run_loop(settings, progress, minutes=minutes)

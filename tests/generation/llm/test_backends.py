@@ -42,6 +42,7 @@ def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with serving(Web()) as web:
         web.answer = answer
         options = {
+            "mutation": {"answers": [PROMPT.prefill + text for text in ANSWERS[:2]]},
             "openai": {"url": web.url, "endpoint": "chat"},
             "scripted": {"script": file},
             "transformers": {},

@@ -224,7 +224,7 @@ def test_servers_have_different_words_for_it(web: Web, key: str) -> None:
 
 @pytest.mark.parametrize("block", ["Sure!", '{"hyperparameters": {"lr": 3}}', "{}"])
 def test_a_server_that_ignores_the_constraint_is_found_out(web: Web, block: str) -> None:
-    with pytest.raises(ModelError, match=r"do not keep to the schema.*llm\.structured"):
+    with pytest.raises(ModelError, match=r"do not follow the schema.*llm\.options\.structured"):
         answered(web, block)
 
 

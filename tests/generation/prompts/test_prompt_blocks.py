@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import Nngpt, scripted_settings
+from network_training import train_one_batch
+from quick_runs import quick_run, write_answers
 
+from nngpt import config
+from nngpt.cli.cycle import show
 from nngpt.config import EvaluationConfig, PromptConfig
 from nngpt.errors import ConfigError
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.blocks import find_blocks, sample_blocks
+from nngpt.generation.prompts.sources import indexed_blocks
 from nngpt.records import Candidate, Refusal, ShownBlock, Task
 from nngpt.retrieval import index
 from nngpt.retrieval.sources import open_source
@@ -159,31 +162,33 @@ def test_what_a_whole_file_copies_is_credited(tmp_path: Path) -> None:
         assert contract.read(read.written, prompt, TASK, template, defaults) == read
 
 
-def test_a_cycle_shows_blocks_trains_with_them_and_remembers(tmp_path: Path, nngpt: Nngpt) -> None:
+def test_a_run_shows_blocks_and_stores_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path = indexed(tmp_path)
-    words = scripted_settings(tmp_path)
-    (tmp_path / "answers.jsonl").write_text(6 * (json.dumps({"text": ANSWER}) + "\n"))
-    retrieval = ["--set", "prompt.retrieve=1", "--set", "prompt.retrieve_for=gates channels mean"]
-    sets = [*words, *retrieval, "--set", "prompt.retrieve_chars=900", "--cycles", "1"]
-    done = nngpt("cycle", "run", "smoke-mnist", *sets)
-    assert done.returncode == 0, done.stderr
+    write_answers(tmp_path, [ANSWER])
+    retrieval = ["prompt.retrieve=1", "prompt.retrieve_for=gates channels mean"]
+    sizes = ["prompt.retrieve_chars=900", "candidates.per_cycle=6", "llm.batch_size=1"]
+    quick_run(tmp_path, 1, *retrieval, *sizes)
     with Store.open(path, create=False) as store:
-        attempts = store.attempts(store.runs()[0].id, with_code=True)
-        assert {block.name for a in attempts for block in store.question(a).blocks} <= {
-            *("Gate", "Twice")
-        }
+        attempts = store.attempts(1, with_code=True)
+        shown = {block.name for a in attempts for block in store.question(a).blocks}
+        assert shown and shown <= {"Gate", "Twice"}
         trained = [a for a in attempts if a.evaluation is not None]
         assert trained, [a.refusal for a in attempts]
         (block,) = store.question(trained[0]).blocks
-        assert (block.target, block.licence) == ("tree:blocks.gates.Gate", "MIT")
-        assert trained[0].candidate is not None
-        assert block.target in trained[0].candidate.code
-    shown = nngpt("cycle", "show", str(trained[0].id))
-    assert "tree:blocks.gates.Gate" in shown.stdout and "MIT" in shown.stdout
+    assert (block.target, block.licence) == ("tree:blocks.gates.Gate", "MIT")
+    candidate = trained[0].candidate
+    assert candidate is not None and block.target in candidate.code
+    train_one_batch(candidate, (1, 1, 28, 28))
+    capsys.readouterr()
+    show(trained[0].id, path.parent)
+    text = capsys.readouterr().out
+    assert "tree:blocks.gates.Gate" in text and "MIT" in text
 
 
-def test_without_an_index_the_mend_is_said(tmp_path: Path, nngpt: Nngpt) -> None:
-    sets = [*scripted_settings(tmp_path), "--set", "prompt.retrieve=1"]
-    done = nngpt("cycle", "run", "smoke-mnist", *sets)
-    assert done.returncode == 2
-    assert "Index some: nngpt rag index torchvision --folder runs" in done.stderr
+def test_without_an_index_the_hint_names_the_command(tmp_path: Path) -> None:
+    settings = config.load("smoke-mnist", ["prompt.retrieve=1", f"folder={tmp_path}"])
+    with pytest.raises(ConfigError, match="Index some: nngpt rag index torchvision --folder /"):
+        indexed_blocks(settings)

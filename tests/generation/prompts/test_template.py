@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import types
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from network_training import train_one_batch
 
 from nngpt import config, plugins
 from nngpt.config import EvaluationConfig
@@ -82,7 +81,7 @@ def test_a_templated_network_trains(mode: str, shape: tuple[int, int, int, int])
     prompt = template.render(TASK, {})
     candidate = contract.read(ANSWERS[mode], prompt, TASK, template, DEFAULTS)
     assert isinstance(candidate, Candidate), candidate
-    train(candidate, shape)
+    train_one_batch(candidate, shape)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 28, 28), (1, 3, 32, 32)])
@@ -93,28 +92,13 @@ def test_the_networks_of_the_delta_prompt_train(shape: tuple[int, int, int, int]
     for parent in (prompt.parent, *(example.parent for example in template.examples)):
         candidate = contract.read(parent, whole, TASK, template, DEFAULTS)
         assert isinstance(candidate, Candidate), candidate
-        train(candidate, shape)
+        train_one_batch(candidate, shape)
     for example in template.examples:
         written = example.assistant.strip().removeprefix(prompt.prefill)
         asked = replace(prompt, parent=example.parent)
         candidate = contract.read(written, asked, TASK, template, DEFAULTS)
         assert isinstance(candidate, Candidate), candidate
-        train(candidate, shape)
-
-
-def train(candidate: Candidate, shape: tuple[int, int, int, int]) -> None:
-    """Build it, train it on one batch, and see that it changed and answers."""
-    module = types.ModuleType("network")
-    exec(compile(candidate.code, "network.py", "exec"), module.__dict__)
-    prm = dict(candidate.hyperparameters)
-    assert module.supported_hyperparameters() == set(prm)
-    net = module.Net(shape, (10,), prm, torch.device("cpu"))
-    net.train_setup(prm)
-    before = [parameter.detach().clone() for parameter in net.parameters()]
-    net.learn([(torch.randn(4, *shape[1:]), torch.arange(4))])
-    assert net(torch.randn(2, *shape[1:])).shape == (2, 10)
-    pairs = zip(before, net.parameters(), strict=True)
-    assert any(not torch.equal(old, new) for old, new in pairs)
+        train_one_batch(candidate, shape)
 
 
 # ---------------------------------------------------------------- a user's own template

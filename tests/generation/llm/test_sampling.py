@@ -1,4 +1,4 @@
-"""What is drawn token by token is what transformers' own `generate` gives, row for row."""
+"""Sampling gives the same rows as transformers' own `generate`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,23 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from nngpt.config import LLMConfig
 from nngpt.generation.llm.transformers import TransformersLLM
-from nngpt.generation.models.decoding import quick_decoding
-from nngpt.generation.models.loading import LoadedBase, load_base
-from nngpt.generation.models.sampling import draw, likeliest, roomy_cache
+from nngpt.generation.models.cpu_attention import fast_cpu_attention
+from nngpt.generation.models.loading import LoadedBase
+from nngpt.generation.models.sampling import growing_cache, sample_rows, top_tokens
 from nngpt.records import Message, Prompt, Sampling
 
 TOKENS = 80
-"""More than the cache makes room for at once."""
+"""More tokens than the cache grows by at once."""
 
 
-@pytest.fixture(scope="module")
-def base() -> LoadedBase:
-    return load_base(LLMConfig(device="cpu", dtype="float32"))
-
-
-def beginnings(base: LoadedBase, count: int) -> torch.Tensor:
+def random_prompts(base: LoadedBase, count: int) -> torch.Tensor:
     torch.manual_seed(3)
     return torch.randint(100, base.model.config.vocab_size, (count, 7))
 
 
-def test_greedy_rows_are_those_of_generate(base: LoadedBase) -> None:
-    ids = beginnings(base, 3)
+def test_greedy_rows_equal_those_of_generate(base: LoadedBase) -> None:
+    ids = random_prompts(base, 3)
     settings = GenerationConfig(max_new_tokens=TOKENS, do_sample=False, eos_token_id=[])
     lengths = [5, TOKENS, 30]
     order: dict[int, int] = {}
@@ -46,17 +40,17 @@ def test_greedy_rows_are_those_of_generate(base: LoadedBase) -> None:
 
     with torch.inference_mode():
         expected = base.model.generate(ids, generation_config=settings)[:, 7:].tolist()
-        with quick_decoding(base.model):
-            cache = roomy_cache(base.model.config)
+        with fast_cpu_attention(base.model):
+            cache = growing_cache(base.model.config)
             base.model(ids[:, :-1], past_key_values=cache)
             greedy = Sampling(temperature=0.0, max_new_tokens=TOKENS)
-            rows = draw(base.model, cache, ids, greedy, ended, lambda: False)
+            rows = sample_rows(base.model, cache, ids, greedy, ended, lambda: False)
     assert [len(row) for row in rows] == lengths
     assert rows == [row[: len(mine)] for row, mine in zip(expected, rows, strict=True)]
 
 
-def test_stopping_leaves_it_at_that(base: LoadedBase) -> None:
-    ids = beginnings(base, 2)
+def test_stopping_ends_all_rows(base: LoadedBase) -> None:
+    ids = random_prompts(base, 2)
     asked: list[bool] = []
 
     def stopped() -> bool:
@@ -64,13 +58,13 @@ def test_stopping_leaves_it_at_that(base: LoadedBase) -> None:
         return len(asked) == 3
 
     with torch.inference_mode():
-        cache = roomy_cache(base.model.config)
+        cache = growing_cache(base.model.config)
         base.model(ids[:, :-1], past_key_values=cache)
-        rows = draw(base.model, cache, ids, Sampling(), lambda row: False, stopped)
+        rows = sample_rows(base.model, cache, ids, Sampling(), lambda row: False, stopped)
     assert [len(row) for row in rows] == [3, 3]
 
 
-def test_writing_ends_with_the_first_stop_string(base: LoadedBase) -> None:
+def test_an_answer_ends_with_the_first_stop_string(base: LoadedBase) -> None:
     llm = TransformersLLM(base, 1)
     question = Message("user", "Count from one to ten, in words.")
     asked = Prompt("", "", "body", (question,))
@@ -91,20 +85,22 @@ def test_writing_ends_with_the_first_stop_string(base: LoadedBase) -> None:
 @pytest.mark.parametrize(
     ("top_k", "top_p", "temperature"), [(50, 0.9, 0.7), (0, 0.5, 1.3), (5, 1.0, 1.0), (3, 1e-6, 1)]
 )
-def test_the_same_chances_as_transformers(top_k: int, top_p: float, temperature: float) -> None:
+def test_the_same_probabilities_as_transformers(
+    top_k: int, top_p: float, temperature: float
+) -> None:
     torch.manual_seed(1)
     scores = 3 * torch.randn(4, 200)
     warpers = LogitsProcessorList([TemperatureLogitsWarper(float(temperature))])
     warpers += [TopKLogitsWarper(top_k)] if top_k else []
     expected = LogitsProcessorList([*warpers, TopPLogitsWarper(top_p)])(None, scores).softmax(-1)
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-    tokens, shares = likeliest(scores, sampling)
+    tokens, shares = top_tokens(scores, sampling)
     found = torch.zeros_like(scores).scatter(1, tokens, shares)
     assert torch.allclose(found / found.sum(-1, keepdim=True), expected, atol=1e-6)
 
 
-def test_a_roomy_cache_holds_what_a_plain_one_holds(base: LoadedBase) -> None:
-    ids, caches = beginnings(base, 3), (DynamicCache(), roomy_cache(base.model.config))
+def test_a_growing_cache_equals_a_plain_one(base: LoadedBase) -> None:
+    ids, caches = random_prompts(base, 3), (DynamicCache(), growing_cache(base.model.config))
     with torch.inference_mode():
         for cache in caches:
             base.model(ids[:1, :3], past_key_values=cache)
@@ -112,6 +108,6 @@ def test_a_roomy_cache_holds_what_a_plain_one_holds(base: LoadedBase) -> None:
             base.model(ids[:, 3:5], past_key_values=cache)
             cache.batch_select_indices(torch.tensor([2, 0]))
             base.model(ids[[2, 0], 5:], past_key_values=cache)
-    for plain, roomy in zip(caches[0].layers, caches[1].layers, strict=True):
-        assert torch.allclose(plain.keys, roomy.keys, atol=1e-4)
-        assert torch.allclose(plain.values, roomy.values, atol=1e-4)
+    for plain, growing in zip(caches[0].layers, caches[1].layers, strict=True):
+        assert torch.allclose(plain.keys, growing.keys, atol=1e-4)
+        assert torch.allclose(plain.values, growing.values, atol=1e-4)

@@ -1,18 +1,18 @@
-"""Fine-tuning and sampling against plain `transformers`: `Trainer` and `generate`.
+"""Measure the speed of fine-tuning and sampling against `Trainer` and `generate`.
 
 OMP_NUM_THREADS=2 .venv/bin/python benchmarks/sft.py CORPUS.jsonl[.gz] [--model NAME] [--pairs 8]
     [--max-length 1024] [--steps 2] [--samples 4] [--tokens 48] [--checkpointing]
 
-CORPUS is a file of `nngpt corpus build`. Both learn the same pairs, all of them in each step, with
-the same LoRA weights in the same precision. The plain way is what a careful user of the `Trainer`
-writes: batches of `--batch` pairs padded to the longest, loss on the answers, logits over the
-vocabulary for every token. Sampling is compared with `generate` for one sample at a time (four of
-them), and for all as one batch in which each row reads the prompt.
+CORPUS is a file of `nngpt corpus build`. Both sides train on the same pairs, all of them in each
+step, with the same LoRA weights in the same precision. The `Trainer` is used as a careful user
+would: batches of `--batch` pairs padded to the longest, loss on the answers, logits over the
+vocabulary for every token. Sampling is compared with `generate` for single samples (four of them),
+and for all samples as one batch in which each row has its own prompt.
 
-Utilisation is the share of what a large matrix product reaches here in the model's dtype. Counted
-are 4 operations per weight and token (forward, and backward through frozen weights) for tokens that
-are no padding, the last layer for answer tokens only; when sampling 2 per weight and token written.
-Seconds are CPU seconds of this process on a CPU (other programs do not count), wall time on CUDA.
+Utilisation is relative to a large matrix product on the same device in the model's dtype. Operations
+are 4 per weight and token (forward, and backward through frozen weights) without padding, the output
+layer for answer tokens only; in sampling 2 per weight and written token. Seconds are CPU seconds of
+this process on a CPU (other programs do not count), wall time on CUDA.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ from nngpt.records import Prompt, Sampling
 
 IGNORED = -100
 _ONE_BY_ONE = 4
-"""Samples that are written one at a time: their speed does not depend on how many there are."""
+"""Number of single samples: their speed does not depend on their number."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was done in one measured second.
+    """Measured speed.
 
     Attributes:
-        answered: answer tokens learned, or tokens written.
-        operations: floating-point operations that the model needs for it.
+        answered: answer tokens trained on, or tokens written, per second.
+        operations: floating-point operations of the model per second.
     """
 
     answered: float
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="pairs in a padded batch")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--row", type=int, default=2048, help="learning.tokens_per_batch")
-    parser.add_argument("--steps", type=int, default=2, help="measured steps after one to warm up")
+    parser.add_argument("--steps", type=int, default=2, help="measured steps after a warm-up step")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=48, help="new tokens of a sample")
     parser.add_argument("--checkpointing", action="store_true")
@@ -81,7 +81,7 @@ def main() -> None:
     kernels.use_liger(base.model)
     pairs = chat_pairs(given.corpus, "CORPUS")
     examples = drop_long(tokenize(base.tokenizer, pairs), given.max_length)[: given.pairs]
-    peak = reached(base)
+    peak = peak_speed(base)
     print(f"{date.today()}, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
     print(f"{base.facts}{kernels.facts(base.model.device.type)}, {torch.get_num_threads()} threads")
     print(f"a large matrix product: {peak / 1e12:.3f} TFLOP/s")
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def tuning(base: LoadedBase, examples: Sequence[TokenizedPair], given: Any, peak: float) -> None:
-    """Ours against the `Trainer`."""
+    """Print the speed of training with nngpt and with the `Trainer`."""
     answers = sum(len(e.answer) for e in examples)
     prompts = len({e.prompt for e in examples})
     print(
@@ -106,16 +106,16 @@ def tuning(base: LoadedBase, examples: Sequence[TokenizedPair], given: Any, peak
     )
     plain = with_trainer(base, learning, examples, given.batch)
     ours = with_nngpt(base, learning, examples)
-    told("Trainer, padded batches, all logits", plain, peak)
-    told("nngpt, packed rows", ours, peak)
+    print_speed("Trainer, padded batches, all logits", plain, peak)
+    print_speed("nngpt, packed rows", ours, peak)
     print(f"  {ours.answered / plain.answered:.2f} × the answer tokens per second", flush=True)
 
 
 def with_nngpt(
     base: LoadedBase, learning: LearningConfig, examples: Sequence[TokenizedPair]
 ) -> Speed:
-    """The fastest step of our loop after the first."""
-    with borrowed(base, learning) as model, tempfile.TemporaryDirectory() as folder:
+    """Return the speed of the fastest step of nngpt's loop after the first."""
+    with with_new_adapter(base, learning) as model, tempfile.TemporaryDirectory() as folder:
         times: list[float] = []
         loop = TrainingLoop(model, learning, "adamw", seed=1)
         checkpoint = Checkpoint(Path(folder) / "none", "", float("inf"))
@@ -129,7 +129,7 @@ def with_nngpt(
 def with_trainer(
     base: LoadedBase, learning: LearningConfig, examples: Sequence[TokenizedPair], batch: int
 ) -> Speed:
-    """The fastest step of `transformers.Trainer` after the first."""
+    """Return the speed of the fastest step of `transformers.Trainer` after the first."""
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     times: list[float] = []
@@ -139,7 +139,7 @@ def with_trainer(
             times.append(clock(base))
 
     cuda = base.model.device.type == "cuda"
-    with borrowed(base, learning) as model, tempfile.TemporaryDirectory() as folder:
+    with with_new_adapter(base, learning) as model, tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
             num_train_epochs=learning.epochs,
@@ -171,7 +171,7 @@ def with_trainer(
 
 
 def padded(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    """ids, labels and mask [b, longest]."""
+    """Return ids, labels and mask [b, longest] of a padded batch."""
     longest = max(len(row["ids"]) for row in rows)
     ids = torch.full((len(rows), longest), pad)
     labels = torch.full((len(rows), longest), IGNORED)
@@ -184,17 +184,17 @@ def padded(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
 
 
 def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
-    """Ours against `generate`."""
+    """Print the speed of sampling with nngpt and with `generate`."""
     llm = TransformersLLM(base, given.samples)
     few = min(given.samples, _ONE_BY_ONE)
     llm.generate(prompt, 1, 0, Sampling(max_new_tokens=2))
-    one = written(base, partial(writing.plain, llm, prompt), given, [1] * few)
-    batched = written(base, partial(writing.plain, llm, prompt), given, [given.samples])
-    shared = written(base, partial(writing.ours, llm, prompt), given, [given.samples])
+    one = written(base, partial(writing.with_generate, llm, prompt), given, [1] * few)
+    batched = written(base, partial(writing.with_generate, llm, prompt), given, [given.samples])
+    shared = written(base, partial(writing.with_nngpt, llm, prompt), given, [given.samples])
     print(f"{given.samples} samples of at most {given.tokens} new tokens")
-    told(f"generate, {few} one at a time", one, peak)
-    told("generate, one batch", batched, peak)
-    told("nngpt, the prompt read once", shared, peak)
+    print_speed(f"generate, {few} one at a time", one, peak)
+    print_speed("generate, one batch", batched, peak)
+    print_speed("nngpt, one pass over the prompt", shared, peak)
     print(
         f"  {shared.answered / one.answered:.2f} × one at a time, "
         f"{shared.answered / batched.answered:.2f} × one batch, in tokens per second"
@@ -204,7 +204,7 @@ def sampling(base: LoadedBase, prompt: Prompt, given: Any, peak: float) -> None:
 def written(
     base: LoadedBase, write: Callable[[int, Sampling], int], given: Any, batches: Sequence[int]
 ) -> Speed:
-    """Tokens really written, in batches of these sizes; answers may end early."""
+    """Write batches of these sizes, and return the speed; answers may end early."""
     settings = Sampling(temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=given.tokens)
     started = clock(base)
     tokens = sum(write(count, settings) for count in batches)
@@ -213,8 +213,8 @@ def written(
 
 
 @contextmanager
-def borrowed(base: LoadedBase, learning: LearningConfig) -> Any:
-    """The base with a fresh adapter; bare again afterwards."""
+def with_new_adapter(base: LoadedBase, learning: LearningConfig) -> Any:
+    """Yield the base with a new adapter, and remove the adapter afterwards."""
     model = with_adapter(learning, base, None, seed=1)
     try:
         yield model
@@ -223,7 +223,7 @@ def borrowed(base: LoadedBase, learning: LearningConfig) -> Any:
 
 
 def operations(base: LoadedBase, tokens: int, answers: int) -> float:
-    """4 per weight and token, without attention and adapter; the last layer for answers only."""
+    """Return 4 operations per weight and token, without attention; the output layer for answers."""
     head = base.model.get_output_embeddings().weight.numel()
     embedding = base.model.get_input_embeddings().weight.numel()
     tied = base.model.get_output_embeddings().weight is base.model.get_input_embeddings().weight
@@ -231,8 +231,8 @@ def operations(base: LoadedBase, tokens: int, answers: int) -> float:
     return 4.0 * (layers * tokens + head * answers)
 
 
-def reached(base: LoadedBase) -> float:
-    """Operations per second of a large matrix product, the best of several."""
+def peak_speed(base: LoadedBase) -> float:
+    """Return the operations per second of a large matrix product, the best of eight."""
     size = 8192 if base.model.device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=base.model.device) for _ in range(2))
     a, b = a.to(base.model.dtype), b.to(base.model.dtype)
@@ -245,15 +245,15 @@ def reached(base: LoadedBase) -> float:
 
 
 def clock(base: LoadedBase) -> float:
-    """Seconds, once the GPU has done what was asked of it."""
+    """Return the time in seconds, after all GPU work has finished."""
     if base.model.device.type != "cuda":
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def told(what: str, speed: Speed, peak: float) -> None:
-    """A line of the table."""
+def print_speed(what: str, speed: Speed, peak: float) -> None:
+    """Print one line of the table."""
     share = speed.operations / peak
     print(f"  {what:36} {speed.answered:9,.1f} tokens/s, utilisation {share:.1%}", flush=True)
 

@@ -1,4 +1,6 @@
-"""Writing answers: ours against `generate` of transformers, which reads every prompt of a batch.
+"""Measure the speed of writing answers: nngpt against `generate` of transformers.
+
+`generate` computes the prompt once for each answer of a batch, nngpt once for the batch.
 
 .venv/bin/python benchmarks/writing.py [samples] [new_tokens] [words_of_the_prompt]
 """
@@ -22,8 +24,8 @@ from nngpt.records import Message, Prompt, Sampling
 STOP = ("\n```",)
 
 
-def plain(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) -> int:
-    """Tokens that transformers' own `generate` writes, up to the end of each answer."""
+def with_generate(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) -> int:
+    """Write answers with `generate`, and return their tokens up to the end of each answer."""
     tokenizer, model = llm.base.tokenizer, llm._writer
     ids = torch.tensor([chat.encode(tokenizer, chat.render(tokenizer, prompt))] * count)
     settings = GenerationConfig(
@@ -46,13 +48,13 @@ def plain(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) 
     return int((rows[:, ids.shape[1] :] != tokenizer.pad_token_id).sum())
 
 
-def ours(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) -> int:
-    """Tokens that we write with the same settings."""
+def with_nngpt(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) -> int:
+    """Write answers with nngpt and the same settings, and return their tokens."""
     return sum(c.completion_tokens for c in llm.generate(prompt, count, 1, sampling))
 
 
 def speed(write: Callable[[], int]) -> float:
-    """Tokens per second, the better of two rounds."""
+    """Return the tokens per second of the faster of two rounds."""
     rates = []
     for _ in range(2):
         torch.manual_seed(1)
@@ -62,7 +64,7 @@ def speed(write: Callable[[], int]) -> float:
 
 
 def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
-    """Print both speeds and their ratio, for the base and for the adapter that comes with nngpt."""
+    """Print both speeds and their ratio, for the base and for the shipped adapter."""
     base = load_base(LLMConfig())
     llm = TransformersLLM(base, count)
     question = "Write a new image classifier in PyTorch for mnist." + " Be brief." * (words // 2)
@@ -72,9 +74,9 @@ def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
     print(f"{base.facts}; {limits}")
     for adapter in (None, shipped()[0]):
         llm.use_adapter(adapter)
-        ours(llm, prompt, 2, Sampling(max_new_tokens=4))
-        mine = speed(lambda: ours(llm, prompt, count, sampling))
-        theirs = speed(lambda: plain(llm, prompt, count, sampling))
+        with_nngpt(llm, prompt, 2, Sampling(max_new_tokens=4))
+        mine = speed(lambda: with_nngpt(llm, prompt, count, sampling))
+        theirs = speed(lambda: with_generate(llm, prompt, count, sampling))
         name = adapter.name if adapter else "bare base"
         print(f"{name}: {mine:.1f} tokens/s, generate {theirs:.1f} tokens/s: {mine / theirs:.2f} ×")
 

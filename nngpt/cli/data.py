@@ -1,52 +1,34 @@
-"""`nngpt data`: which data sets there are, and bringing them onto this machine."""
+"""`nngpt data`: list data sets, download and verify them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: list them, fetch them.")
+from nngpt.cli.options import AsJson
 
-
-@dataclass(frozen=True)
-class _Row:
-    """A line of the list; shape is (c, h, w); None where the user's folder decides."""
-
-    name: str
-    shape: tuple[int, int, int] | None
-    classes: int | None
-    images: int | None
-    cached: bool
+app = typer.Typer(no_args_is_help=True, help="Data sets: list and download them.")
 
 
 @app.command("list")
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
-) -> None:
-    """List the data sets, and which of them are on this machine."""
+def list_(as_json: AsJson = False) -> None:
+    """List the data sets, and whether they are in the cache."""
     from rich.box import SIMPLE
     from rich.console import Console
-    from rich.table import Column, Table
 
-    from nngpt import plugins
+    from nngpt.data.data_sets import list_data_sets
+    from nngpt.reports.tables.data_sets import data_sets_table
 
-    rows = [_row(name) for name in plugins.names("data set")]
+    rows = list_data_sets()
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows]))
         return
     console = Console()
-    name = Column("data set", no_wrap=True)
-    box = SIMPLE if console.is_terminal else None
-    table = Table(name, "shape", "classes", "images", "cached", box=box)
-    for row in rows:
-        shape = "×".join(map(str, row.shape)) if row.shape else "your pictures'"
-        where = "yes" if row.cached else "no" if row.shape else "needs --root"
-        table.add_row(row.name, shape, _number(row.classes), _number(row.images), where)
-    console.print(table)
+    console.print(data_sets_table(rows, SIMPLE if console.is_terminal else None))
 
 
 @app.command()
@@ -56,7 +38,7 @@ def pull(
         Path | None, typer.Option(help="Folder with your own official files, or pictures.")
     ] = None,
 ) -> None:
-    """Bring a data set onto this machine and verify it."""
+    """Download and verify a data set."""
     from nngpt import plugins
 
     source = plugins.create("data set", name, root)
@@ -65,19 +47,3 @@ def pull(
     source.prepare()
     shape = "×".join(map(str, source.shape))
     typer.echo(f"{source.name}: ready, {shape}, {source.classes} classes")
-
-
-def _row(name: str) -> _Row:
-    from nngpt import plugins
-    from nngpt.errors import DataError
-
-    try:
-        source = plugins.create("data set", name, None)
-    except DataError:
-        return _Row(name, None, None, None, False)
-    images = getattr(source, "images", None)
-    return _Row(name, source.shape, source.classes, images, source.available())
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"

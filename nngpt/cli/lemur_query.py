@@ -130,6 +130,7 @@ def sign(
 ) -> None:
     """Compute the MinHash signatures of networks that have none."""
     from nngpt.novelty import signatures
+    from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
 
     recipe = _recipe()
@@ -139,7 +140,7 @@ def sign(
         progress_bar("networks signed") as progress,
     ):
         made = signatures.sign(store.database, recipe, fresh, progress)
-    typer.echo(f"{made:,} networks signed" if made else "every network has a signature")
+    typer.echo(f"{plural(made, 'network')} signed" if made else "every network has a signature")
     typer.echo(str(recipe))
 
 
@@ -155,18 +156,20 @@ def similar(
     from nngpt.novelty.dedup.source_files import read_network
     from nngpt.novelty.signatures import nearest_networks
     from nngpt.reports.lemur.mirror_tables import neighbours_table
+    from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
 
     code = read_network(file).code
     with open_mirror(folder) as store:
         found = nearest_networks(store.database, code, _recipe(), top)
     if found.unsigned:
-        typer.echo(f"{found.unsigned:,} networks have no signature: nngpt lemur sign", err=True)
+        missing = plural(found.unsigned, "network")
+        typer.echo(f"{missing} without a signature: nngpt lemur sign", err=True)
     if as_json:
         return print_json(asdict(found))
     out = console()
     out.print(neighbours_table(found, out))
-    typer.echo(f"{found.compared:,} of {found.signed:,} networks compared exactly")
+    typer.echo(f"{found.compared:,} of {plural(found.signed, 'network')} compared exactly")
     return None
 
 

@@ -12,7 +12,7 @@ import data_samples as samples
 import numpy as np
 import pytest
 
-from nngpt import config, plugins
+from nngpt import files, plugins
 from nngpt.data import cache as data_cache
 from nngpt.data.sources import cifar10, cifar100, fashion_mnist, image_folder, mnist, svhn
 from nngpt.errors import DataError
@@ -61,7 +61,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy(source, target)
 
 
-USERS_CACHE = config.environment("NNGPT_CACHE")
+USERS_CACHE = files.environment("NNGPT_CACHE")
 SOURCES: dict[str, Make] = {
     "mnist": real("mnist", fetch=True),
     "cifar10": real("cifar10", fetch=False),

@@ -83,7 +83,7 @@ def test_arrays_of_another_set_are_refused(cache: Path, tmp_path: Path):
     contents = samples.cifar10_files()
     source = samples.small(cifar10.SPEC, contents, samples.write_files(tmp_path / "f", contents))
     strict = FileSource(replace(source._spec, sha256=cifar10.SPEC.sha256), tmp_path / "f")
-    with pytest.raises(DataError, match="other images"):
+    with pytest.raises(DataError, match="images differ from the official data set"):
         strict.prepare()
     assert left_in(cache) == []
 
@@ -144,7 +144,7 @@ PREPARE = """
 import sys
 from pathlib import Path
 import data_samples as samples
-from nngpt.data import svhn
+from nngpt.data.sources import svhn
 source = samples.small(svhn.SPEC, samples.svhn_files(), Path(sys.argv[1]))
 source.prepare()
 print(source.splits(3, 12, 2).train.count)
@@ -173,7 +173,7 @@ def test_two_processes_at_once_prepare_one_whole_set(cache: Path, tmp_path: Path
 SECOND = """
 import sys
 from pathlib import Path
-from nngpt.data import files
+from nngpt import files
 log = Path(sys.argv[2])
 print("started", flush=True)
 with files.locked(Path(sys.argv[1])):

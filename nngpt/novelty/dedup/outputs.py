@@ -83,19 +83,19 @@ def write_outputs(
     Raises:
         UserError: a file cannot be written.
     """
-    count = f"{len(outcome.kept):,}"
+    kept = len(outcome.kept)
     if paths.names is not None and not paths.prints_names:
         write_file(paths.names, kept_names(outcome))
-        yield f"{paths.names}: {count} names"
+        yield f"{paths.names}: {_counted(kept, 'name')}"
     if paths.copies is not None:
         copy_kept(paths.copies, collection, outcome)
-        yield f"{paths.copies}: {count} files"
+        yield f"{paths.copies}: {_counted(kept, 'file')}"
     if paths.chat is not None and prompt is not None:
         lines = [line for network in outcome.kept if (line := chat_line(network, prompt))]
         write_file(paths.chat, lines)
-        lost = len(outcome.kept) - len(lines)
+        lost = kept - len(lines)
         more = f" ({lost:,} cannot be written as an answer)" if lost else ""
-        yield f"{paths.chat}: {len(lines):,} chat pairs{more}"
+        yield f"{paths.chat}: {_counted(len(lines), 'chat pair')}{more}"
     if paths.report is not None:
         write_file(paths.report, [page.encode()])
         yield f"{paths.report}: report"
@@ -249,6 +249,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(
             f"cannot be written ({error.strerror})", where=str(path), hint="Nothing was changed"
         ) from None
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _another(option: str) -> str:

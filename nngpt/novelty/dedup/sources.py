@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nngpt.config import DATABASE
 from nngpt.errors import UserError
+from nngpt.files import DATABASE
 from nngpt.novelty.dedup.collection import Collection, FoundNetwork, SkippedItem, collect
 from nngpt.novelty.dedup.mirror import close_name, read_mirror
 from nngpt.novelty.dedup.records import Network

@@ -1,1 +1,1 @@
-"""Tables of the LEMUR mirror."""
+"""Tables and messages of `nngpt lemur`."""

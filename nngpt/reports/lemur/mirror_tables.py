@@ -1,4 +1,4 @@
-"""The mirror's numbers and trials, for a person or a script."""
+"""Show the mirror's statistics, trials and neighbours as tables, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ _SMALL_FAMILY = 10
 
 
 def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[RenderableType]:
-    """Everything `nngpt lemur stats` says, piece by piece."""
+    """Yield the output of `nngpt lemur stats`, piece by piece."""
     box = SIMPLE if console.is_terminal else None
     for line in stats.imports:
         yield f"import of {line.source}: {_ending(line)}"
     yield (
-        f"{stats.networks:,} networks, {stats.distinct:,} of them different but for white space; "
-        f"{stats.transforms:,} transforms; {stats.signatures:,} networks with a signature"
+        f"{plural(stats.networks, 'network')}, {stats.distinct:,} of them distinct apart from "
+        f"white space; {plural(stats.transforms, 'transform')}; "
+        f"{plural(stats.signatures, 'network')} with a signature"
     )
-    yield f"{stats.empty:,} statistics files list no trial"
+    yield f"{plural(stats.empty, 'statistics file')} without a trial"
     yield _families(stats.families, box)
     yield _datasets(stats.datasets, box)
     yield _epochs(stats.last_epochs, box)
 
 
 def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
-    """The trials; every row has the same columns."""
+    """Return the table of trials; every row has the same columns."""
     columns = [Column(_heading(name), justify=_side(name), overflow="fold") for name in rows[0]]
     table = Table(*columns, box=SIMPLE if console.is_terminal else None)
     for row in rows:
@@ -52,7 +53,7 @@ def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console
 
 
 def neighbours_table(found: Neighbours, console: Console) -> Table:
-    """The networks most like the given one."""
+    """Return the table of the most similar networks."""
     columns = (Column("Jaccard", justify="right"), Column("estimate", justify="right"), "network")
     table = Table(*columns, box=SIMPLE if console.is_terminal else None)
     for one in found.nearest:
@@ -61,7 +62,7 @@ def neighbours_table(found: Neighbours, console: Console) -> Table:
 
 
 def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """A list with one trial per line, so that lines can be read one by one too."""
+    """Write a JSON list with one trial per line, so that it can also be read line by line."""
     separator = "[\n"
     for row in rows:
         stream.write(separator + json.dumps(row))
@@ -70,7 +71,7 @@ def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """CSV with a line of names; hyperparameters are JSON in one cell."""
+    """Write CSV with a header; hyperparameters are JSON in one cell."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
@@ -79,8 +80,8 @@ def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: T
 
 def _ending(line: ImportRecord) -> str:
     if line.finished is None:
-        return f"begun {line.started}, interrupted or still at work"
-    refused = f", {line.refused:,} files refused" if line.refused else ""
+        return f"started {line.started}, interrupted or still running"
+    refused = f", {plural(line.refused, 'file')} refused" if line.refused else ""
     return f"finished {line.finished}{refused}"
 
 
@@ -91,7 +92,8 @@ def _families(families: Mapping[str, int], box: Any) -> Table:
         table.add_row(name, f"{count:,}")
     if others := len(families) - len(large):
         count = sum(families.values()) - sum(large.values())
-        table.add_row(f"{others:,} others, each of fewer than {_SMALL_FAMILY}", f"{count:,}")
+        name = f"{others:,} others, with fewer than {_SMALL_FAMILY} networks each"
+        table.add_row(name, f"{count:,}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""What an import or export of LEMUR came to, for a person."""
+"""Describe the result of importing or exporting LEMUR data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
+from nngpt.reports.text import plural
 from nngpt.store.lemur.records import Examples, ExportReport, ImportReport
 
 _SHOWN = 10
 
 
 def import_lines(report: ImportReport) -> Iterator[RenderableType]:
-    """A table of what was read and what is new, then what was refused or left alone."""
+    """Yield a table of items read and new, then the refused and ignored ones."""
     table = Table("", "read", "new", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -36,20 +37,24 @@ def import_lines(report: ImportReport) -> Iterator[RenderableType]:
     table.add_row("seconds", f"{report.seconds:,.1f}", "")
     yield f"LEMUR from {report.source}"
     yield table
-    yield from _examples("Twice in its file, stored once", report.duplicates)
+    yield from _examples("Listed twice in one file, stored once", report.duplicates)
     yield from _examples("Refused", report.refused)
     if report.left_alone:
         places = (f"{place} {n:,}" for place, n in sorted(report.left_alone.items()))
-        yield f"Not imported, because it is neither code nor results: {', '.join(places)}"
+        yield f"Not imported (neither code nor results): {', '.join(places)}"
 
 
 def export_lines(report: ExportReport, target: Path) -> Iterator[RenderableType]:
-    """What was written, then what was skipped."""
-    yield (
-        f"{target}: {report.networks:,} networks, {report.transforms:,} transforms, "
-        f"{report.metrics:,} metrics, {report.rows:,} trials in {report.files:,} files "
-        f"({report.empty:,} empty), {report.runs:,} device runs in {report.seconds:,.1f} s"
+    """Yield the counts of what was written, then the skipped files."""
+    files = f"{plural(report.files, 'file')} ({report.empty:,} empty)"
+    parts = (
+        plural(report.networks, "network"),
+        plural(report.transforms, "transform"),
+        plural(report.metrics, "metric"),
+        f"{plural(report.rows, 'trial')} in {files}",
+        plural(report.runs, "device run"),
     )
+    yield f"{target}: {', '.join(parts)} in {report.seconds:,.1f} s"
     yield from _examples("Skipped", report.skipped)
 
 

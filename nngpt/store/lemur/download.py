@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt import config, files
+from nngpt import files
 from nngpt.errors import DataError
 
 PACKAGE = files.Package("pip", "nn-dataset", "2.1.2")
@@ -23,7 +23,7 @@ def download_corpus(progress: files.Progress = files.silent) -> Path:
     Raises:
         DataError: pip failed, or downloaded another file.
     """
-    target = config.cache_folder() / "lemur" / _FILE
+    target = files.cache_folder() / "lemur" / _FILE
     if _intact(target):
         return target
     with files.locked(target.parent / ".lock"):

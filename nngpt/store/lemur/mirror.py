@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import exists, select
 
-from nngpt.config import DATABASE
 from nngpt.errors import StoreError
+from nngpt.files import DATABASE
 from nngpt.store import Store
 from nngpt.store.lemur_tables import nn
 

@@ -1,4 +1,4 @@
-"""Alembic runs this; the connection, already in a transaction, comes from `store.schema`."""
+"""Alembic environment; the connection, already in a transaction, comes from `store.schema`."""
 
 from __future__ import annotations
 

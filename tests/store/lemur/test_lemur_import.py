@@ -171,7 +171,7 @@ def test_files_in_wrong_places_are_named(mirror: Store, tmp_path: Path) -> None:
     assert "not task_dataset_metric_network" in reasons["acc_Net/1.json"]
     assert "not task_dataset_metric_network" in reasons["t__m_Net/1.json"]
     assert reasons["t_d_m_Absent/2.json"] == "the code of its network Absent is missing"
-    assert "not the number of an epoch" in reasons[f"{FOLDER}/01.json"]
+    assert "not an epoch number" in reasons[f"{FOLDER}/01.json"]
     assert "symbolic links" in reasons[f"{FOLDER}/8.json"]
     assert "not followed" in reasons["loop"]
     assert "not a regular file" in reasons[f"{FOLDER}/7.json"]

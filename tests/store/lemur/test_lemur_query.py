@@ -25,9 +25,9 @@ def test_stats(mirror: Path, nngpt: Nngpt) -> None:
     told = nngpt("lemur", "stats")
     assert (told.returncode, told.stderr) == (0, "")
     for fact in (
-        "import of a.whl: begun 2025, interrupted or still at work",
+        "import of a.whl: started 2025, interrupted or still running",
         "import of b.whl: finished 2026, 2 files refused",
-        "6 networks, 5 of them different but for white space",
+        "6 networks, 5 of them distinct apart from white space",
         "0.5750 (6)",
     ):
         assert fact in told.stdout

@@ -1,4 +1,4 @@
-"""LEMUR's tables."""
+"""Create LEMUR's tables."""
 
 from __future__ import annotations
 

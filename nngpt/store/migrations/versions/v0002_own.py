@@ -1,4 +1,4 @@
-"""Our own tables: runs, prompts, attempts, adapters and the audit trail."""
+"""Create nngpt's own tables: runs, prompts, attempts, adapters and the audit trail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the mirror of LEMUR needs beyond LEMUR's own tables."""
+"""Create tables for what the mirror stores beyond LEMUR's own tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the evaluator measures besides accuracy, and what our own training loop made of it."""
+"""Add the evaluator's other measurements, and the results of training with nngpt's own loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repairs: attempts that answer a refusal, counted apart from what was written at once."""
+"""Add repairs: attempts that answer a refusal, counted apart from first answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NN-RAG: sources of blocks, their files, and the classes in them."""
+"""Create the tables of the block index: libraries, files and classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The experiment: control arms, alarms, what time and energy went into, full trainings."""
+"""Add control arms, alarms, time and energy by activity, forecasts and confirmations."""
 
 from __future__ import annotations
 

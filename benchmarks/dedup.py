@@ -30,7 +30,7 @@ import pandas as pd
 import scipy.sparse
 from datasketch import MinHash, MinHashLSH
 
-from nngpt import config, plugins
+from nngpt import files, plugins
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--nn-dup", type=Path)
     parser.add_argument("--nn-dup-count", type=int, default=1000)
     given = parser.parse_args()
-    wheel = given.wheel or next((config.cache_folder() / "lemur").rglob("*.whl"))
+    wheel = given.wheel or next((files.cache_folder() / "lemur").rglob("*.whl"))
     print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, one thread")
     started = time.perf_counter(), time.process_time()
     networks = read(wheel)

@@ -7,7 +7,6 @@ by the model in the plug-in's own file (`nngpt.plugins`).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,9 +26,6 @@ from pydantic import (
 from nngpt import plugins
 from nngpt.errors import ConfigError, PluginError, explain, nearest
 from nngpt.records import Arm
-
-DATABASE = "nngpt.db"
-"""File name of the database in a folder of runs."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -626,19 +622,6 @@ def _defaults(model: type[plugins.PluginOptions]) -> dict[str, Any]:
     fields = {k: f for k, f in model.model_fields.items() if not f.is_required()}
     values = {k: f.get_default(call_default_factory=True) for k, f in fields.items()}
     return model.model_construct(**values).model_dump(mode="json", include=set(fields))
-
-
-def environment(name: str) -> str | None:
-    """Return an environment variable, None if it is unset or empty."""
-    return os.environ.get(name) or None
-
-
-def cache_folder() -> Path:
-    """Return the cache: $NNGPT_CACHE, else $XDG_CACHE_HOME/nngpt, else ~/.cache/nngpt."""
-    own = environment("NNGPT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nngpt"
 
 
 def resource_folder(name: str) -> Path:

@@ -32,12 +32,28 @@ from typing import IO, Literal
 
 from nngpt.errors import DataError
 
+DATABASE = "nngpt.db"
+"""File name of the database in a folder of runs."""
+
 Progress = Callable[[str], None]
 
 _CHUNK = 1 << 20
 _CLIENT_TIMEOUT_S = 1800
 _SILENCE_S = 20
 _ANSWER_S = 4.0
+
+
+def environment(name: str) -> str | None:
+    """Return an environment variable, None if it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def cache_folder() -> Path:
+    """Return the cache: $NNGPT_CACHE, else $XDG_CACHE_HOME/nngpt, else ~/.cache/nngpt."""
+    own = environment("NNGPT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(environment("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nngpt"
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, run_nngpt
 
-from nngpt import config, plugins
+from nngpt import config, files, plugins
 from nngpt.config import Config
 from nngpt.errors import ConfigError
 from nngpt.novelty.measures.none import NoMeasure
@@ -71,7 +71,7 @@ def test_the_page_gives_the_signatures_of_the_built_in_plugins() -> None:
 def test_a_run_uses_the_five_plugins_of_the_page(page: Path) -> None:
     done = run_nngpt(page, ["cycle", "run", "mylab.yaml"], PYTHONPATH=f"{ROOT}:{page}")
     assert done.returncode == 0, done.stderr
-    with Store.open(page / "runs" / config.DATABASE) as store:
+    with Store.open(page / "runs" / files.DATABASE) as store:
         run = store.run("mylab")
         first, second = store.attempts(run.id)
         assert (first.state, first.evaluation and first.evaluation.accuracy) == ("admitted", 0.75)

@@ -23,7 +23,8 @@ ORDER = """
     generation sandbox
     retrieval
     store data
-    files config statistics plugins protocols
+    config
+    files plugins statistics protocols
     records errors
     __init__
 """

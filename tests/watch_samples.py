@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from command_line import ROOT
 from store_samples import NOVEL, PROMPT, TASK, adapter, candidate, completion, evaluation
 
-from nngpt.config import DATABASE
+from nngpt.files import DATABASE
 from nngpt.records import Arm, Refusal, Stage
 from nngpt.store import Activity, Lease, RunRecord, Store
 

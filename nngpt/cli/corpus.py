@@ -10,8 +10,8 @@ import typer
 
 from nngpt.cli.options import AsJson, Folder, console, load_config, open_store, print_json
 from nngpt.cli.progress_bars import progress_bars
-from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError
+from nngpt.files import DATABASE
 
 app = typer.Typer(no_args_is_help=True, help="Build training pairs from the LEMUR mirror.")
 

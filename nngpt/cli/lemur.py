@@ -12,7 +12,7 @@ from nngpt.cli import lemur_query
 from nngpt.cli.options import AsJson, Folder, console, make_folder, open_store, print_json
 from nngpt.cli.progress_bars import progress_bar
 from nngpt.cli.stopping import stoppable
-from nngpt.config import DATABASE
+from nngpt.files import DATABASE
 
 app = typer.Typer(no_args_is_help=True, help="The LEMUR corpus: fetch, import, query, export.")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.config import DATABASE
 from nngpt.errors import StoreError, UserError
+from nngpt.files import DATABASE
 
 if TYPE_CHECKING:
     from rich.console import Console

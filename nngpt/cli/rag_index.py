@@ -9,7 +9,7 @@ import typer
 
 from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
 from nngpt.cli.stopping import stoppable
-from nngpt.config import DATABASE
+from nngpt.files import DATABASE
 
 _SOME = 5
 

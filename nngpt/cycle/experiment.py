@@ -10,10 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from nngpt.config import DATABASE, completed, identity_of
+from nngpt.config import completed, identity_of
 from nngpt.cycle.grid import Cell, Grid
 from nngpt.cycle.time_limit import TimeLimit
 from nngpt.errors import UserError
+from nngpt.files import DATABASE
 from nngpt.reports.experiment.figures import StartedRun
 from nngpt.store import RunRecord, Store
 

@@ -11,11 +11,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt.config import DATABASE, Config
+from nngpt.config import Config
 from nngpt.cycle.forecast import Duration, MeasuredTimes, expected_duration, find_times
 from nngpt.cycle.parts import Parts, assemble
 from nngpt.cycle.time_limit import TimeLimit
 from nngpt.errors import LearningFailed
+from nngpt.files import DATABASE
 from nngpt.generation.pairs import corpus_size
 from nngpt.protocols import Log
 from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed

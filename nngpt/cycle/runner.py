@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 
-from nngpt.config import DATABASE, Config, completed, identity_of
+from nngpt.config import Config, completed, identity_of
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.energy import Energy
 from nngpt.cycle.forecast import find_times
 from nngpt.cycle.loop import Loop
-from nngpt.cycle.meter import Meter, MeteredProgress
+from nngpt.cycle.meter import Meter
 from nngpt.cycle.parts import assemble
 from nngpt.cycle.probe import probe
 from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
 from nngpt.errors import UserError
-from nngpt.reports.progress.run import Progress
+from nngpt.files import DATABASE
+from nngpt.reports.progress import Progress
 from nngpt.reports.text import plural
 from nngpt.store import RunRecord, Store
 
@@ -50,8 +51,7 @@ def run_loop(
                     times = None
                     if probe_first and not known:
                         times = probe(config, parts, progress.note, limit)
-                    metered = MeteredProgress(progress, meter)
-                    context = RunContext(config, parts, store, lease, metered, meter, limit)
+                    context = RunContext(config, parts, store, lease, progress, meter, limit)
                     Loop(context, times).run()
                 except TimeLimitReached:
                     progress.note(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nngpt import config, files
+from nngpt import files
 from nngpt.errors import DataError
 
 Images = npt.NDArray[np.uint8]
@@ -62,12 +62,12 @@ class Meta:
 
 def folder(key: str) -> Path:
     """Return the folder of the data set with this key, whether or not it exists."""
-    return config.cache_folder() / "data" / key
+    return files.cache_folder() / "data" / key
 
 
 def lock(key: str) -> AbstractContextManager[None]:
     """Return the lock to hold while writing the data set's folder. Raises: DataError."""
-    return files.locked(config.cache_folder() / "data" / f".{key}.lock")
+    return files.locked(files.cache_folder() / "data" / f".{key}.lock")
 
 
 def read_meta(key: str) -> Meta | None:

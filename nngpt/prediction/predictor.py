@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nngpt.config import cache_folder
 from nngpt.errors import UserError
+from nngpt.files import cache_folder
 from nngpt.prediction import features, targets
 from nngpt.prediction.expert import Expert, PredictedRows, clipped, horizon
 from nngpt.prediction.places import Facts, Place, facts

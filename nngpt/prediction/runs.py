@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from nngpt.config import DATABASE
 from nngpt.errors import UserError
+from nngpt.files import DATABASE
 from nngpt.prediction.places import Place
 from nngpt.records import canonical_json
 from nngpt.store.database import Database, open_database

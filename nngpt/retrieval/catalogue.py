@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from nngpt.config import DATABASE
 from nngpt.errors import UserError, nearest
+from nngpt.files import DATABASE
 from nngpt.retrieval.sources import LibrarySource, SourceFile
 from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database, open_database

@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from nngpt import config
+from nngpt import files
 
 _SYSTEM = (
     "/lib",
@@ -53,5 +53,5 @@ def first_readable(paths: Iterable[Path], cuda: bool) -> Path | None:
 
 
 def _library_path() -> list[str]:
-    listed = config.environment("LD_LIBRARY_PATH") or ""
+    listed = files.environment("LD_LIBRARY_PATH") or ""
     return [folder for folder in listed.split(":") if folder.startswith("/")]

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import nngpt
-from nngpt import config
+from nngpt import files
 from nngpt.errors import ExecutionError
 from nngpt.sandbox import processes, sealed_memory, wire
 from nngpt.sandbox.containment import Limits, is_marked
@@ -203,7 +203,7 @@ def _end_orphaned_workers() -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the zygote: a few variables passed on and fixed settings."""
-    passed_on = {name: config.environment(name) for name in _PASSED_ON}
+    passed_on = {name: files.environment(name) for name in _PASSED_ON}
     package_root = str(Path(nngpt.__file__).resolve().parents[1])
     path = [entry or package_root for entry in sys.path]
     path += [] if package_root in path else [package_root]

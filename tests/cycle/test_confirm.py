@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
 
-from nngpt import config
+from nngpt import config, files
 from nngpt.config import Config
 from nngpt.cycle.confirm import ConfirmationPlan
 from nngpt.data.loading import data_source
@@ -126,7 +126,7 @@ def test_a_run_never_opens_the_test_part(
     settings = config.load("smoke-mnist")
     source = data_source(settings)
     source.prepare()
-    kept = config.cache_folder() / "data" / "mnist"
+    kept = files.cache_folder() / "data" / "mnist"
     copy = tmp_path / "cache" / "data" / "mnist"
     shutil.copytree(kept, copy, ignore=shutil.ignore_patterns("splits"))
     monkeypatch.setenv("NNGPT_CACHE", str(tmp_path / "cache"))

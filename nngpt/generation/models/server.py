@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from nngpt.config import environment
 from nngpt.errors import ModelError
+from nngpt.files import environment
 
 _SEE_LOG = "See the server's own log."
 # llama_cpp.server by default ends one stream when another request arrives.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.config import DATABASE, Config
+from nngpt.config import Config
 from nngpt.errors import ConfigError
+from nngpt.files import DATABASE
 from nngpt.generation import modes
 from nngpt.generation.contract.reader import Reader, whole_network
 from nngpt.generation.prompts import known

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nngpt import __version__
-from nngpt.config import cache_folder
 from nngpt.errors import UserError
-from nngpt.files import publish, scratch
+from nngpt.files import cache_folder, publish, scratch
 from nngpt.prediction import groups, targets
 from nngpt.prediction.boosting import Boosting, cross, quantile, spread_of, with_point
 from nngpt.prediction.expert import LEVEL

@@ -1,4 +1,4 @@
-"""What `nngpt learn rl` says: a line for each step, and the trends at the end."""
+"""Tables of `nngpt learn rl`: a line for each step, and the trends over all steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nngpt.statistics import Interval, Trend, percent_of, trend
 
 
 def step_line(record: StepRecord, steps: int) -> str:
-    """One step on one line."""
+    """Format a step as one line; `steps` is their total number."""
     spread = "" if record.half_width is None else f" ±{record.half_width:.2f}"
     accuracy = "" if record.accuracy is None else f", accuracy {record.accuracy:.1%}"
     spent = ", ".join(f"{part} {s:.0f} s" for part, s in record.seconds.items())
@@ -25,7 +25,7 @@ def step_line(record: StepRecord, steps: int) -> str:
 
 
 def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
-    """Trends of the reward, of each term, and of the share that trained."""
+    """Return the trends of the reward, its terms, and the shares of trained and distinct answers."""
     found = {"reward": trend([step.reward for step in steps])}
     for term in steps[0].terms:
         found[term] = trend([step.terms[term] for step in steps])
@@ -35,11 +35,13 @@ def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
 
 
 def trends_table(steps: Sequence[StepRecord]) -> Table:
-    """The trends, with intervals; those that exclude zero are marked."""
+    """Return a table of the trends; a `*` marks intervals that exclude zero."""
     third = max(1, len(steps) // 3)
-    table = Table(title=f"{len(steps)} steps of {steps[0].answers} answers, 95% intervals")
+    plural = "" if len(steps) == 1 else "s"
+    title = f"{len(steps)} step{plural} of {steps[0].answers} answers, 95% intervals"
+    table = Table(title=title)
     table.add_column("mean of")
-    for name in (f"first {third}", f"last {third}", "rise", "slope a step"):
+    for name in (f"first {third}", f"last {third}", "rise", "slope per step"):
         table.add_column(name, justify="right")
     for name, found in trends(steps).items():
         rise = _with_interval(found.rise, found.rise_interval, 3)
@@ -49,7 +51,7 @@ def trends_table(steps: Sequence[StepRecord]) -> Table:
 
 
 def facts(steps: Sequence[StepRecord]) -> str:
-    """What was written, executed and spent, on one line."""
+    """Format the numbers of trained and executed answers, and the wall time, as one line."""
     answers, trained = sum(s.answers for s in steps), sum(s.trained for s in steps)
     spent = {part: sum(s.seconds[part] for s in steps) for part in steps[0].seconds}
     parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in spent.items())
@@ -60,7 +62,7 @@ def facts(steps: Sequence[StepRecord]) -> str:
 
 
 def summary_json(steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """The same for a script."""
+    """Return the trends and totals for `--json`."""
     return {
         "steps": len(steps),
         "trends": {name: asdict(found) for name, found in trends(steps).items()},
@@ -74,6 +76,7 @@ def summary_json(steps: Sequence[StepRecord]) -> dict[str, Any]:
 
 
 def _with_interval(value: float | None, interval: Interval | None, digits: int) -> str:
+    """Format a value with its interval, if any; a `*` marks one that excludes zero."""
     if value is None:
         return "–"
     if interval is None:

@@ -17,7 +17,9 @@ from typing import Any
 from nngpt.config import LearningConfig
 from nngpt.errors import UserError
 from nngpt.finetuning.sft.optimizer import choose_optimizer
+from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import LoadedBase
+from nngpt.records import Adapter
 
 CHECKPOINTS = "checkpoints"
 _MARKER = "complete"
@@ -88,6 +90,26 @@ def borrow_base(base: LoadedBase, trainer: Any) -> Iterator[None]:
         base.model = trainer.model.unload()
         # TRL's own forward, which computes probabilities in chunks, shadows the model's.
         vars(base.model).pop("forward", None)
+
+
+def save_trained(
+    model: Any, folder: Path, base: LoadedBase, parent: Adapter | None, **lineage: Any
+) -> Adapter:
+    """Save a model's adapter in `folder / "adapter"`, without TRL's frozen reference copy.
+
+    Args:
+        lineage: the other fields of the adapter's record.
+    """
+    if "ref" in model.peft_config:
+        model.delete_adapter("ref")
+    adapter = Adapter(
+        path="",
+        base=base.name,
+        base_digest=base.digest,
+        parent=parent.name if parent else None,
+        **lineage,
+    )
+    return save_adapter(model, adapter, folder / "adapter")
 
 
 def atomic_checkpoints(trainer: type[Any]) -> type[Any]:

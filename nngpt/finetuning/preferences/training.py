@@ -22,10 +22,10 @@ from nngpt.finetuning.trl_trainers import (
     borrow_base,
     common_arguments,
     newest_checkpoint,
+    save_trained,
     step_of,
     use_one_gpu,
 )
-from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
 
@@ -188,17 +188,15 @@ class PreferenceLearner:
         steps: Sequence[PreferenceStep],
         seconds: float,
     ) -> Adapter:
-        """Save the adapter with its lineage, without TRL's frozen reference copy."""
-        if "ref" in model.peft_config:
-            model.delete_adapter("ref")
+        """Save the adapter with its lineage."""
         written = ("chosen_ids", "rejected_ids", "completion_ids")
         tokens = sum(len(row.get(key, ())) for row in rows for key in written)
-        adapter = Adapter(
+        return save_trained(
+            model,
+            self.folder,
+            self.base,
+            self.parent,
             name=self.name,
-            path="",
-            base=self.base.name,
-            base_digest=self.base.digest,
-            parent=self.parent.name if self.parent else None,
             corpus_hash=self.digest,
             pairs=len(rows),
             tokens=tokens * self.config.preference.epochs,
@@ -207,7 +205,6 @@ class PreferenceLearner:
             seconds=seconds,
             settings=canonical_json({**self.settings, "steps": len(steps)}),
         )
-        return save_adapter(model, adapter, self.folder / "adapter")
 
 
 def dpo_row(tokenizer: Any, pair: AnswerPair) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from nngpt.finetuning.trl_trainers import (
     borrow_base,
     common_arguments,
     newest_checkpoint,
+    save_trained,
     step_of,
     use_one_gpu,
 )
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
-from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import clear_memory
 from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json, derive_seed
 
@@ -228,17 +228,15 @@ class _Training:
         self._listener.step(record)
 
     def _save(self, model: Any) -> Adapter:
-        """Save the adapter with its lineage, without TRL's frozen reference copy."""
+        """Save the adapter with its lineage."""
         run, steps = self._run, self._journal.steps
-        if "ref" in model.peft_config:
-            model.delete_adapter("ref")
         answers = self._journal.answers()
-        adapter = Adapter(
+        return save_trained(
+            model,
+            run.folder,
+            run.llm.base,
+            run.parent,
             name=f"{run.name}-{steps[-1].step}",
-            path="",
-            base=run.llm.base.name,
-            base_digest=run.llm.base.digest,
-            parent=run.parent.name if run.parent else None,
             corpus_hash=self._journal.digest(),
             pairs=len(answers),
             tokens=sum(answer.tokens for answer in answers) * self._rl.iterations,
@@ -247,7 +245,6 @@ class _Training:
             seconds=sum(sum(step.seconds.values()) for step in steps),
             settings=canonical_json({**run.settings, "steps": steps[-1].step}),
         )
-        return save_adapter(model, adapter, run.folder / "adapter")
 
 
 @dataclass

@@ -1,12 +1,12 @@
-"""Deduplicating all of LEMUR: speed, exactness, and how many networks are unique.
+"""Deduplicate all of LEMUR: speed, exactness, and the number of unique networks.
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py speed [--nn-dup FOLDER]
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/dedup.py uniques
 
-Both read the wheel that `nngpt lemur pull` left in the cache, or `--wheel FILE`. FOLDER is an
-unpacked `nn-dup` wheel (pip download --no-deps nn-dup==2.2.4): then its own pipeline runs on the
-first `--nn-dup-count` networks, on the same machine. It is given one row per network; the rows
-that `ab.nn.api.data(only_best_accuracy=True)` gives it are ten times as many.
+Both read the wheel that `nngpt lemur pull` put into the cache, or `--wheel FILE`. With FOLDER, an
+unpacked `nn-dup` wheel (pip download --no-deps nn-dup==2.2.4), nn-dup's own pipeline runs on the
+first `--nn-dup-count` networks on the same machine. It gets one row per network; the rows of
+`ab.nn.api.data(only_best_accuracy=True)` would be ten times as many.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def read(wheel: Path) -> list[Network]:
-    """LEMUR's networks without their accuracies: then they are kept in the order of names."""
+    """Return LEMUR's networks without accuracies, so that they are kept in the order of names."""
     with zipfile.ZipFile(wheel) as archive:
         members = [n for n in archive.namelist() if n.startswith("ab/nn/nn/") and n[-3:] == ".py"]
         codes = {Path(n).stem: archive.read(n).decode() for n in members}
@@ -71,7 +71,7 @@ def read(wheel: Path) -> list[Network]:
 
 
 def uniques(networks: list[Network]) -> None:
-    """Networks kept at each threshold, for each stream of tokens."""
+    """Print the number of networks kept at each threshold, for each stream of tokens."""
     print(f"threshold {' '.join(f'{name:>11}' for name in STREAMS)}")
     for threshold in THRESHOLDS:
         kept = [
@@ -84,7 +84,7 @@ def uniques(networks: list[Network]) -> None:
 
 
 def chained(networks: list[Network], stream: str) -> None:
-    """What is left of groups that are linked through chains, as nn-dup makes them."""
+    """Print what remains if groups are linked through chains, as in nn-dup."""
     shingler = Shingler(plugins.load("dedup level", stream).create())
     alike = all_pairs([shingler.shingles(network.code) for network in networks])
     groups = np.full(len(networks), -1)
@@ -112,7 +112,7 @@ def chained(networks: list[Network], stream: str) -> None:
 
 
 def speed(networks: list[Network]) -> None:
-    """Our pipeline, beside comparing all with all and beside LSH, on the same shingles."""
+    """Print the speed of nngpt, of comparing all pairs, and of LSH, on the same shingles."""
     for levels in (("exact", "lexical"), ("exact", "normalised"), ("exact", "structural")):
         begun = time.process_time()
         outcome = deduplicate(networks, DedupSettings(levels=levels, threshold=THRESHOLD))
@@ -143,7 +143,7 @@ def speed(networks: list[Network]) -> None:
 
 
 def all_pairs(sets: list[Shingles]) -> list[set[int]]:
-    """For each set the numbers of the sets alike, by multiplying sparse matrices."""
+    """Return the similar sets of each set, by multiplying sparse matrices."""
     sizes = np.array([len(one) for one in sets])
     _, columns = np.unique(np.concatenate(sets), return_inverse=True)
     starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -162,7 +162,7 @@ def all_pairs(sets: list[Shingles]) -> list[set[int]]:
 
 
 def by_lsh(sets: list[Shingles]) -> list[set[int]]:
-    """The same through datasketch at the papers' settings; what it proposes is compared exactly."""
+    """Return the similar sets by datasketch's LSH at the papers' settings, verified exactly."""
     lsh = MinHashLSH(threshold=0.85, num_perm=256)
     low = [(one & np.uint64(0xFFFFFFFF)).tolist() for one in sets]
     signatures = MinHash.bulk(low, num_perm=256, seed=1, hashfunc=int, scheme="affine32")
@@ -181,7 +181,7 @@ def by_lsh(sets: list[Shingles]) -> list[set[int]]:
 
 
 def greedily_removed(names: list[str], alike: list[set[int]]) -> list[str]:
-    """Names that are like one kept before them."""
+    """Return the names that are similar to one kept before them."""
     kept: set[int] = set()
     removed = []
     for number, others in enumerate(alike):
@@ -193,7 +193,7 @@ def greedily_removed(names: list[str], alike: list[set[int]]) -> list[str]:
 
 
 def stranded(outcome: DedupOutcome, names: list[str], alike: list[set[int]]) -> str:
-    """How many removed networks have no kept neighbour among the exact pairs."""
+    """Return how many removed networks have no kept neighbour among the exact pairs."""
     number = {name: i for i, name in enumerate(names)}
     kept = {number[network.name] for network in outcome.kept}
     alone = [r for r in outcome.removed if not alike[number[r.network.name]] & kept]
@@ -201,7 +201,7 @@ def stranded(outcome: DedupOutcome, names: list[str], alike: list[set[int]]) -> 
 
 
 def reference(networks: list[Network], folder: Path) -> None:
-    """nn-dup's own pipeline and ours on the same networks."""
+    """Print the time of nn-dup's own pipeline and of nngpt's on the same networks."""
     rows = [{"nn": n.name, "nn_code": n.code, "accuracy": 0.5} for n in networks]
     package, api = types.ModuleType("ab.nn"), types.ModuleType("ab.nn.api")
     api.data = lambda **_: pd.DataFrame(rows)  # type: ignore[attr-defined]
@@ -223,20 +223,20 @@ def reference(networks: list[Network], folder: Path) -> None:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """CPU seconds."""
+    """Return the CPU seconds of a call."""
     begun = time.process_time()
     work()
     return time.process_time() - begun
 
 
 def passed(started: tuple[float, float]) -> str:
-    """Wall and CPU seconds since then."""
+    """Return the wall and CPU seconds since `started`."""
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     return f"{wall:.1f} s, {cpu:.1f} CPU s"
 
 
 def share(part: collections.abc.Set[str], whole: collections.abc.Set[str]) -> str:
-    """A share in per cent with its numbers."""
+    """Return a share in per cent with its counts."""
     return f"{100 * len(part) / len(whole):.2f} % ({len(part):,} of {len(whole):,})"
 
 

@@ -1,13 +1,13 @@
-"""The LEMUR mirror: import, look-up by hash, a filtered query, signatures.
+"""Time the LEMUR mirror: import, look-up by hash, a filtered query, signatures.
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/lemur.py [--wheel FILE] [--folder FOLDER]
 
-Reads the wheel that `nngpt lemur pull` left in the cache, or FILE, and imports it into a temporary
-folder. With FOLDER, which holds an imported `nngpt.db`, nothing is imported.
+Reads the wheel that `nngpt lemur pull` put into the cache, or FILE, and imports it into a temporary
+folder. With FOLDER, which contains an imported `nngpt.db`, nothing is imported.
 
-"LEMUR's way" is the SQL of `ab.nn.api.data` (nn-dataset 2.1.2) on the same database: it has no
-other way to learn whether a network is known, or to get a part without code. Its rows are counted
-and dropped here, where LEMUR keeps them all (3.7 GB) and makes a DataFrame of them; and it profits
+"LEMUR's way" is the SQL of `ab.nn.api.data` (nn-dataset 2.1.2) on the same database: LEMUR has no
+other way to look up a network, or to read trials without code. Its rows are only counted here,
+where LEMUR keeps them all (3.7 GB) and makes a DataFrame of them; and it profits
 from our indexes, which its own database lacks. So the ratios are lower bounds.
 """
 
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def imported(wheel: Path, folder: Path) -> None:
-    """Import everything by the command line, in a process of its own."""
+    """Import everything by the command line, in a separate process."""
     command = [sys.executable, "-m", "nngpt", "lemur", "import", str(wheel)]
     started = time.perf_counter()
     subprocess.run([*command, "--folder", str(folder)], check=True)
@@ -94,7 +94,7 @@ def imported(wheel: Path, folder: Path) -> None:
 
 
 def look_up(store: Store, everything: tuple[float, float]) -> None:
-    """Is a network with this hash known? Each look-up opens a connection of its own."""
+    """Time look-ups of networks by hash; each opens a connection of its own."""
     with store.database.read() as session:
         hashes = session.scalars(select(nn.c.id).order_by(nn.c.name)).all()
     chosen = [*hashes[:: max(1, len(hashes) // LOOK_UPS)], "0" * 32]
@@ -108,7 +108,7 @@ def look_up(store: Store, everything: tuple[float, float]) -> None:
 
 
 def filtered(store: Store) -> None:
-    """10,000 trials with their hyperparameters, against reading all and filtering in pandas."""
+    """Time a query for 10,000 trials, against reading all and filtering in pandas."""
     part: Callable[..., Any] = lambda **more: data(  # noqa: E731 (used thrice, below)
         store.path, dataset=DATASET, epoch=EPOCH, max_rows=ROWS, **more
     )
@@ -124,7 +124,7 @@ def filtered(store: Store) -> None:
 
 
 def signed(store: Store) -> None:
-    """Signatures of all networks, against one `update()` for each shingle."""
+    """Time signatures of all networks, against one `update()` for each shingle."""
     recipe = signatures.recipe_of(NoveltyConfig())
     with store.database.read() as session:
         codes = session.scalars(select(nn.c.code).order_by(nn.c.name)).all()
@@ -142,20 +142,20 @@ def signed(store: Store) -> None:
 
 
 def read_lemurs_way(store: Store) -> int:
-    """How many rows LEMUR reads, code and all, to answer any question."""
+    """Return the number of rows that LEMUR reads, with code, for any query."""
     with store.database.read() as session:
         rows = session.connection().execute(text(LEMURS_SQL)).yield_per(1_000)
         return sum(1 for _ in rows)
 
 
 def filter_in_pandas(store: Store) -> int:
-    """Read all trials, keep some."""
+    """Read all trials, and filter them."""
     frame = data(store.path, code=False)
     return len(frame[(frame["dataset"] == DATASET) & (frame["epoch"] == EPOCH)].head(ROWS))
 
 
 def update_each(hashes: list[int], options: dict[str, Any]) -> MinHash:
-    """A signature, shingle by shingle."""
+    """Return a signature computed shingle by shingle."""
     minhash = MinHash(hashfunc=int, **options)
     for value in hashes:
         minhash.update(value)
@@ -163,14 +163,14 @@ def update_each(hashes: list[int], options: dict[str, Any]) -> MinHash:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds."""
+    """Return the wall and CPU seconds of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def fastest(work: Callable[[], object]) -> tuple[float, float]:
-    """Of five times, the first not counted: other programs only ever add to them."""
+    """Return the fastest of four calls after a first one, as other programs only add time."""
     times = [timed(work) for _ in range(6)][1:]
     return min(wall for wall, _ in times), min(cpu for _, cpu in times)
 

@@ -1,11 +1,11 @@
-"""Are extracted blocks the same functions? Original and file on the same weights and input.
+"""Compare extracted blocks with their originals on the same weights and inputs.
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_equality.py FOLDER [--package NAME] [--every N]
 
-After `rag_targets.py FOLDER`: for each target of timm, torchvision and torch the original is built
-with inferred arguments and run on candidate inputs. Where that works, the extracted file is built
-with the same arguments, gets the original's state_dict, and must give the same output. Neither
-timm nor torchvision can be imported by then. Each target has a contained process of its own.
+Run it after `rag_targets.py FOLDER`. For each target of timm, torchvision and torch the original is
+built with guessed arguments and run on guessed inputs. Where that works, the extracted file is
+built with the same arguments, gets the original's state_dict, and must give the same output. timm
+and torchvision cannot be imported by then. Each target runs in a contained process of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Arguments = dict[str, Any]
 
 
 def main() -> None:
-    """Grade and print the table."""
+    """Grade all targets and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--package", choices=PACKAGES)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def table(results: Sequence[dict[str, str]]) -> None:
-    """Print how many originals ran, and what became of the files."""
+    """Print how many originals ran, and how many files gave the same output."""
     print("| package | targets | original builds | and runs | equal |\n|---|---|---|---|---|")
     for package in [*PACKAGES, "all"]:
         mine = [r for r in results if package in (r["package"], "all")]
@@ -79,7 +79,7 @@ def table(results: Sequence[dict[str, str]]) -> None:
 
 
 def forked(verdict: dict[str, Any]) -> dict[str, str]:
-    """The result of one target, from a process of its own."""
+    """Return the result of one target, computed in a process of its own."""
     known = {"package": verdict["package"], "target": verdict["target"]}
     read, write = os.pipe()
     child = os.fork()
@@ -102,7 +102,7 @@ def forked(verdict: dict[str, Any]) -> dict[str, str]:
 
 
 def compared(verdict: dict[str, Any]) -> dict[str, str]:
-    """Build and run the original, then the file, and compare."""
+    """Build and run the original, then the file, and compare the outputs."""
     module, _, name = verdict["target"].rpartition(".")
     try:
         first = getattr(importlib.import_module(module), name)
@@ -140,7 +140,7 @@ def compared(verdict: dict[str, Any]) -> dict[str, str]:
 
 
 class _Blocked(importlib.abc.MetaPathFinder):
-    """Lets nothing be imported but torch, what torch needs, and the standard library."""
+    """Allow imports of torch, its dependencies and the standard library only."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.split(".")[0] in ("timm", "torchvision", "numpy", "PIL", "huggingface_hub"):
@@ -148,7 +148,7 @@ class _Blocked(importlib.abc.MetaPathFinder):
 
 
 def extracted(file: str, name: str) -> Any:
-    """The class in an extracted file."""
+    """Return the class of an extracted file."""
     for known in list(sys.modules):
         if known.split(".")[0] in ("timm", "torchvision", "numpy", "PIL", "huggingface_hub"):
             del sys.modules[known]
@@ -165,7 +165,7 @@ def extracted(file: str, name: str) -> Any:
 
 
 def candidates(made: Any) -> Iterator[Arguments]:
-    """Constructor arguments to try, the likeliest first."""
+    """Yield constructor arguments to try, most likely first."""
     signature = inspect.signature(made)
     needed = [p for p in signature.parameters.values() if required(p)]
     seen: list[str] = []
@@ -179,7 +179,7 @@ def candidates(made: Any) -> Iterator[Arguments]:
 
 
 def required(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter must be given."""
+    """Return True if a parameter must be given."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return parameter.default is inspect.Parameter.empty and parameter.kind not in variadic
 
@@ -197,7 +197,7 @@ RULES: list[tuple[str, Any]] = [
 
 
 def guess(parameter: inspect.Parameter, width: int, size: Any, norm: Any, pair: bool) -> Any:
-    """A value for a parameter, by its annotation and name."""
+    """Return a value for a parameter, by its annotation and name."""
     note, name = str(parameter.annotation), parameter.name
     if "bool" in note and "Union" not in note:
         return False
@@ -213,7 +213,7 @@ def guess(parameter: inspect.Parameter, width: int, size: Any, norm: Any, pair: 
 
 
 def inputs_for(width: int) -> Iterator[list[int]]:
-    """Shapes to try."""
+    """Yield input shapes to try."""
     yield from (
         [2, width, 16, 16], [2, 16, width], [2, width], [2, 16, 16, width], [2, 8, 8, width],
         [2, 64, width], [2, width, 8, 8], [2, width, 16], [2, width, 4, 8, 8], [2, 3, 64, 64],
@@ -222,7 +222,7 @@ def inputs_for(width: int) -> Iterator[list[int]]:
 
 
 def run(made: nn.Module) -> tuple[Any, Any] | None:
-    """Inputs on which a module runs (as a function that makes them), and its output."""
+    """Return inputs on which a module runs (as a function that makes them), and its output."""
     needed = [p for p in inspect.signature(made.forward).parameters.values() if required(p)]
     names = [p.name for p in needed] or ["x"]
     for width in widths(made):
@@ -245,7 +245,7 @@ def run(made: nn.Module) -> tuple[Any, Any] | None:
 
 
 def widths(made: nn.Module) -> list[int]:
-    """Channels to try: what the module's first layers take, then the usual ones."""
+    """Return channel counts to try: those of the module's first layers, then common ones."""
     found = []
     for layer in list(made.modules())[:12]:
         for name in ("in_channels", "in_features", "num_features"):
@@ -255,7 +255,7 @@ def widths(made: nn.Module) -> list[int]:
 
 
 def given(name: str, place: int, shape: list[int], kind: str, maker: torch.Generator) -> Any:
-    """What a parameter of `forward` gets; sides of a grid go with 16 tokens."""
+    """Return the value of a parameter of `forward`; grid sides match 16 tokens."""
     if place and name.lower() in ("h", "w", "height", "width"):
         return 4
     if place and re.search("size|shape|resolution", name):
@@ -267,13 +267,13 @@ def given(name: str, place: int, shape: list[int], kind: str, maker: torch.Gener
 
 
 def seed(number: int) -> None:
-    """Everything that a module may draw from."""
+    """Seed every random generator that a module may use."""
     torch.manual_seed(number)
     random.seed(number)
 
 
 def tensors(output: Any) -> Iterator[torch.Tensor]:
-    """All tensors of an output, in order."""
+    """Yield all tensors of an output, in order."""
     if isinstance(output, torch.Tensor):
         yield output
     elif isinstance(output, dict):
@@ -287,7 +287,7 @@ def tensors(output: Any) -> Iterator[torch.Tensor]:
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two outputs hold the same tensors."""
+    """Return True if two outputs contain the same tensors."""
     one, two = list(tensors(first)), list(tensors(second))
     pairs = zip(one, two, strict=False)
     return len(one) == len(two) and all(

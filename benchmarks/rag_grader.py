@@ -1,8 +1,8 @@
-"""Child of `rag_targets.py`: imports extracted files where only torch can be imported.
+"""Child process of `rag_targets.py` that imports extracted files where only torch can be imported.
 
-Reads `{"file": …, "name": …}` lines from standard input; for each it forks, imports the file in
-the contained fork, and answers one line of JSON. Run with `python -S -I`, the folder of torch and
-of what torch needs as its only argument.
+Reads `{"file": …, "name": …}` lines from standard input; for each it forks, imports the file in the
+contained fork, and answers one line of JSON. Run with `python -S -I`, and the folder of torch and
+its dependencies as the only argument.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def forked(request: dict[str, str]) -> dict[str, Any]:
-    """The verdict of a contained child process about one file."""
+    """Return the result for one file, from a contained child process."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -77,7 +77,7 @@ def contain(folders: Iterable[str]) -> None:
 
 
 def judged(request: dict[str, str]) -> dict[str, Any]:
-    """Whether the file imports, and whether its class is an `nn.Module`."""
+    """Return whether the file imports, and whether its class is an `nn.Module`."""
     import torch.nn
 
     spec = importlib.util.spec_from_file_location("extracted", request["file"])

@@ -1,11 +1,11 @@
-"""Extracting the reference's targets: how many parse, are closed, and import with torch alone.
+"""Extract the reference's targets: how many parse, are closed, and import with torch alone.
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/rag_targets.py FOLDER [--download]
     [--package NAME …] [--every N]
 
-FOLDER holds the sources as pip downloads them (`--download` fetches what is missing). The names of
+FOLDER contains the sources as pip downloads them (`--download` fetches missing ones). The names of
 the reference's blocks are those of nn-rag's repository (MIT), in `rag_block_names.json`. Extracted
-files go to FOLDER/out, verdicts to FOLDER/verdicts.json.
+files go to FOLDER/out, results to FOLDER/verdicts.json.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ NEEDED_BY_TORCH = (
 
 
 def main() -> None:
-    """Extract, grade, print the table."""
+    """Extract and grade all targets, and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--package", nargs="+", choices=PACKAGES)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def download(folder: Path) -> None:
-    """Fetch the packages that are not installed."""
+    """Download the packages that are not installed."""
     for start, name in (PACKAGES | HELPERS).items():
         if name and not any(folder.glob(f"{start}-*")):
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", folder, name]
@@ -84,7 +84,7 @@ def download(folder: Path) -> None:
 
 
 def open_all(folder: Path) -> dict[str, LibrarySource]:
-    """Every source by its name in `PACKAGES`."""
+    """Return every source by its name in `PACKAGES`."""
     sources = {}
     for start, name in (PACKAGES | HELPERS).items():
         place = str(next(folder.glob(f"{start}-*"))) if name else start
@@ -95,7 +95,7 @@ def open_all(folder: Path) -> dict[str, LibrarySource]:
 def find_targets(
     sources: dict[str, LibrarySource], names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Package, module and name of each target: the first package that defines it."""
+    """Return package, module and name of each target, from the first package that defines it."""
     wanted = set(names)
     for package in PACKAGES:
         files = sources[package].files.values()
@@ -115,7 +115,7 @@ def _is_layer(module: str) -> bool:
 def extract_all(
     extractor: Extractor, targets: Sequence[tuple[str, str, str]], folder: Path
 ) -> list[dict[str, Any]]:
-    """Extract all targets; write the files."""
+    """Extract all targets and write the files."""
     folder.mkdir(exist_ok=True)
     verdicts = []
     for package, module, name in targets:
@@ -140,7 +140,7 @@ def extract_all(
 
 
 def grade(verdicts: list[dict[str, Any]], folder: Path) -> None:
-    """Import each file where there is nothing but torch."""
+    """Import each file in a process that can import nothing but torch."""
     bare = folder / "bare"
     bare.mkdir(exist_ok=True)
     spec = find_spec("torch")
@@ -172,7 +172,7 @@ def grade(verdicts: list[dict[str, Any]], folder: Path) -> None:
 
 
 def table(verdicts: list[dict[str, Any]]) -> None:
-    """Print rates a package, and the commonest failures."""
+    """Print the rates per package, and the most frequent failures."""
     print("| package | targets | parse | closed | import | nn.Module | s/block (max) |")
     print("|---|---|---|---|---|---|---|")
     packages = [p for p in PACKAGES if any(v["package"] == p for v in verdicts)]

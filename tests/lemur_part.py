@@ -1,4 +1,4 @@
-"""A part of LEMUR that predictors learn from in tests: 18 networks with few runs of 50 epochs."""
+"""A part of LEMUR for tests of predictors: 18 networks with few runs of 50 epochs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from nngpt.store import Store
 from nngpt.store.lemur import download
-from nngpt.store.lemur.importer import import_source
-from nngpt.store.lemur.source import open_source
+from nngpt.store.lemur.importer import import_source, open_source
 
 NETWORKS = (
     *("AirNet-626c3eb9-5c0a-43be-bcba-745592729769", "AirNet-97f31e02-5bf8-4917-aca7-d947805e10f6"),
@@ -31,7 +30,7 @@ STAT = "ab/nn/stat/train/img-classification_{}_acc_{}/{}.json"
 
 
 def make_mirror(folder: Path) -> Path:
-    """A database in `folder` with these networks' trials on three data sets."""
+    """Create a database in `folder` with these networks' trials on three data sets."""
     wanted = {
         *(f"ab/nn/nn/{name}.py" for name in NETWORKS),
         *(STAT.format(d, n, e) for d in DATASETS for n in NETWORKS for e in range(1, 51)),

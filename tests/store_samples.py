@@ -1,4 +1,4 @@
-"""Small records to store."""
+"""Small records to store in tests."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def completion(
 
 
 def candidate(code: str = "class Net: pass\n", transform: str = "norm") -> Candidate:
-    return Candidate(
-        code, "nn.Flatten()", "features", {"lr": 0.01, "momentum": 0.9}, transform, 64
-    )
+    return Candidate(code, "nn.Flatten()", "features", {"lr": 0.01, "momentum": 0.9}, transform, 64)
 
 
 def evaluation(*accuracies: float) -> Evaluation:

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, in force for this test and its subprocesses."""
+    """Use an empty cache folder for this test and its subprocesses."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("NNGPT_CACHE", str(folder))
     return folder
@@ -15,7 +15,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder in which pip looks for packages during this test."""
+    """Return the only folder in which pip looks for packages during this test."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -1,4 +1,4 @@
-"""Small files in the official formats, and packages for the real pip, made on the spot."""
+"""Small files in the official formats, and packages for the real pip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRAIN, TEST = 40, 10
 
 
 def images(count: int, channels: int = 3, side: int = 32, seed: int = 0) -> np.ndarray:
-    """Random images, uint8 [n, c, h, w]."""
+    """Return random images, uint8 [n, c, h, w]."""
     shape = (count, channels, side, side)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -39,7 +39,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def matlab(**arrays: np.ndarray) -> bytes:
-    """A MATLAB 5 file of uint8 arrays, each compressed, as in SVHN."""
+    """Return a MATLAB 5 file of uint8 arrays, each compressed, as in SVHN."""
 
     def element(kind: int, content: bytes) -> bytes:
         return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
@@ -114,7 +114,7 @@ def write_pictures(root: Path, classes: tuple[str, ...] = ("cat", "dog"), each: 
 
 
 def small(spec: DatasetSpec, contents: Mapping[str, bytes], root: Path | None) -> FileSource:
-    """A source like the real one whose pinned checksums are those of `contents`."""
+    """Return a source like the real one, with the checksums of `contents`."""
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     official = replace(spec.official, checksums=checksums)
     return FileSource(replace(spec, official=official, sha256=None), root)
@@ -125,7 +125,7 @@ def gzipped(contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def write_wheel(folder: Path, name: str, version: str, contents: Mapping[str, bytes]) -> None:
-    """A wheel that pip accepts, holding `contents`."""
+    """Write a wheel that pip accepts, containing `contents`."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)

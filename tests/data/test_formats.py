@@ -40,7 +40,7 @@ def test_cifar_batch_of_old_numpy_is_read():
     assert len(formats.cifar_batch(old, b"labels")[0]) == 2
 
 
-def test_cifar_batch_runs_nothing(tmp_path: Path):
+def test_cifar_batch_runs_no_code(tmp_path: Path):
     trace = tmp_path / "ran"
     batch = pickle.dumps({b"data": Attack(f"touch {trace}"), b"labels": []})
     with pytest.raises(DataError, match="system"):
@@ -60,13 +60,13 @@ def test_cifar_batch_runs_nothing(tmp_path: Path):
     ],
 )
 @pytest.mark.parametrize("data", [b"", b"nonsense" * 40, b"\0\0\x08\x03\0\0\0\x09", b"\x80\x02}."])
-def test_what_is_not_in_the_format_is_a_data_error(read, data: bytes):
+def test_other_formats_are_a_data_error(read, data: bytes):
     with pytest.raises(DataError):
         read(data)
 
 
 @pytest.mark.parametrize("keep", [130, 200, -20])
-def test_a_cut_off_matlab_file_is_a_data_error(keep: int):
+def test_a_truncated_matlab_file_is_a_data_error(keep: int):
     with pytest.raises(DataError):
         formats.svhn(samples.svhn_files()["test_32x32.mat"][:keep])
 

@@ -1,4 +1,4 @@
-"""Small real source trees, and what an extraction from them does."""
+"""Small source trees, and extraction from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nngpt.retrieval.static_check import check
 
 
 def write_tree(root: Path, files: Mapping[str, str]) -> Path:
-    """Write files below `root`; each text is dedented, and packages get an `__init__.py`."""
+    """Write files below `root`; texts are dedented, and packages get an `__init__.py`."""
     for name, code in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,17 +29,17 @@ def write_tree(root: Path, files: Mapping[str, str]) -> Path:
 
 
 def extractor(*roots: Path) -> Extractor:
-    """An extractor over several folders."""
+    """Return an extractor over several folders."""
     return Extractor(Library([from_folder(root) for root in roots]))
 
 
 def extract(root: Path, files: Mapping[str, str], target: str) -> Extraction:
-    """Write a tree and extract one class of it."""
+    """Write a tree and extract one class from it."""
     return extractor(write_tree(root, files)).extract(target)
 
 
 def load(extraction: Extraction) -> types.ModuleType:
-    """The extracted file as a module; it must be closed."""
+    """Load the extracted file, which must be closed, as a module."""
     verdict = check(extraction.code, extraction.name)
     assert verdict.closed, f"{verdict}\n{extraction.code}"
     module = types.ModuleType("extracted")
@@ -52,7 +52,7 @@ def load(extraction: Extraction) -> types.ModuleType:
 
 
 def original(root: Path, expression: str, modules: str) -> str:
-    """What an expression gives in a process that imports the tree itself."""
+    """Return the value of an expression in a process that imports the original tree."""
     code = f"import {modules}\nprint({expression})"
     command = [sys.executable, "-c", code]
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""`nngpt rag` as a user meets it, with blocks of torchvision."""
+"""`nngpt rag` from the command line, with blocks of torchvision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rag = Callable[..., "CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose database has torchvision."""
+    """Return a folder whose database contains torchvision."""
     folder = tmp_path_factory.mktemp("indexed")
     done = run_nngpt(folder, ["rag", "index", "torchvision"])
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_bench_grades_in_the_sandbox(rag: Rag, tmp_path: Path) -> None:
     assert table.returncode == 0 and "closed" in table.stdout
 
 
-def test_mistakes_are_one_line(rag: Rag, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_user_errors_are_one_line(rag: Rag, nngpt: Nngpt, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for words, line in (
         (("extract", "torchvision.models.resnet.Bottlenek"), "Nearest: torchvision.models.resnet."),

@@ -1,4 +1,4 @@
-"""The index: whole sources in the database, kept up to date by hash; search and blocks in it."""
+"""The block index: whole sources, updated by hash; blocks and search."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def add(database: Database, folder: Path) -> index.Indexed:
+def add(database: Database, folder: Path) -> index.IndexReport:
     return index.add(database, open_source(str(folder)), str(folder))
 
 
@@ -63,7 +63,7 @@ def test_blocks_are_the_modules_among_the_classes(database: Database, tmp_path: 
     assert depthwise.licence == "NOASSERTION" and depthwise.copyleft
 
 
-def test_only_what_changed_is_read_again(database: Database, tmp_path: Path) -> None:
+def test_only_changed_files_are_parsed_again(database: Database, tmp_path: Path) -> None:
     root = write(tmp_path / "tree", mixing=MIXING, head=HEAD)
     add(database, root)
     (source,) = catalogue.sources(database)
@@ -80,7 +80,7 @@ def test_only_what_changed_is_read_again(database: Database, tmp_path: Path) -> 
     ]
 
 
-def test_a_broken_file_is_kept_and_named(database: Database, tmp_path: Path) -> None:
+def test_a_broken_file_is_stored_and_reported(database: Database, tmp_path: Path) -> None:
     root = write(tmp_path / "tree", mixing=MIXING, broken="class (:\n", null="x = '\0'\n")
     (root / "blocks" / "latin.py").write_bytes(b"# caf\xe9\nclass A:\n    pass\n")
     done = add(database, root)
@@ -107,8 +107,15 @@ def test_search_finds_words_of_names_docstrings_and_code(
     assert search(known, "quantum", 5) == [] == search([], "attention", 5) == search(known, "", 5)
 
 
-def test_words_of_names() -> None:
-    assert split_words("DepthwiseConv2d of_ResNets") == ["depthwise", "conv", "2", "d", "res", "net"]
+def test_names_are_split_into_words() -> None:
+    assert split_words("DepthwiseConv2d of_ResNets") == [
+        "depthwise",
+        "conv",
+        "2",
+        "d",
+        "res",
+        "net",
+    ]
     assert split_words("HTTPServer") == ["http", "server"]
 
 
@@ -120,18 +127,18 @@ def test_words_of_names() -> None:
         *(("", True), ("Apache-2.0 WITH LLVM-exception", False)),
     ],
 )
-def test_what_is_copyleft(licence: str, copyleft: bool) -> None:
+def test_copyleft_licences(licence: str, copyleft: bool) -> None:
     assert is_copyleft(licence) is copyleft
 
 
-def test_what_is_not_indexed(database: Database) -> None:
+def test_a_missing_index_is_a_user_error(database: Database) -> None:
     with pytest.raises(UserError, match="no block is indexed"):
         catalogue.sources(database)
     with pytest.raises(UserError, match="tree: is not indexed"):
         index.remove(database, "tree")
 
 
-def test_a_source_can_be_taken_out(database: Database, tmp_path: Path) -> None:
+def test_a_source_can_be_removed(database: Database, tmp_path: Path) -> None:
     add(database, write(tmp_path / "tree", mixing=MIXING))
     index.remove(database, "tree")
     assert catalogue.blocks(database) == []

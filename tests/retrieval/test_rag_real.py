@@ -49,7 +49,7 @@ def test_a_real_block_is_the_same_function(
     torch.testing.assert_close(second(x), first(x), rtol=0, atol=0)
 
 
-def test_the_file_says_where_it_comes_from_and_is_always_the_same(known: Extractor) -> None:
+def test_the_header_states_the_origin_and_the_file_is_reproducible(known: Extractor) -> None:
     target = "torchvision:torchvision.ops.misc.SqueezeExcitation"
     extraction = known.extract(target)
     again = Extractor(Library([open_source("torchvision")])).extract(target)

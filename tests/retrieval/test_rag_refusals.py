@@ -1,4 +1,4 @@
-"""What an extraction refuses, defers, or cannot find: always by name."""
+"""What an extraction refuses, defers or cannot find, reported by name."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ from nngpt.retrieval.static_check import check
         ("from ._C import op\nclass Block:\n    op = op\n", "pkg._C.op"),
     ],
 )
-def test_what_is_needed_at_import_time_is_refused_by_name(
-    code: str, name: str, tmp_path: Path
-) -> None:
+def test_import_time_needs_are_refused_by_name(code: str, name: str, tmp_path: Path) -> None:
     with pytest.raises(ExtractionRefused, match="is imported") as refused:
         extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
     assert refused.value.names == (name,)
 
 
-def test_what_a_function_needs_is_imported_there_and_fails_there(tmp_path: Path) -> None:
+def test_needs_of_a_function_are_imported_and_fail_there(tmp_path: Path) -> None:
     code = """
         import cupy as cp
         from cupy.linalg import norm
@@ -54,7 +52,7 @@ def test_what_a_function_needs_is_imported_there_and_fails_there(tmp_path: Path)
             call()
 
 
-def test_a_further_source_resolves_what_one_alone_cannot(tmp_path: Path) -> None:
+def test_a_second_source_resolves_missing_names(tmp_path: Path) -> None:
     one = write_tree(tmp_path / "one", {"a.py": "from two.b import Base\nclass Block(Base): ...\n"})
     two = write_tree(tmp_path / "two", {"two/b.py": "class Base:\n    value = 2\n"})
     with pytest.raises(ExtractionRefused, match=r"two\.b\.Base"):
@@ -62,7 +60,7 @@ def test_a_further_source_resolves_what_one_alone_cannot(tmp_path: Path) -> None
     assert load(extractor(one, two).extract("one:a.Block")).Block.value == 2
 
 
-def test_a_class_that_is_not_there_has_near_names(tmp_path: Path) -> None:
+def test_an_unknown_class_suggests_similar_names(tmp_path: Path) -> None:
     known = extractor(write_tree(tmp_path, {"pkg/a.py": "class Attention: ...\n"}))
     with pytest.raises(UserError, match=r"no such class\. Nearest: pkg\.a\.Attention"):
         known.extract("pkg.a.Atention")
@@ -72,7 +70,7 @@ def test_a_class_that_is_not_there_has_near_names(tmp_path: Path) -> None:
         known.extract("other:pkg.a.Attention")
 
 
-def test_a_bare_name_must_be_the_only_one(tmp_path: Path) -> None:
+def test_a_bare_name_must_be_unique(tmp_path: Path) -> None:
     files = {"pkg/a.py": "class Mlp: ...\nclass Only: ...\n", "pkg/b.py": "class Mlp: ...\n"}
     known = extractor(write_tree(tmp_path, files))
     assert known.extract("Only").target.endswith(":pkg.a.Only")
@@ -80,7 +78,7 @@ def test_a_bare_name_must_be_the_only_one(tmp_path: Path) -> None:
         known.extract("Mlp")
 
 
-def test_a_module_that_does_not_parse_is_named_and_harms_nobody(tmp_path: Path) -> None:
+def test_a_broken_module_is_reported_and_others_work(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"pkg/good.py": "class Good: ...\n", "pkg/bad.py": "class Bad(:\n"})
     (root / "pkg/bytes.py").write_bytes(b"x = '\xff'\nclass Bytes: ...\n")
     known = extractor(root)
@@ -92,7 +90,7 @@ def test_a_module_that_does_not_parse_is_named_and_harms_nobody(tmp_path: Path) 
     assert [b.file.path for b in known.library.broken()] == ["pkg/bad.py", "pkg/bytes.py"]
 
 
-def test_the_check_sees_what_is_open() -> None:
+def test_the_static_check_finds_open_names() -> None:
     code = "import numpy\nfrom x import y\nclass A:\n    def f(self):\n        return missing\n"
     verdict = check(code, "B")
     assert verdict.parses and not verdict.closed
@@ -102,7 +100,7 @@ def test_the_check_sees_what_is_open() -> None:
     assert check("class A:\n    x = __name__\n", "A").closed
 
 
-def test_a_starred_module_that_is_not_there_or_does_something_is_left_alone(
+def test_star_imports_of_missing_or_noisy_modules_are_not_followed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = """
@@ -117,7 +115,7 @@ def test_a_starred_module_that_is_not_there_or_does_something_is_left_alone(
     assert "this" not in found.code and capsys.readouterr().out == ""
 
 
-def test_what_needs_too_much_of_its_library_is_refused(
+def test_a_class_with_too_many_dependencies_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nngpt.retrieval.closure.MOST", 20)

@@ -1,4 +1,4 @@
-"""What an extraction follows: each feature in a small tree, run, and compared with the tree."""
+"""What an extraction follows: each feature in a small tree, run and compared with the original."""
 
 from __future__ import annotations
 
@@ -244,13 +244,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_extracted_class_is_what_it_was(case: str, tmp_path: Path) -> None:
+def test_an_extracted_class_behaves_like_the_original(case: str, tmp_path: Path) -> None:
     extraction = extract(tmp_path, CASES[case], "pkg.a.Block")
     expected = original(tmp_path, "pkg.a.Block.value", "pkg.a")
     assert str(load(extraction).Block.value) == expected, extraction.code
 
 
-def test_only_what_is_needed_is_there(tmp_path: Path) -> None:
+def test_only_needed_statements_are_extracted(tmp_path: Path) -> None:
     code = (
         "import os\nimport math\nUNUSED = 1\ndef unused(): ...\nclass Block:\n    value = math.pi\n"
     )
@@ -259,13 +259,13 @@ def test_only_what_is_needed_is_there(tmp_path: Path) -> None:
     assert extraction.inlined == ("pkg.a.Block",)
 
 
-def test_comments_and_format_stay(tmp_path: Path) -> None:
+def test_comments_and_format_are_kept(tmp_path: Path) -> None:
     block = "# Why: because.\nclass Block( object ):  # yes\n    value = { 1 :2 }   # odd\n"
     extraction = extract(tmp_path, {"pkg/a.py": f"import os\n\n{block}"}, "pkg.a.Block")
     assert block in extraction.code
 
 
-def test_a_guarded_import_of_ours_that_needs_more_than_torch_stays_guarded(tmp_path: Path) -> None:
+def test_a_guarded_internal_import_with_foreign_needs_stays_guarded(tmp_path: Path) -> None:
     files = {
         "pkg/a.py": """
             try:

@@ -30,7 +30,7 @@ def test_an_installed_package_is_found_without_importing_it() -> None:
     ("name", "module"),
     [("PyYAML", "yaml.nodes"), ("typing_extensions", "typing_extensions"), ("pillow", "PIL.Image")],
 )
-def test_a_package_may_be_called_otherwise_than_its_modules(name: str, module: str) -> None:
+def test_a_package_name_may_differ_from_its_modules(name: str, module: str) -> None:
     source = open_source(name)
     assert module in source.files and source.version and source.licence != licences.UNKNOWN
 
@@ -73,7 +73,7 @@ def test_a_folder_may_be_a_checkout_or_a_package(tmp_path: Path) -> None:
     assert list(from_folder(root / "pkg").files) == ["pkg", "pkg.a"]
 
 
-def test_a_licence_may_stand_in_its_own_file_only(tmp_path: Path) -> None:
+def test_a_licence_may_be_in_a_separate_file(tmp_path: Path) -> None:
     wheel = tmp_path / "demo-1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("demo.py", "X = 1\n")
@@ -90,7 +90,7 @@ def test_a_licence_may_stand_in_its_own_file_only(tmp_path: Path) -> None:
         ("/no/such.whl", "cannot be read"),
     ],
 )
-def test_what_is_no_source(what: str, reason: str) -> None:
+def test_invalid_sources_are_user_errors(what: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         open_source(what)
 

@@ -1,4 +1,4 @@
-"""A store to test; another backend passes the contract when this opens it."""
+"""An empty store for each test; another backend passes the contract tests by replacing it."""
 
 from __future__ import annotations
 

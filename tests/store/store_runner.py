@@ -35,7 +35,7 @@ CYCLES, BATCHES, BATCH_SIZE = 2, 2, 5
 
 
 def work(path: Path) -> None:
-    """A small cycle runner: resumes wherever the last one was killed."""
+    """Run cycles like a small cycle runner, resuming where the last process was killed."""
     with Store.open(path) as store:
         run = store.current_run("demo") or start(store)
         with store.lease(run.id) as lease:
@@ -104,7 +104,7 @@ def loop(path: Path, rounds: int) -> None:
 
 
 def claim(path: Path, fence: int) -> None:
-    """Without the lock, with the fence of another: only the transactions keep the peace."""
+    """Write without the lock and with an old fence, so that only transactions protect the data."""
     with Store.open(path) as store:
         lease = Lease(store.database, 1, fence, None)
         ids = [record.id for record in store.attempts(1)]

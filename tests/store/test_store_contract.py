@@ -1,4 +1,4 @@
-"""What any store must do, through the public interface alone."""
+"""Contract of every store, tested through the public interface alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_run_is_found_again_until_archived(store: Store) -> None:
     assert store.run("demo").status == "archived"
 
 
-def test_fresh_run_beside_an_archived_one(store: Store) -> None:
+def test_archived_run_frees_its_name(store: Store) -> None:
     first = start(store)
     with pytest.raises(StoreError, match="exists"):
         start(store)
@@ -63,7 +63,7 @@ def test_finished_run_is_still_current_and_can_be_reopened(store: Store) -> None
     assert current is not None and current.status == "active"
 
 
-def test_unknown_run_names_the_nearest(store: Store) -> None:
+def test_unknown_run_suggests_the_nearest_name(store: Store) -> None:
     with pytest.raises(StoreError, match="none yet"):
         store.run("demo")
     start(store)
@@ -74,7 +74,7 @@ def test_unknown_run_names_the_nearest(store: Store) -> None:
             change(99)
 
 
-def test_store_keeps_everything_over_a_reopening(path: Path) -> None:
+def test_store_keeps_everything_when_reopened(path: Path) -> None:
     with Store.open(path) as store, store.lease(start(store).id) as lease:
         [attempt] = write(lease)
         lease.parsed(attempt, candidate(transform="v2.Compose([v2.Normalize((0.5,), (0.5,))])"))
@@ -95,7 +95,7 @@ def test_store_keeps_everything_over_a_reopening(path: Path) -> None:
     assert before.retraining == RETRAINED and before.retrainings == 1
 
 
-def test_a_retraining_that_was_stopped_counts_as_not_begun(store: Store) -> None:
+def test_stopped_retraining_is_not_counted(store: Store) -> None:
     with store.lease(start(store).id) as lease:
         [attempt] = write(lease)
         with pytest.raises(IllegalWriteError, match="generated, not judged"):
@@ -122,8 +122,8 @@ def test_prompt_is_read_back_and_stored_once(store: Store) -> None:
         store.prompt("f" * 64)
 
 
-def test_hashes_are_those_of_older_databases(store: Store) -> None:
-    """Else a run that began before prompts had a parent would not go on."""
+def test_prompt_hashes_match_older_databases(store: Store) -> None:
+    """Runs that began before prompts had a parent can be resumed."""
     known = "785cf3b56c2b09739524b979572e29f2c4caedbe346ba60e18edcdd394082185"
     assert prompt_hash(PROMPT) == known
     learned = "8d9007389dc0b88b81aa811c480413169166bfb1fd148bffee3568a7d1f359cf"
@@ -150,7 +150,7 @@ def test_any_text_comes_back_unchanged(store: Store, text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_number_is_refused(store: Store, value: float) -> None:
+def test_non_finite_number_is_refused(store: Store, value: float) -> None:
     with store.lease(start(store).id) as lease:
         [attempt] = write(lease)
         bring_to_training(lease, attempt)
@@ -159,7 +159,7 @@ def test_what_is_no_number_is_refused(store: Store, value: float) -> None:
         assert store.attempt(attempt).state is State.TRAINING
 
 
-def test_too_large_a_seed_is_refused(store: Store) -> None:
+def test_seed_over_64_bits_is_refused(store: Store) -> None:
     with pytest.raises(IllegalWriteError, match="too large"):
         store.start_run("demo", {}, {}, seed=2**63)
 
@@ -176,7 +176,7 @@ _STEPS: dict[str, Callable[[Lease, int], Any]] = {
 
 
 @pytest.mark.parametrize("reached", [None, *_STEPS])
-def test_only_the_next_step_or_a_refusal_is_legal(store: Store, reached: str | None) -> None:
+def test_only_the_next_state_or_a_refusal_is_legal(store: Store, reached: str | None) -> None:
     names = list(_STEPS)
     done = names[: names.index(reached) + 1] if reached else []
     if reached == "refused":
@@ -194,7 +194,7 @@ def test_only_the_next_step_or_a_refusal_is_legal(store: Store, reached: str | N
         assert store.attempt(attempt).state is state
 
 
-def test_attempt_of_another_run_is_out_of_reach(store: Store) -> None:
+def test_attempt_of_another_run_cannot_be_changed(store: Store) -> None:
     with store.lease(start(store, "one").id) as lease:
         [attempt] = write(lease)
     with store.lease(start(store, "two").id) as lease, pytest.raises(IllegalWriteError):
@@ -216,7 +216,7 @@ def test_audit_trail(store: Store) -> None:
     ]
 
 
-def test_batches_come_in_order_and_once(store: Store) -> None:
+def test_batches_are_added_in_order_and_once(store: Store) -> None:
     run = start(store)
     with store.lease(run.id) as lease:
         write(lease, 2, batch=0)
@@ -236,7 +236,7 @@ def test_batches_come_in_order_and_once(store: Store) -> None:
     assert [record.batch for record in store.attempts(run.id, cycle=1)] == [0, 0, 1, 1, 1]
 
 
-def test_repairs_are_attempts_of_their_own_and_counted_apart(store: Store) -> None:
+def test_repairs_are_separate_attempts_and_counted_apart(store: Store) -> None:
     run = start(store)
     asked_again = dataclasses.replace(PROMPT, messages=(*PROMPT.messages, *PROMPT.messages))
     with store.lease(run.id) as lease:
@@ -271,7 +271,7 @@ def test_repairs_are_attempts_of_their_own_and_counted_apart(store: Store) -> No
 
 
 @pytest.mark.parametrize("settings", [{}, {"constrain": False}, {"constrain": True}])
-def test_a_summary_says_if_settings_were_constrained(
+def test_summary_shows_whether_settings_were_constrained(
     store: Store, settings: dict[str, bool]
 ) -> None:
     run = start(store, sampling=settings)
@@ -282,7 +282,7 @@ def test_a_summary_says_if_settings_were_constrained(
     assert summary.how == ("constrained features" if summary.constrained else "features")
 
 
-def test_a_code_is_admitted_once_per_run(store: Store) -> None:
+def test_code_is_admitted_once_per_run(store: Store) -> None:
     for name in ("one", "two"):
         with store.lease(start(store, name).id) as lease:
             first, second = write(lease, 2)
@@ -368,7 +368,7 @@ def test_adapters_and_closed_cycles(store: Store) -> None:
     assert store.last_adapter(run.id, before_cycle=4) == adapter("c3", "c1")
 
 
-def test_adapter_names_are_never_used_again(store: Store) -> None:
+def test_adapter_names_are_never_reused(store: Store) -> None:
     for name in ("one", "two"):
         run = start(store, name)
         with store.lease(run.id) as lease:
@@ -393,7 +393,7 @@ def test_open_attempts_keep_a_cycle_open(store: Store) -> None:
     assert not store.cycle_closed(run.id, 1) and store.adapters(run.id) == {}
 
 
-def test_summary_counts_raw(store: Store) -> None:
+def test_summary_counts_first_answers_only(store: Store) -> None:
     run = start(store)
     with store.lease(run.id) as lease:
         good, unread, near, waiting = write(lease, 4)
@@ -418,7 +418,7 @@ def test_summary_counts_raw(store: Store) -> None:
     assert store.attempt(near).novelty == Novelty(0.95, "x", True)
 
 
-def test_lost_training_is_put_back_by_the_next_lease(store: Store) -> None:
+def test_next_lease_puts_interrupted_training_back(store: Store) -> None:
     run = start(store)
     with store.lease(run.id) as lease:
         [attempt] = write(lease)
@@ -441,7 +441,7 @@ def test_one_runner_per_run(store: Store) -> None:
     store.lease(run.id).close()
 
 
-def test_archived_run_takes_no_runner(store: Store) -> None:
+def test_archived_run_cannot_be_leased(store: Store) -> None:
     run = start(store)
     store.archive_run(run.id)
     with pytest.raises(StoreError, match="archived"):
@@ -450,7 +450,7 @@ def test_archived_run_takes_no_runner(store: Store) -> None:
         store.reopen_run(run.id)
 
 
-def test_a_training_that_the_user_stopped_is_put_back_uncounted(store: Store) -> None:
+def test_training_stopped_by_the_user_is_put_back_uncounted(store: Store) -> None:
     with store.lease(start(store).id) as lease:
         (attempt,) = write(lease)
         bring_to_training(lease, attempt)

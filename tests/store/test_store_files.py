@@ -1,4 +1,4 @@
-"""Opening: what is refused, that refusing leaves no trace, and the migrations."""
+"""Opening databases: refusals that leave no trace, creation, and migrations."""
 
 from __future__ import annotations
 
@@ -46,41 +46,41 @@ def _other_database(path: Path, *tables: str, wal: bool = False) -> None:
 
 
 @pytest.mark.parametrize("wal", [False, True])
-def test_database_of_another_program_is_left_alone(tmp_path: Path, wal: bool) -> None:
+def test_database_of_another_program_is_not_touched(tmp_path: Path, wal: bool) -> None:
     path = tmp_path / "50% other?.db"
     _other_database(path, "bookmarks", "nn", wal=wal)
     _refused(path, tmp_path, "another program")
 
 
-def test_lemur_database_is_named_as_such(tmp_path: Path) -> None:
+def test_lemur_database_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "ab.nn.db"
     _other_database(path, "nn", "stat", "prm")
     _refused(path, tmp_path, "LEMUR database.*another path")
 
 
 @pytest.mark.parametrize("content", [b"hello", b"\0" * 5000, b"SQLite format 3\0" + b"\0" * 100])
-def test_any_other_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_not_touched(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     _refused(path, tmp_path, "not a SQLite database|another program")
 
 
-def test_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path, tmp_path, "folder")
 
 
-def test_path_below_a_file(tmp_path: Path) -> None:
+def test_path_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     _refused(tmp_path / "file" / "nngpt.db", tmp_path, "cannot be opened")
     _refused(tmp_path / "file" / "deep" / "nngpt.db", tmp_path, "cannot be opened")
 
 
-def test_folder_that_takes_no_files() -> None:
+def test_unwritable_folder_is_refused() -> None:
     with pytest.raises(StoreError, match="cannot be created"):
         Store.open(Path("/proc/nngpt/nngpt.db"))
 
 
-def test_missing_database_is_not_made_for_a_reader(tmp_path: Path) -> None:
+def test_missing_database_is_not_created_for_a_reader(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such database"):
         Store.open(tmp_path / "sub" / "nngpt.db", create=False)
     assert _snapshot(tmp_path) == {}
@@ -112,7 +112,7 @@ def test_empty_file_becomes_a_database(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_creation_leaves_one_file_with_our_mark(store: Store, path: Path) -> None:
+def test_creation_leaves_one_file_with_the_application_id(store: Store, path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.read_bytes()[68:72] == b"nngp"
 
@@ -124,7 +124,7 @@ def test_losing_the_race_to_create_keeps_the_winner(store: Store, path: Path) ->
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_settings_of_every_connection(store: Store) -> None:
+def test_pragmas_of_every_connection(store: Store) -> None:
     with store.database.write() as session:
         for pragma, value in {
             "journal_mode": "wal",
@@ -135,7 +135,7 @@ def test_settings_of_every_connection(store: Store) -> None:
             assert session.scalar(text(f"PRAGMA {pragma}")) == value
 
 
-def test_write_owns_the_database_before_it_reads(store: Store, path: Path) -> None:
+def test_write_locks_the_database_before_it_reads(store: Store, path: Path) -> None:
     other = sqlite3.connect(path, timeout=0)
     with store.database.write() as session:
         session.scalar(text("SELECT 1"))
@@ -145,7 +145,7 @@ def test_write_owns_the_database_before_it_reads(store: Store, path: Path) -> No
     other.close()
 
 
-def test_failed_write_leaves_nothing(store: Store) -> None:
+def test_failed_write_is_rolled_back(store: Store) -> None:
     with pytest.raises(IllegalWriteError), store.database.write() as session:
         session.execute(text("INSERT INTO nngpt_code VALUES ('a', 'b', 'c')"))
         session.execute(text("INSERT INTO nngpt_code VALUES ('a', 'b', 'c')"))
@@ -153,7 +153,7 @@ def test_failed_write_leaves_nothing(store: Store) -> None:
         assert session.scalar(text("SELECT count(*) FROM nngpt_code")) == 0
 
 
-def test_migrations_give_the_tables_that_the_code_knows(store: Store) -> None:
+def test_migrations_create_the_tables_of_the_code(store: Store) -> None:
     with store.database.read() as session:
         context = MigrationContext.configure(
             session.connection(), opts={"compare_type": True, "compare_server_default": True}
@@ -186,7 +186,7 @@ def test_old_database_is_migrated_and_keeps_its_rows(store: Store, path: Path) -
             assert session.scalar(text("SELECT name FROM metric")) == "acc"
 
 
-def test_opening_says_nothing(tmp_path: Path) -> None:
+def test_opening_prints_nothing(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from nngpt.store import Store;"
         "Store.open(pathlib.Path(sys.argv[1])).close(); assert 'torch' not in sys.modules"

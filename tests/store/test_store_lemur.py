@@ -1,4 +1,4 @@
-"""What a trained attempt leaves in LEMUR's tables."""
+"""Rows that a trained attempt adds to LEMUR's tables."""
 
 from __future__ import annotations
 

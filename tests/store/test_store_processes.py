@@ -1,4 +1,4 @@
-"""Several runners, killed runners, replaced runners: the promises of invariant 6."""
+"""Several, killed and replaced processes: "Nothing lost, nothing twice" (docs/design.md)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_two_processes_never_claim_the_same_attempt(store: Store, path: Path) ->
     assert {record.state for record in store.attempts(1)} == {State.TRAINING}
 
 
-def test_killed_writers_lose_and_double_nothing(tmp_path: Path) -> None:
+def test_killed_processes_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     path, reference = tmp_path / "killed.db", tmp_path / "peaceful.db"
     loop = _runner("loop", path, 25)
     out, err = loop.communicate()
@@ -107,7 +107,7 @@ def _check_rows(path: Path) -> None:
     connection.close()
 
 
-def test_lock_dies_with_its_runner_even_if_a_child_lives_on(store: Store, path: Path) -> None:
+def test_lock_is_freed_with_its_process_even_if_a_child_survives(store: Store, path: Path) -> None:
     run = start(store)
     runner = _runner("hold", path)
     assert runner.stdout
@@ -123,7 +123,7 @@ def test_lock_dies_with_its_runner_even_if_a_child_lives_on(store: Store, path: 
         runner.communicate()
 
 
-def test_replaced_runner_can_write_no_more(store: Store, path: Path) -> None:
+def test_replaced_process_cannot_write(store: Store, path: Path) -> None:
     run = start(store)
     old = store.lease(run.id)
     waiting, training = write(old, 2)

@@ -1,4 +1,4 @@
-"""Networks to compare: families of variants that differ a little, and odd ones."""
+"""Sample networks: families of similar variants, and dissimilar ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LAYERS = ("Conv2d(3, {0}, 3)", "BatchNorm2d({0})", "ReLU()", "MaxPool2d(2)", "Dr
 
 
 def code(width: int, *extra: str, blocks: int = 8) -> str:
-    """A network of about 600 tokens; another `width` changes numbers only, `extra` adds layers."""
+    """Return a network of about 600 tokens; `width` changes numbers, `extra` adds layers."""
     lines = ["import torch", "import torch.nn as nn", "", "class Net(nn.Module):"]
     lines.append("    def __init__(self, in_shape, out_shape, prm, device):")
     lines.append("        super().__init__()")
@@ -24,13 +24,13 @@ def code(width: int, *extra: str, blocks: int = 8) -> str:
 
 
 def other(word: str) -> str:
-    """A network that is like no other."""
+    """Return a network that is similar to no other."""
     lines = [f"def {word}_{n}({word}, at{n}): return {word}[{n}] ** at{n}" for n in range(20)]
     return "\n".join(lines) + "\n"
 
 
 def write_collection(root: Path) -> None:
-    """Three variants of one network in two folders, an exact copy, and two others."""
+    """Write three variants of one network in two folders, an exact copy, and two others."""
     (root / "sub").mkdir(parents=True)
     (root / "ga-1.py").write_text(code(16))
     (root / "ga-2.py").write_text(code(16, "Tanh()"))
@@ -43,14 +43,14 @@ def write_collection(root: Path) -> None:
 def outcome_of(
     kept: list[Network], removed: list[Removed], settings: DedupSettings | None = None
 ) -> tuple[Collection, DedupSettings, DedupOutcome]:
-    """What the report and the outputs are given."""
+    """Return the arguments of the report and the outputs."""
     networks = (*kept, *(r.network for r in removed))
     outcome = DedupOutcome(tuple(kept), tuple(removed), {}, {"exact": 0.25, "choosing": 0.5})
     return Collection(networks), settings or DedupSettings(), outcome
 
 
 def small_outcome() -> tuple[Collection, DedupSettings, DedupOutcome]:
-    """A group of three, a network alone, and one beyond the family cap."""
+    """Return a group of three, a single network, and one beyond the family cap."""
     best = Network("ga-1", code(16), "ga", 0.9, "here")
     alone = Network("rag-1", other("pool"), "rag", 0.8, "here")
     twin = Removed(Network("ga-2", code(16), "ga", 0.7, "here"), "exact", "ga-1", 1.0)

@@ -1,4 +1,4 @@
-"""`nngpt dedup` from end to end, and every mistake in one line."""
+"""`nngpt dedup` end to end, with one line for every user error."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_explain_of_files_and_of_names(nngpt: Nngpt, collection: Path) -> None:
     assert json.loads(names.stdout)["verdict"] is None
 
 
-def test_a_terminal_sees_a_bar_and_keeps_none(collection: Path) -> None:
+def test_a_terminal_shows_a_bar_and_removes_it(collection: Path) -> None:
     for number in range(120):
         (collection / f"n-{number}.py").write_text(other(f"word{number}"))
     master, slave = pty.openpty()

@@ -1,4 +1,4 @@
-"""Collections as they are found on disks: what is read, under which name, and what is not."""
+"""Reading collections from disk: files, names, and items that are skipped."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_text_is_read_as_python_reads_it(tmp_path: Path, raw: bytes) -> None:
         "x = 1\n".encode("utf-16"),
     ],
 )
-def test_text_in_no_encoding_is_refused(raw: bytes) -> None:
+def test_undecodable_text_is_refused(raw: bytes) -> None:
     with pytest.raises((SyntaxError, UnicodeDecodeError, LookupError)):
         encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
         raw.decode(encoding)
@@ -87,7 +87,7 @@ def test_text_in_no_encoding_is_refused(raw: bytes) -> None:
         decode(raw)
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("x = 1\n")
     (tmp_path / "latin.py").write_bytes(b"x = '\xe9'\n")
     (tmp_path / "blank.py").write_text(" \n\n")
@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_folders_without_permission_are_named(tmp_path: Path) -> None:
+def test_folders_without_permission_are_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     (tmp_path / "a.py").write_text("x = 1\n")
     found = read(tmp_path)
@@ -122,7 +122,7 @@ def test_folders_without_permission_are_named(tmp_path: Path) -> None:
     assert "Permission denied" in reasons(found)[str(tmp_path / "closed")]
 
 
-def test_a_file_counts_once_however_it_is_given(tmp_path: Path) -> None:
+def test_a_file_counts_once_by_any_path(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
     (tmp_path / "link").symlink_to(tmp_path)
     found = read(tmp_path, tmp_path / "a.py", tmp_path / "link" / "a.py", tmp_path / ".")
@@ -132,7 +132,7 @@ def test_a_file_counts_once_however_it_is_given(tmp_path: Path) -> None:
     ] * 3
 
 
-def test_names_that_clash_get_their_folders(tmp_path: Path) -> None:
+def test_clashing_names_are_extended_by_folders(tmp_path: Path) -> None:
     for place in ("one/x.py", "two/x.py", "one/deep/y.py", "two/y.py"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(f"# {place}\n")
@@ -156,7 +156,7 @@ def test_odd_file_names_can_be_printed(tmp_path: Path) -> None:
     ("name", "hint"),
     [("absent", ""), ("notes.txt", ".jsonl"), ("nn_dataset.whl", "nngpt lemur import")],
 )
-def test_what_is_no_collection_is_a_mistake(tmp_path: Path, name: str, hint: str) -> None:
+def test_other_files_are_a_user_error(tmp_path: Path, name: str, hint: str) -> None:
     for other_name in ("notes.txt", "nn_dataset.whl"):
         (tmp_path / other_name).write_text("")
     with pytest.raises(UserError) as caught:
@@ -181,7 +181,7 @@ RECORDS = [
 ]
 
 
-def test_lines_hold_code_in_many_places(tmp_path: Path) -> None:
+def test_code_is_found_in_several_jsonl_layouts(tmp_path: Path) -> None:
     file = tmp_path / "all.jsonl"
     file.write_text("\n\n".join(map(json.dumps, RECORDS)), encoding="utf-8-sig")
     found, skipped = read_lines(file)
@@ -214,7 +214,7 @@ BROKEN = {
 }
 
 
-def test_broken_lines_are_named_with_their_number(tmp_path: Path) -> None:
+def test_broken_lines_are_reported_with_their_number(tmp_path: Path) -> None:
     file = tmp_path / "half.jsonl"
     good = b'{"code": "class Net: pass"}'
     file.write_bytes(b"\n".join(part for line in BROKEN for part in (line, good)) + b"\n")
@@ -224,7 +224,7 @@ def test_broken_lines_are_named_with_their_number(tmp_path: Path) -> None:
     assert [s.reason for s in skipped] == list(BROKEN.values())
 
 
-def test_long_lines_and_names_that_clash(tmp_path: Path) -> None:
+def test_long_lines_and_clashing_names(tmp_path: Path) -> None:
     long = "x = 1  # " + "é" * 500_000
     lines = [{"code": long, "name": "a"}, {"code": "y", "name": "a"}, {"code": "z", "name": "b"}]
     (tmp_path / "one.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
@@ -240,7 +240,7 @@ def test_long_lines_and_names_that_clash(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Store:
-    """Four networks, some with trials on two data sets."""
+    """Create four networks, some with trials on two data sets."""
     store = Store.open(tmp_path / "nngpt.db")
     networks = {"ga-1": code(16), "ga-2": code(32), "rag-1": other("gate"), "odd": "x = '\0\ud800'"}
     trials = [
@@ -274,7 +274,7 @@ def test_the_mirror_gives_the_best_accuracy(mirror: Store) -> None:
     assert [(f.parts[-1], f.accuracy) for f in some] == [("ga-1", 0.9), ("rag-1", None)]
 
 
-def test_the_mirror_names_what_it_has_not(mirror: Store, tmp_path: Path) -> None:
+def test_unknown_names_in_the_mirror_are_reported(mirror: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'cifar10'.*Did you mean 'cifar-10'"):
         read_mirror(mirror, "cifar10")
     with pytest.raises(StoreError, match=r"'rag-l'.*Did you mean 'rag-1'"):
@@ -284,7 +284,7 @@ def test_the_mirror_names_what_it_has_not(mirror: Store, tmp_path: Path) -> None
         open_mirror(tmp_path)
 
 
-def test_a_least_accuracy_leaves_out_the_unknown_too(mirror: Store) -> None:
+def test_minimum_accuracy_excludes_unknown_accuracies(mirror: Store) -> None:
     all_of_it = collect(read_mirror(mirror))
     good = all_of_it.at_least(0.5)
     assert [n.name for n in good.networks] == ["ga-1", "ga-2"]

@@ -1,4 +1,4 @@
-"""What each level sees, and what it does not."""
+"""What each deduplication level compares and ignores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Net(nn.Module):
 
 
 def alike_at(other: str) -> set[str]:
-    """The levels at which `other` is the same as CODE."""
+    """Return the levels at which `other` equals CODE."""
     settings = DedupSettings(levels=LEVELS, shingle=3)
     found = similarities(Network("a", CODE, ""), Network("b", other, ""), settings)
     return {level for level, similarity in found.items() if similarity == 1.0}
@@ -52,7 +52,7 @@ def test_every_level_is_a_plug_in() -> None:
         ("Net(", "Model(", {"structural"}),
     ],
 )
-def test_what_each_level_is_blind_to(before: str, after: str, blind: set[str]) -> None:
+def test_what_each_level_ignores(before: str, after: str, blind: set[str]) -> None:
     assert before in CODE
     assert alike_at(CODE.replace(before, after)) == blind
 
@@ -63,7 +63,7 @@ def test_a_docstring_does_not_change_the_shape() -> None:
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)
-def test_lines_hold_the_tokens_of_the_text(path: Path) -> None:
+def test_tokens_of_the_lines_equal_tokens_of_the_text(path: Path) -> None:
     source = path.read_text()
     assert [t for line in independent_lines(source) for t in tokens(line)] == tokens(source)
 
@@ -86,7 +86,7 @@ def test_tokens_that_span_lines_stay_whole(source: str) -> None:
     assert [t for line in lines for t in tokens(line, literals=True)] == tokens(source, True)
 
 
-def test_one_level_counts_what_the_novelty_measure_counts() -> None:
+def test_the_lexical_level_agrees_with_the_novelty_measure() -> None:
     a, b = (path.read_text() for path in NETWORKS[:2])
     one, other = shingles(a, 10), shingles(b, 10)
     found = similarities(
@@ -95,7 +95,7 @@ def test_one_level_counts_what_the_novelty_measure_counts() -> None:
     assert found["lexical"] == len(one & other) / len(one | other)
 
 
-def test_a_level_says_what_it_cannot_read() -> None:
+def test_an_unreadable_network_raises_a_syntax_error() -> None:
     settings = DedupSettings(levels=("lexical", "structural"))
     for broken in ("def f(:", "x = '\0'", "(" * 5000, "if a:\n        b\n    c\n"):
         found = similarities(Network("a", broken, ""), Network("b", CODE, ""), settings)

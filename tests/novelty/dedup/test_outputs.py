@@ -1,4 +1,4 @@
-"""What is written: whole or not at all, in its place, and readable again."""
+"""Outputs are complete or absent, in the right place, and readable again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def all_kept(*networks: Network) -> tuple[Collection, DedupOutcome]:
 
 @pytest.fixture
 def little_room() -> Iterator[None]:
-    """No file may grow beyond 4,000 bytes, as on a disk that is all but full."""
+    """Limit files to 4,000 bytes, as on a disk that is almost full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, hard))
     yield
@@ -59,7 +59,7 @@ def test_json_has_everything_but_the_code() -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_copies_are_the_files_in_their_folders(tmp_path: Path, there: bool) -> None:
+def test_copies_are_identical_and_keep_their_folders(tmp_path: Path, there: bool) -> None:
     write_collection(tmp_path / "in")
     collection = collect(*read_paths([tmp_path / "in"]))
     target = tmp_path / "out" / "kept"
@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert (tmp_path / "old.jsonl").read_text() == "what was there"
 
 
-def test_a_file_that_fails_midway_is_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     def failing() -> Iterator[bytes]:
         yield b"first line\n"
         raise KeyboardInterrupt
@@ -130,7 +130,7 @@ def test_a_file_that_fails_midway_is_as_it_was(tmp_path: Path) -> None:
     assert [f.read_text() for f in tmp_path.iterdir()] == ["old"]
 
 
-def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
+def test_devices_and_links_are_preserved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No space left"):
         outputs.write_file(Path("/dev/full"), [b"x" * 100_000])
     (tmp_path / "link").symlink_to("file")
@@ -138,7 +138,7 @@ def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"text"
 
 
-def test_places_are_checked_before_any_work(tmp_path: Path) -> None:
+def test_output_paths_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("")
     outputs.check_file(tmp_path / "new.html", "--report")
     outputs.check_folder(tmp_path / "new", "--copy-to")
@@ -166,7 +166,7 @@ CODES = {
 
 
 @pytest.mark.parametrize("text", CODES.values(), ids=CODES)
-def test_a_chat_pair_gives_the_code_back(tmp_path: Path, text: str) -> None:
+def test_code_survives_the_round_trip_through_a_chat_pair(tmp_path: Path, text: str) -> None:
     prompt = outputs.chat_prompt("mnist")
     line = outputs.chat_line(Network("ga-1", text, "ga", 0.5), prompt)
     assert line is not None and line.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""Who is kept, compared with comparing all with all."""
+"""The kept networks, compared with a brute-force implementation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = [f"word{i}" for i in range(400)]
 
 
 def collection(seed: int, count: int = 120) -> list[Network]:
-    """Families of texts, each a copy of an earlier one with some words changed."""
+    """Return families of texts, each a copy of an earlier one with some words changed."""
     draw = random.Random(seed)
     texts: list[list[str]] = []
     networks = []
@@ -34,7 +34,7 @@ def collection(seed: int, count: int = 120) -> list[Network]:
 
 
 def by_brute_force(networks: list[Network], settings: DedupSettings) -> tuple[list[str], list[str]]:
-    """Names kept and removed, each network compared with all that are kept before it."""
+    """Return the names kept and removed, comparing each network with all kept ones."""
     ordered = sorted(networks, key=_rank)
     sets = {level: shingle_sets(level, ordered, settings.shingle) for level in settings.levels}
     kept: list[int] = []
@@ -53,7 +53,7 @@ def by_brute_force(networks: list[Network], settings: DedupSettings) -> tuple[li
 
 
 def shingle_sets(level: str, networks: list[Network], width: int) -> list[set[tuple[str, ...]]]:
-    """Runs of tokens as they are, not as digests; an empty set for what cannot be read."""
+    """Return runs of tokens instead of digests; an empty set for unreadable code."""
     reader = plugins.create("dedup level", level)
     found = []
     for network in networks:
@@ -86,13 +86,13 @@ def names(outcome: DedupOutcome) -> tuple[list[str], list[str]]:
     ],
     ids=["papers", "low", "equal", "families", "structural"],
 )
-def test_the_same_are_kept_as_by_comparing_all_with_all(seed: int, settings: DedupSettings) -> None:
+def test_result_equals_brute_force(seed: int, settings: DedupSettings) -> None:
     networks = collection(seed, 60)
     assert names(deduplicate(networks, settings)) == by_brute_force(networks, settings)
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_every_removal_names_its_nearest_kept_neighbour(seed: int) -> None:
+def test_every_removal_lists_its_nearest_kept_neighbour(seed: int) -> None:
     settings = DedupSettings(levels=("exact", "raw"), threshold=0.7)
     outcome = deduplicate(collection(seed, 60), settings)
     kept = {network.name: network for network in outcome.kept}
@@ -103,7 +103,7 @@ def test_every_removal_names_its_nearest_kept_neighbour(seed: int) -> None:
         assert compared[removed.level] == removed.similarity >= 0.7
 
 
-def test_the_neighbour_named_is_the_nearest_of_those_kept_before() -> None:
+def test_the_neighbour_is_the_nearest_network_kept_before() -> None:
     outcome = deduplicate(collection(5, 30), DedupSettings(levels=("raw",), threshold=0.5))
     for removed in outcome.removed:
         before = [n for n in outcome.kept if _rank(n) < _rank(removed.network)]
@@ -141,7 +141,7 @@ def test_the_most_accurate_of_a_family_are_kept() -> None:
     }
 
 
-def test_likeness_is_not_passed_on_along_a_chain() -> None:
+def test_similarity_is_not_transitive() -> None:
     words = random.Random(3).choices(WORDS, k=200)
     chain = [" ".join([*words[20 * i :], *WORDS[: 20 * i]]) for i in range(6)]
     networks = [Network(f"n{i}", text, "") for i, text in enumerate(chain)]
@@ -164,7 +164,7 @@ def test_a_network_that_a_level_cannot_read_is_compared_at_the_others() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "x", "\n\n", "#"])
-def test_next_to_nothing_is_a_network_too(code: str) -> None:
+def test_tiny_networks_are_compared(code: str) -> None:
     networks = [Network("a", code, ""), Network("b", code + " ", ""), Network("c", "x = 1\n", "")]
     outcome = deduplicate(networks, DedupSettings(levels=("exact", "lexical", "structural")))
     assert names(outcome) == (["a", "c"], ["b"])
@@ -177,6 +177,6 @@ def test_progress_reaches_the_end() -> None:
     assert seen[-1] == (270, 270)
 
 
-def test_an_unknown_level_is_named() -> None:
+def test_an_unknown_level_is_reported() -> None:
     with pytest.raises(PluginError, match=r"unknown dedup level 'lexicall'.*'lexical'"):
         deduplicate([], DedupSettings(levels=("lexicall",)))

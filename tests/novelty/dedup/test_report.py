@@ -1,4 +1,4 @@
-"""The HTML page: whole, self-contained, harmless whatever the collection holds, and not large."""
+"""The HTML report: complete, self-contained, escaped, and small."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def harmless(page: Page) -> None:
     assert all(link.startswith("#") for link in links), "figures refer to their own parts only"
 
 
-def test_the_page_tells_what_happened() -> None:
+def test_the_page_shows_the_result() -> None:
     html = report(*small_outcome(), "here and there")
     page = Page(html)
     harmless(page)
@@ -88,7 +88,7 @@ def test_the_page_tells_what_happened() -> None:
 
 
 @pytest.mark.parametrize("text", [NASTY, "\0\ud800\x1b[31m\u202e\r\n\x0c\x85", "x" * 1_000_000])
-def test_whatever_is_in_it_is_text(text: str) -> None:
+def test_names_and_code_are_escaped(text: str) -> None:
     kept = Network(text, f"{code(8)}# {text}\n", text, 0.5, text)
     member = Network(f"2{text}", f"# {text} {text}\n{code(8)}", text)
     removed = Removed(member, "lexical", kept.name, 0.91)
@@ -118,7 +118,7 @@ def test_a_collection_without_duplicates_and_one_of_nothing_else() -> None:
 
 
 def test_all_of_lemur_fits_into_five_megabytes() -> None:
-    """As many networks, groups and long names as LEMUR has, each group's own code."""
+    """Uses as many networks, groups and long names as LEMUR has."""
     kept = [Network(f"ga-{n:032x}", code(n % 90 + 8), f"f{n % 150}", 0.5) for n in range(1400)]
     removed = []
     for n in range(10_482 - 1400):
@@ -130,7 +130,7 @@ def test_all_of_lemur_fits_into_five_megabytes() -> None:
     assert 100_000 < len(html.encode()) < 5_000_000
 
 
-def test_every_likeness_is_in_a_bar() -> None:
+def test_every_similarity_is_in_a_bar() -> None:
     likenesses = [0.9, 0.9000001, 0.95, 0.9599999, 0.97, 0.99, 0.9999999, 1.0, 1.0]
     levels = ["exact" if s == 1 else "lexical" for s in likenesses]
     removed = [

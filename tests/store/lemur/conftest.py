@@ -1,4 +1,4 @@
-"""The corpus itself: its package from the cache, fetched if it is not there, and a part of it."""
+"""The LEMUR corpus from the cache, downloaded if missing, and a part of it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _NETWORKS = (
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
-    """The whole corpus, 103 MB."""
+    """Return the wheel of the whole corpus, 103 MB."""
     return download.download_corpus()
 
 
 @pytest.fixture(scope="session")
 def part(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel with a few networks of the corpus, and all that belongs to them."""
+    """Return a wheel with a few networks of the corpus and everything about them."""
     target = tmp_path_factory.mktemp("lemur") / "part.whl"
     with (
         zipfile.ZipFile(wheel) as whole,
@@ -44,13 +44,13 @@ def part(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[Store]:
-    """An empty database to import into."""
+    """Open an empty database to import into."""
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
         yield store
 
 
 def _network(member: str) -> str:
-    """The network that a member of the package belongs to."""
+    """Return the network that a member of the package belongs to."""
     parts = member.split("/")
     if parts[:3] == ["ab", "nn", "nn"]:
         return parts[-1].removesuffix(".py")

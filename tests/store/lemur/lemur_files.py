@@ -1,4 +1,4 @@
-"""Small LEMUR packages made file by file, and what became of them."""
+"""Build small LEMUR packages file by file, and read the imported rows."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TRIAL = {
 
 
 def trial(**changes: Any) -> dict[str, Any]:
-    """A trial of generation 2.1; None takes a key out."""
+    """Return a trial of generation 2.1; None removes a key."""
     return {k: v for k, v in {**TRIAL, **changes}.items() if v is not None}
 
 
 def package(root: Path, *names: str) -> Path:
-    """A package folder with networks, a transform and a metric, and no statistics."""
+    """Write a package folder with networks, a transform and a metric, without statistics."""
     for path in (*(f"nn/{name}" for name in names or ("Net",)), "transform/norm", "metric/acc"):
         write(root, f"{path}.py", f"# {path}\nclass Net: pass\n")
     return root
 
 
 def write(root: Path, path: str, content: Any) -> Path:
-    """Write a file below `ab/nn`: text or bytes as they are, anything else as JSON."""
+    """Write a file below `ab/nn`: text or bytes unchanged, anything else as JSON."""
     file = root / "ab" / "nn" / path
     file.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(content, str | bytes):
@@ -70,7 +70,7 @@ def take_out(mirror: Store, target: Path, **selection: Any) -> ExportReport:
 
 
 def rows(mirror: Store, query: str) -> list[Any]:
-    """What a query gives, by sqlite3 alone."""
+    """Return the rows of a query, read with sqlite3 alone."""
     connection = sqlite3.connect(mirror.path)
     found = connection.execute(query).fetchall()
     connection.close()
@@ -78,7 +78,7 @@ def rows(mirror: Store, query: str) -> list[Any]:
 
 
 def tables(mirror: Store) -> dict[str, Counter[str]]:
-    """All rows of all tables, but those that say when something was done."""
+    """Return all rows of all tables, without times."""
     names = [name for (name,) in rows(mirror, "SELECT name FROM sqlite_master WHERE type='table'")]
     skipped = {"alembic_version", "nngpt_lemur_import"}
     kept = [name for name in names if name not in skipped and not name.startswith("sqlite_")]
@@ -86,5 +86,5 @@ def tables(mirror: Store) -> dict[str, Counter[str]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything below a folder."""
+    """Return the content of all files below a folder."""
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}

@@ -39,7 +39,7 @@ TRIALS = (
 
 
 def make_mirror(path: Path) -> Store:
-    """A database with the rows above; the caller closes it."""
+    """Create a database with the rows above; the caller closes it."""
     store = Store.open(path)
     with store.database.write() as session:
         add_networks(session, NETWORKS)

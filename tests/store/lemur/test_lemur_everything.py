@@ -1,4 +1,4 @@
-"""All of LEMUR, there and back: `make test-lemur` (minutes, 2 GB of disk)."""
+"""Export and import of all of LEMUR: `make test-lemur` (minutes, 2 GB of disk)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export: LEMUR's folders and files, byte by byte, of the corpus and of our own runs."""
+"""Export of the corpus and of our own runs to LEMUR's folders and files, byte by byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_EXPORTED = ("__init__.py", "README.md")
 
 
 def members(wheel: Path, *kinds: str) -> dict[str, bytes]:
-    """Files of a package that an export has."""
+    """Return the files of a package that an export contains."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.startswith("ab/nn/")]
         wanted = [name for name in names if name.split("/")[2] in kinds]
@@ -57,7 +57,7 @@ def test_import_export_import_loses_nothing(mirror: Store, part: Path, tmp_path:
         assert tables(again) == tables(mirror)
 
 
-def test_what_lemurs_tables_cannot_hold_comes_back(mirror: Store, tmp_path: Path) -> None:
+def test_values_that_lemurs_tables_cannot_hold_are_restored(mirror: Store, tmp_path: Path) -> None:
     root = package(tmp_path / "p")
     measured = {"train_loss": 1.5, "test_loss": float("nan"), "gradient_norm": None}
     trials = [
@@ -81,7 +81,7 @@ def test_what_lemurs_tables_cannot_hold_comes_back(mirror: Store, tmp_path: Path
         assert found.read_bytes() == data
 
 
-def test_what_our_runs_trained_can_be_contributed(mirror: Store, tmp_path: Path) -> None:
+def test_results_of_our_runs_can_be_exported(mirror: Store, tmp_path: Path) -> None:
     root = package(tmp_path / "p")
     stat(root, [trial()])
     bring_in(mirror, root)
@@ -112,7 +112,9 @@ def test_what_our_runs_trained_can_be_contributed(mirror: Store, tmp_path: Path)
         assert bring_in(mirror, tmp_path / "ours").rows.new == 0, "and it knows its own"
 
 
-def test_a_part_brings_all_that_belongs_to_it(mirror: Store, part: Path, tmp_path: Path) -> None:
+def test_a_partial_export_includes_everything_it_refers_to(
+    mirror: Store, part: Path, tmp_path: Path
+) -> None:
     bring_in(mirror, part)
     report = take_out(mirror, tmp_path / "one", networks=("ga-mut-1177",))
     assert (report.networks, report.empty > 0) == (1, True)
@@ -128,7 +130,7 @@ def test_a_part_brings_all_that_belongs_to_it(mirror: Store, part: Path, tmp_pat
     assert not (tmp_path / "none").exists()
 
 
-def test_names_that_no_file_can_have_are_skipped_and_named(mirror: Store, tmp_path: Path) -> None:
+def test_invalid_file_names_are_skipped_and_reported(mirror: Store, tmp_path: Path) -> None:
     root = package(tmp_path / "p")
     stat(root, [trial()])
     bring_in(mirror, root)
@@ -165,7 +167,7 @@ def test_the_command_line_imports_and_exports(nngpt: Nngpt, part: Path, tmp_path
 
 
 def test_a_full_disk_leaves_no_half_export(mirror: Store, tmp_path: Path) -> None:
-    """Here no large file may be written; the error differs from a full disk's in its name."""
+    """A limit on file sizes stands for a full disk; only the error's name differs."""
     root = package(tmp_path / "p", "Little", "Net")
     write(root, "nn/Net.py", "class Net: pass\n" * 20_000)
     bring_in(mirror, root)

@@ -1,4 +1,4 @@
-"""Import: what ends up where, what is refused, and that a kill or a second import does no harm."""
+"""Import: destination of each value, refusals, and harmless kills and repetitions."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ NEW_TRIAL = {
 }
 
 
-def test_both_generations_and_the_keys_of_lemur(mirror: Store, tmp_path: Path) -> None:
-    """The keys are what LEMUR 2.1.2 computed for these rows."""
+def test_both_generations_get_lemurs_keys(mirror: Store, tmp_path: Path) -> None:
+    """The expected keys were computed by LEMUR 2.1.2."""
     stat(package(tmp_path / "p"), [trial(), {**NEW_TRIAL, "uid": "u2", "accuracy": 0.25}])
     report = bring_in(mirror, tmp_path / "p")
     assert (report.files, report.rows.new, report.settings.new, report.refused.count) == (
@@ -64,7 +64,7 @@ def test_both_generations_and_the_keys_of_lemur(mirror: Store, tmp_path: Path) -
     ]
 
 
-def test_what_was_measured_is_never_a_hyperparameter(mirror: Store, tmp_path: Path) -> None:
+def test_measurements_are_never_hyperparameters(mirror: Store, tmp_path: Path) -> None:
     flat = {**MEASURED, "metric_bleu": 0.1, "duration_seconds": 2.0, "duration_eval": 1}
     stat(package(tmp_path / "p"), [trial(**flat, **NAMES, layer_stat=[], notes=[1], old={})])
     bring_in(mirror, tmp_path / "p")
@@ -86,7 +86,7 @@ def test_a_uid_keeps_the_hyperparameters_of_its_first_trial(mirror: Store, tmp_p
 
 
 @pytest.mark.parametrize("accuracy", ["NaN", "-Infinity", "1e999", "null"])
-def test_an_accuracy_that_is_no_number_is_kept_but_not_counted(
+def test_non_finite_accuracy_is_kept_but_not_counted(
     mirror: Store, tmp_path: Path, accuracy: str
 ) -> None:
     text = json.dumps([trial(accuracy=0.125), trial(accuracy="?", uid="u2")])
@@ -145,7 +145,7 @@ def test_a_broken_file_is_refused_and_the_rest_imported(
     assert refused.path == f"stat/train/{FOLDER}/2.json" and reason in refused.reason
 
 
-def test_files_in_wrong_places_are_named(mirror: Store, tmp_path: Path) -> None:
+def test_misplaced_files_are_reported(mirror: Store, tmp_path: Path) -> None:
     root = package(tmp_path / "p")
     train = root / "ab" / "nn" / "stat" / "train"
     for folder in ("img-classification_cifar_10_acc_Net", "acc_Net", "t_d_m_Absent", "t__m_Net"):
@@ -179,7 +179,7 @@ def test_files_in_wrong_places_are_named(mirror: Store, tmp_path: Path) -> None:
     assert report.left_alone == {"nn": 2, "loader": 1, "stat/nn": 1, "stat/run/tflite": 1}
 
 
-def test_duplicates_are_stored_once_and_named(mirror: Store, tmp_path: Path) -> None:
+def test_duplicates_are_stored_once_and_reported(mirror: Store, tmp_path: Path) -> None:
     root = package(tmp_path / "p")
     stat(root, [trial(), trial(), trial(metric_acc=0.5)])
     report = bring_in(mirror, root)
@@ -188,7 +188,7 @@ def test_duplicates_are_stored_once_and_named(mirror: Store, tmp_path: Path) -> 
     assert "the first is kept" in report.refused.first[0].reason
 
 
-def test_code_that_is_here_stays(mirror: Store, tmp_path: Path) -> None:
+def test_stored_code_is_never_replaced(mirror: Store, tmp_path: Path) -> None:
     one, other = package(tmp_path / "one", "Net", "Spaced"), package(tmp_path / "other", "Net")
     stat(one, [trial()])
     bring_in(mirror, one)
@@ -240,9 +240,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
-def test_a_killed_import_is_completed_by_the_next(
-    mirror: Store, part: Path, tmp_path: Path
-) -> None:
+def test_next_import_completes_a_killed_one(mirror: Store, part: Path, tmp_path: Path) -> None:
     other = tmp_path / "killed" / "nngpt.db"
     for place in ("220", "350"):  # among the networks' code; among the statistics
         arguments = [sys.executable, "-c", KILLED, str(other), str(part), place]
@@ -257,7 +255,7 @@ def test_a_killed_import_is_completed_by_the_next(
         assert started == [(1,), (1,), (0,)]
 
 
-def test_others_write_while_an_import_goes_on(mirror: Store, part: Path) -> None:
+def test_other_processes_can_write_during_an_import(mirror: Store, part: Path) -> None:
     def another_writes(done: int, total: int) -> None:
         if done % 20 == 0:  # several times in each batch
             mirror.start_run(f"run after {done} of {total}", {}, {}, seed=done)
@@ -285,9 +283,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
-def test_a_full_disk_is_said_in_one_line_and_what_was_written_stays(
-    mirror: Store, part: Path
-) -> None:
+def test_full_disk_is_one_line_and_finished_batches_are_kept(mirror: Store, part: Path) -> None:
     arguments = [sys.executable, "-c", FULL, str(mirror.path), str(part)]
     failed = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     last = failed.stderr.splitlines()[-1]

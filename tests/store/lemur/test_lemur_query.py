@@ -1,4 +1,4 @@
-"""`nngpt lemur stats`, `query`, `sign` and `similar` as a user meets them."""
+"""`nngpt lemur stats`, `query`, `sign` and `similar` from the command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_query_as_table_json_and_csv(mirror: Path, nngpt: Nngpt) -> None:
     assert json.loads(parsed[1][2])["momentum"] == 1.0
 
 
-def test_nothing_found_is_no_mistake(mirror: Path, nngpt: Nngpt) -> None:
+def test_an_empty_result_is_no_error(mirror: Path, nngpt: Nngpt) -> None:
     asked = ("lemur", "query", "--nn", "rl-idle")
     assert nngpt(*asked).stdout == "0 trials\n"
     assert json.loads(nngpt(*asked, "--json").stdout) == []
@@ -82,7 +82,7 @@ def test_a_mistake_is_one_line(
     assert message in told.stderr
 
 
-def test_an_empty_database_is_no_mirror(tmp_path: Path, nngpt: Nngpt) -> None:
+def test_an_empty_database_is_not_a_mirror(tmp_path: Path, nngpt: Nngpt) -> None:
     Store.open(tmp_path / "runs" / "nngpt.db").close()
     told = nngpt("lemur", "stats")
     assert told.returncode == 2

@@ -1,4 +1,4 @@
-"""Beside LEMUR's own code (nn-dataset 2.1.2): same ids, same columns, same values."""
+"""Comparison with LEMUR's own code (nn-dataset 2.1.2): same ids, columns and values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pd.DataFrame.from_records(best).to_pickle("best.pkl")
 
 @pytest.fixture(scope="session")
 def reference(wheel: Path, part: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LEMUR's package with a part of the corpus, the database it made, and what it read of it."""
+    """Run LEMUR's package on a part of the corpus: its database, and what it reads from it."""
     folder = tmp_path_factory.mktemp("reference")
     with zipfile.ZipFile(part) as few:
         few.extractall(folder)
@@ -41,7 +41,7 @@ def reference(wheel: Path, part: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def test_the_frame_is_lemurs(reference: Path, mirror: Store) -> None:
+def test_the_frame_equals_lemurs(reference: Path, mirror: Store) -> None:
     bring_in(mirror, reference)
     ours = data(mirror.path).set_index("id")
     theirs = pd.read_pickle(reference / "all.pkl").set_index("id")
@@ -55,14 +55,14 @@ def test_the_frame_is_lemurs(reference: Path, mirror: Store) -> None:
         assert equal.all(), name
 
 
-def test_the_best_are_lemurs(reference: Path, mirror: Store) -> None:
+def test_the_best_trials_equal_lemurs(reference: Path, mirror: Store) -> None:
     bring_in(mirror, reference)
     ours = data(mirror.path, only_best_accuracy=True, dataset="cifar-10")
     theirs = pd.read_pickle(reference / "best.pkl")
     assert sorted(ours["id"]) == sorted(theirs["id"]) and len(ours) > 50
 
 
-def test_its_database_gives_what_its_files_give(
+def test_lemurs_database_imports_like_its_files(
     reference: Path, mirror: Store, tmp_path: Path
 ) -> None:
     bring_in(mirror, reference)

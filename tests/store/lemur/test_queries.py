@@ -1,4 +1,4 @@
-"""Which trials the mirror gives, in which order, and how it finds them."""
+"""Queries for trials: results, order, and use of indexes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nngpt.store.lemur.query_check import check_names
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """No test here writes to it."""
+    """Open a mirror that the tests only read."""
     with make_mirror(tmp_path_factory.mktemp("mirror") / "nngpt.db") as made:
         yield made
 
@@ -60,7 +60,7 @@ def _statistics(store: Store) -> MirrorStatistics:
         (Query(best=True, by_accuracy=True, limit=2), "c1 b1"),
     ],
 )
-def test_the_trials_asked_for_in_their_order(store: Store, query: Query, expected: str) -> None:
+def test_queries_filter_and_order_trials(store: Store, query: Query, expected: str) -> None:
     assert _ids(store, query) == expected.split()
 
 
@@ -109,7 +109,7 @@ def _expect_look_ups(plans: list[list[str]], count: int) -> None:
 
 
 def _plans(store: Store, ask: Callable[[], object]) -> list[list[str]]:
-    """How SQLite goes about each statement that `ask` makes."""
+    """Return SQLite's query plans of the statements that `ask` executes."""
     statements: list[tuple[str, Any]] = []
 
     def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -138,7 +138,7 @@ def _plans(store: Store, ask: Callable[[], object]) -> list[list[str]]:
         (Query(content_hash="abc"), "--hash: no network has the content hash 'abc'"),
     ],
 )
-def test_an_unknown_name_is_told_with_the_nearest(store: Store, query: Query, message: str) -> None:
+def test_an_unknown_name_suggests_the_nearest(store: Store, query: Query, message: str) -> None:
     with store.database.read() as session, pytest.raises(UserError, match=message):
         check_names(session, query)
 
@@ -164,7 +164,7 @@ def test_family_of_a_name(name: str, expected: str) -> None:
     assert family(name) == expected
 
 
-def test_the_mirror_in_numbers(store: Store) -> None:
+def test_statistics_of_the_mirror(store: Store) -> None:
     found = _statistics(store)
     assert (found.networks, found.distinct, found.transforms) == (6, 5, 1)
     assert found.families == {"AlexNet": 2, "ga": 2, "AlexNetX": 1, "rl": 1}
@@ -174,7 +174,7 @@ def test_the_mirror_in_numbers(store: Store) -> None:
     assert endings == [("a.whl", None, None), ("b.whl", "2026", 2)]
 
 
-def test_best_and_median_of_a_data_set_count_what_has_an_accuracy(store: Store) -> None:
+def test_best_and_median_count_trials_with_an_accuracy(store: Store) -> None:
     cifar, mnist = _statistics(store).datasets
     assert (cifar.dataset, cifar.networks, cifar.runs, cifar.rows) == ("cifar-10", 3, 5, 6)
     assert (cifar.best, cifar.best_nn) == (0.7, "AlexNet-2f1c")

@@ -64,7 +64,7 @@ def test_each_network_is_signed_once_and_by_the_stored_recipe(store: Store) -> N
     assert sign(store.database, RECIPE) == 1
 
 
-def test_signatures_are_datasketchs_and_estimate_the_similarity(store: Store) -> None:
+def test_signatures_equal_datasketchs_and_estimate_similarity(store: Store) -> None:
     sign(store.database, RECIPE)
     minhashes = {
         name: MinHash(
@@ -81,7 +81,7 @@ def test_signatures_are_datasketchs_and_estimate_the_similarity(store: Store) ->
 
 
 @pytest.mark.parametrize("name", ["plain", "plain-pool", "other-0", "other-3", "empty"])
-def test_the_nearest_are_the_nearest_by_exact_similarity(store: Store, name: str) -> None:
+def test_nearest_networks_are_ranked_by_exact_similarity(store: Store, name: str) -> None:
     sign(store.database, RECIPE)
     found = nearest_networks(store.database, NETWORKS[name], RECIPE, top=4)
     mine = shingles(NETWORKS[name])
@@ -91,7 +91,7 @@ def test_the_nearest_are_the_nearest_by_exact_similarity(store: Store, name: str
     assert (found.signed, found.unsigned) == (len(NETWORKS), 0)
 
 
-def test_a_network_without_signature_is_counted_not_found(store: Store) -> None:
+def test_networks_without_signature_are_counted(store: Store) -> None:
     sign(store.database, RECIPE)
     with store.database.write() as session:
         session.execute(delete(Signature).where(Signature.nn.in_(["plain", "empty"])))
@@ -124,8 +124,8 @@ def test_recipes_are_never_mixed(store: Store, change: dict[str, Any]) -> None:
     assert nearest_networks(store.database, PLAIN, RECIPE).nearest[0].jaccard == 1.0
 
 
-def test_a_recipe_that_changes_meanwhile_is_noticed(store: Store) -> None:
-    """Another process signs anew, otherwise, while this one is at work."""
+def test_a_recipe_changed_by_another_process_is_refused(store: Store) -> None:
+    """Another process signs with another recipe while this one works."""
     other = dataclasses.replace(RECIPE, seed=2)
     with store.database.write() as session:
         add_networks(session, {f"more-{i}": f"class Net: n = a{i}" for i in range(300)})
@@ -139,12 +139,12 @@ def test_a_recipe_that_changes_meanwhile_is_noticed(store: Store) -> None:
     assert {row.seed for row in _rows(store).values()} == {2}
 
 
-def test_no_signature_at_all_says_how_to_make_them(store: Store) -> None:
+def test_without_signatures_the_hint_is_to_compute_them(store: Store) -> None:
     with pytest.raises(StoreError, match=r"no network has a signature.*nngpt lemur sign"):
         nearest_networks(store.database, PLAIN, RECIPE)
 
 
-def test_a_deleted_network_takes_its_signature_along(store: Store) -> None:
+def test_deleting_a_network_deletes_its_signature(store: Store) -> None:
     sign(store.database, RECIPE)
     with store.database.write() as session:
         session.execute(delete(nn).where(nn.c.name == "plain"))

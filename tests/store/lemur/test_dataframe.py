@@ -23,7 +23,7 @@ COLUMNS = [
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """No test here writes to it."""
+    """Return the path of a mirror that the tests only read."""
     path = tmp_path_factory.mktemp("mirror") / "nngpt.db"
     make_mirror(path).close()
     return path
@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
-    """What is asked of any database while the test runs."""
+    """Collect the SQL statements executed during the test."""
     seen: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -51,7 +51,7 @@ def test_columns_and_types_are_lemurs(path: Path) -> None:
     assert frame["accuracy"].isna().sum() == 1
 
 
-def test_a_row_has_all_that_belongs_to_it(path: Path) -> None:
+def test_a_row_contains_network_transform_and_hyperparameters(path: Path) -> None:
     row = data(path, nn="AlexNet", epoch=2).iloc[0]
     assert (row["nn_code"], row["nn_id"]) == (
         NETWORKS["AlexNet"],
@@ -63,12 +63,12 @@ def test_a_row_has_all_that_belongs_to_it(path: Path) -> None:
     assert row["transform_code"].startswith("def transform")
 
 
-def test_what_lemur_has_no_code_for_is_missing(path: Path) -> None:
+def test_code_that_lemur_does_not_define_is_missing(path: Path) -> None:
     row = data(path).set_index("id").loc["a3"]  # its transform is "default"
     assert row[["transform_code", "transform_id"]].isna().all()
 
 
-def test_code_is_in_memory_once_and_hyperparameters_are_each_rows_own(path: Path) -> None:
+def test_rows_share_code_but_not_hyperparameters(path: Path) -> None:
     frame = data(path, nn="AlexNet-2f1c", only_best_accuracy=False)
     first, second = frame["nn_code"]
     assert first is second
@@ -96,18 +96,16 @@ def test_without_code_none_is_read(path: Path, statements: list[str]) -> None:
         ({"max_rows": 0}, ""),
     ],
 )
-def test_rows_are_chosen_as_lemur_chooses_them(
-    path: Path, options: dict[str, Any], expected: str
-) -> None:
+def test_rows_are_filtered_as_in_lemur(path: Path, options: dict[str, Any], expected: str) -> None:
     assert list(data(path, **options)["id"]) == expected.split()
 
 
-def test_nothing_found_is_an_empty_frame_with_the_columns(path: Path) -> None:
+def test_an_empty_result_has_the_columns(path: Path) -> None:
     frame = data(path.parent, dataset="nowhere")  # a folder will do
     assert (len(frame), list(frame.columns)) == (0, COLUMNS)
 
 
-def test_no_database_is_an_error(tmp_path: Path) -> None:
+def test_missing_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such database"):
         data(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The reasons given for a likeness are the engine's own figures."""
+"""Explanations show the same figures as deduplication."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shown(explanation: Explanation) -> str:
     return capture.get()
 
 
-def test_figures_are_exact() -> None:
+def test_similarities_and_counts_are_exact() -> None:
     found = explain(ONE, NEAR, ALL)
     assert [view.level for view in found.levels] == list(ALL.levels)
     lexical = found.levels[1]
@@ -42,7 +42,7 @@ def test_figures_are_exact() -> None:
 
 @pytest.mark.parametrize("pair", [(ONE, NEAR), (NEAR, ONE), (ONE, FAR), (ONE, ONE)])
 @pytest.mark.parametrize("thresholds", [{}, {"ga": 0.999}])
-def test_the_verdict_is_what_a_deduplication_does(
+def test_the_verdict_agrees_with_deduplication(
     pair: tuple[Network, Network], thresholds: dict[str, float]
 ) -> None:
     settings = DedupSettings(family_thresholds=thresholds, per_family=1)
@@ -72,7 +72,7 @@ def test_shared_runs_and_differences() -> None:
     assert changed[0] in text and "ga-2 (family ga, accuracy 60.0%)" in text
 
 
-def test_code_that_a_level_cannot_read() -> None:
+def test_a_level_that_cannot_read_the_code() -> None:
     broken = Network("broken", "class Net(:\n" + "x" * 1_000_000 + "\x1b[2J\0", "x")
     found = explain(ONE, broken, ALL)
     structural = found.levels[3]
@@ -88,14 +88,14 @@ def test_nothing_in_common_and_nothing_different() -> None:
     assert "No line differs." in shown(same)
 
 
-def test_json_leaves_the_code_out() -> None:
+def test_json_omits_the_code() -> None:
     values = json.loads(json.dumps(facts(explain(ONE, NEAR, ALL))))
     assert values["one"] == {"name": "ga-1", "family": "ga", "accuracy": 0.5, "source": ""}
     assert values["verdict"] == "lexical" and values["levels"][0]["similarity"] == 0.0
 
 
-def test_long_files_of_one_line_repeated() -> None:
-    """Where a diff by brute force would take minutes."""
+def test_long_files_that_repeat_one_line() -> None:
+    """A brute-force diff would take minutes."""
     many = Network("many", "x = f(x)\n" * 6_000, "x")
     found = explain(many, Network("more", "x = f(x)\ny = 1\n" * 3_000, "x"), DedupSettings())
     assert found.diff

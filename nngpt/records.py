@@ -1,7 +1,6 @@
-"""The words of the project as frozen records; `DESIGN.md` of the project defines them.
+"""The frozen records that all packages share; docs/design.md defines the words.
 
-A record carries facts and nothing else. Whatever a candidate does wrong is a `Refusal`, never
-an exception.
+A record holds facts and no behaviour. A candidate's mistake is a `Refusal`, never an exception.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 
 
 class Stage(StrEnum):
-    """The gate at which a candidate was refused, in the order of the gates."""
+    """Gate that refuses a candidate, in the order of the gates."""
 
     PARSE = "parse"
     CONTRACT = "contract"
@@ -30,10 +29,10 @@ class Stage(StrEnum):
 
 
 class Arm(StrEnum):
-    """Who wrote a candidate: the loop, or a control, of which the loop sees and learns nothing.
+    """Arm that produces a candidate: the loop, or a control that it never sees or trains on.
 
-    `base` is the LLM as it was before the run, `corpus` no LLM at all: a network drawn from the
-    corpus and changed at random (`nngpt.generation.prompts.mutation`).
+    `base` is the LLM as it was before the run. `corpus` uses no LLM: it changes networks of the
+    corpus at random (`nngpt.generation.llm.mutation`).
     """
 
     LOOP = "loop"
@@ -42,7 +41,7 @@ class Arm(StrEnum):
 
 
 class State(StrEnum):
-    """Where an attempt stands (invariant 6). `admitted` and `refused` are final."""
+    """State of an attempt in the database. `admitted` and `refused` are final."""
 
     GENERATED = "generated"
     PARSED = "parsed"
@@ -56,16 +55,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is judged on.
+    """Data set, metric and limits that a network is judged by.
 
     Attributes:
-        dataset: registered name, e.g. "cifar10".
+        dataset: name of the data set, such as "cifar10".
         in_shape: (n, c, h, w); n is 1 as in LEMUR.
         out_shape: (classes,).
         metric: LEMUR metric name; "acc" is top-1 accuracy in 0…1.
         threshold: smallest first-epoch validation accuracy for admission, 0…1.
         max_parameters: largest number of trainable parameters, None for no limit.
-        max_latency_ms: largest time of one image's forward pass, None for no limit.
+        max_latency_ms: largest time of one image's forward pass in ms, None for no limit.
     """
 
     dataset: str
@@ -87,15 +86,15 @@ class Message:
 
 @dataclass(frozen=True)
 class ShownBlock:
-    """A library's block that a prompt shows, and where it comes from.
+    """A block of a library that a prompt shows, and its origin.
 
     Attributes:
-        name: of its class.
+        name: name of the block's class.
         target: `source:module.Class`.
-        version: of the source.
+        version: version of the source.
         licence: SPDX expression.
-        sha256: of the library's file.
-        code: a Python file that defines it and imports only torch and the standard library.
+        sha256: digest of the library's file.
+        code: a Python file that defines the block and imports only torch and the standard library.
     """
 
     name: str
@@ -108,17 +107,17 @@ class ShownBlock:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the LLM is asked.
+    """The messages to the LLM, with the beginning and the end of its answer.
 
     Attributes:
         template: name of the file under `prompts/`.
-        template_hash: sha256 (first 16 hex digits) of everything the template is made of.
+        template_hash: first 16 hex digits of the sha256 of the whole template.
         mode: name of the prompt mode, as in its template.
-        messages: the chat so far, ending with a user message.
-        prefill: the beginning of the assistant's answer; the completion continues it.
+        messages: the chat, ending with a user message.
+        prefill: beginning of the assistant's answer; the completion continues it.
         stop: strings at which generation ends; the stop string is part of the completion.
         parent: in `delta` mode the network to change, as an answer of `full` mode; else "".
-        blocks: that are shown; in `features` and `body` mode an answer may use them by name.
+        blocks: library blocks shown; in `features` and `body` mode an answer may use their names.
     """
 
     template: str
@@ -136,7 +135,7 @@ class Sampling:
     """Decoding settings (defaults: the papers').
 
     Attributes:
-        constrain: the settings after the code are written under a constraint.
+        constrain: True to write the settings after the code under a grammar.
     """
 
     temperature: float = 0.2
@@ -148,18 +147,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """What the LLM returned for one prompt.
+    """One text that the LLM returned for a prompt.
 
     Attributes:
-        text: the continuation of the prefill, up to and including a stop string.
-        model: base model name.
-        adapter: adapter name, None for the bare base.
-        seed: seed of the batch that this sample came from.
-        index: place of this sample in its batch.
-        prompt_tokens: tokens of the rendered prompt.
-        completion_tokens: tokens written.
+        text: continuation of the prefill, up to and including a stop string.
+        model: name of the base model.
+        adapter: name of the adapter, None for the bare base.
+        seed: seed of the batch.
+        index: position in the batch, from 0.
+        prompt_tokens: number of tokens of the rendered prompt.
+        completion_tokens: number of generated tokens.
         seconds: wall time of the batch divided by its size.
-        finished: False when the token limit cut it off.
+        finished: False if the token limit cut the text off.
     """
 
     text: str
@@ -175,12 +174,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that passed schema and contract; nothing of it has run yet.
+    """A network that satisfies schema and contract; none of its code has run.
 
     Attributes:
         code: the whole Python file that satisfies the LEMUR contract.
-        written: the canonical completion from which `code` follows: reading it again gives
-            the same candidate (invariant 1), and novelty is measured on it.
+        written: the canonical completion, from which reading gives the same candidate again
+            (One renderer, docs/design.md).
         mode: name of the prompt mode of the answer.
         hyperparameters: a value for each supported hyperparameter.
         transform: a transform name or `torchvision.transforms.v2` source.
@@ -196,13 +195,13 @@ class Candidate:
 
     @property
     def content_hash(self) -> str:
-        """LEMUR's network id: md5 of the code without whitespace."""
+        """Network id of LEMUR: md5 of the code without whitespace."""
         return content_hash(self.code)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An expected failure, as data: the stage, a short reason, and details for a person."""
+    """An expected failure of a candidate: the stage, a short reason, and details for the user."""
 
     stage: Stage
     reason: str
@@ -211,14 +210,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch as the parent saw it.
+    """Result of one epoch, as computed by the parent process.
 
     Attributes:
-        epoch: counted from 1.
-        accuracy: top-1 validation accuracy, 0…1, computed by the parent.
-        correct: number of right answers.
+        epoch: number of the epoch, from 1.
+        accuracy: top-1 validation accuracy, 0…1.
+        correct: number of correct predictions.
         total: number of validation images.
-        seconds: wall time of training this epoch and answering, by the parent's clock.
+        seconds: wall time of training and prediction, by the parent's clock.
     """
 
     epoch: int
@@ -230,12 +229,12 @@ class EpochResult:
 
 @dataclass(frozen=True)
 class Trial:
-    """One of several trainings of a candidate: with another seed, or on another fold.
+    """Result of one of several trainings of a candidate, with one seed on one fold.
 
     Attributes:
-        seed: seed given to the worker.
-        fold: number of the fold it was judged on, from 1; 0 for the fixed split.
-        accuracy: after the last epoch, 0…1.
+        seed: seed of the worker.
+        fold: number of the validation fold, from 1; 0 for the fixed split.
+        accuracy: validation accuracy after the last epoch, 0…1.
         total: number of validation images.
     """
 
@@ -247,25 +246,25 @@ class Trial:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What training a candidate gave.
+    """Result of training a candidate.
 
-    What is called claimed was said by the process that ran the candidate, and is worth as much.
+    `claimed_` values come from the process that ran the candidate and cannot be trusted.
 
     Attributes:
-        epochs: one result per epoch, in order; of several trials together.
-        claimed_parameters: trainable parameters as the worker counted them.
+        epochs: one result per epoch, in order; several trials are counted together.
+        claimed_parameters: number of trainable parameters, by the worker's count.
         seconds: wall time of the whole evaluation, by the parent's clock.
         device: "cpu" or "cuda".
-        seed: seed given to the worker (the first trial's).
-        sandbox: containment level that was in force, with its layers.
+        seed: seed of the worker (of the first trial).
+        sandbox: containment level in force, with its layers.
         peak_memory_mb: largest resident memory of the worker in MiB, None if unknown.
-        cpu_s: CPU seconds of the worker as the kernel counted them, None if unknown.
+        cpu_s: CPU seconds of the worker, by the kernel's count, None if unknown.
         claimed_flops: floating-point operations of one image's forward pass.
         claimed_latency_ms: milliseconds of one image's forward pass.
-        claimed_batches: training batches drawn, over all epochs.
-        protocol: how it was trained, as JSON; with `ceiling`, what it was said not to exceed, and
-            `would_stop`, why it would have been stopped early had it not been chosen to run on.
-        trials: each training, one unless the protocol asks for more.
+        claimed_batches: number of training batches over all epochs.
+        protocol: training settings as JSON; with `ceiling`, the accuracy that the pruner did not
+            expect to be exceeded, and `would_stop`, why it would have stopped an exempt training.
+        trials: one record per training, more than one only if the protocol asks for it.
     """
 
     epochs: tuple[EpochResult, ...]
@@ -290,12 +289,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Retraining:
-    """What our own training loop made of a network, with another seed.
+    """Result of training a network with nngpt's own training loop and another seed.
 
     Attributes:
-        accuracy: after the last epoch, 0…1; None if the network cannot be trained that way.
+        accuracy: validation accuracy after the last epoch, 0…1; None if the training failed.
         total: number of validation images.
-        seed: seed given to the worker.
+        seed: seed of the worker.
         seconds: wall time, by the parent's clock.
         cpu_s: CPU seconds of the worker, None if unknown.
         reason: why there is no accuracy, "" if there is one.
@@ -311,11 +310,13 @@ class Retraining:
 
 @dataclass(frozen=True)
 class WeightTensor:
-    """One tensor of a trained network, as the process that trained it sent it.
+    """One tensor of a trained network, as sent by the process that trained it.
 
     Attributes:
+        name: name in the network's state dict.
         dtype: torch's name, such as "float32"; one of `nngpt.sandbox.tensors.ITEM_BYTES`.
-        data: little-endian, in C order.
+        shape: lengths of the dimensions.
+        data: little-endian bytes in C order.
     """
 
     name: str
@@ -326,23 +327,23 @@ class WeightTensor:
 
 @dataclass(frozen=True)
 class Exported:
-    """A network trained once more, its weights, and how far they can be trusted.
+    """A network trained again for export, its weights, and their verification.
 
-    The files come from processes that ran the candidate. The counts of right answers are ours:
-    fresh contained processes answered the validation images with nothing but the files.
+    The files come from processes that ran the candidate. The counts of correct predictions are
+    nngpt's own: fresh contained processes predicted the validation images from the files alone.
 
     Attributes:
-        evaluation: of the training that the weights come from.
-        in_shape: (1, c, h, w) of what the network gets, after the transform; a claim if that
-            transform has no name.
+        evaluation: result of the training that produced the weights.
+        in_shape: (1, c, h, w) of the network's input after the transform; claimed by the worker if
+            the transform has no name.
         tensors: the weights.
-        weights: the safetensors file made of them.
-        needs_setup: the weights load only after `train_setup`; a claim.
-        loaded: right answers and images, of the code with the weights loaded from the file.
-        onnx: the ONNX file (input "images" [b, c, h, w], output "logits"), None without one.
-        onnx_judged: right answers and images of the ONNX file, None without one.
-        onnx_engine: what ran it.
-        onnx_problem: why there is none, "" if there is one or none was wanted.
+        weights: contents of the safetensors file with the weights.
+        needs_setup: True if the weights load only after `train_setup`; claimed by the worker.
+        loaded: (correct, total) predictions of the code with the weights loaded from the file.
+        onnx: contents of the ONNX file (input "images" [b, c, h, w], output "logits"), or None.
+        onnx_judged: (correct, total) predictions of the ONNX file, None without one.
+        onnx_engine: name of the engine that ran the ONNX file.
+        onnx_problem: why there is no ONNX file, "" if there is one or none was requested.
     """
 
     evaluation: Evaluation
@@ -359,12 +360,12 @@ class Exported:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer of a group in reinforcement learning, and what became of it.
+    """One answer of a group in reinforcement learning, with its outcome.
 
     Attributes:
-        completion: what the LLM wrote.
-        candidate: the network in it, None if there is none.
-        outcome: what training it gave, or the gate at which it was refused.
+        completion: text of the LLM.
+        candidate: network in the text, None if there is none.
+        outcome: result of its training, or its refusal.
     """
 
     completion: Completion
@@ -374,12 +375,12 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Novelty:
-    """How near a candidate is to what is already known.
+    """Similarity of a candidate to the nearest known network.
 
     Attributes:
         jaccard: exact Jaccard similarity to the nearest known network found, 0…1.
-        nearest: key of that network, None if nothing was near enough to be proposed.
-        duplicate: True when `jaccard` exceeds the measure's threshold.
+        nearest: key of the nearest network, None if the index proposed none.
+        duplicate: True if `jaccard` exceeds the measure's threshold.
     """
 
     jaccard: float
@@ -389,7 +390,7 @@ class Novelty:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """One example the LLM is tuned on: the prompt and the completion it should have written."""
+    """One training example of the LLM: a prompt and its target completion."""
 
     prompt: Prompt
     completion: str
@@ -398,21 +399,21 @@ class TrainingPair:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA checkpoint and its lineage (invariant 9).
+    """A LoRA checkpoint and its lineage (Lineage, docs/design.md).
 
     Attributes:
-        name: unique, e.g. "smoke-mnist-3-c2".
+        name: unique name, such as "smoke-mnist-3-c2".
         path: folder with `adapter_model.safetensors` and `adapter_config.json`.
         base: name of the base model.
-        base_digest: fingerprint of the base's architecture.
+        base_digest: fingerprint of the base model's architecture.
         parent: name of the adapter that training started from, None for the base.
         corpus_hash: sha256 of the training pairs.
         pairs: number of training pairs.
-        tokens: completion tokens trained on, over all epochs.
+        tokens: number of completion tokens trained on, over all epochs.
         loss_first: mean loss of the first optimiser step.
         loss_last: mean loss of the last optimiser step.
         seconds: wall time of the training.
-        settings: the learning settings as JSON.
+        settings: the `learning` settings as JSON.
     """
 
     name: str
@@ -430,16 +431,16 @@ class Adapter:
 
 
 def content_hash(code: str) -> str:
-    """md5 of `code` without any whitespace: LEMUR's network id (not a security measure)."""
+    """Return LEMUR's network id: the md5 of `code` without whitespace (not for security)."""
     return hashlib.md5("".join(code.split()).encode(), usedforsecurity=False).hexdigest()
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces, for hashing and comparing."""
+    """Return JSON with sorted keys and no spaces, for hashing and comparing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed (31 bits) that depends on all parts and on nothing else."""
+    """Return a 31-bit seed that depends on all parts and on nothing else."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -1,4 +1,4 @@
-"""The command `nngpt`. Nothing here imports torch: each command imports what it needs."""
+"""The command `nngpt`. No import here loads torch: each command imports its parts when it runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ app.command("predict")(predict.predict)
 app.command("doctor")(doctor.doctor)
 
 
+_VERSION = "Show the version and exit."
+
+
 def _show_version(wanted: bool) -> None:
+    """Print the version and exit, if `--version` is given."""
     if wanted:
         typer.echo(f"nngpt {__version__}")
         raise typer.Exit
@@ -62,15 +66,15 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help=_VERSION)
     ] = False,
 ) -> None:
-    pass
+    """Accept the options that stand before the command."""
 
 
 def main() -> None:
-    """Run the command line: what a user can fix is one line on stderr, no traceback."""
-    # Deprecations inside libraries are for us (tests turn them into errors), not for users.
+    """Run the command line; print an error of nngpt as one line on stderr, without traceback."""
+    # Deprecations inside libraries concern developers (tests turn them into errors), not users.
     warnings.simplefilter("ignore", FutureWarning)
     try:
         app()

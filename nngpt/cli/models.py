@@ -1,4 +1,4 @@
-"""`nngpt models`: the language models that travel in packages."""
+"""`nngpt models`: embedded language models and LoRA adapters."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from nngpt.generation.models.embedded import Listing
 
-app = typer.Typer(no_args_is_help=True, help="Embedded language models: list them, fetch them.")
+app = typer.Typer(
+    no_args_is_help=True, help="List and download embedded models; merge and export adapters."
+)
 
 _Adapter = Annotated[
-    Path, typer.Argument(help="An adapter's folder, or a name from `nngpt models adapters`.")
+    Path, typer.Argument(help="Folder of an adapter, or a name from `nngpt models adapters`.")
 ]
-_Name = Annotated[str, typer.Argument(help="A name from `nngpt models list`.")]
+_Name = Annotated[str, typer.Argument(help="Name from `nngpt models list`.")]
 
 
 @app.command("list")
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """List the embedded models, and which of them are on this machine."""
+    """List the embedded models and whether each is in the cache."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Column, Table
@@ -39,7 +41,7 @@ def list_(
     console = Console()
     name = Column("model", no_wrap=True)
     box = SIMPLE if console.is_terminal else None
-    table = Table(name, "size", "license", "cached", "what it is", box=box)
+    table = Table(name, "size", "license", "cached", "description", box=box)
     for row in rows:
         size = f"{row.model.size / 1e6:,.0f} MB"
         cached = "yes" if row.path else "no"
@@ -51,7 +53,7 @@ def list_(
 def adapters(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """List the LoRA adapters that come with nngpt: `--set llm.adapter=NAME` uses one."""
+    """List the LoRA adapters that come with nngpt; use one with `--set llm.adapter=NAME`."""
     from dataclasses import asdict
 
     from rich.box import SIMPLE
@@ -66,7 +68,7 @@ def adapters(
         return
     console = Console()
     box = SIMPLE if console.is_terminal else None
-    table = Table(Column("adapter", no_wrap=True), "for", "pairs", "card", box=box)
+    table = Table(Column("adapter", no_wrap=True), "base model", "pairs", "model card", box=box)
     for adapter in found:
         card = f"{adapter.path}/README.md"
         table.add_row(adapter.name, adapter.base, f"{adapter.pairs:,}", card)
@@ -75,7 +77,7 @@ def adapters(
 
 @app.command()
 def pull(name: _Name) -> None:
-    """Bring an embedded model onto this machine, verify it, and print its path."""
+    """Download and verify an embedded model, and print its path."""
     from nngpt.generation.models import embedded
 
     typer.echo(embedded.pull(name, lambda line: typer.echo(line, err=True)))
@@ -83,7 +85,7 @@ def pull(name: _Name) -> None:
 
 @app.command()
 def path(name: _Name) -> None:
-    """Print where an embedded model is on this machine."""
+    """Print the path of an embedded model in the cache."""
     from nngpt.generation.models import embedded
 
     typer.echo(embedded.path(name))
@@ -92,37 +94,41 @@ def path(name: _Name) -> None:
 @app.command()
 def merge(
     adapter: _Adapter,
-    out: Annotated[Path, typer.Option(help="A new folder for the model.")],
+    out: Annotated[Path, typer.Option(help="New folder for the model.")],
     base: Annotated[
-        str | None, typer.Option(help="Where the base's weights are (default: its name).")
+        str | None,
+        typer.Option(help="Base model's folder or Hub id (default: the adapter's base)."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    dtype: Annotated[
+        str, typer.Option(help="Dtype of the weights: float32 or bfloat16.")
+    ] = "bfloat16",
 ) -> None:
-    """Merge an adapter into its base: an ordinary model folder for `llm.model` and others."""
-    from nngpt.generation.models import merging
+    """Merge an adapter into its base model and write an ordinary model folder."""
+    from nngpt.generation.models import adapter_export
     from nngpt.generation.models.adapters import find_adapter
 
     if dtype not in ("float32", "bfloat16"):
         raise UserError(f"{dtype!r} is not float32 or bfloat16", where="--dtype")
-    typer.echo(merging.merge(find_adapter(adapter), out, dtype, base))
+    typer.echo(adapter_export.merge(find_adapter(adapter), out, dtype, base))
 
 
 @app.command()
 def export(
     adapter: _Adapter,
-    out: Annotated[Path, typer.Option(help="A new folder for the adapter.")],
+    out: Annotated[Path, typer.Option(help="New folder for the adapter.")],
     base_name: Annotated[
-        str | None, typer.Option(help="What the base is called there (a Hub id, a folder).")
+        str | None, typer.Option(help="Base model's name at the destination (Hub id, folder).")
     ] = None,
 ) -> None:
-    """Copy an adapter with its lineage, for `peft`, vLLM and others."""
-    from nngpt.generation.models import merging
+    """Copy an adapter with its lineage to a folder for `peft`, vLLM and others."""
+    from nngpt.generation.models import adapter_export
     from nngpt.generation.models.adapters import find_adapter
 
-    typer.echo(merging.export(find_adapter(adapter), out, base_name))
+    typer.echo(adapter_export.export(find_adapter(adapter), out, base_name))
 
 
 def _values(row: Listing) -> dict[str, object]:
+    """Return the JSON of one embedded model."""
     return {
         "name": row.model.name,
         "about": row.model.about,

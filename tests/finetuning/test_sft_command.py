@@ -18,15 +18,15 @@ from command_line import ROOT, Nngpt
 from peft import PeftModel
 from safetensors.torch import load_file
 from test_sft_learner import learn
-from tiny_folder import pairs, write_tiny_model
+from tiny_folder import pairs
 from transformers import AutoModelForCausalLM
 
 from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
 from nngpt.finetuning.learners.sft import LoraLearner, SFTJob
-from nngpt.generation.llm.transformers import create
+from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.models.adapter_export import export, merge
 from nngpt.generation.models.adapters import read_adapter
-from nngpt.generation.models.merging import export, merge
 from nngpt.generation.pairs import chat_pairs
 from nngpt.records import Adapter, Sampling
 
@@ -44,13 +44,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def adapter(model: str, tmp_path_factory: pytest.TempPathFactory) -> Adapter:
-    llm = create(LLMConfig(model=model, device="cpu", dtype="float32"))
+def adapter(llm: TransformersLLM, tmp_path_factory: pytest.TempPathFactory) -> Adapter:
     return learn(llm, tmp_path_factory.mktemp("adapters"), pairs(), epochs=8)[0]
 
 
@@ -125,7 +119,7 @@ def test_killed_it_carries_on(model: str, tmp_path: Path, nngpt: Nngpt) -> None:
     assert all((weight == whole[name]).all() for name, weight in weights.items())
 
 
-def test_mistakes_are_one_line(nngpt: Nngpt, tmp_path: Path) -> None:
+def test_mistakes_are_one_line(call_nngpt: Nngpt, tmp_path: Path) -> None:
     (tmp_path / "plain.jsonl").write_text('{"completion": "x"}\n')
     for words, said in (
         (["--corpus", "none.jsonl"], "--corpus none.jsonl: cannot be read"),
@@ -133,7 +127,7 @@ def test_mistakes_are_one_line(nngpt: Nngpt, tmp_path: Path) -> None:
         (["--corpus", "plain.jsonl", "--name", "a/b"], "--name: 'a/b' is not a plain name"),
         (["--corpus", "plain.jsonl", "--set", "learning.epoch=1"], "Did you mean 'epochs'?"),
     ):
-        done = nngpt("learn", "sft", *words)
+        done = call_nngpt("learn", "sft", *words)
         assert done.returncode == 2 and said in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
 
@@ -155,7 +149,7 @@ def test_a_merged_model_writes_what_base_and_adapter_write(
     assert lineage["adapter"]["path"] == ""
     assert "not quantised" not in (folder / "README.md").read_text()
     assert {f.name for f in folder.iterdir()} >= {"model.safetensors", "config.json"}
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         merge(adapter, folder, "float32")
 
 

@@ -1,4 +1,4 @@
-"""Writes with a model in this process, through the `transformers` library, with LoRA adapters."""
+"""LLM backend `transformers`: a model in this process, with LoRA adapters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nngpt.config import LLMConfig
 from nngpt.generation.models import chat, grammar
 from nngpt.generation.models.adapters import check_adapter
 from nngpt.generation.models.constrained import with_settings
-from nngpt.generation.models.decoding import quick_decoding
+from nngpt.generation.models.cpu_attention import fast_cpu_attention
 from nngpt.generation.models.grammar import Grammars
 from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
@@ -27,7 +27,7 @@ class TransformersLLM:
     """Implements `nngpt.protocols.LLM` on a loaded base model.
 
     Attributes:
-        base: the bare base model, shared with the learner; adapters come and go around it.
+        base: the bare base model, shared with the learner (`nngpt.protocols.SharesBase`).
     """
 
     def __init__(self, base: LoadedBase, batch_size: int) -> None:
@@ -46,7 +46,7 @@ class TransformersLLM:
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
-        """Sample `count` completions as one batch; see `nngpt.protocols.LLM`."""
+        """Sample `count` completions as one batch."""
         written = [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
         return (
             with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
@@ -60,29 +60,31 @@ class TransformersLLM:
         seed: int,
         sampling: Sampling,
     ) -> list[Completion]:
-        """The same with JSON of a schema; see `nngpt.protocols.WritesJson`."""
+        """Sample `count` completions that follow a JSON schema, as one batch."""
         if self._grammars is None:
             vocabulary = self.base.model.config.vocab_size
             self._grammars = Grammars(self.base.tokenizer, vocabulary, self._ends)
         constraint = self._grammars.processor(schema)
-        drawn = self.sample(prompt, count, seed, sampling, constraint)
-        return [completion for completion, _ in drawn]
+        sampled = self.sample(prompt, count, seed, sampling, constraint)
+        return [completion for completion, _ in sampled]
 
     def check_json(self) -> None:
-        """See that xgrammar is there. Raises: ModelError."""
+        """Check that xgrammar is installed. Raises: ModelError."""
         grammar.load()
 
     def sample(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling, constraint: Any = None
     ) -> list[tuple[Completion, list[int]]]:
-        """One free batch, each completion with the token ids that were drawn for it.
+        """Sample one batch; return each completion with its token ids.
 
         The ids end with the token that completes a stop string, or with the end token.
-        `constraint` is a logits processor of `transformers`.
+
+        Args:
+            constraint: a logits processor of `transformers`.
         """
         import torch
 
-        from nngpt.generation.models.sampling import draw
+        from nngpt.generation.models.sampling import sample_rows
 
         tokenizer = self.base.tokenizer
         ids = chat.encode(tokenizer, chat.render(tokenizer, prompt))
@@ -90,8 +92,8 @@ class TransformersLLM:
         started = time.monotonic()
         torch.manual_seed(seed)
         enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
-        with torch.inference_mode(), quick_decoding(self.base.model), enough:
-            rows = draw(
+        with torch.inference_mode(), fast_cpu_attention(self.base.model), enough:
+            rows = sample_rows(
                 self._writer,
                 self._read_once(inputs[:1, :-1], count),
                 inputs,
@@ -107,17 +109,17 @@ class TransformersLLM:
         ]
 
     def write_with(self, model: Any, name: str | None) -> None:
-        """Write with `model`, the base with an adapter in training, or with the base again."""
+        """Generate with `model`: the base with an adapter in training, or the bare base again."""
         self._writer, self._name = model, name
 
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
-        """Tokens left free in the context; see `nngpt.protocols.MeasuresPrompts`."""
+        """Return the tokens left free in the context, None if its length is unknown."""
         context: int | None = getattr(self.base.model.config, "max_position_embeddings", None)
         tokens = len(chat.encode(self.base.tokenizer, chat.render(self.base.tokenizer, prompt)))
         return None if context is None else context - tokens - sampling.max_new_tokens
 
     def use_adapter(self, adapter: Adapter | None) -> None:
-        """Write with `adapter`, or with the bare base (None); the old one is unloaded.
+        """Switch to `adapter`, or to the bare base (None), and unload the previous one.
 
         Raises:
             ModelError: the folder is missing, or the adapter belongs to another base.
@@ -136,15 +138,15 @@ class TransformersLLM:
             self._writer, self._adapter, self._name = peft_model.eval(), adapter, adapter.name
 
     def stop(self) -> None:
-        """Have a running `generate` end with the token it is at."""
+        """Make a running `generate` return after its current token."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Drop the model; its memory is freed with the last reference."""
+        """Drop the reference to the model; the last reference frees its memory."""
         self._writer = None
 
     def _ended(self, stop: tuple[str, ...], row: list[int]) -> bool:
-        """Whether a row's last token ends it, or completes a stop string."""
+        """Return True if a row's last token is an end token or completes a stop string."""
         if row[-1] in self._ends:
             return True
         stop = tuple(s for s in stop if self._may_complete(row[-1], s[-1]))
@@ -152,18 +154,18 @@ class TransformersLLM:
         return any(s in self._decode(tail) for s in stop)
 
     def _may_complete(self, token: int, character: str) -> bool:
-        """Whether a text can end with `character` in this token; few can, and decoding is slow."""
+        """Return True if a token may contain `character`; spares decoding most tokens."""
         if not character.isascii() or character.isspace():
-            return True  # may be spread over several tokens, or be left out when decoded alone
+            return True  # may span several tokens, or be dropped when decoded alone
         if token not in self._pieces:
             self._pieces[token] = self._decode([token])
         return character in self._pieces[token]
 
     def _read_once(self, shared: Any, count: int) -> Any:
-        """Attention cache of the prompt [1, t], read once and repeated for all `count` rows."""
-        from nngpt.generation.models.sampling import roomy_cache
+        """Compute the attention cache of the prompt [1, t] once, repeated for `count` rows."""
+        from nngpt.generation.models.sampling import growing_cache
 
-        cache = roomy_cache(self.base.model.config)
+        cache = growing_cache(self.base.model.config)
         self._writer(input_ids=shared, past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache.batch_repeat_interleave(count)
         return cache
@@ -171,6 +173,7 @@ class TransformersLLM:
     def _completion(
         self, row: list[int], prompt: Prompt, seed: int, index: int, prompt_tokens: int, s: float
     ) -> tuple[Completion, list[int]]:
+        """Return a row's completion, without its end token, and the row."""
         ended = bool(row) and row[-1] in self._ends
         written = row[:-1] if ended else row
         text, stopped = chat.cut(self._decode(written), prompt.stop)
@@ -191,6 +194,7 @@ class TransformersLLM:
         return str(self.base.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _end_tokens(self) -> set[int]:
+        """Return the ids of the tokens that end an answer."""
         tokenizer, config = self.base.tokenizer, self.base.model.generation_config
         end = config.eos_token_id
         listed = end if isinstance(end, list) else [end]

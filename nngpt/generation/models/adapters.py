@@ -1,4 +1,4 @@
-"""LoRA adapters on disk: weights as `peft` writes them, and their lineage in `nngpt.json`."""
+"""Read and write LoRA adapter folders: `peft`'s weights, and the lineage in `nngpt.json`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LINEAGE = "nngpt.json"
 
 
 def shipped() -> list[Adapter]:
-    """The adapters that come with nngpt, by name."""
+    """Return the adapters that come with nngpt, sorted by name."""
     return [find_adapter(file.parent) for file in sorted(SHIPPED.glob(f"*/{LINEAGE}"))]
 
 
 def find_adapter(given: Path) -> Adapter:
-    """The adapter that comes with nngpt under this name, or the one in this folder, with its place.
+    """Return the shipped adapter of this name, or the adapter in this folder, with its path.
 
     Raises:
         ModelError: there is no such folder, or nngpt did not write it.
@@ -36,12 +36,12 @@ def find_adapter(given: Path) -> Adapter:
 
 
 def starting_adapter(config: Config) -> Adapter | None:
-    """Return the adapter of `llm.adapter`, None if the run starts without one. Raises: ModelError."""
+    """Return the adapter of `llm.adapter`, None if there is none. Raises: ModelError."""
     return None if config.llm.adapter is None else find_adapter(config.llm.adapter)
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """The adapter in a folder that nngpt wrote. Raises: ModelError."""
+    """Read the lineage of an adapter folder. Raises: ModelError if nngpt did not write it."""
     file = folder / LINEAGE
     try:
         return Adapter(**json.loads(file.read_text(encoding="utf-8")))
@@ -54,7 +54,7 @@ def read_adapter(folder: Path) -> Adapter:
 
 
 def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
-    """Refuse an adapter that is not there or was made for another base. Raises: ModelError."""
+    """Check that an adapter is readable and fits the base model. Raises: ModelError."""
     from safetensors import SafetensorError, safe_open
 
     if (adapter.base, adapter.base_digest) != (base.name, base.digest):
@@ -64,7 +64,7 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
             where=adapter.path,
             hint=f"Set llm.model to {adapter.base}.",
         )
-    # Looked at before peft changes the base model, which it cannot undo when it fails half-way.
+    # Checked before peft changes the base model, because peft cannot undo a partial change.
     try:
         json.loads((Path(adapter.path) / "adapter_config.json").read_text(encoding="utf-8"))
         safe_open(Path(adapter.path) / "adapter_model.safetensors", framework="pt")
@@ -72,14 +72,14 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
         raise ModelError(
             f"the folder of adapter {adapter.name!r} is missing or damaged ({error})",
             where=adapter.path,
-            hint="Restore it, or begin anew with --fresh.",
+            hint="Restore it, or start again with --fresh.",
         ) from None
 
 
 def finished_adapter(
     target: Path, base: LoadedBase, corpus_hash: str, parent: Adapter | None
 ) -> Adapter | None:
-    """The adapter in `target` if it is the one about to be trained: a killed runner left it."""
+    """Return the adapter in `target` if a killed runner already finished this training."""
     if not target.is_dir():
         return None
     found = read_adapter(target)
@@ -95,18 +95,18 @@ def save_adapter(
     dtype: str = "float32",
     also: Callable[[Path], None] = lambda _: None,
 ) -> Adapter:
-    """Write weights and lineage beside `target`, flush them, and rename into place.
+    """Write an adapter folder atomically: to a draft, flushed, then renamed to `target`.
 
     Args:
-        dtype: of the weights in the file; loaded again they are float32 in any case.
-        also: writes what else belongs into the folder it is given.
+        dtype: dtype of the weights in the file; loading converts them to float32.
+        also: writes further files into the draft folder.
     """
     import torch
 
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    # The base is known by its name, not by where this machine happens to keep it.
+    # Record the base model by its name, not by its path on this machine.
     model.peft_config["default"].base_model_name_or_path = adapter.base
     weights = {
         k: w.to(getattr(torch, dtype)) for k, w in model.state_dict().items() if "lora_" in k
@@ -119,7 +119,7 @@ def save_adapter(
         descriptor = os.open(file, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-    if target.exists():  # of a database that is gone: kept, under another name
+    if target.exists():  # left by a deleted database; kept under another name
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)
     return adapter

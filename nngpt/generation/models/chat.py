@@ -1,4 +1,8 @@
-"""The one renderer: the bytes the LLM is tuned on are the bytes it is asked for (invariant 1)."""
+"""Render chats to text and tokens, the same way for sampling and for training.
+
+The only renderer: the bytes that the LLM is tuned on are the bytes that it later continues (One
+renderer, docs/design.md).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ from nngpt.records import Prompt, TrainingPair
 
 
 def render(tokenizer: Any, prompt: Prompt) -> str:
-    """The prompt as text, ending with the beginning of the answer (the prefill).
+    """Render a prompt as text that ends with the prefill.
 
-    Uses the model's own chat template; a base model without one gets the messages as
+    Uses the model's own chat template; for a base model without one, the messages become
     paragraphs.
 
     Raises:
-        ModelError: the template refuses these roles.
+        ModelError: the chat template refuses these roles.
     """
     messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
     if tokenizer.chat_template:
@@ -37,21 +41,21 @@ def render(tokenizer: Any, prompt: Prompt) -> str:
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of rendered text; the template has put the special tokens in already."""
+    """Return the token ids of rendered text, which already contains its special tokens."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def encode_pair(tokenizer: Any, pair: TrainingPair) -> tuple[list[int], list[int]]:
-    """Token ids of prompt and completion, apart, as in sampling; the completion ends its turn."""
+    """Return the token ids of prompt and completion, encoded separately as in sampling."""
     return encode(tokenizer, render(tokenizer, pair.prompt)), encode_answer(tokenizer, pair)
 
 
 def encode_answer(tokenizer: Any, pair: TrainingPair) -> list[int]:
-    """Token ids of the completion, with the end of its turn."""
+    """Return the token ids of the completion, with the end-of-turn token."""
     return [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]
 
 
 def cut(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """`text` up to and including the first stop string, and whether there was one."""
+    """Cut `text` after the first stop string; return it and whether there was one."""
     ends = [text.index(s) + len(s) for s in stop if s in text]
     return (text[: min(ends)], True) if ends else (text, False)

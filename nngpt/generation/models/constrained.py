@@ -1,8 +1,8 @@
-"""Settings written under a constraint: after the code block of an answer in `full` mode.
+"""Constrained settings: regenerate the JSON after the code of an answer under a grammar.
 
-The code is written freely. What the LLM then says itself is dropped, and it writes the settings
-block anew where only what fits that code can be written: names that the code supports, values
-within LEMUR's ranges. The code stays what it wrote; figures say that its settings were constrained.
+The LLM writes the code freely. The text after the code is dropped, and the LLM writes a settings
+block in which only names that the code supports and values within LEMUR's ranges are possible. The
+code is unchanged; reports mark figures with constrained settings.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _TOKENS, _TOKENS_EACH = 80, 24
 
 
 def check(llm: LLM, mode: str) -> None:
-    """See that `sampling.constrain` can be done.
+    """Check that backend and prompt mode support `sampling.constrain`.
 
     Raises:
-        ConfigError: this backend cannot, or answers of this mode have no settings.
-        ModelError: a package that it needs is missing.
+        ConfigError: the backend cannot constrain, or answers of this mode have no settings.
+        ModelError: a required package is missing.
     """
     where, hint = "sampling.constrain", "Set it to false"
     if not isinstance(modes.load(mode), TakesSettings):
@@ -44,17 +44,20 @@ def with_settings(
     seed: int,
     sampling: Sampling,
 ) -> list[Completion]:
-    """The completions with settings that obey the contract, wherever there is code to set.
+    """Replace the settings after the code of each completion with constrained ones.
+
+    Completions without complete code stay as they are.
 
     Raises:
-        ModelError: what came back is not what was asked for: a server ignores the constraint.
+        ModelError: the settings do not follow the schema, because a server ignores it.
     """
-    return [_settled(llm, prompt, written, seed, sampling) for written in completions]
+    return [_with_settings(llm, prompt, written, seed, sampling) for written in completions]
 
 
-def _settled(
+def _with_settings(
     llm: WritesJson, prompt: Prompt, written: Completion, seed: int, sampling: Sampling
 ) -> Completion:
+    """Replace the settings of one completion."""
     mode = modes.load(prompt.mode)
     if not isinstance(mode, TakesSettings):
         return written
@@ -68,9 +71,9 @@ def _settled(
     (block,) = llm.generate_json(asked, schema, 1, (seed + written.index) % 2**31, room)
     if block.finished and not fits_schema(block.text, schema):
         raise ModelError(
-            f"the settings do not keep to the schema that was given ({block.text[:60]!r})",
+            f"the settings do not follow the schema ({block.text[:60]!r})",
             where="sampling.constrain",
-            hint="Set llm.structured to the key that this server understands.",
+            hint="Set llm.options.structured to the key that this server understands.",
         )
     text = begun + block.text + (_CLOSING if block.finished else "")
     return replace(

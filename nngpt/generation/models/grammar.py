@@ -1,4 +1,4 @@
-"""JSON of a schema and nothing else, token by token, with `xgrammar` (the extra `constrained`)."""
+"""Constrain generation to JSON that follows a schema, with `xgrammar` (extra `constrained`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nngpt.errors import ModelError
 
 
 def load() -> ModuleType:
-    """The library. Raises: ModelError if it is not installed."""
+    """Import xgrammar. Raises: ModelError if it is not installed."""
     try:
         import xgrammar
         import xgrammar.contrib.hf
@@ -26,11 +26,11 @@ def load() -> ModuleType:
 
 
 class Grammars:
-    """Compiles schemas for one tokenizer; the same schema only once.
+    """Compiles JSON schemas for one tokenizer, with a cache.
 
     Args:
         vocabulary: size of the model's output, which may exceed the tokenizer's.
-        ends: tokens that end an answer.
+        ends: ids of the tokens that end an answer.
     """
 
     def __init__(self, tokenizer: Any, vocabulary: int, ends: Collection[int]) -> None:
@@ -42,9 +42,9 @@ class Grammars:
         self._compiled = lru_cache(maxsize=256)(self._compile)
 
     def processor(self, schema: Mapping[str, Any]) -> Any:
-        """A logits processor of `transformers` for one call of `generate`.
+        """Return a logits processor of `transformers` for one call of `generate`.
 
-        What it lets through is on one line, in the order of the schema's properties.
+        The constrained JSON is on one line, in the order of the schema's properties.
         """
         return load().contrib.hf.LogitsProcessor(self._compiled(json.dumps(schema)))
 

@@ -1,4 +1,4 @@
-"""Loads a base model and its tokenizer: a Hub id, a folder, a GGUF file or an embedded name."""
+"""Load a base model and its tokenizer from a Hub id, folder, GGUF file or embedded name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ARCHITECTURE = (
     "num_attention_heads",
     "num_key_value_heads",
 )
-"""What a LoRA adapter depends on; the rest of a configuration changes with library versions."""
+"""Keys that a LoRA adapter depends on; the others change with library versions."""
 
 
 @dataclass
@@ -33,11 +33,11 @@ class LoadedBase:
     """A base model in memory.
 
     Attributes:
-        name: as the user gave it.
+        name: name of the model, as in `llm.model`.
         digest: fingerprint of the architecture's configuration.
         model: a `transformers` causal language model, on its device.
-        tokenizer: its tokenizer, padding on the left.
-        facts: device, dtype and quantisation in words.
+        tokenizer: tokenizer of the model, padding on the left.
+        facts: device, dtype and quantisation, for the user.
     """
 
     name: str
@@ -48,10 +48,10 @@ class LoadedBase:
 
 
 def load_base(config: LLMConfig) -> LoadedBase:
-    """Load model and tokenizer as the configuration says.
+    """Load model and tokenizer with the configured device, dtype and quantisation.
 
     Raises:
-        ModelError: the model is not there, cannot be read, or does not fit the device.
+        ModelError: the model is missing, cannot be read, or does not fit the device.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -75,7 +75,7 @@ def load_base(config: LLMConfig) -> LoadedBase:
 
 
 def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model, padding on the left for batched sampling. Raises: ModelError."""
+    """Load a model's tokenizer, padding on the left for batched sampling. Raises: ModelError."""
     from transformers import AutoTokenizer
 
     tokenizer = _or_model_error(
@@ -88,12 +88,12 @@ def load_tokenizer(name: str) -> Any:
 
 
 def quantization_of(name: str) -> str | None:
-    """How the model's own files are quantised ("bitsandbytes", "gptq" …), None if they are not.
+    """Return the quantisation of the model's files ("bitsandbytes", "gptq" …), None without one.
 
-    GGUF files do not count: they are always dequantised.
+    None for GGUF files, which are always dequantised.
 
     Raises:
-        ModelError: the model is not there.
+        ModelError: the model is missing.
     """
     from transformers import AutoConfig
 
@@ -108,7 +108,7 @@ def quantization_of(name: str) -> str | None:
 
 
 def choose_device(wanted: str) -> str:
-    """Turn "auto" into "cuda" or "cpu", and check "cuda". Raises: ModelError if there is no GPU."""
+    """Resolve "auto" to "cuda" or "cpu"; check "cuda". Raises: ModelError if there is no GPU."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -121,7 +121,7 @@ def choose_device(wanted: str) -> str:
 
 
 def _fastest_dtype(device: str) -> Any:
-    """bfloat16 where the hardware multiplies it; elsewhere it is emulated, 4 times slower."""
+    """Return bfloat16 if the hardware supports it; emulation would be 4 times slower."""
     import torch
 
     if device == "cuda":
@@ -131,6 +131,7 @@ def _fastest_dtype(device: str) -> Any:
 
 
 def _choose_bits(wanted: str, device: str) -> int:
+    """Return the bits of a quantised base, 0 for none. Raises: ModelError."""
     import torch
 
     if device == "cpu":
@@ -148,7 +149,7 @@ def _choose_bits(wanted: str, device: str) -> int:
 
 
 def _quantization(bits: int) -> dict[str, Any]:
-    """Arguments of `from_pretrained` for an 8- or 4-bit base through bitsandbytes."""
+    """Return the arguments of `from_pretrained` for an 8- or 4-bit base with bitsandbytes."""
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -167,7 +168,7 @@ def _quantization(bits: int) -> dict[str, Any]:
 
 
 def _source(name: str) -> str:
-    """The folder or Hub id that `from_pretrained` takes."""
+    """Return the folder or Hub id for `from_pretrained`."""
     found = embedded.resolve(name)
     if isinstance(found, Path) and found.suffix == ".gguf":
         return str(_or_model_error(name, gguf.as_folder, file=found))
@@ -176,10 +177,10 @@ def _source(name: str) -> str:
 
 @contextmanager
 def clear_memory(setting: str, hint: str) -> Iterator[None]:
-    """Give cached GPU memory back to the candidates; running out of it is one clear line.
+    """Release cached GPU memory at the end; turn running out of memory into a clear error.
 
     Raises:
-        ModelError: there was not enough memory; names the setting.
+        ModelError: the memory is not enough; `setting` and `hint` become its where and hint.
     """
     import torch
 
@@ -198,6 +199,7 @@ def clear_memory(setting: str, hint: str) -> Iterator[None]:
 
 
 def _or_model_error(name: str, load: Any, **options: Any) -> Any:
+    """Call a loader; turn its failures into a ModelError."""
     from safetensors import SafetensorError
 
     faults = (OSError, ValueError, ImportError, KeyError, NotImplementedError, SafetensorError)
@@ -212,5 +214,6 @@ def _or_model_error(name: str, load: Any, **options: Any) -> Any:
 
 
 def _digest(config: Any) -> str:
+    """Return the fingerprint of a model's architecture."""
     facts = {key: getattr(config, key, None) for key in _ARCHITECTURE}
     return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
-"""Draws answers token by token, in a batch that shrinks as its rows end.
+"""Sample answers token by token, in a batch that shrinks as its rows end.
 
 `generate` of transformers computes ended rows until the last one ends, copies the attention cache
-for every token, and sorts the whole vocabulary: on a CPU half of the time (docs/decisions.md).
+for every token, and sorts the whole vocabulary, which takes half of the time on a CPU
+(docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from nngpt.records import Sampling
 
 Ids = torch.Tensor
 _ROOM = 64
-"""Tokens that the cache makes room for at once."""
+"""Number of tokens by which the attention cache grows at once."""
 
 
-def draw(
+def sample_rows(
     model: Any,
     cache: DynamicCache,
     ids: Ids,
@@ -29,12 +30,12 @@ def draw(
     stopped: Callable[[], bool],
     constraint: Any = None,
 ) -> list[list[int]]:
-    """The tokens that follow each row of `ids`, up to the one with which a row has `ended`.
+    """Sample the tokens that follow each row of `ids`, until `ended` is true of a row.
 
     Args:
-        cache: of all of `ids` [rows, t] but their last token.
-        stopped: asked after every token whether to leave it at that.
-        constraint: a logits processor of `transformers`; it sees all rows until the last has ended.
+        cache: attention cache of all of `ids` [rows, t] but the last token.
+        stopped: called after every token; True ends all rows.
+        constraint: a logits processor of `transformers`; disables the shrinking of the batch.
     """
     rows: list[list[int]] = [[] for _ in ids]
     places, done = list(range(len(rows))), set[int]()
@@ -43,9 +44,9 @@ def draw(
             input_ids=ids[:, -1:], past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         scores = output.logits[:, -1].float()
-        drawn = choose(constraint(ids, scores) if constraint else scores, sampling)
-        ids = torch.cat([ids, drawn], 1)
-        for row, token in zip(places, drawn[:, 0].tolist(), strict=True):
+        chosen = sample_token(constraint(ids, scores) if constraint else scores, sampling)
+        ids = torch.cat([ids, chosen], 1)
+        for row, token in zip(places, chosen[:, 0].tolist(), strict=True):
             if row not in done:
                 rows[row].append(token)
                 if ended(rows[row]):
@@ -60,33 +61,35 @@ def draw(
     return rows
 
 
-def choose(scores: torch.Tensor, sampling: Sampling) -> Ids:
-    """One token for each row of scores [rows, vocabulary]: [rows, 1]."""
+def sample_token(scores: torch.Tensor, sampling: Sampling) -> Ids:
+    """Sample one token for each row of scores [rows, vocabulary]; return ids [rows, 1]."""
     if sampling.temperature == 0:
         return scores.argmax(-1, keepdim=True)
-    tokens, shares = likeliest(scores, sampling)
+    tokens, shares = top_tokens(scores, sampling)
     return tokens.gather(-1, torch.multinomial(shares, 1))
 
 
-def likeliest(scores: torch.Tensor, sampling: Sampling) -> tuple[Ids, torch.Tensor]:
-    """What may be drawn, by top-k and then top-p: tokens and their weights, both [rows, k]."""
+def top_tokens(scores: torch.Tensor, sampling: Sampling) -> tuple[Ids, torch.Tensor]:
+    """Filter by top-k, then top-p; return token ids and their weights, both [rows, k]."""
     count = min(sampling.top_k or scores.shape[-1], scores.shape[-1])
     best, tokens = (scores / sampling.temperature).topk(count)
     shares = best.softmax(-1)
     likelier = shares.cumsum(-1) - shares
-    likelier[:, 0] = -1.0  # the likeliest is never left out
+    likelier[:, 0] = -1.0  # always keep the likeliest
     return tokens, shares.masked_fill(likelier >= sampling.top_p, 0.0)
 
 
-def roomy_cache(config: Any) -> DynamicCache:
-    """An empty attention cache for a model, which grows by many tokens at once."""
+def growing_cache(config: Any) -> DynamicCache:
+    """Return an empty attention cache that grows by many tokens at once."""
     cache = DynamicCache(config=config)
-    cache.layers = [_Roomy() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [
+        _GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
     return cache
 
 
-class _Roomy(DynamicLayer):  # type: ignore[misc]
-    """Keys and values [rows, heads, t, width] at the beginning of larger tensors."""
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [rows, heads, t, width], stored at the beginning of larger tensors."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -96,6 +99,7 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *rest: Any, **named: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values; return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if not self.keys.numel():
@@ -109,7 +113,7 @@ class _Roomy(DynamicLayer):  # type: ignore[misc]
 def _append(
     room: torch.Tensor | None, old: torch.Tensor, new: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The room, a new one where it does not hold `old` or is full, and its filled part."""
+    """Append `new` to `old` in a buffer, a larger one if full; return buffer and content."""
     before, after = old.shape[-2], old.shape[-2] + new.shape[-2]
     if room is None or room.data_ptr() != old.data_ptr() or after > room.shape[-2]:
         room = old.new_zeros((*old.shape[:-2], after + _ROOM, old.shape[-1]))

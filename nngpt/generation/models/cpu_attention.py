@@ -1,7 +1,8 @@
-"""Attention of one new token on a CPU, as plain matrix products.
+"""Faster CPU attention for decoding one token at a time.
 
-torch's fused CPU attention is made for long queries: with one query per row, several heads sharing
-keys, it took two thirds of the time of writing (docs/sft.md). Everything else goes to it as before.
+torch's fused CPU attention is made for long queries. With one query per row and heads that share
+keys, it took two thirds of the generation time (docs/sft.md), so plain matrix products replace it
+there. All other cases still use it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _NAME = "nngpt_decoding"
 
 
 @contextmanager
-def quick_decoding(model: Any) -> Iterator[None]:
-    """Within, a model on a CPU that attends through torch's fused attention decodes this way."""
+def fast_cpu_attention(model: Any) -> Iterator[None]:
+    """Use the faster attention within the context, for a CPU model with fused attention."""
     before = model.config._attn_implementation
     if model.device.type != "cpu" or before != "sdpa":
         yield
@@ -50,7 +51,7 @@ def _attend(
     scaling: float | None = None,
     **rest: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query [b, h, 1, d], key and value [b, h or fewer, t, d] → [b, 1, h, d]."""
+    """Attend: query [b, h, 1, d], key and value [b, h or fewer, t, d] → [b, 1, h, d]."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -68,7 +69,8 @@ def _attend(
 def _room(part: torch.Tensor) -> torch.Tensor:
     """Return the whole buffer behind keys or values [b, h, t, d] (see `sampling`).
 
-    Matrix products copy what has gaps between its matrices; reading the few zeros there is quicker.
+    Matrix products copy a tensor with gaps between its matrices; including the gaps' zeros is
+    quicker.
     """
     _, shared, filled, width = part.shape
     places = part.stride(1) // width

@@ -1,4 +1,4 @@
-"""Adapters for the world outside: merged into their base, or as they are, in a folder."""
+"""Export adapters for other tools: merged into their base model, or as a `peft` folder."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ The licence is that of the base model.
 
 
 def merge(adapter: Adapter, out: Path, dtype: str, source: str | None = None) -> Path:
-    """Merge an adapter into its base; `out` becomes an ordinary model folder.
+    """Merge an adapter into its base model and write an ordinary model folder to `out`.
 
     Args:
-        dtype: "float32" or "bfloat16", of the weights in the folder; the sum is float32.
-        source: the base's weights if they are not where the adapter's base is.
+        dtype: "float32" or "bfloat16", dtype of the written weights; merging uses float32.
+        source: location of the base's weights, if not the adapter's recorded base.
 
     Raises:
-        UserError: `out` is there already.
-        ModelError: the base cannot be had, is quantised, or is not the adapter's.
+        UserError: `out` exists already.
+        ModelError: the base is missing, quantised, or not the adapter's.
     """
     _check_new(out)
     wanted = source or adapter.base
@@ -68,15 +68,13 @@ def merge(adapter: Adapter, out: Path, dtype: str, source: str | None = None) ->
 
 
 def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
-    """Copy an adapter as `peft` reads it, with its lineage.
+    """Copy an adapter with its lineage to `out`, as a folder for `peft`.
 
     Args:
-        base_name: what its base is called where it goes (a Hub id, a folder); nngpt's own name
-            for it if None.
+        base_name: name of the base at the destination (a Hub id, a folder); nngpt's own if None.
 
     Raises:
-        UserError: `out` is there already.
-        ModelError: the adapter's folder is damaged.
+        UserError: `out` exists already.
     """
     _check_new(out)
 
@@ -85,7 +83,7 @@ def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
         file = draft / "adapter_config.json"
         config = json.loads(file.read_text(encoding="utf-8"))
         _write_json(config | {"base_model_name_or_path": base_name or adapter.base}, file)
-        # Where it lies on this machine is nobody else's business.
+        # Paths of this machine are private.
         _write_json(asdict(adapter) | {"path": ""}, draft / LINEAGE)
 
     return _publish(out, write)
@@ -100,7 +98,7 @@ def _merged(model: Any, adapter: Adapter, dtype: str) -> Any:
 
 
 def _facts(adapter: Adapter, source: str, dtype: str) -> dict[str, Any]:
-    """The lineage of a merged model."""
+    """Return the lineage of a merged model, for `nngpt-merged.json`."""
     weights = "The base's weights are those of its files."
     if quantized := _dequantized(source):
         weights = f"The base's weights were dequantised from {quantized}."
@@ -109,14 +107,14 @@ def _facts(adapter: Adapter, source: str, dtype: str) -> dict[str, Any]:
 
 
 def _dequantized(source: str) -> str | None:
-    """The GGUF file that nngpt dequantised, None if the weights were not quantised."""
+    """Return the name of the GGUF file that was dequantised, None if there is none."""
     found = embedded.resolve(source)
     is_file = isinstance(found, Path) and found.suffix == ".gguf"
     return Path(found).name if is_file else None
 
 
 def _check_whole(source: str) -> None:
-    """Raises: ModelError if the base's own files are quantised."""
+    """Check that the base's files are not quantised. Raises: ModelError."""
     method = quantization_of(source)
     if method is not None:
         raise ModelError(
@@ -128,11 +126,11 @@ def _check_whole(source: str) -> None:
 
 def _check_new(out: Path) -> None:
     if out.exists():
-        raise UserError("is there already", where=str(out), hint="Choose another --out")
+        raise UserError("exists already", where=str(out), hint="Choose another --out")
 
 
 def _publish(out: Path, write: Callable[[Path], None]) -> Path:
-    """Write into a draft beside `out` and rename it."""
+    """Write a folder atomically: to a draft beside `out`, then renamed."""
     draft = out.with_name(f".{out.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)

@@ -72,6 +72,7 @@ def read_supported(tree: ast.Module) -> frozenset[str] | Refusal:
 
 
 def _names(value: ast.expr | None) -> frozenset[str] | None:
+    """Return the names in a literal collection of strings, None for anything else."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
         if value.func.id not in _COLLECTIONS or value.keywords or len(value.args) > 1:
             return None
@@ -89,6 +90,7 @@ def _names(value: ast.expr | None) -> frozenset[str] | None:
 
 
 def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    """Return the module-level classes by name."""
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
@@ -109,6 +111,7 @@ def _lineage(net: ast.ClassDef, known: dict[str, ast.ClassDef]) -> tuple[list[as
 
 
 def _is_module(base: ast.expr) -> bool:
+    """Return True if a base class is called Module."""
     name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
     return bool(name == "Module")
 
@@ -116,6 +119,7 @@ def _is_module(base: ast.expr) -> bool:
 def _find_method(
     name: str, lineage: list[ast.ClassDef]
 ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the method as Python would resolve it, None if no class has it."""
     for owner in lineage:
         for node in reversed(owner.body):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
@@ -126,6 +130,7 @@ def _find_method(
 def _check_call(
     method: ast.FunctionDef | ast.AsyncFunctionDef, arguments: tuple[str, ...]
 ) -> Refusal | None:
+    """Return a refusal if a method cannot be called with these positional arguments."""
     if isinstance(method, ast.AsyncFunctionDef):
         return _refusal(f"Net.{method.name} must not be async", method)
     wanted = ", ".join(("self", *arguments))
@@ -143,6 +148,7 @@ def _accepts(function: ast.FunctionDef | ast.AsyncFunctionDef, count: int) -> st
 
 
 def _faults(arguments: ast.arguments, count: int) -> Iterator[str]:
+    """Yield reasons why arguments do not match `count` positional values."""
     positional = len(arguments.posonlyargs) + len(arguments.args)
     if positional - len(arguments.defaults) > count:
         yield "too many arguments without a default"
@@ -153,4 +159,5 @@ def _faults(arguments: ast.arguments, count: int) -> Iterator[str]:
 
 
 def _refusal(reason: str, node: ast.stmt | None = None) -> Refusal:
+    """Return a refusal of the contract stage at a node's line."""
     return Refusal(Stage.CONTRACT, reason, f"line {node.lineno}" if node else "")

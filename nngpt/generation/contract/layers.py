@@ -51,6 +51,7 @@ def write_layers(layers: tuple[str, ...]) -> str:
 
 
 def _layer_fault(node: ast.expr, blocks: frozenset[str]) -> str:
+    """Return why an expression is not a layer with constant arguments, "" if it is."""
     if not (isinstance(node, ast.Call) and (_layer_name(node.func) or _is_of(node.func, blocks))):
         return "an entry of the layer list is not a layer nn.Name(...)"
     for value in [*node.args, *(keyword.value for keyword in node.keywords)]:
@@ -63,6 +64,7 @@ def _layer_fault(node: ast.expr, blocks: frozenset[str]) -> str:
 
 
 def _value_fault(node: ast.expr, blocks: frozenset[str]) -> str:
+    """Return why an argument of a layer is not allowed, "" if it is."""
     if isinstance(node, ast.Call):
         return _layer_fault(node, blocks)
     if isinstance(node, ast.Tuple | ast.List):
@@ -75,6 +77,7 @@ def _value_fault(node: ast.expr, blocks: frozenset[str]) -> str:
 
 
 def _is_plain(value: object) -> bool:
+    """Return True for None, strings, finite floats and integers that fit in 64 bits."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, int):
@@ -100,10 +103,12 @@ def _layer_name(function: ast.expr) -> str:
 
 
 def _is_of(node: ast.expr, names: frozenset[str]) -> bool:
+    """Return True if an expression is one of these names."""
     return isinstance(node, ast.Name) and node.id in names
 
 
 def _is_name(node: ast.expr, name: str) -> bool:
+    """Return True if an expression is this name."""
     return isinstance(node, ast.Name) and node.id == name
 
 
@@ -111,14 +116,17 @@ class _Short(ast.NodeTransformer):
     """Replaces `torch.nn` by `nn`."""
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        """Replace the module of a layer's class."""
         if _layer_name(node):
             return ast.Attribute(ast.Name("nn", ast.Load()), node.attr, ast.Load())
         return node
 
 
 def _excerpt(source: str, node: ast.expr) -> str:
+    """Quote the beginning of an expression's source."""
     return (ast.get_source_segment(source, node) or "")[:80]
 
 
 def _where(text: str, line: int | None) -> str:
+    """Prefix a text with its line number, if known."""
     return f"line {line}: {text}" if line else text

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from nngpt.config import Config
+from nngpt.data.loading import make_task
 from nngpt.errors import ConfigError
 from nngpt.generation.contract.candidate import Defaults, check_transform
 from nngpt.generation.contract.reader import Reader
 from nngpt.generation.prompts import template as templates
 from nngpt.protocols import DatasetSource
-from nngpt.records import Refusal, Task
+from nngpt.records import Refusal
 
 
 def make_reader(config: Config, source: DatasetSource) -> Reader:
     """Return the reader for a configuration's task, prompt and defaults. Raises: ConfigError."""
-    task = Task(
-        dataset=source.name,
-        in_shape=(1, *source.shape),
-        out_shape=(source.classes,),
-        threshold=config.task.threshold,
-        max_parameters=config.task.max_parameters,
-        max_latency_ms=config.task.max_latency_ms,
-    )
+    task = make_task(config, source)
     template = templates.load(config.prompt.template)
     prompt = template.render(
         task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]

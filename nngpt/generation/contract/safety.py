@@ -125,6 +125,7 @@ def _imports(nodes: _Nodes) -> Iterator[_Import]:
 
 
 def _import_faults(imports: Sequence[_Import]) -> Iterator[_Fault]:
+    """Yield imports of packages or parts that are not allowed."""
     for line, _, path in imports:
         package = path.partition(".")[0]
         if package not in PACKAGES:
@@ -135,6 +136,7 @@ def _import_faults(imports: Sequence[_Import]) -> Iterator[_Fault]:
 
 
 def _reference_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
+    """Yield uses of dotted names that are not allowed."""
     for node in nodes:
         if isinstance(node, ast.Attribute):
             path = _path(node, names)
@@ -143,6 +145,7 @@ def _reference_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
 
 
 def _path_faults(line: int, path: str) -> Iterator[_Fault]:
+    """Yield the reasons why a dotted name is not allowed."""
     package, _, rest = path.partition(".")
     part = rest.partition(".")[0]
     if part and package in PARTS and part not in PARTS[package]:
@@ -168,6 +171,7 @@ def _part_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
 
 
 def _name_faults(nodes: _Nodes, own: set[str]) -> Iterator[_Fault]:
+    """Yield uses of forbidden built-in functions."""
     called = _BUILTINS - own
     for node in nodes:
         if isinstance(node, ast.Name) and node.id in called:
@@ -188,6 +192,7 @@ def _bound_names(nodes: _Nodes) -> set[str]:
 
 
 def _dunder_faults(nodes: _Nodes) -> Iterator[_Fault]:
+    """Yield double-underscore names that are not allowed, as attributes or strings."""
     for node in nodes:
         text = ""
         if isinstance(node, ast.Attribute):
@@ -199,6 +204,7 @@ def _dunder_faults(nodes: _Nodes) -> Iterator[_Fault]:
 
 
 def _pretrained_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
+    """Yield models that are built with pretrained weights."""
     for node in nodes:
         if isinstance(node, ast.Call) and _path(node.func, names).startswith("torchvision.models."):
             for keyword in node.keywords:
@@ -224,6 +230,7 @@ def _effect_faults(body: list[ast.stmt], own: set[str]) -> Iterator[_Fault]:
 
 
 def _only_defines(node: ast.stmt, own: set[str]) -> bool:
+    """Return True if a module-level statement only imports, defines or sets own names."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     if isinstance(node, ast.Assign):
@@ -235,6 +242,7 @@ def _only_defines(node: ast.stmt, own: set[str]) -> bool:
 
 
 def _sets_own(target: ast.expr, own: set[str]) -> bool:
+    """Return True if an assignment's target belongs to a name that the file defines."""
     if isinstance(target, ast.Tuple):
         return all(_sets_own(element, own) for element in target.elts)
     while isinstance(target, ast.Attribute | ast.Subscript):

@@ -1,1 +1,1 @@
-"""What the LLM is asked: which examples and which parent a prompt shows, and what a repair says."""
+"""Prompts: templates, examples and library blocks, the prompts of a cycle, and repairs."""

@@ -64,7 +64,9 @@ def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[Sh
     return tuple(chosen)
 
 
-def _extract(extractor: Extractor, block: catalogue.LibraryBlock, longest: int) -> ShownBlock | None:
+def _extract(
+    extractor: Extractor, block: catalogue.LibraryBlock, longest: int
+) -> ShownBlock | None:
     """Extract a block as a file, None if the file is too long, incomplete or unsafe."""
     try:
         found = extractor.extract(block.target)

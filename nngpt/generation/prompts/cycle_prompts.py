@@ -121,7 +121,7 @@ class CyclePrompts:
             parent = full_answer(network.candidate, defaults)
             exceeded = self._run.limit.exceeded(self._run.render([], parent))
             if not exceeded and _FENCE not in network.candidate.code:
-                self._log_once(f"To be changed: {_label(network)}.")
+                self._log_once(f"Network to change: {_label(network)}.")
                 return parent
         return ""
 
@@ -166,7 +166,7 @@ class CyclePrompts:
             if not self._run.limit.exceeded(prompt):
                 return prompt
         if sampled:
-            self._log_once("The drawn blocks were left out: too long for the prompt.")
+            self._log_once("The sampled blocks were left out: too long for the prompt.")
         return self._run.render(examples, parent)
 
     def _log_once(self, text: str) -> None:

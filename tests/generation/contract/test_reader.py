@@ -1,4 +1,4 @@
-"""What `contract.read` accepts, what it refuses and why; what it accepts reads the same again."""
+"""Answers that the contract accepts, refusal reasons, and canonical texts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_lemur_style_networks_pass_and_keep_their_hash(path: Path) -> None:
     assert contract.novelty_text(candidate) == candidate.code
 
 
-def test_what_the_answer_does_not_say_comes_from_the_defaults() -> None:
+def test_missing_settings_come_from_the_defaults() -> None:
     candidate = accept(fenced(NET))
     assert candidate.hyperparameters == {"lr": 0.01, "momentum": 0.9}
     assert (candidate.batch, candidate.transform) == (64, "norm")
@@ -245,7 +245,7 @@ REFUSALS = [
     REFUSALS,
     ids=[str(number) for number in range(len(REFUSALS))],
 )
-def test_refusals_say_why(text: str, mode: str, stage: Stage, words: str) -> None:
+def test_refusals_have_stage_and_reason(text: str, mode: str, stage: Stage, words: str) -> None:
     refusal = refuse(text, mode)
     assert (refusal.stage, words in refusal.reason) == (stage, True), refusal
 
@@ -277,8 +277,8 @@ def test_a_fence_within_a_line_needs_no_longer_fence() -> None:
 # ---------------------------------------------------------------- totality
 
 
-def test_no_text_makes_read_raise() -> None:
-    """Damaged answers of every mode: each is read or refused, and what is read reads again."""
+def test_read_never_raises() -> None:
+    """Damaged answers of three modes are read or refused; candidates read the same again."""
     draw = random.Random(0)
     seeds = [(fenced(path.read_text(), '{"transform": "echo"}'), "full") for path in NETWORKS[:3]]
     seeds += [(f"{BODY}\n```", "body"), (FEATURES, "features"), (f"<nn>{NET}</nn>", "full")]
@@ -296,7 +296,7 @@ def test_no_text_makes_read_raise() -> None:
 
 
 def damaged(text: str, draw: random.Random) -> str:
-    """`text` with a few characters, words or lines cut, swapped, doubled or put in."""
+    """Return `text` with a few characters, words or lines cut, swapped, doubled or inserted."""
     junk = ["(", ")", '"', "'''", "```", "\\", "\t", "\0", "\ud8ff", "é", "lambda", "\x0c", "#"]
     for _ in range(draw.randint(1, 4)):
         start = draw.randrange(len(text) + 1)

@@ -1,4 +1,4 @@
-"""Which code is refused before it runs, and that ordinary idioms are not."""
+"""Code that the safety check refuses, and ordinary idioms that pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are diffs: what applies, what is refused and why, and that each reads again."""
+"""Answers of `delta` mode: diffs that apply, refusal reasons, and canonical answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POOL = """\
 
 
 def read(diff: str, prompt: Prompt = PROMPT, fence: str = "diff") -> Candidate | Refusal:
-    """The candidate in an answer with this diff."""
+    """Read an answer with this diff."""
     text = f"```{fence}\n{diff}\n```"
     plain = replace(prompt, prefill="")
     return contract.read(text, plain, TASK, TEMPLATE, DEFAULTS)
@@ -172,7 +172,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("diff", "reason"), REFUSALS, ids=range(len(REFUSALS)))
-def test_refusals_say_which_hunk_and_why(diff: str, reason: str) -> None:
+def test_refusals_name_the_hunk_and_the_reason(diff: str, reason: str) -> None:
     refusal = refuse(diff)
     assert refusal.stage is Stage.PARSE
     assert reason in refusal.reason
@@ -204,7 +204,7 @@ def test_answers_without_a_whole_diff(text: str, reason: str) -> None:
 
 
 def altered(source: str, draw: random.Random) -> str:
-    """`source` with a few lines dropped, doubled, changed or put in."""
+    """Return `source` with a few lines dropped, doubled, changed or inserted."""
     lines = source.split("\n")
     for _ in range(draw.randint(1, 6)):
         at = draw.randrange(len(lines))
@@ -247,7 +247,7 @@ def test_git_applies_canonical_diffs(tmp_path: Path) -> None:
     assert (tmp_path / "net.py").read_text() == target
 
 
-def test_no_diff_makes_read_raise() -> None:
+def test_reading_a_diff_never_raises() -> None:
     draw = random.Random(2)
     applied = 0
     for _ in range(400):

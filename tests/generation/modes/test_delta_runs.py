@@ -1,4 +1,4 @@
-"""Runs in `delta` mode: what is changed, that it is known, and that a kill changes nothing."""
+"""Runs in `delta` mode: choice of the parent, novelty, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def reader() -> Reader:
 
 
 def asked(store: Store, cycle: int) -> list[Prompt]:
-    """What each batch of a cycle answered."""
+    """Return the prompt of each batch of a cycle."""
     batches = {a.batch: a.prompt_hash for a in store.attempts(1, cycle)}
     return [store.prompt(key) for _, key in sorted(batches.items())]
 
 
 def code_of(reader: Reader, prompt: Prompt) -> str:
-    """The network that a prompt asks to change."""
+    """Return the network that a prompt asks to change."""
     parent = reader.read_whole(prompt.parent)
     assert isinstance(parent, Candidate)
     return parent.code
@@ -93,7 +93,7 @@ def test_a_run_changes_its_own_network_then_what_it_admitted(
     settings = ["llm.batch_size=4", "prompt.shots=1", "prompt.shots_from=admitted"]
     quick_run(folder, 2, *DELTA, *settings)
     told = capsys.readouterr().err
-    assert "To be changed: attempt" in told and "Shown in the prompt: attempt" in told
+    assert "Network to change: attempt" in told and "Shown in the prompt: attempt" in told
     with Store.open(database(folder)) as store:
         assert [prompt.parent for prompt in asked(store, 1)] == [reader.prompt.parent]
         first = store.attempts(1, 1, with_code=True)
@@ -133,7 +133,7 @@ def test_each_batch_changes_a_network_of_the_corpus_until_one_is_admitted(
     assert set(changed) <= {code + "\n" for code in codes}
 
 
-def test_stopped_before_each_batch_the_run_is_the_same(
+def test_a_run_interrupted_before_each_batch_has_the_same_attempts(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [*DELTA, "prompt.shots=2", "prompt.shots_from=admitted", "candidates.overlap=false"]
@@ -165,7 +165,7 @@ def test_stopped_before_each_batch_the_run_is_the_same(
     assert calls == 8 and outcome() == undisturbed
 
 
-def test_a_parent_that_is_too_long_is_passed_over(folder: Path, reader: Reader) -> None:
+def test_a_parent_that_is_too_long_is_skipped(folder: Path, reader: Reader) -> None:
     short = reader.read_whole(reader.prompt.parent)
     assert isinstance(short, Candidate)
     long = replace(short, code=short.code + "# " + "x" * 9_000 + "\n")
@@ -175,12 +175,12 @@ def test_a_parent_that_is_too_long_is_passed_over(folder: Path, reader: Reader) 
         "smoke-mnist",
         ["prompt.template=delta", "prompt.shots=0", f"prompt.max_chars={length + 99}"],
     )
-    questions = make_prompts(settings, reader, pool, ScriptedLLM(["x"], 1), text_similarity(10))
-    ask = questions.of_cycle([], lambda text: None).prompt
-    assert {ask(seed).parent for seed in range(9)} == {reader.prompt.parent}
+    run_prompts = make_prompts(settings, reader, pool, ScriptedLLM(["x"], 1), text_similarity(10))
+    prompts = run_prompts.of_cycle([], lambda text: None)
+    assert {prompts.prompt(seed).parent for seed in range(9)} == {reader.prompt.parent}
 
 
-def test_lines_of_a_corpus_may_be_changes(folder: Path, reader: Reader) -> None:
+def test_corpus_lines_may_be_diffs(folder: Path, reader: Reader) -> None:
     line = {"messages": [{"role": "user", "content": "Change it."}], "mode": "delta"}
     line |= {"completion": WIDER, "prefill": "```diff\n@@", "parent": reader.prompt.parent}
     (folder / "changes.jsonl").write_text(json.dumps(line) + "\n")
@@ -189,7 +189,7 @@ def test_lines_of_a_corpus_may_be_changes(folder: Path, reader: Reader) -> None:
     assert isinstance(read, Candidate) and "nn.GELU()" in read.code
 
 
-def test_mistakes_are_one_line(folder: Path, reader: Reader) -> None:
+def test_configuration_errors_are_one_line(folder: Path, reader: Reader) -> None:
     settings = config.load(
         "smoke-mnist",
         ["prompt.template=delta", "prompt.shots=1", "prompt.shots_from=both", "prompt.corpus=x"],

@@ -1,4 +1,4 @@
-"""A prompt mode of one's own is three files outside the package: module, template, network file."""
+"""Prompt modes of nngpt, and a mode of three files outside: module, template, network file."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ RUN = ["prompt.template=cells.yaml", "novelty.measure=none", "candidates.per_cyc
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the three files of the mode `lab.cells`, which is the current folder."""
+    """Make a folder with the three files of the mode `lab.cells`, and change to it."""
     network = (config.resource_folder("prompts") / "networks" / "features.py.jinja").read_text()
     files = {
         "lab/cells.py": MODE,
@@ -136,7 +136,7 @@ def test_a_run_in_the_mode_stores_its_name(lab: Path, capsys: pytest.CaptureFixt
         assert refusal.reason == "no operation: dense"
 
 
-def test_a_mode_that_is_not_there_is_named(lab: Path) -> None:
+def test_an_unknown_mode_is_named_in_the_error(lab: Path) -> None:
     (lab / "cells.yaml").write_text(TEMPLATE.replace("lab.cells", "lab.cell"))
     with pytest.raises(ConfigError, match=r"mode: unknown prompt mode 'lab\.cell'"):
         settings = config.load("smoke-mnist", ["prompt.template=cells.yaml"])

@@ -1,4 +1,4 @@
-"""Examples in the prompt: which are chosen, that they fit, and that a run can say why."""
+"""Examples in prompts: the choice, the limits of length, and the log lines of a run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def everything(networks: Sequence[KnownNetwork]) -> bool:
 # ---------------------------------------------------------------- the choice
 
 
-def test_the_best_comes_first_then_what_differs(pool: list[KnownNetwork]) -> None:
+def test_the_best_network_comes_first_then_different_ones(pool: list[KnownNetwork]) -> None:
     assert quality_ranks(pool) == [1.0, 0.75, 0.5, 0.25]
     chosen = choose_examples(pool, 4, SIMILARITY, everything)
     assert [network.accuracy for network in chosen] == [0.9, 0.7, 0.89, 0.2]
@@ -99,7 +99,7 @@ def test_each_choice_is_the_greedy_one(pool: list[KnownNetwork]) -> None:
         assert gain(network, chosen[:number]) == max(gain(o, chosen[:number]) for o in rest)
 
 
-def test_what_does_not_fit_is_passed_over(pool: list[KnownNetwork]) -> None:
+def test_networks_that_do_not_fit_are_skipped(pool: list[KnownNetwork]) -> None:
     def fits(networks: Sequence[KnownNetwork]) -> bool:
         return all("GELU" not in network.text for network in networks)
 
@@ -107,12 +107,12 @@ def test_what_does_not_fit_is_passed_over(pool: list[KnownNetwork]) -> None:
     assert [network.accuracy for network in chosen] == [0.9, 0.89]
 
 
-def test_accuracies_of_different_places_are_not_compared(pool: list[KnownNetwork]) -> None:
+def test_accuracies_of_different_settings_are_not_compared(pool: list[KnownNetwork]) -> None:
     own = [KnownNetwork("attempt 1", pool[0].candidate, "", 0.3, "this run")]
     assert quality_ranks([*pool, *own])[-1] == 1.0
 
 
-def test_parents_are_drawn_by_seed_and_quality(pool: list[KnownNetwork]) -> None:
+def test_parents_depend_on_seed_and_quality(pool: list[KnownNetwork]) -> None:
     assert shuffle_by_quality(pool, 3) == shuffle_by_quality(pool, 3)
     firsts = [shuffle_by_quality(pool, seed)[0].accuracy for seed in range(400)]
     counts = [firsts.count(network.accuracy) for network in pool]
@@ -130,7 +130,7 @@ def test_only_networks_with_an_accuracy_that_fit_the_prompt(tmp_path: Path) -> N
     assert known.answer == reader.prompt.prefill + GOOD
 
 
-def test_answers_to_another_beginning_are_read_anew(tmp_path: Path) -> None:
+def test_answers_with_another_prefill_are_read_again(tmp_path: Path) -> None:
     own = {"messages": [{"role": "user", "content": "Go."}], "prefill": "nn.Sequential("}
     opened = "\n    nn.LazyConv2d("
     starts_otherwise = "\n    nn.Flatten(),\n    nn.LazyLinear(64),\n)"
@@ -143,7 +143,7 @@ def test_answers_to_another_beginning_are_read_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "log"),
     [
         (["prompt.shots_from=corpus"], "shots_from needs a number of shots"),
         (["prompt.shots=7"], "prompt.shots"),
@@ -153,9 +153,9 @@ def test_answers_to_another_beginning_are_read_anew(tmp_path: Path) -> None:
         (["prompt.shots=1", "prompt.shots_from=corpus", "prompt.template=full"], "no code block"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, overrides: list[str], said: str) -> None:
+def test_configuration_errors_are_one_line(tmp_path: Path, overrides: list[str], log: str) -> None:
     corpus(tmp_path, (GOOD, 0.9 if "template" in overrides[-1] else None))
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=log) as caught:
         settings, reader = assembled(tmp_path, *overrides)
         read_pool(settings, reader, lambda text: None)
     assert "prompt" in caught.value.line()
@@ -165,11 +165,11 @@ def test_mistakes_are_one_line(tmp_path: Path, overrides: list[str], said: str) 
 
 
 def asked(folder: Path, *overrides: str) -> tuple[Prompt, list[str]]:
-    """The prompt of the first cycle, and what was said."""
+    """Return the prompt of the first cycle, and the log."""
     settings, reader = assembled(folder, *overrides)
-    pool, said = read_pool(settings, reader, lambda text: None), list[str]()
+    pool, log = read_pool(settings, reader, lambda text: None), list[str]()
     questions = make_prompts(settings, reader, pool, ScriptedLLM(["x"], 1), SIMILARITY)
-    return questions.of_cycle([], said.append).prompt(1), said
+    return questions.of_cycle([], log.append).prompt(1), log
 
 
 def answers(prompt: Prompt) -> list[str]:
@@ -179,8 +179,8 @@ def answers(prompt: Prompt) -> list[str]:
 def test_the_templates_own_examples_are_the_default(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
     own = [example.assistant.strip() for example in prompts.load("features").examples]
-    prompt, said = asked(tmp_path)
-    assert (answers(prompt), said) == (own, [])
+    prompt, log = asked(tmp_path)
+    assert (answers(prompt), log) == (own, [])
     assert prompt == assembled(tmp_path)[1].prompt, "as it was before there was a choice"
     for shots in (0, 1, 3, 6):
         prompt, _ = asked(tmp_path, f"prompt.shots={shots}")
@@ -188,14 +188,14 @@ def test_the_templates_own_examples_are_the_default(tmp_path: Path) -> None:
         assert prompt == assembled(tmp_path, f"prompt.shots={shots}")[1].prompt
 
 
-def test_chosen_ones_stand_last_and_the_best_at_the_end(tmp_path: Path) -> None:
+def test_chosen_examples_stand_last_with_the_best_at_the_end(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
-    prompt, said = asked(tmp_path, "prompt.shots=2", "prompt.shots_from=corpus")
+    prompt, log = asked(tmp_path, "prompt.shots=2", "prompt.shots_from=corpus")
     assert answers(prompt) == [prompt.prefill + ALSO_GOOD, prompt.prefill + GOOD]
     assert [m.content for m in prompt.messages if m.role == "user"] == [
         "Write a new convolutional feature extractor in PyTorch."
     ] * 3
-    assert said == [
+    assert log == [
         "Shown in the prompt: corpus network 1 (rated.jsonl), 90.0%, "
         "corpus network 3 (rated.jsonl), 70.0%."
     ]
@@ -205,20 +205,20 @@ def test_chosen_ones_stand_last_and_the_best_at_the_end(tmp_path: Path) -> None:
     assert answers(prompt) == [own, prompt.prefill + GOOD], "filled up with the template's"
 
 
-def test_too_long_a_prompt_loses_examples_aloud(tmp_path: Path) -> None:
+def test_examples_that_do_not_fit_are_left_out_and_logged(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
     whole, _ = asked(tmp_path)
     length = sum(len(m.content) for m in whole.messages) + len(whole.prefill)
     assert asked(tmp_path, f"prompt.max_chars={length}") == (whole, [])
-    prompt, said = asked(tmp_path, f"prompt.max_chars={length - 1}")
+    prompt, log = asked(tmp_path, f"prompt.max_chars={length - 1}")
     assert answers(prompt) == answers(whole)[:-1]
-    assert said == ["Examples were left out: too long for prompt.max_chars."]
+    assert log == ["Examples were left out: too long for prompt.max_chars."]
     prompt, _ = asked(tmp_path, "prompt.max_chars=1")
     assert answers(prompt) == []
 
 
 class Tight(ScriptedLLM):
-    """Has room for prompts of two examples."""
+    """An LLM whose context has room for two examples."""
 
     def room(self, prompt: Prompt, sampling: Sampling) -> int | None:
         return 2 - len(answers(prompt))
@@ -227,9 +227,9 @@ class Tight(ScriptedLLM):
 def test_the_models_context_is_a_limit_too(tmp_path: Path) -> None:
     corpus(tmp_path, *RATED)
     settings, reader = assembled(tmp_path)
-    questions, said = make_prompts(settings, reader, [], Tight(["x"], 1), SIMILARITY), list[str]()
-    assert len(answers(questions.of_cycle([], said.append).prompt(1))) == 2
-    assert said == ["Examples were left out: too long for the model's context."]
+    questions, log = make_prompts(settings, reader, [], Tight(["x"], 1), SIMILARITY), list[str]()
+    assert len(answers(questions.of_cycle([], log.append).prompt(1))) == 2
+    assert log == ["Examples were left out: too long for the model's context."]
 
 
 @pytest.mark.parametrize(("mode", "prefill"), [("full", ""), ("body", "```python\n")])
@@ -251,7 +251,7 @@ def test_other_modes_show_whole_canonical_answers(tmp_path: Path, mode: str, pre
 def test_a_run_shows_what_it_admitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """First the corpus, then both; what is shown in a later cycle is not what is learned from."""
+    """Examples come from the corpus, later from the run, too; pairs keep the original prompt."""
     monkeypatch.chdir(tmp_path)
     copied = "8, 5, padding=2),\n    nn.SiLU(),\n    nn.MaxPool2d(2),\n)"
     corpus(tmp_path, (copied, 0.99), (NO_LAYER, 0.1))
@@ -278,7 +278,7 @@ def test_a_run_shows_what_it_admitted(
         ] * 2
 
 
-def test_a_cycle_goes_on_with_the_prompt_it_began_with(
+def test_a_resumed_cycle_needs_the_prompt_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

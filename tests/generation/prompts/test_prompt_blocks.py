@@ -1,4 +1,4 @@
-"""Blocks of libraries in prompts: chosen, shown, used by name, and remembered."""
+"""Library blocks in prompts: selection, use by name, credit, and storage."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ ANSWER = "4, 3, padding=1),\n    nn.ReLU(),\n    Gate(4),\n    nn.MaxPool2d(2),\
 
 
 def indexed(folder: Path, licence: str = "MIT License\n") -> Path:
-    """A database in `folder` with the tree as a source."""
+    """Make a database in `folder` with the tree as an indexed source."""
     package = folder / "tree" / "blocks"
     package.mkdir(parents=True)
     (folder / "tree" / "LICENSE").write_text(licence)
@@ -86,7 +86,7 @@ def found(path: Path, **settings: object) -> list[ShownBlock]:
     return find_blocks(open_database(path, create=False), PromptConfig.model_validate(given))
 
 
-def test_what_is_unsafe_or_copyleft_is_never_shown(tmp_path: Path) -> None:
+def test_unsafe_and_copyleft_blocks_are_never_shown(tmp_path: Path) -> None:
     path = indexed(tmp_path)
     blocks = found(path)
     assert [block.name for block in blocks] == ["Gate", "Twice"], "Reading opens a file"
@@ -103,7 +103,7 @@ def test_what_is_unsafe_or_copyleft_is_never_shown(tmp_path: Path) -> None:
     assert [b.licence for b in found(path, retrieve_copyleft=True)] == 2 * ["GPL-3.0-only"]
 
 
-def test_blocks_that_contradict_each_other_are_not_drawn_together(tmp_path: Path) -> None:
+def test_blocks_with_conflicting_definitions_are_not_sampled_together(tmp_path: Path) -> None:
     pool = found(indexed(tmp_path))
     drawn = [sample_blocks(pool, 2, seed) for seed in range(8)]
     assert all(len(blocks) == 1 for blocks in drawn), "both define another scale()"
@@ -144,7 +144,7 @@ def test_an_answer_uses_a_shown_block_by_name(mode: str, tmp_path: Path) -> None
     assert isinstance(bare, Refusal) or "class Gate" not in bare.code
 
 
-def test_what_a_whole_file_copies_is_credited(tmp_path: Path) -> None:
+def test_blocks_that_a_whole_file_copies_are_credited(tmp_path: Path) -> None:
     gate = found(indexed(tmp_path))[0]
     template = prompts.load("full")
     prompt = template.render(TASK, {}, blocks=[gate])

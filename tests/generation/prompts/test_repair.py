@@ -1,4 +1,4 @@
-"""Refused answers that go back to the LLM: which, in what order, and that they count apart."""
+"""Repairs of refused answers: selection, order, prompt, and separate counts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_refusals_of_mistakes_are_repaired_in_order() -> None:
     assert first_answers([*first, *repaired]) == first
 
 
-def test_a_round_begins_when_the_one_before_is_settled() -> None:
+def test_second_repairs_wait_for_the_first() -> None:
     first = [attempt(1, Stage.PARSE), attempt(2, Stage.BUILD)]
     waits = attempt(3, None, open=True)
     assert next_repair([*first, waits], 2, ()) is None
@@ -106,7 +106,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("overlap", ["true", "false"])
-def test_repairs_follow_the_first_answers_and_change_none(folder: Path, overlap: str) -> None:
+def test_repairs_follow_the_first_answers_and_do_not_change_them(
+    folder: Path, overlap: str
+) -> None:
     quick_run(folder, 1, *SETTINGS, "candidates.repairs=2", f"candidates.overlap={overlap}")
     repaired = outcome(folder)
     with Store.open(database(folder)) as store:
@@ -141,7 +143,7 @@ def test_repairs_follow_the_first_answers_and_change_none(folder: Path, overlap:
 def test_a_repaired_network_is_learned_as_if_written_at_once(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One answer is wrong, its repair is right: counts, training pair and tables say so."""
+    """A wrong answer with a correct repair: counts, training pair and tables."""
     write_answers(folder, (CUT_OFF,))
     settings = ["candidates.per_cycle=1", "llm.batch_size=1", "candidates.repairs=1"]
 
@@ -176,7 +178,7 @@ def test_a_repaired_network_is_learned_as_if_written_at_once(
     assert (told["generated"], told["valid"], told["admitted"]) == (1, 0, 0)
 
 
-def test_what_is_too_long_to_be_given_back_is_said(
+def test_a_repair_prompt_that_is_too_long_is_skipped_and_logged(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_answers(folder, ("8, 3),\n    " + "nn.ReLU(), " * 40, CUT_OFF))
@@ -193,7 +195,7 @@ def test_what_is_too_long_to_be_given_back_is_said(
 
 
 def test_sampling_until_enough_counts_first_answers_only(folder: Path) -> None:
-    """The third that is admitted would be a repaired one, if it counted."""
+    """If repairs counted, the third admitted network would be a repair."""
     write_answers(folder, (GOOD, ALSO_GOOD, CUT_OFF))
     settings = ["candidates.per_cycle=3", "candidates.until_admitted=3", "llm.batch_size=3"]
     settings += ["candidates.max_per_cycle=6"]

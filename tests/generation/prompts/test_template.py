@@ -1,4 +1,4 @@
-"""Templates: they load, fill in, hash what they are made of, and say what is wrong with a file."""
+"""Prompt templates: loading, rendering, hash, and error messages."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_there_is_a_template_for_every_mode(mode: str) -> None:
     assert not any("{{" in m.content or "{%" in m.content for m in prompt.messages)
 
 
-def test_the_full_prompt_tells_the_task_and_the_interface() -> None:
+def test_the_full_prompt_describes_task_and_interface() -> None:
     text = prompts.load("full").render(TASK, {"lr": 0.01}).messages[-1].content
     parts = ["mnist", "(1, 1, 28, 28)", "(10,)", "1,000,000", "'lr': 0.01", "norm-32-flip"]
     parts += ["supported_hyperparameters", "__init__", "forward", "train_setup", "learn"]
     assert all(part in text for part in parts)
 
 
-def test_a_change_is_asked_of_the_network_that_is_shown() -> None:
+def test_the_delta_prompt_shows_the_network_to_change() -> None:
     template = prompts.load("delta")
     prompt = template.render(TASK, {})
     assert prompt.parent == template.own_parent(TASK) and "class Net" in prompt.parent
@@ -159,7 +159,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changes", "words"), WRONG)
-def test_mistakes_in_a_file_are_named(own: Path, changes: dict[str, object], words: str) -> None:
+def test_errors_in_a_file_are_named(own: Path, changes: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         prompts.load(change(own, **changes))
     assert words in caught.value.line()
@@ -174,7 +174,7 @@ def test_an_unknown_name_gets_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "", "\x00"])
-def test_files_that_are_no_template(tmp_path: Path, text: str) -> None:
+def test_files_that_are_not_templates_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError):
@@ -182,7 +182,7 @@ def test_files_that_are_no_template(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["{{ datset }}", "{{ 1 / 0 }}", "{{ ''.__class__.mro() }}"])
-def test_what_cannot_be_filled_in_is_said(own: Path, user: str) -> None:
+def test_rendering_errors_are_reported(own: Path, user: str) -> None:
     template = prompts.load(change(own, user=user))
     with pytest.raises(ConfigError):
         template.render(TASK, {})

@@ -1,4 +1,4 @@
-"""DPO and KTO from a run's database, with the real embedded model."""
+"""DPO and KTO on a tiny model, from the answers in a run's database."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from nngpt.finetuning.preferences.training import (
     kto_row,
     with_kl,
 )
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
-from nngpt.generation.models.loading import LoadedBase, load_base
+from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter, Completion, Message, Prompt, Refusal, Stage, TrainingPair
 from nngpt.store import RunRecord, Store
 
@@ -74,7 +75,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def fill(store: Store, good: list[str], bad: dict[Stage, str]) -> RunRecord:
-    """A run with these answers: admitted, and refused at a stage."""
+    """Store a run with admitted answers, and answers refused at a stage."""
     run = store_samples.start(store, "".join(bad) + str(len(good)))
     texts = [(text, None) for text in good] + [(text, stage) for stage, text in bad.items()]
     with store.lease(run.id) as lease:
@@ -130,7 +131,7 @@ def test_prompts_are_not_mixed(store: Store) -> None:
         ([], TWINS, "0 admitted and 0 refused answers"),
     ],
 )
-def test_a_run_without_a_pair_is_told(
+def test_a_run_without_a_pair_is_refused(
     store: Store, good: list[str], bad: dict[Stage, str], said: str
 ) -> None:
     run = fill(store, good, bad)
@@ -141,9 +142,10 @@ def test_a_run_without_a_pair_is_told(
 # ---------------------------------------------------------------- learning
 
 
-@pytest.fixture(scope="module")
-def base() -> LoadedBase:
-    return load_base(CONFIG.llm)
+@pytest.fixture
+def base(llm: TransformersLLM) -> LoadedBase:
+    llm.use_adapter(None)
+    return llm.base
 
 
 def learner(
@@ -157,7 +159,7 @@ def learner(
 
 
 def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
-    """No special token and no chat template of TRL's: what is learned is what is asked."""
+    """One renderer: TRL adds no special token and no chat template."""
     tokenizer = base.tokenizer
     answers = read_answers(store, fill(store, GOOD, BAD).id)
     for answer in answers:
@@ -192,7 +194,7 @@ def test_dpo_prefers_what_was_admitted(store: Store, base: LoadedBase, tmp_path:
     assert not (Path(grown.path) / "ref").exists()
 
 
-def test_what_cannot_be_learned_is_told(store: Store, base: LoadedBase, tmp_path: Path) -> None:
+def test_impossible_trainings_are_refused(store: Store, base: LoadedBase, tmp_path: Path) -> None:
     answers = read_answers(store, fill(store, GOOD, BAD).id)
     with pytest.raises(ConfigError, match=r"learning\.batch_size: KTO compares"):
         learner(base, tmp_path, batch_size=1).kto(answers, lambda _: None)

@@ -1,4 +1,4 @@
-"""GRPO with the real embedded model and real executions: it learns, records, and carries on."""
+"""GRPO on a tiny model with real executions: training, records and resuming."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nngpt.finetuning.rl.scoring import AnswerScorer
 from nngpt.finetuning.rl.shared_prompt import answer_probabilities
 from nngpt.generation import contract
 from nngpt.generation.contract import Reader
-from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.prompts.template import load as load_prompt
@@ -45,7 +45,7 @@ CONFIG = Config.model_validate(
             "group_size": 4,
             "batch_size": 2,
             "learning_rate": 0.01,
-            # Nothing a few tokens give trains, so a reward of our own tells the answers apart.
+            # No network of six tokens trains, so a reward of our own distinguishes the answers.
             "rewards": {"parse": 1, "trains": 1, "group-novelty": 1, "finetuning.rollouts": 10},
         },
     }
@@ -55,7 +55,7 @@ TASK = Task("synthetic", (1, 1, 12, 12), (4,), 0.5)
 
 @dataclass
 class Watched:
-    """Keeps what it was told; `stop_at` is an activity in which the runner is killed."""
+    """Records the steps; raises KeyboardInterrupt in step and activity `stop_at`."""
 
     stop_at: tuple[int, str] | None = None
     steps: list[StepRecord] = field(default_factory=list)
@@ -72,11 +72,6 @@ Learn = Callable[..., Adapter]
 
 
 @pytest.fixture(scope="module")
-def llm() -> TransformersLLM:
-    return create(CONFIG.llm)
-
-
-@pytest.fixture(scope="module")
 def reader() -> Reader:
     template = load_prompt("tuned-features")
     defaults = contract.Defaults.of(CONFIG.evaluation)
@@ -85,7 +80,7 @@ def reader() -> Reader:
 
 @pytest.fixture(scope="module")
 def learn(llm: TransformersLLM, reader: Reader, start: Callable[..., LocalExecutor]) -> Learn:
-    """Takes the steps that are missing in a folder."""
+    """Return a function that takes the missing steps of a training in a folder."""
 
     def learn(folder: Path, watched: Watched, parent: Adapter | None = None, **rl: Any) -> Adapter:
         config = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update=rl)})
@@ -121,10 +116,10 @@ def weights(adapter: Adapter) -> bytes:
     return (Path(adapter.path) / "adapter_model.safetensors").read_bytes()
 
 
-def test_it_learns_and_records(first: tuple[Adapter, Watched, Path]) -> None:
+def test_it_learns_and_records(llm: TransformersLLM, first: tuple[Adapter, Watched, Path]) -> None:
     adapter, watched, folder = first
     assert read_adapter(folder / "adapter") == adapter
-    assert (adapter.name, adapter.parent, adapter.base) == ("tiny-2", None, "smollm2-135m")
+    assert (adapter.name, adapter.parent, adapter.base) == ("tiny-2", None, llm.base.name)
     assert not (folder / "adapter" / "ref").exists()
     assert (
         training_folder.trained_adapter(folder, 2) == adapter
@@ -161,8 +156,9 @@ def test_the_base_is_left_as_it_was(
     assert llm.generate(reader.prompt, 1, 0, greedy)[0].text == base.text
 
 
-def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: Reader) -> None:
-    """Invariant 1: prompt and answers are learned as the very ids with which they were drawn."""
+def test_the_sampled_ids_are_trained_on(embedded_llm: TransformersLLM, reader: Reader) -> None:
+    """One renderer: training uses exactly the token ids that were sampled."""
+    llm = embedded_llm
     tokenizer, sampling = llm.base.tokenizer, Sampling(1.0, 0, 1.0, 8)
     quick = replace(reader.prompt, stop=(",", ")"))
     drawn = [pair for p in (reader.prompt, quick) for pair in llm.sample(p, 3, 1, sampling)]
@@ -180,7 +176,7 @@ def test_what_is_learned_is_what_was_drawn(llm: TransformersLLM, reader: Reader)
 
 
 def test_reading_the_prompt_once_changes_nothing(llm: TransformersLLM, reader: Reader) -> None:
-    """Probabilities, entropies and gradients are those of TRL, which reads it for each answer."""
+    """Probabilities, entropies and gradients equal TRL's, which computes it for each answer."""
     import torch
     from peft import get_peft_model
     from trl.trainer.utils import add_fused_lm_head
@@ -219,7 +215,7 @@ def test_reading_the_prompt_once_changes_nothing(llm: TransformersLLM, reader: R
 def test_killed_it_carries_on_and_executes_nothing_twice(
     learn: Learn, first: tuple[Adapter, Watched, Path], tmp_path: Path
 ) -> None:
-    """Killed in its second step, it ends with the very weights of the run that was not."""
+    """A training killed in its second step ends with the weights of an uninterrupted one."""
     folder = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
         learn(folder, Watched(stop_at=(2, "updating the LLM")))
@@ -244,7 +240,7 @@ def test_killed_it_carries_on_and_executes_nothing_twice(
 def test_rl_goes_on_from_an_adapter(
     learn: Learn, first: tuple[Adapter, Watched, Path], tmp_path: Path
 ) -> None:
-    """The reference is the adapter that RL started from, not the bare base."""
+    """The KL reference is the adapter that the training started from, not the bare base."""
     watched = Watched()
     child = learn(tmp_path / "child", watched, parent=first[0], steps=2)
     assert child.parent == "tiny-2"
@@ -260,10 +256,10 @@ def test_divergence_is_an_outcome(learn: Learn, llm: TransformersLLM, tmp_path: 
     assert "forward" not in vars(llm.base.model)
 
 
-def test_answers_are_judged_by_what_they_give(
+def test_answers_are_scored_by_their_outcomes(
     reader: Reader, start: Callable[..., LocalExecutor], tmp_path: Path
 ) -> None:
-    """Real executions: a copy in the group and a broken answer earn less."""
+    """Real executions: a copy in the group and a broken answer get a smaller reward."""
     config = Config()
     texts = [GOOD, GOOD, "8, 3),\n    nn.LazyReLU(),\n)", "8, 3),\n    nn.Re"]
     answers = [Completion(text, "tiny", None, 1, i, 9, 9, 0.1) for i, text in enumerate(texts)]
@@ -328,11 +324,11 @@ def test_settings_that_cannot_work(setting: str, said: str) -> None:
     [
         ("rl.rewards={acuracy: 1}", "unknown reward 'acuracy'. Did you mean 'accuracy'?"),
         ("llm.backend=scripted", "llm.backend: the backend 'scripted' cannot be trained"),
-        ("sampling.temperature=0", "sampling.temperature: without chance"),
+        ("sampling.temperature=0", "sampling.temperature: at temperature 0"),
     ],
 )
-def test_mistakes_are_one_line(nngpt: Nngpt, tmp_path: Path, setting: str, said: str) -> None:
-    done = nngpt("learn", "rl", "rl-mnist", "--set", setting)
+def test_mistakes_are_one_line(call_nngpt: Nngpt, tmp_path: Path, setting: str, said: str) -> None:
+    done = call_nngpt("learn", "rl", "rl-mnist", "--set", setting)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir()), "nothing was written"

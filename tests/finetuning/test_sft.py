@@ -1,4 +1,4 @@
-"""Learning with the real embedded model: it learns, it is recorded, the base stays as it was."""
+"""Fine-tuning the embedded model: the adapter learns and is recorded, the base stays unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nngpt import plugins
 from nngpt.config import Config, EvaluationConfig, LearningConfig, LLMConfig
 from nngpt.errors import ConfigError, LearningFailed, ModelError
 from nngpt.generation import contract
-from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.pairs import corpus_hash, corpus_pairs
@@ -44,8 +44,8 @@ def learner_with(settings: LearningConfig, llm: TransformersLLM) -> Learner:
 
 
 @pytest.fixture(scope="module")
-def llm() -> TransformersLLM:
-    return create(LLMConfig(device="cpu"))
+def llm(embedded_llm: TransformersLLM) -> TransformersLLM:
+    return embedded_llm
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_settings_that_cannot_work_are_found_before_the_run(llm: TransformersLLM
 
 
 def test_a_finished_adapter_is_taken_over(llm: TransformersLLM, adapter: Adapter) -> None:
-    """The runner was killed after the adapter was written and before it was recorded."""
+    """A run killed after saving the adapter and before recording it uses the saved one."""
     learner = learner_with(SETTINGS, llm)
     steps: list[object] = []
     again = learner.learn(
@@ -145,7 +145,7 @@ def test_a_finished_adapter_is_taken_over(llm: TransformersLLM, adapter: Adapter
 
 
 def test_what_is_learned_is_what_is_asked(llm: TransformersLLM) -> None:
-    """Invariant 1, on the real tokenizer and every shipped template's own examples."""
+    """One renderer: the prompts of training and writing agree for every template's examples."""
     tokenizer = llm.base.tokenizer
     task = Task("mnist", (1, 1, 28, 28), (10,), 0.5)
     defaults = contract.Defaults.of(EvaluationConfig())

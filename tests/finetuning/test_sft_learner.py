@@ -1,4 +1,4 @@
-"""What a learner can be told: layers, replay, dtypes; and that bfloat16 learns as well."""
+"""Settings of the learner: layers, replay and dtypes; training in bfloat16 is as good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny_folder import TINY, pairs, write_tiny_model
+from tiny_folder import TINY, pairs
 
 from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.errors import LearningFailed, ModelError
@@ -33,16 +33,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def llm(model: str) -> TransformersLLM:
-    return create(LLMConfig(model=model, device="cpu", dtype="float32"))
-
-
 def learn(
     llm: TransformersLLM,
     folder: Path,
@@ -53,13 +43,15 @@ def learn(
     **settings: Any,
 ) -> tuple[Adapter, list[CurvePoint], list[str]]:
     points: list[CurvePoint] = []
-    said: list[str] = []
+    logged: list[str] = []
     config = Config(
         llm=LLMConfig(device="cpu"), learning=LearningConfig(**{**SETTINGS, **settings})
     )
     learner = LoraLearner(config, llm)
-    adapter = learner.tune(SFTJob(chosen, name, folder, parent, 5, dev), points.append, said.append)
-    return adapter, points, said
+    adapter = learner.tune(
+        SFTJob(chosen, name, folder, parent, 5, dev), points.append, logged.append
+    )
+    return adapter, points, logged
 
 
 def test_the_curve_lies_beside_the_weights(llm: TransformersLLM, tmp_path: Path) -> None:
@@ -121,8 +113,8 @@ def test_replay_takes_all_that_is_new_and_some_of_the_rest() -> None:
 def test_the_last_adapter_is_replayed_to(llm: TransformersLLM, tmp_path: Path) -> None:
     first, _, _ = learn(llm, tmp_path, pairs(6), "first")
     more: dict[str, Any] = {"start": "last", "replay": 2, "parent": first}
-    second, _, said = learn(llm, tmp_path, pairs(9), "second", **more)
-    assert second.pairs == 5 and said == ["Pairs: 3 new, 2 replayed."]
+    second, _, logged = learn(llm, tmp_path, pairs(9), "second", **more)
+    assert second.pairs == 5 and logged == ["Pairs: 3 new, 2 replayed."]
     assert read_learned(Path(second.path)) == {pair_hash(pair) for pair in pairs(9)}
     more = {"start": "last", "replay": 0.0, "parent": second}
     with pytest.raises(LearningFailed, match="nothing new"):
@@ -168,11 +160,11 @@ def test_a_finished_adapter_of_an_older_nngpt_is_taken_over(
     for later in ("packing", "tokens_per_batch", "replay", "layers_to_transform", "save_dtype"):
         del settings[later]
     file.write_text(json.dumps(lineage | {"settings": json.dumps(settings)}))
-    again, points, said = learn(llm, tmp_path, pairs(), checkpoint_s=7)
+    again, points, logged = learn(llm, tmp_path, pairs(), checkpoint_s=7)
     assert points == [] and again.corpus_hash == adapter.corpus_hash
-    assert said == [f"{tmp_path / 'made'} exists already."]
-    other, points, said = learn(llm, tmp_path, pairs(), learning_rate=1e-3)
-    assert points and "kept under another name" in said[0]
+    assert logged == [f"{tmp_path / 'made'} exists already."]
+    other, points, logged = learn(llm, tmp_path, pairs(), learning_rate=1e-3)
+    assert points and "kept under another name" in logged[0]
     assert read_learned(Path(other.path)) and len(list(tmp_path.glob("made.old-*"))) == 1
 
 

@@ -211,12 +211,13 @@ def test_mistakes_are_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    demo = ("--config", "demo-mnist", "--no-build-check", "--out", "new")
     rest = ("--config", "body-cpu", "--prompt", "tuned-full", "--out", "new")
     for words, said in (
         (("convert", "nowhere", *rest), "nowhere/train.jsonl"),
         (("convert", layer_lists, *rest), "not a body"),
         (("convert", bodies, *rest[:2], "--prompt", "features", *rest[4:]), "--prompt"),
-        (("recombine", bodies, "--config", "demo-mnist", "--out", "new"), "layer lists"),
+        (("recombine", bodies, *demo), "layer lists"),
         (("recombine", layer_lists, *rest), "bodies can be made"),
     ):
         monkeypatch.setattr("sys.argv", ["synthetic-networks", *map(str, words)])

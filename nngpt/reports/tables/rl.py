@@ -25,7 +25,7 @@ def step_line(record: StepRecord, steps: int) -> str:
 
 
 def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
-    """Return the trends of the reward, its terms, and the shares of trained and distinct answers."""
+    """Return trends of the reward, its terms, and the shares of trained and distinct answers."""
     found = {"reward": trend([step.reward for step in steps])}
     for term in steps[0].terms:
         found[term] = trend([step.terms[term] for step in steps])

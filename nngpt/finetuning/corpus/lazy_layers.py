@@ -1,4 +1,4 @@
-"""Rewrite layer expressions as `features` mode wants them: lazy, headless, within the budget.
+"""Rewrite layer expressions for `features` mode: lazy, without head, within the budget.
 
 Sizes come first and other arguments by name. The head (pooling to a fixed size, flattening, linear
 layers) is left to the template. Lazy layers can be narrowed without any other change.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from nngpt.records import (
@@ -31,6 +34,20 @@ PROMPT = Prompt(
 )
 NOVEL = Novelty(0.25, "lemur:AlexNet", False)
 REFUSAL = Refusal(Stage.PARSE, "not Python", "line 1")
+
+
+@cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        Store.open(Path(folder) / "nngpt.db").close()
+        return (Path(folder) / "nngpt.db").read_bytes()
+
+
+def open_new(path: Path) -> Store:
+    """Open a new store at `path`, copied from an empty one: migrations would take 0.2 s each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_empty_database())
+    return Store.open(path)
 
 
 def start(store: Store, name: str = "demo", **config: Any) -> RunRecord:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from nngpt.errors import UserError, nearest
 from nngpt.retrieval.modules import BrokenModule, Module, parse
 from nngpt.retrieval.scope import Binding
-from nngpt.retrieval.search_words import class_words, split_words
+from nngpt.retrieval.search import class_words, split_words
 from nngpt.retrieval.sources import LibrarySource, SourceFile
 from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database

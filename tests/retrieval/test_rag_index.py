@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from store_samples import open_new
 
 from nngpt.errors import UserError
 from nngpt.retrieval import catalogue, index
 from nngpt.retrieval.catalogue import is_copyleft
-from nngpt.retrieval.search import search
-from nngpt.retrieval.search_words import split_words
+from nngpt.retrieval.search import search, split_words
 from nngpt.retrieval.sources import open_source
-from nngpt.store.database import Database, open_database
+from nngpt.store.database import Database
 
 MIXING = '''
 import torch.nn as nn
@@ -35,7 +35,7 @@ HEAD = "from .mixing import Attention as Base\n\nclass Pooled(Base):\n    pass\n
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    return open_database(tmp_path / "nngpt.db", create=True)
+    return open_new(tmp_path / "nngpt.db").database
 
 
 def write(folder: Path, **files: str) -> Path:

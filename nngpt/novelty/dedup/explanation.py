@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nngpt import plugins
-from nngpt.novelty.dedup.pipeline import deduplicate, similarities, threshold
+from nngpt.novelty.dedup.pipeline import deduplicate, threshold
 from nngpt.novelty.dedup.records import DedupSettings, Network
-from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
+from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
 
 LONGEST = 5_000
 """Maximum number of lines compared."""
@@ -74,8 +74,7 @@ class Explanation:
 
 def explain(one: Network, other: Network, settings: DedupSettings) -> Explanation:
     """Compare two networks at every level of the settings. Raises: PluginError."""
-    found = similarities(one, other, settings)
-    levels = tuple(_view(name, found[name], one, other, settings) for name in settings.levels)
+    levels = tuple(_view(name, one, other, settings) for name in settings.levels)
     outcome = deduplicate((one, other), replace(settings, per_family=None))
     return Explanation(
         one=one,
@@ -102,10 +101,8 @@ def unified_diff(one: Network, other: Network, context: int = 3) -> list[str]:
     return list(difflib.unified_diff(first, second, one.name, other.name, n=context, lineterm=""))
 
 
-def _view(
-    name: str, similarity: float | None, one: Network, other: Network, settings: DedupSettings
-) -> LevelView:
-    level = plugins.create("dedup level", name)
+def _view(name: str, one: Network, other: Network, settings: DedupSettings) -> LevelView:
+    level = plugins.load("dedup level", name).create()
     shingler = Shingler(level, settings.shingle)
     tokens: list[int | None] = []
     sets: list[Shingles | None] = []
@@ -117,17 +114,17 @@ def _view(
             sets.append(None)
             tokens.append(None)
     first, second = sets
-    shared = None if first is None or second is None else len(np.intersect1d(first, second))
+    both = None if first is None or second is None else (first, second)
     return LevelView(
         level=name,
-        similarity=similarity,
+        similarity=jaccard(*both) if both else None,
         threshold=threshold(settings, name, one.family, other.family),
         tokens=(tokens[0], tokens[1]),
         shingles=(
             None if first is None else len(first),
             None if second is None else len(second),
         ),
-        shared=shared,
+        shared=len(np.intersect1d(*both)) if both else None,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from nngpt import plugins
 from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, ranked
 from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
-from nngpt.novelty.dedup.shingle_sets import Shingler, jaccard
+from nngpt.novelty.dedup.shingle_sets import Shingler
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished steps and their total."""
@@ -56,22 +56,6 @@ def deduplicate(
     seconds["choosing"] = time.perf_counter() - begun
     unreadable = {level.name: level.unreadable for level in levels if level.unreadable}
     return DedupOutcome(tuple(kept), tuple(removed), unreadable, seconds)
-
-
-def similarities(one: Network, other: Network, settings: DedupSettings) -> dict[str, float | None]:
-    """Return the exact Jaccard similarity at each level; None if the level cannot read a network.
-
-    Raises:
-        PluginError: a level does not exist.
-    """
-    found: dict[str, float | None] = {}
-    for name in settings.levels:
-        shingler = Shingler(plugins.create("dedup level", name), settings.shingle)
-        try:
-            found[name] = jaccard(shingler.shingles(one.code), shingler.shingles(other.code))
-        except SyntaxError:
-            found[name] = None
-    return found
 
 
 def threshold(settings: DedupSettings, level: str, one: str, other: str) -> float:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.records import content_hash
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.lookups import among
+from nngpt.store.lemur.queries import codes
 from nngpt.store.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind
 
 _TABLES: dict[Kind, Table] = {"nn": lemur.nn, "transform": lemur.transform, "metric": lemur.metric}
@@ -56,7 +56,7 @@ class CodeWriter:
 
     def _write(self, session: Session, kind: Kind, files: list[CodeFile]) -> None:
         table, count = _TABLES[kind], self._counts[kind]
-        here = _codes(session, table, [file.name for file in files])
+        here = codes(session, table, [file.name for file in files])
         rows = []
         for file in files:
             count.read += 1
@@ -86,9 +86,3 @@ class CodeWriter:
             if file.kind == "nn":
                 self.networks.other.add(file.name)
         self._report.refused.add(file.path, reason)
-
-
-def _codes(session: Session, table: Table, names: list[str]) -> dict[str, str]:
-    """Return the stored code of each of these names."""
-    query = select(table.c.name, table.c.code).where(among(table.c.name, names))
-    return {row.name: row.code for row in session.execute(query)}

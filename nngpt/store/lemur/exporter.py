@@ -25,8 +25,8 @@ from nngpt.store.database import Database
 from nngpt.store.lemur.device_runs import rebuild_run
 from nngpt.store.lemur.export_files import FileWriter, trials_json
 from nngpt.store.lemur.export_selection import ResolvedSelection, Selection, resolve_selection
-from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur.package_files import PACKAGE
+from nngpt.store.lemur.queries import among
 from nngpt.store.lemur.records import ExportReport, Progress
 from nngpt.store.lemur.stat_reader import read_statistics_files
 from nngpt.store.lemur_tables import LemurRun

@@ -6,17 +6,27 @@ after one epoch. Each function takes an open session, so that several see the sa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    SQLColumnExpression,
+    Table,
+    Text,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from nngpt.store.database import Database
 from nngpt.store.lemur.family import name_range
-from nngpt.store.lemur.lookups import among
 from nngpt.store.lemur_tables import nn, prm, stat
 
 _GROUP = ("task", "dataset", "metric", "nn", "epoch")
@@ -84,6 +94,15 @@ def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, H
     return found
 
 
+def stored_settings(session: Session, uids: Iterable[str]) -> dict[str, Hyperparameters]:
+    """Return the hyperparameters of the uids that are stored; {} if a uid has none."""
+    found = hyperparameters(session, uids)
+    # `prm` has no row for a uid without hyperparameters.
+    bare = [uid for uid in uids if uid not in found]
+    named = select(stat.c.prm).where(among(stat.c.prm, bare)).distinct()
+    return {**{uid: {} for uid in session.scalars(named)}, **found}
+
+
 def ids(session: Session, table: Table) -> dict[str, str]:
     """Return the content hash of each network, transform or metric, by name."""
     return {row.name: row.id for row in session.execute(select(table.c.name, table.c.id))}
@@ -101,6 +120,12 @@ def find(database: Database, content_hash: str) -> list[str]:
     with database.read() as session:
         named = select(nn.c.name).where(nn.c.id == content_hash).order_by(nn.c.name)
         return list(session.scalars(named))
+
+
+def among(column: SQLColumnExpression[Any], keys: Iterable[str]) -> ColumnElement[bool]:
+    """Return the condition that a column equals one of the keys, as a single parameter."""
+    listed = text("SELECT value FROM json_each(:keys)").bindparams(keys=json.dumps(list(keys)))
+    return column.in_(listed.columns(value=Text).scalar_subquery())
 
 
 def of_family(name: ColumnElement[str], family: str) -> ColumnElement[bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -11,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.export_selection import ResolvedSelection
-from nngpt.store.lemur.lookups import stored_extras, stored_settings
+from nngpt.store.lemur.queries import among, stored_settings
 from nngpt.store.lemur.records import Experiment
 from nngpt.store.lemur.trial_format import rebuild_trial
-from nngpt.store.lemur_tables import LemurEmpty
+from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
 
 _CHUNK = 20_000
 _Trials = list[dict[str, Any]]
@@ -53,7 +54,7 @@ def _empty(chosen: ResolvedSelection) -> Select[Any]:
 
 def _rebuilt(session: Session, rows: list[Row[Any]]) -> Iterator[_File]:
     settings = stored_settings(session, {row.prm for row in rows})
-    extras = stored_extras(session, [row.id for row in rows])
+    extras = _extras(session, [row.id for row in rows])
     for _, group in groupby(rows, _place):
         trials = []
         for row in group:
@@ -63,6 +64,13 @@ def _rebuilt(session: Session, rows: list[Row[Any]]) -> Iterator[_File]:
                 rebuild_trial(row.prm, row.accuracy, row.duration, parameters, changed, lacks)
             )
         yield _experiment(row), row.epoch, trials
+
+
+def _extras(session: Session, ids: Iterable[str]) -> dict[str, tuple[dict[str, Any], list[str]]]:
+    """Return what the rows cannot hold: (keys to set, hyperparameters to omit) by id."""
+    query = select(LemurExtra.stat_id, LemurExtra.trial, LemurExtra.lacks)
+    rows = session.execute(query.where(among(LemurExtra.stat_id, ids)))
+    return {key: (json.loads(trial), json.loads(lacks or "[]")) for key, trial, lacks in rows}
 
 
 def _place(row: Row[Any]) -> tuple[Any, ...]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.dialects.sqlite import insert as insert_once
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.code_writer import KnownNetworks
-from nngpt.store.lemur.lookups import existing_ids, stored_settings
+from nngpt.store.lemur.queries import among, stored_settings
 from nngpt.store.lemur.records import ImportReport, StatFile, TrialRecord
 from nngpt.store.lemur.trial_format import parameter_difference
 from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
@@ -49,7 +49,8 @@ class StatWriter:
         files = [file for file in files if self._is_welcome(file)]
         trials = [trial for file in files for trial in file.trials]
         self._look_up_settings(session, {trial.uid for trial in trials})
-        here = existing_ids(session, [trial.id for trial in trials])
+        ids = lemur.stat.c.id
+        here = {*session.scalars(select(ids).where(among(ids, [trial.id for trial in trials])))}
         batch = _Batch()
         for file in files:
             place = {**asdict(file.experiment), "epoch": file.epoch}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dedup_samples import code, other
 from sqlalchemy import insert
+from store_samples import open_new
 
 from nngpt.errors import StoreError, UserError
 from nngpt.files import decode
@@ -241,7 +242,7 @@ def test_long_lines_and_clashing_names(tmp_path: Path) -> None:
 @pytest.fixture
 def mirror(tmp_path: Path) -> Store:
     """Create four networks, some with trials on two data sets."""
-    store = Store.open(tmp_path / "nngpt.db")
+    store = open_new(tmp_path / "nngpt.db")
     networks = {"ga-1": code(16), "ga-2": code(32), "rag-1": other("gate"), "odd": "x = '\0\ud800'"}
     trials = [
         ("ga-1", "cifar-10", 0.4),
@@ -279,9 +280,9 @@ def test_unknown_names_in_the_mirror_are_reported(mirror: Store, tmp_path: Path)
         read_mirror(mirror, "cifar10")
     with pytest.raises(StoreError, match=r"'rag-l'.*Did you mean 'rag-1'"):
         read_mirror(mirror, only=["ga-1", "rag-l"])
-    Store.open(tmp_path / "nngpt.db").close()
+    open_new(tmp_path / "empty" / "nngpt.db").close()
     with pytest.raises(StoreError, match=r"is empty.*nngpt lemur pull"):
-        open_mirror(tmp_path)
+        open_mirror(tmp_path / "empty")
 
 
 def test_minimum_accuracy_excludes_unknown_accuracies(mirror: Store) -> None:

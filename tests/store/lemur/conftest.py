@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lemur_files import bring_in
+from store_samples import open_new
 
 from nngpt.store import Store
 from nngpt.store.lemur import download
@@ -45,7 +47,15 @@ def part(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[Store]:
     """Open an empty database to import into."""
-    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+    with open_new(tmp_path / "runs" / "nngpt.db") as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def imported(part: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Open a database with the networks of `part`, which tests only read."""
+    with open_new(tmp_path_factory.mktemp("imported") / "nngpt.db") as store:
+        assert bring_in(store, part).refused.count == 0
         yield store
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert
+from store_samples import open_new
 
 from nngpt.records import content_hash
 from nngpt.store import Store
@@ -40,7 +41,7 @@ TRIALS = (
 
 def make_mirror(path: Path) -> Store:
     """Create a database with the rows above; the caller closes it."""
-    store = Store.open(path)
+    store = open_new(path)
     with store.database.write() as session:
         add_networks(session, NETWORKS)
         session.execute(insert(metric), [_code("acc", "class Net: pass\n")])

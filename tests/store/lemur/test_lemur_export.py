@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from command_line import Nngpt
 from lemur_files import FOLDER, bring_in, files, package, rows, stat, tables, take_out, trial, write
-from store_samples import TASK, candidate, evaluation, start
+from store_samples import TASK, candidate, evaluation, open_new, start
 from store_samples import write as write_attempts
 
 from nngpt.errors import UserError
@@ -36,9 +36,8 @@ def members(wheel: Path, *kinds: str) -> dict[str, bytes]:
         }
 
 
-def test_import_export_import_loses_nothing(mirror: Store, part: Path, tmp_path: Path) -> None:
-    bring_in(mirror, part)
-    report = take_out(mirror, tmp_path / "out")
+def test_import_export_import_loses_nothing(imported: Store, part: Path, tmp_path: Path) -> None:
+    report = take_out(imported, tmp_path / "out")
     assert report.skipped.count == 0 and report.rows > 1000 and report.runs == 3
     before = members(part, "nn", "transform", "metric", "stat")
     after = files(tmp_path / "out")
@@ -52,9 +51,9 @@ def test_import_export_import_loses_nothing(mirror: Store, part: Path, tmp_path:
         assert sorted(map(key, listed)) == sorted(map(key, ours))
         accuracies = [one["accuracy"] for one in ours]
         assert accuracies == sorted(accuracies, reverse=True)
-    with Store.open(tmp_path / "again" / "nngpt.db") as again:
+    with open_new(tmp_path / "again" / "nngpt.db") as again:
         bring_in(again, tmp_path / "out")
-        assert tables(again) == tables(mirror)
+        assert tables(again) == tables(imported)
 
 
 def test_values_that_lemurs_tables_cannot_hold_are_restored(mirror: Store, tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_results_of_our_runs_can_be_exported(mirror: Store, tmp_path: Path) -> N
     assert {"lr": 0.01, "momentum": 0.9, "batch": 64, "transform": "norm"}.items() <= curve[0][
         0
     ].items()
-    with Store.open(tmp_path / "theirs" / "nngpt.db") as theirs:
+    with open_new(tmp_path / "theirs" / "nngpt.db") as theirs:
         bring_in(theirs, root)
         assert bring_in(theirs, tmp_path / "ours").refused.count == 0
         assert tables(theirs)["stat"] == tables(mirror)["stat"], "with LEMUR's ids"
@@ -113,10 +112,9 @@ def test_results_of_our_runs_can_be_exported(mirror: Store, tmp_path: Path) -> N
 
 
 def test_a_partial_export_includes_everything_it_refers_to(
-    mirror: Store, part: Path, tmp_path: Path
+    imported: Store, part: Path, tmp_path: Path
 ) -> None:
-    bring_in(mirror, part)
-    report = take_out(mirror, tmp_path / "one", networks=("ga-mut-1177",))
+    report = take_out(imported, tmp_path / "one", networks=("ga-mut-1177",))
     assert (report.networks, report.empty > 0) == (1, True)
     whole = members(part, "nn", "stat", "transform", "metric")
     assert files(tmp_path / "one").items() <= whole.items()
@@ -124,9 +122,9 @@ def test_a_partial_export_includes_everything_it_refers_to(
             if text.startswith(b"[\n")}  # fmt: skip
     assert {f"ab/nn/transform/{name}.py" for name in used} <= files(tmp_path / "one").keys()
     with pytest.raises(UserError, match="no such network in the mirror"):
-        take_out(mirror, tmp_path / "none", networks=("ga-mut-1178",))
+        take_out(imported, tmp_path / "none", networks=("ga-mut-1178",))
     with pytest.raises(UserError, match="no statistics of this data set"):
-        take_out(mirror, tmp_path / "none", dataset="mnits")
+        take_out(imported, tmp_path / "none", dataset="mnits")
     assert not (tmp_path / "none").exists()
 
 

@@ -227,8 +227,7 @@ def test_a_second_import_changes_nothing(mirror: Store, part: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nngpt.store.lemur.importer import import_source
-from nngpt.store.lemur.importer import open_source
+from nngpt.store.lemur.importer import import_source, open_source
 from nngpt.store import Store
 
 def progress(done, total):
@@ -240,7 +239,7 @@ with Store.open(Path(sys.argv[1])) as store:
 """
 
 
-def test_next_import_completes_a_killed_one(mirror: Store, part: Path, tmp_path: Path) -> None:
+def test_next_import_completes_a_killed_one(imported: Store, part: Path, tmp_path: Path) -> None:
     other = tmp_path / "killed" / "nngpt.db"
     for place in ("220", "350"):  # among the networks' code; among the statistics
         arguments = [sys.executable, "-c", KILLED, str(other), str(part), place]
@@ -249,8 +248,7 @@ def test_next_import_completes_a_killed_one(mirror: Store, part: Path, tmp_path:
         assert rows(killed, "PRAGMA integrity_check") == [("ok",)]
         assert rows(killed, "SELECT count(*) FROM stat")[0][0] > 0
         bring_in(killed, part)
-        bring_in(mirror, part)
-        assert tables(killed) == tables(mirror)
+        assert tables(killed) == tables(imported)
         started = rows(killed, "SELECT finished IS NULL FROM nngpt_lemur_import")
         assert started == [(1,), (1,), (0,)]
 
@@ -270,8 +268,7 @@ def test_other_processes_can_write_during_an_import(mirror: Store, part: Path) -
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from nngpt.store.lemur.importer import import_source
-from nngpt.store.lemur.importer import open_source
+from nngpt.store.lemur.importer import import_source, open_source
 from nngpt.store import Store
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from lemur_files import bring_in, rows, tables
+from store_samples import open_new
 
 from nngpt.store import Store
 from nngpt.store.lemur.dataframe import data
@@ -41,9 +42,8 @@ def reference(wheel: Path, part: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def test_the_frame_equals_lemurs(reference: Path, mirror: Store) -> None:
-    bring_in(mirror, reference)
-    ours = data(mirror.path).set_index("id")
+def test_the_frame_equals_lemurs(reference: Path, imported: Store) -> None:
+    ours = data(imported.path).set_index("id")
     theirs = pd.read_pickle(reference / "all.pkl").set_index("id")
     assert list(ours.columns) == list(theirs.columns)
     assert sorted(ours.index) == sorted(theirs.index) and len(ours) > 1000
@@ -55,22 +55,20 @@ def test_the_frame_equals_lemurs(reference: Path, mirror: Store) -> None:
         assert equal.all(), name
 
 
-def test_the_best_trials_equal_lemurs(reference: Path, mirror: Store) -> None:
-    bring_in(mirror, reference)
-    ours = data(mirror.path, only_best_accuracy=True, dataset="cifar-10")
+def test_the_best_trials_equal_lemurs(reference: Path, imported: Store) -> None:
+    ours = data(imported.path, only_best_accuracy=True, dataset="cifar-10")
     theirs = pd.read_pickle(reference / "best.pkl")
     assert sorted(ours["id"]) == sorted(theirs["id"]) and len(ours) > 50
 
 
 def test_lemurs_database_imports_like_its_files(
-    reference: Path, mirror: Store, tmp_path: Path
+    reference: Path, imported: Store, tmp_path: Path
 ) -> None:
-    bring_in(mirror, reference)
-    with Store.open(tmp_path / "other" / "nngpt.db") as other:
+    with open_new(tmp_path / "other" / "nngpt.db") as other:
         report = bring_in(other, reference / "db" / "ab.nn.db")
         assert report.refused.count == 0
-        from_files, from_database = tables(mirror), tables(other)
-        assert rows(other, "SELECT name FROM nn") == rows(mirror, "SELECT name FROM nn")
+        from_files, from_database = tables(imported), tables(other)
+        assert rows(other, "SELECT name FROM nn") == rows(imported, "SELECT name FROM nn")
     for name in ("stat", "prm", "run"):
         assert from_database[name] == from_files[name], name
     assert sum(from_database["stat"].values()) > 1000

@@ -19,26 +19,40 @@ if TYPE_CHECKING:
     from nngpt.store import RunRecord, Store
 
 ConfigName = Annotated[
-    str, typer.Argument(help="A YAML file, or the name of one that nngpt brings.", metavar="CONFIG")
+    str, typer.Argument(help="YAML file, or name of a shipped configuration.", metavar="CONFIG")
 ]
 Overrides = Annotated[
     list[str],
-    typer.Option("--set", help="Change one setting: key.path=value.", metavar="KEY=VALUE"),
+    typer.Option(
+        "--set", help="Change one setting, such as task.threshold=0.5.", metavar="KEY=VALUE"
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Random seed (default: the configuration's).")]
 Sandbox = Annotated[
     str | None,
-    typer.Option(help="Containment of candidates: full, standard, or weak.", metavar="LEVEL"),
+    typer.Option(help="Containment level of candidates: full, standard or weak.", metavar="LEVEL"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
-Folder = Annotated[Path, typer.Option("--folder", help="Where the runs' database lies.")]
+RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
+BudgetMinutes = Annotated[
+    float | None,
+    typer.Option(help="Stop after this many minutes; the same command resumes.", min=0.1),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Folder of the runs' database.")]
 
 _PATHS = {"sandbox": "evaluation.sandbox"}
 _START = "Start one: nngpt cycle run smoke-mnist"
 
 
 def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
-    """The configuration (None: the defaults) with `--set` and options. Raises: ConfigError."""
+    """Load a configuration (None: the defaults) and apply `--set` and options.
+
+    Args:
+        given: values by key path; None keeps the configuration's value.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
     from nngpt import config
 
     given = {_PATHS.get(key, key): value for key, value in given.items()}
@@ -47,14 +61,14 @@ def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Conf
 
 
 def open_store(folder: Path) -> Store:
-    """The database of a folder, which must be there. Raises: StoreError."""
+    """Open the existing database of a folder. Raises: StoreError."""
     from nngpt.store import Store
 
     return Store.open(check_database(folder), create=False)
 
 
 def check_database(folder: Path) -> Path:
-    """The path of a folder's database, which must be there. Raises: StoreError."""
+    """Return the path of a folder's existing database. Raises: StoreError."""
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
         raise StoreError("no runs here", where=str(path), hint=_START)
@@ -62,7 +76,7 @@ def check_database(folder: Path) -> Path:
 
 
 def find_run(store: Store, run: str | None) -> RunRecord:
-    """The run with this name or number; the newest if none is given. Raises: StoreError."""
+    """Find a run by name or number, None for the newest. Raises: StoreError."""
     if run is not None:
         return store.run(run)
     runs = store.runs()
@@ -72,10 +86,13 @@ def find_run(store: Store, run: str | None) -> RunRecord:
 
 
 def make_folder(path: Path, option: str) -> None:
-    """Make a folder, if need be, and see that we may write to it.
+    """Create a folder unless it exists, and check that it is writable.
+
+    Args:
+        option: option with which the user can choose another folder.
 
     Raises:
-        UserError: it cannot be made or written to; `option` is what the user can set instead.
+        UserError: the folder cannot be created or written to.
     """
     hint = f"Choose another folder with {option}"
     try:
@@ -83,14 +100,14 @@ def make_folder(path: Path, option: str) -> None:
     except FileExistsError:
         raise UserError("is a file, not a folder", where=str(path), hint=hint) from None
     except OSError as error:
-        why = f"cannot be made ({error.strerror})"
+        why = f"cannot be created ({error.strerror})"
         raise UserError(why, where=str(path), hint=hint) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise UserError("cannot be written to", where=str(path), hint=hint)
 
 
 def check_folder(path: Path, option: str) -> None:
-    """See that a folder can be made and written to, before long work for it; leaves no trace.
+    """Check that a folder can be created and written to, and leave no trace.
 
     Raises:
         UserError: as `make_folder`.
@@ -102,7 +119,7 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console: colours and bars on a terminal, plain lines elsewhere."""
+    """Return a rich console: colours and bars on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
     plain = Console(stderr=stderr)
@@ -110,5 +127,5 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """JSON on standard output."""
+    """Print a value as JSON on standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))

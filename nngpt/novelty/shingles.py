@@ -1,9 +1,9 @@
-"""Source text as a set of shingles: the papers' view of what makes two networks alike.
+"""Source text as a set of token shingles, and the Jaccard similarity of two sets.
 
-One regular expression finds the tokens that Python's lexer finds; strings become STR and numbers
-NUM; comments, line ends and indentation are dropped. On every network of LEMUR that the lexer
-accepts the two agree token by token; unlike the lexer, the expression is several times quicker,
-reads any text, and does not change with Python's version. A shingle is a run of `width` tokens.
+One regular expression finds the tokens of Python's lexer. Strings become STR and numbers NUM;
+comments, line ends and indentation are dropped. Both agree token by token on every network of LEMUR
+that the lexer accepts, but the expression is several times quicker, reads any text, and does not
+change with Python's version. A shingle is a run of `width` tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 
 
 def tokens(source: str, literals: bool = False) -> list[str]:
-    """The tokens of `source`, in order; with `literals`, strings and numbers as they are."""
+    """Return the tokens of `source`, in order; with `literals`, strings and numbers unchanged."""
     found = []
     for match in _TOKEN.finditer(source):
         kind = match.lastgroup
@@ -37,10 +37,10 @@ def tokens(source: str, literals: bool = False) -> list[str]:
 
 
 def shingles(source: str, width: int = 10) -> frozenset[int]:
-    """The distinct runs of `width` tokens, each as a 64-bit digest.
+    """Return the distinct runs of `width` tokens, each as a 64-bit digest.
 
-    Fewer tokens than `width` are one run. Two different runs share a digest with a probability
-    below 1e-6 even among millions, so comparing these sets is exact for all purposes.
+    A text with fewer tokens is one run. Two different runs share a digest with a probability below
+    1e-6 even among millions, so comparisons of these sets are exact in practice.
     """
     parts = tokens(source)
     count = max(1, len(parts) - width + 1)
@@ -49,17 +49,18 @@ def shingles(source: str, width: int = 10) -> frozenset[int]:
 
 
 def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Size of the intersection divided by the size of the union, 0…1."""
+    """Return the size of the intersection divided by the size of the union, 0…1."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 
 
 def text_similarity(width: int) -> Callable[[str, str], float]:
-    """Return a function that gives two texts' Jaccard similarity, 0…1; it shingles a text once."""
+    """Return a function for the Jaccard similarity of two texts, 0…1, with a cache of shingles."""
     shingled = functools.cache(functools.partial(shingles, width=width))
     return lambda one, other: jaccard(shingled(one), shingled(other))
 
 
 def _digest(run: str) -> int:
+    """Return the 64-bit BLAKE2b digest of a run."""
     data = run.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

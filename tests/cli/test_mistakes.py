@@ -1,4 +1,4 @@
-"""Bad input: exit code 2, one line that names what, where and the mend, nothing written."""
+"""Bad input: exit code 2, one line with the fault, its place and a hint, and nothing written."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ RUN = ("cycle", "run")
         (
             (*RUN, "smoke-mnist", "--set", "llm.model=smollm-135m"),
             ["smollm-135m", "Did you mean 'smollm2-135m'"],
+        ),
+        ((*RUN, "smoke-mnist", "--set", "llm.url=http://x"), ["llm.url", "llm.options.url"]),
+        (
+            (*RUN, "smoke-mnist", "--set", "novelty.options.permutation=9"),
+            ["'novelty.options.permutation'", "Did you mean 'permutations'?"],
         ),
         ((*RUN, "smoke-mnist", "--set", "llm.device=cuda"), ["CUDA", "llm.device"]),
         ((*RUN, "smoke-mnist", "--set", "llm.device=tpu"), ["llm.device", "'tpu'"]),

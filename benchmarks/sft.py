@@ -11,8 +11,8 @@ and for all samples as one batch in which each row has its own prompt.
 
 Utilisation is relative to a large matrix product on the same device in the model's dtype.
 Operations are 4 per weight and token (forward, and backward through frozen weights) without
-padding, the output layer for answer tokens only; in sampling 2 per weight and written token. Time is
-CPU time of this process on a CPU (other programs do not count), wall time on CUDA.
+padding, the output layer for answer tokens only; in sampling 2 per weight and written token. Time
+is CPU time of this process on a CPU (other programs do not count), wall time on CUDA.
 """
 
 from __future__ import annotations

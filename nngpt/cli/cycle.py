@@ -14,9 +14,11 @@ from nngpt.cli.cycle_report import report
 from nngpt.cli.cycle_watch import watch
 from nngpt.cli.options import (
     AsJson,
+    BudgetMinutes,
     ConfigName,
     Folder,
     Overrides,
+    RunName,
     Sandbox,
     Seed,
     check_folder,
@@ -31,7 +33,6 @@ from nngpt.cli.stopping import stoppable
 app = typer.Typer(
     no_args_is_help=True, help="The loop: generate, train, judge, and fine-tune the LLM."
 )
-RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 Cycles = Annotated[int | None, typer.Option(help="Number of cycles in all.", min=1)]
 
 
@@ -46,15 +47,12 @@ def run(
     probe: Annotated[
         bool, typer.Option(help="Measure each stage first, for the forecast of the time.")
     ] = False,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(help="Stop after this many minutes; the same command resumes.", min=0.1),
-    ] = None,
+    budget_minutes: BudgetMinutes = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the loop, or resume it."""
     from nngpt.cycle.runner import is_finished, run_loop
-    from nngpt.reports.progress.run import ConsoleProgress
+    from nngpt.reports.progress import ConsoleProgress
 
     settings = load_config(config, overrides, cycles=cycles, seed=seed, sandbox=sandbox)
     with stoppable():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +12,14 @@ from nngpt.cli.options import (
     AsJson,
     Folder,
     Overrides,
+    RunName,
     Sandbox,
     console,
     find_run,
     open_store,
     print_json,
 )
+from nngpt.cli.progress_bars import progress_bars
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from nngpt.cycle.confirm import ConfirmationPlan
     from nngpt.store import AttemptRecord, RunRecord, Store
 
-RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 Share = Annotated[
     float, typer.Option(help="Share of the trained candidates to confirm.", min=0, max=1)
 ]
@@ -110,38 +110,12 @@ def _train_missing(
     with (
         store.lease(record.id) as lease,
         open_confirmer(plan, log) as executor,
-        _progress_bar(out, len(sample), before) as advance,
+        progress_bars() as draw,
     ):
-        for attempt, confirmation in confirm(left, executor, plan, lease):
+        draw("full trainings", before, len(sample))
+        for done_now, (attempt, confirmation) in enumerate(confirm(left, executor, plan, lease), 1):
             log(confirmed_line(attempt, confirmation))
-            advance()
-
-
-@contextmanager
-def _progress_bar(out: Console, total: int, done: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; yield the function that advances it by one."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    hidden = not out.is_terminal
-    with Progress(
-        *columns, console=out, transient=True, disable=hidden, speed_estimate_period=3600
-    ) as bars:
-        bar = bars.add_task("full trainings", total=total, completed=done)
-        yield lambda: bars.advance(bar)
+            draw("full trainings", before + done_now, len(sample))
 
 
 def _show(

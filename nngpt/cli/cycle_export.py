@@ -11,6 +11,7 @@ import typer
 from nngpt.cli.options import (
     AsJson,
     Folder,
+    RunName,
     Sandbox,
     console,
     find_run,
@@ -20,7 +21,6 @@ from nngpt.cli.options import (
 )
 from nngpt.cli.stopping import stoppable
 
-RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 Best = Annotated[
     int, typer.Option(help="Number of networks, the best by validation accuracy.", min=1)
 ]
@@ -59,7 +59,7 @@ def export(
     from rich.text import Text
 
     from nngpt.cycle.export import Export, export_config
-    from nngpt.reports.analysis.best import sources
+    from nngpt.reports.analysis.best import best_networks
     from nngpt.reports.sheets import rich_table
 
     lines = console(stderr=as_json)
@@ -69,7 +69,7 @@ def export(
 
     with open_store(folder) as store, stoppable("Stopped. The same command resumes."):
         record = find_run(store, run)
-        networks = sources(store, record, best, attempts)
+        networks = best_networks(store, record, best, attempts)
         if onnx and find_spec("onnx") is None:
             log(_NO_ONNX)
             onnx = False

@@ -11,6 +11,7 @@ import typer
 from nngpt.cli.options import (
     AsJson,
     Folder,
+    RunName,
     check_folder,
     console,
     find_run,
@@ -27,9 +28,7 @@ _PAGE = "report.html"
 
 
 def report(
-    run: Annotated[
-        str | None, typer.Argument(help="Number or name of a run (default: newest).")
-    ] = None,
+    run: RunName = None,
     folder: Folder = Path("runs"),
     out: Annotated[
         Path | None,

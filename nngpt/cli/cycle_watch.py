@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import Folder, check_database, find_run
+from nngpt.cli.options import Folder, RunName, check_database, find_run
 from nngpt.cli.stopping import stoppable
-
-RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 
 
 def watch(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.options import AsJson, Overrides, console, print_json
+from nngpt.cli.options import AsJson, BudgetMinutes, Overrides, console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -36,10 +36,7 @@ Figure = Annotated[
 def run(
     grid: GridName,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(help="Stop after this many minutes; the same command resumes.", min=0.1),
-    ] = None,
+    budget_minutes: BudgetMinutes = None,
     out: Out = None,
     figure: Figure = None,
     as_json: AsJson = False,

@@ -15,11 +15,19 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
     Bars are drawn only on a terminal, and removed at the end.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn())
+    columns += (MofNCompleteColumn(), TimeRemainingColumn())
     out = console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
+    options: dict[str, Any] = {"console": out, "disable": not out.is_terminal}
+    with Progress(*columns, **options, transient=True, speed_estimate_period=3600) as bars:
         shown: dict[str, Any] = {}
 
         def draw(activity: str, done: int, total: int) -> None:

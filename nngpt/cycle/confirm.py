@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig, changed, completed
 from nngpt.cycle.evaluator import open_executor
-from nngpt.data.loading import data_source, load_splits
+from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log
-from nngpt.records import Refusal, Task, canonical_json, derive_seed
+from nngpt.records import Refusal, canonical_json, derive_seed
 from nngpt.reports.text import plural
 from nngpt.store import AttemptRecord, Confirmation, Lease, RunRecord, Store
 
@@ -116,7 +116,7 @@ def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
     splits = load_splits(config, source, log)
     config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
     # Without the run's budgets: the candidates have kept to them once.
-    task = Task(source.name, (1, *source.shape), (source.classes,), config.task.threshold)
+    task = replace(make_task(config, source), max_parameters=None, max_latency_ms=None)
     judged = replace(splits, validation=splits.test)
     with open_executor(config, judged, task, log) as executor:
         log(

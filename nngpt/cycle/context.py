@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nngpt.config import Config
 from nngpt.cycle.meter import Meter
 from nngpt.cycle.parts import Parts
 from nngpt.cycle.time_limit import TimeLimit
 from nngpt.records import derive_seed
-from nngpt.reports.progress.run import Progress
+from nngpt.reports.progress import Progress
 from nngpt.store import Lease, Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class RunContext:
         parts: the opened plug-ins and data.
         store: the database, for reading.
         lease: this runner's right to write the run's records.
-        progress: display of the run; its activities are metered.
+        progress: display of the run.
         meter: wall time and energy by activity.
         time_limit: the end of this runner's time.
     """
@@ -43,6 +48,12 @@ class RunContext:
     def seed(self, purpose: str, *keys: object) -> int:
         """Derive the seed of one step from the run's seed."""
         return derive_seed(self.config.seed, purpose, *keys)
+
+    @contextmanager
+    def metered(self, activity: str, display: AbstractContextManager[T]) -> Iterator[T]:
+        """Account the block as `activity`, and show its display meanwhile."""
+        with self.meter.during(activity), display as shown:
+            yield shown
 
     def record_spending(self, cycle: int) -> None:
         """Store the time and energy spent since the last call as part of `cycle`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ from nngpt import files
 from nngpt.config import Config, changed, completed
 from nngpt.cycle.evaluator import open_executor
 from nngpt.cycle.export_index import ExportIndex
-from nngpt.data.loading import data_source, load_splits
+from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
-from nngpt.records import Evaluation, Exported, Refusal, Task
-from nngpt.reports.analysis.best import Source
+from nngpt.records import Evaluation, Exported, Refusal
+from nngpt.reports.analysis.best import BestNetwork
 from nngpt.reports.cards import accuracy_95, card, index_json, source_file
 from nngpt.store import RunRecord
 
@@ -45,7 +45,7 @@ class Export:
     config: Config
     onnx: bool
 
-    def write(self, record: RunRecord, networks: Sequence[Source], log: Log) -> ExportIndex:
+    def write(self, record: RunRecord, networks: Sequence[BestNetwork], log: Log) -> ExportIndex:
         """Train and write the networks that the folder lacks, and return its index.
 
         Raises:
@@ -62,7 +62,7 @@ class Export:
                     index.add(self._write_one(executor, splits, network, log))
         return index
 
-    def _index(self, record: RunRecord, networks: Sequence[Source]) -> ExportIndex:
+    def _index(self, record: RunRecord, networks: Sequence[BestNetwork]) -> ExportIndex:
         """Return the folder's index, with the networks that an interrupted export wrote.
 
         Raises:
@@ -83,7 +83,7 @@ class Export:
         return index
 
     def _write_one(
-        self, executor: ExportsWeights, splits: Splits, network: Source, log: Log
+        self, executor: ExportsWeights, splits: Splits, network: BestNetwork, log: Log
     ) -> dict[str, Any]:
         """Train and write one network; return its row of the index."""
         # With the recorded seed, so that the recorded accuracy must be reproduced.
@@ -133,13 +133,7 @@ def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Sp
     """
     source = data_source(config)
     splits = load_splits(config, source, log)
-    task = Task(
-        source.name,
-        (1, *source.shape),
-        (source.classes,),
-        config.task.threshold,
-        max_parameters=config.task.max_parameters,
-    )
+    task = replace(make_task(config, source), max_latency_ms=None)
     with open_executor(config, splits, task, log) as executor:
         if not isinstance(executor, ExportsWeights):
             raise ConfigError(

@@ -123,9 +123,10 @@ class Finetuner:
             f"{context.config.name}-{context.run_id}-c{cycle}",
             context.seed("learn", cycle),
         )
-        with context.progress.learning(len(pairs)) as show:
+        with context.metered("learning", context.progress.learning(len(pairs))) as show:
 
             def on_step(step: int, steps: int, loss: float) -> None:
+                context.meter.read()  # a counter may wrap around in a long fine-tuning
                 show(step, steps, loss)
                 context.time_limit.check()
 

@@ -171,7 +171,8 @@ class Generator:
     ) -> PendingBatch:
         """Let an arm's LLM write in a thread, with a line of progress."""
         llm, lines = self.context.parts.writers[arm], ExitStack()
-        lines.enter_context(display or self.context.progress.writing(count))
+        display = display or self.context.progress.writing(count)
+        lines.enter_context(self.context.metered("writing", display))
         completions = self.threads.start(lambda: llm.generate(prompt, count, seed, self.sampling))
         return PendingBatch(completions, record, lines)
 

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nngpt.config import Config
 from nngpt.cycle.energy import Energy
-from nngpt.protocols import OnStep
-from nngpt.records import Adapter
-from nngpt.reports.progress.run import Progress
-from nngpt.store import Activity, AttemptRecord, CycleSummary
+from nngpt.store import Activity
 
 OTHER = "other"
 
@@ -65,61 +61,3 @@ class Meter:
         if joules is not None and self._last_joules is not None:
             self._joules[activity] += joules - self._last_joules
         self._last_time, self._last_joules = now, joules
-
-
-class MeteredProgress:
-    """A `Progress` that meters each activity and forwards every call to another `Progress`."""
-
-    def __init__(self, progress: Progress, meter: Meter) -> None:
-        self._to, self._meter = progress, meter
-
-    def cycle_started(
-        self,
-        cycle: int,
-        config: Config,
-        adapter: Adapter | None,
-        settled: Sequence[AttemptRecord],
-    ) -> None:
-        """Forward the start of a cycle."""
-        self._to.cycle_started(cycle, config, adapter, settled)
-
-    @contextmanager
-    def writing(self, count: int) -> Iterator[None]:
-        """Meter `writing`."""
-        with self._meter.during("writing"), self._to.writing(count):
-            yield
-
-    @contextmanager
-    def repairing(self, attempt: AttemptRecord) -> Iterator[None]:
-        """Meter a repair as `writing`."""
-        with self._meter.during("writing"), self._to.repairing(attempt):
-            yield
-
-    @contextmanager
-    def training(self, attempt: AttemptRecord) -> Iterator[None]:
-        """Meter `training`."""
-        with self._meter.during("training"), self._to.training(attempt):
-            yield
-
-    def settled(self, attempt: AttemptRecord) -> None:
-        """Forward a settled attempt."""
-        self._to.settled(attempt)
-
-    @contextmanager
-    def learning(self, pairs: int) -> Iterator[OnStep]:
-        """Meter `learning`."""
-        with self._meter.during("learning"), self._to.learning(pairs) as show:
-
-            def on_step(step: int, steps: int, loss: float) -> None:
-                self._meter.read()  # a counter may wrap around in a long fine-tuning
-                show(step, steps, loss)
-
-            yield on_step
-
-    def note(self, text: str) -> None:
-        """Forward a line of text."""
-        self._to.note(text)
-
-    def cycle_done(self, summary: CycleSummary) -> None:
-        """Forward the end of a cycle."""
-        self._to.cycle_done(summary)

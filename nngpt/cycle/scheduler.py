@@ -144,7 +144,7 @@ class Scheduler:
         """Train in a process of its own; our own process computes the accuracy."""
         candidate, executor = queued.candidate, self.context.parts.executor
         seed = self.context.seed("train", candidate.content_hash)
-        queued.display.enter_context(self.context.progress.training(queued.attempt))
+        self._show_training(queued)
         queued.running = self.threads.start(lambda: executor.evaluate(candidate, seed))
 
     def _retrain(self, queued: QueuedAttempt) -> None:
@@ -153,8 +153,13 @@ class Scheduler:
         seed = self.context.seed("retrain", candidate.content_hash)
         queued.retraining = self.gates.begin_retraining(queued.attempt, seed)
         if queued.retraining is None:
-            queued.display.enter_context(self.context.progress.training(queued.attempt))
+            self._show_training(queued)
             queued.running = self.threads.start(lambda: executor.retrain(candidate, seed))
+
+    def _show_training(self, queued: QueuedAttempt) -> None:
+        """Meter and display a training until its outcome is recorded."""
+        display = self.context.progress.training(queued.attempt)
+        queued.display.enter_context(self.context.metered("training", display))
 
     def _record_training(self, queued: QueuedAttempt) -> None:
         """Store the outcome of a training as soon as it has ended."""

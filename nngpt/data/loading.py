@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.protocols import DatasetSource, Log
+from nngpt.records import Task
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -19,6 +20,18 @@ def data_source(config: Config) -> DatasetSource:
         "data set", task.dataset, task.root, options=task.options
     )
     return source
+
+
+def make_task(config: Config, source: DatasetSource) -> Task:
+    """Return the task of a configuration on its data set."""
+    return Task(
+        dataset=source.name,
+        in_shape=(1, *source.shape),
+        out_shape=(source.classes,),
+        threshold=config.task.threshold,
+        max_parameters=config.task.max_parameters,
+        max_latency_ms=config.task.max_latency_ms,
+    )
 
 
 def load_splits(config: Config, source: DatasetSource, log: Log) -> Splits:

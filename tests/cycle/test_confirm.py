@@ -46,7 +46,7 @@ def confirmations(folder: Path) -> list[Confirmation]:
         return store.confirmations(1)
 
 
-def test_full_trainings_are_stored_told_and_not_repeated(nngpt: Nngpt, one_run: Path) -> None:
+def test_full_trainings_are_stored_reported_and_not_repeated(nngpt: Nngpt, one_run: Path) -> None:
     done = nngpt(*QUICK, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -68,7 +68,7 @@ def test_full_trainings_are_stored_told_and_not_repeated(nngpt: Nngpt, one_run: 
     assert confirmations(one_run) == stored
 
 
-def test_what_was_killed_goes_on(nngpt: Nngpt, one_run: Path) -> None:
+def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:
     one_by_one = (*QUICK, "--set", "evaluation.workers=1", "--seed", "5")
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "nngpt", *one_by_one],
@@ -93,7 +93,7 @@ def test_what_was_killed_goes_on(nngpt: Nngpt, one_run: Path) -> None:
     assert len(confirmations(one_run)) == 4, whole.stderr
 
 
-def test_what_fails_is_counted(nngpt: Nngpt, one_run: Path) -> None:
+def test_failed_trainings_are_counted(nngpt: Nngpt, one_run: Path) -> None:
     done = nngpt(*QUICK, "--set", "evaluation.wall_s=0.01", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["groups"][-1]["failed"] == 4
@@ -141,7 +141,7 @@ def test_a_run_never_opens_the_test_part(
     assert "test_" in refused.stderr and "damaged" in refused.stderr
 
 
-def test_folds_early_stops_and_budgets_of_the_run_do_not_count() -> None:
+def test_folds_early_stopping_and_budgets_of_the_run_do_not_apply() -> None:
     run = Config.model_validate(
         {"evaluation": {"folds": 3, "budget_s": 1, "epochs": 2, "wall_s": 10}}
     )
@@ -165,8 +165,8 @@ def test_wall_time_grows_with_the_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [{"wall_s": 10}, {"memory_mb": 8192}, {"device": "cpu"}])
-def test_other_limits_are_another_try(setting: dict[str, object]) -> None:
-    """What took too long is trained again by who allows it more; workers change nothing."""
+def test_other_limits_are_another_protocol(setting: dict[str, object]) -> None:
+    """A candidate that exceeded a limit is retried with another; workers change nothing."""
 
     def protocol(scaled: bool = True, **settings: object) -> str:
         run = Config.model_validate({"evaluation": settings})

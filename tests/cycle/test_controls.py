@@ -1,4 +1,4 @@
-"""Control arms, ablations, early ends and budgets, in runs of the real loop in this process."""
+"""Control arms, ablations, early ends and time limits, in runs of the real loop in this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ALSO_GOOD, ANSWERS, CUT_OFF, GOOD, NEAR_TWIN, WEAK, Nngpt
-from quick_runs import SETTINGS, database, quick_run, write_answers
+from quick_runs import database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.errors import ConfigError
@@ -32,13 +32,39 @@ WITH_CONTROLS = (
 )
 
 
+def prepare(folder: Path) -> None:
+    """Write the LLM's script and a corpus of two networks."""
+    write_answers(folder, [*ANSWERS, ANOTHER])
+    lines = [json.dumps({"completion": text}) + "\n" for text in (GOOD, ALSO_GOOD)]
+    (folder / "corpus.jsonl").write_text("".join(lines))
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write_answers(tmp_path, [*ANSWERS, ANOTHER])
-    lines = [json.dumps({"completion": text}) + "\n" for text in (GOOD, ALSO_GOOD)]
-    (tmp_path / "corpus.jsonl").write_text("".join(lines))
+    prepare(tmp_path)
     return tmp_path
+
+
+def finished(folder: Path, cycles: int, *settings: str) -> Path:
+    """A folder with one finished run; tests only read it."""
+    prepare(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        quick_run(folder, cycles, *settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def with_controls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cycles of the loop and both control arms."""
+    return finished(tmp_path_factory.mktemp("with-controls"), 2, *WITH_CONTROLS)
+
+
+@pytest.fixture(scope="session")
+def loop_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three cycles of the loop without control arms."""
+    return finished(tmp_path_factory.mktemp("loop-alone"), 3, *LOOP_OF_SIX)
 
 
 def attempts(folder: Path, arm: Arm | None = None) -> list[AttemptRecord]:
@@ -47,42 +73,37 @@ def attempts(folder: Path, arm: Arm | None = None) -> list[AttemptRecord]:
 
 
 def story(found: list[AttemptRecord]) -> list[tuple[object, ...]]:
-    """What the loop is judged by: nothing of it may depend on controls."""
+    """The outcome of the loop, which must not depend on control arms."""
     return [
         (a.cycle, a.completion.text, a.completion.adapter, a.state, a.refusal and a.refusal.stage)
         for a in found
     ]
 
 
-def test_controls_change_nothing_for_the_loop(here: Path) -> None:
-    corpus = "learning.corpus=corpus.jsonl"
-    quick_run(here, 2, *LOOP_OF_SIX, corpus)
-    alone = story(attempts(here))
-    database(here).unlink()
-    quick_run(here, 2, *WITH_CONTROLS)
-    assert story(attempts(here, Arm.LOOP)) == alone
-    assert len(attempts(here)) == 24
-    with Store.open(database(here)) as store:
+def test_controls_change_nothing_for_the_loop(here: Path, with_controls: Path) -> None:
+    quick_run(here, 2, *LOOP_OF_SIX, "learning.corpus=corpus.jsonl")
+    assert story(attempts(with_controls, Arm.LOOP)) == story(attempts(here))
+    assert len(attempts(with_controls)) == 24
+    with Store.open(database(with_controls)) as store:
         adapters = store.adapters(1)
         admitted = store.admitted(1)
     assert adapters and all(a.pairs <= 2 + len(admitted) for a in adapters.values())
 
 
-def test_controls_are_written_by_whom_they_say(here: Path) -> None:
-    quick_run(here, 2, *WITH_CONTROLS)
-    with Store.open(database(here)) as store:
+def test_each_arm_has_its_writer(with_controls: Path) -> None:
+    with Store.open(database(with_controls)) as store:
         assert store.arms(1) == [Arm.LOOP, Arm.BASE, Arm.CORPUS]
         sizes = [[s.generated for s in store.summary(1, arm)] for arm in Arm]
     assert sizes == [[6, 6], [3, 3], [3, 3]]
-    loop = [a for a in attempts(here, Arm.LOOP) if a.cycle == 2]
-    assert all(a.completion.adapter for a in loop), "the loop writes with what it learned"
-    assert all(a.completion.adapter is None for a in attempts(here, Arm.BASE))
-    assert all(a.completion.model == MODEL for a in attempts(here, Arm.CORPUS))
-    assert all(a.settled for a in attempts(here))
+    loop = [a for a in attempts(with_controls, Arm.LOOP) if a.cycle == 2]
+    assert all(a.completion.adapter for a in loop), "the loop writes with its newest adapter"
+    assert all(a.completion.adapter is None for a in attempts(with_controls, Arm.BASE))
+    assert all(a.completion.model == MODEL for a in attempts(with_controls, Arm.CORPUS))
+    assert all(a.settled for a in attempts(with_controls))
 
 
-def test_an_arm_does_not_know_what_the_others_wrote(here: Path) -> None:
-    """The script has the same answers for all: a copy is one within its arm alone."""
+def test_an_arm_does_not_know_the_networks_of_other_arms(here: Path) -> None:
+    """All arms write from the same script: a copy counts only within its own arm."""
     quick_run(here, 1, *WITH_CONTROLS, "controls.corpus=0", "controls.base=0.5")
     loop, base = attempts(here, Arm.LOOP), attempts(here, Arm.BASE)
     shared = {a.content_hash for a in loop} & {a.content_hash for a in base}
@@ -94,10 +115,8 @@ def test_an_arm_does_not_know_what_the_others_wrote(here: Path) -> None:
     assert not any(reason.removeprefix("same network as ") in ids for reason in copies)
 
 
-def test_controls_survive_a_kill_between_batches(here: Path) -> None:
-    quick_run(here, 1, *WITH_CONTROLS)
-    whole = [(a.arm, a.completion.text) for a in attempts(here)]
-    database(here).unlink()
+def test_controls_survive_a_kill_between_batches(here: Path, with_controls: Path) -> None:
+    whole = [(a.arm, a.completion.text) for a in attempts(with_controls) if a.cycle == 1]
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 4)
         with pytest.raises(KeyboardInterrupt):
@@ -108,8 +127,8 @@ def test_controls_survive_a_kill_between_batches(here: Path) -> None:
 
 
 def stop_after(patch: pytest.MonkeyPatch, settled: int) -> None:
-    """Have the user stop the run when so many attempts are settled."""
-    from nngpt.reports.progress.run import ConsoleProgress
+    """Stop the run like Ctrl-C when `settled` attempts are settled."""
+    from nngpt.reports.progress import ConsoleProgress
 
     real, seen = ConsoleProgress.settled, list[int]()
 
@@ -133,7 +152,7 @@ def test_a_control_without_a_corpus_is_refused(here: Path) -> None:
     ("without", "admitted"),
     [("[]", 3), ("[novelty]", 4), ("[threshold]", 4), ("[novelty, threshold]", 5)],
 )
-def test_ablations_admit_what_their_gate_would_refuse(
+def test_ablations_admit_networks_that_their_gate_would_refuse(
     here: Path, without: str, admitted: int
 ) -> None:
     write_answers(here, [GOOD, NEAR_TWIN, ALSO_GOOD, WEAK, ANOTHER])
@@ -142,11 +161,9 @@ def test_ablations_admit_what_their_gate_would_refuse(
     assert sum(a.state is State.ADMITTED for a in found) == admitted
     with Store.open(database(here)) as store:
         (summary,) = store.summary(1)
-    assert (summary.valid, summary.above) == (5, 4), (
-        "above is counted by the threshold all the same"
-    )
+    assert (summary.valid, summary.above) == (5, 4), "above still counts by the threshold"
     twins = [a for a in found if a.novelty is not None and a.novelty.jaccard > 0.9]
-    assert len(twins) == 1, "likeness is measured all the same"
+    assert len(twins) == 1, "similarity is still measured"
 
 
 def test_without_iteration_nothing_is_learned(here: Path) -> None:
@@ -156,7 +173,7 @@ def test_without_iteration_nothing_is_learned(here: Path) -> None:
         assert [s.skipped for s in store.summary(1)] == ["the run is without iteration"] * 2
 
 
-def test_a_run_that_gains_no_more_ends(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_ends_at_a_plateau(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_answers(here, DIFFERENT)
     small = ("llm.batch_size=4", "candidates.per_cycle=4")
     stop = ("stop.enabled=true", "stop.cycles=1", "stop.gain=1")
@@ -169,12 +186,12 @@ def test_a_run_that_gains_no_more_ends(here: Path, capsys: pytest.CaptureFixture
     assert "The run ends after cycle 2" in capsys.readouterr().err
     quick_run(here, 3, *small)
     with Store.open(database(here)) as store:
-        assert store.run(1).ended == "", "whoever wants more cycles gets them"
+        assert store.run(1).ended == "", "a run without the criterion goes on"
         assert store.cycle_closed(1, 3)
 
 
 @pytest.mark.parametrize("action", ["tell", "replay"])
-def test_a_collapse_is_told_and_may_be_answered_with_replay(
+def test_a_collapse_raises_an_alarm_and_may_start_replay(
     here: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
     settings = (*LOOP_OF_SIX, "learning.corpus=corpus.jsonl", f"learning.on_collapse={action}")
@@ -201,25 +218,24 @@ def test_replay_needs_something_to_replay(here: Path) -> None:
         quick_run(here, 1, "learning.on_collapse=replay")
 
 
-def test_a_budget_ends_a_run_and_the_same_command_carries_on(
-    here: Path, capsys: pytest.CaptureFixture[str]
+def test_a_time_limit_ends_a_run_and_the_same_command_resumes(
+    here: Path, loop_alone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick_run(here, 3, *LOOP_OF_SIX, minutes=0.000001)
-    assert "The time limit of 1e-06 minutes is reached. Everything recorded is kept" in capsys.readouterr().err
+    assert (
+        "The time limit of 1e-06 minutes is reached. Everything recorded is kept"
+        in capsys.readouterr().err
+    )
     with Store.open(database(here)) as store:
         assert store.run(1).status == "active"
         assert not store.cycle_closed(1, 1)
     assert not any(a.state is State.TRAINING for a in attempts(here))
     quick_run(here, 3, *LOOP_OF_SIX)
-    cut = story(attempts(here))
-    database(here).unlink()
-    quick_run(here, 3, *LOOP_OF_SIX)
-    assert story(attempts(here)) == cut
+    assert story(attempts(here)) == story(attempts(loop_alone))
 
 
-def test_time_and_forecasts_are_recorded(here: Path) -> None:
-    quick_run(here, 3, *LOOP_OF_SIX)
-    with Store.open(database(here)) as store:
+def test_time_and_forecasts_are_recorded(loop_alone: Path) -> None:
+    with Store.open(database(loop_alone)) as store:
         activities, forecasts = store.activities(1), store.forecasts(1)
     assert {a.cycle for a in activities} == {1, 2, 3}
     assert {"learning", "training"} <= {a.activity for a in activities}
@@ -230,12 +246,12 @@ def test_time_and_forecasts_are_recorded(here: Path) -> None:
     assert 0 < forecast.spent <= sum(a.seconds for a in activities)
 
 
-def test_status_tells_of_controls(here: Path, nngpt: Nngpt) -> None:
-    quick_run(here, 1, *WITH_CONTROLS)
-    printed = nngpt("cycle", "status")
+def test_status_shows_controls(with_controls: Path, nngpt: Nngpt) -> None:
+    folder = with_controls / "runs"
+    printed = nngpt("cycle", "status", "--folder", folder)
     assert printed.returncode == 0, printed.stderr
     assert "The loop and its controls" in printed.stdout
-    told = json.loads(nngpt("cycle", "status", "--json").stdout)
+    told = json.loads(nngpt("cycle", "status", "--json", "--folder", folder).stdout)
     assert set(told["controls"]) == {"base", "corpus"}
     assert told["controls"]["base"][0]["generated"] == 3
-    assert len(SETTINGS) and told["cycles"][0]["arm"] == "loop"
+    assert told["cycles"][0]["arm"] == "loop"

@@ -29,7 +29,7 @@ def attempts(folder: Path, run: int = 1) -> list[AttemptRecord]:
 
 
 def outcome(attempt: AttemptRecord) -> tuple[int, str, str | None, float | None]:
-    """What must not depend on kills, machine load or the time of day."""
+    """The part of an attempt that must not depend on kills, machine load or the time of day."""
     accuracy = attempt.evaluation.accuracy if attempt.evaluation else None
     stage = attempt.refusal.stage if attempt.refusal else None
     return attempt.cycle, attempt.completion.text, stage, accuracy
@@ -53,7 +53,9 @@ def one_cycle(finished: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_tells_its_story(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+def test_a_run_prints_and_stores_each_outcome(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
     tmp_path, printed = one_cycle, (one_cycle / "printed.txt").read_text()
     settled = attempts(tmp_path)
     stages = sorted(a.refusal.stage for a in settled if a.refusal)
@@ -73,7 +75,7 @@ def test_a_run_tells_its_story(nngpt: Nngpt, scripted: list[str], one_cycle: Pat
     assert "4/6" in again.stdout
 
 
-def test_lemur_rows_follow_what_was_trained(
+def test_each_training_has_its_lemur_row(
     nngpt: Nngpt, scripted: list[str], one_cycle: Path
 ) -> None:
     trained = [a for a in attempts(one_cycle) if a.evaluation]
@@ -87,7 +89,7 @@ def test_lemur_rows_follow_what_was_trained(
     assert set(rows) == expected
 
 
-def test_second_cycle_refuses_what_the_first_trained(
+def test_the_second_cycle_refuses_networks_trained_in_the_first(
     nngpt: Nngpt, scripted: list[str], one_cycle: Path
 ) -> None:
     nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
@@ -97,7 +99,7 @@ def test_second_cycle_refuses_what_the_first_trained(
     assert not any(a.evaluation for a in second)
 
 
-def test_sampling_goes_on_until_enough_are_admitted(
+def test_generation_continues_until_enough_are_admitted(
     nngpt: Nngpt, scripted: list[str], tmp_path: Path
 ) -> None:
     wanted = ["until_admitted=2", "per_cycle=2", "max_per_cycle=6"]
@@ -116,7 +118,7 @@ def test_no_novelty_measure_admits_near_twins(
     assert sum(a.state == State.ADMITTED for a in attempts(tmp_path)) == 3
 
 
-def test_fresh_keeps_the_old_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+def test_fresh_archives_the_old_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
     first = [outcome(a) for a in attempts(one_cycle)]
     nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--fresh", *scripted)
     assert [outcome(a) for a in attempts(one_cycle)] == first
@@ -134,7 +136,7 @@ def test_changed_settings_are_refused(nngpt: Nngpt, scripted: list[str], one_cyc
     assert [outcome(a) for a in attempts(one_cycle)] == before
 
 
-def test_killed_at_any_moment_it_carries_on(
+def test_a_killed_run_resumes(
     nngpt: Nngpt, scripted: list[str], finished: Path, tmp_path: Path
 ) -> None:
     command = ["cycle", "run", "smoke-mnist", "--cycles", "1", *scripted]
@@ -156,7 +158,9 @@ def test_killed_at_any_moment_it_carries_on(
     assert [outcome(a) for a in attempts(tmp_path)] == [outcome(a) for a in attempts(finished)]
 
 
-def test_two_runners_do_not_share_a_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
+def test_a_second_runner_of_a_run_is_refused(
+    nngpt: Nngpt, scripted: list[str], one_cycle: Path
+) -> None:
     with Store.open(one_cycle / "runs" / "nngpt.db") as store, store.lease(1):
         second = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
     assert second.returncode == 2
@@ -164,7 +168,7 @@ def test_two_runners_do_not_share_a_run(nngpt: Nngpt, scripted: list[str], one_c
     assert len(second.stderr.splitlines()) == 1
 
 
-def test_status_show_and_list_answer_in_json(
+def test_status_show_and_list_print_json(
     nngpt: Nngpt, scripted: list[str], one_cycle: Path
 ) -> None:
     run = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--json", *scripted)
@@ -182,7 +186,7 @@ def test_status_show_and_list_answer_in_json(
     assert "class Net(nn.Module)" in person and "accuracy" in person
 
 
-def test_the_real_model_writes_learns_and_writes_again(nngpt: Nngpt, tmp_path: Path) -> None:
+def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_path: Path) -> None:
     """Nothing scripted: the embedded LLM, MNIST, a LoRA step, and its adapter in cycle 2."""
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text(json.dumps({"completion": GOOD, "source": "by hand"}) + "\n")
@@ -210,7 +214,7 @@ def test_the_real_model_writes_learns_and_writes_again(nngpt: Nngpt, tmp_path: P
         assert adapter.pairs == 1 + len(store.admitted(1, upto_cycle=1))
 
 
-def test_a_candidate_that_ends_the_runner_again_and_again_is_refused(
+def test_a_candidate_that_ends_three_runners_is_refused(
     nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -237,7 +241,7 @@ def test_a_candidate_that_ends_the_runner_again_and_again_is_refused(
     assert settled.refusal.reason == "the runner ended 3 times while training it"
 
 
-def test_what_was_stopped_early_is_known(
+def test_a_network_stopped_early_is_known(
     nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -266,7 +270,7 @@ def test_what_was_stopped_early_is_known(
     assert twin.refusal.reason.endswith("to attempt 1")
 
 
-def test_a_changed_prompt_does_not_continue_a_run(
+def test_a_run_does_not_resume_with_a_changed_prompt(
     nngpt: Nngpt, scripted: list[str], one_cycle: Path
 ) -> None:
     shutil.copytree(ROOT / "prompts", one_cycle / "prompts")

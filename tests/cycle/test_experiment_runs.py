@@ -1,4 +1,4 @@
-"""Experiments: grids, runs as processes of their own, and what is compared."""
+"""Experiments: grids, runs as processes of their own, and comparisons."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
-    """A folder with an experiment of four runs, and what `experiment run` said of them."""
+    """A folder with an experiment of four runs, and the output of `experiment run`."""
     folder = tmp_path_factory.mktemp("experiment")
     write_grid(folder, 1, 2)
     done = run_nngpt(folder, ["experiment", "run", "tiny.yaml", *FILES], **HERE)
@@ -71,7 +71,7 @@ def finished(first: tuple[Path, CompletedProcess[str]], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_all_runs_are_run_once_and_compared(
+def test_each_run_is_run_once_and_compared(
     first: tuple[Path, CompletedProcess[str]], finished: Path
 ) -> None:
     assert "Run 4 of 4: arm no-novelty, seed 2" in first[1].stderr
@@ -94,7 +94,7 @@ def test_all_runs_are_run_once_and_compared(
     assert refused.returncode == 2 and "found.what: cannot be written" in refused.stderr
 
 
-def test_a_budget_leaves_the_rest_for_later(small: Path) -> None:
+def test_a_time_limit_leaves_runs_for_later(small: Path) -> None:
     begun = ["experiment", "run", "tiny.yaml", "--budget-minutes", "0.1"]
     found = run_nngpt(small, ["experiment", "compare", "tiny.yaml"], **HERE)
     assert found.returncode == 2 and "none of its runs has begun" in found.stderr
@@ -103,7 +103,7 @@ def test_a_budget_leaves_the_rest_for_later(small: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_run_that_fails_is_named(small: Path) -> None:
+def test_a_failed_run_is_named(small: Path) -> None:
     (small / "answers.jsonl").unlink()
     failed = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
     assert failed.returncode == 2
@@ -129,7 +129,7 @@ def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], sa
     assert said in error.value.line()
 
 
-def test_what_would_mix_runs_is_refused(finished: Path) -> None:
+def test_overrides_that_would_mix_runs_are_refused(finished: Path) -> None:
     loaded, _ = grid.load(str(finished / "tiny.yaml"))
     with pytest.raises(ConfigError, match="'seed=3' would make all runs one"):
         grid.cells(loaded, ("seed=3",))
@@ -140,8 +140,8 @@ def test_what_would_mix_runs_is_refused(finished: Path) -> None:
         assert "arm full, seed 1: run 1 'tiny-full-s1' began with other settings" in refused.stderr
 
 
-def test_sigterm_lets_the_run_put_its_work_away(small: Path) -> None:
-    """The run that goes on is stopped like by Ctrl-C, not killed: nothing stays in training."""
+def test_sigterm_lets_the_run_save_its_work(small: Path) -> None:
+    """The running run is stopped like by Ctrl-C, not killed: nothing stays in training."""
     command = [sys.executable, "-m", "nngpt", "experiment", "run", "tiny.yaml"]
     environment = {**os.environ, **HERE}
     with subprocess.Popen(
@@ -191,7 +191,7 @@ def test_differences_have_both_intervals() -> None:
     assert verdict(found["above the threshold"]) in ("no difference shown", "only over networks")
 
 
-def test_one_seed_and_no_valid_network_are_told_as_such() -> None:
+def test_one_seed_and_no_valid_network_have_their_own_verdicts() -> None:
     found = differences([ONE[0], OTHER[0]])
     assert {verdict(difference) for difference in found} == {"one seed"}
     nothing = figures("none", 1, above=0, written=4)

@@ -1,4 +1,4 @@
-"""`nngpt cycle export`: a real run's networks, loaded in a fresh Python as their cards say."""
+"""`nngpt cycle export`: networks of a real run, loaded as their cards describe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def networks(folder: Path) -> list[dict[str, object]]:
     return found
 
 
-def test_everything_is_there_and_reproduced(exported: Path) -> None:
+def test_all_files_are_written_and_accuracies_reproduced(exported: Path) -> None:
     rows = networks(exported / "best")
     assert [row["attempt"] for row in rows] == [1, 2], "the best first"
     for row in rows:
@@ -64,7 +64,7 @@ def test_everything_is_there_and_reproduced(exported: Path) -> None:
     assert "| 01-" in (exported / "best" / "index.md").read_text()
 
 
-def test_files_load_as_the_card_says(exported: Path, tmp_path: Path) -> None:
+def test_files_load_as_the_card_describes(exported: Path, tmp_path: Path) -> None:
     settings = config.load("smoke-mnist")
     splits = data_source(settings).splits(settings.seed, 1000, 200)
     labels = splits.validation.open_labels()
@@ -88,8 +88,8 @@ def test_files_load_as_the_card_says(exported: Path, tmp_path: Path) -> None:
             assert (logits.argmax(1) == labels).mean() == row["accuracy"]
 
 
-def test_what_was_killed_goes_on(nngpt: Nngpt, exported: Path, one_run: Path) -> None:
-    """As a kill leaves it: one network is whole, another only begun, and so is the index."""
+def test_a_killed_export_resumes(nngpt: Nngpt, exported: Path, one_run: Path) -> None:
+    """The folder after a kill: one network complete, another partial, the index partial."""
     best = one_run / "best"
     shutil.copytree(exported / "best", best)
     first, second = (best / str(row["folder"]) for row in networks(best))
@@ -114,7 +114,7 @@ def test_what_was_killed_goes_on(nngpt: Nngpt, exported: Path, one_run: Path) ->
     ).read_bytes()
 
 
-def test_other_epochs_are_another_training(nngpt: Nngpt, one_run: Path) -> None:
+def test_a_training_with_other_epochs_is_not_compared(nngpt: Nngpt, one_run: Path) -> None:
     done = nngpt(
         *[
             "cycle",
@@ -136,7 +136,7 @@ def test_other_epochs_are_another_training(nngpt: Nngpt, one_run: Path) -> None:
     assert not (one_run / "more" / row["folder"] / "network.onnx").exists()
 
 
-def test_a_confirmed_network_has_its_test_accuracy(nngpt: Nngpt, one_run: Path) -> None:
+def test_the_card_of_a_confirmed_network_has_its_test_accuracy(nngpt: Nngpt, one_run: Path) -> None:
     nngpt(*["cycle", "confirm", "--epochs", "1", "--train-limit", "300"])
     done = nngpt(*["cycle", "export", "--best", "1", "--no-onnx", "--out", "best"])
     assert done.returncode == 0, done.stderr

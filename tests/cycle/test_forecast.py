@@ -1,4 +1,4 @@
-"""Forecasts: from what cycles took, with bounds that follow from how they differed."""
+"""Forecasts from the times of cycles, with bounds from their spread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
     expected = expected_duration(settings(6, "learning.replay=null"), known, first=3, pairs=10)
     learned = (13 + 16 + 19 + 22) * 0.5
     assert expected.seconds == pytest.approx(4 * 12 * 2.0 + learned)
-    assert expected.low == expected.high == expected.seconds, "cycles that all took the same"
+    assert expected.low == expected.high == expected.seconds, "equal cycles leave no spread"
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
         (["learning.start=base"], 13 + 16),
     ],
 )
-def test_only_what_is_learned_counts(overrides: list[str], learned: float) -> None:
+def test_only_learned_pairs_count(overrides: list[str], learned: float) -> None:
     expected = expected_duration(
         settings(2, *overrides), times((1.0, 1.0), (1.0, 1.0)), first=1, pairs=10
     )
     assert expected.seconds == pytest.approx(2 * 12 + learned)
 
 
-def test_a_warm_up_learns_what_is_there() -> None:
+def test_a_warm_up_learns_the_corpus() -> None:
     warm = settings(1, "learning.warm_up=true", "learning.corpus=x", "learning.start=base")
     known = times((1.0, 1.0), (1.0, 1.0))
     with_it, without = (expected_duration(warm, known, first=n, pairs=10).seconds for n in (0, 1))
@@ -73,7 +73,7 @@ def test_bounds_are_a_prediction_interval_over_cycles() -> None:
     assert expected.low == max(0.0, expected.seconds - half)
 
 
-def test_cycles_that_may_grow_raise_the_upper_bound_alone() -> None:
+def test_cycles_that_may_grow_raise_only_the_upper_bound() -> None:
     growing = settings(3, "candidates.until_admitted=9", "candidates.until_admitted_from=3")
     fixed, known = settings(3), times((1.0, 1.0))
     most = growing.candidates.max_per_cycle - 12
@@ -88,7 +88,7 @@ def test_one_cycle_has_an_assumed_spread() -> None:
     assert expected.high == pytest.approx(expected.seconds + half)
 
 
-def test_nothing_is_left_of_a_run_that_is_done() -> None:
+def test_a_finished_run_has_no_time_left() -> None:
     done = expected_duration(settings(2), times((1.0, 2.0), (1.0, 2.0)), first=3, pairs=5)
     assert (done.seconds, done.low, done.high) == (0.0, 0.0, 0.0)
 
@@ -99,7 +99,7 @@ def test_lines_are_in_minutes_or_hours() -> None:
 
 
 def cycles_of(store: Store, name: str, settings: dict[str, object], *seconds: float) -> int:
-    """A run whose cycles of two candidates took so long, with 5 s of learning 10 pairs each."""
+    """Store a run with cycles of two candidates that took `seconds`, and 5 s for 10 pairs each."""
     run = store.start_run(name, settings, {"name": name}, seed=1)
     with store.lease(run.id) as lease:
         for cycle, spent in enumerate(seconds, 1):
@@ -114,7 +114,7 @@ def cycles_of(store: Store, name: str, settings: dict[str, object], *seconds: fl
     return run.id
 
 
-def test_a_run_is_measured_by_its_closed_cycles(tmp_path: Path) -> None:
+def test_times_of_a_run_are_those_of_its_closed_cycles(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         run = cycles_of(store, "one", {}, 20.0, 40.0)
         found = times_of_run(store, store.run(run))
@@ -126,7 +126,7 @@ def test_a_run_is_measured_by_its_closed_cycles(tmp_path: Path) -> None:
         assert times_of_run(store, empty) is None
 
 
-def test_a_run_with_the_same_settings_stands_in(tmp_path: Path) -> None:
+def test_times_of_a_run_with_the_same_settings_are_used(tmp_path: Path) -> None:
     same = SETTINGS.model_dump(mode="json")
     other = config.load("smoke-mnist", ["evaluation.epochs=2"]).model_dump(mode="json")
     with Store.open(tmp_path / "a.db") as store:

@@ -1,4 +1,4 @@
-"""Time and energy by what went on; the counters are files as the kernel writes them."""
+"""Time and energy by activity; the counters are files as the kernel writes them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_counters_there_are_no_joules(tmp_path: Path) -> None:
     assert Energy(tmp_path).facts == ""
 
 
-def test_packages_are_summed_and_a_counter_that_begins_anew_goes_on(tmp_path: Path) -> None:
+def test_packages_are_summed_and_a_counter_may_wrap_around(tmp_path: Path) -> None:
     one, two = Package(tmp_path, 0), Package(tmp_path, 1)
     one.set(990)
     whole = Package(tmp_path, 2)
@@ -46,7 +46,7 @@ def test_packages_are_summed_and_a_counter_that_begins_anew_goes_on(tmp_path: Pa
     assert after - before == pytest.approx(5 + 1000 - 990 + 3)
 
 
-def test_what_goes_on_at_once_is_a_kind_of_its_own(tmp_path: Path) -> None:
+def test_overlapping_activities_form_a_combined_category(tmp_path: Path) -> None:
     package = Package(tmp_path)
     meter = Meter(Energy(tmp_path))
     start = time.monotonic()
@@ -68,7 +68,7 @@ def test_what_goes_on_at_once_is_a_kind_of_its_own(tmp_path: Path) -> None:
     assert rest.joules == pytest.approx(2)
 
 
-def test_a_budget_ends() -> None:
+def test_a_time_limit_ends() -> None:
     endless = TimeLimit(None)
     endless.check()
     assert endless.seconds_left is None

@@ -1,4 +1,4 @@
-"""The papers' criterion for the end of a run, and the alarm for a collapse."""
+"""The papers' plateau criterion, and the collapse alarm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FLAT = [cycle(n, 0.50, 0.52, above=1) for n in range(1, 5)]
 STOP = StopConfig(enabled=True)
 
 
-def test_a_flat_run_may_end_and_says_why() -> None:
+def test_a_flat_run_may_end_with_a_reason() -> None:
     reason = plateau(FLAT, STOP)
     assert "over 3 cycles" in reason and "+0.0 points (less than 1)" in reason
 
@@ -51,7 +51,7 @@ def test_a_flat_run_may_end_and_says_why() -> None:
     ],
     ids=["too short", "still gains", "has gained", "nothing valid", "share moved"],
 )
-def test_a_run_goes_on_while_anything_moves(summaries: list[CycleSummary]) -> None:
+def test_a_run_continues_while_a_figure_moves(summaries: list[CycleSummary]) -> None:
     assert plateau(summaries, STOP) == ""
 
 
@@ -61,7 +61,7 @@ def test_window_and_gain_are_settings() -> None:
     assert not plateau(rising, StopConfig(enabled=True, cycles=2, gain=0.005))
 
 
-def test_validity_that_falls_raises_the_alarm() -> None:
+def test_falling_validity_raises_the_alarm() -> None:
     good = [cycle(n, *[0.5] * 18) for n in (1, 2, 3)]
     none = [[]] * 4
     assert alarm([*good, cycle(4, *[0.5] * 16)], none) == ""
@@ -69,7 +69,7 @@ def test_validity_that_falls_raises_the_alarm() -> None:
     assert found.startswith("valid answers fell to 8/20 = 40%") and found.endswith("from 54/60")
 
 
-def test_answers_that_become_alike_raise_the_alarm() -> None:
+def test_answers_that_become_similar_raise_the_alarm() -> None:
     same = [cycle(n, *[0.5] * 18) for n in (1, 2)]
     apart, near = [0.6, 0.7, 0.8, 0.7, 0.6], [0.1, 0.2, 0.1, 0.0, 0.1]
     assert alarm(same, [apart, apart]) == ""
@@ -80,7 +80,7 @@ def test_answers_that_become_alike_raise_the_alarm() -> None:
     assert alarm(same, [apart, [0.0]]) == "", "one network tells nothing"
 
 
-def test_spread_is_the_distance_to_the_nearest_other_one() -> None:
+def test_spread_is_the_distance_to_the_nearest_other_network() -> None:
     def network(code: str) -> Candidate:
         return Candidate(code, code, "full", {}, "norm", 64)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from store_samples import PROMPT, TASK, adapter, candidate, completion, evaluation, start
 
 from nngpt.records import Arm, Candidate, EpochResult, Novelty, Refusal, Stage
-from nngpt.reports.analysis.study import Setting, Study, read_study
+from nngpt.reports.analysis.study import Study, StudySetting, read_study
 from nngpt.store import Activity, Confirmation, ForecastRecord, Lease, RunRecord, Store
 
 HOSTILE = "<script>alert(1)</script><img src=//evil.example/x>"
@@ -61,7 +61,7 @@ def confirm(store: Store, run: RunRecord) -> None:
 
 def study(store: Store, run: RunRecord, **known: Candidate) -> Study:
     """The run in figures; ten classes."""
-    return read_study(store, run, Setting("cifar10", 0.4, classes=10, pairs=5, corpus=known))
+    return read_study(store, run, StudySetting("cifar10", 0.4, classes=10, pairs=5, corpus=known))
 
 
 def open_store(folder: Path) -> Store:

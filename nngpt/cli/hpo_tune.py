@@ -43,7 +43,7 @@ def tune(
     from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.prediction.hpo.tuning_pairs import history_pairs
     from nngpt.prediction.runs import read_history
-    from nngpt.reports.progress.finetuning import TuningProgress
+    from nngpt.reports.progress import TuningProgress
 
     check_name(name)
     if (folds is None) != (without_fold is None):
@@ -52,7 +52,7 @@ def tune(
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
         history, horizons = read_history(folder), epochs or (1, 5, 50)
         pairs = history_pairs(history, horizons, limit, settings.seed, folds, without_fold)
-        progress.log(f"{len(pairs):,} questions with answers from LEMUR's trials")
+        progress.note(f"{len(pairs):,} questions with answers from LEMUR's trials")
         check_folder(out, "--out")
         adapter = train_adapter(settings, SFTJob(pairs, name, out, None, settings.seed), progress)
     print_adapter(

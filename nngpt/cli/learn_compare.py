@@ -1,19 +1,15 @@
-"""`nngpt learn compare`: what did learning change? Arms side by side, with intervals."""
+"""`nngpt learn compare`: compare adapters with the base model, with intervals."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli import compare_arms
 from nngpt.cli.options import (
     AsJson,
     ConfigName,
@@ -26,15 +22,10 @@ from nngpt.cli.options import (
     make_folder,
 )
 from nngpt.cli.stopping import stoppable
-from nngpt.protocols import Log
 
 if TYPE_CHECKING:
-    from nngpt.cli.compare_parts import Executors
     from nngpt.config import Config
-    from nngpt.finetuning.compare.corpus import Corpus
-    from nngpt.finetuning.compare.generation import Progress
-    from nngpt.finetuning.compare.records import Arm
-    from nngpt.finetuning.compare.samples import Samples
+    from nngpt.reports.comparison.figures import ComparisonFigures
 
 _OUT = "--out"
 
@@ -44,120 +35,81 @@ def compare(
     arm: Annotated[
         list[str],
         typer.Option(
-            help="Who writes: `base`, or NAME=FOLDER of an adapter; then perhaps settings of its "
-            "own, such as few=base,prompt.template=features.",
-            metavar=compare_arms.SYNTAX,
+            help="Arm to compare: `base`, or NAME=FOLDER of an adapter, with settings of its own "
+            "after commas, such as few=base,prompt.template=features. Repeat for more arms.",
+            metavar="NAME[=ADAPTER][,KEY=VALUE…]",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the comparison; one there is carried on.")],
+    out: Annotated[Path, typer.Option(help="Folder of the comparison; an existing one resumes.")],
     samples: Annotated[int, typer.Option(help="Answers of each arm to each prompt.", min=1)] = 100,
     task: Annotated[
-        list[str], typer.Option(help="A data set to ask for and train on; again for more.")
+        list[str], typer.Option(help="Data set to prompt for and train on. Repeat for more.")
     ] = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(help="JSONL that the adapters learned: copies, diversity; again for more."),
+        typer.Option(
+            help="JSONL corpus the adapters learned, to measure copies and diversity against. "
+            "Repeat for more."
+        ),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="One training step on noise of every shape; no data set."),
+        typer.Option("--check", help="Run one training step on noise of each task's shape only."),
     ] = False,
     train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Train for an epoch, or run nothing at all.")
+        bool, typer.Option("--train/--no-train", help="Train for one epoch, or run nothing.")
     ] = True,
     overrides: Overrides = [],  # noqa: B006
     seed: Seed = None,
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let the frozen base and adapters write, judge what they wrote, and compare."""
-    from nngpt.cli.compare_parts import Executors, source_of
+    """Generate with the base model and adapters, judge the answers, and compare the arms."""
+    from nngpt.cycle.evaluator import open_executor
+    from nngpt.finetuning.compare import arms as compared
     from nngpt.finetuning.compare.corpus import read_corpus
+    from nngpt.finetuning.compare.executors import Executors, source_of
     from nngpt.finetuning.compare.records import CHECK, TRAIN
+    from nngpt.finetuning.compare.session import run_session
+    from nngpt.reports.comparison.files import write_files
+    from nngpt.reports.progress import ActivityBars
 
-    given = compare_arms.options(arm)
-    settings = _settings(config, overrides, seed=seed, sandbox=sandbox)
+    options = compared.parse_all(arm)
+    settings = _first_epoch(load_config(config, overrides, seed=seed, sandbox=sandbox))
     log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     sources = {name: source_of(settings, name) for name in dict.fromkeys(task)}
-    arms = compare_arms.make_arms(settings, given, list(sources.values()))
+    arms = compared.make_arms(settings, options, list(sources.values()))
     learned = read_corpus(corpus or [], arms[0])
     check_folder(out, _OUT)
     tasks = {name: reader.task for name, reader in arms[0].readers.items()}
-    executors = Executors(settings, tasks, sources, log)
+    executors = Executors(settings, tasks, sources, log, open_executor)
+    how = CHECK if check else TRAIN if train else ""
+    command = shlex.join(["nngpt", *sys.argv[1:]])
+    make_folder(out, _OUT)
     with stoppable():
-        _run(executors, arms, out, samples, CHECK if check else TRAIN if train else "")
-        _tell(out, learned, as_json, log)
+        with ActivityBars(console(stderr=True)) as bars:
+            run_session(executors, arms, out, samples, how, command, bars.show)
+        figures, text, files = write_files(out, learned)
+        if as_json:
+            typer.echo(text)
+        else:
+            _print_tables(figures)
+        log(f"Written: {', '.join(map(str, files))}")
 
 
-def _settings(name: str, overrides: list[str], **given: int | str | None) -> Config:
-    """The configuration; accuracies are those of the first epoch, whatever it says."""
-    settings = load_config(name, overrides, **given)
+def _first_epoch(settings: Config) -> Config:
+    """Return the configuration with one epoch of training and no retraining."""
     evaluation = settings.evaluation.model_copy(update={"epochs": 1, "retrain": False})
     return settings.model_copy(update={"evaluation": evaluation})
 
 
-def _run(executors: Executors, arms: Sequence[Arm], out: Path, wanted: int, how: str) -> None:
-    """Write and judge what is missing in the folder."""
-    from nngpt.cli.compare_parts import progress
-    from nngpt.finetuning.compare.generation import unwritten
-    from nngpt.finetuning.compare.judging import judge
-    from nngpt.finetuning.compare.machine import machine, now
-    from nngpt.finetuning.compare.records import CHECK, Session
-    from nngpt.finetuning.compare.samples import Samples
-    from nngpt.records import derive_seed
-
-    settings = executors.settings
-    command = shlex.join(["nngpt", *sys.argv[1:]])
-    make_folder(out, _OUT)
-    with Samples(out) as record, progress() as tell:
-        record.agree(compare_arms.shared(settings), [arm.facts for arm in arms])
-        prompts = {arm.name: {a.key: a.tasks for a in arm.asked} for arm in arms}
-        tasks = tuple(executors.tasks)
-        record.append([Session(now(), command, wanted, how, tasks, prompts, machine())])
-        if unwritten(record, arms, wanted):
-            _write(executors, record, arms, wanted, tell)
-        if how:
-            opened = executors.noise if how == CHECK else executors.images
-            seeds = partial(derive_seed, settings.seed)
-            judge(record, arms, how, tasks, opened, wanted, seeds, tell)
-
-
-def _write(
-    executors: Executors, record: Samples, arms: Sequence[Arm], wanted: int, tell: Progress
-) -> None:
-    from nngpt import plugins
-    from nngpt.finetuning.compare.generation import write
-    from nngpt.records import derive_seed
-
-    settings = executors.settings
-    config = settings.llm
-    made = plugins.create("LLM backend", config.backend, config, options=config.options)
-    with closing(made) as llm:
-        executors.log(f"Writing: {llm.facts}, {arms[0].mode} mode, {llm.batch_size} at a time")
-        write(record, arms, llm, wanted, partial(derive_seed, settings.seed), tell)
-
-
-def _tell(out: Path, corpus: Corpus | None, as_json: bool, log: Log) -> None:
-    """Print the figures, and write them beside the record."""
-    from nngpt.finetuning.compare.samples import read
-    from nngpt.reports.comparison.page import page
+def _print_tables(figures: ComparisonFigures) -> None:
+    """Print the tables and notes of a comparison."""
     from nngpt.reports.comparison.sheets import sheets
-    from nngpt.reports.comparison.summary import summarise
-    from nngpt.reports.comparison.text import everything, markdown, notes
+    from nngpt.reports.comparison.text import notes
     from nngpt.reports.sheets import rich_table
 
-    found = summarise(read(out), corpus)
-    as_text = json.dumps(everything(found), indent=1, allow_nan=False)
-    texts = {"json": as_text, "md": markdown(found), "html": page(found)}
-    for kind, text in texts.items():
-        draft = out / f".comparison.{kind}.part"
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-        draft.rename(out / f"comparison.{kind}")
-    if as_json:
-        typer.echo(as_text)
-    else:
-        for sheet in sheets(found):
-            console().print(rich_table(sheet))
-        for note in notes(found):
-            console().print(note, markup=False, soft_wrap=True)
-    log(f"Written: {', '.join(str(out / f'comparison.{kind}') for kind in texts)}")
+    for sheet in sheets(figures):
+        console().print(rich_table(sheet))
+    for note in notes(figures):
+        console().print(note, markup=False, soft_wrap=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nngpt.config import Config
     from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.records import Adapter, TrainingPair
-    from nngpt.reports.progress.finetuning import TuningProgress
+    from nngpt.reports.progress import TuningProgress
 
 
 Out = Annotated[Path, typer.Option(help="Folder in which the adapter's folder is created.")]
@@ -55,7 +55,7 @@ def sft(
 ) -> None:
     """Train an adapter on training pairs of one or several modes; repeat to resume."""
     from nngpt.finetuning.learners.sft import SFTJob
-    from nngpt.reports.progress.finetuning import TuningProgress
+    from nngpt.reports.progress import TuningProgress
 
     check_name(name)
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
@@ -115,8 +115,8 @@ def train_adapter(settings: Config, job: SFTJob, progress: TuningProgress) -> Ad
 
     llm = create(settings.llm)
     learner = LoraLearner(settings, llm)
-    progress.log(f"{llm.facts}; {learner.facts}")
-    return learner.tune(job, progress.point, progress.log)
+    progress.note(f"{llm.facts}; {learner.facts}")
+    return learner.tune(job, progress.point, progress.note)
 
 
 def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:

@@ -1,4 +1,4 @@
-"""One attempt for a person: what was written, what became of it, the code."""
+"""One attempt on the console: a line, or all facts and its code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,38 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.generation import modes
-from nngpt.records import Evaluation, Retraining, ShownBlock
-from nngpt.reports.tables.runs import attempt_line
+from nngpt.records import Arm, Evaluation, Retraining, ShownBlock, State
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord
 
+EXTRA = 2.0
+"""Training times longer than nngpt's own loop by more than this factor are flagged."""
+
+
+def attempt_line(attempt: AttemptRecord) -> Text:
+    """Return a settled attempt on one line: verdict, accuracy, size, reason."""
+    line = Text(f"  #{attempt.id:<5}")
+    if attempt.arm is not Arm.LOOP:
+        line.append(f"(control {attempt.arm}) ")
+    if attempt.repaired_from is not None:
+        line.append(f"(repairs #{attempt.repaired_from}) ")
+    admitted = attempt.state == State.ADMITTED
+    line.append(f"{attempt.state:<9}", style="bold green" if admitted else "yellow")
+    if attempt.evaluation is not None:
+        last = attempt.evaluation.epochs[-1]
+        line.append(f"accuracy {accuracy_of(last.accuracy, last.total):<13}")
+        line.append(f"{attempt.evaluation.claimed_parameters:>10,} parameters  ")
+    if attempt.novelty is not None and admitted:
+        line.append(f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}")
+    if (effort := attempt.relative_effort) is not None and effort > EXTRA:
+        line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
+    if attempt.refusal is not None:
+        line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")
+    return line
+
 
 def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:
-    """Verdict, facts, learning curve and code of one attempt; `blocks` were in its prompt."""
+    """Return verdict, facts, learning curve and code; `blocks` were shown in the prompt."""
     parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
     if attempt.refusal is not None and attempt.refusal.detail:
         parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
@@ -46,12 +70,12 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
 
 
 def facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
-    """What was measured and claimed of an attempt: name and value, in words."""
+    """Yield name and value of what was measured and claimed of an attempt."""
     completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
     yield "cycle", str(attempt.cycle)
     yield "mode", str(attempt.mode)
     if attempt.repaired_from is not None:
-        yield "repairs", f"#{attempt.repaired_from} (repair {attempt.repairs} of its first answer)"
+        yield "repairs", f"#{attempt.repaired_from} (repair {attempt.repairs} of the first answer)"
     yield "written by", f"{completion.model}, adapter {completion.adapter or 'none'}"
     yield "tokens", f"{completion.completion_tokens} in {completion.seconds:.1f} s"
     if candidate is not None:

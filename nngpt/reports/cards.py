@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt.data.transform_names import spec
 from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
-from nngpt.reports.analysis.best import Source, written_by
+from nngpt.reports.analysis.best import BestNetwork, written_by
 from nngpt.reports.sheets import Sheet, plain
 from nngpt.statistics import wilson
 from nngpt.store import Confirmation
@@ -26,7 +26,7 @@ LIMITS = (
 )
 
 
-def card(source: Source, exported: Exported, splits: Splits, same: bool | None) -> str:
+def card(source: BestNetwork, exported: Exported, splits: Splits, same: bool | None) -> str:
     """The whole card, in Markdown; `same` says whether the accuracy was reproduced."""
     candidate, run = source.candidate, source.run
     epochs = len(exported.evaluation.epochs)
@@ -58,7 +58,7 @@ def _bullets(lines: Iterable[str]) -> str:
     return "".join(f"- {line}\n" for line in lines)
 
 
-def training(source: Source, exported: Exported, splits: Splits) -> Iterator[str]:
+def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterator[str]:
     """On what, and how."""
     evaluation, candidate = exported.evaluation, source.candidate
     images = f"{splits.train.count:,} training images"
@@ -71,7 +71,7 @@ def training(source: Source, exported: Exported, splits: Splits) -> Iterator[str
     yield f"{evaluation.seconds:.1f} s on {evaluation.device}, sandbox {plain(evaluation.sandbox)}"
 
 
-def network(source: Source, exported: Exported) -> Iterator[str]:
+def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
     """Sizes, and what it resembles."""
     recorded, evaluation = source.evaluation, exported.evaluation
     claimed = "" if spec(source.candidate.transform) else " (claimed)"
@@ -162,7 +162,7 @@ def fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
 
 
-def figures(source: Source, exported: Exported, same: bool | None) -> Iterator[str]:
+def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Iterator[str]:
     """What it is worth, a line each."""
     last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
     yield f"as the run recorded it: {accuracy_95(last.correct, last.total)} validation images"
@@ -227,7 +227,7 @@ def confirmed(confirmation: Confirmation | None) -> str:
     return f"test accuracy of another, full training ({epochs} epochs): {found} test images"
 
 
-def author(source: Source) -> Iterator[str]:
+def author(source: BestNetwork) -> Iterator[str]:
     """Who wrote it, to which question, and whose blocks it was shown."""
     yield plain(written_by(source.attempt))
     for adapter in source.lineage:
@@ -243,7 +243,7 @@ def author(source: Source) -> Iterator[str]:
         yield "its prompt showed no block of a library"
 
 
-def source_file(source: Source) -> str:
+def source_file(source: BestNetwork) -> str:
     """The network's file: comments about where it comes from, then its code as it was written."""
     run, candidate = source.run, source.candidate
     lines = [
@@ -279,7 +279,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
     return accuracy_95(*value) if isinstance(value, list | tuple) else str(value)
 
 
-def index_json(source: Source, exported: Exported, same: bool | None) -> dict[str, Any]:
+def index_json(source: BestNetwork, exported: Exported, same: bool | None) -> dict[str, Any]:
     """Facts of a network for a script."""
     candidate, evaluation = source.candidate, exported.evaluation
     last, test = evaluation.epochs[-1], source.confirmation

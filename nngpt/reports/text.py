@@ -38,15 +38,16 @@ def points(found: Estimate | None) -> str:
     """Format a difference of fractions: `+3.1 points [−1.0, +7.2]`, `–` for None."""
     if found is None:
         return NONE
-    return " ".join(filter(None, (f"{_signed(found.value)} points", point_ends(found.interval))))
+    return " ".join(filter(None, (f"{signed(found.value)} points", point_ends(found.interval))))
 
 
 def point_ends(interval: Interval | None) -> str:
     """Format the ends of a difference's interval in percentage points: `[−1.0, +7.2]`."""
-    return f"[{_signed(interval[0])}, {_signed(interval[1])}]" if interval else ""
+    return f"[{signed(interval[0])}, {signed(interval[1])}]" if interval else ""
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Format a difference of fractions in percentage points: `+3.1`, `−1.0`."""
     return f"{value * 100:+.1f}".replace("-", "−")
 
 

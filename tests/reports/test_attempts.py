@@ -23,9 +23,9 @@ from nngpt.records import (
     State,
     Trial,
 )
-from nngpt.reports.attempts import attempt_report
-from nngpt.reports.progress.run import ConsoleProgress
-from nngpt.reports.tables.runs import attempt_line, story, summary_json
+from nngpt.reports.attempts import attempt_line, attempt_report
+from nngpt.reports.progress import ConsoleProgress
+from nngpt.reports.tables.runs import story, summary_json
 from nngpt.store import AttemptRecord, CycleSummary, RunRecord
 
 TRANSFORM = "v2.Compose([v2.Resize((32, 32))])"
@@ -145,13 +145,13 @@ def test_a_change_is_shown_beside_the_network() -> None:
 def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
     repair = replace(COPY, id=8, repairs=2, repaired_from=7)
     assert "(repairs #7)" in attempt_line(repair).plain
-    assert "#7 (repair 2 of its first answer)" in shown(attempt_report(repair))
+    assert "#7 (repair 2 of the first answer)" in shown(attempt_report(repair))
     progress.cycle_started(1, Config(), None, [ATTEMPT, repair])
     bar = progress._bars.tasks[0]
     assert bar.completed == 1
-    assert bar.fields["facts"] == "admitted 1 · best 50.0%, mean 50.0% · 1 repairs"
+    assert bar.fields["facts"] == "admitted 1 · best 50.0%, mean 50.0% · 1 repair"
     progress.cycle_done(summary(repairs=9, repairs_valid=4, repairs_admitted=2))
-    assert "repairs, counted apart: 4 of 9 valid, 2 admitted" in printed(progress)
+    assert "repairs, counted separately: 4 of 9 valid, 2 admitted" in printed(progress)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from report_samples import HOSTILE, confirm, network, study, three_arms
 from store_samples import admit, start, write
 
 from nngpt.records import Refusal, Stage
-from nngpt.reports.analysis.study import Setting, read_study
+from nngpt.reports.analysis.study import StudySetting, read_study
 from nngpt.reports.run.page import Report, report
 from nngpt.store import Store
 
@@ -128,7 +128,7 @@ def test_formulas_are_text_in_csv() -> None:
 
 
 def test_poor_runs_have_a_page_too(tmp_path: Path) -> None:
-    setting = Setting("cifar10", 0.4)
+    setting = StudySetting("cifar10", 0.4)
     with Store.open(tmp_path / "nngpt.db") as store:
         run = start(store, "poor")
         empty = report(read_study(store, run, setting))

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from nngpt.finetuning.sft.curve import CurvePoint
-from nngpt.reports.progress import finetuning as tuning
-from nngpt.reports.progress.finetuning import TuningProgress
+from nngpt.reports import progress as console_progress
+from nngpt.reports.progress import TuningProgress
 
 POINTS = [
     CurvePoint(4, 10, 400, 500, 50.0, 2.0),
@@ -28,7 +28,7 @@ def shown(points: list[CurvePoint]) -> list[str]:
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "EVERY_S", 0.0)
+    monkeypatch.setattr(console_progress, "EVERY_S", 0.0)
     assert shown([CurvePoint(0, 10, 0, 0, 40.0, None, held_out=3.0)]) == [
         "step 0 of 10: held-out loss 3.0000"
     ]

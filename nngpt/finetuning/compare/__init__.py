@@ -1,1 +1,1 @@
-"""Compares arms (the frozen base, adapters) on the same prompts, seeds and number of samples."""
+"""Comparison of arms (the base model, adapters) on the same prompts, seeds and sample counts."""

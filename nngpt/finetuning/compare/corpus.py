@@ -1,4 +1,4 @@
-"""The training corpus that answers are compared with."""
+"""The training corpus that a comparison's answers are compared with."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from nngpt.errors import ConfigError
 from nngpt.files import digest
-from nngpt.finetuning.compare.records import Arm
+from nngpt.finetuning.compare.arms import ComparedArm
 from nngpt.generation import contract
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.records import Candidate, Prompt, TrainingPair
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """What the adapters learned.
+class ReferenceCorpus:
+    """The networks that the adapters learned.
 
     Attributes:
-        files: as the user gave them.
+        files: paths given by the user.
         digest: sha256 over the files' contents.
-        left_out: answers that the contract does not take.
-        networks: what the LLM should have written, each network once, by where it is from.
+        left_out: number of answers that the contract refuses.
+        networks: answers, each network once, by number and source.
     """
 
     files: tuple[str, ...]
@@ -32,17 +32,17 @@ class Corpus:
     networks: Mapping[str, str] = field(repr=False)
 
 
-def read_corpus(files: Sequence[Path], arm: Arm) -> Corpus | None:
-    """The distinct networks of JSONL files of pairs, as `arm` would read them; None for no files.
+def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | None:
+    """Read the distinct networks of JSONL files of pairs as `arm` reads answers; None for no files.
 
     Raises:
-        ConfigError: a file cannot be read, is of another mode, or nothing in it fits.
+        ConfigError: a file cannot be read or is of another mode, or the contract refuses all pairs.
     """
     if not files:
         return None
     reader = next(iter(arm.readers.values()))
-    pairs = [pair for file in files for pair in _pairs(file, arm.asked[0].prompt)]
-    # The same answer to several tasks is read once: that takes longest.
+    pairs = [pair for file in files for pair in _pairs(file, arm.prompts[0].prompt)]
+    # Reading takes longest: the same answer to several tasks is read once.
     once = {pair.completion: pair for pair in reversed(pairs)}
     networks: dict[str, str] = {}
     left_out = 0
@@ -58,11 +58,11 @@ def read_corpus(files: Sequence[Path], arm: Arm) -> Corpus | None:
     by_name = {
         f"{number} ({source})": text for number, (text, source) in enumerate(networks.items(), 1)
     }
-    return Corpus(tuple(map(str, files)), whole, left_out, by_name)
+    return ReferenceCorpus(tuple(map(str, files)), whole, left_out, by_name)
 
 
 def _pairs(file: Path, prompt: Prompt) -> list[TrainingPair]:
-    """The pairs; complaints name the option and not the configuration's key."""
+    """Read pairs; errors name the option instead of the configuration's key."""
     try:
         return corpus_pairs(file, prompt)
     except ConfigError as error:

@@ -1,59 +1,38 @@
-"""What a comparison is made of: arms, the prompts they answer, and what is recorded of each answer.
+"""The lines of a comparison's record, from which all its figures follow.
 
-A `Sample` is one answer of one arm, an `Outcome` what running its network on one task gave. All
-figures follow from these and from the training corpus.
+A `Sample` is one answer of one arm, a `SampleOutcome` the result of running its network on a task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from nngpt.records import Adapter, Candidate, Prompt, Refusal, Sampling, Task
-from nngpt.store import prompt_hash
+from nngpt.records import Refusal
 
 CHECK, TRAIN = "check", "train"
-"""How a network was judged: one training step on noise, or an epoch on the task's images."""
-
-
-class AnswerReader(Protocol):
-    """Reads answers for one task; `nngpt.generation.contract.Reader` is one."""
-
-    task: Task
-
-    def read_answer(self, text: str, prompt: Prompt) -> Candidate | Refusal:
-        """The candidate in a completion to `prompt`, or why there is none."""
-        ...
-
-    def examples(self) -> dict[str, Candidate]:
-        """The networks shown in the prompt, by name."""
-        ...
+"""Ways to judge a network: one training step on noise, or one epoch on the task's images."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A prompt, and the data sets that it does not tell apart."""
+class SharedSettings:
+    """The settings that all arms share: seed, model, protocol … as in the configuration."""
 
-    prompt: Prompt
-    tasks: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """What names the prompt in the records: 12 digits of its hash."""
-        return prompt_hash(self.prompt)[:12]
+    settings: Mapping[str, Any]
+    format: int = 1
 
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """What is recorded of an arm; it must not change while a comparison goes on.
+    """What is recorded of an arm, and must not change while a comparison goes on.
 
     Attributes:
-        name: what the user calls it.
-        adapter: lineage and sha256 of the weights, None for the frozen base.
-        mode: how much of a network it writes.
-        template_hash: of its prompt template.
-        settings: its configuration, but for what all arms share.
+        name: name given by the user.
+        adapter: lineage and sha256 of the weights, None for the base model.
+        mode: prompt mode, which says how much of a network the arm writes.
+        template_hash: hash of the prompt template.
+        settings: the arm's configuration without the shared settings.
     """
 
     name: str
@@ -64,53 +43,22 @@ class ArmFacts:
 
     @property
     def is_base(self) -> bool:
-        """True for the model without an adapter."""
+        """True for the base model without an adapter."""
         return self.adapter is None
 
 
 @dataclass(frozen=True)
-class Arm:
-    """Who writes: the base model or an adapter, with prompts and sampling settings.
-
-    Attributes:
-        readers: read its answers, by data set.
-        asked: its prompts, each once.
-    """
-
-    facts: ArmFacts
-    adapter: Adapter | None
-    sampling: Sampling
-    readers: Mapping[str, AnswerReader]
-    asked: tuple[Asked, ...]
-
-    @property
-    def name(self) -> str:
-        """What the user calls it."""
-        return self.facts.name
-
-    @property
-    def mode(self) -> str:
-        """How much of a network it writes."""
-        return self.asked[0].prompt.mode
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all arms share: seed, model, protocol … as in the configuration."""
-
-    settings: Mapping[str, Any]
-    format: int = 1
-
-
-@dataclass(frozen=True)
 class Session:
-    """One start of the command: when, how, and on which machine with which versions.
+    """One start of the command.
 
     Attributes:
-        samples: how many answers to each prompt were wanted.
-        how: `CHECK`, `TRAIN`, or "" if nothing was to be run.
-        tasks: the data sets.
-        prompts: by arm, the data sets of each prompt, by its key.
+        started: time in UTC, ISO 8601.
+        command: command line.
+        samples: number of answers wanted for each prompt.
+        how: `CHECK`, `TRAIN`, or "" to run nothing.
+        tasks: names of the data sets.
+        prompts: data sets of each prompt, by arm and by key of the prompt.
+        machine: processor, cores, GPU and versions.
     """
 
     started: str
@@ -122,30 +70,34 @@ class Session:
     machine: Mapping[str, Any]
 
     def wants(self, arm: str, asked: str, how: str, task: str) -> int:
-        """How many of an arm's answers to a prompt it wanted judged that way; 0 for not at all."""
+        """Return how many of an arm's answers to a prompt the session judges this way."""
         tasks = self.prompts.get(arm, {}).get(asked)
         if tasks is None or how not in ("", self.how):
             return 0
         return self.samples if not how or task in (self.tasks if how == CHECK else tasks) else 0
 
 
+SampleKey = tuple[str, str, int]
+"""Arm, key of the prompt, and index of an answer."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One answer.
+    """One answer of an arm.
 
     Attributes:
-        arm: who wrote it.
+        arm: name of the arm.
         asked: key of the prompt.
-        tasks: the data sets that the prompt is for.
-        index: its place among the arm's answers to this prompt.
+        tasks: data sets that the prompt is for.
+        index: number among the arm's answers to this prompt, from 0.
         batch: number of its batch; `size` answers were written together from `seed`.
-        tokens: tokens written.
+        tokens: number of tokens written.
         seconds: wall time of the batch divided by its size.
-        finished: False when the token limit cut it off.
-        refusal: why the contract does not take it, None if it does.
+        finished: False if the token limit cut the answer off.
+        refusal: why the contract refuses the answer, None if it does not.
         hash: LEMUR's id of the network, "" if there is none.
-        network: what the LLM wrote of it in canonical form; likeness is measured on it.
-        shown: it is an exact copy of an example in the prompt.
+        network: canonical form of the network as written; similarity is measured on it.
+        shown: True for an exact copy of an example in the prompt.
     """
 
     arm: str
@@ -166,25 +118,25 @@ class Sample:
     shown: bool = False
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Arm, prompt and index."""
+    def key(self) -> SampleKey:
+        """What identifies the answer."""
         return self.arm, self.asked, self.index
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What running a sample's network on one task gave.
+class SampleOutcome:
+    """The result of running a sample's network on one task.
 
     Attributes:
         how: `CHECK` or `TRAIN`.
-        classes: of the task; guessing is right in one of so many.
-        run: what was run, code and settings: equal ones give equal outcomes.
-        refusal: why it does not run, None if it does.
-        accuracy: after the first epoch, None unless trained.
-        total: validation images it was judged on.
-        parameters: as the candidate's process counted them.
-        seconds: wall time of running it; 0 if the outcome is that of an exact copy.
-        copied: taken from an exact copy that had run already, of whichever arm.
+        classes: number of classes of the task.
+        run: digest of code and settings; equal digests give equal outcomes.
+        refusal: why the network does not run, None if it does.
+        accuracy: validation accuracy after the first epoch, 0…1; None unless trained.
+        total: number of validation images.
+        parameters: trainable parameters as counted by the candidate's process.
+        seconds: wall time of the run; 0 for a copied outcome.
+        copied: True if taken from an exact copy, of any arm, that had run before.
     """
 
     arm: str
@@ -202,10 +154,10 @@ class Outcome:
     copied: bool = False
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Arm, prompt and index of the sample."""
+    def key(self) -> SampleKey:
+        """What identifies the answer that was run."""
         return self.arm, self.asked, self.index
 
 
-Line = Setting | Session | ArmFacts | Sample | Outcome
+Line = SharedSettings | Session | ArmFacts | Sample | SampleOutcome
 """A line of the record."""

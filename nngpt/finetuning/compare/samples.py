@@ -1,7 +1,7 @@
-"""The record of a comparison: a JSONL file that only grows, a line the moment something is known.
+"""The record of a comparison: a JSONL file that only grows, written line by line.
 
-A kill can cut off the last line at most; it is dropped when the file is opened again, and what it
-said is done again. Nothing else is ever lost or done twice.
+A kill can cut off the last line at most. That line is dropped when the file is opened again, and
+its work is repeated; nothing else is lost or done twice.
 """
 
 from __future__ import annotations
@@ -15,30 +15,37 @@ from typing import Any, Self
 
 from nngpt.config import with_new_keys
 from nngpt.errors import UserError
-from nngpt.finetuning.compare.records import ArmFacts, Line, Outcome, Sample, Session, Setting
+from nngpt.finetuning.compare.records import (
+    ArmFacts,
+    Line,
+    Sample,
+    SampleOutcome,
+    Session,
+    SharedSettings,
+)
 from nngpt.records import Refusal, Stage, canonical_json
 from nngpt.store.lock import RunLock
 
 FILE, LOCK = "samples.jsonl", ".lock"
 _KINDS: dict[str, type[Line]] = {
-    "setting": Setting,
+    "setting": SharedSettings,
     "session": Session,
     "arm": ArmFacts,
     "sample": Sample,
-    "outcome": Outcome,
+    "outcome": SampleOutcome,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_ANOTHER = "Give another folder with --out, or the settings it began with"
+_ANOTHER = "Give another folder with --out, or the original settings"
 
 
 class Samples:
-    """The record in a folder, open for one writer at a time; use it in a `with`.
+    """The record in a folder, open for one writer at a time; a context manager.
 
     Attributes:
-        lines: everything recorded so far, in its order.
+        lines: all lines recorded so far, in order.
 
     Raises:
-        UserError: a line is damaged, or another process works on the folder.
+        UserError: a line is damaged, or another process uses the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,20 +66,20 @@ class Samples:
         self._lock.release()
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Record lines durably: they are on the disk when this returns."""
+        """Append lines and flush them to disk."""
         new = list(lines)
         self._stream.write("".join(map(_written, new)).encode())
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self.lines += new
 
-    def agree(self, setting: Setting, arms: Iterable[ArmFacts]) -> None:
-        """Record what is compared, or see that it is what was recorded; new arms may join.
+    def agree(self, setting: SharedSettings, arms: Iterable[ArmFacts]) -> None:
+        """Record settings and arms, or check that they equal the recorded ones; new arms may join.
 
         Raises:
             UserError: the folder holds a comparison with other settings.
         """
-        began = next((line for line in self.lines if isinstance(line, Setting)), None)
+        began = next((line for line in self.lines if isinstance(line, SharedSettings)), None)
         if began is None:
             self.append([setting])
         elif changed := _differences(
@@ -86,13 +93,13 @@ class Samples:
             if arm.name not in known:
                 self.append([arm])
             elif changed := _differences(asdict(known[arm.name]), asdict(arm)):
-                what = f"arm {arm.name!r} was another one: {', '.join(changed)}"
-                hint = "Call it by another name, or give another folder with --out"
+                what = f"arm {arm.name!r} has changed: {', '.join(changed)}"
+                hint = "Give the arm another name, or another folder with --out"
                 raise UserError(what, where=str(self.path), hint=hint)
 
     @property
     def arms(self) -> list[ArmFacts]:
-        """All arms of the folder, in the order in which they joined."""
+        """All arms, in the order in which they joined."""
         return [line for line in self.lines if isinstance(line, ArmFacts)]
 
     @property
@@ -101,18 +108,18 @@ class Samples:
         return [line for line in self.lines if isinstance(line, Sample)]
 
     @property
-    def outcomes(self) -> list[Outcome]:
-        """What running them gave."""
-        return [line for line in self.lines if isinstance(line, Outcome)]
+    def outcomes(self) -> list[SampleOutcome]:
+        """The outcomes of all runs, in order."""
+        return [line for line in self.lines if isinstance(line, SampleOutcome)]
 
 
 def read(folder: Path) -> list[Line]:
-    """Everything recorded in a folder. Raises: UserError if a line is damaged."""
+    """Return all lines recorded in a folder. Raises: UserError if a line is damaged."""
     return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
 
 
 def _whole_lines(path: Path) -> list[Line]:
-    """The lines of the file, which is cut after the last whole one."""
+    """Return the lines of the file, which is truncated after the last complete one."""
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     lines = list(_parsed(whole, path))

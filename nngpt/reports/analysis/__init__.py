@@ -1,1 +1,1 @@
-"""What a run's records say, as figures with their intervals; nothing is drawn or run here."""
+"""The figures of a run with their intervals, computed from its records; nothing is drawn."""

@@ -1,4 +1,4 @@
-"""The best networks of a run, and all that is known of each."""
+"""The best networks of a run, with all facts about each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
 
 
 @dataclass(frozen=True)
-class Source:
-    """A network to export, and all that is known of it.
+class BestNetwork:
+    """A network of a run with its origin, to be exported.
 
     Attributes:
-        place: from 1, the best first.
-        prompt: what it was an answer to.
-        lineage: the adapter that wrote it and those it came from, newest first.
-        confirmation: its newest full training on the test set, None if there is none.
+        place: rank from 1, the best first.
+        prompt: prompt that it answers.
+        lineage: adapter that wrote it and its ancestors, newest first.
+        confirmation: its newest full training, judged on the test set; None without one.
     """
 
     place: int
@@ -31,31 +31,33 @@ class Source:
     @property
     def candidate(self) -> Candidate:
         """The network."""
-        assert self.attempt.candidate is not None, "only what was trained is exported"
+        assert self.attempt.candidate is not None, "only trained networks are exported"
         return self.attempt.candidate
 
     @property
     def evaluation(self) -> Evaluation:
-        """What the run measured."""
-        assert self.attempt.evaluation is not None, "only what was trained is exported"
+        """The evaluation in the run."""
+        assert self.attempt.evaluation is not None, "only trained networks are exported"
         return self.attempt.evaluation
 
     @property
     def folder(self) -> str:
-        """Name of its folder."""
+        """Name of the network's folder in an export."""
         return f"{self.place:02}-{self.candidate.content_hash[:8]}"
 
 
-def sources(store: Store, run: RunRecord, best: int, chosen: Sequence[int]) -> list[Source]:
-    """The best admitted networks of the loop by validation accuracy, or the chosen attempts.
+def best_networks(
+    store: Store, run: RunRecord, count: int, chosen: Sequence[int]
+) -> list[BestNetwork]:
+    """Return the loop's best admitted networks by validation accuracy, or the chosen attempts.
 
     Raises:
-        UserError: nothing was admitted, or an attempt is none of this run or was never trained.
+        UserError: nothing was admitted, or a chosen attempt is of another run or was not trained.
     """
     attempts = [_chosen(store, run, number) for number in chosen]
     if not chosen:
         admitted = store.admitted(run.id)
-        attempts = sorted(admitted, key=lambda a: (-_accuracy(a), a.id))[:best]
+        attempts = sorted(admitted, key=lambda a: (-_accuracy(a), a.id))[:count]
     if not attempts:
         raise UserError(
             "no network was admitted", where=f"run {run.name!r}", hint="Name one with --attempt"
@@ -63,7 +65,7 @@ def sources(store: Store, run: RunRecord, best: int, chosen: Sequence[int]) -> l
     confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
     adapters = {adapter.name: adapter for adapter in store.adapters(run.id).values()}
     return [
-        Source(
+        BestNetwork(
             place,
             run,
             attempt,
@@ -94,7 +96,7 @@ def _lineage(name: str | None, adapters: dict[str, Adapter]) -> Iterator[Adapter
 
 
 def written_by(attempt: AttemptRecord) -> str:
-    """Who wrote a network, in words."""
+    """Return which model and adapter wrote a network."""
     if attempt.arm is Arm.CORPUS:
         return "no language model: a corpus network changed at random"
     adapter = attempt.completion.adapter

@@ -1,20 +1,21 @@
-"""What a run took: time and energy by cycle and activity, and what had been forecast."""
+"""A run's time and energy by cycle and activity, and its forecasts against actual times."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nngpt.reports.text import plural
 from nngpt.store import Activity, CycleSummary, ForecastRecord
 
 
 @dataclass(frozen=True)
-class Forecasted:
-    """A forecast beside what it took, in seconds from then on.
+class ForecastOutcome:
+    """A forecast and the actual time, both in seconds from the forecast on.
 
     Attributes:
-        actual: None while the cycles it speaks of are not all closed, or nothing was measured.
-        why: why there is no `actual`, "" if there is one.
+        actual: actual time; None while a forecast cycle is open, or if nothing was measured.
+        why: why `actual` is None, "" if it is not.
     """
 
     forecast: ForecastRecord
@@ -23,12 +24,12 @@ class Forecasted:
 
     @property
     def error(self) -> float | None:
-        """(forecast − actual) / actual."""
+        """Relative error (forecast − actual) / actual, None without an actual time."""
         return (self.forecast.seconds - self.actual) / self.actual if self.actual else None
 
     @property
     def held(self) -> bool | None:
-        """Whether the actual time lay inside the forecast's bounds."""
+        """True if the actual time lies within the forecast's interval, None without one."""
         if self.actual is None:
             return None
         return self.forecast.low <= self.actual <= self.forecast.high
@@ -39,15 +40,15 @@ class Costs:
     """Time and energy.
 
     Attributes:
-        measured: True if the wall time of activities was measured; else they are sums over
-            candidates of an older run, which may have gone on at once.
+        measured: True if the wall time of activities was measured; False for older runs, whose
+            times are sums over candidates and may overlap.
         by_cycle: seconds by cycle and activity.
-        seconds: in all.
-        joules: in all, None if no device reported energy.
-        joules_by_cycle: of the cycles for which energy was reported.
-        written: first answers and repairs of all arms.
-        admitted: by the loop, repairs included.
-        forecasts: oldest first.
+        seconds: total time.
+        joules: total energy, None if no device reported it.
+        joules_by_cycle: energy of the cycles for which it was reported.
+        written: number of first answers and repairs of all arms.
+        admitted: number of networks admitted by the loop, repairs included.
+        forecasts: forecasts with their outcomes, oldest first.
     """
 
     measured: bool
@@ -57,11 +58,11 @@ class Costs:
     joules_by_cycle: Mapping[int, float]
     written: int
     admitted: int
-    forecasts: tuple[Forecasted, ...]
+    forecasts: tuple[ForecastOutcome, ...]
 
     @property
     def activities(self) -> tuple[str, ...]:
-        """Activities, the longest first."""
+        """Activities, the longest in total first."""
         totals: dict[str, float] = {}
         for spent in self.by_cycle.values():
             for name, seconds in spent.items():
@@ -70,12 +71,12 @@ class Costs:
 
     @property
     def per_hour(self) -> float | None:
-        """Candidates written an hour, all arms."""
+        """Candidates written per hour by all arms; None if no time was spent."""
         return self.written / self.seconds * 3600 if self.seconds else None
 
     @property
     def per_admitted(self) -> float | None:
-        """Seconds per network that the loop admitted; the controls' time is in it."""
+        """Seconds per network admitted by the loop, control arms included in the time."""
         return self.seconds / self.admitted if self.admitted else None
 
 
@@ -85,13 +86,13 @@ def costs(
     summaries: Sequence[CycleSummary],
     admitted: int,
 ) -> Costs:
-    """What a run took.
+    """Return a run's time and energy, and the outcomes of its forecasts.
 
     Args:
-        activities: measured wall times, none for an older run.
-        forecasts: oldest first.
-        summaries: of all arms.
-        admitted: networks that the loop admitted.
+        activities: measured wall times, empty for an older run.
+        forecasts: forecasts, oldest first.
+        summaries: cycles of all arms.
+        admitted: number of networks admitted by the loop.
     """
     by_cycle: dict[int, dict[str, float]] = {}
     joules: dict[int, float] = {}
@@ -119,11 +120,11 @@ def costs(
 
 def _against(
     forecast: ForecastRecord, activities: Sequence[Activity], closed: set[int]
-) -> Forecasted:
+) -> ForecastOutcome:
     missing = set(range(1, forecast.cycles + 1)) - closed
     if missing:
-        return Forecasted(forecast, None, f"{len(missing)} of its cycles are not done")
+        return ForecastOutcome(forecast, None, f"{plural(len(missing), 'cycle')} not closed yet")
     spent = sum(a.seconds for a in activities if a.cycle <= forecast.cycles)
     if spent <= forecast.spent:
-        return Forecasted(forecast, None, "nothing was measured after it")
-    return Forecasted(forecast, spent - forecast.spent)
+        return ForecastOutcome(forecast, None, "nothing was measured since")
+    return ForecastOutcome(forecast, spent - forecast.spent)

@@ -1,4 +1,4 @@
-"""The adapters of a run: whose children they are, what they learned, and what they wrote."""
+"""The lineage of a run's adapters: parents, training, and what each wrote."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from nngpt.store import AttemptRecord
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Someone who wrote in the loop, or an adapter that may yet.
+class LineageNode:
+    """The base model or an adapter, with what it wrote in the loop.
 
     Attributes:
-        name: of the adapter; "base model" for the bare one.
-        cycle: at whose end it was trained; None if it was there before the run.
-        parent: name of the writer that its training started from, None if it was there before.
-        adapter: the training's facts, None likewise.
-        wrote: how many first answers of the loop.
+        name: name of the adapter, or `BASE_MODEL`.
+        cycle: cycle at whose end it was trained, None if it is older than the run.
+        parent: name of the node that its training started from, None if older than the run.
+        adapter: facts of its training, None if older than the run.
+        wrote: number of first answers in the loop.
+        valid: share of these that were trained.
+        mean: mean accuracy of the trained ones.
     """
 
     name: str
@@ -37,29 +39,29 @@ BASE_MODEL = "base model"
 
 def genealogy(
     adapters: Mapping[int, Adapter], attempts: Sequence[AttemptRecord]
-) -> tuple[Writer, ...]:
-    """Who was there before the run and wrote or was learned from, then the adapters by cycle.
+) -> tuple[LineageNode, ...]:
+    """Return the nodes older than the run that wrote or were trained from, then its adapters.
 
     Args:
-        adapters: by the cycle that trained them.
-        attempts: of the run.
+        adapters: adapters by the cycle that trained them.
+        attempts: attempts of the run.
     """
     first = [a for a in attempts if a.arm is Arm.LOOP and decided(a)]
     trained = {adapter.name for adapter in adapters.values()}
     asked = [a.completion.adapter or BASE_MODEL for a in first]
     parents = [adapter.parent or BASE_MODEL for adapter in adapters.values()]
     roots = [name for name in dict.fromkeys([*asked, *parents]) if name not in trained]
-    writers = [_writer(name, None, None, first) for name in roots]
-    writers += [_writer(a.name, cycle, a, first) for cycle, a in sorted(adapters.items())]
-    return tuple(writers)
+    nodes = [_node(name, None, None, first) for name in roots]
+    nodes += [_node(a.name, cycle, a, first) for cycle, a in sorted(adapters.items())]
+    return tuple(nodes)
 
 
-def _writer(
+def _node(
     name: str, cycle: int | None, adapter: Adapter | None, first: Sequence[AttemptRecord]
-) -> Writer:
+) -> LineageNode:
     mine = [a for a in first if (a.completion.adapter or BASE_MODEL) == name]
     accuracies = [a.evaluation.accuracy for a in mine if a.evaluation is not None]
-    return Writer(
+    return LineageNode(
         name=name,
         cycle=cycle,
         parent=(adapter.parent or BASE_MODEL) if adapter else None,

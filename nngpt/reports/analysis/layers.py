@@ -1,4 +1,4 @@
-"""A network's code as a chain of layers, to be drawn; nothing is run."""
+"""The layers in a network's code, found in its source; nothing is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nngpt.generation import contract
 from nngpt.records import Candidate
 
 KINDS = ("conv", "norm", "activation", "pool", "dropout", "linear", "other")
-"""What a layer can be; the order is that of a legend."""
+"""Kinds of layers, in the order of a legend."""
 
 _NOT_LAYERS = {"Sequential", "Module", "ModuleList", "ModuleDict", "Parameter", "Buffer"}
 _NOT_LAYERS |= {"ParameterList", "ParameterDict"}
@@ -30,7 +30,13 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its kind for the colour, its class without `Lazy`, its arguments."""
+    """A layer.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: name of its class, without `Lazy`.
+        arguments: source of the arguments.
+    """
 
     kind: str
     name: str
@@ -38,10 +44,10 @@ class Layer:
 
 
 def chain(candidate: Candidate) -> tuple[Layer, ...]:
-    """The layers in the order in which the code has them.
+    """Return the layers in source order, branches one after another; () if unreadable.
 
-    In `features` mode that is the list which the LLM wrote; else what the code makes with
-    `nn.Name(…)` or a class from `torch.nn`, in a loop once. Branches appear one after another.
+    Where the answer is only a list of layers, those are returned. Otherwise a layer is a call of
+    `nn.Name` or of a class imported from `torch.nn` in an `__init__`; in a loop it counts once.
     """
     text = contract.novelty_text(candidate)
     try:
@@ -62,8 +68,15 @@ def chain(candidate: Candidate) -> tuple[Layer, ...]:
 
 
 def kind_of(name: str) -> str:
-    """The kind of a class of `torch.nn`, "other" for what is not known."""
+    """Return the kind of a class of `torch.nn`, "other" if it is unknown."""
     return next((kind for kind, pattern in _PATTERNS if pattern.fullmatch(name)), "other")
+
+
+def layer_names(tree: ast.Module) -> list[str]:
+    """Return the class names, without `Lazy`, of all layers made in a module's code."""
+    imported = _imported(tree)
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [name.removeprefix("Lazy") for call in calls if (name := _name(call, imported, False))]
 
 
 def _layer(name: str, call: ast.Call) -> Layer:
@@ -78,7 +91,7 @@ def _makes_layers(node: ast.AST) -> bool:
 
 
 def _name(function: ast.expr, imported: frozenset[str], blocks: bool) -> str:
-    """`Conv2d` for `nn.Conv2d`; with `blocks` a bare name counts too; "" if it is no layer."""
+    """Return `Conv2d` for `nn.Conv2d`, "" if it is no layer; with `blocks` bare names count."""
     if isinstance(function, ast.Name):
         name = function.id if blocks or function.id in imported else ""
     elif isinstance(function, ast.Attribute):
@@ -91,4 +104,5 @@ def _name(function: ast.expr, imported: frozenset[str], blocks: bool) -> str:
 
 def _imported(tree: ast.Module) -> frozenset[str]:
     froms = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-    return frozenset(a.name for f in froms if f.module == "torch.nn" for a in f.names)
+    names = (alias for f in froms if f.module == "torch.nn" for alias in f.names)
+    return frozenset(alias.name for alias in names if alias.asname is None)

@@ -1,8 +1,8 @@
-"""How near each trained network is to the corpus and to those that its arm trained before."""
+"""Similarity of each trained network to the corpus and to its arm's earlier networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,20 +19,20 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Near:
-    """The nearest network and the exact Jaccard similarity to it, 0…1."""
+    """A nearest network and the exact Jaccard similarity to it, 0…1."""
 
     name: str
     jaccard: float
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a trained network lies among the known ones.
+class NetworkPlace:
+    """A trained network's place among the known ones.
 
     Attributes:
-        corpus: nearest network of the corpus, None if no corpus is known.
-        sibling: nearest of those that the same arm trained before, None for its first.
-        stage: the gate that refused it, None if it was admitted or is open.
+        stage: gate that refused it, None if it was admitted or is undecided.
+        corpus: nearest network of the corpus, None if the corpus is unknown.
+        sibling: nearest network that the same arm had trained before, None for its first.
     """
 
     attempt: int
@@ -46,24 +46,23 @@ class Place:
 
     @property
     def jaccard(self) -> float | None:
-        """Similarity to whatever is nearest, 0…1."""
+        """Similarity to the nearer of `corpus` and `sibling`, 0…1; None without either."""
         return max((near.jaccard for near in (self.corpus, self.sibling) if near), default=None)
 
 
 class Shingled:
-    """Networks as sparse rows of shingles, so that thousands are compared exactly in a moment."""
+    """Networks as sparse rows of shingles, so that thousands can be compared exactly."""
 
     def __init__(self) -> None:
         self._columns: dict[int, int] = {}
 
-    def rows(self, texts: Iterable[str], width: int) -> list[npt.NDArray[np.intp]]:
-        """The columns of each text's shingles."""
+    def rows(self, sets: Iterable[Collection[int]]) -> list[npt.NDArray[np.intp]]:
+        """Return the columns of each set of shingles."""
         number = self._columns.setdefault
-        found = (shingles(text, width) for text in texts)
-        return [np.array([number(s, len(self._columns)) for s in each]) for each in found]
+        return [np.array([number(s, len(self._columns)) for s in each]) for each in sets]
 
     def matrix(self, rows: Sequence[npt.NDArray[np.intp]]) -> Any:
-        """Ones [len(rows), shingles] where a row holds a shingle."""
+        """Return a sparse matrix [len(rows), shingles] with 1 where a row holds a shingle."""
         from scipy.sparse import csr_array
 
         ends = np.cumsum([0, *map(len, rows)])
@@ -72,25 +71,27 @@ class Shingled:
         return csr_array((np.ones(len(columns), np.float32), columns, ends), shape=shape)
 
 
+def similarities(rows: Any, known: Any) -> Any:
+    """Return exact Jaccard similarities [n, m] of two matrices of `Shingled`, in their dtype."""
+    shared = (rows @ known.T).toarray()
+    union = rows.sum(axis=1)[:, None] + known.sum(axis=1)[None, :] - shared
+    return shared / np.maximum(union, 1)
+
+
 def nearest(
     rows: Any, known: Any, names: Sequence[str], earlier_only: bool = False
 ) -> list[Near | None]:
-    """For each row the nearest known one (the first of equals).
+    """Return the nearest known network of each row, the first among equals.
 
     Args:
         rows: sparse [n, shingles].
         known: sparse [m, shingles].
-        names: of the known ones.
-        earlier_only: row i is compared with known ones before i.
+        names: names of the known networks.
+        earlier_only: compare row i only with known networks before i.
     """
-    sizes, others = rows.sum(axis=1), known.sum(axis=1)
     found: list[Near | None] = []
     for start in range(0, rows.shape[0], _ROWS):
-        part = rows[start : start + _ROWS]
-        shared = (part @ known.T).toarray()
-        union = sizes[start : start + _ROWS, None] + others[None, :] - shared
-        similarity = shared / np.maximum(union, 1)
-        for offset, line in enumerate(similarity):
+        for offset, line in enumerate(similarities(rows[start : start + _ROWS], known)):
             open_to = line[: start + offset] if earlier_only else line
             best = int(np.argmax(open_to)) if len(open_to) else None
             found.append(None if best is None else Near(names[best], float(open_to[best])))
@@ -99,18 +100,18 @@ def nearest(
 
 def places(
     attempts: Sequence[AttemptRecord], corpus: Mapping[str, Candidate], width: int = 10
-) -> list[Place]:
-    """Every trained attempt's place, in order; they must bring their code.
+) -> list[NetworkPlace]:
+    """Return every trained attempt's place, in order; the attempts must include their code.
 
     Args:
-        attempts: of all arms, in the order of writing.
+        attempts: attempts of all arms, in the order of writing.
         corpus: networks by name.
-        width: tokens per shingle.
+        width: number of tokens in a shingle.
     """
     trained = [a for a in attempts if a.evaluation is not None and a.candidate is not None]
     space = Shingled()
-    rows = space.rows((contract.novelty_text(a.candidate) for a in trained if a.candidate), width)
-    known = space.rows(map(contract.novelty_text, corpus.values()), width)
+    rows = space.rows(_shingles(a.candidate, width) for a in trained if a.candidate)
+    known = space.rows(_shingles(candidate, width) for candidate in corpus.values())
     to_corpus: list[Near | None] = [None] * len(trained)
     if corpus and trained:
         to_corpus = nearest(space.matrix(rows), space.matrix(known), list(corpus))
@@ -124,9 +125,13 @@ def places(
     return [_place(a, to_corpus[n], to_sibling[n]) for n, a in enumerate(trained)]
 
 
-def _place(attempt: AttemptRecord, corpus: Near | None, sibling: Near | None) -> Place:
+def _shingles(candidate: Candidate, width: int) -> frozenset[int]:
+    return shingles(contract.novelty_text(candidate), width)
+
+
+def _place(attempt: AttemptRecord, corpus: Near | None, sibling: Near | None) -> NetworkPlace:
     assert attempt.evaluation is not None
-    return Place(
+    return NetworkPlace(
         attempt=attempt.id,
         arm=attempt.arm,
         cycle=attempt.cycle,

@@ -1,4 +1,4 @@
-"""The networks that no other beats in both accuracy and cost."""
+"""The Pareto front of accuracy against cost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PARAMETERS, LATENCY = "parameters", "latency, ms"
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """A trained network: accuracy against a cost that its own process claimed."""
+class CostedNetwork:
+    """A trained network with its accuracy and a cost reported by its own process."""
 
     attempt: int
     arm: Arm
@@ -25,34 +25,34 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Front:
-    """All trained networks by one cost, and those on the front in the order of cost."""
+    """All trained networks with one kind of cost, and those on the front, cheapest first."""
 
     cost: str
-    networks: tuple[Weighed, ...]
-    front: tuple[Weighed, ...]
+    networks: tuple[CostedNetwork, ...]
+    front: tuple[CostedNetwork, ...]
 
 
 def fronts(attempts: Sequence[AttemptRecord]) -> tuple[Front, ...]:
-    """Accuracy against parameters, and against latency where it was measured."""
+    """Return the fronts by parameters and, where it was measured, by latency."""
     found = []
     for cost in (PARAMETERS, LATENCY):
-        networks = [w for w in (_weighed(a, cost) for a in attempts) if w is not None]
+        networks = [w for w in (_costed(a, cost) for a in attempts) if w is not None]
         if networks:
             found.append(Front(cost, tuple(networks), tuple(front(networks))))
     return tuple(found)
 
 
-def front(networks: Sequence[Weighed]) -> list[Weighed]:
-    """Those that are more accurate than all that cost no more, cheapest first."""
+def front(networks: Sequence[CostedNetwork]) -> list[CostedNetwork]:
+    """Return the networks more accurate than all that cost no more, cheapest first."""
     ordered = sorted(networks, key=lambda w: (w.cost, -w.accuracy.value, w.attempt))
-    kept: list[Weighed] = []
+    kept: list[CostedNetwork] = []
     for one in ordered:
         if not kept or one.accuracy.value > kept[-1].accuracy.value:
             kept.append(one)
     return kept
 
 
-def _weighed(attempt: AttemptRecord, cost: str) -> Weighed | None:
+def _costed(attempt: AttemptRecord, cost: str) -> CostedNetwork | None:
     evaluation = attempt.evaluation
     if evaluation is None:
         return None
@@ -62,7 +62,7 @@ def _weighed(attempt: AttemptRecord, cost: str) -> Weighed | None:
     if not size or size <= 0:
         return None
     images = evaluation.epochs[-1].total
-    return Weighed(
+    return CostedNetwork(
         attempt=attempt.id,
         arm=attempt.arm,
         admitted=attempt.state == "admitted",

@@ -1,4 +1,4 @@
-"""Does the first epoch rank networks as full training does?"""
+"""How well first-epoch accuracies rank networks, compared with full training."""
 
 from __future__ import annotations
 
@@ -6,15 +6,86 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from nngpt.records import Arm
-from nngpt.reports.analysis.ranking import rank_agreement
 from nngpt.statistics import Estimate, accuracy
 from nngpt.store import AttemptRecord, Confirmation
+
+FEWEST = 10
+"""Smallest number of pairs for which an interval is given."""
+
+_RESAMPLES = 2000
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """Kendall's τ-b between two scores of the same networks.
+
+    Attributes:
+        tau: −1…1; None for fewer than two networks, and where a score is the same for all.
+        low: lower end of the 95% interval, None for too few networks; `high` likewise.
+        n: number of networks.
+    """
+
+    tau: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def rank_agreement(first: Sequence[float], full: Sequence[float], seed: int = 0) -> RankAgreement:
+    """Return Kendall's τ-b with a percentile bootstrap interval.
+
+    Args:
+        first: one score of each network.
+        full: the other score, in the same order.
+        seed: seed of the resampling; the same seed gives the same interval.
+
+    Raises:
+        ValueError: the scores differ in number.
+    """
+    if len(first) != len(full):
+        raise ValueError(f"{len(first)} first scores, {len(full)} full ones")
+    n = len(first)
+    one, other = _signs(first), _signs(full)
+    tau = _taus(one, other, np.ones((1, n)))[0]
+    if not np.isfinite(tau):
+        return RankAgreement(None, None, None, n)
+    if n < FEWEST:
+        return RankAgreement(float(tau), None, None, n)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), _RESAMPLES)
+    low, high = np.nanpercentile(_taus(one, other, times.astype(np.float64)), (2.5, 97.5))
+    return RankAgreement(float(tau), float(low), float(high), n)
+
+
+def _signs(scores: Sequence[float]) -> Floats:
+    """Return for each pair which is better, as −1, 0 or 1 [n, n]."""
+    values = np.asarray(scores, np.float64)
+    return np.sign(values[:, None] - values[None, :])
+
+
+def _taus(one: Floats, other: Floats, times: Floats) -> Floats:
+    """Return τ-b of each resample [samples], given counts [samples, n]; NaN where undefined."""
+    together = _over_pairs(one * other, times)
+    apart = _over_pairs(np.abs(one), times) * _over_pairs(np.abs(other), times)
+    taus = np.full(len(times), np.nan)
+    np.divide(together, np.sqrt(apart), out=taus, where=apart > 0)
+    return taus
+
+
+def _over_pairs(values: Floats, times: Floats) -> Floats:
+    """Return the sum of `values` [n, n] over all pairs of each resample [samples]."""
+    sums: Floats = ((times @ values) * times).sum(axis=1)
+    return sums
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate's accuracy after the first epoch (validation) and after all (test)."""
+    """A candidate's first-epoch validation accuracy and its test accuracy after full training."""
 
     attempt: int
     arm: Arm
@@ -26,15 +97,15 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well the first epoch ranks.
+    """How well the first epoch ranks a run's candidates.
 
     Attributes:
-        protocol: of the full trainings, as JSON: the one with most of them.
-        confirmed: in the order of training.
-        failed: full trainings by this protocol that came to nothing.
-        others: full trainings by other protocols, left out.
-        tau: Kendall's τ-b over all, None below ten candidates or where all are equal.
-        by_cycle: the same of each cycle with enough.
+        protocol: most common protocol of the full trainings, as JSON.
+        confirmed: candidates trained by it, in the order of training.
+        failed: number of full trainings by it that failed.
+        others: number of full trainings by other protocols, which are left out.
+        tau: Kendall's τ-b over all cycles; None for fewer than ten candidates or equal scores.
+        by_cycle: cycle and τ-b of each cycle that has one.
     """
 
     protocol: str
@@ -48,11 +119,11 @@ class Ranking:
 def ranking(
     confirmations: Sequence[Confirmation], attempts: Sequence[AttemptRecord]
 ) -> Ranking | None:
-    """The first epoch's validation accuracy against the full test accuracy; None without any."""
+    """Compare first-epoch validation with full test accuracies; None without full trainings."""
     if not confirmations:
         return None
     known = {a.id: a for a in attempts}
-    # Of two that are as common the newer: what failed was tried again with other limits.
+    # The newer of two equally common ones: failures were repeated with other limits.
     protocol = Counter(c.protocol for c in reversed(confirmations)).most_common(1)[0][0]
     mine = [c for c in confirmations if c.protocol == protocol]
     found = [c for c in (_confirmed(one, known.get(one.attempt_id)) for one in mine) if c]
@@ -69,7 +140,7 @@ def ranking(
 
 
 def tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
-    """τ-b with its interval, None below ten candidates or where one side is all ties."""
+    """Return τ-b with its interval; None for fewer than ten candidates or equal scores."""
     found = rank_agreement([c.first.value for c in confirmed], [c.full.value for c in confirmed])
     if found.tau is None or found.low is None or found.high is None:
         return None

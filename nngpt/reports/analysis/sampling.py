@@ -1,4 +1,4 @@
-"""A random sample of a run's trained candidates in which every cycle, arm and rank has its part."""
+"""Stratified random samples of a run's trained candidates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Stratum = tuple[Arm, int, int]
 def stratified_sample(
     attempts: Sequence[AttemptRecord], share: float, at_least: int, seed: int
 ) -> list[AttemptRecord]:
-    """A random sample of the trained ones, every stratum in proportion; in order of writing.
+    """Return a random sample of the trained attempts with proportional strata, in writing order.
 
-    All have the same chance, also where there are more strata than places; each stratum's part is
-    rounded up or down at random. With the same seed a smaller sample is part of a larger one.
+    All have the same probability, even with more strata than places: each stratum's part is
+    rounded up or down at random. With the same seed, a smaller sample is part of a larger one.
 
     Args:
-        share: of the trained ones, 0…1; at least `at_least` are taken, if there are so many.
+        share: sampled share of the trained attempts, 0…1.
+        at_least: minimum sample size, unless fewer attempts are trained.
     """
     trained = [attempt for attempt in attempts if attempt.evaluation is not None]
     size = min(len(trained), max(at_least, math.ceil(share * len(trained) - 1e-9)))
@@ -33,13 +34,13 @@ def stratified_sample(
 
 
 def first_epoch(attempt: AttemptRecord) -> float:
-    """Validation accuracy of a trained attempt after its first epoch, 0…1."""
+    """Return a trained attempt's validation accuracy after the first epoch, 0…1."""
     assert attempt.evaluation is not None
     return attempt.evaluation.epochs[0].accuracy
 
 
 def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
-    """The trained ones by stratum, in a fixed order."""
+    """Return trained attempts by stratum, in a fixed order."""
     arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
     for attempt in trained:
         arms[attempt.arm].append(attempt)
@@ -52,10 +53,10 @@ def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord
 
 
 def _turns(trained: Sequence[AttemptRecord], generator: random.Random) -> dict[int, float]:
-    """When each one's turn comes, by attempt, 0…1: at time t a stratum has had its t-th part.
+    """Return a drawing time 0…1 for each attempt: by time t, each stratum has given a share t.
 
-    Its members come at equal distances in random order. Where in the first distance a stratum
-    begins is random too, but evenly spread over the strata: so many have begun as should have.
+    A stratum's members come at equal distances in random order. The first one's time is random
+    too, but evenly spread over the strata, so that the total stays proportional.
     """
     by_stratum = strata(trained)
     places = list(range(len(by_stratum)))

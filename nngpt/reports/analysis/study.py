@@ -1,4 +1,4 @@
-"""Everything a report says of a run, worked out from the store."""
+"""All figures of a run's report, computed from the store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.costs import Costs, costs
-from nngpt.reports.analysis.genealogy import Writer, genealogy
-from nngpt.reports.analysis.novelty import Place, places
+from nngpt.reports.analysis.genealogy import LineageNode, genealogy
+from nngpt.reports.analysis.novelty import NetworkPlace, places
 from nngpt.reports.analysis.pareto import Front, fronts
 from nngpt.reports.analysis.proxy import Ranking, ranking
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
@@ -17,18 +17,18 @@ from nngpt.store import AttemptRecord, RunRecord, Store
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the figures depend on besides the records.
+class StudySetting:
+    """What the figures depend on besides the run's records.
 
     Attributes:
         dataset: name of the data set.
-        threshold: accuracy for admission, 0…1.
-        likeness: Jaccard similarity above which a network counts as a near-duplicate.
-        shingle: tokens per shingle.
-        classes: of the data set, None if unknown.
-        pairs: of the corpus that the configuration names.
+        threshold: admission threshold on accuracy, 0…1.
+        likeness: Jaccard similarity above which a network is a near-duplicate.
+        shingle: number of tokens in a shingle.
+        classes: number of classes of the data set, None if unknown.
+        pairs: number of pairs in the configured corpus.
         corpus: networks known before the run, by name.
-        notes: what could not be had, in words.
+        notes: sentences about missing data.
     """
 
     dataset: str
@@ -43,26 +43,28 @@ class Setting:
 
 @dataclass(frozen=True)
 class Study:
-    """A run in figures.
+    """All figures of a run.
 
     Attributes:
-        arms: who wrote, the loop first.
-        attempts: all, with code, in the order of writing.
-        points: each arm's cycles.
-        funnels: each arm's gates; () where nothing is settled.
-        initial: training pairs that were there before the run.
-        ranking: None if nothing was trained fully.
+        arms: arms that wrote, the loop first.
+        attempts: all attempts with their code, in the order of writing.
+        points: figures of each arm's cycles.
+        funnels: each arm's gates; () if none of its attempts is settled.
+        places: similarity of each trained network to known ones.
+        writers: base model and adapters.
+        ranking: None if no candidate was trained to completion.
+        initial: number of training pairs older than the run.
     """
 
     run: RunRecord
-    setting: Setting
+    setting: StudySetting
     arms: tuple[Arm, ...]
     attempts: tuple[AttemptRecord, ...] = field(repr=False)
     points: Mapping[Arm, tuple[CyclePoint, ...]]
     funnels: Mapping[Arm, tuple[Gate, ...]]
-    places: tuple[Place, ...]
+    places: tuple[NetworkPlace, ...]
     comparisons: tuple[Comparison, ...]
-    writers: tuple[Writer, ...]
+    writers: tuple[LineageNode, ...]
     fronts: tuple[Front, ...]
     ranking: Ranking | None
     costs: Costs
@@ -70,21 +72,21 @@ class Study:
 
     @property
     def loop(self) -> tuple[CyclePoint, ...]:
-        """The loop's cycles, () if it has written nothing yet."""
+        """Figures of the loop's cycles, () if it has written nothing."""
         return self.points.get(Arm.LOOP, ())
 
     @property
     def cycles(self) -> int:
-        """The last cycle in which anyone wrote, 0 if none."""
+        """Last cycle in which an arm wrote, 0 if none did."""
         return max((p.cycle for arm in self.points.values() for p in arm), default=0)
 
     def of(self, arm: Arm) -> list[AttemptRecord]:
-        """One arm's attempts."""
+        """Return one arm's attempts."""
         return [a for a in self.attempts if a.arm is arm]
 
 
-def read_study(store: Store, run: RunRecord, setting: Setting) -> Study:
-    """Work out everything. Raises: StoreError if the database cannot be read."""
+def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
+    """Compute all figures of a run. Raises: StoreError if the database cannot be read."""
     arms = tuple(store.arms(run.id))
     attempts = tuple(store.attempts(run.id, with_code=True))
     of = {arm: [a for a in attempts if a.arm is arm] for arm in arms}
@@ -115,8 +117,8 @@ def read_study(store: Store, run: RunRecord, setting: Setting) -> Study:
     )
 
 
-def _initial(store: Store, run: RunRecord, setting: Setting) -> int:
-    """Pairs of the first adapter that the run did not admit itself; else the corpus file's."""
+def _initial(store: Store, run: RunRecord, setting: StudySetting) -> int:
+    """Return the first adapter's pairs that the run had not admitted; else the corpus's."""
     for cycle, adapter in store.adapters(run.id).items():
         return max(0, adapter.pairs - len(store.admitted(run.id, upto_cycle=cycle)))
     return setting.pairs

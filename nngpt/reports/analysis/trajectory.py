@@ -1,4 +1,4 @@
-"""A run cycle by cycle, and how many of what was written passed each gate."""
+"""A run's figures by cycle, and how many answers pass each gate."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nngpt.records import Arm, Stage, State
-from nngpt.reports.analysis.novelty import Place
+from nngpt.reports.analysis.novelty import NetworkPlace
 from nngpt.statistics import Estimate, accuracy, mean, median, share
 from nngpt.store import AttemptRecord, CycleSummary
 
 
 @dataclass(frozen=True)
 class CyclePoint:
-    """One arm's cycle: first answers, raw (invariant 7); repairs are counted apart.
+    """One arm's cycle: raw first answers (docs/design.md, Raw numbers), repairs apart.
 
     Attributes:
-        how: mode in which was written, and whether under a constraint.
-        adapter: who wrote; None for the bare model or a control without one.
-        written: first answers that are decided: admitted, refused or trained.
-        open: first answers that are not decided yet; no figure counts them.
-        valid: share of the written that was built, trained and judged.
-        accuracies: of the valid ones, in the order of writing.
-        best: highest accuracy, with the interval of its images only.
-        above_trained: share of the trained that reached the threshold (the papers' figure).
-        above_written: the same of all written, which failing cannot flatter.
-        corpus: what the LLM learns from after the cycle: initial pairs and all admitted so far,
-            repairs included; None for a control.
-        likeness: mean similarity of the trained to what is nearest, in the corpus or before them.
-        alarm: what collapsed, "" if nothing did.
+        how: prompt mode, and whether decoding was constrained.
+        adapter: adapter that wrote, None for the base model or a control without one.
+        written: number of first answers that are decided: admitted, refused or trained.
+        open: number of undecided first answers, which no figure counts.
+        valid: share of `written` that was built, trained and judged.
+        accuracies: accuracies of the valid ones, in the order of writing.
+        best: highest accuracy, with the interval over its images only.
+        mean: mean of `accuracies`; `median` likewise.
+        above_trained: share of the valid ones at or above the threshold (the papers' figure).
+        above_written: the same share of `written`, which failing on hard cases cannot raise.
+        admitted: number of first answers admitted.
+        refused: number of first answers refused, by gate.
+        corpus: size of the LLM's training set after the cycle: initial pairs and all networks
+            admitted so far, repairs included; None for a control.
+        likeness: mean similarity of the trained networks to their nearest known one.
+        alarm: the collapse that was detected, "" if none.
+        skipped: why no adapter was trained, "" if one was.
     """
 
     arm: Arm
@@ -58,7 +62,7 @@ class CyclePoint:
 
 @dataclass(frozen=True)
 class Gate:
-    """How many of an arm's first answers are left after a gate; None is the beginning."""
+    """Number and share of an arm's first answers left after a gate; `stage` None for all."""
 
     stage: Stage | None
     left: int
@@ -68,18 +72,18 @@ class Gate:
 def trajectory(
     summaries: Sequence[CycleSummary],
     attempts: Sequence[AttemptRecord],
-    places: Sequence[Place],
+    places: Sequence[NetworkPlace],
     threshold: float,
     initial: int,
 ) -> tuple[CyclePoint, ...]:
-    """One arm's cycles in order.
+    """Return the figures of one arm's cycles, in order.
 
     Args:
-        summaries: the arm's.
-        attempts: the arm's, repairs included.
-        places: of any arm's networks.
-        threshold: accuracy for admission, 0…1.
-        initial: training pairs that were there before the run.
+        summaries: the arm's cycles.
+        attempts: the arm's attempts, repairs included.
+        places: places of the networks of all arms.
+        threshold: admission threshold, 0…1.
+        initial: number of training pairs older than the run.
     """
     points, corpus = [], initial
     for summary in summaries:
@@ -92,12 +96,12 @@ def trajectory(
 
 
 def decided(attempt: AttemptRecord) -> bool:
-    """True if a first answer can be counted: the rest of its way does not change whether it ran."""
+    """Return True for a first answer whose validity is known: settled or trained."""
     return not attempt.repairs and (attempt.settled or attempt.evaluation is not None)
 
 
 def funnel(attempts: Sequence[AttemptRecord]) -> tuple[Gate, ...]:
-    """One arm's first answers gate by gate; () if nothing is settled."""
+    """Return one arm's first answers by gate; () if none is settled."""
     settled = [a for a in attempts if a.settled and not a.repairs]
     if not settled:
         return ()

@@ -1,4 +1,4 @@
-"""What the loop has over its controls, and over its own beginning."""
+"""Differences of the loop from its control arms, and of its end from its beginning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.trajectory import CyclePoint
-from nngpt.statistics import Estimate, mean_difference, share_difference
+from nngpt.statistics import Difference, mean_difference, share_difference
 
 VALID = "valid share"
 MEAN = "mean accuracy of the trained"
@@ -15,7 +15,7 @@ ABOVE = "above threshold, of the trained"
 ABOVE_ALL = "above threshold, of all written"
 AT_CHANCE = "mean accuracy, all answers"
 MEASURES = (VALID, MEAN, ABOVE, ABOVE_ALL, AT_CHANCE)
-"""What is compared; the last two cannot be flattered by failing where one would be bad."""
+"""The figures compared. Failing on hard cases raises none of the last two."""
 
 ALL, LAST = "all cycles", "last third"
 OVER_TIME = "last third against first third"
@@ -23,29 +23,28 @@ OVER_TIME = "last third against first third"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm's cycles less another's.
+    """The figures of the loop minus those of an arm.
 
     Attributes:
-        other: who is subtracted; the loop itself when its last cycles are held against its first.
-        span: which cycles.
-        differences: by measure, as fractions of 1; None where nothing was counted.
+        other: arm subtracted; the loop itself where its last third is compared with its first.
+        span: `ALL`, `LAST` or `OVER_TIME`.
+        differences: differences of fractions, by measure; None where a side has no data.
     """
 
     other: Arm
     span: str
-    differences: Mapping[str, Estimate | None]
+    differences: Mapping[str, Difference | None]
 
 
 def comparisons(
     points: Mapping[Arm, Sequence[CyclePoint]], threshold: float, chance: float | None
 ) -> tuple[Comparison, ...]:
-    """The loop less each control, over all cycles and over the last third; then less its beginning.
+    """Return the loop minus each control, over all cycles and the last third, then over time.
 
     Args:
         points: each arm's cycles in order.
-        threshold: accuracy for admission, 0…1.
-        chance: accuracy of guessing, counted for an answer that was not trained; None leaves
-            that measure out.
+        threshold: admission threshold, 0…1.
+        chance: accuracy counted for an untrained answer; None omits `AT_CHANCE`.
     """
     loop = points.get(Arm.LOOP, ())
     last = max((p.cycle for p in loop), default=0)
@@ -70,7 +69,7 @@ def comparisons(
 
 
 def thirds(cycles: int) -> tuple[int, int]:
-    """The last cycle of the first third and the first one of the last, rounded up to whole ones."""
+    """Return the last cycle of the first third and the first of the last; thirds are rounded up."""
     size = -(-cycles // 3)
     return size, cycles - size + 1
 
@@ -80,7 +79,7 @@ def _compare(
     other: Sequence[CyclePoint],
     threshold: float,
     chance: float | None,
-) -> dict[str, Estimate | None]:
+) -> dict[str, Difference | None]:
     (values, written), (others, other_written) = _pooled(one), _pooled(other)
     above, other_above = (sum(v >= threshold for v in side) for side in (values, others))
     found = {

@@ -1,1 +1,1 @@
-"""Comparisons of adapters on the same prompts."""
+"""The report of `nngpt learn compare`: figures, tables, page."""

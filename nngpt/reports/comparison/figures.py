@@ -1,109 +1,103 @@
-"""What the tables of a comparison show, each figure with its interval."""
+"""The figures of a comparison, computed from its record and the training corpus."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nngpt.finetuning.compare.corpus import Corpus
-from nngpt.finetuning.compare.records import ArmFacts, Session
-from nngpt.reports.comparison.spread import Compared
-from nngpt.statistics import wilson
+import numpy as np
+
+from nngpt.finetuning.compare.corpus import ReferenceCorpus
+from nngpt.finetuning.compare.records import (
+    CHECK,
+    TRAIN,
+    ArmFacts,
+    Line,
+    Sample,
+    SampleKey,
+    SampleOutcome,
+    Session,
+)
+from nngpt.records import content_hash
+from nngpt.reports.comparison.diversity import (
+    BesideCorpus,
+    NetworkShape,
+    beside_corpus,
+    likeness,
+    shape,
+)
+from nngpt.statistics import Difference, mean_difference, share_difference
 
 COPY = 0.90
-"""An answer that is more alike than this to a network of the training corpus is a copy."""
+"""Jaccard similarity to a network of the training corpus above which an answer is a copy."""
 
 ALL = "all prompts"
 
-
-@dataclass(frozen=True)
-class Share:
-    """Hits of a total, with the Wilson interval."""
-
-    hits: int
-    total: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Both ends, 0…1."""
-        return wilson(self.hits, self.total)
+Count = tuple[int, int]
+"""Hits and total of a share."""
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean of `n` values with half the width of its t interval; None where there is none."""
-
-    n: int
-    mean: float | None
-    half_width: float | None
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """First-epoch accuracies of a cell, 0…1.
+class Accuracies:
+    """First-epoch accuracies of a cell, 0…1, in the order of the samples.
 
     Attributes:
         runs: of every answer that was trained.
-        distinct: without exact copies.
-        all: of every answer, where one that does not run counts as chance.
-        images: validation images each was judged on.
-        values: those of `runs`, in the order of the samples.
-        all_values: those of `all`.
+        distinct: of these, without exact copies.
+        everything: of every answer; one that does not run counts as chance.
+        images: number of validation images each was judged on.
     """
 
-    runs: Mean
-    distinct: Mean
-    all: Mean
-    median: float | None
-    best: float | None
+    runs: tuple[float, ...] = field(repr=False)
+    distinct: tuple[float, ...] = field(repr=False)
+    everything: tuple[float, ...] = field(repr=False)
     images: int
-    values: tuple[float, ...] = field(repr=False)
-    all_values: tuple[float, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What became of one arm's answers to one prompt, judged one way.
+class ArmResult:
+    """The results of one arm's answers to one prompt, judged one way.
 
     Attributes:
-        asked: the data sets that the prompt is for, or `ALL` for all prompts of the arm.
-        how: `CHECK`, `TRAIN`, or "" where nothing was run.
-        task: the data set it was trained on, "" for the others.
-        fit: answers that the contract takes.
-        runs: built, ran forward and trained (on noise of every task's shape for `CHECK`).
-        distinct: of those, neither an example of the prompt nor a copy of an earlier answer.
+        asked: data sets of the prompt, or `ALL` for all prompts of the arm.
+        how: `CHECK`, `TRAIN`, or "" if nothing was run.
+        task: data set it was trained on, "" for other ways of judging.
+        fit: answers that the contract accepts, of all.
+        runs: answers that were built, ran forward and trained; for `CHECK`, on every task's shape.
+        distinct: of these, neither an example of the prompt nor a copy of an earlier answer.
         refused: number of answers by the stage that refused them.
-        finished: everything that was asked for is done.
+        finished: True if all wanted answers are judged.
     """
 
     arm: str
     asked: str
     how: str
     task: str
-    fit: Share
-    runs: Share | None
-    distinct: Share | None
+    fit: Count
+    runs: Count | None
+    distinct: Count | None
     refused: Mapping[str, int]
     finished: bool
-    accuracy: Accuracy | None
+    accuracy: Accuracies | None
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How near an arm's networks are to the training corpus.
+    """How similar an arm's networks are to the training corpus.
 
     Attributes:
         valid: copies among the answers that ran.
-        fit: copies among the answers that the contract takes.
-        verbatim: of those that ran, a network of the corpus word for word, numbers included.
-        nearest: similarity to the nearest network of the corpus, of each valid answer, 0…1.
-        quantiles: of these: name to value.
+        fit: copies among the answers that the contract accepts.
+        verbatim: answers that ran and equal a network of the corpus including its numbers.
+        quantiles: quantiles of `nearest`, by name.
+        nearest: similarity of each valid answer to the nearest network of the corpus, 0…1.
     """
 
     arm: str
-    valid: Share
-    fit: Share
-    verbatim: Share
+    valid: Count
+    fit: Count
+    verbatim: Count
     quantiles: Mapping[str, float]
     nearest: tuple[float, ...] = field(repr=False)
 
@@ -113,61 +107,287 @@ class Diversity:
     """How different an arm's valid networks are, beside the training corpus.
 
     Attributes:
-        networks: how many there are; `distinct` of them are no exact copy of an earlier one.
-        apart: those that are not near-duplicates of an earlier one either.
-        figures: what is compared with the corpus, by name.
-        kinds: networks that use each kind of layer.
-        depths: quantiles of the depth: name to value.
+        networks: number of networks.
+        distinct: those that are no exact copy of an earlier one.
+        apart: those that are no near-duplicate of an earlier one.
+        figures: figures compared with the corpus, by name.
+        kinds: number of networks that use each kind of layer.
+        depths: quantiles of the depth, by name.
     """
 
     arm: str
     networks: int
-    distinct: Share
-    apart: Share
-    figures: Mapping[str, Compared]
+    distinct: Count
+    apart: Count
+    figures: Mapping[str, BesideCorpus]
     kinds: Mapping[str, int]
     depths: Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """An arm less the frozen base: a share or a mean accuracy, with its interval if it has one."""
+class AdapterDifference:
+    """A share or mean accuracy of an adapter minus that of the base model, on one task."""
 
     arm: str
     base: str
     what: str
     where: str
-    n: int
-    base_n: int
-    difference: float
-    interval: tuple[float, float] | None
+    found: Difference
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What an arm wrote: tokens, seconds, and the share of answers that the limit cut off."""
+    """What an arm wrote.
+
+    Attributes:
+        seconds: wall time of its batches.
+        cut_off: answers that the token limit cut off.
+    """
 
     arm: str
     samples: int
     tokens: int
     seconds: float
-    cut_off: Share
+    cut_off: Count
 
     @property
     def tokens_per_s(self) -> float:
-        """Tokens written a second, all of a batch together."""
+        """Tokens written per second, over all rows of a batch."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Everything that the tables show."""
+class ComparisonFigures:
+    """All figures of a comparison."""
 
     arms: tuple[ArmFacts, ...]
     sessions: tuple[Session, ...]
-    cells: tuple[Cell, ...]
+    results: tuple[ArmResult, ...]
     copies: tuple[Copies, ...]
     diversity: tuple[Diversity, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[AdapterDifference, ...]
     speed: tuple[Speed, ...]
-    corpus: Corpus | None
+    corpus: ReferenceCorpus | None
+
+
+def compute_figures(lines: Iterable[Line], corpus: ReferenceCorpus | None) -> ComparisonFigures:
+    """Return the figures of a record; `corpus` is what the adapters learned, None to omit it."""
+    record = _Record(list(lines))
+    known = [shape(code) for code in corpus.networks.values()] if corpus else []
+    results = [result for arm in record.arms for result in record.results(arm.name)]
+    return ComparisonFigures(
+        arms=tuple(record.arms),
+        sessions=tuple(record.sessions),
+        results=tuple(results),
+        copies=tuple(_copies(record, arm.name, corpus, known) for arm in record.arms if corpus),
+        diversity=tuple(_diversity(record, arm.name, known) for arm in record.arms),
+        differences=tuple(_differences(record.arms, results)),
+        speed=tuple(record.speed(arm.name) for arm in record.arms),
+        corpus=corpus,
+    )
+
+
+class _Record:
+    """The lines of a record, by arm and prompt."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.arms = [line for line in lines if isinstance(line, ArmFacts)]
+        self.sessions = [line for line in lines if isinstance(line, Session)]
+        self._samples: dict[tuple[str, str], list[Sample]] = {}
+        for sample in sorted((s for s in lines if isinstance(s, Sample)), key=lambda s: s.index):
+            self._samples.setdefault((sample.arm, sample.asked), []).append(sample)
+        self._outcomes: dict[SampleKey, dict[tuple[str, str], SampleOutcome]] = {}
+        for outcome in (line for line in lines if isinstance(line, SampleOutcome)):
+            self._outcomes.setdefault(outcome.key, {})[outcome.how, outcome.task] = outcome
+
+    def samples(self, arm: str) -> list[Sample]:
+        """Return all answers of an arm."""
+        return [s for (of, _), found in self._samples.items() if of == arm for s in found]
+
+    def speed(self, arm: str) -> Speed:
+        """Return how much an arm wrote, and how fast."""
+        samples = self.samples(arm)
+        cut_off = sum(not s.finished for s in samples), len(samples)
+        tokens, seconds = sum(s.tokens for s in samples), sum(s.seconds for s in samples)
+        return Speed(arm, len(samples), tokens, seconds, cut_off)
+
+    def valid(self, arm: str) -> list[Sample]:
+        """Return the answers that ran wherever they were run; those that fit if none was run."""
+        fit = [s for s in self.samples(arm) if s.refusal is None]
+        ran = [s for s in fit if s.key in self._outcomes]
+        valid = [s for s in ran if not any(o.refusal for o in self._outcomes[s.key].values())]
+        return valid if ran else fit
+
+    def results(self, arm: str) -> list[ArmResult]:
+        """Return a result for each prompt and way of judging, then for all prompts together."""
+        prompts = [asked for (of, asked) in self._samples if of == arm]
+        found = [result for asked in prompts for result in self._of_prompts(arm, [asked])]
+        if len(prompts) > 1:
+            found += [result for result in self._of_prompts(arm, prompts) if result.how != TRAIN]
+        return found
+
+    def _of_prompts(self, arm: str, prompts: Sequence[str]) -> list[ArmResult]:
+        tasks = sorted({task for session in self.sessions for task in session.tasks})
+        shapes = tuple(t for t in tasks if all(self._wanted(arm, a, CHECK, t) for a in prompts))
+        ways = [(CHECK, shapes)] if shapes else []
+        for task in tasks:
+            if all(self._wanted(arm, asked, TRAIN, task) for asked in prompts):
+                ways.append((TRAIN, (task,)))
+        return [self._result(arm, prompts, how, on) for how, on in ways or [("", ())]]
+
+    def _result(self, arm: str, prompts: Sequence[str], how: str, on: Sequence[str]) -> ArmResult:
+        done, whole = [], 0
+        for asked in prompts:
+            wanted = min((self._wanted(arm, asked, how, task) for task in on or ("",)), default=0)
+            done += self._done(self._samples[arm, asked][:wanted], how, on)
+            whole += wanted
+        refusals = [refusal for s in done if (refusal := self._refusal(s, how, on))]
+        runs = [s for s in done if not self._refusal(s, how, on)]
+        distinct = _distinct(runs)
+        return ArmResult(
+            arm=arm,
+            asked=ALL if len(prompts) > 1 else self._datasets(arm, prompts[0]),
+            how=how,
+            task=on[0] if how == TRAIN else "",
+            fit=(sum(s.refusal is None for s in done), len(done)),
+            runs=(len(runs), len(done)) if how else None,
+            distinct=(len(distinct), len(done)) if how else None,
+            refused=dict(Counter(refusals).most_common()),
+            finished=len(done) == whole,
+            accuracy=self._accuracy(on[0], done, runs, distinct) if how == TRAIN else None,
+        )
+
+    def _wanted(self, arm: str, asked: str, how: str, task: str) -> int:
+        return max((s.wants(arm, asked, how, task) for s in self.sessions), default=0)
+
+    def _datasets(self, arm: str, asked: str) -> str:
+        """Return the data sets of a prompt, separated by commas."""
+        found = (s.prompts.get(arm, {}).get(asked, ()) for s in self.sessions)
+        return ", ".join(dict.fromkeys(task for tasks in found for task in tasks))
+
+    def _done(self, samples: Sequence[Sample], how: str, on: Sequence[str]) -> list[Sample]:
+        """Return the answers before the first that is not judged yet."""
+        ways = [(how, task) for task in on]
+        found = []
+        for place, sample in enumerate(samples):
+            seen = self._outcomes.get(sample.key, {})
+            judged = sample.refusal is not None or all(way in seen for way in ways)
+            if sample.index != place or not judged:
+                break
+            found.append(sample)
+        return found
+
+    def _refusal(self, sample: Sample, how: str, on: Sequence[str]) -> str | None:
+        """Return the first stage that refused an answer, None if none did."""
+        if sample.refusal is not None:
+            return str(sample.refusal.stage)
+        outcomes = (self._outcomes[sample.key][how, task] for task in on)
+        return next((str(o.refusal.stage) for o in outcomes if o.refusal), None)
+
+    def _accuracy(
+        self,
+        task: str,
+        done: Sequence[Sample],
+        runs: Sequence[Sample],
+        distinct: Sequence[Sample],
+    ) -> Accuracies | None:
+        on_task = [seen[TRAIN, task] for seen in self._outcomes.values() if (TRAIN, task) in seen]
+        if not on_task or not done:
+            return None
+        of = {o.key: o.accuracy for o in on_task if o.accuracy is not None}
+        return Accuracies(
+            runs=tuple(of[s.key] for s in runs),
+            distinct=tuple(of[s.key] for s in distinct),
+            everything=tuple(of.get(s.key, 1 / on_task[0].classes) for s in done),
+            images=max(o.total for o in on_task),
+        )
+
+
+def _distinct(samples: Iterable[Sample]) -> list[Sample]:
+    """Return the answers that copy neither an example of the prompt nor an earlier answer."""
+    seen: set[str] = set()
+    found = []
+    for sample in samples:
+        if not sample.shown and sample.hash not in seen:
+            found.append(sample)
+        seen.add(sample.hash)
+    return found
+
+
+def _copies(
+    record: _Record, arm: str, corpus: ReferenceCorpus, known: Sequence[NetworkShape]
+) -> Copies:
+    valid = {sample.key for sample in record.valid(arm)}
+    fit = [s for s in record.samples(arm) if s.refusal is None]
+    alike = likeness([shape(s.network) for s in fit], known).max(axis=1, initial=0.0)
+    nearest = [float(x) for s, x in zip(fit, alike, strict=True) if s.key in valid]
+    texts = {content_hash(code) for code in corpus.networks.values()}
+    verbatim = sum(content_hash(s.network) in texts for s in fit if s.key in valid)
+    return Copies(
+        arm=arm,
+        valid=(sum(x > COPY for x in nearest), len(nearest)),
+        fit=(int((alike > COPY).sum()), len(fit)),
+        verbatim=(verbatim, len(nearest)),
+        quantiles=_quantiles(nearest),
+        nearest=tuple(nearest),
+    )
+
+
+def _diversity(record: _Record, arm: str, known: Sequence[NetworkShape]) -> Diversity:
+    samples = record.valid(arm)
+    networks = [shape(s.network) for s in samples]
+    nearest = np.tril(likeness(networks, networks), -1).max(axis=1, initial=0.0)
+    kinds = Counter(kind for n in networks for kind in sorted(n.kinds))
+    return Diversity(
+        arm=arm,
+        networks=len(samples),
+        distinct=(len({s.hash for s in samples}), len(samples)),
+        apart=(int((nearest <= COPY).sum()), len(samples)),
+        figures=beside_corpus(networks, known),
+        kinds=dict(kinds.most_common()),
+        depths=_quantiles([float(n.depth) for n in networks]),
+    )
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    places = {"min": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "max": 1.0}
+    return {name: float(np.quantile(values, place)) for name, place in places.items()}
+
+
+def _differences(
+    arms: Sequence[ArmFacts], results: Sequence[ArmResult]
+) -> Iterator[AdapterDifference]:
+    """Yield every adapter minus every arm without one, where both were judged the same way."""
+    bases = [arm.name for arm in arms if arm.is_base]
+    for base in bases:
+        for arm in (a.name for a in arms if a.name not in bases):
+            for result in (r for r in results if r.arm == arm):
+                for other in (r for r in results if r.arm == base and _comparable(r, result)):
+                    yield from _between(result, other)
+
+
+def _comparable(one: ArmResult, other: ArmResult) -> bool:
+    if one.how == TRAIN:
+        return other.how == TRAIN and one.task == other.task
+    return (one.how, one.asked) == (other.how, other.asked)
+
+
+def _between(result: ArmResult, base: ArmResult) -> Iterator[AdapterDifference]:
+    found: dict[str, Difference | None] = {
+        "fit the contract": share_difference(result.fit, base.fit),
+    }
+    if result.runs and base.runs and result.distinct and base.distinct:
+        found["run"] = share_difference(result.runs, base.runs)
+        found["distinct"] = share_difference(result.distinct, base.distinct)
+    mine, theirs = result.accuracy, base.accuracy
+    if mine and theirs:
+        found |= {
+            "mean accuracy, of those that run": mean_difference(mine.runs, theirs.runs),
+            "mean accuracy, others as chance": mean_difference(mine.everything, theirs.everything),
+        }
+    where = result.task or result.asked
+    for what, difference in found.items():
+        if difference is not None:
+            yield AdapterDifference(result.arm, base.arm, what, where, difference)

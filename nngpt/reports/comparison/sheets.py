@@ -1,158 +1,142 @@
-"""The figures of a comparison as tables, Markdown and JSON."""
+"""The tables of a comparison."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
+
 from nngpt.finetuning.compare.records import CHECK
-from nngpt.reports.comparison.figures import COPY, Accuracy, Cell, Figures, Mean, Share
-from nngpt.reports.comparison.spread import Estimate
+from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures, Count
 from nngpt.reports.sheets import Sheet
-from nngpt.statistics import accuracy_of, percent_of
+from nngpt.reports.text import NONE, point_ends, signed
+from nngpt.statistics import Estimate, Interval, accuracy_of, mean_of, percent_of, sign_of
 
 
-def sheets(found: Figures) -> list[Sheet]:
-    """All tables, in the order in which they are read."""
+def sheets(found: ComparisonFigures) -> list[Sheet]:
+    """Return all tables, in reading order."""
     made = [_validity(found), _accuracy(found), _differences(found), _copies(found)]
     made += [_diversity(found), _speed(found), _arms(found)]
     return [sheet for sheet in made if sheet.rows]
 
 
-def _validity(found: Figures) -> Sheet:
+def judged_by(result: ArmResult) -> str:
+    """Return how the networks of a result were judged."""
+    if result.how == CHECK:
+        return "a step on noise of every shape"
+    return f"an epoch on {result.task}" if result.how else "the contract alone"
+
+
+def _validity(found: ComparisonFigures) -> Sheet:
     rows = [
         (
-            cell.arm + ("" if cell.finished else " *"),
-            cell.asked,
-            judged_by(cell),
-            percent_of(cell.fit.hits, cell.fit.total),
-            _percent(cell.runs),
-            _percent(cell.distinct),
-            ", ".join(f"{stage} {count}" for stage, count in cell.refused.items()) or "–",
+            result.arm + ("" if result.finished else " *"),
+            result.asked,
+            judged_by(result),
+            percent_of(*result.fit),
+            _percent(result.runs),
+            _percent(result.distinct),
+            ", ".join(f"{stage} {count}" for stage, count in result.refused.items()) or NONE,
         )
-        for cell in found.cells
+        for result in found.results
     ]
     return Sheet(
         "Validity",
-        ("arm", "asked for", "judged by", "fit the contract", "run", "distinct", "refused at"),
+        ("arm", "prompt for", "judged by", "fit the contract", "run", "distinct", "refused at"),
         tuple(rows),
-        "Shares of all answers. Run: built, ran forward and trained; distinct: of those, no exact "
+        "Shares of all answers. Run: built, ran forward and trained. Distinct: of those, no exact "
         "copy of an earlier answer of the arm or of an example in the prompt.",
     )
 
 
-def judged_by(cell: Cell) -> str:
-    """How the networks of a cell were judged."""
-    if cell.how == CHECK:
-        return "a step on noise of every shape"
-    return f"an epoch on {cell.task}" if cell.how else "the contract alone"
-
-
-def _accuracy(found: Figures) -> Sheet:
+def _accuracy(found: ComparisonFigures) -> Sheet:
     rows = [
         (
-            cell.arm,
-            cell.asked,
-            cell.task,
-            _mean(cell.accuracy.runs),
-            _mean(cell.accuracy.distinct),
-            _mean(cell.accuracy.all),
-            "–" if cell.accuracy.median is None else f"{cell.accuracy.median:.1%}",
-            _best(cell.accuracy),
+            result.arm,
+            result.asked,
+            result.task,
+            *map(_mean, (accuracy.runs, accuracy.distinct, accuracy.everything)),
+            f"{median(accuracy.runs):.1%}" if accuracy.runs else NONE,
+            accuracy_of(max(accuracy.runs), accuracy.images) if accuracy.runs else NONE,
         )
-        for cell in found.cells
-        if cell.accuracy
+        for result in found.results
+        if (accuracy := result.accuracy)
     ]
     return Sheet(
         "First-epoch accuracy",
-        _ACCURACY,
+        (
+            *("arm", "prompt for", "trained on", "mean of those that run", "of the distinct"),
+            *("of all, others as chance", ">median", ">best"),
+        ),
         tuple(rows),
         "Means with t intervals and the number of networks; best with the Wilson interval over "
-        "the validation images (it is the best of many, so it flatters).",
+        "the validation images (as the best of many, it is biased upwards).",
     )
 
 
-_ACCURACY = (
-    "arm",
-    "asked for",
-    "trained on",
-    "mean of those that run",
-    "of the distinct",
-    "of all, others as chance",
-    ">median",
-    ">best",
-)
-
-
-def _differences(found: Figures) -> Sheet:
+def _differences(found: ComparisonFigures) -> Sheet:
     rows = [
         (
             f"{d.arm} − {d.base}",
             d.what,
             d.where,
-            _points(d.difference, d.interval),
-            f"{d.n} and {d.base_n}",
-            _verdict(d.interval),
+            f"{signed(d.found.value)} {point_ends(d.found.interval)}".strip(),
+            f"{d.found.count} and {d.found.other_count}",
+            _verdict(d.found.interval),
         )
         for d in found.differences
     ]
     return Sheet(
-        "Differences from the frozen base",
-        ("arms", "what", "on", ">difference in points", ">n", "the interval"),
+        "Differences from the base model",
+        ("arms", "figure", "on", ">difference in points", ">n", "the interval"),
         tuple(rows),
         "Shares: Newcombe's interval; means: Welch's t interval.",
     )
 
 
-def _copies(found: Figures) -> Sheet:
+def _copies(found: ComparisonFigures) -> Sheet:
     rows = [
         (
             copies.arm,
-            percent_of(copies.valid.hits, copies.valid.total),
-            percent_of(copies.fit.hits, copies.fit.total),
-            percent_of(copies.verbatim.hits, copies.verbatim.total),
-            *(f"{copies.quantiles[q]:.2f}" if copies.quantiles else "–" for q in _QUANTILES),
+            *(percent_of(*count) for count in (copies.valid, copies.fit, copies.verbatim)),
+            *(f"{copies.quantiles[q]:.2f}" if copies.quantiles else NONE for q in _QUANTILES),
         )
         for copies in found.copies
     ]
     return Sheet(
         "Copies of the training corpus",
-        _COPIES,
+        (
+            *("arm", "copies among those that run", "among those that fit", "word for word"),
+            *(f">nearest, {name}" for name in _QUANTILES),
+        ),
         tuple(rows),
-        f"A copy: exact Jaccard similarity of ten-token runs above {COPY:.2f} to the nearest "
-        "network of the corpus, all numbers being alike; word for word: with its numbers, of those "
-        "that run. A memorised network is no success.",
+        f"A copy has an exact Jaccard similarity of ten-token shingles above {COPY:.2f} to the "
+        "nearest network of the corpus, all numbers being alike. Word for word: including its "
+        "numbers, of those that run. Reproducing a memorised network is no success.",
     )
 
 
 _QUANTILES = ("10%", "median", "90%", "max")
-_COPIES = (
-    "arm",
-    "copies among those that run",
-    "among those that fit",
-    "word for word",
-    *(f">nearest, {name}" for name in _QUANTILES),
-)
 
 
-def _diversity(found: Figures) -> Sheet:
+def _diversity(found: ComparisonFigures) -> Sheet:
     rows = []
     for diversity in found.diversity:
+        size = str(diversity.networks)
         for name, figure in diversity.figures.items():
-            corpus, ratio = figure.corpus, figure.ratio
-            values = [_estimate(e) if e else "–" for e in (figure.arm, corpus, ratio)]
-            rows.append((diversity.arm, name, str(diversity.networks), *values))
-        for name, share in (("distinct", diversity.distinct), ("not alike", diversity.apart)):
-            text = percent_of(share.hits, share.total)
-            rows.append((diversity.arm, f"networks {name}", str(diversity.networks), text, "", ""))
+            values = map(_estimate, (figure.arm, figure.corpus, figure.ratio))
+            rows.append((diversity.arm, name, size, *values))
+        for name, count in (("distinct", diversity.distinct), ("not alike", diversity.apart)):
+            rows.append((diversity.arm, f"networks {name}", size, percent_of(*count), "", ""))
     return Sheet(
         "Diversity of the networks that run",
-        ("arm", "what", ">networks", "arm", "training corpus", "ratio"),
+        ("arm", "figure", ">networks", "arm", "training corpus", "ratio"),
         tuple(rows),
-        "As written in the source: a layer that a loop makes counts once. Intervals from random "
-        "halves. Not alike: similarity of at most "
-        f"{COPY:.2f} to every earlier network of the arm.",
+        "Counted in the source: a layer made in a loop counts once. Intervals from random halves. "
+        f"Not alike: similarity of at most {COPY:.2f} to every earlier network of the arm.",
     )
 
 
-def _speed(found: Figures) -> Sheet:
+def _speed(found: ComparisonFigures) -> Sheet:
     rows = [
         (
             speed.arm,
@@ -160,18 +144,18 @@ def _speed(found: Figures) -> Sheet:
             f"{speed.tokens:,}",
             f"{speed.seconds:,.0f}",
             f"{speed.tokens_per_s:,.1f}",
-            percent_of(speed.cut_off.hits, speed.cut_off.total),
+            percent_of(*speed.cut_off),
         )
         for speed in found.speed
     ]
     return Sheet(
         "Writing",
-        ("arm", ">answers", ">tokens", ">seconds", ">tokens a second", "cut off by the limit"),
+        ("arm", ">answers", ">tokens", ">seconds", ">tokens per second", "cut off by the limit"),
         tuple(rows),
     )
 
 
-def _arms(found: Figures) -> Sheet:
+def _arms(found: ComparisonFigures) -> Sheet:
     rows = []
     for arm in found.arms:
         lineage = arm.adapter or {}
@@ -181,33 +165,22 @@ def _arms(found: Figures) -> Sheet:
     return Sheet("Arms", ("arm", "adapter", "mode", "prompt template"), tuple(rows))
 
 
-def _percent(share: Share | None) -> str:
-    return percent_of(share.hits, share.total) if share else "–"
+def _percent(count: Count | None) -> str:
+    return percent_of(*count) if count else NONE
 
 
-def _mean(mean: Mean) -> str:
-    if mean.mean is None:
-        return "–"
-    half = "" if mean.half_width is None else f" ±{mean.half_width * 100:.1f}"
-    return f"{mean.mean:.1%}{half} (n {mean.n})"
+def _mean(values: Sequence[float]) -> str:
+    return f"{mean_of(values)} (n {len(values)})" if values else NONE
 
 
-def _best(accuracy: Accuracy) -> str:
-    return "–" if accuracy.best is None else accuracy_of(accuracy.best, accuracy.images)
-
-
-def _points(value: float, interval: tuple[float, float] | None) -> str:
-    ends = f" [{interval[0] * 100:+.1f}, {interval[1] * 100:+.1f}]" if interval else ""
-    return f"{value * 100:+.1f}{ends}"
-
-
-def _verdict(interval: tuple[float, float] | None) -> str:
+def _verdict(interval: Interval | None) -> str:
     if interval is None:
-        return "–"
-    return "holds zero" if interval[0] <= 0 <= interval[1] else "excludes zero"
+        return NONE
+    return "excludes zero" if sign_of(interval) else "contains zero"
 
 
-def _estimate(estimate: Estimate) -> str:
-    low_high = estimate.interval
-    ends = f" [{low_high[0]:.2f}–{low_high[1]:.2f}]" if low_high else ""
-    return f"{estimate.value:.2f}{ends}"
+def _estimate(found: Estimate | None) -> str:
+    if found is None:
+        return NONE
+    ends = f" [{found.low:.2f}–{found.high:.2f}]" if found.interval else ""
+    return f"{found.value:.2f}{ends}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nngpt.reports.experiment.figures import ArmDifference, RunFigures
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, point_ends
+from nngpt.reports.text import NONE, point_ends, signed
 from nngpt.statistics import mean_of, percent_of, sign_of
 
 
@@ -72,8 +72,8 @@ def _difference(difference: ArmDifference) -> tuple[str, ...]:
     return (
         f"{difference.name} − {difference.base}",
         difference.what,
-        f"{pooled.value * 100:+.1f} {point_ends(pooled.interval)}".strip(),
-        ", ".join(f"{value * 100:+.1f}" for value in difference.by_seed) or NONE,
+        f"{signed(pooled.value)} {point_ends(pooled.interval)}".strip(),
+        ", ".join(map(signed, difference.by_seed)) or NONE,
         point_ends(difference.over_seeds) or NONE,
         verdict(difference),
     )

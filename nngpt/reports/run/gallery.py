@@ -15,7 +15,7 @@ from nngpt.novelty.dedup.collection import readable
 from nngpt.novelty.dedup.records import Network
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.layers import chain
-from nngpt.reports.analysis.novelty import Near, Place
+from nngpt.reports.analysis.novelty import Near, NetworkPlace
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.diff import DiffLine, marked_diff
 from nngpt.reports.run.diagram import Diagram, diagram
@@ -46,7 +46,7 @@ class Exhibit:
 
 
 def gallery(study: Study, count: int) -> list[Exhibit]:
-    """Return the `count` most accurate admitted networks of the loop; smaller first among equals."""
+    """Return the `count` most accurate admitted networks of the loop; ties by size."""
     admitted = [a for a in study.of(Arm.LOOP) if a.state == State.ADMITTED]
     trained = [a for a in admitted if a.evaluation is not None and a.candidate is not None]
     trained.sort(key=_rank)
@@ -59,7 +59,7 @@ def _rank(attempt: AttemptRecord) -> tuple[float, int, int]:
     return -attempt.evaluation.accuracy, attempt.evaluation.claimed_parameters, attempt.id
 
 
-def _exhibit(study: Study, attempt: AttemptRecord, place: Place) -> Exhibit:
+def _exhibit(study: Study, attempt: AttemptRecord, place: NetworkPlace) -> Exhibit:
     evaluation, candidate = attempt.evaluation, attempt.candidate
     assert evaluation is not None and candidate is not None
     near = place.corpus or place.sibling
@@ -78,7 +78,7 @@ def _exhibit(study: Study, attempt: AttemptRecord, place: Place) -> Exhibit:
     )
 
 
-def _facts(attempt: AttemptRecord, place: Place) -> list[tuple[str, str]]:
+def _facts(attempt: AttemptRecord, place: NetworkPlace) -> list[tuple[str, str]]:
     evaluation, candidate, again = attempt.evaluation, attempt.candidate, attempt.retraining
     assert evaluation is not None and candidate is not None
     writer = attempt.completion.adapter or "base model"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from nngpt.config import upgraded
 from nngpt.records import Arm
 from nngpt.reports.analysis.layers import KINDS
 from nngpt.reports.analysis.study import Study
@@ -50,7 +51,7 @@ def report(study: Study, best: int = 6, command: str = "") -> Report:
         command: the command that makes this report, shown on the page.
     """
     drawn = plots(study)
-    config = yaml.safe_dump(dict(study.run.config), sort_keys=False, allow_unicode=True)
+    config = yaml.safe_dump(upgraded(study.run.config), sort_keys=False, allow_unicode=True)
     return Report(
         page=_page(study, drawn, best, config, command),
         figures={

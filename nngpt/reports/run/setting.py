@@ -10,11 +10,11 @@ from nngpt.errors import UserError
 from nngpt.finetuning.corpus.networks import starting_networks
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate
-from nngpt.reports.analysis.study import Setting
+from nngpt.reports.analysis.study import StudySetting
 from nngpt.store import RunRecord
 
 
-def read_setting(run: RunRecord) -> Setting:
+def read_setting(run: RunRecord) -> StudySetting:
     """Return a run's setting; a corpus that cannot be read any more is left out, with a note."""
     stored = completed(run.config)
     notes = []
@@ -26,7 +26,7 @@ def read_setting(run: RunRecord) -> Setting:
         notes.append(f"This nngpt does not know the configuration's {key}: the corpus is left out.")
     except UserError as error:
         notes.append(f"The corpus is left out: {error.line()}")
-    return Setting(
+    return StudySetting(
         dataset=str(stored["task"]["dataset"]),
         threshold=float(stored["task"]["threshold"]),
         likeness=float(stored["novelty"]["threshold"]),

@@ -1,4 +1,4 @@
-"""Tables of what is in the store, for a terminal or a file."""
+"""Console tables of runs, their cycles and their arms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Arm, Stage, State
+from nngpt.records import Stage
 from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
-from nngpt.store import AttemptRecord, CycleSummary, RunRecord, Store
+from nngpt.store import CycleSummary, RunRecord, Store
 
 _COLUMNS = (
     "cycle",
@@ -27,12 +27,12 @@ _NUMBERS = ("cycle", "admitted", "copies")
 
 
 def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) -> Table:
-    """The run in one table, a row a cycle; `validation` is the number of images judged on."""
+    """Return a run's cycles as a table; `validation` is the number of validation images."""
     table = Table(
         title=f"Run {run.id}: {run.name} ({run.status})",
         caption=f"Accuracy on {validation:,} validation images, with 95% intervals; "
-        "valid = built, trained and judged, of all that were written; exact copies are not "
-        "trained again and are not counted as valid.",
+        "valid = built, trained and judged, of all written; exact copies are not trained again "
+        "and do not count as valid.",
     )
     repairs = any(s.repairs for s in summaries)
     for column in (*_COLUMNS, *(["repairs"] if repairs else [])):
@@ -55,7 +55,7 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
 
 
 def arms_table(store: Store, run: RunRecord) -> Table:
-    """The loop beside its control arms, all cycles together."""
+    """Return the loop beside its control arms, over all cycles."""
     table = Table(
         "arm",
         "valid (95% CI)",
@@ -79,14 +79,14 @@ def arms_table(store: Store, run: RunRecord) -> Table:
 
 
 def repairs_of(summary: CycleSummary) -> str:
-    """What became of the repairs, which no other figure counts."""
+    """Return the outcome of a cycle's repairs, which no other figure counts."""
     return (
         f"{summary.repairs_valid} of {summary.repairs} valid, {summary.repairs_admitted} admitted"
     )
 
 
 def summary_json(summary: CycleSummary) -> dict[str, Any]:
-    """A cycle's figures for a script, intervals included."""
+    """Return a cycle's figures with their intervals for a script."""
     mean, half = mean_half_width(summary.accuracies) if summary.accuracies else (None, None)
     return {
         "cycle": summary.cycle,
@@ -115,7 +115,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
 
 
 def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
-    """All runs of a database."""
+    """Return all runs of a database as a table."""
     table = Table("run", "name", "status", "cycles", "candidates", "admitted", "started")
     for run in runs:
         summaries = store.summary(run.id)
@@ -129,29 +129,3 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
             run.created[:16].replace("T", " "),
         )
     return table
-
-
-EXTRA = 2.0
-"""A network that trains so many times longer than our own loop does is flagged."""
-
-
-def attempt_line(attempt: AttemptRecord) -> Text:
-    """One settled attempt in a line: verdict, accuracy, size, reason."""
-    line = Text(f"  #{attempt.id:<5}")
-    if attempt.arm is not Arm.LOOP:
-        line.append(f"(control {attempt.arm}) ")
-    if attempt.repaired_from is not None:
-        line.append(f"(repairs #{attempt.repaired_from}) ")
-    admitted = attempt.state == State.ADMITTED
-    line.append(f"{attempt.state:<9}", style="bold green" if admitted else "yellow")
-    if attempt.evaluation is not None:
-        last = attempt.evaluation.epochs[-1]
-        line.append(f"accuracy {accuracy_of(last.accuracy, last.total):<13}")
-        line.append(f"{attempt.evaluation.claimed_parameters:>10,} parameters  ")
-    if attempt.novelty is not None and admitted:
-        line.append(f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}")
-    if (effort := attempt.relative_effort) is not None and effort > EXTRA:
-        line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
-    if attempt.refusal is not None:
-        line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")
-    return line

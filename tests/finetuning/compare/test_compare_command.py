@@ -9,11 +9,10 @@ import pytest
 from command_line import GOOD, Nngpt
 
 from nngpt import config
-from nngpt.cli import compare_arms
-from nngpt.cli.compare_arms import Option
-from nngpt.cli.compare_parts import source_of
 from nngpt.errors import UserError
-from nngpt.finetuning.compare.records import Outcome, Sample
+from nngpt.finetuning.compare.arms import ArmOption, make_arms, parse, parse_all
+from nngpt.finetuning.compare.executors import source_of
+from nngpt.finetuning.compare.records import Sample, SampleOutcome
 from nngpt.finetuning.compare.samples import read
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import load_base
@@ -25,33 +24,33 @@ COMPARE = ("learn", "compare", "smoke-mnist", "--out", "c", "--task", "mnist")
 @pytest.mark.parametrize(
     ("text", "option"),
     [
-        ("base", Option("base", None, ())),
-        ("tuned=runs/a,b", Option("tuned", "runs/a,b", ())),
-        ("few=base,prompt.template=few", Option("few", None, ("prompt.template=few",))),
+        ("base", ArmOption("base", None, ())),
+        ("tuned=runs/a,b", ArmOption("tuned", "runs/a,b", ())),
+        ("few=base,prompt.template=few", ArmOption("few", None, ("prompt.template=few",))),
         (
             "x=a/b,prompt.template=c,sampling.top_k=1",
-            Option("x", "a/b", ("prompt.template=c", "sampling.top_k=1")),
+            ArmOption("x", "a/b", ("prompt.template=c", "sampling.top_k=1")),
         ),
     ],
 )
-def test_arms_as_they_are_given(text: str, option: Option) -> None:
-    assert compare_arms.parse(text) == option
+def test_arms_as_they_are_given(text: str, option: ArmOption) -> None:
+    assert parse(text) == option
 
 
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
         ([], "no arm to compare"),
-        (["tuned"], "which adapter is 'tuned'"),
-        (["=x"], "'' is no name"),
-        (["a b=x"], "'a b' is no name"),
-        (["base=runs/x"], "'base' is the model without an adapter"),
+        (["tuned"], "arm 'tuned' has no adapter"),
+        (["=x"], "'' is not a name"),
+        (["a b=x"], "'a b' is not a name"),
+        (["base=runs/x"], "the name 'base' is reserved for the model without an adapter"),
         (["base", "x=base", "x=a"], "two arms are called 'x'"),
     ],
 )
 def test_mistakes_in_arms(texts: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        compare_arms.options(texts)
+        parse_all(texts)
     assert said in caught.value.line()
 
 
@@ -68,9 +67,7 @@ def test_mistakes_in_arms(texts: list[str], said: str) -> None:
 def test_mistakes_in_an_arm_s_own_settings(texts: list[str], said: str) -> None:
     settings = config.load("smoke-mnist", ["evaluation.hyperparameters.dropout=0.2"])
     with pytest.raises(UserError) as caught:
-        compare_arms.make_arms(
-            settings, compare_arms.options(texts), [source_of(settings, "mnist")]
-        )
+        make_arms(settings, parse_all(texts), [source_of(settings, "mnist")])
     assert said in caught.value.line()
 
 
@@ -147,7 +144,7 @@ def test_the_real_model_and_the_real_sandbox(nngpt: Nngpt, untrained: Path, tmp_
     samples = [s for s in read(tmp_path / "c") if isinstance(s, Sample)]
     texts = {arm: [s.text for s in samples if s.arm == arm] for arm in ("base", "same")}
     assert len(texts["base"]) == 3 and texts["base"] == texts["same"]
-    outcomes = [o for o in read(tmp_path / "c") if isinstance(o, Outcome)]
+    outcomes = [o for o in read(tmp_path / "c") if isinstance(o, SampleOutcome)]
     assert all(o.copied for o in outcomes if o.arm == "same")
     assert {c["how"] for c in found["cells"]} == {"check", "train"}
     assert all(d["difference"] == 0 for d in found["differences"])

@@ -13,12 +13,13 @@ from command_line import ANSWERS
 from comparison_samples import SETTING, arm, checked, sample, session
 
 from nngpt import config
-from nngpt.cli import compare_arms
-from nngpt.cli.compare_parts import Executors, source_of
+from nngpt.cycle.evaluator import open_executor
 from nngpt.errors import UserError
+from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_all, shared_settings
+from nngpt.finetuning.compare.executors import Executors, source_of
 from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
-from nngpt.finetuning.compare.judging import judge
-from nngpt.finetuning.compare.records import CHECK, Arm, Line, Outcome, Sample, Setting
+from nngpt.finetuning.compare.judge import judge
+from nngpt.finetuning.compare.records import CHECK, Line, Sample, SampleOutcome, SharedSettings
 from nngpt.finetuning.compare.samples import FILE, Samples, read
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
@@ -29,15 +30,15 @@ SETTINGS = config.load("smoke-mnist", ["evaluation.threads=1", "evaluation.worke
 
 
 @pytest.fixture(scope="module")
-def arms() -> list[Arm]:
-    options = compare_arms.options(["base", "again=base"])
-    return compare_arms.make_arms(SETTINGS, options, [source_of(SETTINGS, "mnist")])
+def arms() -> list[ComparedArm]:
+    options = parse_all(["base", "again=base"])
+    return make_arms(SETTINGS, options, [source_of(SETTINGS, "mnist")])
 
 
 @pytest.fixture(scope="module")
-def executor(arms: list[Arm]) -> Iterator[Executor]:
+def executor(arms: list[ComparedArm]) -> Iterator[Executor]:
     tasks = {"mnist": arms[0].readers["mnist"].task}
-    with Executors(SETTINGS, tasks, {}, print).noise("mnist") as opened:
+    with Executors(SETTINGS, tasks, {}, print, open_executor).noise("mnist") as opened:
         yield opened
 
 
@@ -45,13 +46,13 @@ Compare = Callable[[Path], list[Line]]
 
 
 @pytest.fixture(scope="module")
-def compare(arms: list[Arm], executor: Executor) -> Compare:
+def compare(arms: list[ComparedArm], executor: Executor) -> Compare:
     """Writes and checks all that is missing in a folder, with the real sandbox."""
 
     def run(folder: Path) -> list[Line]:
         seeds = partial(derive_seed, 1)
         with Samples(folder) as record:
-            record.agree(compare_arms.shared(SETTINGS), [arm.facts for arm in arms])
+            record.agree(shared_settings(SETTINGS), [arm.facts for arm in arms])
             llm = ScriptedLLM(ANSWERS, batch_size=3)
             write(record, arms, llm, WANTED, seeds, lambda *_: None)
             assert not unwritten(record, arms, WANTED)
@@ -75,7 +76,7 @@ def whole(compare: Compare, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(lines: list[Line]) -> list[object]:
     """What must not depend on kills: no times, and not who ran first what others copied."""
     samples = [s for s in lines if isinstance(s, Sample)]
-    outcomes = [replace(o, seconds=0, copied=False) for o in lines if isinstance(o, Outcome)]
+    outcomes = [replace(o, seconds=0, copied=False) for o in lines if isinstance(o, SampleOutcome)]
     return sorted([*map(repr, samples), *(repr(s.text) for s in samples), *map(repr, outcomes)])
 
 
@@ -85,7 +86,7 @@ def test_both_arms_get_the_same_seeds_and_copies_run_once(whole: Path) -> None:
         [s.text for s in lines if isinstance(s, Sample) and s.arm == a] for a in ("base", "again")
     ]
     assert len(texts[0]) == WANTED and texts[0] == texts[1]
-    outcomes = [o for o in lines if isinstance(o, Outcome)]
+    outcomes = [o for o in lines if isinstance(o, SampleOutcome)]
     ran = {o.run for o in outcomes if not o.copied}
     assert len(ran) == sum(not o.copied for o in outcomes), "each network ran once"
     fit = [s for s in lines if isinstance(s, Sample) and s.refusal is None]
@@ -134,24 +135,22 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
 def test_settings_that_were_added_since_are_no_other_settings(tmp_path: Path) -> None:
     old, new = {"epochs": 1}, {"epochs": 1, "early_stop": False}
     with Samples(tmp_path) as record:
-        record.agree(Setting({"seed": 1, "evaluation": old}), [])
-        record.agree(Setting({"seed": 1, "evaluation": new}), [])
+        record.agree(SharedSettings({"seed": 1, "evaluation": old}), [])
+        record.agree(SharedSettings({"seed": 1, "evaluation": new}), [])
         with pytest.raises(UserError, match=r"evaluation.early_stop was False, is True"):
-            record.agree(Setting({"seed": 1, "evaluation": {**new, "early_stop": True}}), [])
+            record.agree(SharedSettings({"seed": 1, "evaluation": {**new, "early_stop": True}}), [])
 
 
 def test_another_comparison_is_refused(tmp_path: Path) -> None:
     with Samples(tmp_path) as record:
         record.agree(SETTING, [arm("base")])
         record.agree(SETTING, [arm("base"), arm("tuned", adapter=True)])
-        other = Setting({**SETTING.settings, "seed": 2})
+        other = SharedSettings({**SETTING.settings, "seed": 2})
         with pytest.raises(UserError, match=r"other settings: seed was 1, is 2.*--out"):
             record.agree(other, [])
-        with pytest.raises(
-            UserError, match=r"'base' was another one: .*temperature was 0.5, is 0.9"
-        ):
+        with pytest.raises(UserError, match=r"'base' has changed: .*temperature was 0.5, is 0.9"):
             record.agree(SETTING, [arm("base", temperature=0.9)])
-        with pytest.raises(UserError, match=r"'tuned' was another one: adapter was"):
+        with pytest.raises(UserError, match=r"'tuned' has changed: adapter was"):
             record.agree(SETTING, [arm("tuned")])
         assert [a.name for a in record.arms] == ["base", "tuned"]
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from scipy.stats import kendalltau
 
-from nngpt.reports.analysis.ranking import RankAgreement, rank_agreement
+from nngpt.reports.analysis.proxy import RankAgreement, rank_agreement
 
 
 @pytest.mark.parametrize(

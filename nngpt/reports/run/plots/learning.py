@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.genealogy import Writer
+from nngpt.reports.analysis.genealogy import LineageNode
 from nngpt.reports.analysis.proxy import Confirmed
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
@@ -57,7 +58,7 @@ def genealogy(study: Study) -> Figure:
     return figure
 
 
-def lineage_places(writers: Sequence[Writer]) -> dict[str, int]:
+def lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
     """Place each writer at its cycle on the x axis; those older than the run at 0 and below."""
     roots = [w.name for w in writers if w.cycle is None]
     before = {name: -number for number, name in enumerate(reversed(roots))}
@@ -116,7 +117,7 @@ def proxy(study: Study) -> Figure:
     return figure
 
 
-def _line(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None:
+def _line(axes: Axes, writers: Sequence[LineageNode], places: dict[str, int]) -> None:
     for w in writers:
         here = places[w.name]
         if w.parent in places:
@@ -150,7 +151,7 @@ def _line(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None
     axes.axis("off")
 
 
-def _losses(axes: Axes, learned: Sequence[Writer], at: Sequence[int]) -> None:
+def _losses(axes: Axes, learned: Sequence[LineageNode], at: Sequence[int]) -> None:
     first = [w.adapter.loss_first for w in learned if w.adapter]
     last = [w.adapter.loss_last for w in learned if w.adapter]
     axes.vlines(at, first, last, colors=DIM, lw=1.4)
@@ -162,7 +163,7 @@ def _losses(axes: Axes, learned: Sequence[Writer], at: Sequence[int]) -> None:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, borderpad=0)
 
 
-def _wrote(axes: Axes, writers: Sequence[Writer], places: dict[str, int]) -> None:
+def _wrote(axes: Axes, writers: Sequence[LineageNode], places: dict[str, int]) -> None:
     wrote = [w for w in writers if w.wrote]
     for look, name, shift in ((_VALID, "valid", -0.1), (_MEAN, "mean", 0.1)):
         found: list[Estimate | None] = [getattr(w, name) for w in wrote]
@@ -213,7 +214,7 @@ def _forest_legend(figure: Figure) -> None:
 
 def _confirmed(axes: Axes, some: Sequence[Confirmed], look: Look) -> None:
     for c in some:
-        style = {"colors": look.colour, "lw": 0.7, "alpha": 0.35}
+        style: dict[str, Any] = {"colors": look.colour, "lw": 0.7, "alpha": 0.35}
         if c.first.interval is not None:
             axes.hlines(c.full.value, *c.first.interval, **style)
         if c.full.interval is not None:

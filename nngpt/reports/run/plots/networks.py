@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.novelty import Place
-from nngpt.reports.analysis.pareto import PARAMETERS, Front, Weighed
+from nngpt.reports.analysis.novelty import NetworkPlace
+from nngpt.reports.analysis.pareto import PARAMETERS, CostedNetwork, Front
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.charts import DASHED, DIM, INK, LOOKS, MARK, percent_axis, tint, top_legend
 
@@ -84,7 +84,7 @@ def _cloud(axes: Axes, found: Front) -> None:
             axes.plot(costs, values, look.marker, c=look.colour, alpha=0.4, mew=0, ms=5, zorder=2)
 
 
-def _front(axes: Axes, front: Sequence[Weighed]) -> None:
+def _front(axes: Axes, front: Sequence[CostedNetwork]) -> None:
     costs, values = [w.cost for w in front], [w.accuracy.value for w in front]
     axes.step(costs, values, where="post", c=INK, lw=1.1, zorder=3)
     for w in front:
@@ -107,13 +107,13 @@ def _log_axis(axes: Axes, numbers: Formatter) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _accuracy_scale(places: Sequence[Place]) -> Normalize:
+def _accuracy_scale(places: Sequence[NetworkPlace]) -> Normalize:
     values = [p.accuracy for p in places]
     low, high = min(values), max(values)
     return Normalize(low, high if high > low else low + 0.01)
 
 
-def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> None:
+def _map(axes: Axes, study: Study, mine: Sequence[NetworkPlace], scale: Normalize) -> None:
     """Draw the networks; without a corpus the x axis shows the cycle."""
     limit = study.setting.likeness
     for admitted, marker, size in ((False, "X", 30), (True, "o", 26)):
@@ -142,13 +142,15 @@ def _map(axes: Axes, study: Study, mine: Sequence[Place], scale: Normalize) -> N
         axes.set_xlabel("cycle (the corpus is unknown)")
 
 
-def _across(place: Place) -> float:
+def _across(place: NetworkPlace) -> float:
     if place.corpus is not None:
         return place.corpus.jaccard
     return place.cycle + (place.attempt * 0.618 % 1 - 0.5) * 0.5
 
 
-def _margins(above: Axes, beside: Axes, study: Study, mine: Sequence[Place], colour: str) -> None:
+def _margins(
+    above: Axes, beside: Axes, study: Study, mine: Sequence[NetworkPlace], colour: str
+) -> None:
     bins: Any = np.linspace(0, 1, 26)
     across = [_across(p) for p in mine]
     style: dict[str, Any] = {"fc": tint(colour, 0.5), "ec": "white", "lw": 0.4}

@@ -1,4 +1,4 @@
-"""Runs what the arms wrote: an epoch on each task's images, or one training step on noise.
+"""Judging of a comparison's answers: an epoch on a task's images, or one step on noise.
 
 Exact copies share one run: the seed follows from the network's hash, so they would give the same.
 """
@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from nngpt.finetuning.compare.generation import Progress, Seeds
-from nngpt.finetuning.compare.records import CHECK, TRAIN, Arm, Asked, Outcome, Sample
+from nngpt.finetuning.compare.arms import ArmPrompt, ComparedArm
+from nngpt.finetuning.compare.generation import OnProgress, Seeds
+from nngpt.finetuning.compare.records import CHECK, TRAIN, Sample, SampleOutcome
 from nngpt.finetuning.compare.samples import Samples
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
@@ -22,111 +23,105 @@ OpenExecutor = Callable[[str], AbstractContextManager[Executor]]
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A sample that is to be run on one task."""
+class PendingRun:
+    """A sample whose network is to be run on a task."""
 
     sample: Sample
     candidate: Candidate
     task: Task
 
     @property
-    def run(self) -> str:
-        """A digest of all that decides what comes out: code, settings, transform, batch size."""
+    def digest(self) -> str:
+        """Digest of what decides the outcome: code, hyperparameters, transform, batch size."""
         c = self.candidate
         made_of = [c.content_hash, dict(c.hyperparameters), c.transform, c.batch]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
 
-    def outcome(self, how: str, found: Evaluation | Refusal) -> Outcome:
-        """What is recorded of a run."""
+    def outcome(self, how: str, found: Evaluation | Refusal) -> SampleOutcome:
+        """Return the record of the run's result."""
         name, classes = self.task.dataset, self.task.out_shape[0]
+        refusal = found if isinstance(found, Refusal) else None
+        outcome = SampleOutcome(*self.sample.key, how, name, classes, self.digest, refusal)
         if isinstance(found, Refusal):
-            return Outcome(*self.sample.key, how, name, classes, self.run, found)
-        first = found.epochs[0]
+            return outcome
+        first, size = found.epochs[0], found.claimed_parameters
+        outcome = replace(outcome, parameters=size, seconds=found.seconds)
         trained = how == TRAIN
-        return Outcome(
-            *self.sample.key,
-            how,
-            name,
-            classes,
-            self.run,
-            None,
-            accuracy=first.accuracy if trained else None,
-            total=first.total if trained else 0,
-            parameters=found.claimed_parameters,
-            seconds=found.seconds,
-        )
+        return replace(outcome, accuracy=first.accuracy, total=first.total) if trained else outcome
 
 
 def judge(
     record: Samples,
-    arms: Sequence[Arm],
+    arms: Sequence[ComparedArm],
     how: str,
     tasks: Sequence[str],
     open_executor: OpenExecutor,
     wanted: int,
     seeds: Seeds,
-    progress: Progress,
+    on_progress: OnProgress,
 ) -> None:
-    """Run the first `wanted` answers to each prompt: on all `tasks` to check, else on its own.
+    """Run the first `wanted` answers to each prompt: on all `tasks` to check, else on their own.
 
     Raises:
         UserError: a containment layer or a data set is missing.
         ExecutionError: the sandbox does not start.
     """
     for task in tasks:
-        turns = [turn for arm in arms for turn in _turns(record, arm, how, task, wanted)]
-        turns = _without_copies(record, turns, how, task)
-        if not turns:
-            continue
-        first: dict[str, list[Turn]] = {}
-        for turn in turns:
-            first.setdefault(turn.run, []).append(turn)
-        with open_executor(task) as executor:
-            _run(record, list(first.values()), how, task, executor, seeds, progress)
+        pending = [run for arm in arms for run in _pending(record, arm, how, task, wanted)]
+        groups: dict[str, list[PendingRun]] = {}
+        for run in _without_copies(record, pending, how, task):
+            groups.setdefault(run.digest, []).append(run)
+        if groups:
+            with open_executor(task) as executor:
+                _run(record, list(groups.values()), how, task, executor, seeds, on_progress)
 
 
-def _turns(record: Samples, arm: Arm, how: str, task: str, wanted: int) -> list[Turn]:
-    """What an arm wrote, the contract took, and this task has not seen; by index."""
+def _pending(
+    record: Samples, arm: ComparedArm, how: str, task: str, wanted: int
+) -> list[PendingRun]:
+    """Return an arm's networks that this task has not seen, by index; record refused ones."""
     seen = {o.key for o in record.outcomes if (o.how, o.task) == (how, task)}
-    asked = {a.key: a for a in arm.asked if how == CHECK or task in a.tasks}
+    asked = {a.key: a for a in arm.prompts if how == CHECK or task in a.tasks}
     samples = [s for s in record.samples if s.arm == arm.name and s.asked in asked]
     samples = [s for s in samples if s.index < wanted and not s.refusal and s.key not in seen]
     read = [(sample, _read(arm, asked[sample.asked], task, sample)) for sample in samples]
     goal = arm.readers[task].task
     classes = goal.out_shape[0]
     refused = [(s, found) for s, found in read if isinstance(found, Refusal)]
-    record.append(Outcome(*s.key, how, task, classes, "", found) for s, found in refused)
-    return [Turn(sample, c, goal) for sample, c in read if isinstance(c, Candidate)]
+    record.append(SampleOutcome(*s.key, how, task, classes, "", found) for s, found in refused)
+    return [PendingRun(sample, c, goal) for sample, c in read if isinstance(c, Candidate)]
 
 
-def _read(arm: Arm, asked: Asked, task: str, sample: Sample) -> Candidate | Refusal:
+def _read(arm: ComparedArm, asked: ArmPrompt, task: str, sample: Sample) -> Candidate | Refusal:
     return arm.readers[task].read_answer(sample.text, asked.prompt)
 
 
-def _without_copies(record: Samples, turns: Sequence[Turn], how: str, task: str) -> list[Turn]:
-    """Record at once the turns whose network has run before; the others are left."""
+def _without_copies(
+    record: Samples, pending: Sequence[PendingRun], how: str, task: str
+) -> list[PendingRun]:
+    """Record the outcomes of networks that have run before, and return the others."""
     known = {o.run: o for o in record.outcomes if o.run and (o.how, o.task) == (how, task)}
-    copies = [turn for turn in turns if turn.run in known]
-    record.append(_copied(turn, known[turn.run]) for turn in copies)
-    return [turn for turn in turns if turn.run not in known]
+    copies = [run for run in pending if run.digest in known]
+    record.append(_copied(run, known[run.digest]) for run in copies)
+    return [run for run in pending if run.digest not in known]
 
 
-def _copied(turn: Turn, outcome: Outcome) -> Outcome:
-    arm, asked, index = turn.sample.key
+def _copied(run: PendingRun, outcome: SampleOutcome) -> SampleOutcome:
+    arm, asked, index = run.sample.key
     return replace(outcome, arm=arm, asked=asked, index=index, seconds=0.0, copied=True)
 
 
 def _run(
     record: Samples,
-    groups: Sequence[Sequence[Turn]],
+    groups: Sequence[Sequence[PendingRun]],
     how: str,
     task: str,
     executor: Executor,
     seeds: Seeds,
-    progress: Progress,
+    on_progress: OnProgress,
 ) -> None:
     """Run one of each group of copies, as many at once as the executor has workers."""
-    what = f"{'checking on noise like' if how == CHECK else 'training on'} {task}"
+    activity = f"{'checking on noise like' if how == CHECK else 'training on'} {task}"
     with ThreadPoolExecutor(executor.workers) as pool:
         futures = {}
         for group in groups:
@@ -137,15 +132,15 @@ def _run(
             for done, future in enumerate(as_completed(futures), 1):
                 first, *others = futures[future]
                 outcome = first.outcome(how, future.result())
-                record.append([outcome, *(_copied(turn, outcome) for turn in others)])
-                progress(what, done, len(groups), _remark(outcome))
+                record.append([outcome, *(_copied(run, outcome) for run in others)])
+                on_progress(activity, done, len(groups), _remark(outcome))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             executor.stop()
             raise
 
 
-def _remark(outcome: Outcome) -> str:
+def _remark(outcome: SampleOutcome) -> str:
     if outcome.refusal is not None:
         return f"{outcome.arm} {outcome.index}: {outcome.refusal.stage}"
     accuracy = "runs" if outcome.accuracy is None else f"{outcome.accuracy:.1%}"

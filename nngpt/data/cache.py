@@ -145,6 +145,6 @@ def read_json(path: Path) -> Mapping[str, Any] | None:
 
 
 def damaged(path: Path, why: str) -> DataError:
-    """The error for a cached file that cannot be used."""
+    """Return the error for a cached file that cannot be used."""
     hint = f"Remove the folder {path.parent} and pull the data set again"
     return DataError(f"the cached file is damaged ({why})", where=str(path), hint=hint)

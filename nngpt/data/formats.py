@@ -143,7 +143,7 @@ def _matlab_elements(data: bytes) -> list[tuple[int, bytes]]:
             padded = size if kind == _MATLAB_COMPRESSED else -(-size // 8) * 8
             at = begin + padded
         if begin + size > len(data):
-            raise ValueError("it ends too early")
+            raise ValueError("unexpected end of file")
         elements.append((kind, data[begin : begin + size]))
     return elements
 

@@ -44,7 +44,7 @@ class SourceText:
 
     @classmethod
     def of(cls, code: str) -> SourceText:
-        """Encode a module's text and locate its lines."""
+        """Return the text of a module's code."""
         raw = code.encode()
         starts = [0]
         for line in raw.split(b"\n"):

@@ -36,5 +36,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """The data set; `root` is a folder with `cifar-100-python.tar.gz`, or what is in it."""
+    """Create the data set; `root` is a folder with `cifar-100-python.tar.gz` or its contents."""
     return FileSource(SPEC, root)

@@ -103,7 +103,7 @@ def test_unreadable_files_are_reported(tmp_path: Path) -> None:
     # The link comes first in the order of names, so it is the file itself that is met again.
     assert [n.name for n in found.networks] == ["again.py"]
     assert {Path(where).name: reason for where, reason in reasons(found).items()} == {
-        "latin.py": "not in utf-8, as Python expects it (PEP 263)",
+        "latin.py": "not in utf-8, which Python expects (PEP 263)",
         "blank.py": "empty",
         "loop.py": f"cannot be read ({os.strerror(40)})",
         "gone.py": "cannot be read (No such file or directory)",

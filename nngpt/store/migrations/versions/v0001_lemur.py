@@ -12,7 +12,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """LEMUR's tables."""
+    """Create LEMUR's tables."""
     op.create_table(
         "layer_stat",
         sa.Column("id", sa.Text(), nullable=False),

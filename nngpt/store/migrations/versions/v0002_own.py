@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Our own tables."""
+    """Create nngpt's own tables."""
     op.create_table(
         "nngpt_code",
         sa.Column("digest", sa.Text(), nullable=False),

@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Imports, what LEMUR's tables cannot hold, signatures, and indexes for queries."""
+    """Create tables for imports, values beyond LEMUR's tables and signatures, and indexes."""
     op.create_table(
         "nngpt_lemur_import",
         sa.Column("id", sa.Integer(), nullable=False),

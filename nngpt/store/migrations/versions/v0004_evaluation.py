@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """New columns of an attempt; empty for what was evaluated before."""
+    """Add columns to attempts; they are empty for earlier evaluations."""
     for name, kind in (
         ("cpu_s", sa.Double()),
         ("claimed_flops", sa.Integer()),

@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """How often an answer was repaired, and which attempt it repairs."""
+    """Add the number of repairs, and the attempt that a repair answers."""
     number = sa.Column("repairs", sa.Integer(), nullable=False, server_default="0")
     op.add_column("nngpt_attempt", number)
     # Alembic cannot add a column with a foreign key to SQLite; SQLite itself can.

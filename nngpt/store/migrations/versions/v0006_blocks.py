@@ -12,7 +12,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """The index of `nngpt rag index`."""
+    """Create the tables of the block index."""
     op.create_table(
         "nngpt_block_source",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -12,7 +12,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Arms of attempts and admissions, and three tables."""
+    """Add the arms of attempts and admissions, and three tables."""
     # SQLite itself adds a column with its constraint; Alembic would copy the table.
     op.execute(
         "ALTER TABLE nngpt_attempt ADD COLUMN arm TEXT NOT NULL DEFAULT 'loop' "
@@ -72,7 +72,7 @@ def upgrade() -> None:
 
 
 def _admission_by_arm() -> None:
-    """The table anew: SQLite cannot change a primary key."""
+    """Rebuild the table, because SQLite cannot change a primary key."""
     op.rename_table("nngpt_admission", "nngpt_admission_before")
     op.create_table(
         "nngpt_admission",

@@ -26,7 +26,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Selection:
-    """Which networks a corpus takes.
+    """Criteria that select the networks of a corpus.
 
     Attributes:
         max_chars: maximum length of an answer, in characters.

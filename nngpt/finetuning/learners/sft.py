@@ -67,7 +67,7 @@ class SFTJob:
 
 
 class LoraLearner:
-    """Implements `nngpt.protocols.Learner`.
+    """Fine-tunes LoRA adapters; implements `nngpt.protocols.Learner`.
 
     Attributes:
         facts: rank, optimiser and kernels, for the first lines of a run.

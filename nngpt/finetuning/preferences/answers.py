@@ -24,7 +24,7 @@ _NEITHER = frozenset({Stage.DUPLICATE, Stage.NOVELTY})
 
 @dataclass(frozen=True)
 class RatedAnswer:
-    """One answer of a run.
+    """An answer of a run, rated good or bad.
 
     Attributes:
         prompt: the prompt that it answers.

@@ -36,7 +36,7 @@ _SAVE_EVERY = 10
 
 @dataclass(frozen=True)
 class PreferenceStep:
-    """One optimiser step, a line of `steps.jsonl`.
+    """Record of one DPO or KTO step, a line of `steps.jsonl`.
 
     Attributes:
         step: number of the step, from 1.
@@ -59,7 +59,7 @@ OnPreferenceStep = Callable[[PreferenceStep], None]
 
 @dataclass
 class PreferenceLearner:
-    """Trains one adapter on preferences.
+    """Trains one adapter with DPO or KTO on a run's rated answers.
 
     Attributes:
         config: configuration; its sections `preference`, `learning` and its seed are used.

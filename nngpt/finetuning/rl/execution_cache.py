@@ -40,7 +40,7 @@ _LINE = TypeAdapter(CachedOutcome)
 
 
 class ExecutionCache:
-    """Outcomes of executions; a context manager that closes the file.
+    """Trains candidates and caches their outcomes in a file; a context manager.
 
     Attributes:
         executed: number of networks trained by this object.

@@ -24,7 +24,7 @@ ANSWERS = "completions.jsonl"
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step, a line of `steps.jsonl`.
+    """Record of one RL step, a line of `steps.jsonl`.
 
     Attributes:
         step: number of the step, from 1.
@@ -73,7 +73,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class AnswerRecord:
-    """One answer, a line of `completions.jsonl`.
+    """Record of one answer of an RL run, a line of `completions.jsonl`.
 
     Attributes:
         step: number of the step, from 1.
@@ -115,7 +115,7 @@ _ANSWER = TypeAdapter(AnswerRecord)
 
 
 class Journal:
-    """The two files in a folder; a step's answers are written before the step itself.
+    """The journal of an RL run: two files in a folder, a step's answers written before the step.
 
     Attributes:
         steps: recorded steps, in order.
@@ -162,7 +162,7 @@ def step_record(
     measured: Mapping[str, float],
     seconds: Mapping[str, float],
 ) -> StepRecord:
-    """Summarise a step.
+    """Summarise a step's answers and the trainer's figures in a record.
 
     Args:
         groups: scored answers of the step.

@@ -14,7 +14,7 @@ ReadAnswer = Callable[[str], Candidate | Refusal]
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One answer of a step with its rewards.
+    """An answer of an RL step with its outcome and rewards.
 
     Attributes:
         rollout: completion, candidate and outcome.
@@ -41,7 +41,7 @@ class ScoredAnswer:
 
 
 class AnswerScorer:
-    """Scores the answers of one step, group by group.
+    """Executes the answers of an RL step, and computes their rewards group by group.
 
     Attributes:
         weights: weight of each reward term.

@@ -1,17 +1,16 @@
-"""What an evaluation costs beside the training itself, and candidates per minute.
+"""Measure the overhead of an evaluation over its training, and candidates per minute.
 
 OMP_NUM_THREADS=1 .venv/bin/python benchmarks/evaluator.py [--reference FOLDER] [--repeats N]
 
-On the same networks (tests/networks), images (MNIST) and epoch, one thread each:
+All ways train the same networks (tests/networks) on MNIST for one epoch with one thread:
 
-bare       the training alone, in this warm process, without any sandbox
-nngpt      the executor `local`, one worker at a time, then as many as there are cores
-fresh      a new interpreter for each candidate, which is what most tools do
-reference  `check_nn` of nn-dataset, in one warm process, with and without the code-quality
-           report that it makes of each network; FOLDER is an unpacked wheel beside a Python that
-           has its dependencies (docs/sandbox.md says how it was made)
+bare       the training alone, in this warm process, without a sandbox
+nngpt      the executor `local`, with one worker, then with one per core
+fresh      a new interpreter for each candidate, as most tools do
+reference  `check_nn` of nn-dataset, in one warm process, with and without its code-quality report
+           of each network; FOLDER is the unpacked wheel (docs/sandbox.md)
 
-`--device cuda` measures on a GPU, and whether its memory is free again after a kill.
+`--device cuda` measures on a GPU, and checks that its memory is free again after a kill.
 """
 
 from __future__ import annotations
@@ -51,45 +50,47 @@ PRM = {"lr": 0.01, "momentum": 0.9, "dropout": 0.1}
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all ways and print the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--reference-python", default=sys.executable)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--train", type=int, default=TRAIN)
-    parser.add_argument("--networks", nargs="*", default=SMALL, help="of tests/networks")
+    parser.add_argument(
+        "--networks", nargs="*", default=SMALL, help="names of files in tests/networks"
+    )
     given = parser.parse_args()
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
     print(f"load {os.getloadavg()[0]:.1f}, torch {torch.__version__}, {given.device}")
-    splits = plugins.load("data set", "mnist").create(None).splits(1, given.train, VALIDATION)
+    splits = plugins.create("data set", "mnist", None).splits(1, given.train, VALIDATION)
     print(f"MNIST, {given.train:,} training and {VALIDATION:,} validation images, 1 epoch")
     networks = {n: (ROOT / "tests/networks" / f"{n}.py").read_text() for n in given.networks}
-    bare = {} if given.device == "cuda" else measured_bare(splits, networks, given.repeats)
-    ours = measured_executor(splits, networks, given.repeats, given.device)
-    fresh = measured_fresh(splits, networks, given.device)
+    bare = {} if given.device == "cuda" else time_bare(splits, networks, given.repeats)
+    ours = time_executor(splits, networks, given.repeats, given.device)
+    fresh = time_fresh(splits, networks, given.device)
     table = {"bare": bare, "nngpt": ours, "fresh": fresh}
     if given.reference:
-        table |= measured_reference(splits, networks, given.reference, given.reference_python)
-    compare(table)
+        table |= time_reference(splits, networks, given.reference, given.reference_python)
+    print_comparison(table)
     if given.device == "cpu":
-        measured_overhead(splits, (ROOT / "tests/networks/inherited.py").read_text())
-    side_by_side(splits, networks, given.repeats, given.device)
+        print_overhead(splits, (ROOT / "tests/networks/inherited.py").read_text())
+    print_throughput(splits, networks, given.repeats, given.device)
 
 
 Times = dict[str, tuple[float, float]]
-"""Median seconds and accuracy of each network."""
+"""(median seconds, accuracy) by network."""
 
 
-def measured_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Times:
-    """The same training without a process of its own."""
+def time_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Times:
+    """Time the same training in this process."""
     train = bare_training(splits)
     train(next(iter(networks.values())))
     return {name: median(lambda c=code: train(c), repeats) for name, code in networks.items()}
 
 
 def bare_training(splits: Splits) -> Callable[[str], float]:
-    """A function that trains a network in this process and gives its accuracy."""
+    """Return a function that trains a network in this process and returns its accuracy."""
     torch.set_num_threads(1)
     images, labels = (torch.from_numpy(np.array(a)) for a in opened(splits, "train"))
     unseen, known = (torch.from_numpy(np.array(a)) for a in opened(splits, "validation"))
@@ -111,22 +112,22 @@ def bare_training(splits: Splits) -> Callable[[str], float]:
     return train
 
 
-def measured_overhead(splits: Splits, code: str) -> None:
-    """Executor and bare training of the quickest network in turns, both warm."""
+def print_overhead(splits: Splits, code: str) -> None:
+    """Time executor and bare training of the fastest network alternately, both warm."""
     train = bare_training(splits)
     differences: list[float] = []
     with executor(splits, "cpu", workers=1) as runner:
         for _ in range(PAIRS):
-            time.sleep(0.1)  # the next worker is being made meanwhile
+            time.sleep(0.1)  # the next worker starts meanwhile
             contained = median(lambda: evaluate(runner, code), 1)[0]
             differences.append(1e3 * (contained - median(lambda: train(code), 1)[0]))
     low, middle, high = statistics.quantiles(differences[5:], n=4)
     print(f"overhead over bare training: median {middle:.0f} ms, ", end="")
-    print(f"half of {PAIRS - 5} pairs between {low:.0f} and {high:.0f} ms")
+    print(f"quartiles {low:.0f} and {high:.0f} ms of {PAIRS - 5} pairs")
 
 
-def measured_executor(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> Times:
-    """One candidate after another."""
+def time_executor(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> Times:
+    """Time the executor with one worker."""
     with executor(splits, device, workers=1) as runner:
         evaluate(runner, next(iter(networks.values())))
         times = {
@@ -138,8 +139,8 @@ def measured_executor(splits: Splits, networks: dict[str, str], repeats: int, de
         return times
 
 
-def side_by_side(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> None:
-    """Candidates per minute with one worker and with several."""
+def print_throughput(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> None:
+    """Print candidates per minute with one worker and with several."""
     codes = list(networks.values()) * (2 * repeats)
     rates = {}
     for workers in (1, (os.cpu_count() or 1) if device == "cpu" else 4):
@@ -149,13 +150,13 @@ def side_by_side(splits: Splits, networks: dict[str, str], repeats: int, device:
             list(threads.map(lambda code: evaluate(runner, code), codes))
             rates[workers] = 60 * len(codes) / (time.perf_counter() - started)
     one, *more = rates.items()
-    print(f"{len(codes)} candidates: {one[1]:.0f} a minute with one worker", end="")
+    print(f"{len(codes)} candidates: {one[1]:.0f} per minute with one worker", end="")
     for workers, rate in more:
         print(f", {rate:.0f} with {workers} ({rate / one[1]:.2f} ×)")
 
 
-def measured_fresh(splits: Splits, networks: dict[str, str], device: str) -> Times:
-    """A new interpreter each time."""
+def time_fresh(splits: Splits, networks: dict[str, str], device: str) -> Times:
+    """Time a new interpreter for each candidate."""
     files = [
         str(getattr(part, kind))
         for part in (splits.train, splits.validation)
@@ -210,10 +211,10 @@ print(right / len(uy))
 """
 
 
-def measured_reference(
+def time_reference(
     splits: Splits, networks: dict[str, str], folder: Path, python: str
 ) -> dict[str, Times]:
-    """`check_nn`, on the same images in the files it reads."""
+    """Time `check_nn`, on the same images in its own file format."""
     tools = f"{Path(python).parent}:{os.environ['PATH']}"  # the report runs flake8 and pylint
     with tempfile.TemporaryDirectory() as place:
         write_idx(splits, Path(place) / "data" / "MNIST" / "raw")
@@ -256,7 +257,7 @@ print("RESULT" + json.dumps({"check_nn": whole, "check_nn, no report": lean}))
 
 
 def write_idx(splits: Splits, folder: Path) -> None:
-    """MNIST's own file format, as torchvision unpacks it."""
+    """Write the images and labels in MNIST's file format."""
     folder.mkdir(parents=True)
     for part, name in ((splits.train, "train"), (splits.validation, "t10k")):
         images, labels = np.array(part.open_images())[:, 0], np.array(part.open_labels())
@@ -266,15 +267,15 @@ def write_idx(splits: Splits, folder: Path) -> None:
             (folder / f"{name}-{kind}-ubyte").write_bytes(data)
 
 
-def compare(table: dict[str, Times]) -> None:
-    """Seconds and accuracy of each way, and the ratios."""
+def print_comparison(table: dict[str, Times]) -> None:
+    """Print seconds and accuracy of each way, and their ratios to nngpt."""
     ours = table["nngpt"]
     for way, times in table.items():
         if not times:
             continue
         each = "  ".join(f"{name} {s:.2f} s {a:.1%}" for name, (s, a) in times.items())
         total = sum(s for s, _ in times.values())
-        print(f"{way:<20}{60 * len(times) / total:>6.1f} a minute   {each}")
+        print(f"{way:<20}{60 * len(times) / total:>6.1f} per minute   {each}")
     for way in table.keys() - {"bare", "nngpt"}:
         times = table[way]
         ratio = sum(times[n][0] for n in ours) / sum(s for s, _ in ours.values())
@@ -285,7 +286,7 @@ def compare(table: dict[str, Times]) -> None:
 
 
 def memory_after_kill(runner: LocalExecutor) -> None:
-    """GPU memory in use before a candidate takes 4 GiB and hangs, and 1 s after its end."""
+    """Print the GPU memory in use before a candidate takes 4 GiB and hangs, and 1 s after it."""
     greedy = "import torch, time\nx = torch.empty(1 << 32, dtype=torch.uint8, device='cuda')\n"
     before = used_mib()
     outcome = runner.evaluate(candidate(greedy + "time.sleep(600)\n"), 1)
@@ -294,20 +295,20 @@ def memory_after_kill(runner: LocalExecutor) -> None:
 
 
 def used_mib() -> int:
-    """As nvidia-smi counts it."""
+    """Return the GPU memory in use in MiB, according to nvidia-smi."""
     query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     return int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])
 
 
 def executor(splits: Splits, device: str, workers: int) -> LocalExecutor:
-    """Our executor; on a GPU with a short limit, for the candidate that hangs."""
+    """Return the executor, with a short limit for the candidate that hangs."""
     settings = EvaluationConfig(device=device, workers=workers, wall_s=60)
     task = Task("mnist", (1, *splits.shape), (splits.classes,), 0.5)
     return LocalExecutor(splits, settings, task)
 
 
 def evaluate(runner: LocalExecutor, code: str) -> float:
-    """Accuracy of a network, which must train."""
+    """Return the accuracy of a network; exit if it is refused."""
     outcome = runner.evaluate(candidate(code), 1)
     if isinstance(outcome, Refusal):
         sys.exit(f"refused: {outcome}")
@@ -316,12 +317,12 @@ def evaluate(runner: LocalExecutor, code: str) -> float:
 
 
 def candidate(code: str) -> Candidate:
-    """A network as the cycle would have it."""
+    """Return a network as a candidate."""
     return Candidate(code, code, "full", PRM, "norm", BATCH)
 
 
 def median(work: Callable[[], float], repeats: int) -> tuple[float, float]:
-    """Median seconds and the last accuracy."""
+    """Return the median seconds of `work` and its last result."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -331,7 +332,7 @@ def median(work: Callable[[], float], repeats: int) -> tuple[float, float]:
 
 
 def opened(splits: Splits, part: str) -> tuple[Any, Any]:
-    """Images and labels of a part."""
+    """Return images and labels of a part."""
     found = getattr(splits, part)
     return found.open_images(), found.open_labels()
 

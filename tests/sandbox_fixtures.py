@@ -1,4 +1,4 @@
-"""Executors with real processes, shared by the tests of a session."""
+"""Executors with real processes, which the tests of a session share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Splits:
 
 @pytest.fixture(scope="session")
 def start(splits: Splits) -> Iterator[Callable[..., LocalExecutor]]:
-    """Makes executors; a second one with the same settings is the first again."""
+    """Make executors; the same settings give the same executor."""
     made: dict[str, LocalExecutor] = {}
 
     def start(max_parameters: int | None = None, **settings: object) -> LocalExecutor:

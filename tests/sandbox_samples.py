@@ -1,4 +1,4 @@
-"""A small synthetic data set, noise around one pattern per class, and an honest network."""
+"""A small synthetic data set (noise around one pattern per class) and an honest network."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Net(nn.Module):
 
 
 def altered(old: str, new: str) -> str:
-    """The honest network with one passage replaced."""
+    """Return the honest network with one passage replaced."""
     assert old in HONEST
     return HONEST.replace(old, new)
 
 
 def candidate(code: str = HONEST, batch: int = 16, transform: str = "norm") -> Candidate:
-    """A candidate that never saw the contract check."""
+    """Return a candidate, without the contract check."""
     return Candidate(code, code, "full", {"lr": 0.05, "momentum": 0.9}, transform, batch)
 
 
 def make_splits(folder: Path, train: int = 320, validation: int = 97) -> Splits:
-    """Separable data; 97 validation images make the labels' byte length unmistakable."""
+    """Write separable data; with 97 validation images, the labels' length in bytes is unique."""
     random = np.random.default_rng(0)
     patterns = random.integers(40, 215, (CLASSES, *SHAPE))
 
@@ -83,5 +83,5 @@ def make_splits(folder: Path, train: int = 320, validation: int = 97) -> Splits:
 
 
 def make_task(max_parameters: int | None = None) -> Task:
-    """The task that belongs to the data."""
+    """Return the task of the data."""
     return Task("synthetic", (1, *SHAPE), (CLASSES,), 0.5, max_parameters=max_parameters)

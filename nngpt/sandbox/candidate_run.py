@@ -42,7 +42,7 @@ class Inputs:
 
 
 class CandidateRun:
-    """One job of a worker.
+    """Trains a candidate, or answers with a file of a trained network, as its job describes.
 
     Attributes:
         job: description by the executor (`nngpt.sandbox.jobs`): code, protocol, data shapes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -108,8 +109,12 @@ def _print_missing() -> None:
 def _missing_in_worker() -> list[str]:
     """Contain a child process as a worker is contained; return the layers that it lacks."""
     reading, writing = os.pipe()
-    namespaced = _try_namespace()
-    group = _try_group()
+    namespaced, group = False, None
+    with contextlib.suppress(OSError):
+        namespaces.own_processes()
+        namespaced = True
+    with contextlib.suppress(OSError):
+        group = cgroup.Group(os.getpid(), 0, 1 << 32, 64)
     if (pid := os.fork()) == 0:
         trial = Containment(Limits(1 << 30, cpu_s=60, processes=8, cuda=False), namespaced)
         os.write(writing, json.dumps(trial.enter(group)).encode())
@@ -121,18 +126,3 @@ def _missing_in_worker() -> list[str]:
     if group is not None:
         group.remove()
     return json.loads(text) if text else [name for name in _HINTS if name != "clean-env"]
-
-
-def _try_group() -> cgroup.Group | None:
-    try:
-        return cgroup.Group(os.getpid(), 0, 1 << 32, 64)
-    except OSError:
-        return None
-
-
-def _try_namespace() -> bool:
-    try:
-        namespaces.own_processes()
-    except OSError:
-        return False
-    return True

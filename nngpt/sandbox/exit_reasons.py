@@ -19,10 +19,10 @@ HOSTILE = frozenset({BROKE_PROTOCOL, _KILLED_SUPERVISOR, _ATTACK})
 _MAX_DETAIL = 2000
 
 
-def refusal(
+def exit_refusal(
     stage: Stage | None, ended: WorkerExit | None, stderr: str, limits: tuple[str, str]
 ) -> Refusal:
-    """Return the refusal that matches how a worker ended.
+    """Return the refusal of a worker that ended without a result.
 
     Args:
         stage: the stage last reported, None if the worker never reported one.

@@ -7,16 +7,15 @@ third answers them with the ONNX file, without the network's code. All answers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from typing import Any
 
 from nngpt.data.transform_names import spec
-from nngpt.records import Candidate, Exported, Refusal
+from nngpt.records import Candidate, Evaluation, Exported, Refusal
 from nngpt.sandbox import exit_reasons, tensors
-from nngpt.sandbox.evaluations import EvaluationFactory
 from nngpt.sandbox.export_judges import AnswersJudge, ExportJudge
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.jobs import JobFactory, JobResult
@@ -33,7 +32,7 @@ class Exporter:
 
     pool: LanePool
     jobs: JobFactory
-    evaluations: EvaluationFactory
+    evaluation_of: Callable[[JobResult[ExportJudge], int, Fold], Evaluation]
     budget: Budget
 
     def export(
@@ -60,7 +59,7 @@ class Exporter:
         if loaded.refusal is not None:
             return loaded.refusal
         exported = Exported(
-            evaluation=self.evaluations.make(result, seed, fold),
+            evaluation=self.evaluation_of(result, seed, fold),
             in_shape=_in_shape(job.description, judge.in_shape),
             tensors=judge.tensors,
             weights=weights,

@@ -87,27 +87,19 @@ class Folds:
             os.close(self._descriptors.pop())
 
     def _make(self, number: int) -> Fold:
+        order: Labels | None = None
+        images, labels = self._images, self._labels
         if self._k is None:
-            part = self._splits.train
-            images, labels = part.open_images(), np.asarray(part.open_labels(), np.int64)
-            return self._sealed(0, images, labels, None, self._images, self._labels)
-        judged = self._parts[number - 1]
-        trained = np.setdiff1d(np.arange(len(self._labels)), judged)
-        images, labels = self._images[judged], self._labels[judged]
-        return self._sealed(number, self._images, self._labels, trained, images, labels)
+            train, judged = self._splits.train, slice(None)
+            images, labels = train.open_images(), np.asarray(train.open_labels(), np.int64)
+        else:
+            judged = self._parts[number - 1]
+            order = np.setdiff1d(np.arange(len(labels)), judged)
+        descriptors = [self._sealed("images", images, order), self._sealed("labels", labels, order)]
+        count = len(labels if order is None else order)
+        return Fold(number, *descriptors, count, self._images[judged], self._labels[judged])
 
-    def _sealed(
-        self,
-        number: int,
-        train_images: Images,
-        train_labels: Labels,
-        order: Labels | None,
-        images: Images,
-        labels: Labels,
-    ) -> Fold:
-        seen = sealed_memory.sealed("train-images", sealed_memory.chunks(train_images, order))
-        self._descriptors.append(seen)
-        known = sealed_memory.sealed("train-labels", sealed_memory.chunks(train_labels, order))
-        self._descriptors.append(known)
-        count = len(train_labels) if order is None else len(order)
-        return Fold(number, seen, known, count, images, labels)
+    def _sealed(self, name: str, array: Images | Labels, order: Labels | None) -> int:
+        chunks = sealed_memory.chunks(array, order)
+        self._descriptors.append(sealed_memory.sealed(f"train-{name}", chunks))
+        return self._descriptors[-1]

@@ -49,7 +49,7 @@ class JobFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """One task for one worker.
+    """Work for one worker: its description and its data.
 
     Attributes:
         description: instructions for the worker, JSON-serialisable (see `JobFactory`).
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult(Generic[AnyJudge]):
-    """Result of a job.
+    """Result of a job: what the judge read, why it failed, and how the worker ended.
 
     Attributes:
         judge: the judge that read the worker's output.

@@ -34,24 +34,16 @@ _MAX_COUNT = 10**15
 _MAX_LATENCY_MS = 1e7
 _FEW_BATCHES = 5
 
-_STAGES = {
-    "build": Stage.BUILD,
-    "forward": Stage.FORWARD,
-    "setup": Stage.TRAIN,
-    "learn": Stage.TRAIN,
-    "answer": Stage.JUDGE,
-    "weights": Stage.JUDGE,
-    "onnx": Stage.JUDGE,
+_PHASES = {
+    "build": (Stage.BUILD, "building the network"),
+    "forward": (Stage.FORWARD, "the forward pass"),
+    "setup": (Stage.TRAIN, "train_setup"),
+    "learn": (Stage.TRAIN, "training"),
+    "answer": (Stage.JUDGE, "answering the validation images"),
+    "weights": (Stage.JUDGE, "sending the weights"),
+    "onnx": (Stage.JUDGE, "the ONNX export"),
 }
-_ACTIVITIES = {
-    "build": "building the network",
-    "forward": "the forward pass",
-    "setup": "train_setup",
-    "learn": "training",
-    "answer": "answering the validation images",
-    "weights": "sending the weights",
-    "onnx": "the ONNX export",
-}
+"""Stage and description of each phase that a worker reports."""
 
 
 def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.NDArray[np.int64]:
@@ -174,7 +166,7 @@ class Judge:
         if not self._script or phase != self._script[0]:
             raise wire.WireError(f"phase {phase!r} out of order")
         self._phase = self._script.pop(0)
-        self.stage = _STAGES[self._phase[0]]
+        self.stage = _PHASES[self._phase[0]][0]
         if self._phase[0] == "learn":
             self._drawn = 0
             if self._phase[1] == 1:
@@ -265,7 +257,7 @@ class Judge:
         detail = f"{name}: {facts.get('message', '')}\n{facts.get('where', '')}"
         if facts.get("memory") is True:
             return self._refuse("out of memory", detail)
-        activity = _ACTIVITIES[self._phase[0]] if self._phase else "the start"
+        activity = _PHASES[self._phase[0]][1] if self._phase else "the start"
         first = clean(str(facts.get("message", "")), _MAX_REASON).partition("\n")[0]
         error = f"{name}: {first}" if first else name
         return self._refuse(f"{activity} failed: {error}", detail)

@@ -170,11 +170,10 @@ class _Lane:
     def _make_group(self) -> cgroup.Group | None:
         owner = int(os.readlink("/proc/self"))  # noqa: PTH115
         self.forked += 1
-        try:
-            limits = self.limits
+        limits = self.limits
+        with contextlib.suppress(OSError):
             return cgroup.Group(owner, self.forked, limits.memory_bytes, limits.processes)
-        except OSError:
-            return None
+        return None
 
     def _watch(self, running: _Worker) -> str:
         """Wait until the worker has ended or must end; return the exceeded limit, "" if none."""

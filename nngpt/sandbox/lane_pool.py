@@ -98,7 +98,7 @@ class LanePool:
         memory = f"{self._evaluation.memory_mb} MiB"
         processes = f"{self._limits.processes} threads and processes"
         stage = result.judge.stage
-        refusal = exit_reasons.refusal(stage, result.ended, result.stderr, (memory, processes))
+        refusal = exit_reasons.exit_refusal(stage, result.ended, result.stderr, (memory, processes))
         return JobResult(result.judge, refusal, result.seconds, result.ended)
 
     def _feed(

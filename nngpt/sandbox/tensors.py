@@ -15,32 +15,21 @@ from typing import Any
 from nngpt.records import WeightTensor
 from nngpt.sandbox import wire
 
-ITEM_BYTES = {
-    "float32": 4,
-    "float64": 8,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
+_TYPES = {
+    "float32": (4, "F32"),
+    "float64": (8, "F64"),
+    "float16": (2, "F16"),
+    "bfloat16": (2, "BF16"),
+    "int64": (8, "I64"),
+    "int32": (4, "I32"),
+    "int16": (2, "I16"),
+    "int8": (1, "I8"),
+    "uint8": (1, "U8"),
+    "bool": (1, "BOOL"),
 }
-"""Bytes of one element, by the torch types that may be sent."""
+"""Bytes of one element and name in safetensors, by the torch types that may be sent."""
 
-_SAFETENSORS = {
-    "float32": "F32",
-    "float64": "F64",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "int16": "I16",
-    "int8": "I8",
-    "uint8": "U8",
-    "bool": "BOOL",
-}
+ITEM_BYTES = {name: size for name, (size, _) in _TYPES.items()}
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _LONGEST_NAME = 200
 _MOST_TENSORS = 10_000
@@ -136,9 +125,8 @@ def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
     end = 0
     for tensor in ordered:
         start, end = end, end + len(tensor.data)
-        kind = _SAFETENSORS[tensor.dtype]
         header[tensor.name] = {
-            "dtype": kind,
+            "dtype": _TYPES[tensor.dtype][1],
             "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }

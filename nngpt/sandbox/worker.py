@@ -41,7 +41,7 @@ def warm_up(threads: int, device: str) -> None:
 
 
 def main(inputs: Inputs) -> NoReturn:
-    """Run the job and end the process."""
+    """Run the candidate of a job, report its failure if it fails, and end this process."""
     job = json.loads(os.pread(inputs.job, os.fstat(inputs.job).st_size, 0))
     try:
         CandidateRun(job, inputs).work()

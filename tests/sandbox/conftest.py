@@ -1,4 +1,4 @@
-"""The executors of these tests."""
+"""Fixtures shared with other folders of tests."""
 
 from sandbox_fixtures import splits, start
 

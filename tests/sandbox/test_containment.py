@@ -1,4 +1,4 @@
-"""Layers, sealed memory and the process tools."""
+"""Containment layers and levels, sealed memory, and process tools."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ from nngpt.errors import UserError
 from nngpt.records import Evaluation
 from nngpt.sandbox import containment_level, processes, sealed_memory
 from nngpt.sandbox.containment import is_marked
+from nngpt.sandbox.containment_level import Layer
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.zygote_client import shared
 
 
-def test_what_is_required_is_there_on_a_plain_linux() -> None:
-    found = containment_level.layers()
+@pytest.fixture(scope="module")
+def layers() -> list[Layer]:
+    return containment_level.layers()
+
+
+def test_a_plain_linux_has_every_required_layer(layers: list[Layer]) -> None:
+    found = layers
     assert [layer.name for layer in found if layer.required and not layer.available] == []
     assert {"no-capabilities", "landlock", "seccomp"} <= {layer.name for layer in found}
     assert all(layer.hint for layer in found if not layer.available)
 
 
-def test_a_worker_has_every_layer_that_was_tried(start: Callable[..., LocalExecutor]) -> None:
-    missing = [layer.name for layer in containment_level.layers() if not layer.available]
+def test_a_worker_has_every_available_layer(
+    start: Callable[..., LocalExecutor], layers: list[Layer]
+) -> None:
+    missing = [layer.name for layer in layers if not layer.available]
     assert start().level == containment_level.level(missing, "weak")
 
 
@@ -51,7 +59,7 @@ def test_layers_and_transform_names_need_no_torch() -> None:
         (["namespaces", "rlimits"], "weak", "weak"),
     ],
 )
-def test_the_level_follows_from_what_is_missing(
+def test_the_level_follows_from_the_missing_layers(
     missing: list[str], sandbox: str, name: str
 ) -> None:
     level, _, layers = containment_level.level(missing, sandbox).partition(": ")
@@ -75,7 +83,7 @@ def test_a_missing_layer_is_refused_unless_waived(
         containment_level.level(missing, sandbox)
 
 
-def test_sealed_memory_cannot_be_changed_but_mapped_privately() -> None:
+def test_sealed_memory_can_only_be_mapped_privately() -> None:
     array = np.arange(12, dtype=np.int64).reshape(4, 3)
     fd = sealed_memory.sealed("test", sealed_memory.chunks(array, np.array([3, 1, 0, 2])))
     try:

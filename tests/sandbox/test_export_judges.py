@@ -1,4 +1,4 @@
-"""The judge of an export against frames that a worker might send."""
+"""The judge of an export, with frames that a worker may send."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def epoch(number: int, answered: bool = True) -> bytes:
     return facts(*said) + (logits if answered else b"")
 
 
-def handed_over(
+def export_frames(
     tensors: int = 1, in_shape: tuple[int, ...] = (1, 1, 4, 4), **told: object
 ) -> bytes:
     tensor = {"tensor": "a", "dtype": "float32", "shape": [2], **told}
@@ -50,18 +50,18 @@ def collector(epochs: int) -> ExportJudge:
     return ExportJudge(LABELS, 3, epochs, Budget(), with_onnx=False)
 
 
-def test_weights_come_after_the_answers() -> None:
+def test_weights_follow_the_answers() -> None:
     it = collector(2)
-    assert it.feed(facts(*START) + epoch(1) + epoch(2) + handed_over()) is None
+    assert it.feed(facts(*START) + epoch(1) + epoch(2) + export_frames()) is None
     assert it.done and [e.accuracy for e in it.epochs] == [1, 1]
 
 
 @pytest.mark.parametrize("answered", [(False,), (True, False), (False, True), (False, False)])
-def test_no_epoch_goes_without_answers(answered: tuple[bool, ...]) -> None:
+def test_every_epoch_needs_answers(answered: tuple[bool, ...]) -> None:
     said = facts(*START)
     said += b"".join(epoch(number, given) for number, given in enumerate(answered, 1))
     it = collector(len(answered))
-    refusal = it.feed(said + handed_over())
+    refusal = it.feed(said + export_frames())
     assert refusal is not None and not it.done
     assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
     assert refusal.detail == "an epoch without answers"
@@ -87,17 +87,17 @@ def test_no_epoch_goes_without_answers(answered: tuple[bool, ...]) -> None:
         {"in_shape": [1, 3, 0, 32]},
     ],
 )
-def test_the_parent_keeps_the_rules_of_tensors(told: dict[str, Any]) -> None:
-    """Whatever the worker made of them."""
-    refusal = collector(1).feed(facts(*START) + epoch(1) + handed_over(**told))
+def test_the_parent_checks_the_rules_of_tensors(told: dict[str, Any]) -> None:
+    """Even if the worker does not."""
+    refusal = collector(1).feed(facts(*START) + epoch(1) + export_frames(**told))
     assert refusal is not None
     assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
 
 
-def test_few_parameters_may_have_much_beside_them() -> None:
+def test_a_network_may_have_few_parameters_and_many_weights() -> None:
     """A frozen backbone: 16 MiB of weights, seven trainable parameters."""
     it = collector(1)
-    told = handed_over(shape=[1 << 22])[:-13]
+    told = export_frames(shape=[1 << 22])[:-13]
     said = facts(*START) + epoch(1) + told + frame(wire.TENSOR, bytes(16 << 20))
     assert it.feed(said) is None
     assert it.done and it.tensors[0].shape == (1 << 22,)
@@ -120,7 +120,7 @@ def test_few_parameters_may_have_much_beside_them() -> None:
         ({"a": torch.ones(1).expand(1 << 26), "b": torch.ones(1).expand(1 << 27)}, "too large"),
     ],
 )
-def test_an_honest_network_hears_why_it_cannot_be_exported(
+def test_an_inexportable_network_is_rejected_with_the_reason(
     state: dict[str, torch.Tensor], said: str
 ) -> None:
     class Net:

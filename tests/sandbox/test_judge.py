@@ -1,4 +1,4 @@
-"""The judge against frames that a worker might send."""
+"""The judge, with frames that a worker may send."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def answers(classes: list[int]) -> bytes:
     return frame(wire.LOGITS, np.eye(3, dtype="<f4")[classes].tobytes())
 
 
-def test_accuracy_is_counted_here() -> None:
+def test_the_judge_computes_the_accuracy() -> None:
     it = judge()
     assert it.feed(facts(*START, *EPOCH) + answers([2, 0, 1, 0, 0])) is None
     assert it.done
@@ -47,7 +47,7 @@ def test_accuracy_is_counted_here() -> None:
     assert it.epochs[0].seconds >= 0
 
 
-def test_frames_may_come_byte_by_byte() -> None:
+def test_frames_may_arrive_byte_by_byte() -> None:
     it = judge()
     for byte in facts(*START, *EPOCH) + answers([2, 0, 1, 1, 2]):
         assert it.feed(bytes([byte])) is None
@@ -83,7 +83,7 @@ def test_frames_may_come_byte_by_byte() -> None:
         frame(b"P", b""),
     ],
 )
-def test_what_is_out_of_order_or_size_is_refused(data: bytes) -> None:
+def test_frames_out_of_order_or_size_are_refused(data: bytes) -> None:
     refusal = judge().feed(data)
     assert refusal is not None
     assert (refusal.stage, refusal.reason) == (Stage.JUDGE, "broke the result protocol")
@@ -99,7 +99,7 @@ def test_logits_must_be_finite(value: float) -> None:
     assert refusal.detail == "1 of 5 answers in epoch 1 hold NaN or Inf"
 
 
-def test_the_parameter_budget_is_kept_before_training() -> None:
+def test_the_parameter_budget_is_checked_before_training() -> None:
     refusal = judge(parameters=6).feed(facts(*START))
     assert refusal is not None
     assert (refusal.stage, refusal.reason) == (Stage.BUILD, "has 7 parameters, the budget is 6")
@@ -122,7 +122,7 @@ def test_early_stopping_is_checked_after_each_epoch_but_the_last() -> None:
     assert it.done and it.ceiling == 0.5 and it.would_stop is None
 
 
-def test_a_failure_is_told_in_clean_words() -> None:
+def test_the_text_of_a_failure_is_cleaned() -> None:
     it = judge()
     it.feed(facts(*START[:2]))
     error = {"error": "Runtime\x1bError", "message": "a\x07\ud800" + "b" * 9999, "where": "line 1"}
@@ -152,14 +152,14 @@ def test_the_order_is_secret_but_repeatable() -> None:
     assert (order == secret_order(relabelled, "code", 1)).mean() < 0.02
 
 
-def test_claims_are_kept_as_claims() -> None:
+def test_claims_are_recorded() -> None:
     it = judge(latency_ms=3.0)
     setup = {"phase": "setup", "parameters": 7, "flops": 12, "latency_ms": 2.5}
     assert it.feed(facts(*START[:2], setup, *EPOCH) + answers([2, 0, 1, 0, 0])) is None
     assert (it.parameters, it.flops, it.latency_ms, it.batches) == (7, 12, 2.5, 4)
 
 
-def test_the_latency_budget_is_kept_before_training() -> None:
+def test_the_latency_budget_is_checked_before_training() -> None:
     refusal = judge(latency_ms=2.0).feed(
         facts(*START[:2], {"phase": "setup", "parameters": 7, "latency_ms": 2.5})
     )
@@ -169,7 +169,7 @@ def test_the_latency_budget_is_kept_before_training() -> None:
 
 
 def test_a_training_that_would_take_too_long_is_ended_early() -> None:
-    """A thousand batches when one takes at least a millisecond of sleeping."""
+    """A thousand batches of at least one millisecond each, with a budget of less."""
     it = judge(seconds=0.5)
     assert it.feed(facts(*START, LEARN, {"batches": 1, "of": 1000})) is None
     time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Honest and merely broken candidates."""
+"""The executor `local` with honest and broken candidates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nngpt.sandbox.executors.local import LocalExecutor, create
 Start = Callable[..., LocalExecutor]
 
 
-@pytest.mark.parametrize("settings", [{}, {"threads": 2, "epochs": 2}])
+@pytest.mark.parametrize("settings", [{}, {"epochs": 2}])
 def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> None:
     result = start(**settings).evaluate(candidate(), seed=5)
     assert isinstance(result, Evaluation)
@@ -37,14 +37,14 @@ def test_an_honest_network_learns(start: Start, settings: dict[str, int]) -> Non
     assert sum(e.seconds for e in result.epochs) <= result.seconds
 
 
-def test_an_executor_is_a_context_and_leaves_nothing(splits: Splits) -> None:
+def test_an_executor_is_a_context_manager_and_leaves_no_process(splits: Splits) -> None:
     with create(splits, EvaluationConfig(device="cpu"), make_task()) as executor:
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
         lanes = [lane.pid for lane in executor._pool.lanes]
         below = [*lanes, *(pid for lane in lanes for pid in processes.descendants(lane))]
     assert lanes
     while any(processes.status_kib(pid, "VmRSS") for pid in below):
-        time.sleep(0.01)  # the last of it ends when its socket is closed already
+        time.sleep(0.01)  # the last process ends after its socket is closed
 
 
 def test_the_last_executor_ends_the_zygote(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def transform(norm):
     assert result.claimed_parameters == 8 * 9 + 8 + 16 + 8 * 64 * 4 + 4
 
 
-def test_a_single_image_at_the_end(tmp_path: Path) -> None:
-    """BatchNorm1d cannot train on one image; answers are squeezed by careless networks."""
+def test_a_single_last_image_is_handled(tmp_path: Path) -> None:
+    """BatchNorm1d cannot train on one image, and some networks squeeze the answer of one image."""
     code = altered(
         "return self.classifier(torch.flatten(self.features(x), 1))",
         "return self.norm(self.classifier(torch.flatten(self.features(x), 1)))",

@@ -1,4 +1,4 @@
-"""A runner that is killed takes zygote, worker and everything below along."""
+"""When the runner is killed, zygote, lanes, workers and their descendants end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print("ready", flush=True)
 executor.evaluate(candidate((folder / "code.py").read_text()), 1)
 """
 
-# As far as the sandbox lets it, it holds on to life.
+# Resists its end as far as the sandbox allows.
 LINGERS = """
         import ctypes, os, signal, threading, time
         ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
@@ -42,7 +42,7 @@ LINGERS = """
 
 
 def test_sigkill_of_the_runner_leaves_nothing(tmp_path: Path) -> None:
-    """runner, zygote's waiter, zygote, lane, the worker and the one that waits after it."""
+    """Runner, waiter of the zygote, zygote, lane, the worker and the waiting worker."""
     (tmp_path / "code.py").write_text(
         HONEST.replace("train_data):\n", f"train_data):\n{LINGERS}", 1)
     )
@@ -61,7 +61,7 @@ def test_sigkill_of_the_runner_leaves_nothing(tmp_path: Path) -> None:
 
 
 def alive(pid: int) -> bool:
-    """False also for a zombie that init has not reaped yet."""
+    """Return True if the process runs; False for a zombie."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Sealed memory: what workers read."""
+"""Sealed memory, in which workers get their data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from nngpt.sandbox import sealed_memory
 
 
 @pytest.mark.parametrize("few", [64, 400, None])
-def test_rows_in_an_order_of_their_own(few: int | None) -> None:
-    """More than one chunk, and fewer rows wanted than there are."""
+def test_rows_are_copied_in_any_order(few: int | None) -> None:
+    """With several chunks, and fewer rows than the array has."""
     rows = np.random.default_rng(1).integers(0, 256, (400, 1 << 16), dtype=np.uint8)
     order = None if few is None else np.random.default_rng(2).permutation(400)[:few]
     wanted = rows if order is None else rows[order]
@@ -30,7 +30,7 @@ def open_now() -> list[str]:
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
-def test_what_fails_leaves_nothing_open() -> None:
+def test_a_failure_leaves_no_descriptor_open() -> None:
     def chunks() -> Iterator[bytes]:
         yield b"1"
         raise ValueError("no more")

@@ -1,4 +1,4 @@
-"""Transforms and batches, without processes."""
+"""Transforms and batches, in this process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_norm_and_echo() -> None:
     torch.testing.assert_close(norm, (echo - mean) / std)
 
 
-def test_flips_and_crops_are_drawn_for_each_image() -> None:
+def test_flips_and_crops_differ_between_images() -> None:
     torch.manual_seed(0)
     many = images(1).float().expand(200, -1, -1, -1)
     flipped = transforms.flip(many)
@@ -66,11 +66,11 @@ def test_a_crop_moves_the_image_and_repeats_the_border() -> None:
         ("transform = v2.Compose([])", None),
     ],
 )
-def test_names_are_understood(name: str, spec: transform_names.TransformSpec | None) -> None:
+def test_transform_names_are_parsed(name: str, spec: transform_names.TransformSpec | None) -> None:
     assert transform_names.spec(name) == spec
 
 
-def test_source_text_answers_without_draws() -> None:
+def test_answering_skips_random_steps() -> None:
     source = """
 import torch
 from torchvision.transforms import v2
@@ -100,7 +100,7 @@ def test_training_batches(count: int, batch: int, sizes: list[int]) -> None:
     assert len(set(seen.tolist())) == sum(sizes)
 
 
-def test_the_seed_decides_the_order() -> None:
+def test_the_seed_determines_the_order() -> None:
     def order(seed: int) -> list[int]:
         data = TrainingData(images(50), torch.arange(50), 8, Tensor.float, seed)
         return [int(y) for _, labels in data for y in labels]

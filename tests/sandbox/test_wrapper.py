@@ -1,4 +1,4 @@
-"""Executors whose zygote starts inside something else; each needs its program installed."""
+"""Executors whose zygote a wrapper starts; each needs its program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nngpt.sandbox.executors.local import LocalExecutor
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-def test_bubblewrap_is_put_around_everything_else(splits: Splits, tmp_path: Path) -> None:
+def test_bubblewrap_wraps_all_other_layers(splits: Splits, tmp_path: Path) -> None:
     settings = EvaluationConfig(device="cpu", workers=1)
     with plugins.create("executor", "bubblewrap", splits, settings, make_task()) as executor:
         assert "landlock" in executor.level
@@ -35,14 +35,14 @@ def test_bubblewrap_is_put_around_everything_else(splits: Splits, tmp_path: Path
 
 
 def test_a_wrapper_runs_the_zygote_with_descriptor_3(splits: Splits) -> None:
-    """`env` stands for a container engine: it runs a program and passes descriptors on."""
+    """`env` takes the place of a container engine: it runs a program and passes descriptors on."""
     settings = EvaluationConfig(device="cpu", workers=1)
     with _container(splits, settings, "env", "-u", "NOTHING") as executor:
         assert executor.level.endswith(", container")
         assert isinstance(executor.evaluate(candidate(), 1), Evaluation)
 
 
-def test_what_is_missing_is_the_users_to_mend(splits: Splits) -> None:
+def test_a_missing_command_is_a_user_error(splits: Splits) -> None:
     settings = EvaluationConfig(device="cpu")
     with pytest.raises(UserError, match=r"evaluation\.options\.command: is empty"):
         _container(splits, settings)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from nngpt.config import EvaluationConfig
 from nngpt.protocols import Pruner
 from nngpt.records import Task
-from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.executors.local import LocalExecutor, create_wrapped
 from nngpt.sandbox.readable_paths import readable_paths
-from nngpt.sandbox.wrapper import wrapped_executor
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -26,7 +25,7 @@ def create(
 ) -> LocalExecutor:
     """Return the executor. Raises: UserError (also without `bwrap`), ExecutionError, as `local`."""
     cuda = evaluation.device != "cpu"
-    return wrapped_executor("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
+    return create_wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
 
 
 def _wrapper(cuda: bool) -> list[str]:

@@ -17,15 +17,18 @@ from nngpt.config import EvaluationConfig
 from nngpt.plugins import PluginOptions
 from nngpt.protocols import Pruner
 from nngpt.records import Task
-from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.wrapper import wrapped_executor
+from nngpt.sandbox.executors.local import LocalExecutor, create_wrapped
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 
 class Options(PluginOptions):
-    """The command that runs a program in the container, as a list of words."""
+    """Options of the executor `container`.
+
+    Attributes:
+        command: command that runs a program in the container, as a list of words.
+    """
 
     command: tuple[str, ...] = ()
 
@@ -47,4 +50,4 @@ def create(
     options: Options,
 ) -> LocalExecutor:
     """Start the zygote in the container. Raises: UserError, ExecutionError as `local` does."""
-    return wrapped_executor("container", options.command, splits, evaluation, task, pruner)
+    return create_wrapped("container", options.command, splits, evaluation, task, pruner)

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Self
 
 from nngpt.config import EvaluationConfig
+from nngpt.errors import UserError
 from nngpt.protocols import Pruner
-from nngpt.records import Candidate, Evaluation, Exported, Refusal, Retraining, Task
+from nngpt.records import (
+    Candidate,
+    EpochResult,
+    Evaluation,
+    Exported,
+    Refusal,
+    Retraining,
+    Task,
+    Trial,
+    canonical_json,
+)
 from nngpt.sandbox import containment_level, preconditions
 from nngpt.sandbox.containment import Limits
-from nngpt.sandbox.evaluations import EvaluationFactory, combined
 from nngpt.sandbox.exporter import Exporter
-from nngpt.sandbox.folds import Folds
-from nngpt.sandbox.jobs import JobFactory
+from nngpt.sandbox.folds import Fold, Folds
+from nngpt.sandbox.jobs import AnyJudge, JobFactory, JobResult
 from nngpt.sandbox.judge import Budget, Judge
 from nngpt.sandbox.lane_pool import LanePool
 from nngpt.sandbox.zygote_client import SharedZygote, shared
@@ -44,6 +57,35 @@ def create(
         ExecutionError: the zygote does not start.
     """
     return LocalExecutor(splits, evaluation, task, pruner)
+
+
+def create_wrapped(
+    name: str,
+    wrapper: Sequence[str],
+    splits: Splits,
+    evaluation: EvaluationConfig,
+    task: Task,
+    pruner: Pruner | None,
+) -> LocalExecutor:
+    """Return an executor whose zygote the command `wrapper`, called `name`, starts.
+
+    Raises:
+        UserError: the wrapper's program is not installed, or as `create` raises.
+        ExecutionError: as `create` raises.
+    """
+    if shutil.which(wrapper[0]) is None:
+        raise UserError(
+            f"the program {wrapper[0]!r} is not installed",
+            where="evaluation.executor",
+            hint="Install it, or use evaluation.executor=local",
+        )
+    zygote = _wrapped_zygote(tuple(wrapper))
+    return LocalExecutor(splits, evaluation, task, pruner, zygote, around=name)
+
+
+@lru_cache
+def _wrapped_zygote(wrapper: tuple[str, ...]) -> SharedZygote:
+    return SharedZygote(wrapper)
 
 
 class LocalExecutor:
@@ -91,7 +133,6 @@ class LocalExecutor:
             level = containment_level.level(self._pool.missing, evaluation.sandbox)
             self.level = f"{level}, {around}" if around else level
             self._jobs = JobFactory(splits, evaluation, task, self.device)
-            self._evaluations = EvaluationFactory(evaluation, self.device, self.level)
             self._folds.fold(self._folds.numbers[0])
         except BaseException:
             self.close()
@@ -112,7 +153,7 @@ class LocalExecutor:
                 if isinstance(outcome, Refusal):
                     return outcome
                 results.append(outcome)
-        return combined(results)
+        return pooled(results)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
         """Train the candidate's network with our own training loop, on the first fold.
@@ -135,7 +176,7 @@ class LocalExecutor:
             ExecutionError: the sandbox itself does not work.
         """
         fold = self._folds.fold(self._folds.numbers[0])
-        exporter = Exporter(self._pool, self._jobs, self._evaluations, self._budget)
+        exporter = Exporter(self._pool, self._jobs, self._evaluation_of, self._budget)
         return exporter.export(candidate, seed, fold, onnx)
 
     def stop(self) -> None:
@@ -166,7 +207,32 @@ class LocalExecutor:
             return Judge(job.labels, classes, epochs, self._budget, check)
 
         result = self._pool.run(job, make_judge)
-        return result.refusal or self._evaluations.make(result, seed, fold)
+        return result.refusal or self._evaluation_of(result, seed, fold)
+
+    def _evaluation_of(self, result: JobResult[AnyJudge], seed: int, fold: Fold) -> Evaluation:
+        """Return the evaluation of a training whose judge is done."""
+        judge, ended = result.judge, result.ended
+        last = judge.epochs[-1]
+        protocol = self._evaluation.protocol()
+        if judge.would_stop is not None:
+            protocol["would_stop"] = judge.would_stop
+        if judge.ceiling is not None:
+            protocol["ceiling"] = round(judge.ceiling, 4)
+        return Evaluation(
+            epochs=tuple(judge.epochs),
+            claimed_parameters=judge.parameters,
+            seconds=result.seconds,
+            device=self.device,
+            seed=seed,
+            sandbox=self.level,
+            peak_memory_mb=round(ended.maxrss_mb, 1) if ended else None,
+            cpu_s=ended.cpu_s if ended else None,
+            claimed_flops=judge.flops,
+            claimed_latency_ms=judge.latency_ms,
+            claimed_batches=judge.batches,
+            protocol=canonical_json(protocol),
+            trials=(Trial(seed, fold.number, last.accuracy, last.total),),
+        )
 
     def _limits(self) -> Limits:
         """Return the limits on one worker; the data that it maps does not count as its memory."""
@@ -178,6 +244,28 @@ class LocalExecutor:
             processes=_PROCESSES,
             cuda=self.device == "cuda",
         )
+
+
+def pooled(results: Sequence[Evaluation]) -> Evaluation:
+    """Pool several trainings of one candidate: sum answers, seconds and batches."""
+    if len(results) == 1:
+        return results[0]
+    epochs = zip(*(result.epochs for result in results), strict=True)
+    return replace(
+        results[0],
+        epochs=tuple(_pooled_epoch(same) for same in epochs),
+        seconds=sum(r.seconds for r in results),
+        cpu_s=sum(r.cpu_s or 0 for r in results),
+        peak_memory_mb=max(r.peak_memory_mb or 0 for r in results),
+        claimed_batches=sum(r.claimed_batches or 0 for r in results),
+        trials=tuple(trial for r in results for trial in r.trials),
+    )
+
+
+def _pooled_epoch(epochs: Sequence[EpochResult]) -> EpochResult:
+    correct, total = sum(e.correct for e in epochs), sum(e.total for e in epochs)
+    seconds = sum(e.seconds for e in epochs)
+    return EpochResult(epochs[0].epoch, correct / total, correct, total, seconds)
 
 
 def _pick_device(zygote: SharedZygote, asked: str) -> str:

@@ -1,9 +1,9 @@
-"""Runs a hostile candidate and looks at what it left behind."""
+"""Run hostile candidates and check that they leave nothing behind."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,14 @@ from nngpt.sandbox.executors.local import LocalExecutor
 
 __all__ = ["splits", "start"]
 
-Attack = Callable[..., Evaluation | Refusal]
+Outcome = Evaluation | Refusal
+Attack = Callable[..., Outcome]
+Attacks = Callable[..., dict[str, Outcome]]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Things to steal: a variable of the environment and files here and there."""
+    """Things to steal: an environment variable, and files in several folders."""
     files = {
         "temporary": tmp_path_factory.mktemp("secrets") / "secret",
         "home": Path.home() / f".{NAME}-secret",
@@ -42,27 +44,52 @@ def honest_scores(start: Callable[..., LocalExecutor]) -> list[tuple[float, int]
 
 
 @pytest.fixture
-def attack(
+def attacks(
     start: Callable[..., LocalExecutor],
     splits: Splits,
     honest_scores: list[tuple[float, int]],
     tmp_path: Path,
-) -> Attack:
-    """Evaluates a hostile network; after it nothing is alive, written, or different."""
+) -> Attacks:
+    """Evaluate hostile networks, each in a process of its own, and return the outcome of each.
 
-    def attack(code: str, transform: str = "norm", **settings: object) -> Evaluation | Refusal:
+    Each attack must leave no process and no file, and its refusal must be short and clean. After
+    them an honest network must score exactly as before.
+    """
+
+    def attacks(
+        codes: Mapping[str, str], transform: str = "norm", **settings: object
+    ) -> dict[str, Outcome]:
         executor = start(**settings)
         folders = [tmp_path, Path.cwd(), splits.train.labels.parent]
         before = [sorted(folder.rglob("*")) for folder in folders[::2]]
-        result = executor.evaluate(candidate(code, transform=transform), SEED)
-        assert left_over(executor) == []
-        assert [path for path in written(*folders) if not path.name.startswith(f".{NAME}")] == []
-        assert [sorted(folder.rglob("*")) for folder in folders[::2]] == before
-        if isinstance(result, Refusal):
-            assert len(result.reason) <= 300
-            assert len(result.detail) <= 2000
-            assert all(c == "\n" or c.isprintable() for c in result.reason + result.detail)
+        outcomes = {}
+        for name, code in codes.items():
+            outcome = executor.evaluate(candidate(code, transform=transform), SEED)
+            assert left_over(executor) == [], name
+            files = written(*folders)
+            assert [f for f in files if not f.name.startswith(f".{NAME}")] == [], name
+            assert [sorted(folder.rglob("*")) for folder in folders[::2]] == before, name
+            if isinstance(outcome, Refusal):
+                check_text(outcome)
+            outcomes[name] = outcome
         assert scores(executor.evaluate(candidate(), SEED))[:1] == honest_scores
-        return result
+        return outcomes
+
+    return attacks
+
+
+@pytest.fixture
+def attack(attacks: Attacks) -> Attack:
+    """Evaluate one hostile network, as `attacks` does."""
+
+    def attack(code: str, transform: str = "norm", **settings: object) -> Outcome:
+        return attacks({"attack": code}, transform, **settings)["attack"]
 
     return attack
+
+
+def check_text(refusal: Refusal) -> None:
+    """Check that a refusal's text is short and printable."""
+    assert len(refusal.reason) <= 300
+    assert len(refusal.detail) <= 2000
+    assert all(c == "\n" or c.isprintable() for c in refusal.reason + refusal.detail)

@@ -1,4 +1,4 @@
-"""Where an attack can be put, and what must be true after it."""
+"""Hostile networks, and checks of the state after an attack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEED = 11
 PLACES = ("import", "__init__", "forward", "learn")
 WORKED = "the attack worked"
 NAME = f"nngpt-hostile-{os.getpid()}"
-"""Part of the name of whatever an attack tries to write, so that it can be found."""
+"""Part of the name of every file that an attack tries to write, so that it can be found."""
 
 BLIND = """
 import torch
@@ -44,11 +44,11 @@ class Net(nn.Module):
         for inputs, labels in train_data:
             pass
 """
-"""A network that looks at no image: whatever it scores beyond chance is forged."""
+"""A network that ignores the images: any score above chance is forged."""
 
 
 def hostile(place: str, attack: str, network: str = HONEST) -> str:
-    """A network with an attack at the head of a method, or of the file ("import")."""
+    """Return a network with an attack at the start of a method, or of the file ("import")."""
     lines = attack.strip().splitlines()
     if place == "import":
         head = "from torch import nn\n"
@@ -58,13 +58,19 @@ def hostile(place: str, attack: str, network: str = HONEST) -> str:
 
 
 def attempt(attack: str) -> str:
-    """An attack that must fail with an OSError; anything else refuses the candidate."""
+    """Return code of an attack that must fail with an OSError, or the candidate is refused."""
     lines = "".join(f"    {line}\n" for line in attack.strip().splitlines())
-    return f'try:\n{lines}except OSError: pass\nelse: raise RuntimeError("{WORKED}")'
+    message = f"{WORKED}: {attack}"
+    return f"try:\n{lines}except OSError: pass\nelse: raise RuntimeError({message!r})"
+
+
+def everywhere(attack: str, network: str = HONEST) -> dict[str, str]:
+    """Return a hostile network for each place of the attack."""
+    return {place: hostile(place, attack, network) for place in PLACES}
 
 
 def gains_nothing(result: Evaluation | Refusal) -> bool:
-    """Refused, or no better than guessing one of four classes 97 times (25 % ± 4.4 %)."""
+    """Return True if refused or no better than guessing 1 of 4 classes 97 times (25% ± 4.4%)."""
     return isinstance(result, Refusal) or result.accuracy < 0.45
 
 
@@ -74,19 +80,19 @@ def scores(result: Evaluation | Refusal) -> list[tuple[float, int]]:
 
 
 def need(executor: LocalExecutor, *layers: str) -> None:
-    """Skip the test where the machine lacks a layer that it is about."""
+    """Skip the test if the machine lacks one of the layers that it tests."""
     there = executor.level.partition(": ")[2].split(", ")
     if lacking := [layer for layer in layers if layer not in there]:
         pytest.skip(f"this machine lacks the layer {lacking[0]}")
 
 
 def lanes_of(executor: LocalExecutor) -> list[int]:
-    """The processes that run one worker after another."""
+    """Return the process ids of the lanes that are alive."""
     return [lane.pid for lane in executor._pool.lanes if lane.alive]
 
 
 def left_over(executor: LocalExecutor) -> list[int]:
-    """Processes of candidates: all but zygote, lanes, and one waiting worker a lane."""
+    """Return processes of candidates: all except zygote, lanes, and one waiting worker per lane."""
     found = [pid for pid in processes.children(os.getpid()) if contained(pid)]
     for lane in lanes_of(executor):
         waiting, *others = [*processes.children(lane), 0]
@@ -95,7 +101,7 @@ def left_over(executor: LocalExecutor) -> list[int]:
 
 
 def contained(pid: int) -> bool:
-    """Whether a process carries a worker's mark."""
+    """Return True if a process carries a worker's mark."""
     try:
         lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
     except OSError:
@@ -106,14 +112,14 @@ def contained(pid: int) -> bool:
 
 
 def written(*folders: Path) -> list[Path]:
-    """What attacks left in `folders` and where everybody may write: by name or by owner."""
-    everywhere = (*folders, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.home())
-    entries = (path for folder in everywhere if folder.is_dir() for path in folder.iterdir())
+    """Return files that attacks left in `folders` and in world-writable ones, by name or owner."""
+    places = (*folders, Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"), Path.home())
+    entries = (path for folder in places if folder.is_dir() for path in folder.iterdir())
     return [path for path in entries if NAME in path.name or owner(path) == containment.MARK]
 
 
 def owner(path: Path) -> int:
-    """The user id of a file, -1 if it has gone meanwhile."""
+    """Return the user id of a file, -1 if it has been deleted meanwhile."""
     try:
         return path.lstat().st_uid
     except OSError:
@@ -121,7 +127,7 @@ def owner(path: Path) -> int:
 
 
 class Running:
-    """An evaluation in a thread of this process; the candidate starts a second thread itself."""
+    """An evaluation in a thread of this process, of a candidate that starts a second thread."""
 
     def __init__(self, executor: LocalExecutor, candidate: Candidate) -> None:
         self.executor, self.candidate = executor, candidate
@@ -133,7 +139,7 @@ class Running:
         self.results.append(self.executor.evaluate(self.candidate, SEED))
 
     def worker(self) -> int:
-        """The process of the candidate, once it has its second thread."""
+        """Wait for the candidate's second thread and return its process id."""
         while self.thread.is_alive():
             below = [pid for lane in lanes_of(self.executor) for pid in processes.children(lane)]
             if busy := [pid for pid in below if processes.tasks(pid) > 1]:
@@ -142,6 +148,6 @@ class Running:
         raise AssertionError(f"it ended before: {self.results}")
 
     def end(self) -> Evaluation | Refusal:
-        """How it ended."""
+        """Wait for the evaluation and return its outcome."""
         self.thread.join()
         return self.results[0]

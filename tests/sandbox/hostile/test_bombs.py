@@ -1,20 +1,23 @@
-"""Too much memory, too many threads, too much output, too much time."""
+"""Candidates that use too much memory, output or time, or too many threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hostile_samples import PLACES, hostile, need
+from hostile_samples import PLACES, SEED, everywhere, hostile, left_over, need, scores
+from sandbox_samples import candidate
 
-from nngpt.records import Evaluation, Refusal
+from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 Start = Callable[..., LocalExecutor]
 
 LITTLE_MEMORY = {"memory_mb": 200, "workers": 2}
-LITTLE_TIME = {"wall_s": 3}
+STAGES = dict(zip(PLACES, (Stage.BUILD, Stage.BUILD, Stage.FORWARD, Stage.TRAIN), strict=True))
 
 MEMORY = {
     "torch": "x = torch.ones(1 << 28)",
@@ -40,15 +43,14 @@ def test_too_much_memory_is_refused(attack: Attack, name: str) -> None:
     assert isinstance(result, Refusal), result
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_too_much_memory_is_refused_everywhere(attack: Attack, place: str) -> None:
-    result = attack(hostile(place, "x = torch.ones(1 << 28)"), **LITTLE_MEMORY)
-    assert isinstance(result, Refusal), result
-    assert result.reason == "out of memory"
+def test_too_much_memory_is_refused_everywhere(attacks: Attacks) -> None:
+    for result in attacks(everywhere("x = torch.ones(1 << 28)"), **LITTLE_MEMORY).values():
+        assert isinstance(result, Refusal), result
+        assert result.reason == "out of memory"
 
 
 HIDDEN = {
-    "shared memory that is mapped nowhere": """
+    "shared memory that is not mapped": """
 import mmap, os
 fd, kept = os.open("/dev/zero", os.O_RDWR), []
 for _ in range(32):
@@ -75,7 +77,7 @@ import time; time.sleep(1)
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_memory_cannot_be_hidden_from_the_limits(attack: Attack, name: str) -> None:
-    """Each would hold more than twice the limit."""
+    """Each attack would use more than twice the limit."""
     result = attack(hostile("learn", HIDDEN[name]), **LITTLE_MEMORY)
     assert isinstance(result, Refusal), result
 
@@ -96,21 +98,20 @@ assert held <= 160 << 20, f"the attack worked: {held}"
     assert isinstance(result, Evaluation), result
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_too_many_threads_are_refused(attack: Attack, start: Start, place: str) -> None:
+def test_too_many_threads_are_refused(attacks: Attacks, start: Start) -> None:
     code = """
 import threading, time
 threading.stack_size(1 << 16)
 for _ in range(300): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 time.sleep(600)
 """
-    result = attack(hostile(place, code))
-    assert isinstance(result, Refusal), result
     counted = "RuntimeError: can't start new thread"
-    if "thread-count" in start().level:
-        assert result.reason.endswith(counted)
-    else:
-        assert result.reason.endswith(counted) or result.reason == "started too many processes"
+    for result in attacks(everywhere(code)).values():
+        assert isinstance(result, Refusal), result
+        if "thread-count" in start().level:
+            assert result.reason.endswith(counted)
+        else:
+            assert result.reason.endswith(counted) or result.reason == "started too many processes"
 
 
 FORKS = {
@@ -129,18 +130,17 @@ for _ in range(9999):
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", FORKS)
-def test_no_process_can_be_started(attack: Attack, start: Start, name: str, place: str) -> None:
+def test_no_process_can_be_started(attacks: Attacks, start: Start, name: str) -> None:
     need(start(), "seccomp")
     lines = "".join(f"    {line}\n" for line in FORKS[name].strip().splitlines())
     code = f"import os, time\ntry:\n{lines}    raise RuntimeError('the attack worked')\n"
-    result = attack(hostile(place, code + "except OSError: pass"))
-    assert isinstance(result, Evaluation), result
+    for result in attacks(everywhere(code + "except OSError: pass")).values():
+        assert isinstance(result, Evaluation), result
 
 
 @pytest.mark.parametrize("fd", [1, 2])
-def test_a_flood_of_output_drowns_nobody(attack: Attack, fd: int) -> None:
+def test_a_flood_of_output_does_no_harm(attack: Attack, fd: int) -> None:
     code = f"""
 import os, sys
 try:
@@ -215,9 +215,15 @@ del x
 }
 
 
-@pytest.mark.parametrize("name", HANGS)
-def test_what_takes_too_long_is_ended(attack: Attack, name: str) -> None:
-    place, code = HANGS[name]
-    result = attack(hostile(place, code), **LITTLE_TIME)
-    assert isinstance(result, Refusal), result
-    assert result.reason == "took longer than 3 s"
+def test_hanging_candidates_are_ended(start: Start, honest_scores: list[tuple[float, int]]) -> None:
+    executor = start(wall_s=3, workers=4)
+    codes = [hostile(place, code) for place, code in HANGS.values()]
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = threads.map(lambda code: executor.evaluate(candidate(code), SEED), codes)
+        ended = dict(zip(HANGS, outcomes, strict=True))
+    for name, result in ended.items():
+        assert isinstance(result, Refusal), name
+        assert result.reason == "took longer than 3 s", name
+        assert result.stage == STAGES[HANGS[name][0]], name
+    assert left_over(executor) == []
+    assert scores(executor.evaluate(candidate(), SEED)) == honest_scores

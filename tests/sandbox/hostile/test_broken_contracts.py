@@ -1,30 +1,31 @@
-"""Networks that break the contract, by mishap or on purpose."""
+"""Networks that break the contract, by accident or on purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-from hostile_samples import BLIND, PLACES, gains_nothing, hostile
+from hostile_samples import BLIND, everywhere, gains_nothing
 from sandbox_samples import HONEST, altered
 
 from nngpt.records import Evaluation, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 
 
 @pytest.mark.parametrize(
     "value",
     ["None", "7", "'lr'", "{1: 2}", "{'lr': 0.1}", "[['lr']]", "iter(['lr'])", "{None}", "Net"],
 )
-def test_hyperparameters_of_any_type_end_well(attack: Attack, value: str) -> None:
+def test_hyperparameters_of_any_type_gain_nothing(attack: Attack, value: str) -> None:
     result = attack(BLIND.replace('return {"lr"}', f"return {value}"))
     assert gains_nothing(result)
 
 
 def test_endless_hyperparameters_are_refused(attack: Attack) -> None:
     endless = 'return (f"x{n}" for n in __import__("itertools").count())'
-    result = attack(BLIND.replace('return {"lr"}', endless), wall_s=3)
+    result = attack(BLIND.replace('return {"lr"}', endless), wall_s=3, workers=4)
     assert isinstance(result, Refusal)
 
 
@@ -101,7 +102,7 @@ class Hostile(Exception):
     __repr__ = __str__
 raise Hostile
 """,
-    "message that is none": """
+    "message that is no text": """
 class Hostile(Exception):
     def __str__(self): return 7
 raise Hostile
@@ -116,15 +117,14 @@ raise Hostile
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", ENDS)
-def test_every_end_is_a_refusal(attack: Attack, name: str, place: str) -> None:
-    result = attack(hostile(place, ENDS[name]))
-    assert isinstance(result, Refusal), result
-    assert result.reason
+def test_every_exit_is_a_refusal(attacks: Attacks, name: str) -> None:
+    for result in attacks(everywhere(ENDS[name])).values():
+        assert isinstance(result, Refusal), result
+        assert result.reason
 
 
-def test_a_parameter_budget_counts_what_is_there(attack: Attack) -> None:
+def test_the_parameter_budget_counts_all_parameters(attack: Attack) -> None:
     code = altered("self.device = device", "self.device = device; self.more = nn.Linear(99, 99)")
     result = attack(code, max_parameters=1300)
     assert isinstance(result, Refusal), result

@@ -1,15 +1,16 @@
-"""Candidates that speak on the result pipe themselves."""
+"""Candidates that write frames to the result pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
-from hostile_samples import BLIND, PLACES, gains_nothing, hostile
+from hostile_samples import BLIND, everywhere, gains_nothing, hostile
 
 from nngpt.records import Evaluation, Refusal, Stage
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 
 SAYS = """
 import fcntl, json, os, struct
@@ -30,21 +31,21 @@ fact(phase="learn", epoch=1); fact(phase="answer", epoch=1, batches=20)
 LOGITS = 'say(b"L", struct.pack("<4f", 9, 0, 0, 0) * 97)\n'
 
 
-def test_a_whole_forged_conversation_is_worth_a_guess(attack: Attack) -> None:
-    """Logits of the right length, before any training: they cannot know the order."""
+def test_a_complete_forged_protocol_scores_like_guessing(attack: Attack) -> None:
+    """Its logits have the right length, but the order of the images is secret."""
     result = attack(hostile("import", SAYS + PHASES + LOGITS, BLIND))
     assert isinstance(result, Evaluation), result
     assert gains_nothing(result)
     assert result.epochs[0].total == 97
 
 
-def test_what_comes_after_the_last_answer_is_not_heard(attack: Attack) -> None:
+def test_frames_after_the_last_answer_are_ignored(attack: Attack) -> None:
     more = LOGITS + 'fact(accuracy=1.0)\nsay(b"P", b"x" * 9999)\n'
     result = attack(hostile("import", SAYS + PHASES + LOGITS + more, BLIND))
     assert gains_nothing(result)
 
 
-def test_early_logits_are_the_answer(attack: Attack) -> None:
+def test_early_logits_gain_nothing(attack: Attack) -> None:
     early = 'fact(phase="answer", epoch=1, batches=20)\n' + LOGITS
     assert gains_nothing(attack(hostile("learn", SAYS + early, BLIND)))
 
@@ -56,7 +57,6 @@ def test_two_answers_for_one_epoch_are_refused(attack: Attack) -> None:
     assert result.reason == "broke the result protocol"
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     "frames",
     [
@@ -78,20 +78,20 @@ def test_two_answers_for_one_epoch_are_refused(attack: Attack) -> None:
         'say(b"J", b"", 0)',
     ],
 )
-def test_a_frame_out_of_place_is_refused(attack: Attack, frames: str, place: str) -> None:
-    result = attack(hostile(place, SAYS + frames, BLIND))
-    assert isinstance(result, Refusal)
-    assert (result.stage, result.reason) == (Stage.JUDGE, "broke the result protocol")
+def test_an_unexpected_frame_is_refused(attacks: Attacks, frames: str) -> None:
+    for result in attacks(everywhere(SAYS + frames, BLIND)).values():
+        assert isinstance(result, Refusal)
+        assert (result.stage, result.reason) == (Stage.JUDGE, "broke the result protocol")
 
 
-def test_half_a_frame_and_silence_are_no_result(attack: Attack) -> None:
+def test_an_incomplete_frame_is_no_result(attack: Attack) -> None:
     frames = 'say(b"J", b"", 60_000)\nos._exit(0)'
     result = attack(hostile("learn", SAYS + frames, BLIND))
     assert isinstance(result, Refusal)
     assert result.reason == "ended without a result (exit code 0)"
 
 
-def test_a_claimed_failure_is_told_in_clean_words(attack: Attack) -> None:
+def test_the_text_of_a_claimed_failure_is_cleaned(attack: Attack) -> None:
     frames = r'fact(error="\x1b[31mE" * 999, message="\x07\u202e" + "b" * 9999, memory="yes")'
     result = attack(hostile("learn", SAYS + frames, BLIND))
     assert isinstance(result, Refusal)

@@ -1,4 +1,4 @@
-"""A network that looks at no image tries to score nevertheless."""
+"""Networks that ignore the images try to forge a score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hostile_samples import BLIND, PLACES, SEED, gains_nothing, hostile
+from hostile_samples import BLIND, SEED, everywhere, gains_nothing, hostile
 from sandbox_samples import HONEST, altered
 
 from nngpt.data.splits import Splits
@@ -16,6 +16,7 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.judge import secret_order
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 
 FORGERIES = {
     "prints a score": """
@@ -101,14 +102,14 @@ run._load_data = spoiled
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_gains_nothing(attack: Attack, name: str, place: str) -> None:
-    assert gains_nothing(attack(hostile(place, FORGERIES[name], BLIND)))
+def test_a_forgery_gains_nothing(attacks: Attacks, name: str) -> None:
+    for place, result in attacks(everywhere(FORGERIES[name], BLIND)).items():
+        assert gains_nothing(result), place
 
 
-def test_a_network_that_looks_at_images_would_gain(attack: Attack) -> None:
-    """Else the tests above could not tell a forgery that works."""
+def test_an_honest_network_gains(attack: Attack) -> None:
+    """Otherwise the tests above could not detect a forgery that works."""
     assert not gains_nothing(attack(HONEST))
 
 
@@ -123,12 +124,12 @@ for fd in range(3, 256):
 """
 
 
-def test_data_that_one_candidate_spoils_are_whole_for_the_next(attack: Attack) -> None:
+def test_changed_data_is_restored_for_the_next_candidate(attack: Attack) -> None:
     assert gains_nothing(attack(hostile("learn", SPOILS, BLIND)))
 
 
 def output(text: str) -> str:
-    """A network that answers with an expression of the honest `logits`."""
+    """Return a network that answers with an expression of the honest `logits`."""
     old = "return self.classifier(torch.flatten(self.features(x), 1))"
     new = f"logits = {old.removeprefix('return ')}\n        return {text}"
     return altered(old, new)
@@ -164,7 +165,7 @@ class Fake:
     ],
     ids=["tensor subclass", "fake class", "by position", "as if sorted", "all the same"],
 )
-def test_an_answer_that_says_nothing_of_the_images_gains_nothing(
+def test_an_answer_independent_of_the_images_gains_nothing(
     attack: Attack, head: str, answer: str
 ) -> None:
     code = output(answer).replace("class Net", f"{head}\n\nclass Net")
@@ -187,7 +188,7 @@ def test_an_answer_that_says_nothing_of_the_images_gains_nothing(
         ("None", "forward returns a NoneType"),
     ],
 )
-def test_an_answer_that_is_none_is_refused_with_its_reason(
+def test_an_invalid_answer_is_refused_with_its_reason(
     attack: Attack, answer: str, reason: str
 ) -> None:
     result = attack(output(answer))
@@ -196,15 +197,13 @@ def test_an_answer_that_is_none_is_refused_with_its_reason(
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "int64", "bool", "float64", "float8_e4m3fn"])
-def test_another_type_of_numbers_is_refused_or_gains_nothing_unearned(
-    attack: Attack, dtype: str
-) -> None:
+def test_logits_of_other_types_gain_nothing(attack: Attack, dtype: str) -> None:
     code = BLIND.replace("repeat(len(x), 1)", f"repeat(len(x), 1).detach().to(torch.{dtype})")
     assert gains_nothing(attack(code))
 
 
-def test_neighbours_tell_nothing_of_an_image(attack: Attack) -> None:
-    """Were the images sorted by class, a look at the rest of the batch would do."""
+def test_other_images_of_the_batch_reveal_nothing(attack: Attack) -> None:
+    """If the images were sorted by class, the rest of the batch would reveal an image's class."""
     others = "sum(logits.roll(by, 0) for by in (-3, -2, -1, 1, 2, 3))"
     assert gains_nothing(attack(output(f"logits if self.training else {others}")))
 
@@ -212,7 +211,7 @@ def test_neighbours_tell_nothing_of_an_image(attack: Attack) -> None:
 SEARCH = """
 import gc, hashlib, sys
 import numpy
-def told(thing):
+def as_bytes(thing):
     if type(thing) in (bytes, bytearray): return bytes(thing)
     if type(thing) in (list, tuple): thing = numpy.array(thing)
     if type(thing) is torch.Tensor: thing = thing.detach().numpy()
@@ -225,7 +224,7 @@ for thing in things:
     if type(thing) in (numpy.ndarray, torch.Tensor, bytes, bytearray, list, tuple):
         try:
             if len(thing) not in (COUNT, 8 * COUNT): continue
-            digest = hashlib.sha256(told(thing)).hexdigest()
+            digest = hashlib.sha256(as_bytes(thing)).hexdigest()
         except (TypeError, ValueError, RuntimeError): continue
         if digest in WANTED: raise RuntimeError("found labels")
 """
@@ -235,7 +234,7 @@ for thing in things:
 def test_no_object_of_a_worker_holds_validation_labels(
     start: Callable[..., LocalExecutor], splits: Splits, which: str, found: bool
 ) -> None:
-    """Those of the training images are there, so the search can find."""
+    """The search finds the training labels, so it would find the validation labels too."""
     labels = np.asarray(getattr(splits, which).open_labels(), np.int64)
     true = np.asarray(splits.validation.open_labels(), np.int64)
     orders = [np.arange(len(labels))]

@@ -1,4 +1,4 @@
-"""Candidates that lie when their weights are exported."""
+"""Candidates that send false weights when they are exported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def attack(
     honest_scores: list[tuple[float, int]],
     tmp_path: Path,
 ) -> Attack:
-    """Exports a hostile network; after it nothing is alive, written, or different."""
+    """Export a hostile network, which must leave no process and no file and change no score."""
 
     def attack(code: str, onnx: bool = False) -> Exported | Refusal:
         executor = start()
@@ -39,7 +39,7 @@ def attack(
 
 
 def state(body: str) -> str:
-    """The honest network with a `state_dict` of its own."""
+    """Return the honest network with its own `state_dict`."""
     return f"{HONEST}\n    def state_dict(self, *args, **kwargs):\n        {body}\n"
 
 
@@ -61,7 +61,7 @@ UNFIT = "the weights cannot be exported: "
         ("return {'a': torch.ones(1, dtype=torch.complex64)}", UNFIT + "tensor 'a' has a type"),
     ],
 )
-def test_a_false_state_is_one_refusal(attack: Attack, body: str, reason: str) -> None:
+def test_a_false_state_is_refused(attack: Attack, body: str, reason: str) -> None:
     result = attack(state(body))
     assert isinstance(result, Refusal), result
     assert result.stage == Stage.JUDGE and result.reason.startswith(reason)
@@ -144,10 +144,10 @@ def test_an_export_that_never_ends_costs_only_the_onnx_file(
     body = (
         "import nngpt.sandbox.export_worker as s; s._traced = lambda net, images: any(iter(int, 1))"
     )
-    executor = start(wall_s=15)
+    executor = start(wall_s=8)
     result = executor.export(candidate(hostile("import", body)), SEED, onnx=True)
     assert isinstance(result, Exported), result
-    assert result.onnx is None and result.onnx_problem == "took longer than 15 s"
+    assert result.onnx is None and result.onnx_problem == "took longer than 8 s"
     assert result.loaded[1] == 97
 
 

@@ -1,4 +1,4 @@
-"""Hostile candidates in a run: each ends as one row with a reason, and the run goes on."""
+"""Hostile candidates in a run: each ends as one row with a reason, and the run continues."""
 
 from __future__ import annotations
 

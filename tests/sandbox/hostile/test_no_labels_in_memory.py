@@ -1,4 +1,4 @@
-"""Seen from outside: validation labels are in no memory but the runner's."""
+"""Search all processes' memory: validation labels are in the runner's only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.zygote_client import shared
 
 CHUNK = 2**24
-"""Bytes read at once: all memory of all processes would be many gigabytes."""
+"""Bytes read at once; all memory of all processes would be many gigabytes."""
 WIDEST = 8
 
 
-def test_the_labels_are_in_no_memory_but_ours(
+def test_the_labels_are_in_no_other_memory(
     start: Callable[..., LocalExecutor], splits: Splits
 ) -> None:
     executor = start()
@@ -29,7 +29,7 @@ def test_the_labels_are_in_no_memory_but_ours(
     running = Running(executor, candidate(hostile("learn", held)))
     worker = running.worker()
     below = processes.descendants(shared.running().pid)
-    known = splits.train.open_labels()[:50].astype("u1").tobytes()  # so the search can find
+    known = splits.train.open_labels()[:50].astype("u1").tobytes()  # shows that the search works
     secret = splits.validation.open_labels().astype("u1").tobytes()
     try:
         found = {pid: found_in_memory(pid, {known, secret}) for pid in below}
@@ -43,8 +43,9 @@ def test_the_labels_are_in_no_memory_but_ours(
 
 
 def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
-    """Those of the labels, a byte each, that lie in a process's memory as numbers of 1, 4 or 8
-    bytes, in what has no file behind it.
+    """Return the labels, one byte each, that a process has in memory as numbers of 1, 4 or 8 bytes.
+
+    Memory mapped from files is not searched.
     """
     found, before = set[bytes](), b""
     kept = WIDEST * max(map(len, wanted))
@@ -54,7 +55,7 @@ def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
                 memory.seek(place)
                 here = before + memory.read(min(CHUNK, last - place))
                 for width in (1, 4, WIDEST):
-                    for offset in range(width):  # copies in messages are aligned to nothing
+                    for offset in range(width):  # copies in messages are not aligned
                         numbers = here[offset::width]
                         found |= {labels for labels in wanted if labels in numbers}
                 before = here[-kept:]
@@ -62,7 +63,7 @@ def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
 
 
 def readable_spans(pid: int) -> Iterator[tuple[int, int]]:
-    """First address and the one after the last, in their order."""
+    """Yield the start and end address of each span to search, in order."""
     for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
         span, mode, *rest = line.split(maxsplit=5)
         file = rest[-1] if len(rest) == 4 and "memfd" not in rest[-1] else ""

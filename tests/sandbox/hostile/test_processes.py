@@ -1,4 +1,4 @@
-"""Siblings and supervisors: nobody but the runner ends a worker."""
+"""Only the runner can end a worker; candidates cannot harm siblings, lanes or the zygote."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from nngpt.sandbox.zygote_client import shared
 
 Start = Callable[..., LocalExecutor]
 
-# A second thread tells that the candidate runs; the sibling then needs a while to be attacked in.
+# A second thread shows that the candidate runs; it then sleeps while it is attacked.
 SLEEPS = """
 import threading, time
-threading.Thread(target=time.sleep, args=(4,)).start()
-time.sleep(4)
+threading.Thread(target=time.sleep, args=(3,)).start()
+time.sleep(3)
 """
 
 
 @pytest.fixture
 def executor(start: Start) -> Iterator[LocalExecutor]:
-    """Two workers; the settings of the memory bombs, so that no other one must start."""
+    """An executor with two workers, shared with the memory bombs."""
     executor = start(memory_mb=200, workers=2)
     yield executor
     assert left_over(executor) == []
@@ -76,7 +76,7 @@ assert not os.path.exists("/proc/1")
 def test_a_killed_process_harms_one_candidate_at_most(
     executor: LocalExecutor, honest_scores: list[tuple[float, int]], whom: str
 ) -> None:
-    """The kernel may run out of memory and kill anyone: as if a candidate had done it."""
+    """The kernel may run out of memory and kill any process."""
     victim = Running(executor, candidate(hostile("learn", SLEEPS)))
     workers = [victim.worker()]
     lanes = lanes_of(executor)
@@ -86,7 +86,7 @@ def test_a_killed_process_harms_one_candidate_at_most(
     if whom == "worker":
         assert isinstance(result, Refusal), result
         assert result.reason == "was killed by SIGKILL"
-    else:  # the first time nobody is blamed: it is trained once more
+    else:  # the first time the candidate is not blamed, but trained once more
         assert scores(result) == honest_scores
     for _ in range(3):
         assert scores(executor.evaluate(candidate(), SEED)) == honest_scores
@@ -95,7 +95,7 @@ def test_a_killed_process_harms_one_candidate_at_most(
 
 
 def alive(pid: int) -> bool:
-    """False also for what only waits to be reaped."""
+    """Return True if the process runs; False for a zombie."""
     try:
         os.kill(pid, 0)
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()

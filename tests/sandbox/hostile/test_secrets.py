@@ -1,4 +1,4 @@
-"""Reading what is not the candidate's, and writing where it may not."""
+"""Candidates cannot read files and secrets, nor write outside their scratch folder."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from hostile_samples import NAME, PLACES, WORKED, attempt, hostile, need
+from hostile_samples import NAME, WORKED, attempt, everywhere, hostile, need
 
 from nngpt.data.splits import Splits
 from nngpt.records import Evaluation, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 Start = Callable[..., LocalExecutor]
 
 
-def harmless(result: Evaluation | Refusal) -> bool:
-    """Every attempt was made and each one failed."""
-    assert isinstance(result, Evaluation), result
+def harmless(*results: Evaluation | Refusal) -> bool:
+    """Check that every attempt was made and failed."""
+    for result in results:
+        assert isinstance(result, Evaluation), result
     return True
 
 
-@pytest.mark.parametrize("place", PLACES)
 def test_files_of_the_user_cannot_be_read(
-    attack: Attack, start: Start, secrets: dict[str, Path], splits: Splits, place: str
+    attacks: Attacks, start: Start, secrets: dict[str, Path], splits: Splits
 ) -> None:
     need(start(), "landlock")
     data = [splits.train.images, splits.validation.images, splits.validation.labels]
     paths = [*secrets.values(), *data, splits.test.labels, Path("/etc/passwd"), Path(__file__)]
     assert all(path.read_bytes() for path in paths)
     code = "\n".join(attempt(f"open({str(path)!r}, 'rb').read()") for path in paths)
-    assert harmless(attack(hostile(place, code)))
+    assert harmless(*attacks(everywhere(code)).values())
 
 
-@pytest.mark.parametrize(
-    "folder", ["/", "/root", "/home", "/etc", "/tmp", "/proc", "/proc/self/fd", "/dev", "."]
-)
-def test_folders_of_the_user_cannot_be_listed(attack: Attack, start: Start, folder: str) -> None:
+def test_folders_of_the_user_cannot_be_listed(attack: Attack, start: Start) -> None:
     need(start(), "landlock")
-    path = Path.cwd() if folder == "." else Path(folder)
-    assert harmless(attack(hostile("learn", "import os\n" + attempt(f"os.listdir({str(path)!r})"))))
+    folders = ["/", "/root", "/home", "/etc", "/tmp", "/proc", "/proc/self/fd", "/dev", Path.cwd()]
+    code = "\n".join(attempt(f"os.listdir({str(folder)!r})") for folder in folders)
+    assert harmless(attack(hostile("learn", "import os\n" + code)))
 
 
-def test_a_second_name_opens_no_file(attack: Attack, start: Start, splits: Splits) -> None:
-    """Links, detours and descriptors of folders lead to the same files."""
+def test_other_paths_to_a_file_open_nothing(attack: Attack, start: Start, splits: Splits) -> None:
+    """Links, detours and folder descriptors lead to the same files."""
     need(start(), "landlock")
     labels = splits.validation.labels
     tries = [
@@ -61,15 +59,14 @@ def test_a_second_name_opens_no_file(attack: Attack, start: Start, splits: Split
     assert harmless(attack(hostile("learn", code)))
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_the_environment_holds_no_secret(attack: Attack, place: str) -> None:
+def test_the_environment_holds_no_secret(attacks: Attacks) -> None:
     code = f"""
 import ctypes, os
 assert "NNGPT_SECRET" not in os.environ, "{WORKED}"
 assert ctypes.CDLL(None).getenv(b"NNGPT_SECRET") == 0, "{WORKED}"
 assert os.environ.get("HOME") != {str(Path.home())!r}, "{WORKED}"
 """
-    assert harmless(attack(hostile(place, code)))
+    assert harmless(*attacks(everywhere(code)).values())
 
 
 def test_no_descriptor_leads_to_a_file_of_the_user(
@@ -89,9 +86,8 @@ for fd in range(256):
     assert harmless(attack(hostile("import", code)))
 
 
-@pytest.mark.parametrize("place", PLACES)
 def test_nothing_is_written_outside_scratch(
-    attack: Attack, start: Start, tmp_path: Path, splits: Splits, place: str
+    attacks: Attacks, start: Start, tmp_path: Path, splits: Splits
 ) -> None:
     need(start(), "landlock")
     package = Path(sys.modules["nngpt"].__file__ or "")
@@ -107,12 +103,12 @@ def test_nothing_is_written_outside_scratch(
     changes += [f"os.rename({str(package)!r}, 'x')", f"os.truncate({str(package)!r}, 0)"]
     code += "\n" + "\n".join(attempt(text) for text in changes)
     before = package.read_bytes()
-    assert harmless(attack(hostile(place, code)))
+    assert harmless(*attacks(everywhere(code)).values())
     assert package.read_bytes() == before
     assert not any(path.exists() for path in paths)
 
 
-def test_scratch_is_there_and_gone_with_the_candidate(attack: Attack, start: Start) -> None:
+def test_the_scratch_folder_ends_with_its_candidate(attack: Attack, start: Start) -> None:
     need(start(), "private-files")
     code = f"""
 import os, tempfile
@@ -125,8 +121,8 @@ os.makedirs("a/b/c")
         assert harmless(attack(hostile("import", code)))
 
 
-def test_scratch_takes_no_program(attack: Attack, start: Start) -> None:
-    """Neither run nor mapped: a native library would have to come from there."""
+def test_scratch_holds_no_program(attack: Attack, start: Start) -> None:
+    """A native library would have to be mapped from there."""
     need(start(), "private-files")
     code = """
 import mmap, os
@@ -136,7 +132,7 @@ fd = os.open("program", os.O_RDONLY)
     assert harmless(attack(hostile("learn", code)))
 
 
-def test_scratch_holds_no_more_than_it_should(attack: Attack, start: Start) -> None:
+def test_scratch_is_small(attack: Attack, start: Start) -> None:
     need(start(), "private-files")
     code = """
 size, number = 0, 0
@@ -165,6 +161,6 @@ for fd in range(3, 64):
 
 
 def test_nothing_passes_from_one_candidate_to_the_next(attack: Attack) -> None:
-    """Descriptors of the training data must not be shared: their offsets would be a memory."""
+    """Shared descriptors of the training data would store data in their offsets."""
     for _ in range(2):
         assert harmless(attack(hostile("import", STORES)))

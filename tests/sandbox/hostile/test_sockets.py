@@ -1,4 +1,4 @@
-"""Servers listen in this process; no candidate reaches one."""
+"""Candidates cannot open sockets, nor reach servers that listen in this process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hostile_samples import NAME, PLACES, attempt, hostile
+from hostile_samples import NAME, attempt, everywhere, hostile
 
 from nngpt.records import Evaluation, Refusal
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 
 REACHES = """
 import socket
@@ -29,7 +30,7 @@ def reach(family, kind, address):
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[dict[str, tuple[socket.socket, str]]]:
-    """Listening sockets, and how a candidate would reach each."""
+    """Listening sockets, and code with which a candidate would reach each."""
     inet, unix = socket.AF_INET, socket.AF_UNIX
     stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
     made: dict[str, tuple[socket.socket, str]] = {}
@@ -55,42 +56,41 @@ SERVERS = ("tcp", "udp", "unix", "unix datagram", "abstract")
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_server_can_be_reached_from_outside(
+def test_servers_are_reachable_from_outside(
     servers: dict[str, tuple[socket.socket, str]], name: str
 ) -> None:
-    """Else the tests below would say nothing."""
+    """Otherwise the tests below would prove nothing."""
     server, reach = servers[name]
     subprocess.run([sys.executable, "-c", f"{REACHES}\n{reach}"], check=True)
     assert select.select([server], [], [], 60)[0]
 
 
-@pytest.mark.parametrize("place", PLACES)
 def test_no_candidate_reaches_a_server(
-    attack: Attack, servers: dict[str, tuple[socket.socket, str]], place: str
+    attacks: Attacks, servers: dict[str, tuple[socket.socket, str]]
 ) -> None:
     code = REACHES + "\n".join(attempt(reach) for _, reach in servers.values())
-    result = attack(hostile(place, code))
-    assert isinstance(result, Evaluation), result
+    for result in attacks(everywhere(code)).values():
+        assert isinstance(result, Evaluation), result
     assert not select.select([server for server, _ in servers.values()], [], [], 0)[0]
 
 
-@pytest.mark.parametrize(
-    "attack_",
-    [
-        "socket.socketpair()",
-        "socket.socket(socket.AF_INET6)",
-        "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
-        "socket.socket(socket.AF_INET, socket.SOCK_RAW)",
-        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
-        "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
-        "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
-        "socket.create_server(('127.0.0.1', 0))",
-        "socket.create_connection(('localhost', 80), 5)",
-        "socket.getaddrinfo('example.org', 80)",
-        "__import__('urllib.request').request.urlopen('http://example.org', timeout=5)",
-        "[socket.socket(fileno=fd) for fd in range(3, 64)]",
-    ],
+SOCKETS = (
+    "socket.socketpair()",
+    "socket.socket(socket.AF_INET6)",
+    "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "socket.socket(socket.AF_INET, socket.SOCK_RAW)",
+    "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
+    "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
+    "socket.create_server(('127.0.0.1', 0))",
+    "socket.create_connection(('localhost', 80), 5)",
+    "socket.getaddrinfo('example.org', 80)",
+    "__import__('urllib.request').request.urlopen('http://example.org', timeout=5)",
+    "[socket.socket(fileno=fd) for fd in range(3, 64)]",
 )
-def test_no_socket_can_be_made(attack: Attack, attack_: str) -> None:
-    result = attack(hostile("learn", "import socket\n" + attempt(attack_)))
+
+
+def test_no_socket_can_be_made(attack: Attack) -> None:
+    """All in one process, since an attempt that fails changes nothing."""
+    result = attack(hostile("learn", "import socket\n" + "\n".join(map(attempt, SOCKETS))))
     assert isinstance(result, Evaluation), result

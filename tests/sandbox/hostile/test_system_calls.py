@@ -1,17 +1,18 @@
-"""System calls that lead out: refused where honest code may ask, deadly where only attacks do."""
+"""System calls that lead out of the sandbox: they fail, or kill a worker that only attacks."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
-from hostile_samples import PLACES, attempt, hostile, need
+from hostile_samples import attempt, everywhere, hostile, need
 
 from nngpt.records import Evaluation, Refusal
 from nngpt.sandbox.executors.local import LocalExecutor
 
 Attack = Callable[..., Evaluation | Refusal]
+Attacks = Callable[..., dict[str, Evaluation | Refusal]]
 Start = Callable[..., LocalExecutor]
 
 DEADLY = "asked the kernel for what only an attack needs"
@@ -112,35 +113,34 @@ FAILS = {
 }
 
 
-@pytest.mark.parametrize("name", KILLED)
-def test_what_only_an_attack_asks_for_is_deadly(attack: Attack, start: Start, name: str) -> None:
+def is_deadly(results: Mapping[str, Evaluation | Refusal]) -> bool:
+    """Check that every worker was killed."""
+    for name, result in results.items():
+        assert isinstance(result, Refusal), name
+        assert result.reason == DEADLY, name
+    return True
+
+
+def test_calls_that_only_an_attack_makes_are_deadly(attacks: Attacks, start: Start) -> None:
     need(start(), "seccomp")
-    result = attack(hostile("learn", LIBC + KILLED[name]))
-    assert isinstance(result, Refusal), result
-    assert result.reason == DEADLY
+    assert is_deadly(attacks({name: hostile("learn", LIBC + KILLED[name]) for name in KILLED}))
 
 
-@pytest.mark.parametrize("name", NUMBERED)
-def test_what_has_no_name_in_libc_is_deadly_too(attack: Attack, start: Start, name: str) -> None:
+def test_deadly_calls_without_a_function_in_libc(attacks: Attacks, start: Start) -> None:
     need(start(), "seccomp")
     if platform.machine() not in MACHINES:
         pytest.skip(f"no system call numbers for {platform.machine()} here")
-    number = NUMBERED[name][MACHINES.index(platform.machine())]
-    code = f"{LIBC}call('syscall', {number}, 0, 0, 0, 0, 0)"
-    result = attack(hostile("learn", code))
-    assert isinstance(result, Refusal), result
-    assert result.reason == DEADLY
+    numbers = {name: ours[MACHINES.index(platform.machine())] for name, ours in NUMBERED.items()}
+    calls = {name: f"{LIBC}call('syscall', {n}, 0, 0, 0, 0, 0)" for name, n in numbers.items()}
+    assert is_deadly(attacks({name: hostile("learn", call) for name, call in calls.items()}))
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_deadly_call_is_deadly_everywhere(attack: Attack, start: Start, place: str) -> None:
+def test_a_deadly_call_is_deadly_everywhere(attacks: Attacks, start: Start) -> None:
     need(start(), "seccomp")
-    result = attack(hostile(place, LIBC + KILLED["ptrace"]))
-    assert isinstance(result, Refusal), result
-    assert result.reason == DEADLY
+    assert is_deadly(attacks(everywhere(LIBC + KILLED["ptrace"])))
 
 
-def test_a_thread_does_not_die_alone(attack: Attack, start: Start) -> None:
+def test_a_deadly_call_of_a_thread_kills_the_process(attack: Attack, start: Start) -> None:
     need(start(), "seccomp")
     code = f"{LIBC}\nimport threading, time\n"
     code += f"threading.Thread(target=lambda: {KILLED['ptrace']}).start()\ntime.sleep(60)"
@@ -149,10 +149,10 @@ def test_a_thread_does_not_die_alone(attack: Attack, start: Start) -> None:
     assert result.reason == DEADLY
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 has other doors")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86-64 has other interfaces")
 @pytest.mark.parametrize("text", ["b814000000cd80c3", "b827000040 0f05c3"], ids=["i386", "x32"])
-def test_other_doors_into_the_kernel_are_closed(attack: Attack, start: Start, text: str) -> None:
-    """getpid by `int 0x80` and by x32's number: a filter of numbers alone would be passed by."""
+def test_other_system_call_interfaces_are_closed(attack: Attack, start: Start, text: str) -> None:
+    """getpid by `int 0x80` and by x32's number, which a filter of numbers alone would allow."""
     need(start(), "seccomp")
     code = f"""
 import ctypes, mmap
@@ -165,10 +165,10 @@ assert result <= 0, "the attack worked"
     assert isinstance(result, Evaluation) or result.reason in (DEADLY, "was killed by SIGSEGV")
 
 
-@pytest.mark.parametrize("name", FAILS)
-def test_what_honest_code_might_ask_for_fails(attack: Attack, start: Start, name: str) -> None:
+def test_calls_that_honest_code_may_make_fail(attack: Attack, start: Start) -> None:
+    """All in one process, since a call that fails changes nothing."""
     need(start(), "seccomp")
-    result = attack(hostile("learn", LIBC + attempt(FAILS[name])))
+    result = attack(hostile("learn", LIBC + "\n".join(map(attempt, FAILS.values()))))
     assert isinstance(result, Evaluation), result
 
 
@@ -183,8 +183,7 @@ for kind in [*kinds, 10]:
 """
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_no_limit_can_be_changed(attack: Attack, start: Start, place: str) -> None:
+def test_no_limit_can_be_changed(attacks: Attacks, start: Start) -> None:
     need(start(), "seccomp")
-    result = attack(hostile(place, RAISES))
-    assert isinstance(result, Evaluation), result
+    for result in attacks(everywhere(RAISES)).values():
+        assert isinstance(result, Evaluation), result

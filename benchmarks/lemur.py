@@ -37,7 +37,7 @@ from nngpt.plugins import load
 from nngpt.store import Store
 from nngpt.store.lemur import download
 from nngpt.store.lemur.dataframe import data
-from nngpt.store.lemur.queries import find
+from nngpt.store.lemur.queries import find_by_hash
 from nngpt.store.lemur_tables import nn
 
 DATASET, EPOCH, ROWS = "cifar-10", 1, 10_000
@@ -98,7 +98,9 @@ def look_up(store: Store, everything: tuple[float, float]) -> None:
     with store.database.read() as session:
         hashes = session.scalars(select(nn.c.id).order_by(nn.c.name)).all()
     chosen = [*hashes[:: max(1, len(hashes) // LOOK_UPS)], "0" * 32]
-    walls, cpus = zip(*(timed(lambda h=h: find(store.database, h)) for h in chosen), strict=True)
+    walls, cpus = zip(
+        *(timed(lambda h=h: find_by_hash(store.database, h)) for h in chosen), strict=True
+    )
     wall, cpu = statistics.median(walls), statistics.median(cpus)
     slow = sorted(walls)[int(len(walls) * 0.95)]
     print(f"hash look-up, median of {len(walls)}: {wall * 1e3:.2f} ms ({cpu * 1e3:.2f}), ", end="")

@@ -125,7 +125,7 @@ def _deduplicate(
     with progress_bar("reading") as progress:
         collection = sources.read(progress)
     if min_accuracy is not None:
-        collection = collection.at_least(min_accuracy)
+        collection = collection.with_min_accuracy(min_accuracy)
     for line in skipped_lines(collection):
         typer.echo(line, err=True)
     if not collection.networks:

@@ -23,7 +23,7 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Index the classes of libraries, or update their index, without importing them."""
-    from nngpt.retrieval.index import add
+    from nngpt.retrieval.index import add_source
     from nngpt.retrieval.sources import open_source
     from nngpt.store.database import open_database
 
@@ -34,7 +34,7 @@ def index(
     with stoppable("Stopped. Finished libraries are in the index."):
         for place, source in opened:
             path = str(Path(place).resolve()) if "/" in place else place
-            reports.append(add(database, source, path).facts())
+            reports.append(add_source(database, source, path).facts())
             if not as_json:
                 _print_report(reports[-1])
     if as_json:
@@ -82,5 +82,5 @@ def remove(
     from nngpt.retrieval import catalogue
     from nngpt.retrieval import index as block_index
 
-    block_index.remove(catalogue.open_index(folder), source)
+    block_index.remove_source(catalogue.open_index(folder), source)
     typer.echo(f"{source} is no longer indexed.")

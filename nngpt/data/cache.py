@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -86,6 +86,15 @@ def write(key: str, arrays: Arrays, meta: Meta) -> None:
             np.save(partial / f"{name}.npy", getattr(arrays, name))
         (partial / "meta.json").write_text(json.dumps(asdict(meta), indent=1))
         files.publish(partial, target)
+
+
+def prepare(key: str, make: Callable[[], tuple[Arrays, Meta]]) -> None:
+    """Write the data set that `make` returns, unless an intact one is in the cache."""
+    if intact(key):
+        return
+    with lock(key):
+        if not intact(key):  # another process may have written it meanwhile
+            write(key, *make())
 
 
 def open_array(path: Path) -> npt.NDArray[Any]:

@@ -49,7 +49,7 @@ def cifar_batch(data: bytes, labels_key: bytes, side: int = 32) -> tuple[Images,
         labels = np.asarray(batch[labels_key], dtype=np.int64)
         return images.reshape(len(labels), 3, side, side), labels
 
-    return _reading("CIFAR", read)
+    return _reporting_format("CIFAR", read)
 
 
 def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -67,7 +67,7 @@ def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
                 found[name] = array
         return found
 
-    return _reading("MATLAB", read)
+    return _reporting_format("MATLAB", read)
 
 
 def svhn(data: bytes) -> tuple[Images, Labels]:
@@ -79,7 +79,7 @@ def svhn(data: bytes) -> tuple[Images, Labels]:
         labels = arrays["y"].reshape(-1).astype(np.int64) % 10
         return images.reshape(len(labels), *images.shape[1:]), labels
 
-    return _reading("SVHN", read)
+    return _reporting_format("SVHN", read)
 
 
 def png_rows(data: bytes, side: int = 32) -> Images:
@@ -93,14 +93,14 @@ def png_rows(data: bytes, side: int = 32) -> Images:
         return np.ascontiguousarray(images)
 
     try:
-        return _reading("PNG", read)
+        return _reporting_format("PNG", read)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise DataError(f"not a PNG file: {error}") from None
 
 
 def json_labels(data: bytes) -> Labels:
     """Return the labels of a JSON list."""
-    return _reading("JSON", lambda: np.array(json.loads(data), dtype=np.int64).reshape(-1))
+    return _reporting_format("JSON", lambda: np.array(json.loads(data), dtype=np.int64).reshape(-1))
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -124,7 +124,7 @@ def _idx(data: bytes, dimensions: int) -> npt.NDArray[np.uint8]:
         shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
-    return _reading("IDX", read)
+    return _reporting_format("IDX", read)
 
 
 def _matlab_elements(data: bytes) -> list[tuple[int, bytes]]:
@@ -155,7 +155,7 @@ def _matlab_matrix(data: bytes) -> tuple[str, npt.NDArray[Any]]:
     return name.decode("ascii"), array
 
 
-def _reading(format_name: str, read: Callable[[], _T]) -> _T:
+def _reporting_format(format_name: str, read: Callable[[], _T]) -> _T:
     try:
         return read()
     except (*_BAD_BYTES, pickle.UnpicklingError, zlib.error, struct.error) as error:

@@ -102,17 +102,8 @@ class FileSource:
             DataError: no source has the right files.
         """
         if self._root is not None and not self._root.is_dir():
-            raise _no_folder(self._root, self._spec.official)
-        if cache.intact(self.name):
-            return
-        with cache.lock(self.name):
-            if cache.intact(self.name):
-                return
-            with files.scratch(cache.folder(f"{self.name}-files")) as folder:
-                arrays, source = self._find(folder)
-            meta = cache.Meta(self.name, self.classes, self.shape, source, cache.digests(arrays))
-            self._check(arrays, meta)
-            cache.write(self.name, arrays, meta)
+            raise _missing_folder_error(self._root, self._spec.official)
+        cache.prepare(self.name, self._make)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return the train, validation and test parts, memory-mapped.
@@ -124,6 +115,13 @@ class FileSource:
             hint = f"Fetch it: nngpt data pull {self.name}"
             raise DataError("is not in the cache", where=f"data set {self.name}", hint=hint)
         return create_splits(self.name, seed, train_limit, validation_limit)
+
+    def _make(self) -> tuple[cache.Arrays, cache.Meta]:
+        with files.scratch(cache.folder(f"{self.name}-files")) as folder:
+            arrays, source = self._find(folder)
+        meta = cache.Meta(self.name, self.classes, self.shape, source, cache.digests(arrays))
+        self._check(arrays, meta)
+        return arrays, meta
 
     def _find(self, folder: Path) -> tuple[cache.Arrays, str]:
         official = self._spec.official
@@ -144,7 +142,7 @@ class FileSource:
         if not self._spec.routes:
             problems.append("no package contains it")
         hint = f"nngpt data pull {self.name} --root FOLDER"
-        hint = f"Put {_wanted(official)} into a folder, then: {hint}"
+        hint = f"Put {_expected_files(official)} into a folder, then: {hint}"
         raise DataError("; ".join(problems), where=f"data set {self.name}", hint=hint)
 
     def _from_package(self, route: Route, folder: Path) -> cache.Arrays:
@@ -180,12 +178,14 @@ class FileSource:
 def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
     """Return the contents of the files: plain, with `.gz`, or from the tarball."""
     if not root.is_dir():
-        raise _no_folder(root, form)
-    hint = f"It must contain {_wanted(form)}"
+        raise _missing_folder_error(root, form)
+    hint = f"It must contain {_expected_files(form)}"
     try:
         contents = _from_tarball(form, root / form.archive) if form.archive else {}
         for name in form.checksums.keys() - contents.keys():
-            found = [path for folder in form.folders if (path := _plain(root / folder / name))]
+            found = [
+                path for folder in form.folders if (path := _existing_file(root / folder / name))
+            ]
             if not found:
                 raise DataError(f"the file {name} is missing", where=str(root), hint=hint)
             data = found[0].read_bytes()
@@ -210,7 +210,7 @@ def _from_tarball(form: Form, archive: Path) -> dict[str, bytes]:
     return contents
 
 
-def _plain(path: Path) -> Path | None:
+def _existing_file(path: Path) -> Path | None:
     packed = path.with_name(f"{path.name}.gz")
     return path if path.is_file() else packed if packed.is_file() else None
 
@@ -221,11 +221,13 @@ def _verify(name: str, data: bytes, form: Form, where: str) -> None:
         raise DataError(f"the file {name} has the wrong checksum", where=where, hint=hint)
 
 
-def _no_folder(root: Path, form: Form) -> DataError:
-    return DataError("no such folder", where=str(root), hint=f"It must contain {_wanted(form)}")
+def _missing_folder_error(root: Path, form: Form) -> DataError:
+    return DataError(
+        "no such folder", where=str(root), hint=f"It must contain {_expected_files(form)}"
+    )
 
 
-def _wanted(form: Form) -> str:
+def _expected_files(form: Form) -> str:
     return form.archive or ", ".join(form.checksums)
 
 

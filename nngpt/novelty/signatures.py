@@ -112,9 +112,9 @@ def sign(
     """
     with database.read() as session:
         if not fresh:
-            _expect(session, recipe, database)
+            _check_recipe(session, recipe, database)
         names = _names(session, unsigned=not fresh)
-    batches = _signed(database, recipe, names, progress)
+    batches = _signature_batches(database, recipe, names, progress)
     if fresh:
         _write(database, recipe, [row for batch in batches for row in batch], fresh)
     else:
@@ -135,7 +135,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
     signer = _Signer(recipe)
     mine = signer.shingles(code)
     with database.read() as session:
-        _expect(session, recipe, database)
+        _check_recipe(session, recipe, database)
         estimates = _estimates(session, signer.signature(mine))
         if not estimates:
             hint = "Compute them: nngpt lemur sign"
@@ -144,7 +144,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
         found: list[Similar] = []
         proposed = sorted(estimates, key=lambda name: (-estimates[name], name))
         for start in range(0, min(len(proposed), max(top, _MOST_COMPARED)), _AT_ONCE):
-            if estimates[proposed[start]] <= _hopeless(found, top, recipe):
+            if estimates[proposed[start]] <= _cutoff(found, top, recipe):
                 break
             texts = codes(session, nn, proposed[start : start + _AT_ONCE])
             for name, text in texts.items():
@@ -187,7 +187,7 @@ def _estimates(session: Session, mine: NDArray[np.uint32]) -> dict[str, float]:
     return dict(zip((name for name, _ in rows), shared.tolist(), strict=True))
 
 
-def _signed(
+def _signature_batches(
     database: Database, recipe: Recipe, names: Sequence[str], progress: Progress | None
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield rows of the signature table, some hundreds at a time."""
@@ -208,13 +208,15 @@ def _write(database: Database, recipe: Recipe, rows: list[dict[str, Any]], fresh
     with database.write() as session:
         if fresh:
             session.execute(delete(Signature))
-        _expect(session, recipe, database)  # another process may have written signatures meanwhile
+        _check_recipe(
+            session, recipe, database
+        )  # another process may have written signatures meanwhile
         known = set(_names(session, unsigned=True))
         if wanted := [row for row in rows if row["nn"] in known]:
             session.execute(insert(Signature), wanted)
 
 
-def _expect(session: Session, recipe: Recipe, database: Database) -> None:
+def _check_recipe(session: Session, recipe: Recipe, database: Database) -> None:
     """Check that all signatures are by this recipe. Raises: StoreError."""
     columns = [getattr(Signature, name) for name in asdict(recipe)]
     for made_by in session.execute(select(*columns).distinct()):
@@ -231,7 +233,7 @@ def _names(session: Session, unsigned: bool) -> list[str]:
     return list(session.scalars(query))
 
 
-def _hopeless(found: Sequence[Similar], top: int, recipe: Recipe) -> float:
+def _cutoff(found: Sequence[Similar], top: int, recipe: Recipe) -> float:
     """Return the estimate at or below which no better network is expected."""
     if len(found) < top:
         return 0.0

@@ -42,19 +42,19 @@ def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
     """
     found = Closure()
     waiting: deque[Statement] = deque()
-    _need(resolver, target, found, waiting)
+    _add_name(resolver, target, found, waiting)
     searched: set[_Key] = set()
     while waiting:
         while waiting:
-            for name in _needs(resolver, waiting.popleft(), found):
-                _need(resolver, name, found, waiting)
+            for name in _needed_names(resolver, waiting.popleft(), found):
+                _add_name(resolver, name, found, waiting)
             if len(found.statements) > MOST:
                 raise TooLargeError(f"{target.module}.{target.name}", MOST)
         _changed_elsewhere(resolver, found, waiting, searched)
     return found
 
 
-def _need(
+def _add_name(
     resolver: NameResolver, name: LocalName, found: Closure, waiting: deque[Statement]
 ) -> None:
     if name in found.names:
@@ -66,9 +66,9 @@ def _need(
             waiting.append(statement)
 
 
-def _needs(resolver: NameResolver, statement: Statement, found: Closure) -> list[LocalName]:
+def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) -> list[LocalName]:
     """Return the names that a statement needs, including all names it binds."""
-    links = resolver.links(statement)
+    links = resolver.resolve(statement)
     needed: list[LocalName] = []
     if not statement.is_import:
         needed += [LocalName(statement.module.name, b.name) for b in statement.bindings]
@@ -98,7 +98,7 @@ def _changed_elsewhere(
     """Add statements of used modules that change a needed object of another module."""
     for module in found.modules():
         for name, statements in module.changes.items():
-            meaning = resolver.library.meaning(module.name, name)
+            meaning = resolver.library.resolve(module.name, name)
             if not isinstance(meaning, LocalName) or meaning.module == module.name:
                 continue
             if meaning not in found.names:
@@ -113,7 +113,7 @@ def _changed_elsewhere(
 
 
 def _blocked(resolver: NameResolver, statement: Statement) -> bool:
-    links = resolver.links(statement).uses
+    links = resolver.resolve(statement).uses
     return any(link.blockers for link in links if link.use.when is UseTime.IMPORT)
 
 
@@ -121,7 +121,7 @@ def lazy_imports(resolver: NameResolver, found: Closure) -> list[str]:
     """Return the sorted dotted names that functions import when they run."""
     names: set[str] = set()
     for statement in found.statements.values():
-        links = resolver.links(statement)
+        links = resolver.resolve(statement)
         for link in links.uses:
             if link.use.when is UseTime.CALL and not link.use.store:
                 names |= {name.removeprefix("module ") for name in link.blockers}

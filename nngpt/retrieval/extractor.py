@@ -107,7 +107,7 @@ class Extractor:
             return self._unique(sources, name, target)
         for source in sources:
             if module in source.files or self.library.has(module):
-                found = self.library.meaning(module, name, outside=True)
+                found = self.library.resolve(module, name, outside=True)
                 if isinstance(found, LocalName):
                     return found
         self._broken(module)

@@ -72,7 +72,7 @@ class _Read:
     classes: tuple[BlockClass, ...] | None
 
 
-def add(database: Database, source: LibrarySource, place: str) -> IndexReport:
+def add_source(database: Database, source: LibrarySource, place: str) -> IndexReport:
     """Index a source or update its index, in one transaction.
 
     Args:
@@ -107,7 +107,7 @@ def add(database: Database, source: LibrarySource, place: str) -> IndexReport:
     return IndexReport(source, len(read), new, len(stale), len(gone), classes, broken)
 
 
-def remove(database: Database, name: str) -> None:
+def remove_source(database: Database, name: str) -> None:
     """Remove a source from the index. Raises: UserError: it is not indexed."""
     with database.write() as session:
         row = session.scalar(select(BlockSource).where(BlockSource.name == name))

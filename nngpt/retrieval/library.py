@@ -132,7 +132,7 @@ class Library:
 
     # -- names ------------------------------------------------------------------------------
 
-    def meaning(self, module: str, name: str, *, outside: bool = False) -> Meaning:
+    def resolve(self, module: str, name: str, *, outside: bool = False) -> Meaning:
         """Return what a global name of a module refers to.
 
         Args:
@@ -166,11 +166,11 @@ class Library:
             return None
         imports = [b for b in real if b.statement is not None]
         if len(imports) < len(real):
-            found = [self.imported(module, b) for b in imports if _first_choice(b)]
+            found = [self.resolve_import(module, b) for b in imports if _first_choice(b)]
             # `name = …` cannot bind a module object in the file: use the module itself.
             inside = [m for m in found if isinstance(m, InternalModule)]
             return inside[0] if inside else LocalName(module.name, name)
-        last = self.imported(module, real[-1])
+        last = self.resolve_import(module, real[-1])
         if all(not b.guards or in_type_checking(b) for b in real):
             return last
         # A guard makes no difference for the library's own names, but does for foreign ones.
@@ -180,22 +180,22 @@ class Library:
         if ours and all(_only_choice(b) for b in real):
             return last
         if isinstance(last, (LocalName, InternalModule)) and {
-            self.imported(module, b) for b in real
+            self.resolve_import(module, b) for b in real
         } == {last}:
             return last
         return LocalName(module.name, name)
 
-    def imported(self, module: Module, binding: Binding) -> Meaning:
+    def resolve_import(self, module: Module, binding: Binding) -> Meaning:
         """Return what an import binds."""
         alias, statement = binding.node, binding.statement
         assert isinstance(alias, ast.alias) and statement is not None
         if isinstance(statement, ast.Import):
             whole = alias.name if alias.asname else alias.name.split(".")[0]
-            return self._as_module(whole)
+            return self._resolve_module(whole)
         origin = self.origin(module, statement)
         if origin is None:
             return ExternalName(f"{'.' * statement.level}{statement.module or ''}", alias.name)
-        return self.member(origin, alias.name)
+        return self.resolve_member(origin, alias.name)
 
     def origin(self, module: Module, statement: ast.Import | ast.ImportFrom) -> str | None:
         """Return the module that a `from … import` reads, or None if it is above the root.
@@ -211,7 +211,7 @@ class Library:
             return own if name.split(".")[0] not in ALLOWED and self.has(own) else name
         return name
 
-    def member(self, module: str, name: str) -> Meaning:
+    def resolve_member(self, module: str, name: str) -> Meaning:
         """Return what `from module import name` or `module.name` refers to."""
         if not self.has(module):
             inner = f"{module}.{name}"
@@ -220,10 +220,10 @@ class Library:
             if module.split(".")[0] in ALLOWED and _is_module(inner):
                 return ExternalName(inner)
             return ExternalName(module, name)
-        found = self.meaning(module, name, outside=True)
+        found = self.resolve(module, name, outside=True)
         return ExternalName(module, name) if isinstance(found, UnknownName) else found
 
-    def _as_module(self, name: str) -> Meaning:
+    def _resolve_module(self, name: str) -> Meaning:
         return InternalModule(name) if self.has(name) else ExternalName(name)
 
     def _starred(self, module: Module, name: str) -> Meaning | None:
@@ -238,7 +238,7 @@ class Library:
             inner = self.module(origin)
             if inner is None or not self._exports(inner, name):
                 continue
-            found = self.meaning(origin, name, outside=True)
+            found = self.resolve(origin, name, outside=True)
             if not isinstance(found, UnknownName):
                 return found
         return None
@@ -252,7 +252,7 @@ class Library:
             return None
         for submodule, names in _import_structure(module):
             if name in names and self.has(f"{module.name}.{submodule}"):
-                return self.meaning(f"{module.name}.{submodule}", name, outside=True)
+                return self.resolve(f"{module.name}.{submodule}", name, outside=True)
         return None
 
 

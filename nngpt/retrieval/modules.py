@@ -90,7 +90,9 @@ class Module:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 self.future.update(alias.name for alias in node.names)
             elif not _is_text(node):
-                self.statements.append(Statement(self, node, index, _whole(node, self.text)))
+                self.statements.append(
+                    Statement(self, node, index, _span_with_decorators(node, self.text))
+                )
 
     @cached_property
     def bindings(self) -> dict[str, list[tuple[Statement, Binding]]]:
@@ -166,7 +168,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _whole(node: ast.stmt, text: SourceText) -> Span:
+def _span_with_decorators(node: ast.stmt, text: SourceText) -> Span:
     span = text.span(node)
     decorators = getattr(node, "decorator_list", [])
     if decorators:

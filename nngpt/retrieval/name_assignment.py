@@ -66,7 +66,7 @@ def assign_names(
     hidden: dict[LocalName, set[str]] = {}
     names = AssignedNames()
     for statement in order:
-        links = resolver.links(statement)
+        links = resolver.resolve(statement)
         for link in links.uses:
             if isinstance(link.meaning, (BuiltinName, UnknownName)) and not link.use.store:
                 taken.add(link.use.name)
@@ -132,10 +132,10 @@ def _candidates(thing: NamedItem) -> Iterator[str]:
 def _fits(name: str, uses: Iterable[ResolvedUse], hidden: set[str]) -> bool:
     if keyword.iskeyword(name) or name in hidden:
         return False
-    return all(name == _written(link) or name not in link.use.hidden for link in uses)
+    return all(name == _original_text(link) or name not in link.use.hidden for link in uses)
 
 
-def _written(link: ResolvedUse) -> str:
+def _original_text(link: ResolvedUse) -> str:
     return link.use.name if not link.depth else ""
 
 

@@ -95,14 +95,14 @@ class NameResolver:
         changed = module.changes.get(name.name, [])
         return sorted({s.index: s for s in [*bound, *changed]}.values(), key=lambda s: s.index)
 
-    def links(self, statement: Statement) -> ResolvedStatement:
+    def resolve(self, statement: Statement) -> ResolvedStatement:
         """Return the resolved names of a statement."""
         if statement.key not in self._links:
-            uses = tuple(self._link(statement, use) for use in statement.uses.uses)
+            uses = tuple(self._resolve_use(statement, use) for use in statement.uses.uses)
             # Modules used as objects and blocked names stay imports.
             needed = {id(u.use.binding.node) for u in uses if u.use.binding and u.blockers}
             imports = tuple(
-                self._import(statement, inner, alias, id(alias) in needed)
+                self._resolve_import(statement, inner, alias, id(alias) in needed)
                 for inner in statement.uses.imports
                 for alias in inner.statement.names
             )
@@ -120,7 +120,7 @@ class NameResolver:
         return self._blockers[name]
 
     def _statement_blockers(self, statement: Statement, name: LocalName) -> set[str]:
-        links = self.links(statement)
+        links = self.resolve(statement)
         found: set[str] = set()
         for link in links.uses:
             if link.use.when is UseTime.IMPORT and link.use.binding is None and not link.use.store:
@@ -134,15 +134,15 @@ class NameResolver:
 
     # -- one use ----------------------------------------------------------------------------
 
-    def _link(self, statement: Statement, use: NameUse) -> ResolvedUse:
+    def _resolve_use(self, statement: Statement, use: NameUse) -> ResolvedUse:
         module = statement.module
         if use.binding is not None:
-            meaning = self.library.imported(module, use.binding)
+            meaning = self.library.resolve_import(module, use.binding)
         else:
-            meaning = self.library.meaning(module.name, use.name)
+            meaning = self.library.resolve(module.name, use.name)
         depth = 0
         while isinstance(meaning, InternalModule) and depth < len(use.chain):
-            meaning = self.library.member(meaning.module, use.chain[depth][0])
+            meaning = self.library.resolve_member(meaning.module, use.chain[depth][0])
             depth += 1
         if use.when is UseTime.ANNOTATION or use.store:
             return ResolvedUse(use, meaning, depth)
@@ -155,12 +155,12 @@ class NameResolver:
             return frozenset({f"module {meaning.module}"})
         return frozenset({meaning.dotted}) if foreign(meaning) else frozenset()
 
-    def _import(
+    def _resolve_import(
         self, statement: Statement, inner: InnerImport, alias: ast.alias, needed: bool
     ) -> ResolvedImport:
         name = bound_name(alias, inner.statement)
         binding = Binding(name, alias, inner.statement)
-        meaning = self.library.imported(statement.module, binding)
+        meaning = self.library.resolve_import(statement.module, binding)
         kept = isinstance(meaning, (ExternalName, UnknownName, BuiltinName))
         if isinstance(meaning, LocalName):
             kept = bool(self.blockers(meaning))

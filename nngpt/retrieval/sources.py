@@ -135,7 +135,7 @@ def from_wheel(path: Path) -> LibrarySource:
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
     files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
     text = _first(names, read, r"[^/]+\.dist-info/(licenses/)?LICEN[CS]E[^/]*")
-    return _described(path, metadata, text, "wheel", files)
+    return _source_with_metadata(path, metadata, text, "wheel", files)
 
 
 def from_sdist(path: Path) -> LibrarySource:
@@ -149,7 +149,7 @@ def from_sdist(path: Path) -> LibrarySource:
     inner = {n.partition("/")[2]: n for n in names if "/" in n}
     files = _members(inner, lambda name: read(inner[name]))
     text = _first(names, read, r"[^/]+/LICEN[CS]E[^/]*")
-    return _described(path, metadata, text, "sdist", files)
+    return _source_with_metadata(path, metadata, text, "sdist", files)
 
 
 def from_folder(path: Path) -> LibrarySource:
@@ -213,7 +213,7 @@ def _source(
     return LibrarySource(name, version, licence, kind, dict(sorted(listed.items())))
 
 
-def _described(
+def _source_with_metadata(
     path: Path, metadata: Message, text: str, kind: str, files: Iterable[SourceFile]
 ) -> LibrarySource:
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
@@ -242,14 +242,14 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     try:
         with tarfile.open(path) as archive:
             # A compressed tar has no random access: keep its Python files and metadata.
-            wanted = [m for m in archive if m.isfile() and _of_use(m.name)]
+            wanted = [m for m in archive if m.isfile() and _is_relevant(m.name)]
             kept = {m.name: _content(archive, m) for m in wanted}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
     return list(kept), kept.__getitem__
 
 
-def _of_use(name: str) -> bool:
+def _is_relevant(name: str) -> bool:
     return name.endswith((".py", "PKG-INFO")) or "LICEN" in name.rsplit("/", 1)[-1].upper()
 
 

@@ -22,18 +22,21 @@ def order_statements(resolver: NameResolver, closure: Closure) -> list[Statement
     what it needs comes first too, unless that makes a cycle.
     """
     statements = closure.statements
-    now = {key: _before(resolver, closure, s, UseTime.IMPORT) for key, s in statements.items()}
-    anytime = _anytime(resolver, closure)
-    sequence = _Sequence(now, _chained(resolver, closure))
-    called = _called(sequence, now, anytime)
+    now = {
+        key: _providers_before(resolver, closure, s, UseTime.IMPORT)
+        for key, s in statements.items()
+    }
+    anytime = _all_needs(resolver, closure)
+    sequence = _Sequence(now, _order_constraints(resolver, closure))
+    called = _callable_at_import(sequence, now, anytime)
     for key, statement in statements.items():
-        noted = _before(resolver, closure, statement, UseTime.ANNOTATION)
+        noted = _providers_before(resolver, closure, statement, UseTime.ANNOTATION)
         sequence.prefer(key, called[key] | sequence.bits(noted))
     rank = _ranks(closure, anytime)
     return [statements[key] for key in sequence.sorted(rank)]
 
 
-def _chained(resolver: NameResolver, closure: Closure) -> Iterator[tuple[_Key, _Key]]:
+def _order_constraints(resolver: NameResolver, closure: Closure) -> Iterator[tuple[_Key, _Key]]:
     """Yield (later, earlier) pairs to keep the order of statements that bind or change a name."""
     for name in closure.names:
         keys = [s.key for s in resolver.providers(name) if s.key in closure.statements]
@@ -41,7 +44,7 @@ def _chained(resolver: NameResolver, closure: Closure) -> Iterator[tuple[_Key, _
             yield second, first
 
 
-def _called(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int]:
+def _callable_at_import(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int]:
     """Return the statements that each statement may call at import time, as bits.
 
     Later statements of the same module do not count: the original code does not need them.
@@ -59,7 +62,7 @@ def _called(sequence: _Sequence, now: _Edges, anytime: _Edges) -> dict[_Key, int
 
 
 def _names(resolver: NameResolver, statement: Statement, when: UseTime) -> Iterable[LocalName]:
-    links = resolver.links(statement)
+    links = resolver.resolve(statement)
     for link in links.uses:
         if link.use.when is when and isinstance(link.meaning, LocalName) and not link.use.store:
             yield link.meaning
@@ -68,7 +71,9 @@ def _names(resolver: NameResolver, statement: Statement, when: UseTime) -> Itera
             yield one.meaning
 
 
-def _before(resolver: NameResolver, closure: Closure, user: Statement, when: UseTime) -> list[_Key]:
+def _providers_before(
+    resolver: NameResolver, closure: Closure, user: Statement, when: UseTime
+) -> list[_Key]:
     """Return the statements that bind the names used, without later ones of the same module."""
     found: dict[_Key, None] = {}
     for name in dict.fromkeys(_names(resolver, user, when)):
@@ -79,7 +84,7 @@ def _before(resolver: NameResolver, closure: Closure, user: Statement, when: Use
     return list(found)
 
 
-def _anytime(resolver: NameResolver, closure: Closure) -> dict[_Key, list[_Key]]:
+def _all_needs(resolver: NameResolver, closure: Closure) -> dict[_Key, list[_Key]]:
     found: dict[_Key, list[_Key]] = {}
     for key, statement in closure.statements.items():
         both = [

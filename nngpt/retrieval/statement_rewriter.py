@@ -39,7 +39,7 @@ class Rewriter:
         return text.edited(Span(start, end), edits)
 
     def _uses(self, statement: Statement) -> Iterator[Edit]:
-        links = self.resolver.links(statement).uses
+        links = self.resolver.resolve(statement).uses
         quoted = {link.use.whole for link in links if self._unevaluable(link)}
         for span in sorted(s for s in quoted if s is not None):
             yield Edit(*span, _quoted(statement.module.text.raw[span.start : span.end].decode()))
@@ -77,7 +77,9 @@ class Rewriter:
         meaning = link.meaning
         assert isinstance(meaning, (LocalName, InternalModule, ExternalName))
         quote = '"'
-        if link.use.whole is not None and b'"' in _opening(statement.module, link.use.whole):
+        if link.use.whole is not None and b'"' in _fstring_opening(
+            statement.module, link.use.whole
+        ):
             quote = "'"
         lazy = f"{self.names.given[LAZY]}.import_module({quote}{meaning.module}{quote})"
         attribute = (
@@ -102,7 +104,7 @@ class Rewriter:
 
     def _imports(self, statement: Statement) -> Iterator[Edit]:
         by_statement: dict[int, list[ResolvedImport]] = {}
-        for one in self.resolver.links(statement).imports:
+        for one in self.resolver.resolve(statement).imports:
             by_statement.setdefault(id(one.inner.statement), []).append(one)
         for links in by_statement.values():
             inner = links[0].inner
@@ -133,7 +135,9 @@ class Rewriter:
 
 
 def _followed(resolver: NameResolver, statement: Statement) -> set[str]:
-    return {one.name for one in resolver.links(statement).imports if one.followed and not one.kept}
+    return {
+        one.name for one in resolver.resolve(statement).imports if one.followed and not one.kept
+    }
 
 
 def _absolute(module: Module, statement: Import, alias: ast.alias, bound: str) -> str:
@@ -150,7 +154,7 @@ def _quoted(annotation: str) -> str:
     return '"' + flat.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _opening(module: Module, whole: Span) -> bytes:
+def _fstring_opening(module: Module, whole: Span) -> bytes:
     """Return an f-string's prefix and opening quotes."""
     found = re.compile(rb"\w*(['\"]+)").match(module.text.raw, whole.start)
     return found[1][:3] if found else b""

@@ -47,7 +47,7 @@ class Database:
         Raises:
             StoreError: the file cannot be read.
         """
-        with _explained(self.path), Session(self._reader) as session:
+        with _reporting_errors(self.path), Session(self._reader) as session:
             yield session
 
     @contextmanager
@@ -59,7 +59,7 @@ class Database:
             IllegalWriteError: a value that SQLite would change (NaN, an integer of over 64 bits),
                 or a violated constraint.
         """
-        with _explained(self.path), Session(self._writer) as session, session.begin():
+        with _reporting_errors(self.path), Session(self._writer) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
@@ -104,9 +104,9 @@ def _create(path: Path) -> None:
         os.close(handle)
         draft = Path(name)
         try:
-            _fill(draft)
+            _initialise(draft)
             draft.chmod(0o666 & ~_umask())
-            _put(draft, path)
+            _move_into_place(draft, path)
         finally:
             draft.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
@@ -117,7 +117,7 @@ def _create(path: Path) -> None:
         ) from None
 
 
-def _fill(draft: Path) -> None:
+def _initialise(draft: Path) -> None:
     database = Database(draft)
     database.upgrade()
     database.close()
@@ -126,7 +126,7 @@ def _fill(draft: Path) -> None:
     connection.close()
 
 
-def _put(draft: Path, path: Path) -> None:
+def _move_into_place(draft: Path, path: Path) -> None:
     if path.exists():
         if not file_header.is_ours(path):  # an empty file
             draft.replace(path)
@@ -184,7 +184,7 @@ def _on_execute(
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _reporting_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:

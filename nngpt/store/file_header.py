@@ -37,11 +37,11 @@ def is_ours(path: Path) -> bool:
     if not header.startswith(_MAGIC):
         raise StoreError("is not a SQLite database", where=str(path), hint=_OTHER_PATH)
     if int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise _foreign(path)
+        raise _foreign_error(path)
     return True
 
 
-def _foreign(path: Path) -> StoreError:
+def _foreign_error(path: Path) -> StoreError:
     if {"nn", "stat", "prm"} <= _tables(path):
         what = "is a LEMUR database, not one of nngpt"
         hint = f"Import it: nngpt lemur import {path}, or give another path"

@@ -41,7 +41,7 @@ from nngpt.store.row_mapping import (
     refusal_columns,
     retraining_columns,
 )
-from nngpt.store.states import OPEN, advance, log, move, now
+from nngpt.store.states import OPEN, advance, move, now, record_transition
 from nngpt.store.tables import (
     ActivityRow,
     AdapterRow,
@@ -117,7 +117,7 @@ class Lease:
             session.add_all(rows)
             session.flush()
             for row in rows:
-                log(session, self.fence, row.id, None, State.GENERATED)
+                record_transition(session, self.fence, row.id, None, State.GENERATED)
             return [row.id for row in rows]
 
     def add_repair(self, refused_id: int, prompt: Prompt, completion: Completion) -> int:
@@ -148,7 +148,7 @@ class Lease:
             )
             session.add(row)
             session.flush()
-            log(session, self.fence, row.id, None, State.GENERATED)
+            record_transition(session, self.fence, row.id, None, State.GENERATED)
             return row.id
 
     def parsed(self, attempt_id: int, candidate: Candidate) -> None:

@@ -62,10 +62,12 @@ def move(
     )
     if done.scalar() is None:
         raise IllegalWriteError(f"attempt {attempt_id} is no longer {before}")
-    log(session, fence, attempt_id, before, after)
+    record_transition(session, fence, attempt_id, before, after)
 
 
-def log(session: Session, fence: int, attempt_id: int, before: State | None, after: State) -> None:
+def record_transition(
+    session: Session, fence: int, attempt_id: int, before: State | None, after: State
+) -> None:
     """Append a transition to the attempt's audit trail."""
     session.add(
         TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)

@@ -48,7 +48,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def add(database: Database, folder: Path) -> index.IndexReport:
-    return index.add(database, open_source(str(folder)), str(folder))
+    return index.add_source(database, open_source(str(folder)), str(folder))
 
 
 def test_blocks_are_the_modules_among_the_classes(database: Database, tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_a_missing_index_is_a_user_error(database: Database) -> None:
     with pytest.raises(UserError, match="no block is indexed"):
         catalogue.sources(database)
     with pytest.raises(UserError, match="tree: is not indexed"):
-        index.remove(database, "tree")
+        index.remove_source(database, "tree")
 
 
 def test_a_source_can_be_removed(database: Database, tmp_path: Path) -> None:
     add(database, write(tmp_path / "tree", mixing=MIXING))
-    index.remove(database, "tree")
+    index.remove_source(database, "tree")
     assert catalogue.blocks(database) == []

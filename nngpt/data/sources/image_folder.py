@@ -61,18 +61,7 @@ class ImageFolder:
 
     def prepare(self) -> None:
         """Read all pictures into the cache. Raises: DataError: one cannot be read."""
-        key = self._key()
-        if cache.intact(key):
-            return
-        with cache.lock(key):
-            if cache.intact(key):
-                return
-            train, test = self._official_parts()
-            self.progress(f"{self.name}: {len(train) + len(test)} pictures of {self.root}")
-            arrays = cache.Arrays(*self._read(train), *self._read(test))
-            digests = cache.digests(arrays)
-            meta = cache.Meta(self.name, self.classes, self.shape, str(self.root), digests)
-            cache.write(key, arrays, meta)
+        cache.prepare(self._key(), self._make)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return the train, validation and test parts, memory-mapped.
@@ -84,6 +73,13 @@ class ImageFolder:
             hint = f"Prepare it: nngpt data pull {self.name} --root {self.root}"
             raise DataError("is not in the cache, or has changed", where=str(self.root), hint=hint)
         return create_splits(self._key(), seed, train_limit, validation_limit)
+
+    def _make(self) -> tuple[cache.Arrays, cache.Meta]:
+        train, test = self._official_parts()
+        self.progress(f"{self.name}: {len(train) + len(test)} pictures of {self.root}")
+        arrays = cache.Arrays(*self._read(train), *self._read(test))
+        digests = cache.digests(arrays)
+        return arrays, cache.Meta(self.name, self.classes, self.shape, str(self.root), digests)
 
     def _official_parts(self) -> tuple[list[_Sample], list[_Sample]]:
         if self._test:

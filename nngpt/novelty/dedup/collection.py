@@ -61,7 +61,7 @@ class Collection:
         known = self.originals.get(network.name)
         return network.code.encode("utf-8", "surrogatepass") if known is None else known
 
-    def at_least(self, accuracy: float) -> Collection:
+    def with_min_accuracy(self, accuracy: float) -> Collection:
         """Return the collection without networks of lower or unknown accuracy."""
         good = tuple(n for n in self.networks if n.accuracy is not None and n.accuracy >= accuracy)
         unknown = sum(n.accuracy is None for n in self.networks)

@@ -135,8 +135,8 @@ def _lines(code: str) -> list[str]:
 
 def _shared_runs(one: str, other: str) -> tuple[SharedRun, ...]:
     first, second = _lines(one), _lines(other)
-    numbers_a, texts_a = _squeezed(first)
-    numbers_b, texts_b = _squeezed(second)
+    numbers_a, texts_a = _without_white_space(first)
+    numbers_b, texts_b = _without_white_space(second)
     matcher = difflib.SequenceMatcher(None, texts_a, texts_b)
     blocks = sorted((b for b in matcher.get_matching_blocks() if b.size), key=lambda b: -b.size)
     return tuple(
@@ -150,7 +150,7 @@ def _shared_runs(one: str, other: str) -> tuple[SharedRun, ...]:
     )
 
 
-def _squeezed(lines: Sequence[str]) -> tuple[list[int], list[str]]:
+def _without_white_space(lines: Sequence[str]) -> tuple[list[int], list[str]]:
     """Return numbers of the non-blank lines, and their texts without white space."""
     texts = ["".join(line.split()) for line in lines]
     numbers = [number for number, text in enumerate(texts) if text]

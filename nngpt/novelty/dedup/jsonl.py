@@ -35,7 +35,7 @@ def read_lines(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:
                     record = json.loads(line.strip().decode("utf-8-sig"))
                     found.append(_network(record, parts, number, where))
                 except (ValueError, RecursionError) as error:
-                    skipped.append(SkippedItem(where, _why(error)))
+                    skipped.append(SkippedItem(where, _reason(error)))
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
     return found, skipped
@@ -108,7 +108,7 @@ def _accuracy(value: Any) -> float | None:
     return float(value)
 
 
-def _why(error: ValueError | RecursionError) -> str:
+def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON ({error.msg}, column {error.colno})"
     if isinstance(error, UnicodeDecodeError):

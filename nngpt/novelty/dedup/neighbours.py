@@ -21,7 +21,7 @@ Ranks = NDArray[np.int32]
 _ROUNDING = 1e-9
 
 
-def ranked(sets: Sequence[Shingles]) -> list[Ranks]:
+def rank_shingles(sets: Sequence[Shingles]) -> list[Ranks]:
     """Return each set as ascending ranks of its shingles in the common order, rarest first."""
     if not sets:
         return []
@@ -37,7 +37,7 @@ class KeptIndex:
     """Index of the kept networks of one level by their rarest shingles.
 
     Args:
-        sets: all networks of the collection, as `ranked` returns them.
+        sets: all networks of the collection, as `rank_shingles` returns them.
         lowest: lowest threshold of any later query.
     """
 
@@ -52,7 +52,7 @@ class KeptIndex:
         for rank in self._prefix(number):
             self._holders.setdefault(rank, []).append(number)
 
-    def near(self, number: int) -> list[tuple[int, float]]:
+    def neighbours(self, number: int) -> list[tuple[int, float]]:
         """Return (number, similarity) of the kept networks at or above `lowest`."""
         proposed = {
             other

@@ -110,9 +110,9 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     if path.is_dir():
         raise UserError("is a folder, not a file", where=str(path), hint=f"Give {option} a file")
     if any(path.resolve() == given.resolve() for given in inputs):
-        raise UserError("is read by this command", where=str(path), hint=_another(option))
+        raise UserError("is read by this command", where=str(path), hint=_hint(option))
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UserError("cannot be written", where=str(path), hint=_another(option))
+        raise UserError("cannot be written", where=str(path), hint=_hint(option))
 
 
 def check_folder(path: Path, option: str) -> None:
@@ -121,9 +121,9 @@ def check_folder(path: Path, option: str) -> None:
         filled = path.exists() and any(path.iterdir())
     except OSError as error:
         why = f"cannot be used ({error.strerror})"
-        raise UserError(why, where=str(path), hint=_another(option)) from None
+        raise UserError(why, where=str(path), hint=_hint(option)) from None
     if filled:
-        raise UserError("the folder is not empty", where=str(path), hint=_another(option))
+        raise UserError("the folder is not empty", where=str(path), hint=_hint(option))
 
 
 def write_file(path: Path, lines: Iterable[bytes]) -> None:
@@ -132,7 +132,7 @@ def write_file(path: Path, lines: Iterable[bytes]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    with _explained(path):
+    with _reporting_errors(path):
         if path.exists() and not path.is_file():
             with path.open("wb") as stream:
                 stream.writelines(lines)
@@ -165,13 +165,13 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
     """
     target = folder.resolve()
     new = not target.exists()
-    with _explained(folder):
+    with _reporting_errors(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".nngpt-", dir=target.parent if new else target))
         try:
             filled = scratch / "kept"
             filled.mkdir()
-            for path, network in zip(layout(outcome.kept), outcome.kept, strict=True):
+            for path, network in zip(file_paths(outcome.kept), outcome.kept, strict=True):
                 _write_below(filled / path, collection.original(network))
             if new:
                 filled.rename(target)
@@ -182,16 +182,16 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def layout(networks: Sequence[Network]) -> list[PurePosixPath]:
+def file_paths(networks: Sequence[Network]) -> list[PurePosixPath]:
     """Return a distinct relative path for each network, none leading out of the folder."""
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
     paths = []
     for network in networks:
-        parts = [_short(p) for p in network.name.split("/") if p not in ("", ".", "..")]
+        parts = [_shorten(p) for p in network.name.split("/") if p not in ("", ".", "..")]
         stem = PurePosixPath(*parts or ["network"])
         if not files.isdisjoint(stem.parents):
-            stem = PurePosixPath(_short("-".join(stem.parts)))
+            stem = PurePosixPath(_shorten("-".join(stem.parts)))
         stem = stem.with_name(stem.name.removesuffix(".py") or "network")
         path, number = stem.with_name(f"{stem.name}.py"), 1
         while path in files or path in folders:
@@ -225,7 +225,7 @@ def chat_line(network: Network, prompt: Prompt) -> bytes | None:
     return json.dumps({"messages": messages, **facts}).encode() + b"\n"
 
 
-def _short(part: str) -> str:
+def _shorten(part: str) -> str:
     raw = part.encode("utf-8", "backslashreplace")
     if len(raw) <= _LONGEST:
         return raw.decode()
@@ -242,7 +242,7 @@ def _write_below(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _reporting_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -255,5 +255,5 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _another(option: str) -> str:
+def _hint(option: str) -> str:
     return f"Choose another path with {option}"

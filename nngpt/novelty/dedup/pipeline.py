@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from nngpt import plugins
-from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, ranked
+from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, rank_shingles
 from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 from nngpt.novelty.dedup.shingle_sets import Shingler
 
@@ -41,7 +41,7 @@ def deduplicate(
     removed: list[Removed] = []
     families: Counter[str] = Counter()
     for number, network in enumerate(ordered):
-        found = _likeness(number, ordered, levels, settings)
+        found = _find_duplicate(number, ordered, levels, settings)
         if found is None and families[network.family] == settings.per_family:
             found = Removed(network, FAMILY_CAP, None, None)
         if found is not None:
@@ -51,7 +51,7 @@ def deduplicate(
             families[network.family] += 1
             for level in levels:
                 level.keep(number)
-        steps.one_more()
+        steps.advance()
     seconds = {level.name: level.seconds for level in levels}
     seconds["choosing"] = time.perf_counter() - begun
     unreadable = {level.name: level.unreadable for level in levels if level.unreadable}
@@ -71,14 +71,14 @@ def _best_first(network: Network) -> tuple[float, str]:
     return (-accuracy, network.name)
 
 
-def _likeness(
+def _find_duplicate(
     number: int, ordered: list[Network], levels: list[_Level], settings: DedupSettings
 ) -> Removed | None:
     """Return the removal at the first level with a similar kept network, or None."""
     network = ordered[number]
     for level in levels:
         best, neighbour = 0.0, None
-        for other, similarity in level.near(number):
+        for other, similarity in level.neighbours(number):
             kept = ordered[other]
             wanted = threshold(settings, level.name, network.family, kept.family)
             if similarity > best and similarity >= wanted:
@@ -103,9 +103,9 @@ class _Level:
                 readable.append(number)
             except SyntaxError:
                 unreadable.append(network.name)
-            steps.one_more()
+            steps.advance()
         ranks = [_NONE] * len(networks)
-        for number, found in zip(readable, ranked(sets), strict=True):
+        for number, found in zip(readable, rank_shingles(sets), strict=True):
             ranks[number] = found
         lowest = settings.thresholds.get(name, settings.threshold)
         if name != "exact":
@@ -116,9 +116,9 @@ class _Level:
         self._readable = set(readable)
         self.seconds = time.perf_counter() - begun
 
-    def near(self, number: int) -> list[tuple[int, float]]:
+    def neighbours(self, number: int) -> list[tuple[int, float]]:
         """Return (number, similarity) of the kept networks that may be duplicates."""
-        return self._index.near(number) if number in self._readable else []
+        return self._index.neighbours(number) if number in self._readable else []
 
     def keep(self, number: int) -> None:
         """Add a kept network, with which later ones are compared."""
@@ -132,7 +132,7 @@ class _Steps:
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._done, self._total, self._progress = 0, total, progress
 
-    def one_more(self) -> None:
+    def advance(self) -> None:
         self._done += 1
         if self._progress is not None and (self._done % 100 == 0 or self._done == self._total):
             self._progress(self._done, self._total)

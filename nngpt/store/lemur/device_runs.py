@@ -7,7 +7,7 @@ from typing import Any
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.records import BrokenFile, RunFile
-from nngpt.store.lemur.value_types import fitting, types_of
+from nngpt.store.lemur.value_types import types_of, value_or_none
 from nngpt.store.lemur_rows import lemur_id
 
 _ANALYTICS, _ANALYTICS_COLUMN = "device_analytics", "device_analytics_json"
@@ -38,7 +38,7 @@ def read_run(path: str, values: Any) -> RunFile:
         "id": lemur_id([*parts, network, *given]),
         "model_name": network,
         _ANALYTICS_COLUMN: None if analytics is None else json.dumps(analytics),
-        **{name: fitting(values.get(name), types) for name, types in _TYPES.items()},
+        **{name: value_or_none(values.get(name), types) for name, types in _TYPES.items()},
     }
     record = {key: None if key == _ANALYTICS else value for key, value in values.items()}
     return RunFile(path, row, json.dumps(record))

@@ -40,16 +40,16 @@ class FileWriter:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._made = target.parent
         target.write_bytes(data)
-        self._tell()
+        self._report_progress()
         return True
 
     def skip(self, path: str, reason: str) -> bool:
         """Report a file as skipped, and return False."""
         self._report.skipped.add(path, reason)
-        self._tell()
+        self._report_progress()
         return False
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         self._done += 1
         if self._progress:
             self._progress(self._done, max(self._done, self._total))

@@ -91,7 +91,7 @@ def read_statistics(session: Session) -> MirrorStatistics:
     names = list(session.scalars(select(nn.c.name)))
     tallies = _tallies(session)
     last_epochs = Counter(epoch for tally in tallies.values() for epoch in tally.runs.values())
-    datasets = [_summed(*key, tally) for key, tally in tallies.items()]
+    datasets = [_totals(*key, tally) for key, tally in tallies.items()]
     return MirrorStatistics(
         imports=tuple(_import_line(row) for row in session.scalars(select(LemurImport))),
         networks=len(names),
@@ -131,7 +131,7 @@ def _tallies(session: Session) -> dict[tuple[str, str, str], _Tally]:
     return tallies
 
 
-def _summed(task: str, dataset: str, metric: str, tally: _Tally) -> TrialsOfDataset:
+def _totals(task: str, dataset: str, metric: str, tally: _Tally) -> TrialsOfDataset:
     best, best_nn = tally.best or (None, None)
     return TrialsOfDataset(
         task=task,

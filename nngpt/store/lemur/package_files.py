@@ -65,7 +65,7 @@ class FolderContainer:
                 data = file.read(_LARGEST + 1)
         except OSError as error:
             raise BrokenFile(f"cannot be read ({error.strerror})") from None
-        return _of_bearable_size(data)
+        return _check_size(data)
 
     def close(self) -> None:
         """Do nothing: no file is open."""
@@ -81,7 +81,7 @@ class FolderContainer:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 self._list(path)
-            elif reason := _no_file(entry):
+            elif reason := _refusal_reason(entry):
                 self.unreadable[path] = reason
             else:
                 self.paths.append(path)
@@ -164,7 +164,7 @@ def _at_start(name: str, inside: str) -> int:
     return 0 if name.startswith(inside) else (name.find("/" + inside) + 1 or -1)
 
 
-def _no_file(entry: os.DirEntry[str]) -> str | None:
+def _refusal_reason(entry: os.DirEntry[str]) -> str | None:
     """Return why an entry that is not a folder cannot be read as a file, or None."""
     try:
         mode = entry.stat().st_mode
@@ -175,7 +175,7 @@ def _no_file(entry: os.DirEntry[str]) -> str | None:
     return None if stat.S_ISREG(mode) else "is not a regular file"
 
 
-def _of_bearable_size(data: bytes) -> bytes:
+def _check_size(data: bytes) -> bytes:
     if len(data) > _LARGEST:
         raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
     return data

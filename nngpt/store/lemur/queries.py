@@ -115,7 +115,7 @@ def codes(session: Session, table: Table, names: Iterable[str | None]) -> dict[s
     return {row.name: row.code for row in session.execute(found)}
 
 
-def find(database: Database, content_hash: str) -> list[str]:
+def find_by_hash(database: Database, content_hash: str) -> list[str]:
     """Return the sorted names of the networks with this `nngpt.records.content_hash`."""
     with database.read() as session:
         named = select(nn.c.name).where(nn.c.id == content_hash).order_by(nn.c.name)

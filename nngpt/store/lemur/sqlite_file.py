@@ -52,7 +52,7 @@ class SqliteFile:
         self._db = sqlite3.connect(uri, uri=True)
         self._db.text_factory = _text
         self._db.row_factory = sqlite3.Row
-        with self._explained():
+        with self._reporting_errors():
             self._check()
             self._columns = self._tables()
             if not self._columns.keys() >= _NEEDED:
@@ -67,7 +67,7 @@ class SqliteFile:
 
     def items(self) -> Iterator[Item]:
         """Yield code, statistics, and rows of the tables that have no files."""
-        with self._explained():
+        with self._reporting_errors():
             for kind in KINDS:
                 if kind in self._columns:
                     for row in self._db.execute(f"SELECT name, code FROM {kind} ORDER BY name"):
@@ -81,14 +81,14 @@ class SqliteFile:
         self._db.close()
 
     def _statistics(self) -> Iterator[Item]:
-        measured = self._common("train_stat") if "train_stat" in self._columns else []
+        measured = self._common_columns("train_stat") if "train_stat" in self._columns else []
         columns = ", ".join(f"s.{name}" for name in ("id", *_STAT))
         columns += "".join(f", t.{name}" for name in measured)
         join = "LEFT JOIN train_stat t ON t.stat_id = s.id" if measured else ""
         order = "s.task, s.dataset, s.metric, s.nn, s.epoch, s.accuracy DESC, s.rowid"
         rows = self._db.execute(f"SELECT {columns} FROM stat s {join} ORDER BY {order}")
         groups = groupby(rows, lambda row: tuple(row[name] for name in _STAT[:5]))
-        while chunk := _take(groups):
+        while chunk := _next_chunk(groups):
             uids = json.dumps(sorted({str(row["prm"]) for _, group in chunk for row in group}))
             settings = self._settings(uids)
             for place, group in chunk:
@@ -103,12 +103,12 @@ class SqliteFile:
         return found
 
     def _rows(self, table: str) -> Iterator[TableRows]:
-        columns = tuple(self._common(table))
+        columns = tuple(self._common_columns(table))
         cursor = self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid")
         while rows := cursor.fetchmany(1000):
             yield TableRows(table, table, columns, tuple(tuple(row) for row in rows))
 
-    def _common(self, table: str) -> list[str]:
+    def _common_columns(self, table: str) -> list[str]:
         """Return the columns that both databases have."""
         ours = lemur.stat.metadata.tables[table].columns.keys()
         return [name for name in ours if name in self._columns[table]]
@@ -137,7 +137,7 @@ class SqliteFile:
             raise DataError(f"is damaged ({problem})", where=self.name)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _reporting_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -167,7 +167,7 @@ def _code(kind: Any, name: Any, code: Any) -> Item:
     return CodeFile(path, kind, name, code)
 
 
-def _take(groups: Iterator[tuple[Any, Iterator[sqlite3.Row]]]) -> list[Any]:
+def _next_chunk(groups: Iterator[tuple[Any, Iterator[sqlite3.Row]]]) -> list[Any]:
     """Return the next groups of rows, up to one chunk."""
     chunk, rows = [], 0
     for place, group in groups:

@@ -46,7 +46,7 @@ class StatWriter:
 
     def write(self, session: Session, files: list[StatFile]) -> None:
         """Write a batch of statistics files."""
-        files = [file for file in files if self._is_welcome(file)]
+        files = [file for file in files if self._is_accepted(file)]
         trials = [trial for file in files for trial in file.trials]
         self._look_up_settings(session, {trial.uid for trial in trials})
         ids = lemur.stat.c.id
@@ -62,7 +62,7 @@ class StatWriter:
         self._count(files, batch)
         self._report.empty.new += _insert(session, batch)
 
-    def _is_welcome(self, file: StatFile) -> bool:
+    def _is_accepted(self, file: StatFile) -> bool:
         reason = self._networks.refusal_reason(file.experiment.nn)
         if reason is not None:
             self._report.refused.add(file.path, reason)

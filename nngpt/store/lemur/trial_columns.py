@@ -92,22 +92,22 @@ def read_columns(session: Session, rows: Sequence[TrialRow], code: bool) -> dict
         **{name: [getattr(row, name) for row in rows] for name in ("id", "epoch", "accuracy")},
         "duration": [row.duration for row in rows],
         "prm": [dict(settings.get(row.prm, {})) for row in rows],
-        "prm_id": _shared(rows, "prm"),
+        "prm_id": _shared_strings(rows, "prm"),
     }
     for name in ("task", "dataset", "metric", "nn", "transform"):
-        columns[name] = _shared(rows, name)
+        columns[name] = _shared_strings(rows, name)
     for table in (nn, metric, transform):
-        columns.update(_belonging(session, table, columns[table.name], code))
+        columns.update(_code_columns(session, table, columns[table.name], code))
     return columns
 
 
-def _shared(rows: Sequence[TrialRow], name: str) -> list[str | None]:
+def _shared_strings(rows: Sequence[TrialRow], name: str) -> list[str | None]:
     """Return a column in which equal strings are one object."""
     seen: dict[str | None, str | None] = {}
     return [seen.setdefault(value, value) for value in (getattr(row, name) for row in rows)]
 
 
-def _belonging(
+def _code_columns(
     session: Session, table: Table, names: Sequence[str | None], code: bool
 ) -> dict[str, list[Any]]:
     """Return hash and code of each name, None where LEMUR does not define it."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.records import BrokenFile, Experiment, TrialRecord
-from nngpt.store.lemur.value_types import fits, fitting, types_of
+from nngpt.store.lemur.value_types import fits_64_bits, types_of, value_or_none
 from nngpt.store.lemur_rows import lemur_id
 
 _COLUMNS = frozenset({"accuracy", "duration", "uid"})
@@ -136,7 +136,7 @@ def _is_kept(key: str, value: Any) -> bool:
     if kind is float:
         # SQLite turns NaN into NULL and -0.0 into 0.0.
         return math.isfinite(value) and not _is_negative_zero(value)
-    if kind is int and not fits(value):
+    if kind is int and not fits_64_bits(value):
         raise BrokenFile(f"{key} is an integer of more than 64 bits")
     return kind in (int, str, bool)
 
@@ -151,7 +151,7 @@ def _number(values: Mapping[str, Any], key: str, extra: dict[str, Any]) -> float
         return None
     if value is not None and kind not in (int, float):
         raise BrokenFile(f"the {key} is {_article(value)}, not a number")
-    if kind is int and not fits(value):
+    if kind is int and not fits_64_bits(value):
         raise BrokenFile(f"the {key} is an integer of more than 64 bits")
     stored = _stored(key, value)
     if value is None or not identical(stored, value) or _is_negative_zero(value):
@@ -176,7 +176,7 @@ def _measured(extra: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the row of `train_stat`, read from the object of that name or the trial itself."""
     nested = extra.get("train_stat")
     given = {**extra, **nested} if isinstance(nested, dict) else extra
-    row = {key: fitting(given.get(key), types) for key, types in _MEASURED_TYPES.items()}
+    row = {key: value_or_none(given.get(key), types) for key, types in _MEASURED_TYPES.items()}
     return row if nested or any(value is not None for value in row.values()) else None
 
 

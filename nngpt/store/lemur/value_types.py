@@ -15,16 +15,16 @@ def types_of(table: Table, without: frozenset[str]) -> dict[str, Types]:
     return {c.name: _types(c.type) for c in table.columns if c.name not in without}
 
 
-def fitting(value: Any, types: Types) -> Any:
+def value_or_none(value: Any, types: Types) -> Any:
     """Return the value if a column of these types can hold it, else None."""
     if value.__class__ not in types:
         return None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if not isinstance(value, int) or fits(value) else None
+    return value if not isinstance(value, int) or fits_64_bits(value) else None
 
 
-def fits(value: int) -> bool:
+def fits_64_bits(value: int) -> bool:
     """Return True for an integer of at most 64 bits."""
     return -(2**63) <= value < 2**63
 

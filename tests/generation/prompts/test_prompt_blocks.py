@@ -77,7 +77,7 @@ def indexed(folder: Path, licence: str = "MIT License\n") -> Path:
         (package / f"{name}.py").write_text(text)
     (folder / "runs").mkdir()
     database = open_database(folder / "runs" / "nngpt.db", create=True)
-    index.add(database, open_source(str(folder / "tree")), "tree")
+    index.add_source(database, open_source(str(folder / "tree")), "tree")
     return folder / "runs" / "nngpt.db"
 
 

@@ -287,7 +287,10 @@ def test_unknown_names_in_the_mirror_are_reported(mirror: Store, tmp_path: Path)
 
 def test_minimum_accuracy_excludes_unknown_accuracies(mirror: Store) -> None:
     all_of_it = collect(read_mirror(mirror))
-    good = all_of_it.at_least(0.5)
+    good = all_of_it.with_min_accuracy(0.5)
     assert [n.name for n in good.networks] == ["ga-1", "ga-2"]
     assert good.left_out == {"accuracy unknown": 2}
-    assert all_of_it.at_least(0.6).left_out == {"accuracy below 0.6": 1, "accuracy unknown": 2}
+    assert all_of_it.with_min_accuracy(0.6).left_out == {
+        "accuracy below 0.6": 1,
+        "accuracy unknown": 2,
+    }

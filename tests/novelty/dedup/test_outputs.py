@@ -95,7 +95,7 @@ HOSTILE = [
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     networks = [Network(name, f"x = {i}\n", "f") for i, name in enumerate(HOSTILE)]
-    paths = outputs.layout(networks)
+    paths = outputs.file_paths(networks)
     assert paths[0] == PurePosixPath("outside.py") and paths[5] == PurePosixPath("a/b/c~2.py")
     assert len(set(paths)) == len(HOSTILE)
     outputs.copy_kept(tmp_path / "kept", *all_kept(*networks))

@@ -73,8 +73,11 @@ def test_hyperparameters_keep_their_types(store: Store) -> None:
 
 
 def test_networks_are_found_by_hash(store: Store) -> None:
-    assert queries.find(store.database, content_hash("class Net: width=1")) == ["ga-aa", "ga-bb"]
-    assert queries.find(store.database, content_hash("class Net: width=2")) == []
+    assert queries.find_by_hash(store.database, content_hash("class Net: width=1")) == [
+        "ga-aa",
+        "ga-bb",
+    ]
+    assert queries.find_by_hash(store.database, content_hash("class Net: width=2")) == []
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_no_query_reads_a_whole_table(store: Store, query: Query) -> None:
 
 
 def test_a_look_up_by_hash_reads_no_whole_table(store: Store) -> None:
-    _expect_look_ups(_plans(store, lambda: queries.find(store.database, "0" * 32)), 1)
+    _expect_look_ups(_plans(store, lambda: queries.find_by_hash(store.database, "0" * 32)), 1)
 
 
 def _expect_look_ups(plans: list[list[str]], count: int) -> None:

@@ -26,12 +26,12 @@ class Normalised:
         """Return the lexer tokens with ID for the programmer's names."""
         parts = ["", "", *tokens.tokens(piece)]
         return [
-            _named(parts[i], of_torch=parts[i - 1] == "." and parts[i - 2] in _TORCH)
+            _without_name(parts[i], of_torch=parts[i - 1] == "." and parts[i - 2] in _TORCH)
             for i in range(2, len(parts))
         ]
 
 
-def _named(token: str, of_torch: bool) -> str:
+def _without_name(token: str, of_torch: bool) -> str:
     chosen = token.isidentifier() and token.islower() and not iskeyword(token)
     return "ID" if chosen and not of_torch and token not in _TORCH else token
 

@@ -29,10 +29,10 @@ class Structural:
             tree = ast.parse(piece)
         except (ValueError, RecursionError, MemoryError) as error:
             raise SyntaxError(str(error)) from None
-        return _written(tree)
+        return _node_kinds(tree)
 
 
-def _written(tree: ast.Module) -> list[str]:
+def _node_kinds(tree: ast.Module) -> list[str]:
     found: list[str] = []
     waiting: list[ast.AST | str] = [tree]
     while waiting:

@@ -24,7 +24,7 @@ import threading
 import tokenize
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,14 +106,23 @@ def publish(source: Path, target: Path) -> None:
     """Rename a finished file or folder to its final name, after syncing it to disk."""
     files = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
     for path in (*files, source):
-        _sync(path)
+        sync(path)
     if target.is_dir():
         shutil.rmtree(target)
     source.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def append_lines(file: Path, lines: Iterable[bytes]) -> None:
+    """Append lines to a file, and sync it to disk."""
+    with file.open("ab") as stream:
+        stream.write(b"".join(line + b"\n" for line in lines))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync(path: Path) -> None:
+    """Sync a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

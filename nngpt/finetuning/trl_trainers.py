@@ -6,7 +6,6 @@ is on the disk; a checkpoint without the marker was interrupted by a kill and is
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 from nngpt.config import LearningConfig
 from nngpt.errors import UserError
+from nngpt.files import sync
 from nngpt.finetuning.sft.optimizer import choose_optimizer
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import LoadedBase
@@ -151,16 +151,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _mark(checkpoint: Path) -> None:
-    """Flush a checkpoint's files to disk, then write the marker."""
+    """Sync a checkpoint's files to disk, then write the marker."""
     for file in [*checkpoint.rglob("*"), checkpoint]:
-        _flush(file)
+        sync(file)
     (checkpoint / _MARKER).touch()
-    _flush(checkpoint / _MARKER)
-    _flush(checkpoint)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    sync(checkpoint / _MARKER)
+    sync(checkpoint)

@@ -320,15 +320,21 @@ def test_settings_that_cannot_work(setting: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("settings", "said"),
     [
-        ("rl.rewards={acuracy: 1}", "unknown reward 'acuracy'. Did you mean 'accuracy'?"),
-        ("llm.backend=scripted", "llm.backend: the backend 'scripted' cannot be trained"),
-        ("sampling.temperature=0", "sampling.temperature: at temperature 0"),
+        (["rl.rewards={acuracy: 1}"], "unknown reward 'acuracy'. Did you mean 'accuracy'?"),
+        (
+            ["llm.backend=scripted", "llm.options.script=answers.jsonl"],
+            "llm.backend: the backend 'scripted' cannot be trained",
+        ),
+        (["sampling.temperature=0"], "sampling.temperature: at temperature 0"),
     ],
 )
-def test_mistakes_are_one_line(call_nngpt: Nngpt, tmp_path: Path, setting: str, said: str) -> None:
-    done = call_nngpt("learn", "rl", "rl-mnist", "--set", setting)
+def test_mistakes_are_one_line(
+    call_nngpt: Nngpt, tmp_path: Path, settings: list[str], said: str
+) -> None:
+    sets = [part for setting in settings for part in ("--set", setting)]
+    done = call_nngpt("learn", "rl", "rl-mnist", *sets)
     assert done.returncode == 2
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir()), "nothing was written"

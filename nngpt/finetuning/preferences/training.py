@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed
+from nngpt.files import append_lines
 from nngpt.finetuning.lora import check_settings, trainer_start
 from nngpt.finetuning.preferences.answers import AnswerPair, RatedAnswer, tokenize_answer
 from nngpt.finetuning.sft.optimizer import SCHEDULES
@@ -276,9 +276,6 @@ class _StepLog:
             raise LearningFailed("the loss diverged", where=where, hint=hint)
         margin, accuracy = measured.get("rewards/margins"), measured.get("rewards/accuracies")
         record = PreferenceStep(step, steps, loss, margin, accuracy)
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(record)) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_lines(self._file, [json.dumps(asdict(record)).encode()])
         self.steps.append(record)
         self._on_step(record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nngpt.errors import UserError
+from nngpt.files import append_lines
 from nngpt.finetuning.rl.scoring import ScoredAnswer
 from nngpt.records import Refusal
 from nngpt.statistics import mean_half_width
@@ -143,8 +143,8 @@ class Journal:
             for number, group in enumerate(groups)
             for scored in group
         ]
-        _append(self._answers, answers)
-        _append(self._steps, [_STEP.dump_json(step)])
+        append_lines(self._answers, answers)
+        append_lines(self._steps, [_STEP.dump_json(step)])
         self.steps.append(step)
 
     def digest(self) -> str:
@@ -238,17 +238,9 @@ def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
     return found
 
 
-def _append(file: Path, lines: Iterable[bytes]) -> None:
-    """Append lines, and flush them to disk."""
-    with file.open("ab") as stream:
-        stream.write(b"".join(line + b"\n" for line in lines))
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def _replace(file: Path, lines: Iterable[bytes]) -> None:
     """Replace a file atomically by these lines."""
     draft = file.with_name(f".{file.name}.part")
     draft.unlink(missing_ok=True)
-    _append(draft, lines)
+    append_lines(draft, lines)
     draft.rename(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 from nngpt.config import SHIPPED, Config
 from nngpt.errors import ModelError
+from nngpt.files import sync
 from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
 
@@ -116,9 +116,7 @@ def save_adapter(
     adapter = replace(adapter, path=str(target.resolve()))
     (draft / LINEAGE).write_text(json.dumps(asdict(adapter), indent=2), encoding="utf-8")
     for file in [*draft.iterdir(), draft]:
-        descriptor = os.open(file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync(file)
     if target.exists():  # left by a deleted database; kept under another name
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)

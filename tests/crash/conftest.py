@@ -1,4 +1,4 @@
-"""A warm parent for the runners, and what the runs come to when nobody disturbs them."""
+"""A warm parent for the runners, and the outcomes of undisturbed runs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 import pytest
 from crash.instant_runs import Kind
-from crash.killing import Peace, Undisturbed, run_undisturbed
+from crash.killing import Reference, Undisturbed, run_undisturbed
 from crash.runner import Runners
 
 
 @pytest.fixture(scope="session")
 def runners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runners]:
-    """Starts runners that can be killed."""
+    """Start runners that can be killed."""
     with Runners(tmp_path_factory.mktemp("runners")) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def peace(runners: Runners, tmp_path_factory: pytest.TempPathFactory) -> Peace:
-    """What a kind of run comes to; each is run once."""
+def reference(runners: Runners, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Return the outcome of an undisturbed run of a kind; each kind is run once."""
     known: dict[Kind, Undisturbed] = {}
 
-    def peace(kind: Kind) -> Undisturbed:
+    def reference(kind: Kind) -> Undisturbed:
         if kind not in known:
-            known[kind] = run_undisturbed(runners, kind, tmp_path_factory.mktemp("peace"))
+            known[kind] = run_undisturbed(runners, kind, tmp_path_factory.mktemp("reference"))
         return known[kind]
 
-    return peace
+    return reference

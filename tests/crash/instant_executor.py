@@ -1,7 +1,7 @@
-"""An executor that only pretends to train, in milliseconds: so that hundreds of kills are cheap.
+"""An executor that pretends to train, in milliseconds, so that hundreds of kills are cheap.
 
-What comes of a candidate follows from its text alone, like a training with a fixed seed. It needs
-no process, so a runner that is killed leaves nothing to end.
+A candidate's outcome follows from its text alone, like a training with a fixed seed. There is no
+process of its own, so a killed runner leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAILS = "nn.LazyReLU()"
 def create(
     splits: object, evaluation: object, task: object, pruner: object = None
 ) -> InstantExecutor:
-    """The executor; see `nngpt.protocols.Executor`."""
+    """Return the executor; see `nngpt.protocols.Executor`."""
     return InstantExecutor()
 
 
@@ -37,7 +37,7 @@ class InstantExecutor:
         self._stopped = threading.Event()
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
-        """Wait for as long as the code says, then answer what the code says."""
+        """Wait for a time that follows from the code, then return its outcome."""
         number = self._wait(candidate)
         if FAILS in candidate.written:
             return Refusal(Stage.BUILD, "building the network failed: AttributeError")
@@ -47,19 +47,19 @@ class InstantExecutor:
         return Evaluation(epochs, 1000, 0.02, self.device, seed, self.level)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
-        """The same with another result."""
+        """Wait the same time, then return another accuracy."""
         number = self._wait(candidate)
         return Retraining(number % IMAGES / IMAGES, IMAGES, seed, 0.02, 0.02)
 
     def stop(self) -> None:
-        """Have every `evaluate` and `retrain` raise."""
+        """Make every `evaluate` and `retrain` raise."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is no process."""
 
     def _wait(self, candidate: Candidate) -> int:
-        """A number that belongs to the code, after a time that does, too."""
+        """Wait, and return a number; both follow from the code."""
         number = int(candidate.content_hash[:6], 16)
         # Different lengths, so that trainings end in another order than they began in.
         if self._stopped.wait(0.004 + number % 5 * 0.006):

@@ -1,4 +1,4 @@
-"""A learner that only writes a file: an adapter in milliseconds, for runs that are killed."""
+"""A learner that writes an adapter's record in milliseconds, for runs that are killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "adapter.json"
 
 
 def create(config: object, llm: object) -> InstantLearner:
-    """The learner; see `nngpt.protocols.Learner`."""
+    """Return the learner; see `nngpt.protocols.Learner`."""
     return InstantLearner()
 
 
@@ -35,7 +35,7 @@ class InstantLearner:
         seed: int,
         on_step: OnStep,
     ) -> Adapter:
-        """Write the adapter's record beside its place, and rename it: there whole or not."""
+        """Write the adapter's record to a draft folder and rename it, so that it appears whole."""
         target, draft = folder / name, folder / f".{name}.part"
         losses = (2.0, 1.0)
         for step, loss in enumerate(losses, 1):

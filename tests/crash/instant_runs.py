@@ -1,4 +1,4 @@
-"""Small runs of the real cycle in which writing, training and tuning take milliseconds."""
+"""Small runs of the real loop in which writing, training and fine-tuning take milliseconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMON = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of run: what the LLM can write, in batches of which size, and other settings."""
+    """A kind of run: the LLM's script, the batch size, and other settings."""
 
     answers: tuple[str, ...]
     batch: int
@@ -31,7 +31,7 @@ class Kind:
     cycles: int = 2
 
     def command(self, folder: Path, name: str = "killed") -> list[str]:
-        """The command line of a run in `folder`, where the answers lie afterwards."""
+        """Write the script into `folder`, and return the command line of a run."""
         lines = [json.dumps({"text": text}) + "\n" for text in self.answers]
         (folder / "answers.jsonl").write_text("".join(lines))
         settings = {**_COMMON, **dict(self.settings), "name": name, "llm.batch_size": self.batch}
@@ -44,11 +44,11 @@ ONE_OF_EACH = Kind(
     batch=5,
     settings=(("candidates.per_cycle", 5),),
 )
-"""Two cycles. In the first each gate refuses something, and an adapter is made; the second writes
-copies of the first, so nothing new is admitted and there is no adapter."""
+"""Two cycles. In the first each gate refuses a candidate, and an adapter is made; the second writes
+copies of the first, so nothing new is admitted and no adapter is made."""
 
 ONE_CYCLE = replace(ONE_OF_EACH, cycles=1)
-"""Only the first of them."""
+"""The first cycle of `ONE_OF_EACH`."""
 
 BATCHES = Kind(
     (*ANSWERS, ANOTHER),
@@ -60,10 +60,10 @@ BATCHES = Kind(
         ("learning.enabled", "false"),
     ),
 )
-"""Two cycles of several batches, written while others train; how many depends on what was
-admitted. Learning is switched off."""
+"""Two cycles of several batches, written while others train; the number of batches depends on the
+admissions. Learning is switched off."""
 
 REPAIRS = replace(
     ONE_CYCLE, settings=(*ONE_OF_EACH.settings, ("candidates.repairs", 2), ("seed", 3))
 )
-"""The same with the answers that a gate refused given back, and again if that helped nothing."""
+"""`ONE_CYCLE` with up to two repairs of each refused answer."""

@@ -1,6 +1,7 @@
-"""What must hold of a run's database at any moment, and once the run is over.
+"""Invariants of a run's database at any moment, and after the end of the run.
 
-All is read from a copy: looking at the original would do the recovery that is the next runner's.
+Everything is read from a copy: opening the original would start the recovery that the next runner
+must do.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ LEGAL = {
     "trained": {"judged", "refused"},
     "judged": {"admitted", "refused"},
 }
-"""The state machine; training → validated is what the next runner does with a lost training."""
+"""The state machine; the next runner puts a lost training back: training → validated."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What a database held when it was looked at.
+    """Contents of a database at one moment.
 
     Attributes:
-        in_training: attempts whose training was on its way.
+        in_training: ids of attempts in training.
         history: every transition, in order.
     """
 
@@ -43,12 +44,12 @@ class Standing:
 
 
 def database(folder: Path) -> Path:
-    """The database of the runs in `folder`."""
+    """Return the path of the database in `folder`."""
     return folder / "runs" / "nngpt.db"
 
 
 def check(folder: Path, *, batch: int, workers: int) -> Standing:
-    """Check what must hold at any moment; a database that is not there yet is as good."""
+    """Check what must hold at any moment; a missing database is fine."""
     if not database(folder).exists():
         return Standing()
     with reading(folder) as db:
@@ -69,7 +70,7 @@ def check(folder: Path, *, batch: int, workers: int) -> Standing:
 
 
 def check_end(folder: Path, standings: list[Standing], *, batch: int, workers: int) -> None:
-    """Check a run that is over, and that nothing seen at an earlier moment was lost or redone."""
+    """Check a finished run, and that nothing of an earlier moment was lost or redone."""
     end = check(folder, batch=batch, workers=workers)
     for earlier in standings:
         assert end.history[: len(earlier.history)] == earlier.history, "a record was lost"
@@ -88,7 +89,7 @@ def check_end(folder: Path, standings: list[Standing], *, batch: int, workers: i
 
 
 def outcome(folder: Path, name: str = "killed") -> tuple[Rows, Rows]:
-    """What must not depend on kills: the attempts, and how each cycle ended."""
+    """Return what must not depend on kills: the attempts, and how each cycle ended."""
     with reading(folder) as db:
         attempts = query(
             db,
@@ -111,7 +112,7 @@ def outcome(folder: Path, name: str = "killed") -> tuple[Rows, Rows]:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to a copy of the database."""
+    """Open a copy of the database."""
     path = database(folder)
     with tempfile.TemporaryDirectory() as aside:
         # Without -shm: the copy recovers from -wal as the next runner will.
@@ -123,12 +124,12 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def query(db: sqlite3.Connection, sql: str, *values: object) -> Rows:
-    """All rows."""
+    """Return all rows of a query."""
     return db.execute(sql, values).fetchall()
 
 
 def _check_histories(db: sqlite3.Connection) -> None:
-    """Every attempt's transitions form a legal path without gaps that ends where it stands."""
+    """Check that each attempt's transitions form a legal path to its state, without gaps."""
     states = dict(query(db, "SELECT id, state FROM nngpt_attempt"))
     rows = query(db, "SELECT attempt_id, before, after, fence FROM nngpt_transition ORDER BY id")
     standing: dict[int, tuple[str | None, int]] = dict.fromkeys(states, (None, 0))
@@ -149,7 +150,7 @@ def _check_histories(db: sqlite3.Connection) -> None:
 
 
 def _check_batches(db: sqlite3.Connection, size: int) -> None:
-    """A batch is there whole or not at all, in order."""
+    """Check that batches are complete and in order."""
     rows = query(
         db,
         "SELECT run_id, cycle, batch, place, batch_index FROM nngpt_attempt"
@@ -164,7 +165,7 @@ def _check_batches(db: sqlite3.Connection, size: int) -> None:
 
 
 def _check_repairs(db: sqlite3.Connection) -> None:
-    """A repair answers one refused attempt of its cycle, after all that had to be settled."""
+    """Check that a repair answers one refused attempt, after all earlier ones were settled."""
     rows = query(
         db,
         "SELECT r.id, a.id FROM nngpt_attempt AS r LEFT JOIN nngpt_attempt AS a"
@@ -185,7 +186,7 @@ def _check_repairs(db: sqlite3.Connection) -> None:
 
 
 def _check_trainings(db: sqlite3.Connection) -> None:
-    """What was trained was trained once, and has its curve, here and in LEMUR's table."""
+    """Check that each training happened once, with its curve here and in LEMUR's table."""
     trained = query(
         db, "SELECT attempt_id, count(*) FROM nngpt_transition WHERE after = 'trained' GROUP BY 1"
     )
@@ -209,7 +210,7 @@ def _check_trainings(db: sqlite3.Connection) -> None:
 
 
 def _check_admissions(db: sqlite3.Connection) -> None:
-    """Each admitted content hash is admitted once a run."""
+    """Check that a content hash is admitted at most once in a run."""
     admitted = "SELECT run_id, content_hash, id FROM nngpt_attempt WHERE state = 'admitted'"
     noted = "SELECT run_id, content_hash, attempt_id FROM nngpt_admission"
     rows = query(db, admitted)
@@ -218,7 +219,7 @@ def _check_admissions(db: sqlite3.Connection) -> None:
 
 
 def _check_cycles(db: sqlite3.Connection) -> None:
-    """A closed cycle has nothing open; cycles close in order, and adapters close them."""
+    """Check that cycles close in order, with their adapters and nothing open."""
     final = "('admitted', 'refused')"
     left = (
         "SELECT a.id FROM nngpt_attempt AS a JOIN nngpt_cycle AS c"

@@ -1,4 +1,4 @@
-"""Kill a run, look at its database, carry on, and compare with a run that nobody disturbed."""
+"""Kill a run, check its database, resume, and compare with an undisturbed run."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from crash.runner import Runner, Runners
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a kind of run comes to, and the wall time from its start to its end."""
+    """The outcome of an undisturbed run, and its wall time in seconds."""
 
     outcome: tuple[Rows, Rows]
     seconds: float
 
 
-Peace = Callable[[Kind], Undisturbed]
+Reference = Callable[[Kind], Undisturbed]
 
 
 @dataclass
-class Killing:
-    """A kind of run in a folder, killed any number of times.
+class KilledRun:
+    """A run in a folder, killed any number of times.
 
     Attributes:
-        standings: what the database held after each kill.
+        standings: contents of the database after each kill.
     """
 
     runners: Runners
@@ -45,41 +45,41 @@ class Killing:
     def start(
         self, at: int | None = None, by: signal.Signals = signal.SIGKILL, of: str | None = None
     ) -> Runner:
-        """A runner; see `Runners.start`."""
+        """Start a runner; see `Runners.start`."""
         return self.runners.start(self.folder, self.command, at, by, of)
 
     def look(self) -> Standing:
-        """Check what must hold now, and remember what there was."""
+        """Check the invariants of the database, and keep its contents in `standings`."""
         found = check(self.folder, batch=self.kind.batch, workers=WORKERS)
         self.standings.append(found)
         return found
 
-    def killed(self, runner: Runner) -> bool:
-        """Wait for its end and look; False if it had come to its end before it was killed."""
+    def was_killed(self, runner: Runner) -> bool:
+        """Wait for the runner's end and check; return False if it ended before the kill."""
         ended = runner.wait()
-        assert ended.code in (0, -signal.SIGKILL), ended.said
-        assert ended.said == ""
+        assert ended.code in (0, -signal.SIGKILL), ended.stderr
+        assert ended.stderr == ""
         self.look()
         return ended.code != 0
 
-    def carry_on(self, undisturbed: Undisturbed) -> None:
-        """Let the same command end the run: nothing is lost, doubled or different."""
+    def resume(self, undisturbed: Undisturbed) -> None:
+        """Finish the run by the same command: nothing is lost, doubled or different."""
         ended = self.start().wait()
-        assert (ended.code, ended.said) == (0, "")
+        assert (ended.code, ended.stderr) == (0, "")
         self.compare(undisturbed)
 
     def compare(self, undisturbed: Undisturbed) -> None:
-        """The run is over, and as if nothing had happened."""
+        """Check that the finished run equals an undisturbed one."""
         check_end(self.folder, self.standings, batch=self.kind.batch, workers=WORKERS)
         assert outcome(self.folder) == undisturbed.outcome
 
 
 def run_undisturbed(runners: Runners, kind: Kind, folder: Path) -> Undisturbed:
-    """One run from start to end."""
-    run = Killing(runners, kind, folder)
+    """Run from start to end."""
+    run = KilledRun(runners, kind, folder)
     began = time.monotonic()
     ended = run.start().wait()
     seconds = time.monotonic() - began
-    assert (ended.code, ended.said) == (0, "")
+    assert (ended.code, ended.stderr) == (0, "")
     check_end(folder, [], batch=kind.batch, workers=WORKERS)
     return Undisturbed(outcome(folder), seconds)

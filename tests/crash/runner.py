@@ -42,15 +42,15 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENB
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a runner ended: exit code (negative: by that signal) and what it wrote to stderr."""
+class Exit:
+    """A runner's exit code (negative: killed by that signal) and standard error."""
 
     code: int
-    said: str
+    stderr: str
 
 
 class Runners:
-    """Starts runners; use it in a `with`."""
+    """Starts runners; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._logs, self._started = folder, 0
@@ -74,9 +74,9 @@ class Runners:
     ) -> Runner:
         """Run `nngpt` with these arguments in `folder`.
 
-        With `at`, it sends itself the signal `by` at that moment: moments 2n and 2n + 1 are just
-        before and just after the commit of its transaction n, both counted from 0. `of` counts
-        only those of a method of `Lease`.
+        With `at`, the runner sends itself the signal `by` at that moment: moments 2n and 2n + 1 are
+        just before and just after the commit of its transaction n, both counted from 0. `of`
+        counts only transactions of a method of `Lease`.
         """
         self._started += 1
         log = self._logs / f"stderr-{self._started}"
@@ -84,18 +84,18 @@ class Runners:
         self.send({**request, "at": at, "by": int(by), "of": of})
         return Runner(self, int(self.answer()["pid"]), log)
 
-    def run(self, folder: Path, arguments: Sequence[str], at: int | None = None) -> Ended:
+    def run(self, folder: Path, arguments: Sequence[str], at: int | None = None) -> Exit:
         """Start a runner and wait for its end."""
         return self.start(folder, arguments, at).wait()
 
     def send(self, request: dict[str, Any]) -> None:
-        """Ask the warm parent for something."""
+        """Send a request to the warm parent."""
         assert self._parent.stdin is not None
         self._parent.stdin.write(json.dumps(request) + "\n")
         self._parent.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """The warm parent's answer."""
+        """Read the warm parent's answer."""
         assert self._parent.stdout is not None
         answer: dict[str, Any] = json.loads(self._parent.stdout.readline())
         return answer
@@ -109,24 +109,24 @@ class Runners:
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner that was started; its number stays its own until `wait`."""
+    """A started runner; its pid is not reused before `wait`."""
 
     runners: Runners
     pid: int
     log: Path
 
-    def wait(self) -> Ended:
-        """How it ended."""
+    def wait(self) -> Exit:
+        """Wait for the end."""
         self.runners.send({"wait": self.pid})
-        return Ended(int(self.runners.answer()["code"]), self.log.read_text())
+        return Exit(int(self.runners.answer()["code"]), self.log.read_text())
 
     def wait_until_stopped(self) -> None:
-        """Until it has sent itself SIGSTOP."""
+        """Wait until the runner has sent itself SIGSTOP."""
         self.runners.send({"wait": self.pid})
         assert self.runners.answer() == {"stopped": True}, self.log.read_text()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal; it may have ended, but is not buried before `wait`."""
+        """Send a signal; a runner that has ended stays a zombie until `wait`."""
         os.kill(self.pid, number)
 
 
@@ -134,7 +134,7 @@ class Runner:
 
 
 def serve() -> None:
-    """Answer requests until stdin ends; nothing that was started outlives it."""
+    """Answer requests until stdin ends; then kill every runner that is left."""
     _warm()
     alive: set[int] = set()
     _say({"threads": len(os.listdir("/proc/self/task"))})  # noqa: PTH208
@@ -164,7 +164,7 @@ def _wait(pid: int, alive: set[int]) -> dict[str, Any]:
 
 
 def _warm() -> None:
-    """Do what the runners will do: whatever they import and remember is then there."""
+    """Run what the runners will run, so that all imports and caches are in place."""
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         os.chdir(folder)
         for name, kind in (("one", ONE_OF_EACH), ("two", BATCHES)):
@@ -195,7 +195,7 @@ def _become_runner(
 
 
 def _signal_at(moment: int, number: int, method: str | None) -> None:
-    """Count the moments before and after each commit, and send the signal at one of them."""
+    """Count the moments before and after each commit, and send the signal at moment `moment`."""
     write, left, counting = Database.write, moment, method is None
 
     def pass_moment() -> None:

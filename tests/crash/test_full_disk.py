@@ -1,4 +1,4 @@
-"""A disk that fills up ends a run with one line; with more room the same command carries on."""
+"""A full disk ends a run with one line; with more space the same command resumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from crash.instant_runs import ONE_OF_EACH
 from crash.invariants import database
-from crash.killing import Killing, Peace
+from crash.killing import KilledRun, Reference
 from crash.runner import Runners
 
 KIB, ROOMY = 1024, 64 << 20
@@ -38,23 +38,23 @@ def resize(disk: Path, size: int) -> None:
 
 
 def test_a_full_disk_loses_nothing(
-    disk: Path, runners: Runners, peace: Peace, tmp_path: Path
+    disk: Path, runners: Runners, reference: Reference, tmp_path: Path
 ) -> None:
-    """The disk is full a little later each time, until there is room for the whole run."""
+    """The disk fills up a little later each time, until the whole run fits."""
     recorded = []
     for size in count(64 * KIB, step=40 * KIB):
-        run = Killing(runners, ONE_OF_EACH, disk / str(size))
+        run = KilledRun(runners, ONE_OF_EACH, disk / str(size))
         resize(disk, size)
         ended = run.start().wait()
         if ended.code == 0:
             break
         assert ended.code == 2
-        assert ended.said.startswith("nngpt: ") and ended.said.count("\n") == 1
-        assert "disk" in ended.said
+        assert ended.stderr.startswith("nngpt: ") and ended.stderr.count("\n") == 1
+        assert "disk" in ended.stderr
         recorded.append(len(run.look().history))
-        # How creation fails is always the same; carrying on from there once is enough.
+        # Creation always fails in the same way; resuming from there once is enough.
         if size == 64 * KIB or database(run.folder).exists():
             resize(disk, ROOMY)
-            run.carry_on(peace(ONE_OF_EACH))
+            run.resume(reference(ONE_OF_EACH))
         shutil.rmtree(run.folder)
-    assert recorded[0] == 0 and recorded[-1] > ONE_OF_EACH.batch, "it was full at all stages"
+    assert recorded[0] == 0 and recorded[-1] > ONE_OF_EACH.batch, "the disk filled up at all stages"

@@ -1,4 +1,4 @@
-"""Killed at any moment, a run loses at most what was in training."""
+"""Killed at any moment, a run loses at most the trainings in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from crash.instant_executor import WORKERS
 from crash.instant_runs import BATCHES
-from crash.killing import Killing, Peace
+from crash.killing import KilledRun, Reference
 from crash.runner import Runners
 
 MOMENTS = 200
@@ -19,40 +19,43 @@ IN_SHORT = 12
 
 
 def moments() -> list[float]:
-    """Shares of a run's time; the short test takes the first of the long one's."""
+    """Return shares of a run's time; the short test uses the first of the long test's."""
     draw = random.Random(20)
     return [draw.random() for _ in range(MOMENTS)]
 
 
-def kill_at(moment: float, runners: Runners, peace: Peace, folder: Path) -> int:
-    """Kill a run and let it carry on; returns how many attempts were in training."""
-    undisturbed, in_training = peace(BATCHES), None
+def kill_and_resume(moment: float, runners: Runners, reference: Reference, folder: Path) -> int:
+    """Kill a run and resume it; return the number of attempts in training at the kill."""
+    undisturbed, in_training = reference(BATCHES), None
     delay = moment * undisturbed.seconds
     while in_training is None:
-        run = Killing(runners, BATCHES, folder)
+        run = KilledRun(runners, BATCHES, folder)
         runner = run.start()
         time.sleep(delay)
         runner.send_signal(signal.SIGKILL)
-        if run.killed(runner):
+        if run.was_killed(runner):
             in_training = len(run.standings[0].in_training)
-            run.carry_on(undisturbed)
-        # Else it was quicker than the undisturbed one and had ended before: once more, earlier.
+            run.resume(undisturbed)
+        # Else the run ended before the kill: try again with an earlier one.
         delay *= 0.8
         shutil.rmtree(folder)
     return in_training
 
 
-def test_killed_at_random_moments(runners: Runners, peace: Peace, tmp_path: Path) -> None:
-    hits = [kill_at(moment, runners, peace, tmp_path / "run") for moment in moments()[:IN_SHORT]]
+def test_killed_at_random_moments(runners: Runners, reference: Reference, tmp_path: Path) -> None:
+    hits = [
+        kill_and_resume(moment, runners, reference, tmp_path / "run")
+        for moment in moments()[:IN_SHORT]
+    ]
     assert all(0 <= hit <= WORKERS for hit in hits)
 
 
 @pytest.mark.crash
 def test_killed_at_many_random_moments(
-    runners: Runners, peace: Peace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runners: Runners, reference: Reference, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = time.monotonic()
-    hits = [kill_at(moment, runners, peace, tmp_path / "run") for moment in moments()]
+    hits = [kill_and_resume(moment, runners, reference, tmp_path / "run") for moment in moments()]
     with capsys.disabled():
         print(
             f"\n{len(hits)} kills, {sum(hit > 0 for hit in hits)} of them in a training:"

@@ -1,4 +1,4 @@
-"""Killed just before or just after any transaction, a run carries on as if nothing had happened."""
+"""Killed just before or after any transaction, a run resumes as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, REPAIRS, Kind
 from crash.invariants import query, reading
-from crash.killing import Killing, Peace
+from crash.killing import KilledRun, Reference
 from crash.runner import Runners
 
 SIDES = pytest.mark.parametrize("side", [0, 1], ids=["before the commit", "after the commit"])
 
 
-def test_one_of_each_passes_every_gate(peace: Peace) -> None:
-    """Else the tests below would kill nothing of interest."""
-    attempts, cycles = peace(ONE_OF_EACH).outcome
+def test_one_of_each_passes_every_gate(reference: Reference) -> None:
+    """Precondition of the tests below: every gate and outcome occurs."""
+    attempts, cycles = reference(ONE_OF_EACH).outcome
     stages = Counter((cycle, state, stage) for cycle, _, _, _, _, state, stage, *_ in attempts)
     assert stages == {
         (1, "admitted", None): 1,
@@ -36,8 +36,8 @@ def test_one_of_each_passes_every_gate(peace: Peace) -> None:
     ]
 
 
-def test_batches_are_written_until_enough_is_admitted(peace: Peace) -> None:
-    attempts, cycles = peace(BATCHES).outcome
+def test_batches_are_written_until_enough_are_admitted(reference: Reference) -> None:
+    attempts, cycles = reference(BATCHES).outcome
     assert [reason for _, _, reason, *_ in cycles] == ["learning is switched off"] * 2
     assert Counter((cycle, batch) for cycle, batch, *_ in attempts) == {
         (cycle, batch): 3 for cycle in (1, 2) for batch in (0, 1, 2)
@@ -51,17 +51,17 @@ def test_batches_are_written_until_enough_is_admitted(peace: Peace) -> None:
     [pytest.param(0, marks=pytest.mark.crash, id="before"), pytest.param(1, id="after")],
 )
 def test_killed_at_every_transaction(
-    side: int, runners: Runners, peace: Peace, tmp_path: Path
+    side: int, runners: Runners, reference: Reference, tmp_path: Path
 ) -> None:
     trainings_hit, lengths = 0, set()
     for moment in count(side, step=2):
-        run = Killing(runners, ONE_CYCLE, tmp_path / str(moment))
-        alive_then = run.killed(run.start(at=moment))
+        run = KilledRun(runners, ONE_CYCLE, tmp_path / str(moment))
+        alive_then = run.was_killed(run.start(at=moment))
         lengths.add(len(run.standings[0].history))
         if not alive_then:
             break
         trainings_hit += len(run.standings[0].in_training)
-        run.carry_on(peace(ONE_CYCLE))
+        run.resume(reference(ONE_CYCLE))
         shutil.rmtree(run.folder)
     # A batch is logged at once; each other line of the history was the last one in some run, but
     # for a few: two trainings may end in either order, and beginning a retraining leaves none.
@@ -77,19 +77,19 @@ def test_killed_at_every_transaction(
     ids=["adapter", "nothing new", "switched off"],
 )
 def test_killed_while_a_cycle_closes(
-    side: int, kind: Kind, step: str, runners: Runners, peace: Peace, tmp_path: Path
+    side: int, kind: Kind, step: str, runners: Runners, reference: Reference, tmp_path: Path
 ) -> None:
-    run = Killing(runners, kind, tmp_path)
-    assert run.killed(run.start(at=side, of=step))
+    run = KilledRun(runners, kind, tmp_path)
+    assert run.was_killed(run.start(at=side, of=step))
     with reading(tmp_path) as db:
         closed = query(db, "SELECT count(*) FROM nngpt_cycle")
     before = 1 if (kind, step) == (ONE_OF_EACH, "skip_learning") else 0
     assert closed == [(before + side,)]
-    run.carry_on(peace(kind))
+    run.resume(reference(kind))
 
 
-def test_repairs_come_last_and_are_counted_apart(peace: Peace) -> None:
-    attempts, _ = peace(REPAIRS).outcome
+def test_repairs_come_last_and_are_counted_apart(reference: Reference) -> None:
+    attempts, _ = reference(REPAIRS).outcome
     first = [attempt for attempt in attempts if not attempt[-2]]
     rounds = [attempt[-2] for attempt in attempts]
     assert rounds == sorted(rounds) and {1, 2} <= set(rounds)
@@ -99,16 +99,16 @@ def test_repairs_come_last_and_are_counted_apart(peace: Peace) -> None:
 
 @SIDES
 def test_killed_while_a_repair_is_recorded(
-    side: int, runners: Runners, peace: Peace, tmp_path: Path
+    side: int, runners: Runners, reference: Reference, tmp_path: Path
 ) -> None:
-    """Each repair in turn, until the run comes to its end before the next."""
-    count_of_repairs = sum(attempt[-2] > 0 for attempt in peace(REPAIRS).outcome[0])
+    """Kill at each repair in turn, until the run ends before the next."""
+    count_of_repairs = sum(attempt[-2] > 0 for attempt in reference(REPAIRS).outcome[0])
     for number in count():
-        run = Killing(runners, REPAIRS, tmp_path / str(number))
-        if not run.killed(run.start(at=2 * number + side, of="add_repair")):
+        run = KilledRun(runners, REPAIRS, tmp_path / str(number))
+        if not run.was_killed(run.start(at=2 * number + side, of="add_repair")):
             break
         with reading(run.folder) as db:
             recorded = query(db, "SELECT count(*) FROM nngpt_attempt WHERE repairs > 0")
         assert recorded == [(number + side,)]
-        run.carry_on(peace(REPAIRS))
+        run.resume(reference(REPAIRS))
     assert number == count_of_repairs >= 3

@@ -1,4 +1,4 @@
-"""Whatever of the sandbox is killed from outside, the run goes on and comes to the same end."""
+"""If any process of the sandbox is killed from outside, the run goes on to the same end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from command_line import ALSO_GOOD, GOOD
 from crash.instant_runs import ANOTHER, Kind
 from crash.invariants import database
-from crash.killing import Killing, Peace
-from crash.runner import Ended, Runner, Runners
+from crash.killing import KilledRun, Reference
+from crash.runner import Exit, Runner, Runners
 
 from nngpt.sandbox import processes
 
@@ -36,8 +36,8 @@ LOCAL = Kind(
 """Real trainings in real processes, one after another."""
 
 
-def wait_for_training(run: Killing, runner: Runner, attempt: int) -> list[int]:
-    """Until the attempt's code runs; the processes from the supervisor's first to its lane."""
+def wait_for_training(run: KilledRun, runner: Runner, attempt: int) -> list[int]:
+    """Wait until the attempt's code runs; return the pids from the first supervisor to the lane."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         line, workers = [runner.pid], 0
@@ -55,11 +55,11 @@ def wait_for_training(run: Killing, runner: Runner, attempt: int) -> list[int]:
 
 
 def ended(runner: Runner) -> bool:
-    """True once it only waits to be buried."""
+    """Return whether the runner is a zombie."""
     return ") Z " in Path(f"/proc/{runner.pid}/stat").read_text()
 
 
-def state(run: Killing, attempt: int) -> str:
+def state(run: KilledRun, attempt: int) -> str:
     if not database(run.folder).exists():
         return ""
     with closing(sqlite3.connect(f"file:{database(run.folder)}?mode=ro", uri=True)) as db:
@@ -68,10 +68,10 @@ def state(run: Killing, attempt: int) -> str:
 
 
 def test_supervisors_killed_while_candidates_train(
-    runners: Runners, peace: Peace, tmp_path: Path
+    runners: Runners, reference: Reference, tmp_path: Path
 ) -> None:
-    undisturbed = peace(LOCAL)
-    run = Killing(runners, LOCAL, tmp_path)
+    undisturbed = reference(LOCAL)
+    run = KilledRun(runners, LOCAL, tmp_path)
     runner = run.start()
     # The lane, then whatever is above it: the zygote, and what waits for the zygote.
     for attempt, place in ((1, -1), (2, -2), (3, 0)):
@@ -79,5 +79,5 @@ def test_supervisors_killed_while_candidates_train(
         time.sleep(0.1)  # its first report is on its way
         os.kill(supervisors[place], signal.SIGKILL)
         assert state(run, attempt) == "training", "the kill came too late"
-    assert runner.wait() == Ended(0, "")
+    assert runner.wait() == Exit(0, "")
     run.compare(undisturbed)

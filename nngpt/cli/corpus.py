@@ -84,7 +84,7 @@ def build(
 ) -> None:
     """Write LEMUR's networks as deduplicated training pairs, in three parts."""
     from nngpt.finetuning.corpus.answers import make_writer
-    from nngpt.finetuning.corpus.build import Selection
+    from nngpt.finetuning.corpus.build import CorpusSelection
     from nngpt.finetuning.corpus.folder import check_new, create_corpus
     from nngpt.finetuning.corpus.lemur_networks import read_networks
     from nngpt.finetuning.corpus.splits import parse_shares
@@ -93,7 +93,7 @@ def build(
 
     settings = load_config(config, [])
     writer = make_writer(settings, prompt, task, compact)
-    selection = Selection(
+    selection = CorpusSelection(
         max_chars=max_chars or writer.max_chars(settings.sampling.max_new_tokens),
         dedup=options.build_settings(levels, threshold, [], [], per_family, 10),
         best_on=best_on,

@@ -7,7 +7,7 @@ is on the disk; a checkpoint without the marker was interrupted by a kill and is
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,6 +90,18 @@ def borrow_base(base: LoadedBase, trainer: Any) -> Iterator[None]:
         base.model = trainer.model.unload()
         # TRL's own forward, which computes probabilities in chunks, shadows the model's.
         vars(base.model).pop("forward", None)
+
+
+def step_callback(report: Callable[[Any, Mapping[str, Any]], None]) -> Any:
+    """Return a callback that reports the trainer's state and figures after each step."""
+    from transformers import TrainerCallback
+
+    class StepCallback(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                report(state, logs)
+
+    return StepCallback()
 
 
 def save_trained(

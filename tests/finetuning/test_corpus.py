@@ -15,7 +15,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.loading import data_source
 from nngpt.errors import StoreError, UserError
 from nngpt.finetuning.corpus.answers import AnswerWriter
-from nngpt.finetuning.corpus.build import BuiltCorpus, Selection, build_corpus
+from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.folder import corpus_facts, write_corpus
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
@@ -80,7 +80,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_everything_left_out_has_its_reason(mirror: list[LemurNetwork]) -> None:
-    built = build_corpus(mirror, writer("full"), Selection(8000))
+    built = build_corpus(mirror, writer("full"), CorpusSelection(8000))
     assert losses(built) == {
         "not image classification": {"only img-captioning": 2},
         "written by our own runs": {"nngpt": 1},
@@ -97,23 +97,27 @@ def test_everything_left_out_has_its_reason(mirror: list[LemurNetwork]) -> None:
 
 
 def test_options_choose(mirror: list[LemurNetwork]) -> None:
-    trained = build_corpus(mirror, writer("full"), Selection(8000, trained_only=True))
+    trained = build_corpus(mirror, writer("full"), CorpusSelection(8000, trained_only=True))
     assert sorted(names(trained)) == ["deep-1", "plain", "seq-2"]
     on_mnist = build_corpus(
-        mirror, writer("full"), Selection(8000, min_accuracy=0.8, best_on="mnist")
+        mirror, writer("full"), CorpusSelection(8000, min_accuracy=0.8, best_on="mnist")
     )
     assert names(on_mnist) == ["seq-2"]
     own = build_corpus(
-        mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",)), own=True)
+        mirror, writer("full"), CorpusSelection(8000, DedupSettings(levels=("exact",)), own=True)
     )
     assert "nngpt-0a1b" in names(own)
-    both = build_corpus(mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",))))
+    both = build_corpus(
+        mirror, writer("full"), CorpusSelection(8000, DedupSettings(levels=("exact",)))
+    )
     assert {"seq-1", "seq-2"} <= set(names(both))
     capped = build_corpus(
-        mirror, writer("full"), Selection(8000, DedupSettings(levels=("exact",), per_family=1))
+        mirror,
+        writer("full"),
+        CorpusSelection(8000, DedupSettings(levels=("exact",), per_family=1)),
     )
     assert losses(capped)["family cap"] == {"seq": 1} and "seq-2" in names(capped)
-    few = build_corpus(mirror, writer("full"), Selection(8000, limit=3))
+    few = build_corpus(mirror, writer("full"), CorpusSelection(8000, limit=3))
     assert sorted(names(few)) == ["deep-1", "plain", "seq-2"], "the best of each family first"
 
 
@@ -121,9 +125,9 @@ def test_options_choose(mirror: list[LemurNetwork]) -> None:
 def test_every_line_reads_back(mirror: list[LemurNetwork], mode: str, tmp_path: Path) -> None:
     """A pair is what a run asks, byte for byte, and its answer passes the contract as it stands."""
     chosen = writer(mode)
-    built = build_corpus(mirror, chosen, Selection(8000))
+    built = build_corpus(mirror, chosen, CorpusSelection(8000))
     out = tmp_path / "out"
-    write_corpus(out, built, corpus_facts(mirror, chosen, Selection(8000), False))
+    write_corpus(out, built, corpus_facts(mirror, chosen, CorpusSelection(8000), False))
     codes = {content_hash(code) for code in NETWORKS.values()}
     seen = 0
     for name in ("train", "dev", "test"):
@@ -150,7 +154,7 @@ def test_every_line_reads_back(mirror: list[LemurNetwork], mode: str, tmp_path: 
 
 def test_answers_carry_the_best_trial(mirror: list[LemurNetwork]) -> None:
     """The trial on the task's own data set, else the best of all; values the contract allows."""
-    built = build_corpus(mirror, writer("full"), Selection(8000))
+    built = build_corpus(mirror, writer("full"), CorpusSelection(8000))
     answered = {a.network.name: a for part in built.parts.values() for a in part}
 
     def settings(name: str, number: int) -> tuple[Any, ...]:
@@ -176,7 +180,7 @@ def test_a_network_that_does_not_run_gives_way_to_one_like_it(tmp_path: Path) ->
     trials = {"good-1": [classified(0.5)], "bad-1": [classified(0.9)]}
     with Store.open(fill(tmp_path, networks, trials) / "nngpt.db") as store:
         found = read_networks(store)
-    choice, features = Selection(2000), writer("features", MNIST)
+    choice, features = CorpusSelection(2000), writer("features", MNIST)
     assert "good-1" not in names(build_corpus(found, features, choice)), "bad-1 is more accurate"
     with open_build_check(EvaluationConfig(), [MNIST]) as check:
         built = build_corpus(found, features, choice, check)
@@ -249,8 +253,8 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(
     mirror: list[LemurNetwork], tmp_path: Path
 ) -> None:
     chosen = writer("full")
-    built = build_corpus(mirror, chosen, Selection(8000))
-    facts = corpus_facts(mirror, chosen, Selection(8000), False)
+    built = build_corpus(mirror, chosen, CorpusSelection(8000))
+    facts = corpus_facts(mirror, chosen, CorpusSelection(8000), False)
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(UserError, match="cannot be"):

@@ -1,4 +1,4 @@
-"""A run starts from a corpus: the lines are read with their own prompts, and learned first."""
+"""A run starts from a corpus: lines are read with their own prompts, and trained on first."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_a_warm_up_needs_a_corpus() -> None:
 
 
 def test_a_run_learns_the_corpus_before_it_writes(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path
+    nngpt: Nngpt, scripted: list[str], model: str, tmp_path: Path
 ) -> None:
-    """Scripted answers, but the real base model learns; a second start does not learn again."""
+    """Scripted answers, but a real model is tuned; a second start does not tune it again."""
     good, bad = {"completion": GOOD}, {"completion": "16, 3, kernel=wide),\n)"}
     settings = {
         "learning.enabled": "true",
-        "learning.base": "smollm2-135m",
+        "learning.base": model,
         "learning.corpus": file_of(tmp_path, good, bad, good),
         "learning.corpus_limit": 2,
         "learning.warm_up": "true",

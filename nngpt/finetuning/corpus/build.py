@@ -25,7 +25,7 @@ OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Selection:
+class CorpusSelection:
     """Criteria that select the networks of a corpus.
 
     Attributes:
@@ -70,7 +70,7 @@ class BuiltCorpus:
 def build_corpus(
     networks: Sequence[LemurNetwork],
     writer: AnswerWriter,
-    selection: Selection,
+    selection: CorpusSelection,
     check: BuildCheck | None = None,
     on_progress: OnProgress = lambda activity, done, total: None,
 ) -> BuiltCorpus:
@@ -98,7 +98,7 @@ def build_corpus(
 
 
 def _eligible(
-    networks: Sequence[LemurNetwork], selection: Selection, exclusions: Exclusions
+    networks: Sequence[LemurNetwork], selection: CorpusSelection, exclusions: Exclusions
 ) -> list[LemurNetwork]:
     """Return the networks whose task, author and recorded accuracy fit the selection."""
 
@@ -148,7 +148,7 @@ def _write_answers(
 
 def _distinct(
     answered: Sequence[AnsweredNetwork],
-    selection: Selection,
+    selection: CorpusSelection,
     check: BuildCheck | None,
     exclusions: Exclusions,
     on_progress: OnProgress,

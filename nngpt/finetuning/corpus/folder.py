@@ -15,7 +15,7 @@ from nngpt import __version__, files
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter, NetworkAnswer
-from nngpt.finetuning.corpus.build import BuiltCorpus, OnProgress, Selection, build_corpus
+from nngpt.finetuning.corpus.build import BuiltCorpus, OnProgress, CorpusSelection, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork
 from nngpt.records import Prompt
@@ -31,7 +31,7 @@ def create_corpus(
     folder: Path,
     networks: Sequence[LemurNetwork],
     writer: AnswerWriter,
-    selection: Selection,
+    selection: CorpusSelection,
     evaluation: EvaluationConfig | None,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
 def corpus_facts(
     networks: Sequence[LemurNetwork],
     writer: AnswerWriter,
-    selection: Selection,
+    selection: CorpusSelection,
     build_check: bool,
 ) -> dict[str, Any]:
     """Return the manifest's entries on template, tasks, settings and input networks."""

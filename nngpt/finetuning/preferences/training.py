@@ -23,6 +23,7 @@ from nngpt.finetuning.trl_trainers import (
     common_arguments,
     newest_checkpoint,
     save_trained,
+    step_callback,
     step_of,
     use_one_gpu,
 )
@@ -153,7 +154,7 @@ class PreferenceLearner:
             args=self._arguments(arguments_class, more),
             train_dataset=Dataset.from_list(rows),
             processing_class=self.base.tokenizer,
-            callbacks=[log.callback()],
+            callbacks=[step_callback(log.add)],
         )
         started = time.monotonic()
         with borrow_base(self.base, trainer):
@@ -253,29 +254,14 @@ class _StepLog:
         self.steps = [PreferenceStep(**json.loads(line)) for line in lines]
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def callback(self) -> Any:
-        """Return a callback for TRL's trainer that adds each step."""
-        from transformers import TrainerCallback
-
-        log = self
-
-        class Report(TrainerCallback):  # type: ignore[misc]
-            def on_log(
-                self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any
-            ) -> None:
-                if logs and "loss" in logs:
-                    log.add(state.global_step, state.max_steps, logs)
-
-        return Report()
-
-    def add(self, step: int, steps: int, measured: Mapping[str, Any]) -> None:
-        """Record a step, given the trainer's figures. Raises: LearningFailed."""
+    def add(self, state: Any, measured: Mapping[str, Any]) -> None:
+        """Record a step, given the trainer's state and figures. Raises: LearningFailed."""
         loss = float(measured["loss"])
         if not math.isfinite(loss):
             where, hint = "preference.learning_rate", "Lower it."
             raise LearningFailed("the loss diverged", where=where, hint=hint)
         margin, accuracy = measured.get("rewards/margins"), measured.get("rewards/accuracies")
-        record = PreferenceStep(step, steps, loss, margin, accuracy)
+        record = PreferenceStep(state.global_step, state.max_steps, loss, margin, accuracy)
         append_lines(self._file, [json.dumps(asdict(record)).encode()])
         self.steps.append(record)
         self._on_step(record)

@@ -29,6 +29,7 @@ from nngpt.finetuning.trl_trainers import (
     common_arguments,
     newest_checkpoint,
     save_trained,
+    step_callback,
     step_of,
     use_one_gpu,
 )
@@ -133,7 +134,7 @@ class _Training:
                 train_dataset=Dataset.from_dict({"prompt": [asked] * self._rl.groups}),
                 processing_class=base.tokenizer,
                 rollout_func=self._rollouts,
-                callbacks=[self._after_step()],
+                callbacks=[step_callback(lambda _, figures: self._record(figures))],
             )
 
     def _arguments(self) -> Any:
@@ -200,21 +201,6 @@ class _Training:
                 written += llm.sample(self._run.prompt, size, batch_seed, self._sampling)
         model.train()
         return written
-
-    def _after_step(self) -> Any:
-        """Return the callback that records each finished step."""
-        from transformers import TrainerCallback
-
-        training = self
-
-        class AfterStep(TrainerCallback):  # type: ignore[misc]
-            def on_log(
-                self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any
-            ) -> None:
-                if logs and "loss" in logs:
-                    training._record(logs)
-
-        return AfterStep()
 
     def _record(self, measured: Mapping[str, float]) -> None:
         """Record the finished step in the journal. Raises: LearningFailed."""

@@ -15,7 +15,7 @@ from nngpt import __version__, files
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter, NetworkAnswer
-from nngpt.finetuning.corpus.build import BuiltCorpus, OnProgress, CorpusSelection, build_corpus
+from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, OnProgress, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork
 from nngpt.records import Prompt

@@ -23,7 +23,7 @@ from nngpt.finetuning.corpus.lazy_layers import narrow_to_budget
 from nngpt.finetuning.corpus.splits import PARTS
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write
-from nngpt.generation.contract.layers import read_layers, write_layers
+from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.prompts.template import Template
 from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task

@@ -22,7 +22,7 @@ from nngpt.cli import main as nngpt_command
 from nngpt.config import EvaluationConfig, NoveltyConfig
 from nngpt.finetuning.corpus.lazy_layers import count_parameters
 from nngpt.generation import contract
-from nngpt.generation.contract.layers import read_layers
+from nngpt.generation.contract.layer_list import read_layers
 from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task

@@ -16,7 +16,7 @@ from nngpt.finetuning.corpus.lemur_networks import BestTrial, LemurNetwork
 from nngpt.finetuning.corpus.recorded_settings import allowed_values, answer_with_settings
 from nngpt.generation import contract, modes
 from nngpt.generation.contract.answers import Answer, write
-from nngpt.generation.contract.layers import write_layers
+from nngpt.generation.contract.layer_list import write_layers
 from nngpt.generation.models.chat import cut
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.template import Template

@@ -14,7 +14,7 @@ from typing import TypeGuard
 
 from nngpt.finetuning.corpus.lazy_layers import layer_name, make_lazy, without_head
 from nngpt.generation.contract.interface import find_class
-from nngpt.generation.contract.layers import read_layers
+from nngpt.generation.contract.layer_list import read_layers
 from nngpt.records import Refusal, Stage
 
 _FOLDED: dict[type[ast.operator], Callable[[float, float], float]] = {

@@ -24,7 +24,7 @@ from pydantic import Field
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
 from nngpt.generation.contract import answers
-from nngpt.generation.contract.layers import read_layers, write_layers
+from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.pairs import chat_pairs
 from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed

@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 @cache
 def load(name: str) -> PromptMode:
     """Return the prompt mode of this name or dotted path. Raises: PluginError."""
-    return cast("PromptMode", plugins.load("prompt mode", name).create())
+    return cast("PromptMode", plugins.create("prompt mode", name))

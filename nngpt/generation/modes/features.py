@@ -9,7 +9,7 @@ from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.contract.blocks import with_blocks
 from nngpt.generation.contract.candidate import Defaults, make_candidate
-from nngpt.generation.contract.layers import read_layers, write_layers
+from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.contract.reader import Reader
 from nngpt.protocols import PromptMode
 from nngpt.records import Candidate, Prompt, Refusal

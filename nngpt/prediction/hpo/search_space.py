@@ -8,7 +8,7 @@ from typing import Any
 
 from nngpt.data.transform_names import names, spec
 from nngpt.generation.contract.answers import PROTOCOL
-from nngpt.generation.contract.settings import settings_schema
+from nngpt.generation.contract.settings_schema import settings_schema
 
 TUNABLE = ("lr", "momentum", "dropout")
 """Hyperparameters with a range in LEMUR (docs/design.md)."""

@@ -13,7 +13,7 @@ from nngpt import config
 from nngpt.data.loading import data_source
 from nngpt.generation import modes
 from nngpt.generation.contract import Reader, make_reader
-from nngpt.generation.contract.layers import read_layers
+from nngpt.generation.contract.layer_list import read_layers
 from nngpt.generation.llm import mutation
 from nngpt.generation.llm.mutation import MutationLLM, change
 from nngpt.novelty.shingles import jaccard, shingles

@@ -1,4 +1,4 @@
-"""A small mirror for the tests of the corpus: real networks, and some that are left out."""
+"""A small mirror for the tests of the corpus: real networks, and some to exclude."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Net(nn.Module):
 
 
 def sequential(*widths: int, kernel: int = 3, pools: int = 1) -> str:
-    """A plain network with these channels; too many `pools` and nothing is left of an image."""
+    """Return a plain network with these channels; it fails with too many `pools`."""
     lines = ["layers = []", "channels = in_shape[1]"]
     for width in widths:
         lines += [
@@ -67,7 +67,7 @@ def sequential(*widths: int, kernel: int = 3, pools: int = 1) -> str:
 
 
 def normalised(*widths: int) -> str:
-    """A network of another kind."""
+    """Return a network of another kind."""
     layers = [
         f"nn.Conv2d({width}, {wider}, 5, stride=2), nn.BatchNorm2d({wider}), nn.GELU(), "
         "nn.Dropout2d(p=prm['dropout'])"
@@ -93,12 +93,12 @@ SETTINGS = {"lr": 0.0123456, "momentum": 0.9, "dropout": 0.25, "batch": 32, "tra
 
 
 def classified(accuracy: float, dataset: str = "mnist", epoch: int = 1, **changes: Any) -> Trial:
-    """A trial on image classification."""
+    """Return a trial on image classification."""
     return "img-classification", dataset, accuracy, epoch, {**SETTINGS, **changes}
 
 
 def fill(folder: Path, networks: dict[str, str], trials: dict[str, Iterable[Trial]]) -> Path:
-    """Make a mirror in `folder`; a trial without settings stands for an empty statistics file."""
+    """Make a mirror in `folder`; a trial without settings is an empty statistics file."""
     with Store.open(folder / "nngpt.db") as store, store.database.write() as session:
         for name, code in networks.items():
             row = {"name": name, "code": code, "id": content_hash(code)}

@@ -1,4 +1,4 @@
-"""Groups of answers for rewards, and a reward of our own, found by its dotted path."""
+"""Answers for the tests of rewards, and an outside reward, loaded by its dotted path."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refused(stage: Stage, reason: str = "failed") -> Rollout:
 
 
 def boasting(rollout: Rollout) -> Rollout:
-    """The same with claims that could not be better."""
+    """Return the rollout with the best possible claims."""
     assert isinstance(rollout.outcome, Evaluation)
     claims = replace(
         rollout.outcome,
@@ -63,7 +63,7 @@ def boasting(rollout: Rollout) -> Rollout:
 
 
 class LongAnswers:
-    """Implements `nngpt.protocols.Reward`: pays for length, so that any answers differ."""
+    """Implements `nngpt.protocols.Reward`: rewards length, so that any two answers differ."""
 
     low, high = 0.0, 1.0
 

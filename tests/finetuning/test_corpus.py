@@ -1,4 +1,4 @@
-"""`nngpt corpus build`: every line can be learned, every network left out has a reason."""
+"""`nngpt corpus build`: every line reads back, and every excluded network has a reason."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().split("\n") if line]
 
 
-def test_everything_left_out_has_its_reason(mirror: list[LemurNetwork]) -> None:
+def test_every_excluded_network_has_a_reason(mirror: list[LemurNetwork]) -> None:
     built = build_corpus(mirror, writer("full"), CorpusSelection(8000))
     assert losses(built) == {
         "not image classification": {"only img-captioning": 2},
@@ -96,7 +96,7 @@ def test_everything_left_out_has_its_reason(mirror: list[LemurNetwork]) -> None:
     assert list(built.exclusions.steps())[-1].left == len(kept)
 
 
-def test_options_choose(mirror: list[LemurNetwork]) -> None:
+def test_options_select_networks(mirror: list[LemurNetwork]) -> None:
     trained = build_corpus(mirror, writer("full"), CorpusSelection(8000, trained_only=True))
     assert sorted(names(trained)) == ["deep-1", "plain", "seq-2"]
     on_mnist = build_corpus(
@@ -123,7 +123,7 @@ def test_options_choose(mirror: list[LemurNetwork]) -> None:
 
 @pytest.mark.parametrize("mode", ["full", "body", "features"])
 def test_every_line_reads_back(mirror: list[LemurNetwork], mode: str, tmp_path: Path) -> None:
-    """A pair is what a run asks, byte for byte, and its answer passes the contract as it stands."""
+    """A pair has the prompt of a run, byte for byte, and its answer passes the contract."""
     chosen = writer(mode)
     built = build_corpus(mirror, chosen, CorpusSelection(8000))
     out = tmp_path / "out"
@@ -153,7 +153,7 @@ def test_every_line_reads_back(mirror: list[LemurNetwork], mode: str, tmp_path: 
 
 
 def test_answers_carry_the_best_trial(mirror: list[LemurNetwork]) -> None:
-    """The trial on the task's own data set, else the best of all; values the contract allows."""
+    """Settings are those of the best trial on the task's data set, else of the best of all."""
     built = build_corpus(mirror, writer("full"), CorpusSelection(8000))
     answered = {a.network.name: a for part in built.parts.values() for a in part}
 
@@ -173,8 +173,8 @@ def test_answers_carry_the_best_trial(mirror: list[LemurNetwork]) -> None:
         assert settings("residual", number) == ({}, None, None, None)
 
 
-def test_a_network_that_does_not_run_gives_way_to_one_like_it(tmp_path: Path) -> None:
-    """The real sandbox: too many poolings leave nothing of 28 pixels."""
+def test_a_network_that_fails_is_replaced_by_a_near_duplicate(tmp_path: Path) -> None:
+    """In the real sandbox: too many pooling layers for an image of 28 pixels."""
     networks = {"good-1": sequential(8, 16, pools=2), "bad-1": sequential(8, 16, pools=5)}
     networks |= {"other-1": sequential(8, 12, kernel=7)}
     trials = {"good-1": [classified(0.5)], "bad-1": [classified(0.9)]}

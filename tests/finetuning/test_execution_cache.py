@@ -1,4 +1,4 @@
-"""Networks are really trained, several at a time, and none twice, whatever is killed."""
+"""Networks train several at a time, and none twice, even after a kill."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def opened(start: Callable[..., LocalExecutor], tmp_path: Path) -> Callable[...,
     return opened
 
 
-def test_none_is_trained_twice(opened: Callable[..., ExecutionCache], tmp_path: Path) -> None:
+def test_no_network_is_trained_twice(opened: Callable[..., ExecutionCache], tmp_path: Path) -> None:
     with opened() as executions:
         found = executions.outcomes(NETWORKS)
         assert [known for _, known in found] == [False, False, True, False]
@@ -48,7 +48,7 @@ def test_none_is_trained_twice(opened: Callable[..., ExecutionCache], tmp_path: 
         assert third.outcomes([another, *NETWORKS])[0][1] is True, "the torn line harms no other"
 
 
-def test_what_an_outcome_depends_on(opened: Callable[..., ExecutionCache]) -> None:
+def test_outcomes_depend_on_network_settings_and_seed(opened: Callable[..., ExecutionCache]) -> None:
     network = candidate()
     with opened() as executions:
         first, _ = executions.outcomes([network])[0]
@@ -67,12 +67,12 @@ def test_what_an_outcome_depends_on(opened: Callable[..., ExecutionCache]) -> No
         assert same.outcomes([network])[0] == (first, True)
 
 
-def test_data_have_a_fingerprint(splits: Splits) -> None:
+def test_the_data_hash_depends_on_the_data(splits: Splits) -> None:
     swapped = replace(splits, train=splits.validation, validation=splits.train)
     assert hash_data(splits) == hash_data(splits) != hash_data(swapped)
 
 
-def test_a_broken_sandbox_is_told(splits: Splits, tmp_path: Path) -> None:
+def test_a_broken_sandbox_is_reported(splits: Splits, tmp_path: Path) -> None:
     class Broken:
         level, workers = "none", 2
 

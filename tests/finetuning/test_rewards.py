@@ -1,4 +1,4 @@
-"""What every reward must do, and what each of ours pays for."""
+"""The contract of every reward, and the values of each of ours."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_the_same_group_earns_the_same(reward: Reward) -> None:
 
 
 @pytest.mark.parametrize("name", plugins.names("reward"))
-def test_claims_earn_nothing(name: str) -> None:
-    """A penalty can be escaped by an untrue claim; nothing can be gained."""
+def test_claims_gain_nothing(name: str) -> None:
+    """An untrue claim may avoid a penalty, but gains nothing."""
     honest, boast = trained(accuracy=0.4), boasting(trained(accuracy=0.4))
     reward = make(name)
     if reward.high > 0:
@@ -77,7 +77,7 @@ def test_claims_earn_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", plugins.names("reward"))
-def test_what_was_not_read_earns_nothing(name: str) -> None:
+def test_an_unparsed_answer_gets_no_reward(name: str) -> None:
     assert make(name).score([refused(Stage.PARSE)])[0] <= 0
 
 
@@ -104,7 +104,7 @@ def test_rungs(stage: Stage | None, climbed: int) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(HOSTILE))
-def test_an_attack_climbs_no_higher_than_our_own_reading(reason: str) -> None:
+def test_an_attack_keeps_only_the_rungs_of_our_own_reading(reason: str) -> None:
     values = [make(name).score([refused(Stage.JUDGE, reason)])[0] for name in RUNGS]
     assert values == [1.0, 1.0, 0.0, 0.0, 0.0]
 
@@ -117,19 +117,19 @@ def test_accuracy_above_chance(
     assert score("accuracy", refused(Stage.TRAIN)) == [0.0]
 
 
-def test_only_trained_networks_are_novel(score: Callable[..., list[float]]) -> None:
+def test_only_trained_networks_are_rewarded_for_novelty(score: Callable[..., list[float]]) -> None:
     for name in ("corpus-novelty", "group-novelty"):
         assert score(name, refused(Stage.BUILD), trained(OTHER))[0] == 0.0
         assert score(name, refused(Stage.BUILD), trained(OTHER))[1] == 1.0
 
 
-def test_copies_of_the_corpus_earn_nothing(score: Callable[..., list[float]]) -> None:
+def test_copies_of_the_corpus_get_no_reward(score: Callable[..., list[float]]) -> None:
     changed = LAYERS.replace("nn.MaxPool2d(2)", "nn.AvgPool2d(2), nn.Sigmoid()")
     copy, near, far = score("corpus-novelty", trained(LAYERS), trained(changed), trained(OTHER))
     assert copy == 0.0 < near < far == 1.0
 
 
-def test_copies_in_a_group_earn_nothing(score: Callable[..., list[float]]) -> None:
+def test_copies_in_a_group_get_no_reward(score: Callable[..., list[float]]) -> None:
     assert score("group-novelty", *[trained()] * 3) == [0.0, 0.0, 0.0]
     assert score("group-novelty", trained(), trained(), trained(OTHER)) == [0.0, 0.0, 1.0]
     assert score("group-novelty", trained()) == [1.0]

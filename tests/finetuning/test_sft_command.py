@@ -78,7 +78,7 @@ def command(model: str) -> list[str]:
 
 
 def uninterrupted(folder: Path, model: str) -> dict[str, Any]:
-    """The weights that the command comes to, trained in this process."""
+    """Return the weights of the same training in this process."""
     config = load(None, settings(model))
     learned, dev = (
         [pair for name in names for pair in chat_pairs(folder / f"{name}.jsonl", "")]
@@ -91,7 +91,7 @@ def uninterrupted(folder: Path, model: str) -> dict[str, Any]:
 
 
 def kill_within(folder: Path, words: list[str], file: Path) -> None:
-    """SIGKILL the command as soon as `file` is there."""
+    """Kill the command with SIGKILL as soon as `file` exists."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-m", "nngpt", *words], cwd=folder, env=environment)
     try:

@@ -152,7 +152,7 @@ def test_a_bfloat16_base_learns_as_a_float32_one(
 def test_a_finished_adapter_of_an_older_nngpt_is_taken_over(
     llm: TransformersLLM, tmp_path: Path
 ) -> None:
-    """Its settings lack the keys that came later, or have others that teach nothing."""
+    """Its settings lack later keys, or differ in keys that do not affect training."""
     adapter, _, _ = learn(llm, tmp_path, pairs())
     file = Path(adapter.path) / "nngpt.json"
     lineage = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Packed rows give the loss and the gradients of the examples one by one."""
+"""Packed rows give the loss and the gradients of the pairs one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nngpt.finetuning.sft.packing import PackedRow, RowSpan, SpanLengths, one_pe
 
 
 def one_by_one(model: Any, chosen: Sequence[TokenizedPair]) -> torch.Tensor:
-    """The mean loss of an answer token as anybody would compute it."""
+    """Return the mean loss per answer token, computed in the plain way."""
     total, tokens = torch.zeros(()), 0
     for example in chosen:
         ids = torch.tensor([example.prompt + example.answer])
@@ -68,7 +68,7 @@ def test_a_step_has_the_gradients_of_its_examples(
 
 
 def test_flash_attention_would_see_the_same() -> None:
-    """Its kernel needs a GPU: here its documented meaning is spelled out and compared."""
+    """The kernel needs a GPU: here its documented mask is computed and compared."""
     (row,) = pack(examples(), 1000)
     lengths = SpanLengths.of(row.spans, torch.device("cpu"))
     seen: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on as if it had not been."""
+"""An interrupted training resumes to the same result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STEPS = 3 * 4
 
 
 class Killed(Exception):  # noqa: N818 (no error of ours)
-    """What ends a training in the middle."""
+    """Ends a training in the middle."""
 
 
 def train(folder: Path, until: int | None = None, error: type[BaseException] = Killed) -> Any:
-    """Weights and curve after `until` steps, or all; and what was said."""
+    """Train for `until` steps or all, and return weights, curve and log."""
     model = tiny_model(dropout=0.1)
     said: list[str] = []
 
@@ -63,7 +63,7 @@ def test_it_ends_where_an_uninterrupted_one_ends(
 def test_a_stop_within_a_step_loses_only_that_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C writes what is there, whenever the last checkpoint was."""
+    """Ctrl-C saves the state, whenever the last checkpoint was."""
     weights, _, _ = train(tmp_path / "whole")
     calls = 0
     original = TrainingLoop._loss

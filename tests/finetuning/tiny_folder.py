@@ -1,4 +1,4 @@
-"""A model folder with random weights and a real tokenizer: what loads and writes in a second."""
+"""A model folder with random weights and a real tokenizer, which loads in a second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY = ["q_proj", "v_proj", "down_proj"]
 
 
 def write_tiny_model(folder: Path) -> str:
-    """Make the folder; returns it as `llm.model` wants it."""
+    """Make the folder, and return it as a value of `llm.model`."""
     tokenizer = load_tokenizer("smollm2-135m")
     torch.manual_seed(7)
     config = LlamaConfig(
@@ -36,7 +36,7 @@ def write_tiny_model(folder: Path) -> str:
 
 
 def pairs(count: int = 6) -> list[TrainingPair]:
-    """Pairs of two modes with different answers."""
+    """Return training pairs of two modes with different answers."""
     return [
         TrainingPair(
             Prompt("t", "0", mode, (Message("user", f"Write {mode} code."),), prefill="nn."),

@@ -1,4 +1,4 @@
-"""A model of two layers with random weights: quick enough to compare gradients."""
+"""A model of two layers with random weights, small enough to compare gradients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHAPE = {
 
 
 def tiny_model(dropout: float = 0.0, scale: float | None = None) -> Any:
-    """A `peft` model, the same each time; its adapter already does something.
+    """Return a `peft` model, always the same, whose adapter changes the output.
 
     Args:
         scale: divides the logits, as Granite does; None for a Llama.
@@ -45,7 +45,7 @@ def tiny_model(dropout: float = 0.0, scale: float | None = None) -> Any:
 
 
 def examples() -> list[TokenizedPair]:
-    """Seven examples with three prompts; one answer is a single token."""
+    """Return seven tokenised pairs with three prompts; one answer is a single token."""
     prompts = [tuple(range(3, 3 + n)) for n in (5, 9, 1)]
     answers = [tuple((7 * i + 3 * j) % WORDS for j in range(n)) for i, n in enumerate(_LENGTHS)]
     return [TokenizedPair(prompts[i % 3], answer) for i, answer in enumerate(answers)]

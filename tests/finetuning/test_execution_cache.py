@@ -48,7 +48,9 @@ def test_no_network_is_trained_twice(opened: Callable[..., ExecutionCache], tmp_
         assert third.outcomes([another, *NETWORKS])[0][1] is True, "the torn line harms no other"
 
 
-def test_outcomes_depend_on_network_settings_and_seed(opened: Callable[..., ExecutionCache]) -> None:
+def test_outcomes_depend_on_network_settings_and_seed(
+    opened: Callable[..., ExecutionCache],
+) -> None:
     network = candidate()
     with opened() as executions:
         first, _ = executions.outcomes([network])[0]

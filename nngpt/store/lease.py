@@ -41,7 +41,7 @@ from nngpt.store.row_mapping import (
     refusal_columns,
     retraining_columns,
 )
-from nngpt.store.states import OPEN, advance, move, now, record_transition
+from nngpt.store.states import OPEN, advance, move, now, record_transition, update_run
 from nngpt.store.tables import (
     ActivityRow,
     AdapterRow,
@@ -345,7 +345,7 @@ def take_lease(database: Database, run_id: int) -> Lease:
     lock = RunLock(path)
     try:
         with database.write() as session:
-            fence = _raise_fence(session, run_id, str(database.path))
+            fence = update_run(session, run_id, str(database.path), fence=Run.fence + 1)
             lost = select(Attempt.id).where(
                 Attempt.run_id == run_id, Attempt.state == State.TRAINING
             )
@@ -357,19 +357,6 @@ def take_lease(database: Database, run_id: int) -> Lease:
         lock.release()
         raise
     return Lease(database, run_id, fence, lock)
-
-
-def _raise_fence(session: Session, run_id: int, where: str) -> int:
-    fence = session.scalar(
-        update(Run)
-        .where(Run.id == run_id, Run.status != "archived")
-        .values(fence=Run.fence + 1, updated=now())
-        .returning(Run.fence)
-        .execution_options(synchronize_session=False)
-    )
-    if fence is None:
-        raise StoreError(f"run {run_id} is archived or does not exist", where=where)
-    return fence
 
 
 def _count(session: Session, *where: Any) -> int:

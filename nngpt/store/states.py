@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from nngpt.errors import StoreError
 from nngpt.records import State
 from nngpt.store.database import IllegalWriteError
-from nngpt.store.tables import Attempt, TransitionRow
+from nngpt.store.tables import Attempt, Run, TransitionRow
 
 OPEN = tuple(state for state in State if state not in (State.ADMITTED, State.REFUSED))
 """States that are not final."""
@@ -72,6 +73,24 @@ def record_transition(
     session.add(
         TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)
     )
+
+
+def update_run(session: Session, run_id: int, where: str, **values: Any) -> int:
+    """Set columns of a run that is not archived, and return its fence.
+
+    Raises:
+        StoreError: the run is archived or does not exist; `where` is the database.
+    """
+    fence = session.scalar(
+        update(Run)
+        .where(Run.id == run_id, Run.status != "archived")
+        .values(updated=now(), **values)
+        .returning(Run.fence)
+        .execution_options(synchronize_session=False)
+    )
+    if fence is None:
+        raise StoreError(f"run {run_id} is archived or does not exist", where=where)
+    return fence
 
 
 def now() -> str:

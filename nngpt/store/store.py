@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError, nearest
@@ -22,7 +22,7 @@ from nngpt.store.row_mapping import (
     to_prompt,
     to_run,
 )
-from nngpt.store.states import OPEN, now
+from nngpt.store.states import OPEN, now, update_run
 from nngpt.store.tables import (
     ActivityRow,
     AdapterRow,
@@ -299,17 +299,8 @@ class Store:
             return [to_confirmation(row) for row in rows]
 
     def _set_status(self, run_id: int, status: str) -> None:
-        change = (
-            update(Run)
-            .where(Run.id == run_id, Run.status != "archived")
-            .values(status=status, ended="", updated=now())
-            .returning(Run.id)
-            .execution_options(synchronize_session=False)
-        )
         with self.database.write() as session:
-            if session.scalar(change) is None:
-                where = str(self.path)
-                raise StoreError(f"run {run_id} is archived or does not exist", where=where)
+            update_run(session, run_id, str(self.path), status=status, ended="")
 
 
 def _current(session: Session, name: str) -> Run | None:

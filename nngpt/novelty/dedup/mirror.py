@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from nngpt.errors import StoreError, UserError, nearest
+from nngpt.errors import StoreError, nearest
 from nngpt.novelty.dedup.collection import FoundNetwork
 from nngpt.store import Store
 from nngpt.store.lemur.family import family
+from nngpt.store.lemur.query_check import check_column
 from nngpt.store.lemur_tables import nn, stat
 
 
@@ -27,7 +28,8 @@ def read_mirror(
     """
     best = select(stat.c.nn, func.max(stat.c.accuracy).label("accuracy")).group_by(stat.c.nn)
     if best_on is not None:
-        _check_dataset(store, best_on)
+        with store.database.read() as session:
+            check_column(session, "dataset", best_on, "--best-on")
         best = best.where(stat.c.dataset == best_on)
     if only:
         best = best.where(stat.c.nn.in_(only))
@@ -44,16 +46,6 @@ def read_mirror(
         ]
     _check_names(store, found, only)
     return found
-
-
-def _check_dataset(store: Store, name: str) -> None:
-    with store.database.read() as session:
-        if session.scalar(select(stat.c.id).where(stat.c.dataset == name).limit(1)) is not None:
-            return
-        known = session.scalars(select(stat.c.dataset).distinct()).all()
-    names = [dataset for dataset in known if dataset]
-    hint = nearest(name, names) or "Fill the mirror first: nngpt lemur pull"
-    raise UserError(f"no trial on the data set {name!r}", where="--best-on", hint=hint)
 
 
 def _check_names(store: Store, found: Sequence[FoundNetwork], wanted: Sequence[str]) -> None:

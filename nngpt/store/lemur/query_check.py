@@ -23,7 +23,7 @@ def check_names(session: Session, query: Query) -> None:
         UserError: a name is unknown; the message suggests the nearest known name.
     """
     for option in ("task", "dataset", "metric"):
-        _check_column(session, option, getattr(query, option))
+        check_column(session, option, getattr(query, option), f"--{option}")
     if query.nn is not None and not session.scalar(select(exists().where(nn.c.name == query.nn))):
         raise _unknown("network", query.nn, "--nn", _networks(session))
     if query.family is not None and not _has_family(session, query.family):
@@ -33,12 +33,13 @@ def check_names(session: Session, query: Query) -> None:
         _check_hash(session, query.content_hash)
 
 
-def _check_column(session: Session, column: str, value: str | None) -> None:
+def check_column(session: Session, column: str, value: str | None, where: str) -> None:
+    """Check that trials have this value in a column of `stat`, or None. Raises: UserError."""
     there = stat.c[column] == value
     if value is not None and not session.scalar(select(exists().where(there))):
         known = session.scalars(select(stat.c[column]).distinct())
         title = {"dataset": "data set"}.get(column, column)
-        raise _unknown(title, value, f"--{column}", [name for name in known if name])
+        raise _unknown(title, value, where, [name for name in known if name])
 
 
 def _check_hash(session: Session, content_hash: str) -> None:

@@ -1,4 +1,4 @@
-"""A run to watch, written step by step, and the server as a process."""
+"""A run to watch, written step by step, and the server in a thread or as a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,9 @@ from store_samples import NOVEL, PROMPT, TASK, adapter, candidate, completion, e
 
 from nngpt.files import DATABASE
 from nngpt.records import Arm, Refusal, Stage
+from nngpt.reports.live.database import open_watched
+from nngpt.reports.live.server import WatchServer
+from nngpt.reports.live.snapshot import Snapshots
 from nngpt.store import Activity, Lease, RunRecord, Store
 
 HOSTILE = (
@@ -73,26 +77,17 @@ def whole_cycle(lease: Lease, cycle: int, alarm: str = "") -> list[int]:
     return ids
 
 
-class Watched:
-    """`nngpt cycle watch` as a process; `address` is what it printed."""
+class Client:
+    """Requests to a server on this machine; `address` is that of its page."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "nngpt", "cycle", "watch", *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.address = self.process.stdout.readline().strip()
-        self.port = urlsplit(self.address).port or 0
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.port = urlsplit(address).port or 0
 
     def ask(
         self, path: str, method: str = "GET", **headers: str
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        """One request, its headers as given: `Host="…"`, `If_None_Match="…"`."""
+        """Send one request, with headers as given: `Host="…"`, `If_None_Match="…"`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": f"127.0.0.1:{self.port}", **headers}.items():
@@ -105,13 +100,29 @@ class Watched:
         return reply, body
 
     def run(self) -> dict[str, Any]:
-        """The run's state."""
+        """Return the run's state."""
         reply, body = self.ask("/api/run")
         assert reply.status == 200, body
         return dict(json.loads(body))
 
+
+class Watched(Client):
+    """`nngpt cycle watch` as a process; `address` is what it printed."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nngpt", "cycle", "watch", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        super().__init__(self.process.stdout.readline().strip())
+
     def stop(self) -> tuple[int, str]:
-        """Ctrl-C; returns the exit code and what was written to standard error."""
+        """Press Ctrl-C; return the exit code and the text on standard error."""
         self.process.send_signal(signal.SIGINT)
         _, said = self.process.communicate(timeout=240)
         return self.process.returncode, said
@@ -119,13 +130,29 @@ class Watched:
 
 @contextmanager
 def watched(folder: Path, *arguments: str) -> Iterator[Watched]:
-    """The server, which is stopped in the end."""
+    """The command as a process, which is stopped in the end."""
     server = Watched(folder, *arguments)
     try:
         yield server
     finally:
         if server.process.poll() is None:
             server.stop()
+
+
+@contextmanager
+def served(folder: Path, name: str | None = None, port: int = 0) -> Iterator[Client]:
+    """The server in a thread of this process: the newest run, or the one with this name."""
+    store, database = open_watched(folder / "runs" / DATABASE)
+    with store:
+        run = store.run(name) if name else store.runs()[-1]
+        with WatchServer(Snapshots(store, database, run.id), port) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+            thread.start()
+            try:
+                yield Client(server.address)
+            finally:
+                server.shutdown()
+                thread.join()
 
 
 def open_runs(folder: Path) -> Store:

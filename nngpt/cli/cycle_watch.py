@@ -26,7 +26,7 @@ def watch(
     from nngpt.reports.live.database import open_watched
     from nngpt.reports.live.server import WatchServer
     from nngpt.reports.live.snapshot import Snapshots
-    from nngpt.reports.live.text import line
+    from nngpt.reports.text import line
 
     store, database = open_watched(check_database(folder))
     with store, stoppable("Stopped watching. The run is not affected."):

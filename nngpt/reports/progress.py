@@ -259,7 +259,7 @@ def _time_left(first: CurvePoint, point: CurvePoint) -> str:
 
 
 class RLProgress(LiveBars):
-    """Shows a reinforcement learning (`nngpt.finetuning.rl.grpo.RLProgressListener`) step by step."""
+    """Shows the steps of reinforcement learning: an `RLProgressListener` of `rl.grpo`."""
 
     def __init__(self, console: Console, steps: int) -> None:
         super().__init__(console)

@@ -1,1 +1,1 @@
-"""A page in the browser that shows a run while it goes on; it reads, and never writes."""
+"""The live page of `nngpt cycle watch`: a read-only web server for a run in progress."""

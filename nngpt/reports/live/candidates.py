@@ -1,4 +1,4 @@
-"""A run's candidates: those of its last cycle, the latest settled, the best, and one in full."""
+"""The candidates on the live page: of the last cycle, the latest, the best, one in full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from nngpt.generation import modes
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import facts
 from nngpt.reports.live.figures import accuracy
-from nngpt.reports.live.text import ARMS, STATES, amount, block, line, standing
+from nngpt.reports.live.names import ARMS, STATES, standing
+from nngpt.reports.text import amount, block, line
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
@@ -32,13 +33,13 @@ _CELL = (
 
 
 def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
-    """The lean rows of a cycle's candidates, in the order of writing."""
+    """Return a few columns of a cycle's candidates, in the order of writing."""
     mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
     return list(session.execute(select(*_CELL).where(*mine).order_by(Attempt.id)))
 
 
 def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
-    """By arm, how many first answers may still turn out valid or not."""
+    """Return the number of first answers whose validity is not known yet, by arm."""
     found = dict.fromkeys(Arm, 0)
     for row in rows:
         if not row.repairs and row.accuracy is None and row.state not in _SETTLED:
@@ -52,9 +53,9 @@ def strip(
     planned: Mapping[Arm, int],
     images: int,
 ) -> list[dict[str, Any]]:
-    """A row of cells for each arm, and how many cells to keep room for.
+    """Return a row of cells for each arm, with the number of cells to expect.
 
-    That is as many as are planned, or as the arm wrote in the cycle before.
+    As many are expected as are planned or, without a plan, as the arm wrote in the last cycle.
     """
     result = []
     for arm, found in summaries.items():
@@ -81,7 +82,7 @@ def _cell(row: Any, images: int) -> dict[str, Any]:
 
 
 def latest(session: Session, run_id: int) -> list[int]:
-    """Ids of those settled last, newest first."""
+    """Return the ids of the candidates settled last, newest first."""
     query = (
         select(TransitionRow.attempt_id)
         .join(Attempt, Attempt.id == TransitionRow.attempt_id)
@@ -93,7 +94,7 @@ def latest(session: Session, run_id: int) -> list[int]:
 
 
 def best(session: Session, run_id: int) -> list[int]:
-    """Ids of the most accurate admitted networks, whoever wrote them."""
+    """Return the ids of the most accurate admitted networks of all arms."""
     query = (
         select(Attempt.id)
         .where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
@@ -104,7 +105,7 @@ def best(session: Session, run_id: int) -> list[int]:
 
 
 def last_change(session: Session, run_id: int) -> str | None:
-    """When a candidate of the run last changed its state; ISO 8601, UTC."""
+    """Return when a candidate last changed its state (ISO 8601, UTC), None if none has."""
     query = (
         select(TransitionRow.at)
         .join(Attempt, Attempt.id == TransitionRow.attempt_id)
@@ -116,14 +117,14 @@ def last_change(session: Session, run_id: int) -> str | None:
 
 
 def validation_images(session: Session, run_id: int) -> int:
-    """How many images the run's networks are judged on, 0 if none was judged yet."""
+    """Return the number of validation images, 0 if no network has been judged."""
     query = select(Epoch.total).join(Attempt, Attempt.id == Epoch.attempt_id)
     newest = query.where(Attempt.run_id == run_id).order_by(Epoch.attempt_id.desc()).limit(1)
     return session.scalar(newest) or 0
 
 
 def item(attempt: AttemptRecord) -> dict[str, Any]:
-    """A settled candidate in a line; it never changes any more."""
+    """Return a settled candidate for a list; it does not change any more."""
     refusal, evaluation = attempt.refusal, attempt.evaluation
     return {
         "id": attempt.id,
@@ -141,11 +142,11 @@ def item(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
-    """Everything about one candidate."""
+    """Return all facts about one candidate."""
     candidate, refusal = attempt.candidate, attempt.refusal
-    title, code = "What the LLM wrote", attempt.completion.text
+    title, code = "The answer", attempt.completion.text
     if attempt.arm is Arm.CORPUS:
-        title = "What was drawn and changed"
+        title = "The corpus network as changed"
     if candidate is not None:
         title, code = "The network", candidate.code
     changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""

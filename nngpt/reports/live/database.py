@@ -1,4 +1,4 @@
-"""The database, opened for reading only: whoever watches a run can change nothing of it."""
+"""The database opened read-only, so that watching a run cannot change it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUSY_TIMEOUT_S = 2
 
 
 class WatchedDatabase(Database):
-    """A database whose every connection is read-only; it tells when somebody has written."""
+    """A database with read-only connections that detects changes by other processes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -28,10 +28,10 @@ class WatchedDatabase(Database):
         self._inode = 0
 
     def version(self) -> tuple[int, int]:
-        """Differs from the last one if another connection has committed in between.
+        """Return a value that changes whenever another connection has committed.
 
         Raises:
-            StoreError: the file is gone or cannot be read.
+            StoreError: the file is missing or cannot be read.
         """
         try:
             inode = self.path.stat().st_ino
@@ -45,7 +45,7 @@ class WatchedDatabase(Database):
         return inode, number
 
     def close(self) -> None:
-        """Release everything."""
+        """Close all connections."""
         self._close_sentinel()
         super().close()
 
@@ -56,10 +56,10 @@ class WatchedDatabase(Database):
 
 
 def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
-    """A store that can only be read, and its database.
+    """Return a read-only store, and its database.
 
     Raises:
-        StoreError: there is no database, or it is foreign, older or newer than this nngpt.
+        StoreError: there is no database, or its schema is not that of this nngpt.
     """
     path = Path(path).resolve()
     if not is_ours(path):
@@ -71,7 +71,7 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
         raise StoreError(
             f"has schema {found}, this nngpt reads {schema.HEAD}",
             where=str(path),
-            hint=f"`nngpt cycle list --folder {path.parent}` brings an older one up to date",
+            hint=f"`nngpt cycle list --folder {path.parent}` migrates an older one",
         )
     return Store(database), database
 
@@ -90,5 +90,5 @@ def _engine(path: Path) -> Engine:
 
 
 def _on_begin(connection: Connection) -> Any:
-    # All that a session reads is of one state of the database.
+    # All reads of a session see one state of the database.
     return connection.exec_driver_sql("BEGIN")

@@ -1,7 +1,7 @@
-"""The run in figures, cycle by cycle and gate by gate, each with its 95% interval.
+"""The figures of the live page, by cycle and by gate, each with its 95% interval.
 
-A figure is a dictionary of `value`, `low`, `high` and `text` (some have it in two parts as well,
-`short` and `range`); None where nothing was counted. The page draws and prints it as it is.
+A figure is a dictionary of `value`, `low`, `high` and `text`, some also with `text` in two parts,
+`short` and `range`; it is None where there are no data. The page draws and prints it as it is.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
+from nngpt import statistics
 from nngpt.records import Arm, Stage
-from nngpt.reports.live.text import STAGES
-from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
+from nngpt.reports.live.names import STAGES
 from nngpt.store import CycleSummary
 
 Figure = dict[str, Any] | None
@@ -21,47 +21,45 @@ Summaries = Mapping[Arm, Sequence[CycleSummary]]
 
 
 def share(successes: int, total: int) -> Figure:
-    """A share with its Wilson interval."""
-    if total == 0:
+    """Return a share with its Wilson interval, None if `total` is 0."""
+    found = statistics.share(successes, total)
+    if found is None:
         return None
-    low, high = wilson(successes, total)
-    return {
-        "value": successes / total,
-        "low": low,
-        "high": high,
-        "text": percent_of(successes, total),
-        "short": f"{successes / total:.0%}",
-        "range": f"[{low * 100:.0f}–{high * 100:.0f}]",
-    }
+    text = statistics.percent_of(successes, total)
+    short, _, spread = text.partition(" = ")[2].partition(" ")
+    ends = {"value": found.value, "low": found.low, "high": found.high}
+    return {**ends, "text": text, "short": short, "range": spread}
 
 
-def accuracy(value: float, total: int) -> Figure:
-    """One network's accuracy with the Wilson interval that its validation images leave."""
-    low, high = wilson(round(value * total), total) if total else (value, value)
-    text = accuracy_of(value, total)
+def accuracy(value: float, total: int) -> dict[str, Any]:
+    """Return one network's accuracy with the Wilson interval over its validation images."""
+    low, high = statistics.accuracy(value, total).interval or (value, value)
+    text = statistics.accuracy_of(value, total)
     short, _, spread = text.partition(" ")
     return {"value": value, "low": low, "high": high, "text": text, "short": short, "range": spread}
 
 
-@lru_cache(maxsize=4096)  # most cycles are over: theirs does not change any more
+@lru_cache(maxsize=4096)  # the means of closed cycles do not change
 def mean(values: tuple[float, ...]) -> Figure:
-    """A mean with its t interval, which ends at 0 and 1; of one value there is none."""
-    if not values:
+    """Return a mean with its t interval clipped to 0…1, None if there are no values."""
+    found = statistics.mean(values)
+    if found is None:
         return None
-    middle, half = mean_half_width(values)
-    low, high = (None, None) if half is None else (max(0, middle - half), min(1, middle + half))
+    low, high = found.interval or (None, None)
     return {
-        "value": middle,
-        "low": low,
-        "high": high,
-        "text": f"{mean_of(values)} (n = {len(values)})",
+        "value": found.value,
+        "low": None if low is None else max(0, low),
+        "high": None if high is None else min(1, high),
+        "text": f"{statistics.mean_of(values)} (n = {len(values)})",
     }
 
 
 def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
-    """Each arm's figures by cycle; `undecided` are the last cycle's that have no verdict yet.
+    """Return each arm's figures by cycle.
 
-    `images` is the number of validation images.
+    Args:
+        images: number of validation images.
+        undecided: number of first answers of the last cycle without a verdict, by arm.
     """
     return [
         {
@@ -85,7 +83,7 @@ def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
 
 
 def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
-    """Each arm's figures over all cycles."""
+    """Return each arm's figures over all cycles."""
     result = []
     for arm, found in summaries.items():
         written, valid = sum(s.generated for s in found), sum(s.valid for s in found)
@@ -105,7 +103,7 @@ def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
 
 
 def funnel(summaries: Summaries) -> dict[str, Any]:
-    """How many of the settled candidates are left after each gate that refused any."""
+    """Return how many settled candidates are left after each gate that refused any."""
     arms = list(summaries)
     settled = {arm: sum(_settled(s) for s in found) for arm, found in summaries.items()}
     left = dict(settled)
@@ -120,7 +118,7 @@ def funnel(summaries: Summaries) -> dict[str, Any]:
 
 
 def _settled(summary: CycleSummary) -> int:
-    """First answers that are admitted or refused."""
+    """Return the number of first answers that were admitted or refused."""
     return summary.admitted + sum(summary.refused.values())
 
 

@@ -1,4 +1,4 @@
-"""The head of the page: what the run is, how far it is, when it may end, what it spent."""
+"""The head of the live page: identity, progress, expected end, notes and time spent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nngpt.records import Arm
-from nngpt.reports.live.text import duration, energy, line
+from nngpt.reports.text import duration, energy, line
 from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 
 
 def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[str, Any]:
-    """Name, status, cycle, times and settings; times are ISO 8601, UTC."""
+    """Return name, status, cycle, times (ISO 8601, UTC) and settings of a run."""
     task, llm = _section(run, "task"), _section(run, "llm")
     facts = [
         f"run {run.id}",
@@ -38,14 +38,14 @@ def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[
 
 
 def status_of(run: RunRecord, pid: int | None) -> str:
-    """`running` while a runner holds the run; else `done`, `archived` or `idle`."""
+    """Return `running` while a process holds the run; otherwise `done`, `archived` or `idle`."""
     if pid is not None:
         return "running"
     return "idle" if run.status == "active" else run.status
 
 
 def planned(run: RunRecord) -> dict[Arm, int]:
-    """How many candidates each arm writes in a cycle at first: a control its share."""
+    """Return the number of candidates planned for each arm in a cycle."""
     total = int(_section(run, "candidates").get("per_cycle", 0))
     shares = _section(run, "controls")
     found = {arm: shares.get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
@@ -54,7 +54,7 @@ def planned(run: RunRecord) -> dict[Arm, int]:
 
 
 def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
-    """When the run should end by its newest forecast, with the ends of the 95% interval."""
+    """Return the expected end by the newest forecast, with its 95% interval; None without one."""
     if not forecasts:
         return None
     newest = forecasts[-1]
@@ -67,13 +67,13 @@ def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
 
 
 def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
-    """What a person should know: an early end, then alarms and skipped learning, newest first."""
+    """Return an early end, then alarms and skipped fine-tunings, newest first."""
     found = [{"kind": "end", "text": f"Ended early: {line(run.ended)}"}] if run.ended else []
     for s in reversed(loop):
         if s.alarm:
             found.append({"kind": "alarm", "text": f"Cycle {s.cycle}: {line(s.alarm)}"})
         if s.skipped:
-            text = f"Cycle {s.cycle} taught the LLM nothing: {line(s.skipped)}"
+            text = f"No fine-tuning after cycle {s.cycle}: {line(s.skipped)}"
             found.append({"kind": "note", "text": text})
     return found
 
@@ -81,9 +81,9 @@ def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
 def time_spent(
     activities: Sequence[Activity], summaries: Mapping[Arm, Sequence[CycleSummary]]
 ) -> dict[str, Any]:
-    """Wall time by what went on, the longest first.
+    """Return wall time and energy by activity, the longest first.
 
-    A run that is older than these records has the time of its stages instead, which overlap.
+    Runs older than these records have the times of their stages instead, which overlap.
     """
     seconds: dict[str, float] = defaultdict(float)
     joules: dict[str, float] = {}
@@ -101,7 +101,7 @@ def time_spent(
             "name": line(name.replace("+", " + ")),
             "share": value / total,
             "text": f"{duration(value)}, {value / total:.0%}",
-            "energy": energy(joules.get(name)),
+            "energy": energy(joules.get(name), unknown=""),
         }
         for name, value in sorted(seconds.items(), key=lambda pair: -pair[1])
         if value > 0
@@ -109,7 +109,7 @@ def time_spent(
     return {
         "overlapping": not activities,
         "total": duration(total) if total else "",
-        "energy": energy(sum(joules.values())) if joules else "",
+        "energy": energy(sum(joules.values()) if joules else None, unknown=""),
         "parts": parts,
     }
 

@@ -1,6 +1,6 @@
-"""Is somebody working on a run? Told from its lock file, without taking the lock.
+"""Find the process that holds a run's lock, without acquiring the lock.
 
-To try the lock, even a shared one, would for a moment keep a runner from starting.
+Trying the lock, even a shared one, could keep a run from starting for a moment.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def runner_of(database: Path, run_id: int) -> int | None:
-    """Process id of the run's runner, None if nobody works on it.
+    """Return the id of the process that runs a run, None if there is none.
 
-    A runner writes its id into the lock file once it holds the lock, and keeps the file open as
-    long as it does; so the process of that id that has the file open is the runner.
+    A runner writes its process id into the lock file while it holds the lock, and keeps the file
+    open. So the process with that id, if it has the file open, is the runner.
     """
     path = database.with_name(f"{database.name}.run-{run_id}.lock")
     try:
@@ -23,7 +23,7 @@ def runner_of(database: Path, run_id: int) -> int | None:
     folder = Path(f"/proc/{pid}/fd")
     try:
         handles = list(folder.iterdir())
-    except PermissionError:  # somebody else's process: that it is there must do
+    except PermissionError:  # another user's process: that it exists must suffice
         return pid
     except OSError:
         return None
@@ -33,5 +33,5 @@ def runner_of(database: Path, run_id: int) -> int | None:
 def _is_file(handle: Path, lock: os.stat_result) -> bool:
     try:
         return os.path.samestat(handle.stat(), lock)
-    except OSError:  # closed meanwhile
+    except OSError:  # closed in the meantime
         return False

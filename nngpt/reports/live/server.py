@@ -1,7 +1,7 @@
-"""A small web server for one person on this machine.
+"""The web server of the live page, for users of this machine only.
 
-It listens on 127.0.0.1 only, answers GET and HEAD only, and only to requests that name this
-machine as their host: a page elsewhere that has its name point here (DNS rebinding) gets nothing.
+It listens on 127.0.0.1, answers GET and HEAD only, and only requests whose Host header names this
+machine: a foreign page whose name resolves to this machine (DNS rebinding) gets no answer.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ class WatchServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(
-                f"port {port} cannot be had ({why})", hint="Choose another, or --port 0 for any"
+                f"port {port} is not available ({why})", hint="Choose another, or --port 0 for any"
             ) from None
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """URL of the page."""
         return f"http://{_HOST}:{self.server_port}/"
 
     @property
     def hosts(self) -> set[str]:
-        """The names by which a request may call us."""
+        """Host headers that are answered."""
         names = {_HOST, "localhost"}
         found = {f"{name}:{self.server_port}" for name in names}
         return found | names if self.server_port == 80 else found  # browsers leave out 80
 
 
 def page_files() -> Mapping[str, tuple[str, bytes]]:
-    """Each path that is a file of the page, with its type and content."""
+    """Return content type and content of each file of the page, by path."""
     found = {
         f"/{file.name}": (_TYPES[file.suffix], file.read_bytes())
         for file in _PAGE.iterdir()
@@ -84,10 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "nngpt"
     sys_version = ""
-    timeout = 30  # seconds that a silent connection is kept
+    timeout = 30  # seconds until a silent connection is closed
 
     def parse_request(self) -> bool:
-        """Refuse what is not for us before anything looks at it."""
+        """Refuse requests to other hosts and other methods before handling them."""
         if not super().parse_request():
             return False
         if self.headers.get_all("Host") not in [[host] for host in self.server.hosts]:
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self) -> None:
-        """The page's files, the run's state, or one candidate."""
+        """Send a file of the page, the run's state, or one candidate."""
         path = urlsplit(self.path).path
         if path in self.server.files:
             self._send(HTTPStatus.OK, *self.server.files[path])
@@ -123,15 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
         except StoreError as error:
             if not error.what.startswith("no attempt"):
                 raise
-            self._send(HTTPStatus.NOT_FOUND, _JSON, _told(error))
+            self._send(HTTPStatus.NOT_FOUND, _JSON, _error_json(error))
         else:
             self._send(HTTPStatus.OK, _JSON, body)
 
     def _answer(self, reply: Callable[[], None]) -> None:
         try:
             reply()
-        except StoreError as error:  # busy, gone: the page says so and asks again
-            self._send(HTTPStatus.SERVICE_UNAVAILABLE, _JSON, _told(error))
+        except StoreError as error:  # busy or missing: the page shows the error and asks again
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, _JSON, _error_json(error))
 
     def _refuse(self, status: HTTPStatus, why: str) -> bool:
         self.close_connection = True
@@ -149,16 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
-        except ConnectionError:  # the browser went away
+        except ConnectionError:  # the browser has closed the connection
             self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """The standard library's refusals of what is no HTTP, as text."""
+        """Send the standard library's refusals of malformed requests as text."""
         self._refuse(HTTPStatus(code), message or HTTPStatus(code).phrase)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not worth a line."""
+        """Log no requests."""
 
 
-def _told(error: StoreError) -> bytes:
+def _error_json(error: StoreError) -> bytes:
     return json.dumps({"error": error.line()}).encode()

@@ -1,4 +1,4 @@
-"""The run as the page gets it: one JSON text, made anew only when something was written."""
+"""The run's state as JSON for the live page, renewed only when the database has changed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nngpt.errors import StoreError
 from nngpt.records import Arm
 from nngpt.reports.live import candidates, figures, overview
 from nngpt.reports.live.database import WatchedDatabase
+from nngpt.reports.live.names import ARMS
 from nngpt.reports.live.runner import runner_of
-from nngpt.reports.live.text import ARMS
 from nngpt.store import Store
 
 
 class Snapshots:
-    """What is known of one run; several browsers may ask at once."""
+    """The current state of one run; safe to use from several threads."""
 
     def __init__(self, store: Store, database: WatchedDatabase, run_id: int) -> None:
         self._store, self._database, self._run_id = store, database, run_id
@@ -27,10 +27,10 @@ class Snapshots:
         self._items: dict[int, dict[str, Any]] = {}
 
     def current(self) -> tuple[bytes, str]:
-        """The JSON and its ETag, which differs exactly if the JSON does.
+        """Return the JSON and its ETag, which changes exactly when the JSON does.
 
         Raises:
-            StoreError: the database cannot be read now, or has no such run any more.
+            StoreError: the database cannot be read now, or the run is gone.
         """
         with self._lock:
             seen = (self._database.version(), runner_of(self._database.path, self._run_id))
@@ -41,10 +41,10 @@ class Snapshots:
             return self._body, self._tag
 
     def attempt(self, attempt_id: int) -> bytes:
-        """One candidate in full, as JSON.
+        """Return one candidate with all facts, as JSON.
 
         Raises:
-            StoreError: this run has no such candidate.
+            StoreError: the run has no such candidate.
         """
         attempt = self._store.attempt(attempt_id)
         if attempt.run_id != self._run_id:
@@ -72,12 +72,12 @@ class Snapshots:
             "totals": figures.totals(summaries, images, open_ones),
             "series": figures.series(summaries, images, open_ones),
             "funnel": figures.funnel(summaries),
-            "feed": self._told(feed),
-            "best": self._told(best),
+            "feed": self._listed(feed),
+            "best": self._listed(best),
             "time": overview.time_spent(store.activities(run_id), summaries),
         }
 
-    def _told(self, ids: list[int]) -> list[dict[str, Any]]:
+    def _listed(self, ids: list[int]) -> list[dict[str, Any]]:
         for attempt_id in ids:
             if attempt_id not in self._items:
                 self._items[attempt_id] = candidates.item(self._store.attempt(attempt_id))

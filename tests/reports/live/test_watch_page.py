@@ -11,8 +11,8 @@ from watch_samples import (
     HOSTILE_CODE,
     new_run,
     open_runs,
+    served,
     settle,
-    watched,
     whole_cycle,
     write,
 )
@@ -35,10 +35,10 @@ def text(where: str) -> str:
 def test_new_rows_appear_in_place(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run = new_run(store)
-        with watched(tmp_path) as server, Browser(tmp_path) as page, store.lease(run.id) as lease:
+        with served(tmp_path) as server, Browser(tmp_path) as page, store.lease(run.id) as lease:
             page.go(server.address)
             page.wait(f"{text('#status')} === 'running'")
-            assert page.ask(text("#strip")) == "Nothing was written yet."
+            assert page.ask(text("#strip")) == "Nothing written yet."
             assert page.ask(text("#feed")) == "Nothing yet."
             ids = write(lease, 1, 0, 2)
             page.wait(f"{CELLS} === 2")
@@ -62,7 +62,7 @@ def test_text_of_a_model_stays_text(tmp_path: Path) -> None:
         with store.lease(run.id) as lease:
             ids = whole_cycle(lease, 1, alarm=HOSTILE)
             settle(lease, write(lease, 2, 0, 1)[0], 0.5, HOSTILE_CODE)
-    with watched(tmp_path, "1") as server, Browser(tmp_path) as page:
+    with served(tmp_path, "1") as server, Browser(tmp_path) as page:
         page.go(f"{server.address}#attempt-9")
         page.wait(f"{OPEN} && {TITLE} === '#9'")
         shown = HOSTILE.replace("\u202e", "\\u202e")
@@ -92,7 +92,7 @@ def test_keyboard_and_narrow_windows(tmp_path: Path) -> None:
         with store.lease(run.id) as lease:
             whole_cycle(lease, 1)
             whole_cycle(lease, 2)
-    with watched(tmp_path) as server, Browser(tmp_path) as page:
+    with served(tmp_path) as server, Browser(tmp_path) as page:
         page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         page.go(server.address)
         page.wait(f"{CELLS} === 4")
@@ -127,13 +127,13 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run = new_run(store)
         with Browser(tmp_path) as page:
-            with watched(tmp_path) as server:
+            with served(tmp_path) as server:
                 page.go(server.address)
                 page.wait(f"{text('#name')} === 'demo'")
             page.wait("!document.getElementById('banner').hidden")
-            assert page.ask(text("#banner")).startswith("The server has gone; this is from ")
+            assert page.ask(text("#banner")).startswith("The server has stopped; the page is from ")
             assert page.ask(text("#name")) == "demo"
             with store.lease(run.id) as lease:
                 write(lease, 1, 0, 3)
-            with watched(tmp_path, "--port", str(server.port)):
+            with served(tmp_path, port=server.port):
                 page.wait(f"document.getElementById('banner').hidden && {CELLS} === 3")

@@ -16,6 +16,7 @@ from watch_samples import (
     HOSTILE_CODE,
     new_run,
     open_runs,
+    served,
     settle,
     watched,
     whole_cycle,
@@ -88,7 +89,7 @@ def test_a_run_is_followed_while_it_goes_on(tmp_path: Path) -> None:
 def test_nothing_is_sent_twice(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run = new_run(store)
-        with watched(tmp_path) as server:
+        with served(tmp_path) as server:
             tag = server.ask("/api/run")[0].headers["ETag"]
             reply, body = server.ask("/api/run", If_None_Match=tag)
             assert (reply.status, body, reply.headers["ETag"]) == (304, b"", tag)
@@ -108,7 +109,7 @@ def test_one_candidate_in_full(tmp_path: Path) -> None:
             settle(lease, write(lease, 1, 0, 1)[0], 0.5, HOSTILE_CODE)
         with store.lease(other.id) as lease:
             elsewhere = write(lease, 1, 0, 1)[0]
-        with watched(tmp_path, "demo") as server:
+        with served(tmp_path, "demo") as server:
             reply, body = server.ask("/api/attempt/1")
             assert reply.status == 200 and reply.headers["Content-Type"] == "application/json"
             assert b"\\u202e" in body and "\u202e" not in body.decode()  # shown as an escape
@@ -119,7 +120,7 @@ def test_one_candidate_in_full(tmp_path: Path) -> None:
 def test_only_this_machine_is_answered(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         new_run(store)
-    with watched(tmp_path) as server:
+    with served(tmp_path) as server:
         for good in (f"127.0.0.1:{server.port}", f"localhost:{server.port}"):
             assert server.ask("/", Host=good)[0].status == 200
         foreign = f"evil.example:{server.port}"
@@ -135,7 +136,7 @@ def test_only_this_machine_is_answered(tmp_path: Path) -> None:
 def test_twice_a_host_or_no_http(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         new_run(store)
-    with watched(tmp_path) as server:
+    with served(tmp_path) as server:
         host = f"Host: 127.0.0.1:{server.port}\r\n"
         for sent in (f"GET / HTTP/1.1\r\n{host}Host: evil.example\r\n\r\n", "what?\r\n\r\n"):
             with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -147,7 +148,7 @@ def test_twice_a_host_or_no_http(tmp_path: Path) -> None:
 def test_what_is_served(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         new_run(store)
-    with watched(tmp_path) as server:
+    with served(tmp_path) as server:
         reply, body = server.ask("/")
         assert reply.status == 200 and b"<main>" in body
         policy = reply.headers["Content-Security-Policy"]
@@ -163,7 +164,7 @@ def test_what_is_served(tmp_path: Path) -> None:
 def test_a_runner_in_another_process(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         new_run(store)
-        with watched(tmp_path) as server:
+        with served(tmp_path) as server:
             assert server.run()["run"]["status"] == "idle"
             with subprocess.Popen(
                 [sys.executable, "-c", RUNNER, str(tmp_path)],
@@ -214,7 +215,7 @@ def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
     # A writer of ours never keeps readers out; without the write-ahead log one can.
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA journal_mode = DELETE")
-    with watched(tmp_path) as server:
+    with served(tmp_path) as server:
         other.execute("BEGIN EXCLUSIVE")
         reply, body = server.ask("/api/run")
         assert reply.status == 503 and b"locked" in body
@@ -267,7 +268,7 @@ def test_repairs_and_controls_count_apart(tmp_path: Path) -> None:
             lease.refuse(bad, REFUSAL)
             settle(lease, lease.add_repair(bad, PROMPT, completion()), 0.9)
             settle(lease, write(lease, 1, 1, 1, Arm.BASE)[0], 0.7)
-        with watched(tmp_path) as server:
+        with served(tmp_path) as server:
             state = server.run()
     assert of(state, "totals", "loop")["best"]["text"] == "50.0% ±9.6"
     assert of(state, "totals", "loop")["validity"]["text"] == "1/2 = 50% [9–91]"

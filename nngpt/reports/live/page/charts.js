@@ -1,4 +1,4 @@
-// The charts: drawn from figures that come with their intervals, changed in place.
+// The charts: drawn from figures with their intervals, and updated in place.
 
 import { byId, el, say, set, svg, sync } from "./dom.js";
 import { armMark, armShape } from "./marks.js";
@@ -71,7 +71,7 @@ function range(chart, shown, threshold) {
     const size = nice(Math.max(4, ...shown.map((f) => f.value)) / 4);
     return [0, 4 * size, [0, 1, 2, 3, 4].map((n) => n * size)];
   }
-  // Intervals of two or three values are wide: the scale follows the values and leaves room.
+  // Intervals of two or three values are wide: the scale follows the values, with a margin.
   const values = shown.map((f) => f.value);
   if (threshold !== null && threshold !== undefined) values.push(threshold);
   if (!values.length) return [0, 1, [0, 0.25, 0.5, 0.75, 1]];
@@ -179,7 +179,7 @@ function spoken(chart, state) {
 function showTable(state) {
   const table = byId("figures");
   if (!table.firstElementChild) {
-    const heads = ["cycle", "who", ...CHARTS.map((chart) => chart.title)];
+    const heads = ["cycle", "arm", ...CHARTS.map((chart) => chart.title)];
     table.append(el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody"));
   }
   const rows = state.series.flatMap((s) => s.cycles.map((c) => ({ ...c, arm: s.arm })));

@@ -1,13 +1,13 @@
-// Making and changing nodes. Every text goes in as text: nothing here reads HTML.
+// Create and update nodes. All text is inserted as text: nothing here parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with attributes and children; strings become text nodes. */
+/** Return an element with attributes and children; strings become text nodes. */
 export function el(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** An SVG element. */
+/** Return an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -18,7 +18,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** Set attributes that differ; null removes one. */
+/** Set the attributes that differ; null removes an attribute. */
 export function set(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null) node.removeAttribute(name);
@@ -27,15 +27,15 @@ export function set(node, attributes) {
   return node;
 }
 
-/** Set a node's text if it differs, so that nothing is repainted or read out twice. */
+/** Set a node's text if it differs, to avoid repainting and repeated screen-reader output. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
   return node;
 }
 
 /**
- * Make a parent's children follow a list: nodes are kept by key, moved, made and removed.
- * `make(item)` gives a new node, `update(node, item)` brings it up to date.
+ * Update a parent's children from a list: nodes are matched by key, then moved, made or removed.
+ * `make(item)` returns a new node, `update(node, item)` updates one.
  */
 export function sync(parent, items, key, make, update = () => {}) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
@@ -55,5 +55,5 @@ export function sync(parent, items, key, make, update = () => {}) {
   for (const node of old.values()) node.remove();
 }
 
-/** The element with this id. */
+/** Return the element with this id. */
 export const byId = (id) => document.getElementById(id);

@@ -1,15 +1,15 @@
-// What the page tells in rows: notes, tiles, the latest, the best, the gates, the time.
+// Lists and tiles: notes, totals, latest and best candidates, gates, time.
 
 import { byId, el, say, set, sync } from "./dom.js";
 import { armMark, mark } from "./marks.js";
 
-/** Alarms and an early end; the list takes no room while there are none. */
+/** Show alarms and an early end; hide the list while it is empty. */
 export function showNotes(notes) {
   byId("notes").hidden = !notes.length;
   sync(byId("notes"), notes, (note) => note.text, (note) => el("li", { class: note.kind }, note.text));
 }
 
-/** The figures of the loop so far, and below each those of its controls. */
+/** Show the loop's totals, and below each those of its control arms. */
 export function showTotals(state, times) {
   const tiles = [...times, ...["validity", "admitted", "best"].map((key) => figureTile(state, key))];
   sync(byId("tiles"), tiles, (tile) => tile.key, makeTile, updateTile);
@@ -36,7 +36,7 @@ function updateTile(node, tile) {
   sync(node.querySelector(".lines"), tile.lines, (line) => line.arm ?? line.key, make, (p, line) => say(p.lastElementChild, line.text));
 }
 
-/** Candidates in lines: those settled last, or the best. */
+/** Show a list of candidates: those settled last, or the best. */
 export function showItems(id, items) {
   const list = byId(id);
   if (!items.length) return;
@@ -55,7 +55,7 @@ function makeItem(item) {
     el("div", { class: "figures" }, ...figures));
 }
 
-/** A bar for each arm at each gate. */
+/** Show a bar for each arm at each gate. */
 export function showFunnel({ arms, steps }) {
   if (!steps.length) return;
   const make = (step) => el("div", { class: "gate" }, el("div", { class: "gate-name" }, el("b", {}, step.label), el("span", { class: "dim" }, step.detail)), el("div", { class: "gate-bars" }));
@@ -80,7 +80,7 @@ function updateBar(node, bar) {
   say(node.children[2], text);
 }
 
-/** The time by what went on, as one bar and a line for each part. */
+/** Show the time by activity: one bar, and a line for each activity. */
 export function showTime(time) {
   say(byId("spent"), [time.overlapping && time.total ? "by stage; stages overlap" : time.total, time.energy].filter(Boolean).join(", "));
   if (!time.parts.length) return;

@@ -1,4 +1,4 @@
-// Asks the server what is new and shows it; the clock goes on in between.
+// Poll the server for changes and show them; update the clock in between.
 
 import { showCharts } from "./charts.js";
 import { byId, say, set } from "./dom.js";
@@ -11,7 +11,7 @@ const HIDDEN_MS = 10000;
 
 let state = null;
 let tag = null;
-let clockOffset = 0; // the server's clock less ours, in ms
+let clockOffset = 0; // server clock minus local clock, in ms
 let answered = null;
 
 async function ask() {
@@ -20,13 +20,13 @@ async function ask() {
   const { reply, body } = found;
   answered = new Date();
   const offset = Date.parse(reply.headers.get("Date")) - Date.now();
-  if (Math.abs(offset - clockOffset) > 2000) clockOffset = offset; // that clock tells whole seconds
+  if (Math.abs(offset - clockOffset) > 2000) clockOffset = offset; // the header has whole seconds
   if (reply.status === 200) {
     state = body;
     tag = reply.headers.get("ETag");
     show();
   }
-  warn(body?.error ? `Not readable just now, trying again: ${body.error}` : "");
+  warn(body?.error ? `Cannot be read at the moment, retrying: ${body.error}` : "");
 }
 
 async function fetched() {
@@ -39,8 +39,8 @@ async function fetched() {
 }
 
 function gone() {
-  const since = answered ? `; this is from ${time(answered)}` : "";
-  return `The server has gone${since}. Start it again with --port ${location.port}, and this page goes on.`;
+  const since = answered ? `; the page is from ${time(answered)}` : "";
+  return `The server has stopped${since}. Restart it with --port ${location.port} to continue.`;
 }
 
 function warn(text) {
@@ -66,7 +66,7 @@ function show() {
   followHash(state);
 }
 
-const STATUS = { running: "running", done: "done", idle: "idle: nobody works on it", archived: "put aside" };
+const STATUS = { running: "running", done: "done", idle: "idle: not running", archived: "archived" };
 
 function tick() {
   if (!state) return;
@@ -86,14 +86,14 @@ function cycleTile(run) {
 
 function elapsedTile(run) {
   const until = run.status === "running" ? now() : new Date(run.last);
-  const busy = state.time.overlapping || !state.time.total ? "" : `${state.time.total} at work`;
+  const busy = state.time.overlapping || !state.time.total ? "" : `${state.time.total} active`;
   return { key: "elapsed", title: "Elapsed", value: span(until - new Date(run.created)), lines: [{ key: "busy", text: busy }] };
 }
 
 function endTile(run, forecast) {
   const tile = { key: "end", title: "Expected end", value: "–", lines: [{ key: "how", text: "no forecast" }] };
   if (run.status === "done") return { ...tile, title: "Ended", value: moment(new Date(run.last)), lines: [{ key: "how", text: "" }] };
-  if (run.status !== "running") return { ...tile, lines: [{ key: "how", text: "nobody works on it" }] };
+  if (run.status !== "running") return { ...tile, lines: [{ key: "how", text: "not running" }] };
   if (!forecast) return tile;
   const late = now() > new Date(forecast.high) ? "later than expected" : `as of ${moment(new Date(forecast.created))}`;
   const range = `[${moment(new Date(forecast.low))} – ${moment(new Date(forecast.high))}]`;

@@ -1,4 +1,4 @@
-// One mark for each state of a candidate and for each arm: a colour and a shape of its own.
+// The marks of candidates and arms: each state and arm has its own colour and shape.
 
 import { svg } from "./dom.js";
 
@@ -10,7 +10,7 @@ const GROUPS = {
 };
 
 const WORDS = {
-  generated: "written", parsed: "read", validated: "waits for training", training: "in training",
+  generated: "written", parsed: "read", validated: "waiting for training", training: "in training",
   trained: "trained", judged: "judged", admitted: "admitted",
 };
 
@@ -35,7 +35,7 @@ const SHAPES = {
   low: () => [path("M2.5 2.5H17.5V10.5L10 18L2.5 10.5Z", { class: "box" }), path("M10 5.5V13M7 10.2L10 13.2L13 10.2", { class: "stroke" })],
 };
 
-/** The mark of a candidate; state "room" is a place that nothing was written to yet. */
+/** Return the mark of a candidate; "room" marks a place for one that is not written yet. */
 export function mark(state, stage) {
   const [shape, letter] = stage ? GROUPS[stage] : [state, ""];
   const root = svg("svg", { viewBox: "0 0 20 20", class: `mark m-${shape}`, "aria-hidden": "true" }, ...SHAPES[shape]());
@@ -46,10 +46,10 @@ export function mark(state, stage) {
   return root;
 }
 
-/** What a mark stands for, in a word or two. */
+/** Return the meaning of a mark in a few words. */
 export const wordFor = (state, stage) => (stage ? `refused: ${stage}` : WORDS[state]);
 
-/** Place of a mark in the legend. */
+/** Return the position of a mark in the legend. */
 export const rankOf = (state, stage) => ORDER.indexOf(stage || state);
 
 const ARMS = {
@@ -58,10 +58,10 @@ const ARMS = {
   corpus: (x, y, r) => svg("path", { d: `M${x} ${y - 1.25 * r}L${x + 1.2 * r} ${y + r}H${x - 1.2 * r}Z` }),
 };
 
-/** An arm's shape for a chart, around (x, y). */
+/** Return an arm's shape for a chart, centred on (x, y). */
 export const armShape = (arm, x, y, r) => ARMS[arm](x, y, r);
 
-/** An arm's mark with a piece of its line, for text. */
+/** Return an arm's mark with a piece of its line, for use in text. */
 export function armMark(arm) {
   return svg("svg", { viewBox: "0 0 26 14", class: `arm a-${arm}`, "aria-hidden": "true" },
     svg("path", { d: "M1 7H25", class: "line" }), armShape(arm, 13, 7, 4));

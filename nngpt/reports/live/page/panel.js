@@ -1,4 +1,4 @@
-// One candidate in full, beside the page; the address's hash says which.
+// The panel with all facts about one candidate, which the URL's hash selects.
 
 import { byId, el, say, svg } from "./dom.js";
 import { mark } from "./marks.js";
@@ -7,13 +7,13 @@ let shown = null;
 let look = "";
 let opener = null;
 
-/** The attempt that the address asks for, or null. */
+/** Return the attempt that the URL selects, or null. */
 export function wanted() {
   const found = /^#attempt-(\d{1,12})$/.exec(location.hash);
   return found ? found[1] : null;
 }
 
-/** Open, change or close the panel as the address says; fetched anew when its state changed. */
+/** Open, update or close the panel to match the URL; fetch again when the state has changed. */
 export async function followHash(state) {
   const id = wanted();
   if (id === null) return close();
@@ -51,7 +51,7 @@ function close() {
   opener?.focus({ preventScroll: true });
 }
 
-/** Escape and the cross close it without a jump to the top. */
+/** Close on Escape and on the cross, without scrolling to the top. */
 export function closable(changed) {
   const leave = (event) => {
     event.preventDefault();
@@ -82,13 +82,13 @@ function* parts(a) {
   if (a.curve.length > 1) yield curve(a.curve);
   if (a.curve.length) yield epochs(a.curve);
   yield el("dl", {}, ...a.facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-  if (a.changed) yield* code("What the LLM changed", a.changed);
+  if (a.changed) yield* code("Change written by the LLM", a.changed);
   yield* code(a.title, a.code);
 }
 
 function trail(steps) {
   const item = (step) => el("li", {}, step.state, " ", el("time", { datetime: step.at, class: "dim" }, new Date(step.at).toLocaleTimeString([], { hour12: false })));
-  return el("ol", { class: "trail", "aria-label": "What happened" }, ...steps.map(item));
+  return el("ol", { class: "trail", "aria-label": "History" }, ...steps.map(item));
 }
 
 function curve(points) {

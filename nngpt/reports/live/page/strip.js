@@ -1,9 +1,9 @@
-// The cells of the current cycle: a row for each arm, a cell for each candidate, and the legend.
+// The current cycle: a row for each arm, a cell for each candidate, and the legend.
 
 import { byId, el, say, set, sync } from "./dom.js";
 import { armMark, mark, rankOf, wordFor } from "./marks.js";
 
-/** Show the rows; cells keep their place, and with it the focus. */
+/** Show the rows; cells keep their node, and so the focus. */
 export function showStrip(state) {
   const { run, strip } = state;
   say(byId("now-title"), run.cycle ? `Cycle ${run.cycle} of ${run.cycles}` : "This cycle");
@@ -19,8 +19,8 @@ function counts(strip, closed) {
   const settled = all.filter((cell) => ["admitted", "refused"].includes(cell.state)).length;
   const training = all.filter((cell) => cell.state === "training").length;
   if (!all.length) return "";
-  const now = closed ? ", and the cycle is closed" : training ? `, ${training} in training` : "";
-  return `${settled} of ${all.length} written are settled${now}`;
+  const now = closed ? "; the cycle is closed" : training ? `, ${training} in training` : "";
+  return `${settled} of ${all.length} written settled${now}`;
 }
 
 function makeRow(row) {
@@ -54,7 +54,7 @@ function updateCell(node, cell) {
   link.replaceChildren(mark(cell.state, cell.stage));
 }
 
-// One stop for the tabulator in each row; the arrows go on from there.
+// One tab stop per row; the arrow keys move within it.
 function move(event) {
   const links = [...event.currentTarget.querySelectorAll("a")];
   const here = links.indexOf(document.activeElement);

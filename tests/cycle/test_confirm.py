@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Nngpt, run_nngpt, scripted_settings
+from command_line import ROOT, Nngpt
 
 from nngpt import config, files
 from nngpt.config import Config
@@ -24,20 +24,10 @@ from nngpt.store import Confirmation, Store
 QUICK = ("cycle", "confirm", "--epochs", "2", "--train-limit", "300")
 
 
-@pytest.fixture(scope="session")
-def confirmable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one finished run: four candidates were trained."""
-    folder = tmp_path_factory.mktemp("confirmable")
-    done = run_nngpt(
-        folder, ["cycle", "run", "smoke-mnist", "--cycles", 1, *scripted_settings(folder)]
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @pytest.fixture
-def one_run(confirmable: Path, tmp_path: Path) -> Path:
-    shutil.copytree(confirmable, tmp_path, dirs_exist_ok=True)
+def one_run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, with four trained candidates, in this test's folder."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

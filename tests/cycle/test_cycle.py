@@ -14,13 +14,18 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import GOOD, NEAR_TWIN, ROOT, Nngpt, run_nngpt, scripted_settings
+from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, Nngpt
+from quick_runs import SETTINGS, database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.data.loading import data_source
+from nngpt.errors import StoreError
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate, Completion, Refusal, Stage, State
 from nngpt.store import AttemptRecord, Store
+
+SIX = ("llm.batch_size=6", "candidates.per_cycle=6")
+"""One batch with each answer of the script."""
 
 
 def attempts(folder: Path, run: int = 1) -> list[AttemptRecord]:
@@ -35,21 +40,18 @@ def outcome(attempt: AttemptRecord) -> tuple[int, str, str | None, float | None]
     return attempt.cycle, attempt.completion.text, stage, accuracy
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the script of answers and one finished run of one cycle."""
-    folder = tmp_path_factory.mktemp("finished")
-    arguments = ["cycle", "run", "smoke-mnist", "--cycles", 1, *scripted_settings(folder)]
-    done = run_nngpt(folder, arguments)
-    assert done.returncode == 0, done.stderr
-    (folder / "printed.txt").write_text(done.stdout)
-    return folder
-
-
 @pytest.fixture
 def one_cycle(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run in this test's folder; returns the folder."""
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's folder, with the LLM's script, for runs in this process."""
+    monkeypatch.chdir(tmp_path)
+    write_answers(tmp_path, ANSWERS)
     return tmp_path
 
 
@@ -89,40 +91,34 @@ def test_each_training_has_its_lemur_row(
     assert set(rows) == expected
 
 
-def test_the_second_cycle_refuses_networks_trained_in_the_first(
-    nngpt: Nngpt, scripted: list[str], one_cycle: Path
-) -> None:
-    nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
-    second = [a for a in attempts(one_cycle) if a.cycle == 2]
+def test_the_second_cycle_refuses_networks_trained_in_the_first(here: Path) -> None:
+    quick_run(here, 2, *SIX)
+    second = [a for a in attempts(here) if a.cycle == 2]
     stages = [a.refusal.stage for a in second if a.refusal]
     assert sorted(stages) == [Stage.DUPLICATE] * 5 + [Stage.PARSE]
     assert not any(a.evaluation for a in second)
 
 
-def test_generation_continues_until_enough_are_admitted(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path
-) -> None:
+def test_generation_continues_until_enough_are_admitted(here: Path) -> None:
     wanted = ["until_admitted=2", "per_cycle=2", "max_per_cycle=6"]
-    sets = [part for w in wanted for part in ("--set", f"candidates.{w}")]
-    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted, *sets)
-    settled = attempts(tmp_path)
+    quick_run(here, 1, "llm.batch_size=6", *(f"candidates.{w}" for w in wanted))
+    settled = attempts(here)
     admitted = sum(a.state == State.ADMITTED for a in settled)
     assert admitted == 2 or len(settled) == 6
     assert len(settled) > 2 or admitted == 2
 
 
-def test_no_novelty_measure_admits_near_twins(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path
-) -> None:
-    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted, "--set", "novelty.measure=none")
-    assert sum(a.state == State.ADMITTED for a in attempts(tmp_path)) == 3
+def test_no_novelty_measure_admits_near_twins(here: Path) -> None:
+    quick_run(here, 1, *SIX, "novelty.measure=none")
+    assert sum(a.state == State.ADMITTED for a in attempts(here)) == 3
 
 
-def test_fresh_archives_the_old_run(nngpt: Nngpt, scripted: list[str], one_cycle: Path) -> None:
-    first = [outcome(a) for a in attempts(one_cycle)]
-    nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--fresh", *scripted)
-    assert [outcome(a) for a in attempts(one_cycle)] == first
-    assert [outcome(a) for a in attempts(one_cycle, run=2)] == first, "same seed, same run"
+def test_fresh_archives_the_old_run(here: Path, nngpt: Nngpt) -> None:
+    quick_run(here, 1, *SIX)
+    first = [outcome(a) for a in attempts(here)]
+    quick_run(here, 1, *SIX, fresh=True)
+    assert [outcome(a) for a in attempts(here)] == first
+    assert [outcome(a) for a in attempts(here, run=2)] == first, "same seed, same run"
     listed = json.loads(nngpt("cycle", "list", "--json").stdout)
     assert [(r["id"], r["status"]) for r in listed] == [(1, "archived"), (2, "done")]
 
@@ -214,17 +210,14 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
         assert adapter.pairs == 1 + len(store.admitted(1, upto_cycle=1))
 
 
-def test_a_candidate_that_ends_three_runners_is_refused(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=1"])
+def test_a_candidate_that_ends_three_runners_is_refused(here: Path) -> None:
+    settings = config.load("smoke-mnist", [*SETTINGS, "candidates.per_cycle=1"])
     reader = make_reader(settings, data_source(settings))
     candidate = reader.read(GOOD)
     assert isinstance(candidate, Candidate)
     dump = settings.model_dump(mode="json")
     written = Completion(GOOD, "scripted", None, 1, 0, 0, 0, 0.0)
-    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+    with Store.open(database(here)) as store:
         run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
         for killed in range(3):
             with store.lease(run.id) as lease:
@@ -233,19 +226,14 @@ def test_a_candidate_that_ends_three_runners_is_refused(
                     lease.parsed(attempt, candidate)
                     lease.validated(attempt)
                 lease.training(attempt)
-    sets = [*scripted, "--set", "candidates.per_cycle=1"]
-    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets)
-    assert done.returncode == 0, done.stderr
-    (settled,) = attempts(tmp_path)
+    quick_run(here, 1, "candidates.per_cycle=1")
+    (settled,) = attempts(here)
     assert settled.refusal is not None and settled.refusal.stage == Stage.TRAIN
     assert settled.refusal.reason == "the runner ended 3 times while training it"
 
 
-def test_a_network_stopped_early_is_known(
-    nngpt: Nngpt, scripted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    settings = config.load("smoke-mnist", [*scripted[1::2], "candidates.per_cycle=2"])
+def test_a_network_stopped_early_is_known(here: Path) -> None:
+    settings = config.load("smoke-mnist", [*SETTINGS, "candidates.per_cycle=2"])
     reader = make_reader(settings, data_source(settings))
     candidate = reader.read(GOOD)
     assert isinstance(candidate, Candidate)
@@ -254,7 +242,7 @@ def test_a_network_stopped_early_is_known(
         Completion(text, "scripted", None, 1, place, 0, 0, 0.0)
         for place, text in enumerate((GOOD, NEAR_TWIN))
     ]
-    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+    with Store.open(database(here)) as store:
         run = store.start_run(settings.name, dump, settings.identity(), settings.seed)
         with store.lease(run.id) as lease:
             stopped, _ = lease.add_completions(1, 0, reader.prompt, written)
@@ -262,23 +250,17 @@ def test_a_network_stopped_early_is_known(
             lease.validated(stopped)
             lease.training(stopped)
             lease.refuse(stopped, Refusal(Stage.THRESHOLD, "stopped after epoch 1 of 3"))
-    sets = [*scripted, "--set", "candidates.per_cycle=2"]
-    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets)
-    assert done.returncode == 0, done.stderr
-    _, twin = attempts(tmp_path)
+    quick_run(here, 1, "candidates.per_cycle=2")
+    _, twin = attempts(here)
     assert twin.refusal is not None and twin.refusal.stage == Stage.NOVELTY
     assert twin.refusal.reason.endswith("to attempt 1")
 
 
-def test_a_run_does_not_resume_with_a_changed_prompt(
-    nngpt: Nngpt, scripted: list[str], one_cycle: Path
-) -> None:
-    shutil.copytree(ROOT / "prompts", one_cycle / "prompts")
-    template = one_cycle / "prompts" / "features.yaml"
-    sets = [*scripted, "--set", "prompt.template=prompts/features.yaml", "--set", "name=own"]
-    assert nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *sets).returncode == 0
+def test_a_run_does_not_resume_with_a_changed_prompt(here: Path) -> None:
+    shutil.copytree(ROOT / "prompts", here / "prompts")
+    template = here / "prompts" / "features.yaml"
+    sets = (*SIX, "prompt.template=prompts/features.yaml")
+    quick_run(here, 1, *sets)
     template.write_text(template.read_text().replace("Write a new", "Write another"))
-    done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *sets)
-    assert done.returncode == 2
-    assert "began with another text of this prompt" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(StoreError, match="began with another text of this prompt"):
+        quick_run(here, 2, *sets)

@@ -1,4 +1,4 @@
-"""The card of an exported network: what it is, what it is worth, how to load it."""
+"""The card of an exported network: origin, accuracy, limits, and how to load it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS = (
 
 
 def card(source: BestNetwork, exported: Exported, splits: Splits, same: bool | None) -> str:
-    """The whole card, in Markdown; `same` says whether the accuracy was reproduced."""
+    """Return the card as Markdown; `same` is True if the export reproduced the accuracy."""
     candidate, run = source.candidate, source.run
     epochs = len(exported.evaluation.epochs)
     load = how_to_load(candidate, exported, splits, epochs)
@@ -59,7 +59,7 @@ def _bullets(lines: Iterable[str]) -> str:
 
 
 def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterator[str]:
-    """On what, and how."""
+    """Yield data, settings and circumstances of the training."""
     evaluation, candidate = exported.evaluation, source.candidate
     images = f"{splits.train.count:,} training images"
     yield f"{images} of {plain(splits.name)}, {splits.classes} classes"
@@ -72,7 +72,7 @@ def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterato
 
 
 def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
-    """Sizes, and what it resembles."""
+    """Yield shapes, sizes, latency and the nearest known network."""
     recorded, evaluation = source.evaluation, exported.evaluation
     claimed = "" if spec(source.candidate.transform) else " (claimed)"
     yield f"input {list(exported.in_shape)} after the transform{claimed}, output logits"
@@ -86,19 +86,19 @@ def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
 
 
 def accuracy_95(correct: int, total: int) -> str:
-    """`97.0% [95.7, 97.9] of 1,000`, with the Wilson interval."""
+    """Format an accuracy with its Wilson interval: `97.0% [95.7, 97.9] of 1,000`."""
     low, high = wilson(correct, total)
     return f"{correct / total:.1%} [{low * 100:.1f}, {high * 100:.1f}] of {total:,}"
 
 
 def provenance(block: ShownBlock) -> str:
-    """Where a shown block is from, and under which licence."""
+    """Return origin, licence and hash of a block shown in the prompt."""
     where = f"{block.target} {block.version}, licence {block.licence}"
     return f"{where}, SHA-256 of its file {block.sha256}"
 
 
 def how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs: int) -> str:
-    """Python that loads the weights into the code, as it stands in the card."""
+    """Return Python code that loads the weights into the network."""
     shape, classes = exported.in_shape, splits.classes
     prm = {
         **candidate.hyperparameters,
@@ -155,7 +155,7 @@ def _transform_lines(text: str, splits: Splits) -> Iterator[str]:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A block of Markdown that nothing in `text` can end."""
+    """Return a fenced code block whose fence does not occur in `text`."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -163,9 +163,9 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Iterator[str]:
-    """What it is worth, a line each."""
+    """Yield the accuracies, one line each."""
     last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
-    yield f"as the run recorded it: {accuracy_95(last.correct, last.total)} validation images"
+    yield f"recorded by the run: {accuracy_95(last.correct, last.total)} validation images"
     words = {True: "exactly as recorded", False: "**not** as recorded", None: "another training"}
     yield f"these weights, as trained for this export: {accuracy_95(again.correct, again.total)}"
     yield f"that training gave the accuracies {words[same]}" + (
@@ -176,18 +176,18 @@ def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Itera
         judged, engine = accuracy_95(*exported.onnx_judged), plain(exported.onnx_engine)
         yield f"`network.onnx` alone, by {engine}: {judged}"
         if spec(source.candidate.transform) is None:
-            yield "the transform's code ran beside `network.onnx`: its figure trusts that code"
+            yield "its accuracy depends on the transform's code, which ran beside `network.onnx`"
     if not onnx_agrees(exported):
-        yield "**`network.onnx` does not give what the weights give**: tracing kept another path"
+        yield "**`network.onnx` disagrees with the weights**: tracing recorded another path"
     if not agrees(exported):
-        yield "**the files do not give what was trained**: something is not in `state_dict`"
+        yield "**the files disagree with the training**: part of the network is not in `state_dict`"
     yield confirmed(source.confirmation)
 
 
 def agrees(exported: Exported) -> bool:
-    """Whether the weights file gives as many right answers as the training that it is from.
+    """Return True if the weights file gives as many correct predictions as its training.
 
-    Off the CPU, or in bfloat16, sums are rounded otherwise in another process.
+    On other devices than the CPU, and in bfloat16, rounding differs between processes.
     """
     evaluation, last = exported.evaluation, exported.evaluation.epochs[-1]
     exact = evaluation.device == "cpu" and _precision(evaluation) == "float32"
@@ -195,9 +195,9 @@ def agrees(exported: Exported) -> bool:
 
 
 def onnx_agrees(exported: Exported) -> bool:
-    """Whether the ONNX file, if there is one, is right as often as the weights file.
+    """Return True if the ONNX file gives as many correct predictions as the weights file.
 
-    On fewer images: whether that can be, by the 95% interval.
+    On fewer images, the weights' accuracy must lie in its 95% interval. True without ONNX file.
     """
     if exported.onnx_judged is None:
         return True
@@ -213,14 +213,14 @@ def _precision(evaluation: Evaluation) -> object:
 
 
 def _slack(images: int) -> int:
-    """So many answers may flip by rounding alone."""
+    """Return the maximum number of predictions that rounding may change."""
     return max(1, images // 200)
 
 
 def confirmed(confirmation: Confirmation | None) -> str:
-    """The test accuracy, or that there is none."""
+    """Return the test accuracy, or that there is none."""
     if confirmation is None or confirmation.accuracy is None:
-        return "no test accuracy: it was not in the sample of `nngpt cycle confirm`"
+        return "no test accuracy: not in the sample of `nngpt cycle confirm`"
     epochs = json.loads(confirmation.protocol).get("epochs")
     right = round(confirmation.accuracy * confirmation.total)
     found = accuracy_95(right, confirmation.total)
@@ -228,7 +228,7 @@ def confirmed(confirmation: Confirmation | None) -> str:
 
 
 def author(source: BestNetwork) -> Iterator[str]:
-    """Who wrote it, to which question, and whose blocks it was shown."""
+    """Yield model, adapters, prompt, seed, and the library blocks shown in the prompt."""
     yield plain(written_by(source.attempt))
     for adapter in source.lineage:
         came = f"from {adapter.parent}" if adapter.parent else f"from the base {adapter.base}"
@@ -244,7 +244,7 @@ def author(source: BestNetwork) -> Iterator[str]:
 
 
 def source_file(source: BestNetwork) -> str:
-    """The network's file: comments about where it comes from, then its code as it was written."""
+    """Return the network's code, preceded by comments about its origin."""
     run, candidate = source.run, source.candidate
     lines = [
         f"Attempt {source.attempt.id} of nngpt's run {run.id} ({run.name}), {run.created}",
@@ -258,10 +258,10 @@ def source_file(source: BestNetwork) -> str:
 
 
 def index_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
-    """All exported networks in a table."""
+    """Return all exported networks as a table."""
     heads = ("folder", ">attempt", "accuracy [95%]", "reproduced", "loaded", "ONNX", "test")
     cells = tuple(tuple(_cell(row, head) for head in _INDEX) for row in rows)
-    note = "Right answers of validation images; loaded and ONNX: by the files alone."
+    note = "Correct predictions on validation images; loaded and ONNX: from the files alone."
     return Sheet(title, heads, cells, note)
 
 
@@ -280,7 +280,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 
 
 def index_json(source: BestNetwork, exported: Exported, same: bool | None) -> dict[str, Any]:
-    """Facts of a network for a script."""
+    """Return the facts about an exported network for a script."""
     candidate, evaluation = source.candidate, exported.evaluation
     last, test = evaluation.epochs[-1], source.confirmation
     right = None if test is None or test.accuracy is None else round(test.accuracy * test.total)

@@ -1,4 +1,4 @@
-"""A table as data, so that a terminal, Markdown and HTML show the same."""
+"""Tables as data, shown alike on a terminal, in Markdown and in HTML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: a title, a note below it, column heads (those that begin with ">" are numbers)."""
+    """A table.
+
+    Attributes:
+        columns: column heads; a leading ">" marks a column of numbers.
+        note: text below the table.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -19,17 +24,17 @@ class Sheet:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The column heads without their marks."""
+        """Column heads without the leading ">"."""
         return tuple(column.removeprefix(">") for column in self.columns)
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold numbers."""
+        """True for each column of numbers."""
         return tuple(column.startswith(">") for column in self.columns)
 
 
 def rich_table(sheet: Sheet) -> Table:
-    """For a terminal."""
+    """Return the table for a terminal."""
     table = Table(title=sheet.title, caption=sheet.note or None)
     for head, right in zip(sheet.heads, sheet.numeric, strict=True):
         table.add_column(head, justify="right" if right else "left")
@@ -39,7 +44,7 @@ def rich_table(sheet: Sheet) -> Table:
 
 
 def markdown_table(sheet: Sheet) -> str:
-    """For a page of documentation."""
+    """Return the table as a section of Markdown."""
     lines = [f"### {sheet.title}", "", _row(sheet.heads)]
     lines.append("|" + "|".join("---:" if right else "---" for right in sheet.numeric) + "|")
     lines += [_row(tuple(map(plain, row))) for row in sheet.rows]
@@ -51,6 +56,6 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def plain(text: object) -> str:
-    """One line of Markdown without markup, whoever wrote it."""
+    """Return a text as one line of Markdown, with markup escaped."""
     line = " ".join(str(text).split())
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in line)

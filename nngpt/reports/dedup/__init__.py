@@ -1,1 +1,1 @@
-"""Reports about near-duplicates in collections."""
+"""The report of `nngpt dedup`: page, figures, tables."""

@@ -1,4 +1,4 @@
-"""A deduplication and an explanation for a terminal or a file."""
+"""Console tables of a deduplication, and of an explanation for two networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[RenderableType]:
-    """Headline, levels, families."""
+    """Yield the headline, and the tables of levels and families."""
     removed = summary.total - summary.kept
     yield Text(
         f"{summary.total:,} networks in {summary.seconds:.1f} s: "
@@ -27,23 +27,25 @@ def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[Render
     )
     yield _levels(summary, settings)
     for level, count in summary.unreadable.items():
-        yield Text(f"{count:,} cannot be read at level {level}: compared at the others only.")
+        yield Text(f"{count:,} cannot be read at level {level}: compared at the other levels only.")
     yield _family_table(summary)
-    yield Text("Counts of the whole collection by exact similarities: no sample, so no intervals.")
+    yield Text(
+        "Counts of the whole collection with exact similarities: no sample, so no intervals."
+    )
 
 
 def skipped_lines(collection: Collection) -> Iterator[str]:
-    """What was not compared, and why: the first by name, the others counted."""
+    """Yield what was not compared and why: the first items by name, then their number."""
     for reason, count in collection.left_out.items():
         yield f"left out: {count:,} networks, {reason}"
     for skipped in collection.skipped[:_SKIPPED]:
         yield f"skipped: {readable(skipped.where)}: {readable(skipped.reason)}"
     if (more := len(collection.skipped) - _SKIPPED) > 0:
-        yield f"skipped: {more:,} more (--json names all {len(collection.skipped):,})"
+        yield f"skipped: {more:,} more (--json lists all {len(collection.skipped):,})"
 
 
 def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
-    """Both networks, each level, the verdict, what is shared, and the differences."""
+    """Yield both networks, the levels, the verdict, shared runs of lines, and the diff."""
     yield Text(f"A: {_who(explanation.one)}\nB: {_who(explanation.other)}")
     yield _level_views(explanation)
     yield Text(_verdict(explanation), style="bold")
@@ -64,7 +66,7 @@ def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
 def _levels(summary: Summary, settings: DedupSettings) -> Table:
     table = Table()
     table.add_column("level")
-    for column in ("alike from", "removed", "left"):
+    for column in ("threshold", "removed", "left"):
         table.add_column(column, justify="right")
     left = summary.total
     for level, count in summary.removed.items():
@@ -77,7 +79,7 @@ def _limit(level: str, settings: DedupSettings) -> str:
     if level == FAMILY_CAP:
         return f"{settings.per_family:,} a family"
     if level == "exact":
-        return "the same"
+        return "identical"
     return f"{settings.thresholds.get(level, settings.threshold):g}"
 
 
@@ -106,7 +108,7 @@ def _family_table(summary: Summary) -> Table:
 def _level_views(explanation: Explanation) -> Table:
     table = Table()
     table.add_column("level")
-    for column in ("similarity", "alike from", "tokens A, B", "shingles A, B", "shared", "alike"):
+    for column in ("similarity", "threshold", "tokens A, B", "shingles A, B", "shared", "alike"):
         table.add_column(column, justify="right")
     for view in explanation.levels:
         known = view.similarity is not None

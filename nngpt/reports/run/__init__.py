@@ -1,1 +1,1 @@
-"""The report of one run: page, figures, tables."""
+"""The report of `nngpt cycle report`: page, figures, tables."""

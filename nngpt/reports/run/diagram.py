@@ -1,4 +1,4 @@
-"""A chain of layers as boxes and arrows, row by row like an ox ploughs."""
+"""Place a layer chain as boxes and arrows; alternate rows run right to left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nngpt.reports.analysis.layers import Layer
 
-_WIDE, _HIGH, _GAP, _ROW_GAP = 142, 36, 20, 16
+_WIDTH, _HEIGHT, _GAP, _ROW_GAP = 142, 36, 20, 16
 _A_ROW = 3
 _MOST = 60
 _LETTERS = 22
@@ -15,7 +15,14 @@ _LETTERS = 22
 
 @dataclass(frozen=True)
 class Box:
-    """A layer at its place; `line` is the end points of the arrow that leads to it, if any."""
+    """A placed layer.
+
+    Attributes:
+        x: left edge; `y` is the top edge.
+        detail: arguments, shortened to fit.
+        whole: the complete call, for a tooltip.
+        line: end points (x, y, x, y) of the arrow that leads to it, None for the first layer.
+    """
 
     x: int
     y: int
@@ -28,24 +35,26 @@ class Box:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Boxes on a surface of width × height; `hidden` layers more are not shown."""
+    """Boxes on an area of `width` × `height`; `hidden` more layers are left out."""
 
     width: int
     height: int
     boxes: tuple[Box, ...]
     hidden: int
-    box: tuple[int, int] = (_WIDE, _HIGH)
+    box: tuple[int, int] = (_WIDTH, _HEIGHT)
 
 
 def diagram(layers: Sequence[Layer]) -> Diagram | None:
-    """Boxes for the first layers; None if there are none."""
+    """Return the boxes of the first layers, None if there are no layers."""
     shown = layers[:_MOST]
     if not shown:
         return None
     boxes = tuple(_box(number, layer) for number, layer in enumerate(shown))
-    width = min(_A_ROW, len(shown)) * (_WIDE + _GAP) - _GAP + 2
+    width = min(_A_ROW, len(shown)) * (_WIDTH + _GAP) - _GAP + 2
     rows = -(-len(shown) // _A_ROW)
-    return Diagram(width, rows * (_HIGH + _ROW_GAP) - _ROW_GAP + 2, boxes, len(layers) - len(shown))
+    return Diagram(
+        width, rows * (_HEIGHT + _ROW_GAP) - _ROW_GAP + 2, boxes, len(layers) - len(shown)
+    )
 
 
 def _box(number: int, layer: Layer) -> Box:
@@ -60,16 +69,16 @@ def _place(number: int) -> tuple[int, int]:
     row, column = divmod(number, _A_ROW)
     if row % 2:
         column = _A_ROW - 1 - column
-    return 1 + column * (_WIDE + _GAP), 1 + row * (_HIGH + _ROW_GAP)
+    return 1 + column * (_WIDTH + _GAP), 1 + row * (_HEIGHT + _ROW_GAP)
 
 
 def _arrow(number: int) -> tuple[int, int, int, int] | None:
-    """From the box before to this one: sideways in a row, downwards to the next."""
+    """Return the arrow from the previous box: sideways within a row, down to the next row."""
     if number == 0:
         return None
     (x, y), (before_x, before_y) = _place(number), _place(number - 1)
     if before_y != y:
-        return x + _WIDE // 2, before_y + _HIGH, x + _WIDE // 2, y - 2
+        return x + _WIDTH // 2, before_y + _HEIGHT, x + _WIDTH // 2, y - 2
     if x > before_x:
-        return before_x + _WIDE, y + _HIGH // 2, x - 2, y + _HIGH // 2
-    return before_x, y + _HIGH // 2, x + _WIDE + 2, y + _HIGH // 2
+        return before_x + _WIDTH, y + _HEIGHT // 2, x - 2, y + _HEIGHT // 2
+    return before_x, y + _HEIGHT // 2, x + _WIDTH + 2, y + _HEIGHT // 2

@@ -1,4 +1,4 @@
-"""A run's figures as plain tables of numbers, for a spreadsheet or a script."""
+"""The CSV tables of a run's report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 def tables(study: Study) -> dict[str, list[Row]]:
-    """Tables by name, without those that would be empty; shares are fractions of 1."""
+    """Return the non-empty tables by name; shares are fractions of 1."""
     found: dict[str, Iterable[Row]] = {
         "cycles": _cycles(study),
         "gates": _gates(study),
@@ -32,7 +32,7 @@ def tables(study: Study) -> dict[str, list[Row]]:
 
 
 def csv_text(rows: list[Row]) -> str:
-    """A table as CSV; a text that a spreadsheet would take for a formula gets an apostrophe."""
+    """Return a table as CSV; texts that look like spreadsheet formulas get an apostrophe."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(rows[0])
@@ -46,7 +46,7 @@ def _cell(value: object) -> object:
 
 
 def _spread(name: str, found: Estimate | None) -> Row:
-    """An estimate in three columns."""
+    """Return an estimate as three columns: value, `_low` and `_high`."""
     if found is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -1,1 +1,1 @@
-"""Console tables, one file a subject."""
+"""Console tables and their JSON, one file per subject."""

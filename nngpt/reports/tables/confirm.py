@@ -1,4 +1,4 @@
-"""What full trainings say of first-epoch accuracies, as a table and as JSON."""
+"""Full trainings against first-epoch accuracies, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nngpt.records import Arm
 from nngpt.reports.analysis.proxy import FEWEST, RankAgreement, rank_agreement
 from nngpt.reports.analysis.sampling import first_epoch
 from nngpt.reports.sheets import Sheet
+from nngpt.reports.text import plural
 from nngpt.statistics import accuracy_of, mean_half_width, mean_of
 from nngpt.store import AttemptRecord, Confirmation
 
@@ -17,14 +18,14 @@ Pair = tuple[AttemptRecord, Confirmation]
 
 
 @dataclass(frozen=True)
-class Group:
-    """Confirmed candidates that are reported together.
+class ConfirmedGroup:
+    """Fully trained candidates that are reported together.
 
     Attributes:
-        name: who wrote them, and in which cycle.
-        first: first-epoch validation accuracies of those trained fully.
-        full: their test accuracies, in the same order.
-        failed: how many could not be trained fully.
+        name: arm and cycle.
+        first: first-epoch validation accuracies of those whose full training succeeded.
+        full: their test accuracies after full training, in the same order.
+        failed: number of failed full trainings.
     """
 
     name: tuple[str, str]
@@ -34,12 +35,12 @@ class Group:
 
     @property
     def ranks(self) -> RankAgreement:
-        """How well the first epoch ranks them."""
+        """Rank agreement of the first epoch with full training."""
         return rank_agreement(self.first, self.full)
 
 
-def groups(pairs: Sequence[Pair]) -> list[Group]:
-    """Each cycle of each arm, each arm, and all of them."""
+def groups(pairs: Sequence[Pair]) -> list[ConfirmedGroup]:
+    """Group by cycle of each arm, by arm, and overall."""
     arms = [arm for arm in Arm if any(attempt.arm is arm for attempt, _ in pairs)]
     found = []
     for arm in arms:
@@ -51,14 +52,14 @@ def groups(pairs: Sequence[Pair]) -> list[Group]:
     return found + ([_group(("all", "all"), pairs)] if len(arms) != 1 else [])
 
 
-def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> Group:
+def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> ConfirmedGroup:
     good = [(first_epoch(a), c.accuracy) for a, c in pairs if c.accuracy is not None]
     first, full = tuple(one for one, _ in good), tuple(other for _, other in good)
-    return Group((str(name[0]), name[1]), first, full, len(pairs) - len(good))
+    return ConfirmedGroup((str(name[0]), name[1]), first, full, len(pairs) - len(good))
 
 
 def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
-    """The table; `trained` is how many candidates the sample was drawn from."""
+    """Return the table; `trained` is the number of candidates that were sampled from."""
     rows = tuple(
         (
             *group.name,
@@ -72,15 +73,16 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
     )
     heads = ("arm", "cycle", ">n", "first epoch (95% CI)", "full (95% CI)")
     note = (
-        f"{len(pairs)} of {trained} trained candidates, each arm, cycle and third of the first-"
-        "epoch accuracies in proportion. First epoch: on validation images; full: on test images. "
-        f"Means with t intervals; Kendall's τ-b with a bootstrap interval, from {FEWEST} on."
+        f"{len(pairs)} of {plural(trained, 'trained candidate')}, in proportion for each arm, "
+        "cycle and third of the first-epoch accuracies. First epoch: on validation images; full: "
+        "on test images. Means with t intervals; Kendall's τ-b with a bootstrap interval for "
+        f"{FEWEST} candidates or more."
     )
     return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), rows, note)
 
 
 def ranks_of(ranks: RankAgreement) -> str:
-    """`0.62 [0.41, 0.78]`; without an interval for too few."""
+    """Format a rank agreement: `0.62 [0.41, 0.78]`, with a remark if it has no interval."""
     if ranks.tau is None:
         return "–"
     if ranks.low is None or ranks.high is None:
@@ -89,7 +91,7 @@ def ranks_of(ranks: RankAgreement) -> str:
 
 
 def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
-    """One full training in a line."""
+    """Format a full training as one line."""
     first = attempt.evaluation.epochs[0] if attempt.evaluation else None
     head = f"  #{attempt.id:<5}"
     if first is not None:
@@ -101,7 +103,7 @@ def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
 
 
 def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
-    """The same figures for a script, and what they were made of."""
+    """Return the figures and the single full trainings for a script."""
     return {
         "trained": trained,
         "sample": len(pairs),
@@ -113,7 +115,7 @@ def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
     }
 
 
-def _group_json(group: Group) -> dict[str, Any]:
+def _group_json(group: ConfirmedGroup) -> dict[str, Any]:
     first, full = (
         dict(zip(("mean", "half_width_95"), mean_half_width(v) if v else (None, None), strict=True))
         for v in (group.first, group.full)

@@ -64,7 +64,7 @@ def test_finished_run_is_still_current_and_can_be_reopened(store: Store) -> None
 
 
 def test_unknown_run_suggests_the_nearest_name(store: Store) -> None:
-    with pytest.raises(StoreError, match="none yet"):
+    with pytest.raises(StoreError, match="There are no runs yet"):
         store.run("demo")
     start(store)
     with pytest.raises(StoreError, match="Did you mean 'demo'"):
@@ -242,7 +242,7 @@ def test_repairs_are_separate_attempts_and_counted_apart(store: Store) -> None:
     with store.lease(run.id) as lease:
         first, good = write(lease, 2)
         admit(lease, good)
-        with pytest.raises(IllegalWriteError, match="no refused one"):
+        with pytest.raises(IllegalWriteError, match="no refused attempt"):
             lease.add_repair(first, asked_again, completion())
         lease.refuse(first, REFUSAL)
         repair = lease.add_repair(first, asked_again, completion())
@@ -253,7 +253,7 @@ def test_repairs_are_separate_attempts_and_counted_apart(store: Store) -> None:
         again = lease.add_repair(repair, asked_again, completion())
         admit(lease, again, "class Repaired: pass\n")
         lease.skip_learning(1, "off")
-        with pytest.raises(IllegalWriteError, match="no refused one"):
+        with pytest.raises(IllegalWriteError, match="no refused attempt"):
             lease.add_repair(again, asked_again, completion())
     records = store.attempts(run.id)
     assert [(r.batch, r.place, r.repairs, r.repaired_from) for r in records] == [
@@ -388,7 +388,7 @@ def test_open_attempts_keep_a_cycle_open(store: Store) -> None:
             lambda: lease.skip_learning(1, "off"),
             lambda: lease.add_adapter(1, adapter("a")),
         ):
-            with pytest.raises(IllegalWriteError, match="not done"):
+            with pytest.raises(IllegalWriteError, match="attempts that are not settled"):
                 close()
     assert not store.cycle_closed(run.id, 1) and store.adapters(run.id) == {}
 

@@ -1,4 +1,4 @@
-"""Every configuration that nngpt brings loads, names real parts, and says how to run it."""
+"""Shipped configurations load, name existing plug-ins, and start with their command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every novelty measure must do, and what the MinHash measure promises beyond that."""
+"""Contract suite of novelty measures, and further promises of `minhash`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def minhash(request: pytest.FixtureRequest) -> MinHashMeasure:
 # ---------------------------------------------------------------- every measure
 
 
-def test_it_follows_the_protocol(measure: NoveltyMeasure) -> None:
+def test_a_measure_implements_the_protocol(measure: NoveltyMeasure) -> None:
     assert isinstance(measure, NoveltyMeasure)
 
 
-def test_nothing_known_means_nothing_near(measure: NoveltyMeasure) -> None:
+def test_an_empty_measure_finds_nothing_near(measure: NoveltyMeasure) -> None:
     novelty = measure.compare(PLAIN)
     assert (novelty.jaccard, novelty.nearest, novelty.duplicate) == (0.0, None, False)
 
@@ -52,7 +52,7 @@ def test_comparing_changes_nothing(measure: NoveltyMeasure) -> None:
     assert measure.compare(NEAR) == first
 
 
-def test_two_measures_with_the_same_seed_agree(measure: NoveltyMeasure) -> None:
+def test_two_measures_with_equal_settings_agree(measure: NoveltyMeasure) -> None:
     other = type(measure)(*([NoveltyConfig()] if isinstance(measure, MinHashMeasure) else []))
     for name, source in SOURCES.items():
         measure.add(name, source)
@@ -78,7 +78,7 @@ def test_other_numbers_and_comments_are_a_duplicate(minhash: MinHashMeasure) -> 
     assert minhash.compare(RENAMED).jaccard == 1.0
 
 
-def test_different_networks_are_not(minhash: MinHashMeasure) -> None:
+def test_different_networks_are_no_duplicates(minhash: MinHashMeasure) -> None:
     other = SOURCES["attention"].replace("self.", "this.").replace("nn.Linear", "Dense")
     assert not minhash.compare(other).duplicate
 
@@ -100,7 +100,7 @@ def test_the_similarity_is_exact_and_the_threshold_strict() -> None:
     assert measure.compare("a b c").duplicate
 
 
-def test_the_nearest_is_the_nearest() -> None:
+def test_the_nearest_text_is_found() -> None:
     measure = MinHashMeasure(NoveltyConfig(shingle=1))
     for key, text in {"far": "a x y z", "near": "a b c z", "none": "q r s t"}.items():
         measure.add(key, text)

@@ -1,4 +1,4 @@
-"""The contract suite of LLM backends, and what each promises beyond it."""
+"""Contract suite of LLM backends, and clear errors for wrong backends and scripts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         made.close()
 
 
-def test_implements_the_protocol(llm: LLM) -> None:
+def test_a_backend_implements_the_protocol(llm: LLM) -> None:
     assert isinstance(llm, LLM)
     assert llm.batch_size == 3 and llm.facts
 
@@ -65,7 +65,7 @@ def test_same_seed_same_texts(llm: LLM) -> None:
     assert any(texts != first for texts in others)
 
 
-def test_completions_say_where_they_come_from(llm: LLM) -> None:
+def test_completions_record_model_adapter_and_seed(llm: LLM) -> None:
     completions = llm.generate(PROMPT, 3, 5, SAMPLING)
     assert [c.index for c in completions] == [0, 1, 2]
     for c in completions:
@@ -78,7 +78,7 @@ def test_text_ends_with_the_stop_string(llm: LLM) -> None:
         assert "\n)" not in c.text or c.text.endswith("\n)")
 
 
-def test_script_mistakes(tmp_path: Path) -> None:
+def test_wrong_scripts_are_refused(tmp_path: Path) -> None:
     def create(**options: Any) -> None:
         plugins.create("LLM backend", "scripted", LLMConfig(), options=options)
 
@@ -90,13 +90,13 @@ def test_script_mistakes(tmp_path: Path) -> None:
             create(script=tmp_path / "bad.jsonl")
 
 
-def test_no_server_is_one_clear_line() -> None:
+def test_a_missing_server_is_one_clear_line() -> None:
     config, options = LLMConfig(model="smollm2-135m"), {"url": "http://127.0.0.1:9/v1"}
     with pytest.raises(ModelError, match=r"127\.0\.0\.1:9.*no server answers"):
         plugins.create("LLM backend", "openai", config, options=options)
 
 
-def test_unknown_backends() -> None:
+def test_unknown_backends_are_refused() -> None:
     with pytest.raises(PluginError, match="Did you mean 'openai'"):
         plugins.load("LLM backend", "opnai")
     with pytest.raises(PluginError):
@@ -109,5 +109,5 @@ def test_unknown_backends() -> None:
     ("text", "expected"),
     [("a\n)b\n)", ("a\n)", True)), ("ab", ("ab", False)), ("", ("", False))],
 )
-def test_cut(text: str, expected: tuple[str, bool]) -> None:
+def test_cut_ends_with_the_first_stop_string(text: str, expected: tuple[str, bool]) -> None:
     assert chat.cut(text, ("\n)",)) == expected

@@ -1,4 +1,4 @@
-"""Settings written under a constraint: the schema, the real model, servers, and who cannot."""
+"""Constrained settings: the schema, the real model, servers, and refusals."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def written(text: str, index: int = 0) -> Completion:
 # ---------------------------------------------------------------- the schema
 
 
-def test_only_what_the_code_supports_may_be_set_within_lemurs_ranges() -> None:
+def test_the_schema_allows_supported_names_within_lemurs_ranges() -> None:
     schema = settings_schema(frozenset({"lr", "dropout", "width", "epoch", "batch", "transform"}))
     values = schema["properties"]["hyperparameters"]
     assert values["required"] == ["dropout", "lr", "width"]
@@ -77,7 +77,7 @@ def test_only_what_the_code_supports_may_be_set_within_lemurs_ranges() -> None:
     assert not fits_schema("{", schema)
 
 
-def test_where_the_settings_of_an_answer_begin() -> None:
+def test_settings_begin_after_the_code_block() -> None:
     after = '\nNow:\n```json\n{"hyperparameters": {"lr": 7}}\n```'
     for before in ("", "Here:\n", "<think>```python\nx\n```</think>\n", "```python\nx = 1\n```\n"):
         found = settings_after(before + CODE + after)
@@ -116,8 +116,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize("supported", NAMES, ids=lambda names: "+".join(sorted(names)) or "none")
-def test_all_that_is_written_validates(llm: TransformersLLM, supported: set[str]) -> None:
-    """At a temperature at which this model writes anything but JSON."""
+def test_all_constrained_settings_validate(llm: TransformersLLM, supported: set[str]) -> None:
+    """The temperature is so high that this model would not write JSON by itself."""
     schema = settings_schema(frozenset(supported))
     prompt = replace(PROMPT, prefill="```json\n")
     blocks = llm.generate_json(prompt, schema, 3, 3, replace(WILD, max_new_tokens=200))
@@ -128,7 +128,7 @@ def test_all_that_is_written_validates(llm: TransformersLLM, supported: set[str]
         assert supported - {"batch", "epoch"} <= set(settings.hyperparameters.values())
 
 
-def test_settings_follow_the_code_that_was_written(llm: TransformersLLM) -> None:
+def test_settings_follow_the_generated_code(llm: TransformersLLM) -> None:
     wrong = '\n```json\n{"hyperparameters": {"depth": 3}}\n```\nEnjoy!'
     free = [written(CODE + wrong), written("Sorry.", 1), written(CODE, 2)]
     done = constrained.with_settings(llm, PROMPT, free, 5, WILD)
@@ -143,8 +143,8 @@ def test_settings_follow_the_code_that_was_written(llm: TransformersLLM) -> None
     assert done[0].text != done[2].text, "each with a seed of its own"
 
 
-def test_generate_does_it_if_it_is_told_to(llm: TransformersLLM) -> None:
-    """The code is given as the beginning of the answer: this model would not get so far."""
+def test_generate_constrains_settings_if_configured(llm: TransformersLLM) -> None:
+    """The code is the prefill, because this model would not write it."""
     prompt = replace(PROMPT, prefill=f"{CODE}\n")
     free = llm.generate(prompt, 1, 5, replace(WILD, max_new_tokens=3))
     done = llm.generate(prompt, 1, 5, replace(WILD, max_new_tokens=3, constrain=True))
@@ -184,7 +184,7 @@ def web() -> Iterator[Web]:
 
 
 def answered(web: Web, block: str, key: str = "structured_outputs") -> tuple[Completion, Any]:
-    """What becomes of an answer if the server writes this block, and what it was asked."""
+    """Return the answer for a server that writes this block, and the server's request."""
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, list[bytes]]:
         constrained_now = key in body
@@ -205,7 +205,7 @@ def answered(web: Web, block: str, key: str = "structured_outputs") -> tuple[Com
 GOOD = '{"hyperparameters": {"dropout": 0.1, "lr": 0.01, "momentum": 0.9}}'
 
 
-def test_a_server_is_asked_again_with_the_code_as_the_beginning(web: Web) -> None:
+def test_a_second_request_begins_with_the_code(web: Web) -> None:
     done, body = answered(web, GOOD)
     assert done.text == f"{CODE}\n\n```json\n{GOOD}\n```"
     assert len(web.asked) == 2 and "structured_outputs" not in web.asked[0][1]
@@ -216,19 +216,19 @@ def test_a_server_is_asked_again_with_the_code_as_the_beginning(web: Web) -> Non
 
 
 @pytest.mark.parametrize("key", ["response_format", "json_schema", "guided_json"])
-def test_servers_have_different_words_for_it(web: Web, key: str) -> None:
+def test_the_request_key_depends_on_the_server(web: Web, key: str) -> None:
     _, body = answered(web, GOOD, key)
     schema = body[key]["json_schema"]["schema"] if key == "response_format" else body[key]
     assert schema["properties"]["hyperparameters"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize("block", ["Sure!", '{"hyperparameters": {"lr": 3}}', "{}"])
-def test_a_server_that_ignores_the_constraint_is_found_out(web: Web, block: str) -> None:
+def test_a_server_that_ignores_the_constraint_is_refused(web: Web, block: str) -> None:
     with pytest.raises(ModelError, match=r"do not follow the schema.*llm\.options\.structured"):
         answered(web, block)
 
 
-# ---------------------------------------------------------------- who cannot
+# ---------------------------------------------------------------- refusals
 
 
 def test_modes_and_backends_without_settings_are_refused() -> None:
@@ -242,7 +242,7 @@ def test_modes_and_backends_without_settings_are_refused() -> None:
             constrained.check(scripted, mode)
 
 
-def test_a_run_says_so_before_it_begins(tmp_path: Path) -> None:
+def test_a_run_is_refused_before_it_begins(tmp_path: Path) -> None:
     script = tmp_path / "answers.jsonl"
     script.write_text(json.dumps({"text": CODE}) + "\n")
     overrides = ["llm.backend=scripted", f"llm.options.script={script}", "sampling.constrain=true"]

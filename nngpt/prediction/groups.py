@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.novelty.dedup.neighbours import KeptIndex, ranked
+from nngpt import plugins
+from nngpt.novelty.dedup.neighbours import KeptIndex, rank_shingles
 from nngpt.novelty.dedup.shingle_sets import Shingler
-from nngpt.plugins import load
 from nngpt.prediction.runs import TrainingRun
 from nngpt.store.lemur.family import family
 
@@ -23,16 +23,15 @@ def components(codes: Mapping[str, str]) -> dict[str, str]:
     Networks with a Jaccard similarity of at least `NEAR` are joined, directly or in chains.
     """
     names = sorted(codes)
-    shingler = Shingler(load("dedup level", "lexical").create())
-    sets = ranked([shingler.shingles(codes[name]) for name in names])
-    neighbours = KeptIndex(sets, NEAR)
+    shingler = Shingler(plugins.create("dedup level", "lexical"))
+    sets = rank_shingles([shingler.shingles(codes[name]) for name in names])
+    index = KeptIndex(sets, NEAR)
     first = list(range(len(names)))
     for number in range(len(names)):
-        for other, likeness in neighbours.near(number):
-            if likeness >= NEAR:
-                one, two = sorted((_root(first, number), _root(first, other)))
-                first[two] = one
-        neighbours.add(number)
+        for other, _ in index.neighbours(number):
+            one, two = sorted((_root(first, number), _root(first, other)))
+            first[two] = one
+        index.add(number)
     return {name: names[_root(first, number)] for number, name in enumerate(names)}
 
 

@@ -159,7 +159,9 @@ def test_early_stopping_refuses_what_it_cannot_predict() -> None:
     for epochs in (1, 51):
         with pytest.raises(ValueError, match="early_stop needs epochs of 2 to 50"):
             EvaluationConfig(early_stop=True, epochs=epochs)
-    with pytest.raises(ValueError, match="early_stop looks at one training"):
+    with pytest.raises(
+        ValueError, match="early_stop follows one training: it needs seeds: 1 and no folds"
+    ):
         EvaluationConfig(early_stop=True, epochs=5, seeds=2)
     assert "early_stop" not in EvaluationConfig().protocol()
     assert EvaluationConfig(early_stop=True, epochs=2).protocol()["early_stop"] is True

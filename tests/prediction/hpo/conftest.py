@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_nngpt
 
-from nngpt.prediction.hpo import surrogate_file as files
 from nngpt.prediction.runs import History, read_history
 
 
@@ -17,8 +18,14 @@ def trials(mirror: Path) -> History:
 
 
 @pytest.fixture(scope="session")
-def surrogate_file(trials: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def surrogate_file(mirror: Path, shared: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Return the file of a surrogate for 1 and 5 epochs."""
-    path = tmp_path_factory.mktemp("surrogate") / "hpo.zip"
-    files.train(trials, path, lambda _: None, (1, 5))
-    return path
+
+    def train(folder: Path) -> None:
+        path = folder / "hpo.zip"
+        epochs = ("--epochs", 1, "--epochs", 5)
+        made = run_nngpt(folder, ("hpo", "train", "--folder", mirror, "--surrogate", path, *epochs))
+        assert (made.returncode, made.stderr) == (0, "")
+        assert " after 1 epoch, " in made.stdout and " after 5 epochs)" in made.stdout
+
+    return shared("surrogate", train) / "hpo.zip"

@@ -12,23 +12,22 @@ from command_line import ROOT, Nngpt
 
 from nngpt.errors import UserError
 from nngpt.prediction.hpo.grid import best_of_grid
+from nngpt.prediction.hpo.pools import pools
 from nngpt.prediction.hpo.proposal import HPOTask
 from nngpt.prediction.hpo.search_space import SearchSpace
 from nngpt.prediction.hpo.surrogate_file import SurrogateFile
 from nngpt.prediction.places import Place
+from nngpt.prediction.runs import History
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
 MNIST = Place("img-classification", "mnist", "acc")
 
 
-def test_train_the_surrogate_and_a_network_with_its_proposal(
-    mirror: Path, nngpt: Nngpt, tmp_path: Path
+def test_train_a_network_with_a_proposal_of_the_surrogate(
+    surrogate_file: Path, nngpt: Nngpt
 ) -> None:
-    path = tmp_path / "hpo.zip"
-    made = nngpt("hpo", "train", "--folder", mirror, "--surrogate", path, "--epochs", 1)
-    assert (made.returncode, made.stderr) == (0, "")
-    assert " after 1 epoch)" in made.stdout
-    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--surrogate", path, "--max-side", 32)
+    file = ("--surrogate", surrogate_file)
+    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", *file, "--max-side", 32)
     told = nngpt(*asked, "--target-accuracy", 1)
     assert (told.returncode, told.stderr) == (0, "")
     assert "90% interval" in told.stdout.splitlines()[0]
@@ -39,8 +38,10 @@ def test_train_the_surrogate_and_a_network_with_its_proposal(
     trained = nngpt("evaluate", PLAIN, *settings, *few)
     assert trained.returncode == 0, trained.stdout
     three = json.loads(nngpt(*asked, "--top", 3, "--epochs", 7, "--json").stdout)
-    assert len(three) == 3 and three[0]["epochs"] == 1
-    assert "chosen for 1 epoch, the nearest that the surrogate was trained for" in three[0]["notes"]
+    assert len(three) == 3 and three[0]["epochs"] == 5 and "trained" not in three[0]
+    assert (
+        "chosen for 5 epochs, the nearest that the surrogate was trained for" in three[0]["notes"]
+    )
 
 
 def test_the_default_engine_needs_no_files(nngpt: Nngpt) -> None:
@@ -74,14 +75,27 @@ def test_proposals_differ_and_are_within_the_search_space(surrogate_file: Path) 
     )
 
 
-def test_bench_freezes_its_folds(mirror: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_bench_freezes_its_folds_and_the_surrogate_beats_random_picks(
+    mirror: Path, trials: History, nngpt: Nngpt, tmp_path: Path
+) -> None:
     asked = ("hpo", "bench", "--folder", mirror, "--epochs", 1, "--folds", "folds.json")
-    table = nngpt(*asked)
+    done = nngpt(*asked, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    printed = json.loads(done.stdout)
+    assert printed.keys() == {"folds", "regrets"}
+    assert json.loads((tmp_path / "folds.json").read_text())["sha256"] == printed["folds"]
+    found = {one["engine"]: one for one in printed["regrets"]}
+    assert list(found) == ["random", "default", "constant", "surrogate"]
+    assert found["random"]["share"] == 1 and found["random"]["top3"] is None
+    best = found["surrogate"]
+    assert best["first"][0] < found["random"]["first"][0] and best["share"] < 0.8
+    assert best["top3"][0] <= best["first"][0]
+    assert best["first"][1] <= best["first"][0] <= best["first"][2]
+    assert best["pools"] == len(pools(trials, 1))
+    table = nngpt(*asked, "--fold", 0)
     assert (table.returncode, table.stderr) == (0, "")
     assert "mean regret" in table.stdout and "surrogate" in table.stdout
-    written = json.loads((tmp_path / "folds.json").read_text())["sha256"]
-    assert written[:12] in table.stdout
-    assert json.loads(nngpt(*asked, "--json").stdout)["folds"] == written
+    assert printed["folds"][:12] in table.stdout
 
 
 def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:

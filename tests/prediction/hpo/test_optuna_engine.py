@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import pytest
 import yaml
 from command_line import ROOT, Nngpt
 
+from nngpt import plugins
+from nngpt.config import Config
 from nngpt.errors import UserError
 from nngpt.prediction.hpo.engines.optuna import search
-from nngpt.prediction.hpo.proposal import Proposal
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, Train
 from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.places import Place
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
@@ -71,9 +76,9 @@ def test_if_all_trainings_are_refused_the_last_reason_is_reported() -> None:
         search(refuse, SPACE, 1, 2, 0)
 
 
-def test_search_with_real_trainings(surrogate_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_search_with_real_trainings(surrogate_file: Path, nngpt: Nngpt) -> None:
     few = ["--set=task.train_limit=300", "--set=task.validation_limit=200"]
-    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", *few, "--run")
+    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", *few)
     searched = nngpt(*asked, "--engine", "optuna", "--budget", 2, "--surrogate", surrogate_file)
     assert searched.returncode == 0, searched.stderr
     assert searched.stderr.count("accuracy") == 2, "a line for each training"
@@ -83,22 +88,29 @@ def test_search_with_real_trainings(surrogate_file: Path, nngpt: Nngpt, tmp_path
     assert yaml.safe_load("\n".join(settings))["evaluation"]["hyperparameters"].keys() == {
         *("lr", "momentum", "dropout")
     }
-    told = nngpt(*asked, "--engine", "default", "--json")
+    told = nngpt(*asked, "--engine", "default", "--run", "--json")
     (one,) = json.loads(told.stdout)
     assert one["trained"]["epochs"][0]["total"] == 200
 
 
-def test_a_search_without_a_surrogate_notes_it(nngpt: Nngpt, tmp_path: Path) -> None:
-    few = ["--set=task.train_limit=300", "--set=task.validation_limit=200"]
-    cache = Path.home() / ".cache" / "nngpt"
-    (tmp_path / "cache").mkdir()
-    for kept in cache.iterdir():
-        if kept.name != "hpo.zip":
-            (tmp_path / "cache" / kept.name).symlink_to(kept)
-    searched = nngpt(
-        *("hpo", "predict", PLAIN, "--dataset", "mnist", *few, "--engine", "optuna"),
-        *("--budget", 1),
-        NNGPT_CACHE=str(tmp_path / "cache"),
+def test_a_search_without_a_surrogate_notes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def training(task: HPOTask) -> Iterator[Train]:
+        yield hill
+
+    monkeypatch.setenv("NNGPT_CACHE", str(tmp_path))
+    context = EngineContext(Config(), training)
+    engine = plugins.create("HPO engine", "optuna", context, options={"budget": 3})
+    place = Place("img-classification", "mnist", "acc")
+    (best,) = engine.propose(HPOTask(PLAIN.read_text(), SPACE, place, 1), 1)
+    assert best.score > 0
+    assert best.notes[1:] == (
+        "there is no surrogate to begin with (nngpt hpo train)",
+        "the best of 3 trainings, chosen on these images: --run trains anew",
     )
-    assert searched.returncode == 0, searched.stderr
-    assert "note: there is no surrogate to begin with (nngpt hpo train)" in searched.stderr
+    with pytest.raises(UserError, match="'optuna' trains networks, which is not possible here"):
+        plugins.create("HPO engine", "optuna", EngineContext(Config())).propose(
+            HPOTask(PLAIN.read_text(), SPACE, place, 1), 1
+        )

@@ -1,4 +1,4 @@
-"""Frozen models of the YAML configuration, and the only place that reads the environment.
+"""Frozen models of the YAML configuration: load and validate files, upgrade stored settings.
 
 Every model refuses unknown keys. `load` reports all mistakes of a file together, each with its key
 path and the nearest known key. The options of a plug-in (`llm.options` and the like) are validated

@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.config import corpus_file
 from nngpt.errors import ConfigError
 from nngpt.records import Message, Prompt, TrainingPair, canonical_json
-from nngpt.store import AttemptRecord, Store
+
+if TYPE_CHECKING:
+    from nngpt.store import AttemptRecord, Store
 
 
 @dataclass(frozen=True)

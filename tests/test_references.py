@@ -1,4 +1,4 @@
-"""References in code and docs: every file, module, attribute, heading and invariant exists."""
+"""References in code and docs: the file, module, attribute, heading or invariant exists."""
 
 from __future__ import annotations
 
@@ -11,131 +11,121 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TOP = "nngpt|docs|tests|configs|prompts|scripts|benchmarks"
-PATH = re.compile(rf"(?<![\w./-])((?:{TOP})/[\w./-]*\w)(?![\w*{{<$])")
-MODULE = re.compile(r"(?<![\w./-])nngpt((?:\.[A-Za-z_]\w*)+)(?!\w|\()")
-BARE = re.compile(r"`([\w-]+\.(?:py|md|js|html))`|\b([A-Z]+\.md)\b")
-LINK = re.compile(r"\]\(([^)\s]+)\)")
-HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-INVARIANT = re.compile(r"invariant (\d|\"[^\"]+\"|\*\*[^*]+\*\*)")
-NOT_TRACKED = {"net.py", "mine.py", "network.py", "model.py"} | {
-    *("card.md", "index.md", "comparison.md", "CARD.md"),
-}
-"""Files of an imaginary user in examples, and files that commands write."""
+UNITS = "|".join(folder.name for folder in (ROOT / "nngpt").iterdir() if folder.is_dir())
+PATH = re.compile(
+    rf"(?<![\w./-])((?:{TOP})/[\w./-]*\w|(?:{UNITS})/[\w./-]+\.(?:py|js))(?![\w*{{<$])"
+)
+BARE = re.compile(r"`(?!mylab/)([\w./-]+\.(?:py|js|html))`|\b([A-Z]+\.md)\b")
+MODULE = re.compile(r"(?<![\w./-])nngpt(?:\.[A-Za-z]\w*)+")
+LINK = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)")
+HEADING = re.compile(r"([\w./-]+\.md|(?<=\]\())#([\w-]+)")
+INVARIANT = re.compile(r'invariant\s+(\d|"[^"]+")')
 
-NOT_OURS = {"nngpt.db", "nngpt.json", "nngpt.cli", "nngpt.yaml"}
-"""Words that look like modules: files of a run."""
+IMAGINARY = {
+    *("net.py", "mine.py", "network.py", "model.py", "tests/t.py", "tests/test_a.py"),
+    *("index.md", "comparison.md", "CARD.md"),
+}
+"""Files of a user in examples, and files that commands write."""
+
+ENDINGS = {"db", "json", "yaml", "py"}
+"""`nngpt.db` is a file, not a module."""
 
 
 @cache
-def tracked() -> tuple[str, ...]:
-    """Files under version control, or all files where there is no repository."""
-    found = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return tuple(name for name in found.stdout.split("\n") if name and (ROOT / name).is_file())
+def tracked() -> frozenset[str]:
+    """Return the files of the working tree that git does not ignore."""
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return frozenset(name for name in found.splitlines() if (ROOT / name).is_file())
 
 
 @cache
 def known_paths() -> frozenset[str]:
-    parents = (str(parent) for name in tracked() for parent in Path(name).parents)
-    return frozenset([*tracked(), *parents])
-
-
-def pages() -> list[str]:
-    """Markdown and code in which references are checked; change logs and results are history."""
-    history = ("CHANGELOG.md", "docs/results/")
-    kinds = (".md", ".py", ".yaml")
-    found = [n for n in tracked() if n.endswith(kinds) and not n.startswith(history)]
-    return [name for name in found if name != "tests/test_references.py"]
+    """Return every file and folder, by its path from the root and from each folder above it."""
+    paths = {str(path) for name in tracked() for path in (Path(name), *Path(name).parents)}
+    parts = [path.split("/") for path in paths]
+    return frozenset("/".join(path[start:]) for path in parts for start in range(len(path)))
 
 
 @cache
-def text_of(name: str) -> str:
-    """A page's text."""
-    return (ROOT / name).read_text(encoding="utf-8")
+def pages() -> dict[str, str]:
+    """Return the text of all code and docs; change log and results are history."""
+    history = ("CHANGELOG.md", "docs/results/", "tests/test_references.py")
+    names = [n for n in sorted(tracked()) if not n.startswith(history)]
+    kinds = {".md", ".py", ".yaml", ""}
+    texts = [n for n in names if Path(n).suffix in kinds and not Path(n).name.startswith(".")]
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in texts}
 
 
 @cache
-def names_in(module: str) -> frozenset[str]:
-    """Names that a module defines or imports at any depth, methods and attributes included."""
-    path = ROOT.joinpath(*module.split("."))
-    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Name | ast.alias | ast.Attribute):
-            found |= {getattr(node, field, None) for field in ("id", "asname", "name", "attr")}
-    return frozenset(name for name in found if name)
+def definitions(module: Path) -> frozenset[str]:
+    """Return the names that a module defines or imports, at any depth."""
+    found: set[str | None] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        stored = isinstance(getattr(node, "ctx", None), ast.Store)
+        if stored or isinstance(node, ast.ClassDef | ast.FunctionDef | ast.alias):
+            found |= {getattr(node, field, None) for field in ("name", "asname", "id", "attr")}
+    return frozenset(filter(None, found))
 
 
 def missing_modules(text: str) -> Iterator[str]:
-    for match in MODULE.finditer(text):
-        whole = match[0]
-        if whole in NOT_OURS or whole.endswith((".db", ".yaml", ".py", ".json")):
-            continue
-        parts = whole.split(".")
-        length = next(n for n in range(len(parts), 0, -1) if is_module(".".join(parts[:n])))
-        rest, module = parts[length:], ".".join(parts[:length])
-        if rest and rest[0] not in names_in(module):
-            yield whole
+    for name in set(MODULE.findall(text)):
+        path, rest = ROOT / "nngpt", name.split(".")[1:]
+        while rest and ((path / rest[0]).is_dir() or (path / f"{rest[0]}.py").is_file()):
+            path /= rest.pop(0)
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if rest and rest[0] not in ENDINGS and not definitions(file).issuperset(rest):
+            yield name
 
 
-@cache
-def is_module(name: str) -> bool:
-    path = name.replace(".", "/")
-    return f"{path}.py" in known_paths() or f"{path}/__init__.py" in known_paths()
-
-
-def missing_files(name: str, text: str) -> Iterator[str]:
-    basenames = {Path(path).name for path in tracked()}
-    for match in PATH.finditer(text):
-        path = match[1].rstrip(".")
-        if path not in known_paths() and not (ROOT / path).exists():
-            yield path
-    for match in BARE.finditer(text):
-        file = match[1] or match[2]
-        if file not in basenames | NOT_TRACKED and name.endswith((".md", ".py")):
-            yield file
+def missing_files(text: str) -> Iterator[str]:
+    named = {match[1].rstrip(".") for match in PATH.finditer(text)}
+    named |= {match[1] or match[2] for match in BARE.finditer(text)}
+    return (name for name in named - IMAGINARY - known_paths() if not (ROOT / name).exists())
 
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """The headings of a page as a browser addresses them."""
-    headings = HEADING.findall(page.read_text(encoding="utf-8"))
-    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
-    return frozenset(heading.replace(" ", "-") for heading in kept)
+    """Return the headings of a page as a browser addresses them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings)
 
 
-def broken_links(page: Path, text: str) -> Iterator[str]:
-    for target in LINK.findall(text):
-        file, _, anchor = target.partition("#")
-        if re.match(r"[a-z]+:", target):
-            continue
-        aim = page.parent / file if file else page
-        if not aim.exists() or (anchor and anchor not in anchors(aim)):
-            yield target
+def missing_headings(page: Path, text: str) -> Iterator[str]:
+    for file, anchor in HEADING.findall(text):
+        places = (page.parent / file if file else page, ROOT / file)
+        target = next((place for place in places if place.is_file()), None)
+        if not target or anchor not in anchors(target):
+            yield f"{file}#{anchor}"
+
+
+def missing_links(page: Path, text: str) -> Iterator[str]:
+    return (target for target in LINK.findall(text) if not (page.parent / target).exists())
+
+
+def missing_invariants(text: str) -> Iterator[str]:
+    design = pages()["docs/design.md"]
+    known = re.findall(r"^- \*\*([^*]+?)\.?\*\*", design, re.MULTILINE)
+    cited = {" ".join(name.strip('"').split()) for name in INVARIANT.findall(text)}
+    return (f'invariant "{name}"' for name in cited.difference(known))
+
+
+def missing(name: str, text: str) -> Iterator[str]:
+    yield from missing_modules(text)
+    yield from missing_files(text)
+    yield from missing_headings(ROOT / name, text)
+    yield from missing_invariants(text)
+    if name.endswith(".md"):
+        yield from missing_links(ROOT / name, text)
 
 
 def test_references_exist() -> None:
-    wrong = []
-    for name in pages():
-        text = text_of(name)
-        found = [*missing_modules(text), *missing_files(name, text)]
-        if name.endswith(".md"):
-            found += broken_links(ROOT / name, text)
-        wrong += [f"{name} refers to {reference}" for reference in sorted(set(found))]
+    wrong = [f"{name}: {found}" for name, text in pages().items() for found in missing(name, text)]
     assert not wrong, "\n".join(wrong)
 
 
-def test_invariants_are_cited_by_name() -> None:
-    known = set(re.findall(r"^- \*\*([^*]+?)\.?\*\*", text_of("docs/design.md"), re.MULTILINE))
-    assert len(known) == 9
-    cited = {
-        (name, found.strip('"*')) for name in pages() for found in INVARIANT.findall(text_of(name))
-    }
-    assert cited and {found for _, found in cited} <= known, cited
+def test_missing_references_are_found() -> None:
+    page = """nngpt.store.nothing nngpt.records.Nothing nngpt.records.Prompt.nothing
+    docs/nothing.md cycle/nothing.py `nothing.py` FACTS.md invariant 7 invariant "Nothing"
+    [one](nothing.md) [two](design.md#nothing) docs/design.md#nobody"""
+    assert len(set(missing("docs/page.md", page))) == 12

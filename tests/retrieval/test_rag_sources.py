@@ -15,6 +15,7 @@ from nngpt.errors import UserError
 from nngpt.retrieval import licences
 from nngpt.retrieval.sources import from_folder, module_name, open_source
 
+SKIPPED = "tests"
 METADATA = "Metadata-Version: 2.1\nName: demo\nVersion: 1.2\nClassifier: License :: OSI Approved :: MIT License\n"  # noqa: E501
 
 
@@ -53,7 +54,12 @@ def test_a_wheel(tmp_path: Path) -> None:
 
 def test_an_sdist_with_its_sources_below_src(tmp_path: Path) -> None:
     sdist = tmp_path / "demo-1.2.tar.gz"
-    files = {"PKG-INFO": METADATA, "setup.py": "", "src/demo/a.py": "A = 1\n", "tests/t.py": ""}
+    files = {
+        "PKG-INFO": METADATA,
+        "setup.py": "",
+        "src/demo/a.py": "A = 1\n",
+        f"{SKIPPED}/t.py": "",
+    }
     with tarfile.open(sdist, "w:gz") as archive:
         for name, text in files.items():
             member = tarfile.TarInfo(f"demo-1.2/{name}")
@@ -65,7 +71,7 @@ def test_an_sdist_with_its_sources_below_src(tmp_path: Path) -> None:
 
 def test_a_folder_may_be_a_checkout_or_a_package(tmp_path: Path) -> None:
     root = write_tree(
-        tmp_path / "checkout", {"pkg/a.py": "", "tests/test_a.py": "", ".git/x.py": ""}
+        tmp_path / "checkout", {"pkg/a.py": "", f"{SKIPPED}/test_a.py": "", ".git/x.py": ""}
     )
     (root / "LICENSE").write_text("Apache License\nVersion 2.0\n")
     assert list(from_folder(root).files) == ["pkg", "pkg.a"]

@@ -13,7 +13,7 @@ from nngpt.cycle.parts import Parts
 from nngpt.cycle.time_limit import TimeLimit
 from nngpt.records import derive_seed
 from nngpt.reports.progress import Progress
-from nngpt.store import Lease, Store
+from nngpt.store import CycleSummary, Lease, Store
 
 T = TypeVar("T")
 
@@ -48,6 +48,10 @@ class RunContext:
     def seed(self, purpose: str, *keys: object) -> int:
         """Derive the seed of one step from the run's seed."""
         return derive_seed(self.config.seed, purpose, *keys)
+
+    def summary(self, cycle: int) -> CycleSummary:
+        """Return the loop's figures of a cycle that has begun."""
+        return self.store.summary(self.run_id)[cycle - 1]
 
     @contextmanager
     def metered(self, activity: str, display: AbstractContextManager[T]) -> Iterator[T]:

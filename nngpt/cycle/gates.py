@@ -49,7 +49,10 @@ class Gates:
         if attempt.state == State.GENERATED:
             self.context.lease.parsed(attempt.id, candidate)
         if attempt.state != State.VALIDATED:
-            self._check_duplicate(attempt, candidate)
+            twin = self._twin(attempt, candidate)
+            if twin is not None:
+                return self._refuse(attempt, Refusal(Stage.DUPLICATE, f"same network as {twin}"))
+            self.context.lease.validated(attempt.id)
         return self._stored(attempt)
 
     def begin_training(self, attempt: AttemptRecord) -> AttemptRecord:
@@ -119,13 +122,6 @@ class Gates:
         """Read the completion as an answer to the prompt that was asked."""
         asked = self.context.store.prompt(attempt.prompt_hash)
         return self.context.parts.reader.read_answer(attempt.completion.text, asked)
-
-    def _check_duplicate(self, attempt: AttemptRecord, candidate: Candidate) -> None:
-        twin = self._twin(attempt, candidate)
-        if twin is None:
-            self.context.lease.validated(attempt.id)
-        else:
-            self._refuse(attempt, Refusal(Stage.DUPLICATE, f"same network as {twin}"))
 
     def _twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """Name a known network with the same code (white space apart), None if there is none."""

@@ -58,7 +58,7 @@ class Loop:
             Scheduler(self.context, cycle, gates, generator, threads).settle_all()
         self.finetuner.learn(cycle)
         self.context.record_spending(cycle)
-        self.show_end(cycle)
+        self.context.progress.cycle_done(self.context.summary(cycle))
 
     def warm_up(self) -> None:
         """Fine-tune on the corpus before the first cycle, as the papers do; counts as cycle 0."""
@@ -101,7 +101,3 @@ class Loop:
         context = self.context
         settled = [a for a in context.store.attempts(context.run_id, cycle) if a.settled]
         context.progress.cycle_started(cycle, context.config, adapter, settled)
-
-    def show_end(self, cycle: int) -> None:
-        """Display the summary of a closed cycle."""
-        self.context.progress.cycle_done(self.context.store.summary(self.context.run_id)[cycle - 1])

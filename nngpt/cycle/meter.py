@@ -30,21 +30,17 @@ class Meter:
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
         """Count the block as `activity`, perhaps beside others."""
-        self._account()
+        self.read()
         self._active[activity] += 1
         try:
             yield
         finally:
-            self._account()
+            self.read()
             self._active[activity] -= 1
-
-    def read(self) -> None:
-        """Read clock and counters, so that no counter wraps around unnoticed."""
-        self._account()
 
     def take(self, cycle: int) -> list[Activity]:
         """Return and reset the time and energy spent since the last call, as part of `cycle`."""
-        self._account()
+        self.read()
         spent = [
             Activity(cycle, activity, seconds, self._joules.get(activity))
             for activity, seconds in self._seconds.items()
@@ -53,7 +49,7 @@ class Meter:
         self._joules.clear()
         return spent
 
-    def _account(self) -> None:
+    def read(self) -> None:
         """Add the time and energy since the last reading to the activities in progress."""
         activity = "+".join(sorted(+self._active)) or OTHER
         now, joules = time.monotonic(), self._energy.joules()

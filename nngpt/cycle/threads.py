@@ -5,18 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
+
+from nngpt.protocols import LLM, Executor
 
 T = TypeVar("T")
 
 _JOIN_S = 10.0
-
-
-class Stoppable(Protocol):
-    """A part whose running calls end soon after `stop`."""
-
-    def stop(self) -> None:
-        """End running calls; called from another thread."""
 
 
 class Threads:
@@ -26,7 +21,7 @@ class Threads:
     is stopped, and the threads are joined.
     """
 
-    def __init__(self, *stoppable: Stoppable) -> None:
+    def __init__(self, *stoppable: LLM | Executor) -> None:
         self._stoppable = stoppable
         self._threads: list[threading.Thread] = []
 

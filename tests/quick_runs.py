@@ -32,13 +32,7 @@ def write_answers(folder: Path, texts: Sequence[str]) -> None:
     (folder / "answers.jsonl").write_text("".join(lines))
 
 
-def quick_run(
-    folder: Path,
-    cycles: int,
-    *overrides: str,
-    minutes: float | None = None,
-    fresh: bool = False,
-) -> None:
+def quick_run(folder: Path, cycles: int, *overrides: str, minutes: float | None = None) -> None:
     """Run or resume as `nngpt cycle run` does; the current folder must be `folder`."""
     assert Path.cwd() == folder
     settings = config.load("smoke-mnist", [*SETTINGS, f"cycles={cycles}", *overrides])
@@ -47,4 +41,4 @@ def quick_run(
             if store.runs():  # else only an index of blocks is in it
                 check_same_settings(store.run(settings.name), settings)
     with ConsoleProgress(console(stderr=True)) as progress:
-        run_loop(settings, progress, fresh, minutes=minutes)
+        run_loop(settings, progress, minutes=minutes)

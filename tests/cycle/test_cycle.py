@@ -116,7 +116,9 @@ def test_no_novelty_measure_admits_near_twins(here: Path) -> None:
 def test_fresh_archives_the_old_run(here: Path, nngpt: Nngpt) -> None:
     quick_run(here, 1, *SIX)
     first = [outcome(a) for a in attempts(here)]
-    quick_run(here, 1, *SIX, fresh=True)
+    sets = [part for setting in (*SETTINGS, *SIX) for part in ("--set", setting)]
+    again = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, "--fresh", *sets)
+    assert again.returncode == 0, again.stderr
     assert [outcome(a) for a in attempts(here)] == first
     assert [outcome(a) for a in attempts(here, run=2)] == first, "same seed, same run"
     listed = json.loads(nngpt("cycle", "list", "--json").stdout)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nngpt import config
+from nngpt import config, plugins
 from nngpt.data.loading import data_source
+from nngpt.errors import ConfigError
 from nngpt.generation import modes
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.contract.layer_list import read_layers
@@ -152,3 +154,20 @@ def test_lists_stay_lists() -> None:
     for completion in written_by(found, networks, 20, 20, seed=1):
         layers = read_layers(found.prompt.prefill + completion.text)
         assert isinstance(layers, tuple) and layers
+
+
+def test_the_backend_reads_a_built_corpus(tmp_path: Path) -> None:
+    found = reader()
+    (network, *_) = found.examples().values()
+    messages = [
+        {"role": message.role, "content": message.content} for message in found.prompt.messages
+    ]
+    pair = {"messages": messages, "prefill": found.prompt.prefill, "completion": network.written}
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(json.dumps({**pair, "mode": found.prompt.mode}) + "\n")
+    made = config.load("smoke-mnist", ["llm.backend=mutation", f"llm.options.corpus={path}"]).llm
+    llm = plugins.create("LLM backend", made.backend, made, options=made.options)
+    (completion,) = llm.generate(found.prompt, 1, 1, Sampling())
+    assert isinstance(found.read(completion.text), Candidate)
+    with pytest.raises(ConfigError, match="there is no network to change"):
+        plugins.create("LLM backend", "mutation", made, options={})

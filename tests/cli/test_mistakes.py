@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import Nngpt, start_nngpt
+
+from nngpt.cli.main import main
 
 RUN = ("cycle", "run")
 
@@ -57,12 +60,20 @@ RUN = ("cycle", "run")
     ],
 )
 def test_one_line_and_nothing_written(
-    nngpt: Nngpt, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: list[str],
 ) -> None:
-    done = nngpt(*arguments)
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("nngpt: "), done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nngpt", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    stderr = capsys.readouterr().err
+    assert ended.value.code == 2, stderr
+    lines = stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("nngpt: "), stderr
     assert [part for part in said if part not in lines[0]] == [], lines[0]
     assert list(tmp_path.iterdir()) == []
 

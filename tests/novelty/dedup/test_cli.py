@@ -80,7 +80,7 @@ def test_the_summary_in_a_file(nngpt: Nngpt, collection: Path) -> None:
     assert done.stdout.startswith("6 networks in ")
     assert "2 kept, 4 removed (66.7%)" in done.stdout
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
-    assert ["exact", "the same", "1", "5"] in rows
+    assert ["exact", "identical", "1", "5"] in rows
     assert ["lexical", "0.9", "2", "3"] in rows
     assert ["family cap", "1 a family", "1", "2"] in rows
     assert ["ga", "3", "1", "–"] in rows

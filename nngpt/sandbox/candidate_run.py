@@ -24,15 +24,7 @@ from nngpt.sandbox.training_loop import PlainTrainingLoop
 
 @dataclass(frozen=True)
 class Inputs:
-    """Descriptors that a worker holds besides its standard streams.
-
-    Attributes:
-        result: writing end of the result pipe.
-        job: job description as JSON.
-        train_images: training images, or the file to try.
-        train_labels: training labels, empty if a file is tried.
-        validation_images: images to answer.
-    """
+    """Descriptors of a worker; if it tries a file, `train_images` holds that file."""
 
     result: int
     job: int

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from nngpt.data.splits import Splits
 from nngpt.sandbox import sealed_memory
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -29,7 +26,7 @@ class Fold:
         train_labels: descriptor of sealed memory, int64 [n].
         train_count: n.
         validation_images: uint8 [m, c, h, w], in this process.
-        validation_labels: int64 [m], in this process only (no self-grading, docs/design.md).
+        validation_labels: int64 [m], in this process only (invariant "No self-grading").
     """
 
     number: int
@@ -87,17 +84,30 @@ class Folds:
             os.close(self._descriptors.pop())
 
     def _make(self, number: int) -> Fold:
-        order: Labels | None = None
-        images, labels = self._images, self._labels
         if self._k is None:
-            train, judged = self._splits.train, slice(None)
+            train = self._splits.train
             images, labels = train.open_images(), np.asarray(train.open_labels(), np.int64)
-        else:
-            judged = self._parts[number - 1]
-            order = np.setdiff1d(np.arange(len(labels)), judged)
-        descriptors = [self._sealed("images", images, order), self._sealed("labels", labels, order)]
-        count = len(labels if order is None else order)
-        return Fold(number, *descriptors, count, self._images[judged], self._labels[judged])
+            return self._fold(0, images, labels, None, self._images, self._labels)
+        judged = self._parts[number - 1]
+        trained = np.setdiff1d(np.arange(len(self._labels)), judged)
+        part = self._images[judged], self._labels[judged]
+        return self._fold(number, self._images, self._labels, trained, *part)
+
+    def _fold(
+        self,
+        number: int,
+        train_images: Images,
+        train_labels: Labels,
+        order: Labels | None,
+        images: Images,
+        labels: Labels,
+    ) -> Fold:
+        count = len(train_labels if order is None else order)
+        train = (
+            self._sealed("images", train_images, order),
+            self._sealed("labels", train_labels, order),
+        )
+        return Fold(number, *train, count, images, labels)
 
     def _sealed(self, name: str, array: Images | Labels, order: Labels | None) -> int:
         chunks = sealed_memory.chunks(array, order)

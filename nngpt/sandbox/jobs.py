@@ -7,20 +7,18 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
 from nngpt.records import Candidate, Refusal, Task
 from nngpt.sandbox import sealed_memory
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.judge import Judge, secret_order
 from nngpt.sandbox.lane_client import WorkerExit
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 AnyJudge = TypeVar("AnyJudge", bound=Judge)
 

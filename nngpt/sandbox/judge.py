@@ -50,8 +50,8 @@ def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.
     """Return the order in which a worker gets the validation images, a permutation [n].
 
     The key is derived from the labels: nobody else can compute the order, and the same code with
-    the same seed gets the same order again, so its logits are equal to the last bit (same seed,
-    same result, docs/design.md).
+    the same seed gets the same order again, so its logits are equal to the last bit
+    (invariant "Same seed, same result").
     """
     key = hashlib.sha256(np.ascontiguousarray(labels).tobytes()).digest()
     drawn = hmac.digest(key, f"{content} {seed}".encode(), "sha256")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError, UserError
 from nngpt.sandbox.readable_paths import first_readable
 from nngpt.sandbox.zygote_client import ZygoteClient
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 
 def refuse_other_systems() -> None:

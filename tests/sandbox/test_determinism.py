@@ -1,4 +1,4 @@
-"""Same seed, same code, same logits on the CPU (same seed, same result, docs/design.md)."""
+"""Same seed, same code, same logits on the CPU (invariant "Same seed, same result")."""
 
 from __future__ import annotations
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
 from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor, create_wrapped
 from nngpt.sandbox.readable_paths import readable_paths
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
-
 
 _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")  # ctypes finds libraries with ldconfig
 

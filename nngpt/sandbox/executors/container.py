@@ -9,18 +9,14 @@ The container needs Python, torch and nngpt at the same paths and must pass desc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import field_validator
 
 from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
 from nngpt.plugins import PluginOptions
 from nngpt.protocols import Pruner
 from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor, create_wrapped
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 
 class Options(PluginOptions):

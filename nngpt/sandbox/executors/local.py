@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from nngpt.config import EvaluationConfig
+from nngpt.data.splits import Splits
 from nngpt.errors import UserError
 from nngpt.protocols import Pruner
 from nngpt.records import (
@@ -38,9 +39,6 @@ from nngpt.sandbox.jobs import AnyJudge, JobFactory, JobResult
 from nngpt.sandbox.judge import Budget, Judge
 from nngpt.sandbox.lane_pool import LanePool
 from nngpt.sandbox.zygote_client import SharedZygote, shared
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 _FOLD_SEED = 1
 _MIB = 1 << 20

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hostile_samples import Running, hostile
+from hostile_samples import Running, hostile, lanes_of
 from sandbox_samples import candidate
 
 from nngpt.data.splits import Splits
@@ -28,7 +28,7 @@ def test_the_labels_are_in_no_other_memory(
     held += "threading.Thread(target=time.sleep, args=(600,)).start(); time.sleep(600)"
     running = Running(executor, candidate(hostile("learn", held)))
     worker = running.worker()
-    below = processes.descendants(shared.running().pid)
+    below = processes_of(executor)
     known = splits.train.open_labels()[:50].astype("u1").tobytes()  # shows that the search works
     secret = splits.validation.open_labels().astype("u1").tobytes()
     try:
@@ -40,6 +40,13 @@ def test_the_labels_are_in_no_other_memory(
         assert isinstance(running.end(), Refusal)
     assert known in found[worker]
     assert not any(secret in labels for labels in found.values())
+
+
+def processes_of(executor: LocalExecutor) -> list[int]:
+    """Return the zygote, its waiter, and the executor's lanes and workers."""
+    lanes, top = lanes_of(executor), shared.running().pid
+    zygote = [pid for pid in processes.children(top) if {*lanes} & {*processes.children(pid)}]
+    return [top, *zygote, *lanes, *(pid for lane in lanes for pid in processes.descendants(lane))]
 
 
 def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
@@ -54,11 +61,13 @@ def found_in_memory(pid: int, wanted: set[bytes]) -> set[bytes]:
             for place in range(first, last, CHUNK):
                 memory.seek(place)
                 here = before + memory.read(min(CHUNK, last - place))
+                before = here[-kept:]
+                if here.count(0) == len(here):
+                    continue
                 for width in (1, 4, WIDEST):
                     for offset in range(width):  # copies in messages are not aligned
                         numbers = here[offset::width]
                         found |= {labels for labels in wanted if labels in numbers}
-                before = here[-kept:]
     return found
 
 

@@ -16,6 +16,7 @@ from store_samples import admit, start, write
 from nngpt.records import Refusal, Stage
 from nngpt.reports.analysis.study import StudySetting, read_study
 from nngpt.reports.run.page import Report, report
+from nngpt.reports.run.plots.catalog import plots
 from nngpt.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")
@@ -105,8 +106,12 @@ def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> 
     with Store.open(tmp_path / "nngpt.db") as store:
         run = three_arms(store)
         confirm(store, run)
-        again = report(study(store, run, **{HOSTILE: network(2)}), best=3, command="nngpt …")
-    assert again.figures == full.figures and again.tables.keys() == full.tables.keys()
+        again = study(store, run, **{HOSTILE: network(2)})
+    # Scattered points, clipped paths and colour bars: what could differ between two drawings.
+    for plot in plots(again, ("gates", "accuracies", "novelty")):
+        assert plot.images is not None
+        assert plot.images.png == full.figures[f"{plot.name}.png"], plot.name
+        assert plot.images.pdf == full.figures[f"{plot.name}.pdf"], plot.name
 
 
 def test_tables_read_back(full: Report) -> None:

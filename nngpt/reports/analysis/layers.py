@@ -29,7 +29,7 @@ _PATTERNS = (
 
 
 @dataclass(frozen=True)
-class Layer:
+class CodeLayer:
     """A layer.
 
     Attributes:
@@ -43,7 +43,7 @@ class Layer:
     arguments: str
 
 
-def chain(candidate: Candidate) -> tuple[Layer, ...]:
+def chain(candidate: Candidate) -> tuple[CodeLayer, ...]:
     """Return the layers in source order, branches one after another; () if unreadable.
 
     Where the answer is only a list of layers, those are returned. Otherwise a layer is a call of
@@ -59,7 +59,7 @@ def chain(candidate: Candidate) -> tuple[Layer, ...]:
     roots = [n for n in ast.walk(tree) if _makes_layers(n)] or [tree]
     calls = [n for root in roots for n in ast.walk(root) if isinstance(n, ast.Call)]
     calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    found: dict[tuple[int, int], Layer] = {}
+    found: dict[tuple[int, int], CodeLayer] = {}
     for call in calls:
         name = _name(call.func, imported, only_layers)
         if name:
@@ -79,11 +79,11 @@ def layer_names(tree: ast.Module) -> list[str]:
     return [name.removeprefix("Lazy") for call in calls if (name := _name(call, imported, False))]
 
 
-def _layer(name: str, call: ast.Call) -> Layer:
+def _layer(name: str, call: ast.Call) -> CodeLayer:
     name = name.removeprefix("Lazy")
     values = [ast.unparse(value) for value in call.args]
     values += [f"{k.arg}={ast.unparse(k.value)}" if k.arg else "**…" for k in call.keywords]
-    return Layer(kind_of(name), name, ", ".join(values))
+    return CodeLayer(kind_of(name), name, ", ".join(values))
 
 
 def _makes_layers(node: ast.AST) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nngpt.reports.analysis.layers import Layer
+from nngpt.reports.analysis.layers import CodeLayer
 
 _WIDTH, _HEIGHT, _GAP, _ROW_GAP = 142, 36, 20, 16
 _A_ROW = 3
@@ -44,7 +44,7 @@ class Diagram:
     box: tuple[int, int] = (_WIDTH, _HEIGHT)
 
 
-def diagram(layers: Sequence[Layer]) -> Diagram | None:
+def diagram(layers: Sequence[CodeLayer]) -> Diagram | None:
     """Return the boxes of the first layers, None if there are no layers."""
     shown = layers[:_MOST]
     if not shown:
@@ -57,7 +57,7 @@ def diagram(layers: Sequence[Layer]) -> Diagram | None:
     )
 
 
-def _box(number: int, layer: Layer) -> Box:
+def _box(number: int, layer: CodeLayer) -> Box:
     x, y = _place(number)
     cut = layer.arguments
     cut = cut if len(cut) <= _LETTERS else cut[: _LETTERS - 1] + "…"

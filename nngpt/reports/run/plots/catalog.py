@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -14,65 +14,27 @@ from nngpt.reports.run.plots import costs, cycles, learning, networks
 
 @dataclass(frozen=True)
 class _Kind:
-    """A figure that can be drawn for any run that `missing` finds no reason against."""
+    """A figure that is drawn for every run with data for it; `missing` says what lacks."""
 
     name: str
     title: str
     caption: str
     draw: Callable[[Study], Figure]
-    missing: Callable[[Study], str]
+    has_data: Callable[[Study], bool]
+    missing: str
 
 
-def plots(study: Study) -> list[Plot]:
-    """Draw every figure for which the run has data."""
+def plots(study: Study, names: Collection[str] = ()) -> list[Plot]:
+    """Draw every figure for which the run has data, or only those named."""
     with rc():
-        return [_plot(kind, study) for kind in _KINDS]
+        return [_plot(kind, study) for kind in _KINDS if not names or kind.name in names]
 
 
 def _plot(kind: _Kind, study: Study) -> Plot:
-    missing = kind.missing(study)
-    if missing:
-        return Plot(kind.name, kind.title, kind.caption, None, missing)
+    if not kind.has_data(study):
+        return Plot(kind.name, kind.title, kind.caption, None, kind.missing)
     drawn = images(kind.draw(study), kind.name)
     return Plot(kind.name, kind.title, kind.caption, drawn.svg, images=drawn)
-
-
-def _nothing_written(study: Study) -> str:
-    return "" if any(study.points.values()) else "Nothing has been written yet."
-
-
-def _nothing_settled(study: Study) -> str:
-    return "" if any(study.funnels.values()) else "No candidate has been admitted or refused yet."
-
-
-def _nothing_trained(study: Study) -> str:
-    return "" if study.places else "No network has been trained."
-
-
-def _no_sibling(study: Study) -> str:
-    if any(p.sibling for p in study.places):
-        return ""
-    return "Fewer than two networks of an arm have been trained."
-
-
-def _no_adapter(study: Study) -> str:
-    return "" if any(w.adapter for w in study.writers) else "The run has trained no adapter."
-
-
-def _no_comparison(study: Study) -> str:
-    if any(found for c in study.comparisons for found in c.differences.values()):
-        return ""
-    return "Nothing to compare: no control arm has written, and there are fewer than two cycles."
-
-
-def _no_confirmation(study: Study) -> str:
-    if study.ranking is not None and study.ranking.confirmed:
-        return ""
-    return "No candidate has been trained to completion, so there is nothing to compare."
-
-
-def _no_costs(study: Study) -> str:
-    return "" if study.costs.by_cycle else "Nothing was measured."
 
 
 _KINDS = (
@@ -83,7 +45,8 @@ _KINDS = (
         "for medians, and Wilson over the validation images for the best (which is the best of "
         "many, so partly luck). Dashed: admission threshold.",
         cycles.trajectory,
-        _nothing_written,
+        lambda study: any(study.points.values()),
+        "Nothing has been written yet.",
     ),
     _Kind(
         "gates",
@@ -92,7 +55,8 @@ _KINDS = (
         "after the gate; whiskers are 95% Wilson intervals of their share. Those left after the "
         "last gate were admitted.",
         cycles.gates,
-        _nothing_settled,
+        lambda study: any(study.funnels.values()),
+        "No candidate has been admitted or refused yet.",
     ),
     _Kind(
         "controls",
@@ -100,14 +64,16 @@ _KINDS = (
         "Differences with 95% intervals: Newcombe for shares, Welch for means. In “all answers”, "
         "an untrained answer counts as chance, so failing on hard cases does not help an arm.",
         learning.controls,
-        _no_comparison,
+        lambda study: any(d for c in study.comparisons for d in c.differences.values()),
+        "Nothing to compare: no control arm has written, and there are fewer than two cycles.",
     ),
     _Kind(
         "accuracies",
         "Accuracies",
         "Every trained network after its last epoch; boxes are drawn for five networks or more.",
         cycles.distributions,
-        _nothing_trained,
+        lambda study: bool(study.places),
+        "No network has been trained.",
     ),
     _Kind(
         "pareto",
@@ -116,7 +82,8 @@ _KINDS = (
         "Wilson intervals over the validation images; where they overlap, the order may be luck. "
         "Parameters and latency are as reported by the candidate's own process.",
         networks.pareto,
-        _nothing_trained,
+        lambda study: bool(study.places),
+        "No network has been trained.",
     ),
     _Kind(
         "novelty",
@@ -125,7 +92,8 @@ _KINDS = (
         "network of the corpus and to the nearest one that the same arm had trained before. The "
         "first network of an arm has no predecessor.",
         networks.novelty,
-        _no_sibling,
+        lambda study: any(p.sibling for p in study.places),
+        "Fewer than two networks of an arm have been trained.",
     ),
     _Kind(
         "adapters",
@@ -133,7 +101,8 @@ _KINDS = (
         "Which adapter each one was trained from, on how many pairs, and what it then wrote. The "
         "newest has not written yet.",
         learning.genealogy,
-        _no_adapter,
+        lambda study: any(w.adapter for w in study.writers),
+        "The run has trained no adapter.",
     ),
     _Kind(
         "proxy",
@@ -142,7 +111,8 @@ _KINDS = (
         "first epoch ranks them the same and 0 if it is uninformative; its interval is a "
         "percentile bootstrap over candidates. Thin lines are 95% Wilson intervals.",
         learning.proxy,
-        _no_confirmation,
+        lambda study: study.ranking is not None and bool(study.ranking.confirmed),
+        "No candidate has been trained to completion, so there is nothing to compare.",
     ),
     _Kind(
         "costs",
@@ -150,6 +120,7 @@ _KINDS = (
         "Wall time by activity; overlapping activities form a category of their own. A forecast is "
         "made before the run continues; the cross marks the time actually taken from then on.",
         costs.costs,
-        _no_costs,
+        lambda study: bool(study.costs.by_cycle),
+        "Nothing was measured.",
     ),
 )

@@ -20,6 +20,8 @@ Vector = NDArray[np.float64]
 _CHANCE = NAMES.index("chance")
 _ROUNDS = 200
 _SEEDS = (0, 1)
+FORESTS = 2 * len(_SEEDS)
+"""Number of forests of a surrogate: one for each target and seed."""
 
 
 @dataclass(frozen=True)

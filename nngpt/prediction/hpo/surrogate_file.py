@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,26 +14,26 @@ from numpy.typing import NDArray
 
 from nngpt import __version__
 from nngpt.errors import UserError
-from nngpt.files import cache_folder, publish, scratch
+from nngpt.files import cache_folder
 from nngpt.prediction import groups, targets
 from nngpt.prediction.boosting import Boosting, cross, quantile, spread_of, with_point
 from nngpt.prediction.expert import LEVEL
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.folds import COUNT
 from nngpt.prediction.hpo.pools import Pool, pools
-from nngpt.prediction.hpo.surrogate import Surrogate
+from nngpt.prediction.hpo.surrogate import FORESTS, Surrogate
 from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable, Vocabulary, table
+from nngpt.prediction.model_file import ModelFile, write_models
 from nngpt.prediction.runs import History, data_hash
 
 EPOCHS = (1, 5, 50)
 """Numbers of epochs after which LEMUR has many trials."""
 
-FORMAT = 1
 _LEARNED = 5
 """Minimum number of trials in a pool to learn from."""
 
-_HINT = "Train it again: nngpt hpo train"
-_DAMAGES = (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError)
+_INDEX = "hpo.json"
+_VERSION = {"format": 1, "names": list(NAMES)}
 _ACCURACY = Boosting(rounds=200, rate=0.06, leaves=31)
 _PLACE = CATEGORIES[0]
 
@@ -94,22 +90,22 @@ def train(
     vocabulary = Vocabulary.of([pool for found in kept.values() for pool in found])
     card = _card(history, kept)
     index: dict[str, Any] = {
-        "format": FORMAT,
-        "names": NAMES,
+        **_VERSION,
         "card": card,
         "words": [vocabulary.places, vocabulary.transforms],
         "sources": {name: history.transforms.get(name) for name in vocabulary.transforms},
         "factors": {},
     }
-    with scratch(path) as folder:
-        draft = folder / path.name
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            for horizon, model in _models(history, kept, vocabulary, progress):
-                index["factors"][horizon] = model.factor
-                for name, trees in _members(model):
-                    file.writestr(f"{horizon}-{name}.txt", trees.model_to_string())
-            file.writestr("hpo.json", json.dumps(index))
-        publish(draft, path)
+
+    def members() -> Iterator[tuple[str, lightgbm.Booster]]:
+        for horizon, model in _models(history, kept, vocabulary, progress):
+            index["factors"][horizon] = model.factor
+            for number, trees in enumerate(model.scores.trees):
+                yield f"{horizon}-score-{number}", trees
+            yield f"{horizon}-value", model.value
+            yield f"{horizon}-error", model.error
+
+    write_models(path, _INDEX, index, members())
     return card
 
 
@@ -155,12 +151,6 @@ def _fit(rows: TrialTable, folds: NDArray[np.int64]) -> HorizonModel:
     )
 
 
-def _members(model: HorizonModel) -> list[tuple[str, lightgbm.Booster]]:
-    """Return the trees of a model with their names in the file."""
-    scores = [(f"score-{n}", trees) for n, trees in enumerate(model.scores.trees)]
-    return [*scores, ("value", model.value), ("error", model.error)]
-
-
 class SurrogateFile:
     """A surrogate read from the file that `train` wrote.
 
@@ -175,16 +165,9 @@ class SurrogateFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._bytes = path.read_bytes()
-        except FileNotFoundError:
-            raise UserError(
-                "there is no surrogate", where=str(path), hint="Train one: nngpt hpo train"
-            ) from None
-        index = self._read_index()
-        if index.get("format") != FORMAT or index.get("names") != list(NAMES):
-            raise UserError("is a surrogate of another version", where=str(path), hint=_HINT)
+        keys = ("card", "words", "sources", "factors")
+        self._file = ModelFile(path, "surrogate", "nngpt hpo train", _INDEX, _VERSION, keys)
+        self.path, index = path, self._file.index
         self.card: dict[str, Any] = index["card"]
         self.vocabulary = Vocabulary(*(tuple(names) for names in index["words"]))
         self.sources = {name: text for name, text in index["sources"].items() if text is not None}
@@ -199,28 +182,8 @@ class SurrogateFile:
         """
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
-        try:
-            with zipfile.ZipFile(io.BytesIO(self._bytes)) as file:
-                names = [n for n in sorted(file.namelist()) if n.startswith(f"{horizon}-score-")]
-                trees = [
-                    lightgbm.Booster(model_str=file.read(name).decode())
-                    for name in (*names, f"{horizon}-value.txt", f"{horizon}-error.txt")
-                ]
-        except (*_DAMAGES, lightgbm.basic.LightGBMError) as error:
-            raise self._damaged(error) from None
-        *scores, value, error_trees = trees
+        names = [f"{horizon}-score-{number}" for number in range(FORESTS)]
+        names += [f"{horizon}-value", f"{horizon}-error"]
+        *scores, value, error = self._file.models(names)
         factor = float(self._factors[horizon])
-        return horizon, HorizonModel(Surrogate(tuple(scores)), value, error_trees, factor)
-
-    def _read_index(self) -> dict[str, Any]:
-        try:
-            with zipfile.ZipFile(io.BytesIO(self._bytes)) as file:
-                index = json.loads(file.read("hpo.json"))
-        except _DAMAGES as error:
-            raise self._damaged(error) from None
-        return index if isinstance(index, dict) else {}
-
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(
-            f"is not a surrogate, or is damaged ({error})", where=str(self.path), hint=_HINT
-        )
+        return horizon, HorizonModel(Surrogate(tuple(scores)), value, error, factor)

@@ -55,14 +55,12 @@ class OptunaEngine:
         """
         if self._context.training is None:
             raise UserError("the engine 'optuna' trains networks, which is not possible here")
-        budget = self._options.budget
-        first, notes = self._first(task), ()
-        if first is None:
-            first, notes = [], (_NO_SURROGATE,)
+        budget, first = self._options.budget, self._first(task)
+        notes = [_NO_SURROGATE] if first is None else []
+        notes.append(f"the best of {budget} trainings, chosen on these images: --run trains anew")
         with self._context.training(task) as train:
-            found = search(train, task.space, task.epochs, budget, task.seed, proposed=first)
-        note = f"the best of {budget} trainings, chosen on these images: --run trains anew"
-        return [proposal.noted(*notes, note) for proposal in found[:count]]
+            found = search(train, task.space, task.epochs, budget, task.seed, proposed=first or ())
+        return [proposal.noted(*notes) for proposal in found[:count]]
 
     def _first(self, task: HPOTask) -> list[Proposal] | None:
         """Return the surrogate's proposals without resized images; None without a surrogate."""

@@ -1,4 +1,4 @@
-"""Every documented command is real, the README's are run, and no command is undocumented."""
+"""Documented commands and options exist, the README's commands run, no command is undocumented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMAND = re.compile(r"^(?:\$ |# )?(?:\.venv/bin/)?nngpt ((?!:).+)$", re.MULTILI
 
 
 def commands(file: Path) -> list[str]:
-    """What follows `nngpt` in a page's code blocks, or in a configuration's head."""
+    """Return the arguments of each `nngpt` command in a page's code blocks or a configuration."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".md":
         text = "\n".join(re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
@@ -27,7 +27,7 @@ def commands(file: Path) -> list[str]:
 
 
 def leaf_commands() -> dict[str, list[str]]:
-    """Each command with its options, such as {"cycle run": ["--cycles", …]}."""
+    """Return the options of each command, such as {"cycle run": ["--cycles", …]}."""
     found: dict[str, list[str]] = {}
 
     def walk(command: object, words: tuple[str, ...]) -> None:
@@ -58,13 +58,21 @@ def test_documented_command_exists(file: Path, command: str) -> None:
     assert options <= {*known[name], "--help"}, f"{file.name}: {command}"
 
 
-def test_every_command_is_documented() -> None:
-    documented = {" ".join(shlex.split(c)[:n]) for _, c in DOCUMENTED for n in (1, 2)}
-    assert sorted(set(leaf_commands()) - documented) == []
+def test_every_command_is_in_the_list_of_commands() -> None:
+    listed = [shlex.split(command) for command in commands(ROOT / "docs" / "commands.md")]
+    names = {" ".join(words[:length]) for words in listed for length in (1, 2)}
+    assert sorted(set(leaf_commands()) - names) == []
+
+
+def test_every_page_is_linked_from_the_readme_and_the_list_of_commands() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs" / "commands.md"):
+        text = page.read_text(encoding="utf-8")
+        pages = {file.name for file in (ROOT / "docs").glob("*.md")} - {page.name}
+        assert sorted(name for name in pages if f"{name})" not in text) == []
 
 
 def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str]) -> None:
-    """In their order, in one folder; what asks the LLM for long gets a script instead."""
+    """All in one folder, in order; a scripted LLM replaces long generation."""
     ran = 0
     for command in commands(ROOT / "README.md"):
         words = shlex.split(command)

@@ -63,8 +63,7 @@ def build(
     ] = "0.8,0.1,0.1",
     seed: Annotated[int, typer.Option(help="Random seed of the splits.", min=0)] = 1,
     compact: Annotated[
-        bool,
-        typer.Option("--compact", help="Write shorter networks that compute the same."),
+        bool, typer.Option("--compact", help="Write shorter networks that compute the same.")
     ] = False,
     build_check: Annotated[
         bool | None,
@@ -75,10 +74,7 @@ def build(
     ] = None,
     replacements: Annotated[
         int | None,
-        typer.Option(
-            help="How many times to replace networks that fail the build check.",
-            min=0,
-        ),
+        typer.Option(help="How many times to replace networks that fail the build check.", min=0),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -17,20 +17,17 @@ if TYPE_CHECKING:
     from nngpt.novelty.dedup.sources import NetworkSources
 
 _Paths = Annotated[
-    list[Path] | None,
-    typer.Argument(help="Folders, .py and .jsonl files.", metavar="[PATH]..."),
+    list[Path] | None, typer.Argument(help="Folders, .py and .jsonl files.", metavar="[PATH]...")
 ]
 _Lemur = Annotated[bool, typer.Option("--lemur", help="Also read the LEMUR mirror.")]
 _BestOn = Annotated[
-    str | None,
-    typer.Option(help="Rank the mirror's networks by accuracy on this data set only."),
+    str | None, typer.Option(help="Rank the mirror's networks by accuracy on this data set only.")
 ]
 _Levels = Annotated[
     str, typer.Option(help="Comparison levels, cheapest first, separated by commas.")
 ]
 _Threshold = Annotated[
-    float,
-    typer.Option(help="Jaccard similarity at or above which two networks are duplicates."),
+    float, typer.Option(help="Jaccard similarity at or above which two networks are duplicates.")
 ]
 _LevelThreshold = Annotated[
     list[str], typer.Option(help="Threshold of one level.", metavar="LEVEL=VALUE")
@@ -44,8 +41,7 @@ _PerFamily = Annotated[
 ]
 _Shingle = Annotated[int, typer.Option(help="Tokens per shingle.")]
 _MinAccuracy = Annotated[
-    float | None,
-    typer.Option(help="Ignore networks whose accuracy (0…1) is lower or unknown."),
+    float | None, typer.Option(help="Ignore networks whose accuracy (0…1) is lower or unknown.")
 ]
 _Explain = Annotated[
     tuple[str, str] | None,

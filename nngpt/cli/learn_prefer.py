@@ -97,11 +97,7 @@ def _find_or_train(
     """Return the adapter; train it if it does not exist yet."""
     from nngpt.finetuning.preferences.answers import hash_answers, pair_answers
     from nngpt.finetuning.preferences.training import PreferenceLearner
-    from nngpt.finetuning.training_folder import (
-        lock_folder,
-        preference_settings,
-        trained_adapter,
-    )
+    from nngpt.finetuning.training_folder import lock_folder, preference_settings, trained_adapter
     from nngpt.generation.models.adapters import starting_adapter
     from nngpt.records import derive_seed
 

@@ -77,11 +77,7 @@ def export(
     from nngpt.store.lemur.exporter import export_corpus
 
     selection = Selection(tuple(networks or ()), dataset, ours)
-    with (
-        stoppable(),
-        open_store(folder) as store,
-        progress_bar("exporting", _EVERY) as progress,
-    ):
+    with stoppable(), open_store(folder) as store, progress_bar("exporting", _EVERY) as progress:
         report = export_corpus(store.database, target, selection, progress)
     if as_json:
         print_json(asdict(report))

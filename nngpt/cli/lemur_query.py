@@ -30,8 +30,7 @@ _Family = Annotated[
 _Epoch = Annotated[int | None, typer.Option(help="Number of epochs trained.", min=0)]
 _MinAccuracy = Annotated[float | None, typer.Option(help="Minimum accuracy, 0…1.", min=0, max=1)]
 _Hash = Annotated[
-    str | None,
-    typer.Option("--hash", help="Content hash: md5 of the code without white space."),
+    str | None, typer.Option("--hash", help="Content hash: md5 of the code without white space.")
 ]
 _Best = Annotated[
     bool,
@@ -44,8 +43,7 @@ _Limit = Annotated[
     typer.Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0),
 ]
 _Columns = Annotated[
-    str | None,
-    typer.Option(help="Columns separated by commas; `prm.lr` is a hyperparameter."),
+    str | None, typer.Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")
 ]
 _Code = Annotated[bool, typer.Option("--code", help="Include the source code.")]
 _AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a script.")]
@@ -134,11 +132,7 @@ def sign(
     from nngpt.store.lemur.mirror import open_mirror
 
     recipe = _recipe()
-    with (
-        stoppable(),
-        open_mirror(folder) as store,
-        progress_bar("networks signed") as progress,
-    ):
+    with stoppable(), open_mirror(folder) as store, progress_bar("networks signed") as progress:
         made = signatures.sign(store.database, recipe, fresh, progress)
     typer.echo(f"{plural(made, 'network')} signed" if made else "every network has a signature")
     typer.echo(str(recipe))

@@ -113,11 +113,7 @@ def corpus_facts(
     template, tasks = writer.template, writer.tasks
     return {
         "nngpt": __version__,
-        "template": {
-            "name": template.name,
-            "hash": template.hash,
-            "mode": template.mode,
-        },
+        "template": {"name": template.name, "hash": template.hash, "mode": template.mode},
         "tasks": {t.dataset: {"shape": t.in_shape[1:], "classes": t.out_shape[0]} for t in tasks},
         "settings": {
             **asdict(selection),

@@ -32,10 +32,7 @@ def make_optimizer(name: str, weights: list[Any], settings: LearningConfig) -> A
     """Return the optimiser that `choose_optimizer` named, for these weights."""
     import torch
 
-    options: dict[str, Any] = {
-        "lr": settings.learning_rate,
-        "weight_decay": settings.weight_decay,
-    }
+    options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     if name == "paged_adamw_8bit":
         import bitsandbytes
 

@@ -59,19 +59,15 @@ class LLM(Protocol):
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Return `count` completions; the same seed gives the same texts on one device kind."""
-        ...
 
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Switch to an adapter, or to the bare base model. Raises: ModelError."""
-        ...
 
     def stop(self) -> None:
         """Make a running `generate` return soon, with any result; called from another thread."""
-        ...
 
     def close(self) -> None:
         """Free the model's memory or close the connection."""
-        ...
 
 
 @runtime_checkable
@@ -84,7 +80,6 @@ class MeasuresPrompts(Protocol):
         Returns:
             A negative number if they do not fit, None if the context length is unknown.
         """
-        ...
 
 
 @runtime_checkable
@@ -100,11 +95,9 @@ class WritesJson(Protocol):
         sampling: Sampling,
     ) -> list[Completion]:
         """Return completions as `LLM.generate` does; each finished text is JSON of the schema."""
-        ...
 
     def check_json(self) -> None:
         """Check that `generate_json` can run. Raises: ModelError if a package is missing."""
-        ...
 
 
 @runtime_checkable
@@ -141,15 +134,12 @@ class PromptMode(Protocol):
 
         `RecursionError` and `MemoryError` may pass: the reader refuses such answers.
         """
-        ...
 
     def novelty_text(self, candidate: Candidate) -> str:
         """Return the code on which novelty is measured: the part that the LLM wrote."""
-        ...
 
     def known_answer(self, candidate: Candidate, prompt: Prompt, defaults: Defaults) -> str:
         """Return a known network as a whole answer to `prompt`."""
-        ...
 
 
 @runtime_checkable
@@ -162,7 +152,6 @@ class TakesSettings(Protocol):
         Returns:
             None if the code does not end or cannot be read.
         """
-        ...
 
 
 @runtime_checkable
@@ -181,15 +170,12 @@ class DatasetSource(Protocol):
 
     def available(self) -> bool:
         """Return True if the prepared arrays are in the cache."""
-        ...
 
     def prepare(self) -> None:
         """Fetch, verify and convert the data to uint8 arrays in the cache. Raises: DataError."""
-        ...
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return memory-mapped training, validation and test parts. Raises: DataError."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -217,7 +203,6 @@ class Pruner(Protocol):
         May be called from several threads; equal arguments give equal verdicts until the next
         call of `validate`.
         """
-        ...
 
     def validate(self, evaluations: Iterable[Evaluation]) -> str:
         """Check earlier predictions against finished trainings; called between cycles.
@@ -227,7 +212,6 @@ class Pruner(Protocol):
         Returns:
             One line for the user, "" if there is nothing to report.
         """
-        ...
 
 
 @runtime_checkable
@@ -248,19 +232,15 @@ class Executor(Protocol):
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the candidate in a process of its own and judge it by its logits."""
-        ...
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
         """Train the candidate's network with our own training loop and judge it the same way."""
-        ...
 
     def stop(self) -> None:
         """Make every running `evaluate` raise `ExecutionError`; called from another thread."""
-        ...
 
     def close(self) -> None:
         """End every process this executor started."""
-        ...
 
 
 @runtime_checkable
@@ -269,7 +249,6 @@ class ExportsWeights(Protocol):
 
     def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
         """Train like `evaluate`, once, and return the weights; with `onnx`, an ONNX file too."""
-        ...
 
 
 @runtime_checkable
@@ -278,11 +257,9 @@ class NoveltyMeasure(Protocol):
 
     def compare(self, text: str) -> Novelty:
         """Return the nearest known text and its exact similarity."""
-        ...
 
     def add(self, key: str, text: str) -> None:
         """Add `text` to the known texts under `key`, unless the key is known already."""
-        ...
 
 
 @runtime_checkable
@@ -291,11 +268,9 @@ class DedupLevel(Protocol):
 
     def pieces(self, code: str) -> list[str]:
         """Split code into parts that can be tokenised separately; equal parts share the work."""
-        ...
 
     def tokens(self, piece: str) -> list[str]:
         """Return the tokens of a part, in order. Raises: SyntaxError if it cannot be parsed."""
-        ...
 
 
 @runtime_checkable
@@ -322,7 +297,6 @@ class Learner(Protocol):
         Raises:
             LearningFailed: no pair fits, or the loss diverged; the run continues without.
         """
-        ...
 
 
 @runtime_checkable
@@ -331,11 +305,9 @@ class HPOEngine(Protocol):
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
         """Return up to `count` different proposals, the best first. Raises: UserError."""
-        ...
 
     def close(self) -> None:
         """Free the engine's memory."""
-        ...
 
 
 @runtime_checkable
@@ -356,4 +328,3 @@ class Reward(Protocol):
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
         """Return a value from `low` to `high` for each answer of a group, deterministically."""
-        ...

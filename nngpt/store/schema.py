@@ -50,3 +50,16 @@ def upgrade(connection: Connection, where: str) -> None:
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def run_script(migration: str) -> None:
+    """Execute the SQL script that lies beside a migration and has its name.
+
+    Args:
+        migration: path of the migration's Python file.
+    """
+    from alembic import op
+
+    for statement in Path(migration).with_suffix(".sql").read_text("utf-8").split(";\n"):
+        if statement.strip():
+            op.get_bind().exec_driver_sql(statement)

@@ -1,14 +1,11 @@
 """${message}"""
 
-from __future__ import annotations
-
-import sqlalchemy as sa
-from alembic import op
+from nngpt.store.schema import run_script
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """${message}"""
-    ${upgrades if upgrades else "pass"}
+    """Execute the SQL script of this file's name."""
+    run_script(__file__)

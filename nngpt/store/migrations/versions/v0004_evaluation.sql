@@ -1,0 +1,13 @@
+ALTER TABLE nngpt_attempt ADD COLUMN cpu_s DOUBLE;
+ALTER TABLE nngpt_attempt ADD COLUMN claimed_flops INTEGER;
+ALTER TABLE nngpt_attempt ADD COLUMN claimed_latency_ms DOUBLE;
+ALTER TABLE nngpt_attempt ADD COLUMN claimed_batches INTEGER;
+ALTER TABLE nngpt_attempt ADD COLUMN protocol TEXT;
+ALTER TABLE nngpt_attempt ADD COLUMN trials TEXT;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_accuracy DOUBLE;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_total INTEGER;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_seed INTEGER;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_s DOUBLE;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_cpu_s DOUBLE;
+ALTER TABLE nngpt_attempt ADD COLUMN retrained_reason TEXT;
+ALTER TABLE nngpt_attempt ADD COLUMN retrainings INTEGER DEFAULT '0' NOT NULL;

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nngpt import config
-from nngpt.cli.options import console
+from nngpt.cli.output import console
 from nngpt.cycle.runner import check_same_settings, run_loop
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, load_config, open_store, print_json
-from nngpt.cli.progress_bars import progress_bars
+from nngpt.cli.inputs import load_config, open_store
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json, progress_bars
 from nngpt.errors import StoreError, UserError
 from nngpt.files import DATABASE
 

@@ -12,6 +12,7 @@ from nngpt.cli.cycle_confirm import confirm
 from nngpt.cli.cycle_export import export
 from nngpt.cli.cycle_report import report
 from nngpt.cli.cycle_watch import watch
+from nngpt.cli.inputs import check_folder, find_run, load_config, open_store
 from nngpt.cli.options import (
     AsJson,
     BudgetMinutes,
@@ -21,13 +22,8 @@ from nngpt.cli.options import (
     RunName,
     Sandbox,
     Seed,
-    check_folder,
-    console,
-    find_run,
-    load_config,
-    open_store,
-    print_json,
 )
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
 app = typer.Typer(

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    Folder,
-    Overrides,
-    RunName,
-    Sandbox,
-    console,
-    find_run,
-    open_store,
-    print_json,
-)
-from nngpt.cli.progress_bars import progress_bars
+from nngpt.cli.inputs import find_run, open_store
+from nngpt.cli.options import AsJson, Folder, Overrides, RunName, Sandbox
+from nngpt.cli.output import console, print_json, progress_bars
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 

@@ -8,17 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    Folder,
-    RunName,
-    Sandbox,
-    console,
-    find_run,
-    make_folder,
-    open_store,
-    print_json,
-)
+from nngpt.cli.inputs import find_run, make_folder, open_store
+from nngpt.cli.options import AsJson, Folder, RunName, Sandbox
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
 Best = Annotated[

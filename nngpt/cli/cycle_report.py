@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    Folder,
-    RunName,
-    check_folder,
-    console,
-    find_run,
-    make_folder,
-    open_store,
-    print_json,
-)
+from nngpt.cli.inputs import check_folder, find_run, make_folder, open_store
+from nngpt.cli.options import AsJson, Folder, RunName
+from nngpt.cli.output import console, print_json
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:

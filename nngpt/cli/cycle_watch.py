@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import Folder, RunName, check_database, find_run
+from nngpt.cli.inputs import check_database, find_run
+from nngpt.cli.options import Folder, RunName
 from nngpt.cli.stopping import stoppable
 
 

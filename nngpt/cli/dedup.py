@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, print_json
-from nngpt.cli.progress_bars import progress_bar
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json, progress_bar
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from nngpt.cli.options import AsJson, console, print_json
+from nngpt.cli.options import AsJson
+from nngpt.cli.output import console, print_json
 
 _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
 
@@ -78,7 +79,7 @@ def _hardware() -> Iterator[Finding]:
     else:
         hint = "Enough for the embedded model; larger models need a CUDA GPU"
         yield Finding("device", "CPU only", True, hint)
-    from nngpt.cycle.energy import Energy
+    from nngpt.cycle.meter import Energy
 
     counted = Energy().facts
     yield Finding(

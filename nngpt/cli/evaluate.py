@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed, console, load_config, print_json
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
+from nngpt.cli.output import console, print_json
 
 
 def evaluate(
@@ -23,7 +25,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train given networks as a cycle would; exit with 1 if one of them is refused."""
-    from nngpt.cycle.network_files import evaluate_files
+    from nngpt.cycle.evaluator import evaluate_files
     from nngpt.records import Refusal
     from nngpt.reports.outcome import outcome_line
 

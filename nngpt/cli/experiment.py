@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli.options import AsJson, BudgetMinutes, Overrides, console, print_json
+from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nngpt.cycle.grid import Cell, Grid
+    from nngpt.cycle.experiment import Cell, Grid
     from nngpt.reports.experiment.figures import RunFigures
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def run(
 ) -> None:
     """Run every arm with every seed, or resume; then compare the arms."""
     from nngpt.cycle.experiment import run_all
-    from nngpt.cycle.time_limit import TimeLimit
+    from nngpt.cycle.meter import TimeLimit
 
     loaded, cells = _load(grid, overrides)
     log = partial(console(stderr=True).print, markup=False, highlight=False)
@@ -68,10 +69,10 @@ def compare(
 
 def _load(grid: str, overrides: list[str]) -> tuple[Grid, list[Cell]]:
     """Read an experiment and return it with all its runs. Raises: ConfigError."""
-    from nngpt.cycle import grid as grids
+    from nngpt.cycle.experiment import cells, load_grid
 
-    loaded, _ = grids.load(grid)
-    return loaded, grids.cells(loaded, tuple(overrides))
+    loaded, _ = load_grid(grid)
+    return loaded, cells(loaded, tuple(overrides))
 
 
 def _compare(

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Overrides, Seed, console, load_config, make_folder, print_json
+from nngpt.cli.inputs import load_config, make_folder
+from nngpt.cli.options import AsJson, Overrides, Seed
+from nngpt.cli.output import console, print_json
 
 
 def generate(

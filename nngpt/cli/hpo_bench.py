@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from nngpt import plugins
-from nngpt.cli.options import AsJson, Folder, Overrides, console, load_config, print_json
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Folder, Overrides
+from nngpt.cli.output import console, print_json
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt import plugins
-from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed, console, load_config, print_json
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, make_folder, print_json
+from nngpt.cli.inputs import make_folder
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import print_json
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
 
@@ -24,15 +26,15 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train the surrogate on all trials in the mirror of LEMUR (minutes)."""
-    from nngpt.prediction.hpo import surrogate_file
+    from nngpt.prediction.hpo import surrogate
     from nngpt.prediction.runs import read_history
     from nngpt.prediction.targets import epoch_count
 
-    path = out or surrogate_file.default_path()
+    path = out or surrogate.default_path()
     make_folder(path.parent, "--surrogate")
     with stoppable("Stopped. Nothing was written."):
-        horizons = epochs or surrogate_file.EPOCHS
-        card = surrogate_file.train(read_history(folder), path, log, horizons)
+        horizons = epochs or surrogate.EPOCHS
+        card = surrogate.train(read_history(folder), path, log, horizons)
     if as_json:
         print_json({"file": str(path), **card})
     else:

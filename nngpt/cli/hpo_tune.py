@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from nngpt.cli.inputs import check_folder, load_config
 from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
-from nngpt.cli.options import AsJson, Folder, Overrides, Seed, check_folder, console, load_config
+from nngpt.cli.options import AsJson, Folder, Overrides, Seed
+from nngpt.cli.output import console
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 

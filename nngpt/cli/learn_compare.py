@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    ConfigName,
-    Overrides,
-    Sandbox,
-    Seed,
-    check_folder,
-    console,
-    load_config,
-    make_folder,
-)
+from nngpt.cli.inputs import check_folder, load_config, make_folder
+from nngpt.cli.options import AsJson, ConfigName, Overrides, Sandbox, Seed
+from nngpt.cli.output import console
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    ConfigName,
-    Overrides,
-    Seed,
-    console,
-    find_run,
-    load_config,
-    make_folder,
-    open_store,
-    print_json,
-)
+from nngpt.cli.inputs import find_run, load_config, make_folder, open_store
+from nngpt.cli.options import AsJson, ConfigName, Overrides, Seed
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    ConfigName,
-    Overrides,
-    Sandbox,
-    Seed,
-    console,
-    load_config,
-    make_folder,
-    print_json,
-)
+from nngpt.cli.inputs import load_config, make_folder
+from nngpt.cli.options import AsJson, ConfigName, Overrides, Sandbox, Seed
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import (
-    AsJson,
-    Overrides,
-    Seed,
-    check_folder,
-    console,
-    load_config,
-    print_json,
-)
+from nngpt.cli.inputs import check_folder, load_config
+from nngpt.cli.options import AsJson, Overrides, Seed
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from nngpt.cli import lemur_query
-from nngpt.cli.options import AsJson, Folder, console, make_folder, open_store, print_json
-from nngpt.cli.progress_bars import progress_bar
+from nngpt.cli.inputs import make_folder, open_store
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, print_json
-from nngpt.cli.progress_bars import progress_bar
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, print_json
+from nngpt.cli.options import AsJson
+from nngpt.cli.output import print_json
 from nngpt.cli.predictor import PredictorFile
 from nngpt.errors import UserError
 

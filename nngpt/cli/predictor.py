@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
+from nngpt.cli.inputs import make_folder
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -32,7 +34,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train the predictor on the long runs in the mirror of LEMUR (minutes)."""
-    from nngpt.prediction import predictor_file, predictor_training, targets
+    from nngpt.prediction import predictor_training, targets
     from nngpt.prediction.predictor import default_path
     from nngpt.prediction.runs import read_history
 
@@ -41,9 +43,7 @@ def train(
     with stoppable(_STOPPED):
         history = read_history(folder, targets.EPOCHS)
         horizons = sorted({0, *(epochs or predictor_training.HORIZONS)})
-        trained = predictor_training.train(history, log, horizons)
-        predictor_file.write(trained, path)
-    card = trained.card
+        card = predictor_training.train(history, path, log, horizons)
     if as_json:
         print_json({"file": str(path), **card})
     else:
@@ -107,11 +107,10 @@ def evaluate(
 @app.command()
 def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
     """Show what the predictor was trained on, when, and how."""
-    from nngpt.prediction.predictor import default_path
-    from nngpt.prediction.predictor_file import PredictorFile as File
+    from nngpt.prediction.predictor import Predictor, default_path
     from nngpt.reports.tables.predictor import card_table
 
-    file = File(predictor or default_path())
+    file = Predictor(predictor or default_path())
     if as_json:
         print_json({"file": str(file.path), **file.card})
     else:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, Sandbox, console, load_config, print_json
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Folder, Sandbox
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, print_json
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import print_json
 from nngpt.cli.rag_search import Target
 from nngpt.errors import UserError
 

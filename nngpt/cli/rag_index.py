@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, make_folder, print_json
+from nngpt.cli.inputs import make_folder
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, console, print_json
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json
 
 Target = Annotated[
     str, typer.Argument(help="Class, module.Class or source:module.Class.", metavar="NAME")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import load_config
-from nngpt.cli.progress_bars import progress_bars
+from nngpt.cli.inputs import load_config
+from nngpt.cli.output import progress_bars
 from nngpt.errors import NngptError, UserError
 from nngpt.finetuning.corpus.answers import make_writer
 from nngpt.finetuning.corpus.build_check import open_build_check

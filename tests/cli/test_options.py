@@ -12,7 +12,7 @@ import pytest
 
 from nngpt import config
 from nngpt.cli.doctor import _free_memory
-from nngpt.cli.options import find_run, make_folder
+from nngpt.cli.inputs import find_run, make_folder
 from nngpt.cycle.runner import check_same_settings
 from nngpt.errors import StoreError, UserError
 from nngpt.store import RunRecord, Store

@@ -1,0 +1,92 @@
+"""Load configurations, open databases, find runs, and make folders, as the options ask."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nngpt.errors import StoreError, UserError
+from nngpt.files import DATABASE
+
+if TYPE_CHECKING:
+    from nngpt.config import Config
+    from nngpt.store import RunRecord, Store
+
+_PATHS = {"sandbox": "evaluation.sandbox"}
+_START = "Start one: nngpt cycle run smoke-mnist"
+
+
+def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
+    """Load a configuration (None: the defaults) and apply `--set` and options.
+
+    Args:
+        given: values by key path; None keeps the configuration's value.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    from nngpt import config
+
+    given = {_PATHS.get(key, key): value for key, value in given.items()}
+    extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    return config.load(name, [*overrides, *extra])
+
+
+def open_store(folder: Path) -> Store:
+    """Open the existing database of a folder. Raises: StoreError."""
+    from nngpt.store import Store
+
+    return Store.open(check_database(folder), create=False)
+
+
+def check_database(folder: Path) -> Path:
+    """Return the path of a folder's existing database. Raises: StoreError."""
+    path = folder / DATABASE
+    if not os.access(path, os.F_OK):
+        raise StoreError("no runs here", where=str(path), hint=_START)
+    return path
+
+
+def find_run(store: Store, run: str | None) -> RunRecord:
+    """Find a run by name or number, None for the newest. Raises: StoreError."""
+    if run is not None:
+        return store.run(run)
+    runs = store.runs()
+    if not runs:
+        raise StoreError("no runs here", where=str(store.path), hint=_START)
+    return runs[-1]
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Create a folder unless it exists, and check that it is writable.
+
+    Args:
+        option: option with which the user can choose another folder.
+
+    Raises:
+        UserError: the folder cannot be created or written to.
+    """
+    hint = f"Choose another folder with {option}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError("is a file, not a folder", where=str(path), hint=hint) from None
+    except OSError as error:
+        why = f"cannot be created ({error.strerror})"
+        raise UserError(why, where=str(path), hint=hint) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError("cannot be written to", where=str(path), hint=hint)
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Check that a folder can be created and written to, and leave no trace.
+
+    Raises:
+        UserError: as `make_folder`.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path, option)
+    for made in missing:
+        made.rmdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nngpt import config, plugins
-from nngpt.cycle import grid
+from nngpt.cycle import experiment
 from nngpt.errors import ConfigError
 from nngpt.generation.prompts import template as prompts
 
@@ -48,10 +48,10 @@ def test_config_loads_and_its_parts_exist(file: Path) -> None:
 
 @pytest.mark.parametrize("file", GRIDS, ids=lambda f: f.stem)
 def test_grid_loads_and_its_runs_do(file: Path) -> None:
-    loaded, path = grid.load(file.stem)
+    loaded, path = experiment.load_grid(file.stem)
     assert (loaded.name, path) == (file.stem, file)
     assert f"# nngpt experiment run {file.stem}\n" in file.read_text()
-    runs = [cell.settings for cell in grid.cells(loaded)]
+    runs = [cell.settings for cell in experiment.cells(loaded)]
     assert len({run.name for run in runs}) == len(loaded.arms) * len(loaded.seeds)
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from nngpt.config import Config
-from nngpt.cycle.meter import Meter
+from nngpt.cycle.meter import Meter, TimeLimit
 from nngpt.cycle.parts import Parts
-from nngpt.cycle.time_limit import TimeLimit
 from nngpt.records import derive_seed
 from nngpt.reports.progress import Progress
 from nngpt.store import CycleSummary, Lease, Store

@@ -10,7 +10,8 @@ from nngpt.data.loading import data_source
 from nngpt.generation.contract import make_reader
 from nngpt.generation.models import constrained
 from nngpt.generation.models.adapters import starting_adapter
-from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.generation.prompts.cycle_prompts import make_prompts
+from nngpt.generation.prompts.known import read_pool
 from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import LLM, Log
 from nngpt.records import Candidate, Completion, Refusal, Sampling, derive_seed

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.data.loading import data_source, load_splits
-from nngpt.errors import ConfigError
+from nngpt.errors import ConfigError, UserError
 from nngpt.generation.contract import Reader, make_reader
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.protocols import Executor, Log
-from nngpt.records import Task
+from nngpt.records import Candidate, Evaluation, Refusal, Task, content_hash, derive_seed
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
+
+Outcome = Evaluation | Refusal
 
 
 @contextmanager
@@ -53,3 +57,37 @@ def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Itera
                 hint="Use the executor local, bubblewrap or container",
             )
         yield executor
+
+
+def evaluate_files(
+    config: Config, files: Sequence[Path], log: Log, report: Callable[[Path, Outcome], None]
+) -> list[tuple[Path, Outcome]]:
+    """Train the network in each file as a cycle would.
+
+    Args:
+        config: task and protocol, with a prompt template of `full` mode.
+        files: Python files with one network each.
+        log: called with one line for the user.
+        report: called with each file and its outcome as soon as it is known.
+
+    Raises:
+        UserError: a file cannot be read, or the executor cannot run here.
+    """
+    sources = [(file, _read(file)) for file in files]
+    outcomes: list[tuple[Path, Outcome]] = []
+    with open_evaluator(config, log) as (reader, executor):
+        for file, code in sources:
+            read = reader.read(write(Answer(code, {})))
+            seed = derive_seed(config.seed, "train", content_hash(code))
+            outcome = executor.evaluate(read, seed) if isinstance(read, Candidate) else read
+            report(file, outcome)
+            outcomes.append((file, outcome))
+    return outcomes
+
+
+def _read(file: Path) -> str:
+    """Read a file as text. Raises: UserError."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(file)) from None

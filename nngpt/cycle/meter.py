@@ -1,20 +1,26 @@
-"""Account wall time and energy per activity.
+"""Account wall time and energy per activity, and limit a run's wall time.
 
 Overlapping activities form a combined category (`training+writing`), so the categories sum to the
 total, and energy is never attributed to one of two activities.
+
+Energy comes from counters only; without counters nothing is estimated. CPU packages: the kernel's
+powercap counters (RAPL), which virtual machines seldom have and only root may read. GPUs: NVML's
+counter, through nvidia-ml-py if it is installed.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from nngpt.cycle.energy import Energy
 from nngpt.store import Activity
 
 OTHER = "other"
+_POWERCAP = Path("/sys/class/powercap")
+_MICRO, _MILLI = 1e-6, 1e-3
 
 
 class Meter:
@@ -57,3 +63,99 @@ class Meter:
         if joules is not None and self._last_joules is not None:
             self._joules[activity] += joules - self._last_joules
         self._last_time, self._last_joules = now, joules
+
+
+class TimeLimitReached(KeyboardInterrupt):
+    """Raised when the time limit is reached.
+
+    Subclasses KeyboardInterrupt so that the same save-and-exit handlers run as after Ctrl-C.
+    """
+
+
+class TimeLimit:
+    """A countdown of `seconds` that starts on construction; None never ends."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @classmethod
+    def of_minutes(cls, minutes: float | None) -> TimeLimit:
+        """Return a limit of `minutes`, or one that never ends."""
+        return cls(None if minutes is None else 60 * minutes)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end, at least 0; None without a limit."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def check(self) -> None:
+        """Raise TimeLimitReached if no time is left."""
+        if self.seconds_left == 0.0:
+            raise TimeLimitReached
+
+
+class Energy:
+    """Sums up all readable counters.
+
+    Attributes:
+        facts: number and kind of the counters, "" if there are none.
+    """
+
+    def __init__(self, powercap: Path = _POWERCAP) -> None:
+        packages = [_Package(folder) for folder in sorted(powercap.glob("*-rapl:[0-9]"))]
+        cpus = [package for package in packages if package.readable()]
+        gpus = _gpus()
+        self._counters: list[Callable[[], float]] = [*(package.joules for package in cpus), *gpus]
+        kinds = ((len(cpus), "CPU package"), (len(gpus), "GPU"))
+        self.facts = ", ".join(f"{count} × {kind}" for count, kind in kinds if count)
+
+    def joules(self) -> float | None:
+        """Return the joules since a fixed moment in the past, None without a counter."""
+        return sum(read() for read in self._counters) if self._counters else None
+
+
+class _Package:
+    """A RAPL counter in microjoules, which wraps around at its range."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._range = folder / "energy_uj", folder / "max_energy_range_uj"
+        self._last, self._turns = 0, 0
+
+    def readable(self) -> bool:
+        """Return whether the counter covers a whole package and may be read."""
+        try:
+            if not (self._file.parent / "name").read_text().startswith("package"):
+                return False
+            self._last = int(self._file.read_text())
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def joules(self) -> float:
+        """Return the joules counted so far, wrap-arounds included."""
+        now = int(self._file.read_text())
+        self._turns += now < self._last
+        self._last = now
+        span = int(self._range.read_text()) if self._turns else 0
+        return (now + self._turns * span) * _MICRO
+
+
+def _gpus() -> list[Callable[[], float]]:
+    """Return the counters of this machine's GPUs (Volta or newer), in joules."""
+    try:
+        import pynvml
+    except ImportError:
+        return []
+
+    def counter(index: int) -> Callable[[], float]:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)  # older GPUs raise NVMLError
+        return lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * _MILLI
+
+    found = []
+    with suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(pynvml.NVMLError):
+                found.append(counter(index))
+    return found

@@ -20,9 +20,8 @@ from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.models import constrained
 from nngpt.generation.models.adapters import starting_adapter
 from nngpt.generation.prompts import known
-from nngpt.generation.prompts.cycle_prompts import RunPrompts
-from nngpt.generation.prompts.known import KnownNetwork
-from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.generation.prompts.cycle_prompts import RunPrompts, make_prompts
+from nngpt.generation.prompts.known import KnownNetwork, read_pool
 from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import LLM, Executor, Learner, Log, NoveltyMeasure
 from nngpt.records import Adapter, Arm, Candidate, Task, TrainingPair

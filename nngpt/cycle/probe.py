@@ -13,8 +13,8 @@ from pathlib import Path
 
 from nngpt.config import Config
 from nngpt.cycle.forecast import Duration, MeasuredTimes, expected_duration, find_times
+from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.parts import Parts, assemble
-from nngpt.cycle.time_limit import TimeLimit
 from nngpt.errors import LearningFailed
 from nngpt.files import DATABASE
 from nngpt.generation.pairs import corpus_size

@@ -6,13 +6,11 @@ import os
 
 from nngpt.config import Config, completed, identity_of
 from nngpt.cycle.context import RunContext
-from nngpt.cycle.energy import Energy
 from nngpt.cycle.forecast import find_times
 from nngpt.cycle.loop import Loop
-from nngpt.cycle.meter import Meter
+from nngpt.cycle.meter import Energy, Meter, TimeLimit, TimeLimitReached
 from nngpt.cycle.parts import assemble
 from nngpt.cycle.probe import probe
-from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
 from nngpt.reports.progress import Progress

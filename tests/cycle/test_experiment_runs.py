@@ -18,7 +18,7 @@ from command_line import ANSWERS, ROOT, run_nngpt
 from quick_runs import SETTINGS, write_answers
 from scipy.stats import t
 
-from nngpt.cycle import grid
+from nngpt.cycle import experiment
 from nngpt.errors import ConfigError
 from nngpt.records import Arm
 from nngpt.reports.experiment.figures import Cycle, RunFigures, differences
@@ -125,14 +125,14 @@ def test_mistakes_in_a_grid_are_named(small: Path, change: dict[str, object], sa
     path = small / "tiny.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
     with pytest.raises(ConfigError) as error:
-        grid.cells(grid.load(str(path))[0])
+        experiment.cells(experiment.load_grid(str(path))[0])
     assert said in error.value.line()
 
 
 def test_overrides_that_would_mix_runs_are_refused(finished: Path) -> None:
-    loaded, _ = grid.load(str(finished / "tiny.yaml"))
+    loaded, _ = experiment.load_grid(str(finished / "tiny.yaml"))
     with pytest.raises(ConfigError, match="'seed=3' would make all runs one"):
-        grid.cells(loaded, ("seed=3",))
+        experiment.cells(loaded, ("seed=3",))
     for command in ("run", "compare"):
         other = ["experiment", command, "tiny.yaml", "--set", "sampling.temperature=0.9"]
         refused = run_nngpt(finished, other, **HERE)

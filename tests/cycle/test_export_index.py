@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nngpt.cycle.export_index import ExportIndex
+from nngpt.cycle.export import ExportIndex
 from nngpt.store import RunRecord
 
 MADE = {"attempts": [3, 1], "onnx": True}

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nngpt.cycle.energy import Energy
-from nngpt.cycle.meter import OTHER, Meter
-from nngpt.cycle.time_limit import TimeLimit, TimeLimitReached
+from nngpt.cycle.meter import OTHER, Energy, Meter, TimeLimit, TimeLimitReached
 
 
 class Package:

@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 from nngpt.config import LLMConfig
-from nngpt.generation.models import chat, grammar
+from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import check_adapter
-from nngpt.generation.models.constrained import with_settings
+from nngpt.generation.models.constrained import Grammars, load_xgrammar, with_settings
 from nngpt.generation.models.cpu_attention import fast_cpu_attention
-from nngpt.generation.models.grammar import Grammars
 from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
@@ -70,7 +69,7 @@ class TransformersLLM:
 
     def check_json(self) -> None:
         """Check that xgrammar is installed. Raises: ModelError."""
-        grammar.load()
+        load_xgrammar()
 
     def sample(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling, constraint: Any = None

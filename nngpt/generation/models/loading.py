@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nngpt import files
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError
-from nngpt.generation.models import embedded, gguf
+from nngpt.generation.models import embedded
 from nngpt.records import canonical_json
 
 _ARCHITECTURE = (
@@ -171,8 +173,49 @@ def _source(name: str) -> str:
     """Return the folder or Hub id for `from_pretrained`."""
     found = embedded.resolve(name)
     if isinstance(found, Path) and found.suffix == ".gguf":
-        return str(_or_model_error(name, gguf.as_folder, file=found))
+        return str(_or_model_error(name, _gguf_as_folder, file=found))
     return str(found)
+
+
+def _gguf_as_folder(file: Path) -> Path:
+    """Return an ordinary model folder of a GGUF file, converted to the cache on first use.
+
+    `transformers` needs half a minute to dequantise even a small GGUF file and to rebuild its
+    tokenizer. The folder loads in a second or two, on any device, with any quantisation and with
+    LoRA. Its float16 weights keep three more bits of each 4-bit weight's scale than bfloat16 would.
+
+    Raises:
+        OSError, ValueError: the file cannot be read as a model.
+    """
+    stat = file.stat()
+    identity = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    target = files.cache_folder() / "models" / "converted" / f"{file.stem}-{key}"
+    with files.locked(target.with_name(f"{target.name}.lock")):
+        if not target.is_dir():
+            _convert_gguf(file, target)
+    return target
+
+
+def _convert_gguf(file: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    draft = target.with_name(f".{target.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    model = AutoModelForCausalLM.from_pretrained(
+        **source, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
+    )
+    # The saved weights are not quantised, and must not be loaded as if they were.
+    model.config.quantization_config = None
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.save_pretrained(draft)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(draft)
+    draft.rename(target)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from nngpt.config import Config
 from nngpt.generation import modes
 from nngpt.generation.contract.candidate import Defaults, full_answer
-from nngpt.generation.prompts.blocks import sample_blocks
+from nngpt.generation.contract.reader import Reader
+from nngpt.generation.prompts.blocks import indexed_blocks, sample_blocks
 from nngpt.generation.prompts.examples import (
     Similarity,
     choose_examples,
@@ -95,6 +96,28 @@ class RunPrompts:
         """Return the prompt that shows these examples and blocks and asks to change `parent`."""
         hyperparameters = self.config.evaluation.hyperparameters
         return self.template.render(self.task, hyperparameters, examples, parent, blocks)
+
+
+def make_prompts(
+    config: Config,
+    reader: Reader,
+    pool: Sequence[KnownNetwork],
+    llm: LLM,
+    similarity: Similarity,
+) -> RunPrompts:
+    """Return the prompts of a run, with the template and task of its reader.
+
+    Args:
+        pool: networks of a corpus that prompts may show (`known.read_pool`).
+        llm: the model, which may limit the length of a prompt.
+
+    Raises:
+        UserError: `prompt.retrieve` is set, and the index has no suitable blocks.
+    """
+    sampling = Sampling(**config.sampling.model_dump())
+    limit = PromptLimit(config.prompt.max_chars, sampling, llm)
+    blocks = indexed_blocks(config)
+    return RunPrompts(config, reader.template, reader.task, limit, similarity, pool, blocks)
 
 
 class CyclePrompts:

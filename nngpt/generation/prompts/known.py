@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nngpt.config import Config
 from nngpt.errors import ConfigError
-from nngpt.generation import contract
+from nngpt.generation import contract, modes
+from nngpt.generation.contract.reader import Reader, whole_network
 from nngpt.generation.pairs import rated_pairs
+from nngpt.protocols import Log
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
 
@@ -40,6 +43,37 @@ class KnownNetwork:
     def text(self) -> str:
         """Code on which similarity is measured."""
         return contract.novelty_text(self.candidate)
+
+
+def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
+    """Read the corpus networks that prompts may show as examples or ask to change.
+
+    Raises:
+        ConfigError: the corpus is missing or cannot be read, or none of its networks can be shown.
+    """
+    wanted = config.prompt.shots_from in ("corpus", "both")
+    path, key, prompt = config.prompt.corpus, "prompt.corpus", reader.prompt
+    if modes.load(prompt.mode).changes_parent:
+        if wanted:
+            raise ConfigError(
+                f"a corpus holds whole networks, and examples of {prompt.mode} mode are changes",
+                where="prompt.shots_from",
+                hint="Use admitted or template.",
+            )
+        wanted, prompt = path is not None, whole_network(prompt)
+    elif wanted and path is None:
+        path, key = config.learning.corpus, "learning.corpus"
+    if not wanted:
+        return []
+    if path is None:
+        raise ConfigError(
+            "not set, and examples are to come from it",
+            where="prompt.corpus",
+            hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
+        )
+    pool = from_corpus(path, prompt, reader.read_answer, key)
+    log(f"Prompt: {len(pool):,} networks of {path} can be shown")
+    return pool
 
 
 def from_corpus(path: Path, prompt: Prompt, read: ReadAnswer, where: str) -> list[KnownNetwork]:

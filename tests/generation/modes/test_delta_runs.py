@@ -17,8 +17,8 @@ from nngpt.finetuning.corpus.answers import make_writer
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs, corpus_pairs
-from nngpt.generation.prompts.known import KnownNetwork
-from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.generation.prompts.cycle_prompts import make_prompts
+from nngpt.generation.prompts.known import KnownNetwork, read_pool
 from nngpt.novelty.shingles import text_similarity
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store

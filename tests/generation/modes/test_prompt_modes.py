@@ -14,7 +14,7 @@ from nngpt.generation import contract, modes
 from nngpt.generation.contract import make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.models import constrained
-from nngpt.generation.prompts.sources import make_prompts
+from nngpt.generation.prompts.cycle_prompts import make_prompts
 from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import PromptMode, TakesSettings
 from nngpt.records import Candidate, Refusal, Sampling, Stage

@@ -22,7 +22,8 @@ from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.examples import choose_examples, quality_ranks, shuffle_by_quality
 from nngpt.generation.prompts.known import KnownNetwork
-from nngpt.generation.prompts.sources import make_prompts, read_pool
+from nngpt.generation.prompts.cycle_prompts import make_prompts
+from nngpt.generation.prompts.known import read_pool
 from nngpt.novelty.shingles import jaccard, shingles, text_similarity
 from nngpt.records import Candidate, Prompt, Sampling
 from nngpt.store import Lease, Store

@@ -1,14 +1,157 @@
-"""`nngpt hpo`: choose hyperparameters for a network; one module per command, `hpo_….py`."""
+"""`nngpt hpo`: choose hyperparameters for a network. `hpo_predict.py` has `nngpt hpo predict`."""
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
-from nngpt.cli import hpo_bench, hpo_predict, hpo_train, hpo_tune
+from nngpt import plugins
+from nngpt.cli import hpo_predict
+from nngpt.cli.inputs import check_folder, load_config, make_folder
+from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
+from nngpt.cli.options import AsJson, Folder, Overrides, Seed
+from nngpt.cli.output import console, print_json, print_result
+from nngpt.cli.predictor import log
+from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a network.")
 
-app.command("train")(hpo_train.train)
+
+@app.command()
+def train(
+    folder: Folder = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--surrogate", help="File to write (default: in the cache).")
+    ] = None,
+    epochs: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Length of trainings; repeat for more (default: 1, 5 and 50)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the surrogate on all trials in the mirror of LEMUR (minutes)."""
+    from nngpt.prediction.hpo import surrogate
+    from nngpt.prediction.runs import read_history
+    from nngpt.prediction.targets import epoch_count
+
+    path = out or surrogate.default_path()
+    make_folder(path.parent, "--surrogate")
+    with stoppable("Stopped. Nothing was written."):
+        card = surrogate.train(read_history(folder), path, log, epochs or surrogate.EPOCHS)
+    trials = ", ".join(f"{n:,} after {epoch_count(int(e))}" for e, n in card["trials"].items())
+    text = f"{path}: learned from trials ({trials}). Its quality: nngpt hpo bench"
+    print_result(as_json, {"file": str(path), **card}, text)
+
+
 app.command("predict")(hpo_predict.predict)
-app.command("tune")(hpo_tune.tune)
-app.command("bench")(hpo_bench.bench)
+
+
+@app.command()
+def tune(
+    folder: Folder = Path("runs"),
+    epochs: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Epochs after which trials were judged; repeat for more (default: 1, 5 and 50).",
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of training pairs.")] = 1000,
+    folds: Annotated[
+        Path | None, typer.Option(help="Frozen folds of nngpt hpo bench, for --without-fold.")
+    ] = None,
+    without_fold: Annotated[
+        int | None, typer.Option(min=0, help="Fold to leave out, for an unbiased benchmark.")
+    ] = None,
+    config: From = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model (default: the configuration's).")
+    ] = None,
+    out: Out = ADAPTERS,
+    name: Name = "hpo",
+    seed: Seed = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    as_json: AsJson = False,
+) -> None:
+    """Tune an adapter for nngpt hpo predict --engine llm; repeat the command to resume."""
+    from nngpt.finetuning.learners.sft import SFTJob
+    from nngpt.prediction.hpo.tuning_pairs import history_pairs
+    from nngpt.prediction.runs import read_history
+    from nngpt.reports.progress import TuningProgress
+
+    check_name(name)
+    if (folds is None) != (without_fold is None):
+        raise UserError("give --folds and --without-fold, or neither")
+    settings = load_config(config, overrides, seed=seed, **{"llm.model": base})
+    with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
+        history, horizons = read_history(folder), epochs or (1, 5, 50)
+        pairs = history_pairs(history, horizons, limit, settings.seed, folds, without_fold)
+        progress.note(f"{len(pairs):,} questions with answers from LEMUR's trials")
+        check_folder(out, "--out")
+        adapter = train_adapter(settings, SFTJob(pairs, name, out, None, settings.seed), progress)
+    usage = f"Use it: nngpt hpo predict --engine llm --adapter {adapter.path}"
+    print_adapter(adapter, as_json, usage)
+
+
+@app.command()
+def bench(
+    folder: Folder = Path("runs"),
+    folds: Annotated[
+        Path | None, typer.Option(help="File of frozen folds; written if it does not exist.")
+    ] = None,
+    epochs: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Epochs after which trials were judged (default: 1 and 5)."),
+    ] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Test on this fold only.")] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="Test this adapter of the LLM as well, tuned without the fold."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of the fold's pools to test on.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Configuration of the LLM (default: nngpt's own).")
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    as_json: AsJson = False,
+) -> None:
+    """Measure the accuracy that each engine loses when it picks one recorded trial of a pool."""
+    from nngpt.prediction.hpo import benchmark
+    from nngpt.prediction.hpo.folds import read_or_make_folds
+    from nngpt.prediction.hpo.proposal import EngineContext
+    from nngpt.prediction.runs import read_history
+    from nngpt.reports.tables.prediction import regret_table
+
+    if fold is None and (adapter is not None or limit is not None):
+        raise UserError(
+            "--adapter and --limit need --fold", hint="Name the fold that the adapter left out"
+        )
+    context = EngineContext(load_config(config, overrides))
+    answers: Counter[str] = Counter()
+    with stoppable("Stopped."), ExitStack() as stack:
+        engines = benchmark.standard_engines(context)
+        if adapter is not None:
+            options = {"adapter": adapter}
+            llm = plugins.create("HPO engine", "llm", context, options=options)
+            engines["llm"] = benchmark.NearestTrials(stack.enter_context(closing(llm)), answers)
+        history = read_history(folder)
+        frozen = read_or_make_folds(history, folds)
+        horizons = tuple(epochs or (1, 5))
+        regrets = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)
+    facts: dict[str, Any] = {"folds": frozen.sha256, "regrets": [asdict(one) for one in regrets]}
+    if adapter is not None:
+        facts["answers"] = dict(answers)
+    if as_json:
+        return print_json(facts)
+    console().print(regret_table(regrets, frozen.sha256))
+    if adapter is not None:
+        typer.echo(f"{answers['asked'] - answers['invalid']} of {answers['asked']} answers valid")
+    return None

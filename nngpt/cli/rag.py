@@ -1,19 +1,192 @@
-"""`nngpt rag`: library blocks as self-contained files. One module per command, `rag_….py`."""
+"""`nngpt rag`: index libraries, and search, show and extract their blocks."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
-from nngpt.cli import rag_bench, rag_extract, rag_index, rag_search
+from nngpt.cli import rag_bench
+from nngpt.cli.inputs import make_folder
+from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.output import console, print_json, print_result
+from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
+from nngpt.files import DATABASE
 
 app = typer.Typer(
     no_args_is_help=True, help="PyTorch blocks of libraries, each as one self-contained file."
 )
 
-app.command("index")(rag_index.index)
-app.command("remove")(rag_index.remove)
-app.command("list")(rag_index.list_)
-app.command("search")(rag_search.search)
-app.command("show")(rag_search.show)
-app.command("extract")(rag_extract.extract)
+Target = Annotated[
+    str, typer.Argument(help="Class, module.Class or source:module.Class.", metavar="NAME")
+]
+_SOME = 5
+
+
+@app.command()
+def index(
+    places: Annotated[
+        list[str],
+        typer.Argument(help="Installed packages, wheels, sdists or folders.", metavar="PLACE..."),
+    ],
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Index the classes of libraries, or update their index, without importing them."""
+    from nngpt.retrieval.index import add_source
+    from nngpt.retrieval.sources import open_source
+    from nngpt.store.database import open_database
+
+    opened = [(place, open_source(place)) for place in places]
+    make_folder(folder, "--folder")
+    database = open_database(folder / DATABASE, create=True)
+    reports = []
+    with stoppable("Stopped. Finished libraries are in the index."):
+        for place, source in opened:
+            path = str(Path(place).resolve()) if "/" in place else place
+            reports.append(add_source(database, source, path).facts())
+            if not as_json:
+                _print_report(reports[-1])
+    if as_json:
+        print_json(reports)
+
+
+@app.command()
+def remove(
+    source: Annotated[str, typer.Argument(help="Name of the library.", metavar="SOURCE")],
+    folder: Folder = Path("runs"),
+) -> None:
+    """Remove a library from the index."""
+    from nngpt.retrieval import catalogue
+    from nngpt.retrieval import index as block_index
+
+    block_index.remove_source(catalogue.open_index(folder), source)
+    typer.echo(f"{source} is no longer indexed.")
+
+
+@app.command("list")
+def list_(
+    source: Annotated[
+        str | None, typer.Option(help="List the blocks of this library instead.")
+    ] = None,
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """List the indexed libraries, or the blocks of one."""
+    from nngpt.reports.tables.retrieval import sources_table
+    from nngpt.retrieval import catalogue
+
+    database = catalogue.open_index(folder)
+    if source is not None:
+        names = catalogue.block_names(database, source)
+        print_result(as_json, names, "\n".join(names))
+    else:
+        rows = catalogue.source_facts(database)
+        print_result(as_json, rows, sources_table(rows))
+
+
+@app.command()
+def search(
+    question: Annotated[
+        str, typer.Argument(help="Description of the block in words.", metavar="QUESTION")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="Number of blocks to show.")] = 10,
+    copyleft: Annotated[
+        bool, typer.Option("--copyleft", help="Include blocks under copyleft or unknown licences.")
+    ] = False,
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Search names, docstrings and code of all indexed blocks (BM25)."""
+    from nngpt.reports.tables.retrieval import hits_table
+    from nngpt.retrieval import catalogue
+    from nngpt.retrieval.search import search as find
+
+    known = catalogue.blocks(catalogue.open_index(folder))
+    hits = find([b for b in known if copyleft or not b.copyleft], question, top)
+    if as_json:
+        found = [{"score": h.score, "target": h.block.target, **asdict(h.block)} for h in hits]
+        print_json([{k: v for k, v in one.items() if k != "words"} for one in found])
+    elif hits:
+        console().print(hits_table(hits))
+    else:
+        typer.echo("No block contains any of these words.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(target: Target, folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
+    """Show where a block comes from, and its class as written in its library."""
+    from nngpt.retrieval import catalogue
+    from nngpt.retrieval.extractor import Extractor
+    from nngpt.retrieval.library import Library
+
+    database = catalogue.open_index(folder)
+    facts = Extractor(Library(catalogue.sources(database))).original(target)
+    code = facts.pop("code")
+    place = facts["target"].partition(":")[2]
+    known = catalogue.blocks(database)
+    facts["module"] = any(f"{block.module}.{block.name}" == place for block in known)
+    lines = [f"# {name}: {value}" for name, value in facts.items()]
+    print_result(as_json, {**facts, "code": code}, *lines, f"\n{code}")
+
+
+@app.command()
+def extract(
+    target: Target,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write (default: standard output).")
+    ] = None,
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Extract a block with all it needs, importing only torch and the standard library."""
+    from nngpt.reports.text import plural
+    from nngpt.retrieval import catalogue
+    from nngpt.retrieval.extractor import Extractor
+    from nngpt.retrieval.library import Library
+
+    database = catalogue.open_index(folder)
+    found = Extractor(Library(catalogue.sources(database))).extract(target)
+    if out is not None:
+        _write(out, found.code)
+    if as_json:
+        print_json({**found.facts(), **({"file": str(out)} if out else {"code": found.code})})
+    elif out is None:
+        typer.echo(found.code, nl=False)
+    else:
+        typer.echo(f"{out}: {found.target} with {plural(len(found.inlined) - 1, 'helper')}")
+    for name in found.lazily:
+        typer.echo(f"note: {name} is imported only when a function needs it", err=True)
+
+
 app.command("bench")(rag_bench.bench)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    typer.echo(
+        f"{report['source']} {report['version']}".rstrip()
+        + " ({licence}): {files:,} files, {new:,} new, {changed:,} changed, "
+        "{removed:,} removed; {classes:,} classes".format(**report)
+    )
+    broken = report["broken"]
+    for path, reason in list(broken.items())[:_SOME]:
+        typer.echo(f"skipped: {path} {reason}", err=True)
+    if len(broken) > _SOME:
+        typer.echo(f"and {len(broken) - _SOME:,} more", err=True)
+
+
+def _write(path: Path, code: str) -> None:
+    from nngpt.files import publish, scratch
+
+    try:
+        with scratch(path) as folder:
+            draft = folder / path.name
+            draft.write_text(code, encoding="utf-8")
+            publish(draft, path)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise UserError(why, where=str(path), hint="Choose another file with --out") from None

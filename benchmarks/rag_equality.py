@@ -43,10 +43,12 @@ Arguments = dict[str, Any]
 
 def main() -> None:
     """Grade all targets and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of rag_targets.py")
     parser.add_argument("--package", choices=PACKAGES)
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, help="test only every Nth target")
     given = parser.parse_args()
     sys.path += [str(p) for p in given.folder.glob("timm-*.whl")]
     torch.set_num_threads(1)

@@ -49,11 +49,13 @@ NEEDED_BY_TORCH = (
 
 def main() -> None:
     """Extract and grade all targets, and print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of the sources and results")
     parser.add_argument("--package", nargs="+", choices=PACKAGES)
-    parser.add_argument("--every", type=int, default=1, help="only each Nth target")
-    parser.add_argument("--download", action="store_true")
+    parser.add_argument("--every", type=int, default=1, help="extract only every Nth target")
+    parser.add_argument("--download", action="store_true", help="download missing sources with pip")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.download:

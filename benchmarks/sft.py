@@ -65,17 +65,19 @@ class Speed:
 
 def main() -> None:
     """Print speeds, ratios and utilisation."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--pairs", type=int, default=8)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpus", type=Path, help="JSONL file of nngpt corpus build")
+    parser.add_argument("--model", default="smollm2-135m", help="base model")
+    parser.add_argument("--pairs", type=int, default=8, help="pairs in a step")
     parser.add_argument("--batch", type=int, default=4, help="pairs in a padded batch")
-    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--max-length", type=int, default=1024, help="longest pair, in tokens")
     parser.add_argument("--row", type=int, default=2048, help="learning.tokens_per_batch")
     parser.add_argument("--steps", type=int, default=2, help="measured steps after a warm-up step")
-    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=4, help="number of samples")
     parser.add_argument("--tokens", type=int, default=48, help="new tokens of a sample")
-    parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--checkpointing", action="store_true", help="recompute activations")
     given = parser.parse_args()
     base = load_base(LLMConfig(model=given.model, quantization="none"))
     kernels.use_liger(base.model)

@@ -68,9 +68,13 @@ def row(cycle: int, found: CycleSummary | None, pairs: int, images: int) -> tupl
 
 def main() -> None:
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="number or name")
-    parser.add_argument("--folder", type=Path, default=Path("runs"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="number or name of the run")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs"), help="folder of the runs' database"
+    )
     given = parser.parse_args()
     with Store.open(given.folder / "nngpt.db", create=False) as store:
         run = store.run(given.run)

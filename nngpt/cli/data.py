@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nngpt.cli.options import AsJson
+from nngpt.cli.output import console, print_result
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: list and download them.")
 
@@ -18,17 +18,13 @@ app = typer.Typer(no_args_is_help=True, help="Data sets: list and download them.
 def list_(as_json: AsJson = False) -> None:
     """List the data sets, and whether they are in the cache."""
     from rich.box import SIMPLE
-    from rich.console import Console
 
     from nngpt.data.data_sets import list_data_sets
     from nngpt.reports.tables.data_sets import data_sets_table
 
     rows = list_data_sets()
-    if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
-        return
-    console = Console()
-    console.print(data_sets_table(rows, SIMPLE if console.is_terminal else None))
+    table = data_sets_table(rows, SIMPLE if console().is_terminal else None)
+    print_result(as_json, [asdict(row) for row in rows], table)
 
 
 @app.command()

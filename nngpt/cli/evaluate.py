@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from nngpt.cli.inputs import load_config
 from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import logger, print_json
 
 
 def evaluate(
@@ -30,7 +29,7 @@ def evaluate(
     from nngpt.reports.outcome import outcome_line
 
     settings = load_config(config, ["prompt.template=full", *overrides], seed=seed, sandbox=sandbox)
-    log = partial(console(stderr=as_json).print, markup=False, soft_wrap=True)
+    log = logger(as_json)
     outcomes = evaluate_files(
         settings, files, log, lambda file, outcome: log(f"{file}: {outcome_line(outcome)}")
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -97,16 +97,9 @@ def _compare(
         from nngpt.reports.experiment import plots
 
         _write(picture, lambda: plots.save(found, str(picture)))
-    if as_json:
-        print_json(
-            {
-                "runs": list(map(_plain, found)),
-                "differences": [difference.as_json() for difference in compared],
-            }
-        )
-        return
-    for table in tables:
-        console().print(rich_table(table))
+    differences_json = [difference.as_json() for difference in compared]
+    facts = {"runs": list(map(_plain, found)), "differences": differences_json}
+    print_result(as_json, facts, *map(rich_table, tables))
 
 
 def _plain(run: RunFigures) -> dict[str, Any]:

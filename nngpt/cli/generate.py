@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.options import AsJson, Overrides, Seed
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import logger, print_json
 
 
 def generate(
@@ -30,7 +29,7 @@ def generate(
     from nngpt.statistics import percent_of
 
     settings = load_config(config, overrides, seed=seed)
-    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = logger()
     if out is not None:
         make_folder(out, "--out")
     mode, answers = generate_answers(settings, count, log)

@@ -1,4 +1,4 @@
-"""`nngpt hpo`: choose hyperparameters for a network. `hpo_predict.py` has `nngpt hpo predict`."""
+"""`nngpt hpo`: train, tune and measure the engines that choose hyperparameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,13 @@ from nngpt.cli import hpo_predict
 from nngpt.cli.inputs import check_folder, load_config, make_folder
 from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
 from nngpt.cli.options import AsJson, Folder, Overrides, Seed
-from nngpt.cli.output import console, print_json, print_result
+from nngpt.cli.output import console, print_result
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a network.")
 
@@ -145,13 +148,11 @@ def bench(
         history = read_history(folder)
         frozen = read_or_make_folds(history, folds)
         horizons = tuple(epochs or (1, 5))
-        regrets = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)
-    facts: dict[str, Any] = {"folds": frozen.sha256, "regrets": [asdict(one) for one in regrets]}
+        found = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)
+    facts: dict[str, Any] = {"folds": frozen.sha256, "regrets": [asdict(one) for one in found]}
+    parts: list[RenderableType] = [regret_table(found, frozen.sha256)]
     if adapter is not None:
         facts["answers"] = dict(answers)
-    if as_json:
-        return print_json(facts)
-    console().print(regret_table(regrets, frozen.sha256))
-    if adapter is not None:
-        typer.echo(f"{answers['asked'] - answers['invalid']} of {answers['asked']} answers valid")
-    return None
+        valid = answers["asked"] - answers["invalid"]
+        parts.append(f"{valid} of {answers['asked']} answers valid")
+    print_result(as_json, facts, *parts)

@@ -13,8 +13,8 @@ import typer
 
 from nngpt import plugins
 from nngpt.cli.inputs import load_config
-from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
-from nngpt.cli.output import console, print_json
+from nngpt.cli.options import AsJson, DataSet, NetworkFile, Overrides, Sandbox, Seed
+from nngpt.cli.output import logger, print_json
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -27,8 +27,8 @@ KIND = "HPO engine"
 
 
 def predict(
-    file: Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")],
-    dataset: Annotated[str, typer.Option(help="Name of the data set, in nngpt or LEMUR.")],
+    file: NetworkFile,
+    dataset: DataSet,
     epochs: Annotated[int, typer.Option(min=1, help="Length of the training in epochs.")] = 1,
     top: Annotated[int, typer.Option(min=1, max=20, help="Number of different proposals.")] = 1,
     engine: Annotated[
@@ -118,7 +118,7 @@ def _training(load: Callable[[], Config], purpose: str, task: HPOTask) -> Iterat
     from nngpt.records import Candidate, content_hash, derive_seed
     from nngpt.reports.outcome import outcome_line
 
-    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    log = logger()
     seed = derive_seed(task.seed, purpose, content_hash(task.code))
     with open_evaluator(load(), log) as (reader, executor):
         candidate = reader.read(write(Answer(task.code, task.space.fixed()[0])))

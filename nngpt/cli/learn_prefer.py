@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.inputs import find_run, load_config, make_folder, open_store
-from nngpt.cli.options import AsJson, ConfigName, Overrides, Seed
-from nngpt.cli.output import console, print_json
+from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Seed, StartingAdapter
+from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def prefer(
         str | None,
         typer.Option(help="Run that supplies the answers (default: the configuration's)."),
     ] = None,
-    from_adapter: Annotated[
-        Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")
-    ] = None,
+    from_adapter: StartingAdapter = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the training (default: runs/preference/NAME).")
     ] = None,
@@ -51,7 +49,7 @@ def prefer(
     ] = None,
     seed: Seed = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    fresh: Annotated[bool, typer.Option(help="Start over; keep the old training.")] = False,
+    fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on a run's admitted and refused answers (DPO, KTO), or resume."""
@@ -144,10 +142,7 @@ def _print_result(folder: Path, adapter: Adapter, as_json: bool) -> None:
         "loss_first": adapter.loss_first,
         "loss_last": adapter.loss_last,
     }
-    if as_json:
-        return print_json(made)
     loss = f"loss {adapter.loss_first:.4f} → {adapter.loss_last:.4f}"
     where = f"--set llm.adapter={adapter.path}"
-    line = f"Adapter {adapter.name}: {adapter.pairs} examples, {loss}; {where}"
-    console().print(line, soft_wrap=True, markup=False)
-    return None
+    text = f"Adapter {adapter.name}: {adapter.pairs} examples, {loss}; {where}"
+    print_result(as_json, made, text)

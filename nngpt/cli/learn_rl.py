@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.inputs import load_config, make_folder
-from nngpt.cli.options import AsJson, ConfigName, Overrides, Sandbox, Seed
+from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Sandbox, Seed, StartingAdapter
 from nngpt.cli.output import console, print_json
 from nngpt.cli.stopping import stoppable
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def rl(
     config: ConfigName,
     steps: Annotated[int | None, typer.Option(help="Total number of steps.", min=1)] = None,
-    from_adapter: Annotated[
-        Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")
-    ] = None,
+    from_adapter: StartingAdapter = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the training (default: runs/rl/NAME).")
     ] = None,
@@ -31,7 +29,7 @@ def rl(
     seed: Seed = None,
     sandbox: Sandbox = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    fresh: Annotated[bool, typer.Option(help="Start over; keep the old training.")] = False,
+    fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter with GRPO on rewards of executions, or resume."""

@@ -11,7 +11,7 @@ import typer
 from nngpt.cli import lemur_query
 from nngpt.cli.inputs import make_folder, open_store
 from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import console, print_json, progress_bar
+from nngpt.cli.output import print_result, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE
 
@@ -39,11 +39,9 @@ def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
         since = finished_import(database, SHA256)
         if since is None:
             _import(download_corpus(lambda line: typer.echo(line, err=True)), folder, as_json)
-        elif as_json:
-            print_json({"source": str(PACKAGE), "finished": since})
         else:
-            where = f"in {folder / DATABASE} since {since}"
-            typer.echo(f"LEMUR ({PACKAGE}) is {where}. Nothing to do.")
+            text = f"LEMUR ({PACKAGE}) is in {folder / DATABASE} since {since}. Nothing to do."
+            print_result(as_json, {"source": str(PACKAGE), "finished": since}, text)
 
 
 @app.command("import")
@@ -80,10 +78,7 @@ def export(
     selection = Selection(tuple(networks or ()), dataset, ours)
     with stoppable(), open_store(folder) as store, progress_bar("exporting", _EVERY) as progress:
         report = export_corpus(store.database, target, selection, progress)
-    if as_json:
-        print_json(asdict(report))
-    else:
-        console().print(*export_lines(report, target), sep="\n", soft_wrap=True, markup=False)
+    print_result(as_json, asdict(report), *export_lines(report, target))
 
 
 def _import(path: Path, folder: Path, as_json: bool) -> None:
@@ -97,7 +92,4 @@ def _import(path: Path, folder: Path, as_json: bool) -> None:
     with progress_bar("importing", _EVERY) as progress:
         report = import_source(database, source, progress)
     source.close()
-    if as_json:
-        print_json(asdict(report))
-    else:
-        console().print(*import_lines(report), sep="\n", soft_wrap=True, markup=False)
+    print_result(as_json, asdict(report), *import_lines(report))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nngpt.cli.options import AsJson
+from nngpt.cli.output import console, print_result
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nngpt.generation.models.embedded import Listing
 
 app = typer.Typer(
@@ -25,54 +29,33 @@ _Name = Annotated[str, typer.Argument(help="Name from `nngpt models list`.")]
 
 @app.command("list")
 def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the embedded models and whether each is in the cache."""
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from nngpt.generation.models import embedded
 
     rows = embedded.listing()
-    if as_json:
-        typer.echo(json.dumps([_values(row) for row in rows]))
-        return
-    console = Console()
-    name = Column("model", no_wrap=True)
-    box = SIMPLE if console.is_terminal else None
-    table = Table(name, "size", "license", "cached", "description", box=box)
+    table = _table("model", "size", "license", "cached", "description")
     for row in rows:
         size = f"{row.model.size / 1e6:,.0f} MB"
         cached = "yes" if row.path else "no"
         table.add_row(row.model.name, size, row.model.license, cached, row.model.about)
-    console.print(table)
+    print_result(as_json, [_values(row) for row in rows], table)
 
 
 @app.command()
 def adapters(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the LoRA adapters that come with nngpt; use one with `--set llm.adapter=NAME`."""
-    from dataclasses import asdict
-
-    from rich.box import SIMPLE
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from nngpt.generation.models.adapters import shipped
 
     found = shipped()
-    if as_json:
-        typer.echo(json.dumps([asdict(adapter) for adapter in found]))
-        return
-    console = Console()
-    box = SIMPLE if console.is_terminal else None
-    table = Table(Column("adapter", no_wrap=True), "base model", "pairs", "model card", box=box)
+    table = _table("adapter", "base model", "pairs", "model card")
     for adapter in found:
         card = f"{adapter.path}/README.md"
         table.add_row(adapter.name, adapter.base, f"{adapter.pairs:,}", card)
-    console.print(table)
+    print_result(as_json, [asdict(adapter) for adapter in found], table)
 
 
 @app.command()
@@ -129,11 +112,15 @@ def export(
 
 def _values(row: Listing) -> dict[str, object]:
     """Return the JSON of one embedded model."""
-    return {
-        "name": row.model.name,
-        "about": row.model.about,
-        "license": row.model.license,
-        "size": row.model.size,
-        "sha256": row.model.sha256,
-        "path": str(row.path) if row.path else None,
-    }
+    names = ("name", "about", "license", "size", "sha256")
+    values = {name: getattr(row.model, name) for name in names}
+    return {**values, "path": str(row.path) if row.path else None}
+
+
+def _table(name: str, *headings: str) -> Table:
+    """Return an empty table, with lines on a terminal only, whose first column never wraps."""
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
+
+    box = SIMPLE if console().is_terminal else None
+    return Table(Column(name, no_wrap=True), *headings, box=box)

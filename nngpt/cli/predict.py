@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson
-from nngpt.cli.output import print_json
+from nngpt.cli.options import AsJson, DataSet, NetworkFile
+from nngpt.cli.output import print_result
 from nngpt.cli.predictor import PredictorFile
 from nngpt.errors import UserError
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    file: Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")],
-    dataset: Annotated[str, typer.Option(help="Name of the data set, in nngpt or LEMUR.")],
+    file: NetworkFile,
+    dataset: DataSet,
     acc: Annotated[
         list[float] | None,
         typer.Option(help="Accuracy after the first epoch, 0…1; repeat for each further epoch."),
@@ -47,27 +46,23 @@ def predict(
     model = Predictor(predictor or default_path())
     settings = _hyperparameters(prm or [])
     found = model.predict(read_network(file), place, settings, transform, acc or (), classes)
-    if as_json:
-        print_json({"file": str(file), "place": str(place), **asdict(found)})
-    else:
-        _print(found, len(acc or ()))
+    facts = {"file": str(file), "place": str(place), **asdict(found)}
+    print_result(as_json, facts, _summary(found, len(acc or ())))
+    for note in () if as_json else found.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
-def _print(found: Prediction, given: int) -> None:
+def _summary(found: Prediction, given: int) -> str:
     from nngpt.prediction.targets import epoch_count
 
     best, stop = found.accuracy, found.stop
-    typer.echo(
-        f"final accuracy  {best.value:.1%}  90% interval {best.low:.1%} to {best.high:.1%}\n"
-        f"stop at epoch   {stop.value:.0f}  90% interval {stop.low:.0f} to {stop.high:.0f}"
-    )
     used = f"the first {found.epochs} of {epoch_count(given)}" if found.epochs else "no epochs"
-    typer.echo(
+    return (
+        f"final accuracy  {best.value:.1%}  90% interval {best.low:.1%} to {best.high:.1%}\n"
+        f"stop at epoch   {stop.value:.0f}  90% interval {stop.low:.0f} to {stop.high:.0f}\n"
         "Final: the best accuracy within 50 epochs. Stop: the first epoch within one point of it. "
         f"Used: {used}."
     )
-    for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
 
 
 def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:

@@ -10,7 +10,7 @@ import typer
 
 from nngpt.cli.inputs import make_folder
 from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -18,6 +18,10 @@ app = typer.Typer(no_args_is_help=True, help="Train and evaluate the predictor o
 
 PredictorFile = Annotated[
     Path | None, typer.Option("--predictor", help="File of the predictor (default: in the cache).")
+]
+KnownEpochs = Annotated[
+    list[int] | None,
+    typer.Option(min=0, max=49, help="Number of known epochs; repeat for more."),
 ]
 SPLITS = ("component", "family", "place", "reference")
 _STOPPED = "Stopped. Nothing was written."
@@ -27,10 +31,7 @@ _STOPPED = "Stopped. Nothing was written."
 def train(
     folder: Folder = Path("runs"),
     out: PredictorFile = None,
-    epochs: Annotated[
-        list[int] | None,
-        typer.Option(min=0, max=49, help="Number of known epochs; repeat for more."),
-    ] = None,
+    epochs: KnownEpochs = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the predictor on the long runs in the mirror of LEMUR (minutes)."""
@@ -44,13 +45,11 @@ def train(
         history = read_history(folder, targets.EPOCHS)
         horizons = sorted({0, *(epochs or predictor_training.HORIZONS)})
         card = predictor_training.train(history, path, log, horizons)
-    if as_json:
-        print_json({"file": str(path), **card})
-    else:
-        typer.echo(
-            f"{path}: learned from {card['runs']:,} runs of {card['networks']} networks on "
-            f"{len(card['places'])} places. Its quality: nngpt predictor eval"
-        )
+    learned = (
+        f"{card['runs']:,} runs of {card['networks']} networks on {len(card['places'])} places"
+    )
+    text = f"{path}: learned from {learned}. Its quality: nngpt predictor eval"
+    print_result(as_json, {"file": str(path), **card}, text)
 
 
 @app.command("eval")
@@ -60,10 +59,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help=f"Groups to leave out: {', '.join(SPLITS)}; repeat for more."),
     ] = None,
-    epochs: Annotated[
-        list[int] | None,
-        typer.Option(min=0, max=49, help="Number of known epochs; repeat for more."),
-    ] = None,
+    epochs: KnownEpochs = None,
     without_code: Annotated[
         bool, typer.Option("--without-code", help="Ignore the network's code.")
     ] = False,
@@ -81,7 +77,7 @@ def evaluate(
     from nngpt.prediction.cross_validation import cross_validate
     from nngpt.prediction.replay import replay
     from nngpt.prediction.runs import read_history
-    from nngpt.reports.tables.predictor import errors_table, place_table, replay_lines
+    from nngpt.reports.tables.prediction import errors_table, place_table, replay_lines
 
     splits = tuple(split or SPLITS)
     if unknown := set(splits) - set(SPLITS):
@@ -95,26 +91,22 @@ def evaluate(
         else:
             horizons = tuple(epochs or (2,))
             found = list(cross_validate(history, splits, horizons, log, not without_code, share))
-    if as_json:
-        print_json(asdict(result) if stopping else [asdict(errors) for errors in found])
-    elif stopping:
-        typer.echo("\n".join(replay_lines(result)))
+    if stopping:
+        print_result(as_json, asdict(result), *replay_lines(result))
     else:
-        console().print(errors_table(found))
-        console().print(place_table(found))
+        tables = errors_table(found), place_table(found)
+        print_result(as_json, [asdict(errors) for errors in found], *tables)
 
 
 @app.command()
 def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
     """Show what the predictor was trained on, when, and how."""
     from nngpt.prediction.predictor import Predictor, default_path
-    from nngpt.reports.tables.predictor import card_table
+    from nngpt.reports.tables.prediction import card_table
 
     file = Predictor(predictor or default_path())
-    if as_json:
-        print_json({"file": str(file.path), **file.card})
-    else:
-        console().print(card_table(str(file.path), file.card))
+    table = card_table(str(file.path), file.card)
+    print_result(as_json, {"file": str(file.path), **file.card}, table)
 
 
 def log(text: str) -> None:

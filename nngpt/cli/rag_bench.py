@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ import typer
 
 from nngpt.cli.inputs import load_config
 from nngpt.cli.options import AsJson, Folder, Sandbox
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -56,24 +55,19 @@ def bench(
     from nngpt.retrieval.library import Library
 
     database = catalogue.open_index(folder)
-    names = (
-        grading.read_targets(targets)
-        if targets
-        else [block.target for block in catalogue.blocks(database)]
-    )
+    indexed = (block.target for block in catalogue.blocks(database))
+    names = grading.read_targets(targets) if targets else list(indexed)
     chosen = grading.choose_targets(names, source, limit)
     extractor = Extractor(Library(catalogue.sources(database)))
-    log = partial(console(stderr=True).print, markup=False, soft_wrap=True, style="dim")
+    log = logger(style="dim")
     grades = []
     with stoppable("Stopped."), _training(run, sandbox) as train:
         for number, name in enumerate(chosen, 1):
             grades.append(grading.grade(extractor, name, train))
             if number % 100 == 0:
                 log(f"{number:,} of {len(chosen):,}")
-    if as_json:
-        print_json([asdict(one) for one in grades])
-    else:
-        console().print(tally_table(list(grading.tallies(grades)), run))
+    table = tally_table(list(grading.tallies(grades)), run)
+    print_result(as_json, [asdict(one) for one in grades], table)
 
 
 @contextmanager

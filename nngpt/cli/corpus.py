@@ -33,7 +33,7 @@ def build(
         typer.Option(help="Configuration that supplies prompt, limits and hyperparameters."),
     ] = None,
     levels: Annotated[
-        str, typer.Option(help="Levels of deduplication, cheapest first.")
+        str, typer.Option(help="Levels of deduplication, separated by commas.")
     ] = "exact,lexical",
     threshold: Annotated[
         float, typer.Option(help="Jaccard similarity at or above which networks are duplicates.")
@@ -52,11 +52,11 @@ def build(
         bool, typer.Option("--trained-only", help="Exclude networks without a recorded accuracy.")
     ] = False,
     own: Annotated[
-        bool, typer.Option("--own", help="Also take networks that runs in this folder wrote.")
+        bool, typer.Option("--own", help="Include networks that runs in this folder wrote.")
     ] = False,
     max_chars: Annotated[
         int | None,
-        typer.Option(help="Maximum characters of an answer (default: what the run allows).", min=1),
+        typer.Option(help="Maximum length of an answer (default: the configuration's).", min=1),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Maximum number of networks.", min=1)] = None,
     splits: Annotated[
@@ -79,7 +79,7 @@ def build(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write LEMUR's networks as deduplicated training pairs, in three parts."""
+    """Write LEMUR's networks as deduplicated training pairs: train, dev and test files."""
     from nngpt.finetuning.corpus.answers import make_writer
     from nngpt.finetuning.corpus.build import CorpusSelection
     from nngpt.finetuning.corpus.folder import check_new, create_corpus
@@ -123,7 +123,7 @@ def build(
 @app.command("convert", hidden=True, context_settings={"ignore_unknown_options": True})
 @app.command("recombine", hidden=True, context_settings={"ignore_unknown_options": True})
 def moved(context: typer.Context, arguments: list[str]) -> None:
-    """Name the script that has this command now."""
+    """Refuse the command, and print the script that replaces it."""
     raise UserError(
         f"moved to scripts/synthetic-networks {context.info_name}",
         where=f"nngpt corpus {context.info_name}",

@@ -29,7 +29,9 @@ from nngpt.cli.stopping import stoppable
 app = typer.Typer(
     no_args_is_help=True, help="The loop: generate, train, judge, and fine-tune the LLM."
 )
-Cycles = Annotated[int | None, typer.Option(help="Number of cycles in all.", min=1)]
+Cycles = Annotated[
+    int | None, typer.Option(help="Total number of cycles (default: the configuration's).", min=1)
+]
 
 
 @app.command()
@@ -41,12 +43,12 @@ def run(
     sandbox: Sandbox = None,
     fresh: Annotated[bool, typer.Option(help="Start a new run; the old one is kept.")] = False,
     probe: Annotated[
-        bool, typer.Option(help="Measure each stage first, for the forecast of the time.")
+        bool, typer.Option(help="Measure each stage first, to forecast the duration.")
     ] = False,
     budget_minutes: BudgetMinutes = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the loop, or resume it."""
+    """Start a run of the loop, or resume it."""
     from nngpt.cycle.runner import is_finished, run_loop
     from nngpt.reports.progress import ConsoleProgress
 
@@ -102,12 +104,12 @@ def list_runs(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
 @app.command()
 def show(
     attempt: Annotated[
-        int, typer.Argument(help="Number of an attempt, after # in a run's output.")
+        int, typer.Argument(help="Number of the attempt, printed after # during a run.")
     ],
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Show an attempt: code, results of its gates, learning curve."""
+    """Show an attempt (one generated network): code, results of all checks, learning curve."""
     from nngpt.reports.attempts import attempt_report
 
     with open_store(folder) as store:

@@ -51,7 +51,7 @@ def confirm(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a sample fully, judge it on the TEST set, and report how well one epoch ranks."""
+    """Train a sample for many epochs, and compare its test accuracy with the first epoch's."""
     from nngpt.cycle.confirm import ConfirmationPlan, confirmation_config
     from nngpt.reports.analysis.sampling import stratified_sample
 

@@ -16,9 +16,7 @@ from nngpt.cli.stopping import stoppable
 Best = Annotated[
     int, typer.Option(help="Number of networks, the best by validation accuracy.", min=1)
 ]
-Out = Annotated[
-    Path, typer.Option(help="Folder to write to: new, empty, or of an interrupted export.")
-]
+Out = Annotated[Path, typer.Option(help="New or empty folder, or that of an interrupted export.")]
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs to train for (default: as in the run).", min=1)
 ]
@@ -47,7 +45,7 @@ def export(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export the best networks as files; exit with 1 if a network is refused."""
+    """Export a run's best networks: code, weights, ONNX; exit with 1 if a network is refused."""
     from rich.text import Text
 
     from nngpt.cycle.export import Export, export_config

@@ -29,9 +29,11 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="A name from `nngpt data list`, or a dotted path.")],
+    name: Annotated[
+        str, typer.Argument(help="Name from `nngpt data list`, or dotted path of a module.")
+    ],
     root: Annotated[
-        Path | None, typer.Option(help="Folder with your own official files, or pictures.")
+        Path | None, typer.Option(help="Folder with downloaded official files, or with images.")
     ] = None,
 ) -> None:
     """Download and verify a data set."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from nngpt.novelty.dedup.sources import NetworkSources
 
 _Paths = Annotated[
-    list[Path] | None, typer.Argument(help="Folders, .py and .jsonl files.", metavar="[PATH]...")
+    list[Path] | None,
+    typer.Argument(help="Folders, .py files and .jsonl files to read.", metavar="[PATH]..."),
 ]
 _Lemur = Annotated[bool, typer.Option("--lemur", help="Also read the LEMUR mirror.")]
 _BestOn = Annotated[
@@ -30,30 +31,30 @@ _Threshold = Annotated[
     float, typer.Option(help="Jaccard similarity at or above which two networks are duplicates.")
 ]
 _LevelThreshold = Annotated[
-    list[str], typer.Option(help="Threshold of one level.", metavar="LEVEL=VALUE")
+    list[str], typer.Option(help="Similarity threshold of one level.", metavar="LEVEL=VALUE")
 ]
 _FamilyThreshold = Annotated[
     list[str],
-    typer.Option(help="Threshold between networks of one family.", metavar="FAMILY=VALUE"),
+    typer.Option(help="Similarity threshold inside one family.", metavar="FAMILY=VALUE"),
 ]
 _PerFamily = Annotated[
     int | None, typer.Option(help="Maximum number of networks kept of each family.")
 ]
-_Shingle = Annotated[int, typer.Option(help="Tokens per shingle.")]
+_Shingle = Annotated[int, typer.Option(help="Length of the compared token runs (shingles).")]
 _MinAccuracy = Annotated[
     float | None, typer.Option(help="Ignore networks whose accuracy (0…1) is lower or unknown.")
 ]
 _Explain = Annotated[
     tuple[str, str] | None,
-    typer.Option(help="Compare two files, or two networks of the collection.", metavar="A B"),
+    typer.Option(help="Compare two networks only: files, or names.", metavar="A B"),
 ]
 _List = Annotated[
-    Path | None, typer.Option("--list", help="Write the names of kept networks; - prints them.")
+    Path | None, typer.Option("--list", help="File for the names of kept networks; - prints them.")
 ]
 _CopyTo = Annotated[Path | None, typer.Option(help="Copy the kept files to a new or empty folder.")]
-_Jsonl = Annotated[Path | None, typer.Option(help="Write the kept networks as chat pairs.")]
-_Task = Annotated[str, typer.Option(help="Data set named in the prompts of the chat pairs.")]
-_Report = Annotated[Path | None, typer.Option(help="Write an HTML report.")]
+_Jsonl = Annotated[Path | None, typer.Option(help="File for the kept networks, as training pairs.")]
+_Task = Annotated[str, typer.Option(help="Data set named in the prompts of --jsonl.")]
+_Report = Annotated[Path | None, typer.Option(help="File for an HTML report.")]
 _Check = Annotated[bool, typer.Option(help="Exit with 1 if there are duplicates.")]
 
 

@@ -34,7 +34,7 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check device, memory, sandbox layers, models and data, with hints how to fix problems."""
+    """Check device, memory, sandbox layers, models and data, and print hints for problems."""
     findings = [*_software(), *_hardware(), *_sandbox(), *_models(), *_data()]
     if as_json:
         return print_json([asdict(f) for f in findings])

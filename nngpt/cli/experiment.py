@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from nngpt.reports.experiment.figures import RunFigures
 
 app = typer.Typer(
-    no_args_is_help=True, help="Arms × seeds: measure what a part of the loop contributes."
+    no_args_is_help=True, help="Run several settings with several seeds, and compare them."
 )
 GridName = Annotated[
     str,
-    typer.Argument(help="YAML file of arms and seeds, or a shipped one's name.", metavar="GRID"),
+    typer.Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID"),
 ]
 Out = Annotated[Path | None, typer.Option(help="Markdown file for the tables.")]
 Figure = Annotated[
-    Path | None, typer.Option(help="Image file for the cycles' figure: .png, .pdf or .svg.")
+    Path | None, typer.Option(help="Image file for a chart by cycle: .png, .pdf or .svg.")
 ]
 
 
@@ -42,7 +42,7 @@ def run(
     figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every arm with every seed, or resume; then compare the arms."""
+    """Run every arm (a group of settings) with every seed, or resume; then compare the arms."""
     from nngpt.cycle.experiment import run_all
     from nngpt.cycle.meter import TimeLimit
 
@@ -62,7 +62,7 @@ def compare(
     figure: Figure = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the arms on the runs so far, without running anything."""
+    """Compare the arms of an experiment by the results so far; run nothing."""
     _, cells = _load(grid, overrides)
     _compare(cells, (out, figure), as_json, f"nngpt experiment run {grid}")
 

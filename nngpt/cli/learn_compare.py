@@ -46,10 +46,11 @@ def compare(
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Run one training step on noise of each task's shape only."),
+        typer.Option("--check", help="Train each network for one step on noise only."),
     ] = False,
     train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Train for one epoch, or run nothing.")
+        bool,
+        typer.Option("--train/--no-train", help="Train each network for one epoch, or not at all."),
     ] = True,
     overrides: Overrides = [],  # noqa: B006
     seed: Seed = None,

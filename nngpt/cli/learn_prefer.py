@@ -52,7 +52,7 @@ def prefer(
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter on a run's admitted and refused answers (DPO, KTO), or resume."""
+    """Train an adapter on a run's admitted and refused answers; the same command resumes."""
     adapter = str(from_adapter) if from_adapter else None
     settings = load_config(config, overrides, seed=seed, **{"llm.adapter": adapter})
     called = name or f"{settings.name}-{method}"

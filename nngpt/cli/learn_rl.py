@@ -32,7 +32,7 @@ def rl(
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter with GRPO on rewards of executions, or resume."""
+    """Train an adapter with GRPO, rewarded for networks that train; the same command resumes."""
     adapter = str(from_adapter) if from_adapter else None
     given = {"rl.steps": steps, "llm.adapter": adapter, "name": name}
     settings = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)

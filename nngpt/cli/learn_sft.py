@@ -47,7 +47,7 @@ def sft(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter on training pairs of one or several modes; repeat to resume."""
+    """Fine-tune the LLM on training pairs (a LoRA adapter); the same command resumes."""
     from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.reports.progress import TuningProgress
 

@@ -46,7 +46,9 @@ def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A package folder, checkout, wheel or ab.nn.db.")],
+    path: Annotated[
+        Path, typer.Argument(help="LEMUR package folder, checkout, wheel or ab.nn.db.")
+    ],
     folder: _Into = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +59,7 @@ def import_(
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    target: Annotated[Path, typer.Argument(help="New or empty folder to write to.", metavar="DIR")],
     folder: Folder = Path("runs"),
     networks: Annotated[
         list[str] | None, typer.Option("--nn", help="Export only this network; may be repeated.")

@@ -50,7 +50,7 @@ _AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a script.")]
 
 
 def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
-    """Show the contents of the mirror: imports, networks, families, trials."""
+    """Count the imports, networks, families and trials in the LEMUR mirror."""
     from nngpt.store.lemur.mirror import open_mirror
     from nngpt.store.lemur.mirror_statistics import read_statistics
 
@@ -83,7 +83,7 @@ def query(
     as_csv: _AsCsv = False,
     folder: Folder = Path("runs"),
 ) -> None:
-    """List trials of the mirror, highest accuracy first. Code is read only with --code."""
+    """List recorded trainings (trials) of LEMUR, highest accuracy first."""
     from nngpt.reports.lemur.mirror_tables import print_trials, write_csv, write_json
     from nngpt.store.lemur import queries
     from nngpt.store.lemur.mirror import open_mirror
@@ -126,7 +126,7 @@ def sign(
     fresh: Annotated[bool, typer.Option("--fresh", help="Recompute all signatures.")] = False,
     folder: Folder = Path("runs"),
 ) -> None:
-    """Compute the MinHash signatures of networks that have none."""
+    """Compute missing MinHash signatures, which `lemur similar` needs."""
     from nngpt.novelty import signatures
     from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
@@ -139,9 +139,7 @@ def sign(
 
 
 def similar(
-    file: Annotated[
-        Path, typer.Argument(help="A Python file that contains a network.", metavar="FILE")
-    ],
+    file: Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")],
     top: Annotated[int, typer.Option(help="Number of networks to show.", min=1)] = 10,
     as_json: AsJson = False,
     folder: Folder = Path("runs"),

@@ -31,7 +31,7 @@ _Name = Annotated[str, typer.Argument(help="Name from `nngpt models list`.")]
 def list_(
     as_json: AsJson = False,
 ) -> None:
-    """List the embedded models and whether each is in the cache."""
+    """List the downloadable models, and whether each is in the cache."""
     from nngpt.generation.models import embedded
 
     rows = embedded.listing()
@@ -60,7 +60,7 @@ def adapters(
 
 @app.command()
 def pull(name: _Name) -> None:
-    """Download and verify an embedded model, and print its path."""
+    """Download and verify a model, and print its path."""
     from nngpt.generation.models import embedded
 
     typer.echo(embedded.pull(name, lambda line: typer.echo(line, err=True)))
@@ -68,7 +68,7 @@ def pull(name: _Name) -> None:
 
 @app.command()
 def path(name: _Name) -> None:
-    """Print the path of an embedded model in the cache."""
+    """Print the path of a downloaded model."""
     from nngpt.generation.models import embedded
 
     typer.echo(embedded.path(name))

@@ -31,6 +31,7 @@ Folder = Annotated[Path, typer.Option("--folder", help="Folder of the runs' data
 NetworkFile = Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")]
 DataSet = Annotated[str, typer.Option(help="Name of the data set, in nngpt or LEMUR.")]
 StartingAdapter = Annotated[
-    Path | None, typer.Option(help="Adapter to continue from, also the KL reference.")
+    Path | None,
+    typer.Option(help="Adapter to continue from (folder or name); also the KL reference."),
 ]
 Fresh = Annotated[bool, typer.Option(help="Start over; keep the old training.")]

@@ -17,11 +17,11 @@ from nngpt.errors import UserError
 from nngpt.files import DATABASE
 
 app = typer.Typer(
-    no_args_is_help=True, help="PyTorch blocks of libraries, each as one self-contained file."
+    no_args_is_help=True, help="Find PyTorch blocks in libraries, and extract them to files."
 )
 
 Target = Annotated[
-    str, typer.Argument(help="Class, module.Class or source:module.Class.", metavar="NAME")
+    str, typer.Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
 ]
 _SOME = 5
 
@@ -30,7 +30,9 @@ _SOME = 5
 def index(
     places: Annotated[
         list[str],
-        typer.Argument(help="Installed packages, wheels, sdists or folders.", metavar="PLACE..."),
+        typer.Argument(
+            help="Libraries: installed packages, wheels, sdists or folders.", metavar="PLACE..."
+        ),
     ],
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
@@ -69,9 +71,7 @@ def remove(
 
 @app.command("list")
 def list_(
-    source: Annotated[
-        str | None, typer.Option(help="List the blocks of this library instead.")
-    ] = None,
+    source: Annotated[str | None, typer.Option(help="List the blocks of this library.")] = None,
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +100,7 @@ def search(
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Search names, docstrings and code of all indexed blocks (BM25)."""
+    """Search the names, docstrings and code of all indexed blocks (BM25 ranking)."""
     from nngpt.reports.tables.retrieval import hits_table
     from nngpt.retrieval import catalogue
     from nngpt.retrieval.search import search as find
@@ -119,7 +119,7 @@ def search(
 
 @app.command()
 def show(target: Target, folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
-    """Show where a block comes from, and its class as written in its library."""
+    """Show the origin, licence and original source of a block."""
     from nngpt.retrieval import catalogue
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
@@ -143,7 +143,7 @@ def extract(
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Extract a block with all it needs, importing only torch and the standard library."""
+    """Write a block and its dependencies as one file that imports only torch."""
     from nngpt.reports.text import plural
     from nngpt.retrieval import catalogue
     from nngpt.retrieval.extractor import Extractor

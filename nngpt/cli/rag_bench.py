@@ -39,7 +39,7 @@ def bench(
         int | None, typer.Option(min=1, help="Grade a random sample of this many blocks.")
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(help="File with one source:module.Class per line.")
+        Path | None, typer.Option(help="File with one library:module.Class per line.")
     ] = None,
     run: Annotated[
         bool, typer.Option("--run", help="Also import, build and train each block in the sandbox.")
@@ -48,7 +48,7 @@ def bench(
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Extract blocks and grade them: compiles, closed; with --run also imports, builds, runs."""
+    """Extract blocks and count how many compile and define all names; with --run, how many run."""
     from nngpt.reports.tables.retrieval import tally_table
     from nngpt.retrieval import catalogue, grading
     from nngpt.retrieval.extractor import Extractor

@@ -14,7 +14,10 @@ from nngpt.cli.output import logger, print_json
 
 
 def generate(
-    config: Annotated[str, typer.Argument(metavar="[CONFIG]")] = "smoke-mnist",
+    config: Annotated[
+        str,
+        typer.Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]"),
+    ] = "smoke-mnist",
     count: Annotated[int, typer.Option("--count", "-n", help="Number of networks.", min=1)] = 4,
     out: Annotated[
         Path | None, typer.Option(help="Write the valid networks to this folder.")

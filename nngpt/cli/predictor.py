@@ -48,7 +48,7 @@ def train(
     learned = (
         f"{card['runs']:,} runs of {card['networks']} networks on {len(card['places'])} places"
     )
-    text = f"{path}: learned from {learned} on {places}. Its quality: nngpt predictor eval"
+    text = f"{path}: learned from {learned}. Its quality: nngpt predictor eval"
     print_result(as_json, {"file": str(path), **card}, text)
 
 

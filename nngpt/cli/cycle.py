@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +12,7 @@ import typer
 from nngpt.cli.cycle_confirm import confirm
 from nngpt.cli.cycle_export import export
 from nngpt.cli.cycle_report import report
-from nngpt.cli.cycle_watch import watch
-from nngpt.cli.inputs import check_folder, find_run, load_config, open_store
+from nngpt.cli.inputs import check_database, check_folder, find_run, load_config, open_store
 from nngpt.cli.options import (
     AsJson,
     BudgetMinutes,
@@ -23,7 +23,7 @@ from nngpt.cli.options import (
     Sandbox,
     Seed,
 )
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import console, print_json, print_result
 from nngpt.cli.stopping import stoppable
 
 app = typer.Typer(
@@ -75,11 +75,8 @@ def forecast(
     settings = load_config(config, overrides, cycles=cycles)
     with stoppable():
         expected, times, left = forecast_rest(settings, console(stderr=True).print)
-    if as_json:
-        print_json({"cycles": left, **asdict(expected), "basis": asdict(times)})
-    else:
-        line = f"{plural(left, 'cycle')}: {expected.line}, from {times.source}"
-        console().print(line, highlight=False)
+    text = f"{plural(left, 'cycle')}: {expected.line}, from {times.source}"
+    print_result(as_json, {"cycles": left, **asdict(expected), "basis": asdict(times)}, text)
 
 
 @app.command()
@@ -95,10 +92,7 @@ def list_runs(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
 
     with open_store(folder) as store:
         runs = store.runs()
-        if as_json:
-            print_json([asdict(r) for r in runs])
-        else:
-            console().print(runs_table(runs, store))
+        print_result(as_json, [asdict(run) for run in runs], runs_table(runs, store))
 
 
 @app.command()
@@ -115,13 +109,42 @@ def show(
     with open_store(folder) as store:
         record = store.attempt(attempt)
         blocks = store.question(record).blocks
-        if as_json:
-            print_json({**asdict(record), "blocks": [asdict(block) for block in blocks]})
-        else:
-            console().print(attempt_report(record, blocks))
+        facts = {**asdict(record), "blocks": [asdict(block) for block in blocks]}
+        print_result(as_json, facts, attempt_report(record, blocks))
 
 
-for command in (watch, report, confirm, export):
+@app.command()
+def watch(
+    run: RunName = None,
+    folder: Folder = Path("runs"),
+    port: Annotated[
+        int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65535)
+    ] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+) -> None:
+    """Show a run in the browser: a live page, served to this machine only."""
+    from nngpt.reports.live.database import open_watched
+    from nngpt.reports.live.server import WatchServer
+    from nngpt.reports.live.snapshot import Snapshots
+    from nngpt.reports.text import line
+
+    store, database = open_watched(check_database(folder))
+    with store, stoppable("Stopped watching. The run is not affected."):
+        record = find_run(store, run)
+        snapshots = Snapshots(store, database, record.id)
+        snapshots.current()  # so that the first page is ready, or the error is printed here
+        with WatchServer(snapshots, port) as server:
+            typer.echo(server.address)
+            typer.echo(f"Watching run {record.id}, {line(record.name)}. Ctrl-C ends it.", err=True)
+            if open_page:
+                typer.launch(server.address)
+            os.nice(5)  # watching must not slow the run down
+            server.serve_forever()
+
+
+for command in (report, confirm, export):
     app.command()(command)
 
 

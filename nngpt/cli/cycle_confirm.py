@@ -10,14 +10,13 @@ import typer
 
 from nngpt.cli.inputs import find_run, open_store
 from nngpt.cli.options import AsJson, Folder, Overrides, RunName, Sandbox
-from nngpt.cli.output import console, print_json, progress_bars
+from nngpt.cli.output import logger, print_result, progress_bars
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from nngpt.cycle.confirm import ConfirmationPlan
+    from nngpt.protocols import Log
     from nngpt.store import AttemptRecord, RunRecord, Store
 
 Share = Annotated[
@@ -67,7 +66,7 @@ def confirm(
         if not trained:
             raise UserError("no candidate of this run was trained", where=f"run {record.name!r}")
         sample = stratified_sample(trained, share, at_least, plan.seed)
-        _train_missing(store, record, sample, plan, console(stderr=as_json))
+        _train_missing(store, record, sample, plan, logger(as_json))
         _show(store, record, sample, plan, len(trained), as_json)
 
 
@@ -76,17 +75,12 @@ def _train_missing(
     record: RunRecord,
     sample: Sequence[AttemptRecord],
     plan: ConfirmationPlan,
-    out: Console,
+    log: Log,
 ) -> None:
     """Train the candidates of the sample that this protocol has not trained yet."""
-    from rich.text import Text
-
     from nngpt.cycle.confirm import confirm, open_confirmer, stored_confirmations
     from nngpt.reports.tables.confirm import confirmed_line
     from nngpt.reports.text import plural
-
-    def log(text: str) -> None:
-        out.print(Text(text), soft_wrap=True)
 
     done = stored_confirmations(store, record, plan)
     left = [attempt for attempt in sample if attempt.id not in done]
@@ -125,10 +119,8 @@ def _show(
 
     done = stored_confirmations(store, record, plan)
     pairs = [(attempt, done[attempt.id]) for attempt in sample]
-    if as_json:
-        head: dict[str, Any] = {"run": record.id, "name": record.name, "protocol": plan.protocol}
-        return print_json({**head, **confirm_json(pairs, trained)})
+    head: dict[str, Any] = {"run": record.id, "name": record.name, "protocol": plan.protocol}
     epochs = plural(plan.epochs, "epoch")
     title = f"Run {record.id}: {record.name}, {epochs}, on the test set"
-    console().print(rich_table(confirm_sheet(pairs, trained, title)))
-    return None
+    table = rich_table(confirm_sheet(pairs, trained, title))
+    print_result(as_json, {**head, **confirm_json(pairs, trained)}, table)

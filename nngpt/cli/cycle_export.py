@@ -10,7 +10,7 @@ import typer
 
 from nngpt.cli.inputs import find_run, make_folder, open_store
 from nngpt.cli.options import AsJson, Folder, RunName, Sandbox
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 
 Best = Annotated[
@@ -46,18 +46,12 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export a run's best networks: code, weights, ONNX; exit with 1 if a network is refused."""
-    from rich.text import Text
-
     from nngpt.cycle.export import Export, export_config
     from nngpt.reports.analysis.best import best_networks
     from nngpt.reports.sheets import rich_table
 
-    lines = console(stderr=as_json)
-
-    def log(text: str) -> None:
-        lines.print(Text(text), soft_wrap=True)
-
-    with open_store(folder) as store, stoppable("Stopped. The same command resumes."):
+    log = logger(as_json)
+    with open_store(folder) as store, stoppable():
         record = find_run(store, run)
         networks = best_networks(store, record, best, attempts)
         if onnx and find_spec("onnx") is None:
@@ -66,9 +60,6 @@ def export(
         settings = export_config(record, epochs, sandbox)
         make_folder(out, "--out")
         index = Export(out, settings, onnx).write(record, networks, log)
-    if as_json:
-        print_json(index.facts)
-    else:
-        console().print(rich_table(index.sheet))
+    print_result(as_json, index.facts, rich_table(index.sheet))
     if any("refused" in row for row in index.facts["networks"]):
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 
 from nngpt.cli.inputs import check_folder, find_run, make_folder, open_store
 from nngpt.cli.options import AsJson, Folder, RunName
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import print_result
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a page with figures and tables about a run."""
+    from rich.text import Text
+
     from nngpt.reports.analysis.study import read_study
     from nngpt.reports.run.page import report as make_report
     from nngpt.reports.run.setting import read_setting
@@ -43,19 +45,14 @@ def report(
         command = f"nngpt cycle report {record.id} --folder {folder}"
         found = make_report(read_study(store, record, read_setting(record)), best, command)
     written = _write(found, target)
-    if as_json:
-        files = [str(path) for path in written]
-        facts = {"verdict": found.verdict, "warnings": found.warnings}
-        print_json({"run": record.id, "files": files, **facts})
-        return
-    output = console()
-    for line in (*found.warnings, *found.verdict):
-        output.print(line, markup=False, highlight=False)
-    figures, tables = len(found.figures) // 2, len(found.tables)
-    output.print(
-        f"Report: {target / _PAGE} ({figures} figures as PNG and PDF, {tables} tables as CSV)",
-        soft_wrap=True,
-        markup=False,
+    facts = {"verdict": found.verdict, "warnings": found.warnings}
+    figures = f"{len(found.figures) // 2} figures as PNG and PDF"
+    files = f"Report: {target / _PAGE} ({figures}, {len(found.tables)} tables as CSV)"
+    print_result(
+        as_json,
+        {"run": record.id, "files": [str(path) for path in written], **facts},
+        *(Text(line) for line in (*found.warnings, *found.verdict)),
+        files,
     )
 
 
@@ -74,13 +71,10 @@ def _write(found: Report, target: Path) -> list[Path]:
     }
     for sub in ("figures", "tables"):
         make_folder(target / sub, "--out")
-    written = []
-    for name, data in files.items():
-        path = target / name
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            why = f"cannot be written ({error.strerror})"
-            raise UserError(why, where=str(path), hint="Choose another with --out") from None
-        written.append(path)
-    return written
+    try:
+        for name, data in files.items():
+            (target / name).write_bytes(data)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise UserError(why, where=str(target / name), hint="Choose another with --out") from None
+    return [target / name for name in files]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import console, print_json, progress_bar
+from nngpt.cli.output import console, print_json, print_result, progress_bar
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
@@ -133,13 +133,11 @@ def _deduplicate(
     page = report(collection, settings, outcome, str(sources)) if outputs.report else ""
     for line in write_outputs(outputs, collection, outcome, prompt, page):
         typer.echo(line, err=True)
-    if as_json:
-        print_json(facts(collection, settings, outcome))
-    elif outputs.prints_names:
+    if outputs.prints_names:
         typer.echo(b"".join(kept_names(outcome)), nl=False)
     else:
-        for part in summary_tables(summarise(collection, settings, outcome), settings):
-            console().print(part)
+        tables = summary_tables(summarise(collection, settings, outcome), settings)
+        print_result(as_json, facts(collection, settings, outcome), *tables)
     return any(removed.neighbour is not None for removed in outcome.removed)
 
 

@@ -11,21 +11,14 @@ from importlib import metadata
 from pathlib import Path
 
 from nngpt.cli.options import AsJson
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import print_result
 
 _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check.
-
-    Attributes:
-        what: subject of the check.
-        found: value found.
-        ok: True if nothing needs fixing.
-        hint: how to fix it, "" if there is nothing to fix.
-    """
+    """Result of one check; `hint` is how to fix it, "" if there is nothing to fix."""
 
     what: str
     found: str
@@ -36,8 +29,6 @@ class Finding:
 def doctor(as_json: AsJson = False) -> None:
     """Check device, memory, sandbox layers, models and data, and print hints for problems."""
     findings = [*_software(), *_hardware(), *_sandbox(), *_models(), *_data()]
-    if as_json:
-        return print_json([asdict(f) for f in findings])
     from rich.table import Table
     from rich.text import Text
 
@@ -45,7 +36,7 @@ def doctor(as_json: AsJson = False) -> None:
     for finding in findings:
         mark = Text("ok", style="green") if finding.ok else Text("no", style="yellow")
         table.add_row(mark, finding.what, Text(finding.found), Text(finding.hint))
-    return console().print(table)
+    print_result(as_json, [asdict(finding) for finding in findings], table)
 
 
 def _software() -> Iterator[Finding]:
@@ -126,9 +117,8 @@ def _models() -> Iterator[Finding]:
     from nngpt.generation.models import embedded
 
     for entry in embedded.listing():
-        cached, name = entry.path is not None, entry.model.name
-        hint = "" if cached else f"nngpt models pull {name}"
-        yield Finding(f"model {name}", _cached(cached), cached, hint)
+        name = entry.model.name
+        yield _cached(f"model {name}", entry.path is not None, f"nngpt models pull {name}")
 
 
 def _data() -> Iterator[Finding]:
@@ -138,12 +128,11 @@ def _data() -> Iterator[Finding]:
     for name in plugins.names("data set"):
         if name == "image-folder":
             continue
-        source = plugins.create("data set", name, None)
-        cached = source.available()
-        hint = "" if cached else f"nngpt data pull {name}"
-        yield Finding(f"data {name}", _cached(cached), cached, hint)
+        present = plugins.create("data set", name, None).available()
+        yield _cached(f"data {name}", present, f"nngpt data pull {name}")
 
 
-def _cached(present: bool) -> str:
-    """Return the text for a model or data set that is present or missing."""
-    return "in the cache" if present else "not in the cache"
+def _cached(what: str, present: bool, command: str) -> Finding:
+    """Return the finding for a model or data set that `command` downloads."""
+    found = "in the cache" if present else "not in the cache"
+    return Finding(what, found, present, "" if present else command)

@@ -9,7 +9,7 @@ import typer
 
 from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Sandbox, Seed, StartingAdapter
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -54,12 +54,11 @@ def _print_result(folder: Path, adapter: Adapter, as_json: bool) -> None:
     from nngpt.reports.tables.rl import facts, summary_json, trends_table
 
     steps = Journal(folder).steps
-    if as_json:
-        made = {"adapter": adapter.name, "path": adapter.path, "parent": adapter.parent}
-        return print_json({**made, "folder": str(folder), **summary_json(steps)})
-    out = console()
-    out.print(trends_table(steps))
-    out.print(facts(steps), soft_wrap=True, markup=False)
-    line = f"Adapter {adapter.name}: --set llm.adapter={adapter.path}"
-    out.print(line, soft_wrap=True, markup=False)
-    return None
+    made = {"adapter": adapter.name, "path": adapter.path, "parent": adapter.parent}
+    print_result(
+        as_json,
+        {**made, "folder": str(folder), **summary_json(steps)},
+        trends_table(steps),
+        facts(steps),
+        f"Adapter {adapter.name}: --set llm.adapter={adapter.path}",
+    )

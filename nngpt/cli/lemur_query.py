@@ -5,17 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import console, print_json, progress_bar
+from nngpt.cli.options import AsJson, Folder, NetworkFile
+from nngpt.cli.output import console, print_result, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
-
-if TYPE_CHECKING:
-    from nngpt.novelty.signatures import Recipe
 
 _IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
 _ROWS_IN_TABLE = 20
@@ -51,19 +48,13 @@ _AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a script.")]
 
 def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
     """Count the imports, networks, families and trials in the LEMUR mirror."""
+    from nngpt.reports.lemur.mirror_tables import stats_report
     from nngpt.store.lemur.mirror import open_mirror
     from nngpt.store.lemur.mirror_statistics import read_statistics
 
     with open_mirror(folder) as store, store.database.read() as session:
         found = read_statistics(session)
-    if as_json:
-        return print_json(asdict(found))
-    from nngpt.reports.lemur.mirror_tables import stats_report
-
-    out = console()
-    for piece in stats_report(found, out):
-        out.print(piece, markup=False, highlight=False, soft_wrap=isinstance(piece, str))
-    return None
+    print_result(as_json, asdict(found), *stats_report(found, console()))
 
 
 def query(
@@ -127,11 +118,12 @@ def sign(
     folder: Folder = Path("runs"),
 ) -> None:
     """Compute missing MinHash signatures, which `lemur similar` needs."""
+    from nngpt.config import NoveltyConfig
     from nngpt.novelty import signatures
     from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
 
-    recipe = _recipe()
+    recipe = signatures.recipe_of(NoveltyConfig())
     with stoppable(), open_mirror(folder) as store, progress_bar("networks signed") as progress:
         made = signatures.sign(store.database, recipe, fresh, progress)
     typer.echo(f"{plural(made, 'network')} signed" if made else "every network has a signature")
@@ -139,34 +131,24 @@ def sign(
 
 
 def similar(
-    file: Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")],
+    file: NetworkFile,
     top: Annotated[int, typer.Option(help="Number of networks to show.", min=1)] = 10,
     as_json: AsJson = False,
     folder: Folder = Path("runs"),
 ) -> None:
     """List the networks most similar to a file, by signatures and exact Jaccard similarity."""
+    from nngpt.config import NoveltyConfig
     from nngpt.novelty.dedup.source_files import read_network
-    from nngpt.novelty.signatures import nearest_networks
+    from nngpt.novelty.signatures import nearest_networks, recipe_of
     from nngpt.reports.lemur.mirror_tables import neighbours_table
     from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
 
     code = read_network(file).code
     with open_mirror(folder) as store:
-        found = nearest_networks(store.database, code, _recipe(), top)
+        found = nearest_networks(store.database, code, recipe_of(NoveltyConfig()), top)
     if found.unsigned:
         missing = plural(found.unsigned, "network")
         typer.echo(f"{missing} without a signature: nngpt lemur sign", err=True)
-    if as_json:
-        return print_json(asdict(found))
-    out = console()
-    out.print(neighbours_table(found, out))
-    typer.echo(f"{found.compared:,} of {plural(found.signed, 'network')} compared exactly")
-    return None
-
-
-def _recipe() -> Recipe:
-    from nngpt.config import NoveltyConfig
-    from nngpt.novelty.signatures import recipe_of
-
-    return recipe_of(NoveltyConfig())
+    compared = f"{found.compared:,} of {plural(found.signed, 'network')} compared exactly"
+    print_result(as_json, asdict(found), neighbours_table(found, console()), compared)

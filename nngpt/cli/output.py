@@ -38,7 +38,7 @@ def print_result(as_json: bool, facts: Any, *parts: RenderableType) -> None:
 
 def logger(stderr: bool = True, **style: Any) -> Callable[..., None]:
     """Return a function that prints its text as it is, unwrapped, on standard error or output."""
-    return partial(console(stderr).print, markup=False, soft_wrap=True, **style)
+    return partial(console(stderr).print, markup=False, emoji=False, soft_wrap=True, **style)
 
 
 @contextmanager

@@ -39,13 +39,13 @@ from nngpt.cycle.evaluator import open_evaluator
 from nngpt.errors import UserError
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
-from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
-from nngpt.prediction.hpo.engines.default import default_proposal
+from nngpt.prediction.groups import MeanInterval, grouped_mean
+from nngpt.prediction.hpo.engines.default import DefaultEngine
 from nngpt.prediction.hpo.engines.optuna import SAMPLERS, search
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 from nngpt.prediction.hpo.search_space import SearchSpace
-from nngpt.prediction.hpo.surrogate_file import SurrogateFile, default_path
+from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 from nngpt.records import Candidate, Evaluation, Refusal, derive_seed
 
@@ -116,8 +116,9 @@ def cell(
     supported = read_supported(ast.parse(code))
     assert not isinstance(supported, Refusal), supported
     space = SearchSpace.of(supported, given.max_batch, max_side=0)
-    (predicted,) = best_of_grid(file, HPOTask(code, space, place, 1), 1, given.images)
-    default = default_proposal(space, 1)
+    task = HPOTask(code, space, place, 1)
+    (predicted,) = best_of_grid(file, task, 1, given.images)
+    (default,) = DefaultEngine().propose(task, 1)
     proposals = {"predicted": predicted, "default": default, "default-8": replace(default, batch=8)}
     proposals = {e: p for e, p in proposals.items() if given.engine in (None, e)}
     reached = {}

@@ -23,7 +23,6 @@ from nngpt.cli import (
     learn,
     lemur,
     models,
-    predict,
     predictor,
     rag,
 )
@@ -49,7 +48,7 @@ app.add_typer(learn.app, name="learn")
 app.add_typer(hpo.app, name="hpo")
 app.add_typer(rag.app, name="rag")
 app.add_typer(predictor.app, name="predictor")
-app.command("predict")(predict.predict)
+app.command("predict")(predictor.predict)
 app.command("doctor")(doctor.doctor)
 
 

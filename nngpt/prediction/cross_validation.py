@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nngpt.errors import UserError
 from nngpt.prediction import expert, groups, targets
+from nngpt.prediction.boosting import PredictedRows
 from nngpt.prediction.code_features import kind_of_network
-from nngpt.prediction.expert import PredictedRows
-from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
+from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.predictor_training import FOLDS, RunTable
 from nngpt.prediction.runs import History
 
@@ -28,14 +28,11 @@ _COVERED = 0.8
 
 @dataclass(frozen=True)
 class PredictionErrors:
-    """Errors of one way to predict, on one split, when `epochs` epochs are known.
+    """Errors of one way to predict `runs` runs of `groups` groups when `epochs` epochs are known.
 
     Attributes:
         split: `component`, `family`, `place` or `reference`: groups that were not learned from.
         what: `predictor`, `without code`, or the name of a baseline.
-        epochs: number of known epochs.
-        runs: number of predicted runs.
-        groups: number of their groups.
         rmse: error of the final accuracy, with a 95% interval from resampling groups.
         r: Pearson correlation with the true final accuracy.
         r_within: the same after subtraction of each place's means.
@@ -100,18 +97,18 @@ def cross_validate(
         for epochs in horizons:
             progress(f"by {split}, after {targets.epoch_count(epochs)}")
             if tested.all():
-                with_place = split != "place"
-                best, stop = (
-                    crossed_predictions(table, n, truth[n], epochs, folds, with_place, learned)
-                    for n in ("best", "stop")
+                known = split != "place"
+                final, stop = (
+                    crossed_predictions(table, name, values, epochs, folds, known, learned)
+                    for name, values in truth.items()
                 )
             else:
-                best, stop = _held_out(table, truth, epochs, folds, learned & ~tested, tested)
-            rows = _TestedRows(split, epochs, names, table, tested)
-            yield rows.errors(what, (best, stop), truth)
+                final, stop = _held_out(table, truth, epochs, folds, learned & ~tested, tested)
+            rows = _TestedRows(split, epochs, names, table, truth, tested)
+            yield rows.errors(what, final, stop)
             if epochs and with_code:
                 for name, points in _baselines(table, truth["best"], folds, tested, epochs):
-                    yield rows.baseline(name, points, truth["best"])
+                    yield rows.point_errors(name, points)
 
 
 def crossed_predictions(
@@ -133,9 +130,9 @@ def crossed_predictions(
     inputs = table.inputs(epochs, with_place)
     so_far = targets.best_so_far(table.runs, epochs)
     category = inputs.shape[1] - 1 if with_place else None
-    crossed = expert.crossed_for(name, inputs, truth, so_far, category, folds, learned)
-    low = so_far if name == "best" else np.full(len(so_far), 1 / targets.EPOCHS)
-    return expert.clipped(expert.intervals(crossed, truth, folds), low, 1.0)
+    regression = expert.regression(name, inputs, truth, so_far, category, folds)
+    low = so_far if name == "best" else 1 / targets.EPOCHS
+    return regression.cross_intervals(learned).clipped(low, 1.0)
 
 
 def _held_out(
@@ -151,12 +148,12 @@ def _held_out(
     so_far = targets.best_so_far(table.runs, epochs)
     known = {name: values[learned] for name, values in truth.items()}
     category = inputs.shape[1] - 1
-    fitted = expert.learn(epochs, inputs[learned], known, so_far[learned], category, folds[learned])
+    fitted = expert.learn(inputs[learned], known, so_far[learned], category, folds[learned])
     return fitted.shares(inputs[tested], so_far[tested])
 
 
 def _sample(names: Sequence[str], share: float) -> Mask:
-    """Select the runs of a random share of the groups, always the same ones."""
+    """Select the runs of a random share of the groups, the same in every call."""
     known, numbers = np.unique(np.array(names), return_inverse=True)
     order = np.random.default_rng(0).permutation(len(known))
     kept: Mask = order < math.ceil(share * len(known))
@@ -164,11 +161,10 @@ def _sample(names: Sequence[str], share: float) -> Mask:
 
 
 def _groups(split: str, history: History) -> list[str]:
-    """Return the group of each run on a split."""
     if split == "family":
         return groups.by_family(history.runs, history.codes)
     if split == "place":
-        return groups.by_place(history.runs)
+        return [str(run.place) for run in history.runs]
     return groups.by_component(history.runs, history.codes)
 
 
@@ -198,64 +194,60 @@ def _baselines(
 
 
 class _TestedRows:
-    """The tested runs of one split and number of known epochs."""
+    """The tested runs of one split and number of known epochs, with their true values."""
 
     def __init__(
-        self, split: str, epochs: int, names: Sequence[str], table: RunTable, tested: Mask
+        self,
+        split: str,
+        epochs: int,
+        names: Sequence[str],
+        table: RunTable,
+        truth: Mapping[str, Vector],
+        tested: Mask,
     ) -> None:
-        self._places = table.places
-        self._split, self._epochs, self._tested = split, epochs, tested
+        self._split, self._epochs, self._places = split, epochs, table.places
         self._group = np.unique(np.array(names)[tested], return_inverse=True)[1]
         self._place = table.place_numbers[tested]
+        self._best, self._stop = truth["best"][tested], truth["stop"][tested]
 
-    def baseline(self, what: str, points: Vector, best: Vector) -> PredictionErrors:
-        """Return the errors of predictions for the tested runs; NaN predictions are ignored."""
-        return PredictionErrors(what=what, **self._common(points, best[self._tested]))
-
-    def errors(
-        self,
-        what: str,
-        predicted: tuple[PredictedRows, PredictedRows],
-        truth: Mapping[str, Vector],
-    ) -> PredictionErrors:
-        """Return the errors of predictions with intervals for the tested runs."""
-        best, stop = truth["best"][self._tested], truth["stop"][self._tested]
-        final, epoch = predicted
-        inside = _inside(final, best).astype(float)
-        per_group = np.bincount(self._group, inside) / np.bincount(self._group)
-        return PredictionErrors(
-            what=what,
-            **self._common(final.point, best),
-            coverage=grouped_mean(inside, self._group),
-            width=float((final.high - final.low).mean()),
-            few=float((per_group < _COVERED).mean()),
-            stop_error=float(targets.EPOCHS * np.median(np.abs(epoch.point - stop))),
-            stop_coverage=float(_inside(epoch, stop).mean()),
-            stop_width=float(targets.EPOCHS * (epoch.high - epoch.low).mean()),
-        )
-
-    def _common(self, points: Vector, truth: Vector) -> dict[str, Any]:
+    def point_errors(self, what: str, points: Vector, **more: Any) -> PredictionErrors:
+        """Return the errors of predicted final accuracies; NaN predictions are ignored."""
         known = np.isfinite(points)
-        points, truth, place = points[known], truth[known], self._place[known]
+        points, truth, place = points[known], self._best[known], self._place[known]
         squares = (points - truth) ** 2
         group = np.unique(self._group[known], return_inverse=True)[1]
         middle, low, high = grouped_mean(squares, group)
-        return {
-            "split": self._split,
-            "epochs": self._epochs,
-            "runs": len(points),
-            "groups": int(group.max()) + 1,
-            "rmse": (math.sqrt(middle), math.sqrt(low), math.sqrt(high)),
-            "r": _correlation(points, truth),
-            "r_within": _correlation(_centred(points, place), _centred(truth, place)),
-            "by_place": {
-                self._places[number]: (
-                    int((place == number).sum()),
-                    float(np.sqrt(squares[place == number].mean())),
-                )
-                for number in np.unique(place)
-            },
-        }
+        by_place = {}
+        for number in np.unique(place):
+            own = squares[place == number]
+            by_place[self._places[number]] = (len(own), float(np.sqrt(own.mean())))
+        return PredictionErrors(
+            self._split,
+            what,
+            self._epochs,
+            runs=len(points),
+            groups=int(group.max()) + 1,
+            rmse=(math.sqrt(middle), math.sqrt(low), math.sqrt(high)),
+            r=_correlation(points, truth),
+            r_within=_correlation(_centred(points, place), _centred(truth, place)),
+            by_place=by_place,
+            **more,
+        )
+
+    def errors(self, what: str, final: PredictedRows, stop: PredictedRows) -> PredictionErrors:
+        """Return the errors of predicted final accuracies and stopping epochs with intervals."""
+        inside = _inside(final, self._best).astype(float)
+        per_group = np.bincount(self._group, inside) / np.bincount(self._group)
+        return self.point_errors(
+            what,
+            final.point,
+            coverage=grouped_mean(inside, self._group),
+            width=float((final.high - final.low).mean()),
+            few=float((per_group < _COVERED).mean()),
+            stop_error=float(targets.EPOCHS * np.median(np.abs(stop.point - self._stop))),
+            stop_coverage=float(_inside(stop, self._stop).mean()),
+            stop_width=float(targets.EPOCHS * (stop.high - stop.low).mean()),
+        )
 
 
 def _inside(predicted: PredictedRows, truth: Vector) -> Mask:

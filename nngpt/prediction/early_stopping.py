@@ -147,7 +147,7 @@ def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
     evaluation = config.evaluation
     predictor = Predictor(evaluation.predictor or default_path())
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
-    log(f"Stopping early: {predictor.file.path}, {evaluation.run_on:.0%} run on")
+    log(f"Stopping early: {predictor.path}, {evaluation.run_on:.0%} run on")
     if config.task.train_limit is not None:
         log("  the predictor learned from whole data sets: task.train_limit makes it pessimistic")
     return ThresholdPruner(predictor, place, task, evaluation.epochs, evaluation.run_on)

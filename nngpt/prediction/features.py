@@ -1,26 +1,41 @@
-"""Feature rows of the predictor: a run's settings and code, and its first epochs."""
+"""Feature rows of the predictor: a run's settings, transform and code, and its first epochs."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction import code_features, transform_features
+from nngpt.prediction import code_features
 from nngpt.prediction.places import Facts, facts
 from nngpt.prediction.runs import TrainingRun
 
 OTHERS = ("weight_decay", "attention_dropout", "stochastic_depth_prob", "norm_eps", "norm_momentum")
 """The most frequent hyperparameters that only some networks have."""
 
+_RESIZE = re.compile(r"Resize\(\s*(?:size\s*=\s*)?[(\[]?\s*(\d+)")
+_CROP = re.compile(
+    r"(?:RandomCrop|CenterCrop|RandomResizedCrop)\(\s*(?:size\s*=\s*)?[(\[]?\s*(\d+)"
+)
+_STEP = re.compile(r"\b([A-Z]\w+)\(")
+_NOT_STEPS = frozenset({"Compose", "ToTensor", "Normalize", "Resize", "PILToTensor"})
+_COLOURS = ("Color", "Contrast", "Sharpness", "Posterize", "Solarize", "Equalize", "Gray", "Invert")
+_MOVES = ("Rotation", "Affine", "Perspective", "Elastic")
+
 PLACE = ("chance", "classes", "images", "channels", "side", "log_steps")
 SETTINGS = (
     *("log_lr", "momentum", "dropout", "log_batch", "effective_lr", "hyperparameters"),
     *OTHERS,
 )
-STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *transform_features.NAMES, *code_features.NAMES)
+TRANSFORM: tuple[str, ...] = (
+    *("transform_size", "transform_crop", "transform_steps", "transform_flips"),
+    *("transform_normalised", "transform_erased", "transform_colours", "transform_moves"),
+)
+STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *TRANSFORM, *code_features.NAMES)
 CODE = slice(len(STATIC) - len(code_features.NAMES), len(STATIC))
 """Positions of the code's features in a row of `static`."""
 
@@ -49,17 +64,33 @@ def static(
     return [
         *_place(known, _number(run.hyperparameters.get("batch"))),
         *_settings(run.hyperparameters),
-        *transform_features.features(source),
+        *transform_features(source),
         *(found or [math.nan] * len(code_features.NAMES)),
     ]
 
 
-def early_names(epochs: int) -> tuple[str, ...]:
-    """Return the names of the features that `early` returns."""
-    each = [f"{name}_{e}" for e in range(1, epochs + 1) for name in ("accuracy", "above_chance")]
-    gains = [f"gain_{e}" for e in range(2, epochs + 1)]
-    whole = ("best", "room", "last_to_best", "slope", "unsteady", "stuck", "at_chance")
-    return (*each, *gains, *(whole if epochs else ()))
+@lru_cache(maxsize=4096)
+def transform_features(source: str | None) -> tuple[float, ...]:
+    """Return the features of a transform's source in the order of `TRANSFORM`.
+
+    They are: side of the image and of the last crop in pixels, number of steps other than resizing
+    and normalising, number of flips, whether images are normalised, whether parts are erased,
+    number of colour changes, number of movements. All are NaN without a source.
+    """
+    if source is None:
+        return (math.nan,) * len(TRANSFORM)
+    resized, cropped = _RESIZE.findall(source), _CROP.findall(source)
+    steps = [name for name in _STEP.findall(source) if name not in _NOT_STEPS]
+    return (
+        float(resized[-1]) if resized else math.nan,
+        float(cropped[-1]) if cropped else math.nan,
+        float(len(steps)),
+        float(sum("Flip" in step for step in steps)),
+        float("Normalize" in source),
+        float("Erasing" in source),
+        float(sum(any(c in step for c in _COLOURS) for step in steps)),
+        float(sum(any(m in step for m in _MOVES) for step in steps)),
+    )
 
 
 def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float]:

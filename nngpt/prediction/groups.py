@@ -1,4 +1,4 @@
-"""Groups of runs (near-duplicates, families, places) and their cross-validation folds."""
+"""Groups of runs (near-duplicates, families): their folds, and means with intervals over groups."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from nngpt.novelty.dedup.shingle_sets import Shingler
 from nngpt.prediction.runs import TrainingRun
 from nngpt.store.lemur.family import family
 
+MeanInterval = tuple[float, float, float]
+"""A mean and the ends of its 95% interval."""
+
+_RESAMPLES = 1000
+
 NEAR = 0.90
 """Jaccard similarity of 10-token shingles at or above which networks share a component."""
 
@@ -26,13 +31,12 @@ def components(codes: Mapping[str, str]) -> dict[str, str]:
     shingler = Shingler(plugins.create("dedup level", "lexical"))
     sets = rank_shingles([shingler.shingles(codes[name]) for name in names])
     index = KeptIndex(sets, NEAR)
-    first = list(range(len(names)))
-    for number in range(len(names)):
+    linked: dict[str, str] = {}
+    for number, name in enumerate(names):
         for other, _ in index.neighbours(number):
-            one, two = sorted((_root(first, number), _root(first, other)))
-            first[two] = one
+            _link(linked, name, names[other])
         index.add(number)
-    return {name: names[_root(first, number)] for number, name in enumerate(names)}
+    return {name: _find(linked, name) for name in names}
 
 
 def by_component(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str]:
@@ -46,14 +50,8 @@ def by_family(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str
     found = components(codes)
     linked: dict[str, str] = {}
     for name in sorted(codes):
-        one, two = _find(linked, family(name)), _find(linked, family(found[name]))
-        linked[max(one, two)] = min(one, two)
+        _link(linked, family(name), family(found[name]))
     return [_find(linked, family(run.network)) for run in runs]
-
-
-def by_place(runs: Sequence[TrainingRun]) -> list[str]:
-    """Return the name of each run's place (task, data set and metric)."""
-    return [str(run.place) for run in runs]
 
 
 def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
@@ -72,15 +70,23 @@ def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
     return chosen[numbers]
 
 
-def _root(first: list[int], number: int) -> int:
-    """Return the representative of a network's component (union-find with path halving)."""
-    while first[number] != number:
-        first[number] = first[first[number]]
-        number = first[number]
-    return number
+def grouped_mean(values: NDArray[np.float64], groups: NDArray[np.int64]) -> MeanInterval:
+    """Return the mean of `values` [n] with a 95% interval from resampling `groups` [n]."""
+    sums, counts = np.bincount(groups, values), np.bincount(groups)
+    draws = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def _link(linked: dict[str, str], one: str, two: str) -> None:
+    """Merge the groups of two names; the first name in order represents the group."""
+    one, two = sorted((_find(linked, one), _find(linked, two)))
+    linked[two] = one
 
 
 def _find(linked: dict[str, str], name: str) -> str:
+    """Return the representative of a name's group (union-find with path halving)."""
     while (further := linked.setdefault(name, name)) != name:
-        name = further
+        linked[name] = name = linked.setdefault(further, further)
     return name

@@ -8,13 +8,16 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightgbm
 
+from nngpt import __version__
 from nngpt.errors import UserError
 from nngpt.files import publish, scratch
+from nngpt.prediction.runs import History, data_hash
 
 _DAMAGES = (
     *(OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError),
@@ -22,31 +25,48 @@ _DAMAGES = (
 )
 
 
+class Format(NamedTuple):
+    """A kind of model file.
+
+    Attributes:
+        kind: content of the file, for error messages.
+        command: command that trains a new one.
+        index: name of the index.
+        version: entries that the index of this version has.
+        keys: further keys of the index.
+    """
+
+    kind: str
+    command: str
+    index: str
+    version: Mapping[str, Any]
+    keys: tuple[str, ...]
+
+
+def training_facts(history: History) -> dict[str, Any]:
+    """Return the first entries of a card about a training: version, date and hash of the data."""
+    return {
+        "nngpt": __version__,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data_sha256": data_hash(history),
+    }
+
+
 def write_models(
-    path: Path,
-    index_name: str,
-    index: Mapping[str, Any],
-    models: Iterable[tuple[str, lightgbm.Booster]],
+    path: Path, form: Format, entries: Mapping[str, Any], models: Mapping[str, lightgbm.Booster]
 ) -> None:
-    """Write an index and named models to a file, atomically; the index may grow with the models."""
-    texts = [(f"{name}.txt", trees.model_to_string()) for name, trees in models]
+    """Write named models, and an index with the given entries, to a file, atomically."""
     with scratch(path) as folder:
         draft = folder / path.name
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            for name, text in [(index_name, json.dumps(index)), *texts]:
-                file.writestr(name, text)
+            file.writestr(form.index, json.dumps({**form.version, **entries}))
+            for name, trees in models.items():
+                file.writestr(f"{name}.txt", trees.model_to_string())
         publish(draft, path)
 
 
 class ModelFile:
     """A file that `write_models` wrote; models are loaded on demand.
-
-    Args:
-        kind: content of the file, for error messages.
-        command: command that trains a new one.
-        index_name: name of the index.
-        expected: entries that the index must have.
-        keys: further keys that the index must have.
 
     Attributes:
         path: path of the file.
@@ -56,32 +76,24 @@ class ModelFile:
         UserError: the file is missing, damaged, or of another version.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        kind: str,
-        command: str,
-        index_name: str,
-        expected: Mapping[str, Any],
-        keys: Iterable[str],
-    ) -> None:
-        self.path, self._kind, self._command = path, kind, command
+    def __init__(self, path: Path, form: Format) -> None:
+        self.path, self._form = path, form
         self._reading = threading.Lock()
         try:
             # Read all of it now: the file may be replaced while it is in use.
             self._bytes = io.BytesIO(path.read_bytes())
             with zipfile.ZipFile(self._bytes) as file:
-                found = json.loads(file.read(index_name))
+                found = json.loads(file.read(form.index))
         except FileNotFoundError:
-            hint = f"Train one: {command}"
-            raise UserError(f"there is no {kind}", where=str(path), hint=hint) from None
+            hint = f"Train one: {form.command}"
+            raise UserError(f"there is no {form.kind}", where=str(path), hint=hint) from None
         except _DAMAGES as error:
             raise self._damaged(error) from None
         self.index: dict[str, Any] = found if isinstance(found, dict) else {}
-        if any(self.index.get(key) != value for key, value in expected.items()):
-            hint = f"Train it again: {command}"
-            raise UserError(f"is a {kind} of another version", where=str(path), hint=hint)
-        if missing := set(keys) - self.index.keys():
+        if any(self.index.get(key) != value for key, value in form.version.items()):
+            hint = f"Train it again: {form.command}"
+            raise UserError(f"is a {form.kind} of another version", where=str(path), hint=hint)
+        if missing := set(form.keys) - self.index.keys():
             raise self._damaged(KeyError(min(missing)))
 
     def models(self, names: Iterable[str]) -> list[lightgbm.Booster]:
@@ -94,5 +106,5 @@ class ModelFile:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> UserError:
-        what = f"is not a {self._kind}, or is damaged ({error})"
-        return UserError(what, where=str(self.path), hint=f"Train it again: {self._command}")
+        what = f"is not a {self._form.kind}, or is damaged ({error})"
+        return UserError(what, where=str(self.path), hint=f"Train it again: {self._form.command}")

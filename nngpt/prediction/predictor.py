@@ -1,4 +1,4 @@
-"""Prediction of the final accuracy and stopping epoch of one training."""
+"""The predictor, read from its file: final accuracy and stopping epoch of one training."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nngpt.errors import UserError
 from nngpt.files import cache_folder
 from nngpt.prediction import features, targets
-from nngpt.prediction.expert import Expert, PredictedRows, clipped, horizon
+from nngpt.prediction.boosting import IntervalModel, PredictedRows
+from nngpt.prediction.expert import Expert
+from nngpt.prediction.model_file import Format, ModelFile
 from nngpt.prediction.places import Facts, Place, facts
-from nngpt.prediction.predictor_file import PredictorFile
 from nngpt.prediction.runs import TrainingRun
 
 ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
 """Values assumed for hyperparameters that are not given."""
+
+FORMAT = Format(
+    "predictor",
+    "nngpt predictor train",
+    "predictor.json",
+    {"format": 1, "features": list(features.STATIC)},
+    ("card", "places", "transforms", "factors"),
+)
+"""Format of the file that `predictor_training` writes."""
 
 
 def default_path() -> Path:
@@ -56,15 +67,38 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts trainings with the experts of a file.
+    """Predicts trainings with the experts of a file, which are loaded on demand.
+
+    Attributes:
+        path: path of the file.
+        card: facts about the training: version, date, hash of the data, settings.
+        places: names of the places; the position is the number of the place.
+        transforms: features of each transform in the training data, by name.
 
     Raises:
         UserError: the file is missing, damaged, or of another version.
     """
 
     def __init__(self, path: Path) -> None:
-        self.file = PredictorFile(path)
-        self._expert = lru_cache(maxsize=None)(self.file.expert)
+        self._file = ModelFile(path, FORMAT)
+        self.path, index = path, self._file.index
+        self.card: dict[str, Any] = index["card"]
+        self.places: list[str] = index["places"]
+        self.transforms: dict[str, list[float]] = index["transforms"]
+        self._factors: dict[str, dict[str, dict[str, list[float | None]]]] = index["factors"]
+        self._expert = lru_cache(maxsize=None)(self.expert)
+
+    def expert(self, kind: str, epochs: int) -> Expert:
+        """Load the expert of a kind, `familiar` or `strange`, for a number of known epochs.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        models = []
+        for name, factors in self._factors[kind][str(epochs)].items():
+            trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))
+            models.append(IntervalModel(*trees, *(math.inf if f is None else f for f in factors)))
+        return Expert(*models)
 
     def predict(
         self,
@@ -95,28 +129,27 @@ class Predictor:
         run = TrainingRun("network", place, self._settings(hyperparameters, code, notes), None)
         row = features.static(run, {} if code is None else {"network": code}, {}, known)
         row = self._with_transform(row, transform, notes)
-        epochs = horizon(len(accuracies), self.file.horizons(kind))
+        epochs = max(h for h in map(int, self._factors[kind]) if h <= len(accuracies))
         row += features.early(accuracies, known.chance, epochs)
         if kind == "familiar":
-            row.append(float(self.file.places.index(str(place))))
-        expert: Expert = self._expert(kind, epochs)
-        accuracy, stop = expert.predict(
+            row.append(float(self.places.index(str(place))))
+        accuracy, stop = self._expert(kind, epochs).predict(
             np.array([row]), np.array([max(accuracies[:epochs], default=0.0)])
         )
-        accuracy = clipped(accuracy, max(accuracies, default=0.0), 1.0)
+        accuracy = accuracy.clipped(max(accuracies, default=0.0), 1.0)
         ceiling = float(accuracy.ceiling[0])
         return Prediction(_only(accuracy), _only(stop), ceiling, epochs, tuple(notes))
 
     def _place(self, place: Place, classes: int | None, notes: list[str]) -> tuple[Facts, str]:
         """Return facts about the data set and the kind of expert; append notes."""
         known = facts(place.dataset)
-        if str(place) in self.file.places:
+        if str(place) in self.places:
             return known, "familiar"
-        if not self.file.horizons("strange"):
+        if not self._factors["strange"]:
             raise UserError(
                 f"the predictor was trained on one place only, which is not {place}",
-                where=str(self.file.path),
-                hint=f"Trained on: {', '.join(self.file.places)}",
+                where=str(self.path),
+                hint=f"Trained on: {', '.join(self.places)}",
             )
         if classes is not None and math.isnan(known.classes):
             if classes < 2:
@@ -151,7 +184,7 @@ class Predictor:
         """Return a feature row with the features of a named transform; append notes."""
         if transform is None:
             return row
-        found = self.file.transforms.get(transform)
+        found = self.transforms.get(transform)
         if found is None:
             notes.append(f"unknown transform {transform}: treated as none")
             return row

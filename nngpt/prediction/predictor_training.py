@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt import __version__
 from nngpt.errors import UserError
-from nngpt.prediction import expert, features, groups, targets, transform_features
+from nngpt.prediction import expert, features, groups, targets
+from nngpt.prediction.boosting import LEVEL
 from nngpt.prediction.expert import Expert
+from nngpt.prediction.model_file import training_facts, write_models
 from nngpt.prediction.places import facts
-from nngpt.prediction.runs import History, TrainingRun, data_hash
+from nngpt.prediction.predictor import FORMAT
+from nngpt.prediction.runs import History, TrainingRun
 
 HORIZONS = (0, 1, 2, 3, 5, 10, 20)
 """Numbers of known epochs for which there is an expert."""
@@ -25,25 +28,6 @@ FOLDS = 10
 
 Matrix = NDArray[np.float64]
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TrainedPredictor:
-    """A predictor, ready to be written to a file.
-
-    Attributes:
-        familiar: experts for places that were learned from, by number of known epochs.
-        strange: experts for new places, by number of known epochs.
-        places: names of the places; the position is the number of the place.
-        transforms: features of each transform, by name.
-        card: facts about the training: version, date, hash of the data, settings.
-    """
-
-    familiar: dict[int, Expert]
-    strange: dict[int, Expert]
-    places: tuple[str, ...]
-    transforms: dict[str, tuple[float, ...]]
-    card: dict[str, Any]
 
 
 class RunTable:
@@ -74,9 +58,9 @@ class RunTable:
 
 
 def train(
-    history: History, progress: Progress, horizons: Sequence[int] = HORIZONS
-) -> TrainedPredictor:
-    """Train a predictor on runs of `targets.EPOCHS` epochs.
+    history: History, path: Path, progress: Progress, horizons: Sequence[int] = HORIZONS
+) -> dict[str, Any]:
+    """Learn from runs of `targets.EPOCHS` epochs, write the file atomically and return its card.
 
     Args:
         progress: called with a line before each step.
@@ -91,22 +75,47 @@ def train(
             f"all {len(history.runs)} long runs are of one family of networks",
             hint="Import more of LEMUR: nngpt lemur pull",
         )
-    table = RunTable(history)
+    card = _card(history, len(set(families)), horizons)
+    experts = _learn_experts(RunTable(history), families, progress, horizons)
+    factors: dict[str, dict[int, dict[str, list[float | None]]]] = {"familiar": {}, "strange": {}}
+    models: dict[str, lightgbm.Booster] = {}
+    for (kind, epochs), found in experts.items():
+        factors[kind][epochs] = {}
+        for name, model in vars(found).items():
+            # Too few runs give infinite factors, which JSON lacks.
+            ends = (model.factor, model.ceiling)
+            factors[kind][epochs][name] = [f if math.isfinite(f) else None for f in ends]
+            models[f"{kind}-{epochs}-{name}-value"] = model.value
+            models[f"{kind}-{epochs}-{name}-error"] = model.error
+    sources = sorted(history.transforms.items())
+    entries = {
+        "card": card,
+        "places": list(card["places"]),
+        "transforms": {name: features.transform_features(text) for name, text in sources},
+        "factors": factors,
+    }
+    write_models(path, FORMAT, entries, models)
+    return card
+
+
+def _learn_experts(
+    table: RunTable, families: Sequence[str], progress: Progress, horizons: Sequence[int]
+) -> dict[tuple[str, int], Expert]:
+    """Return the experts by kind and number of known epochs; none for new places if there is only
+    one place."""
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
     by_family = groups.folds(families, FOLDS)
-    by_place = groups.folds(groups.by_place(history.runs), len(table.places))
+    by_place = groups.folds([str(run.place) for run in table.runs], len(table.places))
     familiar, strange = {}, {}
     for epochs in horizons:
         progress(f"after {targets.epoch_count(epochs)}")
         so_far = targets.best_so_far(table.runs, epochs)
         known = table.inputs(epochs, with_place=True)
-        familiar[epochs] = expert.learn(epochs, known, truth, so_far, known.shape[1] - 1, by_family)
+        category = known.shape[1] - 1
+        familiar["familiar", epochs] = expert.learn(known, truth, so_far, category, by_family)
         if by_place.max() > 0:
-            strange[epochs] = expert.learn(epochs, known[:, :-1], truth, so_far, None, by_place)
-    found = {
-        name: transform_features.features(text) for name, text in sorted(history.transforms.items())
-    }
-    return TrainedPredictor(familiar, strange, table.places, found, _card(history, horizons))
+            strange["strange", epochs] = expert.learn(known[:, :-1], truth, so_far, None, by_place)
+    return familiar | strange
 
 
 def _early(run: TrainingRun, epochs: int) -> list[float]:
@@ -115,17 +124,15 @@ def _early(run: TrainingRun, epochs: int) -> list[float]:
     return features.early((*run.accuracies, *missing), facts(run.place.dataset).chance, epochs)
 
 
-def _card(history: History, horizons: Sequence[int]) -> dict[str, Any]:
+def _card(history: History, families: int, horizons: Sequence[int]) -> dict[str, Any]:
     return {
-        "nngpt": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data_sha256": data_hash(history),
+        **training_facts(history),
         "runs": len(history.runs),
         "networks": len(history.codes),
-        "families": len(set(groups.by_family(history.runs, history.codes))),
+        "families": families,
         "places": dict(sorted(Counter(str(run.place) for run in history.runs).items())),
         "epochs": targets.EPOCHS,
-        "level": expert.LEVEL,
+        "level": LEVEL,
         "horizons": list(horizons),
         "boosting": {"familiar": vars(expert.FAMILIAR), "strange": vars(expert.STRANGE)},
     }

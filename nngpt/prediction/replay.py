@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nngpt.prediction import groups, targets
 from nngpt.prediction.cross_validation import crossed_predictions
-from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
+from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.predictor_training import FOLDS, RunTable
 from nngpt.prediction.runs import History
 

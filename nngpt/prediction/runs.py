@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from nngpt.errors import UserError
 from nngpt.files import DATABASE
 from nngpt.prediction.places import Place
 from nngpt.records import canonical_json
-from nngpt.store.database import Database, open_database
+from nngpt.store.database import open_database
 from nngpt.store.lemur.queries import codes, hyperparameters
 from nngpt.store.lemur_tables import nn, stat, transform
 
@@ -59,29 +60,16 @@ class History:
 def read_history(folder: Path, least: int = 1) -> History:
     """Read the runs of at least `least` epochs from the mirror in a folder.
 
+    If there are several trials of one run after the same epoch, the most accurate one counts. Runs
+    with accuracies outside 0…1 or without their first epoch are left out.
+
     Raises:
         UserError: there is no mirror, or it has no such run.
     """
     path = folder / DATABASE
     if not path.exists():
         raise UserError("no mirror here", where=str(path), hint="Fetch LEMUR: nngpt lemur pull")
-    database = open_database(path, create=False)
-    try:
-        return read_runs(database, least)
-    finally:
-        database.close()
-
-
-def read_runs(database: Database, least: int) -> History:
-    """Read the runs of at least `least` epochs from a database.
-
-    If there are several trials of one run after the same epoch, the most accurate one counts. Runs
-    with accuracies outside 0…1 or without their first epoch are left out.
-
-    Raises:
-        UserError: there is no such run.
-    """
-    with database.read() as session:
+    with closing(open_database(path, create=False)) as database, database.read() as session:
         columns = [stat.c[name] for name in (*_RUN, "epoch", "accuracy")]
         trained = select(stat.c.nn).where(stat.c.epoch >= least).distinct()
         rows = session.execute(select(*columns).where(stat.c.nn.in_(trained)))
@@ -98,7 +86,7 @@ def read_runs(database: Database, least: int) -> History:
     if not runs:
         raise UserError(
             f"no run of {least} or more epochs to learn from",
-            where=str(database.path),
+            where=str(path),
             hint="Import LEMUR first: nngpt lemur pull",
         )
     return History(tuple(runs), sources, transforms)

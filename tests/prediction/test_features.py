@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nngpt.errors import DataError
-from nngpt.prediction import code_features, features, transform_features
+from nngpt.prediction import code_features, features
 from nngpt.prediction.code_features import kind_of_network
 from nngpt.prediction.places import Place, facts
 from nngpt.prediction.runs import History, TrainingRun
@@ -85,21 +85,27 @@ def test_kinds_of_networks_of_the_papers() -> None:
 def test_transform_features(history: History) -> None:
     found = dict(
         zip(
-            transform_features.NAMES,
-            transform_features.features(history.transforms["norm_32_flip"]),
+            features.TRANSFORM,
+            features.transform_features(history.transforms["norm_32_flip"]),
             strict=True,
         )
     )
     assert (found["transform_size"], found["transform_flips"]) == (32, 1)
     assert found["transform_normalised"] == 1
-    assert all(math.isnan(value) for value in transform_features.features(None))
+    assert all(math.isnan(value) for value in features.transform_features(None))
+
+
+def early_names(epochs: int) -> tuple[str, ...]:
+    """Return the names of what `features.early` returns."""
+    each = [f"{name}_{e}" for e in range(1, epochs + 1) for name in ("accuracy", "above_chance")]
+    gains = [f"gain_{e}" for e in range(2, epochs + 1)]
+    whole = ("best", "room", "last_to_best", "slope", "unsteady", "stuck", "at_chance")
+    return (*each, *gains, *(whole if epochs else ()))
 
 
 def test_features_of_the_first_epochs() -> None:
     chance = facts("svhn").chance
-    found = dict(
-        zip(features.early_names(3), features.early((chance, chance, 0.6), chance, 3), strict=True)
-    )
+    found = dict(zip(early_names(3), features.early((chance, chance, 0.6), chance, 3), strict=True))
     assert (found["gain_2"], found["stuck"], found["at_chance"]) == (0, 1, 2)
     assert (found["best"], found["last_to_best"]) == (0.6, 0)
     assert found["above_chance_3"] == pytest.approx((0.6 - chance) / (1 - chance))

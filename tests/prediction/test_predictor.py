@@ -13,7 +13,6 @@ from nngpt.prediction import boosting, groups, predictor_training, targets
 from nngpt.prediction.cross_validation import PredictionErrors, cross_validate
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
-from nngpt.prediction.predictor_file import PredictorFile, write
 from nngpt.prediction.runs import History, data_hash
 
 SVHN = Place("img-classification", "svhn", "acc")
@@ -60,9 +59,9 @@ def test_no_prediction_depends_on_its_own_group(history: History) -> None:
     trees = boosting.Boosting(rounds=20)
 
     def points(values: np.ndarray) -> np.ndarray:
-        return boosting.cross(
-            trees, inputs, values, inputs.shape[1] - 1, folds, lambda raw, _: raw, values
-        ).points
+        category = inputs.shape[1] - 1
+        same = boosting.Regression(trees, inputs, values, category, folds, lambda raw: raw, values)
+        return same.cross()[0]
 
     turned = np.where(folds == 2, 1 - truth, truth)
     before, after = points(truth), points(turned)
@@ -121,7 +120,7 @@ def test_single_predictions_use_the_same_features_as_training(
 ) -> None:
     """Predicting runs one by one and as a table gives the same accuracies."""
     predictor, table = Predictor(predictor_file), predictor_training.RunTable(history)
-    expert = predictor.file.expert("familiar", 2)
+    expert = predictor.expert("familiar", 2)
     accuracy, _ = expert.predict(
         table.inputs(2, with_place=True), targets.best_so_far(table.runs, 2)
     )
@@ -171,10 +170,10 @@ def test_accuracies_outside_0_to_1_are_refused(
 
 def test_training_is_deterministic(history: History, predictor_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "again.zip"
-    write(predictor_training.train(history, lambda _: None, (1,)), path)
+    predictor_training.train(history, path, lambda _: None, (1,))
     one, two = Predictor(predictor_file), Predictor(path)
     assert one.predict(None, SVHN, {}, None, (0.3,)) == two.predict(None, SVHN, {}, None, (0.3,))
-    hashes = {predictor.file.card["data_sha256"] for predictor in (one, two)}
+    hashes = {predictor.card["data_sha256"] for predictor in (one, two)}
     assert hashes == {data_hash(history)}
     fewer = History(history.runs[1:], history.codes, history.transforms)
     assert data_hash(fewer) not in hashes
@@ -182,11 +181,11 @@ def test_training_is_deterministic(history: History, predictor_file: Path, tmp_p
 
 def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no predictor.*nngpt predictor train"):
-        PredictorFile(tmp_path / "none.zip")
+        Predictor(tmp_path / "none.zip")
     cut = tmp_path / "cut.zip"
     cut.write_bytes(predictor_file.read_bytes()[:5000])
     with pytest.raises(UserError, match="is not a predictor, or is damaged"):
-        PredictorFile(cut)
+        Predictor(cut)
     hollow = tmp_path / "hollow.zip"
     with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(hollow, "w") as part:
         part.writestr("predictor.json", whole.read("predictor.json"))
@@ -196,7 +195,7 @@ def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
     flipped[40:4000] = bytes(b ^ 0xFF for b in flipped[40:4000])
     (tmp_path / "flipped.zip").write_bytes(flipped)
     with pytest.raises(UserError, match="is not a predictor, or is damaged"):
-        PredictorFile(tmp_path / "flipped.zip")
+        Predictor(tmp_path / "flipped.zip")
     wrong = tmp_path / "wrong.zip"
     with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(wrong, "w") as part:
         for name in whole.namelist():
@@ -206,4 +205,4 @@ def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("predictor.json", '{"format": 99}')
     with pytest.raises(UserError, match="another version"):
-        PredictorFile(tmp_path / "other.zip")
+        Predictor(tmp_path / "other.zip")

@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 
 from nngpt import plugins
 from nngpt.errors import ModelError
-from nngpt.prediction.grouped_mean import MeanInterval, grouped_mean
-from nngpt.prediction.hpo.distance import distance, median_of_best
+from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.hpo.folds import NetworkFolds
-from nngpt.prediction.hpo.pools import LEAST, Pool, pools, random_regret, regret
+from nngpt.prediction.hpo.pools import (
+    LEAST,
+    Pool,
+    distance,
+    median_of_best,
+    pools,
+    random_regret,
+    regret,
+)
 from nngpt.prediction.hpo.prompt import space_of
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
 from nngpt.prediction.hpo.search_space import DEFAULT
@@ -74,29 +81,6 @@ class RecordedTrials:
     folds: NetworkFolds
     codes: Mapping[str, str]
 
-    @property
-    def tested(self) -> list[Pool]:
-        """The pools to be tested on."""
-        return [self.pools[number] for number in self.requested]
-
-
-@dataclass(frozen=True)
-class FoldSample:
-    """A part of the pools, for engines that are slow or that learned from the other folds.
-
-    Attributes:
-        fold: the fold.
-        limit: maximum number of its pools for each number of epochs, sampled; None for all.
-    """
-
-    fold: int
-    limit: int | None = None
-
-    def of(self, found: Sequence[Pool], folds: NetworkFolds, numbers: Sequence[int]) -> list[int]:
-        """Return those of the numbered pools that belong to this part."""
-        own = [number for number in numbers if folds.of(found[number].network) == self.fold]
-        return sorted(random.Random(0).sample(own, min(self.limit or len(own), len(own))))
-
 
 @runtime_checkable
 class ScoresTrials(Protocol):
@@ -132,16 +116,12 @@ class NearestTrials:
         self._engine, self._answers = engine, answers
 
     def scores(self, trials: RecordedTrials) -> Vector:
-        """Score each trial by its nearness to the proposal, or to the default without one [n]."""
-        requested = set(trials.requested)
-        return np.concatenate(
-            [
-                self._nearness(pool, trials.codes)
-                if number in requested
-                else -distance(pool, DEFAULT)
-                for number, pool in enumerate(trials.pools)
-            ]
-        )
+        """Score each trial of the requested pools by its nearness to the proposal, or to the
+        default without one; all others have 0 [n]."""
+        scores = [np.zeros(len(pool.runs)) for pool in trials.pools]
+        for number in trials.requested:
+            scores[number] = self._nearness(trials.pools[number], trials.codes)
+        return np.concatenate(scores)
 
     def _nearness(self, pool: Pool, codes: Mapping[str, str]) -> Vector:
         self._answers["asked"] += 1
@@ -157,8 +137,9 @@ class NearestTrials:
 
 def standard_engines(context: EngineContext) -> dict[str, ScoresTrials]:
     """Return the engines that propose at once, and the baseline `constant`, by name."""
-    default = plugins.create("HPO engine", "default", context)
-    surrogate = plugins.create("HPO engine", "surrogate", context)
+    default, surrogate = (
+        plugins.create("HPO engine", name, context) for name in ("default", "surrogate")
+    )
     return {"default": default, "constant": MedianOfBest(), "surrogate": surrogate}
 
 
@@ -168,21 +149,24 @@ def bench(
     epochs: Sequence[int],
     engines: Mapping[str, ScoresTrials],
     progress: Callable[[str], None],
-    sample: FoldSample | None = None,
+    fold: int | None = None,
+    limit: int | None = None,
 ) -> list[Regret]:
     """Return the regret of random picks and of every engine after each number of epochs.
 
     Args:
         engines: engines by name.
-        sample: the part of the pools to test on; None for all.
+        fold: the fold to test on, for engines that learned from the others; None for all folds.
+        limit: maximum number of its pools for each number of epochs, sampled; None for all.
     """
     found = []
     for horizon in epochs:
         progress(f"after {epoch_count(horizon)}")
         known = pools(history, horizon, LEARNED)
         requested = [number for number, pool in enumerate(known) if len(pool.runs) >= LEAST]
-        if sample is not None:
-            requested = sample.of(known, folds, requested)
+        if fold is not None:
+            own = [number for number in requested if folds.of(known[number].network) == fold]
+            requested = sorted(random.Random(0).sample(own, min(limit or len(own), len(own))))
         if not requested:
             continue
         rows = table(known, history.codes, history.transforms, Vocabulary.of(known))
@@ -196,7 +180,7 @@ def bench(
 
 
 def _regrets(trials: RecordedTrials, scores: Mapping[str, Vector], epochs: int) -> list[Regret]:
-    tested = trials.tested
+    tested = [trials.pools[number] for number in trials.requested]
     components = np.array([trials.folds.components[pool.network] for pool in tested])
     groups = np.unique(components, return_inverse=True)[1]
     chance = np.array([random_regret(pool) for pool in tested])
@@ -217,14 +201,10 @@ def _regrets(trials: RecordedTrials, scores: Mapping[str, Vector], epochs: int) 
     found = [summary("random", chance, None)]
     starts = np.searchsorted(trials.table.pools, trials.requested)
     for name, values in scores.items():
-        orders = [
-            np.argsort(-values[start : start + len(pool.runs)], kind="stable")
-            for start, pool in zip(starts, tested, strict=True)
-        ]
-        regrets = [
-            [regret(pool, order[:n].tolist()) for n in (1, 3)]
-            for pool, order in zip(tested, orders, strict=True)
-        ]
+        regrets = []
+        for start, pool in zip(starts, tested, strict=True):
+            order = np.argsort(-values[start : start + len(pool.runs)], kind="stable").tolist()
+            regrets.append([regret(pool, order[:1]), regret(pool, order[:3])])
         first, top3 = np.array(regrets).T
         found.append(summary(name, first, top3))
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nngpt.data.transform_names import spec
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 from nngpt.prediction.hpo.search_space import SearchSpace
-from nngpt.prediction.hpo.surrogate_file import SurrogateFile
+from nngpt.prediction.hpo.surrogate import SurrogateFile, score
 from nngpt.prediction.hpo.trial_features import row
 from nngpt.prediction.runs import TrainingRun
 from nngpt.prediction.targets import epoch_count
@@ -61,20 +61,15 @@ def best_of_grid(
     defaults, notes = task.space.fixed()
     grid = _grid(file, task.space)
     inputs = _inputs(grid, file, task, images)
-    scores = model.scores.score(inputs).reshape(-1, len(_rates(task.space)))
+    scores = score(model.scores, inputs).reshape(-1, len(_rates(task.space)))
     picked = _distinct(grid, _smooth(scores).ravel(), count)
-    return [
-        Proposal(
-            "surrogate",
-            grid[number].settings(defaults),
-            grid[number].batch,
-            grid[number].transform,
-            horizon,
-            accuracy,
-            (*notes, *_notes(file, task, horizon)),
-        )
-        for number, accuracy in zip(picked, model.accuracies(inputs[picked]), strict=True)
-    ]
+    notes = (*notes, *_notes(file, task, horizon))
+    proposals = []
+    for number, accuracy in zip(picked, model.accuracies(inputs[picked]), strict=True):
+        point = grid[number]
+        choice = (point.settings(defaults), point.batch, point.transform)
+        proposals.append(Proposal("surrogate", *choice, horizon, accuracy, notes))
+    return proposals
 
 
 def _notes(file: SurrogateFile, task: HPOTask, horizon: int) -> list[str]:
@@ -83,9 +78,8 @@ def _notes(file: SurrogateFile, task: HPOTask, horizon: int) -> list[str]:
     if str(task.place) not in file.vocabulary.places:
         notes.append(f"the surrogate was not trained on any trial on {task.place}")
     if horizon != task.epochs:
-        notes.append(
-            f"chosen for {epoch_count(horizon)}, the nearest that the surrogate was trained for"
-        )
+        nearest = "the nearest that the surrogate was trained for"
+        notes.append(f"chosen for {epoch_count(horizon)}, {nearest}")
     return notes
 
 

@@ -7,16 +7,21 @@ the pool's best trial minus that of the pick.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nngpt.data.transform_names import dashed
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History, TrainingRun
 
 Vector = NDArray[np.float64]
+Settings = Mapping[str, int | float | str]
+
+_SCALES = np.array([1.0, 0.3, 0.6])
+"""Differences in the decades of lr, momentum and decades of batch that count as a distance of 1."""
 
 LEAST = 10
 """Minimum number of distinct trials in a pool of the benchmark."""
@@ -52,11 +57,15 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
     for run in history.runs:
         if len(run.accuracies) >= epochs and not math.isnan(run.accuracies[epochs - 1]):
             trials = found.setdefault((run.network, run.place), {})
-            known = trials.setdefault(_settings(run), run)
+            settings = (run.transform, *sorted(run.hyperparameters.items()))
+            known = trials.setdefault(settings, run)
             if run.accuracies[epochs - 1] > known.accuracies[epochs - 1]:
-                trials[_settings(run)] = run
-    made = [_pool(*key, epochs, list(trials.values())) for key, trials in found.items()]
-    kept = [pool for pool in made if len(pool.runs) >= least]
+                trials[settings] = run
+    kept = []
+    for (network, place), trials in found.items():
+        if len(trials) >= least:
+            accuracies = np.array([run.accuracies[epochs - 1] for run in trials.values()])
+            kept.append(Pool(network, place, epochs, tuple(trials.values()), accuracies))
     return sorted(kept, key=lambda pool: pool.name)
 
 
@@ -70,10 +79,36 @@ def random_regret(pool: Pool) -> float:
     return float(pool.accuracies.max() - pool.accuracies.mean())
 
 
-def _pool(network: str, place: Place, epochs: int, runs: list[TrainingRun]) -> Pool:
-    accuracies = np.array([run.accuracies[epochs - 1] for run in runs])
-    return Pool(network, place, epochs, tuple(runs), accuracies)
+def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
+    """Return the distance of a pool's trials to settings [n], in decades of learning rate; a
+    different transform adds 1."""
+    axes = np.array([_axes(run.hyperparameters) for run in pool.runs])
+    apart = np.nan_to_num((axes - _axes(settings)) / _SCALES)  # missing values count as equal
+    found: Vector = np.sqrt((apart**2).sum(axis=1))
+    if transform is None:
+        return found
+    return found + np.array([dashed(run.transform or "") != transform for run in pool.runs])
 
 
-def _settings(run: TrainingRun) -> tuple[object, ...]:
-    return (run.transform, *sorted(run.hyperparameters.items()))
+def median_of_best(known: Sequence[Pool]) -> dict[str, float]:
+    """Return the median of the best trials of pools, for each setting by itself."""
+    best = [pool.runs[int(pool.accuracies.argmax())].hyperparameters for pool in known]
+    axes = np.array([_axes(settings) for settings in best]).T
+    lr, momentum, batch = (_median(axis) for axis in axes)
+    return {"lr": 10**lr, "momentum": momentum, "batch": 10**batch}
+
+
+def _median(axis: Vector) -> float:
+    known = axis[np.isfinite(axis)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def _axes(settings: Settings) -> Vector:
+    lr, momentum, batch = (settings.get(name) for name in ("lr", "momentum", "batch"))
+    return np.array(
+        [
+            math.log10(lr) if isinstance(lr, int | float) and lr > 0 else math.nan,
+            float(momentum) if isinstance(momentum, int | float) else math.nan,
+            math.log10(batch) if isinstance(batch, int | float) and batch > 0 else math.nan,
+        ]
+    )

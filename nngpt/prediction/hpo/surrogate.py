@@ -1,4 +1,4 @@
-"""Boosted trees that score hyperparameters for a network, learned from recorded trials.
+"""The surrogate: boosted trees that score hyperparameters for a network, and their file.
 
 The targets rank each trial among those of the same network and place, so the trees need not model
 how difficult a network or data set is.
@@ -6,89 +6,225 @@ how difficult a network or data set is.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable
+from nngpt.errors import UserError
+from nngpt.files import cache_folder
+from nngpt.prediction import groups
+from nngpt.prediction.boosting import (
+    PARAMETERS,
+    Boosting,
+    IntervalModel,
+    Regression,
+    predict,
+    to_share,
+)
+from nngpt.prediction.hpo.folds import COUNT
+from nngpt.prediction.hpo.pools import Pool, pools
+from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable, Vocabulary, table
+from nngpt.prediction.model_file import Format, ModelFile, training_facts, write_models
+from nngpt.prediction.runs import History
+from nngpt.prediction.targets import epoch_count
+
+EPOCHS = (1, 5, 50)
+"""Numbers of epochs after which LEMUR has many trials."""
+
+_LEARNED = 5
+"""Minimum number of trials in a pool to learn from."""
+
+_FORMAT = Format(
+    "surrogate",
+    "nngpt hpo train",
+    "hpo.json",
+    {"format": 1, "names": list(NAMES)},
+    ("card", "words", "sources", "factors"),
+)
+_ACCURACY = Boosting(rounds=200, rate=0.06, leaves=31)
+_PLACE = CATEGORIES[0]
+_CHANCE = NAMES.index("chance")
+_SEEDS = (0, 1)
+_FORESTS = 2 * len(_SEEDS)
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
-
-_CHANCE = NAMES.index("chance")
-_ROUNDS = 200
-_SEEDS = (0, 1)
-FORESTS = 2 * len(_SEEDS)
-"""Number of forests of a surrogate: one for each target and seed."""
+Forests = Sequence[lightgbm.Booster]
+"""Trees of a surrogate, for each target and seed."""
 
 
-@dataclass(frozen=True)
-class Surrogate:
-    """Trees that score trials; scores are comparable within a pool only.
-
-    Attributes:
-        trees: forests, whose scores are averaged.
-    """
-
-    trees: tuple[lightgbm.Booster, ...]
-
-    def score(self, inputs: Matrix) -> Vector:
-        """Return scores [n], higher is better, for feature rows [n, len(NAMES)]."""
-        found = [np.asarray(one.predict(inputs, num_threads=1), dtype=float) for one in self.trees]
-        mean: Vector = np.mean(found, axis=0)
-        return mean
+def learn(trials: TrialTable) -> Forests:
+    """Fit trees that score trials; every pool has the same total weight."""
+    weights = 1.0 / np.bincount(trials.pools)[trials.pools]
+    return [
+        _fit(trials.inputs, targets, weights, seed)
+        for targets in (share_of_best(trials), rank(trials))
+        for seed in _SEEDS
+    ]
 
 
-def learn(table: TrialTable) -> Surrogate:
-    """Fit a surrogate to trials; every pool has the same total weight."""
-    weights = 1.0 / np.bincount(table.pools)[table.pools]
-    return Surrogate(
-        tuple(
-            _fit(table.inputs, targets, weights, seed)
-            for targets in (share_of_best(table), rank(table))
-            for seed in _SEEDS
-        )
-    )
+def score(trees: Forests, inputs: Matrix) -> Vector:
+    """Return scores [n], higher is better and comparable within a pool only, for feature rows
+    [n, len(NAMES)]."""
+    mean: Vector = np.mean([predict(one, inputs) for one in trees], axis=0)
+    return mean
 
 
-def share_of_best(table: TrialTable) -> Vector:
+def share_of_best(trials: TrialTable) -> Vector:
     """Return each trial's accuracy above chance, divided by that of its pool's best trial [n]."""
-    chance = np.nan_to_num(table.inputs[:, _CHANCE])
-    best = np.full(int(table.pools.max()) + 1, -np.inf)
-    np.maximum.at(best, table.pools, table.accuracies)
-    share = (table.accuracies - chance) / np.maximum(best[table.pools] - chance, 0.02)
+    chance = np.nan_to_num(trials.inputs[:, _CHANCE])
+    best = np.full(int(trials.pools.max()) + 1, -np.inf)
+    np.maximum.at(best, trials.pools, trials.accuracies)
+    share = (trials.accuracies - chance) / np.maximum(best[trials.pools] - chance, 0.02)
     found: Vector = np.clip(share, -0.2, 1.0)
     return found
 
 
-def rank(table: TrialTable) -> Vector:
+def rank(trials: TrialTable) -> Vector:
     """Return each trial's rank in its pool, divided by the pool's size: 1 for the best [n]."""
-    order = np.lexsort((table.accuracies, table.pools))
-    starts = np.searchsorted(table.pools[order], table.pools[order])
+    order = np.lexsort((trials.accuracies, trials.pools))
+    starts = np.searchsorted(trials.pools[order], trials.pools[order])
     ranks = np.empty(len(order))
     ranks[order] = np.arange(len(order)) - starts + 1
-    found: Vector = ranks / np.bincount(table.pools)[table.pools]
+    found: Vector = ranks / np.bincount(trials.pools)[trials.pools]
     return found
 
 
 def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgbm.Booster:
     parameters = {
-        "objective": "regression",
+        **PARAMETERS,
         "num_leaves": 31,
         "learning_rate": 0.06,
         "min_child_samples": 20,
         "lambda_l2": 1.0,
         "feature_fraction": 0.4,
-        "bagging_fraction": 0.7,
-        "bagging_freq": 1,
         "max_bin": 63,
         "seed": seed,
-        "deterministic": True,
-        "force_col_wise": True,
-        "num_threads": 1,  # see nngpt.prediction.boosting
-        "verbose": -1,
     }
     data = lightgbm.Dataset(inputs, targets, weight=weights, categorical_feature=list(CATEGORIES))
-    return lightgbm.train(parameters, data, _ROUNDS)
+    return lightgbm.train(parameters, data, 200)
+
+
+@dataclass(frozen=True)
+class HorizonModel:
+    """Models learned from trials that were judged after the same number of epochs.
+
+    Attributes:
+        scores: trees that score settings.
+        accuracy: model of the accuracy, with intervals for unseen components.
+    """
+
+    scores: Forests
+    accuracy: IntervalModel
+
+    def accuracies(self, inputs: Matrix) -> list[tuple[float, float, float]]:
+        """Return the expected accuracy and the ends of its 90% interval for each row
+        [n, len(NAMES)]."""
+        found = self.accuracy.predict(inputs, to_share).clipped(0.0, 1.0)
+        return list(zip(found.point.tolist(), found.low.tolist(), found.high.tolist(), strict=True))
+
+
+def default_path() -> Path:
+    """Return the path of the surrogate in the cache."""
+    return cache_folder() / "hpo.zip"
+
+
+def train(
+    history: History, path: Path, progress: Callable[[str], None], epochs: Sequence[int] = EPOCHS
+) -> dict[str, Any]:
+    """Learn from all trials of a history, write the file atomically and return its card.
+
+    Raises:
+        UserError: there are too few pools of trials.
+    """
+    known = {horizon: pools(history, horizon, _LEARNED) for horizon in epochs}
+    kept = {horizon: found for horizon, found in known.items() if len(found) >= 2}
+    if not kept:
+        raise UserError(
+            f"no two networks have {_LEARNED} trials or more after {', '.join(map(str, epochs))} "
+            "epochs",
+            hint="Import more of LEMUR: nngpt lemur pull",
+        )
+    vocabulary = Vocabulary.of([pool for found in kept.values() for pool in found])
+    card = {
+        **training_facts(history),
+        "pools": {str(horizon): len(found) for horizon, found in kept.items()},
+        "trials": {str(h): sum(len(p.runs) for p in found) for h, found in kept.items()},
+    }
+    models = _learn_horizons(history, kept, vocabulary, progress)
+    entries = {
+        "card": card,
+        "words": [vocabulary.places, vocabulary.transforms],
+        "sources": {name: history.transforms.get(name) for name in vocabulary.transforms},
+        "factors": {horizon: model.accuracy.factor for horizon, model in models.items()},
+    }
+    members: dict[str, lightgbm.Booster] = {}
+    for horizon, model in models.items():
+        trees = (*model.scores, model.accuracy.value, model.accuracy.error)
+        members |= zip(_member_names(horizon), trees, strict=True)
+    write_models(path, _FORMAT, entries, members)
+    return card
+
+
+def _learn_horizons(
+    history: History,
+    kept: Mapping[int, Sequence[Pool]],
+    vocabulary: Vocabulary,
+    progress: Callable[[str], None],
+) -> dict[int, HorizonModel]:
+    """Fit the models for each number of epochs."""
+    networks = {pool.network for found in kept.values() for pool in found}
+    components = groups.components({name: history.codes[name] for name in networks})
+    models = {}
+    for horizon, found in kept.items():
+        progress(f"after {epoch_count(horizon)}")
+        rows = table(found, history.codes, history.transforms, vocabulary)
+        own = [components[found[number].network] for number in rows.pools]
+        folds, truth = groups.folds(own, COUNT), rows.accuracies
+        accuracy = Regression(_ACCURACY, rows.inputs, truth, _PLACE, folds, to_share, truth)
+        models[horizon] = HorizonModel(learn(rows), accuracy.fit())
+    return models
+
+
+def _member_names(horizon: int) -> list[str]:
+    """Return the names, in the file, of the models for a number of epochs."""
+    parts = [*(f"score-{number}" for number in range(_FORESTS)), "value", "error"]
+    return [f"{horizon}-{part}" for part in parts]
+
+
+class SurrogateFile:
+    """A surrogate read from the file that `train` wrote.
+
+    Attributes:
+        vocabulary: places and transforms in the training data.
+        sources: source of each transform, by name.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = ModelFile(path, _FORMAT)
+        index = self._file.index
+        self.vocabulary = Vocabulary(*(tuple(names) for names in index["words"]))
+        self.sources = {name: text for name, text in index["sources"].items() if text is not None}
+        self._factors = {int(horizon): factor for horizon, factor in index["factors"].items()}
+
+    def at(self, epochs: int) -> tuple[int, HorizonModel]:
+        """Return the largest trained number of epochs up to `epochs` (or the smallest trained one)
+        and its models.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        fitting = [horizon for horizon in self._factors if horizon <= epochs]
+        horizon = max(fitting, default=min(self._factors))
+        *scores, value, error = self._file.models(_member_names(horizon))
+        factor = float(self._factors[horizon])
+        return horizon, HorizonModel(scores, IntervalModel(value, error, factor, math.inf))

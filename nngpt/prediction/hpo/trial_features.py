@@ -97,14 +97,11 @@ def row(
     vocabulary: Vocabulary,
     images: int | None = None,
 ) -> list[float]:
-    """Return the features of one trial in the order of `NAMES`.
+    """Return the features of one trial in the order of `NAMES`. Raises: as `table`.
 
     Args:
         images: number of training images; None for the whole data set. It changes the number of
             steps only: by the size of the data set the trees tell data sets apart.
-
-    Raises:
-        DataError: the network's code is not valid Python.
     """
     static = features.static(run, codes, sources)
     if images is not None:

@@ -12,9 +12,8 @@ from nngpt.data.transform_names import dashed
 from nngpt.errors import ModelError, UserError
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.benchmark import NearestTrials, bench
-from nngpt.prediction.hpo.distance import distance, median_of_best
 from nngpt.prediction.hpo.folds import NetworkFolds, make_folds, read_folds, write_folds
-from nngpt.prediction.hpo.pools import pools, random_regret, regret
+from nngpt.prediction.hpo.pools import distance, median_of_best, pools, random_regret, regret
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 from nngpt.prediction.hpo.search_space import DEFAULT
 from nngpt.prediction.hpo.trial_features import NAMES, Vocabulary, table

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nngpt.prediction.hpo.distance import distance_to_default
+import numpy as np
+
+from nngpt.prediction.hpo.pools import distance
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
-from nngpt.prediction.hpo.search_space import DEFAULT, SearchSpace
+from nngpt.prediction.hpo.search_space import DEFAULT
 
 if TYPE_CHECKING:
     from nngpt.prediction.hpo.benchmark import RecordedTrials, Vector
@@ -17,21 +19,16 @@ class DefaultEngine:
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
         """Return the default configuration, within the search space."""
-        return [default_proposal(task.space, task.epochs)]
+        values, notes = task.space.fixed()
+        batch = min(int(DEFAULT["batch"]), task.space.max_batch)
+        return [Proposal("default", values, batch, "norm", task.epochs, None, notes)]
 
     def scores(self, trials: RecordedTrials) -> Vector:
         """Score each trial by its nearness to the default [n]."""
-        return -distance_to_default(trials.table.inputs)
+        return -np.concatenate([distance(pool, DEFAULT) for pool in trials.pools])
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def default_proposal(space: SearchSpace, epochs: int) -> Proposal:
-    """Return the default configuration, within the search space."""
-    values, notes = space.fixed()
-    batch = min(int(DEFAULT["batch"]), space.max_batch)
-    return Proposal("default", values, batch, "norm", epochs, None, notes)
 
 
 def create(context: EngineContext) -> DefaultEngine:

@@ -13,7 +13,7 @@ from nngpt.plugins import PluginOptions
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
-from nngpt.prediction.hpo.surrogate_file import SurrogateFile, default_path
+from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 
 if TYPE_CHECKING:
     from nngpt.prediction.hpo.benchmark import RecordedTrials, Vector
@@ -53,7 +53,7 @@ class SurrogateEngine:
             rest = trials.table.of(fold != number)
             own = (fold == number)[trials.table.pools]
             if own.any():
-                scores[own] = surrogate.learn(rest).score(trials.table.inputs[own])
+                scores[own] = surrogate.score(surrogate.learn(rest), trials.table.inputs[own])
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             list(threads.map(score_fold, sorted({int(fold[n]) for n in trials.requested})))

@@ -1,4 +1,4 @@
-"""Tables of the predictor: its errors, what early stopping saves, and what it was trained on."""
+"""Tables of the predictor (errors, early stopping, training) and of the regret of HPO engines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.prediction.cross_validation import PredictionErrors
-from nngpt.prediction.grouped_mean import MeanInterval
+from nngpt.prediction.groups import MeanInterval
+from nngpt.prediction.hpo.benchmark import Regret
 from nngpt.prediction.replay import Replay
 
 
@@ -67,6 +68,32 @@ def replay_lines(found: Replay) -> list[str]:
         f"best tenth lost     {_percent(found.lost)} of {found.top:,} runs",
         "95% intervals from resampling families; ceilings are learned from other families.",
     ]
+
+
+def regret_table(found: Sequence[Regret], folds: str) -> Table:
+    """Return a table with a row for each engine and number of epochs; `folds` is their hash."""
+    table = Table(
+        title="Regret: accuracy lost by picking one trial of each pool",
+        caption="A pool has at least 10 recorded trials of one network in one place. 95% intervals "
+        "come from resampling near-duplicate components; the surrogate did not learn from the "
+        f"components that it was tested on. Folds {folds[:12]}.",
+    )
+    for name in ("epochs", "engine", "pools", "components"):
+        table.add_column(name, justify="left" if name == "engine" else "right")
+    for name in ("mean regret", "of random's", "best of three", "mean of components"):
+        table.add_column(name)
+    for one in found:
+        table.add_row(
+            str(one.epochs),
+            one.engine,
+            str(one.pools),
+            str(one.components),
+            _interval(one.first),
+            f"{one.share:.0%}",
+            _interval(one.top3),
+            f"{one.macro:.3f}",
+        )
+    return table
 
 
 def card_table(path: str, card: Mapping[str, Any]) -> Table:

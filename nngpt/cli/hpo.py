@@ -34,11 +34,11 @@ def train(
     ] = None,
     epochs: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Length of trainings; repeat for more (default: 1, 5 and 50)."),
+        typer.Option(min=1, help="Training length to propose for; repeatable (default: 1, 5, 50)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the surrogate on all trials in the mirror of LEMUR (minutes)."""
+    """Train the model that proposes hyperparameters (the surrogate) on LEMUR's trials."""
     from nngpt.prediction.hpo import surrogate
     from nngpt.prediction.runs import read_history
     from nngpt.prediction.targets import epoch_count
@@ -62,15 +62,16 @@ def tune(
         list[int] | None,
         typer.Option(
             min=1,
-            help="Epochs after which trials were judged; repeat for more (default: 1, 5 and 50).",
+            help="Epochs of the trials to learn from; repeatable (default: 1, 5 and 50).",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of training pairs.")] = 1000,
     folds: Annotated[
-        Path | None, typer.Option(help="Frozen folds of nngpt hpo bench, for --without-fold.")
+        Path | None, typer.Option(help="File of folds from nngpt hpo bench, for --without-fold.")
     ] = None,
     without_fold: Annotated[
-        int | None, typer.Option(min=0, help="Fold to leave out, for an unbiased benchmark.")
+        int | None,
+        typer.Option(min=0, help="Number of the fold to leave out, for an unbiased benchmark."),
     ] = None,
     config: From = None,
     base: Annotated[
@@ -82,7 +83,7 @@ def tune(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Tune an adapter for nngpt hpo predict --engine llm; repeat the command to resume."""
+    """Fine-tune the LLM for nngpt hpo predict --engine llm; the same command resumes."""
     from nngpt.finetuning.learners.sft import SFTJob
     from nngpt.prediction.hpo.tuning_pairs import history_pairs
     from nngpt.prediction.runs import read_history
@@ -106,19 +107,22 @@ def tune(
 def bench(
     folder: Folder = Path("runs"),
     folds: Annotated[
-        Path | None, typer.Option(help="File of frozen folds; written if it does not exist.")
+        Path | None, typer.Option(help="File of the cross-validation folds; written if missing.")
     ] = None,
     epochs: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Epochs after which trials were judged (default: 1 and 5)."),
+        typer.Option(min=1, help="Epochs of the trials to test on; repeatable (default: 1 and 5)."),
     ] = None,
-    fold: Annotated[int | None, typer.Option(min=0, help="Test on this fold only.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Number of the only fold to test.")
+    ] = None,
     adapter: Annotated[
         Path | None,
-        typer.Option(help="Test this adapter of the LLM as well, tuned without the fold."),
+        typer.Option(help="Also test this adapter, tuned without the fold."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of the fold's pools to test on.")
+        int | None,
+        typer.Option(min=1, help="Maximum number of networks (pools of trials) to test."),
     ] = None,
     config: Annotated[
         str | None, typer.Option(help="Configuration of the LLM (default: nngpt's own).")
@@ -126,7 +130,7 @@ def bench(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Measure the accuracy that each engine loses when it picks one recorded trial of a pool."""
+    """Compare engines on recorded trials: accuracy lost against the best trial of a network."""
     from nngpt.prediction.hpo import benchmark
     from nngpt.prediction.hpo.folds import read_or_make_folds
     from nngpt.prediction.hpo.proposal import EngineContext

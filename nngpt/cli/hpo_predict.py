@@ -39,7 +39,7 @@ def predict(
     ] = "surrogate",
     target_accuracy: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Accuracy to reach; reported if it is out of reach."),
+        typer.Option(min=0, max=1, help="Accuracy to aim for, 0…1; reported if out of reach."),
     ] = None,
     max_batch: Annotated[
         int, typer.Option(min=1, max=4096, help="Largest batch size that fits in memory.")
@@ -51,10 +51,12 @@ def predict(
         Path | None, typer.Option(help="File of the surrogate (default: the one in the cache).")
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="llm: folder of an adapter from nngpt hpo tune.")
+        Path | None,
+        typer.Option(help="For --engine llm: folder of an adapter from nngpt hpo tune."),
     ] = None,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="optuna: number of trainings (default: 8).")
+        int | None,
+        typer.Option(min=1, help="For --engine optuna: number of trainings (default: 8)."),
     ] = None,
     run: Annotated[
         bool, typer.Option("--run", help="Train the network with the first proposal.")

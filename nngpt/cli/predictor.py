@@ -25,7 +25,7 @@ PredictorFile = Annotated[
 ]
 KnownEpochs = Annotated[
     list[int] | None,
-    typer.Option(min=0, max=49, help="Number of known epochs; repeat for more."),
+    typer.Option(min=0, max=49, help="Number of known first epochs to predict from; repeatable."),
 ]
 SPLITS = ("component", "family", "place", "reference")
 _STOPPED = "Stopped. Nothing was written."
@@ -38,7 +38,7 @@ def train(
     epochs: KnownEpochs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the predictor on the long runs in the mirror of LEMUR (minutes)."""
+    """Train the accuracy predictor on LEMUR's long trainings; takes minutes."""
     from nngpt.prediction import predictor_training, targets
     from nngpt.prediction.predictor import default_path
     from nngpt.prediction.runs import read_history
@@ -61,18 +61,18 @@ def evaluate(
     folder: Folder = Path("runs"),
     split: Annotated[
         list[str] | None,
-        typer.Option(help=f"Groups to leave out: {', '.join(SPLITS)}; repeat for more."),
+        typer.Option(help=f"Grouping for cross-validation: {', '.join(SPLITS)}; repeatable."),
     ] = None,
     epochs: KnownEpochs = None,
     without_code: Annotated[
-        bool, typer.Option("--without-code", help="Ignore the network's code.")
+        bool, typer.Option("--without-code", help="Predict without features of the network's code.")
     ] = False,
     share: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of the groups to learn from.")
+        float, typer.Option(min=0.01, max=1, help="Share of the groups to train on.")
     ] = 1.0,
     stopping: Annotated[
         bool,
-        typer.Option("--stopping", help="Instead, report what early stopping saves and loses."),
+        typer.Option("--stopping", help="Report what early stopping saves and loses, not errors."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +121,8 @@ def predict(
         typer.Option(help="Accuracy after the first epoch, 0…1; repeat for each further epoch."),
     ] = None,
     prm: Annotated[
-        list[str] | None, typer.Option(help="A hyperparameter.", metavar="NAME=VALUE")
+        list[str] | None,
+        typer.Option(help="Value of a hyperparameter; repeatable.", metavar="NAME=VALUE"),
     ] = None,
     transform: Annotated[str | None, typer.Option(help="Name of the transform in LEMUR.")] = None,
     task: Annotated[str, typer.Option(help="Name of the task in LEMUR.")] = "img-classification",

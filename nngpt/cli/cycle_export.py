@@ -24,7 +24,9 @@ Onnx = Annotated[bool, typer.Option(help="Write ONNX files too.")]
 Attempts = Annotated[
     list[int],
     typer.Option(
-        "--attempt", help="Export this attempt instead of the best; repeatable.", metavar="N"
+        "--attempt",
+        help="Number of an attempt to export instead of the best; repeatable.",
+        metavar="N",
     ),
 ]
 

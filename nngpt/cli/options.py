@@ -19,7 +19,9 @@ Overrides = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Random seed (default: the configuration's).")]
 Sandbox = Annotated[
     str | None,
-    typer.Option(help="Containment level of candidates: full, standard or weak.", metavar="LEVEL"),
+    typer.Option(
+        help="Sandbox level for generated networks: full, standard or weak.", metavar="LEVEL"
+    ),
 ]
 RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
 BudgetMinutes = Annotated[

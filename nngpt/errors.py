@@ -8,7 +8,6 @@
     │   ├── ModelError         a missing, damaged or unsuitable language model or adapter
     │   ├── StoreError         an unwritable, foreign, newer or locked database
     │   └── ExtractionRefused  a library's class that cannot become a file of its own
-    │       └── TooLargeError  … because it needs too much of its library
     ├── LearningFailed         a fine-tuning without a result; the run records why and continues
     ├── BrokenFile             a file or row of LEMUR that cannot be imported; the import continues
     ├── IllegalWriteError      a write that the store forbids: a bug in nngpt
@@ -31,7 +30,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -118,15 +117,16 @@ def _explain_one(item: Any, model: type[BaseModel], prefix: str) -> str:
     if item["type"] == "extra_forbidden":
         hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"], model))
         return f"unknown key {path!r}. {hint}"
+    if item["type"] == "missing":
+        return f"the key {path!r} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    given = "" if item["type"] in ("value_error", "missing") else f" (got {item['input']!r})"
-    return f"{path}: {message}{given}"
+    given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
+    return f"{path}: {message}{given}" if path else f"{message}{given}"
 
 
 def _keys_beside(location: Sequence[int | str], model: Any) -> list[str]:
     """Return the known keys of the section in which a key stands."""
     for part in location[:-1]:
-        model = model.model_fields[str(part)].annotation
-        if not hasattr(model, "model_fields"):
-            return []
-    return list(model.model_fields)
+        elements = get_args(model)
+        model = elements[0] if elements else model.model_fields[str(part)].annotation
+    return list(getattr(model, "model_fields", ()))

@@ -30,14 +30,9 @@ class LibraryBlock:
     """An indexed class that is an `nn.Module`.
 
     Attributes:
-        source: name of the library.
-        version: version of the library.
-        licence: SPDX expression.
-        module: dotted name of the module.
-        name: name of the class.
-        path: path of the file in the source.
-        line: line number of the class.
-        sha256: hash of the file.
+        source, version, licence: the library, with its licence as an SPDX expression.
+        module, name: dotted name of the module, and name of the class.
+        path, line, sha256: file in the source, line number of the class, hash of the file.
         doc: first paragraph of the docstring.
         words: search words, separated by spaces.
     """
@@ -80,11 +75,7 @@ def open_index(folder: Path) -> Database:
 
 
 def sources(database: Database) -> list[LibrarySource]:
-    """Return all indexed sources sorted by name; the text of a file is read on demand.
-
-    Raises:
-        UserError: nothing is indexed.
-    """
+    """Return all indexed sources by name; files are read on demand. Raises: UserError if none."""
     with database.read() as session:
         rows = session.scalars(select(BlockSource).order_by(BlockSource.name)).all()
         found = []
@@ -100,41 +91,28 @@ def sources(database: Database) -> list[LibrarySource]:
             }
             found.append(LibrarySource(row.name, row.version, row.licence, row.kind, files))
     if not found:
-        raise UserError(
-            "no block is indexed",
-            where=str(database.path),
-            hint="Index some: nngpt rag index torch",
-        )
+        hint = "Index some: nngpt rag index torch"
+        raise UserError("no block is indexed", where=str(database.path), hint=hint)
     return found
 
 
 def blocks(database: Database) -> list[LibraryBlock]:
     """Return all indexed classes that are an `nn.Module`, by source, module and line."""
+    columns = (
+        *(BlockSource.name, BlockSource.version, BlockSource.licence),
+        *(BlockFile.module, BlockClass.name, BlockFile.path, BlockClass.line),
+        *(BlockFile.sha256, BlockClass.doc, BlockClass.words),
+    )
     with database.read() as session:
         rows = session.execute(
-            select(BlockSource, BlockFile.module, BlockFile.path, BlockFile.sha256, BlockClass)
+            select(*columns, BlockClass.bases)
             .join(BlockFile, BlockFile.source_id == BlockSource.id)
             .join(BlockClass, BlockClass.file_id == BlockFile.id)
             .order_by(BlockSource.name, BlockFile.module, BlockClass.line)
         ).all()
-    bases = {f"{module}.{one.name}": json.loads(one.bases) for _, module, _, _, one in rows}
-    modules = _modules(bases)
-    return [
-        LibraryBlock(
-            source.name,
-            source.version,
-            source.licence,
-            module,
-            one.name,
-            path,
-            one.line,
-            sha256,
-            one.doc,
-            one.words,
-        )
-        for source, module, path, sha256, one in rows
-        if f"{module}.{one.name}" in modules
-    ]
+    found = [(LibraryBlock(*fields), json.loads(bases)) for *fields, bases in rows]
+    modules = _modules({f"{one.module}.{one.name}": bases for one, bases in found})
+    return [one for one, _ in found if f"{one.module}.{one.name}" in modules]
 
 
 def source_facts(database: Database) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from nngpt.retrieval.library import ExternalName, LocalName
+from nngpt.errors import UserError
+from nngpt.retrieval.library import LocalName
 from nngpt.retrieval.modules import Module, Statement
 from nngpt.retrieval.name_resolution import NameResolver, foreign
 from nngpt.retrieval.name_uses import UseTime
-from nngpt.retrieval.refusals import TooLargeError
 
 MOST = 2000
 """Maximum number of statements; more would be a whole model, not a block."""
@@ -17,14 +17,19 @@ MOST = 2000
 _Key = tuple[str, int]
 
 
-@dataclass
-class Closure:
-    """The statements of an extracted file, not yet ordered.
+class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
+    """A class that needs another package than torch when imported, or too much of its library.
 
     Attributes:
-        names: the module-level names needed, in the order of discovery.
-        statements: (module, index) → statement.
+        names: sorted dotted names that could not be resolved; empty if it needs too much.
     """
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class Closure:
+    """The names and statements that an extracted file needs, in the order of discovery."""
 
     names: dict[LocalName, None] = field(default_factory=dict)
     statements: dict[_Key, Statement] = field(default_factory=dict)
@@ -37,8 +42,7 @@ class Closure:
 def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
     """Return everything that `target` needs at import time or later.
 
-    Raises:
-        TooLargeError: more than `MOST` statements are needed.
+    Raises: ExtractionRefused if it needs more than `MOST` statements.
     """
     found = Closure()
     waiting: deque[Statement] = deque()
@@ -49,7 +53,8 @@ def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
             for name in _needed_names(resolver, waiting.popleft(), found):
                 _add_name(resolver, name, found, waiting)
             if len(found.statements) > MOST:
-                raise TooLargeError(f"{target.module}.{target.name}", MOST)
+                what, where = f"needs more than {MOST:,} definitions", target.dotted
+                raise ExtractionRefused(what, where=where, hint="Extract one of its parts")
         _changed_elsewhere(resolver, found, waiting, searched)
     return found
 
@@ -127,6 +132,5 @@ def lazy_imports(resolver: NameResolver, found: Closure) -> list[str]:
                 names |= {name.removeprefix("module ") for name in link.blockers}
         for one in links.imports:
             if one.kept and foreign(one.meaning):
-                assert isinstance(one.meaning, ExternalName)
                 names.add(one.meaning.dotted)
     return sorted(names)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from nngpt.errors import UserError, nearest
-from nngpt.retrieval.closure import find_closure, lazy_imports
+from nngpt.retrieval.closure import ExtractionRefused, find_closure, lazy_imports
 from nngpt.retrieval.file_text import render_file
 from nngpt.retrieval.library import Library, LocalName
 from nngpt.retrieval.name_assignment import assign_names
 from nngpt.retrieval.name_resolution import NameResolver
-from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.sources import LibrarySource
 from nngpt.retrieval.statement_order import order_statements
 
@@ -27,9 +26,6 @@ class Extraction:
 
     Attributes:
         target: full name, `package:module.Class`.
-        name: name of the class.
-        code: text of the file.
-        source: library that defines the class.
         sha256: hash of the original file.
         inlined: dotted names of all definitions in the file.
         lazily: dotted names outside torch that functions import when they run.
@@ -69,24 +65,24 @@ class Extractor:
         """Extract a class with everything it needs, importing only torch and the standard library.
 
         Raises:
-            ExtractionRefused: the class needs another package when it is imported.
+            ExtractionRefused: it needs another package when imported, or too many definitions.
             UserError: there is no such class, or there are several.
         """
         local = self.find(target)
         if blockers := self._resolver.blockers(local):
-            raise ExtractionRefused(target, list(blockers))
+            raise _refusal(target, blockers)
         closure = find_closure(self._resolver, local)
         order = order_statements(self._resolver, closure)
         names = assign_names(self._resolver, closure, order)
         module = self.library.module(local.module)
         assert module is not None
         return Extraction(
-            target=f"{module.source.name}:{local.module}.{local.name}",
+            target=f"{module.source.name}:{local.dotted}",
             name=local.name,
             code=render_file(self._resolver, local, closure, order, names),
             source=module.source,
             sha256=module.sha256,
-            inlined=tuple(f"{n.module}.{n.name}" for n in names.given if isinstance(n, LocalName)),
+            inlined=tuple(n.dotted for n in names.given if isinstance(n, LocalName)),
             lazily=tuple(lazy_imports(self._resolver, closure)),
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
         )
@@ -94,8 +90,7 @@ class Extractor:
     def find(self, target: str) -> LocalName:
         """Return the class or function with this name; follow re-exports to the definition.
 
-        Raises:
-            UserError: there is none (the message suggests the nearest names), or there are several.
+        Raises: UserError if there is none (it suggests the nearest names), or there are several.
         """
         package, _, dotted = target.rpartition(":")
         sources = [s for s in self.library.sources if not package or s.name == package]
@@ -110,8 +105,10 @@ class Extractor:
                 found = self.library.resolve(module, name, outside=True)
                 if isinstance(found, LocalName):
                     return found
-        self._broken(module)
-        known = [f"{m}.{c}" for source in sources for m, c in self._classes(source)]
+        for broken in self.library.broken():
+            if broken.file.module == module:
+                raise UserError(broken.reason, where=broken.file.path)
+        known = [place.dotted for source in sources for place in self._classes(source)]
         raise UserError("no such class", where=target, hint=_nearest(dotted, known))
 
     def original(self, target: str) -> dict[str, Any]:
@@ -125,7 +122,7 @@ class Extractor:
             for s in statements
         )
         return {
-            "target": f"{module.source.name}:{local.module}.{local.name}",
+            "target": f"{module.source.name}:{local.dotted}",
             "version": module.source.version,
             "licence": module.source.licence,
             "file": module.file.path,
@@ -134,26 +131,33 @@ class Extractor:
         }
 
     def _unique(self, sources: list[LibrarySource], name: str, target: str) -> LocalName:
-        places = [(m, c) for source in sources for m, c in self._classes(source)]
-        found = [LocalName(module, known) for module, known in places if known == name]
+        places = [place for source in sources for place in self._classes(source)]
+        found = [place for place in places if place.name == name]
         if len(found) == 1:
             return found[0]
         if found:
-            some = ", ".join(f"{f.module}.{f.name}" for f in found[:_SOME])
+            some = ", ".join(one.dotted for one in found[:_SOME])
             more = f" and {len(found) - _SOME} more" if len(found) > _SOME else ""
             hint = f"Choose one: {some}{more}"
             raise UserError(f"is defined in {len(found)} modules", where=target, hint=hint)
-        hint = _nearest(name, [f"{module}.{known}" for module, known in places])
+        hint = _nearest(name, [place.dotted for place in places])
         raise UserError("no such class", where=target, hint=hint)
 
-    def _classes(self, source: LibrarySource) -> Iterator[tuple[str, str]]:
+    def _classes(self, source: LibrarySource) -> Iterator[LocalName]:
         for module in self.library.modules(source):
-            yield from ((module.name, name) for name in module.classes())
+            yield from (LocalName(module.name, name) for name in module.classes())
 
-    def _broken(self, module: str) -> None:
-        for broken in self.library.broken():
-            if broken.file.module == module:
-                raise UserError(broken.reason, where=broken.file.path)
+
+def _refusal(target: str, blockers: Iterable[str]) -> ExtractionRefused:
+    names = sorted(blockers)
+    hint = (
+        "Only torch and the standard library may be imported. "
+        "Index the package that defines the name as a further source"
+    )
+    what = f"needs {', '.join(names)} when it is imported"
+    refusal = ExtractionRefused(what, where=target, hint=hint)
+    refusal.names = tuple(names)
+    return refusal
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -13,6 +13,7 @@ from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.statement_rewriter import Rewriter
 
 _WIDTH = 100
+_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def render_file(
@@ -28,13 +29,12 @@ def render_file(
     rewriter = Rewriter(resolver, closure, names, "annotations" in future)
     body = _body(rewriter, order)
     head = header(resolver, target, closure, order, names)
-    imports = import_lines(names)
-    parts = ["\n".join(f"# {line}".rstrip() for line in head)]
-    if future:
-        parts.append("from __future__ import annotations")
-    if imports:
-        parts.append("\n".join(imports))
-    return "\n\n".join(parts) + "\n" + body
+    parts = [
+        "\n".join(f"# {line}".rstrip() for line in head),
+        "from __future__ import annotations" if future else "",
+        "\n".join(import_lines(names)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n" + body
 
 
 def header(
@@ -50,14 +50,14 @@ def header(
     source = first.source
     lines = [
         f"{target.name}, extracted by nngpt from {source.name} {source.version}".rstrip(),
-        f"Source: {source.name}:{target.module}.{target.name}",
+        f"Source: {source.name}:{target.dotted}",
         f"Licence: {source.licence}",
         f"SHA-256 of {first.file.path}: {first.sha256}",
     ]
     lines += _inlined(closure, order, first)
     if renamed := names.renamed():
         lines.append("Renamed, for two had one name:")
-        lines += [f"  {local.module}.{local.name} -> {name}" for local, name in renamed.items()]
+        lines += [f"  {local.dotted} -> {name}" for local, name in renamed.items()]
     if lazily := lazy_imports(resolver, closure):
         lines.append("Imported only where a function needs it (not part of torch):")
         lines += [f"  {name}" for name in lazily]
@@ -68,16 +68,11 @@ def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Ite
     yield "Inlined:"
     for module in sorted(closure.modules(), key=lambda m: (m is not first, m.name)):
         bound = (b.name for s in order if s.module is module for b in s.bindings)
-        names = [
-            name for name in dict.fromkeys(bound) if LocalName(module.name, name) in closure.names
-        ]
+        names = [n for n in dict.fromkeys(bound) if LocalName(module.name, n) in closure.names]
         source = module.source
-        where = (
-            f"{source.name} {source.version}, {source.licence}"
-            if module.source is not first.source
-            else ""
-        )
-        yield f"  {module.name}{f' ({where})' if where else ''}: {', '.join(names)}"
+        origin = f" ({source.name} {source.version}, {source.licence})"
+        origin = "" if source is first.source else origin
+        yield f"  {module.name}{origin}: {', '.join(names)}"
 
 
 def import_lines(names: AssignedNames) -> list[str]:
@@ -85,12 +80,10 @@ def import_lines(names: AssignedNames) -> list[str]:
     plain = {f"import {name}" for name in names.submodules}
     members: dict[str, set[str]] = {}
     for thing, name in names.given.items():
-        if not isinstance(thing, Imported):
-            continue
-        if thing.attribute:
+        if isinstance(thing, Imported) and thing.attribute:
             member = thing.attribute if thing.attribute == name else f"{thing.attribute} as {name}"
             members.setdefault(thing.module, set()).add(member)
-        else:
+        elif isinstance(thing, Imported):
             plain.add(f"import {thing.module}" + ("" if thing.module == name else f" as {name}"))
     # `import a.b` binds `a` as well.
     deeper = [line for line in plain if " as " not in line]
@@ -114,11 +107,7 @@ def _body(rewriter: Rewriter, order: Sequence[Statement]) -> str:
         if before is None or before.module is not statement.module:
             parts.append(f"\n\n# --- {statement.module.name}\n")
             before = None
-        spaced = before is None or _is_block(before) or _is_block(statement)
-        parts.append(f"\n\n{text}" if before is not None and spaced else text)
+        spaced = before and any(isinstance(s.node, _BLOCKS) for s in (before, statement))
+        parts.append(f"\n\n{text}" if spaced else text)
         before = statement
     return "\n".join(parts) + "\n"
-
-
-def _is_block(statement: Statement) -> bool:
-    return isinstance(statement.node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))

@@ -13,8 +13,8 @@ from pathlib import Path
 from nngpt.errors import UserError, nearest
 from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.retrieval import block_network
+from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.extractor import Extractor
-from nngpt.retrieval.refusals import ExtractionRefused
 from nngpt.retrieval.static_check import check
 
 
@@ -30,6 +30,10 @@ class BlockLevel(StrEnum):
 
 
 LEVELS = tuple(BlockLevel)
+_REACHED = (
+    (BlockLevel.IMPORTS, block_network.CONSTRUCT),
+    (BlockLevel.BUILDS, block_network.FORWARD),
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,6 @@ class Grade:
 
     Attributes:
         target: full name, `source:module.Class`.
-        level: the last level reached.
         why: why the next level failed; "" if the block runs, or the next level was not tried.
         seconds: CPU seconds of extraction.
     """
@@ -86,8 +89,7 @@ def read_targets(path: Path) -> list[str]:
 def choose_targets(names: Sequence[str], sources: Sequence[str], limit: int | None) -> list[str]:
     """Return the names in the given sources (all if none), or a random sample of `limit`.
 
-    Raises:
-        UserError: a source has none of the names.
+    Raises: UserError if a source has none of the names.
     """
     known = sorted({name.partition(":")[0] for name in names})
     for one in sources:
@@ -126,16 +128,9 @@ def _run(outcome: Evaluation | Refusal) -> tuple[BlockLevel, str]:
     if isinstance(outcome, Evaluation):
         return BlockLevel.RUNS, ""
     reason = f"{outcome.reason} {outcome.detail}"
-    if block_network.CONSTRUCT in reason:
-        return (
-            BlockLevel.IMPORTS,
-            f"{block_network.CONSTRUCT}{reason.partition(block_network.CONSTRUCT)[2]}",
-        )
-    if block_network.FORWARD in reason:
-        return (
-            BlockLevel.BUILDS,
-            f"{block_network.FORWARD}{reason.partition(block_network.FORWARD)[2]}",
-        )
+    for level, start in _REACHED:
+        if start in reason:
+            return level, reason[reason.index(start) :]
     if outcome.stage in (Stage.FORWARD, Stage.TRAIN, Stage.JUDGE):
         return BlockLevel.BUILDS, f"{outcome.stage}: {outcome.reason}"
     return BlockLevel.CLOSED, f"{outcome.stage}: {outcome.reason}"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
@@ -35,14 +35,10 @@ _NODES = 2_000_000
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Changes made by indexing a source.
+    """Changes made by indexing a source: numbers of Python files and module-level classes.
 
     Attributes:
-        files: number of Python files in the source.
-        new: number of new files.
-        changed: number of changed files.
-        removed: number of files that are gone.
-        classes: number of module-level classes in all files.
+        files, classes: all that the index has of the source now.
         broken: path → why the file cannot be read or parsed.
     """
 
@@ -58,7 +54,7 @@ class IndexReport:
         """Return the report for JSON, with the source's name, version and licence."""
         source = self.source
         named = {"source": source.name, "version": source.version, "licence": source.licence}
-        return {**named, **{k: v for k, v in vars(self).items() if k != "source"}}
+        return named | {k: v for k, v in vars(self).items() if k != "source"}
 
 
 @dataclass(frozen=True)
@@ -73,35 +69,22 @@ class _Read:
 
 
 def add_source(database: Database, source: LibrarySource, place: str) -> IndexReport:
-    """Index a source or update its index, in one transaction.
+    """Index a source, which the user gave as `place`, or update its index, in one transaction.
 
-    Args:
-        place: path or package name that the user gave.
-
-    Raises:
-        StoreError: the database cannot be written.
+    Raises: StoreError if the database cannot be written.
     """
     before = _hashes(database, source.name)
     with _collecting_seldom():
         read = {file.module: _read(source, file, before) for file in source.files.values()}
     with database.write() as session:
         row = _source(session, source, place)
-        rows = {
-            file.module: file
-            for file in session.scalars(select(BlockFile).where(BlockFile.source_id == row.id))
-        }
+        rows = {file.module: file for file in session.scalars(_files_of(row))}
         gone = [rows[module] for module in rows.keys() - read.keys()]
         stale = [rows[m] for m, now_ in read.items() if m in rows and now_.classes is not None]
         _remove(session, [*gone, *stale])
         _write(session, row, [found for found in read.values() if found.classes is not None])
-        broken = {
-            path: reason or ""
-            for path, reason in session.execute(
-                select(BlockFile.path, BlockFile.broken).where(
-                    BlockFile.source_id == row.id, BlockFile.broken.is_not(None)
-                )
-            )
-        }
+        unreadable = session.scalars(_files_of(row).where(BlockFile.broken.is_not(None)))
+        broken = {file.path: file.broken or "" for file in unreadable}
         classes = _count(session, row)
     new = len(read.keys() - rows.keys())
     return IndexReport(source, len(read), new, len(stale), len(gone), classes, broken)
@@ -114,10 +97,7 @@ def remove_source(database: Database, name: str) -> None:
         if row is None:
             known = session.scalars(select(BlockSource.name)).all()
             raise UserError("is not indexed", where=name, hint=nearest(name, known))
-        _remove(
-            session,
-            session.scalars(select(BlockFile).where(BlockFile.source_id == row.id)).all(),
-        )
+        _remove(session, session.scalars(_files_of(row)).all())
         session.delete(row)
 
 
@@ -130,6 +110,10 @@ def _collecting_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _files_of(source: BlockSource) -> Select[tuple[BlockFile]]:
+    return select(BlockFile).where(BlockFile.source_id == source.id)
 
 
 def _hashes(database: Database, name: str) -> dict[str, str]:
@@ -203,7 +187,7 @@ def _write(session: Session, source: BlockSource, read: Sequence[_Read]) -> None
 
 def _count(session: Session, source: BlockSource) -> int:
     ids = select(BlockFile.id).where(BlockFile.source_id == source.id)
-    return len(session.scalars(select(BlockClass.id).where(BlockClass.file_id.in_(ids))).all())
+    return session.scalar(select(func.count()).where(BlockClass.file_id.in_(ids))) or 0
 
 
 def _classes(module: Module) -> Iterator[BlockClass]:

@@ -21,10 +21,11 @@ ALLOWED = STANDARD | {"torch"}
 _NOISY = {"antigravity", "this"}
 """Modules of the standard library with visible effects on import."""
 
-_BUILTINS = frozenset(dir(builtins)) | {
+BUILTINS = frozenset(dir(builtins)) | {
     "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__", "__path__",
     "__annotations__", "__builtins__", "__dict__",
 }  # fmt: skip
+"""Names that Python defines in a module or package."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class LocalName:
 
     module: str
     name: str
+
+    @property
+    def dotted(self) -> str:
+        """The name after its module's."""
+        return f"{self.module}.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,7 @@ Meaning = LocalName | InternalModule | ExternalName | BuiltinName | UnknownName
 
 
 class Library:
-    """Sources whose modules import one another.
-
-    Args:
-        sources: the sources; if module names clash, the first source wins.
-    """
+    """Sources whose modules import one another; if module names clash, the first source wins."""
 
     def __init__(self, sources: Sequence[LibrarySource]) -> None:
         self.sources = tuple(sources)
@@ -112,10 +114,9 @@ class Library:
         return module if isinstance(module, Module) else None
 
     def has(self, name: str) -> bool:
-        """Return True if the library has a module or package of this name that is to be followed.
+        """Return True for a module or package of the library that an extracted file cannot import.
 
-        Modules that an extracted file may import are not followed, even if torch itself is a
-        source.
+        Importable modules are not followed, even if torch itself is a source.
         """
         known = name in self._files or name in self._packages
         return known and name.split(".")[0] not in ALLOWED
@@ -129,8 +130,6 @@ class Library:
     def broken(self) -> list[BrokenModule]:
         """Return the modules so far that could not be read or parsed."""
         return [m for _, m in sorted(self._modules.items()) if isinstance(m, BrokenModule)]
-
-    # -- names ------------------------------------------------------------------------------
 
     def resolve(self, module: str, name: str, *, outside: bool = False) -> Meaning:
         """Return what a global name of a module refers to.
@@ -146,18 +145,15 @@ class Library:
 
     def _look_up(self, module: str, name: str, outside: bool) -> Meaning:
         owner = self.module(module)
-        if owner is not None:
-            found = self._bound(owner, name) or self._starred(owner, name)
-            if found is not None:
-                return found
-        if outside or name not in _BUILTINS:
-            inner = f"{module}.{name}"
-            if self.has(inner):
-                return InternalModule(inner)
-            # Lazy names are listed in `import_structure` tables for `__getattr__`.
-            lazy = self._lazy(owner, name) if owner is not None and outside else None
-            return lazy or UnknownName(module, name)
-        return BuiltinName(name)
+        if owner and (found := self._bound(owner, name) or self._starred(owner, name)):
+            return found
+        if not outside and name in BUILTINS:
+            return BuiltinName(name)
+        if self.has(f"{module}.{name}"):
+            return InternalModule(f"{module}.{name}")
+        # Lazy names are listed in `import_structure` tables for `__getattr__`.
+        lazy = self._lazy(owner, name) if owner and outside else None
+        return lazy or UnknownName(module, name)
 
     def _bound(self, module: Module, name: str) -> Meaning | None:
         places = [b for _, b in module.bindings.get(name, [])]
@@ -191,22 +187,19 @@ class Library:
         assert isinstance(alias, ast.alias) and statement is not None
         if isinstance(statement, ast.Import):
             whole = alias.name if alias.asname else alias.name.split(".")[0]
-            return self._resolve_module(whole)
+            return InternalModule(whole) if self.has(whole) else ExternalName(whole)
         origin = self.origin(module, statement)
         if origin is None:
             return ExternalName(f"{'.' * statement.level}{statement.module or ''}", alias.name)
         return self.resolve_member(origin, alias.name)
 
     def origin(self, module: Module, statement: ast.Import | ast.ImportFrom) -> str | None:
-        """Return the module that a `from … import` reads, or None if it is above the root.
-
-        A program that puts its own folder on `sys.path` imports `models.common` for
-        `yolov9.models.common`.
-        """
+        """Return the module that a `from … import` reads, or None if it is above the root."""
         if isinstance(statement, ast.Import):
             return None
         name = module.absolute(statement)
         if name is not None and not statement.level and not self.has(name):
+            # A program with its own folder on `sys.path` imports `models` for `yolov9.models`.
             own = f"{module.name.split('.')[0]}.{name}"
             return own if name.split(".")[0] not in ALLOWED and self.has(own) else name
         return name
@@ -223,9 +216,6 @@ class Library:
         found = self.resolve(module, name, outside=True)
         return ExternalName(module, name) if isinstance(found, UnknownName) else found
 
-    def _resolve_module(self, name: str) -> Meaning:
-        return InternalModule(name) if self.has(name) else ExternalName(name)
-
     def _starred(self, module: Module, name: str) -> Meaning | None:
         for statement in reversed(module.stars):
             origin = self.origin(module, statement)
@@ -236,15 +226,11 @@ class Library:
                     return ExternalName(origin, name)
                 continue
             inner = self.module(origin)
-            if inner is None or not self._exports(inner, name):
-                continue
-            found = self.resolve(origin, name, outside=True)
-            if not isinstance(found, UnknownName):
-                return found
+            if inner is not None and inner.exports(name):
+                found = self.resolve(origin, name, outside=True)
+                if not isinstance(found, UnknownName):
+                    return found
         return None
-
-    def _exports(self, module: Module, name: str) -> bool:
-        return name in module.listed if module.listed is not None else not name.startswith("_")
 
     def _lazy(self, module: Module, name: str) -> Meaning | None:
         """Return a name that a lazy `__init__` lists as `{"submodule": ["name", …]}`."""

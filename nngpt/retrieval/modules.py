@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from nngpt.files import decode
-from nngpt.retrieval.name_uses import StatementUses
-from nngpt.retrieval.name_visitor import uses_of
+from nngpt.retrieval.name_uses import StatementUses, uses_of
 from nngpt.retrieval.scope import Binding, Import, bindings_of
 from nngpt.retrieval.source_text import SourceText, Span
 from nngpt.retrieval.sources import LibrarySource, SourceFile
-
-_CHANGERS = {"setattr", "delattr"}
 
 
 @dataclass(frozen=True)
@@ -71,9 +68,6 @@ class Module:
     """A module of a source.
 
     Attributes:
-        source: the library that contains it.
-        file: its file.
-        text: source text.
         statements: all statements in order, without the docstring and `from __future__`.
         future: features imported from `__future__`.
     """
@@ -89,10 +83,9 @@ class Module:
         for index, node in enumerate(tree.body):
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 self.future.update(alias.name for alias in node.names)
-            elif not _is_text(node):
-                self.statements.append(
-                    Statement(self, node, index, _span_with_decorators(node, self.text))
-                )
+            elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+                span = _span_with_decorators(node, self.text)
+                self.statements.append(Statement(self, node, index, span))
 
     @cached_property
     def bindings(self) -> dict[str, list[tuple[Statement, Binding]]]:
@@ -131,6 +124,10 @@ class Module:
                 return None
         return frozenset(names) if "__all__" in self.bindings else None
 
+    def exports(self, name: str) -> bool:
+        """Return True if `from … import *` takes a name of this module."""
+        return name in self.listed if self.listed is not None else not name.startswith("_")
+
     def classes(self) -> Iterator[str]:
         """Yield the names of module-level classes, including guarded ones."""
         for name, places in self.bindings.items():
@@ -143,7 +140,7 @@ class Module:
             return statement.module
         parts = self.name.split(".")
         drop = statement.level - (1 if self.file.package else 0)
-        if drop >= len(parts) + (0 if statement.module else 1) and drop > len(parts) - 1:
+        if drop >= len(parts) + (0 if statement.module else 1):
             return None
         base = parts[: len(parts) - drop]
         return ".".join([*base, statement.module] if statement.module else base)
@@ -164,17 +161,12 @@ def parse(source: LibrarySource, file: SourceFile) -> Module | BrokenModule:
     return Module(source, file, raw, tree, code)
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
 def _span_with_decorators(node: ast.stmt, text: SourceText) -> Span:
     span = text.span(node)
     decorators = getattr(node, "decorator_list", [])
-    if decorators:
-        at = text.raw.rfind(b"@", 0, text.span(decorators[0]).start)
-        return Span(at, span.end)
-    return span
+    if not decorators:
+        return span
+    return Span(text.raw.rfind(b"@", 0, text.span(decorators[0]).start), span.end)
 
 
 def _changes(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -198,7 +190,7 @@ def _changed_by_call(call: ast.Call) -> Iterator[str]:
             yield root
         if call.func.attr == "wrap" and call.args and isinstance(call.args[0], ast.Constant):
             yield str(call.args[0].value)  # torch.fx.wrap("name")
-    elif isinstance(call.func, ast.Name) and call.func.id in _CHANGERS and call.args:
+    elif isinstance(call.func, ast.Name) and call.func.id in {"setattr", "delattr"} and call.args:
         first = call.args[0]
         if root := first.id if isinstance(first, ast.Name) else _root(first):
             yield root

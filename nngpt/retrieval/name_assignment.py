@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,12 +31,7 @@ LAZY = Imported("importlib", "", "importlib")
 
 @dataclass
 class AssignedNames:
-    """The names in the file.
-
-    Attributes:
-        given: item → its name in the file.
-        submodules: modules imported only for an attribute chain, such as `torch.utils.checkpoint`.
-    """
+    """The name of each item in the file; `submodules` are imported only for attribute chains."""
 
     given: dict[NamedItem, str] = field(default_factory=dict)
     submodules: set[str] = field(default_factory=set)
@@ -60,7 +56,7 @@ def imported_as(link: ResolvedUse) -> Imported | None:
 def assign_names(
     resolver: NameResolver, closure: Closure, order: Sequence[Statement]
 ) -> AssignedNames:
-    """Assign names to everything in a closure; the target, its first item, keeps its own."""
+    """Assign a name to everything in a closure; the target, its first item, keeps its own."""
     wanted: dict[NamedItem, list[ResolvedUse]] = {name: [] for name in closure.names}
     taken: set[str] = set()
     hidden: dict[LocalName, set[str]] = {}
@@ -77,12 +73,11 @@ def assign_names(
             elif is_lazy(link):
                 wanted.setdefault(LAZY, []).append(link)
         for one in links.imports:
-            assigned = not one.kept and not one.followed and not one.inner.top
+            assigned = not (one.kept or one.followed or one.inner.top)
             if isinstance(one.meaning, LocalName) and assigned:
                 hidden.setdefault(one.meaning, set()).update(one.inner.hidden)
     target = next(iter(closure.names))
-    home = target.module
-    for thing in sorted(wanted, key=lambda t: _rank(t, target, home)):
+    for thing in sorted(wanted, key=lambda t: _rank(t, target)):
         uses = wanted[thing]
         shadowed = hidden.get(thing, set()) if isinstance(thing, LocalName) else set[str]()
         free = (c for c in _candidates(thing) if c not in taken)
@@ -111,10 +106,10 @@ def dotted_imports(statement: Statement, link: ResolvedUse) -> Iterator[str]:
             yield dotted
 
 
-def _rank(thing: NamedItem, target: LocalName, home: str) -> tuple[int, str, str, str]:
+def _rank(thing: NamedItem, target: LocalName) -> tuple[int, str, str, str]:
     if isinstance(thing, Imported):
         return 1 if thing.name == thing.module else 3, thing.module, thing.attribute, thing.name
-    near = 0 if thing == target else 2 if thing.module == home else 4
+    near = 0 if thing == target else 2 if thing.module == target.module else 4
     return near, thing.module, thing.name, ""
 
 
@@ -123,25 +118,18 @@ def _candidates(thing: NamedItem) -> Iterator[str]:
     suffix = thing.module.rsplit(".", 1)[-1].strip("_") or "inner"
     longer = f"{thing.name}_{suffix}"
     yield longer
-    number = 2
-    while True:
-        yield f"{longer}_{number}"
-        number += 1
+    yield from (f"{longer}_{number}" for number in itertools.count(2))
 
 
 def _fits(name: str, uses: Iterable[ResolvedUse], hidden: set[str]) -> bool:
     if keyword.iskeyword(name) or name in hidden:
         return False
-    return all(name == _original_text(link) or name not in link.use.hidden for link in uses)
-
-
-def _original_text(link: ResolvedUse) -> str:
-    return link.use.name if not link.depth else ""
+    return all(
+        name not in link.use.hidden or (name == link.use.name and not link.depth) for link in uses
+    )
 
 
 def is_lazy(link: ResolvedUse) -> bool:
     """Return True if a use becomes an import of its own, made when the function runs."""
-    if not link.blockers or link.use.when is not UseTime.CALL or link.use.store:
-        return False
-    # An import inside the function stays, and still binds the name.
-    return link.use.binding is None
+    use = link.use  # with a binding, an import inside the function stays and binds the name
+    return bool(link.blockers) and use.when is UseTime.CALL and not (use.store or use.binding)

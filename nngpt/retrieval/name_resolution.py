@@ -15,13 +15,11 @@ from typing import TypeGuard
 
 from nngpt.retrieval.library import (
     ALLOWED,
-    BuiltinName,
     ExternalName,
     InternalModule,
     Library,
     LocalName,
     Meaning,
-    UnknownName,
 )
 from nngpt.retrieval.modules import Statement
 from nngpt.retrieval.name_uses import InnerImport, NameUse, UseTime
@@ -113,26 +111,22 @@ class NameResolver:
         """Return the dotted names that are missing for importing a name."""
         if name not in self._blockers:
             self._blockers[name] = frozenset()  # ends cycles
-            found: set[str] = set()
-            for statement in self.providers(name):
-                found |= self._statement_blockers(statement, name)
-            self._blockers[name] = frozenset(found)
+            found = [self._statement_blockers(s, name) for s in self.providers(name)]
+            self._blockers[name] = frozenset().union(*found)
         return self._blockers[name]
 
     def _statement_blockers(self, statement: Statement, name: LocalName) -> set[str]:
         links = self.resolve(statement)
-        found: set[str] = set()
+        found = set(_loaded_by_name(statement))
         for link in links.uses:
             if link.use.when is UseTime.IMPORT and link.use.binding is None and not link.use.store:
                 found |= link.blockers
-        kept = [i for i in links.imports if i.kept and i.inner.when is UseTime.IMPORT]
-        last = kept if statement.is_import else [i for i in kept if _is_last_choice(statement, i)]
-        for one in last:
-            if foreign(one.meaning) and one.name == name.name:
+        for one in links.imports:
+            needed = one.kept and one.inner.when is UseTime.IMPORT and one.name == name.name
+            last = statement.is_import or _is_last_choice(statement, one)
+            if needed and last and foreign(one.meaning):
                 found.add(one.meaning.dotted)
-        return found | set(_loaded_by_name(statement))
-
-    # -- one use ----------------------------------------------------------------------------
+        return found
 
     def _resolve_use(self, statement: Statement, use: NameUse) -> ResolvedUse:
         module = statement.module
@@ -161,7 +155,7 @@ class NameResolver:
         name = bound_name(alias, inner.statement)
         binding = Binding(name, alias, inner.statement)
         meaning = self.library.resolve_import(statement.module, binding)
-        kept = isinstance(meaning, (ExternalName, UnknownName, BuiltinName))
+        kept = True
         if isinstance(meaning, LocalName):
             kept = bool(self.blockers(meaning))
         elif isinstance(meaning, InternalModule):
@@ -171,12 +165,8 @@ class NameResolver:
 
 def _is_last_choice(statement: Statement, one: ResolvedImport) -> bool:
     """Return True for an import in a handler: `try: … except ImportError: <import>`."""
-    places = [b for b in statement.bindings if b.node is one.alias]
-    return any(
-        isinstance(node, ast.ExceptHandler) or branch == "handlers"
-        for b in places
-        for node, branch in b.guards
-    )
+    guards = [guard for b in statement.bindings if b.node is one.alias for guard in b.guards]
+    return any(isinstance(n, ast.ExceptHandler) or branch == "handlers" for n, branch in guards)
 
 
 def _loaded_by_name(statement: Statement) -> Iterator[str]:

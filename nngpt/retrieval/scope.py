@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 Import = ast.Import | ast.ImportFrom
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+Guards = tuple[tuple[ast.AST, str], ...]
 
-NEW_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.For, ast.AsyncFor, ast.While, ast.With)
+_TARGETS = {"target", "targets", "optional_vars"}
+_PARTS = (ast.withitem, ast.match_case)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Binding:
     name: str
     node: ast.AST
     statement: Import | None = None
-    guards: tuple[tuple[ast.AST, str], ...] = ()
+    guards: Guards = ()
 
 
 @dataclass
@@ -70,6 +71,14 @@ def targets(comprehension: Comprehension) -> set[str]:
     return {n.id for n in nodes if isinstance(n, ast.Name)}
 
 
+def evaluated_outside(node: Definition | ast.Lambda) -> list[ast.expr]:
+    """Return the decorators, bases and defaults of a definition, which its scope excludes."""
+    decorators = getattr(node, "decorator_list", [])
+    if isinstance(node, ast.ClassDef):
+        return [*decorators, *node.bases, *(keyword.value for keyword in node.keywords)]
+    return [*decorators, *node.args.defaults, *(d for d in node.args.kw_defaults if d)]
+
+
 def bound_name(alias: ast.alias, statement: Import) -> str:
     """Return the name that an import binds: `a` for `import a.b`."""
     if alias.asname:
@@ -79,30 +88,19 @@ def bound_name(alias: ast.alias, statement: Import) -> str:
 
 def in_type_checking(binding: Binding) -> bool:
     """Return True if a binding exists for type checkers only."""
-    return any(
-        isinstance(node, ast.If) and branch == "body" and _asks_for_types(node.test)
-        for node, branch in binding.guards
-    )
-
-
-def _asks_for_types(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
-    return name == "TYPE_CHECKING"
-
-
-Guards = tuple[tuple[ast.AST, str], ...]
+    tests = [n.test for n, branch in binding.guards if isinstance(n, ast.If) and branch == "body"]
+    names = [t.attr if isinstance(t, ast.Attribute) else getattr(t, "id", "") for t in tests]
+    return "TYPE_CHECKING" in names
 
 
 def _collect(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         found.bindings.append(Binding(node.name, node, guards=guards))
-        # Decorators, defaults and bases are evaluated here, so a walrus in them binds here.
-        for inner in _evaluated_here(node):
+        for inner in evaluated_outside(node):  # a walrus in them binds here
             _collect_walrus(inner, found, guards)
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
-        for alias in node.names:
-            name = bound_name(alias, node)
-            found.bindings.append(Binding(name, alias, node, guards))
+        imports = (Binding(bound_name(alias, node), alias, node, guards) for alias in node.names)
+        found.bindings.extend(imports)
     elif isinstance(node, (ast.Global, ast.Nonlocal)):
         found.outer.update(node.names)
         if isinstance(node, ast.Global):
@@ -125,19 +123,10 @@ def _collect_plain(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:
             _collect(inner, found, deeper)
 
 
-_COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.For, ast.AsyncFor, ast.While, ast.With)
-_TARGETS = {"target", "targets", "optional_vars"}
-_PARTS = (ast.withitem, ast.match_case)
-
-
 def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    for branch in node._fields:
-        value = getattr(node, branch, None)
-        if isinstance(value, list):
-            for inner in value:
-                yield branch, inner
-        elif value is not None:
-            yield branch, value
+    for branch, value in ast.iter_fields(node):
+        for inner in value if isinstance(value, list) else [value]:
+            yield branch, inner
 
 
 def _collect_target(node: ast.expr, found: ScopeBindings, guards: Guards) -> None:
@@ -150,13 +139,6 @@ def _collect_target(node: ast.expr, found: ScopeBindings, guards: Guards) -> Non
         _collect_target(node.value, found, guards)
     else:
         _collect_walrus(node, found, guards)
-
-
-def _evaluated_here(node: Definition) -> list[ast.expr]:
-    if isinstance(node, ast.ClassDef):
-        return [*node.decorator_list, *node.bases, *(k.value for k in node.keywords)]
-    defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d)]
-    return [*node.decorator_list, *defaults]
 
 
 def _collect_walrus(node: ast.AST, found: ScopeBindings, guards: Guards) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import symtable
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nngpt.retrieval.library import ALLOWED
+from nngpt.retrieval.library import ALLOWED, BUILTINS
 from nngpt.retrieval.scope import Binding, bindings_of, in_type_checking
 
-_ALWAYS_THERE = frozenset(dir(builtins)) | {
-    "__file__", "__name__", "__doc__", "__package__", "__spec__", "__loader__",
-    "__annotations__", "__builtins__",
-}  # fmt: skip
+_IN_EVERY_FILE = BUILTINS - {"__path__", "__dict__"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def _undefined(code: str) -> set[str]:
     """Return the names that a scope uses and none binds, according to Python's compiler."""
     scopes = [symtable.symtable(code, "<extracted>", "exec")]
     used: set[str] = set()
-    bound = set(_ALWAYS_THERE)
+    bound = set(_IN_EVERY_FILE)
     while scopes:
         scope = scopes.pop()
         scopes += scope.get_children()

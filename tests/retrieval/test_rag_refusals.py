@@ -8,7 +8,7 @@ import pytest
 from retrieval.rag_trees import extract, extractor, load, write_tree
 
 from nngpt.errors import UserError
-from nngpt.retrieval.refusals import ExtractionRefused
+from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.static_check import check
 
 

@@ -13,9 +13,9 @@ from nngpt.files import DATABASE
 from nngpt.generation.contract.safety import check_safety
 from nngpt.records import ShownBlock
 from nngpt.retrieval import catalogue
+from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
-from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.search import search
 from nngpt.retrieval.static_check import check
 from nngpt.store.database import Database, open_database
@@ -27,18 +27,14 @@ _POOL_FACTOR = 8
 def indexed_blocks(config: Config) -> list[ShownBlock]:
     """Return the library blocks that prompts may show; empty unless `prompt.retrieve` is set.
 
-    Raises:
-        UserError: the run's database has no index, or no indexed block suits.
+    Raises: UserError if the run's database has no index, or no indexed block suits.
     """
     if not config.prompt.retrieve or "retrieval" in config.without:
         return []
     path = config.folder / DATABASE
     if not path.exists():
-        raise ConfigError(
-            f"no block is indexed in {path}",
-            where="prompt.retrieve",
-            hint=f"Index some: nngpt rag index torchvision --folder {config.folder}",
-        )
+        hint = f"Index some: nngpt rag index torchvision --folder {config.folder}"
+        raise ConfigError(f"no block is indexed in {path}", where="prompt.retrieve", hint=hint)
     with closing(open_database(path, create=False)) as database:
         return find_blocks(database, config.prompt)
 

@@ -27,7 +27,7 @@ from nngpt.cli.output import console, print_json, print_result
 from nngpt.cli.stopping import stoppable
 
 app = typer.Typer(
-    no_args_is_help=True, help="The loop: generate, train, judge, and fine-tune the LLM."
+    no_args_is_help=True, help="Run the loop (generate, train, judge, fine-tune); show its runs."
 )
 Cycles = Annotated[
     int | None, typer.Option(help="Total number of cycles (default: the configuration's).", min=1)
@@ -150,7 +150,7 @@ for command in (report, confirm, export):
 
 def _show(folder: Path, name: str | None, as_json: bool) -> None:
     """Print a run's cycles, as a table or as JSON."""
-    from nngpt.reports.run.status import print_status, status_json
+    from nngpt.reports.tables.runs import print_status, status_json
 
     with open_store(folder) as store:
         record = find_run(store, name)

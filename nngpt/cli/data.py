@@ -11,7 +11,7 @@ import typer
 from nngpt.cli.options import AsJson
 from nngpt.cli.output import console, print_result
 
-app = typer.Typer(no_args_is_help=True, help="Data sets: list and download them.")
+app = typer.Typer(no_args_is_help=True, help="List and download data sets.")
 
 
 @app.command("list")
@@ -19,7 +19,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the data sets, and whether they are in the cache."""
     from rich.box import SIMPLE
 
-    from nngpt.data.data_sets import list_data_sets
+    from nngpt.data.loading import list_data_sets
     from nngpt.reports.tables.data_sets import data_sets_table
 
     rows = list_data_sets()

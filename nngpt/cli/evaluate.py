@@ -23,10 +23,10 @@ def evaluate(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train given networks as a cycle would; exit with 1 if one of them is refused."""
+    """Train networks from files as a cycle does; exit with 1 if one of them is refused."""
     from nngpt.cycle.evaluator import evaluate_files
     from nngpt.records import Refusal
-    from nngpt.reports.outcome import outcome_line
+    from nngpt.reports.attempts import outcome_line
 
     settings = load_config(config, ["prompt.template=full", *overrides], seed=seed, sandbox=sandbox)
     log = logger(as_json)

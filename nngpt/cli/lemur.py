@@ -15,7 +15,7 @@ from nngpt.cli.output import print_result, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE
 
-app = typer.Typer(no_args_is_help=True, help="The LEMUR corpus: fetch, import, query, export.")
+app = typer.Typer(no_args_is_help=True, help="Download, import, query and export the LEMUR corpus.")
 
 for _command in (lemur_query.stats, lemur_query.query, lemur_query.sign, lemur_query.similar):
     app.command()(_command)

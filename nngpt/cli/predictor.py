@@ -18,7 +18,7 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from nngpt.prediction.predictor import Prediction
 
-app = typer.Typer(no_args_is_help=True, help="Train and evaluate the predictor of accuracies.")
+app = typer.Typer(no_args_is_help=True, help="Train and evaluate the accuracy predictor.")
 
 PredictorFile = Annotated[
     Path | None, typer.Option("--predictor", help="File of the predictor (default: in the cache).")

@@ -34,9 +34,8 @@ def report(
     """Write a page with figures and tables about a run."""
     from rich.text import Text
 
-    from nngpt.reports.analysis.study import read_study
+    from nngpt.reports.analysis.study import read_setting, read_study
     from nngpt.reports.run.page import report as make_report
-    from nngpt.reports.run.setting import read_setting
 
     with open_store(folder) as store:
         record = find_run(store, run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +10,14 @@ import typer
 
 from nngpt.cli.inputs import find_run, load_config, make_folder, open_store
 from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Seed, StartingAdapter
-from nngpt.cli.output import console, print_result
+from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from nngpt.config import Config
     from nngpt.finetuning.preferences.answers import RatedAnswer
     from nngpt.finetuning.preferences.training import PreferenceStep
-    from nngpt.generation.models.loading import LoadedBase
+    from nngpt.protocols import Log
     from nngpt.records import Adapter
 
 
@@ -53,25 +50,19 @@ def prefer(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on a run's admitted and refused answers; the same command resumes."""
+    from nngpt.finetuning.preferences.answers import read_answers
+    from nngpt.finetuning.trl_trainers import check_installed
+
     adapter = str(from_adapter) if from_adapter else None
     settings = load_config(config, overrides, seed=seed, **{"llm.adapter": adapter})
     called = name or f"{settings.name}-{method}"
     folder = out or settings.folder / "preference" / called
     with stoppable():
-        answers = _answers(settings, run or settings.name)
-        out_stream = console(stderr=as_json)
-        made = _find_or_train(settings, method, answers, called, folder, fresh, out_stream)
+        check_installed()
+        with open_store(settings.folder) as store:
+            answers = read_answers(store, find_run(store, run or settings.name).id)
+        made = _find_or_train(settings, method, answers, called, folder, fresh, logger(as_json))
         _print_result(folder, made, as_json)
-
-
-def _answers(settings: Config, run: str) -> list[RatedAnswer]:
-    """Return the good and bad answers of a run. Raises: UserError, StoreError."""
-    from nngpt.finetuning.preferences.answers import read_answers
-    from nngpt.finetuning.trl_trainers import check_installed
-
-    check_installed()
-    with open_store(settings.folder) as store:
-        return read_answers(store, find_run(store, run).id)
 
 
 def _find_or_train(
@@ -81,9 +72,10 @@ def _find_or_train(
     name: str,
     folder: Path,
     fresh: bool,
-    out: Console,
+    log: Log,
 ) -> Adapter:
     """Return the adapter; train it if it does not exist yet."""
+    from nngpt.finetuning.lora import load_training_base
     from nngpt.finetuning.preferences.answers import hash_answers, pair_answers
     from nngpt.finetuning.preferences.training import PreferenceLearner
     from nngpt.finetuning.training_folder import lock_folder, preference_settings, trained_adapter
@@ -100,39 +92,25 @@ def _find_or_train(
         if known is not None:
             return known
         good = sum(answer.good for answer in answers)
-        out.print(f"{good} admitted and {len(answers) - good} refused answers")
-        base = _base(settings)
-        out.print(f"  {base.facts}", markup=False)
+        log(f"{good} admitted and {len(answers) - good} refused answers")
+        base = load_training_base(settings.learning, settings.llm)
+        log(f"  {base.facts}")
         learner = PreferenceLearner(settings, base, folder, name, parent, fingerprint, identity)
-        if method is Method.DPO:
-            return learner.dpo(pairs, _StepPrinter(out))
-        return learner.kto(answers, _StepPrinter(out))
+
+        def on_step(step: PreferenceStep) -> None:
+            log(_step_line(step))
+
+        dpo = method is Method.DPO
+        return learner.dpo(pairs, on_step) if dpo else learner.kto(answers, on_step)
 
 
-def _base(settings: Config) -> LoadedBase:
-    """Load the weights of `learning.base` (if set) under the name of the served model."""
-    from nngpt.generation.models.loading import load_base
-
-    source = settings.learning.base or settings.llm.model
-    loaded = load_base(settings.llm.model_copy(update={"model": source}))
-    return replace(loaded, name=settings.llm.model)
-
-
-class _StepPrinter:
-    """Prints a line for each step."""
-
-    def __init__(self, out: Console) -> None:
-        self._out = out
-
-    def __call__(self, step: PreferenceStep) -> None:
-        margin = "" if step.margin is None else f", margin {step.margin:+.3f}"
-        accuracy = "" if step.accuracy is None else f", pairs in order {step.accuracy:.0%}"
-        line = f"  step {step.step} of {step.steps}: loss {step.loss:.4f}{margin}{accuracy}"
-        self._out.print(line, markup=False)
+def _step_line(step: PreferenceStep) -> str:
+    margin = "" if step.margin is None else f", margin {step.margin:+.3f}"
+    accuracy = "" if step.accuracy is None else f", pairs in order {step.accuracy:.0%}"
+    return f"  step {step.step} of {step.steps}: loss {step.loss:.4f}{margin}{accuracy}"
 
 
 def _print_result(folder: Path, adapter: Adapter, as_json: bool) -> None:
-    """Print the losses, and the adapter's path."""
     made = {
         "adapter": adapter.name,
         "path": adapter.path,

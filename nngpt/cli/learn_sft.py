@@ -11,7 +11,7 @@ import typer
 
 from nngpt.cli.inputs import check_folder, load_config
 from nngpt.cli.options import AsJson, Overrides, Seed
-from nngpt.cli.output import console, print_json
+from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -49,12 +49,15 @@ def sft(
 ) -> None:
     """Fine-tune the LLM on training pairs (a LoRA adapter); the same command resumes."""
     from nngpt.finetuning.learners.sft import SFTJob
+    from nngpt.generation.models.adapters import find_adapter
     from nngpt.reports.progress import TuningProgress
 
     check_name(name)
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
-        parent = _parent(from_adapter)
-        settings = _settings(config, overrides, seed, base, parent)
+        parent = None if from_adapter is None else find_adapter(from_adapter)
+        model = base or (parent.base if parent else None)
+        start = {"learning.start": "last"} if parent else {}
+        settings = load_config(config, overrides, seed=seed, **{"llm.model": model, **start})
         pairs, held_out = _pairs(corpus, "--corpus"), _pairs(dev, "--dev")
         check_folder(out, "--out")
         job = SFTJob(pairs, name, out, parent, settings.seed, held_out)
@@ -70,29 +73,6 @@ def check_name(name: str) -> None:
             where="--name",
             hint="Use letters, digits, dots, hyphens and underscores.",
         )
-
-
-def _parent(given: Path | None) -> Adapter | None:
-    """Return the adapter to continue from. Raises: ModelError."""
-    from nngpt.generation.models.adapters import find_adapter
-
-    return None if given is None else find_adapter(given)
-
-
-def _settings(
-    name: str | None,
-    overrides: list[str],
-    seed: int | None,
-    base: str | None,
-    parent: Adapter | None,
-) -> Config:
-    """Return the configuration; the base is `base`, else the parent's, else the file's."""
-    given = {
-        "seed": seed,
-        "llm.model": base or (parent.base if parent else None),
-        "learning.start": "last" if parent else None,
-    }
-    return load_config(name, overrides, **given)
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
@@ -120,17 +100,15 @@ def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:
     found = read_curve(Path(adapter.path))
     held_out = [p["held_out"] for p in found["curve"] if p["held_out"] is not None]
     read = found["curve"][-1]["read"]
-    if as_json:
-        facts = {key: value for key, value in found.items() if key != "curve"}
-        print_json({**facts, **asdict(adapter), "held_out": held_out, "tokens_read": read})
-        return
-    typer.echo(
+    facts = {key: value for key, value in found.items() if key != "curve"}
+    lines = [
         f"{adapter.pairs:,} pairs ({found['pairs_too_long']:,} too long), "
         f"{adapter.tokens:,} answer tokens in {adapter.seconds:,.0f} s "
         f"({adapter.tokens / adapter.seconds:,.0f} a second; "
-        f"{read / adapter.seconds:,.0f} with prompts)"
-    )
-    typer.echo(f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}")
+        f"{read / adapter.seconds:,.0f} with prompts)",
+        f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}",
+    ]
     if held_out:
-        typer.echo(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
-    typer.echo(usage)
+        lines.append(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
+    facts |= {**asdict(adapter), "held_out": held_out, "tokens_read": read}
+    print_result(as_json, facts, *lines, usage)

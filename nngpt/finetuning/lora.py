@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from nngpt.config import LearningConfig
+from nngpt.config import LearningConfig, LLMConfig
 from nngpt.errors import ModelError, nearest
 from nngpt.generation.models.adapters import check_adapter
-from nngpt.generation.models.loading import LoadedBase
+from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.records import Adapter
+
+
+def load_training_base(config: LearningConfig, llm: LLMConfig) -> LoadedBase:
+    """Load the weights of `learning.base`, or of the served model, under the latter's name."""
+    loaded = load_base(llm.model_copy(update={"model": config.base or llm.model}))
+    return replace(loaded, name=llm.model)
 
 
 def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
@@ -90,7 +97,6 @@ def _with_parent(base: LoadedBase, parent: Adapter) -> Any:
 
 
 def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
-    """Check that the base has modules of these names. Raises: ModelError."""
     names = {name.rpartition(".")[2] for name, _ in base.model.named_modules()}
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -102,7 +108,6 @@ def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
 
 
 def _layer_count(base: LoadedBase) -> int:
-    """Return the number of transformer layers."""
     return int(base.model.config.get_text_config().num_hidden_layers)
 
 

@@ -36,10 +36,15 @@ def check_installed() -> None:
             )
 
 
-def common_arguments(
-    config: LearningConfig, base: LoadedBase, folder: Path, seed: int
-) -> dict[str, Any]:
-    """Return the arguments that all our TRL trainers share: device, precision, optimiser, logging.
+def trainer_arguments(
+    arguments_class: type[Any],
+    config: LearningConfig,
+    base: LoadedBase,
+    folder: Path,
+    seed: int,
+    **more: Any,
+) -> Any:
+    """Return a TRL trainer's arguments: those that all our trainers share, and `more`.
 
     Args:
         folder: folder of the training; checkpoints go to a folder in it.
@@ -49,31 +54,28 @@ def common_arguments(
     on_cpu = base.model.device.type == "cpu"
     bf16 = not on_cpu and torch.cuda.is_bf16_supported()
     paged = choose_optimizer(config.optimizer, on_cpu).startswith("paged")
-    return {
-        "output_dir": str(folder / CHECKPOINTS),
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
-        "optim": "paged_adamw_8bit" if paged else "adamw_torch",
-        "gradient_checkpointing": config.gradient_checkpointing,
-        "disable_dropout": True,
-        "bf16": bf16,
-        "fp16": not on_cpu and not bf16,
-        "use_cpu": on_cpu,
-        "seed": seed,
-        "data_seed": seed,
-        "save_strategy": "steps",
-        "save_total_limit": 2,
-        "logging_strategy": "steps",
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "dataloader_pin_memory": not on_cpu,
-    }
-
-
-def use_one_gpu(arguments: Any) -> Any:
-    """Make a trainer use one GPU, since several would multiply the configured batch size."""
-    if arguments.n_gpu > 1:
+    arguments = arguments_class(
+        output_dir=str(folder / CHECKPOINTS),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        optim="paged_adamw_8bit" if paged else "adamw_torch",
+        gradient_checkpointing=config.gradient_checkpointing,
+        disable_dropout=True,
+        bf16=bf16,
+        fp16=not on_cpu and not bf16,
+        use_cpu=on_cpu,
+        seed=seed,
+        data_seed=seed,
+        save_strategy="steps",
+        save_total_limit=2,
+        logging_strategy="steps",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=not on_cpu,
+        **more,
+    )
+    if arguments.n_gpu > 1:  # several would multiply the configured batch size
         arguments._n_gpu = 1
     return arguments
 
@@ -146,20 +148,19 @@ def atomic_checkpoints(trainer: type[Any]) -> type[Any]:
     return MarkingTrainer
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the complete checkpoint with the highest step; delete incomplete ones."""
-    complete = []
-    for found in folder.glob(f"{_PREFIX}*"):
+def newest_checkpoint(folder: Path) -> tuple[str | None, int]:
+    """Return a training's newest complete checkpoint and its step (None, 0 without one).
+
+    Incomplete checkpoints are deleted.
+    """
+    complete: dict[int, str] = {}
+    for found in (folder / CHECKPOINTS).glob(f"{_PREFIX}*"):
         if (found / _MARKER).exists():
-            complete.append(found)
+            complete[int(found.name.removeprefix(_PREFIX))] = str(found)
         else:
             shutil.rmtree(found)
-    return max(complete, key=step_of, default=None)
-
-
-def step_of(checkpoint: Path) -> int:
-    """Return the number of optimiser steps taken before a checkpoint."""
-    return int(checkpoint.name.removeprefix(_PREFIX))
+    step = max(complete, default=0)
+    return complete.get(step), step
 
 
 def _mark(checkpoint: Path) -> None:

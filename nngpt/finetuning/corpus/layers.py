@@ -134,7 +134,9 @@ class _Interpreter:
         name = _name(node)
         if name and isinstance(known := self._known.get(name), list):
             return known
-        return self._substituted(node)
+        substituted = _Substitute(self._known, self._dropout).visit(node)
+        assert isinstance(substituted, ast.expr)
+        return substituted
 
     def _entries(self, nodes: Iterable[ast.expr]) -> list[ast.expr]:
         """Return the layers of a list display or call, with nested lists flattened."""
@@ -147,11 +149,6 @@ class _Interpreter:
             else:
                 found.append(node if isinstance(node, ast.Starred) else value)
         return found
-
-    def _substituted(self, node: ast.expr) -> ast.expr:
-        substituted = _Substitute(self._known, self._dropout).visit(node)
-        assert isinstance(substituted, ast.expr)
-        return substituted
 
 
 class _Substitute(ast.NodeTransformer):
@@ -192,12 +189,10 @@ def _fold(node: ast.BinOp) -> ast.expr:
 
 
 def _convolves(layer: ast.expr) -> bool:
-    """Return True if the expression is a two-dimensional convolution."""
     return isinstance(layer, ast.Call) and layer_name(layer.func).endswith("Conv2d")
 
 
 def _is_layers(node: ast.expr) -> TypeGuard[ast.Call]:
-    """Return True if the expression is a call of `nn.Sequential`."""
     return isinstance(node, ast.Call) and layer_name(node.func) == "Sequential"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
-from nngpt.finetuning.lora import check_settings, with_adapter
+from nngpt.finetuning.lora import check_settings, load_training_base, with_adapter
 from nngpt.finetuning.sft import kernels
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
@@ -25,7 +25,7 @@ from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.optimizer import choose_optimizer
 from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay, write_learned
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
-from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory, load_base
+from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory
 from nngpt.generation.pairs import corpus_hash
 from nngpt.protocols import LLM, Log, OnStep, SharesBase
 from nngpt.records import Adapter, TrainingPair, canonical_json
@@ -132,7 +132,11 @@ class LoraLearner:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
                 points = loop.run(tokenized, held_out, checkpoint, on_point, log)
             adapter = self._record(base, job, len(tokenized), points)
-            facts = self._facts(base, job) | {
+            facts = {
+                "name": job.name,
+                "base": base.facts,
+                "learning": self.facts,
+                "seed": job.seed,
                 "pairs": len(tokenized),
                 "pairs_given": len(job.pairs),
                 "pairs_too_long": len(chosen) - len(tokenized),
@@ -159,11 +163,9 @@ class LoraLearner:
             self._llm.use_adapter(None)
             shared: LoadedBase = self._llm.base
             return shared
-        source = self._config.base or self._llm.model
-        loaded = load_base(self._llm_config.model_copy(update={"model": source}))
+        loaded = load_training_base(self._config, self._llm_config)
         self._prepare(loaded)
-        # `learning.base` is the source of the weights; the adapter belongs to the served model.
-        return replace(loaded, name=self._llm.model)
+        return loaded
 
     def _prepare(self, base: LoadedBase) -> None:
         """Check the settings against the base, and use faster kernels."""
@@ -215,10 +217,6 @@ class LoraLearner:
             seconds=points[-1].seconds,
             settings=self._config.model_dump_json(),
         )
-
-    def _facts(self, base: LoadedBase, job: SFTJob) -> dict[str, Any]:
-        """Return the first entries of `training.json`."""
-        return {"name": job.name, "base": base.facts, "learning": self.facts, "seed": job.seed}
 
     def _identity(self, base: LoadedBase, job: SFTJob, chosen: Sequence[TrainingPair]) -> str:
         """Return a hash of all inputs of a training; only an equal checkpoint is resumed."""

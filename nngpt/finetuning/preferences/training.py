@@ -17,15 +17,12 @@ from nngpt.finetuning.lora import check_settings, trainer_start
 from nngpt.finetuning.preferences.answers import AnswerPair, RatedAnswer, tokenize_answer
 from nngpt.finetuning.sft.optimizer import SCHEDULES
 from nngpt.finetuning.trl_trainers import (
-    CHECKPOINTS,
     atomic_checkpoints,
     borrow_base,
-    common_arguments,
     newest_checkpoint,
     save_trained,
     step_callback,
-    step_of,
-    use_one_gpu,
+    trainer_arguments,
 )
 from nngpt.generation.models.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
@@ -121,12 +118,7 @@ class PreferenceLearner:
     def _drop_long(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows within `learning.max_length`. Raises: LearningFailed if none is left."""
         most = self.config.learning.max_length
-        longest = ("chosen_ids", "rejected_ids", "completion_ids")
-        fit = [
-            row
-            for row in rows
-            if len(row["prompt_ids"]) + max(len(row.get(key, ())) for key in longest) <= most
-        ]
+        fit = [row for row in rows if len(row["prompt_ids"]) + max(_answer_lengths(row)) <= most]
         if not fit:
             raise self._too_long()
         return fit
@@ -147,8 +139,8 @@ class PreferenceLearner:
         from datasets import Dataset
 
         check_settings(self.config.learning, self.base)
-        checkpoint = newest_checkpoint(self.folder / CHECKPOINTS)
-        log = _StepLog(self.folder / STEPS, step_of(checkpoint) if checkpoint else 0, on_step)
+        checkpoint, step = newest_checkpoint(self.folder)
+        log = _StepLog(self.folder / STEPS, step, on_step)
         trainer = _keep_dataset(atomic_checkpoints(trainer_class))(
             **trainer_start(self.config.learning, self.base, self.parent),
             args=self._arguments(arguments_class, more),
@@ -159,15 +151,17 @@ class PreferenceLearner:
         started = time.monotonic()
         with borrow_base(self.base, trainer):
             with clear_memory("learning.batch_size", "Lower it, or set gradient_checkpointing."):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                trainer.train(resume_from_checkpoint=checkpoint)
             return self._save(trainer.model, rows, log.steps, time.monotonic() - started)
 
     def _arguments(self, arguments_class: type[Any], more: Mapping[str, Any]) -> Any:
-        """Return TRL's arguments; `more` are those of one method only."""
         learning, preference = self.config.learning, self.config.preference
-        seed = derive_seed(self.config.seed, "preference")
-        arguments = arguments_class(
-            **common_arguments(learning, self.base, self.folder, seed),
+        return trainer_arguments(
+            arguments_class,
+            learning,
+            self.base,
+            self.folder,
+            derive_seed(self.config.seed, "preference"),
             num_train_epochs=preference.epochs,
             per_device_train_batch_size=learning.batch_size,
             gradient_accumulation_steps=learning.accumulation,
@@ -180,7 +174,6 @@ class PreferenceLearner:
             logging_steps=1,
             **more,
         )
-        return use_one_gpu(arguments)
 
     def _save(
         self,
@@ -189,9 +182,7 @@ class PreferenceLearner:
         steps: Sequence[PreferenceStep],
         seconds: float,
     ) -> Adapter:
-        """Save the adapter with its lineage."""
-        written = ("chosen_ids", "rejected_ids", "completion_ids")
-        tokens = sum(len(row.get(key, ())) for row in rows for key in written)
+        tokens = sum(sum(_answer_lengths(row)) for row in rows)
         return save_trained(
             model,
             self.folder,
@@ -219,6 +210,12 @@ def kto_row(tokenizer: Any, answer: RatedAnswer) -> dict[str, Any]:
     """Return an answer's token ids and label, in the format of TRL's KTO trainer."""
     prompt, ids = tokenize_answer(tokenizer, answer)
     return {"prompt_ids": prompt, "completion_ids": ids, "label": answer.good}
+
+
+def _answer_lengths(row: Mapping[str, Any]) -> list[int]:
+    """Return the tokens of each answer in a row of DPO or KTO."""
+    answers = ("chosen_ids", "rejected_ids", "completion_ids")
+    return [len(row[key]) for key in answers if key in row]
 
 
 def with_kl(rows: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:

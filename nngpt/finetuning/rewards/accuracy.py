@@ -6,32 +6,17 @@ was not trained earns 0. The test images are not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from nngpt.protocols import NoveltyMeasure
+from nngpt.finetuning.rl.reward_terms import AnswerReward
 from nngpt.records import Evaluation, Rollout, Task
 
 
-class AccuracyReward:
-    """Implements `nngpt.protocols.Reward`: accuracy above chance, for `classes` classes."""
+def create(task: Task, *_: object) -> AnswerReward:
+    """Return (accuracy - chance) / (1 - chance) as the reward, at least 0; range 0…1."""
+    chance = 1 / task.out_shape[0]
 
-    low, high = 0.0, 1.0
-
-    def __init__(self, classes: int) -> None:
-        self._chance = 1 / classes
-
-    def score(self, group: Sequence[Rollout]) -> list[float]:
-        """Return (accuracy - chance) / (1 - chance), at least 0, for each answer."""
-        return [self._above_chance(rollout) for rollout in group]
-
-    def _above_chance(self, rollout: Rollout) -> float:
-        if not isinstance(rollout.outcome, Evaluation) or self._chance >= 1:
+    def above_chance(rollout: Rollout) -> float:
+        if not isinstance(rollout.outcome, Evaluation) or chance >= 1:
             return 0.0
-        return max(0.0, (rollout.outcome.accuracy - self._chance) / (1 - self._chance))
+        return max(0.0, (rollout.outcome.accuracy - chance) / (1 - chance))
 
-
-def create(
-    task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
-) -> AccuracyReward:
-    """Return the reward for the task's number of classes; range 0…1."""
-    return AccuracyReward(task.out_shape[0])
+    return AnswerReward(above_chance)

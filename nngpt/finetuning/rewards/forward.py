@@ -5,9 +5,9 @@ Use a small weight, or none where networks are whole files: the report can be fo
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import RungReward
+from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
-def create(*_: object) -> RungReward:
+def create(*_: object) -> AnswerReward:
     """Return the reward of rung 4: 0 or 1."""
-    return RungReward(4)
+    return rung_reward(4)

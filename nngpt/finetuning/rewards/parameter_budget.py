@@ -7,43 +7,28 @@ budget, so failing is not cheaper. (A network above the budget is refused when i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from nngpt.errors import ConfigError
-from nngpt.protocols import NoveltyMeasure
+from nngpt.finetuning.rl.reward_terms import AnswerReward
 from nngpt.records import Evaluation, Rollout, Task
 
 
-class ParameterBudget:
-    """Implements `nngpt.protocols.Reward`: a penalty for parameters, out of `budget`."""
-
-    low, high = -1.0, 0.0
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-
-    def score(self, group: Sequence[Rollout]) -> list[float]:
-        """Return -(parameters / budget), at least -1, for each answer."""
-        return [self._penalty(rollout) for rollout in group]
-
-    def _penalty(self, rollout: Rollout) -> float:
-        if not isinstance(rollout.outcome, Evaluation):
-            return self.low
-        return -min(1.0, max(0, rollout.outcome.claimed_parameters) / self._budget)
-
-
-def create(
-    task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
-) -> ParameterBudget:
-    """Return the penalty; range -1…0.
+def create(task: Task, *_: object) -> AnswerReward:
+    """Return the penalty -(parameters / budget), at least -1; range -1…0.
 
     Raises:
         ConfigError: the task has no parameter budget.
     """
-    if task.max_parameters is None:
+    budget = task.max_parameters
+    if budget is None:
         raise ConfigError(
             "there is no budget to compare with",
             where="rl.rewards.parameter-budget",
             hint="Set task.max_parameters, or leave this reward out.",
         )
-    return ParameterBudget(task.max_parameters)
+
+    def penalty(rollout: Rollout) -> float:
+        if not isinstance(rollout.outcome, Evaluation):
+            return -1.0
+        return -min(1.0, max(0, rollout.outcome.claimed_parameters) / budget)
+
+    return AnswerReward(penalty, low=-1.0, high=0.0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import RungReward
+from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
-def create(*_: object) -> RungReward:
+def create(*_: object) -> AnswerReward:
     """Return the reward of rung 5: 0 or 1."""
-    return RungReward(5)
+    return rung_reward(5)

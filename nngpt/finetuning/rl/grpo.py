@@ -23,15 +23,12 @@ from nngpt.finetuning.rl.journal import Journal, StepRecord, step_record
 from nngpt.finetuning.rl.scoring import AnswerScorer, ScoredAnswer
 from nngpt.finetuning.rl.shared_prompt import share_prompt
 from nngpt.finetuning.trl_trainers import (
-    CHECKPOINTS,
     atomic_checkpoints,
     borrow_base,
-    common_arguments,
     newest_checkpoint,
     save_trained,
     step_callback,
-    step_of,
-    use_one_gpu,
+    trainer_arguments,
 )
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
@@ -100,12 +97,12 @@ class _Training:
         """Train from the newest checkpoint, and save the adapter."""
         run, base = self._run, self._run.llm.base
         check_settings(run.config.learning, base)
-        checkpoint = newest_checkpoint(run.folder / CHECKPOINTS)
-        self._journal.truncate(step_of(checkpoint) // self._rl.iterations if checkpoint else 0)
+        checkpoint, step = newest_checkpoint(run.folder)
+        self._journal.truncate(step // self._rl.iterations)
         trainer = self._trainer()
         with borrow_base(base, trainer), self._writing_with(trainer.model):
             with clear_memory("rl.batch_size", "Lower it, or set learning.gradient_checkpointing."):
-                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                trainer.train(resume_from_checkpoint=checkpoint)
             return self._save(trainer.model)
 
     @contextmanager
@@ -119,7 +116,6 @@ class _Training:
             llm.write_with(llm.base.model, None)
 
     def _trainer(self) -> Any:
-        """Return TRL's trainer for this run."""
         from datasets import Dataset
         from trl import GRPOTrainer
 
@@ -138,13 +134,15 @@ class _Training:
             )
 
     def _arguments(self) -> Any:
-        """Return TRL's `GRPOConfig` for this run."""
         from trl import GRPOConfig
 
         run, rl, sampling = self._run, self._rl, self._sampling
-        seed = derive_seed(run.config.seed, "rl")
-        arguments = GRPOConfig(
-            **common_arguments(run.config.learning, run.llm.base, run.folder, seed),
+        return trainer_arguments(
+            GRPOConfig,
+            run.config.learning,
+            run.llm.base,
+            run.folder,
+            derive_seed(run.config.seed, "rl"),
             max_steps=rl.steps * rl.iterations,
             num_generations=rl.group_size,
             per_device_train_batch_size=rl.batch_size,
@@ -163,7 +161,6 @@ class _Training:
             ignore_data_skip=True,
             logging_steps=rl.iterations,
         )
-        return use_one_gpu(arguments)
 
     def _rollouts(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         """Return a step's rollouts for TRL: token ids, and each answer's rewards by term."""
@@ -186,7 +183,7 @@ class _Training:
             "prompt_ids": [asked] * len(written),
             "completion_ids": [ids for _, ids in written],
             "logprobs": None,
-            **{_key(n): [values[n] for values in rewards] for n in self._run.scorer.weights},
+            **{f"reward {n}": [values[n] for values in rewards] for n in self._run.scorer.weights},
         }
 
     def _write(self, model: Any, step: int, count: int) -> list[tuple[Completion, list[int]]]:
@@ -214,7 +211,6 @@ class _Training:
         self._listener.step(record)
 
     def _save(self, model: Any) -> Adapter:
-        """Save the adapter with its lineage."""
         run, steps = self._run, self._journal.steps
         answers = self._journal.answers()
         return save_trained(
@@ -235,18 +231,10 @@ class _Training:
 
 @dataclass
 class _CurrentStep:
-    """The step in progress: its answers, and the wall time of each activity.
-
-    Attributes:
-        number: number of the step, from 1.
-        executed_before: executions before the step.
-        groups: scored answers.
-        seconds: wall time by activity.
-        since: monotonic time at which the current activity began.
-    """
+    """The step in progress: its answers, and the wall time of each activity."""
 
     number: int = 0
-    executed_before: int = 0
+    executed_before: int = 0  # networks trained before the step
     groups: list[list[ScoredAnswer]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
@@ -273,16 +261,11 @@ def _diverged() -> LearningFailed:
     return LearningFailed("the loss diverged", where="rl.learning_rate", hint="Lower it.")
 
 
-def _key(term: str) -> str:
-    """Return the key of a term's rewards in the rollouts."""
-    return f"reward {term}"
-
-
 def _reward_function(term: str) -> Callable[..., list[float]]:
     """Return a reward function for TRL that reads a term's values from the rollouts."""
 
     def reward(**rollouts: Any) -> list[float]:
-        return list(rollouts[_key(term)])
+        return list(rollouts[f"reward {term}"])
 
     reward.__name__ = term
     return reward

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -104,12 +104,7 @@ class AnswerRecord:
     known: bool
 
 
-class _Numbered(Protocol):
-    @property
-    def step(self) -> int: ...
-
-
-_Line = TypeVar("_Line", bound=_Numbered)
+_Line = TypeVar("_Line")
 _STEP = TypeAdapter(StepRecord)
 _ANSWER = TypeAdapter(AnswerRecord)
 

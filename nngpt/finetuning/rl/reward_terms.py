@@ -9,6 +9,7 @@ docs/rl.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nngpt import plugins
@@ -32,17 +33,22 @@ _READ_BY_US = 2
 _TRAINED = 5
 
 
-class RungReward:
-    """Implements `nngpt.protocols.Reward`: 1 for an answer that reached rung `number`, else 0."""
+@dataclass
+class AnswerReward:
+    """Implements `nngpt.protocols.Reward` with a `value` that depends on no other answer."""
 
-    low, high = 0.0, 1.0
-
-    def __init__(self, number: int) -> None:
-        self._number = number
+    value: Callable[[Rollout], float]
+    low: float = 0.0
+    high: float = 1.0
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """Return 0 or 1 for each answer."""
-        return [float(count_rungs(rollout.outcome) >= self._number) for rollout in group]
+        """Return the value of each answer."""
+        return [self.value(rollout) for rollout in group]
+
+
+def rung_reward(number: int) -> AnswerReward:
+    """Return the reward 1 for an answer that reached rung `number`, else 0."""
+    return AnswerReward(lambda rollout: float(count_rungs(rollout.outcome) >= number))
 
 
 def count_rungs(outcome: Evaluation | Refusal) -> int:

@@ -221,6 +221,17 @@ class EvaluationConfig(_Section):
             raise ValueError("early_stop follows one training: it needs seeds: 1 and no folds")
         return self
 
+    def once(self, **changes: Any) -> EvaluationConfig:
+        """Return the settings for a single training, without budgets, and with `changes`."""
+        single = {
+            "seeds": 1,
+            "folds": None,
+            "early_stop": False,
+            "budget_s": None,
+            "latency": False,
+        }
+        return self.model_copy(update={**single, **changes})
+
     def protocol(self) -> dict[str, Any]:
         """Return the settings that must be equal for accuracies to be comparable."""
         keys = ("epochs", "precision", "memory_format", "seeds", "folds", "threads")
@@ -285,13 +296,8 @@ class LearningConfig(_Section):
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "up_proj",
-        "down_proj",
-        "gate_proj",
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("up_proj", "down_proj", "gate_proj"),
     )
     layers: int | None = Field(None, gt=0)
     layers_to_transform: LayerNumbers | None = None
@@ -318,13 +324,9 @@ class LearningConfig(_Section):
     on_collapse: Literal["tell", "replay"] = "tell"
 
     @model_validator(mode="after")
-    def _require_corpus(self) -> LearningConfig:
+    def _check_combinations(self) -> LearningConfig:
         if self.warm_up and self.corpus is None:
             raise ValueError("warm_up needs a corpus")
-        return self
-
-    @model_validator(mode="after")
-    def _check_exclusive_keys(self) -> LearningConfig:
         if self.layers is not None and self.layers_to_transform is not None:
             raise ValueError("layers (the last N) and layers_to_transform exclude each other")
         if self.replay is not None and self.start != "last":
@@ -454,14 +456,10 @@ class Config(_Section):
         return {Arm.LOOP: whole - sum(sizes.values()), **sizes}
 
     @model_validator(mode="after")
-    def _check_loop_size(self) -> Config:
+    def _check_combinations(self) -> Config:
         if self.arms[Arm.LOOP] < 1:
             few = self.candidates.per_cycle
             raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
-        return self
-
-    @model_validator(mode="after")
-    def _check_threshold(self) -> Config:
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self
@@ -544,9 +542,8 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
 
     Without a name, all settings but the overrides have their defaults.
 
-    Raises:
-        ConfigError: the file is missing or not YAML, or a key or value is wrong; all
-            mistakes are in the one message.
+    Raises: ConfigError if the file is missing or not YAML, or a key or value is wrong; all
+    mistakes are in the one message.
     """
     path = config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
@@ -561,8 +558,7 @@ def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> C
     Args:
         where: source of the settings, for error messages.
 
-    Raises:
-        ConfigError: a key or value is wrong.
+    Raises: ConfigError if a key or value is wrong.
     """
     given = [_parsed(override) for override in overrides]
     for key, value in sorted(given, key=lambda one: one[0] not in _PLUGIN_KEYS):
@@ -647,13 +643,23 @@ def corpus_file(path: Path) -> Path:
     return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the keys and values of a YAML file. Raises: ConfigError."""
+def read_yaml(
+    path: Path, resources: str = "configs", missing: str = "no such file"
+) -> dict[str, Any]:
+    """Read the keys and values of a YAML file.
+
+    Args:
+        resources: folder of the packaged files, whose names are the hint if the file is missing.
+        missing: message if the file is missing.
+
+    Raises:
+        ConfigError: the file is missing, cannot be read, or does not hold keys and values.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = [f.stem for f in resource_folder("configs").rglob("*.yaml")]
-        raise ConfigError("no such file", where=str(path), hint=nearest(path.stem, known)) from None
+        known = [file.stem for file in resource_folder(resources).rglob("*.yaml")]
+        raise ConfigError(missing, where=str(path), hint=nearest(path.stem, known)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
     except yaml.YAMLError as error:

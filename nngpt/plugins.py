@@ -76,10 +76,8 @@ def load(kind: str, name: str) -> Any:
             raise _unknown(kind, name) from None
         if missing.startswith("nngpt."):
             raise
-        raise PluginError(
-            f"{kind} {name!r} needs the package {missing!r}, which is not installed",
-            hint=f"Install it: pip install {missing}",
-        ) from None
+        what = f"{kind} {name!r} needs the package {missing!r}, which is not installed"
+        raise PluginError(what, hint=f"Install it: pip install {missing}") from None
     if not hasattr(module, "create"):
         raise PluginError(f"{kind} {name!r}: the module {module_name} has no function create()")
     return module

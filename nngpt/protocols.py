@@ -87,12 +87,7 @@ class WritesJson(Protocol):
     """An LLM that can be constrained to JSON that follows a schema."""
 
     def generate_json(
-        self,
-        prompt: Prompt,
-        schema: Mapping[str, Any],
-        count: int,
-        seed: int,
-        sampling: Sampling,
+        self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Return completions as `LLM.generate` does; each finished text is JSON of the schema."""
 

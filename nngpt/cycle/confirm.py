@@ -51,9 +51,7 @@ class ConfirmationPlan:
     @property
     def config(self) -> Config:
         """The run's configuration with one full training per candidate and no budgets."""
-        update = {"epochs": self.epochs, "seeds": 1, "folds": None, "early_stop": False}
-        update |= {"budget_s": None, "latency": False}
-        evaluation = self.run.evaluation.model_copy(update=update)
+        evaluation = self.run.evaluation.once(epochs=self.epochs)
         task = self.run.task.model_copy(update={"train_limit": self.train_limit})
         return self.run.model_copy(update={"evaluation": evaluation, "task": task})
 
@@ -132,8 +130,7 @@ def confirm(
 ) -> Iterator[tuple[AttemptRecord, Confirmation]]:
     """Train these attempts in parallel; store and yield each result as soon as it is known.
 
-    Raises:
-        ExecutionError: the sandbox itself fails.
+    Raises: ExecutionError if the sandbox itself fails.
     """
     with ThreadPoolExecutor(executor.workers) as pool:
         running = {pool.submit(_train, attempt, executor, plan): attempt for attempt in attempts}
@@ -158,10 +155,6 @@ def _train(attempt: AttemptRecord, executor: Executor, plan: ConfirmationPlan) -
     found = Confirmation(attempt.id, plan.protocol, seed, None, 0, (), time.monotonic() - start)
     if isinstance(outcome, Refusal):
         return replace(found, reason=f"{outcome.stage}: {outcome.reason}")
-    return replace(
-        found,
-        accuracy=outcome.accuracy,
-        total=outcome.epochs[-1].total,
-        epochs=tuple(epoch.accuracy for epoch in outcome.epochs),
-        seconds=outcome.seconds,
-    )
+    epochs = tuple(epoch.accuracy for epoch in outcome.epochs)
+    total, seconds = outcome.epochs[-1].total, outcome.seconds
+    return replace(found, accuracy=epochs[-1], total=total, epochs=epochs, seconds=seconds)

@@ -11,7 +11,7 @@ from nngpt.config import Config
 from nngpt.cycle.meter import Meter, TimeLimit
 from nngpt.cycle.parts import Parts
 from nngpt.records import derive_seed
-from nngpt.reports.progress import Progress
+from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import CycleSummary, Lease, Store
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class RunContext:
     parts: Parts
     store: Store
     lease: Lease
-    progress: Progress
+    progress: ConsoleProgress
     meter: Meter
     time_limit: TimeLimit
 

@@ -26,8 +26,7 @@ def generate_answers(config: Config, count: int, log: Log) -> tuple[str, list[An
     Returns:
         The prompt mode, and the answers.
 
-    Raises:
-        UserError: something in the configuration is wrong or missing.
+    Raises: UserError if something in the configuration is wrong or missing.
     """
     reader = make_reader(config, data_source(config))
     pool, adapter = read_pool(config, reader, log), starting_adapter(config)

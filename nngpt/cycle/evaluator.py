@@ -70,8 +70,7 @@ def evaluate_files(
         log: called with one line for the user.
         report: called with each file and its outcome as soon as it is known.
 
-    Raises:
-        UserError: a file cannot be read, or the executor cannot run here.
+    Raises: UserError if a file cannot be read, or the executor cannot run here.
     """
     sources = [(file, _read(file)) for file in files]
     outcomes: list[tuple[Path, Outcome]] = []

@@ -78,8 +78,7 @@ class Cell:
 def load_grid(name: str) -> tuple[Grid, Path]:
     """Read a shipped experiment (`configs/grids`) or the file at a path, and return its path.
 
-    Raises:
-        ConfigError: the file is missing or wrong; all mistakes are in the one message.
+    Raises: ConfigError if the file is missing or wrong; all mistakes are in the one message.
     """
     known = config.resource_folder("configs") / "grids" / f"{Path(name).stem}.yaml"
     path = known if known.exists() and Path(name).parent == Path() else Path(name)
@@ -92,8 +91,7 @@ def load_grid(name: str) -> tuple[Grid, Path]:
 def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
     """Return all runs, seed by seed, so that an interrupted experiment is balanced.
 
-    Raises:
-        ConfigError: an arm's settings are wrong.
+    Raises: ConfigError if an arm's settings are wrong.
     """
     for override in overrides:
         if override.partition("=")[0].strip() in ("name", "seed"):
@@ -135,8 +133,7 @@ def run_all(
 def is_finished(cell: Cell) -> bool:
     """Return whether a cell's run has closed all its cycles or ended early.
 
-    Raises:
-        UserError: the run began with other settings.
+    Raises: UserError if the run began with other settings.
     """
     for started in started_runs([cell]):
         run, settings = started.run, cell.settings

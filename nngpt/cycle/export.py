@@ -39,12 +39,7 @@ class ExportIndex:
     """
 
     def __init__(self, out: Path, record: RunRecord, made: Mapping[str, Any]) -> None:
-        """Begin an empty index.
-
-        Args:
-            out: the folder of the export.
-            made: the attempts in order, and the settings of the export.
-        """
+        """Begin an empty index of the folder `out`; `made` holds attempts and settings."""
         self._out, self._record, self._made = out, record, dict(made)
         self.rows: dict[int, dict[str, Any]] = {}
 
@@ -68,8 +63,9 @@ class ExportIndex:
         except (OSError, ValueError):
             return False
         same = isinstance(found, dict) and {**found, "networks": []} == self.facts
-        if same:
-            whole = [row for row in found["networks"] if self._is_whole(row)]
+        if same:  # refused networks are tried again
+            whole = [row for row in found["networks"] if "folder" in row]
+            whole = [row for row in whole if (self._out / row["folder"] / "card.md").is_file()]
             self.rows = {row["attempt"]: row for row in whole}
         return same
 
@@ -80,17 +76,11 @@ class ExportIndex:
 
     def write(self) -> None:
         """Write both files, each by one rename."""
-        self._write("index.json", json.dumps(self.facts, indent=2) + "\n")
-        self._write("index.md", markdown_table(self.sheet))
-
-    def _is_whole(self, row: dict[str, Any]) -> bool:
-        """Return whether a network was exported; refused networks are tried again."""
-        return "folder" in row and (self._out / row["folder"] / "card.md").is_file()
-
-    def _write(self, name: str, text: str) -> None:
-        partial = self._out / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        files.publish(partial, self._out / name)
+        index = json.dumps(self.facts, indent=2) + "\n"
+        for name, text in (("index.json", index), ("index.md", markdown_table(self.sheet))):
+            partial = self._out / f".{name}.partial"
+            partial.write_text(text, encoding="utf-8")
+            files.publish(partial, self._out / name)
 
 
 @dataclass(frozen=True)
@@ -110,8 +100,7 @@ class Export:
     def write(self, record: RunRecord, networks: Sequence[BestNetwork], log: Log) -> ExportIndex:
         """Train and write the networks that the folder lacks, and return its index.
 
-        Raises:
-            UserError: the folder holds other files, or the executor cannot run here.
+        Raises: UserError if the folder holds other files, or the executor cannot run here.
         """
         index = self._index(record, networks)
         left = [network for network in networks if network.attempt.id not in index.rows]
@@ -127,19 +116,17 @@ class Export:
     def _index(self, record: RunRecord, networks: Sequence[BestNetwork]) -> ExportIndex:
         """Return the folder's index, with the networks that an interrupted export wrote.
 
-        Raises:
-            UserError: the folder holds other files.
+        Raises: UserError if the folder holds other files.
         """
-        evaluation = self.config.evaluation
-        made = {
-            "created": record.created,
-            "attempts": [network.attempt.id for network in networks],
-            "onnx": self.onnx,
-            "epochs": evaluation.epochs,
-            "sandbox": evaluation.sandbox,
-        }
-        index = ExportIndex(self.out, record, made)
-        if not index.resume() and any(not _is_partial(path) for path in self.out.iterdir()):
+        evaluation, attempts = self.config.evaluation, [network.attempt.id for network in networks]
+        made = {"created": record.created, "attempts": attempts, "onnx": self.onnx}
+        made |= {"epochs": evaluation.epochs, "sandbox": evaluation.sandbox}
+        index, names = (
+            ExportIndex(self.out, record, made),
+            [path.name for path in self.out.iterdir()],
+        )
+        left_over = [name for name in names if name.startswith(".") and name.endswith(".partial")]
+        if not index.resume() and names != left_over:
             hint = "Choose another folder with --out, or repeat the command that began this one"
             raise UserError("is not empty", where=str(self.out), hint=hint)
         return index
@@ -173,25 +160,21 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
         epochs: number of epochs, None for the run's.
         sandbox: containment level, None for the run's.
 
-    Raises:
-        ConfigError: the containment level is unknown.
+    Raises: ConfigError if the containment level is unknown.
     """
     extra = [f"evaluation.sandbox={sandbox}"] if sandbox else []
     config = changed(completed(run.config), extra, "--sandbox")
     evaluation = config.evaluation
     wanted = epochs or evaluation.epochs
     wall_s = evaluation.wall_s * max(1, wanted / evaluation.epochs) + _ONNX_S
-    update = {"epochs": wanted, "wall_s": wall_s, "seeds": 1, "folds": None, "early_stop": False}
-    once = evaluation.model_copy(update={**update, "budget_s": None, "latency": False})
-    return config.model_copy(update={"evaluation": once})
+    return config.model_copy(update={"evaluation": evaluation.once(epochs=wanted, wall_s=wall_s)})
 
 
 @contextmanager
 def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
     """Open an executor that returns trained weights, and the images it trains on.
 
-    Raises:
-        UserError: the executor cannot export weights, or cannot run here.
+    Raises: UserError if the executor cannot export weights, or cannot run here.
     """
     source = data_source(config)
     splits = load_splits(config, source, log)
@@ -230,8 +213,3 @@ def write_network(folder: Path, code: str, card: str, exported: Exported) -> Non
         (partial / "card.md").write_text(card, encoding="utf-8")
         partial.chmod(0o755)
         files.publish(partial, folder)
-
-
-def _is_partial(path: Path) -> bool:
-    """Return whether a file or folder is left over from an interrupted write."""
-    return path.name.startswith(".") and path.name.endswith(".partial")

@@ -8,10 +8,9 @@ prediction intervals over cycles; from a single cycle or a probe they rest on an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
-from typing import Any
 
 from nngpt.config import Config, with_new_keys
 from nngpt.cycle.context import RunContext
@@ -117,15 +116,12 @@ def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
 
 
 def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> MeasuredTimes | None:
-    """Return the times of the newest other run with the same settings, None if there is none.
-
-    Args:
-        exclude: id of the run to leave out.
-    """
+    """Return the times of the newest run with equal settings but `exclude`, None if none is."""
     wanted = config.model_dump(mode="json")
     for run in reversed(store.runs()):
         began = with_new_keys(run.config, wanted)
-        if run.id != exclude and _equal_part(began) == _equal_part(wanted):
+        same = all(began.get(section) == wanted.get(section) for section in _EQUAL_SECTIONS)
+        if run.id != exclude and same:
             times = times_of_run(store, run)
             if times is not None:
                 return times
@@ -180,7 +176,3 @@ def _sum_of(values: Sequence[float], cycles: int, times: float) -> tuple[float, 
         spread, point = stdev(values), float(t.ppf(0.975, len(values) - 1))
     half = point * spread * math.sqrt(cycles + cycles**2 / len(values))
     return cycles * times * mean, times * half
-
-
-def _equal_part(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: settings.get(key) for key in _EQUAL_SECTIONS}

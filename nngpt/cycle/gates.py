@@ -7,16 +7,7 @@ from dataclasses import replace
 from nngpt.cycle.context import RunContext
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
-from nngpt.records import (
-    Arm,
-    Candidate,
-    Evaluation,
-    Novelty,
-    Refusal,
-    Retraining,
-    Stage,
-    State,
-)
+from nngpt.records import Arm, Candidate, Evaluation, Novelty, Refusal, Retraining, Stage, State
 from nngpt.store import AttemptRecord
 
 MAX_RESTARTS = 3

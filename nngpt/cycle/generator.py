@@ -51,8 +51,7 @@ class Generator:
         prompts: the loop's prompts, one for each seed.
         unrepairable: ids of refused attempts whose repair prompt is too long.
 
-    Raises:
-        StoreError: the cycle began with another prompt.
+    Raises: StoreError if the cycle began with another prompt.
     """
 
     def __init__(
@@ -186,8 +185,7 @@ class Generator:
     def _loop_prompts(self) -> CyclePrompts:
         """Return the prompts of this cycle, which depend on the admissions of earlier cycles.
 
-        Raises:
-            StoreError: a stored batch was written for another prompt.
+        Raises: StoreError if a stored batch was written for another prompt.
         """
         context = self.context
         admitted = context.store.admitted(context.run_id, upto_cycle=self.cycle - 1)

@@ -164,11 +164,8 @@ def _corpus_arm(
         *start.learned.values(),
     ]
     if not networks:
-        raise ConfigError(
-            "there is no corpus to draw from",
-            where=where,
-            hint="Set learning.corpus or prompt.corpus, or an llm.adapter that brings its own.",
-        )
+        hint = "Set learning.corpus or prompt.corpus, or an llm.adapter that brings its own."
+        raise ConfigError("there is no corpus to draw from", where=where, hint=hint)
     answers = [mode.known_answer(network, reader.prompt, reader.defaults) for network in networks]
     options = {"answers": answers, "changes": config.controls.changes}
     return {Arm.CORPUS: plugins.create("LLM backend", "mutation", config.llm, options=options)}

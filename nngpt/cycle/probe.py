@@ -39,8 +39,7 @@ def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, in
 
     Probes if neither the run nor a similar one has a closed cycle.
 
-    Raises:
-        UserError: the parts of the run cannot be opened for the probe.
+    Raises: UserError if the parts of the run cannot be opened for the probe.
     """
     path, times, first = config.folder / DATABASE, None, 0
     pairs = corpus_size(config.learning.corpus, config.learning.corpus_limit)

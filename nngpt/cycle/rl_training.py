@@ -33,11 +33,8 @@ def check_rl(config: Config) -> None:
     """
     check_installed()
     if config.llm.backend != "transformers":
-        raise ConfigError(
-            f"the backend {config.llm.backend!r} cannot be trained while it writes",
-            where="llm.backend",
-            hint="Use transformers.",
-        )
+        what = f"the backend {config.llm.backend!r} cannot be trained while it writes"
+        raise ConfigError(what, where="llm.backend", hint="Use transformers.")
     if config.sampling.temperature == 0:
         raise ConfigError(
             "at temperature 0 all answers of a group are the same",
@@ -45,11 +42,8 @@ def check_rl(config: Config) -> None:
             hint="Set it above 0; 1 samples from the LLM's own distribution.",
         )
     if config.sampling.constrain:
-        raise ConfigError(
-            "RL needs answers that are sampled without constraints",
-            where="sampling.constrain",
-            hint="Set it to false.",
-        )
+        what = "RL needs answers that are sampled without constraints"
+        raise ConfigError(what, where="sampling.constrain", hint="Set it to false.")
     measure = partial(new_measure, config)
     task = make_reader(config, data_source(config)).task
     make_terms(config.rl.rewards, task, measure(), measure)
@@ -62,8 +56,7 @@ def train_rl(config: Config, folder: Path, fresh: bool, shown: RLProgress) -> Ad
     Args:
         fresh: start over, and keep the old training in a subfolder.
 
-    Raises:
-        UserError: the training began with other settings, or a part cannot be opened.
+    Raises: UserError if the training began with other settings, or a part cannot be opened.
     """
     parent = starting_adapter(config)
     settings = rl_settings(config, parent)

@@ -13,14 +13,14 @@ from nngpt.cycle.parts import assemble
 from nngpt.cycle.probe import probe
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
-from nngpt.reports.progress import Progress
+from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.text import plural
 from nngpt.store import RunRecord, Store
 
 
 def run_loop(
     config: Config,
-    progress: Progress,
+    progress: ConsoleProgress,
     fresh: bool = False,
     probe_first: bool = False,
     minutes: float | None = None,
@@ -32,8 +32,7 @@ def run_loop(
         probe_first: measure the stages for the forecast, unless times are known.
         minutes: time limit; None for none.
 
-    Raises:
-        UserError: the run began with other settings, or its parts cannot be opened.
+    Raises: UserError if the run began with other settings, or its parts cannot be opened.
     """
     limit, meter = TimeLimit.of_minutes(minutes), Meter(Energy())
     with assemble(config, progress.note) as parts:
@@ -61,8 +60,7 @@ def run_loop(
 def is_finished(config: Config) -> bool:
     """Return whether the configuration's current run has closed all its cycles.
 
-    Raises:
-        UserError: the run began with other settings.
+    Raises: UserError if the run began with other settings.
     """
     database = config.folder / DATABASE
     if not os.access(database, os.F_OK):

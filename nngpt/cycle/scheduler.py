@@ -47,12 +47,7 @@ class Scheduler:
     """
 
     def __init__(
-        self,
-        context: RunContext,
-        cycle: int,
-        gates: Gates,
-        generator: Generator,
-        threads: Threads,
+        self, context: RunContext, cycle: int, gates: Gates, generator: Generator, threads: Threads
     ) -> None:
         self.context, self.gates = context, gates
         self.generator, self.threads = generator, threads

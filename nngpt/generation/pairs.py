@@ -55,9 +55,8 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
     lines the assistant's last message is the completion). A line with a `completion` only is paired
     with `prompt`. Other keys are ignored.
 
-    Raises:
-        ConfigError: the file cannot be read, a line is not such an object, or a line is meant for
-            another mode than `prompt`; names the line.
+    Raises: ConfigError if the file cannot be read, a line is not such an object, or a line is
+    meant for another mode than `prompt`; names the line.
     """
     where = f"learning.corpus: {path}"
     with _open(path, where) as stream:
@@ -68,8 +67,7 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
 def corpus_size(path: Path | None, limit: int | None = None) -> int:
     """Count the pairs of a JSONL file, at most `limit`; 0 without a file.
 
-    Raises:
-        ConfigError: the file cannot be read.
+    Raises: ConfigError if the file cannot be read.
     """
     if path is None:
         return 0

@@ -1,13 +1,7 @@
 """From a completion's text to a candidate or a refusal; answers are parsed, never executed."""
 
 from nngpt.generation.contract.candidate import Defaults, check_transform, full_answer
-from nngpt.generation.contract.reader import (
-    Reader,
-    make_reader,
-    novelty_text,
-    read,
-    whole_network,
-)
+from nngpt.generation.contract.reader import Reader, make_reader, novelty_text, read, whole_network
 
 __all__ = [
     "Defaults",

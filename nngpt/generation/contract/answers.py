@@ -167,10 +167,7 @@ def _read_tags(text: str) -> Answer | Refusal:
 
 
 def _answer(
-    code: str,
-    given: Hyperparameters,
-    transform: str | None,
-    style: Literal["fences", "tags"],
+    code: str, given: Hyperparameters, transform: str | None, style: Literal["fences", "tags"]
 ) -> Answer | Refusal:
     """Return the answer, or a refusal of empty code."""
     code = code.strip("\n").rstrip()

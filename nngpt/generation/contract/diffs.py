@@ -17,7 +17,7 @@ from itertools import groupby, takewhile
 from nngpt.records import Refusal, Stage
 
 _NUMBER = re.compile(r"@@\s*-(\d+)")
-_ABOUT_FILES = ("diff ", "index ", "--- ", "+++ ")
+_ABOUT_FILES = re.compile(r"$|diff |index |--- |\+\+\+ ")
 _CONTEXT = 3
 
 _Step = tuple[str, str]
@@ -86,28 +86,17 @@ def _read(diff: str) -> list[_Hunk] | Refusal:
             between_files = False
         elif line.startswith("--- ") and after.startswith("+++ "):
             between_files = True
-        elif line.startswith("\\ ") or (between_files and _is_idle(line)):
+        elif line.startswith("\\ ") or (between_files and _ABOUT_FILES.match(line)):
             continue
         else:
             if between_files:  # a hunk without its @@
                 hunks.append(_Hunk())
                 between_files = False
             hunks[-1].body.append(line)
-    full = [whole for whole in map(_without_separator, hunks) if whole.body]
-    return full or Refusal(Stage.PARSE, "the diff is empty")
-
-
-def _is_idle(line: str) -> bool:
-    """Return True for a line between files that changes nothing."""
-    return not line or line.startswith(_ABOUT_FILES)
-
-
-def _without_separator(hunk: _Hunk) -> _Hunk:
-    """Drop empty lines at a hunk's end, which separate hunks; elsewhere they are kept lines."""
-    body = list(hunk.body)
-    while body and not body[-1]:
-        body.pop()
-    return _Hunk(hunk.stated, body)
+    for hunk in hunks:  # empty lines at the end separate hunks; elsewhere they are kept lines
+        while hunk.body and not hunk.body[-1]:
+            hunk.body.pop()
+    return [hunk for hunk in hunks if hunk.body] or Refusal(Stage.PARSE, "the diff is empty")
 
 
 def _place(hunk: _Hunk, lines: Sequence[str]) -> int | str:

@@ -9,7 +9,7 @@ arguments with defaults are free, because LEMUR calls by position.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from nngpt.records import Refusal, Stage
 
@@ -20,6 +20,7 @@ METHODS = {
     "learn": ("train_data",),
 }
 SUPPORTED = "supported_hyperparameters"
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _COLLECTIONS = frozenset({"set", "frozenset", "list", "tuple"})
 
 
@@ -37,12 +38,12 @@ def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -
     if not net.bases:
         return _refusal("class Net is not an nn.Module", net)
     for name in methods:
-        method = _find_method(name, lineage)
-        if method is None:
+        found = [m for owner in lineage if (m := _find_function(name, owner.body))]
+        if not found:
             if name == "forward" and outside:
                 continue
             return _refusal(f"class Net has no method {name}", net)
-        refusal = _check_call(method, METHODS[name])
+        refusal = _check_call(found[0], METHODS[name])
         if refusal:
             return refusal
     return None
@@ -50,15 +51,10 @@ def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -
 
 def read_supported(tree: ast.Module) -> frozenset[str] | Refusal:
     """Read the names that `supported_hyperparameters()` returns from its source."""
-    found = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == SUPPORTED
-    ]
-    if not found:
+    function = _find_function(SUPPORTED, tree.body)
+    if function is None:
         return _refusal(f"there is no function {SUPPORTED}()")
-    function = found[-1]
-    if _accepts(function, 0) or isinstance(function, ast.AsyncFunctionDef):
+    if not _accepts(function, 0) or isinstance(function, ast.AsyncFunctionDef):
         return _refusal(f"{SUPPORTED}() must be callable without arguments", function)
     returns = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
     names = _names(returns[0].value) if len(returns) == 1 else None
@@ -77,13 +73,9 @@ def _names(value: ast.expr | None) -> frozenset[str] | None:
         if value.func.id not in _COLLECTIONS or value.keywords or len(value.args) > 1:
             return None
         return _names(value.args[0]) if value.args else frozenset()
-    elements: list[ast.expr | None] = []
-    if isinstance(value, ast.Set | ast.List | ast.Tuple):
-        elements = list(value.elts)
-    elif isinstance(value, ast.Dict):
-        elements = list(value.keys)
-    else:
+    if not isinstance(value, ast.Set | ast.List | ast.Tuple | ast.Dict):
         return None
+    elements = value.keys if isinstance(value, ast.Dict) else value.elts
     names = [item.value for item in elements if isinstance(item, ast.Constant)]
     texts = [name for name in names if isinstance(name, str)]
     return frozenset(texts) if len(texts) == len(elements) else None
@@ -116,46 +108,29 @@ def _is_module(base: ast.expr) -> bool:
     return bool(name == "Module")
 
 
-def _find_method(
-    name: str, lineage: list[ast.ClassDef]
-) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Return the method as Python would resolve it, None if no class has it."""
-    for owner in lineage:
-        for node in reversed(owner.body):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
-                return node
-    return None
+def _find_function(name: str, body: Sequence[ast.stmt]) -> _Function | None:
+    """Return the function of this name that is defined last in a body, None if there is none."""
+    found = (n for n in reversed(body) if isinstance(n, _Function) and n.name == name)
+    return next(found, None)
 
 
-def _check_call(
-    method: ast.FunctionDef | ast.AsyncFunctionDef, arguments: tuple[str, ...]
-) -> Refusal | None:
+def _check_call(method: _Function, arguments: tuple[str, ...]) -> Refusal | None:
     """Return a refusal if a method cannot be called with these positional arguments."""
     if isinstance(method, ast.AsyncFunctionDef):
         return _refusal(f"Net.{method.name} must not be async", method)
-    wanted = ", ".join(("self", *arguments))
     if _accepts(method, len(arguments) + 1):
-        given = method.args
-        names = [item.arg for item in [*given.posonlyargs, *given.args, *given.kwonlyargs]]
-        reason = f"Net.{method.name}({', '.join(names)}) cannot be called as ({wanted})"
-        return _refusal(reason, method)
-    return None
+        return None
+    given, wanted = method.args, ", ".join(("self", *arguments))
+    names = ", ".join(a.arg for a in [*given.posonlyargs, *given.args, *given.kwonlyargs])
+    return _refusal(f"Net.{method.name}({names}) cannot be called as ({wanted})", method)
 
 
-def _accepts(function: ast.FunctionDef | ast.AsyncFunctionDef, count: int) -> str:
-    """Return why the function cannot be called with `count` positional arguments, "" if it can."""
-    return next(_faults(function.args, count), "")
-
-
-def _faults(arguments: ast.arguments, count: int) -> Iterator[str]:
-    """Yield reasons why arguments do not match `count` positional values."""
+def _accepts(function: _Function, count: int) -> bool:
+    """Return True if a function can be called with `count` positional arguments."""
+    arguments = function.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
-    if positional - len(arguments.defaults) > count:
-        yield "too many arguments without a default"
-    if positional < count and arguments.vararg is None:
-        yield "too few arguments"
-    if any(default is None for default in arguments.kw_defaults):
-        yield "a keyword-only argument without a default"
+    enough = positional >= count or arguments.vararg is not None
+    return enough and positional - len(arguments.defaults) <= count and all(arguments.kw_defaults)
 
 
 def _refusal(reason: str, node: ast.stmt | None = None) -> Refusal:

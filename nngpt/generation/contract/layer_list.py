@@ -24,8 +24,7 @@ def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str,
         source: Python source of the layer list.
         blocks: names of classes that may be called like layers.
 
-    Raises:
-        RecursionError, MemoryError: the source is nested too deeply.
+    Raises: RecursionError, MemoryError if the source is nested too deeply.
     """
     try:
         tree = ast.parse(source, mode="eval").body

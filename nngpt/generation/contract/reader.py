@@ -99,8 +99,7 @@ def read(
 def novelty_text(candidate: Candidate) -> str:
     """Return the code that the LLM itself wrote; a template's share would make all networks alike.
 
-    Raises:
-        PluginError: the candidate's mode is not installed.
+    Raises: PluginError if the candidate's mode is not installed.
     """
     return modes.load(candidate.mode).novelty_text(candidate)
 

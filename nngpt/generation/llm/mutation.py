@@ -30,22 +30,14 @@ from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed
 
 Row = list[ast.expr]
+_Change = Callable[[Row, random.Random], bool]
+"""Changes a row in place; False if the change is impossible."""
 
 MODEL = "none: a changed corpus network"
 """The model's name in the completions of this backend."""
 
-ACTIVATIONS = (
-    "ReLU",
-    "LeakyReLU",
-    "ELU",
-    "GELU",
-    "SiLU",
-    "Mish",
-    "Hardswish",
-    "ReLU6",
-    "SELU",
-    "CELU",
-)
+_ACTIVATIONS = "ReLU LeakyReLU ELU GELU SiLU Mish Hardswish ReLU6 SELU CELU"
+ACTIVATIONS = _ACTIVATIONS.split()
 
 _TRIES = 100
 
@@ -196,13 +188,7 @@ def _resize(row: Row, chance: random.Random) -> bool:
     return True
 
 
-_CHANGES: Sequence[Callable[[Row, random.Random], bool]] = (
-    _drop,
-    _repeat,
-    _swap,
-    _exchange,
-    _resize,
-)
+_CHANGES: Sequence[_Change] = (_drop, _repeat, _swap, _exchange, _resize)
 
 
 def _channels(layer: ast.expr) -> Any:

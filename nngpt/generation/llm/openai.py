@@ -105,12 +105,7 @@ class OpenAILLM:
         )
 
     def generate_json(
-        self,
-        prompt: Prompt,
-        schema: Mapping[str, Any],
-        count: int,
-        seed: int,
-        sampling: Sampling,
+        self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Request completions that follow a JSON schema; the server may ignore the schema."""
         more = structured(self._options.structured, schema)
@@ -141,9 +136,8 @@ class OpenAILLM:
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Load the adapter into the server (vLLM) and unload the previous one.
 
-        Raises:
-            ModelError: the folder is missing, the adapter belongs to another base, or the
-                server cannot load adapters.
+        Raises: ModelError if the folder is missing, the adapter belongs to another base, or
+        the server cannot load adapters.
         """
         if adapter == self._adapter:
             return
@@ -230,11 +224,8 @@ class OpenAILLM:
                 hint="Restore it, or start again with --fresh.",
             )
         if adapter.base != self.model:
-            raise ModelError(
-                f"adapter {adapter.name!r} was made for {adapter.base}, not for {self.model}",
-                where=adapter.path,
-                hint=f"Set llm.model to {adapter.base}.",
-            )
+            what = f"adapter {adapter.name!r} was made for {adapter.base}, not for {self.model}"
+            raise ModelError(what, where=adapter.path, hint=f"Set llm.model to {adapter.base}.")
 
     def _load(self, adapter: Adapter) -> None:
         names = {"lora_name": adapter.name, "lora_path": adapter.path}

@@ -52,12 +52,7 @@ class TransformersLLM:
         )
 
     def generate_json(
-        self,
-        prompt: Prompt,
-        schema: Mapping[str, Any],
-        count: int,
-        seed: int,
-        sampling: Sampling,
+        self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Sample `count` completions that follow a JSON schema, as one batch."""
         if self._grammars is None:
@@ -120,8 +115,7 @@ class TransformersLLM:
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Switch to `adapter`, or to the bare base (None), and unload the previous one.
 
-        Raises:
-            ModelError: the folder is missing, or the adapter belongs to another base.
+        Raises: ModelError if the folder is missing, or the adapter belongs to another base.
         """
         if adapter == self._adapter:
             return

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from nngpt import __version__
+from nngpt import __version__, files
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError, UserError
 from nngpt.generation.models import embedded
 from nngpt.generation.models.adapters import LINEAGE, check_adapter
-from nngpt.generation.models.loading import LoadedBase, load_base, quantization_of
+from nngpt.generation.models.loading import load_base, quantization_of
 from nngpt.records import Adapter
 
 MERGED = "nngpt-merged.json"
@@ -47,24 +48,19 @@ def merge(adapter: Adapter, out: Path, dtype: str, source: str | None = None) ->
         UserError: `out` exists already.
         ModelError: the base is missing, quantised, or not the adapter's.
     """
-    _check_new(out)
     wanted = source or adapter.base
-    _check_whole(wanted)
-    settings = LLMConfig(model=wanted, device="cpu", dtype="float32", quantization="none")
-    loaded = load_base(settings)
-    base = LoadedBase(adapter.base, loaded.digest, loaded.model, loaded.tokenizer, loaded.facts)
-    check_adapter(adapter, base)
-    model = _merged(base.model, adapter, dtype)
-    facts = _facts(adapter, wanted, dtype)
-
-    def write(draft: Path) -> None:
-        model.save_pretrained(draft)
+    with _new_folder(out) as draft:
+        _check_whole(wanted)
+        settings = LLMConfig(model=wanted, device="cpu", dtype="float32", quantization="none")
+        base = replace(load_base(settings), name=adapter.base)
+        check_adapter(adapter, base)
+        _merged(base.model, adapter, dtype).save_pretrained(draft)
         base.tokenizer.save_pretrained(draft)
+        facts = _facts(adapter, wanted, dtype)
         _write_json(facts, draft / MERGED)
         card = _CARD.format(**asdict(adapter), **facts["merged"], file=MERGED)
         (draft / "README.md").write_text(card, encoding="utf-8")
-
-    return _publish(out, write)
+    return out
 
 
 def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
@@ -73,20 +69,16 @@ def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
     Args:
         base_name: name of the base at the destination (a Hub id, a folder); nngpt's own if None.
 
-    Raises:
-        UserError: `out` exists already.
+    Raises: UserError if `out` exists already.
     """
-    _check_new(out)
-
-    def write(draft: Path) -> None:
+    with _new_folder(out) as draft:
         shutil.copytree(adapter.path, draft, dirs_exist_ok=True)
         file = draft / "adapter_config.json"
         config = json.loads(file.read_text(encoding="utf-8"))
         _write_json(config | {"base_model_name_or_path": base_name or adapter.base}, file)
         # Paths of this machine are private.
         _write_json(asdict(adapter) | {"path": ""}, draft / LINEAGE)
-
-    return _publish(out, write)
+    return out
 
 
 def _merged(model: Any, adapter: Adapter, dtype: str) -> Any:
@@ -99,18 +91,11 @@ def _merged(model: Any, adapter: Adapter, dtype: str) -> Any:
 
 def _facts(adapter: Adapter, source: str, dtype: str) -> dict[str, Any]:
     """Return the lineage of a merged model, for `nngpt-merged.json`."""
-    weights = "The base's weights are those of its files."
-    if quantized := _dequantized(source):
-        weights = f"The base's weights were dequantised from {quantized}."
+    found, weights = embedded.resolve(source), "The base's weights are those of its files."
+    if isinstance(found, Path) and found.suffix == ".gguf":
+        weights = f"The base's weights were dequantised from {found.name}."
     merged = {"version": __version__, "dtype": dtype, "weights": weights}
     return {"merged": merged, "source": source, "adapter": asdict(adapter) | {"path": ""}}
-
-
-def _dequantized(source: str) -> str | None:
-    """Return the name of the GGUF file that was dequantised, None if there is none."""
-    found = embedded.resolve(source)
-    is_file = isinstance(found, Path) and found.suffix == ".gguf"
-    return Path(found).name if is_file else None
 
 
 def _check_whole(source: str) -> None:
@@ -124,19 +109,15 @@ def _check_whole(source: str) -> None:
         )
 
 
-def _check_new(out: Path) -> None:
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a draft that is renamed to `out` at the end. Raises: UserError if `out` exists."""
     if out.exists():
         raise UserError("exists already", where=str(out), hint="Choose another --out")
-
-
-def _publish(out: Path, write: Callable[[Path], None]) -> Path:
-    """Write a folder atomically: to a draft beside `out`, then renamed."""
-    draft = out.with_name(f".{out.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    write(draft)
-    draft.rename(out)
-    return out
+    with files.scratch(out) as draft:
+        draft.chmod(0o755)
+        yield draft
+        files.publish(draft, out)
 
 
 def _write_json(value: Any, file: Path) -> None:

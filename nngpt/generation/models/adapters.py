@@ -27,8 +27,7 @@ def shipped() -> list[Adapter]:
 def find_adapter(given: Path) -> Adapter:
     """Return the shipped adapter of this name, or the adapter in this folder, with its path.
 
-    Raises:
-        ModelError: there is no such folder, or nngpt did not write it.
+    Raises: ModelError if there is no such folder, or nngpt did not write it.
     """
     known = SHIPPED / given.name
     folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given

@@ -20,8 +20,7 @@ def render(tokenizer: Any, prompt: Prompt) -> str:
     Uses the model's own chat template; for a base model without one, the messages become
     paragraphs.
 
-    Raises:
-        ModelError: the chat template refuses these roles.
+    Raises: ModelError if the chat template refuses these roles.
     """
     messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
     if tokenizer.chat_template:

@@ -52,8 +52,7 @@ def with_settings(
 
     Completions without complete code stay as they are.
 
-    Raises:
-        ModelError: the settings do not follow the schema, because a server ignores it.
+    Raises: ModelError if the settings do not follow the schema, because a server ignores it.
     """
     return [_with_settings(llm, prompt, written, seed, sampling) for written in completions]
 

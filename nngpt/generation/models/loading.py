@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,8 +51,7 @@ class LoadedBase:
 def load_base(config: LLMConfig) -> LoadedBase:
     """Load model and tokenizer with the configured device, dtype and quantisation.
 
-    Raises:
-        ModelError: the model is missing, cannot be read, or does not fit the device.
+    Raises: ModelError if the model is missing, cannot be read, or does not fit the device.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -94,8 +92,7 @@ def quantization_of(name: str) -> str | None:
 
     None for GGUF files, which are always dequantised.
 
-    Raises:
-        ModelError: the model is missing.
+    Raises: ModelError if the model is missing.
     """
     from transformers import AutoConfig
 
@@ -138,11 +135,8 @@ def _choose_bits(wanted: str, device: str) -> int:
 
     if device == "cpu":
         if wanted in ("4bit", "8bit"):
-            raise ModelError(
-                "4-bit and 8-bit bases need a GPU",
-                where="llm.quantization",
-                hint="Use quantization: auto or none.",
-            )
+            what = "4-bit and 8-bit bases need a GPU"
+            raise ModelError(what, where="llm.quantization", hint="Use quantization: auto or none.")
         return 0
     if wanted == "auto":
         gib = torch.cuda.get_device_properties(0).total_memory / 2**30
@@ -184,8 +178,7 @@ def _gguf_as_folder(file: Path) -> Path:
     tokenizer. The folder loads in a second or two, on any device, with any quantisation and with
     LoRA. Its float16 weights keep three more bits of each 4-bit weight's scale than bfloat16 would.
 
-    Raises:
-        OSError, ValueError: the file cannot be read as a model.
+    Raises: OSError, ValueError if the file cannot be read as a model.
     """
     stat = file.stat()
     identity = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
@@ -203,8 +196,6 @@ def _convert_gguf(file: Path, target: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    draft = target.with_name(f".{target.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
     source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     model = AutoModelForCausalLM.from_pretrained(
         **source, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
@@ -213,9 +204,10 @@ def _convert_gguf(file: Path, target: Path) -> None:
     model.config.quantization_config = None
     del model.config.quantization_config
     model.hf_quantizer = None
-    model.save_pretrained(draft)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(draft)
-    draft.rename(target)
+    with files.scratch(target) as draft:
+        model.save_pretrained(draft)
+        AutoTokenizer.from_pretrained(**source).save_pretrained(draft)
+        files.publish(draft, target)
 
 
 @contextmanager
@@ -230,11 +222,8 @@ def clear_memory(setting: str, hint: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"the GPU's memory is not enough ({str(error)[:120]})",
-            where=setting,
-            hint=hint,
-        ) from None
+        what = f"the GPU's memory is not enough ({str(error)[:120]})"
+        raise ModelError(what, where=setting, hint=hint) from None
     finally:
         gc.collect()
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -249,11 +238,8 @@ def _or_model_error(name: str, load: Any, **options: Any) -> Any:
     try:
         return load(**options)
     except faults as error:
-        raise ModelError(
-            f"model {name!r} cannot be loaded ({str(error)[:300]})",
-            where="llm.model",
-            hint="Known names: nngpt models list.",
-        ) from error
+        what = f"model {name!r} cannot be loaded ({str(error)[:300]})"
+        raise ModelError(what, where="llm.model", hint="Known names: nngpt models list.") from error
 
 
 def _digest(config: Any) -> str:

@@ -37,8 +37,7 @@ class Server:
     def models(self) -> dict[str, int | None]:
         """List the served models, base models first, with their context length in tokens or None.
 
-        Raises:
-            ModelError: no OpenAI-compatible server answers.
+        Raises: ModelError if no OpenAI-compatible server answers.
         """
         with self._clear_errors("/models"):
             response = self._http.get("/models").raise_for_status()
@@ -62,8 +61,7 @@ class Server:
 
         Close the iterator to stop the server early.
 
-        Raises:
-            ModelError: the server refuses, breaks off, or sends no completion.
+        Raises: ModelError if the server refuses, breaks off, or sends no completion.
         """
         ended = False
         request = self._http.stream("POST", path, json=body)
@@ -77,8 +75,7 @@ class Server:
                 yield text, reason
         if not ended:
             raise self._error(
-                f"the server broke its answer to {path} off without a finish_reason",
-                _BROKEN,
+                f"the server broke its answer to {path} off without a finish_reason", _BROKEN
             )
 
     def close(self) -> None:

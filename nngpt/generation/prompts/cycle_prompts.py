@@ -111,8 +111,7 @@ def make_prompts(
         pool: networks of a corpus that prompts may show (`known.read_pool`).
         llm: the model, which may limit the length of a prompt.
 
-    Raises:
-        UserError: `prompt.retrieve` is set, and the index has no suitable blocks.
+    Raises: UserError if `prompt.retrieve` is set, and the index has no suitable blocks.
     """
     sampling = Sampling(**config.sampling.model_dump())
     limit = PromptLimit(config.prompt.max_chars, sampling, llm)

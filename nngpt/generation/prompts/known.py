@@ -55,11 +55,8 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
     path, key, prompt = config.prompt.corpus, "prompt.corpus", reader.prompt
     if modes.load(prompt.mode).changes_parent:
         if wanted:
-            raise ConfigError(
-                f"a corpus holds whole networks, and examples of {prompt.mode} mode are changes",
-                where="prompt.shots_from",
-                hint="Use admitted or template.",
-            )
+            what = f"a corpus holds whole networks, and examples of {prompt.mode} mode are changes"
+            raise ConfigError(what, where="prompt.shots_from", hint="Use admitted or template.")
         wanted, prompt = path is not None, whole_network(prompt)
     elif wanted and path is None:
         path, key = config.learning.corpus, "learning.corpus"

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from nngpt import config
 from nngpt.data import transform_names
-from nngpt.errors import ConfigError, PluginError, nearest
+from nngpt.errors import ConfigError, PluginError, explain, nearest
 from nngpt.generation import modes
 from nngpt.records import Message, Prompt, ShownBlock, Task, canonical_json
 
@@ -110,15 +109,8 @@ class Template:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of everything but the name."""
-        made_of = [
-            self.mode,
-            self.system,
-            self.user,
-            [[e.user, e.assistant, *([e.parent] if e.parent else [])] for e in self.examples],
-            self.prefill,
-            self.stop,
-            self.network,
-        ]
+        turns = [[e.user, e.assistant, *([e.parent] if e.parent else [])] for e in self.examples]
+        made_of = [self.mode, self.system, self.user, turns, self.prefill, self.stop, self.network]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
 
     def render(
@@ -138,14 +130,11 @@ class Template:
             parent: network to change, as an answer of `full` mode; "" for the template's own.
             blocks: library blocks to show before the question.
 
-        Raises:
-            ConfigError: the template uses an unknown variable.
+        Raises: ConfigError if the template uses an unknown variable.
         """
         shown = self.examples if examples is None else examples
-        variables = self._variables(task) | {
-            "hyperparameters": dict(hyperparameters),
-            "examples": [example.assistant.strip() for example in shown],
-        }
+        variables = self._variables(task) | {"hyperparameters": dict(hyperparameters)}
+        variables["examples"] = [example.assistant.strip() for example in shown]
         if modes.load(self.mode).changes_parent:
             parent = parent or self.own_parent(task)
         turns = [("system", self._fill(self.system, variables))] if self.system else []
@@ -227,27 +216,16 @@ def _uncommented(code: str) -> str:
 def load(name_or_path: str | Path) -> Template:
     """Load the template of a name under `prompts/`, or of a path.
 
-    Raises:
-        ConfigError: the file or its network file is missing, is not YAML or Jinja2, or a key
-            or value is wrong; one message lists all mistakes.
+    Raises: ConfigError if the file or its network file is missing, is not YAML or Jinja2, or a
+    key or value is wrong; one message lists all mistakes.
     """
     path = _find(str(name_or_path))
-    data = _parse(path)
     try:
-        file = _File.model_validate(data)
+        file = _File.model_validate(config.read_yaml(path, "prompts", "no such prompt template"))
     except ValidationError as error:
-        faults = "; ".join(_explain(item) for item in error.errors())
-        raise ConfigError(faults, where=str(path)) from None
-    template = Template(
-        name=path.stem,
-        mode=file.mode,
-        system=file.system,
-        user=file.user,
-        examples=file.examples,
-        prefill=file.prefill,
-        stop=file.stop,
-        network=_read_network(path, file.network) if file.network else "",
-    )
+        raise ConfigError(explain(error, _File), where=str(path)) from None
+    network = _read_network(path, file.network) if file.network else ""
+    template = Template(name=path.stem, **{**dict(file), "network": network})
     _check_syntax(template, path)
     return template
 
@@ -260,30 +238,15 @@ def names() -> list[str]:
 def _find(name: str) -> Path:
     """Return the path of a template given by name or path."""
     given = Path(name)
-    if given.suffix in (".yaml", ".yml") or given.parent != Path():
-        return given
-    return config.resource_folder("prompts") / f"{name}.yaml"
-
-
-def _parse(path: Path) -> Any:
-    """Parse a YAML file. Raises: ConfigError if it cannot be read."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        hint = nearest(path.stem, names())
-        raise ConfigError("no such prompt template", where=str(path), hint=hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    is_path = given.suffix in (".yaml", ".yml") or given.parent != Path()
+    return given if is_path else config.resource_folder("prompts") / f"{name}.yaml"
 
 
 def _read_network(path: Path, name: str) -> str:
     """Read the network file from beside the template, or from the ones that come with nngpt."""
-    places = [path.parent, config.resource_folder("prompts")]
-    found = next((place / name for place in places if (place / name).is_file()), None)
+    folder = config.resource_folder("prompts")
+    found = next((f for f in (path.parent / name, folder / name) if f.is_file()), None)
     if found is None:
-        folder = config.resource_folder("prompts")
         known = [str(file.relative_to(folder)) for file in folder.glob("networks/*")]
         raise ConfigError(f"no network file {name!r}", where=str(path), hint=nearest(name, known))
     try:
@@ -301,15 +264,3 @@ def _check_syntax(template: Template, path: Path) -> None:
         except jinja2.TemplateSyntaxError as error:
             fault = f"not valid Jinja2: {error.message} in {source.strip()[:40]!r}"
             raise ConfigError(fault, where=str(path)) from None
-
-
-def _explain(item: Any) -> str:
-    """Describe one mistake that Pydantic found in a template file."""
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = Example.model_fields if len(item["loc"]) > 1 else _File.model_fields
-        return f"unknown key {key!r}. {nearest(str(item['loc'][-1]), known)}"
-    if item["type"] == "missing":
-        return f"the key {key!r} is missing"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message

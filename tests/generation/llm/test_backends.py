@@ -82,7 +82,7 @@ def test_wrong_scripts_are_refused(tmp_path: Path) -> None:
     def create(**options: Any) -> None:
         plugins.create("LLM backend", "scripted", LLMConfig(), options=options)
 
-    with pytest.raises(ConfigError, match=r"llm\.options\.script: Field required"):
+    with pytest.raises(ConfigError, match=r"the key .llm\.options\.script. is missing"):
         create()
     for text in ("", "[1]", '{"txt": "a"}', "no json"):
         (tmp_path / "bad.jsonl").write_text(text)

@@ -2,81 +2,85 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nngpt.cli.inputs import load_config, open_store
-from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Folder, Levels, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, progress_bars
-from nngpt.errors import StoreError, UserError
-from nngpt.files import DATABASE
+from nngpt.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Build training pairs from the LEMUR mirror.")
 
 
+_Out = Annotated[Path, typer.Option(help="New folder for the corpus.")]
+_Tasks = Annotated[list[str], typer.Option(help="Data set of the prompts; repeatable.")]
+_Prompt = Annotated[
+    str | None, typer.Option(help="Prompt template (default: the configuration's).")
+]
+_ConfigName = Annotated[
+    str | None,
+    typer.Option(help="Configuration that supplies prompt, limits and hyperparameters."),
+]
+_BestOn = Annotated[
+    str | None, typer.Option(help="LEMUR data set whose accuracies count (default: any).")
+]
+_MinAccuracy = Annotated[
+    float | None,
+    typer.Option(help="Exclude networks with a lower best accuracy or none on record."),
+]
+_TrainedOnly = Annotated[
+    bool, typer.Option("--trained-only", help="Exclude networks without a recorded accuracy.")
+]
+_Own = Annotated[
+    bool, typer.Option("--own", help="Include networks that runs in this folder wrote.")
+]
+_MaxChars = Annotated[
+    int | None,
+    typer.Option(help="Maximum length of an answer (default: the configuration's).", min=1),
+]
+_Limit = Annotated[int | None, typer.Option(help="Maximum number of networks.", min=1)]
+_Shares = Annotated[str, typer.Option(help="Shares of the train, dev and test parts.")]
+_Seed = Annotated[int, typer.Option(help="Random seed of the splits.", min=0)]
+_Compact = Annotated[
+    bool, typer.Option("--compact", help="Write shorter networks that compute the same.")
+]
+_BuildCheck = Annotated[
+    bool | None,
+    typer.Option(
+        "--build-check/--no-build-check",
+        help="Train each network for one step on noise (default: in features mode only).",
+    ),
+]
+_Replacements = Annotated[
+    int | None,
+    typer.Option(help="How many times to replace networks that fail the build check.", min=0),
+]
+
+
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="New folder for the corpus.")],
+    out: _Out,
     folder: Folder = Path("runs"),
-    task: Annotated[list[str], typer.Option(help="Data set of the prompts; repeatable.")] = [  # noqa: B006 (typer copies it)
-        "mnist",
-        "cifar10",
-    ],
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt template (default: the configuration's).")
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(help="Configuration that supplies prompt, limits and hyperparameters."),
-    ] = None,
-    levels: Annotated[
-        str, typer.Option(help="Levels of deduplication, separated by commas.")
-    ] = "exact,lexical",
-    threshold: Annotated[
-        float, typer.Option(help="Jaccard similarity at or above which networks are duplicates.")
-    ] = 0.9,
-    per_family: Annotated[
-        int | None, typer.Option(help="Maximum number of networks per family.")
-    ] = None,
-    best_on: Annotated[
-        str | None, typer.Option(help="LEMUR data set whose accuracies count (default: any).")
-    ] = None,
-    min_accuracy: Annotated[
-        float | None,
-        typer.Option(help="Exclude networks with a lower best accuracy or none on record."),
-    ] = None,
-    trained_only: Annotated[
-        bool, typer.Option("--trained-only", help="Exclude networks without a recorded accuracy.")
-    ] = False,
-    own: Annotated[
-        bool, typer.Option("--own", help="Include networks that runs in this folder wrote.")
-    ] = False,
-    max_chars: Annotated[
-        int | None,
-        typer.Option(help="Maximum length of an answer (default: the configuration's).", min=1),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Maximum number of networks.", min=1)] = None,
-    splits: Annotated[
-        str, typer.Option(help="Shares of the train, dev and test parts.")
-    ] = "0.8,0.1,0.1",
-    seed: Annotated[int, typer.Option(help="Random seed of the splits.", min=0)] = 1,
-    compact: Annotated[
-        bool, typer.Option("--compact", help="Write shorter networks that compute the same.")
-    ] = False,
-    build_check: Annotated[
-        bool | None,
-        typer.Option(
-            "--build-check/--no-build-check",
-            help="Train each network for one step on noise (default: in features mode only).",
-        ),
-    ] = None,
-    replacements: Annotated[
-        int | None,
-        typer.Option(help="How many times to replace networks that fail the build check.", min=0),
-    ] = None,
+    task: _Tasks = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
+    prompt: _Prompt = None,
+    config: _ConfigName = None,
+    levels: Levels = "exact,lexical",
+    threshold: Threshold = 0.9,
+    per_family: PerFamily = None,
+    best_on: _BestOn = None,
+    min_accuracy: _MinAccuracy = None,
+    trained_only: _TrainedOnly = False,
+    own: _Own = False,
+    max_chars: _MaxChars = None,
+    limit: _Limit = None,
+    splits: _Shares = "0.8,0.1,0.1",
+    seed: _Seed = 1,
+    compact: _Compact = False,
+    build_check: _BuildCheck = None,
+    replacements: _Replacements = None,
     as_json: AsJson = False,
 ) -> None:
     """Write LEMUR's networks as deduplicated training pairs: train, dev and test files."""
@@ -85,18 +89,19 @@ def build(
     from nngpt.finetuning.corpus.folder import check_new, create_corpus
     from nngpt.finetuning.corpus.lemur_networks import read_networks
     from nngpt.finetuning.corpus.splits import parse_shares
-    from nngpt.novelty.dedup import options
-    from nngpt.reports.tables.corpus import print_corpus
+    from nngpt.novelty.dedup.options import build_settings, check_share
+    from nngpt.reports.tables.data import print_corpus
+    from nngpt.store.lemur.mirror import open_mirror
 
+    if min_accuracy is not None:
+        check_share(min_accuracy, "--min-accuracy")
     settings = load_config(config, [])
     writer = make_writer(settings, prompt, task, compact)
     selection = CorpusSelection(
         max_chars=max_chars or writer.max_chars(settings.sampling.max_new_tokens),
-        dedup=options.build_settings(levels, threshold, [], [], per_family, 10),
+        dedup=build_settings(levels, threshold, [], [], per_family, 10),
         best_on=best_on,
-        min_accuracy=None
-        if min_accuracy is None
-        else options.check_share(min_accuracy, "--min-accuracy"),
+        min_accuracy=min_accuracy,
         trained_only=trained_only,
         own=own,
         limit=limit,
@@ -106,10 +111,7 @@ def build(
     )
     checked = writer.template.mode == "features" if build_check is None else build_check
     check_new(out)
-    if not os.access(folder / DATABASE, os.F_OK):
-        hint = "Fill the mirror first: nngpt lemur pull"
-        raise StoreError("no mirror here", where=str(folder / DATABASE), hint=hint)
-    with open_store(folder) as store:
+    with open_mirror(folder) as store:
         networks = read_networks(store, best_on)
     evaluation = settings.evaluation if checked else None
     with progress_bars() as on_progress:

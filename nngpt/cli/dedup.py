@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder
+from nngpt.cli.options import AsJson, Folder, Levels, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, print_result, progress_bar
 from nngpt.errors import UserError
 
@@ -24,21 +24,12 @@ _Lemur = Annotated[bool, typer.Option("--lemur", help="Also read the LEMUR mirro
 _BestOn = Annotated[
     str | None, typer.Option(help="Rank the mirror's networks by accuracy on this data set only.")
 ]
-_Levels = Annotated[
-    str, typer.Option(help="Comparison levels, cheapest first, separated by commas.")
-]
-_Threshold = Annotated[
-    float, typer.Option(help="Jaccard similarity at or above which two networks are duplicates.")
-]
 _LevelThreshold = Annotated[
     list[str], typer.Option(help="Similarity threshold of one level.", metavar="LEVEL=VALUE")
 ]
 _FamilyThreshold = Annotated[
     list[str],
     typer.Option(help="Similarity threshold inside one family.", metavar="FAMILY=VALUE"),
-]
-_PerFamily = Annotated[
-    int | None, typer.Option(help="Maximum number of networks kept of each family.")
 ]
 _Shingle = Annotated[int, typer.Option(help="Length of the compared token runs (shingles).")]
 _MinAccuracy = Annotated[
@@ -63,11 +54,11 @@ def dedup(
     lemur: _Lemur = False,
     folder: Folder = Path("runs"),
     best_on: _BestOn = None,
-    levels: _Levels = "exact,lexical",
-    threshold: _Threshold = 0.9,
+    levels: Levels = "exact,lexical",
+    threshold: Threshold = 0.9,
     level_threshold: _LevelThreshold = [],  # noqa: B006 (typer copies it)
     family_threshold: _FamilyThreshold = [],  # noqa: B006
-    per_family: _PerFamily = None,
+    per_family: PerFamily = None,
     shingle: _Shingle = 10,
     min_accuracy: _MinAccuracy = None,
     explain: _Explain = None,

@@ -37,3 +37,12 @@ StartingAdapter = Annotated[
     typer.Option(help="Adapter to continue from (folder or name); also the KL reference."),
 ]
 Fresh = Annotated[bool, typer.Option(help="Start over; keep the old training.")]
+Levels = Annotated[
+    str, typer.Option(help="Comparison levels, cheapest first, separated by commas.")
+]
+Threshold = Annotated[
+    float, typer.Option(help="Jaccard similarity at or above which two networks are duplicates.")
+]
+PerFamily = Annotated[
+    int | None, typer.Option(help="Maximum number of networks kept of each family.")
+]

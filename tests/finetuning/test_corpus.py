@@ -233,7 +233,7 @@ def test_mistakes_are_one_line(call_nngpt: Nngpt, tmp_path: Path) -> None:
         (["--task", "imagenet"], "unknown data set 'imagenet'"),
         (["--best-on", "mnist"], "--best-on: no trial on the data set 'mnist'"),
         (["--trained-only"], "no network is left (record: no accuracy on record)"),
-        (["--folder", "nowhere"], "no mirror here"),
+        (["--folder", "nowhere"], "no LEMUR mirror here"),
     ):
         done = call_nngpt("corpus", "build", "--out", "made", *arguments)
         assert done.returncode == 2 and said in done.stderr, done.stderr

@@ -13,10 +13,16 @@ from torch.nn.functional import cross_entropy
 from nngpt.config import LearningConfig
 from nngpt.finetuning.sft.attention import attend, can_pack
 from nngpt.finetuning.sft.checkpoint import Checkpoint
-from nngpt.finetuning.sft.examples import TokenizedPair
 from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.loss import output_weight, summed_loss
-from nngpt.finetuning.sft.packing import PackedRow, RowSpan, SpanLengths, one_per_row, pack
+from nngpt.finetuning.sft.packing import (
+    PackedRow,
+    RowSpan,
+    SpanLengths,
+    TokenizedPair,
+    one_per_row,
+    pack,
+)
 
 
 def one_by_one(model: Any, chosen: Sequence[TokenizedPair]) -> torch.Tensor:

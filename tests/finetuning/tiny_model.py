@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from nngpt.finetuning.sft.examples import TokenizedPair
+from nngpt.finetuning.sft.packing import TokenizedPair
 
 WORDS = 60
 _SHAPE = {

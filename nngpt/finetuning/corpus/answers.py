@@ -71,12 +71,7 @@ class NetworkAnswer:
 
 @dataclass(frozen=True)
 class AnsweredNetwork:
-    """A network with its answers to all prompts, at least one.
-
-    Attributes:
-        network: the LEMUR network.
-        answers: one answer for each prompt.
-    """
+    """A LEMUR network with its answers to all prompts, at least one."""
 
     network: LemurNetwork
     answers: tuple[NetworkAnswer, ...]
@@ -225,7 +220,6 @@ def make_writer(
 
 
 def _task(dataset: str, max_parameters: int | None) -> Task:
-    """Return the task of a data set. Raises: PluginError."""
     source = plugins.create("data set", dataset, None)
     shape = (1, *source.shape)
     return Task(source.name, shape, (source.classes,), 0.0, max_parameters=max_parameters)

@@ -56,12 +56,7 @@ class CorpusSelection:
 
 @dataclass(frozen=True)
 class BuiltCorpus:
-    """A built corpus, not yet written to files.
-
-    Attributes:
-        parts: networks with their answers to all prompts, for "train", "dev" and "test".
-        exclusions: number of networks excluded by each step, with reasons.
-    """
+    """A corpus not yet written to files: its networks for each of `PARTS`, and all exclusions."""
 
     parts: dict[str, list[AnsweredNetwork]]
     exclusions: Exclusions

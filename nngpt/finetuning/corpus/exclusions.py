@@ -16,12 +16,9 @@ _NUMBER = re.compile(r"(?<![A-Za-z_])\d[\dx,.]*(?<![,.])")
 
 @dataclass(frozen=True)
 class ExcludedByStep:
-    """Networks that one step excluded.
+    """Number of networks that one step excluded for each reason, and that it left.
 
-    Attributes:
-        step: name of the step.
-        reasons: number of networks for each reason, most frequent first.
-        left: number of networks left after the step.
+    The most frequent reason comes first.
     """
 
     step: str

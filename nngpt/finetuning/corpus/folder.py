@@ -140,7 +140,6 @@ def _inputs(networks: Sequence[LemurNetwork]) -> dict[str, Any]:
 
 
 def _lines(networks: Sequence[AnsweredNetwork]) -> Iterator[str]:
-    """Yield the JSONL lines of a part."""
     for answered in networks:
         for answer in answered.answers:
             yield json.dumps(_line(answered.network, answer), ensure_ascii=False) + "\n"

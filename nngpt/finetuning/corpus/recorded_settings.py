@@ -56,7 +56,6 @@ def _supported(code: str) -> frozenset[str]:
 
 
 def _is_allowed(name: str, value: float) -> bool:
-    """Return True if the contract allows this value of a hyperparameter."""
     try:
         Hyperparameters.model_validate({name: value})
     except ValidationError:

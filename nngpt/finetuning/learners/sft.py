@@ -20,9 +20,9 @@ from nngpt.finetuning.lora import check_settings, load_training_base, with_adapt
 from nngpt.finetuning.sft import kernels
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
-from nngpt.finetuning.sft.examples import TokenizedPair, drop_long, tokenize
 from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.optimizer import choose_optimizer
+from nngpt.finetuning.sft.packing import TokenizedPair, drop_long, tokenize
 from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay, write_learned
 from nngpt.generation.models.adapters import finished_adapter, save_adapter
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory

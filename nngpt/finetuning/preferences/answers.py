@@ -43,12 +43,7 @@ class RatedAnswer:
 
 @dataclass(frozen=True)
 class AnswerPair:
-    """A better and a worse answer to the same prompt.
-
-    Attributes:
-        chosen: the better answer.
-        rejected: the worse answer.
-    """
+    """A better (`chosen`) and a worse answer (`rejected`) to the same prompt."""
 
     chosen: RatedAnswer
     rejected: RatedAnswer
@@ -137,7 +132,6 @@ def _is_good(attempt: AttemptRecord) -> bool | None:
 
 
 def _check_both_kinds(answers: Sequence[RatedAnswer], where: str) -> None:
-    """Check that there are good and bad answers. Raises: UserError."""
     good = sum(answer.good for answer in answers)
     if good in (0, len(answers)):
         raise UserError(

@@ -38,11 +38,6 @@ OnPoint = Callable[[CurvePoint], None]
 """Called with every point as it is reached."""
 
 
-def held_out_losses(points: Sequence[CurvePoint]) -> list[float]:
-    """Return the measured held-out losses, in order."""
-    return [point.held_out for point in points if point.held_out is not None]
-
-
 def write_curve(points: Sequence[CurvePoint], facts: dict[str, Any], folder: Path) -> None:
     """Write `training.json`: `facts`, and a point for each step."""
     text = json.dumps({**facts, "curve": [asdict(point) for point in points]}, indent=1)

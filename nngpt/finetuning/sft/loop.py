@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,9 @@ from nngpt.errors import LearningFailed
 from nngpt.finetuning.sft.attention import can_pack, has_flash_attention, packed_attention
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint
-from nngpt.finetuning.sft.examples import TokenizedPair
 from nngpt.finetuning.sft.loss import output_weight, summed_loss
 from nngpt.finetuning.sft.optimizer import make_optimizer, make_schedule
-from nngpt.finetuning.sft.packing import PackedRow, SpanLengths, one_per_row, pack
+from nngpt.finetuning.sft.packing import PackedRow, SpanLengths, TokenizedPair, one_per_row, pack
 from nngpt.protocols import Log
 
 if TYPE_CHECKING:
@@ -58,26 +57,22 @@ class TrainingLoop:
         """Train for all epochs, from the checkpoint if there is one, and return the loss curve.
 
         Args:
-            pairs: pairs to train on.
             held_out: pairs whose loss is measured at the start and after each epoch.
-            checkpoint: where the state is saved and restored.
 
         Raises:
             LearningFailed: the loss is not finite.
         """
         self._prepare(pairs, held_out)
-        base = self._base
         state = checkpoint.read(log)
         if state is not None:
             self._restore(state)
             log(f"Resuming after step {self._step} of {self._steps}.")
         try:
-            with (
-                packed_attention(base) if self._packed else nullcontext(),
-                recompute_activations(base)
-                if self.settings.gradient_checkpointing
-                else nullcontext(),
-            ):
+            with ExitStack() as stack:
+                if self._packed:
+                    stack.enter_context(packed_attention(self._base))
+                if self.settings.gradient_checkpointing:
+                    stack.enter_context(recompute_activations(self._base))
                 self._train(checkpoint, on_point)
         finally:
             self.model.eval()
@@ -183,7 +178,6 @@ class TrainingLoop:
             return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
 
     def _attention_arguments(self, row: PackedRow) -> dict[str, Any]:
-        """Return the arguments of the packed attention."""
         if not self._packed:
             return {}
         found: dict[str, Any] = {"spans": row.spans}
@@ -221,7 +215,6 @@ class TrainingLoop:
         on_point(point)
 
     def _state(self) -> dict[str, Any]:
-        """Return the state that a checkpoint holds."""
         return {
             "step": self._step,
             "points": [asdict(point) for point in self.points],
@@ -232,7 +225,6 @@ class TrainingLoop:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Restore the state of a checkpoint."""
         import torch
 
         with torch.no_grad():

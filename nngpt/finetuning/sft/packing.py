@@ -1,4 +1,4 @@
-"""Pack training pairs into rows without padding; a prompt that several pairs share comes once.
+"""Tokenise training pairs and pack them into rows without padding; a shared prompt comes once.
 
 A row is `prompt A, answer 1, answer 2, prompt B, answer 3 …` in one sequence. Each answer attends
 to its own prompt and itself, never to another answer (`nngpt.finetuning.sft.attention`), and its
@@ -10,12 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nngpt.finetuning.sft.examples import TokenizedPair
+from nngpt.generation.models import chat
+from nngpt.records import TrainingPair
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class TokenizedPair:
+    """A training pair as token ids; only the answer has a loss.
+
+    Attributes:
+        prompt: token ids of the rendered prompt.
+        answer: token ids of the answer, including the end of the turn.
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return len(self.prompt) + len(self.answer)
 
 
 @dataclass(frozen=True)
@@ -69,7 +88,6 @@ class PackedRow:
                 self.spans.append(RowSpan(start, len(self.ids), (first, end)))
 
     def _append(self, tokens: Sequence[int], position: int) -> None:
-        """Append tokens whose positions start at `position`."""
         self.ids += tokens
         self.positions += range(position, position + len(tokens))
 
@@ -112,6 +130,24 @@ class SpanLengths:
 
         flat = torch.tensor([place for span in places for place in span], device=device)
         return cls(flat, starts(queries), starts(keys), max(queries), max(keys))
+
+
+def tokenize(tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPair]:
+    """Tokenise all pairs; equal prompts are rendered once and share one tuple."""
+    prompts: dict[Any, tuple[int, ...]] = {}
+    tokenized = []
+    for pair in pairs:
+        asked = pair.prompt
+        if asked not in prompts:
+            prompts[asked] = tuple(chat.encode(tokenizer, chat.render(tokenizer, asked)))
+        answer = tuple(chat.encode_answer(tokenizer, pair))
+        tokenized.append(TokenizedPair(prompts[asked], answer))
+    return tokenized
+
+
+def drop_long(pairs: Sequence[TokenizedPair], max_length: int) -> list[TokenizedPair]:
+    """Return the pairs of at most `max_length` tokens; longer pairs would have to be truncated."""
+    return [pair for pair in pairs if pair.length <= max_length]
 
 
 def pack(pairs: Sequence[TokenizedPair], max_tokens: int) -> list[PackedRow]:

@@ -7,10 +7,11 @@ Newcombe's and Welch's intervals.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev, variance
 from statistics import median as middle
+from typing import NamedTuple
 
 Interval = tuple[float, float]
 
@@ -193,6 +194,40 @@ def mean_difference(one: Sequence[float], other: Sequence[float]) -> Difference 
     value, ends = welch(one, other)
     low, high = ends or (None, None)
     return Difference(value, low, high, len(one), other_count=len(other))
+
+
+class Count(NamedTuple):
+    """Hits among a total: the counts of a share."""
+
+    hits: int
+    total: int
+
+
+Measure = Count | Sequence[float]
+"""A figure of a group before its estimate: the counts of a share, or the values of a mean."""
+
+
+def estimate(found: Measure) -> Estimate | None:
+    """Return the share or the mean with its interval; None for an empty group."""
+    return share(*found) if isinstance(found, Count) else mean(found)
+
+
+def differences(
+    one: Mapping[str, Measure], other: Mapping[str, Measure]
+) -> dict[str, Difference | None]:
+    """Return each figure of one group minus that of another, if both have it, by name."""
+    return {
+        name: share_difference(mine, theirs)
+        if isinstance(mine, Count) and isinstance(theirs, Count)
+        else mean_difference(mine, theirs)
+        for name, mine in one.items()
+        if (theirs := other.get(name)) is not None
+    }
+
+
+def measured(found: Measure) -> str:
+    """Format a share as `percent_of` does, a mean as `mean_of` does."""
+    return percent_of(*found) if isinstance(found, Count) else mean_of(found)
 
 
 def percent_of(successes: int, total: int) -> str:

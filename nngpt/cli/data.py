@@ -20,7 +20,7 @@ def list_(as_json: AsJson = False) -> None:
     from rich.box import SIMPLE
 
     from nngpt.data.loading import list_data_sets
-    from nngpt.reports.tables.data_sets import data_sets_table
+    from nngpt.reports.tables.data import data_sets_table
 
     rows = list_data_sets()
     table = data_sets_table(rows, SIMPLE if console().is_terminal else None)

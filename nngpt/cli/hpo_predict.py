@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,7 +77,8 @@ def predict(
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 
     flags = {"surrogate": surrogate, "adapter": adapter, "budget": budget}
-    options = _engine_options(engine, flags)
+    known = getattr(plugins.options_model(KIND, engine), "model_fields", ())
+    options = {name: flag for name, flag in flags.items() if flag is not None and name in known}
     code, supported = read_tunable_network(file)
     given = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
     load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
@@ -95,30 +96,22 @@ def predict(
                 first = replace(proposals[0], trained=train(proposals[0]))
             proposals = [first, *proposals[1:]]
     if as_json:
-        print_json([_as_json(proposal) for proposal in proposals])
+        facts = [asdict(proposal) for proposal in proposals]
+        print_json([{k: v for k, v in one.items() if (k, v) != ("trained", None)} for one in facts])
     else:
         _print(proposals, task)
-
-
-def _engine_options(engine: str, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flags that are given and that the engine has as options."""
-    model = plugins.options_model(KIND, engine)
-    names = model.model_fields if model else ()
-    return {name: value for name, value in flags.items() if value is not None and name in names}
 
 
 @contextmanager
 def _training(load: Callable[[], Config], purpose: str, task: HPOTask) -> Iterator[Train]:
     """Open a function that trains the network of a task in the sandbox, always with one seed.
 
-    Args:
-        load: loads the configuration of the training.
-        purpose: "search" or "run"; a search prints a line for each training.
+    The purpose is "search", which prints a line for each training, or "run".
     """
     from nngpt.cycle.evaluator import open_evaluator
     from nngpt.generation.contract.answers import Answer, write
     from nngpt.records import Candidate, content_hash, derive_seed
-    from nngpt.reports.outcome import outcome_line
+    from nngpt.reports.attempts import outcome_line
 
     log = logger()
     seed = derive_seed(task.seed, purpose, content_hash(task.code))
@@ -139,7 +132,7 @@ def _training(load: Callable[[], Config], purpose: str, task: HPOTask) -> Iterat
 def _print(proposals: Sequence[Proposal], task: HPOTask) -> None:
     from yaml import safe_dump
 
-    from nngpt.reports.outcome import outcome_line
+    from nngpt.reports.attempts import outcome_line
 
     for number, proposal in enumerate(proposals, start=1):
         typer.echo(f"# {number}, by {proposal.engine}{_expected(proposal, task.target)}")
@@ -163,10 +156,3 @@ def _expected(proposal: Proposal, target: float | None) -> str:
     if target is not None and high < target:
         text += f"; {target:.1%} is out of reach"
     return text
-
-
-def _as_json(proposal: Proposal) -> dict[str, Any]:
-    found = asdict(proposal)
-    if proposal.trained is None:
-        del found["trained"]
-    return found

@@ -17,7 +17,6 @@ from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.reports.comparison.figures import ComparisonFigures
 
 _OUT = "--out"
 
@@ -45,8 +44,7 @@ def compare(
         ),
     ] = None,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Train each network for one step on noise only."),
+        bool, typer.Option("--check", help="Train each network for one step on noise only.")
     ] = False,
     train: Annotated[
         bool,
@@ -64,8 +62,10 @@ def compare(
     from nngpt.finetuning.compare.executors import Executors, source_of
     from nngpt.finetuning.compare.records import CHECK, TRAIN
     from nngpt.finetuning.compare.session import run_session
-    from nngpt.reports.comparison.files import write_files
+    from nngpt.reports.comparison.files import notes, write_files
+    from nngpt.reports.comparison.sheets import sheets
     from nngpt.reports.progress import ActivityBars
+    from nngpt.reports.sheets import rich_table
 
     options = compared.parse_all(arm)
     settings = _first_epoch(load_config(config, overrides, seed=seed, sandbox=sandbox))
@@ -86,7 +86,10 @@ def compare(
         if as_json:
             typer.echo(text)
         else:
-            _print_tables(figures)
+            for sheet in sheets(figures):
+                console().print(rich_table(sheet))
+            for note in notes(figures):
+                console().print(note, markup=False, soft_wrap=True)
         log(f"Written: {', '.join(map(str, files))}")
 
 
@@ -94,15 +97,3 @@ def _first_epoch(settings: Config) -> Config:
     """Return the configuration with one epoch of training and no retraining."""
     evaluation = settings.evaluation.model_copy(update={"epochs": 1, "retrain": False})
     return settings.model_copy(update={"evaluation": evaluation})
-
-
-def _print_tables(figures: ComparisonFigures) -> None:
-    """Print the tables and notes of a comparison."""
-    from nngpt.reports.comparison.sheets import sheets
-    from nngpt.reports.comparison.text import notes
-    from nngpt.reports.sheets import rich_table
-
-    for sheet in sheets(figures):
-        console().print(rich_table(sheet))
-    for note in notes(figures):
-        console().print(note, markup=False, soft_wrap=True)

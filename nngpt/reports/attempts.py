@@ -1,4 +1,4 @@
-"""One attempt on the console: a line, or all facts and its code."""
+"""One attempt or training on the console: a line, or all facts and its code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.generation import modes
-from nngpt.records import Arm, Evaluation, Retraining, ShownBlock, State
+from nngpt.records import Arm, Evaluation, Refusal, Retraining, ShownBlock, State
+from nngpt.reports.text import plural
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord
 
@@ -38,6 +39,17 @@ def attempt_line(attempt: AttemptRecord) -> Text:
     if attempt.refusal is not None:
         line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")
     return line
+
+
+def outcome_line(outcome: Evaluation | Refusal) -> str:
+    """Return accuracies, epochs, device, parameters and seconds in one line, or the refusal."""
+    if isinstance(outcome, Refusal):
+        return f"refused at {outcome.stage}: {outcome.reason}"
+    curve = ", ".join(accuracy_of(e.accuracy, e.total) for e in outcome.epochs)
+    return (
+        f"accuracy {curve} after {plural(len(outcome.epochs), 'epoch')} on "
+        f"{outcome.device}, {outcome.claimed_parameters:,} parameters, {outcome.seconds:.1f} s"
+    )
 
 
 def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nngpt.data.transform_names import spec
-from nngpt.records import Candidate, Evaluation, Exported, ShownBlock
+from nngpt.records import Candidate, Exported, ShownBlock
 from nngpt.reports.analysis.best import BestNetwork, written_by
 from nngpt.reports.sheets import Sheet, plain
 from nngpt.statistics import wilson
@@ -51,11 +51,7 @@ def card(source: BestNetwork, exported: Exported, splits: Splits, same: bool | N
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
-    return f"## {title}\n\n" + _bullets(lines)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "".join(f"- {line}\n" for line in lines)
+    return f"## {title}\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterator[str]:
@@ -190,7 +186,8 @@ def agrees(exported: Exported) -> bool:
     On other devices than the CPU, and in bfloat16, rounding differs between processes.
     """
     evaluation, last = exported.evaluation, exported.evaluation.epochs[-1]
-    exact = evaluation.device == "cpu" and _precision(evaluation) == "float32"
+    precision = json.loads(evaluation.protocol).get("precision")
+    exact = evaluation.device == "cpu" and precision == "float32"
     return abs(exported.loaded[0] - last.correct) <= (0 if exact else _slack(last.total))
 
 
@@ -206,10 +203,6 @@ def onnx_agrees(exported: Exported) -> bool:
         return abs(right - correct) <= _slack(total)
     low, high = wilson(right, images)
     return low <= correct / total <= high
-
-
-def _precision(evaluation: Evaluation) -> object:
-    return json.loads(evaluation.protocol).get("precision")
 
 
 def _slack(images: int) -> int:

@@ -27,16 +27,7 @@ from nngpt.reports.text import ARM_NAMES
 from nngpt.statistics import Estimate
 
 INK, DIM, GRID, MARK = "#1b2230", "#5d6878", "#e3e6eb", "#8a3b12"
-PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#F0E442",
-    "#999999",
-)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "---")
 
 RC: Any = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, Self, TypedDict
+from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -35,40 +35,6 @@ from nngpt.store import AttemptRecord, CycleSummary
 
 EVERY_S = 30.0
 """Seconds between two lines of a fine-tuning where there is no terminal."""
-
-
-class Progress(Protocol):
-    """Receives the events of a run."""
-
-    def cycle_started(
-        self,
-        cycle: int,
-        config: Config,
-        adapter: Adapter | None,
-        settled: Sequence[AttemptRecord],
-    ) -> None:
-        """Note that a cycle starts or resumes; `settled` are its admitted and refused attempts."""
-
-    def writing(self, count: int) -> AbstractContextManager[None]:
-        """Enter while the LLM writes `count` candidates."""
-
-    def repairing(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
-        """Enter while the LLM repairs a refused attempt."""
-
-    def training(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
-        """Enter while a candidate trains."""
-
-    def settled(self, attempt: AttemptRecord) -> None:
-        """Note that an attempt was admitted or refused."""
-
-    def learning(self, pairs: int) -> AbstractContextManager[OnStep]:
-        """Enter while the LLM is fine-tuned on `pairs` pairs; yields a callback per step."""
-
-    def note(self, text: str) -> None:
-        """Show a line of text."""
-
-    def cycle_done(self, summary: CycleSummary) -> None:
-        """Note that a cycle is closed."""
 
 
 class LiveBars:
@@ -103,16 +69,8 @@ class LiveBars:
         self._console.print(Text(text), soft_wrap=True)
 
 
-class _CycleBar(TypedDict):
-    """State of the bar of a cycle's candidates."""
-
-    completed: int
-    total: int
-    facts: str
-
-
 class ConsoleProgress(LiveBars):
-    """`Progress` on a console."""
+    """Shows the events of a run: a bar over a cycle's candidates, and lines."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -121,20 +79,15 @@ class ConsoleProgress(LiveBars):
         self._settled: list[AttemptRecord] = []
 
     def cycle_started(
-        self,
-        cycle: int,
-        config: Config,
-        adapter: Adapter | None,
-        settled: Sequence[AttemptRecord],
+        self, cycle: int, config: Config, adapter: Adapter | None, settled: Sequence[AttemptRecord]
     ) -> None:
-        """Print a headline, and show the bar of the cycle's candidates."""
+        """Print a headline, and show the bar of the cycle's candidates; `settled` ones are done."""
         who = f"adapter {adapter.name}" if adapter else "the base model"
         headline = Text.assemble((f"Cycle {cycle} of {config.cycles}", "bold"), f": {who} writes")
         self._console.print(headline, soft_wrap=True)
         self._candidates, self._settled = config.candidates, list(settled)
-        self._bars.reset(
-            self._cycle_bar, description=f"cycle {cycle}", visible=True, **self._cycle_state()
-        )
+        self._bars.reset(self._cycle_bar, description=f"cycle {cycle}", visible=True)
+        self._show_counts()
 
     @contextmanager
     def writing(self, count: int) -> Iterator[None]:
@@ -161,7 +114,7 @@ class ConsoleProgress(LiveBars):
         """Print a line for the attempt, and advance the bar with its counts, best and mean."""
         self._console.print(attempt_line(attempt), soft_wrap=True)
         self._settled.append(attempt)
-        self._bars.update(self._cycle_bar, **self._cycle_state())
+        self._show_counts()
 
     @contextmanager
     def learning(self, pairs: int) -> Iterator[OnStep]:
@@ -194,8 +147,8 @@ class ConsoleProgress(LiveBars):
         spent = ", ".join(f"{stage} {s:.0f} s" for stage, s in summary.seconds.items())
         self.note(f"  time: {spent}")
 
-    def _cycle_state(self) -> _CycleBar:
-        """Return how many candidates are settled, how many are expected, and their figures."""
+    def _show_counts(self) -> None:
+        """Show how many candidates are settled, how many are expected, and their figures."""
         first = [attempt for attempt in self._settled if not attempt.repairs]
         settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
@@ -206,12 +159,10 @@ class ConsoleProgress(LiveBars):
             facts += f" · {plural(repairs, 'repair')}"
         if controls := len(first) - len(settled):
             facts += f" · {controls} of control arms"
-        return {"completed": len(first), "total": self._total(len(first)), "facts": facts}
-
-    def _total(self, done: int) -> int:
-        """Return the candidates to expect: another `per_cycle` whenever the last is used up."""
-        step, most = self._candidates.per_cycle, self._candidates.max_per_cycle
-        return step if done <= step else max(done, min(-(-done // step) * step, most))
+        # Another `per_cycle` is expected whenever the last is used up.
+        done, step, most = len(first), self._candidates.per_cycle, self._candidates.max_per_cycle
+        total = step if done <= step else max(done, min(-(-done // step) * step, most))
+        self._bars.update(self._cycle_bar, completed=done, total=total, facts=facts)
 
     @contextmanager
     def _activity(self, text: str) -> Iterator[None]:
@@ -234,8 +185,10 @@ class TuningProgress(LiveBars):
     def point(self, point: CurvePoint) -> None:
         """Advance the bar to a point of the curve; a held-out loss is always printed."""
         first = self._first = self._first or point
+        seconds = point.seconds - first.seconds
+        speed = (point.tokens - first.tokens) / seconds if seconds else 0.0
         loss = "" if point.loss is None else f"loss {point.loss:.3f}, "
-        facts = f"{loss}{_speed(first, point):,.0f} answer tokens/s"
+        facts = f"{loss}{speed:,.0f} answer tokens/s"
         self._bars.update(self._bar, completed=point.step, total=point.steps, facts=facts)
         if point.held_out is not None:
             self.note(f"step {point.step} of {point.steps}: held-out loss {point.held_out:.4f}")
@@ -243,12 +196,6 @@ class TuningProgress(LiveBars):
         if point.step and due and not self._console.is_terminal:
             self._last_line = time.monotonic()
             self.note(f"step {point.step} of {point.steps}: {facts}, {_time_left(first, point)}")
-
-
-def _speed(first: CurvePoint, point: CurvePoint) -> float:
-    """Return the answer tokens per second since the first point."""
-    seconds = point.seconds - first.seconds
-    return (point.tokens - first.tokens) / seconds if seconds else 0.0
 
 
 def _time_left(first: CurvePoint, point: CurvePoint) -> str:

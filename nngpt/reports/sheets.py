@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -31,6 +31,11 @@ class Sheet:
     def numeric(self) -> tuple[bool, ...]:
         """True for each column of numbers."""
         return tuple(column.startswith(">") for column in self.columns)
+
+
+def right(*heads: str) -> list[Column]:
+    """Return right-aligned columns of a terminal table, for numbers."""
+    return [Column(head, justify="right") for head in heads]
 
 
 def rich_table(sheet: Sheet) -> Table:

@@ -107,8 +107,9 @@ def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> 
         run = three_arms(store)
         confirm(store, run)
         again = study(store, run, **{HOSTILE: network(2)})
-    # Scattered points, clipped paths and colour bars: what could differ between two drawings.
-    for plot in plots(again, ("gates", "accuracies", "novelty")):
+    redrawn = plots(again)
+    assert len(redrawn) == 9
+    for plot in redrawn:
         assert plot.images is not None
         assert plot.images.png == full.figures[f"{plot.name}.png"], plot.name
         assert plot.images.pdf == full.figures[f"{plot.name}.pdf"], plot.name

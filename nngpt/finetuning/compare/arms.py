@@ -29,12 +29,7 @@ _IRRELEVANT = ("name", "candidates", "novelty", "learning")
 
 @dataclass(frozen=True)
 class ArmOption:
-    """A parsed `--arm` option.
-
-    Attributes:
-        adapter: folder of the adapter, None for the base model.
-        changes: the arm's own settings, each `key=value`.
-    """
+    """A parsed `--arm` option: folder of the adapter (None: the base model) and own settings."""
 
     name: str
     adapter: str | None
@@ -56,12 +51,7 @@ class ArmPrompt:
 
 @dataclass(frozen=True)
 class ComparedArm:
-    """The base model or an adapter, with its prompts and sampling settings.
-
-    Attributes:
-        readers: readers of its answers, by data set.
-        prompts: its distinct prompts.
-    """
+    """The base model or an adapter, with its distinct prompts and, by data set, its readers."""
 
     facts: ArmFacts
     adapter: Adapter | None
@@ -93,14 +83,14 @@ def parse(text: str) -> ArmOption:
 
 def parse_all(texts: Sequence[str]) -> list[ArmOption]:
     """Parse all `--arm` options. Raises: UserError if there is none, or two have one name."""
-    found = [parse(text) for text in texts]
-    names = [option.name for option in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"two arms are called {twice!r}", where="--arm")
+    found: dict[str, ArmOption] = {}
+    for option in map(parse, texts):
+        if option.name in found:
+            raise UserError(f"two arms are called {option.name!r}", where="--arm")
+        found[option.name] = option
     if not found:
         raise UserError("no arm to compare", where="--arm", hint=_EXAMPLE)
-    return found
+    return list(found.values())
 
 
 def shared_settings(settings: Config) -> SharedSettings:
@@ -123,12 +113,12 @@ def make_arms(
             the arms' prompt modes differ.
     """
     arms = [_make_arm(_arm_config(settings, option), option, sources) for option in options]
-    first = arms[0]
-    for arm in arms:
-        if arm.facts.mode != first.facts.mode:
-            what = f"writes in {arm.facts.mode} mode, but {first.name!r} in {first.facts.mode} mode"
+    first = arms[0].facts
+    for facts in (arm.facts for arm in arms):
+        if facts.mode != first.mode:
+            what = f"writes in {facts.mode} mode, but {first.name!r} in {first.mode} mode"
             hint = "Compare each mode in a comparison of its own"
-            raise UserError(what, where=f"--arm {arm.name}", hint=hint)
+            raise UserError(what, where=f"--arm {facts.name}", hint=hint)
     return arms
 
 

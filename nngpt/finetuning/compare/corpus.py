@@ -20,7 +20,6 @@ class ReferenceCorpus:
     """The networks that the adapters learned.
 
     Attributes:
-        files: paths given by the user.
         digest: sha256 over the files' contents.
         left_out: number of answers that the contract refuses.
         networks: answers, each network once, by number and source.
@@ -35,8 +34,7 @@ class ReferenceCorpus:
 def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | None:
     """Read the distinct networks of JSONL files of pairs as `arm` reads answers; None for no files.
 
-    Raises:
-        ConfigError: a file cannot be read or is of another mode, or the contract refuses all pairs.
+    Raises: ConfigError if a file is unreadable or of another mode, or the contract refuses all.
     """
     if not files:
         return None
@@ -62,7 +60,7 @@ def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | No
 
 
 def _pairs(file: Path, prompt: Prompt) -> list[TrainingPair]:
-    """Read pairs; errors name the option instead of the configuration's key."""
+    """Read pairs; errors name the option, not the configuration's key."""
     try:
         return corpus_pairs(file, prompt)
     except ConfigError as error:

@@ -22,13 +22,7 @@ OpenOnImages = Callable[[Config, Splits, Task, Log], AbstractContextManager[Exec
 
 @dataclass(frozen=True)
 class Executors:
-    """Opens executors for the tasks of a comparison.
-
-    Attributes:
-        settings: the configuration that all arms share.
-        tasks: tasks by name of their data set; `sources` likewise.
-        log: called with a line when training begins.
-    """
+    """Opens executors for the tasks of a comparison, by name of the data set."""
 
     settings: Config
     tasks: Mapping[str, Task]
@@ -42,8 +36,8 @@ class Executors:
         with tempfile.TemporaryDirectory(prefix="nngpt-compare-") as folder:
             splits = noise_splits(Path(folder) / name, self.tasks[name])
             short = brief_evaluation(self.settings.evaluation)
-            arguments = (splits, short, self.tasks[name])
-            made = plugins.create("executor", short.executor, *arguments, options=short.options)
+            task, options = self.tasks[name], short.options
+            made = plugins.create("executor", short.executor, splits, short, task, options=options)
             with closing(made) as executor:
                 yield executor
 

@@ -21,7 +21,7 @@ OnProgress = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True)
 class Batch:
-    """Answers to write together: those with the indices `first` … `first + size - 1`."""
+    """Answers to write together: indices `first` … `first + size - 1`."""
 
     number: int
     first: int
@@ -63,8 +63,7 @@ def write(
 ) -> None:
     """Have each arm answer each of its prompts `wanted` times, with the same seeds for all arms.
 
-    Raises:
-        ModelError: an adapter does not fit, or the model fails.
+    Raises: ModelError if an adapter does not fit, or the model fails.
     """
     for arm in arms:
         for asked in arm.prompts:
@@ -112,7 +111,7 @@ def _sample(
 
 
 def _of(record: Samples, arm: ComparedArm, asked: ArmPrompt) -> list[Sample]:
-    return [s for s in record.samples if (s.arm, s.asked) == (arm.name, asked.key)]
+    return [s for s in record.of(Sample) if (s.arm, s.asked) == (arm.name, asked.key)]
 
 
 def _speed(samples: Sequence[Sample]) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from nngpt.finetuning.compare.arms import ArmPrompt, ComparedArm
+from nngpt.finetuning.compare.arms import ComparedArm
 from nngpt.finetuning.compare.generation import OnProgress, Seeds
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Sample, SampleOutcome
 from nngpt.finetuning.compare.samples import Samples
@@ -80,27 +80,24 @@ def _pending(
     record: Samples, arm: ComparedArm, how: str, task: str, wanted: int
 ) -> list[PendingRun]:
     """Return an arm's networks that this task has not seen, by index; record refused ones."""
-    seen = {o.key for o in record.outcomes if (o.how, o.task) == (how, task)}
+    seen = {o.key for o in record.of(SampleOutcome) if (o.how, o.task) == (how, task)}
     asked = {a.key: a for a in arm.prompts if how == CHECK or task in a.tasks}
-    samples = [s for s in record.samples if s.arm == arm.name and s.asked in asked]
+    samples = [s for s in record.of(Sample) if s.arm == arm.name and s.asked in asked]
     samples = [s for s in samples if s.index < wanted and not s.refusal and s.key not in seen]
-    read = [(sample, _read(arm, asked[sample.asked], task, sample)) for sample in samples]
-    goal = arm.readers[task].task
-    classes = goal.out_shape[0]
+    reader = arm.readers[task]
+    read = [(s, reader.read_answer(s.text, asked[s.asked].prompt)) for s in samples]
+    classes = reader.task.out_shape[0]
     refused = [(s, found) for s, found in read if isinstance(found, Refusal)]
     record.append(SampleOutcome(*s.key, how, task, classes, "", found) for s, found in refused)
-    return [PendingRun(sample, c, goal) for sample, c in read if isinstance(c, Candidate)]
-
-
-def _read(arm: ComparedArm, asked: ArmPrompt, task: str, sample: Sample) -> Candidate | Refusal:
-    return arm.readers[task].read_answer(sample.text, asked.prompt)
+    return [PendingRun(sample, c, reader.task) for sample, c in read if isinstance(c, Candidate)]
 
 
 def _without_copies(
     record: Samples, pending: Sequence[PendingRun], how: str, task: str
 ) -> list[PendingRun]:
     """Record the outcomes of networks that have run before, and return the others."""
-    known = {o.run: o for o in record.outcomes if o.run and (o.how, o.task) == (how, task)}
+    ran = record.of(SampleOutcome)
+    known = {o.run: o for o in ran if o.run and (o.how, o.task) == (how, task)}
     copies = [run for run in pending if run.digest in known]
     record.append(_copied(run, known[run.digest]) for run in copies)
     return [run for run in pending if run.digest not in known]

@@ -1,15 +1,12 @@
-"""The lines of a comparison's record, from which all its figures follow.
-
-A `Sample` is one answer of one arm, a `SampleOutcome` the result of running its network on a task.
-"""
+"""The lines of a comparison's record, from which all its figures follow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nngpt.records import Refusal
+from nngpt.records import Refusal, canonical_json
 
 CHECK, TRAIN = "check", "train"
 """Ways to judge a network: one training step on noise, or one epoch on the task's images."""
@@ -25,13 +22,11 @@ class SharedSettings:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """What is recorded of an arm, and must not change while a comparison goes on.
+    """The recorded facts of an arm, which must not change while a comparison goes on.
 
     Attributes:
-        name: name given by the user.
         adapter: lineage and sha256 of the weights, None for the base model.
-        mode: prompt mode, which says how much of a network the arm writes.
-        template_hash: hash of the prompt template.
+        mode: prompt mode: how much of a network the arm writes.
         settings: the arm's configuration without the shared settings.
     """
 
@@ -53,7 +48,6 @@ class Session:
 
     Attributes:
         started: time in UTC, ISO 8601.
-        command: command line.
         samples: number of answers wanted for each prompt.
         how: `CHECK`, `TRAIN`, or "" to run nothing.
         tasks: names of the data sets.
@@ -86,12 +80,10 @@ class Sample:
     """One answer of an arm.
 
     Attributes:
-        arm: name of the arm.
         asked: key of the prompt.
         tasks: data sets that the prompt is for.
         index: number among the arm's answers to this prompt, from 0.
         batch: number of its batch; `size` answers were written together from `seed`.
-        tokens: number of tokens written.
         seconds: wall time of the batch divided by its size.
         finished: False if the token limit cut the answer off.
         refusal: why the contract refuses the answer, None if it does not.
@@ -119,7 +111,7 @@ class Sample:
 
     @property
     def key(self) -> SampleKey:
-        """What identifies the answer."""
+        """Key of the answer."""
         return self.arm, self.asked, self.index
 
 
@@ -129,7 +121,6 @@ class SampleOutcome:
 
     Attributes:
         how: `CHECK` or `TRAIN`.
-        classes: number of classes of the task.
         run: digest of code and settings; equal digests give equal outcomes.
         refusal: why the network does not run, None if it does.
         accuracy: validation accuracy after the first epoch, 0…1; None unless trained.
@@ -155,9 +146,18 @@ class SampleOutcome:
 
     @property
     def key(self) -> SampleKey:
-        """What identifies the answer that was run."""
+        """Key of the answer that was run."""
         return self.arm, self.asked, self.index
 
 
 Line = SharedSettings | Session | ArmFacts | Sample | SampleOutcome
 """A line of the record."""
+
+
+def differing(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield the path and both values of every setting in which two mappings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif canonical_json(old) != canonical_json(new):
+        yield path, old, new

@@ -11,30 +11,25 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from nngpt.config import with_new_keys
 from nngpt.errors import UserError
-from nngpt.finetuning.compare.records import (
-    ArmFacts,
-    Line,
-    Sample,
-    SampleOutcome,
-    Session,
-    SharedSettings,
-)
-from nngpt.records import Refusal, Stage, canonical_json
+from nngpt.finetuning.compare import records
+from nngpt.finetuning.compare.records import ArmFacts, Line, SharedSettings, differing
+from nngpt.records import Refusal, Stage
 from nngpt.store.lock import RunLock
 
 FILE, LOCK = "samples.jsonl", ".lock"
 _KINDS: dict[str, type[Line]] = {
     "setting": SharedSettings,
-    "session": Session,
+    "session": records.Session,
     "arm": ArmFacts,
-    "sample": Sample,
-    "outcome": SampleOutcome,
+    "sample": records.Sample,
+    "outcome": records.SampleOutcome,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+L = TypeVar("L", bound=Line)
 _ANOTHER = "Give another folder with --out, or the original settings"
 
 
@@ -68,7 +63,9 @@ class Samples:
     def append(self, lines: Iterable[Line]) -> None:
         """Append lines and flush them to disk."""
         new = list(lines)
-        self._stream.write("".join(map(_written, new)).encode())
+        for line in new:
+            text = json.dumps({"kind": _NAMES[type(line)], **asdict(line)})
+            self._stream.write(f"{text}\n".encode())
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self.lines += new
@@ -79,38 +76,26 @@ class Samples:
         Raises:
             UserError: the folder holds a comparison with other settings.
         """
-        began = next((line for line in self.lines if isinstance(line, SharedSettings)), None)
-        if began is None:
+        if began := self.of(SharedSettings):
+            completed = with_new_keys(began[0].settings, setting.settings)
+            old = {**asdict(began[0]), "settings": completed}
+            if changed := _changes(old, asdict(setting)):
+                what = f"holds a comparison with other settings: {changed}"
+                raise UserError(what, where=str(self.path), hint=_ANOTHER)
+        else:
             self.append([setting])
-        elif changed := _differences(
-            {**asdict(began), "settings": with_new_keys(began.settings, setting.settings)},
-            asdict(setting),
-        ):
-            what = f"holds a comparison with other settings: {', '.join(changed)}"
-            raise UserError(what, where=str(self.path), hint=_ANOTHER)
-        known = {line.name: line for line in self.arms}
+        known = {line.name: line for line in self.of(ArmFacts)}
         for arm in arms:
             if arm.name not in known:
                 self.append([arm])
-            elif changed := _differences(asdict(known[arm.name]), asdict(arm)):
-                what = f"arm {arm.name!r} has changed: {', '.join(changed)}"
+            elif changed := _changes(asdict(known[arm.name]), asdict(arm)):
+                what = f"arm {arm.name!r} has changed: {changed}"
                 hint = "Give the arm another name, or another folder with --out"
                 raise UserError(what, where=str(self.path), hint=hint)
 
-    @property
-    def arms(self) -> list[ArmFacts]:
-        """All arms, in the order in which they joined."""
-        return [line for line in self.lines if isinstance(line, ArmFacts)]
-
-    @property
-    def samples(self) -> list[Sample]:
-        """All answers, in the order in which they were written."""
-        return [line for line in self.lines if isinstance(line, Sample)]
-
-    @property
-    def outcomes(self) -> list[SampleOutcome]:
-        """The outcomes of all runs, in order."""
-        return [line for line in self.lines if isinstance(line, SampleOutcome)]
+    def of(self, kind: type[L]) -> list[L]:
+        """Return all lines of one kind, in order."""
+        return [line for line in self.lines if isinstance(line, kind)]
 
 
 def read(folder: Path) -> list[Line]:
@@ -147,14 +132,6 @@ def _line(values: dict[str, Any]) -> Line:
     return kind(**values)
 
 
-def _written(line: Line) -> str:
-    return json.dumps({"kind": _NAMES[type(line)], **asdict(line)}) + "\n"
-
-
-def _differences(old: object, new: object, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted({*old, *new})
-        parts = (_differences(old.get(k), new.get(k), f"{path}.{k}" if path else k) for k in keys)
-        return [difference for part in parts for difference in part]
-    same = canonical_json(old) == canonical_json(new)
-    return [] if same else [f"{path.removeprefix('settings.')} was {old}, is {new}"]
+def _changes(old: object, new: object) -> str:
+    found = differing(old, new)
+    return ", ".join(f"{path.removeprefix('settings.')} was {a}, is {b}" for path, a, b in found)

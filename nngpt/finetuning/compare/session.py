@@ -38,7 +38,6 @@ def run_session(
     Args:
         wanted: number of answers of each arm to each prompt.
         how: `CHECK`, `TRAIN`, or "" to run nothing.
-        command: command line, for the record.
 
     Raises:
         UserError: the folder holds a comparison with other settings, or is in use.
@@ -54,10 +53,8 @@ def run_session(
         tasks = tuple(executors.tasks)
         record.append([Session(started, command, wanted, how, tasks, prompts, machine())])
         if unwritten(record, arms, wanted):
-            llm_config = settings.llm
-            made = plugins.create(
-                "LLM backend", llm_config.backend, llm_config, options=llm_config.options
-            )
+            wants = settings.llm
+            made = plugins.create("LLM backend", wants.backend, wants, options=wants.options)
             with closing(made) as llm:
                 mode = arms[0].facts.mode
                 executors.log(f"Writing: {llm.facts}, {mode} mode, {llm.batch_size} at a time")

@@ -16,7 +16,6 @@ class BestNetwork:
 
     Attributes:
         place: rank from 1, the best first.
-        prompt: prompt that it answers.
         lineage: adapter that wrote it and its ancestors, newest first.
         confirmation: its newest full training, judged on the test set; None without one.
     """
@@ -57,24 +56,19 @@ def best_networks(
     attempts = [_chosen(store, run, number) for number in chosen]
     if not chosen:
         admitted = store.admitted(run.id)
-        attempts = sorted(admitted, key=lambda a: (-_accuracy(a), a.id))[:count]
+        attempts = sorted(admitted, key=lambda a: (-final_accuracy(a), a.id))[:count]
     if not attempts:
         raise UserError(
             "no network was admitted", where=f"run {run.name!r}", hint="Name one with --attempt"
         )
     confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
     adapters = {adapter.name: adapter for adapter in store.adapters(run.id).values()}
-    return [
-        BestNetwork(
-            place,
-            run,
-            attempt,
-            store.question(attempt),
-            tuple(_lineage(attempt.completion.adapter, adapters)),
-            confirmed.get(attempt.id),
-        )
-        for place, attempt in enumerate(attempts, 1)
-    ]
+    found = []
+    for place, attempt in enumerate(attempts, 1):
+        lineage = tuple(_lineage(attempt.completion.adapter, adapters))
+        prompt, confirmation = store.question(attempt), confirmed.get(attempt.id)
+        found.append(BestNetwork(place, run, attempt, prompt, lineage, confirmation))
+    return found
 
 
 def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:
@@ -85,7 +79,8 @@ def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:
     return attempt
 
 
-def _accuracy(attempt: AttemptRecord) -> float:
+def final_accuracy(attempt: AttemptRecord) -> float:
+    """Return the validation accuracy after the last epoch, 0…1; 0 for an untrained attempt."""
     return attempt.evaluation.accuracy if attempt.evaluation else 0.0
 
 

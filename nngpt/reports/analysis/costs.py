@@ -43,7 +43,6 @@ class Costs:
         measured: True if the wall time of activities was measured; False for older runs, whose
             times are sums over candidates and may overlap.
         by_cycle: seconds by cycle and activity.
-        seconds: total time.
         joules: total energy, None if no device reported it.
         joules_by_cycle: energy of the cycles for which it was reported.
         written: number of first answers and repairs of all arms.
@@ -61,13 +60,18 @@ class Costs:
     forecasts: tuple[ForecastOutcome, ...]
 
     @property
-    def activities(self) -> tuple[str, ...]:
-        """Activities, the longest in total first."""
+    def totals(self) -> dict[str, float]:
+        """Seconds by activity, the longest first."""
         totals: dict[str, float] = {}
         for spent in self.by_cycle.values():
             for name, seconds in spent.items():
                 totals[name] = totals.get(name, 0.0) + seconds
-        return tuple(sorted(totals, key=lambda name: (-totals[name], name)))
+        return dict(sorted(totals.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    @property
+    def activities(self) -> tuple[str, ...]:
+        """Activities, the longest in total first."""
+        return tuple(self.totals)
 
     @property
     def per_hour(self) -> float | None:
@@ -90,7 +94,6 @@ def costs(
 
     Args:
         activities: measured wall times, empty for an older run.
-        forecasts: forecasts, oldest first.
         summaries: cycles of all arms.
         admitted: number of networks admitted by the loop.
     """

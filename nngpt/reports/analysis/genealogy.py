@@ -20,8 +20,7 @@ class LineageNode:
         cycle: cycle at whose end it was trained, None if it is older than the run.
         parent: name of the node that its training started from, None if older than the run.
         adapter: facts of its training, None if older than the run.
-        wrote: number of first answers in the loop.
-        valid: share of these that were trained.
+        wrote: number of first answers in the loop; `valid` is the share that was trained.
         mean: mean accuracy of the trained ones.
     """
 
@@ -44,7 +43,6 @@ def genealogy(
 
     Args:
         adapters: adapters by the cycle that trained them.
-        attempts: attempts of the run.
     """
     first = [a for a in attempts if a.arm is Arm.LOOP and decided(a)]
     trained = {adapter.name for adapter in adapters.values()}

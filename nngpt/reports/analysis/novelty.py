@@ -84,9 +84,7 @@ def nearest(
     """Return the nearest known network of each row, the first among equals.
 
     Args:
-        rows: sparse [n, shingles].
-        known: sparse [m, shingles].
-        names: names of the known networks.
+        rows: sparse [n, shingles]; `known`: sparse [m, shingles], named `names`.
         earlier_only: compare row i only with known networks before i.
     """
     found: list[Near | None] = []
@@ -104,14 +102,17 @@ def places(
     """Return every trained attempt's place, in order; the attempts must include their code.
 
     Args:
-        attempts: attempts of all arms, in the order of writing.
         corpus: networks by name.
         width: number of tokens in a shingle.
     """
     trained = [a for a in attempts if a.evaluation is not None and a.candidate is not None]
     space = Shingled()
-    rows = space.rows(_shingles(a.candidate, width) for a in trained if a.candidate)
-    known = space.rows(_shingles(candidate, width) for candidate in corpus.values())
+
+    def shingled(candidate: Candidate) -> frozenset[int]:
+        return shingles(contract.novelty_text(candidate), width)
+
+    rows = space.rows(shingled(a.candidate) for a in trained if a.candidate)
+    known = space.rows(map(shingled, corpus.values()))
     to_corpus: list[Near | None] = [None] * len(trained)
     if corpus and trained:
         to_corpus = nearest(space.matrix(rows), space.matrix(known), list(corpus))
@@ -123,10 +124,6 @@ def places(
             names = [f"attempt {trained[n].id}" for n in mine]
             to_sibling.update(zip(mine, nearest(own, own, names, earlier_only=True), strict=True))
     return [_place(a, to_corpus[n], to_sibling[n]) for n, a in enumerate(trained)]
-
-
-def _shingles(candidate: Candidate, width: int) -> frozenset[int]:
-    return shingles(contract.novelty_text(candidate), width)
 
 
 def _place(attempt: AttemptRecord, corpus: Near | None, sibling: Near | None) -> NetworkPlace:

@@ -56,16 +56,9 @@ def _costed(attempt: AttemptRecord, cost: str) -> CostedNetwork | None:
     evaluation = attempt.evaluation
     if evaluation is None:
         return None
-    size: float | None = evaluation.claimed_parameters
-    if cost == LATENCY:
-        size = evaluation.claimed_latency_ms
+    sizes = {PARAMETERS: evaluation.claimed_parameters, LATENCY: evaluation.claimed_latency_ms}
+    size = sizes[cost]
     if not size or size <= 0:
         return None
-    images = evaluation.epochs[-1].total
-    return CostedNetwork(
-        attempt=attempt.id,
-        arm=attempt.arm,
-        admitted=attempt.state == "admitted",
-        cost=size,
-        accuracy=accuracy(evaluation.accuracy, images),
-    )
+    found = accuracy(evaluation.accuracy, evaluation.epochs[-1].total)
+    return CostedNetwork(attempt.id, attempt.arm, attempt.state == "admitted", size, found)

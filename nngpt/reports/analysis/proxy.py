@@ -38,15 +38,9 @@ class RankAgreement:
 
 
 def rank_agreement(first: Sequence[float], full: Sequence[float], seed: int = 0) -> RankAgreement:
-    """Return Kendall's τ-b with a percentile bootstrap interval.
+    """Return Kendall's τ-b of two scores of each network, with a percentile bootstrap interval.
 
-    Args:
-        first: one score of each network.
-        full: the other score, in the same order.
-        seed: seed of the resampling; the same seed gives the same interval.
-
-    Raises:
-        ValueError: the scores differ in number.
+    The same seed gives the same interval. Raises: ValueError if the scores differ in number.
     """
     if len(first) != len(full):
         raise ValueError(f"{len(first)} first scores, {len(full)} full ones")
@@ -150,12 +144,6 @@ def tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
 def _confirmed(one: Confirmation, attempt: AttemptRecord | None) -> Confirmed | None:
     if one.accuracy is None or attempt is None or attempt.evaluation is None:
         return None
-    first = attempt.evaluation.epochs[0]
-    return Confirmed(
-        attempt=attempt.id,
-        arm=attempt.arm,
-        cycle=attempt.cycle,
-        first=accuracy(first.accuracy, first.total),
-        full=accuracy(one.accuracy, one.total),
-        epochs=len(one.epochs),
-    )
+    epoch = attempt.evaluation.epochs[0]
+    first, full = accuracy(epoch.accuracy, epoch.total), accuracy(one.accuracy, one.total)
+    return Confirmed(attempt.id, attempt.arm, attempt.cycle, first, full, len(one.epochs))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from pydantic import ValidationError
+
+from nngpt.config import Config, completed
+from nngpt.data.loading import data_source
+from nngpt.errors import UserError
+from nngpt.finetuning.corpus.networks import starting_networks
+from nngpt.generation.contract import make_reader
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.costs import Costs, costs
 from nngpt.reports.analysis.genealogy import LineageNode, genealogy
@@ -13,6 +21,7 @@ from nngpt.reports.analysis.pareto import Front, fronts
 from nngpt.reports.analysis.proxy import Ranking, ranking
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.reports.analysis.uplift import Comparison, comparisons
+from nngpt.statistics import Estimate, share
 from nngpt.store import AttemptRecord, RunRecord, Store
 
 
@@ -21,7 +30,6 @@ class StudySetting:
     """What the figures depend on besides the run's records.
 
     Attributes:
-        dataset: name of the data set.
         threshold: admission threshold on accuracy, 0…1.
         likeness: Jaccard similarity above which a network is a near-duplicate.
         shingle: number of tokens in a shingle.
@@ -41,6 +49,15 @@ class StudySetting:
     notes: tuple[str, ...] = ()
 
 
+class LoopTotals(NamedTuple):
+    """Written first answers, their valid share, the best accuracy, admissions with repairs."""
+
+    written: int
+    valid: Estimate | None
+    best: Estimate | None
+    admitted: int
+
+
 @dataclass(frozen=True)
 class Study:
     """All figures of a run.
@@ -48,7 +65,6 @@ class Study:
     Attributes:
         arms: arms that wrote, the loop first.
         attempts: all attempts with their code, in the order of writing.
-        points: figures of each arm's cycles.
         funnels: each arm's gates; () if none of its attempts is settled.
         places: similarity of each trained network to known ones.
         writers: base model and adapters.
@@ -80,9 +96,47 @@ class Study:
         """Last cycle in which an arm wrote, 0 if none did."""
         return max((p.cycle for arm in self.points.values() for p in arm), default=0)
 
+    @property
+    def totals(self) -> LoopTotals:
+        """The loop's figures over all cycles."""
+        written = sum(p.written for p in self.loop)
+        return LoopTotals(
+            written,
+            share(sum(len(p.accuracies) for p in self.loop), written),
+            max((p.best for p in self.loop if p.best), key=lambda e: e.value, default=None),
+            sum(p.admitted + p.repairs_admitted for p in self.loop),
+        )
+
     def of(self, arm: Arm) -> list[AttemptRecord]:
         """Return one arm's attempts."""
         return [a for a in self.attempts if a.arm is arm]
+
+
+def read_setting(run: RunRecord) -> StudySetting:
+    """Return a run's setting; a corpus that cannot be read any more is left out, with a note."""
+    stored = completed(run.config)
+    notes = []
+    pairs, corpus, classes = 0, dict[str, Candidate](), None
+    try:
+        config = Config.model_validate(stored)
+        source = data_source(config)
+        pairs, corpus = starting_networks(config, make_reader(config, source))
+        classes = source.classes
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        notes.append(f"This nngpt does not know the configuration's {key}: the corpus is left out.")
+    except UserError as error:
+        notes.append(f"The corpus is left out: {error.line()}")
+    return StudySetting(
+        dataset=str(stored["task"]["dataset"]),
+        threshold=float(stored["task"]["threshold"]),
+        likeness=float(stored["novelty"]["threshold"]),
+        shingle=int(stored["novelty"]["shingle"]),
+        classes=classes,
+        pairs=pairs,
+        corpus=corpus,
+        notes=tuple(notes),
+    )
 
 
 def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
@@ -92,10 +146,8 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
     of = {arm: [a for a in attempts if a.arm is arm] for arm in arms}
     near = tuple(places(attempts, setting.corpus, setting.shingle))
     summaries = {arm: store.summary(run.id, arm) for arm in arms}
-    initial = _initial(store, run, setting)
-    points = {
-        arm: trajectory(summaries[arm], of[arm], near, setting.threshold, initial) for arm in arms
-    }
+    initial, limit = _initial(store, run, setting), setting.threshold
+    points = {arm: trajectory(summaries[arm], of[arm], near, limit, initial) for arm in arms}
     admitted = sum(a.state == State.ADMITTED for a in of.get(Arm.LOOP, ()))
     every = [summary for arm in arms for summary in summaries[arm]]
     return Study(
@@ -104,11 +156,9 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
         arms=arms,
         attempts=attempts,
         points=points,
-        funnels={arm: funnel(of[arm]) for arm in arms},
+        funnels={arm: funnel(summaries[arm]) for arm in arms},
         places=near,
-        comparisons=comparisons(
-            points, setting.threshold, 1 / setting.classes if setting.classes else None
-        ),
+        comparisons=comparisons(points, limit, 1 / setting.classes if setting.classes else None),
         writers=genealogy(store.adapters(run.id), attempts),
         fronts=fronts(attempts),
         ranking=ranking(store.confirmations(run.id), attempts),

@@ -62,9 +62,10 @@ class CyclePoint:
 
 @dataclass(frozen=True)
 class Gate:
-    """Number and share of an arm's first answers left after a gate; `stage` None for all."""
+    """A gate (`stage` None: the beginning): first answers refused, and number and share left."""
 
     stage: Stage | None
+    refused: int
     left: int
     share: Estimate
 
@@ -79,7 +80,6 @@ def trajectory(
     """Return the figures of one arm's cycles, in order.
 
     Args:
-        summaries: the arm's cycles.
         attempts: the arm's attempts, repairs included.
         places: places of the networks of all arms.
         threshold: admission threshold, 0…1.
@@ -100,24 +100,19 @@ def decided(attempt: AttemptRecord) -> bool:
     return not attempt.repairs and (attempt.settled or attempt.evaluation is not None)
 
 
-def funnel(attempts: Sequence[AttemptRecord]) -> tuple[Gate, ...]:
-    """Return one arm's first answers by gate; () if none is settled."""
-    settled = [a for a in attempts if a.settled and not a.repairs]
-    if not settled:
-        return ()
-    refused = Counter(a.refusal.stage for a in settled if a.refusal is not None)
-    left = total = len(settled)
-    gates = [_gate(None, left, total)]
-    for stage in Stage:
-        left -= refused[stage]
-        gates.append(_gate(stage, left, total))
+def funnel(summaries: Sequence[CycleSummary]) -> tuple[Gate, ...]:
+    """Return one arm's settled first answers by gate; () if none is settled."""
+    refused = Counter[Stage]()
+    for summary in summaries:
+        refused.update(summary.refused)
+    left = total = refused.total() + sum(s.admitted for s in summaries)
+    gates = []
+    for stage in (None, *Stage):
+        gone = refused[stage] if stage else 0
+        left -= gone
+        if (found := share(left, total)) is not None:
+            gates.append(Gate(stage, gone, left, found))
     return tuple(gates)
-
-
-def _gate(stage: Stage | None, left: int, total: int) -> Gate:
-    found = share(left, total)
-    assert found is not None
-    return Gate(stage, left, found)
 
 
 def _point(
@@ -132,11 +127,10 @@ def _point(
     accuracies = tuple(e.accuracy for e in trained)
     above = sum(value >= threshold for value in accuracies)
     top = max(trained, key=lambda e: e.accuracy, default=None)
+    same = ("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped")
+    repairs = ("repairs", "repairs_valid", "repairs_admitted")
     return CyclePoint(
-        arm=summary.arm,
-        cycle=summary.cycle,
-        how=summary.how,
-        adapter=summary.adapter,
+        **{name: getattr(summary, name) for name in (*same, *repairs)},
         written=len(first),
         open=sum(not a.repairs for a in attempts) - len(first),
         valid=share(len(trained), len(first)),
@@ -147,12 +141,6 @@ def _point(
         above_trained=share(above, len(trained)),
         above_written=share(above, len(first)),
         admitted=sum(a.state == State.ADMITTED for a in first),
-        refused=summary.refused,
         corpus=corpus,
-        repairs=summary.repairs,
-        repairs_valid=summary.repairs_valid,
-        repairs_admitted=summary.repairs_admitted,
         likeness=mean([value for value in near if value is not None]),
-        alarm=summary.alarm,
-        skipped=summary.skipped,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.trajectory import CyclePoint
-from nngpt.statistics import Difference, mean_difference, share_difference
+from nngpt.statistics import Count, Difference, Measure, differences
 
 VALID = "valid share"
 MEAN = "mean accuracy of the trained"
@@ -49,23 +49,25 @@ def comparisons(
     loop = points.get(Arm.LOOP, ())
     last = max((p.cycle for p in loop), default=0)
     first, late = thirds(last)
-    found = []
+    pairs = []
     for arm in (Arm.BASE, Arm.CORPUS):
         control = points.get(arm, ())
         for span, since in ((ALL, 1), (LAST, late)):
-            one, other = ([p for p in side if p.cycle >= since] for side in (loop, control))
-            if one and other and (span == ALL or since > 1):
-                found.append(Comparison(arm, span, _compare(one, other, threshold, chance)))
+            if span == ALL or since > 1:
+                pairs.append((arm, span, _from(loop, since), _from(control, since)))
     if late > first:
-        before, after = (
-            [p for p in loop if p.cycle <= first],
-            [p for p in loop if p.cycle >= late],
+        pairs.append(
+            (Arm.LOOP, OVER_TIME, _from(loop, late), [p for p in loop if p.cycle <= first])
         )
-        if before and after:
-            found.append(
-                Comparison(Arm.LOOP, OVER_TIME, _compare(after, before, threshold, chance))
-            )
-    return tuple(found)
+    return tuple(
+        Comparison(
+            other,
+            span,
+            differences(_measures(one, threshold, chance), _measures(two, threshold, chance)),
+        )
+        for other, span, one, two in pairs
+        if one and two
+    )
 
 
 def thirds(cycles: int) -> tuple[int, int]:
@@ -74,28 +76,21 @@ def thirds(cycles: int) -> tuple[int, int]:
     return size, cycles - size + 1
 
 
-def _compare(
-    one: Sequence[CyclePoint],
-    other: Sequence[CyclePoint],
-    threshold: float,
-    chance: float | None,
-) -> dict[str, Difference | None]:
-    (values, written), (others, other_written) = _pooled(one), _pooled(other)
-    above, other_above = (sum(v >= threshold for v in side) for side in (values, others))
-    found = {
-        VALID: share_difference((len(values), written), (len(others), other_written)),
-        MEAN: mean_difference(values, others),
-        ABOVE: share_difference((above, len(values)), (other_above, len(others))),
-        ABOVE_ALL: share_difference((above, written), (other_above, other_written)),
+def _from(points: Sequence[CyclePoint], cycle: int) -> list[CyclePoint]:
+    return [p for p in points if p.cycle >= cycle]
+
+
+def _measures(
+    points: Sequence[CyclePoint], threshold: float, chance: float | None
+) -> dict[str, Measure]:
+    values, written = [v for p in points for v in p.accuracies], sum(p.written for p in points)
+    above = sum(value >= threshold for value in values)
+    found: dict[str, Measure] = {
+        VALID: Count(len(values), written),
+        MEAN: values,
+        ABOVE: Count(above, len(values)),
+        ABOVE_ALL: Count(above, written),
     }
     if chance is not None:
-        padded = [
-            side + [chance] * (count - len(side))
-            for side, count in ((values, written), (others, other_written))
-        ]
-        found[AT_CHANCE] = mean_difference(*padded)
+        found[AT_CHANCE] = [*values, *[chance] * (written - len(values))]
     return found
-
-
-def _pooled(points: Sequence[CyclePoint]) -> tuple[list[float], int]:
-    return [v for p in points for v in p.accuracies], sum(p.written for p in points)

@@ -39,12 +39,11 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What is compared of a network.
+    """The compared features of a network.
 
     Attributes:
         kinds: distinct kinds of layers; `LazyConv2d` is a `Conv2d`.
-        depth: number of layers with weight matrices or kernels (convolution, linear, attention,
-            recurrent).
+        depth: number of layers with weight matrices or kernels.
         shingles: runs of ten tokens, for similarity.
     """
 
@@ -77,8 +76,7 @@ def likeness(one: Sequence[NetworkShape], other: Sequence[NetworkShape]) -> Floa
     """Return exact Jaccard similarities [len(one), len(other)] of the networks' shingles, 0…1."""
     space = Shingled()
     rows = [space.rows(found.shingles for found in networks) for networks in (one, other)]
-    left, right = (space.matrix(each).astype(np.float64) for each in rows)
-    found: Floats = similarities(left, right)
+    found: Floats = similarities(*(space.matrix(each).astype(np.float64) for each in rows))
     return found
 
 
@@ -87,9 +85,9 @@ def beside_corpus(
 ) -> dict[str, BesideCorpus]:
     """Return the figures of an arm's networks beside those of the corpus, by name."""
     one, other = (_Set(s, seed) for s, seed in zip((networks, corpus), _SEEDS, strict=True))
-    figures: dict[str, tuple[_Figure, int]] = {
-        "kinds of layers in a network": (_kinds_each, 1),
-        "depth, mean": (_depth_mean, 1),
+    figures: dict[str, tuple[_Figure, int]] = {  # with the fewest networks it is defined for
+        "kinds of layers in a network": (lambda subsets, s: _mean(subsets, s.kinds.sum(axis=1)), 1),
+        "depth, mean": (lambda subsets, s: _mean(subsets, s.depth), 1),
         "depth, standard deviation": (_depth_deviation, 2),
         "pairwise dissimilarity (1 − Jaccard)": (_dissimilarity, 2),
     }
@@ -138,21 +136,28 @@ def _beside(one: _Set, other: _Set, figure: _Figure) -> BesideCorpus:
     value = float(figure(np.ones((1, one.n)), one)[0])
     corpus = float(figure(np.ones((1, other.n)), other)[0]) if other.n > 1 else None
     draws = [figure(s.subsets(s.n // 2), s) if s.n >= _FEWEST else None for s in (one, other)]
-    return _joined((value, one.n, draws[0]), (corpus, other.n, draws[1]))
+    return _joined(one.n, value, draws[0], other.n, corpus, draws[1])
 
 
 def _rarefied(one: _Set, other: _Set, size: int) -> BesideCorpus:
     """Count kinds in equally many networks of both: more networks would show more kinds."""
-    draws = [_kinds_of_all(s.subsets(size), s) if s.n >= _FEWEST else None for s in (one, other)]
     corpus = _expected_kinds(other, size) if other.n else None
-    return _joined((_expected_kinds(one, size), one.n, draws[0]), (corpus, other.n, draws[1]))
+    draws = [
+        ((s.subsets(size) @ s.kinds) > 0).sum(axis=1).astype(np.float64) if s.n >= _FEWEST else None
+        for s in (one, other)
+    ]
+    return _joined(one.n, _expected_kinds(one, size), draws[0], other.n, corpus, draws[1])
 
 
 def _joined(
-    mine: tuple[float, int, Floats | None], theirs: tuple[float | None, int, Floats | None]
+    n: int,
+    value: float,
+    draws: Floats | None,
+    corpus_n: int,
+    corpus: float | None,
+    corpus_draws: Floats | None,
 ) -> BesideCorpus:
-    """Combine value, number of networks and draws of an arm with those of the corpus."""
-    (value, n, draws), (corpus, corpus_n, corpus_draws) = mine, theirs
+    """Combine number of networks, value and draws of an arm with those of the corpus."""
     arm = _estimate(value, draws, n)
     if corpus is None:
         return BesideCorpus(arm, None, None)
@@ -180,15 +185,6 @@ def _expected_kinds(networks: _Set, size: int) -> float:
     return float((1 - hypergeom.pmf(0, networks.n, users, size)).sum())
 
 
-def _kinds_each(subsets: Floats, networks: _Set) -> Floats:
-    counts: Floats = networks.kinds.sum(axis=1)
-    return _mean(subsets, counts)
-
-
-def _depth_mean(subsets: Floats, networks: _Set) -> Floats:
-    return _mean(subsets, networks.depth)
-
-
 def _depth_deviation(subsets: Floats, networks: _Set) -> Floats:
     size = subsets.sum(axis=1)
     centred = networks.depth - networks.depth.mean()
@@ -202,11 +198,6 @@ def _dissimilarity(subsets: Floats, networks: _Set) -> Floats:
     total = ((subsets @ networks.unlike) * subsets).sum(axis=1)
     means: Floats = total / (size * (size - 1))
     return means
-
-
-def _kinds_of_all(subsets: Floats, networks: _Set) -> Floats:
-    found: Floats = ((subsets @ networks.kinds) > 0).sum(axis=1).astype(np.float64)
-    return found
 
 
 def _mean(subsets: Floats, values: Floats) -> Floats:

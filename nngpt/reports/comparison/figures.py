@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -20,22 +21,14 @@ from nngpt.finetuning.compare.records import (
     Session,
 )
 from nngpt.records import content_hash
-from nngpt.reports.comparison.diversity import (
-    BesideCorpus,
-    NetworkShape,
-    beside_corpus,
-    likeness,
-    shape,
-)
-from nngpt.statistics import Difference, mean_difference, share_difference
+from nngpt.reports.comparison import diversity
+from nngpt.reports.comparison.diversity import BesideCorpus, NetworkShape, likeness, shape
+from nngpt.statistics import Count, Difference, Measure, differences
 
 COPY = 0.90
 """Jaccard similarity to a network of the training corpus above which an answer is a copy."""
 
 ALL = "all prompts"
-
-Count = tuple[int, int]
-"""Hits and total of a share."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,7 @@ class Accuracies:
     """First-epoch accuracies of a cell, 0…1, in the order of the samples.
 
     Attributes:
-        runs: of every answer that was trained.
-        distinct: of these, without exact copies.
+        runs: of every answer that was trained; `distinct` without exact copies.
         everything: of every answer; one that does not run counts as chance.
         images: number of validation images each was judged on.
     """
@@ -90,7 +82,6 @@ class Copies:
         valid: copies among the answers that ran.
         fit: copies among the answers that the contract accepts.
         verbatim: answers that ran and equal a network of the corpus including its numbers.
-        quantiles: quantiles of `nearest`, by name.
         nearest: similarity of each valid answer to the nearest network of the corpus, 0…1.
     """
 
@@ -107,12 +98,9 @@ class Diversity:
     """How different an arm's valid networks are, beside the training corpus.
 
     Attributes:
-        networks: number of networks.
-        distinct: those that are no exact copy of an earlier one.
-        apart: those that are no near-duplicate of an earlier one.
-        figures: figures compared with the corpus, by name.
+        distinct: networks that are no exact copy of an earlier one.
+        apart: networks that are no near-duplicate of an earlier one.
         kinds: number of networks that use each kind of layer.
-        depths: quantiles of the depth, by name.
     """
 
     arm: str
@@ -137,12 +125,7 @@ class AdapterDifference:
 
 @dataclass(frozen=True)
 class Speed:
-    """What an arm wrote.
-
-    Attributes:
-        seconds: wall time of its batches.
-        cut_off: answers that the token limit cut off.
-    """
+    """Answers of an arm: tokens, wall time of its batches, and answers cut off by the limit."""
 
     arm: str
     samples: int
@@ -207,7 +190,7 @@ class _Record:
     def speed(self, arm: str) -> Speed:
         """Return how much an arm wrote, and how fast."""
         samples = self.samples(arm)
-        cut_off = sum(not s.finished for s in samples), len(samples)
+        cut_off = Count(sum(not s.finished for s in samples), len(samples))
         tokens, seconds = sum(s.tokens for s in samples), sum(s.seconds for s in samples)
         return Speed(arm, len(samples), tokens, seconds, cut_off)
 
@@ -249,9 +232,9 @@ class _Record:
             asked=ALL if len(prompts) > 1 else self._datasets(arm, prompts[0]),
             how=how,
             task=on[0] if how == TRAIN else "",
-            fit=(sum(s.refusal is None for s in done), len(done)),
-            runs=(len(runs), len(done)) if how else None,
-            distinct=(len(distinct), len(done)) if how else None,
+            fit=Count(sum(s.refusal is None for s in done), len(done)),
+            runs=Count(len(runs), len(done)) if how else None,
+            distinct=Count(len(distinct), len(done)) if how else None,
             refused=dict(Counter(refusals).most_common()),
             finished=len(done) == whole,
             accuracy=self._accuracy(on[0], done, runs, distinct) if how == TRAIN else None,
@@ -285,11 +268,7 @@ class _Record:
         return next((str(o.refusal.stage) for o in outcomes if o.refusal), None)
 
     def _accuracy(
-        self,
-        task: str,
-        done: Sequence[Sample],
-        runs: Sequence[Sample],
-        distinct: Sequence[Sample],
+        self, task: str, done: Sequence[Sample], runs: Sequence[Sample], distinct: Sequence[Sample]
     ) -> Accuracies | None:
         on_task = [seen[TRAIN, task] for seen in self._outcomes.values() if (TRAIN, task) in seen]
         if not on_task or not done:
@@ -325,9 +304,9 @@ def _copies(
     verbatim = sum(content_hash(s.network) in texts for s in fit if s.key in valid)
     return Copies(
         arm=arm,
-        valid=(sum(x > COPY for x in nearest), len(nearest)),
-        fit=(int((alike > COPY).sum()), len(fit)),
-        verbatim=(verbatim, len(nearest)),
+        valid=Count(sum(x > COPY for x in nearest), len(nearest)),
+        fit=Count(int((alike > COPY).sum()), len(fit)),
+        verbatim=Count(verbatim, len(nearest)),
         quantiles=_quantiles(nearest),
         nearest=tuple(nearest),
     )
@@ -341,9 +320,9 @@ def _diversity(record: _Record, arm: str, known: Sequence[NetworkShape]) -> Dive
     return Diversity(
         arm=arm,
         networks=len(samples),
-        distinct=(len({s.hash for s in samples}), len(samples)),
-        apart=(int((nearest <= COPY).sum()), len(samples)),
-        figures=beside_corpus(networks, known),
+        distinct=Count(len({s.hash for s in samples}), len(samples)),
+        apart=Count(int((nearest <= COPY).sum()), len(samples)),
+        figures=diversity.beside_corpus(networks, known),
         kinds=dict(kinds.most_common()),
         depths=_quantiles([float(n.depth) for n in networks]),
     )
@@ -361,33 +340,28 @@ def _differences(
 ) -> Iterator[AdapterDifference]:
     """Yield every adapter minus every arm without one, where both were judged the same way."""
     bases = [arm.name for arm in arms if arm.is_base]
-    for base in bases:
-        for arm in (a.name for a in arms if a.name not in bases):
-            for result in (r for r in results if r.arm == arm):
-                for other in (r for r in results if r.arm == base and _comparable(r, result)):
-                    yield from _between(result, other)
+    adapters = [arm.name for arm in arms if not arm.is_base]
+    for base, arm in product(bases, adapters):
+        mine = [result for result in results if result.arm == arm]
+        theirs = [result for result in results if result.arm == base]
+        for one, other in product(mine, theirs):
+            if _comparable(one, other):
+                for what, found in differences(_measures(one), _measures(other)).items():
+                    if found is not None:
+                        yield AdapterDifference(arm, base, what, one.task or one.asked, found)
 
 
 def _comparable(one: ArmResult, other: ArmResult) -> bool:
-    if one.how == TRAIN:
-        return other.how == TRAIN and one.task == other.task
+    if TRAIN in (one.how, other.how):
+        return (one.how, one.task) == (other.how, other.task)
     return (one.how, one.asked) == (other.how, other.asked)
 
 
-def _between(result: ArmResult, base: ArmResult) -> Iterator[AdapterDifference]:
-    found: dict[str, Difference | None] = {
-        "fit the contract": share_difference(result.fit, base.fit),
-    }
-    if result.runs and base.runs and result.distinct and base.distinct:
-        found["run"] = share_difference(result.runs, base.runs)
-        found["distinct"] = share_difference(result.distinct, base.distinct)
-    mine, theirs = result.accuracy, base.accuracy
-    if mine and theirs:
-        found |= {
-            "mean accuracy, of those that run": mean_difference(mine.runs, theirs.runs),
-            "mean accuracy, others as chance": mean_difference(mine.everything, theirs.everything),
-        }
-    where = result.task or result.asked
-    for what, difference in found.items():
-        if difference is not None:
-            yield AdapterDifference(result.arm, base.arm, what, where, difference)
+def _measures(result: ArmResult) -> dict[str, Measure]:
+    found: dict[str, Measure] = {"fit the contract": result.fit}
+    if result.runs and result.distinct:
+        found |= {"run": result.runs, "distinct": result.distinct}
+    if result.accuracy:
+        found["mean accuracy, of those that run"] = result.accuracy.runs
+        found["mean accuracy, others as chance"] = result.accuracy.everything
+    return found

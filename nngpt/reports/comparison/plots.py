@@ -21,8 +21,7 @@ from nngpt.reports.charts import (
     tint,
 )
 from nngpt.reports.comparison.figures import COPY, ComparisonFigures
-from nngpt.reports.comparison.sheets import judged_by
-from nngpt.reports.comparison.text import corpus_line
+from nngpt.reports.comparison.sheets import corpus_line, judged_by
 from nngpt.statistics import share
 
 _COLUMNS = 4
@@ -39,25 +38,27 @@ def plots(found: ComparisonFigures) -> list[Plot]:
     nearest = {(c.arm, c.arm): c.nearest for c in found.copies if c.nearest}
     shown = []
     with rc():
-        if any(result.fit[1] for result in found.results):
+        if any(result.fit.total for result in found.results):
             caption = "Shares of all answers before any repair, with 95% Wilson intervals."
-            drawn = page_svg(_validity(found, looks), "validity")
-            shown.append(Plot("validity", "Answers that run", caption, drawn))
+            shown.append(_plot("validity", "Answers that run", caption, _validity(found, looks)))
         if accuracies:
             caption = "First-epoch validation accuracy of the networks that run."
-            drawn = page_svg(_histograms(accuracies, looks), "accuracies")
-            shown.append(Plot("accuracies", "First-epoch accuracy", caption, drawn))
+            drawn = _histograms(accuracies, looks)
+            shown.append(_plot("accuracies", "First-epoch accuracy", caption, drawn))
         if nearest:
             caption = f"{corpus_line(found).replace('`', '')} Beyond the dashed line it is a copy."
-            drawn = page_svg(_histograms(nearest, looks, COPY), "nearest")
             title = "Similarity to the nearest network of the training corpus"
-            shown.append(Plot("nearest", title, caption, drawn))
+            shown.append(_plot("nearest", title, caption, _histograms(nearest, looks, COPY)))
     return shown
+
+
+def _plot(name: str, title: str, caption: str, drawn: Figure) -> Plot:
+    return Plot(name, title, caption, page_svg(drawn, name))
 
 
 def _validity(found: ComparisonFigures, looks: dict[str, Look]) -> Figure:
     """Draw the share of answers that run, or that fit where none was run: a bar per result."""
-    results = [result for result in found.results if result.fit[1]]
+    results = [result for result in found.results if result.fit.total]
     figure = Figure(figsize=(10, 0.7 + 0.32 * len(results)), layout="constrained")
     axes = figure.subplots()
     for place, result in enumerate(results):

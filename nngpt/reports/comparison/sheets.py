@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from nngpt.finetuning.compare.records import CHECK
-from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures, Count
+from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE, point_ends, signed
-from nngpt.statistics import Estimate, Interval, accuracy_of, mean_of, percent_of, sign_of
+from nngpt.statistics import Count, Difference, Estimate, accuracy_of, mean_of, percent_of
 
 
 def sheets(found: ComparisonFigures) -> list[Sheet]:
@@ -24,6 +24,19 @@ def judged_by(result: ArmResult) -> str:
     if result.how == CHECK:
         return "a step on noise of every shape"
     return f"an epoch on {result.task}" if result.how else "the contract alone"
+
+
+def corpus_line(found: ComparisonFigures) -> str:
+    """Return what the training corpus consists of, as Markdown; "" without one."""
+    corpus = found.corpus
+    if corpus is None:
+        return ""
+    files = ", ".join(f"`{file}`" for file in corpus.files)
+    more = f" ({corpus.left_out:,} answers left out: the contract refuses them)"
+    return (
+        f"Training corpus: {len(corpus.networks):,} distinct networks of {files}, "
+        f"sha256 {corpus.digest[:12]}{more if corpus.left_out else ''}."
+    )
 
 
 def _validity(found: ComparisonFigures) -> Sheet:
@@ -81,7 +94,7 @@ def _differences(found: ComparisonFigures) -> Sheet:
             d.where,
             f"{signed(d.found.value)} {point_ends(d.found.interval)}".strip(),
             f"{d.found.count} and {d.found.other_count}",
-            _verdict(d.found.interval),
+            _verdict(d.found),
         )
         for d in found.differences
     ]
@@ -173,10 +186,10 @@ def _mean(values: Sequence[float]) -> str:
     return f"{mean_of(values)} (n {len(values)})" if values else NONE
 
 
-def _verdict(interval: Interval | None) -> str:
-    if interval is None:
+def _verdict(found: Difference) -> str:
+    if found.interval is None:
         return NONE
-    return "excludes zero" if sign_of(interval) else "contains zero"
+    return "excludes zero" if found.sign else "contains zero"
 
 
 def _estimate(found: Estimate | None) -> str:

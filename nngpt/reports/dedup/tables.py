@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nngpt.novelty.dedup.collection import Collection, readable
-from nngpt.novelty.dedup.explanation import Explanation, LevelView
+from nngpt.novelty.dedup.explanation import Explanation
 from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network
 from nngpt.novelty.dedup.summary import Summary
+from nngpt.reports.pages import percent
+from nngpt.reports.sheets import right
 
 _FAMILIES = 12
 _SKIPPED = 10
@@ -48,7 +50,11 @@ def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
     """Yield both networks, the levels, the verdict, shared runs of lines, and the diff."""
     yield Text(f"A: {_who(explanation.one)}\nB: {_who(explanation.other)}")
     yield _level_views(explanation)
-    yield Text(_verdict(explanation), style="bold")
+    verdict = "Not alike at any level: both are kept."
+    if explanation.verdict is not None:
+        kept = "A" if explanation.kept == explanation.one.name else "B"
+        verdict = f"Alike at level {explanation.verdict}: of the two, {kept} is kept."
+    yield Text(verdict, style="bold")
     if explanation.runs:
         yield Text("\nLongest runs of lines in both (layout aside):")
     for run in explanation.runs:
@@ -64,10 +70,7 @@ def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
 
 
 def _levels(summary: Summary, settings: DedupSettings) -> Table:
-    table = Table()
-    table.add_column("level")
-    for column in ("threshold", "removed", "left"):
-        table.add_column(column, justify="right")
+    table = Table("level", *right("threshold", "removed", "left"))
     left = summary.total
     for level, count in summary.removed.items():
         left -= count
@@ -84,72 +87,43 @@ def _limit(level: str, settings: DedupSettings) -> str:
 
 
 def _family_table(summary: Summary) -> Table:
-    table = Table()
-    table.add_column("family")
-    for column in ("networks", "kept", "best accuracy"):
-        table.add_column(column, justify="right")
+    table = Table("family", *right("networks", "kept", "best accuracy"))
     families = summary.families
     shown = families if len(families) <= _FAMILIES else families[: _FAMILIES - 1]
     for family in shown:
-        table.add_row(
-            Text(readable(family.name)),
-            f"{family.total:,}",
-            f"{family.kept:,}",
-            _percent(family.best),
-        )
+        counts = (f"{family.total:,}", f"{family.kept:,}")
+        table.add_row(Text(readable(family.name)), *counts, percent(family.best))
     if others := families[len(shown) :]:
         total, kept = sum(f.total for f in others), sum(f.kept for f in others)
         best = max((f.best for f in others if f.best is not None), default=None)
         row = f"{len(others):,} others"
-        table.add_row(row, f"{total:,}", f"{kept:,}", _percent(best), style="dim")
+        table.add_row(row, f"{total:,}", f"{kept:,}", percent(best), style="dim")
     return table
 
 
 def _level_views(explanation: Explanation) -> Table:
-    table = Table()
-    table.add_column("level")
-    for column in ("similarity", "threshold", "tokens A, B", "shingles A, B", "shared", "alike"):
-        table.add_column(column, justify="right")
+    pairs = right("tokens A, B", "shingles A, B")
+    table = Table("level", *right("similarity", "threshold"), *pairs, *right("shared", "alike"))
     for view in explanation.levels:
-        known = view.similarity is not None
-        table.add_row(
-            Text(view.level),
-            f"{view.similarity:.4f}" if known else "cannot be read",
-            f"{view.threshold:g}",
-            _pair(view.tokens),
-            _pair(view.shingles),
-            "–" if view.shared is None else f"{view.shared:,}",
-            _alike(view),
-        )
+        shown, alike = "cannot be read", "–"
+        if view.similarity is not None:
+            shown = f"{view.similarity:.4f}"
+            alike = "yes" if view.similarity >= view.threshold else "no"
+        shared = "–" if view.shared is None else f"{view.shared:,}"
+        counts = (_pair(view.tokens), _pair(view.shingles), shared)
+        table.add_row(Text(view.level), shown, f"{view.threshold:g}", *counts, alike)
     return table
-
-
-def _alike(view: LevelView) -> str:
-    if view.similarity is None:
-        return "–"
-    return "yes" if view.similarity >= view.threshold else "no"
-
-
-def _verdict(explanation: Explanation) -> str:
-    if explanation.verdict is None:
-        return "Not alike at any level: both are kept."
-    who = "A" if explanation.kept == explanation.one.name else "B"
-    return f"Alike at level {explanation.verdict}: of the two, {who} is kept."
 
 
 def _who(network: Network) -> str:
     facts = f"family {network.family}"
     if network.accuracy is not None:
-        facts += f", accuracy {_percent(network.accuracy)}"
+        facts += f", accuracy {percent(network.accuracy)}"
     return readable(f"{network.name} ({facts})")
 
 
 def _pair(values: tuple[int | None, int | None]) -> str:
     return ", ".join("–" if value is None else f"{value:,}" for value in values)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
 
 
 def _line(text: str) -> str:

@@ -6,19 +6,13 @@ difference therefore has two: over all networks, and over seeds, which is wide w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
+from nngpt import statistics
 from nngpt.records import Arm, State
-from nngpt.statistics import (
-    Difference,
-    Interval,
-    mean_difference,
-    mean_half_width,
-    share_difference,
-)
+from nngpt.statistics import Count, Difference, Interval, Measure, mean_half_width
 from nngpt.store import RunRecord, Store
 
 
@@ -44,7 +38,7 @@ class Cycle:
     """One cycle of one writer within one run.
 
     Attributes:
-        number: number of the cycle, from 1.
+        number: from 1.
         written: number of first answers.
         accuracies: accuracies of the valid ones, 0…1.
         above: number of valid ones at or above the admission threshold.
@@ -77,11 +71,6 @@ class RunFigures:
     seconds: float
 
     @property
-    def cycles(self) -> int:
-        """Number of cycles."""
-        return len(self.by_cycle)
-
-    @property
     def written(self) -> int:
         """Number of first answers."""
         return sum(cycle.written for cycle in self.by_cycle)
@@ -94,7 +83,7 @@ class RunFigures:
     @property
     def late(self) -> tuple[float, ...]:
         """Accuracies of the valid networks of the last third of the cycles."""
-        last = self.by_cycle[-max(1, self.cycles // 3) :]
+        last = self.by_cycle[-max(1, len(self.by_cycle) // 3) :]
         return tuple(accuracy for cycle in last for accuracy in cycle.accuracies)
 
     @property
@@ -131,15 +120,9 @@ class ArmDifference:
 
     def as_json(self) -> dict[str, Any]:
         """Return the difference for a script."""
-        return {
-            "name": self.name,
-            "base": self.base,
-            "what": self.what,
-            "value": self.over_networks.value,
-            "interval": self.over_networks.interval,
-            "by_seed": self.by_seed,
-            "over_seeds": self.over_seeds,
-        }
+        head = {"name": self.name, "base": self.base, "what": self.what}
+        pooled = {"value": self.over_networks.value, "interval": self.over_networks.interval}
+        return {**head, **pooled, "by_seed": self.by_seed, "over_seeds": self.over_seeds}
 
 
 def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]:
@@ -150,6 +133,17 @@ def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]
     found = [_figures(run, writer) for run in runs for writer in run.store.arms(run.run.id)]
     writers = list(Arm)
     return sorted(found, key=lambda f: (arms.index(f.arm), writers.index(f.writer), f.seed))
+
+
+def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
+    """Return the figures that are compared, over all networks of some runs."""
+    accuracies = [accuracy for run in runs for accuracy in run.accuracies]
+    return {
+        "valid": Count(len(accuracies), sum(run.written for run in runs)),
+        "mean accuracy": accuracies,
+        "mean accuracy, last third": [accuracy for run in runs for accuracy in run.late],
+        "above the threshold": Count(sum(run.above for run in runs), len(accuracies)),
+    }
 
 
 def differences(found: Sequence[RunFigures]) -> list[ArmDifference]:
@@ -181,43 +175,15 @@ def _figures(started: StartedRun, writer: Arm) -> RunFigures:
 
 
 def _compare(mine: Sequence[RunFigures], base: Sequence[RunFigures]) -> list[ArmDifference]:
-    one, other = _Pooled(mine), _Pooled(base)
-    pooled = {
-        "valid": (share_difference((one.valid, one.written), (other.valid, other.written)), _valid),
-        "mean accuracy": (mean_difference(one.accuracies, other.accuracies), _mean),
-        "mean accuracy, last third": (mean_difference(one.late, other.late), _late),
-        "above the threshold": (
-            share_difference((one.above, one.valid), (other.above, other.valid)),
-            _above,
-        ),
-    }
-    return [
-        _difference(what, mine, base, found, figure)
-        for what, (found, figure) in pooled.items()
-        if found is not None
-    ]
-
-
-class _Pooled:
-    """All networks of an arm's runs."""
-
-    def __init__(self, runs: Sequence[RunFigures]) -> None:
-        self.written = sum(run.written for run in runs)
-        self.accuracies = [accuracy for run in runs for accuracy in run.accuracies]
-        self.late = [accuracy for run in runs for accuracy in run.late]
-        self.valid = len(self.accuracies)
-        self.above = sum(run.above for run in runs)
+    pooled = statistics.differences(measures(mine), measures(base))
+    return [_difference(w, mine, base, found) for w, found in pooled.items() if found is not None]
 
 
 def _difference(
-    what: str,
-    mine: Sequence[RunFigures],
-    base: Sequence[RunFigures],
-    pooled: Difference,
-    figure: Callable[[RunFigures], float | None],
+    what: str, mine: Sequence[RunFigures], base: Sequence[RunFigures], pooled: Difference
 ) -> ArmDifference:
-    there = {run.seed: figure(run) for run in base}
-    pairs = [(figure(run), there.get(run.seed)) for run in mine]
+    there = {run.seed: _value(run, what) for run in base}
+    pairs = [(_value(run, what), there.get(run.seed)) for run in mine]
     by_seed = tuple(a - b for a, b in pairs if a is not None and b is not None)
     mean, half = mean_half_width(by_seed) if by_seed else (0.0, None)
     # Seeds that agree to the last digit do so by chance: there is no interval of width 0.
@@ -225,17 +191,6 @@ def _difference(
     return ArmDifference(mine[0].name, base[0].name, what, pooled, by_seed, over_seeds)
 
 
-def _valid(run: RunFigures) -> float | None:
-    return len(run.accuracies) / run.written if run.written else None
-
-
-def _mean(run: RunFigures) -> float | None:
-    return fmean(run.accuracies) if run.accuracies else None
-
-
-def _late(run: RunFigures) -> float | None:
-    return fmean(run.late) if run.late else None
-
-
-def _above(run: RunFigures) -> float | None:
-    return run.above / len(run.accuracies) if run.accuracies else None
+def _value(run: RunFigures, what: str) -> float | None:
+    found = statistics.estimate(measures([run])[what])
+    return found.value if found else None

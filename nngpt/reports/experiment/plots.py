@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,11 +19,9 @@ from nngpt.reports.charts import (
     top_legend,
     whiskers,
 )
-from nngpt.reports.experiment.figures import Cycle, RunFigures
+from nngpt.reports.experiment.figures import RunFigures, measures
 from nngpt.reports.text import plural
-from nngpt.statistics import Estimate, mean, share
-
-Pooled = Callable[[Sequence[Cycle]], Estimate | None]
+from nngpt.statistics import estimate
 
 _STEP = 0.14
 _MANY = 3
@@ -42,14 +41,13 @@ def cycles(found: Sequence[RunFigures]) -> Figure:
     figure = Figure(figsize=(10, 3.3), layout="constrained")
     looks = [_look(name, number, found) for number, name in enumerate(names)]
     last = max(point.number for run in found for point in run.by_cycle)
-    for axes, (title, pooled) in zip(figure.subplots(1, 3), _PANELS, strict=True):
+    numbers = range(1, last + 1)
+    for axes, (what, title) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
         for number, (name, look) in enumerate(zip(names, looks, strict=True)):
             moved = (number - (len(names) - 1) / 2) * _STEP
             runs = [run for run in found if run.name == name]
-            numbers = range(1, last + 1)
-            estimates = [pooled(_of_cycle(runs, n)) for n in numbers]
-            places = [n + moved for n in numbers]
-            whiskers(axes, places, estimates, look, band=len(names) <= _MANY)
+            estimates = [estimate(measures(_of_cycle(runs, n))[what]) for n in numbers]
+            whiskers(axes, [n + moved for n in numbers], estimates, look, band=len(names) <= _MANY)
         cycle_axis(axes, last)
         percent_axis(axes)
         axes.set_title(title)
@@ -60,27 +58,19 @@ def cycles(found: Sequence[RunFigures]) -> Figure:
     return figure
 
 
-def _of_cycle(runs: Sequence[RunFigures], number: int) -> list[Cycle]:
-    return [point for run in runs for point in run.by_cycle if point.number == number]
+def _of_cycle(runs: Sequence[RunFigures], number: int) -> list[RunFigures]:
+    """Return the runs reduced to one of their cycles."""
+    return [
+        replace(run, by_cycle=tuple(point for point in run.by_cycle if point.number == number))
+        for run in runs
+    ]
 
 
-def _valid(points: Sequence[Cycle]) -> Estimate | None:
-    return share(sum(len(p.accuracies) for p in points), sum(p.written for p in points))
-
-
-def _mean(points: Sequence[Cycle]) -> Estimate | None:
-    return mean([accuracy for point in points for accuracy in point.accuracies])
-
-
-def _above(points: Sequence[Cycle]) -> Estimate | None:
-    return share(sum(p.above for p in points), sum(len(p.accuracies) for p in points))
-
-
-_PANELS: tuple[tuple[str, Pooled], ...] = (
-    ("valid, of all written", _valid),
-    ("mean accuracy of the trained", _mean),
-    ("above threshold, of the trained", _above),
-)
+_PANELS = {
+    "valid": "valid, of all written",
+    "mean accuracy": "mean accuracy of the trained",
+    "above the threshold": "above threshold, of the trained",
+}
 _NO_DATE: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.reports.experiment.figures import ArmDifference, RunFigures
+from nngpt.reports.experiment.figures import ArmDifference, RunFigures, measures
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE, point_ends, signed
-from nngpt.statistics import mean_of, percent_of, sign_of
+from nngpt.statistics import measured, percent_of, sign_of
 
 
 def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) -> list[Sheet]:
@@ -30,16 +30,8 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) ->
 
 
 _COLUMNS = (
-    "arm",
-    ">runs",
-    ">cycles",
-    "valid",
-    "mean accuracy",
-    "mean, last third",
-    "above the threshold, of the valid",
-    "admitted",
-    ">novel",
-    ">minutes",
+    *("arm", ">runs", ">cycles", "valid", "mean accuracy", "mean, last third"),
+    *("above the threshold, of the valid", "admitted", ">novel", ">minutes"),
 )
 _NOTE = (
     "Shares with Wilson intervals, means ± half their t interval, over all networks of the arm. "
@@ -49,19 +41,13 @@ _NOTE = (
 
 
 def _row(name: str, runs: Sequence[RunFigures]) -> tuple[str, ...]:
-    accuracies = [accuracy for run in runs for accuracy in run.accuracies]
-    late = [accuracy for run in runs for accuracy in run.late]
-    written, valid = sum(run.written for run in runs), len(accuracies)
     minutes = sum(run.seconds for run in runs if run.name == run.arm) / 60
     return (
         name,
         str(len(runs)),
-        str(sum(run.cycles for run in runs)),
-        percent_of(valid, written),
-        mean_of(accuracies),
-        mean_of(late),
-        percent_of(sum(run.above for run in runs), valid),
-        percent_of(sum(run.admitted for run in runs), written),
+        str(sum(len(run.by_cycle) for run in runs)),
+        *map(measured, measures(runs).values()),
+        percent_of(sum(run.admitted for run in runs), sum(run.written for run in runs)),
         str(sum(run.novel for run in runs)),
         f"{minutes:.0f}" if minutes else "–",
     )

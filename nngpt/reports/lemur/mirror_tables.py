@@ -12,8 +12,9 @@ from rich.console import Console, RenderableType
 from rich.table import Column, Table
 
 from nngpt.novelty.signatures import Neighbours
+from nngpt.reports.sheets import right
 from nngpt.reports.text import plural
-from nngpt.store.lemur.mirror_statistics import ImportRecord, MirrorStatistics, TrialsOfDataset
+from nngpt.store.lemur.mirror_statistics import MirrorStatistics, TrialsOfDataset
 
 _BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
 _SMALL_FAMILY = 10
@@ -23,7 +24,10 @@ def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[Renderab
     """Yield the output of `nngpt lemur stats`, piece by piece."""
     box = SIMPLE if console.is_terminal else None
     for line in stats.imports:
-        yield f"import of {line.source}: {_ending(line)}"
+        refused = f", {plural(line.refused, 'file')} refused" if line.refused else ""
+        began = f"started {line.started}, interrupted or still running"
+        ended = f"finished {line.finished}{refused}" if line.finished is not None else began
+        yield f"import of {line.source}: {ended}"
     yield (
         f"{plural(stats.networks, 'network')}, {stats.distinct:,} of them distinct apart from "
         f"white space; {plural(stats.transforms, 'transform')}; "
@@ -37,8 +41,7 @@ def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[Renderab
 
 def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
     """Return the table of trials; every row has the same columns."""
-    columns = [Column(_heading(name), justify=_side(name), overflow="fold") for name in rows[0]]
-    table = Table(*columns, box=SIMPLE if console.is_terminal else None)
+    table = Table(*map(_column, rows[0]), box=SIMPLE if console.is_terminal else None)
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     return table
@@ -54,8 +57,9 @@ def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console
 
 def neighbours_table(found: Neighbours, console: Console) -> Table:
     """Return the table of the most similar networks."""
-    columns = (Column("Jaccard", justify="right"), Column("estimate", justify="right"), "network")
-    table = Table(*columns, box=SIMPLE if console.is_terminal else None)
+    table = Table(
+        *right("Jaccard", "estimate"), "network", box=SIMPLE if console.is_terminal else None
+    )
     for one in found.nearest:
         table.add_row(f"{one.jaccard:.4f}", f"{one.estimate:.4f}", one.nn)
     return table
@@ -78,15 +82,8 @@ def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: T
         writer.writerow([json.dumps(v) if isinstance(v, dict) else v for v in row.values()])
 
 
-def _ending(line: ImportRecord) -> str:
-    if line.finished is None:
-        return f"started {line.started}, interrupted or still running"
-    refused = f", {plural(line.refused, 'file')} refused" if line.refused else ""
-    return f"finished {line.finished}{refused}"
-
-
 def _families(families: Mapping[str, int], box: Any) -> Table:
-    table = Table("family", Column("networks", justify="right"), box=box)
+    table = Table("family", *right("networks"), box=box)
     large = {name: count for name, count in families.items() if count >= _SMALL_FAMILY}
     for name, count in large.items():
         table.add_row(name, f"{count:,}")
@@ -98,8 +95,8 @@ def _families(families: Mapping[str, int], box: Any) -> Table:
 
 
 def _datasets(datasets: Sequence[TrialsOfDataset], box: Any) -> Table:
-    right = ("networks", "runs", "rows", "best", "median (n)")
-    numbers = [Column(name, justify="right", no_wrap=True) for name in right]
+    heads = ("networks", "runs", "rows", "best", "median (n)")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in heads]
     table = Table("task", "data set", "metric", *numbers, "best network", box=box)
     for one in datasets:
         best = "" if one.best is None else f"{one.best:.4f}"
@@ -111,7 +108,7 @@ def _datasets(datasets: Sequence[TrialsOfDataset], box: Any) -> Table:
 
 
 def _epochs(last_epochs: Mapping[int, int], box: Any) -> Table:
-    table = Table("last epoch", Column("runs", justify="right"), box=box)
+    table = Table("last epoch", *right("runs"), box=box)
     for first, last in _BANDS:
         runs = (n for e, n in last_epochs.items() if first <= e and (last is None or e <= last))
         if count := sum(runs):
@@ -120,13 +117,10 @@ def _epochs(last_epochs: Mapping[int, int], box: Any) -> Table:
     return table
 
 
-def _heading(column: str) -> str:
-    return "duration (s)" if column == "duration" else column
-
-
-def _side(column: str) -> Any:
-    numbers = ("epoch", "accuracy", "duration")
-    return "right" if column in numbers or column.startswith("prm.") else "left"
+def _column(name: str) -> Column:
+    number = name in ("epoch", "accuracy", "duration") or name.startswith("prm.")
+    head = "duration (s)" if name == "duration" else name
+    return Column(head, justify="right" if number else "left", overflow="fold")
 
 
 def _cell(column: str, value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
+from nngpt.reports.sheets import right
 from nngpt.reports.text import plural
 from nngpt.store.lemur.records import Examples, ExportReport, ImportReport
 
@@ -16,9 +17,7 @@ _SHOWN = 10
 
 def import_lines(report: ImportReport) -> Iterator[RenderableType]:
     """Yield a table of items read and new, then the refused and ignored ones."""
-    table = Table("", "read", "new", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("", *right("read", "new"), box=None, pad_edge=False)
     counts = {
         "networks": report.networks,
         "transforms": report.transforms,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from nngpt.generation import modes
@@ -22,20 +22,14 @@ _SETTLED = (State.ADMITTED, State.REFUSED)
 _FEED = 12
 _BEST = 8
 
-_CELL = (
-    Attempt.id,
-    Attempt.arm,
-    Attempt.state,
-    Attempt.refusal_stage,
-    Attempt.repairs,
-    Attempt.accuracy,
-)
+_CELL = ("id", "arm", "state", "refusal_stage", "repairs", "accuracy")
 
 
 def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
     """Return a few columns of a cycle's candidates, in the order of writing."""
+    columns = [getattr(Attempt, name) for name in _CELL]
     mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
-    return list(session.execute(select(*_CELL).where(*mine).order_by(Attempt.id)))
+    return list(session.execute(select(*columns).where(*mine).order_by(Attempt.id)))
 
 
 def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
@@ -83,37 +77,27 @@ def _cell(row: Any, images: int) -> dict[str, Any]:
 
 def latest(session: Session, run_id: int) -> list[int]:
     """Return the ids of the candidates settled last, newest first."""
-    query = (
-        select(TransitionRow.attempt_id)
-        .join(Attempt, Attempt.id == TransitionRow.attempt_id)
-        .where(Attempt.run_id == run_id, TransitionRow.after.in_(_SETTLED))
-        .order_by(TransitionRow.id.desc())
-        .limit(_FEED)
-    )
-    return list(session.scalars(query))
+    settled = _newest(TransitionRow.attempt_id, run_id).where(TransitionRow.after.in_(_SETTLED))
+    return list(session.scalars(settled.limit(_FEED)))
 
 
 def best(session: Session, run_id: int) -> list[int]:
     """Return the ids of the most accurate admitted networks of all arms."""
-    query = (
-        select(Attempt.id)
-        .where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
-        .order_by(Attempt.accuracy.desc(), Attempt.id)
-        .limit(_BEST)
-    )
-    return list(session.scalars(query))
+    query = select(Attempt.id).where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
+    ordered = query.order_by(Attempt.accuracy.desc(), Attempt.id)
+    return list(session.scalars(ordered.limit(_BEST)))
 
 
 def last_change(session: Session, run_id: int) -> str | None:
     """Return when a candidate last changed its state (ISO 8601, UTC), None if none has."""
-    query = (
-        select(TransitionRow.at)
-        .join(Attempt, Attempt.id == TransitionRow.attempt_id)
-        .where(Attempt.run_id == run_id)
-        .order_by(TransitionRow.id.desc())
-        .limit(1)
-    )
-    return session.scalar(query)
+    at: str | None = session.scalar(_newest(TransitionRow.at, run_id).limit(1))
+    return at
+
+
+def _newest(column: Any, run_id: int) -> Select[Any]:
+    """Return a query for a column of a run's transitions, newest first."""
+    query = select(column).join(Attempt, Attempt.id == TransitionRow.attempt_id)
+    return query.where(Attempt.run_id == run_id).order_by(TransitionRow.id.desc())
 
 
 def validation_images(session: Session, run_id: int) -> int:
@@ -126,16 +110,12 @@ def validation_images(session: Session, run_id: int) -> int:
 def item(attempt: AttemptRecord) -> dict[str, Any]:
     """Return a settled candidate for a list; it does not change any more."""
     refusal, evaluation = attempt.refusal, attempt.evaluation
+    near = f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""
     return {
-        "id": attempt.id,
-        "arm": attempt.arm,
-        "cycle": attempt.cycle,
-        "state": attempt.state,
-        "stage": refusal.stage if refusal else None,
+        **_head(attempt),
         "repairs": attempt.repaired_from,
         "verdict": f"refused at {refusal.stage}" if refusal else STATES[attempt.state],
-        "reason": line(refusal.reason) if refusal else _near(attempt),
-        "accuracy": _accuracy(attempt),
+        "reason": line(refusal.reason) if refusal else near,
         "parameters": amount(evaluation.claimed_parameters) if evaluation else "",
         "at": attempt.updated,
     }
@@ -150,24 +130,16 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
     if candidate is not None:
         title, code = "The network", candidate.code
     changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""
+    curve = attempt.evaluation.epochs if attempt.evaluation else ()
     return {
-        "id": attempt.id,
-        "arm": attempt.arm,
-        "cycle": attempt.cycle,
-        "state": attempt.state,
-        "stage": refusal.stage if refusal else None,
+        **_head(attempt),
         "verdict": standing(attempt.state, refusal.stage if refusal else None),
-        "accuracy": _accuracy(attempt),
         "reason": line(refusal.reason) if refusal else "",
         "refusal": block(refusal.detail) if refusal else "",
         "facts": [["from", ARMS[attempt.arm]], *([k, line(v)] for k, v in facts(attempt))],
         "curve": [
-            {
-                "epoch": e.epoch,
-                "seconds": f"{e.seconds:.1f} s",
-                **(accuracy(e.accuracy, e.total) or {}),
-            }
-            for e in (attempt.evaluation.epochs if attempt.evaluation else ())
+            {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(e.accuracy, e.total)}
+            for e in curve
         ],
         "trail": [
             {"state": STATES[step.after], "at": step.at} for step in store.transitions(attempt.id)
@@ -178,12 +150,13 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _accuracy(attempt: AttemptRecord) -> str:
-    if attempt.evaluation is None:
-        return ""
-    last = attempt.evaluation.epochs[-1]
-    return accuracy_of(last.accuracy, last.total)
-
-
-def _near(attempt: AttemptRecord) -> str:
-    return f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""
+def _head(attempt: AttemptRecord) -> dict[str, Any]:
+    last = attempt.evaluation.epochs[-1] if attempt.evaluation else None
+    return {
+        "id": attempt.id,
+        "arm": attempt.arm,
+        "cycle": attempt.cycle,
+        "state": attempt.state,
+        "stage": attempt.refusal.stage if attempt.refusal else None,
+        "accuracy": accuracy_of(last.accuracy, last.total) if last else "",
+    }

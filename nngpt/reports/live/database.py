@@ -1,13 +1,13 @@
-"""The database opened read-only, so that watching a run cannot change it."""
+"""The database opened read-only, so that watching a run cannot change it, and its runner."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Engine, NullPool, create_engine, event
 
 from nngpt.errors import StoreError
 from nngpt.store import Store, schema
@@ -76,6 +76,34 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
     return Store(database), database
 
 
+def runner_of(database: Path, run_id: int) -> int | None:
+    """Return the id of the process that runs a run, None if there is none.
+
+    The lock is not tried: even a shared lock could keep a run from starting for a moment. A runner
+    writes its process id into the lock file and keeps the file open.
+    """
+    path = database.with_name(f"{database.name}.run-{run_id}.lock")
+    try:
+        pid, lock = int(path.read_text("ascii")), path.stat()
+    except (OSError, ValueError):
+        return None
+    folder = Path(f"/proc/{pid}/fd")
+    try:
+        handles = list(folder.iterdir())
+    except PermissionError:  # another user's process: that it exists must suffice
+        return pid
+    except OSError:
+        return None
+    return pid if any(_is_file(handle, lock) for handle in handles) else None
+
+
+def _is_file(handle: Path, lock: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(handle.stat(), lock)
+    except OSError:  # closed in the meantime
+        return False
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"file:{quote(str(path))}?mode=ro"
     return sqlite3.connect(
@@ -85,10 +113,6 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _engine(path: Path) -> Engine:
     engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
-    event.listen(engine, "begin", _on_begin)
-    return engine
-
-
-def _on_begin(connection: Connection) -> Any:
     # All reads of a session see one state of the database.
-    return connection.exec_driver_sql("BEGIN")
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine

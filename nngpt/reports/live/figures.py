@@ -13,7 +13,10 @@ from typing import Any
 
 from nngpt import statistics
 from nngpt.records import Arm, Stage
+from nngpt.reports.analysis import trajectory
+from nngpt.reports.analysis.trajectory import Gate
 from nngpt.reports.live.names import STAGES
+from nngpt.statistics import Estimate
 from nngpt.store import CycleSummary
 
 Figure = dict[str, Any] | None
@@ -23,20 +26,20 @@ Summaries = Mapping[Arm, Sequence[CycleSummary]]
 def share(successes: int, total: int) -> Figure:
     """Return a share with its Wilson interval, None if `total` is 0."""
     found = statistics.share(successes, total)
-    if found is None:
-        return None
-    text = statistics.percent_of(successes, total)
-    short, _, spread = text.partition(" = ")[2].partition(" ")
-    ends = {"value": found.value, "low": found.low, "high": found.high}
-    return {**ends, "text": text, "short": short, "range": spread}
+    return _with_parts(found, statistics.percent_of(successes, total)) if found else None
 
 
 def accuracy(value: float, total: int) -> dict[str, Any]:
     """Return one network's accuracy with the Wilson interval over its validation images."""
-    low, high = statistics.accuracy(value, total).interval or (value, value)
-    text = statistics.accuracy_of(value, total)
-    short, _, spread = text.partition(" ")
-    return {"value": value, "low": low, "high": high, "text": text, "short": short, "range": spread}
+    found = statistics.accuracy(value, total)
+    return _with_parts(found, statistics.accuracy_of(value, total))
+
+
+def _with_parts(found: Estimate, text: str) -> dict[str, Any]:
+    short, _, spread = text.rpartition(" = ")[2].partition(" ")
+    low, high = found.interval or (found.value, found.value)
+    ends = {"value": found.value, "low": low, "high": high}
+    return {**ends, "text": text, "short": short, "range": spread}
 
 
 @lru_cache(maxsize=4096)  # the means of closed cycles do not change
@@ -104,28 +107,27 @@ def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
 
 def funnel(summaries: Summaries) -> dict[str, Any]:
     """Return how many settled candidates are left after each gate that refused any."""
-    arms = list(summaries)
-    settled = {arm: sum(_settled(s) for s in found) for arm, found in summaries.items()}
-    left = dict(settled)
-    steps = [{"label": "settled", "detail": "admitted or refused", "arms": _step(settled, settled)}]
-    for stage in Stage:
-        gone = {arm: sum(s.refused.get(stage, 0) for s in summaries[arm]) for arm in arms}
-        if any(gone.values()):
-            left = {arm: left[arm] - gone[arm] for arm in arms}
-            detail = STAGES[stage]
-            steps.append({"label": stage, "detail": detail, "arms": _step(left, settled, gone)})
-    return {"arms": arms, "steps": steps if any(settled.values()) else []}
+    gates = [{g.stage: g for g in trajectory.funnel(found)} for found in summaries.values()]
+    stages = [s for s in Stage if any(found[s].refused for found in gates if found)]
+    details: dict[Stage | None, str] = {None: "admitted or refused", **STAGES}
+    steps = [
+        {
+            "label": stage or "settled",
+            "detail": details[stage],
+            "arms": [_step(found, stage) for found in gates],
+        }
+        for stage in (None, *stages)
+    ]
+    return {"arms": list(summaries), "steps": steps if any(gates) else []}
+
+
+def _step(gates: Mapping[Stage | None, Gate], stage: Stage | None) -> dict[str, Any]:
+    if not gates:
+        return {"left": None, "gone": 0}
+    gate = gates[stage]
+    return {"left": share(gate.left, gates[None].left), "gone": gate.refused}
 
 
 def _settled(summary: CycleSummary) -> int:
     """Return the number of first answers that were admitted or refused."""
     return summary.admitted + sum(summary.refused.values())
-
-
-def _step(
-    left: Mapping[Arm, int], settled: Mapping[Arm, int], gone: Mapping[Arm, int] | None = None
-) -> list[dict[str, Any]]:
-    return [
-        {"left": share(count, settled[arm]), "gone": gone[arm] if gone else 0}
-        for arm, count in left.items()
-    ]

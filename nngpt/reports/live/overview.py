@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from nngpt.records import Arm
+from nngpt.reports.analysis.costs import costs
 from nngpt.reports.text import duration, energy, line
 from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 
@@ -85,17 +85,12 @@ def time_spent(
 
     Runs older than these records have the times of their stages instead, which overlap.
     """
-    seconds: dict[str, float] = defaultdict(float)
+    spent = costs(activities, (), [s for found in summaries.values() for s in found], admitted=0)
     joules: dict[str, float] = {}
     for a in activities:
-        seconds[a.activity] += a.seconds
         if a.joules is not None:
             joules[a.activity] = joules.get(a.activity, 0.0) + a.joules
-    if not activities:
-        for found in summaries.values():
-            for stage, value in ((x, y) for s in found for x, y in s.seconds.items()):
-                seconds[stage] += value
-    total = sum(seconds.values())
+    total = spent.seconds
     parts = [
         {
             "name": line(name.replace("+", " + ")),
@@ -103,13 +98,13 @@ def time_spent(
             "text": f"{duration(value)}, {value / total:.0%}",
             "energy": energy(joules.get(name), unknown=""),
         }
-        for name, value in sorted(seconds.items(), key=lambda pair: -pair[1])
+        for name, value in spent.totals.items()
         if value > 0
     ]
     return {
-        "overlapping": not activities,
+        "overlapping": not spent.measured,
         "total": duration(total) if total else "",
-        "energy": energy(sum(joules.values()) if joules else None, unknown=""),
+        "energy": energy(spent.joules, unknown=""),
         "parts": parts,
     }
 

@@ -10,9 +10,8 @@ from typing import Any
 from nngpt.errors import StoreError
 from nngpt.records import Arm
 from nngpt.reports.live import candidates, figures, overview
-from nngpt.reports.live.database import WatchedDatabase
+from nngpt.reports.live.database import WatchedDatabase, runner_of
 from nngpt.reports.live.names import ARMS
-from nngpt.reports.live.runner import runner_of
 from nngpt.store import Store
 
 

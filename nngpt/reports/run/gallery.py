@@ -14,14 +14,49 @@ from nngpt.generation import contract
 from nngpt.novelty.dedup.collection import readable
 from nngpt.novelty.dedup.records import Network
 from nngpt.records import Arm, Candidate, State
-from nngpt.reports.analysis.layers import chain
+from nngpt.reports.analysis.layers import CodeLayer, chain
 from nngpt.reports.analysis.novelty import Near, NetworkPlace
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.diff import DiffLine, marked_diff
-from nngpt.reports.run.diagram import Diagram, diagram
 from nngpt.reports.text import accuracy
 from nngpt.statistics import accuracy as accuracy_estimate
 from nngpt.store import AttemptRecord
+
+_WIDTH, _HEIGHT, _GAP, _ROW_GAP = 142, 36, 20, 16
+_A_ROW = 3
+_MOST = 60
+_LETTERS = 22
+"""Measures of the diagram in pixels, boxes, and letters."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A placed layer; `x` and `y` are its left and top edge.
+
+    Attributes:
+        detail: arguments, shortened to fit.
+        whole: the complete call, for a tooltip.
+        line: end points (x, y, x, y) of the arrow that leads to it, None for the first layer.
+    """
+
+    x: int
+    y: int
+    kind: str
+    name: str
+    detail: str
+    whole: str
+    line: tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Boxes on an area of `width` × `height`; `hidden` more layers are left out."""
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    hidden: int
+    box: tuple[int, int] = (_WIDTH, _HEIGHT)
 
 
 @dataclass(frozen=True)
@@ -82,32 +117,25 @@ def _facts(attempt: AttemptRecord, place: NetworkPlace) -> list[tuple[str, str]]
     evaluation, candidate, again = attempt.evaluation, attempt.candidate, attempt.retraining
     assert evaluation is not None and candidate is not None
     writer = attempt.completion.adapter or "base model"
+    values = [f"{name} {value:g}" for name, value in candidate.hyperparameters.items()]
+    values.append(f"batch {candidate.batch}")
     found = [
         ("written", f"cycle {attempt.cycle}, by {writer}"),
         ("parameters", f"{evaluation.claimed_parameters:,}"),
-        ("settings", _settings(candidate)),
+        ("settings", ", ".join([*values, f"transform {candidate.transform}"])),
     ]
     if again is not None and again.accuracy is not None:
         text = accuracy(accuracy_estimate(again.accuracy, again.total))
         found.append(("trained by nngpt's own loop", text))
     if evaluation.claimed_latency_ms is not None:
         found.append(("latency", f"{evaluation.claimed_latency_ms:.2f} ms"))
-    if evaluation.claimed_flops is not None:
-        found.append(
-            ("operations", f"{evaluation.claimed_flops / 1e6:,.1f} million per forward pass")
-        )
-    for label, near in (
-        ("nearest in the corpus", place.corpus),
-        ("nearest trained before", place.sibling),
-    ):
+    if (flops := evaluation.claimed_flops) is not None:
+        found.append(("operations", f"{flops / 1e6:,.1f} million per forward pass"))
+    nearest = {"nearest in the corpus": place.corpus, "nearest trained before": place.sibling}
+    for label, near in nearest.items():
         if near is not None:
             found.append((label, f"{near.name}, Jaccard {near.jaccard:.2f}"))
     return found
-
-
-def _settings(candidate: Candidate) -> str:
-    values = [f"{name} {value:g}" for name, value in candidate.hyperparameters.items()]
-    return ", ".join([*values, f"batch {candidate.batch}", f"transform {candidate.transform}"])
 
 
 def _find(study: Study, near: Near | None) -> Candidate | None:
@@ -129,3 +157,41 @@ def code_html(code: str) -> Markup:
     formatter = HtmlFormatter(nowrap=True, classprefix="p-")
     # The formatter escapes its input.
     return Markup(highlight(shown, PythonLexer(stripnl=False), formatter).rstrip("\n"))
+
+
+def diagram(layers: Sequence[CodeLayer]) -> Diagram | None:
+    """Return the boxes of the first layers, None if there are no layers."""
+    shown = layers[:_MOST]
+    if not shown:
+        return None
+    boxes = tuple(_box(number, layer) for number, layer in enumerate(shown))
+    width = min(_A_ROW, len(shown)) * (_WIDTH + _GAP) - _GAP + 2
+    height = -(-len(shown) // _A_ROW) * (_HEIGHT + _ROW_GAP) - _ROW_GAP + 2
+    return Diagram(width, height, boxes, len(layers) - len(shown))
+
+
+def _box(number: int, layer: CodeLayer) -> Box:
+    x, y = _place(number)
+    cut = layer.arguments
+    cut = cut if len(cut) <= _LETTERS else cut[: _LETTERS - 1] + "…"
+    whole = f"{layer.name}({layer.arguments})"
+    return Box(x, y, layer.kind, layer.name[:20], cut, whole, _arrow(number))
+
+
+def _place(number: int) -> tuple[int, int]:
+    row, column = divmod(number, _A_ROW)
+    if row % 2:
+        column = _A_ROW - 1 - column
+    return 1 + column * (_WIDTH + _GAP), 1 + row * (_HEIGHT + _ROW_GAP)
+
+
+def _arrow(number: int) -> tuple[int, int, int, int] | None:
+    """Return the arrow from the previous box: sideways within a row, down to the next row."""
+    if number == 0:
+        return None
+    (x, y), (before_x, before_y) = _place(number), _place(number - 1)
+    if before_y != y:
+        return x + _WIDTH // 2, before_y + _HEIGHT, x + _WIDTH // 2, y - 2
+    if x > before_x:
+        return before_x + _WIDTH, y + _HEIGHT // 2, x - 2, y + _HEIGHT // 2
+    return before_x, y + _HEIGHT // 2, x + _WIDTH + 2, y + _HEIGHT // 2

@@ -17,8 +17,7 @@ from nngpt.reports.run.gallery import gallery
 from nngpt.reports.run.plots.catalog import plots
 from nngpt.reports.run.tables import csv_text, tables
 from nngpt.reports.run.verdict import verdict, warnings
-from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent
-from nngpt.statistics import share
+from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent, plural
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,11 @@ class Report:
     """All files of a run's report, and its conclusions.
 
     Attributes:
-        page: the HTML page.
+        page: HTML.
         figures: PNG and PDF images by file name.
         tables: CSV texts by file name.
         config: the run's configuration as YAML.
         verdict: the conclusions at the head of the page, one sentence each.
-        warnings: the warnings above them.
     """
 
     page: str
@@ -46,7 +44,6 @@ def report(study: Study, best: int = 6, command: str = "") -> Report:
     """Draw and tabulate a run, and write its page.
 
     Args:
-        study: the run's figures.
         best: number of networks in the gallery.
         command: the command that makes this report, shown on the page.
     """
@@ -94,15 +91,13 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
 
 def tiles(study: Study) -> list[tuple[str, str, str]]:
     """Return the tiles at the head of the page: figure, label, and interval or remark."""
-    loop = study.loop
-    written = sum(p.written for p in loop)
-    valid = share(sum(len(p.accuracies) for p in loop), written)
-    best = max((p.best for p in loop if p.best), key=lambda e: e.value, default=None)
-    admitted = sum(p.admitted + p.repairs_admitted for p in loop)
+    written, valid, best, admitted = study.totals
     spent = "time spent" if study.costs.measured else "time, summed"
+    others = sum(p.written for arm in study.arms if arm is not Arm.LOOP for p in study.points[arm])
+    controls = f"and {others:,} of control arms" if others else "no control arms"
     found = [
-        (f"{len(loop):,}", "cycle" if len(loop) == 1 else "cycles", study.run.status),
-        (f"{written:,}", "candidates of the loop", _controls(study)),
+        (*plural(len(study.loop), "cycle").split(), study.run.status),
+        (f"{written:,}", "candidates of the loop", controls),
         _tile("valid", percent(valid)),
         _tile("best accuracy", accuracy(best)),
         (f"{admitted:,}", "admitted", f"training set {study.initial + admitted:,}"),
@@ -111,11 +106,6 @@ def tiles(study: Study) -> list[tuple[str, str, str]]:
     if study.costs.joules is not None:
         found.append((energy(study.costs.joules), "energy", "reported by devices"))
     return found
-
-
-def _controls(study: Study) -> str:
-    count = sum(p.written for arm in study.arms if arm is not Arm.LOOP for p in study.points[arm])
-    return f"and {count:,} of control arms" if count else "no control arms"
 
 
 def _tile(label: str, text: str) -> tuple[str, str, str]:

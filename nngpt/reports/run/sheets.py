@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.costs import Costs
+from nngpt.reports.analysis.pareto import CostedNetwork
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
 from nngpt.reports.sheets import Sheet
+from nngpt.reports.tables.runs import repairs_of
 from nngpt.reports.text import (
     ARM_NAMES,
     accuracy,
@@ -37,18 +37,12 @@ def refusals(study: Study) -> Sheet | None:
     if not stages:
         return None
     columns = ("arm", ">cycle", ">written", *(f">{stage}" for stage in stages), ">admitted")
-    rows = tuple(
-        (
-            ARM_NAMES[p.arm],
-            str(p.cycle),
-            str(p.written),
-            *(str(p.refused.get(stage, 0)) for stage in stages),
-            str(p.admitted),
-        )
-        for p in cycles
-    )
+    rows = []
+    for p in cycles:
+        refused = (p.refused.get(stage, 0) for stage in stages)
+        rows.append((ARM_NAMES[p.arm], *map(str, (p.cycle, p.written, *refused, p.admitted))))
     note = "Counts of first answers. Duplicates are exact copies, refused before training."
-    return Sheet("Refused by gate", columns, rows, note)
+    return Sheet("Refused by gate", columns, tuple(rows), note)
 
 
 def differences(study: Study) -> Sheet | None:
@@ -80,19 +74,12 @@ def adapters(study: Study) -> Sheet | None:
     columns = ("adapter", "trained from", ">pairs", ">loss", ">time", ">wrote", ">valid", ">mean")
     rows = []
     for w in study.writers:
-        made = w.adapter
-        rows.append(
-            (
-                w.name,
-                w.parent or "older than the run",
-                f"{made.pairs:,}" if made else "–",
-                f"{made.loss_first:.3f} → {made.loss_last:.3f}" if made else "–",
-                duration(made.seconds) if made else "–",
-                f"{w.wrote:,}",
-                percent(w.valid),
-                accuracy(w.mean),
-            )
-        )
+        training = ("–", "–", "–")
+        if made := w.adapter:
+            losses = f"{made.loss_first:.3f} → {made.loss_last:.3f}"
+            training = (f"{made.pairs:,}", losses, duration(made.seconds))
+        wrote = (f"{w.wrote:,}", percent(w.valid), accuracy(w.mean))
+        rows.append((w.name, w.parent or "older than the run", *training, *wrote))
     return Sheet("Adapters", columns, tuple(rows), "Loss of the first and the last training step.")
 
 
@@ -113,23 +100,19 @@ def proxy(study: Study) -> Sheet | None:
 
 def fronts(study: Study) -> list[Sheet]:
     """Return the networks on each Pareto front."""
-    return [
-        Sheet(
-            f"Pareto front of accuracy against {found.cost.split(',')[0]}",
-            (">attempt", "arm", f">{found.cost}", ">accuracy [95%]", "admitted"),
-            tuple(
-                (
-                    f"#{w.attempt}",
-                    ARM_NAMES[w.arm],
-                    f"{w.cost:,.0f}" if w.cost >= 100 else f"{w.cost:.2f}",
-                    accuracy(w.accuracy),
-                    "yes" if w.admitted else "no",
-                )
-                for w in found.front
-            ),
-        )
-        for found in study.fronts
-    ]
+    sheets = []
+    for found in study.fronts:
+        title = f"Pareto front of accuracy against {found.cost.split(',')[0]}"
+        columns = (">attempt", "arm", f">{found.cost}", ">accuracy [95%]", "admitted")
+        sheets.append(Sheet(title, columns, tuple(map(_on_front, found.front))))
+    return sheets
+
+
+def _on_front(network: CostedNetwork) -> tuple[str, ...]:
+    cost = f"{network.cost:,.0f}" if network.cost >= 100 else f"{network.cost:.2f}"
+    admitted = "yes" if network.admitted else "no"
+    arm = ARM_NAMES[network.arm]
+    return f"#{network.attempt}", arm, cost, accuracy(network.accuracy), admitted
 
 
 def costs(study: Study) -> list[Sheet]:
@@ -137,10 +120,7 @@ def costs(study: Study) -> list[Sheet]:
     found = study.costs
     if not found.by_cycle:
         return []
-    sheets = [_spent(found)]
-    if found.forecasts:
-        sheets.append(_forecasts(found))
-    return sheets
+    return [_spent(found), *([_forecasts(found)] if found.forecasts else [])]
 
 
 def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
@@ -163,16 +143,12 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
             percent(p.above_written),
             str(p.admitted),
             *((f"{p.corpus:,}" if p.corpus is not None else "–",) if arm is Arm.LOOP else ()),
-            *((_repairs(p),) if repairs else ()),
+            *((repairs_of(p),) if repairs else ()),
         )
         for p in cycles
     )
     modes = ", ".join(dict.fromkeys(p.how for p in cycles))
     return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows)
-
-
-def _repairs(point: CyclePoint) -> str:
-    return f"{point.repairs_valid} of {point.repairs} valid, {point.repairs_admitted} admitted"
 
 
 def _spent(found: Costs) -> Sheet:
@@ -188,8 +164,7 @@ def _spent(found: Costs) -> Sheet:
         )
         for cycle, spent in found.by_cycle.items()
     ]
-    total = {n: sum(spent.get(n, 0.0) for spent in found.by_cycle.values()) for n in names}
-    last = ("all", *map(duration, total.values()), duration(found.seconds))
+    last = ("all", *map(duration, found.totals.values()), duration(found.seconds))
     rows.append((*last, *((energy(found.joules),) if known else ())))
     return Sheet("Time" + (" and energy" if known else ""), columns, tuple(rows), _rates(found))
 
@@ -208,22 +183,15 @@ def _rates(found: Costs) -> str:
 
 
 def _forecasts(found: Costs) -> Sheet:
-    return Sheet(
-        "Forecasts",
-        ("made", ">up to cycle", ">forecast [95%]", ">actual", ">error", "inside"),
-        tuple(_forecast_rows(found)),
-        "Time from the forecast on; the error is relative to the actual time.",
-    )
-
-
-def _forecast_rows(found: Costs) -> Iterator[tuple[str, ...]]:
+    rows = []
     for f in found.forecasts:
         one = f.forecast
-        yield (
-            one.created[:16].replace("T", " "),
-            str(one.cycles),
-            f"{duration(one.seconds)} [{duration(one.low)} – {duration(one.high)}]",
-            duration(f.actual) if f.actual is not None else f.why,
-            f"{f.error:+.0%}".replace("-", "−") if f.error is not None else "–",
-            "–" if f.held is None else "yes" if f.held else "no",
-        )
+        made, seconds = one.created[:16].replace("T", " "), duration(one.seconds)
+        expected = f"{seconds} [{duration(one.low)} – {duration(one.high)}]"
+        actual = duration(f.actual) if f.actual is not None else f.why
+        error = f"{f.error:+.0%}".replace("-", "−") if f.error is not None else "–"
+        inside = "–" if f.held is None else "yes" if f.held else "no"
+        rows.append((made, str(one.cycles), expected, actual, error, inside))
+    columns = ("made", ">up to cycle", ">forecast [95%]", ">actual", ">error", "inside")
+    note = "Time from the forecast on; the error is relative to the actual time."
+    return Sheet("Forecasts", columns, tuple(rows), note)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
+from nngpt.reports.analysis.genealogy import LineageNode
 from nngpt.reports.analysis.study import Study
+from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.statistics import Estimate
 
 Row = Mapping[str, Any]
@@ -15,17 +18,38 @@ Row = Mapping[str, Any]
 
 def tables(study: Study) -> dict[str, list[Row]]:
     """Return the non-empty tables by name; shares are fractions of 1."""
+    points = [p for arm in study.arms for p in study.points[arm]]
     found: dict[str, Iterable[Row]] = {
-        "cycles": _cycles(study),
-        "gates": _gates(study),
-        "differences": _differences(study),
+        "cycles": map(_cycle, points),
+        "gates": (
+            {"arm": arm, "gate": gate.stage or "written", **_row(gate, "left share±")}
+            for arm, gates in study.funnels.items()
+            for gate in gates
+        ),
+        "differences": (
+            {"minus": c.other, "cycles": c.span, "measure": measure, **_spread("difference", gap)}
+            for c in study.comparisons
+            for measure, gap in c.differences.items()
+        ),
         "networks": _networks(study),
-        "front": _front(study),
-        "adapters": _adapters(study),
-        "confirmations": _confirmations(study),
+        "front": (
+            {"by": front.cost, **_row(network, "attempt arm cost accuracy± admitted")}
+            for front in study.fronts
+            for network in front.front
+        ),
+        "adapters": map(_adapter, study.writers),
+        "confirmations": (
+            _row(one, "attempt arm cycle first_epoch±=first epochs test±=full")
+            for one in (study.ranking.confirmed if study.ranking else ())
+        ),
         "ranking": _ranking(study),
-        "costs": _costs(study),
-        "forecasts": _forecasts(study),
+        "costs": (
+            {"cycle": cycle, "activity": activity, "seconds": spent[activity]}
+            for cycle, spent in study.costs.by_cycle.items()
+            for activity in study.costs.activities
+            if activity in spent
+        ),
+        "forecasts": (_row(outcome, _FORECAST) for outcome in study.costs.forecasts),
     }
     rows = {name: list(some) for name, some in found.items()}
     return {name: some for name, some in rows.items() if some}
@@ -45,6 +69,17 @@ def _cell(value: object) -> object:
     return f"'{value}" if risky else value
 
 
+def _row(found: object, columns: str) -> dict[str, Any]:
+    """Return attributes as columns, given as `name` or `name=attribute`; `±` marks an estimate."""
+    row: dict[str, Any] = {}
+    for column in columns.split():
+        name, _, attribute = column.partition("=")
+        stem = name.removesuffix("±")
+        value = attrgetter(attribute or stem)(found)
+        row |= {name: value} if name == stem else _spread(stem, value)
+    return row
+
+
 def _spread(name: str, found: Estimate | None) -> Row:
     """Return an estimate as three columns: value, `_low` and `_high`."""
     if found is None:
@@ -52,71 +87,34 @@ def _spread(name: str, found: Estimate | None) -> Row:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _cycles(study: Study) -> Iterable[Row]:
-    for arm in study.arms:
-        for p in study.points[arm]:
-            yield {
-                "arm": str(arm),
-                "cycle": p.cycle,
-                "adapter": p.adapter,
-                "mode": p.how,
-                "written": p.written,
-                "open": p.open,
-                "trained": len(p.accuracies),
-                **_spread("valid", p.valid),
-                **_spread("best", p.best),
-                **_spread("mean", p.mean),
-                **_spread("median", p.median),
-                **_spread("above_of_trained", p.above_trained),
-                **_spread("above_of_written", p.above_written),
-                "admitted": p.admitted,
-                "corpus": p.corpus,
-                **_spread("nearest_jaccard_mean", p.likeness),
-                "repairs": p.repairs,
-                "repairs_valid": p.repairs_valid,
-                "repairs_admitted": p.repairs_admitted,
-                "alarm": p.alarm,
-            }
+_CYCLE = (
+    "valid± best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
+    "admitted corpus nearest_jaccard_mean±=likeness repairs repairs_valid repairs_admitted alarm"
+)
+_FORECAST = (
+    "made=forecast.created up_to_cycle=forecast.cycles seconds=forecast.seconds "
+    "seconds_low=forecast.low seconds_high=forecast.high "
+    "took=actual relative_error=error inside=held why_not=why"
+)
 
 
-def _gates(study: Study) -> Iterable[Row]:
-    for arm, gates in study.funnels.items():
-        for gate in gates:
-            name = gate.stage or "written"
-            yield {
-                "arm": str(arm),
-                "gate": str(name),
-                "left": gate.left,
-                **_spread("share", gate.share),
-            }
+def _cycle(point: CyclePoint) -> Row:
+    head = _row(point, "arm cycle adapter mode=how written open")
+    return {**head, "trained": len(point.accuracies), **_row(point, _CYCLE)}
 
 
-def _differences(study: Study) -> Iterable[Row]:
-    for c in study.comparisons:
-        for measure, found in c.differences.items():
-            yield {
-                "minus": str(c.other),
-                "cycles": c.span,
-                "measure": measure,
-                **_spread("difference", found),
-            }
-
-
-def _networks(study: Study) -> Iterable[Row]:
-    trained = {a.id: a for a in study.attempts}
+def _networks(study: Study) -> Iterator[Row]:
+    evaluations = {a.id: a.evaluation for a in study.attempts}
     for p in study.places:
-        evaluation = trained[p.attempt].evaluation
+        evaluation = evaluations[p.attempt]
         assert evaluation is not None
         yield {
-            "attempt": p.attempt,
-            "arm": str(p.arm),
-            "cycle": p.cycle,
-            "accuracy": p.accuracy,
+            **_row(p, "attempt arm cycle accuracy"),
             "images": evaluation.epochs[-1].total,
             "parameters": evaluation.claimed_parameters,
             "latency_ms": evaluation.claimed_latency_ms,
             "admitted": p.admitted,
-            "refused_at": str(p.stage) if p.stage else "",
+            "refused_at": p.stage or "",
             "corpus_jaccard": p.corpus.jaccard if p.corpus else None,
             "corpus_nearest": p.corpus.name if p.corpus else "",
             "sibling_jaccard": p.sibling.jaccard if p.sibling else None,
@@ -124,76 +122,19 @@ def _networks(study: Study) -> Iterable[Row]:
         }
 
 
-def _front(study: Study) -> Iterable[Row]:
-    for found in study.fronts:
-        for w in found.front:
-            yield {
-                "by": found.cost,
-                "attempt": w.attempt,
-                "arm": str(w.arm),
-                "cost": w.cost,
-                **_spread("accuracy", w.accuracy),
-                "admitted": w.admitted,
-            }
+def _adapter(node: LineageNode) -> Row:
+    training = ("pairs", "tokens", "loss_first", "loss_last", "seconds")
+    return {
+        **_row(node, "name cycle parent"),
+        **{name: getattr(node.adapter, name, None) for name in training},
+        **_row(node, "wrote valid± mean±"),
+    }
 
 
-def _adapters(study: Study) -> Iterable[Row]:
-    for w in study.writers:
-        made = w.adapter
-        yield {
-            "name": w.name,
-            "cycle": w.cycle,
-            "parent": w.parent,
-            "pairs": made.pairs if made else None,
-            "tokens": made.tokens if made else None,
-            "loss_first": made.loss_first if made else None,
-            "loss_last": made.loss_last if made else None,
-            "seconds": made.seconds if made else None,
-            "wrote": w.wrote,
-            **_spread("valid", w.valid),
-            **_spread("mean", w.mean),
-        }
-
-
-def _confirmations(study: Study) -> Iterable[Row]:
-    for c in study.ranking.confirmed if study.ranking else ():
-        yield {
-            "attempt": c.attempt,
-            "arm": str(c.arm),
-            "cycle": c.cycle,
-            **_spread("first_epoch", c.first),
-            "epochs": c.epochs,
-            **_spread("test", c.full),
-        }
-
-
-def _ranking(study: Study) -> Iterable[Row]:
+def _ranking(study: Study) -> Iterator[Row]:
     found = study.ranking
     if found is None or found.tau is None:
         return
     every: list[tuple[int | str, Estimate]] = [("all", found.tau), *found.by_cycle]
     for cycle, tau in every:
         yield {"cycle": cycle, "candidates": tau.count, **_spread("kendall_tau_b", tau)}
-
-
-def _costs(study: Study) -> Iterable[Row]:
-    found = study.costs
-    for cycle, spent in found.by_cycle.items():
-        for activity in found.activities:
-            if activity in spent:
-                yield {"cycle": cycle, "activity": activity, "seconds": spent[activity]}
-
-
-def _forecasts(study: Study) -> Iterable[Row]:
-    for f in study.costs.forecasts:
-        yield {
-            "made": f.forecast.created,
-            "up_to_cycle": f.forecast.cycles,
-            "seconds": f.forecast.seconds,
-            "seconds_low": f.forecast.low,
-            "seconds_high": f.forecast.high,
-            "took": f.actual,
-            "relative_error": f.error,
-            "inside": f.held,
-            "why_not": f.why,
-        }

@@ -34,11 +34,7 @@ def warnings(study: Study) -> list[str]:
 
 
 def _what_happened(study: Study) -> str:
-    first = [p for p in study.loop if p.written]
-    written = sum(p.written for p in first)
-    valid = share(sum(len(p.accuracies) for p in first), written)
-    admitted = sum(p.admitted + p.repairs_admitted for p in study.loop)
-    best = max((p.best for p in first if p.best), key=lambda e: e.value, default=None)
+    written, valid, best, admitted = study.totals
     top = f" The best reached {accuracy(best)} on its validation images." if best else ""
     return (
         f"In {plural(len(study.loop), 'cycle')} the loop wrote {plural(written, 'network')} for "

@@ -25,7 +25,6 @@ class ConfirmedGroup:
         name: arm and cycle.
         first: first-epoch validation accuracies of those whose full training succeeded.
         full: their test accuracies after full training, in the same order.
-        failed: number of failed full trainings.
     """
 
     name: tuple[str, str]
@@ -45,8 +44,7 @@ def groups(pairs: Sequence[Pair]) -> list[ConfirmedGroup]:
     found = []
     for arm in arms:
         mine = [pair for pair in pairs if pair[0].arm is arm]
-        cycles = sorted({attempt.cycle for attempt, _ in mine})
-        for cycle in cycles:
+        for cycle in sorted({attempt.cycle for attempt, _ in mine}):
             found.append(_group((arm, str(cycle)), [p for p in mine if p[0].cycle == cycle]))
         found.append(_group((arm, "all"), mine))
     return found + ([_group(("all", "all"), pairs)] if len(arms) != 1 else [])
@@ -60,17 +58,10 @@ def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> ConfirmedGroup:
 
 def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
     """Return the table; `trained` is the number of candidates that were sampled from."""
-    rows = tuple(
-        (
-            *group.name,
-            str(len(group.full)),
-            mean_of(group.first),
-            mean_of(group.full),
-            ranks_of(group.ranks),
-            str(group.failed),
-        )
-        for group in groups(pairs)
-    )
+    rows = []
+    for group in groups(pairs):
+        means, ranks = (mean_of(group.first), mean_of(group.full)), ranks_of(group.ranks)
+        rows.append((*group.name, str(len(group.full)), *means, ranks, str(group.failed)))
     heads = ("arm", "cycle", ">n", "first epoch (95% CI)", "full (95% CI)")
     note = (
         f"{len(pairs)} of {plural(trained, 'trained candidate')}, in proportion for each arm, "
@@ -78,7 +69,7 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
         "on test images. Means with t intervals; Kendall's τ-b with a bootstrap interval for "
         f"{FEWEST} candidates or more."
     )
-    return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), rows, note)
+    return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), tuple(rows), note)
 
 
 def ranks_of(ranks: RankAgreement) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.finetuning.rl.journal import StepRecord
-from nngpt.statistics import Interval, Trend, percent_of, trend
+from nngpt.reports.sheets import right
+from nngpt.reports.text import plural
+from nngpt.statistics import Interval, Trend, percent_of, sign_of, trend
 
 
 def step_line(record: StepRecord, steps: int) -> str:
@@ -37,12 +39,9 @@ def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
 def trends_table(steps: Sequence[StepRecord]) -> Table:
     """Return a table of the trends; a `*` marks intervals that exclude zero."""
     third = max(1, len(steps) // 3)
-    plural = "" if len(steps) == 1 else "s"
-    title = f"{len(steps)} step{plural} of {steps[0].answers} answers, 95% intervals"
-    table = Table(title=title)
-    table.add_column("mean of")
-    for name in (f"first {third}", f"last {third}", "rise", "slope per step"):
-        table.add_column(name, justify="right")
+    title = f"{plural(len(steps), 'step')} of {steps[0].answers} answers, 95% intervals"
+    heads = right(f"first {third}", f"last {third}", "rise", "slope per step")
+    table = Table("mean of", *heads, title=title)
     for name, found in trends(steps).items():
         rise = _with_interval(found.rise, found.rise_interval, 3)
         slope = _with_interval(found.slope, found.slope_interval, 4)
@@ -82,5 +81,5 @@ def _with_interval(value: float | None, interval: Interval | None, digits: int) 
     if interval is None:
         return f"{value:+.{digits}f}"
     low, high = interval
-    mark = " *" if low > 0 or high < 0 else ""
+    mark = " *" if sign_of(interval) else ""
     return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{mark}"

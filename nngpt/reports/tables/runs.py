@@ -1,27 +1,25 @@
-"""Console tables of runs, their cycles and their arms."""
+"""The runs of a database and the state of one run, as tables or JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.records import Stage
+from nngpt.records import Arm, Stage
+from nngpt.reports.analysis.best import final_accuracy
 from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
 
+if TYPE_CHECKING:
+    from nngpt.reports.analysis.trajectory import CyclePoint
+
 _COLUMNS = (
-    "cycle",
-    "written by",
-    "mode",
-    "valid (95% CI)",
-    "best",
-    "mean (95% CI)",
-    "admitted",
-    "copies",
-    "refused at",
+    *("cycle", "written by", "mode", "valid (95% CI)", "best", "mean (95% CI)"),
+    *("admitted", "copies", "refused at"),
 )
 _NUMBERS = ("cycle", "admitted", "copies")
 
@@ -56,14 +54,8 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
 
 def arms_table(store: Store, run: RunRecord) -> Table:
     """Return the loop beside its control arms, over all cycles."""
-    table = Table(
-        "arm",
-        "valid (95% CI)",
-        "mean accuracy (95% CI)",
-        "above the threshold, of the valid",
-        "admitted",
-        title="The loop and its controls",
-    )
+    figures = ("valid (95% CI)", "mean accuracy (95% CI)", "above the threshold, of the valid")
+    table = Table("arm", *figures, "admitted", title="The loop and its controls")
     for arm in store.arms(run.id):
         summaries = store.summary(run.id, arm)
         accuracies = [accuracy for s in summaries for accuracy in s.accuracies]
@@ -78,11 +70,10 @@ def arms_table(store: Store, run: RunRecord) -> Table:
     return table
 
 
-def repairs_of(summary: CycleSummary) -> str:
+def repairs_of(summary: CycleSummary | CyclePoint) -> str:
     """Return the outcome of a cycle's repairs, which no other figure counts."""
-    return (
-        f"{summary.repairs_valid} of {summary.repairs} valid, {summary.repairs_admitted} admitted"
-    )
+    valid, admitted = summary.repairs_valid, summary.repairs_admitted
+    return f"{valid} of {summary.repairs} valid, {admitted} admitted"
 
 
 def summary_json(summary: CycleSummary) -> dict[str, Any]:
@@ -118,14 +109,33 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
     """Return all runs of a database as a table."""
     table = Table("run", "name", "status", "cycles", "candidates", "admitted", "started")
     for run in runs:
-        summaries = store.summary(run.id)
-        table.add_row(
-            str(run.id),
-            run.name,
-            run.status,
-            str(len(summaries)),
-            str(sum(s.generated for s in summaries)),
-            str(sum(s.admitted + s.repairs_admitted for s in summaries)),
-            run.created[:16].replace("T", " "),
-        )
+        cycles = store.summary(run.id)
+        written = sum(s.generated for s in cycles)
+        admitted = sum(s.admitted + s.repairs_admitted for s in cycles)
+        counts = map(str, (len(cycles), written, admitted))
+        started = run.created[:16].replace("T", " ")
+        table.add_row(str(run.id), run.name, run.status, *counts, started)
     return table
+
+
+def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
+    """Return the figures of a run's cycles, for a script."""
+    cycles = {arm: list(map(summary_json, store.summary(run.id, arm))) for arm in Arm}
+    controls = {arm: cycles[arm] for arm in store.arms(run.id) if arm is not Arm.LOOP}
+    head = {"run": run.id, "name": run.name, "status": run.status, "ended": run.ended}
+    return {**head, "cycles": cycles[Arm.LOOP], "controls": controls}
+
+
+def print_status(store: Store, run: RunRecord, out: Console) -> None:
+    """Print the tables of a run, and the command that shows its best network."""
+    judged = (a.evaluation for a in store.attempts(run.id) if a.evaluation is not None)
+    images = max((e.epochs[-1].total for e in judged), default=0)
+    out.print(story(run, store.summary(run.id), images))
+    if run.ended:
+        out.print(f"Ended early: {run.ended}.", soft_wrap=True, markup=False)
+    if len(store.arms(run.id)) > 1:
+        out.print(arms_table(store, run))
+    best = max(store.admitted(run.id), key=final_accuracy, default=None)
+    if best is not None:
+        command = f"nngpt cycle show {best.id} --folder {store.path.parent}"
+        out.print(f"Best network: {command}", soft_wrap=True, markup=False)

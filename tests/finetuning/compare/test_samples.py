@@ -19,7 +19,14 @@ from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_all, sha
 from nngpt.finetuning.compare.executors import Executors, source_of
 from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
 from nngpt.finetuning.compare.judge import judge
-from nngpt.finetuning.compare.records import CHECK, Line, Sample, SampleOutcome, SharedSettings
+from nngpt.finetuning.compare.records import (
+    CHECK,
+    ArmFacts,
+    Line,
+    Sample,
+    SampleOutcome,
+    SharedSettings,
+)
 from nngpt.finetuning.compare.samples import FILE, Samples, read
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
@@ -152,7 +159,7 @@ def test_another_comparison_is_refused(tmp_path: Path) -> None:
             record.agree(SETTING, [arm("base", temperature=0.9)])
         with pytest.raises(UserError, match=r"'tuned' has changed: adapter was"):
             record.agree(SETTING, [arm("tuned")])
-        assert [a.name for a in record.arms] == ["base", "tuned"]
+        assert [a.name for a in record.of(ArmFacts)] == ["base", "tuned"]
 
 
 @pytest.mark.parametrize("line", ["nothing", '{"kind": "sample"}', '{"kind": "other"}', "[1]"])

@@ -22,9 +22,8 @@ from comparison_samples import (
 
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Line, Session
 from nngpt.reports.comparison.figures import compute_figures
-from nngpt.reports.comparison.files import page
+from nngpt.reports.comparison.files import as_json, markdown, notes, page
 from nngpt.reports.comparison.sheets import sheets
-from nngpt.reports.comparison.text import as_json, markdown, notes
 from nngpt.statistics import Difference, mean_half_width, newcombe
 
 NETWORKS = [layers(8), layers(16, 32), layers(8), "", layers(4, 4, 4)]

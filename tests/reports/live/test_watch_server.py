@@ -25,8 +25,7 @@ from watch_samples import (
 
 from nngpt.errors import StoreError
 from nngpt.records import Arm
-from nngpt.reports.live.database import open_watched
-from nngpt.reports.live.runner import runner_of
+from nngpt.reports.live.database import open_watched, runner_of
 
 RUNNER = """
 import sys

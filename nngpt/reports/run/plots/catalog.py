@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -24,10 +24,10 @@ class _Kind:
     missing: str
 
 
-def plots(study: Study, names: Collection[str] = ()) -> list[Plot]:
-    """Draw every figure for which the run has data, or only those named."""
+def plots(study: Study) -> list[Plot]:
+    """Draw every figure for which the run has data."""
     with rc():
-        return [_plot(kind, study) for kind in _KINDS if not names or kind.name in names]
+        return [_plot(kind, study) for kind in _KINDS]
 
 
 def _plot(kind: _Kind, study: Study) -> Plot:

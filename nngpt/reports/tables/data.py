@@ -1,17 +1,33 @@
-"""Tables of a corpus: networks excluded by each step, and the parts."""
+"""Tables of data: the data sets, and a corpus with its exclusions and parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import Box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
+
+from nngpt.data.loading import DatasetSummary
+from nngpt.reports.sheets import right
 
 _MAX_REASONS = 6
 _MAX_FAMILIES = 6
+
+
+def data_sets_table(rows: Sequence[DatasetSummary], box: Box | None) -> Table:
+    """Return the table of data sets: shape, classes, images, and whether they are cached."""
+    name = Column("data set", no_wrap=True)
+    table = Table(name, "shape", "classes", "images", "cached", box=box)
+    for row in rows:
+        shape = "×".join(map(str, row.shape)) if row.shape else "that of your pictures"
+        cached = "yes" if row.cached else "no" if row.shape else "needs --root"
+        counts = ("" if count is None else f"{count:,}" for count in (row.classes, row.images))
+        table.add_row(row.name, shape, *counts, cached)
+    return table
 
 
 def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) -> None:
@@ -26,9 +42,8 @@ def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) ->
 def exclusions_table(manifest: Mapping[str, Any]) -> Table:
     """Return a table of the networks that each step excluded, with the most frequent reasons."""
     funnel = manifest["funnel"]
-    table = Table("step", "excluded", "left", "reasons", title="From the mirror to the corpus")
-    for number in (1, 2):
-        table.columns[number].justify = "right"
+    title = "From the mirror to the corpus"
+    table = Table("step", *right("excluded", "left"), "reasons", title=title)
     table.add_row("LEMUR mirror", "", f"{funnel['start']:,}", "")
     for step in funnel["steps"]:
         reasons = [f"{count:,} {reason}" for reason, count in step["reasons"].items()]
@@ -42,18 +57,11 @@ def exclusions_table(manifest: Mapping[str, Any]) -> Table:
 
 def parts_table(manifest: Mapping[str, Any]) -> Table:
     """Return a table of the parts: their networks, pairs and largest families."""
-    table = Table("part", "networks", "pairs", "share", "families", title="Parts")
-    for number in (1, 2, 3):
-        table.columns[number].justify = "right"
+    table = Table("part", *right("networks", "pairs", "share"), "families", title="Parts")
     for part, facts in manifest["splits"].items():
         names = list(facts["families"].items())
         shown = ", ".join(f"{name} {count:,}" for name, count in names[:_MAX_FAMILIES])
         more = f" and {len(names) - _MAX_FAMILIES} more" if len(names) > _MAX_FAMILIES else ""
-        table.add_row(
-            part,
-            f"{facts['networks']:,}",
-            f"{facts['pairs']:,}",
-            f"{facts['share']:.1%}",
-            Text(shown + more or "–"),
-        )
+        numbers = (f"{facts['networks']:,}", f"{facts['pairs']:,}", f"{facts['share']:.1%}")
+        table.add_row(part, *numbers, Text(shown + more or "–"))
     return table

@@ -1,8 +1,9 @@
-"""The real embedded model, loaded once for the tests of sampling and attention."""
+"""The embedded model and a tiny one, loaded once."""
 
 from __future__ import annotations
 
 import pytest
+from finetuning.tiny_folder import write_tiny_model
 
 from nngpt.config import LLMConfig
 from nngpt.generation.models.loading import LoadedBase, load_base
@@ -12,3 +13,15 @@ from nngpt.generation.models.loading import LoadedBase, load_base
 def base() -> LoadedBase:
     """Load the default model in float32 on the CPU."""
     return load_base(LLMConfig(device="cpu", dtype="float32"))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of a tiny model with random weights and the embedded model's tokenizer."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: str) -> LoadedBase:
+    """Load the tiny model in float32 on the CPU."""
+    return load_base(LLMConfig(model=tiny_folder, device="cpu", dtype="float32"))

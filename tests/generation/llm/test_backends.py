@@ -32,7 +32,9 @@ ANSWERS = ["8, 3),\n)", "16, 5),\n    nn.ReLU(),\n)", "4, 1),\n)after the stop"]
 
 
 @pytest.fixture(scope="session", params=plugins.names("LLM backend"))
-def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLM]:
+def llm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_folder: str
+) -> Iterator[LLM]:
     file = tmp_path_factory.mktemp("llm") / "answers.jsonl"
     file.write_text("\n".join(json.dumps({"text": text}) for text in ANSWERS))
 
@@ -47,7 +49,8 @@ def llm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             "scripted": {"script": file},
             "transformers": {},
         }
-        config, mine = LLMConfig(device="cpu", batch_size=3), options[request.param]
+        config = LLMConfig(model=tiny_folder, device="cpu", batch_size=3)
+        mine = options[request.param]
         made: LLM = plugins.create("LLM backend", request.param, config, options=mine)
         yield made
         made.close()

@@ -20,8 +20,9 @@ from nngpt.generation import contract
 from nngpt.generation.contract.answers import Hyperparameters, Settings
 from nngpt.generation.contract.settings_schema import fits_schema, settings_after, settings_schema
 from nngpt.generation.llm.scripted import ScriptedLLM
-from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import constrained
+from nngpt.generation.models.loading import LoadedBase
 from nngpt.generation.prompts import template as prompts
 from nngpt.protocols import WritesJson
 from nngpt.records import Candidate, Completion, Message, Sampling, Task
@@ -103,9 +104,10 @@ def test_settings_begin_after_the_code_block() -> None:
 
 
 @pytest.fixture(scope="module")
-def llm() -> TransformersLLM:
+def llm(tiny: LoadedBase) -> TransformersLLM:
+    """Return a model that knows nothing of JSON, with the embedded model's tokenizer."""
     pytest.importorskip("xgrammar")
-    return create(LLMConfig(device="cpu", batch_size=4))
+    return TransformersLLM(tiny, 4)
 
 
 NAMES = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from nngpt import plugins
 from nngpt.cli import hpo_predict
 from nngpt.cli.inputs import check_folder, load_config, make_folder
-from nngpt.cli.learn_sft import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
+from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
 from nngpt.cli.options import AsJson, Folder, Overrides, Seed
 from nngpt.cli.output import console, print_result
 from nngpt.cli.predictor import log
@@ -144,11 +145,12 @@ def bench(
     context = EngineContext(load_config(config, overrides))
     answers: Counter[str] = Counter()
     with stoppable("Stopped."), ExitStack() as stack:
-        engines = benchmark.standard_engines(context)
+        engines = dict(benchmark.ENGINES)
         if adapter is not None:
             options = {"adapter": adapter}
             llm = plugins.create("HPO engine", "llm", context, options=options)
-            engines["llm"] = benchmark.NearestTrials(stack.enter_context(closing(llm)), answers)
+            stack.enter_context(closing(llm))
+            engines["llm"] = partial(benchmark.proposal_scores, engine=llm, answers=answers)
         history = read_history(folder)
         frozen = read_or_make_folds(history, folds)
         horizons = tuple(epochs or (1, 5))

@@ -2,28 +2,169 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nngpt.cli import lemur_query
 from nngpt.cli.inputs import make_folder, open_store
-from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import print_result, progress_bar
+from nngpt.cli.options import AsJson, Folder, NetworkFile
+from nngpt.cli.output import console, print_result, progress_bar
 from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
 from nngpt.files import DATABASE
 
 app = typer.Typer(no_args_is_help=True, help="Download, import, query and export the LEMUR corpus.")
-
-for _command in (lemur_query.stats, lemur_query.query, lemur_query.sign, lemur_query.similar):
-    app.command()(_command)
 
 _Into = Annotated[
     Path, typer.Option("--folder", help="Folder of the database, which is created if missing.")
 ]
 _EVERY = 200
+
+_IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
+_ROWS_IN_TABLE = 20
+
+_Task = Annotated[str | None, typer.Option(help="Task, for example img-classification.")]
+_Dataset = Annotated[str | None, typer.Option(help="Data set, for example cifar-10.")]
+_Metric = Annotated[str | None, typer.Option(help="Metric, for example acc.")]
+_Network = Annotated[str | None, typer.Option(help="Name of a network.")]
+_Family = Annotated[
+    str | None, typer.Option(help="Family of networks: the name up to its first hyphen.")
+]
+_Epoch = Annotated[int | None, typer.Option(help="Number of epochs trained.", min=0)]
+_MinAccuracy = Annotated[float | None, typer.Option(help="Minimum accuracy, 0…1.", min=0, max=1)]
+_Hash = Annotated[
+    str | None, typer.Option("--hash", help="Content hash: md5 of the code without white space.")
+]
+_Best = Annotated[
+    bool,
+    typer.Option(
+        "--best", help="Only the best trial of each task, data set, metric, network and epoch."
+    ),
+]
+_Limit = Annotated[
+    int | None,
+    typer.Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0),
+]
+_Columns = Annotated[
+    str | None, typer.Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")
+]
+_Code = Annotated[bool, typer.Option("--code", help="Include the source code.")]
+_AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a script.")]
+
+
+@app.command()
+def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
+    """Count the imports, networks, families and trials in the LEMUR mirror."""
+    from nngpt.reports.lemur.mirror_tables import stats_report
+    from nngpt.store.lemur.mirror import open_mirror
+    from nngpt.store.lemur.mirror_statistics import read_statistics
+
+    with open_mirror(folder) as store, store.database.read() as session:
+        found = read_statistics(session)
+    print_result(as_json, asdict(found), *stats_report(found, console()))
+
+
+@app.command()
+def query(
+    task: _Task = None,
+    dataset: _Dataset = None,
+    metric: _Metric = None,
+    nn: _Network = None,
+    family: _Family = None,
+    epoch: _Epoch = None,
+    min_accuracy: _MinAccuracy = None,
+    content_hash: _Hash = None,
+    best: _Best = False,
+    limit: _Limit = None,
+    columns: _Columns = None,
+    code: _Code = False,
+    as_json: AsJson = False,
+    as_csv: _AsCsv = False,
+    folder: Folder = Path("runs"),
+) -> None:
+    """List recorded trainings (trials) of LEMUR, highest accuracy first."""
+    from nngpt.reports.lemur.mirror_tables import print_trials, write_csv, write_json
+    from nngpt.store.lemur import queries
+    from nngpt.store.lemur.mirror import open_mirror
+    from nngpt.store.lemur.query_check import check_names
+    from nngpt.store.lemur.trial_columns import PLAIN, check_columns, read_rows
+
+    table = not (as_json or as_csv)
+    if as_json and as_csv:
+        raise UserError("--json and --csv exclude each other", hint="Give one of them")
+    if code and table:
+        raise UserError("a table has no room for code", where="--code", hint="Add --json or --csv")
+    default = _IN_TABLE if table else PLAIN
+    given = default if columns is None else [c.strip() for c in columns.split(",") if c.strip()]
+    names = check_columns(given, code)
+    wanted = queries.Query(
+        task=task,
+        dataset=dataset,
+        metric=metric,
+        nn=nn,
+        family=family,
+        epoch=epoch,
+        min_accuracy=min_accuracy,
+        content_hash=content_hash.lower() if content_hash else None,
+        best=best,
+        by_accuracy=True,
+        limit=(_ROWS_IN_TABLE if table and limit is None else limit) or None,
+    )
+    with open_mirror(folder) as store, store.database.read() as session:
+        check_names(session, wanted)
+        rows = read_rows(session, queries.trials(session, wanted), names)
+        if as_json:
+            write_json(rows, sys.stdout)
+        elif as_csv:
+            write_csv(names, rows, sys.stdout)
+        else:
+            print_trials(list(rows), queries.count(session, wanted), console())
+
+
+@app.command()
+def sign(
+    fresh: Annotated[bool, typer.Option("--fresh", help="Recompute all signatures.")] = False,
+    folder: Folder = Path("runs"),
+) -> None:
+    """Compute missing MinHash signatures, which `lemur similar` needs."""
+    from nngpt.config import NoveltyConfig
+    from nngpt.novelty import signatures
+    from nngpt.reports.text import plural
+    from nngpt.store.lemur.mirror import open_mirror
+
+    recipe = signatures.recipe_of(NoveltyConfig())
+    with stoppable(), open_mirror(folder) as store, progress_bar("networks signed") as progress:
+        made = signatures.sign(store.database, recipe, fresh, progress)
+    typer.echo(f"{plural(made, 'network')} signed" if made else "every network has a signature")
+    typer.echo(str(recipe))
+
+
+@app.command()
+def similar(
+    file: NetworkFile,
+    top: Annotated[int, typer.Option(help="Number of networks to show.", min=1)] = 10,
+    as_json: AsJson = False,
+    folder: Folder = Path("runs"),
+) -> None:
+    """List the networks most similar to a file, by signatures and exact Jaccard similarity."""
+    from nngpt.config import NoveltyConfig
+    from nngpt.novelty.dedup.source_files import read_network
+    from nngpt.novelty.signatures import nearest_networks, recipe_of
+    from nngpt.reports.lemur.mirror_tables import neighbours_table
+    from nngpt.reports.text import plural
+    from nngpt.store.lemur.mirror import open_mirror
+
+    code = read_network(file).code
+    with open_mirror(folder) as store:
+        found = nearest_networks(store.database, code, recipe_of(NoveltyConfig()), top)
+    if found.unsigned:
+        missing = plural(found.unsigned, "network")
+        typer.echo(f"{missing} without a signature: nngpt lemur sign", err=True)
+    compared = f"{found.compared:,} of {plural(found.signed, 'network')} compared exactly"
+    print_result(as_json, asdict(found), neighbours_table(found, console()), compared)
 
 
 @app.command()

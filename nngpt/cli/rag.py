@@ -1,20 +1,24 @@
-"""`nngpt rag`: index libraries, and search, show and extract their blocks."""
+"""`nngpt rag`: index libraries, and search, show, extract and grade their blocks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nngpt.cli import rag_bench
-from nngpt.cli.inputs import make_folder
-from nngpt.cli.options import AsJson, Folder
-from nngpt.cli.output import console, print_json, print_result
+from nngpt.cli.inputs import load_config, make_folder
+from nngpt.cli.options import AsJson, Folder, Sandbox
+from nngpt.cli.output import console, logger, print_json, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
+
+if TYPE_CHECKING:
+    from nngpt.retrieval.grading import Train
 
 app = typer.Typer(
     no_args_is_help=True, help="Find PyTorch blocks in libraries, and extract them to files."
@@ -24,6 +28,18 @@ Target = Annotated[
     str, typer.Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
 ]
 _SOME = 5
+
+_SETTINGS = (
+    "prompt.template=full",
+    "task.dataset=mnist",
+    "task.train_limit=64",
+    "task.validation_limit=64",
+    "task.max_parameters=null",
+    "evaluation.batch=16",
+    "evaluation.threads=1",
+    "evaluation.wall_s=60",
+    'evaluation.hyperparameters={"lr": 0.01, "momentum": 0.9}',
+)
 
 
 @app.command()
@@ -163,7 +179,44 @@ def extract(
         typer.echo(f"note: {name} is imported only when a function needs it", err=True)
 
 
-app.command("bench")(rag_bench.bench)
+@app.command()
+def bench(
+    source: Annotated[
+        list[str], typer.Option(help="Grade only blocks of this library; may be repeated.")
+    ] = [],  # noqa: B006 (typer copies it)
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Grade a random sample of this many blocks.")
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="File with one library:module.Class per line.")
+    ] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="Also import, build and train each block in the sandbox.")
+    ] = False,
+    sandbox: Sandbox = None,
+    folder: Folder = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Extract blocks and count how many compile and define all names; with --run, how many run."""
+    from nngpt.reports.tables.retrieval import tally_table
+    from nngpt.retrieval import catalogue, grading
+    from nngpt.retrieval.extractor import Extractor
+    from nngpt.retrieval.library import Library
+
+    database = catalogue.open_index(folder)
+    indexed = (block.target for block in catalogue.blocks(database))
+    names = grading.read_targets(targets) if targets else list(indexed)
+    chosen = grading.choose_targets(names, source, limit)
+    extractor = Extractor(Library(catalogue.sources(database)))
+    log = logger(style="dim")
+    grades = []
+    with stoppable("Stopped."), _training(run, sandbox) as train:
+        for number, name in enumerate(chosen, 1):
+            grades.append(grading.grade(extractor, name, train))
+            if number % 100 == 0:
+                log(f"{number:,} of {len(chosen):,}")
+    table = tally_table(list(grading.tallies(grades)), run)
+    print_result(as_json, [asdict(one) for one in grades], table)
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -190,3 +243,26 @@ def _write(path: Path, code: str) -> None:
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
         raise UserError(why, where=str(path), hint="Choose another file with --out") from None
+
+
+@contextmanager
+def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
+    """Yield a function that trains a network for one epoch on 64 images, or None without `run`.
+
+    The contract is not checked, because it does not apply to library code.
+    """
+    from nngpt.cycle.evaluator import open_evaluator
+    from nngpt.records import Candidate, Evaluation, Refusal
+
+    if not run:
+        yield None
+        return
+    settings = load_config(None, list(_SETTINGS), sandbox=sandbox)
+    values = settings.evaluation.hyperparameters
+    with open_evaluator(settings, lambda _: None) as (_, executor):
+
+        def train(code: str) -> Evaluation | Refusal:
+            network = Candidate(code, code, "full", values, "norm", settings.evaluation.batch)
+            return executor.evaluate(network, 0)
+
+        yield train

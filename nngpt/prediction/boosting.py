@@ -10,13 +10,10 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.errors import UserError
+from nngpt.prediction.arrays import Mask, Matrix, Numbers, Vector
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Restore = Callable[[Vector], Vector]
 
 
@@ -144,7 +141,7 @@ class Regression:
     inputs: Matrix
     targets: Vector
     category: int | None
-    folds: NDArray[np.int64]
+    folds: Numbers
     restore: Restore
     truth: Vector
 
@@ -219,7 +216,7 @@ def _cross_predict(
     inputs: Matrix,
     targets: Vector,
     category: int | None,
-    folds: NDArray[np.int64],
+    folds: Numbers,
     learned: Mask | None = None,
 ) -> Vector:
     """Predict each row by trees fitted to the learned rows of the other folds [n], in parallel."""

@@ -33,14 +33,12 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "containers": ("Sequential", "ModuleList", "ModuleDict"),
 }
 _KIND = {layer: kind for kind, layers in _KINDS.items() for layer in layers}
+_JOINS = ("cat", "concat", "concatenate")
 _OPTIMISERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adadelta")
 _ADAPTIVE = frozenset({"adam", "adamw", "rmsprop", "nadam", "radam", "adamw8bit", "adagrad"})
 _NAMES = {name.lower(): number for number, name in enumerate(_OPTIMISERS)}
-_OTHER_OPTIMISER = len(_OPTIMISERS)
 _HUGE = 10**9
 """Numbers from here on are ignored: they are no layer size, and may not fit a float."""
-
-_JOINS = frozenset({"cat", "concat", "concatenate"})
 
 NAMES: tuple[str, ...] = (
     *("lines", "classes", "modules", "functions", "loops", "branches", "dictionary_reads"),
@@ -56,18 +54,13 @@ NAMES: tuple[str, ...] = (
 @lru_cache(maxsize=32_768)
 def features(source: str) -> tuple[float, ...]:
     """Return the features of a network's source in the order of `NAMES`; NaN for unknown ones.
-
-    Raises:
-        DataError: the source is not valid Python.
-    """
+    Raises: DataError if the source is not valid Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
-        line = getattr(error, "lineno", None)
-        raise DataError(
-            f"the code cannot be read: {reason}" + (f" (line {line})" if line else "")
-        ) from None
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise DataError(f"the code cannot be read: {reason}{line}") from None
     found = _Counts(tree).values()
     return tuple(float(found.get(name, 0.0)) for name in NAMES)
 
@@ -84,9 +77,7 @@ def kind_of_network(source: str, task: str) -> str:
 
     Recognised by the task, names and layers; the accuracy predictor of the papers is split so.
     """
-    called = {
-        _last_name(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
-    }
+    called = _Counts(ast.parse(source)).called.keys()
     if "detect" in task or re.search(r"\b(SSD|YOLO|RCNN|RetinaNet)\b", source, re.IGNORECASE):
         return "detector"
     if "segment" in task or re.search(r"\b(FCN|DeepLab|UNet|LRASPP)\b", source, re.IGNORECASE):
@@ -156,28 +147,26 @@ class _Counts:
         return found
 
     def _joins(self) -> dict[str, float]:
-        adds = products = 0
-        for node in self.nodes:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith(("forward", "_forward")):
-                for inner in ast.walk(node):
-                    if isinstance(inner, ast.BinOp | ast.AugAssign):
-                        adds += isinstance(inner.op, ast.Add) and not _has_literal(inner)
-                        products += isinstance(inner.op, ast.Mult | ast.MatMult)
+        functions = [node for node in self.nodes if isinstance(node, ast.FunctionDef)]
+        forwards = [f for f in functions if f.name.startswith(("forward", "_forward"))]
+        inner = [node for function in forwards for node in ast.walk(function)]
+        joins = [node for node in inner if isinstance(node, ast.BinOp | ast.AugAssign)]
         return {
-            "residual_adds": adds,
-            "products": products,
+            "residual_adds": sum(
+                isinstance(node.op, ast.Add) and not _has_literal(node) for node in joins
+            ),
+            "products": sum(isinstance(node.op, ast.Mult | ast.MatMult) for node in joins),
             "concatenations": sum(self.called[name] for name in _JOINS),
             "interpolations": self.called["interpolate"],
         }
 
     def _training(self) -> dict[str, float]:
-        optimisers = [name for name in self.called if name.lower().removesuffix("8bit") in _NAMES]
-        known = [_NAMES[name.lower().removesuffix("8bit")] for name in optimisers]
-        names = set(self.called)
+        names = self.called.keys()
+        optimisers = {_NAMES.get(name.lower().removesuffix("8bit"), len(_NAMES)) for name in names}
         keywords = {k.arg: k.value for call in self.calls for k in call.keywords}
         return {
-            "optimiser": min(known, default=_OTHER_OPTIMISER),
-            "adaptive": any(name.lower() in _ADAPTIVE for name in optimisers),
+            "optimiser": min(optimisers, default=len(_NAMES)),
+            "adaptive": any(name.lower() in _ADAPTIVE for name in names),
             "schedule": sum(name.endswith(("LR", "Restarts", "OnPlateau")) for name in names),
             "clipped": "clip_grad_norm_" in names or "clip_grad_value_" in names,
             "weight_decay": _float(keywords.get("weight_decay")),

@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.errors import UserError
 from nngpt.prediction import expert, groups, targets
+from nngpt.prediction.arrays import Mask, Numbers, Vector
 from nngpt.prediction.boosting import PredictedRows
 from nngpt.prediction.code_features import kind_of_network
 from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.predictor_training import FOLDS, RunTable
 from nngpt.prediction.runs import History
-
-Vector = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 _COVERED = 0.8
 """Share of a group's runs inside their intervals below which the group counts as `few`."""

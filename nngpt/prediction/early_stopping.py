@@ -24,9 +24,7 @@ TOLERATED = 0.02
 
 
 class ThresholdPruner:
-    """Stops trainings that are not expected to reach the admission threshold.
-
-    Implements `nngpt.protocols.Pruner`.
+    """Stops trainings that are not expected to reach the admission threshold (a `Pruner`).
 
     Args:
         place: data set and metric of the accuracies.
@@ -48,7 +46,9 @@ class ThresholdPruner:
         """Predict the training after its first epochs and compare its ceiling to the threshold."""
         if not accuracies or not self._active:
             return Verdict()
-        found = self._predict(candidate, accuracies)
+        settings = {**candidate.hyperparameters, "batch": candidate.batch}
+        known = (self._place, settings, candidate.transform, accuracies, self._classes)
+        found = self._predictor.predict(candidate.code, *known)
         if found.ceiling >= self._threshold:
             return Verdict(ceiling=found.ceiling)
         reason = self._reason(found, len(accuracies))
@@ -66,28 +66,18 @@ class ThresholdPruner:
     def validate(self, evaluations: Iterable[Evaluation]) -> str:
         """Compare ceilings with the accuracies reached; stop nothing from now on if too many broke.
 
-        Returns:
-            One line for the user, "" if no evaluation has a ceiling.
+        The result is a line for the user, "" if no evaluation has a ceiling.
         """
         found = validation(evaluations, self._threshold)
         self._active = found.reliable
-        if not found.line:
-            return ""
-        return f"{found.line}{'' if found.reliable else '; switched off from here on'}"
-
-    def _predict(self, candidate: Candidate, accuracies: Sequence[float]) -> Prediction:
-        settings = {**candidate.hyperparameters, "batch": candidate.batch}
-        return self._predictor.predict(
-            candidate.code, self._place, settings, candidate.transform, accuracies, self._classes
-        )
+        return found.line + ("" if found.reliable else "; switched off from here on")
 
     def _reason(self, found: Prediction, epochs: int) -> str:
         best = found.accuracy
         return (
             f"stopped after epoch {epochs} of {self._epochs}: {best.value:.1%} "
             f"[{best.low:.1%}, {best.high:.1%}] is expected within {targets.EPOCHS} epochs, "
-            f"at most {found.ceiling:.1%}; "
-            f"the threshold is {self._threshold:.1%}"
+            f"at most {found.ceiling:.1%}; the threshold is {self._threshold:.1%}"
         )
 
 
@@ -139,11 +129,8 @@ def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validatio
 
 
 def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
-    """Return the pruner that `evaluation.early_stop` and `evaluation.predictor` ask for.
-
-    Raises:
-        UserError: the predictor's file is missing or unreadable.
-    """
+    """Return the pruner that `evaluation.early_stop` and `evaluation.predictor` ask for. Raises:
+    UserError if the predictor's file is missing or unreadable."""
     evaluation = config.evaluation
     predictor = Predictor(evaluation.predictor or default_path())
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)

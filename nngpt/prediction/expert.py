@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.prediction import targets
+from nngpt.prediction.arrays import Matrix, Numbers, Vector
 from nngpt.prediction.boosting import Boosting, IntervalModel, PredictedRows, Regression, to_share
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
 
 _EXACT = 1e-9
 
@@ -61,7 +58,7 @@ def learn(
     truth: Mapping[str, Vector],
     so_far: Vector,
     category: int | None,
-    folds: NDArray[np.int64],
+    folds: Numbers,
 ) -> Expert:
     """Fit an expert; `truth` has `best` and `stop` of `targets`, the rest is as in `regression`."""
     names = ("best", "stop")
@@ -74,7 +71,7 @@ def regression(
     truth: Vector,
     so_far: Vector,
     category: int | None,
-    folds: NDArray[np.int64],
+    folds: Numbers,
 ) -> Regression:
     """Return the regression of `best` or `stop`.
 

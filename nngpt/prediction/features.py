@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.prediction import code_features
 from nngpt.prediction.places import Facts, facts
@@ -39,8 +38,6 @@ STATIC: tuple[str, ...] = (*PLACE, *SETTINGS, *TRANSFORM, *code_features.NAMES)
 CODE = slice(len(STATIC) - len(code_features.NAMES), len(STATIC))
 """Positions of the code's features in a row of `static`."""
 
-Matrix = NDArray[np.float64]
-
 
 def static(
     run: TrainingRun,
@@ -51,21 +48,21 @@ def static(
     """Return the features known before training, in the order of `STATIC`.
 
     Args:
-        codes: source of each network, by name; the run's own may be missing.
-        sources: source of each transform, by name; the run's own may be missing.
+        codes: source of each network, by name; the run's own may be missing, as in `sources`.
+        sources: source of each transform, by name.
         known: facts about the run's data set; None to look them up by its name.
 
     Raises:
         DataError: the network's code is not valid Python.
     """
     known = known or facts(run.place.dataset)
-    source = sources.get(run.transform) if run.transform else None
-    found = code_features.features(codes[run.network]) if run.network in codes else None
+    batch, code = _number(run.hyperparameters.get("batch")), codes.get(run.network)
+    steps = math.log10(known.images / batch) if batch > 0 else math.nan
     return [
-        *_place(known, _number(run.hyperparameters.get("batch"))),
+        *(known.chance, known.classes, known.images, known.channels, known.side, steps),
         *_settings(run.hyperparameters),
-        *transform_features(source),
-        *(found or [math.nan] * len(code_features.NAMES)),
+        *transform_features(sources.get(run.transform) if run.transform else None),
+        *([math.nan] * len(code_features.NAMES) if code is None else code_features.features(code)),
     ]
 
 
@@ -119,24 +116,13 @@ def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float
     return [*each, *gains, *whole]
 
 
-def _place(known: Facts, batch: float) -> list[float]:
-    steps = math.log10(known.images / batch) if batch > 0 else math.nan
-    return [known.chance, known.classes, known.images, known.channels, known.side, steps]
-
-
 def _settings(given: Mapping[str, int | float | str]) -> list[float]:
-    lr, batch = _number(given.get("lr")), _number(given.get("batch"))
-    momentum = _number(given.get("momentum"))
+    names = ("lr", "momentum", "dropout", "batch", *OTHERS)
+    lr, momentum, dropout, batch, *others = (_number(given.get(name)) for name in names)
     effective = lr / max(1e-3, 1 - (0 if math.isnan(momentum) else momentum))
-    return [
-        _log(lr),
-        momentum,
-        _number(given.get("dropout")),
-        _log(batch),
-        _log(effective) - (0 if math.isnan(_log(batch)) else _log(batch)),
-        float(len(given)),
-        *(_number(given.get(name)) for name in OTHERS),
-    ]
+    log_batch = _log(batch)
+    effective_log = _log(effective) - (0 if math.isnan(log_batch) else log_batch)
+    return [_log(lr), momentum, dropout, log_batch, effective_log, float(len(given)), *others]
 
 
 def _number(value: object) -> float:

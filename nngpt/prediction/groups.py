@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt import plugins
 from nngpt.novelty.dedup.neighbours import KeptIndex, rank_shingles
 from nngpt.novelty.dedup.shingle_sets import Shingler
+from nngpt.prediction.arrays import Numbers, Vector
 from nngpt.prediction.runs import TrainingRun
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.queries import family
 
 MeanInterval = tuple[float, float, float]
 """A mean and the ends of its 95% interval."""
@@ -54,7 +54,7 @@ def by_family(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str
     return [_find(linked, family(run.network)) for run in runs]
 
 
-def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
+def folds(groups: Sequence[str], count: int) -> Numbers:
     """Return a fold, 0 to `count` - 1, for each run; groups are never split.
 
     Groups are assigned in order of size, the largest first, each to the fold with the fewest runs:
@@ -70,7 +70,7 @@ def folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
     return chosen[numbers]
 
 
-def grouped_mean(values: NDArray[np.float64], groups: NDArray[np.int64]) -> MeanInterval:
+def grouped_mean(values: Vector, groups: Numbers) -> MeanInterval:
     """Return the mean of `values` [n] with a 95% interval from resampling `groups` [n]."""
     sums, counts = np.bincount(groups, values), np.bincount(groups)
     draws = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))

@@ -26,15 +26,8 @@ _DAMAGES = (
 
 
 class Format(NamedTuple):
-    """A kind of model file.
-
-    Attributes:
-        kind: content of the file, for error messages.
-        command: command that trains a new one.
-        index: name of the index.
-        version: entries that the index of this version has.
-        keys: further keys of the index.
-    """
+    """A kind of model file, the command that trains a new one, the name of its index, the entries
+    of an index of this version, and its further keys."""
 
     kind: str
     command: str

@@ -12,31 +12,21 @@ from nngpt.records import Refusal
 
 
 def read_network(file: Path) -> str:
-    """Return the source of a file that defines a network.
-
-    Raises:
-        UserError: the file cannot be read, is not valid Python, or defines no network.
-    """
+    """Return the source of a file that defines a network. Raises: UserError if the file cannot be
+    read, is not valid Python, or defines no network."""
     code = _read(file)
     try:
-        network = defines_network(code)
+        if defines_network(code):
+            return code
     except DataError as error:
         raise DataError(error.what, where=str(file)) from None
-    if not network:
-        raise UserError(
-            "there is no network in it",
-            where=str(file),
-            hint="Define a class Net, or a subclass of nn.Module",
-        )
-    return code
+    hint = "Define a class Net, or a subclass of nn.Module"
+    raise UserError("there is no network in it", where=str(file), hint=hint)
 
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
-    """Return the source of a network and the names in its `supported_hyperparameters()`.
-
-    Raises:
-        UserError: the file cannot be read, is not valid Python, or does not name what it supports.
-    """
+    """Return the source of a network and the names in its `supported_hyperparameters()`. Raises:
+    UserError if the file cannot be read, is not valid Python, or does not name what it supports."""
     code = _read(file)
     try:
         supported = read_supported(ast.parse(code))

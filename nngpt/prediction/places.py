@@ -16,10 +16,7 @@ IMAGE_CLASSIFICATION = "img-classification"
 class Place:
     """Task, data set and metric by which a network is judged.
 
-    Attributes:
-        task: name of the task in LEMUR, such as `img-classification`.
-        dataset: name of the data set in LEMUR, such as `cifar-10`.
-        metric: name of the metric in LEMUR, such as `acc`.
+    The names are those of LEMUR, such as `img-classification`, `cifar-10` and `acc`.
     """
 
     task: str
@@ -35,11 +32,9 @@ class Facts:
     """Facts about a data set; NaN for those unknown.
 
     Attributes:
-        classes: number of classes.
         images: number of training images.
-        chance: accuracy of always answering the most frequent class of the test set, 0…1, which
-            is what a network has that does not learn (SVHN 0.196, MNIST 0.1135).
-        channels: number of channels of an image.
+        chance: accuracy of always answering the most frequent class of the test set, 0…1: that of
+            a network that does not learn (SVHN 0.196, MNIST 0.1135).
         side: side of an image in pixels; NaN if images differ in size.
     """
 

@@ -23,13 +23,9 @@ from nngpt.prediction.runs import TrainingRun
 ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
 """Values assumed for hyperparameters that are not given."""
 
-FORMAT = Format(
-    "predictor",
-    "nngpt predictor train",
-    "predictor.json",
-    {"format": 1, "features": list(features.STATIC)},
-    ("card", "places", "transforms", "factors"),
-)
+_VERSION = {"format": 1, "features": list(features.STATIC)}
+_KEYS = ("card", "places", "transforms", "factors")
+FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION, _KEYS)
 """Format of the file that `predictor_training` writes."""
 
 
@@ -89,11 +85,8 @@ class Predictor:
         self._expert = lru_cache(maxsize=None)(self.expert)
 
     def expert(self, kind: str, epochs: int) -> Expert:
-        """Load the expert of a kind, `familiar` or `strange`, for a number of known epochs.
-
-        Raises:
-            UserError: the file is damaged.
-        """
+        """Load the expert of a kind, `familiar` or `strange`, for a number of known epochs. Raises:
+        UserError if the file is damaged."""
         models = []
         for name, factors in self._factors[kind][str(epochs)].items():
             trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))
@@ -113,7 +106,6 @@ class Predictor:
 
         Args:
             code: source of the network; None if unknown.
-            place: task, data set and metric.
             transform: name of the transform in LEMUR; None for none.
             accuracies: accuracy after each epoch from the first on, 0…1.
             classes: number of classes, if the data set is unknown.
@@ -128,14 +120,17 @@ class Predictor:
         known, kind = self._place(place, classes, notes)
         run = TrainingRun("network", place, self._settings(hyperparameters, code, notes), None)
         row = features.static(run, {} if code is None else {"network": code}, {}, known)
-        row = self._with_transform(row, transform, notes)
+        if transform in self.transforms:
+            start, found = features.STATIC.index("transform_size"), self.transforms[transform]
+            row[start : start + len(found)] = found
+        elif transform is not None:
+            notes.append(f"unknown transform {transform}: treated as none")
         epochs = max(h for h in map(int, self._factors[kind]) if h <= len(accuracies))
         row += features.early(accuracies, known.chance, epochs)
         if kind == "familiar":
             row.append(float(self.places.index(str(place))))
-        accuracy, stop = self._expert(kind, epochs).predict(
-            np.array([row]), np.array([max(accuracies[:epochs], default=0.0)])
-        )
+        so_far = np.array([max(accuracies[:epochs], default=0.0)])
+        accuracy, stop = self._expert(kind, epochs).predict(np.array([row]), so_far)
         accuracy = accuracy.clipped(max(accuracies, default=0.0), 1.0)
         ceiling = float(accuracy.ceiling[0])
         return Prediction(_only(accuracy), _only(stop), ceiling, epochs, tuple(notes))
@@ -155,9 +150,8 @@ class Predictor:
             if classes < 2:
                 raise UserError(f"a classification has 2 classes or more, not {classes}")
             known = replace(known, classes=float(classes), chance=1 / classes)
-        notes.append(
-            f"the predictor was not trained on {place}: the interval is that of new data sets"
-        )
+        wide = "the interval is that of new data sets"
+        notes.append(f"the predictor was not trained on {place}: {wide}")
         if math.isnan(known.chance):
             notes.append(f"unknown data set {place.dataset}: give --classes")
         return known, "strange"
@@ -178,22 +172,8 @@ class Predictor:
             notes.append(f"assumed: {assumed}")
         return {**missing, **given}
 
-    def _with_transform(
-        self, row: list[float], transform: str | None, notes: list[str]
-    ) -> list[float]:
-        """Return a feature row with the features of a named transform; append notes."""
-        if transform is None:
-            return row
-        found = self.transforms.get(transform)
-        if found is None:
-            notes.append(f"unknown transform {transform}: treated as none")
-            return row
-        start = features.STATIC.index("transform_size")
-        return [*row[:start], *found, *row[start + len(found) :]]
-
 
 def _only(rows: PredictedRows) -> PredictedValue:
-    """Return the first row."""
     return PredictedValue(float(rows.point[0]), float(rows.low[0]), float(rows.high[0]))
 
 
@@ -201,7 +181,6 @@ def _check(accuracies: Sequence[float]) -> None:
     """Check that accuracies are within 0…1. Raises: UserError."""
     for epoch, accuracy in enumerate(accuracies, start=1):
         if not 0 <= accuracy <= 1:
-            raise UserError(
-                f"the accuracy after epoch {epoch} is {accuracy:g}, which is not in 0…1",
-                hint=f"Per cent? Then write {accuracy / 100:g}" if 1 < accuracy <= 100 else "",
-            )
+            what = f"the accuracy after epoch {epoch} is {accuracy:g}, which is not in 0…1"
+            percent = f"Per cent? Then write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
+            raise UserError(what, hint=percent)

@@ -10,10 +10,10 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.errors import UserError
 from nngpt.prediction import expert, features, groups, targets
+from nngpt.prediction.arrays import Matrix
 from nngpt.prediction.boosting import LEVEL
 from nngpt.prediction.expert import Expert
 from nngpt.prediction.model_file import training_facts, write_models
@@ -26,7 +26,6 @@ HORIZONS = (0, 1, 2, 3, 5, 10, 20)
 
 FOLDS = 10
 
-Matrix = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 
@@ -71,10 +70,8 @@ def train(
     """
     families = groups.by_family(history.runs, history.codes)
     if len(set(families)) < 2:
-        raise UserError(
-            f"all {len(history.runs)} long runs are of one family of networks",
-            hint="Import more of LEMUR: nngpt lemur pull",
-        )
+        what = f"all {len(history.runs)} long runs are of one family of networks"
+        raise UserError(what, hint="Import more of LEMUR: nngpt lemur pull")
     card = _card(history, len(set(families)), horizons)
     experts = _learn_experts(RunTable(history), families, progress, horizons)
     factors: dict[str, dict[int, dict[str, list[float | None]]]] = {"familiar": {}, "strange": {}}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from nngpt.prediction import groups, targets
+from nngpt.prediction.arrays import Mask, Numbers, Vector
 from nngpt.prediction.cross_validation import crossed_predictions
 from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.predictor_training import FOLDS, RunTable
@@ -16,9 +16,6 @@ from nngpt.prediction.runs import History
 
 TOP = 0.9
 """Quantile of the final accuracies in one place at or above which a run is one of its best."""
-
-Accuracies = npt.NDArray[np.float64]
-Folds = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,7 @@ def replay(history: History, horizons: Sequence[int], progress: Callable[[str], 
     )
 
 
-def _best_tenth(
-    table: RunTable, best: Accuracies, folds: Folds
-) -> tuple[Accuracies, npt.NDArray[np.bool_]]:
+def _best_tenth(table: RunTable, best: Vector, folds: Numbers) -> tuple[Vector, Mask]:
     """Return, per run, the accuracy its place's best tenth reaches in other folds, and whether
     the run itself is in the best tenth."""
     wanted = np.zeros(len(best))

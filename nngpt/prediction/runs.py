@@ -29,7 +29,6 @@ class TrainingRun:
 
     Attributes:
         network: name of the network.
-        place: task, data set and metric.
         hyperparameters: hyperparameters by their names in LEMUR, without the transform.
         transform: name of the transform; None if there is none.
         accuracies: accuracy after each epoch from the first on, 0…1; NaN if not recorded.
@@ -84,11 +83,8 @@ def read_history(folder: Path, least: int = 1) -> History:
         transforms = codes(session, transform, table["transform"].unique())
     runs = _runs(table, parameters)
     if not runs:
-        raise UserError(
-            f"no run of {least} or more epochs to learn from",
-            where=str(path),
-            hint="Import LEMUR first: nngpt lemur pull",
-        )
+        what = f"no run of {least} or more epochs to learn from"
+        raise UserError(what, where=str(path), hint="Import LEMUR first: nngpt lemur pull")
     return History(tuple(runs), sources, transforms)
 
 
@@ -121,8 +117,7 @@ def _runs(
         curve[epochs[start:end] - 1] = accuracies[start:end]
         if np.isfinite(curve[0]) and np.nanmin(curve) >= 0 and np.nanmax(curve) <= 1:
             place = Place(name.task, name.dataset, name.metric)
-            transform_name = name.transform if isinstance(name.transform, str) else None
+            chosen = name.transform if isinstance(name.transform, str) else None
             settings = parameters.get(name.prm, {})
-            run = TrainingRun(name.nn, place, settings, transform_name, tuple(curve.tolist()))
-            found.append(run)
+            found.append(TrainingRun(name.nn, place, settings, chosen, tuple(curve.tolist())))
     return found

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nngpt.prediction.arrays import Vector
 from nngpt.prediction.runs import TrainingRun
-
-Vector = NDArray[np.float64]
 
 EPOCHS = 50
 """Length of a whole training in epochs, as in nearly all of LEMUR's long runs."""

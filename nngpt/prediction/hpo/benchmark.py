@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nngpt import plugins
 from nngpt.errors import ModelError
+from nngpt.prediction.arrays import Vector
 from nngpt.prediction.groups import MeanInterval, grouped_mean
+from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.folds import NetworkFolds
 from nngpt.prediction.hpo.pools import (
     LEAST,
@@ -25,14 +26,12 @@ from nngpt.prediction.hpo.pools import (
     regret,
 )
 from nngpt.prediction.hpo.prompt import space_of
-from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
+from nngpt.prediction.hpo.proposal import HPOTask
 from nngpt.prediction.hpo.search_space import DEFAULT
 from nngpt.prediction.hpo.trial_features import TrialTable, Vocabulary, table
 from nngpt.prediction.runs import History
 from nngpt.prediction.targets import epoch_count
 from nngpt.protocols import HPOEngine
-
-Vector = NDArray[np.float64]
 
 LEARNED = 5
 """Minimum number of trials in a pool to learn from; pools to be tested on have `LEAST`."""
@@ -82,72 +81,78 @@ class RecordedTrials:
     codes: Mapping[str, str]
 
 
-@runtime_checkable
-class ScoresTrials(Protocol):
-    """An HPO engine, or a baseline, that scores recorded trials itself."""
-
-    def scores(self, trials: RecordedTrials) -> Vector:
-        """Return a score for each row of `trials.table` [n]; higher is better within a pool."""
-        ...
+Scores = Callable[[RecordedTrials], Vector]
+"""Returns a score for each row of `RecordedTrials.table` [n]; higher is better within a pool."""
 
 
-class MedianOfBest:
-    """Baseline: prefers the median of what was best for other folds' networks in the place."""
-
-    def scores(self, trials: RecordedTrials) -> Vector:
-        """Score each trial by its nearness to that median [n]."""
-        found = []
-        for pool in trials.pools:
-            fold = trials.folds.of(pool.network)
-            same = (p for p in trials.pools if p.place == pool.place)
-            others = [p for p in same if trials.folds.of(p.network) != fold]
-            found.append(-distance(pool, median_of_best(others or [pool])))
-        return np.concatenate(found)
+def default_scores(trials: RecordedTrials) -> Vector:
+    """Score each trial by its nearness to the default configuration [n]."""
+    return -np.concatenate([distance(pool, DEFAULT) for pool in trials.pools])
 
 
-class NearestTrials:
-    """An engine that only proposes settings; its picks are the trials nearest to its proposal.
+def constant_scores(trials: RecordedTrials) -> Vector:
+    """Score each trial by its nearness to the median of the settings that were best for other
+    folds' networks in the same place [n]."""
+    found = []
+    for pool in trials.pools:
+        fold = trials.folds.of(pool.network)
+        same = (p for p in trials.pools if p.place == pool.place)
+        others = [p for p in same if trials.folds.of(p.network) != fold]
+        found.append(-distance(pool, median_of_best(others or [pool])))
+    return np.concatenate(found)
+
+
+def surrogate_scores(trials: RecordedTrials) -> Vector:
+    """Score the trials of each requested fold by trees learned from the other folds [n]."""
+    fold = np.array([trials.folds.of(pool.network) for pool in trials.pools])
+    scores = np.zeros(len(trials.table.pools))
+
+    def score_fold(number: int) -> None:
+        own = (fold == number)[trials.table.pools]
+        trees = surrogate.learn(trials.table.of(fold != number))
+        scores[own] = surrogate.score(trees, trials.table.inputs[own])
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(score_fold, sorted({int(fold[n]) for n in trials.requested})))
+    return scores
+
+
+def proposal_scores(trials: RecordedTrials, engine: HPOEngine, answers: Counter[str]) -> Vector:
+    """Score each trial of the requested pools by its nearness to the engine's proposal, or to the
+    default configuration if the engine fails; all other trials have 0 [n].
 
     Args:
         answers: counts the proposals that were `asked` for, and the `invalid` ones of them.
     """
-
-    def __init__(self, engine: HPOEngine, answers: Counter[str]) -> None:
-        self._engine, self._answers = engine, answers
-
-    def scores(self, trials: RecordedTrials) -> Vector:
-        """Score each trial of the requested pools by its nearness to the proposal, or to the
-        default without one; all others have 0 [n]."""
-        scores = [np.zeros(len(pool.runs)) for pool in trials.pools]
-        for number in trials.requested:
-            scores[number] = self._nearness(trials.pools[number], trials.codes)
-        return np.concatenate(scores)
-
-    def _nearness(self, pool: Pool, codes: Mapping[str, str]) -> Vector:
-        self._answers["asked"] += 1
-        task = HPOTask(codes[pool.network], space_of(pool.runs[0]), pool.place, pool.epochs)
+    scores = [np.zeros(len(pool.runs)) for pool in trials.pools]
+    for number in trials.requested:
+        pool = trials.pools[number]
+        code, space = trials.codes[pool.network], space_of(pool.runs[0])
+        answers["asked"] += 1
         try:
-            (proposal,) = self._engine.propose(task, 1)
+            (proposal,) = engine.propose(HPOTask(code, space, pool.place, pool.epochs), 1)
         except ModelError:
-            self._answers["invalid"] += 1
-            return -distance(pool, DEFAULT)
+            answers["invalid"] += 1
+            scores[number] = -distance(pool, DEFAULT)
+            continue
         settings = {**proposal.hyperparameters, "batch": proposal.batch}
-        return -distance(pool, settings, proposal.transform)
+        scores[number] = -distance(pool, settings, proposal.transform)
+    return np.concatenate(scores)
 
 
-def standard_engines(context: EngineContext) -> dict[str, ScoresTrials]:
-    """Return the engines that propose at once, and the baseline `constant`, by name."""
-    default, surrogate = (
-        plugins.create("HPO engine", name, context) for name in ("default", "surrogate")
-    )
-    return {"default": default, "constant": MedianOfBest(), "surrogate": surrogate}
+ENGINES: Mapping[str, Scores] = {
+    "default": default_scores,
+    "constant": constant_scores,
+    "surrogate": surrogate_scores,
+}
+"""The engines that score at once, and the baseline `constant`."""
 
 
 def bench(
     history: History,
     folds: NetworkFolds,
     epochs: Sequence[int],
-    engines: Mapping[str, ScoresTrials],
+    engines: Mapping[str, Scores],
     progress: Callable[[str], None],
     fold: int | None = None,
     limit: int | None = None,
@@ -174,7 +179,7 @@ def bench(
         scores = {}
         for name, engine in engines.items():
             progress(f"{name} on {len(requested)} pools")
-            scores[name] = engine.scores(trials)
+            scores[name] = engine(trials)
         found += _regrets(trials, scores, horizon)
     return found
 

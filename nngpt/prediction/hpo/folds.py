@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,8 @@ _HINT = "Freeze them again: nngpt hpo bench --folds NEW-FILE"
 
 @dataclass(frozen=True)
 class NetworkFolds:
-    """The fold of each network.
-
-    Attributes:
-        components: near-duplicate component of each network, named by its first member.
-        folds: fold of each component, 0 to `COUNT` - 1.
-    """
+    """The near-duplicate component of each network, named by its first member, and the fold of each
+    component, 0 to `COUNT` - 1."""
 
     components: Mapping[str, str]
     folds: Mapping[str, int]
@@ -56,11 +52,8 @@ def make_folds(history: History) -> NetworkFolds:
 
 
 def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
-    """Read the folds of a file; make them first, and the file, if there is none.
-
-    Raises:
-        UserError: the file is not valid.
-    """
+    """Read the folds of a file; without one, make them, and the file if a path is given. Raises:
+    UserError if the file is not valid."""
     if path is not None and path.exists():
         return read_folds(path)
     found = make_folds(history)
@@ -71,23 +64,20 @@ def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
 
 def write_folds(found: NetworkFolds, path: Path) -> None:
     """Write folds to a file, atomically."""
-    members: dict[str, list[str]] = {}
+    members = defaultdict(list)
     for network, component in sorted(found.components.items()):
-        members.setdefault(component, []).append(network)
+        members[component].append(network)
     content = [[found.folds.get(name), *networks] for name, networks in members.items()]
+    lines = ",\n".join(json.dumps(line) for line in content)
     with scratch(path) as folder:
         draft = folder / path.name
-        lines = ",\n".join(json.dumps(line) for line in content)
         draft.write_text(f'{{"sha256": "{found.sha256}",\n"components": [\n{lines}\n]}}\n')
         publish(draft, path)
 
 
 def read_folds(path: Path) -> NetworkFolds:
-    """Read folds from a file and verify their hash.
-
-    Raises:
-        UserError: the file cannot be read, holds no folds, or its hash does not match.
-    """
+    """Read folds from a file and verify their hash. Raises: UserError if the file cannot be read,
+    holds no folds, or its hash does not match."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines = [(fold, names) for fold, *names in content["components"]]

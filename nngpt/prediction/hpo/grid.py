@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.data.transform_names import spec
+from nngpt.prediction.arrays import Matrix, Vector
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
-from nngpt.prediction.hpo.search_space import SearchSpace
 from nngpt.prediction.hpo.surrogate import SurrogateFile, score
 from nngpt.prediction.hpo.trial_features import row
 from nngpt.prediction.runs import TrainingRun
 from nngpt.prediction.targets import epoch_count
 
-LEARNING_RATES = tuple(round(float(10.0**exponent), 6) for exponent in np.arange(-4, 0.01, 0.25))
-MOMENTA = (0.0, 0.5, 0.9, 0.95)
-DROPOUTS = (0.0, 0.2, 0.4)
-"""Grids within LEMUR's ranges (docs/design.md)."""
-
-Vector = NDArray[np.float64]
-
-
-class GridPoint(NamedTuple):
-    """One point of the grid; NaN for a hyperparameter that the network does not have."""
-
-    transform: str
-    batch: int
-    momentum: float
-    dropout: float
-    lr: float
-
-    def settings(self, defaults: Mapping[str, float]) -> dict[str, float]:
-        """Return the defaults, overridden by this point's values."""
-        values = {"momentum": self.momentum, "dropout": self.dropout, "lr": self.lr}
-        given = {name: value for name, value in values.items() if name in defaults}
-        return {**defaults, **given}
+_VALUES = {
+    "momentum": (0.0, 0.5, 0.9, 0.95),
+    "dropout": (0.0, 0.2, 0.4),
+    "lr": tuple(round(float(10.0**exponent), 6) for exponent in np.arange(-4, 0.01, 0.25)),
+}
+"""Values within LEMUR's ranges (docs/design.md); the learning rate comes last, for `_smooth`."""
 
 
 def best_of_grid(
@@ -58,66 +41,55 @@ def best_of_grid(
         DataError: the code is not valid Python.
     """
     horizon, model = file.at(task.epochs)
-    defaults, notes = task.space.fixed()
-    grid = _grid(file, task.space)
+    grid = _grid(file, task, horizon)
     inputs = _inputs(grid, file, task, images)
-    scores = score(model.scores, inputs).reshape(-1, len(_rates(task.space)))
-    picked = _distinct(grid, _smooth(scores).ravel(), count)
-    notes = (*notes, *_notes(file, task, horizon))
-    proposals = []
-    for number, accuracy in zip(picked, model.accuracies(inputs[picked]), strict=True):
-        point = grid[number]
-        choice = (point.settings(defaults), point.batch, point.transform)
-        proposals.append(Proposal("surrogate", *choice, horizon, accuracy, notes))
-    return proposals
+    rates = len(_VALUES["lr"]) if "lr" in task.space.tunable else 1
+    scores = _smooth(score(model.scores, inputs).reshape(-1, rates)).ravel()
+    picked = _distinct(grid, scores, count)
+    accuracies = model.accuracies(inputs[picked])
+    return [replace(grid[n], accuracy=a) for n, a in zip(picked, accuracies, strict=True)]
 
 
-def _notes(file: SurrogateFile, task: HPOTask, horizon: int) -> list[str]:
-    """Return notes about what the surrogate was not trained on."""
-    notes = []
+def _grid(file: SurrogateFile, task: HPOTask, horizon: int) -> list[Proposal]:
+    """Return all points; those that differ in learning rate only are adjacent."""
+    defaults, notes = task.space.fixed()
     if str(task.place) not in file.vocabulary.places:
-        notes.append(f"the surrogate was not trained on any trial on {task.place}")
+        notes += (f"the surrogate was not trained on any trial on {task.place}",)
     if horizon != task.epochs:
         nearest = "the nearest that the surrogate was trained for"
-        notes.append(f"chosen for {epoch_count(horizon)}, {nearest}")
-    return notes
-
-
-def _grid(file: SurrogateFile, space: SearchSpace) -> list[GridPoint]:
-    """Return all points; those that differ in learning rate only are adjacent."""
-    transforms = [name for name in file.vocabulary.transforms if space.fits(name)] or ["norm"]
-    momenta = MOMENTA if "momentum" in space.tunable else (math.nan,)
-    dropouts = DROPOUTS if "dropout" in space.tunable else (math.nan,)
-    axes = (transforms, space.batches, momenta, dropouts, _rates(space))
-    return [GridPoint(*point) for point in itertools.product(*axes)]
-
-
-def _rates(space: SearchSpace) -> tuple[float, ...]:
-    return LEARNING_RATES if "lr" in space.tunable else (math.nan,)
+        notes += (f"chosen for {epoch_count(horizon)}, {nearest}",)
+    transforms = [name for name in file.vocabulary.transforms if task.space.fits(name)] or ["norm"]
+    values = {name: known for name, known in _VALUES.items() if name in task.space.tunable}
+    points = []
+    for transform, batch, *chosen in itertools.product(
+        transforms, task.space.batches, *values.values()
+    ):
+        settings = defaults | dict(zip(values, chosen, strict=True))
+        points.append(Proposal("surrogate", settings, batch, transform, horizon, notes=notes))
+    return points
 
 
 def _inputs(
-    grid: list[GridPoint], file: SurrogateFile, task: HPOTask, images: int | None
-) -> NDArray[np.float64]:
+    grid: Sequence[Proposal], file: SurrogateFile, task: HPOTask, images: int | None
+) -> Matrix:
     """Return the feature row of each point [points, len(NAMES)]."""
-    defaults, _ = task.space.fixed()
     codes = {"network": task.code}
     rows = []
     for point in grid:
-        values = {**point.settings(defaults), "batch": float(point.batch)}
+        values = {**point.hyperparameters, "batch": float(point.batch)}
         run = TrainingRun("network", task.place, values, point.transform)
         rows.append(row(run, codes, file.sources, file.vocabulary, images))
     return np.array(rows)
 
 
-def _smooth(scores: Vector) -> Vector:
+def _smooth(scores: Matrix) -> Matrix:
     """Average over neighbouring learning rates [points, rates]; the ends repeat themselves."""
     padded = np.pad(scores, ((0, 0), (1, 1)), mode="edge")
-    found: Vector = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    found: Matrix = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     return found
 
 
-def _distinct(grid: list[GridPoint], scores: Vector, count: int) -> list[int]:
+def _distinct(grid: Sequence[Proposal], scores: Vector, count: int) -> list[int]:
     """Return the indices of the best points that differ clearly, the best first."""
     picked: list[int] = []
     for number in np.argsort(-scores, kind="stable").tolist():
@@ -128,8 +100,9 @@ def _distinct(grid: list[GridPoint], scores: Vector, count: int) -> list[int]:
     return picked
 
 
-def _differ(one: GridPoint, other: GridPoint) -> bool:
+def _differ(one: Proposal, other: Proposal) -> bool:
     sides = [found.size if (found := spec(p.transform)) else None for p in (one, other)]
-    decades = abs(math.log10(one.lr / other.lr)) if one.lr > 0 else 0.0
+    rates = [p.hyperparameters.get("lr", 1.0) for p in (one, other)]
+    decades = abs(math.log10(rates[0] / rates[1]))
     doublings = abs(math.log2(one.batch / other.batch))
     return sides[0] != sides[1] or decades >= 0.49 or doublings >= 2

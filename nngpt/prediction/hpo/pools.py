@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.data.transform_names import dashed
+from nngpt.prediction.arrays import Vector
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History, TrainingRun
 
-Vector = NDArray[np.float64]
 Settings = Mapping[str, int | float | str]
 
 _SCALES = np.array([1.0, 0.3, 0.6])

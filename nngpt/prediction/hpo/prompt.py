@@ -10,9 +10,8 @@ import ast
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
-
-from pydantic import ValidationError
 
 from nngpt.errors import ModelError
 from nngpt.generation.contract.answers import Hyperparameters
@@ -27,7 +26,7 @@ CODE_CHARACTERS = 1500
 
 _QUESTION = """\
 Choose the settings for training this PyTorch network.
-Task: {task}. Data set: {dataset}{facts}. Metric: {metric}.
+Task: {place.task}. Data set: {place.dataset}{facts}. Metric: {place.metric}.
 Epochs: {epochs}. Accuracy to reach: {target}.
 Settings: {names}.
 
@@ -38,14 +37,14 @@ Settings: {names}.
 
 def question(task: HPOTask) -> Prompt:
     """Return the prompt that asks for the settings of a task."""
-    target = "the highest possible" if task.target is None else f"{task.target:.2f}"
+    place, known = task.place, facts(task.place.dataset)
+    unknown = math.isnan(known.classes)
+    counts = "" if unknown else f" ({known.classes:.0f} classes, {known.images:,.0f} images)"
     text = _QUESTION.format(
-        task=task.place.task,
-        dataset=task.place.dataset,
-        facts=_facts(task.place.dataset),
-        metric=task.place.metric,
+        place=place,
+        facts=counts,
         epochs=task.epochs,
-        target=target,
+        target="the highest possible" if task.target is None else f"{task.target:.2f}",
         names=", ".join(task.space.schema()["required"]),
         code=abridged(task.code),
     )
@@ -58,20 +57,15 @@ def answer(settings: Mapping[str, float | str]) -> str:
 
 
 def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
-    """Return the settings in an answer.
-
-    Raises:
-        ModelError: they are not exactly those of the search space's schema.
-    """
-    try:
+    """Return the settings in an answer. Raises: ModelError if they are not exactly those of the
+    search space's schema."""
+    with suppress(ValueError):  # not JSON, or not valid for pydantic
         found = json.loads(text)
         given = Hyperparameters.model_validate(found)
-    except (ValueError, ValidationError):
-        raise ModelError(f"the answer does not match the schema ({text[:80]!r})") from None
-    complete = set(found) == set(space.schema()["required"]) and None not in found.values()
-    if not complete or given.batch not in space.batches or given.transform not in space.transforms:
-        raise ModelError(f"the answer does not match the schema ({text[:80]!r})")
-    return dict(found)
+        complete = set(found) == set(space.schema()["required"]) and None not in found.values()
+        if complete and given.batch in space.batches and given.transform in space.transforms:
+            return dict(found)
+    raise ModelError(f"the answer does not match the schema ({text[:80]!r})")
 
 
 def space_of(run: TrainingRun) -> SearchSpace:
@@ -110,10 +104,3 @@ def _rounded(value: float | str) -> float | str:
     if isinstance(value, str | int) or not value:
         return value
     return round(value, 1 - math.floor(math.log10(abs(value))))
-
-
-def _facts(dataset: str) -> str:
-    known = facts(dataset)
-    if math.isnan(known.classes):
-        return ""
-    return f" ({known.classes:.0f} classes, {known.images:,.0f} images)"

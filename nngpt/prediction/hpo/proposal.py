@@ -23,7 +23,6 @@ class HPOTask:
     Attributes:
         code: source of the network.
         space: settings to choose from.
-        place: task, data set and metric.
         epochs: length of the training.
         target: accuracy to reach, 0…1; None for the highest possible.
         seed: seed of whatever the engine does at random.
@@ -64,11 +63,8 @@ class Proposal:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings as the `evaluation` section of a configuration."""
-        return {
-            "batch": self.batch,
-            "transform": dashed(self.transform),
-            "hyperparameters": dict(self.hyperparameters),
-        }
+        values, transform = dict(self.hyperparameters), dashed(self.transform)
+        return {"batch": self.batch, "transform": transform, "hyperparameters": values}
 
     @property
     def score(self) -> float:

@@ -46,8 +46,7 @@ class SearchSpace:
     @property
     def batches(self) -> tuple[int, ...]:
         """Powers of two from 8 (or `max_batch`, if smaller) to 512."""
-        found = tuple(batch for batch in (8, 16, 32, 64, 128, 256, 512) if batch <= self.max_batch)
-        return found or (self.max_batch,)
+        return tuple(2**n for n in range(3, 10) if 2**n <= self.max_batch) or (self.max_batch,)
 
     @property
     def transforms(self) -> tuple[str, ...]:
@@ -57,24 +56,21 @@ class SearchSpace:
     def fits(self, transform: str) -> bool:
         """Return True for a known transform that respects `max_side`."""
         found = spec(transform)
-        size = found.size if found else None
-        return found is not None and (self.max_side is None or (size or 0) <= self.max_side)
+        return found is not None and (self.max_side is None or (found.size or 0) <= self.max_side)
 
     def fixed(self) -> tuple[dict[str, float], tuple[str, ...]]:
         """Return a default for every hyperparameter, and notes about those set to 0 for lack of
         a known range."""
         values = {name: DEFAULT.get(name, 0.0) for name in sorted(self.supported)}
         unknown = sorted(self.supported - set(TUNABLE))
-        if not unknown:
-            return values, ()
-        return values, (f"set to 0, as no range is known: {', '.join(unknown)}",)
+        note = f"set to 0, as no range is known: {', '.join(unknown)}"
+        return values, (note,) if unknown else ()
 
     def schema(self) -> dict[str, Any]:
         """Return a flat JSON schema of the tunable hyperparameters, `batch` and `transform`."""
-        given = settings_schema(frozenset(self.tunable))["properties"]
-        values = given["hyperparameters"]["properties"]
+        given = settings_schema(frozenset(self.tunable))["properties"]["hyperparameters"]
         properties = {
-            **{name: values[name] for name in self.tunable},
+            **{name: given["properties"][name] for name in self.tunable},
             "batch": {"enum": list(self.batches)},
             "transform": {"enum": list(self.transforms)},
         }

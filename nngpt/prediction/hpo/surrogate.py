@@ -14,19 +14,12 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.errors import UserError
 from nngpt.files import cache_folder
-from nngpt.prediction import groups
-from nngpt.prediction.boosting import (
-    PARAMETERS,
-    Boosting,
-    IntervalModel,
-    Regression,
-    predict,
-    to_share,
-)
+from nngpt.prediction import boosting, groups
+from nngpt.prediction.arrays import Matrix, Vector
+from nngpt.prediction.boosting import Boosting, IntervalModel, Regression, to_share
 from nngpt.prediction.hpo.folds import COUNT
 from nngpt.prediction.hpo.pools import Pool, pools
 from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable, Vocabulary, table
@@ -40,21 +33,15 @@ EPOCHS = (1, 5, 50)
 _LEARNED = 5
 """Minimum number of trials in a pool to learn from."""
 
-_FORMAT = Format(
-    "surrogate",
-    "nngpt hpo train",
-    "hpo.json",
-    {"format": 1, "names": list(NAMES)},
-    ("card", "words", "sources", "factors"),
-)
+_VERSION = {"format": 1, "names": list(NAMES)}
+_KEYS = ("card", "words", "sources", "factors")
+_FORMAT = Format("surrogate", "nngpt hpo train", "hpo.json", _VERSION, _KEYS)
 _ACCURACY = Boosting(rounds=200, rate=0.06, leaves=31)
 _PLACE = CATEGORIES[0]
 _CHANCE = NAMES.index("chance")
 _SEEDS = (0, 1)
 _FORESTS = 2 * len(_SEEDS)
 
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
 Forests = Sequence[lightgbm.Booster]
 """Trees of a surrogate, for each target and seed."""
 
@@ -72,7 +59,7 @@ def learn(trials: TrialTable) -> Forests:
 def score(trees: Forests, inputs: Matrix) -> Vector:
     """Return scores [n], higher is better and comparable within a pool only, for feature rows
     [n, len(NAMES)]."""
-    mean: Vector = np.mean([predict(one, inputs) for one in trees], axis=0)
+    mean: Vector = np.mean([boosting.predict(one, inputs) for one in trees], axis=0)
     return mean
 
 
@@ -98,7 +85,7 @@ def rank(trials: TrialTable) -> Vector:
 
 def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgbm.Booster:
     parameters = {
-        **PARAMETERS,
+        **boosting.PARAMETERS,
         "num_leaves": 31,
         "learning_rate": 0.06,
         "min_child_samples": 20,
@@ -138,19 +125,14 @@ def default_path() -> Path:
 def train(
     history: History, path: Path, progress: Callable[[str], None], epochs: Sequence[int] = EPOCHS
 ) -> dict[str, Any]:
-    """Learn from all trials of a history, write the file atomically and return its card.
-
-    Raises:
-        UserError: there are too few pools of trials.
-    """
+    """Learn from all trials of a history, write the file atomically and return its card. Raises:
+    UserError if there are too few pools of trials."""
     known = {horizon: pools(history, horizon, _LEARNED) for horizon in epochs}
     kept = {horizon: found for horizon, found in known.items() if len(found) >= 2}
     if not kept:
-        raise UserError(
-            f"no two networks have {_LEARNED} trials or more after {', '.join(map(str, epochs))} "
-            "epochs",
-            hint="Import more of LEMUR: nngpt lemur pull",
-        )
+        ends = ", ".join(map(str, epochs))
+        what = f"no two networks have {_LEARNED} trials or more after {ends} epochs"
+        raise UserError(what, hint="Import more of LEMUR: nngpt lemur pull")
     vocabulary = Vocabulary.of([pool for found in kept.values() for pool in found])
     card = {
         **training_facts(history),
@@ -218,11 +200,7 @@ class SurrogateFile:
 
     def at(self, epochs: int) -> tuple[int, HorizonModel]:
         """Return the largest trained number of epochs up to `epochs` (or the smallest trained one)
-        and its models.
-
-        Raises:
-            UserError: the file is damaged.
-        """
+        and its models. Raises: UserError if the file is damaged."""
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
         *scores, value, error = self._file.models(_member_names(horizon))

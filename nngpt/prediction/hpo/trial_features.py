@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nngpt.prediction import features
+from nngpt.prediction.arrays import Mask, Matrix, Numbers, Vector
 from nngpt.prediction.hpo.pools import Pool
 from nngpt.prediction.places import facts
 from nngpt.prediction.runs import TrainingRun
-
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 
 NAMES: tuple[str, ...] = (
     *features.STATIC,
@@ -29,12 +25,7 @@ _STEPS = features.STATIC.index("log_steps")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The places and transforms that have a number; all others are unknown (NaN).
-
-    Attributes:
-        places: names of places.
-        transforms: names of transforms.
-    """
+    """Names of the places and transforms that have a number; all others are unknown (NaN)."""
 
     places: tuple[str, ...]
     transforms: tuple[str, ...]
@@ -63,7 +54,7 @@ class TrialTable:
     pools: Numbers
     accuracies: Vector
 
-    def of(self, chosen: NDArray[np.bool_]) -> TrialTable:
+    def of(self, chosen: Mask) -> TrialTable:
         """Return the rows of the pools for which `chosen` [pools] is True."""
         kept = chosen[self.pools]
         return TrialTable(self.inputs[kept], self.pools[kept], self.accuracies[kept])

@@ -13,7 +13,7 @@ from nngpt.prediction.hpo.folds import read_folds
 from nngpt.prediction.hpo.pools import Pool, pools
 from nngpt.prediction.hpo.prompt import answer, question, space_of
 from nngpt.prediction.hpo.proposal import HPOTask
-from nngpt.prediction.runs import History, TrainingRun
+from nngpt.prediction.runs import History
 from nngpt.records import TrainingPair
 
 LEARNED = 3
@@ -45,12 +45,10 @@ def history_pairs(
         found = [pool for pool in found if frozen.of(pool.network) != without]
     else:
         components = groups.components({p.network: history.codes[p.network] for p in found})
-    made = pairs(found, history.codes, components, limit, seed)
-    if not made:
-        raise UserError(
-            "there is no network with several trials", hint="Import LEMUR: nngpt lemur pull"
-        )
-    return made
+    if made := pairs(found, history.codes, components, limit, seed):
+        return made
+    hint = "Import LEMUR: nngpt lemur pull"
+    raise UserError("there is no network with several trials", hint=hint)
 
 
 def pairs(
@@ -80,23 +78,17 @@ def pairs(
 
 
 def _pairs_of(pool: Pool, codes: Mapping[str, str], generator: random.Random) -> list[TrainingPair]:
+    """Return the pairs of a pool, without trials whose batch or transform is not in the space."""
     best = int(pool.accuracies.argmax())
     other = generator.randrange(len(pool.runs))
     made = []
     for number, target in ((best, None), (other, float(pool.accuracies[other]))):
         run = pool.runs[number]
-        settings = _settings_of(run)
-        if settings is not None:
-            task = HPOTask(codes[run.network], space_of(run), pool.place, pool.epochs, target)
+        space, transform = space_of(run), dashed(run.transform or "")
+        batch = run.hyperparameters.get("batch")
+        if batch in space.batches and transform in space.transforms:
+            chosen = {name: run.hyperparameters[name] for name in space.tunable}
+            settings = {**chosen, "batch": int(batch), "transform": transform}
+            task = HPOTask(codes[run.network], space, pool.place, pool.epochs, target)
             made.append(TrainingPair(question(task), answer(settings), pool.name))
     return made
-
-
-def _settings_of(run: TrainingRun) -> dict[str, float | str] | None:
-    """Return a trial's settings; None if its transform or batch size is not in the space."""
-    space = space_of(run)
-    batch, transform = run.hyperparameters.get("batch"), dashed(run.transform or "")
-    if batch not in space.batches or transform not in space.transforms:
-        return None
-    chosen = {name: run.hyperparameters[name] for name in space.tunable}
-    return {**chosen, "batch": int(batch), "transform": transform}

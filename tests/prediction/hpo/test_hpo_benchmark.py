@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from nngpt.data.transform_names import dashed
 from nngpt.errors import ModelError, UserError
 from nngpt.prediction.hpo import surrogate
-from nngpt.prediction.hpo.benchmark import NearestTrials, bench
+from nngpt.prediction.hpo.benchmark import bench, proposal_scores
 from nngpt.prediction.hpo.folds import NetworkFolds, make_folds, read_folds, write_folds
 from nngpt.prediction.hpo.pools import distance, median_of_best, pools, random_regret, regret
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
@@ -96,7 +97,7 @@ def test_an_engine_that_only_proposes_picks_the_nearest_trial(
             pass
 
     known, codes, answers = pools(trials, 1), trials.codes, Counter[str]()
-    engines = {"oracle": NearestTrials(Oracle(), answers)}
+    engines = {"oracle": partial(proposal_scores, engine=Oracle(), answers=answers)}
     _, found = bench(trials, frozen, (1,), engines, lambda _: None)
     on_mnist = sum(pool.place.dataset == "mnist" for pool in known)
     assert answers == {"asked": len(known), "invalid": on_mnist} and on_mnist

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from nngpt.prediction.hpo.pools import distance
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
 from nngpt.prediction.hpo.search_space import DEFAULT
-
-if TYPE_CHECKING:
-    from nngpt.prediction.hpo.benchmark import RecordedTrials, Vector
 
 
 class DefaultEngine:
@@ -22,10 +14,6 @@ class DefaultEngine:
         values, notes = task.space.fixed()
         batch = min(int(DEFAULT["batch"]), task.space.max_batch)
         return [Proposal("default", values, batch, "norm", task.epochs, None, notes)]
-
-    def scores(self, trials: RecordedTrials) -> Vector:
-        """Score each trial by its nearness to the default [n]."""
-        return -np.concatenate([distance(pool, DEFAULT) for pool in trials.pools])
 
     def close(self) -> None:
         """Do nothing."""

@@ -14,18 +14,13 @@ from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
 from nngpt.protocols import LLM, WritesJson
 from nngpt.records import Sampling
 
-_TOKENS = 120
-_GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, max_new_tokens=_TOKENS)
-_RANDOM = Sampling(temperature=0.7, top_k=0, top_p=0.95, max_new_tokens=_TOKENS)
+_GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, max_new_tokens=120)
+_RANDOM = Sampling(temperature=0.7, top_k=0, top_p=0.95, max_new_tokens=120)
 _UNTUNED = "this LLM was not tuned for the question: nngpt hpo tune"
 
 
 class Options(PluginOptions):
-    """Options of the engine.
-
-    Attributes:
-        adapter: adapter that `nngpt hpo tune` wrote; None for the LLM of the configuration.
-    """
+    """`adapter`: adapter that `nngpt hpo tune` wrote; None for the LLM of the configuration."""
 
     adapter: Path | None = None
 
@@ -37,11 +32,8 @@ class LLMEngine:
         self._llm, self._notes = llm, notes
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the settings of `count` answers.
-
-        Raises:
-            ModelError: an answer is cut off or does not match the schema.
-        """
+        """Return the settings of `count` answers. Raises: ModelError if an answer is cut off or
+        does not match the schema."""
         prompt, schema = question(task), task.space.schema()
         answers = self._llm.generate_json(prompt, schema, 1, task.seed, _GREEDY)
         if count > 1:
@@ -51,14 +43,8 @@ class LLMEngine:
     def _proposal(self, answer: dict[str, Any], task: HPOTask) -> Proposal:
         values, notes = task.space.fixed()
         values |= {name: float(answer[name]) for name in values if name in answer}
-        return Proposal(
-            "llm",
-            values,
-            answer["batch"],
-            answer["transform"],
-            task.epochs,
-            notes=(*notes, *self._notes),
-        )
+        chosen = (values, answer["batch"], answer["transform"])
+        return Proposal("llm", *chosen, task.epochs, notes=(*notes, *self._notes))
 
     def close(self) -> None:
         """Close the LLM."""
@@ -80,11 +66,8 @@ def create(context: EngineContext, *, options: Options) -> LLMEngine:
     engine = LLMEngine(llm, () if adapter else (_UNTUNED,))
     try:
         if not isinstance(llm, WritesJson):
-            raise ConfigError(
-                f"the backend of {llm.model!r} cannot write under a constraint",
-                where="llm.backend",
-                hint="Use transformers or openai",
-            )
+            what = f"the backend of {llm.model!r} cannot write under a constraint"
+            raise ConfigError(what, where="llm.backend", hint="Use transformers or openai")
         llm.check_json()
         llm.use_adapter(adapter)
     except BaseException:

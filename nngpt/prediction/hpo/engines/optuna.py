@@ -25,16 +25,13 @@ _RANGES = {"lr": (1e-5, 1.0), "momentum": (0.0, 0.99), "dropout": (0.0, 0.5)}
 _FIRST = 3
 """Number of the surrogate's proposals that a search tries first."""
 
-_NO_SURROGATE = "there is no surrogate to begin with (nngpt hpo train)"
-
 
 class Options(PluginOptions):
     """Options of the engine.
 
     Attributes:
         budget: number of trainings.
-        surrogate: file of the surrogate whose proposals are tried first; None for the one in the
-            cache, if there is one.
+        surrogate: file of the surrogate to begin with; None for the one in the cache, if any.
     """
 
     budget: int = Field(8, ge=1)
@@ -48,15 +45,12 @@ class OptunaEngine:
         self._options, self._context = options, context
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the `count` best of all trainings, the best first.
-
-        Raises:
-            UserError: all trainings were refused, or networks cannot be trained here.
-        """
+        """Return the `count` best of all trainings, the best first. Raises: UserError if all
+        trainings were refused, or networks cannot be trained here."""
         if self._context.training is None:
             raise UserError("the engine 'optuna' trains networks, which is not possible here")
         budget, first = self._options.budget, self._first(task)
-        notes = [_NO_SURROGATE] if first is None else []
+        notes = ["there is no surrogate to begin with (nngpt hpo train)"] if first is None else []
         notes.append(f"the best of {budget} trainings, chosen on these images: --run trains anew")
         with self._context.training(task) as train:
             found = search(train, task.space, task.epochs, budget, task.seed, proposed=first or ())
@@ -107,7 +101,8 @@ def search(
     study = optuna.create_study(direction="maximize", sampler=_sampler(sampler, budget, seed))
     for proposal in proposed[:budget]:
         study.enqueue_trial(_parameters(proposal))
-    transforms = _transforms(space, proposed)
+    kept = (*replace(space, max_side=0).transforms, *(one.transform for one in proposed))
+    transforms = list(dict.fromkeys(kept))
     done = []
     for _ in range(budget):
         trial = study.ask()
@@ -118,10 +113,8 @@ def search(
     done.sort(key=lambda proposal: -proposal.score)
     outcome = done[0].trained
     if isinstance(outcome, Refusal):
-        raise UserError(
-            f"all {budget} trainings were refused; the last one at {outcome.stage}: "
-            f"{outcome.reason}"
-        )
+        last = f"the last one at {outcome.stage}: {outcome.reason}"
+        raise UserError(f"all {budget} trainings were refused; {last}")
     return done
 
 
@@ -129,11 +122,6 @@ def _sampler(name: str, budget: int, seed: int) -> BaseSampler:
     if name == "random":
         return RandomSampler(seed=seed)
     return TPESampler(seed=seed, n_startup_trials=max(1, budget // 2))
-
-
-def _transforms(space: SearchSpace, proposed: Sequence[Proposal]) -> list[str]:
-    kept = replace(space, max_side=0).transforms
-    return list(dict.fromkeys([*kept, *(proposal.transform for proposal in proposed)]))
 
 
 def _parameters(proposal: Proposal) -> dict[str, float | str]:
@@ -151,8 +139,7 @@ def _sample(
 ) -> Proposal:
     values, notes = space.fixed()
     for name in space.tunable:
-        low, high = _RANGES[name]
-        sampled = trial.suggest_float(name, low, high, log=name == "lr")
+        sampled = trial.suggest_float(name, *_RANGES[name], log=name == "lr")
         values[name] = float(f"{sampled:.4g}")
     batch = trial.suggest_categorical("batch", space.batches)
     transform = trial.suggest_categorical("transform", transforms)

@@ -100,11 +100,11 @@ def cross_validate(
                 )
             else:
                 final, stop = _held_out(table, truth, epochs, folds, learned & ~tested, tested)
-            rows = _TestedRows(split, epochs, names, table, truth, tested)
-            yield rows.errors(what, final, stop)
+            rows = _TestedRows(names, table, truth, tested)
+            yield rows.errors(split, what, epochs, final, stop)
             if epochs and with_code:
                 for name, points in _baselines(table, truth["best"], folds, tested, epochs):
-                    yield rows.point_errors(name, points)
+                    yield rows.point_errors(split, name, epochs, points)
 
 
 def crossed_predictions(
@@ -190,23 +190,19 @@ def _baselines(
 
 
 class _TestedRows:
-    """The tested runs of one split and number of known epochs, with their true values."""
+    """The tested runs of one split, with their true values."""
 
     def __init__(
-        self,
-        split: str,
-        epochs: int,
-        names: Sequence[str],
-        table: RunTable,
-        truth: Mapping[str, Vector],
-        tested: Mask,
+        self, names: Sequence[str], table: RunTable, truth: Mapping[str, Vector], tested: Mask
     ) -> None:
-        self._split, self._epochs, self._places = split, epochs, table.places
+        self._places = table.places
         self._group = np.unique(np.array(names)[tested], return_inverse=True)[1]
         self._place = table.place_numbers[tested]
         self._best, self._stop = truth["best"][tested], truth["stop"][tested]
 
-    def point_errors(self, what: str, points: Vector, **more: Any) -> PredictionErrors:
+    def point_errors(
+        self, split: str, what: str, epochs: int, points: Vector, **more: Any
+    ) -> PredictionErrors:
         """Return the errors of predicted final accuracies; NaN predictions are ignored."""
         known = np.isfinite(points)
         points, truth, place = points[known], self._best[known], self._place[known]
@@ -218,9 +214,7 @@ class _TestedRows:
             own = squares[place == number]
             by_place[self._places[number]] = (len(own), float(np.sqrt(own.mean())))
         return PredictionErrors(
-            self._split,
-            what,
-            self._epochs,
+            *(split, what, epochs),
             runs=len(points),
             groups=int(group.max()) + 1,
             rmse=(math.sqrt(middle), math.sqrt(low), math.sqrt(high)),
@@ -230,13 +224,14 @@ class _TestedRows:
             **more,
         )
 
-    def errors(self, what: str, final: PredictedRows, stop: PredictedRows) -> PredictionErrors:
+    def errors(
+        self, split: str, what: str, epochs: int, final: PredictedRows, stop: PredictedRows
+    ) -> PredictionErrors:
         """Return the errors of predicted final accuracies and stopping epochs with intervals."""
         inside = _inside(final, self._best).astype(float)
         per_group = np.bincount(self._group, inside) / np.bincount(self._group)
         return self.point_errors(
-            what,
-            final.point,
+            *(split, what, epochs, final.point),
             coverage=grouped_mean(inside, self._group),
             width=float((final.high - final.low).mean()),
             few=float((per_group < _COVERED).mean()),

@@ -31,7 +31,7 @@ class Format(NamedTuple):
 
     kind: str
     command: str
-    index: str
+    index_name: str
     version: Mapping[str, Any]
     keys: tuple[str, ...]
 
@@ -52,7 +52,7 @@ def write_models(
     with scratch(path) as folder:
         draft = folder / path.name
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr(form.index, json.dumps({**form.version, **entries}))
+            file.writestr(form.index_name, json.dumps({**form.version, **entries}))
             for name, trees in models.items():
                 file.writestr(f"{name}.txt", trees.model_to_string())
         publish(draft, path)
@@ -76,7 +76,7 @@ class ModelFile:
             # Read all of it now: the file may be replaced while it is in use.
             self._bytes = io.BytesIO(path.read_bytes())
             with zipfile.ZipFile(self._bytes) as file:
-                found = json.loads(file.read(form.index))
+                found = json.loads(file.read(form.index_name))
         except FileNotFoundError:
             hint = f"Train one: {form.command}"
             raise UserError(f"there is no {form.kind}", where=str(path), hint=hint) from None

@@ -30,13 +30,7 @@ Progress = Callable[[str], None]
 
 
 class RunTable:
-    """Feature rows of runs.
-
-    Attributes:
-        runs: the n runs.
-        places: sorted names of their places.
-        place_numbers: index of each run's place [n].
-    """
+    """Feature rows of n runs; `place_numbers` [n] are indices of `places`, the places' names."""
 
     def __init__(self, history: History, with_code: bool = True) -> None:
         self.runs = history.runs

@@ -55,13 +55,10 @@ def replay(history: History, horizons: Sequence[int], progress: Callable[[str], 
         trained[(trained == targets.EPOCHS) & (ceiling < wanted)] = epochs
     stopped = trained < targets.EPOCHS
     numbers = np.unique(np.array(names), return_inverse=True)[1]
-    return Replay(
-        len(best),
-        int(top.sum()),
-        grouped_mean(stopped.astype(float), numbers),
-        grouped_mean(1 - trained / targets.EPOCHS, numbers),
-        grouped_mean(stopped[top].astype(float), numbers[top]),
-    )
+    share_stopped = grouped_mean(stopped.astype(float), numbers)
+    saved = grouped_mean(1 - trained / targets.EPOCHS, numbers)
+    lost = grouped_mean(stopped[top].astype(float), numbers[top])
+    return Replay(len(best), int(top.sum()), share_stopped, saved, lost)
 
 
 def _best_tenth(table: RunTable, best: Vector, folds: Numbers) -> tuple[Vector, Mask]:

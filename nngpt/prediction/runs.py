@@ -43,13 +43,8 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class History:
-    """Training runs with the code of their networks and transforms.
-
-    Attributes:
-        runs: the runs, in a deterministic order.
-        codes: source of each network, by name.
-        transforms: source of each transform, by name.
-    """
+    """Training runs in a deterministic order, and the sources of their networks and transforms by
+    name."""
 
     runs: tuple[TrainingRun, ...]
     codes: Mapping[str, str]

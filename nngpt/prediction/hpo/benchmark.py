@@ -16,15 +16,7 @@ from nngpt.prediction.arrays import Vector
 from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.folds import NetworkFolds
-from nngpt.prediction.hpo.pools import (
-    LEAST,
-    Pool,
-    distance,
-    median_of_best,
-    pools,
-    random_regret,
-    regret,
-)
+from nngpt.prediction.hpo.pools import LEAST, Pool, distance, median_of_best, pools
 from nngpt.prediction.hpo.prompt import space_of
 from nngpt.prediction.hpo.proposal import HPOTask
 from nngpt.prediction.hpo.search_space import DEFAULT
@@ -64,15 +56,8 @@ class Regret:
 
 @dataclass(frozen=True)
 class RecordedTrials:
-    """Everything recorded after one number of epochs.
-
-    Attributes:
-        pools: all pools of at least `LEARNED` trials.
-        requested: indices of the pools to be tested on.
-        table: the trials of all pools, as rows.
-        folds: the fold of each network.
-        codes: source of each network, by name.
-    """
+    """All pools of at least `LEARNED` trials after one number of epochs, the indices of those to be
+    tested on, their trials as rows, and the fold and source of each network."""
 
     pools: Sequence[Pool]
     requested: Sequence[int]
@@ -188,20 +173,15 @@ def _regrets(trials: RecordedTrials, scores: Mapping[str, Vector], epochs: int) 
     tested = [trials.pools[number] for number in trials.requested]
     components = np.array([trials.folds.components[pool.network] for pool in tested])
     groups = np.unique(components, return_inverse=True)[1]
-    chance = np.array([random_regret(pool) for pool in tested])
+    chance = np.array([pool.random_regret for pool in tested])
 
     def summary(engine: str, first: Vector, top3: Vector | None) -> Regret:
-        macro = np.bincount(groups, first) / np.bincount(groups)
-        return Regret(
-            engine,
-            epochs,
-            len(tested),
-            int(groups.max()) + 1,
-            grouped_mean(first, groups),
-            float(first.mean() / chance.mean()),
-            None if top3 is None else grouped_mean(top3, groups),
-            float(macro.mean()),
-        )
+        share = float(first.mean() / chance.mean())
+        best_of_three = None if top3 is None else grouped_mean(top3, groups)
+        macro = float((np.bincount(groups, first) / np.bincount(groups)).mean())
+        counts = (len(tested), int(groups.max()) + 1)
+        mean = grouped_mean(first, groups)
+        return Regret(engine, epochs, *counts, mean, share, best_of_three, macro)
 
     found = [summary("random", chance, None)]
     starts = np.searchsorted(trials.table.pools, trials.requested)
@@ -209,7 +189,7 @@ def _regrets(trials: RecordedTrials, scores: Mapping[str, Vector], epochs: int) 
         regrets = []
         for start, pool in zip(starts, tested, strict=True):
             order = np.argsort(-values[start : start + len(pool.runs)], kind="stable").tolist()
-            regrets.append([regret(pool, order[:1]), regret(pool, order[:3])])
+            regrets.append([pool.regret(order[:1]), pool.regret(order[:3])])
         first, top3 = np.array(regrets).T
         found.append(summary(name, first, top3))
     return found

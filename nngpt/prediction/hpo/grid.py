@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from nngpt.prediction.hpo.trial_features import row
 from nngpt.prediction.runs import TrainingRun
 from nngpt.prediction.targets import epoch_count
 
-_VALUES = {
+_VALUES: Mapping[str, tuple[float, ...]] = {
     "momentum": (0.0, 0.5, 0.9, 0.95),
     "dropout": (0.0, 0.2, 0.4),
     "lr": tuple(round(float(10.0**exponent), 6) for exponent in np.arange(-4, 0.01, 0.25)),
@@ -60,13 +60,13 @@ def _grid(file: SurrogateFile, task: HPOTask, horizon: int) -> list[Proposal]:
         notes += (f"chosen for {epoch_count(horizon)}, {nearest}",)
     transforms = [name for name in file.vocabulary.transforms if task.space.fits(name)] or ["norm"]
     values = {name: known for name, known in _VALUES.items() if name in task.space.tunable}
-    points = []
-    for transform, batch, *chosen in itertools.product(
-        transforms, task.space.batches, *values.values()
-    ):
-        settings = defaults | dict(zip(values, chosen, strict=True))
-        points.append(Proposal("surrogate", settings, batch, transform, horizon, notes=notes))
-    return points
+    choices = itertools.product(*values.values())
+    settings = [defaults | dict(zip(values, chosen, strict=True)) for chosen in choices]
+    return [
+        Proposal("surrogate", chosen, batch, transform, horizon, notes=notes)
+        for transform, batch in itertools.product(transforms, task.space.batches)
+        for chosen in settings
+    ]
 
 
 def _inputs(

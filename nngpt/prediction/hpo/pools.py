@@ -32,7 +32,6 @@ class Pool:
 
     Attributes:
         network: name of the network.
-        place: task, data set and metric.
         epochs: number of epochs after which the trials were judged.
         runs: the n distinct trials.
         accuracies: accuracy of each trial after `epochs` epochs, 0…1 [n].
@@ -48,6 +47,15 @@ class Pool:
     def name(self) -> str:
         """The network, place and number of epochs."""
         return f"{self.network} on {self.place} after {self.epochs}"
+
+    @property
+    def random_regret(self) -> float:
+        """The expected regret of a random pick, 0…1."""
+        return float(self.accuracies.max() - self.accuracies.mean())
+
+    def regret(self, picked: int | Sequence[int]) -> float:
+        """Return the regret of a pick, or of the best of several picks, 0…1."""
+        return float(self.accuracies.max() - np.max(self.accuracies[picked]))
 
 
 def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
@@ -68,25 +76,15 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
     return sorted(kept, key=lambda pool: pool.name)
 
 
-def regret(pool: Pool, picked: int | Sequence[int]) -> float:
-    """Return the regret of a pick, or of the best of several picks, 0…1."""
-    return float(pool.accuracies.max() - np.max(pool.accuracies[picked]))
-
-
-def random_regret(pool: Pool) -> float:
-    """Return the expected regret of a random pick, 0…1."""
-    return float(pool.accuracies.max() - pool.accuracies.mean())
-
-
 def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
     """Return the distance of a pool's trials to settings [n], in decades of learning rate; a
     different transform adds 1."""
     axes = np.array([_axes(run.hyperparameters) for run in pool.runs])
     apart = np.nan_to_num((axes - _axes(settings)) / _SCALES)  # missing values count as equal
     found: Vector = np.sqrt((apart**2).sum(axis=1))
-    if transform is None:
-        return found
-    return found + np.array([dashed(run.transform or "") != transform for run in pool.runs])
+    if transform is not None:
+        found += np.array([dashed(run.transform or "") != transform for run in pool.runs])
+    return found
 
 
 def median_of_best(known: Sequence[Pool]) -> dict[str, float]:

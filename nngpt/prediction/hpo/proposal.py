@@ -75,10 +75,6 @@ class Proposal:
         """Return the candidate with these settings."""
         return replace(candidate, **self.settings)
 
-    def noted(self, *notes: str) -> Proposal:
-        """Return the proposal with further notes."""
-        return replace(self, notes=(*self.notes, *notes))
-
 
 Train = Callable[[Proposal], Evaluation | Refusal]
 """Trains the network of a task with the proposed settings."""

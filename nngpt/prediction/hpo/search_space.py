@@ -32,11 +32,9 @@ class SearchSpace:
     max_side: int | None = None
 
     @classmethod
-    def of(
-        cls, supported: frozenset[str], max_batch: int, max_side: int | None = None
-    ) -> SearchSpace:
+    def of(cls, names: frozenset[str], max_batch: int, max_side: int | None = None) -> SearchSpace:
         """Return the space of a network, given all names in its `supported_hyperparameters()`."""
-        return cls(supported - PROTOCOL, max_batch, max_side)
+        return cls(names - PROTOCOL, max_batch, max_side)
 
     @property
     def tunable(self) -> tuple[str, ...]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
@@ -98,14 +97,9 @@ def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgb
     return lightgbm.train(parameters, data, 200)
 
 
-@dataclass(frozen=True)
-class HorizonModel:
-    """Models learned from trials that were judged after the same number of epochs.
-
-    Attributes:
-        scores: trees that score settings.
-        accuracy: model of the accuracy, with intervals for unseen components.
-    """
+class HorizonModel(NamedTuple):
+    """Trees that score settings, and a model of the accuracy with intervals for unseen components,
+    learned from trials that were judged after the same number of epochs."""
 
     scores: Forests
     accuracy: IntervalModel
@@ -181,15 +175,8 @@ def _member_names(horizon: int) -> list[str]:
 
 
 class SurrogateFile:
-    """A surrogate read from the file that `train` wrote.
-
-    Attributes:
-        vocabulary: places and transforms in the training data.
-        sources: source of each transform, by name.
-
-    Raises:
-        UserError: the file is missing, damaged, or of another version.
-    """
+    """A surrogate read from the file that `train` wrote, and the vocabulary and sources of
+    transforms that it was trained on. Raises: UserError as `ModelFile`."""
 
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, _FORMAT)

@@ -66,11 +66,7 @@ def table(
     sources: Mapping[str, str],
     vocabulary: Vocabulary,
 ) -> TrialTable:
-    """Return the trials of pools as a table.
-
-    Args:
-        codes: source of each network, by name.
-        sources: source of each transform, by name.
+    """Return the trials of pools as a table, given the sources of networks and transforms by name.
 
     Raises:
         DataError: a network's code is not valid Python.

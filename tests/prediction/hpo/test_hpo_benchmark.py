@@ -14,7 +14,7 @@ from nngpt.errors import ModelError, UserError
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.benchmark import bench, proposal_scores
 from nngpt.prediction.hpo.folds import NetworkFolds, make_folds, read_folds, write_folds
-from nngpt.prediction.hpo.pools import distance, median_of_best, pools, random_regret, regret
+from nngpt.prediction.hpo.pools import distance, median_of_best, pools
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 from nngpt.prediction.hpo.search_space import DEFAULT
 from nngpt.prediction.hpo.trial_features import NAMES, Vocabulary, table
@@ -40,10 +40,10 @@ def test_a_pool_holds_distinct_settings_of_one_network_in_one_place(trials: Hist
 def test_regret(trials: History) -> None:
     pool = pools(trials, 1)[0]
     best, worst = int(pool.accuracies.argmax()), int(pool.accuracies.argmin())
-    assert regret(pool, best) == 0
-    assert regret(pool, worst) == np.ptp(pool.accuracies)
-    assert regret(pool, [worst, best]) == 0
-    assert 0 < random_regret(pool) < regret(pool, worst)
+    assert pool.regret(best) == 0
+    assert pool.regret(worst) == np.ptp(pool.accuracies)
+    assert pool.regret([worst, best]) == 0
+    assert 0 < pool.random_regret < pool.regret(worst)
 
 
 def test_frozen_folds_are_read_back_and_changes_are_refused(

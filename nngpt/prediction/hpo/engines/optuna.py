@@ -27,12 +27,8 @@ _FIRST = 3
 
 
 class Options(PluginOptions):
-    """Options of the engine.
-
-    Attributes:
-        budget: number of trainings.
-        surrogate: file of the surrogate to begin with; None for the one in the cache, if any.
-    """
+    """`budget`: number of trainings; `surrogate`: file of the surrogate to begin with, None for the
+    one in the cache, if any."""
 
     budget: int = Field(8, ge=1)
     surrogate: Path | None = None
@@ -54,7 +50,7 @@ class OptunaEngine:
         notes.append(f"the best of {budget} trainings, chosen on these images: --run trains anew")
         with self._context.training(task) as train:
             found = search(train, task.space, task.epochs, budget, task.seed, proposed=first or ())
-        return [proposal.noted(*notes) for proposal in found[:count]]
+        return [replace(one, notes=(*one.notes, *notes)) for one in found[:count]]
 
     def _first(self, task: HPOTask) -> list[Proposal] | None:
         """Return the surrogate's proposals without resized images; None without a surrogate."""

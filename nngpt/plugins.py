@@ -67,7 +67,9 @@ def load(kind: str, name: str) -> Any:
     Raises:
         PluginError: no such file, the dotted path cannot be imported, or it has no `create`.
     """
-    module_name = _module_name(kind, name)
+    if "." not in name and name not in names(kind):
+        raise _unknown(kind, name)
+    module_name = name if "." in name else f"{KINDS[kind]}.{name.replace('-', '_')}"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -119,14 +121,6 @@ def create(kind: str, name: str, *arguments: Any, options: Mapping[str, Any] | N
     checked = check_options(kind, name, options or {})
     extra = {} if checked is None else {"options": checked}
     return load(kind, name).create(*arguments, **extra)
-
-
-def _module_name(kind: str, name: str) -> str:
-    if "." in name:
-        return name
-    if name not in names(kind):
-        raise _unknown(kind, name)
-    return f"{KINDS[kind]}.{name.replace('-', '_')}"
 
 
 def _unknown(kind: str, name: str) -> PluginError:

@@ -132,6 +132,7 @@ class PromptMode(Protocol):
 
     def novelty_text(self, candidate: Candidate) -> str:
         """Return the code on which novelty is measured: the part that the LLM wrote."""
+        return candidate.code
 
     def known_answer(self, candidate: Candidate, prompt: Prompt, defaults: Defaults) -> str:
         """Return a known network as a whole answer to `prompt`."""

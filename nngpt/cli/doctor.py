@@ -116,9 +116,9 @@ def _models() -> Iterator[Finding]:
     """Check which embedded models are in the cache."""
     from nngpt.generation.models import embedded
 
-    for entry in embedded.listing():
-        name = entry.model.name
-        yield _cached(f"model {name}", entry.path is not None, f"nngpt models pull {name}")
+    for name, model in embedded.MODELS.items():
+        present = embedded.cached_file(model) is not None
+        yield _cached(f"model {name}", present, f"nngpt models pull {name}")
 
 
 def _data() -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nngpt.generation.models.embedded import Listing
+    from nngpt.generation.models.embedded import EmbeddedModel
 
 app = typer.Typer(
     no_args_is_help=True, help="List and download embedded models; merge and export adapters."
@@ -34,13 +34,12 @@ def list_(
     """List the downloadable models, and whether each is in the cache."""
     from nngpt.generation.models import embedded
 
-    rows = embedded.listing()
+    rows = [(model, embedded.cached_file(model)) for model in embedded.MODELS.values()]
     table = _table("model", "size", "license", "cached", "description")
-    for row in rows:
-        size = f"{row.model.size / 1e6:,.0f} MB"
-        cached = "yes" if row.path else "no"
-        table.add_row(row.model.name, size, row.model.license, cached, row.model.about)
-    print_result(as_json, [_values(row) for row in rows], table)
+    for model, file in rows:
+        size, cached = f"{model.size / 1e6:,.0f} MB", "yes" if file else "no"
+        table.add_row(model.name, size, model.license, cached, model.about)
+    print_result(as_json, [_values(*row) for row in rows], table)
 
 
 @app.command()
@@ -110,11 +109,10 @@ def export(
     typer.echo(adapter_export.export(find_adapter(adapter), out, base_name))
 
 
-def _values(row: Listing) -> dict[str, object]:
+def _values(model: EmbeddedModel, file: Path | None) -> dict[str, object]:
     """Return the JSON of one embedded model."""
     names = ("name", "about", "license", "size", "sha256")
-    values = {name: getattr(row.model, name) for name in names}
-    return {**values, "path": str(row.path) if row.path else None}
+    return {**{name: getattr(model, name) for name in names}, "path": str(file) if file else None}
 
 
 def _table(name: str, *headings: str) -> Table:

@@ -119,10 +119,8 @@ class Finetuner:
             start = parent or context.parts.start.adapter
         learner = self._learner_of_all_pairs() if replays else context.parts.learner
         assert learner is not None, "_reason_to_skip looks first"
-        name, seed = (
-            f"{context.config.name}-{context.run_id}-c{cycle}",
-            context.seed("learn", cycle),
-        )
+        name = f"{context.config.name}-{context.run_id}-c{cycle}"
+        seed = context.seed("learn", cycle)
         with context.metered("learning", context.progress.learning(len(pairs))) as show:
 
             def on_step(step: int, steps: int, loss: float) -> None:

@@ -15,7 +15,7 @@ from nngpt.data import transform_names
 from nngpt.errors import nearest
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import PROTOCOL, Answer
-from nngpt.generation.contract.interface import METHODS, SUPPORTED, check_network, read_supported
+from nngpt.generation.contract.interface import SUPPORTED, check_network, read_supported
 from nngpt.generation.contract.safety import check_safety
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 
@@ -64,13 +64,13 @@ def make_candidate(
     supported = read_supported(tree)
     if isinstance(supported, Refusal):
         return supported
+    if refusal := check_network(tree):
+        return refusal
     values = _values(supported, answer.hyperparameters, defaults.hyperparameters)
-    refusal = check_network(tree, tuple(METHODS)) or (
-        values if isinstance(values, Refusal) else check_transform(answer.transform)
-    )
-    refusal = refusal or check_safety(tree)
-    if refusal or isinstance(values, Refusal):
-        return refusal or Refusal(Stage.CONTRACT, "no hyperparameters")
+    if isinstance(values, Refusal):
+        return values
+    if refusal := check_transform(answer.transform) or check_safety(tree):
+        return refusal
     if not canonical.startswith(prompt.prefill):
         return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
     return Candidate(
@@ -86,13 +86,9 @@ def make_candidate(
 def full_answer(candidate: Candidate, defaults: Defaults) -> str:
     """Return a network as an answer of `full` mode: its code, and its non-default settings."""
     own = candidate.hyperparameters.items() - defaults.hyperparameters.items()
-    answer = Answer(
-        candidate.code.strip("\n").rstrip(),
-        dict(own),
-        candidate.batch if candidate.batch != defaults.batch else None,
-        candidate.transform if candidate.transform != defaults.transform else None,
-    )
-    return answers.write(answer)
+    batch = candidate.batch if candidate.batch != defaults.batch else None
+    transform = candidate.transform if candidate.transform != defaults.transform else None
+    return answers.write(Answer(candidate.code.strip("\n").rstrip(), dict(own), batch, transform))
 
 
 def check_transform(text: str | None) -> Refusal | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections.abc import Collection
 
 from nngpt.records import Refusal, Stage
 
@@ -38,7 +39,8 @@ def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str,
     for layer in tree.args:
         wrong = _layer_fault(layer, blocks)
         if wrong:
-            return Refusal(Stage.CONTRACT, wrong, _where(_excerpt(source, layer), layer.lineno))
+            excerpt = (ast.get_source_segment(source, layer) or "")[:80]
+            return Refusal(Stage.CONTRACT, wrong, _where(excerpt, layer.lineno))
     if not any(_has_weights(layer, blocks) for layer in tree.args):
         return Refusal(Stage.CONTRACT, "no layer of the list has weights to train")
     return tuple(ast.unparse(_Short().visit(layer)) for layer in tree.args)
@@ -51,7 +53,9 @@ def write_layers(layers: tuple[str, ...]) -> str:
 
 def _layer_fault(node: ast.expr, blocks: frozenset[str]) -> str:
     """Return why an expression is not a layer with constant arguments, "" if it is."""
-    if not (isinstance(node, ast.Call) and (_layer_name(node.func) or _is_of(node.func, blocks))):
+    if not (
+        isinstance(node, ast.Call) and (_layer_name(node.func) or _is_one_of(node.func, blocks))
+    ):
         return "an entry of the layer list is not a layer nn.Name(...)"
     for value in [*node.args, *(keyword.value for keyword in node.keywords)]:
         wrong = _value_fault(value, blocks)
@@ -88,7 +92,7 @@ def _has_weights(node: ast.expr, blocks: frozenset[str]) -> bool:
     """Return True if a layer has weights, judged by its name; blocks count as having some."""
     calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
     known = any(_WEIGHTED.fullmatch(_layer_name(call.func)) for call in calls)
-    return known or any(_is_of(call.func, blocks) for call in calls)
+    return known or any(_is_one_of(call.func, blocks) for call in calls)
 
 
 def _layer_name(function: ast.expr) -> str:
@@ -97,18 +101,12 @@ def _layer_name(function: ast.expr) -> str:
         return ""
     module = function.value
     if isinstance(module, ast.Attribute) and module.attr == "nn":
-        return function.attr if _is_name(module.value, "torch") else ""
-    return function.attr if _is_name(module, "nn") else ""
+        return function.attr if _is_one_of(module.value, {"torch"}) else ""
+    return function.attr if _is_one_of(module, {"nn"}) else ""
 
 
-def _is_of(node: ast.expr, names: frozenset[str]) -> bool:
-    """Return True if an expression is one of these names."""
+def _is_one_of(node: ast.expr, names: Collection[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    """Return True if an expression is this name."""
-    return isinstance(node, ast.Name) and node.id == name
 
 
 class _Short(ast.NodeTransformer):
@@ -119,11 +117,6 @@ class _Short(ast.NodeTransformer):
         if _layer_name(node):
             return ast.Attribute(ast.Name("nn", ast.Load()), node.attr, ast.Load())
         return node
-
-
-def _excerpt(source: str, node: ast.expr) -> str:
-    """Quote the beginning of an expression's source."""
-    return (ast.get_source_segment(source, node) or "")[:80]
 
 
 def _where(text: str, line: int | None) -> str:

@@ -45,11 +45,10 @@ def read_adapter(folder: Path) -> Adapter:
     try:
         return Adapter(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"not an adapter that nngpt wrote ({error})",
-            where=str(file),
-            hint=f"Give a folder under runs/adapters, or a name: {_names()}.",
-        ) from None
+        names = ", ".join(sorted(file.parent.name for file in SHIPPED.glob(f"*/{LINEAGE}")))
+        hint = f"Give a folder under runs/adapters, or a name: {names}."
+        what = f"not an adapter that nngpt wrote ({error})"
+        raise ModelError(what, where=str(file), hint=hint) from None
 
 
 def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
@@ -120,7 +119,3 @@ def save_adapter(
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)
     return adapter
-
-
-def _names() -> str:
-    return ", ".join(file.parent.name for file in sorted(SHIPPED.glob(f"*/{LINEAGE}")))

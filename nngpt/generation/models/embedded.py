@@ -39,14 +39,6 @@ class EmbeddedModel:
     hub: str | None = None
 
 
-@dataclass(frozen=True)
-class Listing:
-    """An embedded model and its path in the cache, None if it is not there."""
-
-    model: EmbeddedModel
-    path: Path | None
-
-
 _SMOLLM2 = EmbeddedModel(
     name="smollm2-135m",
     about="quick; the default on a CPU (SmolLM2 135M Instruct, Q4_1)",
@@ -118,9 +110,10 @@ def path(name: str) -> Path:
     return target
 
 
-def listing() -> list[Listing]:
-    """List all embedded models with their paths in the cache."""
-    return [Listing(model, _cached(model)) for model in MODELS.values()]
+def cached_file(model: EmbeddedModel) -> Path | None:
+    """Return the model's file in the cache if it has the right size, else None."""
+    target = _target(model)
+    return target if target.is_file() and target.stat().st_size == model.size else None
 
 
 def pull(name: str, progress: files.Progress = files.silent) -> Path:
@@ -186,15 +179,9 @@ def _from_hub(model: EmbeddedModel, folder: Path, progress: files.Progress) -> P
     return target if files.digest(target) == model.sha256 else None
 
 
-def _cached(model: EmbeddedModel) -> Path | None:
-    """Return the cached file of the right size, else None."""
-    target = _target(model)
-    return target if target.is_file() and target.stat().st_size == model.size else None
-
-
 def _intact(model: EmbeddedModel) -> bool:
     """Return True if the cached file has the right digest."""
-    return _cached(model) is not None and files.digest(_target(model)) == model.sha256
+    return cached_file(model) is not None and files.digest(_target(model)) == model.sha256
 
 
 def _target(model: EmbeddedModel) -> Path:

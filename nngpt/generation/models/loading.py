@@ -61,8 +61,7 @@ def load_base(config: LLMConfig) -> LoadedBase:
     device = choose_device(config.device)
     dtype = getattr(torch, config.dtype) if config.dtype != "auto" else _fastest_dtype(device)
     bits = _choose_bits(config.quantization, device)
-    options = {"pretrained_model_name_or_path": _source(config.model), "dtype": dtype}
-    options |= _quantization(bits) if bits else {}
+    options = {**_source(config.model), "dtype": dtype, **(_quantization(bits) if bits else {})}
     with clear_memory("llm.model", "Free the GPU, or set llm.quantization=4bit."):
         model = _or_model_error(config.model, AutoModelForCausalLM.from_pretrained, **options)
         model = (model if bits else model.to(device)).eval()
@@ -78,9 +77,7 @@ def load_tokenizer(name: str) -> Any:
     """Load a model's tokenizer, padding on the left for batched sampling. Raises: ModelError."""
     from transformers import AutoTokenizer
 
-    tokenizer = _or_model_error(
-        name, AutoTokenizer.from_pretrained, pretrained_model_name_or_path=_source(name)
-    )
+    tokenizer = _or_model_error(name, AutoTokenizer.from_pretrained, **_source(name))
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -96,9 +93,7 @@ def quantization_of(name: str) -> str | None:
     """
     from transformers import AutoConfig
 
-    config = _or_model_error(
-        name, AutoConfig.from_pretrained, pretrained_model_name_or_path=_source(name)
-    )
+    config = _or_model_error(name, AutoConfig.from_pretrained, **_source(name))
     found = getattr(config, "quantization_config", None)
     if found is None:
         return None
@@ -163,12 +158,12 @@ def _quantization(bits: int) -> dict[str, Any]:
     return {"quantization_config": four, "device_map": "cuda"}
 
 
-def _source(name: str) -> str:
-    """Return the folder or Hub id for `from_pretrained`."""
+def _source(name: str) -> dict[str, str]:
+    """Return the argument of `from_pretrained` that names a model's folder or Hub id."""
     found = embedded.resolve(name)
     if isinstance(found, Path) and found.suffix == ".gguf":
-        return str(_or_model_error(name, _gguf_as_folder, file=found))
-    return str(found)
+        found = _or_model_error(name, _gguf_as_folder, file=found)
+    return {"pretrained_model_name_or_path": str(found)}
 
 
 def _gguf_as_folder(file: Path) -> Path:

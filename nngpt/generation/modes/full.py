@@ -27,10 +27,6 @@ class FullMode(PromptMode):
         canonical = answers.write(found)
         return make_candidate(found, code, canonical, reader.prompt, reader.defaults)
 
-    def novelty_text(self, candidate: Candidate) -> str:
-        """Return the whole file."""
-        return candidate.code
-
     def known_answer(self, candidate: Candidate, prompt: Prompt, defaults: Defaults) -> str:
         """Return the network as an answer, with the settings that differ from the defaults."""
         return full_answer(candidate, defaults)

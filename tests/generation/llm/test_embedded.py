@@ -93,7 +93,7 @@ def test_a_damaged_file_is_downloaded_again(tiny: embedded.EmbeddedModel):
 def test_a_missing_model_is_refused_with_the_pull_command(tiny: embedded.EmbeddedModel):
     with pytest.raises(ModelError, match="nngpt models pull tiny"):
         embedded.resolve("tiny")
-    assert {row.model.name: row.path for row in embedded.listing()}["tiny"] is None
+    assert embedded.cached_file(tiny) is None
 
 
 def test_folders_files_and_hub_ids_are_resolved(tmp_path: Path):

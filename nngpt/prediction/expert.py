@@ -26,12 +26,8 @@ STOPPING = Boosting(rounds=200, rate=0.03, leaves=15, smallest=40)
 
 @dataclass(frozen=True)
 class Expert:
-    """Models for runs of which a fixed number of first epochs is known.
-
-    Attributes:
-        accuracy: model of the gain in accuracy (`targets.share_of_room`).
-        stop: model of the stopping epoch, divided by `targets.EPOCHS`.
-    """
+    """Models of the gain in accuracy (`targets.share_of_room`) and of the stopping epoch (divided
+    by `targets.EPOCHS`) for runs of which a fixed number of first epochs is known."""
 
     accuracy: IntervalModel
     stop: IntervalModel

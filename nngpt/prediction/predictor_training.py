@@ -34,13 +34,13 @@ class RunTable:
 
     def __init__(self, history: History, with_code: bool = True) -> None:
         self.runs = history.runs
-        self.places = tuple(sorted({str(run.place) for run in self.runs}))
+        places = [str(run.place) for run in self.runs]
+        names, self.place_numbers = np.unique(places, return_inverse=True)
+        self.places: tuple[str, ...] = tuple(names.tolist())
         rows = [features.static(run, history.codes, history.transforms) for run in self.runs]
         self._static = np.array(rows)
         if not with_code:
             self._static = np.delete(self._static, features.CODE, axis=1)
-        numbers = {name: number for number, name in enumerate(self.places)}
-        self.place_numbers = np.array([numbers[str(run.place)] for run in self.runs])
 
     def inputs(self, epochs: int, with_place: bool) -> Matrix:
         """Return the inputs of an expert for `epochs` known epochs [n, features]; the number of
@@ -53,11 +53,8 @@ class RunTable:
 def train(
     history: History, path: Path, progress: Progress, horizons: Sequence[int] = HORIZONS
 ) -> dict[str, Any]:
-    """Learn from runs of `targets.EPOCHS` epochs, write the file atomically and return its card.
-
-    Args:
-        progress: called with a line before each step.
-        horizons: numbers of known epochs.
+    """Learn from runs of `targets.EPOCHS` epochs, of which `horizons` epochs are known, write the
+    file atomically and return its card.
 
     Raises:
         UserError: all networks are of one family, so intervals cannot be calibrated.

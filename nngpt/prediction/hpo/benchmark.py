@@ -145,7 +145,6 @@ def bench(
     """Return the regret of random picks and of every engine after each number of epochs.
 
     Args:
-        engines: engines by name.
         fold: the fold to test on, for engines that learned from the others; None for all folds.
         limit: maximum number of its pools for each number of epochs, sampled; None for all.
     """

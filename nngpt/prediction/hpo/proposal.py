@@ -82,12 +82,8 @@ Train = Callable[[Proposal], Evaluation | Refusal]
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an HPO engine may use besides its own options.
-
-    Attributes:
-        config: the user's configuration.
-        training: opens a `Train` for a task; None where networks cannot be trained.
-    """
+    """The user's configuration, and a function that opens a `Train` for a task; None where networks
+    cannot be trained."""
 
     config: Config
     training: Callable[[HPOTask], AbstractContextManager[Train]] | None = None

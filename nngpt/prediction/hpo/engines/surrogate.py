@@ -23,12 +23,7 @@ class SurrogateEngine:
         self._path = path
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the `count` best points of the grid that differ clearly from one another.
-
-        Raises:
-            UserError: the surrogate's file is missing or damaged.
-            DataError: the code is not valid Python.
-        """
+        """Return the best points of the grid. Raises: as `SurrogateFile` and `best_of_grid`."""
         return best_of_grid(SurrogateFile(self._path), task, count)
 
     def close(self) -> None:

@@ -1,15 +1,22 @@
-# `make demo` and `make test` do the whole set-up first; nothing else is needed.
+# `make demo`, `make test` and `make smoke` do the whole set-up first; nothing else is needed.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test setup check test-server test-lemur test-crash lock
+.PHONY: demo test smoke setup check test-server test-lemur test-crash lock
 
 demo: setup  ## two cycles on MNIST with the embedded language model
 	$(BIN)/nngpt cycle run demo-mnist
 
 test: setup  ## the whole test-suite
 	$(BIN)/python -m pytest
+
+smoke: setup  ## one short cycle with the embedded model; fails unless a network is admitted and reproduced
+	rm -rf runs/smoke
+	$(BIN)/nngpt cycle run demo-mnist --cycles 1 --set name=smoke --set folder=runs/smoke \
+		--set candidates.per_cycle=6 --set llm.batch_size=6 --set sampling.max_new_tokens=160 \
+		--set task.train_limit=1000 --set task.validation_limit=500 --set task.threshold=0.5
+	$(BIN)/nngpt cycle export --folder runs/smoke --best 1 --no-onnx --out runs/smoke/best
 
 setup: $(INSTALLED)  ## virtual environment, embedded model, MNIST
 	$(BIN)/nngpt models pull smollm2-135m

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ COMMAND = re.compile(r"^(?:\$ |# )?(?:\.venv/bin/)?nngpt ((?!:).+)$", re.MULTILI
 
 
 def commands(file: Path) -> list[str]:
-    """Return the arguments of each `nngpt` command in a page's code blocks or a configuration."""
+    """Return the arguments of each `nngpt` command in a page, a configuration or the Makefile."""
     text = file.read_text(encoding="utf-8")
+    if file.name == "Makefile":
+        text = text.replace("\\\n", "").replace("\t$(BIN)/", "")
     if file.suffix == ".md":
         text = "\n".join(re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     return [found.split("  #")[0].strip() for found in COMMAND.findall(text)]
@@ -46,7 +49,8 @@ def leaf_commands() -> dict[str, list[str]]:
     return found
 
 
-DOCUMENTED = [(f, c) for f in [*PAGES, *CONFIGS] for c in commands(f)]
+MAKEFILE = ROOT / "Makefile"
+DOCUMENTED = [(f, c) for f in [*PAGES, *CONFIGS, MAKEFILE] for c in commands(f)]
 
 
 @pytest.mark.parametrize(("file", "command"), DOCUMENTED, ids=lambda x: getattr(x, "name", x))
@@ -58,6 +62,13 @@ def test_documented_command_exists(file: Path, command: str) -> None:
     name = next(n for n in (" ".join(words[:2]), words[0]) if n in known)
     options = {w.split("=")[0] for w in words if w.startswith("--")}
     assert options <= {*known[name], "--help"}, f"{file.name}: {command}"
+
+
+def test_make_smoke_changes_settings_that_exist() -> None:
+    words = next(w for w in map(shlex.split, commands(MAKEFILE)) if "name=smoke" in w)
+    changes = [after for before, after in pairwise(words) if before == "--set"]
+    settings = config.load(words[2], changes)
+    assert (settings.name, settings.folder) == ("smoke", Path("runs/smoke"))
 
 
 def test_every_command_is_in_the_list_of_commands() -> None:

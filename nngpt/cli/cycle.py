@@ -149,7 +149,6 @@ for command in (report, confirm, export):
 
 
 def _show(folder: Path, name: str | None, as_json: bool) -> None:
-    """Print a run's cycles, as a table or as JSON."""
     from nngpt.reports.tables.runs import print_status, status_json
 
     with open_store(folder) as store:

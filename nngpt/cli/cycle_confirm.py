@@ -111,7 +111,6 @@ def _show(
     trained: int,
     as_json: bool,
 ) -> None:
-    """Print the agreement of first-epoch and full trainings, as a table or as JSON."""
     from nngpt.cycle.confirm import stored_confirmations
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.confirm import confirm_json, confirm_sheet

@@ -56,7 +56,6 @@ def report(
 
 
 def _folder_name(name: str) -> str:
-    """Return a run's name as the name of a folder."""
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
 
 

@@ -68,7 +68,6 @@ def compare(
 
 
 def _load(grid: str, overrides: list[str]) -> tuple[Grid, list[Cell]]:
-    """Read an experiment and return it with all its runs. Raises: ConfigError."""
     from nngpt.cycle.experiment import cells, load_grid
 
     loaded, _ = load_grid(grid)

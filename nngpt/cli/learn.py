@@ -118,7 +118,6 @@ def check_name(name: str) -> None:
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
-    """Read the training pairs of all files. Raises: ConfigError."""
     from nngpt.generation.pairs import chat_pairs
 
     return [pair for file in files for pair in chat_pairs(file, option)]
@@ -157,7 +156,6 @@ def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:
 
 
 def _print_trends(folder: Path, adapter: Adapter, as_json: bool) -> None:
-    """Print the trends of the rewards, and the adapter's path."""
     from nngpt.finetuning.rl.journal import Journal
     from nngpt.reports.tables.rl import facts, summary_json, trends_table
 

@@ -56,7 +56,6 @@ _VERSION = "Show the version and exit."
 
 
 def _show_version(wanted: bool) -> None:
-    """Print the version and exit, if `--version` is given."""
     if wanted:
         typer.echo(f"nngpt {__version__}")
         raise typer.Exit

@@ -89,7 +89,6 @@ def check_settings(config: LearningConfig, base: LoadedBase) -> None:
 
 
 def _with_parent(base: LoadedBase, parent: Adapter) -> Any:
-    """Return the base with a trainable copy of `parent`. Raises: ModelError."""
     from peft import PeftModel
 
     check_adapter(parent, base)

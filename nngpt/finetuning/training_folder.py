@@ -98,7 +98,6 @@ def _move_aside(folder: Path) -> None:
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], file: Path) -> None:
-    """Check that a training began with these settings. Raises: UserError."""
     settings = json.loads(json.dumps(now))
     changed = sorted(_differences(with_new_keys(before, settings), settings))
     if changed:

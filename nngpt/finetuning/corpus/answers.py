@@ -170,7 +170,6 @@ class AnswerWriter:
         return self._whole_file(body, self._body_template)
 
     def _layer_list(self, code: str, settings: Mapping[str, Any]) -> str | Refusal:
-        """Return the answer of `features` mode."""
         recorded = allowed_values(settings, frozenset({"dropout"}))
         default = self.defaults.hyperparameters.get("dropout", _DROPOUT)
         layers = extract_layers(code, recorded.get("dropout", default))
@@ -179,7 +178,6 @@ class AnswerWriter:
         return write_layers(narrow_to_budget(layers, self.tasks) if self.compact else layers)
 
     def _body(self, code: str) -> str | Refusal:
-        """Return the answer of `body` mode."""
         body = extract_body(code, frozenset(self.defaults.hyperparameters))
         if self.compact and isinstance(body, str):
             body = strip_comments(body)

@@ -17,7 +17,7 @@ _TEMPLATE_IMPORTS = frozenset(
     {"import torch", "import torch.nn as nn", "from torch import nn"}
     | {"import torch.nn.functional as F", "from torch.nn import functional as F"}
 )
-_INVALID = Refusal(Stage.PARSE, "the code is not valid Python")
+INVALID = Refusal(Stage.PARSE, "the code is not valid Python")
 _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -27,9 +27,9 @@ def extract_body(code: str, offered: frozenset[str]) -> str | Refusal:
     Args:
         offered: hyperparameters that the template supports.
     """
-    tree = _parse(code)
+    tree = parse_network(code)
     if tree is None:
-        return _INVALID
+        return INVALID
     net = find_class(tree, "Net")
     if net is None:
         return Refusal(Stage.CONTRACT, "there is no class Net")
@@ -49,9 +49,9 @@ def extract_body(code: str, offered: frozenset[str]) -> str | Refusal:
 
 def strip_comments(code: str) -> str | Refusal:
     """Return the code without comments, docstrings, annotations of arguments and blank lines."""
-    tree = _parse(code)
+    tree = parse_network(code)
     if tree is None:
-        return _INVALID
+        return INVALID
     for node in ast.walk(tree):
         if isinstance(node, _Documented):
             _remove_docstring(node)
@@ -62,7 +62,8 @@ def strip_comments(code: str) -> str | Refusal:
     return ast.unparse(tree)
 
 
-def _parse(code: str) -> ast.Module | None:
+def parse_network(code: str) -> ast.Module | None:
+    """Parse a network's code; return None if it is not valid Python."""
     try:
         return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

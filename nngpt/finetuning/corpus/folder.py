@@ -146,7 +146,6 @@ def _lines(networks: Sequence[AnsweredNetwork]) -> Iterator[str]:
 
 
 def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
-    """Return the keys of one line: prompt, completion, and where they came from."""
     trial = answer.trial
     asked = prompt_keys(answer.prompt.prompt)
     return {

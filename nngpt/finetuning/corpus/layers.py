@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeGuard
 
+from nngpt.finetuning.corpus.bodies import INVALID, parse_network
 from nngpt.finetuning.corpus.lazy_layers import layer_name, make_lazy, without_head
 from nngpt.generation.contract.interface import find_class
 from nngpt.generation.contract.layer_list import read_layers
@@ -32,10 +33,10 @@ def extract_layers(code: str, dropout: float) -> tuple[str, ...] | Refusal:
     Args:
         dropout: value for `prm['dropout']`, since a layer list holds constants only.
     """
-    try:
-        net = find_class(ast.parse(code), "Net")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return Refusal(Stage.PARSE, "the code is not valid Python")
+    tree = parse_network(code)
+    if tree is None:
+        return INVALID
+    net = find_class(tree, "Net")
     init = net and next(
         (n for n in net.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None
     )

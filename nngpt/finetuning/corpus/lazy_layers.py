@@ -18,13 +18,9 @@ _PARAMETERS = {
     "InstanceNorm2d": "num_features eps momentum affine track_running_stats",
     "MaxPool2d": "kernel_size stride padding dilation return_indices ceil_mode",
     "AvgPool2d": "kernel_size stride padding ceil_mode count_include_pad",
-    "ReLU": "inplace",
-    "ReLU6": "inplace",
-    "SELU": "inplace",
-    "SiLU": "inplace",
-    "Mish": "inplace",
-    "Hardswish": "inplace",
-    "Hardsigmoid": "inplace",
+    **dict.fromkeys(
+        ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid"), "inplace"
+    ),
 }
 """Names of the positional parameters of each layer class, in order."""
 

@@ -42,10 +42,7 @@ class LemurNetwork:
     """A network of the LEMUR mirror.
 
     Attributes:
-        name: LEMUR's name of the network.
         nn_id: LEMUR's hash of the code.
-        code: source code.
-        family: family that the name belongs to.
         tasks: LEMUR's names of the tasks with a recorded trial; empty if there is none.
         trials: best image-classification trial for each data set.
     """
@@ -125,15 +122,6 @@ def _ranked() -> Subquery:
     """Return a query that ranks each network's trials on each data set by accuracy."""
     order: Sequence[Any] = (stat.c.accuracy.desc(), stat.c.epoch, stat.c.prm, stat.c.id)
     place = func.row_number().over(partition_by=(stat.c.nn, stat.c.dataset), order_by=order)
-    return (
-        select(
-            stat.c.nn,
-            stat.c.dataset,
-            stat.c.accuracy,
-            stat.c.epoch,
-            stat.c.prm,
-            place.label("place"),
-        )
-        .where(stat.c.task == LEMUR_TASK, stat.c.accuracy.is_not(None))
-        .subquery()
-    )
+    columns = (stat.c.nn, stat.c.dataset, stat.c.accuracy, stat.c.epoch, stat.c.prm)
+    ranked = select(*columns, place.label("place"))
+    return ranked.where(stat.c.task == LEMUR_TASK, stat.c.accuracy.is_not(None)).subquery()

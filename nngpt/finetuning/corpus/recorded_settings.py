@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from nngpt.data import transform_names
+from nngpt.finetuning.corpus.bodies import parse_network
 from nngpt.generation.contract.answers import Answer, Hyperparameters
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Refusal
@@ -46,11 +46,8 @@ def _prompt_name(transform: str) -> str | None:
 
 
 def _supported(code: str) -> frozenset[str]:
-    """Return the hyperparameters that a network supports, none if they cannot be read."""
-    try:
-        names = read_supported(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
+    tree = parse_network(code)
+    names = read_supported(tree) if tree is not None else frozenset[str]()
     protocol = frozenset({"batch", "epoch", "transform"})
     return frozenset() if isinstance(names, Refusal) else names - protocol
 

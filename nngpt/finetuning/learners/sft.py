@@ -168,7 +168,6 @@ class LoraLearner:
         return loaded
 
     def _prepare(self, base: LoadedBase) -> None:
-        """Check the settings against the base, and use faster kernels."""
         check_settings(self._config, base)
         kernels.use_liger(base.model)
 
@@ -201,7 +200,6 @@ class LoraLearner:
     def _record(
         self, base: LoadedBase, job: SFTJob, pairs: int, points: Sequence[CurvePoint]
     ) -> Adapter:
-        """Return the adapter's record, its path still empty."""
         losses = [point.loss for point in points if point.loss is not None]
         return Adapter(
             name=job.name,

@@ -102,7 +102,6 @@ class ExecutionCache:
         return self._executor.evaluate(candidate, seed)
 
     def _keep(self, key: str, future: Future[Evaluation | Refusal]) -> None:
-        """Write a finished outcome to the file, and flush it to disk."""
         self._known[key] = future.result()
         self._file.write(_LINE.dump_json(CachedOutcome(key, self._known[key])) + b"\n")
         self._file.flush()
@@ -110,7 +109,6 @@ class ExecutionCache:
         self.executed += 1
 
     def _key(self, candidate: Candidate) -> str:
-        """Return the sha256 of a network, its settings, and `setting`."""
         network = {
             "code": candidate.code,
             "hyperparameters": dict(candidate.hyperparameters),

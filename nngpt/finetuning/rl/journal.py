@@ -234,7 +234,6 @@ def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
 
 
 def _replace(file: Path, lines: Iterable[bytes]) -> None:
-    """Replace a file atomically by these lines."""
     draft = file.with_name(f".{file.name}.part")
     draft.unlink(missing_ok=True)
     append_lines(draft, lines)

@@ -52,7 +52,6 @@ def packed_attention(model: Any) -> Iterator[None]:
 
 @cache
 def _register() -> None:
-    """Register the attention with `transformers`, once per process."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(_PACKED, attend)

@@ -33,8 +33,6 @@ class TrainingLoop:
     """Trains the adapter weights of a `peft` model.
 
     Attributes:
-        model: the `peft` model.
-        settings: section `learning` of the configuration.
         optimizer: "adamw" or "paged_adamw_8bit".
         seed: seed of the order of the pairs and of dropout.
         points: loss curve so far.
@@ -114,7 +112,6 @@ class TrainingLoop:
             raise
 
     def _one_step(self, on_point: OnPoint) -> None:
-        """Take one optimiser step. Raises: LearningFailed."""
         import torch
 
         # Dropout depends on the step alone, so checkpoints hold no random state.
@@ -140,7 +137,6 @@ class TrainingLoop:
         self._add_point(on_point, loss, counts, self._held_out_loss() if epoch_ends else None)
 
     def _update(self) -> None:
-        """Clip the gradients and update the weights."""
         import torch
 
         self._scaler.unscale_(self._adam)
@@ -168,22 +164,17 @@ class TrainingLoop:
         import torch
 
         ids, positions, sources, targets = row.tensors(self._device)
-        given = {"input_ids": ids, "position_ids": positions, "use_cache": False}
-        given |= self._attention_arguments(row)
+        given: dict[str, Any] = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+        if self._packed:
+            given["spans"] = row.spans
+            if has_flash_attention(self._device.type):
+                given["lengths"] = SpanLengths.of(row.spans, self._device)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
             if self._output_weight is not None:
                 hidden = self._base.get_decoder()(**given).last_hidden_state[0]
                 return summed_loss(hidden[sources], self._output_weight, targets)
             logits = self._base(**given, logits_to_keep=sources).logits[0].float()
             return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
-
-    def _attention_arguments(self, row: PackedRow) -> dict[str, Any]:
-        if not self._packed:
-            return {}
-        found: dict[str, Any] = {"spans": row.spans}
-        if has_flash_attention(self._device.type):
-            found["lengths"] = SpanLengths.of(row.spans, self._device)
-        return found
 
     def _held_out_loss(self) -> float | None:
         """Return the mean loss per held-out answer token without dropout; None without pairs."""

@@ -34,7 +34,7 @@ from nngpt import files, plugins
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.queries import family
 
 THRESHOLD = 0.9
 STREAMS = ("raw", "lexical", "normalised")

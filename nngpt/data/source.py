@@ -54,8 +54,6 @@ class DatasetSpec:
     """Definition of a data set.
 
     Attributes:
-        name: name for users.
-        classes: number of classes.
         shape: (c, h, w).
         images: number of training and test images.
         torchvision: class in `torchvision.datasets`, or "".
@@ -78,7 +76,6 @@ class FileSource:
     """A data set defined by a `DatasetSpec`; implements `nngpt.protocols.DatasetSource`.
 
     Args:
-        spec: definition of the data set.
         root: folder with the user's own official files, None to download them.
         progress: called with a line of text for each slow step.
     """
@@ -183,13 +180,11 @@ def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
     try:
         contents = _from_tarball(form, root / form.archive) if form.archive else {}
         for name in form.checksums.keys() - contents.keys():
-            found = [
-                path for folder in form.folders if (path := _existing_file(root / folder / name))
-            ]
-            if not found:
+            path = next(filter(None, (_existing_file(root / f / name) for f in form.folders)), None)
+            if path is None:
                 raise DataError(f"the file {name} is missing", where=str(root), hint=hint)
-            data = found[0].read_bytes()
-            contents[name] = gzip.decompress(data) if found[0].suffix == ".gz" else data
+            data = path.read_bytes()
+            contents[name] = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"cannot be read ({error})", where=str(root), hint=hint) from None
     for name, data in contents.items():
@@ -222,9 +217,8 @@ def _verify(name: str, data: bytes, form: Form, where: str) -> None:
 
 
 def _missing_folder_error(root: Path, form: Form) -> DataError:
-    return DataError(
-        "no such folder", where=str(root), hint=f"It must contain {_expected_files(form)}"
-    )
+    hint = f"It must contain {_expected_files(form)}"
+    return DataError("no such folder", where=str(root), hint=hint)
 
 
 def _expected_files(form: Form) -> str:

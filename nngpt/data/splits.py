@@ -56,8 +56,6 @@ class Splits:
     """The parts of a data set.
 
     Attributes:
-        name: name of the data set.
-        classes: number of classes.
         shape: (c, h, w).
         mean: mean per channel of the training images, scaled to 0…1.
         std: standard deviation per channel, likewise.

@@ -11,21 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+_SIZES = (32, 64, 128, 256, 299)
 _COMMON = (
-    "echo",
-    "norm",
-    "norm-flip",
-    "norm-crop-flip",
-    "norm-32",
-    "norm-32-flip",
-    "norm-64",
-    "norm-64-flip",
-    "norm-128",
-    "norm-128-flip",
-    "norm-256",
-    "norm-256-flip",
-    "norm-299",
-    "norm-299-flip",
+    *("echo", "norm", "norm-flip", "norm-crop-flip"),
+    *(f"norm-{size}{flip}" for size in _SIZES for flip in ("", "-flip")),
 )
 _NAME = re.compile(r"(echo|norm)(?:-(\d{1,4}))?(-crop)?(-flip)?")
 _MAX_SIZE = 1024

@@ -45,7 +45,7 @@ def shingles(source: str, width: int = 10) -> frozenset[int]:
     parts = tokens(source)
     count = max(1, len(parts) - width + 1)
     runs = {"\0".join(parts[start : start + width]) for start in range(count)}
-    return frozenset(map(_digest, runs))
+    return frozenset(map(digest, runs))
 
 
 def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
@@ -60,7 +60,7 @@ def text_similarity(width: int) -> Callable[[str, str], float]:
     return lambda one, other: jaccard(shingled(one), shingled(other))
 
 
-def _digest(run: str) -> int:
-    """Return the 64-bit BLAKE2b digest of a run."""
-    data = run.encode("utf-8", "surrogatepass")
+def digest(text: str) -> int:
+    """Return the 64-bit BLAKE2b digest of a text."""
+    data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

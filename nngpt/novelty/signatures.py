@@ -136,7 +136,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
     mine = signer.shingles(code)
     with database.read() as session:
         _check_recipe(session, recipe, database)
-        estimates = _estimates(session, signer.signature(mine))
+        estimates = _estimates(session, next(signer.signatures([mine])))
         if not estimates:
             hint = "Compute them: nngpt lemur sign"
             raise StoreError("no network has a signature", where=str(database.path), hint=hint)
@@ -161,9 +161,6 @@ class _Signer:
         level = plugins.create("dedup level", recipe.stream)
         self.shingles: Callable[[str], Shingles] = Shingler(level, recipe.shingle).shingles
         self._recipe = recipe
-
-    def signature(self, shingles: Shingles) -> NDArray[np.uint32]:
-        return next(self.signatures([shingles]))
 
     def signatures(self, sets: Iterable[Shingles]) -> Iterator[NDArray[np.uint32]]:
         """Yield `permutations` numbers for each set."""
@@ -208,9 +205,8 @@ def _write(database: Database, recipe: Recipe, rows: list[dict[str, Any]], fresh
     with database.write() as session:
         if fresh:
             session.execute(delete(Signature))
-        _check_recipe(
-            session, recipe, database
-        )  # another process may have written signatures meanwhile
+        # Another process may have written signatures meanwhile.
+        _check_recipe(session, recipe, database)
         known = set(_names(session, unsigned=True))
         if wanted := [row for row in rows if row["nn"] in known]:
             session.execute(insert(Signature), wanted)

@@ -1,12 +1,15 @@
-"""SQLAlchemy column types: lossless text, and LEMUR's untyped values."""
+"""SQLAlchemy column types, and the Python values that a column can hold."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from sqlalchemy import Text
+from sqlalchemy import Boolean, Float, Integer, Table, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, UserDefinedType
+
+Types = tuple[type, ...]
 
 
 class LosslessText(TypeDecorator[str]):
@@ -45,3 +48,30 @@ class LemurValue(UserDefinedType[Any]):
     def get_col_spec(self, **_: Any) -> str:
         """Return the type name in DDL."""
         return "BLOB"
+
+
+def types_of(table: Table, without: frozenset[str]) -> dict[str, Types]:
+    """Return the accepted Python types of each column of a table."""
+    return {c.name: _types(c.type) for c in table.columns if c.name not in without}
+
+
+def value_or_none(value: Any, types: Types) -> Any:
+    """Return the value if a column of these types can hold it, else None."""
+    if value.__class__ not in types:
+        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if not isinstance(value, int) or fits_64_bits(value) else None
+
+
+def fits_64_bits(value: int) -> bool:
+    """Return True for an integer of at most 64 bits."""
+    return -(2**63) <= value < 2**63
+
+
+def _types(kind: Any) -> Types:
+    if isinstance(kind, Float):
+        return (int, float)
+    if isinstance(kind, Integer):
+        return (int,)
+    return (bool,) if isinstance(kind, Boolean) else (str,)

@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
+from nngpt import files
 from nngpt.errors import NngptError, StoreError
 from nngpt.store import file_header, schema
 
@@ -137,11 +138,7 @@ def _move_into_place(draft: Path, path: Path) -> None:
         return  # another process created the same database first
     except OSError:
         draft.replace(path)  # the file system has no hard links
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    files.sync(path.parent)
 
 
 def _umask() -> int:

@@ -50,10 +50,13 @@ def _foreign_error(path: Path) -> StoreError:
     return StoreError(what, where=str(path), hint=hint)
 
 
+def connect_immutable(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file for reading without a lock and without a -wal or -shm file beside it."""
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+
+
 def _tables(path: Path) -> set[str]:
-    # With `immutable` SQLite takes no lock and creates no -wal or -shm file.
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
-    connection = sqlite3.connect(uri, uri=True)
+    connection = connect_immutable(path)
     try:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {str(name) for (name,) in rows}

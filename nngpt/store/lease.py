@@ -28,19 +28,10 @@ from nngpt.records import (
     Task,
     canonical_json,
 )
+from nngpt.store import row_mapping
 from nngpt.store.database import Database, IllegalWriteError
 from nngpt.store.lemur_rows import add_stat
 from nngpt.store.lock import RunLock
-from nngpt.store.row_mapping import (
-    add_code,
-    add_prompt,
-    candidate_columns,
-    evaluation_columns,
-    generated_columns,
-    novelty_columns,
-    refusal_columns,
-    retraining_columns,
-)
 from nngpt.store.states import OPEN, advance, move, now, record_transition, update_run
 from nngpt.store.tables import (
     ActivityRow,
@@ -99,7 +90,7 @@ class Lease:
             raise IllegalWriteError(f"cycle {cycle}, batch {batch}: no completions")
         with self._write() as session:
             self._expect_batch(session, cycle, batch)
-            prompt_key = add_prompt(session, prompt)
+            prompt_key = row_mapping.add_prompt(session, prompt)
             first = _count(session, Attempt.run_id == self.run_id, Attempt.cycle == cycle)
             rows = [
                 Attempt(
@@ -110,15 +101,11 @@ class Lease:
                     arm=arm,
                     prompt_hash=prompt_key,
                     mode=prompt.mode,
-                    **generated_columns(completion),
+                    **row_mapping.generated_columns(completion),
                 )
                 for offset, completion in enumerate(completions)
             ]
-            session.add_all(rows)
-            session.flush()
-            for row in rows:
-                record_transition(session, self.fence, row.id, None, State.GENERATED)
-            return [row.id for row in rows]
+            return self._add_attempts(session, rows)
 
     def add_repair(self, refused_id: int, prompt: Prompt, completion: Completion) -> int:
         """Store the LLM's answer to a refusal as a new attempt of the same cycle.
@@ -140,16 +127,14 @@ class Lease:
                 batch=refused.batch,
                 place=_count(session, *mine),
                 arm=refused.arm,
-                prompt_hash=add_prompt(session, prompt),
+                prompt_hash=row_mapping.add_prompt(session, prompt),
                 mode=prompt.mode,
                 repairs=refused.repairs + 1,
                 repaired_from=refused_id,
-                **generated_columns(completion),
+                **row_mapping.generated_columns(completion),
             )
-            session.add(row)
-            session.flush()
-            record_transition(session, self.fence, row.id, None, State.GENERATED)
-            return row.id
+            (number,) = self._add_attempts(session, [row])
+            return number
 
     def parsed(self, attempt_id: int, candidate: Candidate) -> None:
         """Record generated → parsed, with the candidate parsed from the completion."""
@@ -158,8 +143,8 @@ class Lease:
                 session,
                 attempt_id,
                 State.PARSED,
-                code_digest=add_code(session, candidate),
-                **candidate_columns(candidate),
+                code_digest=row_mapping.add_code(session, candidate),
+                **row_mapping.candidate_columns(candidate),
             )
 
     def validated(self, attempt_id: int) -> None:
@@ -201,7 +186,7 @@ class Lease:
     def trained(self, attempt_id: int, evaluation: Evaluation, task: Task) -> None:
         """Record training → trained, with the accuracies in nngpt's and LEMUR's tables."""
         with self._write() as session:
-            columns = evaluation_columns(evaluation)
+            columns = row_mapping.evaluation_columns(evaluation)
             self._advance(session, attempt_id, State.TRAINED, **columns)
             attempt = session.get_one(Attempt, attempt_id)
             ids = add_stat(session, attempt, evaluation, task)
@@ -211,17 +196,14 @@ class Lease:
     def judged(self, attempt_id: int, novelty: Novelty | None = None) -> None:
         """Record trained → judged, with the novelty measurement if there is one."""
         with self._write() as session:
-            self._advance(session, attempt_id, State.JUDGED, **novelty_columns(novelty))
+            self._advance(session, attempt_id, State.JUDGED, **row_mapping.columns(novelty))
 
     def admit(
-        self,
-        attempt_id: int,
-        novelty: Novelty | None = None,
-        retraining: Retraining | None = None,
+        self, attempt_id: int, novelty: Novelty | None = None, retraining: Retraining | None = None
     ) -> None:
         """Record judged → admitted; code is admitted once per run and arm."""
         with self._write() as session:
-            values = {**novelty_columns(novelty), **retraining_columns(retraining)}
+            values = {**row_mapping.columns(novelty), **row_mapping.columns(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
             attempt = session.get_one(Attempt, attempt_id)
             assert attempt.content_hash is not None
@@ -237,21 +219,17 @@ class Lease:
     def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
         """Record the refusal of an open attempt."""
         with self._write() as session:
-            columns = {**refusal_columns(refusal), **novelty_columns(novelty)}
+            columns = {**row_mapping.columns(refusal), **row_mapping.columns(novelty)}
             self._advance(session, attempt_id, State.REFUSED, **columns)
 
     def add_adapter(self, cycle: int, adapter: Adapter, alarm: str = "") -> None:
         """Close a cycle with the adapter it trained, whose files must be in place."""
         with self._write() as session:
-            self._expect_learnable(session, cycle)
-            session.add(AdapterRow(run_id=self.run_id, cycle=cycle, **vars(adapter)))
-            session.flush()
-            self._close_cycle(session, cycle, adapter.name, "", alarm)
+            self._close_cycle(session, cycle, adapter, "", alarm)
 
     def skip_learning(self, cycle: int, reason: str, alarm: str = "") -> None:
         """Close a cycle without an adapter."""
         with self._write() as session:
-            self._expect_learnable(session, cycle)
             self._close_cycle(session, cycle, None, reason, alarm)
 
     def spend(self, spent: Sequence[Activity]) -> None:
@@ -293,6 +271,13 @@ class Lease:
             values = {**vars(confirmation), "epochs": canonical_json(list(confirmation.epochs))}
             session.add(ConfirmationRow(run_id=self.run_id, created=now(), **values))
 
+    def _add_attempts(self, session: Session, rows: Sequence[Attempt]) -> list[int]:
+        session.add_all(rows)
+        session.flush()
+        for row in rows:
+            record_transition(session, self.fence, row.id, None, State.GENERATED)
+        return [row.id for row in rows]
+
     def _advance(self, session: Session, attempt_id: int, after: State, **values: Any) -> None:
         advance(session, self.run_id, self.fence, attempt_id, after, **values)
 
@@ -320,17 +305,19 @@ class Lease:
         if batch != expected:
             raise IllegalWriteError(f"cycle {cycle}: batch {batch} given, {expected} expected")
 
-    def _expect_learnable(self, session: Session, cycle: int) -> None:
+    def _close_cycle(
+        self, session: Session, cycle: int, adapter: Adapter | None, reason: str, alarm: str
+    ) -> None:
         if session.get(ClosedCycle, (self.run_id, cycle)):
             raise IllegalWriteError(f"cycle {cycle} is closed already")
         mine = (Attempt.run_id == self.run_id, Attempt.cycle == cycle)
         if _count(session, *mine, Attempt.state.in_(OPEN)):
             raise IllegalWriteError(f"cycle {cycle} has attempts that are not settled")
-
-    def _close_cycle(
-        self, session: Session, cycle: int, adapter: str | None, reason: str, alarm: str
-    ) -> None:
-        row = ClosedCycle(run_id=self.run_id, cycle=cycle, adapter=adapter, reason=reason)
+        if adapter is not None:
+            session.add(AdapterRow(run_id=self.run_id, cycle=cycle, **vars(adapter)))
+            session.flush()
+        name = adapter.name if adapter else None
+        row = ClosedCycle(run_id=self.run_id, cycle=cycle, adapter=name, reason=reason)
         row.closed, row.alarm = now(), alarm
         session.add(row)
 

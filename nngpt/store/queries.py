@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
@@ -18,6 +18,8 @@ from nngpt.store.views import AttemptRecord, CycleSummary
 
 _BEFORE_VALIDATED = (State.GENERATED, State.PARSED)
 _GATES_BEFORE_TRAINING = (Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.DUPLICATE)
+
+_Row = TypeVar("_Row", AdapterRow, ClosedCycle)
 
 _SUMMARY_COLUMNS = (
     Attempt.cycle,
@@ -62,8 +64,7 @@ def attempts(
 def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> int | None:
     """Return the id of the arm's first attempt with this code that reached training."""
     trained = or_(
-        Attempt.refusal_stage.is_(None),
-        Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING),
+        Attempt.refusal_stage.is_(None), Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING)
     )
     return session.scalar(
         select(func.min(Attempt.id)).where(
@@ -83,21 +84,19 @@ def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
     cycles: dict[int, list[Any]] = {}
     for row in session.execute(query):
         cycles.setdefault(row.cycle, []).append(row)
-    adapters = {
-        row.cycle: row
-        for row in session.scalars(select(AdapterRow).where(AdapterRow.run_id == run_id))
-    }
-    closed = {
-        row.cycle: row
-        for row in session.scalars(select(ClosedCycle).where(ClosedCycle.run_id == run_id))
-    }
+    # Controls train no adapter.
+    adapters = _by_cycle(session, AdapterRow, run_id) if arm is Arm.LOOP else {}
+    closed = _by_cycle(session, ClosedCycle, run_id)
     config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
-    if arm is not Arm.LOOP:  # controls train no adapter
-        adapters = {}
     return [
         _summarise(cycle, arm, rows, adapters.get(cycle), closed.get(cycle), config)
         for cycle, rows in sorted(cycles.items())
     ]
+
+
+def _by_cycle(session: Session, table: type[_Row], run_id: int) -> dict[int, _Row]:
+    rows = session.scalars(select(table).where(table.run_id == run_id))
+    return {row.cycle: row for row in rows}
 
 
 def _summarise(

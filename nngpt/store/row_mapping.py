@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -44,17 +43,17 @@ from nngpt.store.tables import (
 )
 from nngpt.store.views import AttemptRecord, Confirmation, ForecastRecord, RunRecord
 
-_COMPLETION = {"index": "batch_index", "seconds": "generation_s"}
-_EVALUATION = {"seconds": "evaluation_s", "seed": "evaluation_seed"}
-_RETRAINING = {
-    "accuracy": "retrained_accuracy",
-    "total": "retrained_total",
-    "seed": "retrained_seed",
-    "seconds": "retrained_s",
-    "cpu_s": "retrained_cpu_s",
-    "reason": "retrained_reason",
+_COLUMNS: dict[Any, dict[str, str]] = {
+    Completion: {"index": "batch_index", "seconds": "generation_s"},
+    Candidate: {"batch": "batch_size"},
+    Evaluation: {"seconds": "evaluation_s", "seed": "evaluation_seed"},
+    Retraining: {
+        **{name: f"retrained_{name}" for name in ("accuracy", "total", "seed", "cpu_s", "reason")},
+        "seconds": "retrained_s",
+    },
+    Refusal: {name: f"refusal_{name}" for name in ("stage", "reason", "detail")},
 }
-_REFUSAL = {name: f"refusal_{name}" for name in ("stage", "reason", "detail")}
+"""Record class → field → name of its column."""
 
 
 def prompt_hash(prompt: Prompt) -> str:
@@ -98,42 +97,31 @@ def add_code(session: Session, candidate: Candidate) -> str:
 def generated_columns(completion: Completion) -> dict[str, Any]:
     """Return the columns of a new attempt that come from its completion."""
     start = {"state": State.GENERATED, "restarts": 0, "created": now(), "updated": now()}
-    return {**_columns(completion, _COMPLETION), **start}
+    return {**columns(completion), **start}
 
 
 def candidate_columns(candidate: Candidate) -> dict[str, Any]:
     """Return the columns of a parsed attempt, without its code."""
-    return {
-        "mode": candidate.mode,
-        "content_hash": candidate.content_hash,
-        "written": candidate.written,
-        "hyperparameters": canonical_json(dict(candidate.hyperparameters)),
-        "transform": candidate.transform,
-        "batch_size": candidate.batch,
-    }
+    values = columns(candidate)
+    del values["code"]
+    values["hyperparameters"] = canonical_json(dict(candidate.hyperparameters))
+    return {**values, "content_hash": candidate.content_hash}
 
 
 def evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
     """Return the columns of a trained attempt; epochs have a table of their own."""
-    columns = _columns(evaluation, _EVALUATION)
-    del columns["epochs"]
+    values = columns(evaluation)
+    del values["epochs"]
     trials = canonical_json([vars(trial) for trial in evaluation.trials])
-    return {**columns, "accuracy": evaluation.accuracy, "trials": trials}
+    return {**values, "accuracy": evaluation.accuracy, "trials": trials}
 
 
-def retraining_columns(retraining: Retraining | None) -> dict[str, Any]:
-    """Return the columns of a retraining, none without one."""
-    return _columns(retraining, _RETRAINING) if retraining else {}
-
-
-def refusal_columns(refusal: Refusal) -> dict[str, Any]:
-    """Return the columns of a refusal."""
-    return _columns(refusal, _REFUSAL)
-
-
-def novelty_columns(novelty: Novelty | None) -> dict[str, Any]:
-    """Return the columns of a novelty measurement, none without one."""
-    return vars(novelty) if novelty else {}
+def columns(record: Any) -> dict[str, Any]:
+    """Return a record's fields by the names of their columns; {} for None."""
+    if record is None:
+        return {}
+    renamed = _COLUMNS.get(type(record), {})
+    return {renamed.get(name, name): value for name, value in vars(record).items()}
 
 
 def to_prompt(row: PromptRow) -> Prompt:
@@ -172,7 +160,7 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
         row,
         state=State(row.state),
         arm=Arm(row.arm),
-        completion=Completion(**_values(Completion, row, _COMPLETION)),
+        completion=Completion(**_values(Completion, row)),
         candidate=_to_candidate(row) if with_code else None,
         evaluation=_to_evaluation(row),
         novelty=_to_novelty(row),
@@ -185,14 +173,8 @@ def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
 def _to_candidate(row: Attempt) -> Candidate | None:
     if row.source is None or row.hyperparameters is None:
         return None
-    values = _values(
-        Candidate,
-        row,
-        {"batch": "batch_size"},
-        code=row.source.code,
-        hyperparameters=json.loads(row.hyperparameters),
-    )
-    return Candidate(**values)
+    given = json.loads(row.hyperparameters)
+    return Candidate(**_values(Candidate, row, code=row.source.code, hyperparameters=given))
 
 
 def _to_evaluation(row: Attempt) -> Evaluation | None:
@@ -201,7 +183,6 @@ def _to_evaluation(row: Attempt) -> Evaluation | None:
     values = _values(
         Evaluation,
         row,
-        _EVALUATION,
         epochs=tuple(EpochResult(**_values(EpochResult, epoch)) for epoch in row.epochs),
         protocol=row.protocol or "{}",
         trials=tuple(Trial(**trial) for trial in json.loads(row.trials or "[]")),
@@ -212,7 +193,7 @@ def _to_evaluation(row: Attempt) -> Evaluation | None:
 def _to_retraining(row: Attempt) -> Retraining | None:
     if row.retrained_seed is None:
         return None
-    values = _values(Retraining, row, _RETRAINING)
+    values = _values(Retraining, row)
     values["total"], values["seconds"] = values["total"] or 0, values["seconds"] or 0.0
     return Retraining(**{**values, "reason": values["reason"] or ""})
 
@@ -229,14 +210,8 @@ def _to_refusal(row: Attempt) -> Refusal | None:
     return Refusal(Stage(row.refusal_stage), row.refusal_reason or "", row.refusal_detail or "")
 
 
-def _columns(record: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
-    """Return a record's fields by the names of their columns."""
-    return {renamed.get(name, name): value for name, value in vars(record).items()}
-
-
-def _values(
-    kind: Any, row: Any, renamed: Mapping[str, str] | None = None, /, **converted: Any
-) -> dict[str, Any]:
+def _values(kind: Any, row: Any, /, **converted: Any) -> dict[str, Any]:
     """Return the fields of a record class: `converted`, and all others read from the row."""
+    renamed = _COLUMNS.get(kind, {})
     names = (item.name for item in fields(kind) if item.name not in converted)
-    return {**{n: getattr(row, (renamed or {}).get(n, n)) for n in names}, **converted}
+    return {**{name: getattr(row, renamed.get(name, name)) for name in names}, **converted}

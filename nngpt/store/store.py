@@ -11,17 +11,9 @@ from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError, nearest
 from nngpt.records import Adapter, Arm, Prompt, State, canonical_json
-from nngpt.store import queries
+from nngpt.store import queries, row_mapping
 from nngpt.store.database import Database, open_database
 from nngpt.store.lease import Lease, take_lease
-from nngpt.store.row_mapping import (
-    to_adapter,
-    to_attempt,
-    to_confirmation,
-    to_forecast,
-    to_prompt,
-    to_run,
-)
 from nngpt.store.states import OPEN, now, update_run
 from nngpt.store.tables import (
     ActivityRow,
@@ -99,18 +91,20 @@ class Store:
                 )
             session.add(row)
             session.flush()
-            return to_run(row)
+            return row_mapping.to_run(row)
 
     def current_run(self, name: str) -> RunRecord | None:
         """Return the run of this name that is not archived, or None."""
         with self.database.read() as session:
             row = _current(session, name)
-            return to_run(row) if row else None
+            return row_mapping.to_run(row) if row else None
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, oldest first."""
         with self.database.read() as session:
-            return [to_run(row) for row in session.scalars(select(Run).order_by(Run.id))]
+            return [
+                row_mapping.to_run(row) for row in session.scalars(select(Run).order_by(Run.id))
+            ]
 
     def run(self, id_or_name: int | str) -> RunRecord:
         """Return a run by id or name; of several with one name the current, else the newest.
@@ -176,7 +170,7 @@ class Store:
             row = session.get(Attempt, attempt_id)
             if row is None:
                 raise StoreError(f"no attempt {attempt_id}", where=str(self.path))
-            return to_attempt(row, with_code=True)
+            return row_mapping.to_attempt(row, with_code=True)
 
     def open_attempts(self, run_id: int, cycle: int) -> list[AttemptRecord]:
         """Return a cycle's attempts that are neither admitted nor refused, with code, in order."""
@@ -187,14 +181,10 @@ class Store:
         self, run_id: int, upto_cycle: int | None = None, arm: Arm = Arm.LOOP
     ) -> list[AttemptRecord]:
         """Return an arm's admitted attempts with code, in order, up to and including a cycle."""
+        states = (State.ADMITTED,)
         with self.database.read() as session:
             return queries.attempts(
-                session,
-                run_id,
-                upto_cycle=upto_cycle,
-                states=(State.ADMITTED,),
-                arm=arm,
-                with_code=True,
+                session, run_id, upto_cycle=upto_cycle, states=states, arm=arm, with_code=True
             )
 
     def known_hash(self, run_id: int, content_hash: str, arm: Arm = Arm.LOOP) -> int | None:
@@ -224,7 +214,7 @@ class Store:
             row = session.get(PromptRow, prompt_hash)
             if row is None:
                 raise StoreError(f"no prompt {prompt_hash}", where=str(self.path))
-            return to_prompt(row)
+            return row_mapping.to_prompt(row)
 
     def question(self, attempt: AttemptRecord) -> Prompt:
         """Return the prompt that an attempt answers; for a repair, the original prompt.
@@ -257,7 +247,7 @@ class Store:
         """Return a run's adapters by the cycle that trained them, in order."""
         query = select(AdapterRow).where(AdapterRow.run_id == run_id).order_by(AdapterRow.cycle)
         with self.database.read() as session:
-            return {row.cycle: to_adapter(row) for row in session.scalars(query)}
+            return {row.cycle: row_mapping.to_adapter(row) for row in session.scalars(query)}
 
     def last_adapter(self, run_id: int, before_cycle: int) -> Adapter | None:
         """Return the newest adapter trained before a cycle, which generates that cycle."""
@@ -289,14 +279,14 @@ class Store:
         """Return the run's forecasts, oldest first."""
         query = select(ForecastRow).where(ForecastRow.run_id == run_id).order_by(ForecastRow.id)
         with self.database.read() as session:
-            return [to_forecast(row) for row in session.scalars(query)]
+            return [row_mapping.to_forecast(row) for row in session.scalars(query)]
 
     def confirmations(self, run_id: int) -> list[Confirmation]:
         """Return the run's fully trained candidates, in the order of training."""
         query = select(ConfirmationRow).where(ConfirmationRow.run_id == run_id)
         with self.database.read() as session:
             rows = session.scalars(query.order_by(ConfirmationRow.id))
-            return [to_confirmation(row) for row in rows]
+            return [row_mapping.to_confirmation(row) for row in rows]
 
     def _set_status(self, run_id: int, status: str) -> None:
         with self.database.write() as session:

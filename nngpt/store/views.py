@@ -30,8 +30,7 @@ class RunRecord:
         identity: `identity_hash` of the settings that must not change.
         status: "active", "done" or "archived".
         fence: number of processes that have worked on the run.
-        created: ISO 8601, UTC.
-        updated: ISO 8601, UTC.
+        created, updated: ISO 8601, UTC.
         ended: why the run ended before its last cycle, or "".
     """
 
@@ -61,8 +60,7 @@ class AttemptRecord:
         retraining: result of training with nngpt's own loop before admission.
         restarts: number of trainings lost to killed processes.
         retrainings: number of trainings started with nngpt's own loop.
-        created: ISO 8601, UTC.
-        updated: ISO 8601, UTC.
+        created, updated: ISO 8601, UTC.
         repairs: 0 for a first answer, 1 or 2 for a first or second repair.
         repaired_from: id of the refused attempt that this repair answers.
         arm: the arm that generated the attempt: the loop or a control.
@@ -195,12 +193,10 @@ class CycleSummary:
         closed: True once the cycle's training has ended.
         learned: name of the adapter trained at the end, or None.
         skipped: why no adapter was trained, or "".
-        repairs: number of repairs.
         repairs_valid: repairs that were built, trained and judged.
         repairs_admitted: repairs added to the corpus, not counted in `admitted`.
         constrained: True if the settings after the code were decoded under a grammar.
         above: valid candidates at or above the admission threshold.
-        arm: the arm that these figures are about.
         alarm: description of a detected collapse, or "".
     """
 

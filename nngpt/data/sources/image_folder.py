@@ -86,10 +86,8 @@ class ImageFolder:
             return self._train, self._test
         order = np.random.Generator(np.random.PCG64(0)).permutation(len(self._train))
         held_out = max(1, len(order) // 10)
-        return (
-            [self._train[i] for i in order[held_out:]],
-            [self._train[i] for i in order[:held_out]],
-        )
+        train, test = order[held_out:], order[:held_out]
+        return [self._train[i] for i in train], [self._train[i] for i in test]
 
     def _read(self, samples: Sequence[_Sample]) -> tuple[cache.Images, cache.Labels]:
         images = np.empty((len(samples), *self.shape), np.uint8)

@@ -24,8 +24,6 @@ class FoundNetwork:
     Attributes:
         parts: location, from the outermost folder to the file or the record's name.
         short: number of trailing parts that form the name, as long as it is unique.
-        code: source text.
-        family: LEMUR family.
         accuracy: 0…1, None if unknown.
         source: origin, for messages.
         original: bytes of the file, if they differ from `code` in UTF-8.

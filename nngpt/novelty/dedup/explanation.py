@@ -25,7 +25,6 @@ class LevelView:
     """Two networks at one level.
 
     Attributes:
-        level: name of the level.
         similarity: exact Jaccard similarity, None if the level cannot read a network.
         threshold: similarity at or above which the two are duplicates.
         tokens: number of tokens of each; None if the level cannot read it.
@@ -120,10 +119,7 @@ def _view(name: str, one: Network, other: Network, settings: DedupSettings) -> L
         similarity=jaccard(*both) if both else None,
         threshold=threshold(settings, name, one.family, other.family),
         tokens=(tokens[0], tokens[1]),
-        shingles=(
-            None if first is None else len(first),
-            None if second is None else len(second),
-        ),
+        shingles=(None if first is None else len(first), None if second is None else len(second)),
         shared=len(np.intersect1d(*both)) if both else None,
     )
 

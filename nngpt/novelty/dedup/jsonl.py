@@ -10,7 +10,7 @@ from nngpt.errors import UserError
 from nngpt.generation.contract import answers
 from nngpt.novelty.dedup.collection import FoundNetwork, SkippedItem
 from nngpt.records import Refusal
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.queries import family
 
 
 def read_lines(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:

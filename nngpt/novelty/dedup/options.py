@@ -78,9 +78,8 @@ def _thresholds(given: Sequence[str], option: str) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name:
-            hint = (
-                f"Example: {option} {'FractalNet=0.97' if 'family' in option else 'lexical=0.95'}"
-            )
+            example = "FractalNet=0.97" if "family" in option else "lexical=0.95"
+            hint = f"Example: {option} {example}"
             raise UserError(f"{text!r} is not NAME=VALUE", where=option, hint=hint)
         if name in found:
             raise UserError(f"{name!r} is given twice", where=option)

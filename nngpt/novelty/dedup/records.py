@@ -15,7 +15,6 @@ class Network:
 
     Attributes:
         name: unique name in the collection.
-        code: source text.
         family: LEMUR family; caps and some thresholds depend on it.
         accuracy: best recorded accuracy, 0…1; None if unknown. The more accurate network is kept.
         source: origin: a file, a line of a file, or a database.
@@ -55,7 +54,6 @@ class Removed:
     """A network that is not kept.
 
     Attributes:
-        network: the removed network.
         level: the level at which it is similar to `neighbour`, or `FAMILY_CAP`.
         neighbour: name of the most similar kept network at that level; None for a family cap.
         similarity: exact Jaccard similarity to the neighbour; None for a family cap.

@@ -12,7 +12,7 @@ from nngpt.errors import UserError
 from nngpt.files import decode
 from nngpt.novelty.dedup.collection import FoundNetwork, SkippedItem
 from nngpt.novelty.dedup.jsonl import read_lines
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.queries import family
 
 LARGEST = 16 * 2**20
 """Maximum size of a network's file, in bytes."""

@@ -90,14 +90,9 @@ def facts(collection: Collection, settings: DedupSettings, outcome: DedupOutcome
         "networks": summary.total,
         "seconds": dict(outcome.seconds),
         "removed_by_level": dict(summary.removed),
-        "kept": [_facts(network) for network in outcome.kept],
+        "kept": [_facts(network, without="code") for network in outcome.kept],
         "removed": [
-            {
-                **_facts(removed.network),
-                "level": removed.level,
-                "neighbour": removed.neighbour,
-                "similarity": removed.similarity,
-            }
+            {**_facts(removed.network, without="code"), **_facts(removed, without="network")}
             for removed in outcome.removed
         ],
         "families": [asdict(family) for family in summary.families],
@@ -107,13 +102,8 @@ def facts(collection: Collection, settings: DedupSettings, outcome: DedupOutcome
     }
 
 
-def _facts(network: Network) -> dict[str, Any]:
-    return {
-        "name": network.name,
-        "family": network.family,
-        "accuracy": network.accuracy,
-        "source": network.source,
-    }
+def _facts(record: Network | Removed, without: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name != without}
 
 
 def _families(outcome: DedupOutcome) -> tuple[FamilyCount, ...]:

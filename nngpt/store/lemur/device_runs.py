@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.column_types import types_of, value_or_none
 from nngpt.store.lemur.records import BrokenFile, RunFile
-from nngpt.store.lemur.value_types import types_of, value_or_none
 from nngpt.store.lemur_rows import lemur_id
 
 _ANALYTICS, _ANALYTICS_COLUMN = "device_analytics", "device_analytics_json"

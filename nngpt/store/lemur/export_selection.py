@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.queries import among
+from nngpt.store.lemur.queries import GROUP, among
 from nngpt.store.lemur_rows import lemur_dataset
 from nngpt.store.lemur_tables import LemurEmpty, LemurRun
 from nngpt.store.tables import Epoch
@@ -41,9 +41,7 @@ class ResolvedSelection:
     """Names and row conditions that a selection stands for.
 
     Attributes:
-        networks: names of the networks to export.
-        transforms: names of the transforms to export.
-        metrics: names of the metrics to export.
+        networks, transforms, metrics: names to export.
         rows: conditions on `stat`.
         empty: conditions on `LemurEmpty`.
         files: estimated number of files.
@@ -129,7 +127,5 @@ def _count(session: Session, column: Any, *conditions: ColumnElement[bool]) -> i
 
 
 def _count_files(session: Session, rows: tuple[ColumnElement[bool], ...]) -> int:
-    stat = lemur.stat.c
-    place = (stat.task, stat.dataset, stat.metric, stat.nn, stat.epoch)
-    files = select(*place).where(*rows).distinct().subquery()
+    files = select(*(lemur.stat.c[name] for name in GROUP)).where(*rows).distinct().subquery()
     return session.scalar(select(func.count()).select_from(files)) or 0

@@ -20,7 +20,6 @@ from sqlalchemy.orm import Session
 from nngpt.errors import DataError
 from nngpt.records import canonical_json
 from nngpt.store.database import Database
-from nngpt.store.lemur.code_writer import CodeWriter
 from nngpt.store.lemur.package import PackageSource
 from nngpt.store.lemur.package_files import NO_PACKAGE, FolderContainer, ZipContainer
 from nngpt.store.lemur.records import (
@@ -36,7 +35,7 @@ from nngpt.store.lemur.records import (
 )
 from nngpt.store.lemur.sqlite_file import SqliteFile
 from nngpt.store.lemur.stat_writer import StatWriter
-from nngpt.store.lemur.table_writer import write_runs, write_table
+from nngpt.store.lemur.table_writer import CodeWriter, write_runs, write_table
 from nngpt.store.lemur_tables import LemurImport
 from nngpt.store.states import now
 
@@ -91,7 +90,8 @@ def import_source(
     with database.write() as session:
         session.execute(text("ANALYZE"))
         report.seconds = round(time.monotonic() - began, 1)
-        _finish(session, number, report)
+        values = {"finished": now(), "report": canonical_json(asdict(report))}
+        session.execute(update(LemurImport).where(LemurImport.id == number).values(values))
     return report
 
 
@@ -121,11 +121,6 @@ def _start(session: Session, report: ImportReport) -> int:
     return row.id
 
 
-def _finish(session: Session, number: int, report: ImportReport) -> None:
-    values = {"finished": now(), "report": canonical_json(asdict(report))}
-    session.execute(update(LemurImport).where(LemurImport.id == number).values(values))
-
-
 def _batches(source: ImportSource, progress: Progress | None, size: int) -> Iterator[list[Item]]:
     batch: list[Item] = []
     weight = 0
@@ -150,11 +145,7 @@ def _weight(item: Item) -> int:
 
 
 def _write(
-    session: Session,
-    items: list[Item],
-    codes: CodeWriter,
-    stats: StatWriter,
-    report: ImportReport,
+    session: Session, items: list[Item], codes: CodeWriter, stats: StatWriter, report: ImportReport
 ) -> None:
     codes.write(session, [item for item in items if isinstance(item, CodeFile)])
     for item in items:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nngpt.store.lemur.family import family
+from nngpt.store.lemur.queries import family
 from nngpt.store.lemur_tables import LemurEmpty, LemurImport, Signature, nn, stat, transform
 
 _AT_ONCE = 10_000
@@ -24,8 +24,7 @@ class ImportRecord:
     """One run of `nngpt lemur import`.
 
     Attributes:
-        started: ISO 8601, UTC.
-        finished: ISO 8601, UTC; None while the import runs, or if it was killed.
+        started, finished: ISO 8601, UTC; `finished` is None during an import and if it was killed.
         refused: number of files that were not imported, or None if unknown.
     """
 

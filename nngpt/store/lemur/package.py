@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from nngpt.store.lemur.device_runs import read_run
-from nngpt.store.lemur.package_files import Container
+from nngpt.store.lemur.package_files import FolderContainer, ZipContainer
 from nngpt.store.lemur.records import (
     KINDS,
     BrokenFile,
@@ -33,7 +33,7 @@ _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 class PackageSource:
     """The networks, statistics and device runs of a package; implements `ImportSource`."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: FolderContainer | ZipContainer) -> None:
         self.name, self.sha256 = container.name, container.sha256
         self._container = container
         parts = [(path.split("/"), path) for path in container.paths]

@@ -12,7 +12,6 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from nngpt import files
 from nngpt.errors import DataError
@@ -22,33 +21,19 @@ PACKAGE = ("ab", "nn")
 _LARGEST = 64 << 20
 _LOCAL_HEADER = struct.Struct("<4s2xHH16xHH")
 _ENCRYPTED = 1
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError)
 NO_PACKAGE = "Give a folder or archive that contains ab/nn, or LEMUR's database ab.nn.db"
 
 
-class Container(Protocol):
-    """The files of a LEMUR package.
+class FolderContainer:
+    """A package folder, a checkout, or `ab/nn` itself. Raises: DataError: no package.
 
     Attributes:
-        name: path of the folder or archive.
-        sha256: hash of the archive, None for a folder.
+        name: path of the folder.
+        sha256: None; an archive has a hash.
         paths: paths of all files, relative to `ab/nn`.
         unreadable: path → reason, of entries that are not readable files.
     """
-
-    name: str
-    sha256: str | None
-    paths: list[str]
-    unreadable: dict[str, str]
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a file. Raises: BrokenFile: unreadable, or over 64 MiB."""
-
-    def close(self) -> None:
-        """Close the container; no file can be read afterwards."""
-
-
-class FolderContainer:
-    """A package folder, a checkout, or `ab/nn` itself. Raises: DataError: no package."""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -59,13 +44,15 @@ class FolderContainer:
         self._list("")
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file. Raises: BrokenFile."""
+        """Return the content of a file. Raises: BrokenFile: unreadable, or over 64 MiB."""
         try:
             with (self._root / path).open("rb") as file:
                 data = file.read(_LARGEST + 1)
         except OSError as error:
             raise BrokenFile(f"cannot be read ({error.strerror})") from None
-        return _check_size(data)
+        if len(data) > _LARGEST:
+            raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
+        return data
 
     def close(self) -> None:
         """Do nothing: no file is open."""
@@ -88,7 +75,11 @@ class FolderContainer:
 
 
 class ZipContainer:
-    """A wheel or another zip archive. Raises: DataError: damaged, or no package inside."""
+    """A wheel or another zip archive, with the interface of `FolderContainer`.
+
+    Raises:
+        DataError: damaged, or no package inside.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -109,20 +100,13 @@ class ZipContainer:
         self.unreadable: dict[str, str] = {}
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file. Raises: BrokenFile."""
+        """Return the content of a file. Raises: BrokenFile: damaged, or over 64 MiB."""
         member = self._members[path]
         if member.file_size > _LARGEST:
             raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
         try:
             return self._content(member)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            EOFError,
-            OSError,
-            RuntimeError,
-        ) as error:
+        except (*_DAMAGED, OSError, RuntimeError) as error:
             # RuntimeError: encrypted; its subclass NotImplementedError: unknown compression.
             raise BrokenFile(f"is damaged ({error})") from None
 
@@ -173,9 +157,3 @@ def _refusal_reason(entry: os.DirEntry[str]) -> str | None:
     if stat.S_ISDIR(mode):
         return "is a link to a folder (not followed)"
     return None if stat.S_ISREG(mode) else "is not a regular file"
-
-
-def _check_size(data: bytes) -> bytes:
-    if len(data) > _LARGEST:
-        raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
-    return data

@@ -11,26 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Row,
-    SQLColumnExpression,
-    Table,
-    Text,
-    func,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Row, SQLColumnExpression, Table, Text, func, or_, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from nngpt.store.database import Database
-from nngpt.store.lemur.family import name_range
 from nngpt.store.lemur_tables import nn, prm, stat
 
-_GROUP = ("task", "dataset", "metric", "nn", "epoch")
-_COLUMNS = ("id", *_GROUP, "accuracy", "duration", "prm", "transform")
+GROUP = ("task", "dataset", "metric", "nn", "epoch")
+"""Columns that trials of one statistics file have in common."""
+
+_COLUMNS = ("id", *GROUP, "accuracy", "duration", "prm", "transform")
 _LAST_CHARACTER = "\U0010ffff"
 
 Columns = ReadOnlyColumnCollection[str, Any]
@@ -46,7 +37,7 @@ class Query:
     """Filters, order and limit of a query for trials; None matches anything.
 
     Attributes:
-        family: see `nngpt.store.lemur.family`.
+        family: see the function `family`.
         epoch: number of epochs trained.
         min_accuracy: lowest accuracy, 0…1.
         content_hash: LEMUR's hash of the network's code.
@@ -74,7 +65,7 @@ class Query:
 def trials(session: Session, query: Query) -> list[TrialRow]:
     """Return the matching trials in a deterministic order."""
     source, conditions = _source(query)
-    order = [source[name] for name in _GROUP if not query.by_accuracy]
+    order = [source[name] for name in GROUP if not query.by_accuracy]
     chosen = select(*(source[name] for name in _COLUMNS)).where(*conditions)
     return list(session.execute(chosen.order_by(*order, *_best(source)).limit(query.limit)))
 
@@ -128,10 +119,20 @@ def among(column: SQLColumnExpression[Any], keys: Iterable[str]) -> ColumnElemen
     return column.in_(listed.columns(value=Text).scalar_subquery())
 
 
+def family(name: str) -> str:
+    """Return the network's family, its name up to the first hyphen: `AlexNet` for `AlexNet-355f…`.
+
+    LEMUR puts a hyphen after an architecture or generator and never inside its name: `ga`, `alt`,
+    `ast`, `FractalNet`, `rag` and `rl` are generators of networks, all others are architectures
+    made by hand. A network named by its hash alone is a family of its own.
+    """
+    return name.partition("-")[0] or name
+
+
 def of_family(name: ColumnElement[str], family: str) -> ColumnElement[bool]:
     """Return the condition that a network belongs to a family; it can use an index on names."""
-    first, beyond = name_range(family)
-    return or_(name == family, (name >= first) & (name < beyond))
+    # "." is the character after "-".
+    return or_(name == family, (name >= f"{family}-") & (name < f"{family}."))
 
 
 def _source(query: Query) -> tuple[Columns, list[ColumnElement[bool]]]:
@@ -139,7 +140,7 @@ def _source(query: Query) -> tuple[Columns, list[ColumnElement[bool]]]:
     if not query.best:
         return stat.c, _conditions(query)
     place = func.row_number().over(
-        partition_by=[stat.c[name] for name in _GROUP], order_by=_best(stat.c)
+        partition_by=[stat.c[name] for name in GROUP], order_by=_best(stat.c)
     )
     wanted = [stat.c[name] for name in _COLUMNS]
     ranked = select(*wanted, place.label("place")).where(*_conditions(query)).subquery()
@@ -151,7 +152,7 @@ def _best(source: Columns) -> tuple[ColumnElement[Any], ...]:
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
-    values = {name: getattr(query, name) for name in _GROUP}
+    values = {name: getattr(query, name) for name in GROUP}
     conditions = [stat.c[name] == value for name, value in values.items() if value is not None]
     if query.family is not None:
         conditions.append(of_family(stat.c.nn, query.family))

@@ -8,8 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
-from nngpt.store.lemur.family import family
-from nngpt.store.lemur.queries import Query, of_family
+from nngpt.store.lemur.queries import Query, family, of_family
 from nngpt.store.lemur_tables import nn, stat
 
 _LISTED = 30

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from nngpt import files
 from nngpt.errors import DataError
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.file_header import APPLICATION_ID
+from nngpt.store.file_header import APPLICATION_ID, connect_immutable
 from nngpt.store.lemur.records import (
     KINDS,
     BrokenFile,
@@ -48,8 +47,7 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         _check_complete(path)
-        uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
-        self._db = sqlite3.connect(uri, uri=True)
+        self._db = connect_immutable(path)
         self._db.text_factory = _text
         self._db.row_factory = sqlite3.Row
         with self._reporting_errors():

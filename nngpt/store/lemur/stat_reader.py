@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row, Select, exists, select, text
@@ -12,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.export_selection import ResolvedSelection
-from nngpt.store.lemur.queries import among, stored_settings
+from nngpt.store.lemur.queries import GROUP, among, stored_settings
 from nngpt.store.lemur.records import Experiment
 from nngpt.store.lemur.trial_format import rebuild_trial
 from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
 
 _CHUNK = 20_000
+_place = attrgetter(*GROUP)
 _Trials = list[dict[str, Any]]
 _File = tuple[Experiment, int, _Trials]
 
@@ -37,18 +39,17 @@ def read_statistics_files(session: Session, chosen: ResolvedSelection) -> Iterat
 
 def _stat(chosen: ResolvedSelection) -> Select[Any]:
     stat = lemur.stat.c
-    place = (stat.task, stat.dataset, stat.metric, stat.nn, stat.epoch)
+    place = [stat[name] for name in GROUP]
     values = (stat.id, stat.prm, stat.accuracy, stat.duration)
     # Equal trials keep the order in which they were stored, as in LEMUR.
-    order = (*place, stat.accuracy.desc(), text("stat.rowid"))
-    return select(*place, *values).where(*chosen.rows).order_by(*order)
+    order = (stat.accuracy.desc(), text("stat.rowid"))
+    return select(*place, *values).where(*chosen.rows).order_by(*place, *order)
 
 
 def _empty(chosen: ResolvedSelection) -> Select[Any]:
     stat = lemur.stat.c
-    place = ("task", "dataset", "metric", "nn", "epoch")
-    filled = exists().where(*(stat[name] == getattr(LemurEmpty, name) for name in place))
-    columns = [getattr(LemurEmpty, name) for name in place]
+    filled = exists().where(*(stat[name] == getattr(LemurEmpty, name) for name in GROUP))
+    columns = [getattr(LemurEmpty, name) for name in GROUP]
     return select(*columns).where(*chosen.empty, ~filled).order_by(*columns)
 
 
@@ -60,9 +61,8 @@ def _rebuilt(session: Session, rows: list[Row[Any]]) -> Iterator[_File]:
         for row in group:
             changed, lacks = extras.get(row.id, ({}, []))
             parameters = settings.get(row.prm, {})
-            trials.append(
-                rebuild_trial(row.prm, row.accuracy, row.duration, parameters, changed, lacks)
-            )
+            trial = rebuild_trial(row.prm, row.accuracy, row.duration, parameters, changed, lacks)
+            trials.append(trial)
         yield _experiment(row), row.epoch, trials
 
 
@@ -71,10 +71,6 @@ def _extras(session: Session, ids: Iterable[str]) -> dict[str, tuple[dict[str, A
     query = select(LemurExtra.stat_id, LemurExtra.trial, LemurExtra.lacks)
     rows = session.execute(query.where(among(LemurExtra.stat_id, ids)))
     return {key: (json.loads(trial), json.loads(lacks or "[]")) for key, trial, lacks in rows}
-
-
-def _place(row: Row[Any]) -> tuple[Any, ...]:
-    return (row.task, row.dataset, row.metric, row.nn, row.epoch)
 
 
 def _experiment(row: Row[Any]) -> Experiment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -12,24 +12,15 @@ from sqlalchemy.dialects.sqlite import insert as insert_once
 from sqlalchemy.orm import Session
 
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.code_writer import KnownNetworks
 from nngpt.store.lemur.queries import among, stored_settings
 from nngpt.store.lemur.records import ImportReport, StatFile, TrialRecord
+from nngpt.store.lemur.table_writer import KnownNetworks
 from nngpt.store.lemur.trial_format import parameter_difference
 from nngpt.store.lemur_tables import LemurEmpty, LemurExtra
 
-_Rows = list[dict[str, Any]]
-
-
-@dataclass
-class _Batch:
-    """Rows to insert, by table."""
-
-    stat: _Rows = field(default_factory=list)
-    prm: _Rows = field(default_factory=list)
-    train_stat: _Rows = field(default_factory=list)
-    extra: _Rows = field(default_factory=list)
-    empty: _Rows = field(default_factory=list)
+_TABLES: tuple[Any, ...] = (lemur.stat, lemur.prm, lemur.train_stat, LemurExtra)
+_Batch = dict[Any, list[dict[str, Any]]]
+"""Rows to insert, by table, in the order in which the tables refer to each other."""
 
 
 class StatWriter:
@@ -51,16 +42,23 @@ class StatWriter:
         self._look_up_settings(session, {trial.uid for trial in trials})
         ids = lemur.stat.c.id
         here = {*session.scalars(select(ids).where(among(ids, [trial.id for trial in trials])))}
-        batch = _Batch()
+        batch: _Batch = {table: [] for table in _TABLES}
+        empty = []
         for file in files:
             place = {**asdict(file.experiment), "epoch": file.epoch}
             if not file.trials:
-                batch.empty.append(place)
+                empty.append(place)
             for trial in self._distinct(file):
                 if trial.id not in here:
                     self._add(batch, trial, place)
         self._count(files, batch)
-        self._report.empty.new += _insert(session, batch)
+        self._report.empty.read += len(empty)
+        for table, rows in batch.items():
+            if rows:
+                session.connection().execute(insert(table), rows)
+        if empty:
+            once = insert_once(LemurEmpty).on_conflict_do_nothing()
+            self._report.empty.new += session.connection().execute(once, empty).rowcount
 
     def _is_accepted(self, file: StatFile) -> bool:
         reason = self._networks.refusal_reason(file.experiment.nn)
@@ -87,7 +85,7 @@ class StatWriter:
         return list(first.values())
 
     def _add(self, batch: _Batch, trial: TrialRecord, place: Mapping[str, Any]) -> None:
-        batch.stat.append(
+        batch[lemur.stat].append(
             {
                 **place,
                 "id": trial.id,
@@ -101,39 +99,22 @@ class StatWriter:
         if settings is None:
             settings = self._settings[trial.uid] = trial.parameters
             self._report.settings.new += 1
-            batch.prm += (
+            batch[lemur.prm] += (
                 {"uid": trial.uid, "name": name, "value": value} for name, value in settings.items()
             )
         changed, lacks = parameter_difference(trial, settings)
         if changed or lacks:
             row = {"stat_id": trial.id, "trial": json.dumps(changed)}
-            batch.extra.append({**row, "lacks": json.dumps(lacks) if lacks else None})
+            batch[LemurExtra].append({**row, "lacks": json.dumps(lacks) if lacks else None})
         if trial.measured is not None:
-            batch.train_stat.append({"stat_id": trial.id, **trial.measured})
+            batch[lemur.train_stat].append({"stat_id": trial.id, **trial.measured})
 
     def _count(self, files: list[StatFile], batch: _Batch) -> None:
         report = self._report
         report.files += len(files)
-        report.empty.read += len(batch.empty)
         report.rows.read += sum(len(file.trials) for file in files)
-        report.rows.new += len(batch.stat)
+        report.rows.new += len(batch[lemur.stat])
         report.settings.read = len(self._settings)
-
-
-def _insert(session: Session, batch: _Batch) -> int:
-    """Insert all rows; return the number of new empty files."""
-    connection = session.connection()
-    tables = (
-        (lemur.stat, batch.stat),
-        (lemur.prm, batch.prm),
-        (lemur.train_stat, batch.train_stat),
-        (LemurExtra, batch.extra),
-    )
-    for table, rows in tables:
-        if rows:
-            connection.execute(insert(table), rows)
-    once = insert_once(LemurEmpty).on_conflict_do_nothing()
-    return connection.execute(once, batch.empty).rowcount if batch.empty else 0
 
 
 def _fingerprint(trial: TrialRecord) -> str:

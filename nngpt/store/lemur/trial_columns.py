@@ -13,28 +13,13 @@ from nngpt.store.lemur.queries import TrialRow, codes, hyperparameters, ids
 from nngpt.store.lemur_tables import metric, nn, transform
 
 COLUMNS = (
-    "id",
-    "task",
-    "dataset",
-    "metric",
-    "metric_code",
-    "metric_id",
-    "nn",
-    "nn_code",
-    "nn_id",
-    "epoch",
-    "accuracy",
-    "duration",
-    "prm_id",
-    "transform_code",
-    "transform_id",
-    "prm",
+    *("id", "task", "dataset", "metric", "metric_code", "metric_id", "nn", "nn_code", "nn_id"),
+    *("epoch", "accuracy", "duration", "prm_id", "transform_code", "transform_id", "prm"),
 )
 """Columns of `ab.nn.api.data`, in its order."""
 
 CODE = ("metric_code", "nn_code", "transform_code")
 """Columns that contain source text."""
-
 
 PARAMETER = "prm."
 """Prefix of columns that hold one hyperparameter, such as `prm.lr`."""

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from nngpt.store import lemur_tables as lemur
+from nngpt.store.column_types import fits_64_bits, types_of, value_or_none
 from nngpt.store.lemur.records import BrokenFile, Experiment, TrialRecord
-from nngpt.store.lemur.value_types import fits_64_bits, types_of, value_or_none
 from nngpt.store.lemur_rows import lemur_id
 
 _COLUMNS = frozenset({"accuracy", "duration", "uid"})

@@ -8,8 +8,8 @@ import pytest
 
 from nngpt import plugins
 from nngpt.novelty.dedup.explanation import explain
-from nngpt.novelty.dedup.lines import independent_lines
 from nngpt.novelty.dedup.records import DedupSettings, Network
+from nngpt.novelty.dedup.shingle_sets import independent_lines
 from nngpt.novelty.shingles import shingles, tokens
 
 NETWORKS = sorted((Path(__file__).parents[2] / "networks").glob("*.py"))

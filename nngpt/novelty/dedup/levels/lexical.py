@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nngpt.novelty import shingles as tokens
-from nngpt.novelty.dedup.lines import independent_lines
+from nngpt.novelty.dedup.shingle_sets import independent_lines
 from nngpt.protocols import DedupLevel
 
 

@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from keyword import iskeyword
 
-from nngpt.novelty import shingles as tokens
-from nngpt.novelty.dedup.lines import independent_lines
+from nngpt.novelty.dedup.levels.lexical import Lexical
 from nngpt.protocols import DedupLevel
 
 _TORCH = frozenset({"torch", "nn", "F", "functional", "init", "optim"})
 
 
-class Normalised:
+class Normalised(Lexical):
     """Compare runs of tokens, ignoring names of variables, attributes and functions."""
-
-    def pieces(self, code: str) -> list[str]:
-        """Return the code's lines, joined where a token spans two."""
-        return independent_lines(code)
 
     def tokens(self, piece: str) -> list[str]:
         """Return the lexer tokens with ID for the programmer's names."""
-        parts = ["", "", *tokens.tokens(piece)]
+        parts = ["", "", *super().tokens(piece)]
         return [
             _without_name(parts[i], of_torch=parts[i - 1] == "." and parts[i - 2] in _TORCH)
             for i in range(2, len(parts))

@@ -39,8 +39,8 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.records import Candidate, Evaluation, Refusal, Task
 from nngpt.sandbox import transforms
-from nngpt.sandbox.batches import TrainingData, answering_batches
 from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.training_loop import TrainingData, answering_batches
 
 ROOT = Path(__file__).parents[1]
 TRAIN, VALIDATION, BATCH = 4000, 1000, 64

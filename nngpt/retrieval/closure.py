@@ -20,8 +20,7 @@ _Key = tuple[str, int]
 class ExtractionRefused(UserError):  # noqa: N818 (an outcome, not a fault)
     """A class that needs another package than torch when imported, or too much of its library.
 
-    Attributes:
-        names: sorted dotted names that could not be resolved; empty if it needs too much.
+    `names` are the sorted dotted names that cannot be imported; none if it needs too much.
     """
 
     names: tuple[str, ...] = ()
@@ -62,13 +61,12 @@ def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
 def _add_name(
     resolver: NameResolver, name: LocalName, found: Closure, waiting: deque[Statement]
 ) -> None:
-    if name in found.names:
-        return
-    found.names[name] = None
-    for statement in resolver.providers(name):
-        if statement.key not in found.statements:
-            found.statements[statement.key] = statement
-            waiting.append(statement)
+    if name not in found.names:
+        found.names[name] = None
+        for statement in resolver.providers(name):
+            if statement.key not in found.statements:
+                found.statements[statement.key] = statement
+                waiting.append(statement)
 
 
 def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) -> list[LocalName]:
@@ -79,7 +77,7 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
         needed += [LocalName(statement.module.name, b.name) for b in statement.bindings]
     for link in links.uses:
         never = link.use.when is UseTime.ANNOTATION and not evaluates_annotations(statement)
-        if isinstance(link.meaning, LocalName) and not never and not link.blockers:
+        if isinstance(link.meaning, LocalName) and not (never or link.blockers):
             needed.append(link.meaning)
     for one in links.imports:
         if isinstance(one.meaning, LocalName) and not one.kept:
@@ -91,9 +89,9 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
 
 def evaluates_annotations(statement: Statement) -> bool:
     """Return True if a decorator may read annotations, as `torch.jit.script` does."""
-    decorators = getattr(statement.node, "decorator_list", [])
-    spans = [statement.module.text.span(d) for d in decorators]
-    texts = [statement.module.text.raw[s.start : s.end] for s in spans]
+    text = statement.module.text
+    spans = [text.span(node) for node in getattr(statement.node, "decorator_list", [])]
+    texts = [text.raw[span.start : span.end] for span in spans]
     return any(b"jit" in text or b"script" in text for text in texts)
 
 
@@ -104,22 +102,17 @@ def _changed_elsewhere(
     for module in found.modules():
         for name, statements in module.changes.items():
             meaning = resolver.library.resolve(module.name, name)
-            if not isinstance(meaning, LocalName) or meaning.module == module.name:
-                continue
-            if meaning not in found.names:
+            elsewhere = isinstance(meaning, LocalName) and meaning.module != module.name
+            if not elsewhere or meaning not in found.names:
                 continue
             for statement in statements:
                 if statement.key in searched or statement.key in found.statements:
                     continue
                 searched.add(statement.key)
-                if not _blocked(resolver, statement):
+                links = resolver.resolve(statement).uses
+                if not any(link.blockers for link in links if link.use.when is UseTime.IMPORT):
                     found.statements[statement.key] = statement
                     waiting.append(statement)
-
-
-def _blocked(resolver: NameResolver, statement: Statement) -> bool:
-    links = resolver.resolve(statement).uses
-    return any(link.blockers for link in links if link.use.when is UseTime.IMPORT)
 
 
 def lazy_imports(resolver: NameResolver, found: Closure) -> list[str]:

@@ -108,7 +108,7 @@ class Extractor:
         for broken in self.library.broken():
             if broken.file.module == module:
                 raise UserError(broken.reason, where=broken.file.path)
-        known = [place.dotted for source in sources for place in self._classes(source)]
+        known = [place.dotted for place in self._classes(sources)]
         raise UserError("no such class", where=target, hint=_nearest(dotted, known))
 
     def original(self, target: str) -> dict[str, Any]:
@@ -117,21 +117,18 @@ class Extractor:
         module = self.library.module(local.module)
         assert module is not None, "find parsed it"
         statements = dict.fromkeys(statement for statement, _ in module.bindings[local.name])
-        code = "\n\n".join(
-            module.text.raw[s.span.start : s.span.end].decode("utf-8", "replace")
-            for s in statements
-        )
+        texts = (module.text.raw[slice(*s.span)].decode("utf-8", "replace") for s in statements)
         return {
             "target": f"{module.source.name}:{local.dotted}",
             "version": module.source.version,
             "licence": module.source.licence,
             "file": module.file.path,
             "sha256": module.sha256,
-            "code": code,
+            "code": "\n\n".join(texts),
         }
 
     def _unique(self, sources: list[LibrarySource], name: str, target: str) -> LocalName:
-        places = [place for source in sources for place in self._classes(source)]
+        places = list(self._classes(sources))
         found = [place for place in places if place.name == name]
         if len(found) == 1:
             return found[0]
@@ -143,8 +140,8 @@ class Extractor:
         hint = _nearest(name, [place.dotted for place in places])
         raise UserError("no such class", where=target, hint=hint)
 
-    def _classes(self, source: LibrarySource) -> Iterator[LocalName]:
-        for module in self.library.modules(source):
+    def _classes(self, sources: Iterable[LibrarySource]) -> Iterator[LocalName]:
+        for module in (m for source in sources for m in self.library.modules(source)):
             yield from (LocalName(module.name, name) for name in module.classes())
 
 
@@ -163,8 +160,6 @@ def _refusal(target: str, blockers: Iterable[str]) -> ExtractionRefused:
 def _nearest(name: str, known: list[str]) -> str:
     """Return a hint with up to three full names whose last part is most similar."""
     last = name.rsplit(".", 1)[-1]
-    by_name: dict[str, str] = {}
-    for dotted in sorted(known, reverse=True):
-        by_name[dotted.rsplit(".", 1)[-1]] = dotted
+    by_name = {dotted.rsplit(".", 1)[-1]: dotted for dotted in sorted(known, reverse=True)}
     close = difflib.get_close_matches(last, by_name, n=3, cutoff=0.6)
     return f"Nearest: {', '.join(by_name[one] for one in close)}" if close else ""

@@ -24,14 +24,14 @@ def render_file(
     names: AssignedNames,
 ) -> str:
     """Return the text of the file, which is the same for the same sources."""
-    future = {feature for module in closure.modules() for feature in module.future}
-    future &= {"annotations"}  # the other features are part of Python by now
-    rewriter = Rewriter(resolver, closure, names, "annotations" in future)
+    # The other features of `__future__` are part of Python by now.
+    postponed = any("annotations" in module.future for module in closure.modules())
+    rewriter = Rewriter(resolver, closure, names, postponed)
     body = _body(rewriter, order)
     head = header(resolver, target, closure, order, names)
     parts = [
         "\n".join(f"# {line}".rstrip() for line in head),
-        "from __future__ import annotations" if future else "",
+        "from __future__ import annotations" if postponed else "",
         "\n".join(import_lines(names)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n" + body

@@ -51,20 +51,12 @@ class Grade:
     why: str
     seconds: float
 
-    @property
-    def failure(self) -> str:
-        """Kind of the failure: the beginning of `why`."""
-        return self.why.partition(":")[0]
-
 
 @dataclass(frozen=True)
 class Tally:
-    """Grades of one source's blocks.
+    """Number of one source's blocks by level reached and by failure, most frequent first.
 
-    Attributes:
-        reached: level → number of blocks that reached it.
-        failures: kind of failure → number of blocks, most frequent first.
-        seconds: CPU seconds of extraction, in total.
+    `seconds` is the CPU time of all extractions.
     """
 
     source: str
@@ -142,10 +134,10 @@ def tallies(grades: Iterable[Grade]) -> Iterator[Tally]:
     for one in grades:
         by_source.setdefault(one.target.partition(":")[0], []).append(one)
     for source, own in by_source.items():
+        ranks = [LEVELS.index(one.level) for one in own]
         reached = {
-            level: sum(LEVELS.index(one.level) >= LEVELS.index(level) for one in own)
-            for level in LEVELS[1:]
+            level: sum(n >= rank for n in ranks) for rank, level in enumerate(LEVELS) if rank
         }
-        failures = Counter(one.failure for one in own if one.why)
+        failures = Counter(one.why.partition(":")[0] for one in own if one.why)
         seconds = sum(one.seconds for one in own)
         yield Tally(source, len(own), reached, dict(failures.most_common()), seconds)

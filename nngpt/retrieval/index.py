@@ -13,14 +13,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
-from nngpt.retrieval.modules import BrokenModule, Module, parse
+from nngpt.retrieval.modules import Module, parse
 from nngpt.retrieval.scope import Binding
 from nngpt.retrieval.search import class_words, split_words
 from nngpt.retrieval.sources import LibrarySource, SourceFile
@@ -28,6 +28,7 @@ from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
 from nngpt.store.database import Database
 from nngpt.store.states import now
 
+_Rows = tuple[BlockFile, list[BlockClass]]
 _MOST_WORDS = 400
 _NODES = 2_000_000
 """New objects between two garbage collections: some hundred MB."""
@@ -35,11 +36,9 @@ _NODES = 2_000_000
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Changes made by indexing a source: numbers of Python files and module-level classes.
+    """Numbers of files and classes of an indexed source, and of the files that changed.
 
-    Attributes:
-        files, classes: all that the index has of the source now.
-        broken: path → why the file cannot be read or parsed.
+    `broken` maps the path of each file that cannot be read or parsed to the reason.
     """
 
     source: LibrarySource
@@ -57,17 +56,6 @@ class IndexReport:
         return named | {k: v for k, v in vars(self).items() if k != "source"}
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A file as it is now; `classes` is None if the indexed file is unchanged."""
-
-    file: SourceFile
-    sha256: str
-    content: bytes
-    broken: str | None
-    classes: tuple[BlockClass, ...] | None
-
-
 def add_source(database: Database, source: LibrarySource, place: str) -> IndexReport:
     """Index a source, which the user gave as `place`, or update its index, in one transaction.
 
@@ -76,16 +64,19 @@ def add_source(database: Database, source: LibrarySource, place: str) -> IndexRe
     before = _hashes(database, source.name)
     with _collecting_seldom():
         read = {file.module: _read(source, file, before) for file in source.files.values()}
+    changed = {module: rows for module, rows in read.items() if rows is not None}
     with database.write() as session:
         row = _source(session, source, place)
         rows = {file.module: file for file in session.scalars(_files_of(row))}
         gone = [rows[module] for module in rows.keys() - read.keys()]
-        stale = [rows[m] for m, now_ in read.items() if m in rows and now_.classes is not None]
+        stale = [rows[module] for module in changed if module in rows]
         _remove(session, [*gone, *stale])
-        _write(session, row, [found for found in read.values() if found.classes is not None])
+        _write(session, row, list(changed.values()))
         unreadable = session.scalars(_files_of(row).where(BlockFile.broken.is_not(None)))
         broken = {file.path: file.broken or "" for file in unreadable}
-        classes = _count(session, row)
+        ids = _files_of(row).with_only_columns(BlockFile.id)
+        count = select(func.count()).where(BlockClass.file_id.in_(ids))
+        classes = session.scalar(count) or 0
     new = len(read.keys() - rows.keys())
     return IndexReport(source, len(read), new, len(stale), len(gone), classes, broken)
 
@@ -112,7 +103,7 @@ def _collecting_seldom() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _files_of(source: BlockSource) -> Select[tuple[BlockFile]]:
+def _files_of(source: BlockSource) -> Select[BlockFile]:
     return select(BlockFile).where(BlockFile.source_id == source.id)
 
 
@@ -127,20 +118,25 @@ def _hashes(database: Database, name: str) -> dict[str, str]:
         return {f"{module} {path}": sha256 for module, sha256, path in rows}
 
 
-def _read(source: LibrarySource, file: SourceFile, before: dict[str, str]) -> _Read:
+def _read(source: LibrarySource, file: SourceFile, before: dict[str, str]) -> _Rows | None:
+    """Return the rows of a file and its classes, or None if the indexed file is unchanged."""
+    row = BlockFile(
+        module=file.module, path=file.path, package=file.package, sha256="", content=b""
+    )
     try:
         raw = file.read()
     except OSError as error:
-        return _Read(file, "", b"", f"cannot be read ({error.strerror})", ())
-    sha256 = hashlib.sha256(raw).hexdigest()
-    if before.get(f"{file.module} {file.path}") == sha256:
-        return _Read(file, sha256, b"", None, None)
-    kept = SourceFile(file.module, file.path, file.package, lambda: raw)
-    module = parse(source, kept)
-    content = zlib.compress(raw)
-    if isinstance(module, BrokenModule):
-        return _Read(file, sha256, content, module.reason, ())
-    return _Read(file, sha256, content, None, tuple(_classes(module)))
+        row.broken = f"cannot be read ({error.strerror})"
+        return row, []
+    row.sha256 = hashlib.sha256(raw).hexdigest()
+    if before.get(f"{file.module} {file.path}") == row.sha256:
+        return None
+    row.content = zlib.compress(raw)
+    module = parse(source, replace(file, read=lambda: raw))
+    if isinstance(module, Module):
+        return row, list(_classes(module))
+    row.broken = module.reason
+    return row, []
 
 
 def _source(session: Session, source: LibrarySource, place: str) -> BlockSource:
@@ -164,30 +160,15 @@ def _remove(session: Session, files: Sequence[BlockFile]) -> None:
     session.expire_all()
 
 
-def _write(session: Session, source: BlockSource, read: Sequence[_Read]) -> None:
-    files = [
-        BlockFile(
-            source_id=source.id,
-            module=found.file.module,
-            path=found.file.path,
-            package=found.file.package,
-            sha256=found.sha256,
-            content=found.content,
-            broken=found.broken,
-        )
-        for found in read
-    ]
-    session.add_all(files)
+def _write(session: Session, source: BlockSource, read: Sequence[_Rows]) -> None:
+    for file, _ in read:
+        file.source_id = source.id
+        session.add(file)
     session.flush()
-    for file, found in zip(files, read, strict=True):
-        for one in found.classes or ():
+    for file, classes in read:
+        for one in classes:
             one.file_id = file.id
             session.add(one)
-
-
-def _count(session: Session, source: BlockSource) -> int:
-    ids = select(BlockFile.id).where(BlockFile.source_id == source.id)
-    return session.scalar(select(func.count()).where(BlockClass.file_id.in_(ids))) or 0
 
 
 def _classes(module: Module) -> Iterator[BlockClass]:

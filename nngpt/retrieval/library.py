@@ -6,6 +6,7 @@ import ast
 import builtins
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +14,9 @@ from pathlib import Path
 
 from nngpt.retrieval.modules import BrokenModule, Module, parse
 from nngpt.retrieval.scope import Binding, in_type_checking
-from nngpt.retrieval.sources import STANDARD, LibrarySource, SourceFile
+from nngpt.retrieval.sources import LibrarySource, SourceFile
 
-ALLOWED = STANDARD | {"torch"}
+ALLOWED = sys.stdlib_module_names | {"torch"}
 """Top-level modules that an extracted file may import."""
 
 _NOISY = {"antigravity", "this"}
@@ -50,11 +51,7 @@ class InternalModule:
 
 @dataclass(frozen=True)
 class ExternalName:
-    """An import from a module outside the library.
-
-    Attributes:
-        attribute: name taken from the module, or "" for the module itself.
-    """
+    """An import from a module outside the library; `attribute` is "" for the module itself."""
 
     module: str
     attribute: str = ""
@@ -95,7 +92,7 @@ class Library:
         self.sources = tuple(sources)
         self._files: dict[str, tuple[LibrarySource, SourceFile]] = {}
         for source in reversed(self.sources):
-            self._files.update({name: (source, file) for name, file in source.files.items()})
+            self._files |= {name: (source, file) for name, file in source.files.items()}
         self._modules: dict[str, Module | BrokenModule] = {}
         self._meanings: dict[tuple[str, str, bool], Meaning] = {}
         self._packages = {
@@ -106,11 +103,9 @@ class Library:
 
     def module(self, name: str) -> Module | None:
         """Return a module, parsed on first use; None if it is missing or broken."""
-        if name not in self._modules:
-            if name not in self._files:
-                return None
+        if name in self._files and name not in self._modules:
             self._modules[name] = parse(*self._files[name])
-        module = self._modules[name]
+        module = self._modules.get(name)
         return module if isinstance(module, Module) else None
 
     def has(self, name: str) -> bool:
@@ -134,8 +129,7 @@ class Library:
     def resolve(self, module: str, name: str, *, outside: bool = False) -> Meaning:
         """Return what a global name of a module refers to.
 
-        Args:
-            outside: True for `module.name` read from elsewhere: submodules count, builtins do not.
+        With `outside`, it is read from elsewhere: submodules count, builtins do not.
         """
         key = module, name, outside
         if key not in self._meanings:
@@ -164,22 +158,18 @@ class Library:
         if len(imports) < len(real):
             found = [self.resolve_import(module, b) for b in imports if _first_choice(b)]
             # `name = …` cannot bind a module object in the file: use the module itself.
-            inside = [m for m in found if isinstance(m, InternalModule)]
-            return inside[0] if inside else LocalName(module.name, name)
+            modules = (meaning for meaning in found if isinstance(meaning, InternalModule))
+            return next(modules, LocalName(module.name, name))
         last = self.resolve_import(module, real[-1])
         if all(not b.guards or in_type_checking(b) for b in real):
             return last
         # A guard makes no difference for the library's own names, but does for foreign ones.
-        ours = isinstance(last, (LocalName, InternalModule)) or (
-            isinstance(last, ExternalName) and last.allowed
-        )
+        inside = isinstance(last, (LocalName, InternalModule))
+        ours = inside or (isinstance(last, ExternalName) and last.allowed)
         if ours and all(_only_choice(b) for b in real):
             return last
-        if isinstance(last, (LocalName, InternalModule)) and {
-            self.resolve_import(module, b) for b in real
-        } == {last}:
-            return last
-        return LocalName(module.name, name)
+        same = inside and all(self.resolve_import(module, b) == last for b in real)
+        return last if same else LocalName(module.name, name)
 
     def resolve_import(self, module: Module, binding: Binding) -> Meaning:
         """Return what an import binds."""
@@ -252,13 +242,11 @@ def _first_choice(binding: Binding) -> bool:
 
 
 def _import_structure(module: Module) -> Iterator[tuple[str, set[str]]]:
-    for statement in module.statements:
-        for node in ast.walk(statement.node):
-            if not isinstance(node, ast.Dict):
-                continue
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, (ast.List, ast.Tuple)):
-                    yield str(key.value), {str(getattr(e, "value", "")) for e in value.elts}
+    nodes = (node for statement in module.statements for node in ast.walk(statement.node))
+    for table in (node for node in nodes if isinstance(node, ast.Dict)):
+        for key, value in zip(table.keys, table.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(value, (ast.List, ast.Tuple)):
+                yield str(key.value), {str(getattr(e, "value", "")) for e in value.elts}
 
 
 @cache

@@ -26,12 +26,7 @@ class BrokenModule:
 
 @dataclass(eq=False)
 class Statement:
-    """A module-level statement.
-
-    Attributes:
-        index: position in the module.
-        span: byte range, including decorators.
-    """
+    """A statement at module level, the module's number `index`; `span` includes decorators."""
 
     module: Module = field(repr=False)
     node: ast.stmt = field(repr=False)
@@ -65,18 +60,13 @@ class Statement:
 
 
 class Module:
-    """A module of a source.
-
-    Attributes:
-        statements: all statements in order, without the docstring and `from __future__`.
-        future: features imported from `__future__`.
-    """
+    """A module of a source; `statements` omit the docstring and the imports from `__future__`."""
 
     def __init__(
         self, source: LibrarySource, file: SourceFile, raw: bytes, tree: ast.Module, code: str
     ) -> None:
         self.source, self.file, self.name = source, file, file.module
-        self.text = SourceText.of(code)
+        self.text = SourceText(code)
         self.sha256 = hashlib.sha256(raw).hexdigest()
         self.future: set[str] = set()
         self.statements: list[Statement] = []

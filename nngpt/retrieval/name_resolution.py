@@ -154,8 +154,7 @@ class NameResolver:
     ) -> ResolvedImport:
         name = bound_name(alias, inner.statement)
         binding = Binding(name, alias, inner.statement)
-        meaning = self.library.resolve_import(statement.module, binding)
-        kept = True
+        meaning, kept = self.library.resolve_import(statement.module, binding), True
         if isinstance(meaning, LocalName):
             kept = bool(self.blockers(meaning))
         elif isinstance(meaning, InternalModule):

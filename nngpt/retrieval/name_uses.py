@@ -139,7 +139,7 @@ class _Visitor(ast.NodeVisitor):
                 return
         if store and binding is not None:
             return
-        if span is not None and not self.text.holds(name, span):
+        if span is not None and self.text.raw[span.start : span.end] != name.encode():
             span = None
         whole = self.annotation or self.fstring
         use = NameUse(name, span, self.when, chain, self._hidden(), store, binding, whole)

@@ -34,12 +34,9 @@ class Binding:
 
 @dataclass
 class ScopeBindings:
-    """The names that one scope binds.
+    """The places at which one scope binds names, in the order of the text.
 
-    Attributes:
-        bindings: all binding places, in the order of the text.
-        outer: names declared `global` or `nonlocal`.
-        globals: names declared `global`.
+    `outer` names are declared `global` or `nonlocal`, and `globals` only `global`.
     """
 
     bindings: list[Binding] = field(default_factory=list)

@@ -11,14 +11,12 @@ import numpy as np
 from nngpt.retrieval.catalogue import LibraryBlock
 
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_STOP = frozenset(
-    (
-        *("a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "in", "is", "it"),
-        *("its", "of", "on", "or", "that", "the", "this", "to", "was", "with", "self", "cls"),
-        *("return", "none", "true", "false", "int", "float", "str", "bool", "optional", "tensor"),
-        *("torch", "nn", "args", "kwargs"),
-    )
-)
+_STOP = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "in", "is", "it", "its",
+    "of", "on", "or", "that", "the", "this", "to", "was", "with", "self", "cls", "return", "none",
+    "true", "false", "int", "float", "str", "bool", "optional", "tensor", "torch", "nn", "args",
+    "kwargs",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

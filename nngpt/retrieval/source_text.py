@@ -6,9 +6,9 @@ Python's `ast` counts columns in UTF-8 bytes, so all offsets are in bytes.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 Placed = ast.expr | ast.stmt | ast.alias | ast.arg | ast.pattern | ast.ExceptHandler
@@ -30,44 +30,26 @@ class Edit(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
 class SourceText:
-    """The text of one module.
+    """The text of one module: `raw` UTF-8 bytes, and the offsets of its `lines` and its end."""
 
-    Attributes:
-        raw: UTF-8 bytes with line feeds as line ends.
-        lines: offset of each line, and of the end.
-    """
-
-    raw: bytes
-    lines: tuple[int, ...]
-
-    @classmethod
-    def of(cls, code: str) -> SourceText:
-        """Return the text of a module's code."""
-        raw = code.encode()
-        starts = [0]
-        for line in raw.split(b"\n"):
-            starts.append(starts[-1] + len(line) + 1)
-        return cls(raw, tuple(starts))
+    def __init__(self, code: str) -> None:
+        self.raw = code.encode()
+        lengths = (len(line) + 1 for line in self.raw.split(b"\n"))
+        self.lines = list(itertools.accumulate(lengths, initial=0))
 
     def span(self, node: Placed) -> Span:
         """Return the byte range of a node, without decorators, as in `ast`."""
         end_line, end_column = node.end_lineno, node.end_col_offset
         assert end_line is not None and end_column is not None
-        return Span(
-            self.lines[node.lineno - 1] + node.col_offset, self.lines[end_line - 1] + end_column
-        )
+        start = self.lines[node.lineno - 1] + node.col_offset
+        return Span(start, self.lines[end_line - 1] + end_column)
 
     def word(self, name: str, within: Span) -> Span | None:
         """Return the first whole word `name` in a span, or None."""
         pattern = rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)"
         found = re.compile(pattern).search(self.raw, within.start, within.end)
         return Span(*found.span()) if found else None
-
-    def holds(self, name: str, at: Span) -> bool:
-        """Return True if the span contains exactly `name`."""
-        return self.raw[at.start : at.end] == name.encode()
 
     def edited(self, span: Span, edits: Iterable[Edit]) -> str:
         """Return a slice with its edits; edits outside are ignored, equal ones applied once."""

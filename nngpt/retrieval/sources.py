@@ -10,15 +10,16 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import sys
 import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import Parser
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from nngpt.errors import UserError
@@ -35,7 +36,6 @@ class SourceFile:
         module: dotted name.
         path: path inside the source.
         package: True for an `__init__.py`.
-        read: returns the file's bytes.
     """
 
     module: str
@@ -66,8 +66,7 @@ class LibrarySource:
 def open_source(what: str) -> LibrarySource:
     """Open a path (wheel, sdist, folder) or an installed package as a source.
 
-    Raises:
-        UserError: it does not exist, or contains no Python module.
+    Raises: UserError if it does not exist, or contains no Python module.
     """
     path = Path(what)
     if what.endswith(".whl"):
@@ -82,27 +81,17 @@ def open_source(what: str) -> LibrarySource:
 
 
 def from_installed(name: str) -> LibrarySource:
-    """Open an installed package without importing it.
-
-    Raises:
-        UserError: the package is not installed.
-    """
-    missing = UserError(
-        "is not installed", where=name, hint=f"pip install --no-deps {name}, or give its wheel"
-    )
+    """Open an installed package without importing it. Raises: UserError if there is none."""
+    hint = f"pip install --no-deps {name}, or give its wheel"
+    missing = UserError("is not installed", where=name, hint=hint)
     metadata, top = Message(), name.replace("-", "_")
-    try:
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError):  # on the path without it
         distribution = importlib.metadata.distribution(name)
         metadata = Parser().parsestr(distribution.read_text("METADATA") or "")
         top = _top_level(distribution) or top
-    except importlib.metadata.PackageNotFoundError:
-        pass  # a package may be on the path without metadata
-    except ValueError:
-        raise missing from None
-    try:
+    spec = None
+    with suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
     places = list(spec.submodule_search_locations or ()) if spec else []
     files: Iterable[SourceFile]
     if places:
@@ -117,20 +106,14 @@ def from_installed(name: str) -> LibrarySource:
 
 def _top_level(distribution: importlib.metadata.Distribution) -> str:
     """Return the package with most of a distribution's Python files, else its module, or ""."""
-    found: Counter[str] = Counter()
-    for path in distribution.files or ():
-        first = path.parts[0]
-        if path.suffix == ".py" and first.removesuffix(".py").isidentifier():
-            found[first.removesuffix(".py")] += 1
+    files = (path for path in distribution.files or () if path.suffix == ".py")
+    names = (path.parts[0].removesuffix(".py") for path in files)
+    found = Counter(name for name in names if name.isidentifier())
     return found.most_common(1)[0][0] if found else ""
 
 
 def from_wheel(path: Path) -> LibrarySource:
-    """Open a wheel without unpacking it.
-
-    Raises:
-        UserError: the file cannot be read as a wheel.
-    """
+    """Open a wheel without unpacking it. Raises: UserError if it cannot be read."""
     names, read = _zip(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
     files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
@@ -139,11 +122,7 @@ def from_wheel(path: Path) -> LibrarySource:
 
 
 def from_sdist(path: Path) -> LibrarySource:
-    """Open a source distribution (`.tar.gz` or `.zip`) without unpacking it.
-
-    Raises:
-        UserError: the file cannot be read as a source distribution.
-    """
+    """Open an sdist (`.tar.gz`, `.zip`) without unpacking it. Raises: UserError if unreadable."""
     names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))
     inner = {n.partition("/")[2]: n for n in names if "/" in n}
@@ -153,11 +132,7 @@ def from_sdist(path: Path) -> LibrarySource:
 
 
 def from_folder(path: Path) -> LibrarySource:
-    """Open a checkout, or the folder of one package.
-
-    Raises:
-        UserError: the folder does not exist, or contains no Python module.
-    """
+    """Open a checkout, or the folder of one package. Raises: UserError if it has no module."""
     if not path.is_dir():
         raise UserError("is not a folder", where=str(path))
     root = path.resolve()
@@ -243,7 +218,7 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         with tarfile.open(path) as archive:
             # A compressed tar has no random access: keep its Python files and metadata.
             wanted = [m for m in archive if m.isfile() and _is_relevant(m.name)]
-            kept = {m.name: _content(archive, m) for m in wanted}
+            kept = {m.name: (archive.extractfile(m) or BytesIO()).read() for m in wanted}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
     return list(kept), kept.__getitem__
@@ -251,12 +226,3 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
 
 def _is_relevant(name: str) -> bool:
     return name.endswith((".py", "PKG-INFO")) or "LICEN" in name.rsplit("/", 1)[-1].upper()
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    handle = archive.extractfile(member)
-    return handle.read() if handle is not None else b""
-
-
-STANDARD = frozenset(sys.stdlib_module_names)
-"""Top-level modules of the standard library."""

@@ -22,10 +22,8 @@ def order_statements(resolver: NameResolver, closure: Closure) -> list[Statement
     what it needs comes first too, unless that makes a cycle.
     """
     statements = closure.statements
-    now = {
-        key: _providers_before(resolver, closure, s, UseTime.IMPORT)
-        for key, s in statements.items()
-    }
+    time = UseTime.IMPORT
+    now = {k: _providers_before(resolver, closure, s, time) for k, s in statements.items()}
     anytime = _all_needs(resolver, closure)
     sequence = _Sequence(now, _order_constraints(resolver, closure))
     called = _callable_at_import(sequence, now, anytime)
@@ -87,13 +85,10 @@ def _providers_before(
 def _all_needs(resolver: NameResolver, closure: Closure) -> dict[_Key, list[_Key]]:
     found: dict[_Key, list[_Key]] = {}
     for key, statement in closure.statements.items():
-        both = [
-            *_names(resolver, statement, UseTime.IMPORT),
-            *_names(resolver, statement, UseTime.CALL),
-        ]
-        names = dict.fromkeys(both)
-        found[key] = [s.key for n in names if n in closure.names for s in resolver.providers(n)
-                      if s.key in closure.statements]  # fmt: skip
+        times = (UseTime.IMPORT, UseTime.CALL)
+        names = dict.fromkeys(n for when in times for n in _names(resolver, statement, when))
+        keys = [s.key for n in names if n in closure.names for s in resolver.providers(n)]
+        found[key] = [key for key in keys if key in closure.statements]
     return found
 
 
@@ -118,14 +113,10 @@ def _ranks(closure: Closure, edges: dict[_Key, list[_Key]]) -> dict[_Key, tuple[
 
 
 class _Sequence:
-    """Order keys under constraints; sets of keys are the bits of an integer.
-
-    Args:
-        now: key → keys that must come before it.
-        chained: further (key, key before it) pairs.
-    """
+    """Order keys under constraints; sets of keys are the bits of an integer."""
 
     def __init__(self, now: _Edges, chained: Iterable[tuple[_Key, _Key]]) -> None:
+        """Put the keys in `now` before theirs, and the second of each `chained` pair first."""
         self._keys = list(now)
         self._number = {key: number for number, key in enumerate(self._keys)}
         self._needs = {key: [*others] for key, others in now.items()}
@@ -136,10 +127,7 @@ class _Sequence:
 
     def bits(self, keys: Iterable[_Key]) -> int:
         """Return a set of keys as an integer."""
-        found = 0
-        for key in keys:
-            found |= 1 << self._number[key]
-        return found
+        return sum(1 << number for number in {self._number[key] for key in keys})
 
     def prefer(self, key: _Key, before: int) -> None:
         """Prefer to emit the keys `before` ahead of `key`, unless a hard dependency forbids it."""
@@ -172,10 +160,10 @@ class _Sequence:
                 inner = next((k for k in before if self._may_come(k, key, begun, waiting)), None)
                 if inner is not None:
                     stack.append((inner, self._first(inner, rank)))
-                    continue
-                done[key] = None
-                waiting &= ~self.bits([key])
-                stack.pop()
+                else:
+                    done[key] = None
+                    waiting &= ~self.bits([key])
+                    stack.pop()
         return list(done)
 
     def _may_come(self, key: _Key, user: _Key, begun: int, waiting: int) -> bool:

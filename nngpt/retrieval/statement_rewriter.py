@@ -19,11 +19,7 @@ from nngpt.retrieval.source_text import Edit, Span
 
 @dataclass(frozen=True)
 class Rewriter:
-    """Write the statements of a closure.
-
-    Attributes:
-        postponed: True if the file has `from __future__ import annotations`.
-    """
+    """Write a closure's statements; `postponed` if the file has postponed annotations."""
 
     resolver: NameResolver
     closure: Closure
@@ -47,27 +43,25 @@ class Rewriter:
             if link.use.when is UseTime.ANNOTATION and link.use.whole in quoted:
                 continue
             new = self._replacement(statement, link)
-            if new is None:
-                continue
-            if link.use.span is None:
-                yield from self._in_fstring(statement.module, link, new)
-            else:
+            if new is not None and link.use.span is not None:
                 yield Edit(link.use.span.start, link.end, new)
+            elif new is not None and link.use.whole is not None:
+                yield from _in_fstring(statement.module, link, link.use.whole, new)
 
     def _unevaluable(self, link: ResolvedUse) -> bool:
         """Return True if an annotation uses a name that the file does not define."""
-        if self.postponed or link.use.when is not UseTime.ANNOTATION:
+        if self.postponed or link.use.when is not UseTime.ANNOTATION or link.use.binding:
             return False
-        if isinstance(link.meaning, (LocalName, ExternalName, InternalModule)):
-            return item_of(link, self.closure) is None and link.use.binding is None
-        return False
+        imported = isinstance(link.meaning, (LocalName, ExternalName, InternalModule))
+        return imported and item_of(link, self.closure) is None
 
     def _replacement(self, statement: Statement, link: ResolvedUse) -> str | None:
         """Return the text that replaces a use in the file, or None to keep it."""
         thing = item_of(link, self.closure)
         if thing is not None:
-            inner = link.use.binding
-            if inner is not None and inner.name not in _followed(self.resolver, statement):
+            imports = self.resolver.resolve(statement).imports
+            followed = {one.name for one in imports if one.followed and not one.kept}
+            if link.use.binding and link.use.binding.name not in followed:
                 return None  # the import inside the function stays, and binds the name
             name = self.names.given[thing]
             return name if link.depth or name != link.use.name else None
@@ -76,31 +70,11 @@ class Rewriter:
     def _lazy(self, statement: Statement, link: ResolvedUse) -> str:
         meaning = link.meaning
         assert isinstance(meaning, (LocalName, InternalModule, ExternalName))
-        quote = '"'
-        if link.use.whole is not None and b'"' in _fstring_opening(
-            statement.module, link.use.whole
-        ):
-            quote = "'"
+        quote = "'" if b'"' in _fstring_opening(statement.module, link.use.whole) else '"'
         lazy = f"{self.names.given[LAZY]}.import_module({quote}{meaning.module}{quote})"
-        attribute = (
-            meaning.name if isinstance(meaning, LocalName) else getattr(meaning, "attribute", "")
-        )
+        attribute = meaning.name if isinstance(meaning, LocalName) else ""
+        attribute = meaning.attribute if isinstance(meaning, ExternalName) else attribute
         return f"{lazy}.{attribute}" if attribute else lazy
-
-    def _in_fstring(self, module: Module, link: ResolvedUse, new: str) -> Iterator[Edit]:
-        """Yield edits of a name in an f-string, which has no exact place before Python 3.12."""
-        whole = link.use.whole
-        if whole is None:
-            return
-        old = ".".join([link.use.name, *(a for a, _ in link.use.chain[: link.depth])])
-        raw = module.text.raw[whole.start : whole.end]
-        pattern = rb"(?<![\w.])" + re.escape(old.encode()) + rb"(?!\w)"
-        for found in re.finditer(pattern, raw):
-            before = raw[: found.start()].replace(b"{{", b"")
-            if before.count(b"{") > before.replace(b"}}", b"").count(b"}"):
-                yield Edit(whole.start + found.start(), whole.start + found.end(), new)
-
-    # -- imports inside ---------------------------------------------------------------------
 
     def _imports(self, statement: Statement) -> Iterator[Edit]:
         by_statement: dict[int, list[ResolvedImport]] = {}
@@ -134,10 +108,15 @@ class Rewriter:
         return ""
 
 
-def _followed(resolver: NameResolver, statement: Statement) -> set[str]:
-    return {
-        one.name for one in resolver.resolve(statement).imports if one.followed and not one.kept
-    }
+def _in_fstring(module: Module, link: ResolvedUse, whole: Span, new: str) -> Iterator[Edit]:
+    """Yield edits of a name in an f-string, which has no exact place before Python 3.12."""
+    old = ".".join([link.use.name, *(a for a, _ in link.use.chain[: link.depth])])
+    raw = module.text.raw[whole.start : whole.end]
+    pattern = rb"(?<![\w.])" + re.escape(old.encode()) + rb"(?!\w)"
+    for found in re.finditer(pattern, raw):
+        before = raw[: found.start()].replace(b"{{", b"")
+        if before.count(b"{") > before.replace(b"}}", b"").count(b"}"):
+            yield Edit(whole.start + found.start(), whole.start + found.end(), new)
 
 
 def _absolute(module: Module, statement: Import, alias: ast.alias, bound: str) -> str:
@@ -154,8 +133,10 @@ def _quoted(annotation: str) -> str:
     return '"' + flat.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _fstring_opening(module: Module, whole: Span) -> bytes:
-    """Return an f-string's prefix and opening quotes."""
+def _fstring_opening(module: Module, whole: Span | None) -> bytes:
+    """Return the opening quotes of an f-string."""
+    if whole is None:
+        return b""
     found = re.compile(rb"\w*(['\"]+)").match(module.text.raw, whole.start)
     return found[1][:3] if found else b""
 

@@ -36,8 +36,7 @@ def load_module(code: str) -> types.ModuleType:
 def supported_values(module: types.ModuleType, job: Mapping[str, Any]) -> dict[str, Any]:
     """Return `prm`: values of the supported hyperparameters, with `batch`, `epoch`, `transform`.
 
-    Raises:
-        RejectedError: a supported hyperparameter has no value.
+    Raises: RejectedError if a supported hyperparameter has no value.
     """
     given = job["hyperparameters"]
     supported = set(module.supported_hyperparameters())
@@ -45,11 +44,7 @@ def supported_values(module: types.ModuleType, job: Mapping[str, Any]) -> dict[s
     if lacking:
         raise RejectedError(f"no value for the hyperparameter {lacking[0]!r}")
     prm = {name: value for name, value in given.items() if name in supported}
-    protocol = {
-        "batch": job["batch"],
-        "epoch": job["epochs"],
-        "transform": job["transform"],
-    }
+    protocol = {"batch": job["batch"], "epoch": job["epochs"], "transform": job["transform"]}
     return prm | protocol
 
 
@@ -62,8 +57,7 @@ def build_network(
     """Return an instance of the candidate's `Net`. Raises: RejectedError if there is none."""
     if not isinstance(getattr(module, "Net", None), type):
         raise RejectedError("the code defines no class Net")
-    out_shape = (job["classes"],)
-    net = module.Net(in_shape, out_shape, supported_values(module, job), device)
+    net = module.Net(in_shape, (job["classes"],), supported_values(module, job), device)
     if not isinstance(net, nn.Module):
         raise RejectedError("Net is no torch.nn.Module")
     return net

@@ -9,17 +9,23 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nngpt.sandbox import candidate_module, export_worker, network_cost, transforms, wire
-from nngpt.sandbox.batches import TrainingData, answering_batches, is_checked, is_reported
 from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.sealed_memory import mapped
-from nngpt.sandbox.training_loop import PlainTrainingLoop
+from nngpt.sandbox.training_loop import (
+    PlainTrainingLoop,
+    TrainingData,
+    answering_batches,
+    is_checked,
+    is_reported,
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,7 @@ class Inputs:
 
 
 class CandidateRun:
-    """Trains a candidate, or answers with a file of a trained network, as its job describes.
-
-    Attributes:
-        job: description by the executor (`nngpt.sandbox.jobs`): code, protocol, data shapes.
-        inputs: descriptors of the worker.
-    """
+    """Trains a candidate, or answers with a file of a trained network, as a `Job` describes."""
 
     def __init__(self, job: Mapping[str, Any], inputs: Inputs) -> None:
         self.job, self.inputs = job, inputs
@@ -49,7 +50,10 @@ class CandidateRun:
 
     def work(self) -> None:
         """Do the job: train the candidate, or answer with a file of a trained network."""
-        self._seed(self.job["seed"])
+        seed = self.job["seed"]
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
         if self.job["work"] == "weights":
             self._answer_with_weights()
         elif self.job["work"] == "onnx":
@@ -58,12 +62,7 @@ class CandidateRun:
             self._train()
 
     def _train(self) -> None:
-        self._phase("build")
-        module = candidate_module.load_module(self.job["code"])
-        self._load_data()
-        net = self._build(module)
-        self._phase("forward")
-        self._try_forward(net)
+        module, net = self._build(self._load_data)
         self._phase("setup", **self._measure(net))
         net.train()
         prm = candidate_module.supported_values(module, self.job)
@@ -90,12 +89,7 @@ class CandidateRun:
             export_worker.send_onnx(self.inputs.result, net, self._arranged(images))
 
     def _answer_with_weights(self) -> None:
-        self._phase("build")
-        module = candidate_module.load_module(self.job["code"])
-        self._load_unseen()
-        net = self._build(module)
-        self._phase("forward")
-        self._try_forward(net)
+        module, net = self._build(self._load_unseen)
         prm = candidate_module.supported_values(module, self.job)
         set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._file())
         self._phase("answer", epoch=1, batches=0, needs_setup=set_up)
@@ -106,26 +100,20 @@ class CandidateRun:
         self._load_unseen()
         answer = export_worker.onnx_answers(self._file(), self.job["engine"])
         self._phase("answer", epoch=1, batches=0)
-        wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(_FunctionModule(answer)))
+        wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(answer))
 
     def _file(self) -> bytes:
         """Return the file to try, weights or ONNX."""
         fd = self.inputs.train_images
         return os.pread(fd, os.fstat(fd).st_size, 0)
 
-    def _seed(self, seed: int) -> None:
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-
     def _phase(self, name: str, **facts: float | str | None) -> None:
         wire.write_facts(self.inputs.result, phase=name, **facts)
 
     def _precision(self) -> Any:
         half = self.job["precision"] == "bfloat16"
-        # Cached weights would stay those of the first batch: one context spans an epoch.
-        kind, cached = self.device.type, False
-        return torch.autocast(kind, torch.bfloat16, enabled=half, cache_enabled=cached)
+        # One context spans an epoch: cached weights would stay those of the first batch.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def _arranged(self, images: Tensor) -> Tensor:
         """Return the images [b, c, h, w] in the protocol's memory format."""
@@ -146,9 +134,8 @@ class CandidateRun:
         shape, count = tuple(job["shape"]), job["train_count"]
         images = mapped(inputs.train_images, (count, *shape), np.uint8)
         labels = mapped(inputs.train_labels, (count,), np.int64)
-        self.images, self.labels = (
-            torch.from_numpy(array).to(self.device) for array in (images, labels)
-        )
+        self.images = torch.from_numpy(images).to(self.device)
+        self.labels = torch.from_numpy(labels).to(self.device)
         self._load_unseen(self.images)
 
     def _load_unseen(self, sample: Tensor | None = None) -> None:
@@ -168,11 +155,14 @@ class CandidateRun:
                 raise RejectedError(f"the transform makes {list(shape)} of {list(sample.shape)}")
         return (1, shape[1], shape[2], shape[3])
 
-    def _build(self, module: Any) -> Any:
+    def _build(self, load: Callable[[], None]) -> tuple[ModuleType, Any]:
+        """Execute the code, load the data, build the network and try it on random images."""
+        self._phase("build")
+        module = candidate_module.load_module(self.job["code"])
+        load()
         net = candidate_module.build_network(module, self.in_shape, self.job, self.device)
-        return net.to(device=self.device).to(memory_format=self.memory_format)
-
-    def _try_forward(self, net: Any) -> None:
+        net = net.to(device=self.device).to(memory_format=self.memory_format)
+        self._phase("forward")
         net.eval()
         images = torch.randn(2, *self.in_shape[1:], device=self.device)
         with torch.no_grad(), self._precision():
@@ -180,6 +170,7 @@ class CandidateRun:
         self._check(logits, 2)
         if not bool(torch.isfinite(logits).all()):
             raise RejectedError("the output for random images is not finite")
+        return module, net
 
     def _check(self, logits: object, count: int) -> None:
         """Check that the network's output is a tensor [count, classes]. Raises: RejectedError."""
@@ -206,31 +197,20 @@ class CandidateRun:
         return data
 
     def _send_answers(self, net: Any) -> None:
+        net.eval()
         with self._precision():
             answers = self._answers(net)
         wire.write_frame(self.inputs.result, wire.LOGITS, answers)
 
-    def _answers(self, net: Any) -> bytes:
+    def _answers(self, answer: Callable[[Tensor], Tensor]) -> bytes:
         """Return the logits of all validation images: float32 [n, classes], little-endian."""
-        net.eval()
         parts = []
         with torch.no_grad():
             for images in answering_batches(self.unseen, self.job["answer_batch"]):
-                logits = net(self._arranged(self.pipeline.answer(images)))
+                logits = answer(self._arranged(self.pipeline.answer(images)))
                 self._check(logits, len(images))
                 parts.append(logits.float().cpu())
         return torch.cat(parts).numpy().astype("<f4").tobytes()
-
-
-class _FunctionModule(nn.Module):
-    """A function from images to logits, as a module."""
-
-    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self._answer = answer
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self._answer(images)
 
 
 def _is_finite(net: Any) -> bool:

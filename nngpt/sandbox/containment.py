@@ -5,11 +5,12 @@ A worker is contained before its candidate arrives, so no candidate waits for co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from nngpt.sandbox import processes
@@ -46,27 +47,22 @@ class Limits:
     cuda: bool
 
 
-@dataclass
 class Containment:
     """Everything needed to contain workers; a lane makes it once for all of them.
 
-    Attributes:
-        limits: limits on each worker.
-        namespaced: True if a worker is the first process of a process namespace.
-        filter: BPF program that filters system calls, None if libseccomp is missing.
+    With `namespaced`, each worker is the first process of a process namespace.
     """
 
-    limits: Limits
-    namespaced: bool
-    filter: bytes | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        try:
-            self.filter = seccomp.program(self.limits.cuda, self.namespaced)
-        except OSError:
-            self.filter = None
+    def __init__(self, limits: Limits, namespaced: bool) -> None:
+        self.limits, self.namespaced = limits, namespaced
+        self._filter: bytes | None = None
+        with contextlib.suppress(OSError):  # libseccomp may be missing
+            self._filter = seccomp.program(limits.cuda, namespaced)
         self._read = readable_paths(self.limits.cuda)
-        self._devices = [*_DEVICES, *(_cuda_devices() if self.limits.cuda else ())]
+        self._devices = list(_DEVICES)
+        if limits.cuda:
+            devices = (str(path) for path in Path("/dev").iterdir())
+            self._devices += [path for path in devices if path.startswith(_CUDA_DEVICES)]
         self._write: list[str] = []
         self._counted = False
 
@@ -75,7 +71,7 @@ class Containment:
         self._proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
         self._address_bytes = 1024 * processes.status_kib("self", "VmSize")
         self._data_bytes = 1024 * processes.status_kib("self", "VmData")
-        self._alone = processes.threads() == 1  # Landlock would leave another thread free
+        self._alone = processes.tasks("self") == 1  # Landlock would leave another thread free
         steps: dict[str, Callable[[], None]] = {
             "cgroup": lambda: _join(group),
             "session": _lead_session,
@@ -125,7 +121,7 @@ class Containment:
     def _count_threads(self) -> None:
         if not self.namespaced:
             raise OSError("no user namespace")
-        namespaces.own_thread_count(self._proc_self)
+        namespaces.enter_user_namespace(self._proc_self)
         self._counted = True
 
     def _set_rlimits(self) -> None:
@@ -156,9 +152,9 @@ class Containment:
         landlock.restrict(read, self._write, self._devices)
 
     def _filter_calls(self) -> None:
-        if self.filter is None:
+        if self._filter is None:
             raise OSError("no libseccomp")
-        kernel.install_filter(self.filter)
+        kernel.install_filter(self._filter)
 
 
 def is_marked(pid: int) -> bool:
@@ -169,10 +165,6 @@ def is_marked(pid: int) -> bool:
         return False
     marks = [line.split()[-2] for line in lines if line.startswith("Max file locks")]
     return any(mark.isdigit() and int(mark) <= MARK for mark in marks)
-
-
-def _cuda_devices() -> list[str]:
-    return [str(p) for p in Path("/dev").iterdir() if str(p).startswith(_CUDA_DEVICES)]
 
 
 def _join(group: cgroup.Group | None) -> None:

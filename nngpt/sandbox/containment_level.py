@@ -17,10 +17,9 @@ from nngpt.sandbox.layers import cgroup, kernel, namespaces
 
 @dataclass(frozen=True)
 class Layer:
-    """One containment layer.
+    """One containment layer, by its name in containment levels, such as "landlock".
 
     Attributes:
-        name: name as in containment levels, for example "landlock".
         available: True if this machine has it.
         hint: how to make it available; "" if it is.
         required: False for a layer that the level "standard" does without.
@@ -59,9 +58,12 @@ REQUIRED = frozenset(_HINTS) - {"namespaces", "private-files", "thread-count"} -
 
 def layers() -> list[Layer]:
     """Test every layer in a short-lived process. Imports no torch."""
-    missing = _test_in_subprocess()
+    test = "from nngpt.sandbox import containment_level; containment_level._print_missing()"
+    command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {test}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    missing = set(_HINTS) - {"clean-env"} if done.returncode else set(json.loads(done.stdout))
     return [
-        Layer(name, name not in missing, "" if name not in missing else hint, name in REQUIRED)
+        Layer(name, name not in missing, hint if name in missing else "", name in REQUIRED)
         for name, hint in _HINTS.items()
     ]
 
@@ -71,30 +73,16 @@ def level(missing: Collection[str], sandbox: str) -> str:
 
     "full" has every layer except those that need root, "standard" every required one, "weak" fewer.
 
-    Raises:
-        UserError: the level is below `sandbox` ("full", "standard" or "weak").
+    Raises: UserError if the level is below `sandbox` ("full", "standard" or "weak").
     """
     required = [name for name in missing if name in REQUIRED]
     lacking = [name for name in missing if name not in _ROOT_ONLY]
     refused = {"full": lacking, "standard": required}.get(sandbox, [])
     if refused:
-        raise UserError(
-            f"the sandbox lacks: {', '.join(refused)}",
-            where="evaluation.sandbox",
-            hint=_HINTS[refused[0]],
-        )
+        what, hint = f"the sandbox lacks: {', '.join(refused)}", _HINTS[refused[0]]
+        raise UserError(what, where="evaluation.sandbox", hint=hint)
     name = "weak" if required else "standard" if lacking else "full"
     return f"{name}: {', '.join(layer for layer in _HINTS if layer not in missing)}"
-
-
-def _test_in_subprocess() -> set[str]:
-    """Return the names of the layers that this machine lacks."""
-    test = "from nngpt.sandbox import containment_level; containment_level._print_missing()"
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {test}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode:
-        return set(_HINTS) - {"clean-env"}
-    return set(json.loads(done.stdout))
 
 
 def _print_missing() -> None:

@@ -27,11 +27,9 @@ def exit_refusal(
     Args:
         stage: the stage last reported, None if the worker never reported one.
         ended: how it ended, None if its lane was lost twice.
-        stderr: the end of its standard error.
         limits: the limits on memory and processes, in words.
 
-    Raises:
-        ExecutionError: the worker ended before any generated code ran.
+    Raises: ExecutionError if the worker ended before any generated code ran.
     """
     detail = clean(stderr, _MAX_DETAIL)
     if stage is None:
@@ -55,7 +53,5 @@ def exit_refusal(
 def _signal_reason(number: int) -> str:
     if number == signal.SIGSYS:
         return _ATTACK
-    try:
-        return f"was killed by {signal.Signals(number).name}"
-    except ValueError:
-        return f"was killed by signal {number}"
+    known = {one.value: one.name for one in signal.Signals}
+    return f"was killed by {known.get(number, f'signal {number}')}"

@@ -8,12 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from nngpt.records import Refusal, WeightTensor
 from nngpt.sandbox import wire
-from nngpt.sandbox.judge import Budget, Judge, clean
+from nngpt.sandbox.judge import Budget, Judge, Labels, clean
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES, TensorReader
 
 _MOST_PIXELS = 1 << 24
@@ -25,17 +22,12 @@ class ExportJudge(Judge):
 
     Attributes:
         in_shape: (1, c, h, w) of the network's input, as the worker claims.
-        onnx: bytes of the ONNX file, None before they arrive.
+        onnx: the ONNX file, None before it arrives.
         onnx_problem: why the worker could not make an ONNX file, "" if it reported no problem.
     """
 
     def __init__(
-        self,
-        labels: npt.NDArray[np.int64],
-        classes: int,
-        epochs: int,
-        budget: Budget,
-        with_onnx: bool,
+        self, labels: Labels, classes: int, epochs: int, budget: Budget, with_onnx: bool
     ) -> None:
         super().__init__(labels, classes, epochs, budget)
         self._script += [("weights", 0), *([("onnx", 0)] if with_onnx else [])]
@@ -64,15 +56,11 @@ class ExportJudge(Judge):
     def _allows(self, kind: bytes, length: int) -> bool:
         if kind == wire.TENSOR:
             reader = self._tensor_reader
-            return self._phase_name == "weights" and reader is not None and reader.allows(length)
+            return self._phase == "weights" and reader is not None and reader.allows(length)
         if kind == wire.ONNX:
             fits = 0 < length <= MOST_ONNX_BYTES
-            return self._phase_name == "onnx" and self.onnx is None and fits
+            return self._phase == "onnx" and self.onnx is None and fits
         return super()._allows(kind, length)
-
-    @property
-    def _phase_name(self) -> str:
-        return self._phase[0] if self._phase else ""
 
     def _take(self, kind: bytes, payload: bytes) -> Refusal | None:
         if kind == wire.TENSOR:
@@ -91,18 +79,18 @@ class ExportJudge(Judge):
         if facts["phase"] == "onnx" and not self.has_weights:
             raise wire.WireError("the weights are incomplete")
         refusal = super()._enter(facts)
-        if self._phase_name == "weights":
+        if self._phase == "weights":
             self.in_shape = _in_shape(facts.get("in_shape"))
         return refusal
 
     def _take_facts(self, facts: dict[str, Any]) -> None:
         """Take the number of tensors, the next tensor's header, or the ONNX file's problem."""
         reader = self._tensor_reader
-        if self._phase_name == "weights" and reader is None:
+        if self._phase == "weights" and reader is None:
             self._tensor_reader = TensorReader(facts.get("tensors"))
-        elif self._phase_name == "weights" and reader is not None:
+        elif self._phase == "weights" and reader is not None:
             reader.announce(facts)
-        elif self._phase_name == "onnx" and "onnx_problem" in facts:
+        elif self._phase == "onnx" and "onnx_problem" in facts:
             problem = clean(str(facts["onnx_problem"]), _MAX_PROBLEM)
             self.onnx_problem = " ".join(problem.split()) or "it failed"
         else:
@@ -112,13 +100,10 @@ class ExportJudge(Judge):
 class AnswersJudge(Judge):
     """Judges one set of answers that a worker gives with a file of a trained network.
 
-    Attributes:
-        needs_setup: True if the weights load only after `train_setup`, as the worker claims.
+    It claims with `needs_setup` that the weights load only after `train_setup`.
     """
 
-    def __init__(
-        self, labels: npt.NDArray[np.int64], classes: int, phases: tuple[str, ...]
-    ) -> None:
+    def __init__(self, labels: Labels, classes: int, phases: tuple[str, ...]) -> None:
         """Expect the answers after `phases`."""
         super().__init__(labels, classes, 1, Budget())
         self._script = [*((name, 0) for name in phases), ("answer", 1)]

@@ -32,7 +32,10 @@ def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
             raise RejectedError(f"state_dict holds a {type(tensor).__name__}, not only tensors")
         if nn.parameter.is_lazy(tensor):
             raise RejectedError(f"the tensor {name!r} was never used, so it has no shape")
-    headers = [_header(name, tensor) for name, tensor in state.items()]
+    headers = [
+        {"tensor": str(name), "dtype": str(t.dtype).removeprefix("torch."), "shape": [*t.shape]}
+        for name, t in state.items()
+    ]
     _check_rules(headers)
     wire.write_facts(fd, tensors=len(state))
     for header, tensor in zip(headers, state.values(), strict=True):
@@ -42,16 +45,10 @@ def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
         wire.write_frame(fd, wire.TENSOR, data)
 
 
-def _header(name: object, tensor: Tensor) -> dict[str, Any]:
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return {"tensor": str(name), "dtype": dtype, "shape": list(tensor.shape)}
-
-
 def _check_rules(headers: list[dict[str, Any]]) -> None:
     """Reject tensors that the parent would take for an attack, though an honest network has them.
 
-    Raises:
-        RejectedError: a name, type or size breaks a rule.
+    Raises: RejectedError if a name, type or size breaks a rule.
     """
     try:
         rules = tensors.TensorRules(len(headers))
@@ -62,10 +59,10 @@ def _check_rules(headers: list[dict[str, Any]]) -> None:
 
 
 def send_onnx(fd: int, net: Any, images: Tensor) -> None:
-    """Send the network as an ONNX file, or the reason why it cannot be exported.
+    """Send the network as an ONNX file for any batch size, or why it cannot be exported.
 
     Args:
-        images: two transformed images, [2, c, h, w]; the file takes any batch size.
+        images: two transformed images, [2, c, h, w].
     """
     wire.write_facts(fd, phase="onnx")
     try:
@@ -104,8 +101,7 @@ def _traced(net: Any, images: Tensor) -> bytes:
 def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
     """Load a safetensors file into a fresh network; return True if `train_setup` was needed first.
 
-    Raises:
-        RejectedError: the network has other tensors.
+    Raises: RejectedError if the network has other tensors.
     """
     from safetensors.torch import load
 
@@ -126,11 +122,8 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
 def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
     """Return an ONNX file's function from images [b, c, h, w] to logits [b, classes].
 
-    Args:
-        engine: "onnxruntime", or "onnx" for the reference evaluator of that package.
-
-    Raises:
-        Exception: any error of the ONNX checker or engine.
+    `engine` is "onnxruntime", or "onnx" for the reference evaluator of that package.
+    Raises: Exception, any error of the ONNX checker or engine.
     """
     import onnx
 

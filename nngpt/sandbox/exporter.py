@@ -40,15 +40,12 @@ class Exporter:
     ) -> Exported | Refusal:
         """Train a candidate, take its weights and ONNX file, and try both.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         job = self.jobs.training(candidate, seed, fold, work="export", onnx=with_onnx)
         budget = replace(self.budget, latency_ms=None, seconds=None)
-        classes, epochs = job.description["classes"], job.description["epochs"]
-        result = self.pool.run(
-            job, lambda: ExportJudge(job.labels, classes, epochs, budget, with_onnx)
-        )
+        protocol = job.description["classes"], job.description["epochs"], budget
+        result = self.pool.run(job, lambda: ExportJudge(job.labels, *protocol, with_onnx))
         judge, problem = result.judge, result.judge.onnx_problem
         if result.refusal is not None:
             if not judge.has_weights or result.refusal.reason in exit_reasons.HOSTILE:
@@ -94,7 +91,9 @@ class Exporter:
         result = self.pool.run(job, lambda: AnswersJudge(job.labels, classes, ("build",)))
         if result.refusal is not None:
             return replace(exported, onnx_problem=f"the file is no good: {result.refusal.reason}")
-        judged, name = result.judge.judged, _with_version(engine)
+        # The package onnxruntime has distributions of several names.
+        (distribution, *_) = packages_distributions().get(engine, [engine])
+        name, judged = f"{engine} {version(distribution)}", result.judge.judged
         return replace(exported, onnx=file, onnx_judged=judged, onnx_engine=name)
 
 
@@ -104,9 +103,3 @@ def _in_shape(description: Mapping[str, Any], claimed: tuple[int, ...]) -> tuple
     if known is None:
         return claimed
     return (1, channels, known.size or height, known.size or width)
-
-
-def _with_version(package: str) -> str:
-    """Return a package and its version; onnxruntime has distributions of several names."""
-    (first, *_) = packages_distributions().get(package, [package])
-    return f"{package} {version(first)}"

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from nngpt.data.splits import Splits
 from nngpt.sandbox import sealed_memory
+from nngpt.sandbox.judge import Labels
 
 Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,9 @@ class Fold:
 
     Attributes:
         number: counted from 1; 0 for the fixed split.
-        train_images: descriptor of sealed memory, uint8 [n, c, h, w].
-        train_labels: descriptor of sealed memory, int64 [n].
-        train_count: n.
-        validation_images: uint8 [m, c, h, w], in this process.
-        validation_labels: int64 [m], in this process only (invariant "No self-grading").
+        train_images, train_labels: descriptors of sealed memory, uint8 [n, c, h, w] and int64 [n].
+        validation_images, validation_labels: uint8 [m, c, h, w], and int64 [m], which are in this
+            process only (invariant "No self-grading").
     """
 
     number: int
@@ -68,8 +66,7 @@ class Folds:
     @property
     def largest(self) -> int:
         """Number of training and validation images together."""
-        fixed = len(self._labels) + self._splits.train.count
-        return fixed if self._k is None else len(self._labels)
+        return len(self._labels) + (self._splits.train.count if self._k is None else 0)
 
     def fold(self, number: int) -> Fold:
         """Return the fold with this number."""
@@ -87,27 +84,14 @@ class Folds:
         if self._k is None:
             train = self._splits.train
             images, labels = train.open_images(), np.asarray(train.open_labels(), np.int64)
-            return self._fold(0, images, labels, None, self._images, self._labels)
-        judged = self._parts[number - 1]
-        trained = np.setdiff1d(np.arange(len(self._labels)), judged)
-        part = self._images[judged], self._labels[judged]
-        return self._fold(number, self._images, self._labels, trained, *part)
-
-    def _fold(
-        self,
-        number: int,
-        train_images: Images,
-        train_labels: Labels,
-        order: Labels | None,
-        images: Images,
-        labels: Labels,
-    ) -> Fold:
-        count = len(train_labels if order is None else order)
-        train = (
-            self._sealed("images", train_images, order),
-            self._sealed("labels", train_labels, order),
-        )
-        return Fold(number, *train, count, images, labels)
+            order, validation = None, (self._images, self._labels)
+        else:
+            judged, images, labels = self._parts[number - 1], self._images, self._labels
+            order = np.setdiff1d(np.arange(len(labels)), judged)
+            validation = images[judged], labels[judged]
+        count = len(labels if order is None else order)
+        data = self._sealed("images", images, order), self._sealed("labels", labels, order)
+        return Fold(number, *data, count, *validation)
 
     def _sealed(self, name: str, array: Images | Labels, order: Labels | None) -> int:
         chunks = sealed_memory.chunks(array, order)

@@ -17,32 +17,10 @@ from nngpt.data.splits import Splits
 from nngpt.records import Candidate, Refusal, Task
 from nngpt.sandbox import sealed_memory
 from nngpt.sandbox.folds import Fold
-from nngpt.sandbox.judge import Judge, secret_order
+from nngpt.sandbox.judge import Judge, Labels, secret_order
 from nngpt.sandbox.lane_client import WorkerExit
 
 AnyJudge = TypeVar("AnyJudge", bound=Judge)
-
-
-@dataclass(frozen=True)
-class JobFiles:
-    """Open descriptors of one job.
-
-    Attributes:
-        result: reading end of the result pipe.
-        writing: its writing end; the runner closes it once the worker has a copy.
-        stderr: memory that collects the worker's standard error.
-        data: job description, training images and labels, validation images.
-    """
-
-    result: int
-    writing: int
-    stderr: int
-    data: tuple[int, ...]
-
-    @property
-    def for_worker(self) -> list[int]:
-        """Descriptors to send, in the order in which `nngpt.sandbox.lane` expects them."""
-        return [self.stderr, self.writing, *self.data]
 
 
 @dataclass(frozen=True)
@@ -51,7 +29,6 @@ class Job:
 
     Attributes:
         description: instructions for the worker, JSON-serialisable (see `JobFactory`).
-        fold: data to train on and to answer.
         order: secret order of the validation images (`nngpt.sandbox.judge.secret_order`).
         file: weights or ONNX file to try, in place of training data; None for a training.
     """
@@ -62,23 +39,27 @@ class Job:
     file: bytes | None = None
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
+    def labels(self) -> Labels:
         """Labels of the validation images, in the order in which the worker sees the images."""
         return self.fold.validation_labels[self.order]
 
     @contextmanager
-    def files(self) -> Iterator[JobFiles]:
-        """Open the descriptors; all but the pipe's writing end are closed afterwards."""
+    def files(self) -> Iterator[tuple[int, list[int]]]:
+        """Open the reading end of a result pipe, and the descriptors for `nngpt.sandbox.lane`.
+
+        The latter are memory for standard error, the pipe's writing end, and the data: job
+        description, training images and labels, validation images. The caller closes the writing
+        end once the worker has a copy; all others are closed afterwards.
+        """
         with ExitStack() as stack:
             result, writing = os.pipe()
             stack.callback(os.close, result)
-            stderr = os.memfd_create("stderr")
-            stack.callback(os.close, stderr)
-            data = []
+            fds = [os.memfd_create("stderr"), writing]
+            stack.callback(os.close, fds[0])
             for fd in self._data():
                 stack.callback(os.close, fd)
-                data.append(fd)
-            yield JobFiles(result, writing, stderr, tuple(data))
+                fds.append(fd)
+            yield result, fds
 
     def _data(self) -> Iterator[int]:
         yield sealed_memory.sealed("job", [json.dumps(self.description).encode()])
@@ -94,10 +75,9 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult(Generic[AnyJudge]):
-    """Result of a job: what the judge read, why it failed, and how the worker ended.
+    """Result of a job, whose judge has read the worker's output.
 
     Attributes:
-        judge: the judge that read the worker's output.
         refusal: why the job failed; None if it succeeded or the worker ended without a result.
         seconds: wall time.
         ended: how the worker ended, None if its lane was lost.
@@ -128,17 +108,9 @@ class JobFactory:
     def training(
         self, candidate: Candidate, seed: int, fold: Fold, loop: str = "own", **more: object
     ) -> Job:
-        """Describe a training with the candidate's "own" loop or with our "plain" one.
-
-        Args:
-            more: entries of the description to add or replace.
-        """
-        order = secret_order(fold.validation_labels, candidate.content_hash, seed)
-        return Job(self._description(candidate, seed, fold) | {"loop": loop, **more}, fold, order)
-
-    def _description(self, candidate: Candidate, seed: int, fold: Fold) -> dict[str, Any]:
+        """Describe a training with the "own" or our "plain" loop; `more` overrides entries."""
         splits, evaluation = self._splits, self._evaluation
-        return {
+        description = {
             "work": "train",
             "code": candidate.code,
             "hyperparameters": dict(candidate.hyperparameters),
@@ -158,4 +130,7 @@ class JobFactory:
             "std": list(splits.std),
             "train_count": fold.train_count,
             "validation_count": len(fold.validation_labels),
+            "loop": loop,
         }
+        order = secret_order(fold.validation_labels, candidate.content_hash, seed)
+        return Job(description | more, fold, order)

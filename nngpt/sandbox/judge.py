@@ -27,6 +27,8 @@ from nngpt.sandbox import wire
 BROKE_PROTOCOL = "broke the result protocol"
 """Reason of the refusal for frames that no honest worker sends."""
 
+Labels = npt.NDArray[np.int64]
+
 _MAX_FACTS = 1 << 16
 _MAX_DETAIL = 2000
 _MAX_REASON = 200
@@ -46,7 +48,7 @@ _PHASES = {
 """Stage and description of each phase that a worker reports."""
 
 
-def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.NDArray[np.int64]:
+def secret_order(labels: Labels, content: str, seed: int) -> npt.NDArray[np.int64]:
     """Return the order in which a worker gets the validation images, a permutation [n].
 
     The key is derived from the labels: nobody else can compute the order, and the same code with
@@ -61,12 +63,9 @@ def secret_order(labels: npt.NDArray[np.int64], content: str, seed: int) -> npt.
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper limits on a candidate's cost; None for no limit.
+    """Upper limits on trainable parameters, one image's forward pass, and training; None for none.
 
-    Attributes:
-        parameters: number of trainable parameters.
-        latency_ms: milliseconds of one image's forward pass.
-        seconds: training time over all epochs, by this process's clock.
+    `seconds` counts all epochs by this process's clock.
     """
 
     parameters: int | None = None
@@ -79,18 +78,17 @@ class Judge:
 
     Attributes:
         stage: the stage last reported, None before the first report.
-        parameters: number of trainable parameters, as the worker claims.
-        flops: floating-point operations of one image's forward pass, as claimed; None if unknown.
-        latency_ms: milliseconds of one image's forward pass, as claimed; None if unknown.
-        batches: number of training batches in the judged epochs, as claimed.
-        epochs: one result per judged epoch.
+        parameters, batches: numbers of trainable parameters and of training batches in the judged
+            epochs, as the worker claims.
+        flops, latency_ms: floating-point operations and milliseconds of one image's forward pass,
+            as the worker claims; None if unknown.
         would_stop: why the training would have been stopped early, had it not been exempt.
         ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
     """
 
     def __init__(
         self,
-        labels: npt.NDArray[np.int64],
+        labels: Labels,
         classes: int,
         epochs: int,
         budget: Budget,
@@ -102,22 +100,19 @@ class Judge:
             labels: labels of the validation images, in the order in which the worker sees them.
             should_stop: early-stopping check of the accuracies so far, called after each epoch.
         """
-        self._should_stop = should_stop
+        self._labels, self._classes, self._wanted = labels, classes, epochs
+        self._allowed, self._should_stop = budget, should_stop
         self.would_stop: str | None = None
         self.ceiling: float | None = None
-        self._labels, self._classes, self._wanted = labels, classes, epochs
-        self._allowed = budget
         self._reader = wire.FrameReader(self._allows)
-        self._script = _script(epochs)
-        self._phase: tuple[str, int] | None = None
-        self._mark = time.monotonic()
+        self._script = [("build", 0), ("forward", 0), ("setup", 0)]
+        self._script += [(name, n) for n in range(1, epochs + 1) for name in ("learn", "answer")]
+        self._phase, self._epoch = "", 0
+        self._mark = self._first_batch = time.monotonic()
         self.stage: Stage | None = None
-        self.parameters = 0
+        self.parameters = self.batches = self._drawn = 0
         self.flops: int | None = None
         self.latency_ms: float | None = None
-        self.batches = 0
-        self._drawn = 0
-        self._first_batch = self._mark
         self.epochs: list[EpochResult] = []
 
     @property
@@ -142,8 +137,7 @@ class Judge:
     def _allows(self, kind: bytes, length: int) -> bool:
         """Return True if a frame of this kind and length is expected now."""
         if kind == wire.LOGITS:
-            answering = self._phase is not None and self._phase[0] == "answer"
-            return answering and length == 4 * len(self._labels) * self._classes
+            return self._phase == "answer" and length == 4 * len(self._labels) * self._classes
         return kind == wire.FACTS and length <= _MAX_FACTS
 
     def _facts(self, payload: bytes) -> Refusal | None:
@@ -160,20 +154,20 @@ class Judge:
 
     def _enter(self, facts: dict[str, Any]) -> Refusal | None:
         """Enter the next phase. Raises: wire.WireError if it is out of order."""
-        if self._phase is not None and self._phase[0] == "answer":
+        if self._phase == "answer":
             raise wire.WireError("an epoch without answers")
         phase = (facts.get("phase"), facts.get("epoch", 0))
         if not self._script or phase != self._script[0]:
             raise wire.WireError(f"phase {phase!r} out of order")
-        self._phase = self._script.pop(0)
-        self.stage = _PHASES[self._phase[0]][0]
-        if self._phase[0] == "learn":
+        self._phase, self._epoch = self._script.pop(0)
+        self.stage = _PHASES[self._phase][0]
+        if self._phase == "learn":
             self._drawn = 0
-            if self._phase[1] == 1:
+            if self._epoch == 1:
                 self._mark = time.monotonic()
-        if self._phase[0] == "answer":
+        if self._phase == "answer":
             self.batches += _count(facts.get("batches"), "batches")
-        return self._check_cost(facts) if self._phase[0] == "setup" else None
+        return self._check_cost(facts) if self._phase == "setup" else None
 
     def _check_cost(self, facts: dict[str, Any]) -> Refusal | None:
         """Take the claimed size and speed; refuse a network over the budget."""
@@ -197,7 +191,7 @@ class Judge:
 
     def _progress(self, facts: dict[str, Any]) -> Refusal | None:
         """Extrapolate the training time from the batches so far; refuse if over the budget."""
-        if self._phase is None or self._phase[0] != "learn":
+        if self._phase != "learn":
             raise wire.WireError("batches out of order")
         drawn, total = _count(facts.get("batches"), "batches"), _count(facts["of"], "batches")
         if not self._drawn < drawn <= total:
@@ -207,8 +201,8 @@ class Judge:
             self._first_batch = now
         if self._allowed.seconds is None or drawn < _FEW_BATCHES:
             return None
-        epoch, rate = self._phase[1], (now - self._first_batch) / (drawn - 1)
-        left = total - drawn + (self._wanted - epoch) * total
+        rate = (now - self._first_batch) / (drawn - 1)
+        left = total - drawn + (self._wanted - self._epoch) * total
         before = sum(result.seconds for result in self.epochs) + now - self._mark
         # Uncertainty of the estimate after this many batches, in the candidate's favour.
         spread = rate * left / math.sqrt(drawn)
@@ -218,25 +212,20 @@ class Judge:
             Stage.TRAIN,
             f"would train for {before + rate * left:.1f} ± {spread:.1f} s, "
             f"the budget is {self._allowed.seconds:g} s",
-            f"after {drawn} of {total} batches of epoch {epoch}",
+            f"after {drawn} of {total} batches of epoch {self._epoch}",
         )
 
     def _logits(self, payload: bytes) -> Refusal | None:
         """Score one epoch's answers, float32 [n, classes]."""
-        logits = np.frombuffer(payload, "<f4").reshape(len(self._labels), self._classes)
-        if not np.isfinite(logits).all():
-            bad = int((~np.isfinite(logits)).any(axis=1).sum())
-            return Refusal(
-                Stage.JUDGE,
-                "the logits are not finite",
-                f"{bad} of {len(logits)} answers in epoch {len(self.epochs) + 1} hold NaN or Inf",
-            )
-        now = time.monotonic()
-        correct, total = int((logits.argmax(axis=1) == self._labels).sum()), len(self._labels)
-        self.epochs.append(
-            EpochResult(len(self.epochs) + 1, correct / total, correct, total, now - self._mark)
-        )
-        self._mark, self._phase = now, None
+        total, epoch = len(self._labels), len(self.epochs) + 1
+        logits = np.frombuffer(payload, "<f4").reshape(total, self._classes)
+        if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
+            detail = f"{bad} of {total} answers in epoch {epoch} hold NaN or Inf"
+            return Refusal(Stage.JUDGE, "the logits are not finite", detail)
+        now, correct = time.monotonic(), int((logits.argmax(axis=1) == self._labels).sum())
+        result = EpochResult(epoch, correct / total, correct, total, now - self._mark)
+        self.epochs.append(result)
+        self._mark, self._phase = now, ""
         return None if self.done else self._stopped_early()
 
     def _stopped_early(self) -> Refusal | None:
@@ -257,17 +246,14 @@ class Judge:
         detail = f"{name}: {facts.get('message', '')}\n{facts.get('where', '')}"
         if facts.get("memory") is True:
             return self._refuse("out of memory", detail)
-        activity = _PHASES[self._phase[0]][1] if self._phase else "the start"
+        activity = _PHASES[self._phase][1] if self._phase else "the start"
         first = clean(str(facts.get("message", "")), _MAX_REASON).partition("\n")[0]
         error = f"{name}: {first}" if first else name
         return self._refuse(f"{activity} failed: {error}", detail)
 
     def _refuse(self, reason: str, detail: str) -> Refusal:
-        return Refusal(
-            self.stage or Stage.BUILD,
-            " ".join(reason.split()) or "refused",
-            clean(detail, _MAX_DETAIL),
-        )
+        reason = " ".join(reason.split()) or "refused"
+        return Refusal(self.stage or Stage.BUILD, reason, clean(detail, _MAX_DETAIL))
 
 
 def _count(value: object, what: str) -> int:
@@ -282,9 +268,3 @@ def clean(text: str, limit: int) -> str:
     text = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
     text = "".join(c for c in text if c == "\n" or c.isprintable()).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _script(epochs: int) -> list[tuple[str, int]]:
-    """Return the only order in which a worker may report phases, as (name, epoch)."""
-    start = [("build", 0), ("forward", 0), ("setup", 0)]
-    return start + [(name, epoch) for epoch in range(1, epochs + 1) for name in ("learn", "answer")]

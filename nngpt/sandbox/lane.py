@@ -55,15 +55,13 @@ def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> 
 
 @dataclass
 class _Worker:
-    """A forked worker.
+    """A forked worker, its job's socket, and its control group where one can be made.
 
     Attributes:
         pid: process id in this lane's process namespace.
-        socket: socket that its job is sent to.
         handle: pidfd, readable once it has ended.
         listed: process id as listed in /proc, 0 before it is ready.
         missing: names of the containment layers it lacks.
-        group: its control group, None where groups cannot be made.
     """
 
     pid: int
@@ -90,9 +88,8 @@ class _Lane:
     def serve(self) -> None:
         self.waiting = self._fork()
         ready = self._wait_until_ready(self.waiting)
-        own = int(os.readlink("/proc/self"))  # noqa: PTH115
         missing = list(self.waiting.missing) if ready else None
-        wire.send(self.control, {"ready": missing, "listed": own})
+        wire.send(self.control, {"ready": missing, "listed": _listed_pid()})
         while ready:
             message, fds = wire.receive(self.control)
             if message is None:
@@ -119,8 +116,7 @@ class _Lane:
         over = self._watch(running)
         status, usage, out_of_memory = self._end(running)
         cpu_s = usage.ru_utime + usage.ru_stime
-        if out_of_memory:
-            over = "memory"
+        over = "memory" if out_of_memory else over
         if not over and os.WIFSIGNALED(status) and cpu_s >= self.limits.cpu_s:
             over = "cpu"
         facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
@@ -129,15 +125,11 @@ class _Lane:
     def _hand_over(self, fds: list[int]) -> _Worker | None:
         """Give the job to the waiting worker; replace workers that died while waiting."""
         for _ in range(_STARTS):
-            chosen = self.waiting or self._fork()
-            self.waiting = None
-            if self._wait_until_ready(chosen):
-                try:
+            chosen, self.waiting = self.waiting or self._fork(), None
+            with contextlib.suppress(OSError):
+                if self._wait_until_ready(chosen):
                     wire.send(chosen.socket, {"job": True}, fds)
-                except OSError:
-                    self._end(chosen)
-                    continue
-                return chosen
+                    return chosen
             self._end(chosen)
         return None
 
@@ -146,10 +138,9 @@ class _Lane:
         if chosen.listed:
             return True
         chosen.socket.settimeout(_START_S)
-        try:
+        report = None
+        with contextlib.suppress(OSError):
             report, _ = wire.receive(chosen.socket)
-        except OSError:
-            report = None
         if report is None:
             return False
         chosen.listed, chosen.missing = int(report["listed"]), tuple(report["missing"])
@@ -168,11 +159,10 @@ class _Lane:
         return _Worker(pid, ours, os.pidfd_open(pid), group=group)
 
     def _make_group(self) -> cgroup.Group | None:
-        owner = int(os.readlink("/proc/self"))  # noqa: PTH115
         self.forked += 1
-        limits = self.limits
+        limits = self.limits.memory_bytes, self.limits.processes
         with contextlib.suppress(OSError):
-            return cgroup.Group(owner, self.forked, limits.memory_bytes, limits.processes)
+            return cgroup.Group(_listed_pid(), self.forked, *limits)
         return None
 
     def _watch(self, running: _Worker) -> str:
@@ -210,9 +200,9 @@ class _Lane:
         os.close(worker.handle)
         worker.socket.close()
         if not self.namespaced:  # else the kernel has ended them with the first process
-            kept = {self.waiting.pid} if self.waiting else set()
+            kept = self.waiting.pid if self.waiting else None
             processes.kill(below)
-            processes.end_descendants(_END_S, kept)
+            processes.end_descendants(_END_S, lambda pid: pid != kept)
         out_of_memory = worker.group is not None and worker.group.ran_out()
         if worker.group is not None:
             worker.group.remove()
@@ -229,9 +219,11 @@ def _become_worker(
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _redirect_streams()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
         processes.close_others({0, 1, 2, waiting.fileno()})
-        listed = os.readlink("/proc/self")  # noqa: PTH115
+        listed = _listed_pid()
         os.chdir("/")
         missing = containment.enter(group)
         os.environ["HOME"] = os.environ["TMPDIR"] = os.getcwd()  # noqa: PTH109
@@ -249,8 +241,6 @@ def _become_worker(
         os._exit(70)
 
 
-def _redirect_streams() -> None:
-    """Connect the standard streams to /dev/null."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for target in (0, 1, 2):
-        os.dup2(nothing, target)
+def _listed_pid() -> int:
+    """Return the id of this process as /proc lists it, in the namespace of the mount."""
+    return int(os.readlink("/proc/self"))  # noqa: PTH115

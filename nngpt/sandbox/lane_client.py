@@ -24,7 +24,7 @@ class WorkerExit:
     Attributes:
         status: wait status as of `os.waitpid`.
         maxrss_mb: peak resident memory in MiB.
-        cpu_s: CPU seconds of all its threads since its fork.
+        cpu_s: CPU seconds of all its threads.
         over: the exceeded limit ("memory", "processes", "cpu"), "" if none.
     """
 
@@ -40,7 +40,6 @@ class LaneClient:
     Attributes:
         control: socket to the lane; readable when a worker has exited or the lane is gone.
         missing: names of the containment layers that its workers lack.
-        pid: process id of the lane as listed in this process's /proc.
         alive: False once the lane failed to answer; it is never used again.
     """
 
@@ -75,11 +74,10 @@ class LaneClient:
         """Send a message and return the answer; close a lane that does not answer."""
         if not self.alive:
             return None
-        try:
+        answer = None
+        with contextlib.suppress(OSError):
             wire.send(self.control, message, fds)
             answer = receive_answer(self.control, _ANSWER_S)
-        except OSError:
-            answer = None
         if answer is None:
             self.close()
         return answer
@@ -91,7 +89,6 @@ def receive_answer(control: socket.socket, timeout_s: float) -> dict[str, Any] |
     poller.register(control, select.POLLIN)
     if not poller.poll(timeout_s * 1000):
         return None
-    try:
+    with contextlib.suppress(ValueError):
         return wire.receive(control)[0]
-    except ValueError:
-        return None
+    return None

@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError
 from nngpt.records import Refusal, Stage
 from nngpt.sandbox import exit_reasons, sealed_memory
 from nngpt.sandbox.containment import Limits
-from nngpt.sandbox.jobs import AnyJudge, Job, JobFiles, JobResult
+from nngpt.sandbox.jobs import AnyJudge, Job, JobResult
 from nngpt.sandbox.judge import Judge
 from nngpt.sandbox.lane_client import LaneClient
 from nngpt.sandbox.zygote_client import SharedZygote
@@ -28,10 +29,7 @@ class LanePool:
     """Lanes of one executor; `run` may be called from several threads.
 
     The first lane opens at once, the others when they are needed. A killed lane is replaced.
-
-    Attributes:
-        lanes: the lanes that are open.
-        missing: names of the containment layers that the workers lack.
+    `missing` names the containment layers that the workers lack.
     """
 
     def __init__(
@@ -57,16 +55,18 @@ class LanePool:
     def run(self, job: Job, make_judge: Callable[[], AnyJudge]) -> JobResult[AnyJudge]:
         """Run a job in a process of its own, and in a second one if its lane was lost.
 
-        Args:
-            make_judge: makes a fresh judge for each process.
-
-        Raises:
-            ExecutionError: the sandbox itself does not work, or `stop` was called.
+        Raises: ExecutionError if the sandbox itself does not work, or `stop` was called.
         """
         result = self._run_once(job, make_judge())
         if not result.decided and result.ended is None:  # whoever killed the lane: the first
             result = self._run_once(job, make_judge())  # time the candidate is not blamed
-        return result if result.decided else self._explained(result)
+        if result.decided:
+            return result
+        memory = f"{self._evaluation.memory_mb} MiB"
+        limits = memory, f"{self._limits.processes} threads and processes"
+        stage, ended = result.judge.stage, result.ended
+        refusal = exit_reasons.exit_refusal(stage, ended, result.stderr, limits)
+        return replace(result, refusal=refusal)
 
     def stop(self) -> None:
         """Make every `run`, running or future, raise ExecutionError."""
@@ -80,34 +80,25 @@ class LanePool:
         os.close(self._stop)
 
     def _run_once(self, job: Job, judge: AnyJudge) -> JobResult[AnyJudge]:
-        with self._lane() as lane, job.files() as files:
+        with self._lane() as lane, job.files() as (result, files):
+            stderr, writing, *_ = files
             start = time.monotonic()
-            begun = lane.begin(files.for_worker)
-            os.close(files.writing)  # the worker has the only writing end now
+            begun = lane.begin(files)
+            os.close(writing)  # the worker has the only writing end now
             try:
-                refusal = self._feed(judge, files, lane, start) if begun else None
+                refusal = self._feed(judge, result, lane, start) if begun else None
             finally:  # also when the user interrupts
                 seconds = time.monotonic() - start
                 ended = lane.end_job()
             decided = refusal is not None or judge.done
-            stderr = "" if decided else sealed_memory.tail(files.stderr, _TAIL)
-            return JobResult(judge, refusal, seconds, ended, stderr)
+            errors = "" if decided else sealed_memory.tail(stderr, _TAIL)
+            return JobResult(judge, refusal, seconds, ended, errors)
 
-    def _explained(self, result: JobResult[AnyJudge]) -> JobResult[AnyJudge]:
-        """Derive the refusal of a worker that ended without a result. Raises: ExecutionError."""
-        memory = f"{self._evaluation.memory_mb} MiB"
-        processes = f"{self._limits.processes} threads and processes"
-        stage = result.judge.stage
-        refusal = exit_reasons.exit_refusal(stage, result.ended, result.stderr, (memory, processes))
-        return JobResult(result.judge, refusal, result.seconds, result.ended)
-
-    def _feed(
-        self, judge: Judge, files: JobFiles, lane: LaneClient, start: float
-    ) -> Refusal | None:
+    def _feed(self, judge: Judge, result: int, lane: LaneClient, start: float) -> Refusal | None:
         """Pass output to the judge until it decides, the worker ends or the time is over."""
         control = lane.control.fileno()
         poller = select.poll()
-        for fd in (files.result, control, self._stopping):
+        for fd in (result, control, self._stopping):
             poller.register(fd, select.POLLIN)
         while True:
             left = start + self._evaluation.wall_s - time.monotonic()
@@ -117,9 +108,9 @@ class LanePool:
                 return Refusal(judge.stage or Stage.BUILD, reason)
             if self._stopping in ready:
                 raise ExecutionError("stopped")
-            if files.result not in ready:
+            if result not in ready:
                 return None
-            data = os.read(files.result, _READ)
+            data = os.read(result, _READ)
             refusal = judge.feed(data)
             if refusal or judge.done or not data:
                 return refusal

@@ -22,15 +22,10 @@ def parameters(net: Any) -> int:
 
 
 def flops(net: Any, image: Tensor) -> int | None:
-    """Count the floating-point operations of one image's forward pass with torch's counter.
+    """Count the floating-point operations of the forward pass of one image [1, c, h, w].
 
-    It counts matrix products and convolutions, and a multiply-add as two operations.
-
-    Args:
-        image: [1, c, h, w].
-
-    Returns:
-        None if the network cannot run under the counter.
+    Torch's counter counts matrix products and convolutions, and a multiply-add as two operations.
+    Return None if the network cannot run under the counter.
     """
     counter = FlopCounterMode(display=False)
     try:
@@ -42,11 +37,7 @@ def flops(net: Any, image: Tensor) -> int | None:
 
 
 def latency_ms(net: Any, image: Tensor) -> float:
-    """Return the median milliseconds of one image's forward pass, by CUDA events on a GPU.
-
-    Args:
-        image: [1, c, h, w].
-    """
+    """Return the median milliseconds of the forward pass of one image [1, c, h, w]."""
     begun = time.monotonic()
     times: list[float] = []
     clock = _cuda_ms if image.is_cuda else _cpu_ms

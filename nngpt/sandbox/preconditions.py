@@ -14,11 +14,9 @@ from nngpt.sandbox.zygote_client import ZygoteClient
 def refuse_other_systems() -> None:
     """Raise UserError unless this is Linux."""
     if not sys.platform.startswith("linux"):
-        raise UserError(
-            f"candidates cannot be contained on {sys.platform}",
-            where="evaluation.executor",
-            hint="Use Linux (a virtual machine or a container will do)",
-        )
+        what = f"candidates cannot be contained on {sys.platform}"
+        hint = "Use Linux (a virtual machine or a container will do)"
+        raise UserError(what, where="evaluation.executor", hint=hint)
 
 
 def has_cuda_driver() -> bool:
@@ -29,28 +27,22 @@ def has_cuda_driver() -> bool:
 def refuse_missing_cuda(device: str) -> None:
     """Raise UserError if `device`, which the configuration asks for, is the missing "cuda"."""
     if device == "cuda":
-        raise UserError(
-            "device 'cuda' is not available",
-            where="evaluation.device",
-            hint="Use evaluation.device=cpu, or install a driver and a CUDA build of torch",
-        )
+        hint = "Use evaluation.device=cpu, or install a driver and a CUDA build of torch"
+        raise UserError("device 'cuda' is not available", where="evaluation.device", hint=hint)
 
 
 def refuse_threads(zygote: ZygoteClient, sandbox: str) -> None:
     """Raise ExecutionError if the zygote has several threads, unless `sandbox` is "weak"."""
     if zygote.threads != 1 and sandbox != "weak":
-        raise ExecutionError(
-            f"the supervisor of the sandbox has {zygote.threads} threads, so forking is unsafe",
-            hint="Accept it with evaluation.sandbox=weak",
-        )
+        what = f"the supervisor of the sandbox has {zygote.threads} threads, so forking is unsafe"
+        raise ExecutionError(what, hint="Accept it with evaluation.sandbox=weak")
 
 
 def refuse_exposed_labels(splits: Splits, cuda: bool) -> None:
     """Raise UserError if validation or test labels are in a folder that workers can read."""
     labels = [part.labels for part in (splits.validation, splits.test)]
     if found := first_readable(labels, cuda):
-        raise UserError(
-            "candidates could read the labels, which are among Python's or the system's libraries",
-            where=str(found),
-            hint="Set NNGPT_CACHE to a folder elsewhere",
+        what = (
+            "candidates could read the labels, which are among Python's or the system's libraries"
         )
+        raise UserError(what, where=str(found), hint="Set NNGPT_CACHE to a folder elsewhere")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -51,23 +51,20 @@ def _children_by_scan(pid: int) -> list[int]:
 def kill(pids: list[int]) -> None:
     """Send SIGKILL to each process; ignore those that are gone."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
 
 
-def end_descendants(timeout_s: float, kept: Collection[int] = ()) -> None:
-    """Kill and reap every descendant of this process, a child subreaper, except children `kept`.
+def end_descendants(timeout_s: float, chosen: Callable[[int], bool] = lambda _: True) -> None:
+    """Kill and reap the `chosen` children of this process, a child subreaper, and all below them.
 
-    No process can hide: orphans become children of the subreaper, so once it has no other child
-    it has no other descendant. Repeats until then, since a process may fork while being killed.
+    No process can hide: orphans become children of the subreaper, so once it has no such child it
+    has no such descendant. Repeats until then, since a process may fork while being killed.
 
-    Raises:
-        TimeoutError: a descendant is still alive after `timeout_s`.
+    Raises: TimeoutError if one is still alive after `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
-    while left := [pid for pid in children(os.getpid()) if pid not in kept]:
+    while left := [pid for pid in children(os.getpid()) if chosen(pid)]:
         for pid in left:
             kill([*descendants(pid), pid])
             with contextlib.suppress(ChildProcessError):
@@ -77,12 +74,11 @@ def end_descendants(timeout_s: float, kept: Collection[int] = ()) -> None:
         time.sleep(_PAUSE_S)
 
 
-def tasks(pid: int) -> int:
+def tasks(pid: int | str) -> int:
     """Return the number of threads of a process; 0 if it is gone."""
-    try:
-        return len(os.listdir(_PROC / str(pid) / "task"))  # noqa: PTH208
-    except OSError:
-        return 0
+    with contextlib.suppress(OSError):
+        return len(list((_PROC / str(pid) / "task").iterdir()))
+    return 0
 
 
 def status_kib(pid: int | str, *keys: str) -> int:
@@ -93,11 +89,6 @@ def status_kib(pid: int | str, *keys: str) -> int:
         return 0
     pairs = (line.partition(":")[::2] for line in lines)
     return sum(int(value.split()[0]) for key, value in pairs if key in keys)
-
-
-def threads() -> int:
-    """Return the number of threads of this process."""
-    return len(list(Path("/proc/self/task").iterdir()))
 
 
 def close_others(keep: set[int]) -> None:

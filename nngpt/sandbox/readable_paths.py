@@ -11,25 +11,12 @@ from pathlib import Path
 from nngpt import files
 
 _SYSTEM = (
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/local/lib",
-    "/usr/share/zoneinfo",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-    "/sys/devices/system/cpu",
-    "/sys/devices/system/node",
+    *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system/cpu", "/sys/devices/system/node"),
 )
 _CUDA = (
-    "/usr/local/cuda",
-    "/usr/local/nvidia",
-    "/sys",
-    "/proc/driver/nvidia",
-    "/proc/devices",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
+    *("/usr/local/cuda", "/usr/local/nvidia", "/sys", "/proc/driver/nvidia"),
+    *("/proc/devices", "/proc/cpuinfo", "/proc/meminfo"),
 )
 
 
@@ -39,7 +26,9 @@ def readable_paths(cuda: bool) -> list[str]:
     python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     library = str(Path(sys.base_prefix) / "lib")
     own = str(Path(__file__).resolve().parents[1])
-    roots = [*packages, *python, library, own, *(_library_path() if cuda else ())]
+    listed = files.environment("LD_LIBRARY_PATH") or "" if cuda else ""
+    linked = [folder for folder in listed.split(":") if folder.startswith("/")]
+    roots = [*packages, *python, library, own, *linked]
     system = [*_SYSTEM, *(_CUDA if cuda else ())]
     targets = [os.path.realpath(path) for path in [*roots, *system]]
     return sorted({*roots, *system, *targets} - {"/", "/usr"})
@@ -50,8 +39,3 @@ def first_readable(paths: Iterable[Path], cuda: bool) -> Path | None:
     folders = readable_paths(cuda)
     below = (p for p in paths if any(p.resolve().is_relative_to(folder) for folder in folders))
     return next(below, None)
-
-
-def _library_path() -> list[str]:
-    listed = files.environment("LD_LIBRARY_PATH") or ""
-    return [folder for folder in listed.split(":") if folder.startswith("/")]

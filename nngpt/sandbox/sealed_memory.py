@@ -21,10 +21,9 @@ _CHUNK_BYTES = 8 << 20
 
 
 def sealed(name: str, chunks: Iterable[Any]) -> int:
-    """Copy chunks (contiguous buffers) to sealed memory one after another; return its descriptor.
+    """Copy contiguous buffers to sealed memory one after another; return its descriptor.
 
-    Raises:
-        OSError: there is not enough memory.
+    Raises: OSError if there is not enough memory.
     """
     fd = os.memfd_create(name, os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     try:

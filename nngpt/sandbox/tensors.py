@@ -16,17 +16,10 @@ from nngpt.records import WeightTensor
 from nngpt.sandbox import wire
 
 _TYPES = {
-    "float32": (4, "F32"),
-    "float64": (8, "F64"),
-    "float16": (2, "F16"),
-    "bfloat16": (2, "BF16"),
-    "int64": (8, "I64"),
-    "int32": (4, "I32"),
-    "int16": (2, "I16"),
-    "int8": (1, "I8"),
-    "uint8": (1, "U8"),
-    "bool": (1, "BOOL"),
-}
+    "float32": (4, "F32"), "float64": (8, "F64"), "float16": (2, "F16"), "bfloat16": (2, "BF16"),
+    "int64": (8, "I64"), "int32": (4, "I32"), "int16": (2, "I16"), "int8": (1, "I8"),
+    "uint8": (1, "U8"), "bool": (1, "BOOL"),
+}  # fmt: skip
 """Bytes of one element and name in safetensors, by the torch types that may be sent."""
 
 ITEM_BYTES = {name: size for name, (size, _) in _TYPES.items()}
@@ -58,8 +51,7 @@ class TensorRules:
     def admit(self, facts: Mapping[str, Any]) -> Announced:
         """Check the next tensor's header: `tensor` (its name), `dtype` and `shape`.
 
-        Raises:
-            wire.WireError: the header breaks a rule.
+        Raises: wire.WireError if the header breaks a rule.
         """
         name, dtype = _name(facts.get("tensor")), facts.get("dtype")
         if name in self._names:
@@ -76,11 +68,7 @@ class TensorRules:
 
 
 class TensorReader:
-    """Receives tensors one after another: first the header of each, then its bytes.
-
-    Attributes:
-        tensors: tensors that have arrived.
-    """
+    """Receives `tensors` one after another: first the header of each, then its bytes."""
 
     def __init__(self, count: object) -> None:
         """Expect `count` tensors. Raises: wire.WireError if that is not a number of tensors."""
@@ -94,11 +82,7 @@ class TensorReader:
         return len(self.tensors) == self._rules.count
 
     def announce(self, facts: Mapping[str, Any]) -> None:
-        """Take the header of the next tensor, as in `TensorRules.admit`.
-
-        Raises:
-            wire.WireError: the header breaks a rule or is out of order.
-        """
+        """Take the next tensor's header. Raises: wire.WireError if it is wrong or out of order."""
         if self._next is not None or self.complete:
             raise wire.WireError("a tensor out of order")
         self._next = self._rules.admit(facts)
@@ -125,11 +109,8 @@ def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
     end = 0
     for tensor in ordered:
         start, end = end, end + len(tensor.data)
-        header[tensor.name] = {
-            "dtype": _TYPES[tensor.dtype][1],
-            "shape": list(tensor.shape),
-            "data_offsets": [start, end],
-        }
+        kind, shape = _TYPES[tensor.dtype][1], list(tensor.shape)
+        header[tensor.name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return b"".join([len(text).to_bytes(8, "little"), text, *(t.data for t in ordered)])
@@ -146,10 +127,11 @@ def _name(name: object) -> str:
 
 def _shape(shape: object, name: str) -> tuple[int, ...]:
     """Check a tensor's shape. Raises: wire.WireError."""
-    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
-        raise wire.WireError(f"tensor {name!r} has no shape")
-    if not all(type(n) is int and 0 <= n < _MOST_ELEMENTS for n in shape):
-        raise wire.WireError(f"tensor {name!r} has no shape")
-    if math.prod(n for n in shape if n) >= _MOST_ELEMENTS:  # empty, but torch counts the strides
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MOST_DIMENSIONS
+        or not all(type(n) is int and 0 <= n < _MOST_ELEMENTS for n in shape)
+        or math.prod(n for n in shape if n) >= _MOST_ELEMENTS  # if empty, torch counts the strides
+    ):
         raise wire.WireError(f"tensor {name!r} has no shape")
     return tuple(shape)

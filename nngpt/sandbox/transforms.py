@@ -22,21 +22,10 @@ from nngpt.data.transform_names import TransformSpec, spec
 _PADDING = 4
 
 # Random transforms of v2 whose names do not begin with "Random".
-_RANDOM = frozenset(
-    {
-        "AugMix",
-        "AutoAugment",
-        "ColorJitter",
-        "CutMix",
-        "ElasticTransform",
-        "GaussianNoise",
-        "JPEG",
-        "MixUp",
-        "RandAugment",
-        "ScaleJitter",
-        "TrivialAugmentWide",
-    }
-)
+_RANDOM = frozenset({
+    "AugMix", "AutoAugment", "ColorJitter", "CutMix", "ElasticTransform", "GaussianNoise", "JPEG",
+    "MixUp", "RandAugment", "ScaleJitter", "TrivialAugmentWide",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,24 +40,25 @@ def build(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipelin
     """Return the pipeline of a name or source text.
 
     Args:
-        mean: mean of each channel, 0…1.
-        std: standard deviation of each channel, 0…1.
+        mean, std: mean and standard deviation of each channel, 0…1.
 
     Raises:
         Exception: whatever the source text raises; it is generated code.
         ValueError: the text defines no transform.
     """
-    known = spec(text)
-    if known is not None:
+    if known := spec(text):
         return _named(known, mean, std)
-    return _composed(_execute(text, mean, std))
+    steps = [usable for step in _steps(_execute(text, mean, std)) for usable in _for_tensors(step)]
+    fixed = [kept for step in steps for kept in _deterministic(step)]
+    return Pipeline(_chain(steps), _chain(fixed))
 
 
 def _named(known: TransformSpec, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
     def answer(images: Tensor) -> Tensor:
         images = images.float().div_(255)
         if known.size:
-            images = _resize(images, known.size)
+            size = known.size, known.size
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True)
         if known.normalise:
             images = v2.functional.normalize(images, list(mean), list(std), inplace=True)
         return images
@@ -100,10 +90,6 @@ def crop(images: Tensor) -> Tensor:
     return padded[samples, planes, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
-    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
-
-
 def _execute(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
     """Execute source text and return its transform."""
     space: dict[str, Any] = {
@@ -117,17 +103,8 @@ def _execute(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
     found = space.get("transform")
     if found is None:
         raise ValueError("the transform's source defines no name 'transform'")
-    return (
-        found
-        if isinstance(found, nn.Module) or hasattr(found, "transforms")
-        else found((tuple(mean), tuple(std)))
-    )
-
-
-def _composed(transform: Any) -> Pipeline:
-    steps = [usable for step in _steps(transform) for usable in _for_tensors(step)]
-    fixed = [kept for step in steps for kept in _deterministic(step)]
-    return Pipeline(_chain(steps), _chain(fixed))
+    is_transform = isinstance(found, nn.Module) or hasattr(found, "transforms")
+    return found if is_transform else found((tuple(mean), tuple(std)))
 
 
 def _steps(transform: Any) -> list[Any]:
@@ -151,12 +128,10 @@ def _for_tensors(step: Any) -> list[Any]:
 def _deterministic(step: Any) -> list[Any]:
     """Return the deterministic version of a step: none, or a fixed crop for a random one."""
     name = type(step).__name__
-    if name == "RandomCrop":
+    if name in {"RandomCrop", "FiveCrop", "TenCrop"}:
         return [v2.CenterCrop(step.size)]
     if name == "RandomResizedCrop":
         return [v2.Resize(step.size, antialias=True)]
-    if name == "FiveCrop" or name == "TenCrop":
-        return [v2.CenterCrop(step.size)]
     return [] if name.startswith("Random") or name in _RANDOM else [step]
 
 

@@ -41,22 +41,15 @@ def write_facts(fd: int, **facts: Any) -> None:
 
 
 class FrameReader:
-    """Splits a byte stream into frames; holds at most one allowed frame and one read in memory.
-
-    Attributes:
-        allow: returns True if a frame of this kind and length is expected now.
-    """
+    """Splits a byte stream into frames; holds at most one allowed frame and one read in memory."""
 
     def __init__(self, allow: Callable[[bytes, int], bool]) -> None:
+        """Read only frames whose kind and length `allow` expects at that time."""
         self.allow = allow
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Add bytes and yield the frames that are complete.
-
-        Raises:
-            WireError: a frame is not allowed; raised before its payload is read.
-        """
+        """Add bytes and yield the complete frames. Raises: WireError if a frame is not allowed."""
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)
@@ -88,8 +81,7 @@ def packed(message: Mapping[str, Any]) -> bytes:
 def receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Wait for one message and its descriptors; the message is None if the peer is gone.
 
-    Raises:
-        ValueError: the packet is not a JSON object.
+    Raises: ValueError if the packet is not a JSON object.
     """
     try:
         data, fds, _, _ = socket.recv_fds(control, _PACKET, _MAX_FDS)

@@ -21,6 +21,7 @@ from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.candidate_run import CandidateRun, Inputs
 
 _DETAIL = 2000
+_OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc")
 
 
 def warm_up(threads: int, device: str) -> None:
@@ -59,16 +60,11 @@ def _description(error: BaseException) -> dict[str, Any]:
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).name in {f"{candidate_module.NAME}.py", "transform.py"}
     ]
+    text = str(error)
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return {
         "error": type(error).__name__[:100],
-        "message": str(error)[:_DETAIL],
+        "message": text[:_DETAIL],
         "where": "\n".join(frames[-3:])[:_DETAIL],
-        "memory": _is_out_of_memory(error),
+        "memory": out_of_memory or any(words in text for words in _OUT_OF_MEMORY),
     }
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return "can't allocate memory" in text or "std::bad_alloc" in text

@@ -20,7 +20,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 from nngpt.sandbox import processes, wire
@@ -28,6 +27,7 @@ from nngpt.sandbox.layers import kernel, namespaces
 
 _LOOK_MS = 1000
 _END_S = 20.0
+_PROBE_S = 60.0
 
 
 def main() -> None:
@@ -40,33 +40,19 @@ def main() -> None:
         namespaces.as_first_process()  # before torch is imported, while the fork is cheap
     except OSError:
         namespaced = False
-    _settle(runner, namespaced)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not namespaced:
+        kernel.adopt_orphans()
+        kernel.end_with_parent(runner, lambda: sys.exit(0))
     _warm()
     try:
-        wire.send(control, {"ready": processes.threads()})
+        wire.send(control, {"ready": processes.tasks("self")})
         _serve(control, namespaced)
     except OSError:  # the runner is gone
         return
     finally:
         if not namespaced:
             processes.end_descendants(_END_S)
-
-
-def _settle(runner: int, namespaced: bool) -> None:
-    """Ignore Ctrl-C; without a namespace, end with the runner and adopt orphans."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if namespaced:
-        return
-
-    def on_parent_death(*_: object) -> None:
-        if os.getppid() != runner:  # else only the thread that started us has ended
-            sys.exit(0)
-
-    kernel.adopt_orphans()
-    signal.signal(signal.SIGTERM, on_parent_death)
-    kernel.die_with_parent(signal.SIGTERM)
-    if os.getppid() != runner:
-        sys.exit(0)
 
 
 def _warm() -> None:
@@ -134,22 +120,17 @@ def _probe_cuda() -> bool:
     """Test for CUDA in a child: a process that has used CUDA cannot fork users of CUDA."""
     pid = os.fork()
     if pid == 0:
-        available = False
         try:
             import torch
 
-            available = torch.cuda.is_available()
+            os._exit(0 if torch.cuda.is_available() else 1)
         finally:
-            os._exit(0 if available else 1)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return status == 0
-        time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return False
+            os._exit(1)
+    handle = os.pidfd_open(pid)
+    if not select.select([handle], [], [], _PROBE_S)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(handle)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 if __name__ == "__main__":

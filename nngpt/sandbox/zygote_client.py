@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,15 +26,8 @@ _SWEEP_S = 10.0
 
 # All that Python, torch and CUDA need from outside; no variable here shows where labels are kept.
 _PASSED_ON = (
-    "PATH",
-    "LANG",
-    "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_HOME",
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-    "ATEN_CPU_CAPABILITY",
-    "MKL_CBWR",
+    *("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME"),
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY", "MKL_CBWR"),
 )
 
 
@@ -77,11 +70,9 @@ class ZygoteClient:
 
     def ends(self) -> bool:
         """Wait a few seconds for the process to end, because it was killed; return True if so."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return not self.alive
 
     def has_cuda(self) -> bool:
         """Return True if a worker could use CUDA; tested in a process of its own."""
@@ -107,9 +98,7 @@ class ZygoteClient:
     def close(self) -> None:
         """End the zygote and all its descendants. Raises: ExecutionError."""
         self._control.close()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
+        if not self.ends():
             self._process.kill()
             self._process.wait()
         _end_orphaned_workers()
@@ -123,14 +112,12 @@ class SharedZygote:
     """A zygote that all executors of this process share; started for the first, ended by the last.
 
     Starting a zygote takes seconds, opening a lane does not. Lanes are isolated from each other.
-
-    Args:
-        wrapper: command that starts the zygote and passes descriptor 3 on; empty for none.
+    The command `wrapper`, if not empty, starts the zygote and passes descriptor 3 on.
     """
 
     def __init__(self, wrapper: Sequence[str] = ()) -> None:
         self.wrapper = tuple(wrapper)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._users = 0
         self._zygote: ZygoteClient | None = None
         os.register_at_fork(after_in_child=self._forget)
@@ -138,7 +125,7 @@ class SharedZygote:
     def join(self) -> None:
         """Add a user; the first one starts the zygote. Raises: ExecutionError."""
         with self._lock:
-            self._running()
+            self.running()
             self._users += 1
 
     def leave(self) -> None:
@@ -152,19 +139,16 @@ class SharedZygote:
     def running(self) -> ZygoteClient:
         """Return the zygote, restarted if it was killed. Raises: ExecutionError."""
         with self._lock:
-            return self._running()
-
-    def _running(self) -> ZygoteClient:
-        if self._zygote is not None and not self._zygote.alive:
-            self._zygote.close()
-            self._zygote = None
-        if self._zygote is None:
-            self._zygote = ZygoteClient(self.wrapper)
-        return self._zygote
+            if self._zygote is not None and not self._zygote.alive:
+                self._zygote.close()
+                self._zygote = None
+            if self._zygote is None:
+                self._zygote = ZygoteClient(self.wrapper)
+            return self._zygote
 
     def _forget(self) -> None:
         """Drop the parent's zygote in a forked process, which must not use it."""
-        self._lock, self._users, self._zygote = threading.Lock(), 0, None
+        self._lock, self._users, self._zygote = threading.RLock(), 0, None
 
 
 shared = SharedZygote()
@@ -184,21 +168,12 @@ def _end_orphaned_workers() -> None:
     """End workers that this process inherited because their zygote was killed.
 
     A worker and its descendants carry a mark that they cannot remove, so no other child of this
-    process is touched.
-
-    Raises:
-        ExecutionError: some are still alive after ten seconds.
+    process is touched. Raises: ExecutionError if some are still alive after ten seconds.
     """
-    deadline = time.monotonic() + _SWEEP_S
-    while left := [pid for pid in processes.children(os.getpid()) if is_marked(pid)]:
-        for pid in left:
-            processes.kill([*processes.descendants(pid), pid])
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
-                continue
-        if time.monotonic() > deadline:
-            raise ExecutionError("processes of a candidate cannot be ended")
+    try:
+        processes.end_descendants(_SWEEP_S, is_marked)
+    except TimeoutError as error:
+        raise ExecutionError(str(error)) from None
 
 
 def _environment() -> dict[str, str]:

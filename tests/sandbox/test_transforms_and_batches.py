@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nngpt.data import transform_names
 from nngpt.sandbox import transforms
-from nngpt.sandbox.batches import TrainingData, answering_batches
+from nngpt.sandbox.training_loop import TrainingData, answering_batches
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.1)
 

@@ -6,6 +6,7 @@ runner (labels) ── control socket ── lane (forked from the zygote) ─�
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
@@ -44,6 +45,8 @@ _FOLD_SEED = 1
 _MIB = 1 << 20
 _PROCESSES = 128
 
+_shared_by_wrapper = lru_cache(SharedZygote)
+
 
 def create(
     splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
@@ -67,23 +70,14 @@ def create_wrapped(
 ) -> LocalExecutor:
     """Return an executor whose zygote the command `wrapper`, called `name`, starts.
 
-    Raises:
-        UserError: the wrapper's program is not installed, or as `create` raises.
-        ExecutionError: as `create` raises.
+    Raises: as `create`, and UserError if the wrapper's program is not installed.
     """
     if shutil.which(wrapper[0]) is None:
-        raise UserError(
-            f"the program {wrapper[0]!r} is not installed",
-            where="evaluation.executor",
-            hint="Install it, or use evaluation.executor=local",
-        )
-    zygote = _wrapped_zygote(tuple(wrapper))
+        what = f"the program {wrapper[0]!r} is not installed"
+        hint = "Install it, or use evaluation.executor=local"
+        raise UserError(what, where="evaluation.executor", hint=hint)
+    zygote = _shared_by_wrapper(tuple(wrapper))
     return LocalExecutor(splits, evaluation, task, pruner, zygote, around=name)
-
-
-@lru_cache
-def _wrapped_zygote(wrapper: tuple[str, ...]) -> SharedZygote:
-    return SharedZygote(wrapper)
 
 
 class LocalExecutor:
@@ -95,7 +89,6 @@ class LocalExecutor:
 
     Attributes:
         level: containment level in force, with its layers.
-        device: "cpu" or "cuda".
         workers: number of candidates that train at once.
         pruner: consulted after each epoch of `evaluate`; None to train every candidate to the end.
     """
@@ -141,23 +134,21 @@ class LocalExecutor:
 
         With several seeds or folds, train it in as many processes, one after another.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         results: list[Evaluation] = []
-        for fold in self._folds.numbers:
-            for number in range(self._evaluation.seeds):
-                outcome = self._train(candidate, seed + number, fold, "own")
-                if isinstance(outcome, Refusal):
-                    return outcome
-                results.append(outcome)
+        seeds = range(seed, seed + self._evaluation.seeds)
+        for fold, one_seed in itertools.product(self._folds.numbers, seeds):
+            outcome = self._train(candidate, one_seed, fold, "own")
+            if isinstance(outcome, Refusal):
+                return outcome
+            results.append(outcome)
         return pooled(results)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
         """Train the candidate's network with our own training loop, on the first fold.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         start = time.monotonic()
         outcome = self._train(candidate, seed, self._folds.numbers[0], "plain")
@@ -170,8 +161,7 @@ class LocalExecutor:
     def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
         """Train the candidate once, on the first fold, and return its weights and an ONNX file.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         fold = self._folds.fold(self._folds.numbers[0])
         exporter = Exporter(self._pool, self._jobs, self._evaluation_of, self._budget)
@@ -199,18 +189,13 @@ class LocalExecutor:
         job = self._jobs.training(candidate, seed, fold, loop=loop)
         pruner = self.pruner if loop == "own" else None
         check = partial(pruner.should_stop, candidate, seed) if pruner else None
-
-        def make_judge() -> Judge:
-            classes, epochs = self._splits.classes, self._evaluation.epochs
-            return Judge(job.labels, classes, epochs, self._budget, check)
-
-        result = self._pool.run(job, make_judge)
+        protocol = self._splits.classes, self._evaluation.epochs, self._budget
+        result = self._pool.run(job, lambda: Judge(job.labels, *protocol, check))
         return result.refusal or self._evaluation_of(result, seed, fold)
 
     def _evaluation_of(self, result: JobResult[AnyJudge], seed: int, fold: Fold) -> Evaluation:
         """Return the evaluation of a training whose judge is done."""
-        judge, ended = result.judge, result.ended
-        last = judge.epochs[-1]
+        judge, ended, last = result.judge, result.ended, result.judge.epochs[-1]
         protocol = self._evaluation.protocol()
         if judge.would_stop is not None:
             protocol["would_stop"] = judge.would_stop
@@ -234,8 +219,7 @@ class LocalExecutor:
 
     def _limits(self) -> Limits:
         """Return the limits on one worker; the data that it maps does not count as its memory."""
-        pixels = math.prod(self._splits.shape)
-        data = self._folds.largest * (pixels + 8)
+        data = self._folds.largest * (math.prod(self._splits.shape) + 8)
         return Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
             cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,

@@ -15,11 +15,7 @@ _KERNEL_BYTES = 32 << 20  # page tables and the like, not included in `memory_by
 
 
 class Group:
-    """One control group, empty at first.
-
-    Raises:
-        OSError: groups cannot be made here.
-    """
+    """One control group, empty at first. Raises: OSError if groups cannot be made here."""
 
     def __init__(self, owner: int, number: int, memory_bytes: int, tasks: int) -> None:
         """Make the group; `owner` is the process id of its maker as listed in /proc."""

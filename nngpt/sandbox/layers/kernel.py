@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
+from collections.abc import Callable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -18,7 +20,6 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 NEWNS = 0x00020000
-NEWCGROUP = 0x02000000
 NEWUTS = 0x04000000
 NEWIPC = 0x08000000
 NEWUSER = 0x10000000
@@ -63,6 +64,18 @@ def pivot_root(new: str) -> None:
 def die_with_parent(number: int) -> None:
     """Make the kernel send this process a signal when the thread that started it ends."""
     _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def end_with_parent(parent: int, end: Callable[[], object]) -> None:
+    """Call `end` when `parent`, the process that started this one, ends, or has ended already."""
+
+    def on_parent_death(*_: object) -> None:
+        if os.getppid() != parent:  # else only the thread that started us has ended
+            end()
+
+    signal.signal(signal.SIGTERM, on_parent_death)
+    die_with_parent(signal.SIGTERM)
+    on_parent_death()
 
 
 def adopt_orphans() -> None:

@@ -26,23 +26,17 @@ _NET_RIGHTS = 0b11  # bind and connect of TCP, ABI 4
 _SCOPES = 0b11  # abstract UNIX sockets and signals, ABI 6
 
 
-def version() -> int:
-    """Return the version of the kernel's Landlock ABI. Raises: OSError if it has none."""
-    return kernel.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
-
-
 def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str]) -> None:
     """Allow only reading below `read`, all access below `write`, and use of `devices`.
 
     From ABI 4 TCP is forbidden too, from ABI 6 signals and abstract UNIX sockets to processes
-    outside. Needs no-new-privileges.
-
-    Raises:
-        OSError: the kernel has no Landlock, or it is switched off.
+    outside. Needs no-new-privileges. Raises: OSError if Landlock is missing or switched off.
     """
-    abi = version()
+    abi = kernel.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
     every = (1 << _FS_RIGHTS.get(abi, 16)) - 1
-    ruleset = _create(abi, every)
+    rules = _Ruleset(every, _NET_RIGHTS if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    size = ctypes.c_size_t(8 if abi < 4 else 16 if abi < 6 else 24)
+    ruleset = kernel.syscall(_CREATE, ctypes.byref(rules), size, ctypes.c_uint32(0))
     try:
         for paths, rights in ((read, _READ), (write, every), (devices, _FILE_RIGHTS)):
             for path in paths:
@@ -60,12 +54,6 @@ class _Beneath(ctypes.Structure):
     _pack_ = 1
     _layout_ = "ms"
     _fields_ = (("allowed", ctypes.c_uint64), ("fd", ctypes.c_int32))
-
-
-def _create(abi: int, every: int) -> int:
-    rules = _Ruleset(every, _NET_RIGHTS if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    return kernel.syscall(_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0))
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

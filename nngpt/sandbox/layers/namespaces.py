@@ -19,17 +19,14 @@ def own_processes() -> None:
     """Make the next forked child the first process of a new process namespace.
 
     Without the capability for this, enter a user namespace first, in which this process keeps its
-    user id and has every capability.
-
-    Raises:
-        OSError: namespaces are not available.
+    user id and has every capability. Raises: OSError if namespaces are not available.
     """
     try:
         kernel.unshare(kernel.NEWPID)
     except PermissionError:
         proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _enter_user_namespace(proc_self)
+            enter_user_namespace(proc_self)
         finally:
             os.close(proc_self)
         kernel.unshare(kernel.NEWPID)
@@ -41,8 +38,7 @@ def as_first_process() -> None:
     When the first process ends, the kernel ends every process of the namespace. It ends with the
     caller, which ends with its own parent. The caller must have a single thread.
 
-    Raises:
-        OSError: namespaces are not available; the caller continues unchanged.
+    Raises: OSError if namespaces are not available; the caller continues unchanged.
     """
     parent = os.getppid()
     own_processes()
@@ -60,15 +56,8 @@ def as_first_process() -> None:
 
 def _wait_for(pid: int, parent: int) -> NoReturn:
     """Wait for the first process and exit like it; exit at once if `parent` ends."""
-
-    def on_parent_death(*_: object) -> None:
-        if os.getppid() != parent:  # else only the thread that started us has ended
-            os._exit(0)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, on_parent_death)
-    kernel.die_with_parent(signal.SIGTERM)
-    on_parent_death()
+    kernel.end_with_parent(parent, lambda: os._exit(0))
     _, status = os.waitpid(pid, 0)
     os._exit(0 if status == 0 else 1)
 
@@ -81,11 +70,7 @@ def _hung_up(writing: int) -> bool:
 
 
 class ProcessNamespaces:
-    """Makes a new process namespace for each forked child.
-
-    Raises:
-        OSError: namespaces are not available.
-    """
+    """Makes a new process namespace for each forked child. Raises: OSError if there are none."""
 
     def __init__(self) -> None:
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -105,17 +90,13 @@ def isolate() -> None:
 def private_root(read: Sequence[str], devices: Sequence[str], proc: bool, size: int) -> str:
     """Replace the file tree: only `read` (read-only), `devices`, and an empty scratch folder.
 
-    Call `isolate` first. The scratch folder becomes the current folder.
+    Call `isolate` first. The scratch folder becomes the current folder; return its path.
 
     Args:
         proc: also mount /proc, which shows the processes of this process namespace only.
         size: capacity of the scratch folder in bytes.
 
-    Returns:
-        Path of the scratch folder.
-
-    Raises:
-        OSError: a mount is forbidden.
+    Raises: OSError if a mount is forbidden.
     """
     new = _place_for_root([*read, *devices])
     quiet = kernel.MS_NOSUID | kernel.MS_NODEV
@@ -164,23 +145,16 @@ def _show(path: str, new: str, flags: int) -> None:
     return kernel.mount("none", str(target), None, kernel.MS_REMOUNT | kernel.MS_BIND | wanted)
 
 
-def own_thread_count(proc_self: int) -> None:
+def enter_user_namespace(proc_self: int) -> None:
     """Enter a user namespace, in which RLIMIT_NPROC counts only this process's threads.
 
     Args:
         proc_self: descriptor of /proc/self, opened before that was hidden.
     """
-    _enter_user_namespace(proc_self)
-
-
-def _enter_user_namespace(proc_self: int) -> None:
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(kernel.NEWUSER)
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{user} {user} 1"),
-        ("gid_map", f"{group} {group} 1"),
-    ):
+    maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+    for name, text in maps.items():
         fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_self)
         try:
             os.write(fd, text.encode("ascii"))

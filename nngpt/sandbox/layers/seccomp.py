@@ -68,8 +68,7 @@ def program(cuda: bool, first: bool) -> bytes:
         cuda: also allow the system calls of a GPU's driver.
         first: True if the worker is the first process of its namespace; it may signal itself.
 
-    Raises:
-        OSError: libseccomp is missing or fails.
+    Raises: OSError if libseccomp is missing or fails.
     """
     rules = _Rules()
     rules.add("KILL_PROCESS", _DEADLY)
@@ -130,7 +129,6 @@ class _Rules:
 
     def _rule(self, action: str, name: str, *conditions: Any) -> None:
         library = self._library
-        verdicts = {"ALLOW": library.ALLOW, "KILL_PROCESS": library.KILL_PROCESS}
-        verdict = verdicts.get(action) or library.ERRNO(errno.EPERM)
+        verdict = library.ERRNO(errno.EPERM) if action == "EPERM" else getattr(library, action)
         if library.resolve_syscall(library.Arch.NATIVE, name) >= 0:
             self._filter.add_rule(verdict, name, *conditions)

@@ -38,8 +38,8 @@ from nngpt.config import LearningConfig, LLMConfig
 from nngpt.finetuning.lora import with_adapter
 from nngpt.finetuning.sft import kernels
 from nngpt.finetuning.sft.checkpoint import Checkpoint
-from nngpt.finetuning.sft.examples import TokenizedPair, drop_long, tokenize
 from nngpt.finetuning.sft.loop import TrainingLoop
+from nngpt.finetuning.sft.packing import TokenizedPair, drop_long, tokenize
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models.loading import LoadedBase, load_base
 from nngpt.generation.pairs import chat_pairs

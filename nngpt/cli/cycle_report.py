@@ -39,7 +39,8 @@ def report(
 
     with open_store(folder) as store:
         record = find_run(store, run)
-        target = out or folder / "reports" / f"{_folder_name(record.name)}-{record.id}"
+        plain_name = re.sub(r"[^\w.-]+", "-", record.name).strip(".-") or "run"
+        target = out or folder / "reports" / f"{plain_name}-{record.id}"
         check_folder(target, "--out")
         command = f"nngpt cycle report {record.id} --folder {folder}"
         found = make_report(read_study(store, record, read_setting(record)), best, command)
@@ -53,10 +54,6 @@ def report(
         *(Text(line) for line in (*found.warnings, *found.verdict)),
         files,
     )
-
-
-def _folder_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
 
 
 def _write(found: Report, target: Path) -> list[Path]:

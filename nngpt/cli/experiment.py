@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nngpt.cycle.experiment import Cell, Grid
-    from nngpt.reports.experiment.figures import RunFigures
 
 app = typer.Typer(
     no_args_is_help=True, help="Run several settings with several seeds, and compare them."
@@ -96,15 +95,12 @@ def _compare(
         from nngpt.reports.experiment import plots
 
         _write(picture, lambda: plots.save(found, str(picture)))
-    differences_json = [difference.as_json() for difference in compared]
-    facts = {"runs": list(map(_plain, found)), "differences": differences_json}
+    runs = [
+        {**asdict(r), "written": r.written, "valid": len(r.accuracies), "above": r.above}
+        for r in found
+    ]
+    facts = {"runs": runs, "differences": [difference.as_json() for difference in compared]}
     print_result(as_json, facts, *map(rich_table, tables))
-
-
-def _plain(run: RunFigures) -> dict[str, Any]:
-    """Return a run's figures, the totals included, for JSON."""
-    whole = {"written": run.written, "valid": len(run.accuracies), "above": run.above}
-    return {**asdict(run), **whole}
 
 
 def _write(path: Path, write: Callable[[], object]) -> None:

@@ -16,13 +16,12 @@ from nngpt.cli import (
     data,
     dedup,
     doctor,
-    evaluate,
     experiment,
-    generate,
     hpo,
     learn,
     lemur,
     models,
+    networks,
     predictor,
     rag,
 )
@@ -37,8 +36,8 @@ app = typer.Typer(
 )
 app.add_typer(cycle.app, name="cycle")
 app.add_typer(experiment.app, name="experiment")
-app.command("generate")(generate.generate)
-app.command("evaluate")(evaluate.evaluate)
+app.command("generate")(networks.generate)
+app.command("evaluate")(networks.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(lemur.app, name="lemur")

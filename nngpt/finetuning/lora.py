@@ -23,13 +23,17 @@ def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
     """Return a `peft.LoraConfig` for this base."""
     from peft import LoraConfig
 
+    layers = list(config.layers_to_transform or ()) or None
+    if config.layers is not None:
+        count = _layer_count(base)
+        layers = list(range(count - config.layers, count))
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=list(config.target_modules),
-        layers_to_transform=_layer_numbers(config, _layer_count(base)),
+        layers_to_transform=layers,
     )
 
 
@@ -108,10 +112,3 @@ def _check_modules(base: LoadedBase, wanted: Sequence[str]) -> None:
 
 def _layer_count(base: LoadedBase) -> int:
     return int(base.model.config.get_text_config().num_hidden_layers)
-
-
-def _layer_numbers(config: LearningConfig, count: int) -> list[int] | None:
-    """Return the numbers of the layers that get an adapter, None for all."""
-    if config.layers is not None:
-        return list(range(count - config.layers, count))
-    return list(config.layers_to_transform) if config.layers_to_transform else None

@@ -8,7 +8,7 @@ import pytest
 import typer
 from command_line import ROOT
 
-from nngpt.cli.evaluate import evaluate
+from nngpt.cli.networks import evaluate
 
 SETTINGS = [
     "task.train_limit=500",

@@ -17,7 +17,7 @@ from nngpt.finetuning.corpus.exclusions import Exclusions
 from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork
 from nngpt.finetuning.corpus.splits import PARTS, assign_families, interleave_families
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network, Removed
+from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network
 from nngpt.records import Refusal
 
 OnProgress = Callable[[str, int, int], None]
@@ -182,7 +182,10 @@ def _distinct(
             on_progress("running", number, len(new))
     exclusions.add_step(_DUPLICATE)
     for removed in outcome.removed:
-        exclusions.exclude(*_removal(removed))
+        if removed.level == FAMILY_CAP:
+            exclusions.exclude(FAMILY_CAP, removed.network.family)
+        else:
+            exclusions.exclude(_DUPLICATE, f"level {removed.level}")
     return kept
 
 
@@ -195,10 +198,3 @@ def _for_dedup(answered: AnsweredNetwork, best_on: str | None) -> Network:
     network, trial = answered.network, answered.network.best(best_on)
     accuracy = trial.accuracy if trial else None
     return Network(network.name, answered.novelty_text, network.family, accuracy)
-
-
-def _removal(removed: Removed) -> tuple[str, str]:
-    """Return the step and the reason under which a removed network is counted."""
-    if removed.level == FAMILY_CAP:
-        return FAMILY_CAP, removed.network.family
-    return _DUPLICATE, f"level {removed.level}"

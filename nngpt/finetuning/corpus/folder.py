@@ -14,7 +14,7 @@ from typing import Any
 from nngpt import __version__, files
 from nngpt.config import EvaluationConfig
 from nngpt.errors import UserError
-from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter, NetworkAnswer
+from nngpt.finetuning.corpus.answers import AnswerWriter, NetworkAnswer
 from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, OnProgress, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork
@@ -77,7 +77,11 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
     """
     check_new(folder)
     texts = {
-        f"{part}.jsonl": "".join(_lines(networks)).encode()
+        f"{part}.jsonl": "".join(
+            json.dumps(_line(answered.network, answer), ensure_ascii=False) + "\n"
+            for answered in networks
+            for answer in answered.answers
+        ).encode()
         for part, networks in corpus.parts.items()
     }
     manifest = {
@@ -137,12 +141,6 @@ def _inputs(networks: Sequence[LemurNetwork]) -> dict[str, Any]:
         code = hashlib.sha256(network.code.encode("utf-8", "surrogatepass")).hexdigest()
         digest.update(repr([network.name, code, sorted(network.tasks), trials]).encode())
     return {"networks": len(networks), "sha256": digest.hexdigest()}
-
-
-def _lines(networks: Sequence[AnsweredNetwork]) -> Iterator[str]:
-    for answered in networks:
-        for answer in answered.answers:
-            yield json.dumps(_line(answered.network, answer), ensure_ascii=False) + "\n"
 
 
 def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeGuard
 
 from nngpt.finetuning.corpus.bodies import INVALID, parse_network
 from nngpt.finetuning.corpus.lazy_layers import layer_name, make_lazy, without_head
@@ -130,7 +129,8 @@ class _Interpreter:
         """Return an expression with known values substituted, or a list of layers."""
         if isinstance(node, ast.List | ast.Tuple):
             return self._entries(node.elts)
-        if _is_layers(node) and not node.keywords:
+        called = layer_name(node.func) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and called == "Sequential" and not node.keywords:
             return self._entries(node.args)
         name = _name(node)
         if name and isinstance(known := self._known.get(name), list):
@@ -191,10 +191,6 @@ def _fold(node: ast.BinOp) -> ast.expr:
 
 def _convolves(layer: ast.expr) -> bool:
     return isinstance(layer, ast.Call) and layer_name(layer.func).endswith("Conv2d")
-
-
-def _is_layers(node: ast.expr) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and layer_name(node.func) == "Sequential"
 
 
 def _name(node: ast.AST) -> str:

@@ -65,7 +65,8 @@ def assign_families(families: Sequence[str], shares: Sequence[float], seed: int)
         shares: share of all networks for each part, adding up to 1.
     """
     sizes = Counter(families)
-    order = sorted(sizes, key=lambda family: (-sizes[family], _shuffled(family, seed)))
+    shuffled = {f: hashlib.sha256(f"{seed}/{f}".encode()).hexdigest() for f in sizes}
+    order = sorted(sizes, key=lambda family: (-sizes[family], shuffled[family]))
     missing = {
         part: share * len(families) for part, share in zip(PARTS, shares, strict=True) if share > 0
     }
@@ -81,8 +82,3 @@ def _best_first(answered: AnsweredNetwork, best_on: str | None) -> tuple[float, 
     """Return a sort key: highest best accuracy first, then by name."""
     trial = answered.network.best(best_on)
     return (-trial.accuracy if trial else 1.0, answered.network.name)
-
-
-def _shuffled(family: str, seed: int) -> str:
-    """Return a sort key that orders families at random, the same for the same seed."""
-    return hashlib.sha256(f"{seed}/{family}".encode()).hexdigest()

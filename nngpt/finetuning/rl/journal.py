@@ -76,17 +76,14 @@ class AnswerRecord:
     """Record of one answer of an RL run, a line of `completions.jsonl`.
 
     Attributes:
-        step: number of the step, from 1.
         group: number of the group within the step, from 0.
         text: the answer after the prefill.
-        tokens: tokens of the answer.
         finished: False if the token limit cut the answer off.
         network: LEMUR's id of the network, None without a network.
         accuracy: validation accuracy of a network that trained.
         refused: stage that refused the answer, "" if it trained.
         reason: reason of the refusal, "" if it trained.
-        rewards: value of each term, without its weight.
-        total: weighted sum of the terms.
+        rewards: value of each term, without its weight; `total` is their weighted sum.
         known: True if an equal network had been executed before.
     """
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nngpt.finetuning.sft.packing import RowSpan, SpanLengths
@@ -41,20 +40,15 @@ def has_flash_attention(device: str) -> bool:
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
     """Make the model accept a row's `spans` and, for FlashAttention, `lengths` in the context."""
+    from transformers import AttentionInterface
+
     before = model.config._attn_implementation
-    _register()
+    AttentionInterface.register(_PACKED, attend)
     model.set_attn_implementation(_PACKED)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
-
-
-@cache
-def _register() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(_PACKED, attend)
 
 
 def attend(

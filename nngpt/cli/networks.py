@@ -1,0 +1,79 @@
+"""`nngpt generate` and `nngpt evaluate`: write networks, and train given ones, without a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nngpt.cli.inputs import load_config, make_folder
+from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
+from nngpt.cli.output import logger, print_json
+
+
+def generate(
+    config: Annotated[
+        str,
+        typer.Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]"),
+    ] = "smoke-mnist",
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of networks.", min=1)] = 4,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the valid networks to this folder.")
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write networks with the LLM and check them against the contract, without training."""
+    from nngpt.cycle.dry_run import generate_answers
+    from nngpt.records import Candidate
+    from nngpt.statistics import percent_of
+
+    settings = load_config(config, overrides, seed=seed)
+    log = logger()
+    if out is not None:
+        make_folder(out, "--out")
+    mode, answers = generate_answers(settings, count, log)
+    if as_json:
+        print_json([{"completion": asdict(c), "outcome": asdict(o)} for c, o in answers])
+    for number, (_, outcome) in enumerate(answers, 1):
+        if not isinstance(outcome, Candidate):
+            log(f"network {number} refused at {outcome.stage}: {outcome.reason}")
+        elif out is not None:
+            file = out / f"{outcome.content_hash}.py"
+            file.write_text(outcome.code, encoding="utf-8")
+            log(f"network {number}: {file}")
+        elif not as_json:
+            typer.echo(f"# network {number}\n{outcome.code}")
+    valid = [outcome for _, outcome in answers if isinstance(outcome, Candidate)]
+    constrained = ", settings constrained" if settings.sampling.constrain else ""
+    share = percent_of(len(valid), count)
+    log(f"fit the contract in {mode} mode{constrained}: {share} (not trained)")
+
+
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(help="Python files with one network each.")],
+    config: Annotated[
+        str, typer.Option(help="Configuration that supplies the task and protocol.")
+    ] = "smoke-mnist",
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    seed: Seed = None,
+    sandbox: Sandbox = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train networks from files as a cycle does; exit with 1 if one of them is refused."""
+    from nngpt.cycle.evaluator import evaluate_files
+    from nngpt.records import Refusal
+    from nngpt.reports.attempts import outcome_line
+
+    settings = load_config(config, ["prompt.template=full", *overrides], seed=seed, sandbox=sandbox)
+    log = logger(as_json)
+    outcomes = evaluate_files(
+        settings, files, log, lambda file, outcome: log(f"{file}: {outcome_line(outcome)}")
+    )
+    if as_json:
+        print_json([{"file": str(file), **asdict(outcome)} for file, outcome in outcomes])
+    if any(isinstance(outcome, Refusal) for _, outcome in outcomes):
+        raise typer.Exit(1)

@@ -67,7 +67,6 @@ def evaluate_files(
     Args:
         config: task and protocol, with a prompt template of `full` mode.
         files: Python files with one network each.
-        log: called with one line for the user.
         report: called with each file and its outcome as soon as it is known.
 
     Raises: UserError if a file cannot be read, or the executor cannot run here.

@@ -80,7 +80,6 @@ def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
     """Read all pairs of a JSONL file whose lines have their own prompts, in any mode.
 
     Args:
-        path: the file.
         where: the option that named the file, for messages.
 
     Raises:

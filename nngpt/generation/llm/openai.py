@@ -85,14 +85,10 @@ class OpenAILLM:
         tokenizer: Any,
         context: int | None = None,
     ) -> None:
-        self._server = server
-        self._context = context
-        self._served = served
-        self._tokenizer = tokenizer
-        self._options = options
+        self._server, self._served, self._context = server, served, context
+        self._tokenizer, self._options = tokenizer, options
         self._adapter: Adapter | None = None
-        self.model = config.model
-        self.batch_size = config.batch_size
+        self.model, self.batch_size = config.model, config.batch_size
         self.facts = f"{served} at {options.url} ({options.endpoint})"
 
     def generate(
@@ -100,9 +96,7 @@ class OpenAILLM:
     ) -> list[Completion]:
         """Request `count` completions in parallel, each with its own seed."""
         written = self._sample(prompt, count, seed, sampling, {})
-        return (
-            with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
-        )
+        return with_settings(self, prompt, written, seed, sampling)
 
     def generate_json(
         self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling

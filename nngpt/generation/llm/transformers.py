@@ -30,10 +30,8 @@ class TransformersLLM:
     """
 
     def __init__(self, base: LoadedBase, batch_size: int) -> None:
-        self.base = base
-        self.model = base.name
-        self.batch_size = batch_size
-        self.facts = base.facts
+        self.base, self.batch_size = base, batch_size
+        self.model, self.facts = base.name, base.facts
         self._adapter: Adapter | None = None
         self._name: str | None = None
         self._writer: Any = base.model
@@ -47,9 +45,7 @@ class TransformersLLM:
     ) -> list[Completion]:
         """Sample `count` completions as one batch."""
         written = [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
-        return (
-            with_settings(self, prompt, written, seed, sampling) if sampling.constrain else written
-        )
+        return with_settings(self, prompt, written, seed, sampling)
 
     def generate_json(
         self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling

@@ -50,10 +50,12 @@ def with_settings(
 ) -> list[Completion]:
     """Replace the settings after the code of each completion with constrained ones.
 
-    Completions without complete code stay as they are.
+    Completions without complete code stay as they are, and so do all without `sampling.constrain`.
 
     Raises: ModelError if the settings do not follow the schema, because a server ignores it.
     """
+    if not sampling.constrain:
+        return list(completions)
     return [_with_settings(llm, prompt, written, seed, sampling) for written in completions]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,6 @@ from nngpt.generation.pairs import rated_pairs
 from nngpt.protocols import Log
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
-
-ReadAnswer = Callable[[str, Prompt], Candidate | Refusal]
-"""Reads a completion of a prompt (`Reader.read_answer`)."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,12 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
             where="prompt.corpus",
             hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
         )
-    pool = from_corpus(path, prompt, reader.read_answer, key)
+    pool = from_corpus(path, prompt, reader, key)
     log(f"Prompt: {len(pool):,} networks of {path} can be shown")
     return pool
 
 
-def from_corpus(path: Path, prompt: Prompt, read: ReadAnswer, where: str) -> list[KnownNetwork]:
+def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[KnownNetwork]:
     """Read the networks of a corpus that carry an accuracy and can answer `prompt`, each once.
 
     Raises:
@@ -82,7 +79,7 @@ def from_corpus(path: Path, prompt: Prompt, read: ReadAnswer, where: str) -> lis
     found: dict[str, KnownNetwork] = {}
     refused: list[str] = []
     for number, line in enumerate(rated_pairs(path, prompt, where), 1):
-        candidate = _as_answer_to(prompt, line.pair.completion, line.pair.prompt, read)
+        candidate = _as_answer_to(prompt, line.pair.completion, line.pair.prompt, reader)
         if isinstance(candidate, Refusal):
             refused.append(candidate.reason)
             continue
@@ -115,13 +112,13 @@ def candidates(networks: Iterable[KnownNetwork]) -> dict[str, Candidate]:
 
 
 def _as_answer_to(
-    prompt: Prompt, completion: str, answered: Prompt, read: ReadAnswer
+    prompt: Prompt, completion: str, answered: Prompt, reader: Reader
 ) -> Candidate | Refusal:
     """Read a completion of the prompt `answered` as an answer to `prompt`."""
-    found = read(completion, answered)
+    found = reader.read_answer(completion, answered)
     if isinstance(found, Refusal) or answered.prefill == prompt.prefill:
         return found
     whole = answered.prefill + found.written
     if not whole.startswith(prompt.prefill):
         return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
-    return read(whole.removeprefix(prompt.prefill), prompt)
+    return reader.read_answer(whole.removeprefix(prompt.prefill), prompt)

@@ -124,11 +124,9 @@ class Template:
         """Return the prompt for a task.
 
         Args:
-            task: the task to describe.
             hyperparameters: default values by name, which templates may name.
             examples: examples to show, None for the template's own.
             parent: network to change, as an answer of `full` mode; "" for the template's own.
-            blocks: library blocks to show before the question.
 
         Raises: ConfigError if the template uses an unknown variable.
         """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Collection
 
 from nngpt.records import Refusal, Stage
 
@@ -53,8 +52,8 @@ def write_layers(layers: tuple[str, ...]) -> str:
 
 def _layer_fault(node: ast.expr, blocks: frozenset[str]) -> str:
     """Return why an expression is not a layer with constant arguments, "" if it is."""
-    if not (
-        isinstance(node, ast.Call) and (_layer_name(node.func) or _is_one_of(node.func, blocks))
+    if not isinstance(node, ast.Call) or not (
+        _layer_name(node.func) or _is_block(node.func, blocks)
     ):
         return "an entry of the layer list is not a layer nn.Name(...)"
     for value in [*node.args, *(keyword.value for keyword in node.keywords)]:
@@ -92,21 +91,18 @@ def _has_weights(node: ast.expr, blocks: frozenset[str]) -> bool:
     """Return True if a layer has weights, judged by its name; blocks count as having some."""
     calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
     known = any(_WEIGHTED.fullmatch(_layer_name(call.func)) for call in calls)
-    return known or any(_is_one_of(call.func, blocks) for call in calls)
+    return known or any(_is_block(call.func, blocks) for call in calls)
 
 
 def _layer_name(function: ast.expr) -> str:
     """Return `Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`, "" for anything else."""
     if not isinstance(function, ast.Attribute) or not function.attr[0].isupper():
         return ""
-    module = function.value
-    if isinstance(module, ast.Attribute) and module.attr == "nn":
-        return function.attr if _is_one_of(module.value, {"torch"}) else ""
-    return function.attr if _is_one_of(module, {"nn"}) else ""
+    return function.attr if ast.unparse(function.value) in ("nn", "torch.nn") else ""
 
 
-def _is_one_of(node: ast.expr, names: Collection[str]) -> bool:
-    return isinstance(node, ast.Name) and node.id in names
+def _is_block(function: ast.expr, blocks: frozenset[str]) -> bool:
+    return isinstance(function, ast.Name) and function.id in blocks
 
 
 class _Short(ast.NodeTransformer):

@@ -40,7 +40,6 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _software() -> Iterator[Finding]:
-    """Check Python and the main packages."""
     yield Finding("Python", sys.version.split()[0], sys.version_info >= (3, 11))
     for package in _PACKAGES:
         yield Finding(package, metadata.version(package), True)
@@ -61,7 +60,6 @@ def _bitsandbytes() -> Finding:
 
 
 def _hardware() -> Iterator[Finding]:
-    """Check device, energy counters, cores, memory and disk."""
     import torch
 
     if torch.cuda.is_available():
@@ -72,16 +70,12 @@ def _hardware() -> Iterator[Finding]:
         yield Finding("device", "CPU only", True, hint)
     from nngpt.cycle.meter import Energy
 
-    counted = Energy().facts
-    yield Finding(
-        "energy counters", counted or "not available: energy use will not be reported", True
-    )
-    cores = len(os.sched_getaffinity(0))
-    yield Finding("cores", str(cores), True)
+    counted = Energy().facts or "not available: energy use will not be reported"
+    yield Finding("energy counters", counted, True)
+    yield Finding("cores", str(len(os.sched_getaffinity(0))), True)
     free = _free_memory() / 2**30
-    enough = free > 4
-    hint = "" if enough else "A run with the embedded model needs 4 GiB"
-    yield Finding("free memory", f"{free:.1f} GiB", enough, hint)
+    hint = "" if free > 4 else "A run with the embedded model needs 4 GiB"
+    yield Finding("free memory", f"{free:.1f} GiB", not hint, hint)
     space = shutil.disk_usage(".").free / 2**30
     yield Finding("free disk here", f"{space:.0f} GiB", space > 2)
 
@@ -99,7 +93,6 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    """Check the containment level and its layers."""
     from nngpt.sandbox.containment_level import layers, level
 
     found = layers()
@@ -113,7 +106,6 @@ def _sandbox() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    """Check which embedded models are in the cache."""
     from nngpt.generation.models import embedded
 
     for name, model in embedded.MODELS.items():
@@ -122,7 +114,6 @@ def _models() -> Iterator[Finding]:
 
 
 def _data() -> Iterator[Finding]:
-    """Check which data sets are in the cache."""
     from nngpt import plugins
 
     for name in plugins.names("data set"):

@@ -81,11 +81,7 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Check that a folder can be created and written to, and leave no trace.
-
-    Raises:
-        UserError: as `make_folder`.
-    """
+    """Raise the UserError of `make_folder` if the folder cannot be made; leave no trace."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_folder(path, option)
     for made in missing:

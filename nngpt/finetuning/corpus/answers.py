@@ -54,7 +54,6 @@ class NetworkAnswer:
     """A network as the answer to one prompt.
 
     Attributes:
-        prompt: the prompt that it answers.
         candidate: the network that the contract reads in the answer.
         trial: trial whose settings and accuracy belong to the answer; None without a trial.
     """
@@ -91,8 +90,6 @@ class AnswerWriter:
     """Writes LEMUR networks as answers to a template's prompts.
 
     Attributes:
-        template: template of the prompts.
-        tasks: the tasks that the prompts describe.
         prompts: the different prompts for all tasks.
         defaults: values for settings that an answer leaves out.
         compact: write shorter networks that compute the same: without comments and annotations, in

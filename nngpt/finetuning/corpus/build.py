@@ -7,13 +7,15 @@ none of its members fits the contract, and not because its most accurate member 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeVar
 
 from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter
 from nngpt.finetuning.corpus.build_check import BuildCheck
-from nngpt.finetuning.corpus.exclusions import Exclusions
 from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork
 from nngpt.finetuning.corpus.splits import PARTS, assign_families, interleave_families
 from nngpt.novelty.dedup.pipeline import deduplicate
@@ -22,6 +24,73 @@ from nngpt.records import Refusal
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the activity, the number of networks done, and their total."""
+
+_Item = TypeVar("_Item")
+_NUMBER = re.compile(r"(?<![A-Za-z_])\d[\dx,.]*(?<![,.])")
+
+
+@dataclass(frozen=True)
+class ExcludedByStep:
+    """Number of networks that one step excluded for each reason, and that it left.
+
+    The most frequent reason comes first.
+    """
+
+    step: str
+    reasons: dict[str, int]
+    left: int
+
+    @property
+    def count(self) -> int:
+        """Number of networks that the step excluded."""
+        return sum(self.reasons.values())
+
+
+class Exclusions:
+    """Counts of excluded networks; steps keep the order in which they were first named.
+
+    Attributes:
+        start: number of networks before the first step.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self._excluded: dict[str, Counter[str]] = {}
+
+    def add_step(self, name: str) -> None:
+        """Register a step, so that it is listed even if it excludes no network."""
+        self._excluded.setdefault(name, Counter())
+
+    def exclude(self, step: str, reason: str | Refusal) -> None:
+        """Count one excluded network; refusals that differ only in numbers share a reason."""
+        if isinstance(reason, Refusal):
+            text = f"{reason.stage}: {_NUMBER.sub('N', reason.reason)}"
+        else:
+            text = reason
+        self.add_step(step)
+        self._excluded[step][text] += 1
+
+    def keep(
+        self, step: str, items: Iterable[_Item], reason_of: Callable[[_Item], str]
+    ) -> list[_Item]:
+        """Return the items for which `reason_of` gives ""; count the others under their reason."""
+        self.add_step(step)
+        kept = []
+        for item in items:
+            reason = reason_of(item)
+            if reason:
+                self.exclude(step, reason)
+            else:
+                kept.append(item)
+        return kept
+
+    def steps(self) -> Iterator[ExcludedByStep]:
+        """Yield the counts of each step, in order."""
+        left = self.start
+        for step, counts in self._excluded.items():
+            left -= counts.total()
+            reasons = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            yield ExcludedByStep(step, dict(reasons), left)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,6 @@ class SFTJob:
     """One fine-tuning: its pairs, its parent and its target.
 
     Attributes:
-        pairs: training pairs.
-        name: name of the adapter.
         folder: folder in which the adapter's folder is created.
         parent: adapter to continue from, None for the base.
         seed: seed of new weights, order, dropout and replay.

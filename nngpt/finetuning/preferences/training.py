@@ -61,9 +61,7 @@ class PreferenceLearner:
 
     Attributes:
         config: configuration; its sections `preference`, `learning` and its seed are used.
-        base: base model without an adapter.
         folder: folder of checkpoints, log and adapter.
-        name: name of the adapter.
         parent: adapter to continue from, None for a new one.
         digest: hash of the answers.
         settings: settings recorded in the adapter's lineage.

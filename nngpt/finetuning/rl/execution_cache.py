@@ -86,7 +86,10 @@ class ExecutionCache:
         """Train these networks, by key, as many at a time as the executor has workers."""
         pool = ThreadPoolExecutor(self._executor.workers)
         try:
-            running = {pool.submit(self._evaluate, c): key for key, c in missing.items()}
+            running = {}
+            for key, candidate in missing.items():
+                seed = derive_seed(self._seed, "train", candidate.content_hash)
+                running[pool.submit(self._executor.evaluate, candidate, seed)] = key
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -96,10 +99,6 @@ class ExecutionCache:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-    def _evaluate(self, candidate: Candidate) -> Evaluation | Refusal:
-        seed = derive_seed(self._seed, "train", candidate.content_hash)
-        return self._executor.evaluate(candidate, seed)
 
     def _keep(self, key: str, future: Future[Evaluation | Refusal]) -> None:
         self._known[key] = future.result()

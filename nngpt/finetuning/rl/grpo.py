@@ -53,8 +53,6 @@ class GRPORun:
     Attributes:
         config: configuration; its sections `rl`, `learning`, `sampling` and its seed are used.
         llm: the LLM that writes, whose base is trained; it must have no adapter.
-        prompt: prompt of every step.
-        scorer: computes the rewards.
         executions: cache of executions, which counts them.
         folder: folder of checkpoints, journal and adapter.
         name: name of the adapter, without the number of steps.

@@ -17,9 +17,7 @@ class ScoredAnswer:
     """An answer of an RL step with its outcome and rewards.
 
     Attributes:
-        rollout: completion, candidate and outcome.
-        rewards: value of each term, without its weight.
-        total: weighted sum of the terms.
+        rewards: value of each term, without its weight; `total` is their weighted sum.
         known: True if an equal network had been executed before.
     """
 

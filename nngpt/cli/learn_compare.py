@@ -59,9 +59,8 @@ def compare(
     from nngpt.cycle.evaluator import open_executor
     from nngpt.finetuning.compare import arms as compared
     from nngpt.finetuning.compare.corpus import read_corpus
-    from nngpt.finetuning.compare.executors import Executors, source_of
     from nngpt.finetuning.compare.records import CHECK, TRAIN
-    from nngpt.finetuning.compare.session import run_session
+    from nngpt.finetuning.compare.session import Executors, run_session, source_of
     from nngpt.reports.comparison.files import notes, write_files
     from nngpt.reports.comparison.sheets import sheets
     from nngpt.reports.progress import ActivityBars

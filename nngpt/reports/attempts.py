@@ -96,24 +96,20 @@ def facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
         yield "transform", candidate.transform
     if evaluation is not None:
         yield "parameters", f"{evaluation.claimed_parameters:,} (claimed)"
-        if evaluation.claimed_flops is not None:
-            yield "operations", f"{evaluation.claimed_flops:,} for one image (claimed)"
-        if evaluation.claimed_latency_ms is not None:
-            yield "latency", f"{evaluation.claimed_latency_ms:.2f} ms for one image (claimed)"
-        if evaluation.claimed_batches is not None:
-            yield "batches", f"{evaluation.claimed_batches:,} drawn (claimed)"
-        yield "evaluation", _time(evaluation)
+        if (flops := evaluation.claimed_flops) is not None:
+            yield "operations", f"{flops:,} for one image (claimed)"
+        if (latency := evaluation.claimed_latency_ms) is not None:
+            yield "latency", f"{latency:.2f} ms for one image (claimed)"
+        if (batches := evaluation.claimed_batches) is not None:
+            yield "batches", f"{batches:,} drawn (claimed)"
+        cpu = "" if evaluation.cpu_s is None else f", {evaluation.cpu_s:.1f} CPU s"
+        yield "evaluation", f"{evaluation.seconds:.1f} s on {evaluation.device}{cpu}"
         yield "protocol", evaluation.protocol
         yield "sandbox", evaluation.sandbox
     if attempt.retraining is not None:
         yield "our own loop", _plain(attempt, attempt.retraining)
     if attempt.novelty is not None:
         yield "nearest", f"{attempt.novelty.nearest}, Jaccard {attempt.novelty.jaccard:.3f}"
-
-
-def _time(evaluation: Evaluation) -> str:
-    cpu = "" if evaluation.cpu_s is None else f", {evaluation.cpu_s:.1f} CPU s"
-    return f"{evaluation.seconds:.1f} s on {evaluation.device}{cpu}"
 
 
 def _plain(attempt: AttemptRecord, plain: Retraining) -> str:

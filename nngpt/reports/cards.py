@@ -96,12 +96,8 @@ def provenance(block: ShownBlock) -> str:
 def how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs: int) -> str:
     """Return Python code that loads the weights into the network."""
     shape, classes = exported.in_shape, splits.classes
-    prm = {
-        **candidate.hyperparameters,
-        "batch": candidate.batch,
-        "epoch": epochs,
-        "transform": candidate.transform,
-    }
+    prm: dict[str, Any] = {**candidate.hyperparameters, "batch": candidate.batch}
+    prm |= {"epoch": epochs, "transform": candidate.transform}
     pixels = ", ".join(map(str, splits.shape))
     lines = [
         "import torch",
@@ -263,10 +259,8 @@ _INDEX = ("folder", "attempt", "judged", "reproduced", "loaded", "onnx", "test")
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
-    if name == "folder" and value is None:
-        return f"refused: {row['refused']}"
     if value is None:
-        return "–"
+        return f"refused: {row['refused']}" if name == "folder" else "–"
     if isinstance(value, bool):
         return "yes" if value else "NO"
     return accuracy_95(*value) if isinstance(value, list | tuple) else str(value)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
@@ -98,15 +98,6 @@ def numbered_look(label: str, number: int) -> Look:
 
 
 @dataclass(frozen=True)
-class Images:
-    """One figure in three formats."""
-
-    svg: Markup
-    png: bytes
-    pdf: bytes
-
-
-@dataclass(frozen=True)
 class Plot:
     """A figure of a page with its text.
 
@@ -116,7 +107,7 @@ class Plot:
         caption: how to read it.
         svg: the figure as an element of the page, None if it could not be drawn.
         missing: why it could not be drawn, "" if it was.
-        images: the figure as files, None if none are written.
+        files: the figure as PNG and PDF, by file name.
     """
 
     name: str
@@ -124,17 +115,7 @@ class Plot:
     caption: str
     svg: Markup | None
     missing: str = ""
-    images: Images | None = None
-
-
-def images(figure: Figure, name: str) -> Images:
-    """Return a figure for the page and as files; call it inside `rc()`, as when drawing."""
-    svg = page_svg(figure, name)
-    return Images(
-        svg=svg,
-        png=_saved(figure, "png", {"Software": None}),
-        pdf=_saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
-    )
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
@@ -143,6 +124,13 @@ def page_svg(figure: Figure, name: str) -> Markup:
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
     return Markup(inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name))
+
+
+def image_files(figure: Figure, name: str) -> dict[str, bytes]:
+    """Return a figure that `page_svg` has laid out as PNG and PDF; call it inside `rc()`."""
+    no_facts = {"CreationDate": None, "Creator": None, "Producer": None}
+    png = _saved(figure, "png", {"Software": None})
+    return {f"{name}.png": png, f"{name}.pdf": _saved(figure, "pdf", no_facts)}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
 from rich.console import Console
@@ -89,26 +89,20 @@ class ConsoleProgress(LiveBars):
         self._bars.reset(self._cycle_bar, description=f"cycle {cycle}", visible=True)
         self._show_counts()
 
-    @contextmanager
-    def writing(self, count: int) -> Iterator[None]:
+    def writing(self, count: int) -> AbstractContextManager[None]:
         """Show a spinner while the LLM writes; without a terminal, print a line."""
         text = f"  the LLM writes {plural(count, 'network')}"
         if not self._console.is_terminal:
             self.note(f"{text} …")
-        with self._activity(text):
-            yield
+        return self._activity(text)
 
-    @contextmanager
-    def repairing(self, attempt: AttemptRecord) -> Iterator[None]:
+    def repairing(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """Show a spinner while the LLM repairs a candidate."""
-        with self._activity(f"  the LLM repairs candidate #{attempt.id}"):
-            yield
+        return self._activity(f"  the LLM repairs candidate #{attempt.id}")
 
-    @contextmanager
-    def training(self, attempt: AttemptRecord) -> Iterator[None]:
+    def training(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """Show a spinner while a candidate trains."""
-        with self._activity(f"  training candidate #{attempt.id}"):
-            yield
+        return self._activity(f"  training candidate #{attempt.id}")
 
     def settled(self, attempt: AttemptRecord) -> None:
         """Print a line for the attempt, and advance the bar with its counts, best and mean."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nngpt.novelty.dedup.collection import readable
-from nngpt.records import Arm
+from nngpt.records import Arm, Stage, State
 from nngpt.statistics import Estimate, Interval
 
 NONE = "–"
@@ -11,6 +11,37 @@ NONE = "–"
 
 ARM_NAMES = {Arm.LOOP: "loop", Arm.BASE: "frozen LLM", Arm.CORPUS: "no LLM"}
 """Short names of the arms for tables and figures."""
+
+ARM_TITLES = {
+    Arm.LOOP: "the loop",
+    Arm.BASE: "control: the LLM as before the run",
+    Arm.CORPUS: "control: corpus networks changed at random",
+}
+"""Arms in words for the live page; `STAGES` and `STATES` likewise."""
+
+STAGES = {
+    Stage.PARSE: "no readable network",
+    Stage.CONTRACT: "breaks the contract",
+    Stage.SAFETY: "unsafe code",
+    Stage.DUPLICATE: "exact copy",
+    Stage.BUILD: "cannot be built",
+    Stage.FORWARD: "forward pass fails",
+    Stage.TRAIN: "training fails",
+    Stage.JUDGE: "cannot be judged",
+    Stage.THRESHOLD: "below the threshold",
+    Stage.NOVELTY: "near-duplicate",
+}
+
+STATES = {
+    State.GENERATED: "written",
+    State.PARSED: "read",
+    State.VALIDATED: "waiting for training",
+    State.TRAINING: "in training",
+    State.TRAINED: "trained",
+    State.JUDGED: "judged",
+    State.ADMITTED: "admitted",
+    State.REFUSED: "refused",
+}
 
 
 def percent(found: Estimate | None, digits: int = 0) -> str:
@@ -98,3 +129,8 @@ def line(text: str) -> str:
 def block(text: str) -> str:
     """Return a text of several lines, white space kept, with such characters as escapes."""
     return "\n".join(readable(part.expandtabs(4)) for part in text.splitlines())
+
+
+def standing(state: State, stage: Stage | None) -> str:
+    """Return a candidate's state, or the gate that refused it."""
+    return f"refused at {stage}: {STAGES[stage]}" if stage else STATES[state]

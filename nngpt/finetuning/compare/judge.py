@@ -18,9 +18,6 @@ from nngpt.finetuning.compare.samples import Samples
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
 
-OpenExecutor = Callable[[str], AbstractContextManager[Executor]]
-"""Opens the executor for a data set."""
-
 
 @dataclass(frozen=True)
 class PendingRun:
@@ -40,14 +37,13 @@ class PendingRun:
     def outcome(self, how: str, found: Evaluation | Refusal) -> SampleOutcome:
         """Return the record of the run's result."""
         name, classes = self.task.dataset, self.task.out_shape[0]
-        refusal = found if isinstance(found, Refusal) else None
-        outcome = SampleOutcome(*self.sample.key, how, name, classes, self.digest, refusal)
+        outcome = SampleOutcome(*self.sample.key, how, name, classes, self.digest, None)
         if isinstance(found, Refusal):
-            return outcome
-        first, size = found.epochs[0], found.claimed_parameters
-        outcome = replace(outcome, parameters=size, seconds=found.seconds)
-        trained = how == TRAIN
-        return replace(outcome, accuracy=first.accuracy, total=first.total) if trained else outcome
+            return replace(outcome, refusal=found)
+        outcome = replace(outcome, parameters=found.claimed_parameters, seconds=found.seconds)
+        first = found.epochs[0]
+        trained = replace(outcome, accuracy=first.accuracy, total=first.total)
+        return trained if how == TRAIN else outcome
 
 
 def judge(
@@ -55,16 +51,14 @@ def judge(
     arms: Sequence[ComparedArm],
     how: str,
     tasks: Sequence[str],
-    open_executor: OpenExecutor,
+    open_executor: Callable[[str], AbstractContextManager[Executor]],
     wanted: int,
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
     """Run the first `wanted` answers to each prompt: on all `tasks` to check, else on their own.
 
-    Raises:
-        UserError: a containment layer or a data set is missing.
-        ExecutionError: the sandbox does not start.
+    Raises: UserError for a missing containment layer or data set, ExecutionError.
     """
     for task in tasks:
         pending = [run for arm in arms for run in _pending(record, arm, how, task, wanted)]

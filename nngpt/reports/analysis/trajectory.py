@@ -23,12 +23,10 @@ class CyclePoint:
         open: number of undecided first answers, which no figure counts.
         valid: share of `written` that was built, trained and judged.
         accuracies: accuracies of the valid ones, in the order of writing.
-        best: highest accuracy, with the interval over its images only.
-        mean: mean of `accuracies`; `median` likewise.
+        best: highest accuracy, with the interval over its images only; `mean` and `median` are
+            of `accuracies`.
         above_trained: share of the valid ones at or above the threshold (the papers' figure).
         above_written: the same share of `written`, which failing on hard cases cannot raise.
-        admitted: number of first answers admitted.
-        refused: number of first answers refused, by gate.
         corpus: size of the LLM's training set after the cycle: initial pairs and all networks
             admitted so far, repairs included; None for a control.
         likeness: mean similarity of the trained networks to their nearest known one.

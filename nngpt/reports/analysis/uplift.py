@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.trajectory import CyclePoint
@@ -56,17 +57,13 @@ def comparisons(
             if span == ALL or since > 1:
                 pairs.append((arm, span, _from(loop, since), _from(control, since)))
     if late > first:
-        pairs.append(
-            (Arm.LOOP, OVER_TIME, _from(loop, late), [p for p in loop if p.cycle <= first])
-        )
+        before = [p for p in loop if p.cycle <= first]
+        pairs.append((Arm.LOOP, OVER_TIME, _from(loop, late), before))
+    found = partial(_measures, threshold=threshold, chance=chance)
     return tuple(
-        Comparison(
-            other,
-            span,
-            differences(_measures(one, threshold, chance), _measures(two, threshold, chance)),
-        )
-        for other, span, one, two in pairs
-        if one and two
+        Comparison(other, span, differences(found(mine), found(theirs)))
+        for other, span, mine, theirs in pairs
+        if mine and theirs
     )
 
 

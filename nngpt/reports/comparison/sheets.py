@@ -9,7 +9,7 @@ from nngpt.finetuning.compare.records import CHECK
 from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE, point_ends, signed
-from nngpt.statistics import Count, Difference, Estimate, accuracy_of, mean_of, percent_of
+from nngpt.statistics import Count, Estimate, accuracy_of, mean_of, percent_of
 
 
 def sheets(found: ComparisonFigures) -> list[Sheet]:
@@ -40,95 +40,66 @@ def corpus_line(found: ComparisonFigures) -> str:
 
 
 def _validity(found: ComparisonFigures) -> Sheet:
-    rows = [
-        (
-            result.arm + ("" if result.finished else " *"),
-            result.asked,
-            judged_by(result),
-            percent_of(*result.fit),
-            _percent(result.runs),
-            _percent(result.distinct),
-            ", ".join(f"{stage} {count}" for stage, count in result.refused.items()) or NONE,
-        )
-        for result in found.results
-    ]
-    return Sheet(
-        "Validity",
-        ("arm", "prompt for", "judged by", "fit the contract", "run", "distinct", "refused at"),
-        tuple(rows),
+    rows = []
+    for r in found.results:
+        shares = (percent_of(*r.fit), _percent(r.runs), _percent(r.distinct))
+        refused = ", ".join(f"{stage} {count}" for stage, count in r.refused.items()) or NONE
+        arm = r.arm if r.finished else f"{r.arm} *"
+        rows.append((arm, r.asked, judged_by(r), *shares, refused))
+    columns = ("arm", "prompt for", "judged by", "fit the contract", "run", "distinct")
+    note = (
         "Shares of all answers. Run: built, ran forward and trained. Distinct: of those, no exact "
-        "copy of an earlier answer of the arm or of an example in the prompt.",
+        "copy of an earlier answer of the arm or of an example in the prompt."
     )
+    return Sheet("Validity", (*columns, "refused at"), tuple(rows), note)
 
 
 def _accuracy(found: ComparisonFigures) -> Sheet:
-    rows = [
-        (
-            result.arm,
-            result.asked,
-            result.task,
-            *map(_mean, (accuracy.runs, accuracy.distinct, accuracy.everything)),
-            f"{median(accuracy.runs):.1%}" if accuracy.runs else NONE,
-            accuracy_of(max(accuracy.runs), accuracy.images) if accuracy.runs else NONE,
-        )
-        for result in found.results
-        if (accuracy := result.accuracy)
-    ]
-    return Sheet(
-        "First-epoch accuracy",
-        (
-            *("arm", "prompt for", "trained on", "mean of those that run", "of the distinct"),
-            *("of all, others as chance", ">median", ">best"),
-        ),
-        tuple(rows),
+    rows = []
+    for result in found.results:
+        if of := result.accuracy:
+            means = map(_mean, (of.runs, of.distinct, of.everything))
+            middle = f"{median(of.runs):.1%}" if of.runs else NONE
+            best = accuracy_of(max(of.runs), of.images) if of.runs else NONE
+            rows.append((result.arm, result.asked, result.task, *means, middle, best))
+    columns = ("arm", "prompt for", "trained on", "mean of those that run", "of the distinct")
+    note = (
         "Means with t intervals and the number of networks; best with the Wilson interval over "
-        "the validation images (as the best of many, it is biased upwards).",
+        "the validation images (as the best of many, it is biased upwards)."
     )
+    columns += ("of all, others as chance", ">median", ">best")
+    return Sheet("First-epoch accuracy", columns, tuple(rows), note)
 
 
 def _differences(found: ComparisonFigures) -> Sheet:
-    rows = [
-        (
-            f"{d.arm} − {d.base}",
-            d.what,
-            d.where,
-            f"{signed(d.found.value)} {point_ends(d.found.interval)}".strip(),
-            f"{d.found.count} and {d.found.other_count}",
-            _verdict(d.found),
-        )
-        for d in found.differences
-    ]
-    return Sheet(
-        "Differences from the base model",
-        ("arms", "figure", "on", ">difference in points", ">n", "the interval"),
-        tuple(rows),
-        "Shares: Newcombe's interval; means: Welch's t interval.",
-    )
+    rows = []
+    for d in found.differences:
+        gap = f"{signed(d.found.value)} {point_ends(d.found.interval)}".strip()
+        counts = f"{d.found.count} and {d.found.other_count}"
+        verdict = NONE
+        if d.found.interval is not None:
+            verdict = "excludes zero" if d.found.sign else "contains zero"
+        rows.append((f"{d.arm} − {d.base}", d.what, d.where, gap, counts, verdict))
+    columns = ("arms", "figure", "on", ">difference in points", ">n", "the interval")
+    note = "Shares: Newcombe's interval; means: Welch's t interval."
+    return Sheet("Differences from the base model", columns, tuple(rows), note)
 
 
 def _copies(found: ComparisonFigures) -> Sheet:
-    rows = [
-        (
-            copies.arm,
-            *(percent_of(*count) for count in (copies.valid, copies.fit, copies.verbatim)),
-            *(f"{copies.quantiles[q]:.2f}" if copies.quantiles else NONE for q in _QUANTILES),
-        )
-        for copies in found.copies
-    ]
-    return Sheet(
-        "Copies of the training corpus",
-        (
-            *("arm", "copies among those that run", "among those that fit", "word for word"),
-            *(f">nearest, {name}" for name in _QUANTILES),
-        ),
-        tuple(rows),
+    names = ("10%", "median", "90%", "max")
+    rows = []
+    for copies in found.copies:
+        shares = (percent_of(*count) for count in (copies.valid, copies.fit, copies.verbatim))
+        nearest = (f"{copies.quantiles[q]:.2f}" if copies.quantiles else NONE for q in names)
+        rows.append((copies.arm, *shares, *nearest))
+    columns = ("arm", "copies among those that run", "among those that fit", "word for word")
+    note = (
         f"A copy has an exact Jaccard similarity of ten-token shingles above {COPY:.2f} to the "
         "nearest network of the corpus, all numbers being alike. Word for word: including its "
-        "numbers, of those that run. Reproducing a memorised network is no success.",
+        "numbers, of those that run. Reproducing a memorised network is no success."
     )
-
-
-_QUANTILES = ("10%", "median", "90%", "max")
+    columns += tuple(f">nearest, {name}" for name in names)
+    return Sheet("Copies of the training corpus", columns, tuple(rows), note)
 
 
 def _diversity(found: ComparisonFigures) -> Sheet:
@@ -140,32 +111,21 @@ def _diversity(found: ComparisonFigures) -> Sheet:
             rows.append((diversity.arm, name, size, *values))
         for name, count in (("distinct", diversity.distinct), ("not alike", diversity.apart)):
             rows.append((diversity.arm, f"networks {name}", size, percent_of(*count), "", ""))
-    return Sheet(
-        "Diversity of the networks that run",
-        ("arm", "figure", ">networks", "arm", "training corpus", "ratio"),
-        tuple(rows),
+    columns = ("arm", "figure", ">networks", "arm", "training corpus", "ratio")
+    note = (
         "Counted in the source: a layer made in a loop counts once. Intervals from random halves. "
-        f"Not alike: similarity of at most {COPY:.2f} to every earlier network of the arm.",
+        f"Not alike: similarity of at most {COPY:.2f} to every earlier network of the arm."
     )
+    return Sheet("Diversity of the networks that run", columns, tuple(rows), note)
 
 
 def _speed(found: ComparisonFigures) -> Sheet:
-    rows = [
-        (
-            speed.arm,
-            f"{speed.samples:,}",
-            f"{speed.tokens:,}",
-            f"{speed.seconds:,.0f}",
-            f"{speed.tokens_per_s:,.1f}",
-            percent_of(*speed.cut_off),
-        )
-        for speed in found.speed
-    ]
-    return Sheet(
-        "Writing",
-        ("arm", ">answers", ">tokens", ">seconds", ">tokens per second", "cut off by the limit"),
-        tuple(rows),
-    )
+    rows = []
+    for s in found.speed:
+        amounts = (f"{s.samples:,}", f"{s.tokens:,}", f"{s.seconds:,.0f}", f"{s.tokens_per_s:,.1f}")
+        rows.append((s.arm, *amounts, percent_of(*s.cut_off)))
+    columns = ("arm", ">answers", ">tokens", ">seconds", ">tokens per second")
+    return Sheet("Writing", (*columns, "cut off by the limit"), tuple(rows))
 
 
 def _arms(found: ComparisonFigures) -> Sheet:
@@ -184,12 +144,6 @@ def _percent(count: Count | None) -> str:
 
 def _mean(values: Sequence[float]) -> str:
     return f"{mean_of(values)} (n {len(values)})" if values else NONE
-
-
-def _verdict(found: Difference) -> str:
-    if found.interval is None:
-        return NONE
-    return "excludes zero" if found.sign else "contains zero"
 
 
 def _estimate(found: Estimate | None) -> str:

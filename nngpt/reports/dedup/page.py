@@ -13,7 +13,7 @@ from nngpt.reports.dedup.plots import plots
 from nngpt.reports.diff import DiffLine, marked_diff
 from nngpt.reports.pages import cut, percent, render, similarity
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE
+from nngpt.reports.text import NONE, plural
 
 _DIFFS = 30
 _MEMBERS, _SMALL = 100, 10
@@ -51,6 +51,7 @@ def report(
     """Return the page, which shows all names and code as text; `sources` says what was read."""
     summary = summarise(collection, settings, outcome)
     found = clusters(outcome)
+    unread = ((cut(s.where), cut(s.reason)) for s in collection.skipped[:_ROWS])
     groups = [_group(c, settings, number < _DIFFS) for number, c in enumerate(found[:_GROUPS])]
     return render(
         "dedup.html",
@@ -67,11 +68,7 @@ def report(
         found=found,
         smaller=_smaller(groups[_DIFFS:]),
         families=(_families(summary, 0, _FAMILIES), _families(summary, _FAMILIES, _ROWS)),
-        skipped=Sheet(
-            "Not read",
-            ("file", "reason"),
-            tuple((cut(s.where), cut(s.reason)) for s in collection.skipped[:_ROWS]),
-        ),
+        skipped=Sheet("Not read", ("file", "reason"), tuple(unread)),
         diffs=_DIFFS,
     )
 
@@ -126,23 +123,17 @@ def _families(summary: Summary, first: int, end: int) -> Sheet:
 def _tiles(summary: Summary, groups: int) -> list[tuple[str, str, str]]:
     """Return the tiles at the head of the page: figure, label, remark."""
     total, kept, seconds = summary.total, summary.kept, summary.seconds
-    families = len(summary.families)
-    return [
-        (f"{total:,}", "network" if total == 1 else "networks", ""),
-        (f"{kept:,}", f"kept ({percent(kept / total)})", ""),
-        (f"{total - kept:,}", "removed", ""),
-        (
-            f"{groups:,}",
-            "group of near-duplicates" if groups == 1 else "groups of near-duplicates",
-            "",
-        ),
-        (f"{families:,}", "family" if families == 1 else "families", ""),
-        (
-            f"{seconds:.1f} s",
-            f"{total / seconds:,.0f} networks per second" if seconds else NONE,
-            "",
-        ),
+    near = "group of near-duplicates" if groups == 1 else "groups of near-duplicates"
+    speed = f"{total / seconds:,.0f} networks per second" if seconds else NONE
+    found = [
+        plural(total, "network").split(),
+        (f"{kept:,}", f"kept ({percent(kept / total)})"),
+        (f"{total - kept:,}", "removed"),
+        (f"{groups:,}", near),
+        plural(len(summary.families), "family", "families").split(),
+        (f"{seconds:.1f} s", speed),
     ]
+    return [(value, label, "") for value, label in found]
 
 
 def _steps(summary: Summary) -> Sheet:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings
 from nngpt.novelty.dedup.summary import Cluster
-from nngpt.reports.charts import DASHED, HATCHES, INK, MARK, PALETTE, Plot, page_svg, rc, tint
+from nngpt.reports.charts import DASHED, INK, MARK, PALETTE, Plot, numbered_look, page_svg, rc, tint
 from nngpt.reports.text import line, plural
 
 _MOST_BINS = 40
@@ -133,12 +134,9 @@ def _similarity_figure(found: Histogram) -> Figure:
     axes: Axes = figure.subplots()
     bottoms = [0] * len(found.labels)
     for number, (level, counts) in enumerate(found.counts.items()):
-        colour, hatch = PALETTE[number % len(PALETTE)], HATCHES[number % len(HATCHES)]
-        bars = axes.bar(
-            range(len(counts)), counts, 0.85, bottoms, fc=tint(colour, 0.55), ec=INK, lw=0.5
-        )
-        for bar in bars:
-            bar.set_hatch(hatch)
+        look = numbered_look(level, number)
+        fill: Any = {"fc": tint(look.colour, 0.55), "ec": INK, "lw": 0.5, "hatch": look.hatch}
+        bars = axes.bar(range(len(counts)), counts, 0.85, bottoms, **fill)
         if any(counts):
             bars.set_label(level)
         bottoms = [a + b for a, b in zip(bottoms, counts, strict=True)]

@@ -23,7 +23,6 @@ class StartedRun:
     Attributes:
         arm: name of its arm in the experiment.
         novelty_threshold: Jaccard similarity above which a network is a near-duplicate.
-        store: open database that holds the run.
     """
 
     arm: str
@@ -81,12 +80,6 @@ class RunFigures:
         return tuple(accuracy for cycle in self.by_cycle for accuracy in cycle.accuracies)
 
     @property
-    def late(self) -> tuple[float, ...]:
-        """Accuracies of the valid networks of the last third of the cycles."""
-        last = self.by_cycle[-max(1, len(self.by_cycle) // 3) :]
-        return tuple(accuracy for cycle in last for accuracy in cycle.accuracies)
-
-    @property
     def above(self) -> int:
         """Number of valid networks at or above the admission threshold."""
         return sum(cycle.above for cycle in self.by_cycle)
@@ -102,7 +95,6 @@ class ArmDifference:
     """A figure of one arm minus that of the first arm.
 
     Attributes:
-        name: the arm.
         base: the arm subtracted.
         what: the figure.
         over_networks: the difference with its interval over all networks; None if there are none.
@@ -138,10 +130,11 @@ def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]
 def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
     """Return the figures that are compared, over all networks of some runs."""
     accuracies = [accuracy for run in runs for accuracy in run.accuracies]
+    late = [c for run in runs for c in run.by_cycle[-max(1, len(run.by_cycle) // 3) :]]
     return {
         "valid": Count(len(accuracies), sum(run.written for run in runs)),
         "mean accuracy": accuracies,
-        "mean accuracy, last third": [accuracy for run in runs for accuracy in run.late],
+        "mean accuracy, last third": [a for cycle in late for a in cycle.accuracies],
         "above the threshold": Count(sum(run.above for run in runs), len(accuracies)),
     }
 

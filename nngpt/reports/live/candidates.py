@@ -12,8 +12,7 @@ from nngpt.generation import modes
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import facts
 from nngpt.reports.live.figures import accuracy
-from nngpt.reports.live.names import ARMS, STATES, standing
-from nngpt.reports.text import amount, block, line
+from nngpt.reports.text import ARM_TITLES, STATES, amount, block, line, standing
 from nngpt.statistics import accuracy_of
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
@@ -62,17 +61,12 @@ def strip(
 
 def _cell(row: Any, images: int) -> dict[str, Any]:
     stage = Stage(row.refusal_stage) if row.refusal_stage else None
-    text = standing(State(row.state), stage)
+    repair = ", a repair" if row.repairs else ""
+    text = f"#{row.id}{repair}: {standing(State(row.state), stage)}"
     if row.accuracy is not None:
         text += f", accuracy {accuracy_of(row.accuracy, images)}"
-    repair = ", a repair" if row.repairs else ""
-    return {
-        "id": row.id,
-        "state": row.state,
-        "stage": stage,
-        "repair": bool(row.repairs),
-        "text": f"#{row.id}{repair}: {text}",
-    }
+    head = {"id": row.id, "state": row.state, "stage": stage}
+    return {**head, "repair": bool(row.repairs), "text": text}
 
 
 def latest(session: Session, run_id: int) -> list[int]:
@@ -136,7 +130,7 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         "verdict": standing(attempt.state, refusal.stage if refusal else None),
         "reason": line(refusal.reason) if refusal else "",
         "refusal": block(refusal.detail) if refusal else "",
-        "facts": [["from", ARMS[attempt.arm]], *([k, line(v)] for k, v in facts(attempt))],
+        "facts": [["from", ARM_TITLES[attempt.arm]], *([k, line(v)] for k, v in facts(attempt))],
         "curve": [
             {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(e.accuracy, e.total)}
             for e in curve

@@ -15,7 +15,7 @@ from nngpt import statistics
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis import trajectory
 from nngpt.reports.analysis.trajectory import Gate
-from nngpt.reports.live.names import STAGES
+from nngpt.reports.text import STAGES
 from nngpt.statistics import Estimate
 from nngpt.store import CycleSummary
 
@@ -89,19 +89,14 @@ def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
     """Return each arm's figures over all cycles."""
     result = []
     for arm, found in summaries.items():
-        written, valid = sum(s.generated for s in found), sum(s.valid for s in found)
+        written, settled = sum(s.generated for s in found), sum(map(_settled, found))
         best = max((s.best for s in found if s.best is not None), default=None)
-        settled = sum(_settled(s) for s in found)
-        result.append(
-            {
-                "arm": arm,
-                "written": written,
-                "settled": settled,
-                "validity": share(valid, written - undecided[arm]),
-                "admitted": share(sum(s.admitted for s in found), settled),
-                "best": accuracy(best, images) if best is not None else None,
-            }
-        )
+        figures = {
+            "validity": share(sum(s.valid for s in found), written - undecided[arm]),
+            "admitted": share(sum(s.admitted for s in found), settled),
+            "best": accuracy(best, images) if best is not None else None,
+        }
+        result.append({"arm": arm, "written": written, "settled": settled, **figures})
     return result
 
 
@@ -109,11 +104,10 @@ def funnel(summaries: Summaries) -> dict[str, Any]:
     """Return how many settled candidates are left after each gate that refused any."""
     gates = [{g.stage: g for g in trajectory.funnel(found)} for found in summaries.values()]
     stages = [s for s in Stage if any(found[s].refused for found in gates if found)]
-    details: dict[Stage | None, str] = {None: "admitted or refused", **STAGES}
     steps = [
         {
             "label": stage or "settled",
-            "detail": details[stage],
+            "detail": STAGES[stage] if stage else "admitted or refused",
             "arms": [_step(found, stage) for found in gates],
         }
         for stage in (None, *stages)

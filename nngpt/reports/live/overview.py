@@ -15,14 +15,10 @@ from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[str, Any]:
     """Return name, status, cycle, times (ISO 8601, UTC) and settings of a run."""
     task, llm = _section(run, "task"), _section(run, "llm")
-    facts = [
-        f"run {run.id}",
-        str(task.get("dataset", "")),
-        f"threshold {task['threshold']:.0%}" if "threshold" in task else "",
-        str(llm.get("model", "")),
-        f"seed {run.seed}",
-        f"resumed {run.fence - 1} ×" if run.fence > 1 else "",
-    ]
+    limit = f"threshold {task['threshold']:.0%}" if "threshold" in task else ""
+    resumed = f"resumed {run.fence - 1} ×" if run.fence > 1 else ""
+    names = str(task.get("dataset", "")), limit, str(llm.get("model", ""))
+    facts = [f"run {run.id}", *names, f"seed {run.seed}", resumed]
     return {
         "id": run.id,
         "name": line(run.name),
@@ -47,9 +43,8 @@ def status_of(run: RunRecord, pid: int | None) -> str:
 def planned(run: RunRecord) -> dict[Arm, int]:
     """Return the number of candidates planned for each arm in a cycle."""
     total = int(_section(run, "candidates").get("per_cycle", 0))
-    shares = _section(run, "controls")
-    found = {arm: shares.get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
-    counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in found.items()}
+    shares = {arm: _section(run, "controls").get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
+    counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in shares.items()}
     return {Arm.LOOP: total - sum(counts.values()), **counts}
 
 

@@ -11,7 +11,7 @@ from nngpt.errors import StoreError
 from nngpt.records import Arm
 from nngpt.reports.live import candidates, figures, overview
 from nngpt.reports.live.database import WatchedDatabase, runner_of
-from nngpt.reports.live.names import ARMS
+from nngpt.reports.text import ARM_TITLES
 from nngpt.store import Store
 
 
@@ -40,11 +40,7 @@ class Snapshots:
             return self._body, self._tag
 
     def attempt(self, attempt_id: int) -> bytes:
-        """Return one candidate with all facts, as JSON.
-
-        Raises:
-            StoreError: the run has no such candidate.
-        """
+        """Return one candidate with all facts as JSON. Raises: StoreError if it is unknown."""
         attempt = self._store.attempt(attempt_id)
         if attempt.run_id != self._run_id:
             raise StoreError(f"no attempt {attempt_id} in run {self._run_id}")
@@ -63,7 +59,7 @@ class Snapshots:
         open_ones = candidates.undecided(rows)
         return {
             "run": overview.head(run, cycle, pid, last),
-            "arms": [{"arm": arm, "label": ARMS[arm]} for arm in summaries],
+            "arms": [{"arm": arm, "label": ARM_TITLES[arm]} for arm in summaries],
             "images": images,
             "forecast": overview.forecast(store.forecasts(run_id)),
             "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),

@@ -51,12 +51,7 @@ def report(study: Study, best: int = 6, command: str = "") -> Report:
     config = yaml.safe_dump(upgraded(study.run.config), sort_keys=False, allow_unicode=True)
     return Report(
         page=_page(study, drawn, best, config, command),
-        figures={
-            f"{plot.name}.{kind}": data
-            for plot in drawn
-            if plot.images is not None
-            for kind, data in (("png", plot.images.png), ("pdf", plot.images.pdf))
-        },
+        figures={name: data for plot in drawn for name, data in plot.files.items()},
         tables={f"{name}.csv": csv_text(rows) for name, rows in tables(study).items()},
         config=config,
         verdict=tuple(verdict(study)),

@@ -107,10 +107,9 @@ def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
 
 
 def _group_json(group: ConfirmedGroup) -> dict[str, Any]:
-    first, full = (
-        dict(zip(("mean", "half_width_95"), mean_half_width(v) if v else (None, None), strict=True))
-        for v in (group.first, group.full)
-    )
-    names = {"arm": group.name[0], "cycle": group.name[1]}
-    ranks = {"kendall_tau_b": asdict(group.ranks)}
-    return {**names, "first_epoch": first, "full": full, **ranks, "failed": group.failed}
+    arm, cycle = group.name
+    found: dict[str, Any] = {"arm": arm, "cycle": cycle}
+    for name, values in (("first_epoch", group.first), ("full", group.full)):
+        mean, half = mean_half_width(values) if values else (None, None)
+        found[name] = {"mean": mean, "half_width_95": half}
+    return {**found, "kendall_tau_b": asdict(group.ranks), "failed": group.failed}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.best import final_accuracy
+from nngpt.reports.sheets import Sheet, rich_table
 from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
 
@@ -18,38 +18,30 @@ if TYPE_CHECKING:
     from nngpt.reports.analysis.trajectory import CyclePoint
 
 _COLUMNS = (
-    *("cycle", "written by", "mode", "valid (95% CI)", "best", "mean (95% CI)"),
-    *("admitted", "copies", "refused at"),
+    *(">cycle", "written by", "mode", "valid (95% CI)", "best", "mean (95% CI)"),
+    *(">admitted", ">copies", "refused at"),
 )
-_NUMBERS = ("cycle", "admitted", "copies")
 
 
 def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) -> Table:
     """Return a run's cycles as a table; `validation` is the number of validation images."""
-    table = Table(
-        title=f"Run {run.id}: {run.name} ({run.status})",
-        caption=f"Accuracy on {validation:,} validation images, with 95% intervals; "
-        "valid = built, trained and judged, of all written; exact copies are not trained again "
-        "and do not count as valid.",
+    caption = (
+        f"Accuracy on {validation:,} validation images, with 95% intervals; valid = built, trained "
+        "and judged, of all written; exact copies are not trained again and do not count as valid."
     )
     repairs = any(s.repairs for s in summaries)
-    for column in (*_COLUMNS, *(["repairs"] if repairs else [])):
-        table.add_column(column, justify="right" if column in _NUMBERS else "left")
+    columns = (*_COLUMNS, *(["repairs"] if repairs else []))
+    rows = []
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
-        table.add_row(
-            str(s.cycle),
-            Text(s.adapter or "base model"),
-            s.how,
-            percent_of(s.valid, s.generated),
-            accuracy_of(max(s.accuracies), validation) if s.accuracies else "–",
-            mean_of(s.accuracies),
-            str(s.admitted),
-            str(s.refused.get(Stage.DUPLICATE, 0)),
-            ", ".join(others) or "–",
-            *([repairs_of(s)] if repairs else []),
-        )
-    return table
+        best = accuracy_of(max(s.accuracies), validation) if s.accuracies else "–"
+        figures = (percent_of(s.valid, s.generated), best, mean_of(s.accuracies))
+        counts = (str(s.admitted), str(s.refused.get(Stage.DUPLICATE, 0)))
+        head = (str(s.cycle), s.adapter or "base model", s.how)
+        last = (", ".join(others) or "–", *([repairs_of(s)] if repairs else []))
+        rows.append((*head, *figures, *counts, *last))
+    title = f"Run {run.id}: {run.name} ({run.status})"
+    return rich_table(Sheet(title, columns, tuple(rows), caption))
 
 
 def arms_table(store: Store, run: RunRecord) -> Table:

@@ -16,7 +16,6 @@ from nngpt import config
 from nngpt.cycle.evaluator import open_executor
 from nngpt.errors import UserError
 from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_all, shared_settings
-from nngpt.finetuning.compare.executors import Executors, source_of
 from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
 from nngpt.finetuning.compare.judge import judge
 from nngpt.finetuning.compare.records import (
@@ -28,6 +27,7 @@ from nngpt.finetuning.compare.records import (
     SharedSettings,
 )
 from nngpt.finetuning.compare.samples import FILE, Samples, read
+from nngpt.finetuning.compare.session import Executors, source_of
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
 from nngpt.records import derive_seed

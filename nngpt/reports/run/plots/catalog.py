@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.charts import Plot, images, rc
+from nngpt.reports.charts import Plot, image_files, page_svg, rc
 from nngpt.reports.run.plots import costs, cycles, learning, networks
 
 
@@ -33,8 +33,10 @@ def plots(study: Study) -> list[Plot]:
 def _plot(kind: _Kind, study: Study) -> Plot:
     if not kind.has_data(study):
         return Plot(kind.name, kind.title, kind.caption, None, kind.missing)
-    drawn = images(kind.draw(study), kind.name)
-    return Plot(kind.name, kind.title, kind.caption, drawn.svg, images=drawn)
+    figure = kind.draw(study)
+    svg = page_svg(figure, kind.name)
+    files = image_files(figure, kind.name)
+    return Plot(kind.name, kind.title, kind.caption, svg, files=files)
 
 
 _KINDS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -58,28 +60,17 @@ def _stacked(axes: Axes, found: Costs) -> None:
         for spent in found.by_cycle.values():
             rest = sum(s for a, s in spent.items() if a not in own)
             heights.append(spent.get(activity, rest if activity == "others" else 0.0) / scale)
-        bars = axes.bar(
-            list(bottoms),
-            heights,
-            0.7,
-            bottom=list(bottoms.values()),
-            fc=tint(PALETTE[number], 0.65),
-            ec=INK,
-            lw=0.6,
-            label=activity,
-        )
-        for bar in bars:
-            bar.set_hatch(HATCHES[number])
+        fill: Any = {"fc": tint(PALETTE[number], 0.65), "ec": INK, "hatch": HATCHES[number]}
+        below = list(bottoms.values())
+        axes.bar(list(bottoms), heights, 0.7, below, lw=0.6, label=activity, **fill)
         bottoms = {c: b + h for (c, b), h in zip(bottoms.items(), heights, strict=True)}
     axes.set_ylabel(name)
     axes.set_title("wall time" if found.measured else "time, summed over candidates")
 
 
 def _energy(axes: Axes, found: Costs) -> None:
-    cycles = list(found.joules_by_cycle)
-    axes.bar(
-        cycles, [found.joules_by_cycle[c] / 3600 for c in cycles], 0.7, fc=tint(DIM, 0.4), ec=DIM
-    )
+    watt_hours = {cycle: joules / 3600 for cycle, joules in found.joules_by_cycle.items()}
+    axes.bar(list(watt_hours), list(watt_hours.values()), 0.7, fc=tint(DIM, 0.4), ec=DIM)
     axes.set_ylabel("watt-hours")
     axes.set_title("energy reported by devices")
 

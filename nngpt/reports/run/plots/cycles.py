@@ -86,9 +86,8 @@ def gates(study: Study) -> Figure:
         look, found = LOOKS[arm], study.funnels[arm]
         places = np.arange(len(found))
         shares = [gate.share.value for gate in found]
-        axes.barh(places, shares, height=0.7, fc=tint(look.colour, 0.35), ec=look.colour)
-        for bar in axes.patches:
-            bar.set_hatch(look.hatch)
+        fill: Any = {"fc": tint(look.colour, 0.35), "ec": look.colour, "hatch": look.hatch}
+        axes.barh(places, shares, height=0.7, **fill)
         lows, highs = zip(*(gate.share.interval or (0.0, 0.0) for gate in found[1:]), strict=True)
         axes.hlines(places[1:], lows, highs, colors=INK, lw=1.2)
         for place, gate in zip(places, found, strict=True):
@@ -124,9 +123,8 @@ def _admitted(axes: Axes, study: Study) -> None:
     for arm, shift in dodge(study.arms, width).items():
         look, points = LOOKS[arm], study.points[arm]
         xs, counts = [p.cycle + shift for p in points], [p.admitted for p in points]
-        bars = axes.bar(xs, counts, width * 0.9, fc=tint(look.colour, 0.4), ec=look.colour)
-        for bar in bars:
-            bar.set_hatch(look.hatch)
+        fill: Any = {"fc": tint(look.colour, 0.4), "ec": look.colour, "hatch": look.hatch}
+        bars = axes.bar(xs, counts, width * 0.9, **fill)
         if study.cycles * len(study.arms) <= 24:
             axes.bar_label(bars, fontsize=7.5, padding=1.5, color=DIM)
     axes.margins(y=0.14)
@@ -141,12 +139,7 @@ def _corpus(axes: Axes, study: Study) -> None:
     xs = [0, *(p.cycle for p in study.loop)]
     sizes = [study.initial, *(p.corpus or 0 for p in study.loop)]
     axes.plot(xs, sizes, c=look.colour, marker=look.marker, drawstyle="steps-post")
-    style: dict[str, Any] = {
-        "textcoords": "offset points",
-        "ha": "center",
-        "fontsize": 8,
-        "color": DIM,
-    }
+    style: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": DIM}
     axes.annotate(f"{sizes[-1]:,}", (xs[-1], sizes[-1]), (0, 5), **style)
     axes.set_title("training set of the loop, networks")
     axes.margins(y=0.16)
@@ -165,9 +158,8 @@ def _arm_distribution(axes: Axes, study: Study, arm: Arm) -> None:
         if not values:
             continue
         shifts = np.random.default_rng(point.cycle).uniform(-0.16, 0.16, len(values))
-        axes.plot(
-            point.cycle - 0.14 + shifts, values, ".", c=look.colour, alpha=0.45, mew=0, ms=5.5
-        )
+        places = point.cycle - 0.14 + shifts
+        axes.plot(places, values, ".", c=look.colour, alpha=0.45, mew=0, ms=5.5)
         if len(values) >= 5:
             axes.boxplot(
                 [values],

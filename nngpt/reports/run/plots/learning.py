@@ -32,6 +32,11 @@ from nngpt.reports.text import decimal, plural
 from nngpt.statistics import Estimate
 
 _VALID = Look("valid share", PALETTE[2], "s", "none", "")
+_AGAINST = {
+    Arm.BASE: "loop − frozen LLM",
+    Arm.CORPUS: "loop − no LLM",
+    Arm.LOOP: "loop: last third − first third",
+}
 _MEAN = Look("mean accuracy", PALETTE[0], "o", "none", "")
 
 
@@ -79,10 +84,10 @@ def controls(study: Study) -> Figure:
             _forest(axes, comparison, shown, 0.15 * (2 * number - len(mine) + 1))
         axes.axvline(0, c=INK, lw=1)
         axes.margins(x=0.08)
-        axes.set_title(_against(other))
+        axes.set_title(_AGAINST[other])
         axes.set_xlabel("difference, percentage points")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _points(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(_points))
         axes.grid(axis="y", visible=False)
     columns[0].set_yticks(range(len(shown)), shown)
     columns[0].set_ylim(len(shown) - 0.4, -0.6)
@@ -123,27 +128,11 @@ def _line(axes: Axes, writers: Sequence[LineageNode], places: dict[str, int]) ->
         if w.parent in places:
             gap = here - places[w.parent]
             bend = 0.0 if gap <= 1 else -min(0.35, 0.9 / gap)
-            axes.add_patch(
-                FancyArrowPatch(
-                    (places[w.parent], 0),
-                    (here, 0),
-                    connectionstyle=f"arc3,rad={bend}",
-                    arrowstyle="-|>",
-                    mutation_scale=11,
-                    shrinkA=9,
-                    shrinkB=9,
-                    color=DIM,
-                )
-            )
-        axes.plot(
-            here,
-            0,
-            "o",
-            ms=14,
-            c=PALETTE[0],
-            mfc="white" if w.cycle is None else "#cfe3f1",
-            mew=1.5,
-        )
+            style: Any = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "color": DIM}
+            ends = ((places[w.parent], 0), (here, 0))
+            axes.add_patch(FancyArrowPatch(*ends, mutation_scale=11, shrinkA=9, shrinkB=9, **style))
+        face = "white" if w.cycle is None else "#cfe3f1"
+        axes.plot(here, 0, "o", ms=14, c=PALETTE[0], mfc=face, mew=1.5)
         name = "before" if w.cycle is None else f"c{w.cycle}"
         axes.text(here, -0.42, name, ha="center", va="top", fontsize=8.5)
     axes.set_ylim(-1.1, 1)
@@ -176,16 +165,8 @@ def _wrote(axes: Axes, writers: Sequence[LineageNode], places: dict[str, int]) -
     percent_axis(axes)
 
 
-def _points(value: float) -> str:
+def _points(value: float, _: object) -> str:
     return f"{value * 100:+.4g}".replace("-", "−") if abs(value) > 1e-9 else "0"
-
-
-def _against(other: Arm) -> str:
-    return {
-        Arm.BASE: "loop − frozen LLM",
-        Arm.CORPUS: "loop − no LLM",
-        Arm.LOOP: "loop: last third − first third",
-    }[other]
 
 
 def _forest(axes: Axes, comparison: Comparison, shown: Sequence[str], shift: float) -> None:
@@ -202,12 +183,12 @@ def _forest(axes: Axes, comparison: Comparison, shown: Sequence[str], shift: flo
 
 
 def _forest_legend(figure: Figure) -> None:
-    style = {"ls": "none", "c": DIM}
+    style: Any = {"ls": "none", "c": DIM}
     handles = [
-        Line2D([], [], marker="o", **style, label="all cycles"),  # type: ignore[arg-type]
-        Line2D([], [], marker="D", **style, label="last third"),  # type: ignore[arg-type]
+        Line2D([], [], marker="o", **style, label="all cycles"),
+        Line2D([], [], marker="D", **style, label="last third"),
         Line2D([], [], c=DIM, lw=1.6, label="95% interval"),
-        Line2D([], [], marker="o", mfc="white", **style, label="hollow: includes 0"),  # type: ignore[arg-type]
+        Line2D([], [], marker="o", mfc="white", **style, label="hollow: includes 0"),
     ]
     top_legend(figure, handles)
 

@@ -27,7 +27,8 @@ def pareto(study: Study) -> Figure:
     for axes, found in zip(columns, study.fronts, strict=True):
         _cloud(axes, found)
         _front(axes, found.front)
-        _log_axis(axes, EngFormatter(sep="") if found.cost == PARAMETERS else _plain())
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        _log_axis(axes, EngFormatter(sep="") if found.cost == PARAMETERS else plain)
         axes.set_xlabel("trainable parameters" if found.cost == PARAMETERS else found.cost)
         axes.set_title(f"accuracy against {found.cost.split(',')[0]}")
         percent_axis(axes)
@@ -43,15 +44,11 @@ def novelty(study: Study) -> Figure:
     """Draw each trained network by similarity to the corpus and to earlier siblings, by arm."""
     arms = [arm for arm in study.arms if any(p.arm is arm for p in study.places)]
     figure = Figure(figsize=(10, 4.7 if len(arms) > 1 else 6.2), layout="constrained")
-    scale = _accuracy_scale(study.places)
-    grid = figure.add_gridspec(
-        2,
-        2 * len(arms),
-        width_ratios=[4, 0.9] * len(arms),
-        height_ratios=[0.9, 4],
-        wspace=0.02,
-        hspace=0.02,
-    )
+    values = [p.accuracy for p in study.places]
+    low, high = min(values), max(values)
+    scale = Normalize(low, high if high > low else low + 0.01)
+    ratios: Any = {"width_ratios": [4, 0.9] * len(arms), "height_ratios": [0.9, 4]}
+    grid = figure.add_gridspec(2, 2 * len(arms), wspace=0.02, hspace=0.02, **ratios)
     mains = []
     for number, arm in enumerate(arms):
         main = figure.add_subplot(grid[1, 2 * number])
@@ -90,13 +87,8 @@ def _front(axes: Axes, front: Sequence[CostedNetwork]) -> None:
     for w in front:
         if w.accuracy.interval is not None:
             axes.vlines(w.cost, *w.accuracy.interval, colors=INK, lw=1, zorder=3)
-        axes.plot(
-            w.cost, w.accuracy.value, LOOKS[w.arm].marker, c=INK, mfc=LOOKS[w.arm].colour, zorder=4
-        )
-
-
-def _plain() -> FuncFormatter:
-    return FuncFormatter(lambda value, _: f"{value:g}")
+        look = LOOKS[w.arm]
+        axes.plot(w.cost, w.accuracy.value, look.marker, c=INK, mfc=look.colour, zorder=4)
 
 
 def _log_axis(axes: Axes, numbers: Formatter) -> None:
@@ -107,29 +99,15 @@ def _log_axis(axes: Axes, numbers: Formatter) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _accuracy_scale(places: Sequence[NetworkPlace]) -> Normalize:
-    values = [p.accuracy for p in places]
-    low, high = min(values), max(values)
-    return Normalize(low, high if high > low else low + 0.01)
-
-
 def _map(axes: Axes, study: Study, mine: Sequence[NetworkPlace], scale: Normalize) -> None:
     """Draw the networks; without a corpus the x axis shows the cycle."""
     limit = study.setting.likeness
     for admitted, marker, size in ((False, "X", 30), (True, "o", 26)):
         some = [p for p in mine if p.admitted is admitted and p.sibling is not None]
-        axes.scatter(
-            [_across(p) for p in some],
-            [p.sibling.jaccard if p.sibling else 0.0 for p in some],
-            c=[p.accuracy for p in some],
-            norm=scale,
-            cmap="viridis",
-            marker=marker,
-            s=size,
-            ec="white",
-            lw=0.4,
-            zorder=3,
-        )
+        across = [_across(p) for p in some]
+        up = [p.sibling.jaccard if p.sibling else 0.0 for p in some]
+        colours: Any = {"c": [p.accuracy for p in some], "norm": scale, "cmap": "viridis"}
+        axes.scatter(across, up, size, marker=marker, ec="white", lw=0.4, zorder=3, **colours)
     axes.axhline(limit, c=MARK, lw=1, ls=DASHED)
     axes.set_ylim(-0.03, 1.03)
     if study.setting.corpus:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
-from nngpt.cli.output import console, print_result
+from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -46,7 +45,7 @@ def run(
     from nngpt.cycle.meter import TimeLimit
 
     loaded, cells = _load(grid, overrides)
-    log = partial(console(stderr=True).print, markup=False, highlight=False)
+    log = logger(highlight=False)
     with stoppable():
         if not run_all(loaded, cells, TimeLimit.of_minutes(budget_minutes), log):
             log("The time limit is reached; the same command resumes. Results so far:")

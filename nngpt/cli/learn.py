@@ -110,11 +110,8 @@ app.command("prefer")(learn_prefer.prefer)
 def check_name(name: str) -> None:
     """Check that an adapter can have this name. Raises: UserError."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise UserError(
-            f"{name!r} is not a plain name",
-            where="--name",
-            hint="Use letters, digits, dots, hyphens and underscores.",
-        )
+        hint = "Use letters, digits, dots, hyphens and underscores."
+        raise UserError(f"{name!r} is not a plain name", where="--name", hint=hint)
 
 
 def _pairs(files: list[Path], option: str) -> list[TrainingPair]:

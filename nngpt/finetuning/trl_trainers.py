@@ -30,10 +30,8 @@ def check_installed() -> None:
     """Check that TRL and its data sets library are installed. Raises: UserError."""
     for package in ("trl", "datasets"):
         if find_spec(package) is None:
-            raise UserError(
-                f"this needs the package {package}, which is not installed",
-                hint='Install it: pip install "nngpt[rl]"',
-            )
+            what = f"this needs the package {package}, which is not installed"
+            raise UserError(what, hint='Install it: pip install "nngpt[rl]"')
 
 
 def trainer_arguments(

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from nngpt import plugins
 from nngpt.config import Config
+from nngpt.data import transform_names
 from nngpt.errors import UserError
-from nngpt.finetuning.corpus.bodies import extract_body, strip_comments
+from nngpt.finetuning.corpus.bodies import extract_body, parse_network, strip_comments
 from nngpt.finetuning.corpus.layers import extract_layers
 from nngpt.finetuning.corpus.lazy_layers import narrow_to_budget
 from nngpt.finetuning.corpus.lemur_networks import BestTrial, LemurNetwork
-from nngpt.finetuning.corpus.recorded_settings import allowed_values, answer_with_settings
 from nngpt.generation import contract, modes
-from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.contract.answers import Answer, Hyperparameters, write
+from nngpt.generation.contract.interface import read_supported
 from nngpt.generation.contract.layer_list import write_layers
 from nngpt.generation.models.chat import cut
 from nngpt.generation.prompts import template as prompts
@@ -25,6 +28,9 @@ from nngpt.store.lemur_rows import LEMUR_DATASETS
 
 _DROPOUT = 0.2
 """Dropout of a layer list if neither a trial nor the defaults give one."""
+
+_DIGITS = 3
+"""Significant digits of recorded values: they were drawn at random, so more would teach nothing."""
 
 _CHARACTERS_PER_TOKEN = {"full": 3.2, "body": 3.2, "features": 2.2}
 _MAX_TOKENS = {"features": 260}
@@ -160,14 +166,14 @@ class AnswerWriter:
         if mode == "features":
             return self._layer_list(network.code, settings)
         if mode == "full" and self._body_template is None:
-            return write(answer_with_settings(network.code, settings))
+            return write(_answer_with_settings(network.code, settings))
         body = self._body(network.code)
         if isinstance(body, Refusal) or self._body_template is None:
             return body
         return self._whole_file(body, self._body_template)
 
     def _layer_list(self, code: str, settings: Mapping[str, Any]) -> str | Refusal:
-        recorded = allowed_values(settings, frozenset({"dropout"}))
+        recorded = _allowed_values(settings, frozenset({"dropout"}))
         default = self.defaults.hyperparameters.get("dropout", _DROPOUT)
         layers = extract_layers(code, recorded.get("dropout", default))
         if isinstance(layers, Refusal):
@@ -242,3 +248,46 @@ def _trial_for(network: LemurNetwork, datasets: Sequence[str]) -> BestTrial | No
     """Return the best trial on the first of the data sets that has one, else on any data set."""
     own = (network.best(LEMUR_DATASETS.get(name, name)) for name in datasets)
     return next((trial for trial in own if trial is not None), network.best())
+
+
+def _answer_with_settings(code: str, settings: Mapping[str, Any]) -> Answer:
+    """Return the answer of `full` mode: a network's code with the settings of its best trial."""
+    batch, transform = settings.get("batch"), settings.get("transform")
+    return Answer(
+        code.strip("\n").rstrip(),
+        _allowed_values(settings, _supported(code)),
+        batch if isinstance(batch, int) and _is_allowed("batch", batch) else None,
+        _prompt_name(transform) if isinstance(transform, str) else None,
+    )
+
+
+def _allowed_values(settings: Mapping[str, Any], names: frozenset[str]) -> dict[str, float]:
+    """Return the named settings whose values are within the contract's ranges, rounded."""
+    found = {}
+    for name in sorted(names & settings.keys()):
+        value = settings[name]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            rounded = float(f"{value:.{_DIGITS}g}")
+            if _is_allowed(name, rounded):
+                found[name] = rounded
+    return found
+
+
+def _prompt_name(transform: str) -> str | None:
+    """Return a transform's name as prompts write it; None if nngpt does not have the transform."""
+    return transform.replace("_", "-") if transform_names.spec(transform) else None
+
+
+def _supported(code: str) -> frozenset[str]:
+    tree = parse_network(code)
+    names = read_supported(tree) if tree is not None else frozenset[str]()
+    protocol = frozenset({"batch", "epoch", "transform"})
+    return frozenset() if isinstance(names, Refusal) else names - protocol
+
+
+def _is_allowed(name: str, value: float) -> bool:
+    try:
+        Hyperparameters.model_validate({name: value})
+    except ValidationError:
+        return False
+    return True

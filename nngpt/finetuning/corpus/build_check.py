@@ -76,14 +76,9 @@ def open_build_check(evaluation: EvaluationConfig, tasks: Sequence[Task]) -> Ite
 def brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
     """Return the settings of a build check: one epoch on one CPU thread, 60 s at most."""
     # A step on 64 images is too short for more threads: they would wait for each other.
-    return evaluation.model_copy(
-        update={
-            "epochs": 1,
-            "wall_s": min(evaluation.wall_s, _WALL_S),
-            "device": "cpu",
-            "threads": 1,
-        }
-    )
+    wall_s = min(evaluation.wall_s, _WALL_S)
+    brief = {"epochs": 1, "wall_s": wall_s, "device": "cpu", "threads": 1}
+    return evaluation.model_copy(update=brief)
 
 
 def noise_splits(folder: Path, task: Task) -> Splits:

@@ -28,11 +28,9 @@ def parse_shares(text: str) -> tuple[float, float, float]:
         train = dev = test = -1.0
     shares = train, dev, test
     if not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
-        raise UserError(
-            f"{text!r} is not three shares that add up to 1",
-            where="--splits",
-            hint="Example: --splits 0.8,0.1,0.1",
-        )
+        hint = "Example: --splits 0.8,0.1,0.1"
+        what = f"{text!r} is not three shares that add up to 1"
+        raise UserError(what, where="--splits", hint=hint)
     return shares
 
 

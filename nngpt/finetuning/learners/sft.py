@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.lora import check_settings, load_training_base, with_adapter
-from nngpt.finetuning.sft import kernels
+from nngpt.finetuning.sft.attention import has_flash_attention
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
 from nngpt.finetuning.sft.loop import TrainingLoop
@@ -78,7 +79,7 @@ class LoraLearner:
         device = choose_device(config.llm.device)
         self._optimizer = choose_optimizer(config.learning.optimizer, on_cpu=device == "cpu")
         rank = config.learning.rank
-        self.facts = f"LoRA rank {rank}, {self._optimizer}{kernels.facts(device)}"
+        self.facts = f"LoRA rank {rank}, {self._optimizer}{_kernels(device)}"
         if isinstance(llm, SharesBase):
             self._prepare(llm.base)
 
@@ -167,7 +168,7 @@ class LoraLearner:
 
     def _prepare(self, base: LoadedBase) -> None:
         check_settings(self._config, base)
-        kernels.use_liger(base.model)
+        _use_liger(base.model)
 
     def _with_replay(self, job: SFTJob, log: Log) -> Sequence[TrainingPair]:
         """Return all pairs, or with `learning.replay` the new ones and a sample of the others.
@@ -189,10 +190,8 @@ class LoraLearner:
         """Tokenise the pairs, and drop those that are too long. Raises: LearningFailed."""
         tokenized = drop_long(tokenize(tokenizer, pairs), self._config.max_length)
         if not tokenized:
-            raise LearningFailed(
-                f"none of the {len(pairs)} training pairs fits",
-                where=f"learning.max_length: {self._config.max_length}",
-            )
+            where = f"learning.max_length: {self._config.max_length}"
+            raise LearningFailed(f"none of the {len(pairs)} training pairs fits", where=where)
         return tokenized
 
     def _record(
@@ -247,3 +246,25 @@ _NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs"} | {
     "checkpoint_s",
 }
 """Keys of `learning` that do not affect how pairs are trained."""
+
+
+def _use_liger(model: Any) -> None:
+    """Replace the model's norms, gates and rotary embedding by Liger's, where installed.
+
+    Call this before the model writes anything: the last bits differ, and a run that has trained
+    must write the same answers as one that was resumed. The loss stays our own.
+    """
+    if _has_liger(model.device.type):
+        from transformers.integrations.liger import apply_liger_kernel
+
+        apply_liger_kernel(model, {"cross_entropy": False, "fused_linear_cross_entropy": False})
+
+
+def _has_liger(device: str) -> bool:
+    return device == "cuda" and find_spec("liger_kernel") is not None
+
+
+def _kernels(device: str) -> str:
+    """Name the kernels in use, such as ", Liger kernels, FlashAttention"; "" for none."""
+    known = (("Liger kernels", _has_liger(device)), ("FlashAttention", has_flash_attention(device)))
+    return "".join(f", {name}" for name, used in known if used)

@@ -13,17 +13,10 @@ from typing import Any
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed
 from nngpt.files import append_lines
+from nngpt.finetuning import trl_trainers
 from nngpt.finetuning.lora import check_settings, trainer_start
 from nngpt.finetuning.preferences.answers import AnswerPair, RatedAnswer, tokenize_answer
 from nngpt.finetuning.sft.optimizer import SCHEDULES
-from nngpt.finetuning.trl_trainers import (
-    atomic_checkpoints,
-    borrow_base,
-    newest_checkpoint,
-    save_trained,
-    step_callback,
-    trainer_arguments,
-)
 from nngpt.generation.models.loading import LoadedBase, clear_memory
 from nngpt.records import Adapter, canonical_json, derive_seed
 
@@ -137,24 +130,24 @@ class PreferenceLearner:
         from datasets import Dataset
 
         check_settings(self.config.learning, self.base)
-        checkpoint, step = newest_checkpoint(self.folder)
+        checkpoint, step = trl_trainers.newest_checkpoint(self.folder)
         log = _StepLog(self.folder / STEPS, step, on_step)
-        trainer = _keep_dataset(atomic_checkpoints(trainer_class))(
+        trainer = _keep_dataset(trl_trainers.atomic_checkpoints(trainer_class))(
             **trainer_start(self.config.learning, self.base, self.parent),
             args=self._arguments(arguments_class, more),
             train_dataset=Dataset.from_list(rows),
             processing_class=self.base.tokenizer,
-            callbacks=[step_callback(log.add)],
+            callbacks=[trl_trainers.step_callback(log.add)],
         )
         started = time.monotonic()
-        with borrow_base(self.base, trainer):
+        with trl_trainers.borrow_base(self.base, trainer):
             with clear_memory("learning.batch_size", "Lower it, or set gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=checkpoint)
             return self._save(trainer.model, rows, log.steps, time.monotonic() - started)
 
     def _arguments(self, arguments_class: type[Any], more: Mapping[str, Any]) -> Any:
         learning, preference = self.config.learning, self.config.preference
-        return trainer_arguments(
+        return trl_trainers.trainer_arguments(
             arguments_class,
             learning,
             self.base,
@@ -181,7 +174,7 @@ class PreferenceLearner:
         seconds: float,
     ) -> Adapter:
         tokens = sum(sum(_answer_lengths(row)) for row in rows)
-        return save_trained(
+        return trl_trainers.save_trained(
             model,
             self.folder,
             self.base,

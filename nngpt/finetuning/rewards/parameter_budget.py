@@ -20,11 +20,9 @@ def create(task: Task, *_: object) -> AnswerReward:
     """
     budget = task.max_parameters
     if budget is None:
-        raise ConfigError(
-            "there is no budget to compare with",
-            where="rl.rewards.parameter-budget",
-            hint="Set task.max_parameters, or leave this reward out.",
-        )
+        where = "rl.rewards.parameter-budget"
+        hint = "Set task.max_parameters, or leave this reward out."
+        raise ConfigError("there is no budget to compare with", where=where, hint=hint)
 
     def penalty(rollout: Rollout) -> float:
         if not isinstance(rollout.outcome, Evaluation):

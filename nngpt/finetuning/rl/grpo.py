@@ -17,19 +17,12 @@ from typing import Any, Protocol
 
 from nngpt.config import Config
 from nngpt.errors import LearningFailed
+from nngpt.finetuning import trl_trainers
 from nngpt.finetuning.lora import check_settings, trainer_start
 from nngpt.finetuning.rl.execution_cache import ExecutionCache
 from nngpt.finetuning.rl.journal import Journal, StepRecord, step_record
 from nngpt.finetuning.rl.scoring import AnswerScorer, ScoredAnswer
 from nngpt.finetuning.rl.shared_prompt import share_prompt
-from nngpt.finetuning.trl_trainers import (
-    atomic_checkpoints,
-    borrow_base,
-    newest_checkpoint,
-    save_trained,
-    step_callback,
-    trainer_arguments,
-)
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.loading import clear_memory
@@ -95,10 +88,10 @@ class _Training:
         """Train from the newest checkpoint, and save the adapter."""
         run, base = self._run, self._run.llm.base
         check_settings(run.config.learning, base)
-        checkpoint, step = newest_checkpoint(run.folder)
+        checkpoint, step = trl_trainers.newest_checkpoint(run.folder)
         self._journal.truncate(step // self._rl.iterations)
         trainer = self._trainer()
-        with borrow_base(base, trainer), self._writing_with(trainer.model):
+        with trl_trainers.borrow_base(base, trainer), self._writing_with(trainer.model):
             with clear_memory("rl.batch_size", "Lower it, or set learning.gradient_checkpointing."):
                 trainer.train(resume_from_checkpoint=checkpoint)
             return self._save(trainer.model)
@@ -121,21 +114,21 @@ class _Training:
         asked = chat.render(base.tokenizer, run.prompt)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
-            return share_prompt(atomic_checkpoints(GRPOTrainer))(
+            return share_prompt(trl_trainers.atomic_checkpoints(GRPOTrainer))(
                 **trainer_start(run.config.learning, base, run.parent),
                 reward_funcs=[_reward_function(name) for name in run.scorer.weights],
                 args=self._arguments(),
                 train_dataset=Dataset.from_dict({"prompt": [asked] * self._rl.groups}),
                 processing_class=base.tokenizer,
                 rollout_func=self._rollouts,
-                callbacks=[step_callback(lambda _, figures: self._record(figures))],
+                callbacks=[trl_trainers.step_callback(lambda _, figures: self._record(figures))],
             )
 
     def _arguments(self) -> Any:
         from trl import GRPOConfig
 
         run, rl, sampling = self._run, self._rl, self._sampling
-        return trainer_arguments(
+        return trl_trainers.trainer_arguments(
             GRPOConfig,
             run.config.learning,
             run.llm.base,
@@ -211,7 +204,7 @@ class _Training:
     def _save(self, model: Any) -> Adapter:
         run, steps = self._run, self._journal.steps
         answers = self._journal.answers()
-        return save_trained(
+        return trl_trainers.save_trained(
             model,
             run.folder,
             run.llm.base,

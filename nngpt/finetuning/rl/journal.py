@@ -43,9 +43,7 @@ class StepRecord:
         kl: mean KL divergence per token from the start of the training, in nats.
         entropy: mean entropy per token, in nats.
         clipped: share of tokens whose probability ratio was clipped.
-        loss: loss of the last update.
-        grad_norm: gradient norm of the last update.
-        learning_rate: learning rate of the last update.
+        loss: loss of the last update, with its `grad_norm` and `learning_rate`.
         seconds: wall time of "generation", "execution" and "update".
     """
 

@@ -54,9 +54,6 @@ class TrainingLoop:
     ) -> list[CurvePoint]:
         """Train for all epochs, from the checkpoint if there is one, and return the loss curve.
 
-        Args:
-            held_out: pairs whose loss is measured at the start and after each epoch.
-
         Raises:
             LearningFailed: the loss is not finite.
         """

@@ -207,14 +207,9 @@ class Lease:
             self._advance(session, attempt_id, State.ADMITTED, **values)
             attempt = session.get_one(Attempt, attempt_id)
             assert attempt.content_hash is not None
-            session.add(
-                Admission(
-                    run_id=self.run_id,
-                    arm=attempt.arm,
-                    content_hash=attempt.content_hash,
-                    attempt_id=attempt_id,
-                )
-            )
+            row = Admission(run_id=self.run_id, arm=attempt.arm, attempt_id=attempt_id)
+            row.content_hash = attempt.content_hash
+            session.add(row)
 
     def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
         """Record the refusal of an open attempt."""

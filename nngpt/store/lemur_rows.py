@@ -81,8 +81,7 @@ def lemur_dataset(name: str) -> str:
 
 def lemur_id(columns: list[Any]) -> str:
     """Return LEMUR's key of a row: md5 of the column values as a Python list without spaces."""
-    text = "".join(str(columns).split())
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return _md5("".join(str(columns).split()))
 
 
 def _free_id(session: Session, row: Mapping[str, Any], attempt: Attempt) -> str:
@@ -90,7 +89,7 @@ def _free_id(session: Session, row: Mapping[str, Any], attempt: Attempt) -> str:
     own = lemur_id([row[name] for name in STAT_KEY])
     taken = session.scalar(select(lemur.stat.c.id).where(lemur.stat.c.id == own))
     # Another attempt with equal values, to the nanosecond, is practically impossible.
-    return own if taken is None else _md5([row, attempt.id, attempt.created])
+    return own if taken is None else _md5(canonical_json([row, attempt.id, attempt.created]))
 
 
 def _add_code(session: Session, table: Table, name: str, code: str) -> None:
@@ -114,12 +113,11 @@ def _add_prm(session: Session, attempt: Attempt, transform: str) -> str:
         "batch": attempt.batch_size,
         "transform": transform,
     }
-    uid = _md5(values)
+    uid = _md5(canonical_json(values))
     rows = [{"uid": uid, "name": name, "value": value} for name, value in values.items()]
     session.execute(insert(lemur.prm).values(rows).on_conflict_do_nothing())
     return uid
 
 
-def _md5(value: Any) -> str:
-    text = canonical_json(value)
+def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -15,6 +15,8 @@ from nngpt.store.lemur_rows import lemur_dataset
 from nngpt.store.lemur_tables import LemurEmpty, LemurRun
 from nngpt.store.tables import Epoch
 
+_Conditions = tuple[ColumnElement[bool], ...]
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -50,8 +52,8 @@ class ResolvedSelection:
     networks: list[str]
     transforms: list[str]
     metrics: list[str]
-    rows: tuple[ColumnElement[bool], ...]
-    empty: tuple[ColumnElement[bool], ...]
+    rows: _Conditions
+    empty: _Conditions
     files: int
 
 
@@ -98,9 +100,7 @@ def _check(session: Session, selection: Selection) -> None:
             raise UserError("no statistics of this data set in the mirror", where=name, hint=hint)
 
 
-def _conditions(
-    selection: Selection,
-) -> tuple[tuple[ColumnElement[bool], ...], tuple[ColumnElement[bool], ...]]:
+def _conditions(selection: Selection) -> tuple[_Conditions, _Conditions]:
     """Return the conditions on `stat` and those on `LemurEmpty`."""
     rows: list[ColumnElement[bool]] = []
     empty: list[ColumnElement[bool]] = []
@@ -126,6 +126,6 @@ def _count(session: Session, column: Any, *conditions: ColumnElement[bool]) -> i
     return session.scalar(select(func.count(column)).where(*conditions)) or 0
 
 
-def _count_files(session: Session, rows: tuple[ColumnElement[bool], ...]) -> int:
+def _count_files(session: Session, rows: _Conditions) -> int:
     files = select(*(lemur.stat.c[name] for name in GROUP)).where(*rows).distinct().subquery()
     return session.scalar(select(func.count()).select_from(files)) or 0

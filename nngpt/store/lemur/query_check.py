@@ -25,9 +25,11 @@ def check_names(session: Session, query: Query) -> None:
         check_column(session, option, getattr(query, option), f"--{option}")
     if query.nn is not None and not session.scalar(select(exists().where(nn.c.name == query.nn))):
         raise _unknown("network", query.nn, "--nn", _networks(session))
-    if query.family is not None and not _has_family(session, query.family):
-        families = sorted({family(name) for name in _networks(session)})
-        raise _unknown("family", query.family, "--family", families)
+    if query.family is not None:
+        members = of_family(nn.c.name, query.family)
+        if not session.scalar(select(exists().where(members))):
+            families = sorted({family(name) for name in _networks(session)})
+            raise _unknown("family", query.family, "--family", families)
     if query.content_hash is not None:
         _check_hash(session, query.content_hash)
 
@@ -48,10 +50,6 @@ def _check_hash(session: Session, content_hash: str) -> None:
             where="--hash",
             hint="Give the md5 of the code without white space, as 32 hexadecimal digits",
         )
-
-
-def _has_family(session: Session, name: str) -> bool:
-    return bool(session.scalar(select(exists().where(of_family(nn.c.name, name)))))
 
 
 def _networks(session: Session) -> Sequence[str]:

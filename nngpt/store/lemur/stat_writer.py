@@ -39,7 +39,8 @@ class StatWriter:
         """Write a batch of statistics files."""
         files = [file for file in files if self._is_accepted(file)]
         trials = [trial for file in files for trial in file.trials]
-        self._look_up_settings(session, {trial.uid for trial in trials})
+        unknown = {trial.uid for trial in trials} - self._settings.keys()
+        self._settings.update(stored_settings(session, unknown))
         ids = lemur.stat.c.id
         here = {*session.scalars(select(ids).where(among(ids, [trial.id for trial in trials])))}
         batch: _Batch = {table: [] for table in _TABLES}
@@ -65,10 +66,6 @@ class StatWriter:
         if reason is not None:
             self._report.refused.add(file.path, reason)
         return reason is None
-
-    def _look_up_settings(self, session: Session, uids: set[str]) -> None:
-        unknown = [uid for uid in uids if uid not in self._settings]
-        self._settings.update(stored_settings(session, unknown))
 
     def _distinct(self, file: StatFile) -> list[TrialRecord]:
         """Return the file's trials without duplicates."""

@@ -22,7 +22,7 @@ from nngpt.cli.main import main
 
 MODULES = (
     *("nngpt.cycle.parts", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
-    *("torch", "torch._dynamo", "transformers", "peft", "scipy.stats", "sklearn.ensemble"),
+    *("warm_zygote", "transformers", "peft", "scipy.stats", "lightgbm"),
     *("matplotlib.pyplot", "jinja2"),
 )
 _FORKING = multiprocessing.get_context("forkserver")
@@ -58,7 +58,13 @@ def _become_nngpt(
 ) -> NoReturn:
     os.environ.clear()
     os.environ.update(environment)
-    become_nngpt(folder, arguments, *said)
+    become_nngpt(folder, arguments, *said, first=_fork_zygotes)
+
+
+def _fork_zygotes() -> None:
+    import warm_zygote  # loads torch, which only the fork server should
+
+    warm_zygote.fork_zygotes()
 
 
 def become_nngpt(

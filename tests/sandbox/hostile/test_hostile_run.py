@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
-from command_line import run_nngpt, scripted_settings
+from command_line import scripted_settings, start_nngpt
 from hostile_samples import hostile
 from sandbox_samples import HONEST
 
@@ -43,7 +43,7 @@ def test_each_hostile_candidate_is_one_row_with_a_reason(tmp_path: Path) -> None
         "task.threshold": 0,
     }
     settings += [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
-    done = run_nngpt(tmp_path, ["cycle", "run", "smoke-mnist", "--cycles", 1, *settings])
+    done = start_nngpt(tmp_path, ["cycle", "run", "smoke-mnist", "--cycles", 1, *settings])
     assert (done.returncode, done.stderr) == (0, "")
     database = tmp_path / "runs" / "nngpt.db"
     with Store.open(database, create=False) as store:

@@ -67,8 +67,8 @@ def _accuracy(found: ComparisonFigures) -> Sheet:
         "Means with t intervals and the number of networks; best with the Wilson interval over "
         "the validation images (as the best of many, it is biased upwards)."
     )
-    columns += ("of all, others as chance", ">median", ">best")
-    return Sheet("First-epoch accuracy", columns, tuple(rows), note)
+    more = ("of all, others as chance", ">median", ">best")
+    return Sheet("First-epoch accuracy", (*columns, *more), tuple(rows), note)
 
 
 def _differences(found: ComparisonFigures) -> Sheet:
@@ -92,13 +92,13 @@ def _copies(found: ComparisonFigures) -> Sheet:
         shares = (percent_of(*count) for count in (copies.valid, copies.fit, copies.verbatim))
         nearest = (f"{copies.quantiles[q]:.2f}" if copies.quantiles else NONE for q in names)
         rows.append((copies.arm, *shares, *nearest))
-    columns = ("arm", "copies among those that run", "among those that fit", "word for word")
+    heads = ("arm", "copies among those that run", "among those that fit", "word for word")
     note = (
         f"A copy has an exact Jaccard similarity of ten-token shingles above {COPY:.2f} to the "
         "nearest network of the corpus, all numbers being alike. Word for word: including its "
         "numbers, of those that run. Reproducing a memorised network is no success."
     )
-    columns += tuple(f">nearest, {name}" for name in names)
+    columns = (*heads, *(f">nearest, {name}" for name in names))
     return Sheet("Copies of the training corpus", columns, tuple(rows), note)
 
 

@@ -90,8 +90,9 @@ def tiles(study: Study) -> list[tuple[str, str, str]]:
     spent = "time spent" if study.costs.measured else "time, summed"
     others = sum(p.written for arm in study.arms if arm is not Arm.LOOP for p in study.points[arm])
     controls = f"and {others:,} of control arms" if others else "no control arms"
+    cycles, noun = plural(len(study.loop), "cycle").split()
     found = [
-        (*plural(len(study.loop), "cycle").split(), study.run.status),
+        (cycles, noun, study.run.status),
         (f"{written:,}", "candidates of the loop", controls),
         _tile("valid", percent(valid)),
         _tile("best accuracy", accuracy(best)),

@@ -11,7 +11,7 @@ demo: setup  ## two cycles on MNIST with the embedded language model
 test: setup  ## the whole test-suite
 	$(BIN)/python -m pytest
 
-smoke: setup  ## one short cycle with the embedded model; fails unless a network is admitted and reproduced
+smoke: setup  ## one short cycle with the embedded model; fails unless a network is admitted and exported
 	rm -rf runs/smoke
 	$(BIN)/nngpt cycle run demo-mnist --cycles 1 --set name=smoke --set folder=runs/smoke \
 		--set candidates.per_cycle=6 --set llm.batch_size=6 --set sampling.max_new_tokens=160 \

@@ -13,6 +13,8 @@ import warm
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 600.0
+TWO_LAYERS = ROOT / "tests" / "two_layers.yaml"
+"""A prompt template with which the embedded model writes networks of a few tokens."""
 Nngpt = Callable[..., "subprocess.CompletedProcess[str]"]
 
 GOOD = "16, 3, padding=1),\n    nn.ReLU(),\n    nn.MaxPool2d(2),\n    nn.LazyConv2d(32, 3),\n)"

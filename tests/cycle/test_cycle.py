@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, Nngpt
+from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, TWO_LAYERS, Nngpt
 from quick_runs import SETTINGS, database, quick_run, write_answers
 
 from nngpt import config
@@ -191,7 +191,8 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
     settings = {
         "llm.batch_size": 3,
         "candidates.per_cycle": 3,
-        "sampling.max_new_tokens": 100,
+        "prompt.template": TWO_LAYERS,
+        "sampling.max_new_tokens": 40,
         "task.train_limit": 500,
         "task.validation_limit": 100,
         "learning.corpus": corpus,

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import GOOD, Nngpt
+from command_line import GOOD, TWO_LAYERS, Nngpt
 
 from nngpt import config
 from nngpt.errors import UserError
 from nngpt.finetuning.compare.arms import ArmOption, make_arms, parse, parse_all
-from nngpt.finetuning.compare.executors import source_of
 from nngpt.finetuning.compare.records import Sample, SampleOutcome
 from nngpt.finetuning.compare.samples import read
+from nngpt.finetuning.compare.session import source_of
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import load_base
 from nngpt.records import Adapter
@@ -122,9 +122,10 @@ def test_the_real_model_and_the_real_sandbox(nngpt: Nngpt, untrained: Path, tmp_
     line = {"completion": GOOD, "mode": "features"}
     (tmp_path / "corpus.jsonl").write_text(json.dumps(line) + "\n")
     settings = {
-        "llm.batch_size": 2,
+        "llm.batch_size": 3,
         "llm.device": "cpu",
-        "sampling.max_new_tokens": 110,
+        "prompt.template": TWO_LAYERS,
+        "sampling.max_new_tokens": 40,
         "task.train_limit": 300,
         "task.validation_limit": 100,
         "evaluation.threads": 1,

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nngpt.config import Config
-from nngpt.data.loading import make_task
-from nngpt.errors import ConfigError
 from nngpt.generation import modes
-from nngpt.generation.contract.candidate import Defaults, check_transform
-from nngpt.generation.prompts import template as templates
+from nngpt.generation.contract.candidate import Defaults
 from nngpt.generation.prompts.template import Template
-from nngpt.protocols import DatasetSource
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 
 LONGEST = 200_000
@@ -77,18 +72,6 @@ class Reader:
         return {name: c for name, c in self.shown().items() if isinstance(c, Candidate)}
 
 
-def make_reader(config: Config, source: DatasetSource) -> Reader:
-    """Return the reader for a configuration's task, prompt and defaults. Raises: ConfigError."""
-    task = make_task(config, source)
-    template = templates.load(config.prompt.template)
-    prompt = template.render(
-        task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
-    )
-    reader = Reader(task, template, prompt, Defaults.of(config.evaluation))
-    _check_defaults(reader)
-    return reader
-
-
 def read(
     text: str, prompt: Prompt, task: Task, template: Template, defaults: Defaults
 ) -> Candidate | Refusal:
@@ -107,21 +90,6 @@ def novelty_text(candidate: Candidate) -> str:
 def whole_network(prompt: Prompt) -> Prompt:
     """Return the prompt in `full` mode without a prefill, to read whole network files with."""
     return replace(prompt, mode="full", prefill="", stop=(), parent="")
-
-
-def _check_defaults(reader: Reader) -> None:
-    """Check that the template's networks pass with the defaults. Raises: ConfigError."""
-    fault = check_transform(reader.defaults.transform)
-    if fault is not None:
-        raise ConfigError(fault.reason, where="evaluation.transform", hint=fault.detail)
-    for outcome in reader.shown().values():
-        if isinstance(outcome, Refusal):
-            raise ConfigError(
-                f"with it an example of prompt {reader.template.name!r} is refused: "
-                f"{outcome.reason}",
-                where="evaluation",
-                hint="Compare evaluation.hyperparameters with what the prompt's networks need.",
-            )
 
 
 def _text_fault(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The reader of a run: its task, prompt template and defaults, checked with the template's examples."""
+"""The reader of a run: task, prompt template and defaults, checked with the template's examples."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class ExecutionError(NngptError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint such as `Did you mean 'mnist'?`, or the list of known names."""
+    """Return an error's hint: `Did you mean 'mnist'?`, or the list of known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
@@ -104,7 +104,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], path: str = "") -> str:
-    """Describe all mistakes that a Pydantic model found, in one line.
+    """Describe in one line all mistakes that a Pydantic model found.
 
     Args:
         path: key path of the model in the configuration, such as "llm.options".

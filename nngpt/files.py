@@ -44,7 +44,7 @@ _ANSWER_S = 4.0
 
 
 def environment(name: str) -> str | None:
-    """Return an environment variable, None if it is unset or empty."""
+    """Return an environment variable's value, None if it is unset or empty."""
     return os.environ.get(name) or None
 
 
@@ -57,13 +57,13 @@ def cache_folder() -> Path:
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Return the hexadecimal checksum of a file."""
+    """Return the hexadecimal checksum of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def matches(data: bytes, checksum: str) -> bool:
-    """Return True if `data` has this sha256 or, for 32 digits, this md5."""
+    """Return True if the bytes of a file have this sha256 or, for 32 digits, this md5."""
     algorithm = "md5" if len(checksum) == 32 else "sha256"
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() == checksum
 
@@ -103,7 +103,7 @@ def scratch(target: Path) -> Iterator[Path]:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Rename a finished file or folder to its final name, after syncing it to disk."""
+    """Flush a finished file or folder to disk, and rename it to its final name."""
     files = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
     for path in (*files, source):
         sync(path)
@@ -114,7 +114,7 @@ def publish(source: Path, target: Path) -> None:
 
 
 def append_lines(file: Path, lines: Iterable[bytes]) -> None:
-    """Append lines to a file, and sync it to disk."""
+    """Append lines to a file, and flush it to disk."""
     with file.open("ab") as stream:
         stream.write(b"".join(line + b"\n" for line in lines))
         stream.flush()
@@ -122,7 +122,7 @@ def append_lines(file: Path, lines: Iterable[bytes]) -> None:
 
 
 def sync(path: Path) -> None:
-    """Sync a file or folder to disk."""
+    """Flush a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -151,7 +151,7 @@ def decode(raw: bytes) -> str:
 
 @dataclass(frozen=True)
 class Package:
-    """A package of a registry.
+    """A package of a registry (pip, npm or apt).
 
     Attributes:
         registry: the client that downloads it: pip, npm or apt.
@@ -167,11 +167,11 @@ class Package:
 
 
 def silent(_line: str) -> None:
-    """Ignore a line of progress."""
+    """Ignore a progress line of a download."""
 
 
 def download(package: Package, folder: Path) -> Path:
-    """Download the package's archive into the empty `folder`, and return its path.
+    """Download a registry package's archive into the empty `folder`, and return its path.
 
     Raises:
         DataError: the client is not installed, or the download failed.
@@ -205,7 +205,7 @@ def download_url(url: str, target: Path) -> None:
 
 
 def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
-    """Read some members of an archive in one pass.
+    """Read some members of a downloaded archive in one pass.
 
     Args:
         archive: a wheel, tarball or Debian package.

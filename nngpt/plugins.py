@@ -55,14 +55,14 @@ class PluginOptions(BaseModel):
 
 
 def names(kind: str) -> list[str]:
-    """Return the sorted names of the built-in plug-ins of a kind, without importing them."""
+    """Return the sorted names of a kind's built-in plug-ins, without importing them."""
     package = importlib.import_module(KINDS[kind])
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name.replace("_", "-") for name in found)
 
 
 def load(kind: str, name: str) -> Any:
-    """Import the module of a plug-in.
+    """Import the module of a plug-in by its name or dotted path.
 
     Raises:
         PluginError: no such file, the dotted path cannot be imported, or it has no `create`.

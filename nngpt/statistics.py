@@ -78,7 +78,7 @@ def wilson(successes: int, total: int) -> Interval:
 
 
 def mean_half_width(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean and half the width of its t interval, None if there is only one value.
+    """Return the mean and half the width of its t interval, None for only one value.
 
     Raises:
         statistics.StatisticsError: `values` is empty.
@@ -148,7 +148,7 @@ def accuracy(value: float, images: int) -> Estimate:
 
 
 def mean(values: Sequence[float]) -> Estimate | None:
-    """Return the mean with its t interval; None if there are no values."""
+    """Return the mean of values with its t interval; None if there are no values."""
     if not values:
         return None
     centre, half = mean_half_width(values)
@@ -208,14 +208,14 @@ Measure = Count | Sequence[float]
 
 
 def estimate(found: Measure) -> Estimate | None:
-    """Return the share or the mean with its interval; None for an empty group."""
+    """Return a group's share or mean with its interval; None for an empty group."""
     return share(*found) if isinstance(found, Count) else mean(found)
 
 
 def differences(
     one: Mapping[str, Measure], other: Mapping[str, Measure]
 ) -> dict[str, Difference | None]:
-    """Return each figure of one group minus that of another, if both have it, by name."""
+    """Return each estimate of one group minus that of the other, by name, if both have it."""
     return {
         name: share_difference(mine, theirs)
         if isinstance(mine, Count) and isinstance(theirs, Count)
@@ -226,7 +226,7 @@ def differences(
 
 
 def measured(found: Measure) -> str:
-    """Format a share as `percent_of` does, a mean as `mean_of` does."""
+    """Format an estimate: a share as `percent_of` does, a mean as `mean_of` does."""
     return percent_of(*found) if isinstance(found, Count) else mean_of(found)
 
 
@@ -256,7 +256,7 @@ def mean_of(values: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class Trend:
-    """How a figure changed over a sequence of steps.
+    """How an estimate changed over a sequence of steps.
 
     Attributes:
         steps: number of values, one per step.

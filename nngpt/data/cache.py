@@ -43,7 +43,7 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Meta:
-    """Content of `meta.json`.
+    """Content of a cached data set's `meta.json`.
 
     Attributes:
         shape: (c, h, w).
@@ -59,17 +59,17 @@ class Meta:
 
 
 def folder(key: str) -> Path:
-    """Return the folder of the data set with this key, whether or not it exists."""
+    """Return the cache folder of the data set with this key, whether or not it exists."""
     return files.cache_folder() / "data" / key
 
 
 def lock(key: str) -> AbstractContextManager[None]:
-    """Return the lock to hold while writing the data set's folder. Raises: DataError."""
+    """Return the lock to hold while writing a data set to the cache. Raises: DataError."""
     return files.locked(files.cache_folder() / "data" / f".{key}.lock")
 
 
 def read_meta(key: str) -> Meta | None:
-    """Return the data set's metadata, or None if it is not in the cache."""
+    """Return a cached data set's metadata, or None if it is not in the cache."""
     values = read_json(folder(key) / "meta.json")
     if values is None or set(values) != {field.name for field in fields(Meta)}:
         return None
@@ -87,7 +87,7 @@ def write(key: str, arrays: Arrays, meta: Meta) -> None:
 
 
 def prepare(key: str, make: Callable[[], tuple[Arrays, Meta]]) -> None:
-    """Write the data set that `make` returns, unless an intact one is in the cache."""
+    """Write to the cache the data set that `make` returns, unless an intact one is there."""
     if intact(key):
         return
     with lock(key):
@@ -96,7 +96,7 @@ def prepare(key: str, make: Callable[[], tuple[Arrays, Meta]]) -> None:
 
 
 def open_array(path: Path) -> npt.NDArray[Any]:
-    """Memory-map an array, read-only.
+    """Memory-map an array of a cached data set, read-only.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -109,7 +109,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
 
 
 def verify(key: str, meta: Meta) -> None:
-    """Compare the arrays with the checksums in the metadata.
+    """Compare the arrays of a cached data set with the checksums in its metadata.
 
     Raises:
         DataError: an array is missing or damaged.
@@ -121,7 +121,7 @@ def verify(key: str, meta: Meta) -> None:
 
 
 def intact(key: str) -> bool:
-    """Return True if the data set is in the cache with matching checksums."""
+    """Return True if a data set is in the cache with matching checksums."""
     meta = read_meta(key)
     if meta is None:
         return False
@@ -133,7 +133,7 @@ def intact(key: str) -> bool:
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """Return the sha256 of an array's raw bytes in C order."""
+    """Return the sha256 of a data set's array: its raw bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
@@ -143,7 +143,7 @@ def digests(arrays: Arrays) -> dict[str, str]:
 
 
 def read_json(path: Path) -> Mapping[str, Any] | None:
-    """Return a JSON object, or None if the file is missing or damaged."""
+    """Return the JSON object in a file of the data cache, None if it is missing or damaged."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -152,6 +152,6 @@ def read_json(path: Path) -> Mapping[str, Any] | None:
 
 
 def damaged(path: Path, why: str) -> DataError:
-    """Return the error for a cached file that cannot be used."""
+    """Return the error for a data set's cached file that cannot be used."""
     hint = f"Remove the folder {path.parent} and pull the data set again"
     return DataError(f"the cached file is damaged ({why})", where=str(path), hint=hint)

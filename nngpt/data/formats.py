@@ -30,12 +30,12 @@ _MATLAB_MATRIX, _MATLAB_COMPRESSED = 14, 15
 
 
 def idx_images(data: bytes) -> Images:
-    """Return the images of an IDX3 file (MNIST): [n, h, w] → [n, 1, h, w]."""
+    """Return the images of an IDX3 file (MNIST's format): [n, h, w] → [n, 1, h, w]."""
     return _idx(data, dimensions=3)[:, None]
 
 
 def idx_labels(data: bytes) -> Labels:
-    """Return the labels of an IDX1 file (MNIST)."""
+    """Return the labels of an IDX1 file (MNIST's format)."""
     return _idx(data, dimensions=1).astype(np.int64)
 
 
@@ -76,7 +76,7 @@ def svhn(data: bytes) -> tuple[Images, Labels]:
 
 
 def png_rows(data: bytes, side: int = 32) -> Images:
-    """Return the images of a PNG that contains one image per row, pixel after pixel."""
+    """Return the images of a data set's PNG with one image per row, pixel after pixel."""
     from PIL import Image
 
     # Pillow's UnidentifiedImageError is an OSError.
@@ -88,7 +88,7 @@ def png_rows(data: bytes, side: int = 32) -> Images:
 
 
 def json_labels(data: bytes) -> Labels:
-    """Return the labels of a JSON list."""
+    """Return the labels of a data set's JSON list."""
     with _reporting_format("JSON"):
         return np.array(json.loads(data), dtype=np.int64).reshape(-1)
 

@@ -48,7 +48,7 @@ def data_source(config: Config) -> DatasetSource:
 
 
 def make_task(config: Config, source: DatasetSource) -> Task:
-    """Return the task of a configuration on its data set."""
+    """Return the task of a configuration, with its data set's shape and classes."""
     return Task(
         dataset=source.name,
         in_shape=(1, *source.shape),
@@ -60,7 +60,7 @@ def make_task(config: Config, source: DatasetSource) -> Task:
 
 
 def load_splits(config: Config, source: DatasetSource, log: Log) -> Splits:
-    """Return the task's images; download them first if they are not cached. Raises: DataError."""
+    """Return a task's images; download missing ones first. Raises: DataError."""
     if not source.available():
         log(f"Fetching {source.name} …")
         source.prepare()

@@ -25,7 +25,7 @@ from nngpt.errors import DataError
 
 @dataclass(frozen=True)
 class Form:
-    """One form in which a data set is distributed.
+    """One form of files in which a data set is distributed.
 
     Attributes:
         checksums: file name → sha256 (or md5) of the uncompressed file.
@@ -51,7 +51,7 @@ class Route:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Definition of a data set.
+    """Definition of a data set by its files.
 
     Attributes:
         shape: (c, h, w).
@@ -89,11 +89,11 @@ class FileSource:
         self._spec, self._root = spec, root
 
     def available(self) -> bool:
-        """Return True if the prepared arrays are in the cache."""
+        """Return True if the data set's prepared arrays are in the cache."""
         return cache.read_meta(self.name) is not None
 
     def prepare(self) -> None:
-        """Download, verify and convert the files, unless intact arrays are in the cache.
+        """Download, verify and convert the data set's files, unless it is cached intact.
 
         Raises:
             DataError: no source has the right files.
@@ -103,7 +103,7 @@ class FileSource:
         cache.prepare(self.name, self._make)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-        """Return the train, validation and test parts, memory-mapped.
+        """Split the training images by `seed`; return both parts and the official test part.
 
         Raises:
             DataError: the data set is not in the cache, or damaged there.

@@ -27,7 +27,7 @@ _STATISTICS_CHUNK = 1024
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a data set, as two files.
+    """The train, validation or test part of a data set, as two files.
 
     Attributes:
         images: uint8 [n, c, h, w], `.npy`.
@@ -39,21 +39,21 @@ class Part:
 
     @property
     def count(self) -> int:
-        """Number of images."""
+        """Number of images in the part."""
         return len(self.open_labels())
 
     def open_images(self) -> Images:
-        """Memory-map the images, read-only, [n, c, h, w]. Raises: DataError."""
+        """Memory-map the part's images, read-only, [n, c, h, w]. Raises: DataError."""
         return cast(Images, cache.open_array(self.images))
 
     def open_labels(self) -> Labels:
-        """Memory-map the labels, read-only, [n]. Raises: DataError."""
+        """Memory-map the part's labels, read-only, [n]. Raises: DataError."""
         return cast(Labels, cache.open_array(self.labels))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The parts of a data set.
+    """The train, validation and test parts of a data set.
 
     Attributes:
         shape: (c, h, w).
@@ -75,7 +75,7 @@ class Splits:
 
 
 def create(key: str, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-    """Return the parts of a cached data set, written once per (arrays, seed, limits).
+    """Split a cached data set into parts, written once per (arrays, seed, limits).
 
     Args:
         key: folder of the data set in the cache.

@@ -22,7 +22,7 @@ _MAX_SIZE = 1024
 
 @dataclass(frozen=True)
 class TransformSpec:
-    """Steps of a named transform.
+    """Steps of a named image transform.
 
     Attributes:
         size: height and width after resizing, in pixels; None for no resizing.
@@ -38,17 +38,17 @@ class TransformSpec:
 
 
 def names() -> list[str]:
-    """Return the common names, for prompts and hints; `spec` accepts every combination."""
+    """Return the common names of image transforms; `spec` accepts every combination."""
     return list(_COMMON)
 
 
 def dashed(name: str) -> str:
-    """Return a name with `-` for LEMUR's `_`."""
+    """Return a transform's name with `-` for LEMUR's `_`."""
     return name.replace("_", "-")
 
 
 def spec(name: str) -> TransformSpec | None:
-    """Return the steps of a name, or None if it is not a name (it may be source text)."""
+    """Return the steps of a transform's name, or None if it is not a name (maybe source text)."""
     match = _NAME.fullmatch(dashed(name.strip()))
     if match is None:
         return None

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 
 
 def tokens(source: str, literals: bool = False) -> list[str]:
-    """Return the tokens of `source`, in order; with `literals`, strings and numbers unchanged."""
+    """Return the lexer tokens of source text, in order; `literals` keeps strings and numbers."""
     found = []
     for match in _TOKEN.finditer(source):
         kind = match.lastgroup
@@ -37,7 +37,7 @@ def tokens(source: str, literals: bool = False) -> list[str]:
 
 
 def shingles(source: str, width: int = 10) -> frozenset[int]:
-    """Return the distinct runs of `width` tokens, each as a 64-bit digest.
+    """Return the set of a text's runs of `width` tokens, each as a 64-bit digest.
 
     A text with fewer tokens is one run. Two different runs share a digest with a probability below
     1e-6 even among millions, so comparisons of these sets are exact in practice.
@@ -49,7 +49,7 @@ def shingles(source: str, width: int = 10) -> frozenset[int]:
 
 
 def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Return the size of the intersection divided by the size of the union, 0…1."""
+    """Return the Jaccard similarity of two sets of shingles, 0…1."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 
@@ -61,6 +61,6 @@ def text_similarity(width: int) -> Callable[[str, str], float]:
 
 
 def digest(text: str) -> int:
-    """Return the 64-bit BLAKE2b digest of a text."""
+    """Return the 64-bit BLAKE2b digest of a shingle's text."""
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

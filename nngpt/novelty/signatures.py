@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Parameters that two signatures must share to be comparable.
+    """Parameters of MinHash signatures that comparable ones share.
 
     Attributes:
         scheme: hash scheme of datasketch.
@@ -63,7 +63,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Similar:
-    """A network of the mirror that is similar to the given one.
+    """A network of the LEMUR mirror that is similar to the given one.
 
     Attributes:
         nn: name of the network.
@@ -94,7 +94,7 @@ class Neighbours:
 
 
 def recipe_of(config: NoveltyConfig) -> Recipe:
-    """Return the recipe for new signatures."""
+    """Return the recipe for new MinHash signatures."""
     options = minhash.Options()
     return Recipe("affine32", options.seed, options.permutations, "lexical", config.shingle)
 
@@ -102,7 +102,7 @@ def recipe_of(config: NoveltyConfig) -> Recipe:
 def sign(
     database: Database, recipe: Recipe, fresh: bool = False, progress: Progress | None = None
 ) -> int:
-    """Compute the signatures of networks that have none; `fresh` replaces all in one transaction.
+    """Compute the mirror's missing MinHash signatures; `fresh` replaces all in one transaction.
 
     Returns:
         The number of new signatures. A killed command keeps those finished, unless `fresh`.
@@ -124,7 +124,7 @@ def sign(
 
 
 def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 10) -> Neighbours:
-    """Return the networks most similar to `code`.
+    """Return the LEMUR mirror's networks most similar to `code`.
 
     Networks are compared exactly in the order of their estimates, until an estimate is more than
     four standard errors below the least similar of the best `top`, or 1,000 were compared.

@@ -51,12 +51,12 @@ class LemurValue(UserDefinedType[Any]):
 
 
 def types_of(table: Table, without: frozenset[str]) -> dict[str, Types]:
-    """Return the accepted Python types of each column of a table."""
+    """Return the Python types that each column of a database table accepts."""
     return {c.name: _types(c.type) for c in table.columns if c.name not in without}
 
 
 def value_or_none(value: Any, types: Types) -> Any:
-    """Return the value if a column of these types can hold it, else None."""
+    """Return the value if a column of a table with these types can hold it, else None."""
     if value.__class__ not in types:
         return None
     if isinstance(value, float):
@@ -65,7 +65,7 @@ def value_or_none(value: Any, types: Types) -> Any:
 
 
 def fits_64_bits(value: int) -> bool:
-    """Return True for an integer of at most 64 bits."""
+    """Return True for an integer that SQLite can store (64 bits)."""
     return -(2**63) <= value < 2**63
 
 

@@ -64,7 +64,7 @@ class Database:
             yield session
 
     def upgrade(self) -> None:
-        """Migrate the schema to the current revision, in one transaction."""
+        """Migrate the database's schema to the current revision, in one transaction."""
         with self.read() as session:
             if schema.revision(session.connection()) == schema.HEAD:
                 return
@@ -74,7 +74,7 @@ class Database:
             connection.execute(text(f"PRAGMA application_id = {file_header.APPLICATION_ID}"))
 
     def close(self) -> None:
-        """Dispose of the engine; no connection is open."""
+        """Close the database: dispose of the engine; no connection is open."""
         self._reader.dispose()
 
 

@@ -16,7 +16,7 @@ _OTHER_PATH = "Give another path"
 
 
 def is_ours(path: Path) -> bool:
-    """Return True for an nngpt database, False if the file is missing or empty.
+    """Return True for a database of nngpt by its header, False if the file is missing or empty.
 
     Raises:
         StoreError: the path holds anything else, or cannot be read.
@@ -51,7 +51,7 @@ def _foreign_error(path: Path) -> StoreError:
 
 
 def connect_immutable(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file for reading without a lock and without a -wal or -shm file beside it."""
+    """Open a SQLite file for reading without a lock and without -wal and -shm files."""
     return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
 
 

@@ -45,7 +45,7 @@ def transform(norm):
 
 
 def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: Task) -> list[str]:
-    """Write an attempt's network, settings and accuracies; return the `stat` ids, one per epoch."""
+    """Write a trained attempt as rows of LEMUR's `stat`, one per epoch; return their ids."""
     assert attempt.source is not None
     network = f"nngpt-{attempt.content_hash}"
     _add_code(session, lemur.nn, network, attempt.source.code)

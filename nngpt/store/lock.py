@@ -48,7 +48,7 @@ class RunLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Release the lock; a second call does nothing."""
+        """Release the lock of the run; a second call does nothing."""
         _held.discard(self)
         if self._handle is not None:
             os.close(self._handle)

@@ -62,7 +62,7 @@ def attempts(
 
 
 def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> int | None:
-    """Return the id of the arm's first attempt with this code that reached training."""
+    """Return the id of an arm's first attempt with this code that reached training."""
     trained = or_(
         Attempt.refusal_stage.is_(None), Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING)
     )
@@ -78,7 +78,7 @@ def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> in
 
 
 def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
-    """Return one summary per cycle in which the arm generated anything, in order."""
+    """Return one summary per cycle of a run in which the arm generated anything, in order."""
     mine = (Attempt.run_id == run_id, Attempt.arm == arm)
     query = select(*_SUMMARY_COLUMNS).where(*mine).order_by(Attempt.id)
     cycles: dict[int, list[Any]] = {}

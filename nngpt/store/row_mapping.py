@@ -57,7 +57,7 @@ _COLUMNS: dict[Any, dict[str, str]] = {
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """Return the sha256 of a prompt's JSON, which covers every field."""
+    """Return the sha256 by which a prompt is stored; it covers every field."""
     return hashlib.sha256(prompt_body(prompt).encode()).hexdigest()
 
 
@@ -74,7 +74,7 @@ def prompt_body(prompt: Prompt) -> str:
 
 
 def add_prompt(session: Session, prompt: Prompt) -> str:
-    """Store a prompt unless it is stored already, and return its hash."""
+    """Store a prompt as a row unless it is stored already, and return its hash."""
     row = {
         "hash": prompt_hash(prompt),
         "template": prompt.template,
@@ -87,7 +87,7 @@ def add_prompt(session: Session, prompt: Prompt) -> str:
 
 
 def add_code(session: Session, candidate: Candidate) -> str:
-    """Store a candidate's code unless it is stored already, and return its sha256."""
+    """Store a candidate's code as a row unless it is stored already; return its sha256."""
     digest = hashlib.sha256(candidate.code.encode("utf-8", "surrogatepass")).hexdigest()
     row = {"digest": digest, "content_hash": candidate.content_hash, "code": candidate.code}
     session.execute(insert(Code).values(row).on_conflict_do_nothing())
@@ -95,13 +95,13 @@ def add_code(session: Session, candidate: Candidate) -> str:
 
 
 def generated_columns(completion: Completion) -> dict[str, Any]:
-    """Return the columns of a new attempt that come from its completion."""
+    """Return the database columns of a new attempt that come from its completion."""
     start = {"state": State.GENERATED, "restarts": 0, "created": now(), "updated": now()}
     return {**columns(completion), **start}
 
 
 def candidate_columns(candidate: Candidate) -> dict[str, Any]:
-    """Return the columns of a parsed attempt, without its code."""
+    """Return the database columns of a parsed attempt, without its code."""
     values = columns(candidate)
     del values["code"]
     values["hyperparameters"] = canonical_json(dict(candidate.hyperparameters))
@@ -109,7 +109,7 @@ def candidate_columns(candidate: Candidate) -> dict[str, Any]:
 
 
 def evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the columns of a trained attempt; epochs have a table of their own."""
+    """Return the database columns of a trained attempt, without its epochs."""
     values = columns(evaluation)
     del values["epochs"]
     trials = canonical_json([vars(trial) for trial in evaluation.trials])
@@ -117,7 +117,7 @@ def evaluation_columns(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def columns(record: Any) -> dict[str, Any]:
-    """Return a record's fields by the names of their columns; {} for None."""
+    """Return a record's fields by the names of their database columns; {} for None."""
     if record is None:
         return {}
     renamed = _COLUMNS.get(type(record), {})
@@ -125,7 +125,7 @@ def columns(record: Any) -> dict[str, Any]:
 
 
 def to_prompt(row: PromptRow) -> Prompt:
-    """Return the prompt of a row."""
+    """Convert a database row to its prompt."""
     values = json.loads(row.body)
     values["messages"] = tuple(Message(role, content) for role, content in values["messages"])
     values["stop"] = tuple(values["stop"])
@@ -134,27 +134,27 @@ def to_prompt(row: PromptRow) -> Prompt:
 
 
 def to_run(row: Run) -> RunRecord:
-    """Return the run of a row."""
+    """Convert a database row to its run."""
     return RunRecord(**_values(RunRecord, row, config=json.loads(row.config)))
 
 
 def to_adapter(row: AdapterRow) -> Adapter:
-    """Return the adapter of a row."""
+    """Convert a database row to its adapter."""
     return Adapter(**_values(Adapter, row))
 
 
 def to_forecast(row: ForecastRow) -> ForecastRecord:
-    """Return the forecast of a row."""
+    """Convert a database row to its forecast."""
     return ForecastRecord(**_values(ForecastRecord, row, basis=json.loads(row.basis)))
 
 
 def to_confirmation(row: ConfirmationRow) -> Confirmation:
-    """Return the confirmation of a row."""
+    """Convert a database row to its confirmation."""
     return Confirmation(**_values(Confirmation, row, epochs=tuple(json.loads(row.epochs))))
 
 
 def to_attempt(row: Attempt, with_code: bool) -> AttemptRecord:
-    """Return the attempt of a row, which must still belong to a session."""
+    """Convert a database row, which must still belong to a session, to its attempt."""
     values = _values(
         AttemptRecord,
         row,

@@ -21,14 +21,14 @@ _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the database's schema revision, or None if it has no nngpt tables."""
+    """Return the schema revision of a database, or None if it has no nngpt tables."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def upgrade(connection: Connection, where: str) -> None:
-    """Run the missing migrations inside the connection's transaction.
+    """Run a database's missing schema migrations inside the connection's transaction.
 
     Raises:
         StoreError: a newer version of nngpt made the database.
@@ -53,7 +53,7 @@ def upgrade(connection: Connection, where: str) -> None:
 
 
 def run_script(migration: str) -> None:
-    """Execute the SQL script that lies beside a migration and has its name.
+    """Execute the SQL script that lies beside a schema migration and has its name.
 
     Args:
         migration: path of the migration's Python file.

@@ -33,7 +33,7 @@ _BEFORE: dict[State, tuple[State, ...]] = {
 def advance(
     session: Session, run_id: int, fence: int, attempt_id: int, after: State, **values: Any
 ) -> None:
-    """Move an attempt to `after`, set the columns in `values`, and record the transition.
+    """Move an attempt to the state `after`, set the columns in `values`, record the transition.
 
     Raises:
         IllegalWriteError: the run has no such attempt, or its state does not lead to `after`.
@@ -49,7 +49,7 @@ def advance(
 def move(
     session: Session, fence: int, attempt_id: int, before: State, after: State, **values: Any
 ) -> None:
-    """Compare-and-set the state from `before` to `after`, without checking the transition table.
+    """Change an attempt's state from `before` to `after`; the table of transitions is not checked.
 
     Raises:
         IllegalWriteError: the attempt is in another state by now.
@@ -69,7 +69,7 @@ def move(
 def record_transition(
     session: Session, fence: int, attempt_id: int, before: State | None, after: State
 ) -> None:
-    """Append a transition to the attempt's audit trail."""
+    """Append a change of an attempt's state to its audit trail."""
     session.add(
         TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)
     )
@@ -94,5 +94,5 @@ def update_run(session: Session, run_id: int, where: str, **values: Any) -> int:
 
 
 def now() -> str:
-    """Return the current time in UTC, as ISO 8601 with milliseconds."""
+    """Return the time of a transition: the current UTC time, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

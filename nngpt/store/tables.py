@@ -29,7 +29,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """A run.
+    """A row of table `nngpt_run`: a run.
 
     `fence` increases with each process that takes the run over; `ended` is the reason why the run
     ended before its last cycle, or "".

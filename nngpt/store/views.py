@@ -23,7 +23,7 @@ from nngpt.records import (
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run.
+    """A run as the store returns it.
 
     Attributes:
         config: the configuration that the run was started with.
@@ -239,5 +239,5 @@ class CycleSummary:
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """Return the sha256 of the settings that identify a run."""
+    """Return the sha256 of the settings that identify a run in the store."""
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()

@@ -16,7 +16,7 @@ _BATCHES = tuple(f"data_batch_{n}" for n in range(1, 6))
 
 
 def load_batches(contents: Mapping[str, bytes]) -> Arrays:
-    """Return the arrays of the six official files (python version). Raises: DataError."""
+    """Return the arrays of CIFAR-10's six official files (python version). Raises: DataError."""
     parts = [formats.cifar_batch(contents[name], b"labels") for name in _BATCHES]
     test_x, test_y = formats.cifar_batch(contents["test_batch"], b"labels")
     train_x = np.concatenate([images for images, _ in parts])
@@ -24,7 +24,7 @@ def load_batches(contents: Mapping[str, bytes]) -> Arrays:
 
 
 def load_pictures(contents: Mapping[str, bytes]) -> Arrays:
-    """Return the arrays of the package's six PNGs and two label lists. Raises: DataError."""
+    """Return CIFAR-10's arrays from a package's PNGs and label lists. Raises: DataError."""
     return Arrays(
         np.concatenate([formats.png_rows(contents[f"{name}.png"]) for name in _BATCHES]),
         formats.json_labels(contents["train_lables.json"]),
@@ -84,5 +84,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """Create the data set; `root` is a folder with `cifar-10-python.tar.gz` or its contents."""
+    """Create CIFAR-10; `root` is a folder with `cifar-10-python.tar.gz` or its contents."""
     return FileSource(SPEC, root)

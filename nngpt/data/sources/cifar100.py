@@ -11,7 +11,7 @@ from nngpt.data.source import DatasetSpec, FileSource, Form
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Return the arrays of the two official files (python version). Raises: DataError."""
+    """Return the arrays of CIFAR-100's two official files (python version). Raises: DataError."""
     train_x, train_y = formats.cifar_batch(contents["train"], b"fine_labels")
     test_x, test_y = formats.cifar_batch(contents["test"], b"fine_labels")
     return Arrays(train_x, train_y, test_x, test_y)
@@ -36,5 +36,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """Create the data set; `root` is a folder with `cifar-100-python.tar.gz` or its contents."""
+    """Create CIFAR-100; `root` is a folder with `cifar-100-python.tar.gz` or its contents."""
     return FileSource(SPEC, root)

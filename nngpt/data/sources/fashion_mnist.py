@@ -37,5 +37,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """Create the data set; `root` is a folder with the four official files, `.gz` or not."""
+    """Create Fashion-MNIST; `root` is a folder with the four official files, `.gz` or not."""
     return FileSource(SPEC, root)

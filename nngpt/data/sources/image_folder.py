@@ -29,7 +29,7 @@ _Sample = tuple[Path, int]
 
 
 def create(root: Path | None = None) -> ImageFolder:
-    """Open the data set in the folder `root`. Raises: DataError: no folder, or no pictures."""
+    """Open a folder of pictures as a data set. Raises: DataError: no folder, or no pictures."""
     if root is None:
         where, hint = "data set image-folder", "Set task.root, or give --root FOLDER"
         raise DataError("needs the folder with the pictures", where=where, hint=hint)
@@ -64,7 +64,7 @@ class ImageFolder:
         cache.prepare(self._key(), self._make)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
-        """Return the train, validation and test parts, memory-mapped.
+        """Return the folder's train, validation and test parts, memory-mapped.
 
         Raises:
             DataError: the pictures are not in the cache, or have changed.

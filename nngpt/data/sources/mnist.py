@@ -19,7 +19,7 @@ NAMES = (
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Return the arrays of the four IDX files. Raises: DataError."""
+    """Return the arrays of MNIST's four IDX files. Raises: DataError."""
     train_x, train_y, test_x, test_y = (contents[name] for name in NAMES)
     return Arrays(
         formats.idx_images(train_x),
@@ -69,5 +69,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """Create the data set; `root` is a folder with the four official files, `.gz` or not."""
+    """Create MNIST; `root` is a folder with the four official files, `.gz` or not."""
     return FileSource(SPEC, root)

@@ -13,7 +13,7 @@ _TRAIN, _TEST = "train_32x32.mat", "test_32x32.mat"
 
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
-    """Return the arrays of the two official files. Raises: DataError."""
+    """Return the arrays of SVHN's two official files. Raises: DataError."""
     train_x, train_y = formats.svhn(contents[_TRAIN])
     test_x, test_y = formats.svhn(contents[_TEST])
     return Arrays(train_x, train_y, test_x, test_y)
@@ -36,5 +36,5 @@ SPEC = DatasetSpec(
 
 
 def create(root: Path | None = None) -> FileSource:
-    """Create the data set; `root` is a folder with `train_32x32.mat` and `test_32x32.mat`."""
+    """Create SVHN; `root` is a folder with `train_32x32.mat` and `test_32x32.mat`."""
     return FileSource(SPEC, root)

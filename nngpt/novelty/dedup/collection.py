@@ -11,7 +11,7 @@ from nngpt.novelty.dedup.records import Network
 
 @dataclass(frozen=True)
 class SkippedItem:
-    """A file, folder or line that was not read, and the reason."""
+    """A file, folder or line that the deduplication could not read, and the reason."""
 
     where: str
     reason: str
@@ -19,7 +19,7 @@ class SkippedItem:
 
 @dataclass(frozen=True)
 class FoundNetwork:
-    """A network before it has a unique name in the collection.
+    """A network read for deduplication, before it has a unique name in the collection.
 
     Attributes:
         parts: location, from the outermost folder to the file or the record's name.
@@ -70,7 +70,7 @@ class Collection:
 
 
 def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) -> Collection:
-    """Give the networks unique names, extending clashing names by folders of their path."""
+    """Give found networks unique names, extending clashing names by folders of their path."""
     names = _unique([[readable(part) for part in f.parts] for f in found], [f.short for f in found])
     networks = tuple(
         Network(name, f.code, f.family, f.accuracy, f.source)
@@ -82,7 +82,7 @@ def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) 
 
 
 def readable(text: str) -> str:
-    """Return the text with control characters and lone surrogates escaped."""
+    """Return a network's name with control characters and lone surrogates escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -22,7 +22,7 @@ _RUNS = 5
 
 @dataclass(frozen=True)
 class LevelView:
-    """Two networks at one level.
+    """Two networks compared at one dedup level.
 
     Attributes:
         similarity: exact Jaccard similarity, None if the level cannot read a network.
@@ -42,7 +42,7 @@ class LevelView:
 
 @dataclass(frozen=True)
 class SharedRun:
-    """A run of equal lines, ignoring white space; line numbers count from 1."""
+    """Equal lines of two networks, ignoring white space; line numbers count from 1."""
 
     first_line: int
     second_line: int
@@ -52,7 +52,7 @@ class SharedRun:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Comparison of two networks.
+    """Why two networks are duplicates or not.
 
     Attributes:
         levels: one entry per level, in the order of the settings.
@@ -72,7 +72,7 @@ class Explanation:
 
 
 def explain(one: Network, other: Network, settings: DedupSettings) -> Explanation:
-    """Compare two networks at every level of the settings. Raises: PluginError."""
+    """Compare two networks at every dedup level. Raises: PluginError."""
     levels = tuple(_view(name, one, other, settings) for name in settings.levels)
     outcome = deduplicate((one, other), replace(settings, per_family=None))
     return Explanation(
@@ -87,7 +87,7 @@ def explain(one: Network, other: Network, settings: DedupSettings) -> Explanatio
 
 
 def facts(explanation: Explanation) -> dict[str, Any]:
-    """Return the explanation for JSON, without the code."""
+    """Return the explanation of two networks as JSON values, without their code."""
     values = asdict(explanation)
     for side in ("one", "other"):
         del values[side]["code"]

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 def rank_shingles(sets: Sequence[Shingles]) -> list[Ranks]:
-    """Return each set as ascending ranks of its shingles in the common order, rarest first."""
+    """Return each network's shingles as ascending ranks by frequency, rarest first."""
     if not sets:
         return []
     sizes = [len(one) for one in sets]
@@ -34,7 +34,7 @@ def rank_shingles(sets: Sequence[Shingles]) -> list[Ranks]:
 
 
 class KeptIndex:
-    """Index of the kept networks of one level by their rarest shingles.
+    """Index of the kept networks at one dedup level by their rarest shingles.
 
     Args:
         sets: all networks of the collection, as `rank_shingles` returns them.

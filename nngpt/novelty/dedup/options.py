@@ -17,7 +17,7 @@ def build_settings(
     per_family: int | None,
     shingle: int,
 ) -> DedupSettings:
-    """Check the values and return the settings.
+    """Check the options of a deduplication and return its settings. Raises: UserError.
 
     Args:
         levels: level names separated by commas.
@@ -53,7 +53,7 @@ def build_settings(
 
 
 def check_families(chosen: DedupSettings, families: Iterable[str]) -> None:
-    """Check that the collection has every family with a threshold. Raises: UserError."""
+    """Check that the collection has every family of --family-threshold. Raises: UserError."""
     known = set(families)
     for name in chosen.family_thresholds:
         if name not in known:
@@ -63,7 +63,7 @@ def check_families(chosen: DedupSettings, families: Iterable[str]) -> None:
 
 
 def check_share(value: float, option: str) -> float:
-    """Return `value` if it is from 0 to 1. Raises: UserError."""
+    """Return an option's value if it is from 0 to 1. Raises: UserError."""
     if not 0 <= value <= 1:
         raise UserError(f"{value} is not from 0 to 1", where=option)
     return value

@@ -33,7 +33,7 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """Where to write the results; None for outputs that were not requested.
+    """Where to write the results of a deduplication; None for unwanted outputs.
 
     Attributes:
         names: list of the kept names; "-" is standard output.
@@ -74,7 +74,7 @@ def write_outputs(
     prompt: Prompt | None,
     page: str,
 ) -> Iterator[str]:
-    """Write the requested files; yield one line of text for each.
+    """Write the wanted files of a deduplication; yield one line of text for each.
 
     Args:
         prompt: the prompt of the chat pairs, if they are requested.
@@ -102,7 +102,7 @@ def write_outputs(
 
 
 def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
-    """Check before any work that a file can be written.
+    """Check before a deduplication that an output file can be written.
 
     Raises:
         UserError: the file cannot be written, or is one of the inputs.
@@ -116,7 +116,7 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Check before any work that a folder is new or empty. Raises: UserError."""
+    """Check before a deduplication that an output folder is new or empty. Raises: UserError."""
     try:
         filled = path.exists() and any(path.iterdir())
     except OSError as error:
@@ -150,13 +150,13 @@ def write_file(path: Path, lines: Iterable[bytes]) -> None:
 
 
 def kept_names(outcome: DedupOutcome) -> Iterator[bytes]:
-    """Yield the kept names as lines, best network first."""
+    """Yield the names of the kept networks as lines, best first."""
     for network in outcome.kept:
         yield f"{network.name}\n".encode("utf-8", "backslashreplace")
 
 
 def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> None:
-    """Copy the kept files, with their folders, into a new or empty folder.
+    """Copy the files of the kept networks, with their folders, into a new or empty folder.
 
     Networks that were not files get their name and `.py`.
 
@@ -183,7 +183,7 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
 
 
 def file_paths(networks: Sequence[Network]) -> list[PurePosixPath]:
-    """Return a distinct relative path for each network, none leading out of the folder."""
+    """Return a distinct relative path for each kept network, none out of the folder."""
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
     paths = []
@@ -204,7 +204,7 @@ def file_paths(networks: Sequence[Network]) -> list[PurePosixPath]:
 
 
 def chat_prompt(dataset: str) -> Prompt:
-    """Return the prompt for a whole network. Raises: PluginError, DataError."""
+    """Return the prompt of the chat pairs: a whole network. Raises: PluginError, DataError."""
     from nngpt.config import EvaluationConfig
 
     source = plugins.create("data set", dataset, None)
@@ -213,7 +213,7 @@ def chat_prompt(dataset: str) -> Prompt:
 
 
 def chat_line(network: Network, prompt: Prompt) -> bytes | None:
-    """Return a network as a chat pair in JSONL, or None if it does not survive parsing."""
+    """Return a kept network as a chat pair in JSONL, or None if it does not survive parsing."""
     code = network.code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
     text = answers.write(Answer(code, {}))
     read = answers.read(text)

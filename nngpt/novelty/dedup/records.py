@@ -11,7 +11,7 @@ FAMILY_CAP = "family cap"
 
 @dataclass(frozen=True)
 class Network:
-    """One network of a collection.
+    """One network of a collection to deduplicate.
 
     Attributes:
         name: unique name in the collection.
@@ -51,7 +51,7 @@ class DedupSettings:
 
 @dataclass(frozen=True)
 class Removed:
-    """A network that is not kept.
+    """A network that the deduplication did not keep.
 
     Attributes:
         level: the level at which it is similar to `neighbour`, or `FAMILY_CAP`.
@@ -67,7 +67,7 @@ class Removed:
 
 @dataclass(frozen=True)
 class DedupOutcome:
-    """The result; `kept` and `removed` together are the collection.
+    """Result of a deduplication; `kept` and `removed` together are the collection.
 
     Attributes:
         kept: best first.

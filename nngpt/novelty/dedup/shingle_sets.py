@@ -23,7 +23,7 @@ _SPANS = re.compile(
 
 
 class Shingler:
-    """Compute shingles at one level, caching the tokens of repeated pieces.
+    """Compute a network's shingles at one dedup level, caching tokens of repeated pieces.
 
     A shingle's digest is the sum of its tokens' random 64-bit digests, each times a random odd
     constant of its place. Two different runs share a digest with a probability of about 2**-64, so
@@ -69,13 +69,13 @@ class Shingler:
 
 
 def jaccard(one: Shingles, other: Shingles) -> float:
-    """Return the size of the intersection divided by the size of the union, 0…1."""
+    """Return the Jaccard similarity of two sets of shingles, 0…1."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 
 
 def independent_lines(code: str) -> list[str]:
-    """Return the text's lines without indentation; lines joined by one token stay together.
+    """Return code lines without indentation; lines that share a token stay together.
 
     Networks repeat each other's lines (LEMUR's 1.26 million lines are 55,000 distinct ones), so
     reading each distinct line once saves most of the work.

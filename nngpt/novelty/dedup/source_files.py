@@ -66,7 +66,7 @@ def read_paths(
 
 
 def read_network(path: Path) -> FoundNetwork:
-    """Read the network in one file.
+    """Read the network in one Python file.
 
     Raises:
         UserError: the file cannot be read.

@@ -22,7 +22,7 @@ from nngpt.store.lemur_tables import nn, stat
 
 @dataclass(frozen=True)
 class NetworkSources:
-    """Where the networks of a collection come from.
+    """Where the networks to deduplicate come from: paths and the LEMUR mirror.
 
     Attributes:
         paths: folders, Python files and JSONL files.
@@ -41,7 +41,7 @@ class NetworkSources:
         return ", ".join([*map(str, self.paths), *mirror])
 
     def read(self, progress: Callable[[int, int], None] | None = None) -> Collection:
-        """Read all networks. Raises: UserError, StoreError."""
+        """Read all networks to deduplicate. Raises: UserError, StoreError."""
         if self.best_on is not None and not self.lemur:
             raise UserError("only the mirror has accuracies by data set", where="--best-on")
         if not self.paths and not self.lemur:
@@ -85,7 +85,7 @@ class NetworkSources:
 def read_mirror(
     store: Store, best_on: str | None = None, only: Sequence[str] = ()
 ) -> list[FoundNetwork]:
-    """Return all networks, or those named in `only`, sorted by name.
+    """Return the LEMUR mirror's networks, or those named in `only`, sorted by name.
 
     Args:
         best_on: take the accuracy from trials on this data set only.
@@ -126,6 +126,6 @@ def _check_names(store: Store, found: Sequence[FoundNetwork], wanted: Sequence[s
 
 
 def close_name(name: str, known: Sequence[str]) -> str:
-    """Return a hint with the nearest known name, or "" instead of a list of thousands."""
+    """Return a hint with the nearest network name, or "" instead of a list of thousands."""
     hint = nearest(name, known)
     return hint if hint.startswith("Did") or len(known) < 10 else ""

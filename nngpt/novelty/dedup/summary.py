@@ -13,7 +13,7 @@ from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings,
 
 @dataclass(frozen=True)
 class FamilyCount:
-    """Number of networks of a family and of those kept; `best` is the best accuracy or None."""
+    """Number of a family's networks and of those kept; `best` is its best accuracy or None."""
 
     name: str
     total: int
@@ -36,7 +36,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of the whole collection; they are exact, so they have no intervals.
+    """Counts of a deduplication of a whole collection; exact, so without intervals.
 
     Attributes:
         total: networks compared.
@@ -58,7 +58,7 @@ class Summary:
 
 
 def summarise(collection: Collection, settings: DedupSettings, outcome: DedupOutcome) -> Summary:
-    """Return the counts of an outcome."""
+    """Count a deduplication's kept and removed networks by level, family and group."""
     counts = Counter(removed.level for removed in outcome.removed)
     levels = [*settings.levels, *([FAMILY_CAP] if settings.per_family is not None else [])]
     return Summary(
@@ -83,7 +83,7 @@ def clusters(outcome: DedupOutcome) -> list[Cluster]:
 
 
 def facts(collection: Collection, settings: DedupSettings, outcome: DedupOutcome) -> dict[str, Any]:
-    """Return the outcome for JSON, without the code."""
+    """Return a deduplication's outcome as JSON values, without code."""
     summary = summarise(collection, settings, outcome)
     return {
         "settings": asdict(settings),

@@ -87,7 +87,7 @@ EXACT_UP_TO = 5_000
 
 
 class Options(PluginOptions):
-    """Settings of the LSH look-up (defaults: the papers')."""
+    """Settings of the minhash measure's LSH look-up (defaults: the papers')."""
 
     lsh_threshold: float = Field(0.85, gt=0, lt=1)
     permutations: int = Field(256, gt=0)
@@ -137,5 +137,5 @@ class MinHashMeasure:
 
 
 def create(config: NoveltyConfig, *, options: Options) -> MinHashMeasure:
-    """Return the measure with no known texts."""
+    """Return the minhash novelty measure with no known texts."""
     return MinHashMeasure(config, options)

@@ -18,5 +18,5 @@ class NoMeasure:
 
 
 def create(config: NoveltyConfig) -> NoMeasure:
-    """Return the measure; the settings have no effect."""
+    """Return the novelty measure that compares nothing; the settings have no effect."""
     return NoMeasure()

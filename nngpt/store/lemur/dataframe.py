@@ -24,7 +24,7 @@ def data(
     nn_prefixes: Sequence[str] | None = None,
     code: bool = True,
 ) -> pd.DataFrame:
-    """Return LEMUR's trials with their networks, transforms and hyperparameters.
+    """Return LEMUR's trials, networks, transforms and hyperparameters as a pandas DataFrame.
 
     Differs from `ab.nn.api.data`: of several best trials only the one with the smallest id is
     returned; the order is fixed (task, dataset, metric, nn, epoch, best first); `nn_prefixes` is

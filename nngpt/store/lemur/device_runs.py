@@ -15,7 +15,7 @@ _TYPES = types_of(lemur.run, frozenset({"id", "model_name", _ANALYTICS_COLUMN}))
 
 
 def read_run(path: str, values: Any) -> RunFile:
-    """Convert the content of a `stat/run` file to a database row.
+    """Convert the content of LEMUR's `stat/run` file to a row of table `run`.
 
     Args:
         path: path relative to `stat/run`.
@@ -45,7 +45,7 @@ def read_run(path: str, values: Any) -> RunFile:
 
 
 def rebuild_run(record: str, analytics: str | None) -> str:
-    """Rebuild the file as LEMUR writes it, from the stored record.
+    """Rebuild a `stat/run` file of a device run as LEMUR writes it, from its row.
 
     Args:
         analytics: the row's `device_analytics_json`.

@@ -20,7 +20,7 @@ _Conditions = tuple[ColumnElement[bool], ...]
 
 @dataclass(frozen=True)
 class Selection:
-    """The user's selection; an empty one selects everything.
+    """The part of the LEMUR mirror to export; an empty selection means everything.
 
     Attributes:
         networks: export only these networks.
@@ -40,7 +40,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ResolvedSelection:
-    """Names and row conditions that a selection stands for.
+    """Names and SQL conditions of the networks and trials to export.
 
     Attributes:
         networks, transforms, metrics: names to export.
@@ -58,7 +58,7 @@ class ResolvedSelection:
 
 
 def resolve_selection(session: Session, selection: Selection) -> ResolvedSelection:
-    """Look up the names and rows of a selection.
+    """Look up the names and rows of the mirror that a selection for export means.
 
     Raises:
         UserError: a network or data set is unknown, or the selection is empty.

@@ -36,7 +36,7 @@ from nngpt.store.lemur_tables import LemurRun
 def export_corpus(
     database: Database, target: Path, selection: Selection, progress: Progress | None = None
 ) -> ExportReport:
-    """Write the selected networks and statistics to the new or empty folder `target`.
+    """Write the selected networks and statistics as a LEMUR package to the folder `target`.
 
     Args:
         progress: called after every file.
@@ -135,7 +135,7 @@ _LONGEST_NAME = 255
 
 
 class FileWriter:
-    """Write files below a folder; skip those with an impossible name or text."""
+    """Write files of the exported package; skip those with an impossible name or text."""
 
     def __init__(
         self, root: Path, report: ExportReport, progress: Progress | None, total: int
@@ -146,7 +146,7 @@ class FileWriter:
         self._made: Path | None = None
 
     def write(self, path: str, text: str) -> bool:
-        """Write a file; return False if it was skipped."""
+        """Write a file of the package; return False if it was skipped."""
         parts = path.split("/")
         if any(len(part.encode("utf-8", "replace")) > _LONGEST_NAME for part in parts):
             return self.skip(path, "the name is too long for a file name")
@@ -166,7 +166,7 @@ class FileWriter:
         return True
 
     def skip(self, path: str, reason: str) -> bool:
-        """Report a file as skipped, and return False."""
+        """Report a file of the package as skipped, and return False."""
         self._report.skipped.add(path, reason)
         self._report_progress()
         return False
@@ -178,7 +178,7 @@ class FileWriter:
 
 
 def trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return trials as `json.dumps(trials, indent=4)` would, but faster."""
+    """Return exported trials as `json.dumps(trials, indent=4)` would, but faster."""
     if not trials:
         return "[]"
     return "[\n    " + ",\n    ".join(map(_trial_json, trials)) + "\n]"

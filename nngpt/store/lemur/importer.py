@@ -44,7 +44,7 @@ _CACHE_KIB = 256 << 10
 
 
 def open_source(path: Path) -> ImportSource:
-    """Open a LEMUR package (folder, checkout, wheel or other zip) or LEMUR's own database.
+    """Open what to import: a LEMUR package (folder, wheel, zip) or LEMUR's own database.
 
     Raises:
         DataError: the path is missing, is something else, or is damaged as a whole.
@@ -66,7 +66,7 @@ def open_source(path: Path) -> ImportSource:
 def import_source(
     database: Database, source: ImportSource, progress: Progress | None = None, batch: int = _BATCH
 ) -> ImportReport:
-    """Import all items of a source; return counts of what was read, new and refused.
+    """Import all items of a LEMUR source; return counts of items read, new and refused.
 
     Args:
         progress: called after every item.
@@ -96,7 +96,7 @@ def import_source(
 
 
 def finished_import(database: Database, sha256: str) -> str | None:
-    """Return when the file with this checksum was imported (ISO 8601, UTC), or None."""
+    """Return when the LEMUR file with this checksum was imported (ISO 8601, UTC), or None."""
     mine = (LemurImport.sha256 == sha256, LemurImport.finished.is_not(None))
     with database.read() as session:
         return session.scalar(select(LemurImport.finished).where(*mine).limit(1))

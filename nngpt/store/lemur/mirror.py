@@ -16,7 +16,7 @@ _HINT = "Fetch LEMUR: nngpt lemur pull"
 
 
 def open_mirror(folder: Path) -> Store:
-    """Open a folder's database, which must contain networks.
+    """Open the database of a folder as the LEMUR mirror, which must contain networks.
 
     Raises:
         StoreError: there is no database, or no network in it.

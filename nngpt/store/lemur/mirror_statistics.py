@@ -36,7 +36,7 @@ class ImportRecord:
 
 @dataclass(frozen=True)
 class TrialsOfDataset:
-    """Counts and accuracies of the trials on one data set with one metric.
+    """Counts and accuracies of the mirror's trials on one data set with one metric.
 
     Attributes:
         networks: networks trained.
@@ -62,7 +62,7 @@ class TrialsOfDataset:
 
 @dataclass(frozen=True)
 class MirrorStatistics:
-    """Counts of the mirror's contents.
+    """Counts of the LEMUR mirror's contents.
 
     Attributes:
         networks: networks, including nngpt's own.
@@ -86,7 +86,7 @@ class MirrorStatistics:
 
 
 def read_statistics(session: Session) -> MirrorStatistics:
-    """Count the mirror's contents; reads each trial once and no code."""
+    """Count the LEMUR mirror's contents; reads each trial once and no code."""
     names = list(session.scalars(select(nn.c.name)))
     tallies = _tallies(session)
     last_epochs = Counter(epoch for tally in tallies.values() for epoch in tally.runs.values())

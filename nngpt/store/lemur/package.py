@@ -46,7 +46,7 @@ class PackageSource:
         self.left_alone = dict(Counter(_place(s) for s, p in parts if p not in ours))
 
     def items(self) -> Iterator[Item]:
-        """Yield all items in a fixed order that does not depend on the container."""
+        """Yield every file, parsed or refused: unreadable ones, code, statistics, device runs."""
         for path, reason in sorted(self._container.unreadable.items()):
             yield Refused(_printable(path), reason)
         for kind, path in self._codes:
@@ -57,7 +57,7 @@ class PackageSource:
             yield self._read(path, _run)
 
     def close(self) -> None:
-        """Close the container."""
+        """Close the package's folder or archive."""
         self._container.close()
 
     def _read(self, path: str, make: Callable[[bytes, str], Item]) -> Item:
@@ -71,7 +71,7 @@ class PackageSource:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse a JSON file, allowing bare NaN and Infinity.
+    """Parse a JSON file of a LEMUR package, allowing bare NaN and Infinity.
 
     Raises:
         BrokenFile: not JSON in UTF-8, nested too deeply, or with half a surrogate pair.
@@ -118,7 +118,7 @@ def _statistics(data: bytes, path: str) -> StatFile:
 
 
 def best_first(trial: TrialRecord) -> float:
-    """Return a sort key that orders trials as LEMUR does: highest accuracy first, None last."""
+    """Return a sort key for trials of a LEMUR package: highest accuracy first, None last."""
     return float("inf") if trial.accuracy is None else -trial.accuracy
 
 

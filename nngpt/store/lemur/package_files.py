@@ -26,7 +26,7 @@ NO_PACKAGE = "Give a folder or archive that contains ab/nn, or LEMUR's database 
 
 
 class FolderContainer:
-    """A package folder, a checkout, or `ab/nn` itself. Raises: DataError: no package.
+    """Files of a LEMUR package in a folder, checkout or `ab/nn`. Raises: DataError: no package.
 
     Attributes:
         name: path of the folder.
@@ -55,7 +55,7 @@ class FolderContainer:
         return data
 
     def close(self) -> None:
-        """Do nothing: no file is open."""
+        """Do nothing: no file of the package is open."""
 
     def _list(self, below: str) -> None:
         try:
@@ -75,7 +75,7 @@ class FolderContainer:
 
 
 class ZipContainer:
-    """A wheel or another zip archive, with the interface of `FolderContainer`.
+    """Files of a LEMUR package in a wheel or zip, with the interface of `FolderContainer`.
 
     Raises:
         DataError: damaged, or no package inside.

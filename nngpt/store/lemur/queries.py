@@ -34,7 +34,7 @@ Hyperparameters = dict[str, int | float | str]
 
 @dataclass(frozen=True)
 class Query:
-    """Filters, order and limit of a query for trials; None matches anything.
+    """Filters, order and limit of a query for trials of the LEMUR mirror; None matches anything.
 
     Attributes:
         family: see the function `family`.
@@ -63,7 +63,7 @@ class Query:
 
 
 def trials(session: Session, query: Query) -> list[TrialRow]:
-    """Return the matching trials in a deterministic order."""
+    """Return the mirror's trials that match a query, in a deterministic order."""
     source, conditions = _source(query)
     order = [source[name] for name in GROUP if not query.by_accuracy]
     chosen = select(*(source[name] for name in _COLUMNS)).where(*conditions)
@@ -71,13 +71,13 @@ def trials(session: Session, query: Query) -> list[TrialRow]:
 
 
 def count(session: Session, query: Query) -> int:
-    """Return the number of matching trials, ignoring the limit."""
+    """Return the number of the mirror's trials that match a query, ignoring its limit."""
     source, conditions = _source(query)
     return session.scalar(select(func.count(source["id"])).where(*conditions)) or 0
 
 
 def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, Hyperparameters]:
-    """Return the hyperparameters of each uid, with the types they were stored with."""
+    """Return the hyperparameters of trials by uid, with their types."""
     wanted = sorted({uid for uid in uids if uid is not None})
     found: dict[str, Hyperparameters] = {}
     for uid, name, value in session.execute(select(prm).where(among(prm.c.uid, wanted))):
@@ -86,7 +86,7 @@ def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, H
 
 
 def stored_settings(session: Session, uids: Iterable[str]) -> dict[str, Hyperparameters]:
-    """Return the hyperparameters of the uids that are stored; {} if a uid has none."""
+    """Return the hyperparameters stored in the mirror by uid; {} if a uid has none."""
     found = hyperparameters(session, uids)
     # `prm` has no row for a uid without hyperparameters.
     bare = [uid for uid in uids if uid not in found]
@@ -95,32 +95,32 @@ def stored_settings(session: Session, uids: Iterable[str]) -> dict[str, Hyperpar
 
 
 def ids(session: Session, table: Table) -> dict[str, str]:
-    """Return the content hash of each network, transform or metric, by name."""
+    """Return the content hashes of the mirror's networks, transforms or metrics by name."""
     return {row.name: row.id for row in session.execute(select(table.c.name, table.c.id))}
 
 
 def codes(session: Session, table: Table, names: Iterable[str | None]) -> dict[str, str]:
-    """Return the code of the networks, transforms or metrics with these names."""
+    """Return the code of the mirror's networks, transforms or metrics with these names."""
     wanted = sorted({name for name in names if name is not None})
     found = select(table.c.name, table.c.code).where(among(table.c.name, wanted))
     return {row.name: row.code for row in session.execute(found)}
 
 
 def find_by_hash(database: Database, content_hash: str) -> list[str]:
-    """Return the sorted names of the networks with this `nngpt.records.content_hash`."""
+    """Return the sorted names of the mirror's networks with this content hash."""
     with database.read() as session:
         named = select(nn.c.name).where(nn.c.id == content_hash).order_by(nn.c.name)
         return list(session.scalars(named))
 
 
 def among(column: SQLColumnExpression[Any], keys: Iterable[str]) -> ColumnElement[bool]:
-    """Return the condition that a column equals one of the keys, as a single parameter."""
+    """Return the SQL condition that a column equals one of the keys, as a single parameter."""
     listed = text("SELECT value FROM json_each(:keys)").bindparams(keys=json.dumps(list(keys)))
     return column.in_(listed.columns(value=Text).scalar_subquery())
 
 
 def family(name: str) -> str:
-    """Return the network's family, its name up to the first hyphen: `AlexNet` for `AlexNet-355f…`.
+    """Return a LEMUR network's family, up to the first hyphen: `AlexNet` for `AlexNet-355f…`.
 
     LEMUR puts a hyphen after an architecture or generator and never inside its name: `ga`, `alt`,
     `ast`, `FractalNet`, `rag` and `rl` are generators of networks, all others are architectures
@@ -130,7 +130,7 @@ def family(name: str) -> str:
 
 
 def of_family(name: ColumnElement[str], family: str) -> ColumnElement[bool]:
-    """Return the condition that a network belongs to a family; it can use an index on names."""
+    """Return the SQL condition that a network belongs to a family, able to use an index."""
     # "." is the character after "-".
     return or_(name == family, (name >= f"{family}-") & (name < f"{family}."))
 

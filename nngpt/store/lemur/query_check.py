@@ -16,7 +16,7 @@ _LISTED = 30
 
 
 def check_names(session: Session, query: Query) -> None:
-    """Check that every name in the query is in the mirror.
+    """Check that every name in a query for trials is in the LEMUR mirror.
 
     Raises:
         UserError: a name is unknown; the message suggests the nearest known name.

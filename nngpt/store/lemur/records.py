@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class BrokenFile(NngptError):  # noqa: N818 (describes the file, not a fault of ours)
-    """A file or row that cannot be imported, while the rest can; `what` is the reason."""
+    """A file or row of LEMUR that cannot be imported, while the rest can; `what` says why."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class CodeFile:
-    """Name and source text of a network, transform or metric."""
+    """Name and source text of a network, transform or metric of LEMUR."""
 
     path: str
     kind: Kind
@@ -86,7 +86,7 @@ class StatFile:
 
 @dataclass(frozen=True)
 class RunFile:
-    """A network's run on a device.
+    """A LEMUR network's run on a device.
 
     Attributes:
         path: path relative to `stat/run`.
@@ -101,7 +101,7 @@ class RunFile:
 
 @dataclass(frozen=True)
 class TableRows:
-    """Rows of one of LEMUR's tables that have no files."""
+    """Rows of a table of LEMUR's database other than code, trials and their settings."""
 
     path: str
     table: str
@@ -111,7 +111,7 @@ class TableRows:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file or row that is not imported or exported, with the reason.
+    """A file or row that a LEMUR import or export leaves out, with the reason.
 
     Attributes:
         network: the network whose code the file contains, or None.
@@ -126,7 +126,7 @@ Item = CodeFile | StatFile | RunFile | TableRows | Refused
 
 
 class ImportSource(Protocol):
-    """Protocol of import sources; broken files come as `Refused` items.
+    """Protocol of sources of a LEMUR import; broken files come as `Refused` items.
 
     Attributes:
         name: description for messages.
@@ -141,15 +141,15 @@ class ImportSource(Protocol):
     left_alone: dict[str, int]
 
     def items(self) -> Iterator[Item]:
-        """Yield code first, networks before all; then statistics ordered by name."""
+        """Yield code, networks first, then statistics ordered by name."""
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source of the import."""
 
 
 @dataclass
 class Count:
-    """Number of items read, and number of them that are new in the database."""
+    """Number of items that an import has read, and of those new in the database."""
 
     read: int = 0
     new: int = 0
@@ -157,7 +157,7 @@ class Count:
 
 @dataclass
 class Examples:
-    """A number of cases, of which the first 100 are listed."""
+    """A number of files left out by an import or export; the first 100 are listed."""
 
     count: int = 0
     first: list[Refused] = field(default_factory=list)
@@ -171,7 +171,7 @@ class Examples:
 
 @dataclass
 class ImportReport:
-    """Counts of an import.
+    """Counts of a LEMUR import.
 
     Attributes:
         files: statistics files, including empty ones.
@@ -204,7 +204,7 @@ class ImportReport:
 
 @dataclass
 class ExportReport:
-    """Counts of an export; `skipped` lists what LEMUR's folders cannot hold."""
+    """Counts of a LEMUR export; `skipped` lists what LEMUR's folders cannot hold."""
 
     networks: int = 0
     transforms: int = 0

@@ -64,7 +64,7 @@ class SqliteFile:
         self.total += counts["stat"] + sum(counts[name] // 1000 for name in self._others)
 
     def items(self) -> Iterator[Item]:
-        """Yield code, statistics, and rows of the tables that have no files."""
+        """Yield code, trials, and rows of the other tables of LEMUR's database."""
         with self._reporting_errors():
             for kind in KINDS:
                 if kind in self._columns:
@@ -75,7 +75,7 @@ class SqliteFile:
                 yield from self._rows(table)
 
     def close(self) -> None:
-        """Close the database."""
+        """Close LEMUR's database."""
         self._db.close()
 
     def _statistics(self) -> Iterator[Item]:

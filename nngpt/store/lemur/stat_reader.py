@@ -25,7 +25,7 @@ _File = tuple[Experiment, int, _Trials]
 
 
 def read_statistics_files(session: Session, chosen: ResolvedSelection) -> Iterator[_File]:
-    """Yield (experiment, epoch, trials best first) of every file, empty ones last."""
+    """Yield (experiment, epoch, trials best first) of stored files, empty ones last."""
     chunk: list[Row[Any]] = []
     for _, rows in groupby(session.execute(_stat(chosen)).yield_per(_CHUNK), _place):
         chunk += rows

@@ -24,7 +24,7 @@ _Batch = dict[Any, list[dict[str, Any]]]
 
 
 class StatWriter:
-    """Write trials; stored trials are never changed.
+    """Write trials as rows of LEMUR's tables; stored trials are never changed.
 
     LEMUR keeps one set of hyperparameters per `uid`, but its files do not always agree on it. The
     first trial of a uid defines them, and the others store their differences in `LemurExtra`, so a
@@ -36,7 +36,7 @@ class StatWriter:
         self._settings: dict[str, Mapping[str, Any]] = {}
 
     def write(self, session: Session, files: list[StatFile]) -> None:
-        """Write a batch of statistics files."""
+        """Write the trials of a batch of statistics files."""
         files = [file for file in files if self._is_accepted(file)]
         trials = [trial for file in files for trial in file.trials]
         unknown = {trial.uid for trial in trials} - self._settings.keys()

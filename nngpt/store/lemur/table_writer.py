@@ -20,7 +20,7 @@ _NOUNS: dict[Kind, str] = {"nn": "network", "transform": "transform", "metric": 
 
 
 class KnownNetworks:
-    """Networks that imported statistics may refer to.
+    """Names of networks to which imported statistics may refer.
 
     Attributes:
         here: names of networks with code in the database.
@@ -44,7 +44,7 @@ class KnownNetworks:
 
 
 class CodeWriter:
-    """Write code files; code that is stored already is never changed."""
+    """Write LEMUR's code files as rows; stored code is never changed."""
 
     def __init__(self, session: Session, report: ImportReport) -> None:
         self.networks = KnownNetworks(set(session.scalars(select(lemur.nn.c.name))))
@@ -53,7 +53,7 @@ class CodeWriter:
         self._counts: dict[Kind, Count] = dict(zip(KINDS, counts, strict=True))
 
     def write(self, session: Session, files: list[CodeFile]) -> None:
-        """Write a batch of code files."""
+        """Write a batch of LEMUR's code files."""
         for kind in KINDS:
             mine = [file for file in files if file.kind == kind]
             if mine:
@@ -96,7 +96,7 @@ class CodeWriter:
 def write_runs(
     session: Session, files: list[RunFile], networks: KnownNetworks, report: ImportReport
 ) -> None:
-    """Write `stat/run` files as rows; stored rows are never changed."""
+    """Write LEMUR's device runs (`stat/run`) as rows; stored rows are never changed."""
     runs, places = [], []
     for file in files:
         if reason := networks.refusal_reason(file.row["model_name"]):
@@ -113,7 +113,7 @@ def write_runs(
 def write_table(
     session: Session, item: TableRows, networks: KnownNetworks, report: ImportReport
 ) -> None:
-    """Write rows of a table that has no files; stored rows are never changed."""
+    """Write rows of LEMUR's tables without files; stored rows are never changed."""
     table = lemur.stat.metadata.tables[item.table]
     count = report.tables.setdefault(item.table, Count())
     rows = []

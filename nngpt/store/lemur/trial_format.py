@@ -33,7 +33,7 @@ _MISSING: Any = object()
 def split_trial(
     experiment: Experiment, epoch: int, values: Any, stat_id: str | None = None
 ) -> TrialRecord:
-    """Split one trial of a statistics file into columns.
+    """Split a trial of a LEMUR statistics file into the columns of LEMUR's tables.
 
     Args:
         values: the trial as parsed JSON.
@@ -74,12 +74,12 @@ def split_trial(
 
 @lru_cache(maxsize=4096)
 def is_parameter(key: str) -> bool:
-    """Return False for keys that hold measurements or names instead of hyperparameters."""
+    """Return False for keys of a LEMUR trial that hold measurements or names."""
     return key not in _NOT_PARAMETERS and not key.startswith(_NOT_PARAMETERS_IF_THEY_BEGIN)
 
 
 def trial_id(experiment: Experiment, epoch: int, values: Mapping[str, Any]) -> str:
-    """Return LEMUR's key of the trial's row in `stat`."""
+    """Return LEMUR's key of a trial in `stat`; `values` is the trial as its file lists it."""
     given = [values.get(name) for name in ("transform", "uid")]
     names = [experiment.task, experiment.dataset, experiment.metric, experiment.nn, epoch]
     return lemur_id([*given, *names, values.get("duration"), values.get("accuracy")])
@@ -93,7 +93,7 @@ def rebuild_trial(
     extra: Mapping[str, Any],
     lacks: list[str],
 ) -> dict[str, Any]:
-    """Rebuild the trial as its file listed it, in LEMUR's order of keys.
+    """Rebuild a LEMUR trial as its statistics file listed it, in LEMUR's order of keys.
 
     Args:
         parameters: hyperparameters of the uid.
@@ -114,7 +114,7 @@ def rebuild_trial(
 def parameter_difference(
     trial: TrialRecord, parameters: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return how a trial differs from the stored parameters of its uid.
+    """Return how a LEMUR trial differs from the stored parameters of its uid.
 
     Returns:
         Keys to set (replacing those of the rows), and hyperparameters that the trial lacks.
@@ -126,7 +126,7 @@ def parameter_difference(
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Return True if both values are equal and of one type: 1 is neither 1.0 nor True."""
+    """Return True if two values of trials are equal and of one type: 1 is not 1.0 or True."""
     return one is other or (one.__class__ is other.__class__ and bool(one == other))
 
 

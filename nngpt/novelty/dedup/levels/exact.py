@@ -18,5 +18,5 @@ class Exact:
 
 
 def create() -> DedupLevel:
-    """Create the level."""
+    """Create the exact dedup level: code without white space."""
     return Exact()

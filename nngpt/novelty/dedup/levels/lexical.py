@@ -15,10 +15,10 @@ class Lexical:
         return independent_lines(code)
 
     def tokens(self, piece: str) -> list[str]:
-        """Return the lexer tokens."""
+        """Return the tokens without comments; strings as STR, numbers as NUM."""
         return tokens.tokens(piece)
 
 
 def create() -> DedupLevel:
-    """Create the level."""
+    """Create the lexical dedup level: lexer tokens without the values of literals."""
     return Lexical()

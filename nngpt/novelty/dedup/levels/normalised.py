@@ -32,5 +32,5 @@ def _without_name(token: str, of_torch: bool) -> str:
 
 
 def create() -> DedupLevel:
-    """Create the level."""
+    """Create the normalised dedup level: lexer tokens without the programmer's names."""
     return Normalised()

@@ -16,5 +16,5 @@ class Raw(Lexical):
 
 
 def create() -> DedupLevel:
-    """Create the level."""
+    """Create the raw dedup level: lexer tokens with the values of literals."""
     return Raw()

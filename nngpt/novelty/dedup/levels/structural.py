@@ -91,5 +91,5 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def create() -> DedupLevel:
-    """Create the level."""
+    """Create the structural dedup level: nodes of the syntax tree."""
     return Structural()

@@ -156,7 +156,7 @@ class Net(_nn.Module):
 
 
 def network(code: str, name: str) -> str:
-    """Return a LEMUR network around a block that is in a file of its own.
+    """Return a small LEMUR network around a block that is in a file of its own.
 
     Raises: SyntaxError if the file does not parse.
     """
@@ -170,7 +170,7 @@ def network(code: str, name: str) -> str:
 
 
 def guess_arguments(code: str, name: str) -> list[dict[str, str]]:
-    """Return candidate keyword arguments as expressions, most likely first, for a class in a file.
+    """Return guesses of a block's keyword arguments as expressions, most likely first.
 
     Expressions may use `_nn`, which is `torch.nn`. The list is empty if a required parameter has no
     keyword.

@@ -39,7 +39,7 @@ class Closure:
 
 
 def find_closure(resolver: NameResolver, target: LocalName) -> Closure:
-    """Return everything that `target` needs at import time or later.
+    """Return the closure of `target`: everything that it needs at import time or later.
 
     Raises: ExtractionRefused if it needs more than `MOST` statements.
     """
@@ -88,7 +88,7 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
 
 
 def evaluates_annotations(statement: Statement) -> bool:
-    """Return True if a decorator may read annotations, as `torch.jit.script` does."""
+    """Return True if a decorator may read annotations, whose names the closure then needs."""
     text = statement.module.text
     spans = [text.span(node) for node in getattr(statement.node, "decorator_list", [])]
     texts = [text.raw[span.start : span.end] for span in spans]
@@ -116,7 +116,7 @@ def _changed_elsewhere(
 
 
 def lazy_imports(resolver: NameResolver, found: Closure) -> list[str]:
-    """Return the sorted dotted names that functions import when they run."""
+    """Return the sorted foreign names that a closure's functions import only when they run."""
     names: set[str] = set()
     for statement in found.statements.values():
         links = resolver.resolve(statement)

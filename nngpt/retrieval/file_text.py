@@ -23,7 +23,7 @@ def render_file(
     order: Sequence[Statement],
     names: AssignedNames,
 ) -> str:
-    """Return the text of the file, which is the same for the same sources."""
+    """Return the text of the extracted file, which is the same for the same sources."""
     # The other features of `__future__` are part of Python by now.
     postponed = any("annotations" in module.future for module in closure.modules())
     rewriter = Rewriter(resolver, closure, names, postponed)
@@ -44,7 +44,7 @@ def header(
     order: Sequence[Statement],
     names: AssignedNames,
 ) -> list[str]:
-    """Return the lines of the header: origin, licence, contents, renamings."""
+    """Return the extracted file's header lines: origin, licence, contents, renamings."""
     first = resolver.library.module(target.module)
     assert first is not None
     source = first.source
@@ -76,7 +76,7 @@ def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Ite
 
 
 def import_lines(names: AssignedNames) -> list[str]:
-    """Return `import …` lines, then `from … import …` lines, each group sorted."""
+    """Return the extracted file's `import …` lines, then `from … import …`, each group sorted."""
     plain = {f"import {name}" for name in names.submodules}
     members: dict[str, set[str]] = {}
     for thing, name in names.given.items():

@@ -71,7 +71,7 @@ Train = Callable[[str], Evaluation | Refusal]
 
 
 def read_targets(path: Path) -> list[str]:
-    """Read the names in a file, separated by white space. Raises: UserError."""
+    """Read the names of blocks to grade, separated by white space in a file. Raises: UserError."""
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -79,7 +79,7 @@ def read_targets(path: Path) -> list[str]:
 
 
 def choose_targets(names: Sequence[str], sources: Sequence[str], limit: int | None) -> list[str]:
-    """Return the names in the given sources (all if none), or a random sample of `limit`.
+    """Return the blocks to grade: those of the given sources or all, or a random `limit` of them.
 
     Raises: UserError if a source has none of the names.
     """
@@ -129,7 +129,7 @@ def _run(outcome: Evaluation | Refusal) -> tuple[BlockLevel, str]:
 
 
 def tallies(grades: Iterable[Grade]) -> Iterator[Tally]:
-    """Yield the counts of each source, in the order of first appearance."""
+    """Yield the counts of each source's grades, in the order of first appearance."""
     by_source: dict[str, list[Grade]] = {}
     for one in grades:
         by_source.setdefault(one.target.partition(":")[0], []).append(one)

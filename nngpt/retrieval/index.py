@@ -57,7 +57,7 @@ class IndexReport:
 
 
 def add_source(database: Database, source: LibrarySource, place: str) -> IndexReport:
-    """Index a source, which the user gave as `place`, or update its index, in one transaction.
+    """Write a source, which the user gave as `place`, to the block index, or update its entry.
 
     Raises: StoreError if the database cannot be written.
     """
@@ -82,7 +82,7 @@ def add_source(database: Database, source: LibrarySource, place: str) -> IndexRe
 
 
 def remove_source(database: Database, name: str) -> None:
-    """Remove a source from the index. Raises: UserError: it is not indexed."""
+    """Remove a source from the block index. Raises: UserError: it is not indexed."""
     with database.write() as session:
         row = session.scalar(select(BlockSource).where(BlockSource.name == name))
         if row is None:

@@ -40,7 +40,7 @@ _TEXTS = (
 
 
 def from_metadata(metadata: Message) -> str:
-    """Return the SPDX expression for a wheel's METADATA or an sdist's PKG-INFO."""
+    """Return the licence (SPDX) in a wheel's METADATA or an sdist's PKG-INFO."""
     if expression := str(metadata.get("License-Expression", "")).strip():
         return expression
     for classifier in metadata.get_all("Classifier", []):
@@ -52,6 +52,6 @@ def from_metadata(metadata: Message) -> str:
 
 
 def from_text(text: str) -> str:
-    """Return the SPDX name for a licence's short name or full text, or `UNKNOWN`."""
+    """Return the SPDX name of a licence's short name or full text, or `UNKNOWN`."""
     start = text[:2000].lower()
     return next((spdx for words, spdx in _TEXTS if re.search(words, start)), UNKNOWN)

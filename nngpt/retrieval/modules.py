@@ -137,7 +137,7 @@ class Module:
 
 
 def parse(source: LibrarySource, file: SourceFile) -> Module | BrokenModule:
-    """Read and parse a module; return a `BrokenModule` if that fails."""
+    """Parse a library's module into statements; return a `BrokenModule` if that fails."""
     try:
         raw = file.read()
         code = decode(raw)

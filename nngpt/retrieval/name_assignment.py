@@ -43,7 +43,7 @@ class AssignedNames:
 
 
 def imported_as(link: ResolvedUse) -> Imported | None:
-    """Return the import that a use of torch or the standard library needs, or None."""
+    """Return the extracted file's import for a use of torch or the standard library, or None."""
     meaning, use = link.meaning, link.use
     if not isinstance(meaning, ExternalName) or not meaning.allowed:
         return None
@@ -88,14 +88,14 @@ def assign_names(
 
 
 def item_of(link: ResolvedUse, closure: Closure) -> NamedItem | None:
-    """Return what a use refers to in the file, or None."""
+    """Return the named item of the extracted file that a use refers to, or None."""
     if isinstance(link.meaning, LocalName):
         return link.meaning if link.meaning in closure.names and not link.blockers else None
     return imported_as(link)
 
 
 def dotted_imports(statement: Statement, link: ResolvedUse) -> Iterator[str]:
-    """Yield the `import torch.a.b` statements that an attribute chain relies on."""
+    """Yield the modules `torch.a.b` that must be imported by full name for an attribute chain."""
     if link.depth or link.use.binding is not None:
         return
     chain = ".".join([link.use.name, *(attribute for attribute, _ in link.use.chain)]) + "."

@@ -182,5 +182,5 @@ def _loaded_by_name(statement: Statement) -> Iterator[str]:
 
 
 def foreign(meaning: Meaning) -> TypeGuard[ExternalName]:
-    """Return True if the name is in a package that an extracted file may not import."""
+    """Return True if a name resolves to a package that an extracted file may not import."""
     return isinstance(meaning, ExternalName) and not meaning.allowed

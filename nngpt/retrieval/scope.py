@@ -49,7 +49,7 @@ class ScopeBindings:
 
 
 def bindings_of(body: Iterable[ast.AST]) -> ScopeBindings:
-    """Return the bindings of statements (or a lambda's expression) in their own scope."""
+    """Return the names bound in a scope's statements (or a lambda's expression), with places."""
     found = ScopeBindings()
     for node in body:
         _collect(node, found, ())
@@ -57,7 +57,7 @@ def bindings_of(body: Iterable[ast.AST]) -> ScopeBindings:
 
 
 def parameters(arguments: ast.arguments) -> list[ast.arg]:
-    """Return all parameters of a function, including `*args` and `**kwargs`."""
+    """Return all parameters that bind names in a function's scope, `*args`, `**kwargs` included."""
     rest = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
 
@@ -77,14 +77,14 @@ def evaluated_outside(node: Definition | ast.Lambda) -> list[ast.expr]:
 
 
 def bound_name(alias: ast.alias, statement: Import) -> str:
-    """Return the name that an import binds: `a` for `import a.b`."""
+    """Return the name that an import binds in its scope: `a` for `import a.b`."""
     if alias.asname:
         return alias.asname
     return alias.name.split(".")[0] if isinstance(statement, ast.Import) else alias.name
 
 
 def in_type_checking(binding: Binding) -> bool:
-    """Return True if a binding exists for type checkers only."""
+    """Return True if a scope binds a name for type checkers only."""
     tests = [n.test for n, branch in binding.guards if isinstance(n, ast.If) and branch == "body"]
     names = [t.attr if isinstance(t, ast.Attribute) else getattr(t, "id", "") for t in tests]
     return "TYPE_CHECKING" in names

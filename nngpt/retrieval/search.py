@@ -28,7 +28,7 @@ class SearchHit:
 
 
 def search(known: Sequence[LibraryBlock], question: str, most: int) -> list[SearchHit]:
-    """Return the `most` best blocks, best first; blocks that share no word are omitted.
+    """Return the blocks that match a search best, best first; those that share no word are omitted.
 
     Equal scores keep the order of `known`, so that the same index gives the same answer.
     """
@@ -49,7 +49,7 @@ def search(known: Sequence[LibraryBlock], question: str, most: int) -> list[Sear
 
 
 def split_words(text: str) -> list[str]:
-    """Return the lower-case words of a text, splitting names at underscores and capitals.
+    """Return a text's lower-case search words, splitting names at underscores and capitals.
 
     `DepthwiseConv2d` gives depthwise, conv, 2, d; a plural loses its s.
     """

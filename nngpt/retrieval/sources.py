@@ -81,7 +81,7 @@ def open_source(what: str) -> LibrarySource:
 
 
 def from_installed(name: str) -> LibrarySource:
-    """Open an installed package without importing it. Raises: UserError if there is none."""
+    """Open an installed package as a source, without importing it. Raises: UserError if none."""
     hint = f"pip install --no-deps {name}, or give its wheel"
     missing = UserError("is not installed", where=name, hint=hint)
     metadata, top = Message(), name.replace("-", "_")
@@ -113,7 +113,7 @@ def _top_level(distribution: importlib.metadata.Distribution) -> str:
 
 
 def from_wheel(path: Path) -> LibrarySource:
-    """Open a wheel without unpacking it. Raises: UserError if it cannot be read."""
+    """Open a wheel as a source, without unpacking it. Raises: UserError if it cannot be read."""
     names, read = _zip(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
     files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
@@ -122,7 +122,7 @@ def from_wheel(path: Path) -> LibrarySource:
 
 
 def from_sdist(path: Path) -> LibrarySource:
-    """Open an sdist (`.tar.gz`, `.zip`) without unpacking it. Raises: UserError if unreadable."""
+    """Open an sdist (`.tar.gz`, `.zip`) as a source, without unpacking. Raises: UserError."""
     names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))
     inner = {n.partition("/")[2]: n for n in names if "/" in n}
@@ -132,7 +132,7 @@ def from_sdist(path: Path) -> LibrarySource:
 
 
 def from_folder(path: Path) -> LibrarySource:
-    """Open a checkout, or the folder of one package. Raises: UserError if it has no module."""
+    """Open a checkout or a package's folder as a source. Raises: UserError if it has no module."""
     if not path.is_dir():
         raise UserError("is not a folder", where=str(path))
     root = path.resolve()
@@ -143,7 +143,7 @@ def from_folder(path: Path) -> LibrarySource:
 
 
 def module_name(path: str) -> str | None:
-    """Return the dotted name of a file below an import root, or None if it has none."""
+    """Return the module name of a source's file below an import root, None if it has none."""
     parts = list(PurePosixPath(path).with_suffix("").parts)
     if len(parts) > 1 and parts[0] == "src":
         parts = parts[1:]

@@ -16,7 +16,7 @@ _Edges = Mapping[_Key, Sequence[_Key]]
 
 
 def order_statements(resolver: NameResolver, closure: Closure) -> list[Statement]:
-    """Return the statements in an order that satisfies import-time needs.
+    """Return the file's statements in an order that satisfies import-time needs.
 
     Otherwise the original order is kept. A function used at import time may be called there, so
     what it needs comes first too, unless that makes a cycle.

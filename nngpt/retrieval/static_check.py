@@ -42,7 +42,7 @@ class StaticCheck:
 
 
 def check(code: str, name: str) -> StaticCheck:
-    """Check a file that should define the class `name`."""
+    """Check an extracted file, which should define the class `name`, without running it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes in the original code

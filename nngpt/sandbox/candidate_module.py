@@ -18,11 +18,11 @@ _PROTOCOL = {"batch", "epoch", "transform"}
 
 
 class RejectedError(Exception):
-    """Raised when a candidate breaks the contract without an exception of its own."""
+    """Raised when a candidate's module breaks the contract without an exception of its own."""
 
 
 def load_module(code: str) -> types.ModuleType:
-    """Execute the generated code as a module. Raises: Exception, whatever the code raises."""
+    """Execute a candidate's code as a module. Raises: Exception, whatever the code raises."""
     path = f"{NAME}.py"
     # Tracebacks and torch.jit read the source; there may be no folder to write it to.
     linecache.cache[path] = (len(code), None, code.splitlines(keepends=True), path)
@@ -34,7 +34,7 @@ def load_module(code: str) -> types.ModuleType:
 
 
 def supported_values(module: types.ModuleType, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `prm`: values of the supported hyperparameters, with `batch`, `epoch`, `transform`.
+    """Return `prm` for a candidate's module: values of its hyperparameters, `batch` and others.
 
     Raises: RejectedError if a supported hyperparameter has no value.
     """
@@ -54,7 +54,7 @@ def build_network(
     job: Mapping[str, Any],
     device: torch.device,
 ) -> Any:
-    """Return an instance of the candidate's `Net`. Raises: RejectedError if there is none."""
+    """Return an instance of the module's `Net`. Raises: RejectedError if there is none."""
     if not isinstance(getattr(module, "Net", None), type):
         raise RejectedError("the code defines no class Net")
     net = module.Net(in_shape, (job["classes"],), supported_values(module, job), device)

@@ -30,7 +30,7 @@ from nngpt.sandbox.training_loop import (
 
 @dataclass(frozen=True)
 class Inputs:
-    """Descriptors of a worker; if it tries a file, `train_images` holds that file."""
+    """File descriptors of a candidate's run; to try a file, `train_images` holds that file."""
 
     result: int
     job: int

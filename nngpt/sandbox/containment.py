@@ -31,7 +31,7 @@ _SPARE_ADDRESSES = 16 << 30  # for stacks, arenas and libraries; 32 MiB of page 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on one worker.
+    """Resource limits on one contained worker.
 
     Attributes:
         memory_bytes: memory of its own, beyond the memory it was forked with.
@@ -158,7 +158,7 @@ class Containment:
 
 
 def is_marked(pid: int) -> bool:
-    """Return True for a worker and its descendants, which cannot remove their mark."""
+    """Return True if `pid` is a contained worker or its descendant; none can remove its mark."""
     try:
         lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -57,7 +57,7 @@ REQUIRED = frozenset(_HINTS) - {"namespaces", "private-files", "thread-count"} -
 
 
 def layers() -> list[Layer]:
-    """Test every layer in a short-lived process. Imports no torch."""
+    """Return this machine's containment layers, tested in a short-lived process without torch."""
     test = "from nngpt.sandbox import containment_level; containment_level._print_missing()"
     command = [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {test}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -104,7 +104,7 @@ class AnswersJudge(Judge):
     """
 
     def __init__(self, labels: Labels, classes: int, phases: tuple[str, ...]) -> None:
-        """Expect the answers after `phases`."""
+        """Expect the answers of an exported file after `phases`."""
         super().__init__(labels, classes, 1, Budget())
         self._script = [*((name, 0) for name in phases), ("answer", 1)]
         self.needs_setup = False

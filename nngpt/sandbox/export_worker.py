@@ -22,7 +22,7 @@ _OPSET = 18
 
 
 def send_weights(fd: int, net: Any, in_shape: tuple[int, ...]) -> None:
-    """Send the tensors of `state_dict`. Raises: RejectedError if they cannot be exported."""
+    """Send the worker's weights in `state_dict`. Raises: RejectedError if not exportable."""
     wire.write_facts(fd, phase="weights", in_shape=list(in_shape))
     state = net.state_dict()
     if not isinstance(state, Mapping) or not state:
@@ -59,7 +59,7 @@ def _check_rules(headers: list[dict[str, Any]]) -> None:
 
 
 def send_onnx(fd: int, net: Any, images: Tensor) -> None:
-    """Send the network as an ONNX file for any batch size, or why it cannot be exported.
+    """Send the worker's network as ONNX for any batch size, or why it cannot be exported.
 
     Args:
         images: two transformed images, [2, c, h, w].
@@ -78,7 +78,7 @@ def send_onnx(fd: int, net: Any, images: Tensor) -> None:
 
 
 def _traced(net: Any, images: Tensor) -> bytes:
-    """Export with TorchScript, which records the operations of one run.
+    """Return the network as ONNX, made by torch's older exporter, which traces one run.
 
     The newer exporter, torch.export, takes half a minute and does not work in the sandbox.
     """
@@ -99,7 +99,7 @@ def _traced(net: Any, images: Tensor) -> bytes:
 
 
 def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
-    """Load a safetensors file into a fresh network; return True if `train_setup` was needed first.
+    """Load exported weights into a fresh network; return True if `train_setup` was needed first.
 
     Raises: RejectedError if the network has other tensors.
     """
@@ -120,7 +120,7 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
 
 
 def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
-    """Return an ONNX file's function from images [b, c, h, w] to logits [b, classes].
+    """Return an exported ONNX file's function from images [b, c, h, w] to logits [b, classes].
 
     `engine` is "onnxruntime", or "onnx" for the reference evaluator of that package.
     Raises: Exception, any error of the ONNX checker or engine.

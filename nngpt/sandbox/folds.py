@@ -64,7 +64,7 @@ class Folds:
         return (0,) if self._k is None else tuple(range(1, self._k + 1))
 
     @property
-    def largest(self) -> int:
+    def image_count(self) -> int:
         """Number of training and validation images together."""
         return len(self._labels) + (self._splits.train.count if self._k is None else 0)
 

@@ -49,7 +49,7 @@ _PHASES = {
 
 
 def secret_order(labels: Labels, content: str, seed: int) -> npt.NDArray[np.int64]:
-    """Return the order in which a worker gets the validation images, a permutation [n].
+    """Return the judge's secret order of the validation images for a worker, a permutation [n].
 
     The key is derived from the labels: nobody else can compute the order, and the same code with
     the same seed gets the same order again, so its logits are equal to the last bit
@@ -63,7 +63,7 @@ def secret_order(labels: Labels, content: str, seed: int) -> npt.NDArray[np.int6
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper limits on trainable parameters, one image's forward pass, and training; None for none.
+    """Limits that a judge enforces on parameters, one image's forward pass, training; None: none.
 
     `seconds` counts all epochs by this process's clock.
     """
@@ -264,7 +264,7 @@ def _count(value: object, what: str) -> int:
 
 
 def clean(text: str, limit: int) -> str:
-    """Clean text of an untrusted process: drop control characters and surrogates, limit length."""
+    """Clean an untrusted worker's text: drop control characters and surrogates, limit length."""
     text = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
     text = "".join(c for c in text if c == "\n" or c.isprintable()).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

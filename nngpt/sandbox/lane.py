@@ -33,7 +33,7 @@ _STARTS = 3
 
 
 def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> None:
-    """Serve jobs until the runner is gone.
+    """Run the lane: serve the runner's jobs, each with a worker, until the runner is gone.
 
     Args:
         settings: `limits` (see `containment.Limits`), `threads` and `device` of the workers.
@@ -98,7 +98,7 @@ class _Lane:
                 self._run(fds)
 
     def close(self) -> None:
-        """End the waiting worker and all other descendants."""
+        """End the lane's waiting worker and all other descendants."""
         if self.waiting is not None:
             self._end(self.waiting)
         if not self.namespaced:

@@ -19,7 +19,7 @@ _ANSWER_S = 60.0
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """How a worker ended.
+    """How a worker ended, as its lane reports.
 
     Attributes:
         status: wait status as of `os.waitpid`.
@@ -61,7 +61,7 @@ class LaneClient:
         return WorkerExit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
 
     def close(self) -> None:
-        """Make the lane end its workers and itself, and wait for it."""
+        """Make the lane end its workers and itself, and wait for its end."""
         if self.alive:
             self.alive = False
             with contextlib.suppress(OSError):
@@ -84,7 +84,7 @@ class LaneClient:
 
 
 def receive_answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
-    """Wait for one message; return None after the timeout, if the peer is gone or sends no JSON."""
+    """Wait for an answer of a lane or zygote; None after the timeout, if it is gone or no JSON."""
     poller = select.poll()
     poller.register(control, select.POLLIN)
     if not poller.poll(timeout_s * 1000):

@@ -16,13 +16,13 @@ _MOST_S = 0.5
 
 
 def parameters(net: Any) -> int:
-    """Return the number of trainable parameters."""
+    """Return a network's number of trainable parameters, part of its cost."""
     lazy = nn.parameter.UninitializedParameter
     return sum(p.numel() for p in net.parameters() if p.requires_grad and not isinstance(p, lazy))
 
 
 def flops(net: Any, image: Tensor) -> int | None:
-    """Count the floating-point operations of the forward pass of one image [1, c, h, w].
+    """Count a network's floating-point operations in the forward pass of an image [1, c, h, w].
 
     Torch's counter counts matrix products and convolutions, and a multiply-add as two operations.
     Return None if the network cannot run under the counter.
@@ -37,7 +37,7 @@ def flops(net: Any, image: Tensor) -> int | None:
 
 
 def latency_ms(net: Any, image: Tensor) -> float:
-    """Return the median milliseconds of the forward pass of one image [1, c, h, w]."""
+    """Return a network's median milliseconds in the forward pass of an image [1, c, h, w]."""
     begun = time.monotonic()
     times: list[float] = []
     clock = _cuda_ms if image.is_cuda else _cpu_ms

@@ -12,7 +12,7 @@ from nngpt.sandbox.zygote_client import ZygoteClient
 
 
 def refuse_other_systems() -> None:
-    """Raise UserError unless this is Linux."""
+    """Refuse a machine without Linux. Raises: UserError."""
     if not sys.platform.startswith("linux"):
         what = f"candidates cannot be contained on {sys.platform}"
         hint = "Use Linux (a virtual machine or a container will do)"
@@ -20,26 +20,26 @@ def refuse_other_systems() -> None:
 
 
 def has_cuda_driver() -> bool:
-    """Return True if a GPU's device file exists; without one, torch need not be asked."""
+    """Return True if this machine has a GPU's device file; without one, torch need not be asked."""
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def refuse_missing_cuda(device: str) -> None:
-    """Raise UserError if `device`, which the configuration asks for, is the missing "cuda"."""
+    """Refuse a machine without CUDA if the configured `device` is "cuda". Raises: UserError."""
     if device == "cuda":
         hint = "Use evaluation.device=cpu, or install a driver and a CUDA build of torch"
         raise UserError("device 'cuda' is not available", where="evaluation.device", hint=hint)
 
 
 def refuse_threads(zygote: ZygoteClient, sandbox: str) -> None:
-    """Raise ExecutionError if the zygote has several threads, unless `sandbox` is "weak"."""
+    """Refuse a machine whose zygote has threads, unless "weak" is set. Raises: ExecutionError."""
     if zygote.threads != 1 and sandbox != "weak":
         what = f"the supervisor of the sandbox has {zygote.threads} threads, so forking is unsafe"
         raise ExecutionError(what, hint="Accept it with evaluation.sandbox=weak")
 
 
 def refuse_exposed_labels(splits: Splits, cuda: bool) -> None:
-    """Raise UserError if validation or test labels are in a folder that workers can read."""
+    """Refuse a machine where workers can read validation or test labels. Raises: UserError."""
     labels = [part.labels for part in (splits.validation, splits.test)]
     if found := first_readable(labels, cuda):
         what = (

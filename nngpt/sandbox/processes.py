@@ -14,7 +14,7 @@ _PAUSE_S = 0.002
 
 
 def descendants(pid: int) -> list[int]:
-    """Return every living or unreaped descendant of `pid`, parents first."""
+    """Return every living or unreaped descendant of `pid` by /proc, parents first."""
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -25,7 +25,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the children of all threads of `pid`; none if it is gone."""
+    """Return the children of all threads of `pid` by /proc; none if it is gone."""
     try:
         lists = [path.read_text() for path in (_PROC / str(pid) / "task").glob("*/children")]
     except OSError:  # gone meanwhile
@@ -49,7 +49,7 @@ def _children_by_scan(pid: int) -> list[int]:
 
 
 def kill(pids: list[int]) -> None:
-    """Send SIGKILL to each process; ignore those that are gone."""
+    """Send SIGKILL to each of these processes; ignore those that are gone."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def end_descendants(timeout_s: float, chosen: Callable[[int], bool] = lambda _: 
 
 
 def tasks(pid: int | str) -> int:
-    """Return the number of threads of a process; 0 if it is gone."""
+    """Return the number of threads of a process by /proc; 0 if it is gone."""
     with contextlib.suppress(OSError):
         return len(list((_PROC / str(pid) / "task").iterdir()))
     return 0
@@ -92,7 +92,7 @@ def status_kib(pid: int | str, *keys: str) -> int:
 
 
 def close_others(keep: set[int]) -> None:
-    """Close every descriptor of this process except those in `keep`."""
+    """Close every descriptor of this process, found in /proc, except those in `keep`."""
     for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         if fd not in keep:
             with contextlib.suppress(OSError):  # the one that listed the folder is gone

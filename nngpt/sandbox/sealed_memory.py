@@ -39,12 +39,12 @@ def sealed(name: str, chunks: Iterable[Any]) -> int:
 
 
 def reopened(fd: int) -> int:
-    """Return a read-only descriptor of the same memory, with an offset of its own."""
+    """Return a read-only descriptor of the same sealed memory, with an offset of its own."""
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) -> Iterator[Any]:
-    """Yield the rows of `array`, in `order`, as contiguous pieces of a few MiB."""
+    """Yield the rows of `array`, in `order`, in contiguous pieces of a few MiB to be sealed."""
     step = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array if order is None else order), step):
         rows = slice(start, start + step)
@@ -52,13 +52,13 @@ def chunks(array: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None) 
 
 
 def mapped(fd: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return the memory behind `fd` as a writable copy-on-write array."""
+    """Return the sealed memory behind `fd` as a writable copy-on-write array."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
 def tail(fd: int, size: int) -> str:
-    """Return the last `size` bytes of the file behind `fd` as text."""
+    """Return the last `size` bytes of the anonymous memory behind `fd` as text."""
     start = max(0, os.fstat(fd).st_size - size)
     return os.pread(fd, size, start).decode(errors="replace")

@@ -103,7 +103,7 @@ class TensorReader:
 
 
 def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
-    """Return a safetensors file as bytes; the widest elements come first, so all are aligned."""
+    """Return tensors as a safetensors file; the widest elements come first, so all are aligned."""
     ordered = sorted(tensors, key=lambda tensor: (-ITEM_BYTES[tensor.dtype], tensor.name))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0

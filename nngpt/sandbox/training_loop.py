@@ -83,19 +83,19 @@ class TrainingData:
 
 
 def is_reported(batches: int) -> bool:
-    """Return True after 1, 2, 5, 10, 20, 50, 100 … batches, when a worker reports progress."""
+    """Return True after 1, 2, 5, 10, 20 … batches, when a training loop reports progress."""
     while batches >= 10 and batches % 10 == 0:
         batches //= 10
     return batches in (1, 2, 5)
 
 
 def is_checked(batches: int) -> bool:
-    """Return True after 1, 5, 20 and every 50 batches, when a worker checks for NaN weights."""
+    """Return True after 1, 5, 20 and every 50 batches: a training loop checks for NaN weights."""
     return batches % 50 == 0 or batches in (1, 5, 20)
 
 
 def answering_batches(images: Tensor, batch: int) -> Iterator[Tensor]:
-    """Yield the images in order; a single last one joins the batch before it."""
+    """Yield images to answer in batches, in order; a single last one joins the batch before it."""
     start = 0
     while start < len(images):
         end = start + batch if start + batch + 1 < len(images) else len(images)

@@ -30,14 +30,14 @@ _RANDOM = frozenset({
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Functions from uint8 images [b, c, h, w] to float32 images [b, c', h', w'], one per use."""
+    """A transform as two functions: `train` for training, `answer` for judged images."""
 
     train: Callable[[Tensor], Tensor]
     answer: Callable[[Tensor], Tensor]
 
 
 def build(text: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Pipeline:
-    """Return the pipeline of a name or source text.
+    """Return the transform of a name or source text, for training and for judged images.
 
     Args:
         mean, std: mean and standard deviation of each channel, 0…1.
@@ -72,13 +72,13 @@ def _named(known: TransformSpec, mean: tuple[float, ...], std: tuple[float, ...]
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirror each image [b, c, h, w] with probability 1/2, independently."""
+    """Transform images [b, c, h, w]: mirror each with probability 1/2, independently."""
     chosen = torch.rand(len(images), device=images.device) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
 def crop(images: Tensor) -> Tensor:
-    """Shift each image [b, c, h, w] by up to 4 pixels in each direction, repeating the border."""
+    """Transform images [b, c, h, w]: shift each by up to 4 pixels per axis, repeating borders."""
     count, channels, height, width = images.shape
     padded = functional.pad(images, (_PADDING,) * 4, mode="replicate")
     device = images.device

@@ -29,14 +29,14 @@ class WireError(ValueError):
 
 
 def write_frame(fd: int, kind: bytes, payload: bytes) -> None:
-    """Write one whole frame."""
+    """Write one whole frame to the result pipe."""
     data = memoryview(_HEADER.pack(kind, len(payload)) + payload)
     while data:
         data = data[os.write(fd, data) :]
 
 
 def write_facts(fd: int, **facts: Any) -> None:
-    """Write a frame of facts, as a JSON object."""
+    """Write a frame of facts, as a JSON object, to the result pipe."""
     write_frame(fd, FACTS, json.dumps(facts).encode())
 
 
@@ -65,7 +65,7 @@ class FrameReader:
 
 
 def send(control: socket.socket, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-    """Send one message, with descriptors if given. Raises: OSError if the peer is gone."""
+    """Send a message on a control socket, with descriptors. Raises: OSError if the peer is gone."""
     data = packed(message)
     if fds:
         socket.send_fds(control, [data], list(fds))
@@ -74,12 +74,12 @@ def send(control: socket.socket, message: Mapping[str, Any], fds: Sequence[int] 
 
 
 def packed(message: Mapping[str, Any]) -> bytes:
-    """Return the bytes of one message."""
+    """Return the bytes of a control socket's message."""
     return json.dumps(message).encode()
 
 
 def receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """Wait for one message and its descriptors; the message is None if the peer is gone.
+    """Wait for a control socket's message and descriptors; message None if the peer is gone.
 
     Raises: ValueError if the packet is not a JSON object.
     """

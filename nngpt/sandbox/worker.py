@@ -25,7 +25,7 @@ _OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc")
 
 
 def warm_up(threads: int, device: str) -> None:
-    """Train a tiny network, so that a candidate does not pay for torch's lazy initialisation."""
+    """Train a tiny network in the worker, so that no candidate pays for torch's lazy start."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
@@ -42,7 +42,7 @@ def warm_up(threads: int, device: str) -> None:
 
 
 def main(inputs: Inputs) -> NoReturn:
-    """Run the candidate of a job, report its failure if it fails, and end this process."""
+    """Run the candidate of a job in this worker, report its failure if it fails, and exit."""
     job = json.loads(os.pread(inputs.job, os.fstat(inputs.job).st_size, 0))
     try:
         CandidateRun(job, inputs).work()

@@ -31,7 +31,7 @@ _PROBE_S = 60.0
 
 
 def main() -> None:
-    """Serve the runner until it closes the socket or ends."""
+    """Fork lanes for the runner and answer its probes, until it closes the socket or dies."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     runner = os.getppid()

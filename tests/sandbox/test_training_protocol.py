@@ -74,7 +74,7 @@ def test_seeds_and_folds_are_pooled(start: Start) -> None:
 def test_folds_partition_the_images(splits: Splits) -> None:
     folds = Folds(splits, 3, seed=1)
     made = [folds.fold(number) for number in folds.numbers]
-    assert sum(len(fold.validation_labels) for fold in made) == folds.largest == 320 + 97
+    assert sum(len(fold.validation_labels) for fold in made) == folds.image_count == 320 + 97
     assert all(fold.train_count + len(fold.validation_labels) == 417 for fold in made)
     everything = np.concatenate([splits.train.open_images(), splits.validation.open_images()])
     judged = np.concatenate([fold.validation_images for fold in made])

@@ -19,7 +19,7 @@ _PROGRAMS = ("/bin", "/sbin", "/usr/bin", "/usr/sbin")  # ctypes finds libraries
 def create(
     splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
 ) -> LocalExecutor:
-    """Return the executor. Raises: UserError (also without `bwrap`), ExecutionError, as `local`."""
+    """Return the executor `bubblewrap`. Raises: ExecutionError, UserError (as without `bwrap`)."""
     cuda = evaluation.device != "cpu"
     return create_wrapped("bubblewrap", _wrapper(cuda), splits, evaluation, task, pruner)
 

@@ -45,5 +45,5 @@ def create(
     *,
     options: Options,
 ) -> LocalExecutor:
-    """Start the zygote in the container. Raises: UserError, ExecutionError as `local` does."""
+    """Return the executor `container`, its zygote started. Raises: UserError, ExecutionError."""
     return create_wrapped("container", options.command, splits, evaluation, task, pruner)

@@ -51,7 +51,7 @@ _shared_by_wrapper = lru_cache(SharedZygote)
 def create(
     splits: Splits, evaluation: EvaluationConfig, task: Task, pruner: Pruner | None = None
 ) -> LocalExecutor:
-    """Return the executor, with its zygote warm and its first worker waiting.
+    """Return the executor `local`, with its zygote warm and its first worker waiting.
 
     Raises:
         UserError: CUDA was asked for and is not available, or a containment layer is missing.
@@ -68,7 +68,7 @@ def create_wrapped(
     task: Task,
     pruner: Pruner | None,
 ) -> LocalExecutor:
-    """Return an executor whose zygote the command `wrapper`, called `name`, starts.
+    """Return a `local` executor whose zygote the command `wrapper`, called `name`, starts.
 
     Raises: as `create`, and UserError if the wrapper's program is not installed.
     """
@@ -219,7 +219,7 @@ class LocalExecutor:
 
     def _limits(self) -> Limits:
         """Return the limits on one worker; the data that it maps does not count as its memory."""
-        data = self._folds.largest * (math.prod(self._splits.shape) + 8)
+        data = self._folds.image_count * (math.prod(self._splits.shape) + 8)
         return Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
             cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,
@@ -229,7 +229,7 @@ class LocalExecutor:
 
 
 def pooled(results: Sequence[Evaluation]) -> Evaluation:
-    """Pool several trainings of one candidate: sum answers, seconds and batches."""
+    """Pool the executor's trainings of one candidate: sum answers, seconds and batches."""
     if len(results) == 1:
         return results[0]
     epochs = zip(*(result.epochs for result in results), strict=True)

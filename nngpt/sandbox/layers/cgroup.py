@@ -56,7 +56,7 @@ class Group:
 
 
 def remove_left_over() -> None:
-    """Remove the groups of owners that were killed."""
+    """Remove the control groups whose owners were killed."""
     for parent in _parents().values():
         for folder in parent.glob(f"{_NAME}-*-*"):
             if not Path("/proc", folder.name.split("-")[1]).exists():

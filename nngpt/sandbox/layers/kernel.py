@@ -38,12 +38,12 @@ _MNT_DETACH = 2
 
 
 def unshare(flags: int) -> None:
-    """Move this process into new namespaces."""
+    """Move this process into new namespaces, as unshare(2)."""
     _check(_libc.unshare(flags))
 
 
 def setns(fd: int, kind: int) -> None:
-    """Join the namespace behind `fd`; with `NEWPID`, future children join it."""
+    """Join the namespace behind `fd`, as setns(2); with `NEWPID`, future children join it."""
     _check(_libc.setns(fd, kind))
 
 
@@ -54,7 +54,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
 
 
 def pivot_root(new: str) -> None:
-    """Make the mount point `new` the root of this mount namespace, and unmount the old root."""
+    """Make the mount point `new` the root, as pivot_root(2), and unmount the old root."""
     os.chdir(new)
     _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
     _check(_libc.umount2(b".", _MNT_DETACH))  # the old root lies on top of the new one now
@@ -67,7 +67,7 @@ def die_with_parent(number: int) -> None:
 
 
 def end_with_parent(parent: int, end: Callable[[], object]) -> None:
-    """Call `end` when `parent`, the process that started this one, ends, or has ended already."""
+    """Make the kernel cause `end` when `parent`, which started this process, ends or has ended."""
 
     def on_parent_death(*_: object) -> None:
         if os.getppid() != parent:  # else only the thread that started us has ended
@@ -79,29 +79,29 @@ def end_with_parent(parent: int, end: Callable[[], object]) -> None:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of every descendant whose own parent dies."""
+    """Make the kernel give this process every descendant whose own parent dies (subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def set_dumpable() -> None:
-    """Make this process the owner of its /proc/self again after a change of user."""
+    """Make this process the owner of its /proc/self after a change of user, by prctl(2)."""
     _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def no_new_privileges() -> None:
-    """Prevent this process and its children from gaining privileges."""
+    """Prevent this process and its children from gaining privileges, by prctl(2)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_capabilities() -> None:
-    """Drop every capability; otherwise root could raise its own limits again."""
+    """Drop every capability by capset(2); otherwise root could raise its own limits again."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(nothing)))
 
 
 def install_filter(program: bytes) -> None:
-    """Filter all further system calls with a BPF program (8 bytes per instruction)."""
+    """Make the kernel filter system calls with a BPF program (8 bytes per instruction)."""
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))

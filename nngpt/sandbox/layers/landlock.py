@@ -27,7 +27,7 @@ _SCOPES = 0b11  # abstract UNIX sockets and signals, ABI 6
 
 
 def restrict(read: Iterable[str], write: Iterable[str], devices: Iterable[str]) -> None:
-    """Allow only reading below `read`, all access below `write`, and use of `devices`.
+    """Restrict by Landlock: reading below `read`, any access below `write`, use of `devices`.
 
     From ABI 4 TCP is forbidden too, from ABI 6 signals and abstract UNIX sockets to processes
     outside. Needs no-new-privileges. Raises: OSError if Landlock is missing or switched off.

@@ -82,13 +82,13 @@ class ProcessNamespaces:
 
 
 def isolate() -> None:
-    """Enter new mount, network (no loopback), IPC and host name namespaces. Raises: OSError."""
+    """Enter new namespaces: mount, network (no loopback), IPC, host name. Raises: OSError."""
     kernel.unshare(kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
 
 
 def private_root(read: Sequence[str], devices: Sequence[str], proc: bool, size: int) -> str:
-    """Replace the file tree: only `read` (read-only), `devices`, and an empty scratch folder.
+    """Replace the mount namespace's root: only `read` (read-only), `devices`, empty scratch folder.
 
     Call `isolate` first. The scratch folder becomes the current folder; return its path.
 

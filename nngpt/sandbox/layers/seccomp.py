@@ -62,7 +62,7 @@ _PRCTLS = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
 
 
 def program(cuda: bool, first: bool) -> bytes:
-    """Return the BPF program for `kernel.install_filter`.
+    """Return the seccomp filter of system calls, a BPF program for `kernel.install_filter`.
 
     Args:
         cuda: also allow the system calls of a GPU's driver.
@@ -98,7 +98,7 @@ class _Rules:
                 self._taken.add(name)
 
     def special(self, cuda: bool, first: bool) -> None:
-        """Add rules for system calls that depend on arguments."""
+        """Add the rules that depend on arguments; a `first` process may signal itself."""
         compare = self._library
         masked, equal, other = compare.MASKED_EQ, compare.EQ, compare.NE
         threads = compare.Arg(0, masked, _THREAD | _NAMESPACES, _THREAD)

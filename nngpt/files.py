@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from nngpt.errors import DataError
+from nngpt.errors import DataError, UserError
 
 DATABASE = "nngpt.db"
 """File name of the database in a folder of runs."""
@@ -38,6 +38,7 @@ DATABASE = "nngpt.db"
 Progress = Callable[[str], None]
 
 _CHUNK = 1 << 20
+_UNCHANGED = "Nothing was changed"
 _CLIENT_TIMEOUT_S = 1800
 _SILENCE_S = 20
 _ANSWER_S = 4.0
@@ -111,6 +112,43 @@ def publish(source: Path, target: Path) -> None:
         shutil.rmtree(target)
     source.rename(target)
     sync(target.parent)
+
+
+def write_file(path: Path, lines: Iterable[bytes], hint: str = _UNCHANGED) -> None:
+    """Write a file atomically; write to a pipe or device directly.
+
+    Args:
+        hint: hint of the error.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with write_errors(path, hint):
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                stream.writelines(lines)
+            return
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".nngpt-{os.getpid()}.partial")
+        try:
+            with draft.open("xb") as stream:
+                stream.writelines(lines)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path, hint: str = _UNCHANGED) -> Iterator[None]:
+    """Raise a UserError for `path` if the block fails to write a file."""
+    try:
+        yield
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise UserError(why, where=str(path), hint=hint) from None
 
 
 def append_lines(file: Path, lines: Iterable[bytes]) -> None:

@@ -14,8 +14,7 @@ from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.options import AsJson, Folder, Sandbox
 from nngpt.cli.output import console, logger, print_json, print_result
 from nngpt.cli.stopping import stoppable
-from nngpt.errors import UserError
-from nngpt.files import DATABASE
+from nngpt.files import DATABASE, write_file
 
 if TYPE_CHECKING:
     from nngpt.retrieval.grading import Train
@@ -168,7 +167,7 @@ def extract(
     database = catalogue.open_index(folder)
     found = Extractor(Library(catalogue.sources(database))).extract(target)
     if out is not None:
-        _write(out, found.code)
+        write_file(out, [found.code.encode()], hint="Choose another file with --out")
     if as_json:
         print_json({**found.facts(), **({"file": str(out)} if out else {"code": found.code})})
     elif out is None:
@@ -230,19 +229,6 @@ def _print_report(report: dict[str, Any]) -> None:
         typer.echo(f"skipped: {path} {reason}", err=True)
     if len(broken) > _SOME:
         typer.echo(f"and {len(broken) - _SOME:,} more", err=True)
-
-
-def _write(path: Path, code: str) -> None:
-    from nngpt.files import publish, scratch
-
-    try:
-        with scratch(path) as folder:
-            draft = folder / path.name
-            draft.write_text(code, encoding="utf-8")
-            publish(draft, path)
-    except OSError as error:
-        why = f"cannot be written ({error.strerror})"
-        raise UserError(why, where=str(path), hint="Choose another file with --out") from None
 
 
 @contextmanager

@@ -11,12 +11,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from nngpt import plugins
 from nngpt.errors import UserError
+from nngpt.files import write_errors, write_file
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.prompts import template as prompts
@@ -126,29 +126,6 @@ def check_folder(path: Path, option: str) -> None:
         raise UserError("the folder is not empty", where=str(path), hint=_hint(option))
 
 
-def write_file(path: Path, lines: Iterable[bytes]) -> None:
-    """Write a file atomically; write to a pipe or device directly.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    with _reporting_errors(path):
-        if path.exists() and not path.is_file():
-            with path.open("wb") as stream:
-                stream.writelines(lines)
-            return
-        target = path.resolve()
-        draft = target.with_name(f".nngpt-{os.getpid()}.partial")
-        try:
-            with draft.open("xb") as stream:
-                stream.writelines(lines)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
 def kept_names(outcome: DedupOutcome) -> Iterator[bytes]:
     """Yield the names of the kept networks as lines, best first."""
     for network in outcome.kept:
@@ -165,7 +142,7 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
     """
     target = folder.resolve()
     new = not target.exists()
-    with _reporting_errors(folder):
+    with write_errors(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".nngpt-", dir=target.parent if new else target))
         try:
@@ -239,16 +216,6 @@ def _write_below(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-@contextmanager
-def _reporting_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot be written ({error.strerror})", where=str(path), hint="Nothing was changed"
-        ) from None
 
 
 def _counted(number: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from dedup_samples import code, small_outcome, write_collection
 
+from nngpt import files
 from nngpt.errors import UserError
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
@@ -111,7 +112,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         outputs.copy_kept(tmp_path / "kept", *big)
     with pytest.raises(UserError, match="cannot be written"):
-        outputs.write_file(tmp_path / "old.jsonl", [b"x" * 3000, b"y" * 3000])
+        files.write_file(tmp_path / "old.jsonl", [b"x" * 3000, b"y" * 3000])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="cannot be written"):
         outputs.copy_kept(tmp_path / "empty", *big)
@@ -126,15 +127,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
     (tmp_path / "list.txt").write_text("old")
     with pytest.raises(KeyboardInterrupt):
-        outputs.write_file(tmp_path / "list.txt", failing())
+        files.write_file(tmp_path / "list.txt", failing())
     assert [f.read_text() for f in tmp_path.iterdir()] == ["old"]
 
 
 def test_devices_and_links_are_preserved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No space left"):
-        outputs.write_file(Path("/dev/full"), [b"x" * 100_000])
+        files.write_file(Path("/dev/full"), [b"x" * 100_000])
     (tmp_path / "link").symlink_to("file")
-    outputs.write_file(tmp_path / "link", [b"text"])
+    files.write_file(tmp_path / "link", [b"text"])
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"text"
 
 

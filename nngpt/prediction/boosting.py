@@ -116,7 +116,7 @@ class IntervalModel:
     ceiling: float
 
     def predict(self, inputs: Matrix, restore: Restore) -> PredictedRows:
-        """Predict rows [n, features]; `restore` is that of the `Regression`."""
+        """Predict values and intervals of rows [n, features]; `restore` as in `Regression`."""
         point = restore(predict(self.value, inputs))
         spread = _positive(predict(self.error, np.column_stack([point, inputs])))
         reach = self.factor * spread
@@ -125,7 +125,7 @@ class IntervalModel:
 
 @dataclass(frozen=True)
 class Regression:
-    """Rows to learn a value from, and folds to calibrate its intervals on.
+    """A value to learn by boosting: its rows, and folds to calibrate its intervals on.
 
     Attributes:
         boosting: settings of the trees for the value.
@@ -189,18 +189,20 @@ class Regression:
 
 
 def predict(trees: lightgbm.Booster, inputs: Matrix) -> Vector:
-    """Return what trees predict [n] for rows [n, features]."""
+    """Return the predictions [n] of a LightGBM model for rows [n, features]."""
     return np.asarray(trees.predict(inputs, num_threads=1), dtype=float)
 
 
 def to_share(raw: Vector) -> Vector:
-    """Clip predictions to 0…1; the `restore` of values that are learned as they are."""
+    """Clip predictions to 0…1; the `restore` of values that trees learn as they are."""
     return np.clip(raw, 0, 1)
 
 
 def quantile(scores: Vector, level: float) -> float:
-    """Return the conformal quantile of n scores, the ceil((n + 1) * level)-th smallest; inf if n
-    is too small."""
+    """Return the conformal quantile of n scores: the ceil((n + 1) * level)-th smallest.
+
+    The result is inf if n is too small.
+    """
     place = int(np.ceil((len(scores) + 1) * level))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
 

@@ -53,8 +53,11 @@ NAMES: tuple[str, ...] = (
 
 @lru_cache(maxsize=32_768)
 def features(source: str) -> tuple[float, ...]:
-    """Return the features of a network's source in the order of `NAMES`; NaN for unknown ones.
-    Raises: DataError if the source is not valid Python."""
+    """Return the features of a network's code in the order of `NAMES`; NaN for unknown ones.
+
+    Raises:
+        DataError: the code is not valid Python.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -66,14 +69,16 @@ def features(source: str) -> tuple[float, ...]:
 
 
 def defines_network(source: str) -> bool:
-    """Return True if there is a class `Net` or a subclass of `Module`. Raises: DataError."""
+    """Return True if code defines a class `Net` or a subclass of `Module`. Raises: DataError."""
     if features(source)[NAMES.index("modules")] > 0:
         return True
     return any(isinstance(n, ast.ClassDef) and n.name == "Net" for n in ast.parse(source).body)
 
 
 def kind_of_network(source: str, task: str) -> str:
-    """Return `detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
+    """Return the kind of a network by its code and task: `detector`, `cnn`, `transformer`, ….
+
+    The other kinds are `segmentation`, `rnn` and `other`.
 
     Recognised by the task, names and layers; the accuracy predictor of the papers is split so.
     """

@@ -24,7 +24,7 @@ _COVERED = 0.8
 
 @dataclass(frozen=True)
 class PredictionErrors:
-    """Errors of one way to predict `runs` runs of `groups` groups when `epochs` epochs are known.
+    """Cross-validated errors of one way to predict runs of which `epochs` epochs are known.
 
     Attributes:
         split: `component`, `family`, `place` or `reference`: groups that were not learned from.
@@ -67,7 +67,7 @@ def cross_validate(
     with_code: bool = True,
     share: float = 1.0,
 ) -> Iterator[PredictionErrors]:
-    """Yield the errors of the predictor and of the baselines, split by split.
+    """Yield cross-validated errors of the predictor and of the baselines, split by split.
 
     On `reference`, the predictor learns from all networks but those that `kind_of_network` calls
     `other`, and is tested on these. On the other splits every run is predicted by trees that did
@@ -116,7 +116,7 @@ def crossed_predictions(
     with_place: bool = True,
     learned: Mask | None = None,
 ) -> PredictedRows:
-    """Predict `best` or `stop` of every run by trees that did not learn from its fold.
+    """Cross-predict `best` or `stop` of every run, by trees that did not learn from its fold.
 
     Args:
         epochs: number of known epochs.

@@ -83,7 +83,7 @@ class ThresholdPruner:
 
 @dataclass(frozen=True)
 class Validation:
-    """Counts over trainings that ran to their last epoch.
+    """Counts for the validation of early stopping, over trainings that ran to their end.
 
     Attributes:
         checked: trainings with a predicted ceiling.
@@ -113,7 +113,7 @@ class Validation:
 
 
 def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validation:
-    """Count broken ceilings and lost networks; evaluations without a ceiling are skipped."""
+    """Count early stopping's broken ceilings and lost networks; skip trainings without ceiling."""
     checked = broken = exempt = lost = 0
     for evaluation in evaluations:
         protocol = json.loads(evaluation.protocol)
@@ -129,8 +129,11 @@ def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validatio
 
 
 def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
-    """Return the pruner that `evaluation.early_stop` and `evaluation.predictor` ask for. Raises:
-    UserError if the predictor's file is missing or unreadable."""
+    """Return the pruner that `evaluation.early_stop` and `evaluation.predictor` configure.
+
+    Raises:
+        UserError: the predictor's file is missing or unreadable.
+    """
     evaluation = config.evaluation
     predictor = Predictor(evaluation.predictor or default_path())
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)

@@ -26,8 +26,12 @@ STOPPING = Boosting(rounds=200, rate=0.03, leaves=15, smallest=40)
 
 @dataclass(frozen=True)
 class Expert:
-    """Models of the gain in accuracy (`targets.share_of_room`) and of the stopping epoch (divided
-    by `targets.EPOCHS`) for runs of which a fixed number of first epochs is known."""
+    """Predicts final accuracy and stopping epoch of runs with a fixed number of known epochs.
+
+    Attributes:
+        accuracy: model of the gain in accuracy (`targets.share_of_room`).
+        stop: model of the stopping epoch, divided by `targets.EPOCHS`.
+    """
 
     accuracy: IntervalModel
     stop: IntervalModel
@@ -56,7 +60,10 @@ def learn(
     category: int | None,
     folds: Numbers,
 ) -> Expert:
-    """Fit an expert; `truth` has `best` and `stop` of `targets`, the rest is as in `regression`."""
+    """Fit an expert to rows with known `best` and `stop` (see `targets`).
+
+    `truth` has both by name; the other arguments are those of `regression`.
+    """
     names = ("best", "stop")
     return Expert(*(regression(n, inputs, truth[n], so_far, category, folds).fit() for n in names))
 
@@ -69,7 +76,7 @@ def regression(
     category: int | None,
     folds: Numbers,
 ) -> Regression:
-    """Return the regression of `best` or `stop`.
+    """Return the regression by which an expert learns `best` or `stop` (see `targets`).
 
     Args:
         inputs: feature rows [n, features].

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from nngpt.prediction import code_features
-from nngpt.prediction.places import Facts, facts
+from nngpt.prediction.places import Facts, dataset_facts
 from nngpt.prediction.runs import TrainingRun
 
 OTHERS = ("weight_decay", "attention_dropout", "stochastic_depth_prob", "norm_eps", "norm_momentum")
@@ -45,7 +45,7 @@ def static(
     sources: Mapping[str, str],
     known: Facts | None = None,
 ) -> list[float]:
-    """Return the features known before training, in the order of `STATIC`.
+    """Return a run's features known before training, in the order of `STATIC`.
 
     Args:
         codes: source of each network, by name; the run's own may be missing, as in `sources`.
@@ -55,7 +55,7 @@ def static(
     Raises:
         DataError: the network's code is not valid Python.
     """
-    known = known or facts(run.place.dataset)
+    known = known or dataset_facts(run.place.dataset)
     batch, code = _number(run.hyperparameters.get("batch")), codes.get(run.network)
     steps = math.log10(known.images / batch) if batch > 0 else math.nan
     return [
@@ -68,7 +68,7 @@ def static(
 
 @lru_cache(maxsize=4096)
 def transform_features(source: str | None) -> tuple[float, ...]:
-    """Return the features of a transform's source in the order of `TRANSFORM`.
+    """Return the features of an image transform's source in the order of `TRANSFORM`.
 
     They are: side of the image and of the last crop in pixels, number of steps other than resizing
     and normalising, number of flips, whether images are normalised, whether parts are erased,
@@ -91,7 +91,7 @@ def transform_features(source: str | None) -> tuple[float, ...]:
 
 
 def early(accuracies: Sequence[float], chance: float, epochs: int) -> list[float]:
-    """Return features of the first epochs: accuracies, gains, best, slope, and the like.
+    """Return features of a run's first epochs: accuracies, gains, best, slope, and the like.
 
     Args:
         accuracies: accuracy after each epoch, at least `epochs` of them, 0…1; NaN if missing.

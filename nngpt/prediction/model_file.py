@@ -26,8 +26,15 @@ _DAMAGES = (
 
 
 class Format(NamedTuple):
-    """A kind of model file, the command that trains a new one, the name of its index, the entries
-    of an index of this version, and its further keys."""
+    """Format of a kind of model file.
+
+    Attributes:
+        kind: name of the kind in messages.
+        command: command that trains a new one.
+        index_name: name of the index in the file.
+        version: entries of an index of this version.
+        keys: further keys of the index.
+    """
 
     kind: str
     command: str
@@ -37,7 +44,7 @@ class Format(NamedTuple):
 
 
 def training_facts(history: History) -> dict[str, Any]:
-    """Return the first entries of a card about a training: version, date and hash of the data."""
+    """Return a model card's first entries: nngpt's version, date, hash of the training data."""
     return {
         "nngpt": __version__,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,7 +55,7 @@ def training_facts(history: History) -> dict[str, Any]:
 def write_models(
     path: Path, form: Format, entries: Mapping[str, Any], models: Mapping[str, lightgbm.Booster]
 ) -> None:
-    """Write named models, and an index with the given entries, to a file, atomically."""
+    """Write a model file: named LightGBM models and an index with these entries, atomically."""
     with scratch(path) as folder:
         draft = folder / path.name
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:

@@ -12,8 +12,11 @@ from nngpt.records import Refusal
 
 
 def read_network(file: Path) -> str:
-    """Return the source of a file that defines a network. Raises: UserError if the file cannot be
-    read, is not valid Python, or defines no network."""
+    """Read a Python file that defines a network, and return its source.
+
+    Raises:
+        UserError: the file cannot be read, is not valid Python, or defines no network.
+    """
     code = _read(file)
     try:
         if defines_network(code):
@@ -25,8 +28,13 @@ def read_network(file: Path) -> str:
 
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
-    """Return the source of a network and the names in its `supported_hyperparameters()`. Raises:
-    UserError if the file cannot be read, is not valid Python, or does not name what it supports."""
+    """Read a network's file; return its source and the hyperparameters that it supports.
+
+    The names are those in `supported_hyperparameters()`.
+
+    Raises:
+        UserError: the file cannot be read, is not valid Python, or does not name what it supports.
+    """
     code = _read(file)
     try:
         supported = read_supported(ast.parse(code))

@@ -17,7 +17,7 @@ from nngpt.prediction import features, targets
 from nngpt.prediction.boosting import IntervalModel, PredictedRows
 from nngpt.prediction.expert import Expert
 from nngpt.prediction.model_file import Format, ModelFile
-from nngpt.prediction.places import Facts, Place, facts
+from nngpt.prediction.places import Facts, Place, dataset_facts
 from nngpt.prediction.runs import TrainingRun
 
 ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
@@ -30,7 +30,7 @@ FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION
 
 
 def default_path() -> Path:
-    """Return the path of the predictor in the cache."""
+    """Return the path of the predictor's file in the cache."""
     return cache_folder() / "predictor.zip"
 
 
@@ -45,7 +45,7 @@ class PredictedValue:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction of a training.
+    """Predicted final accuracy and stopping epoch of one training.
 
     Attributes:
         accuracy: highest accuracy within 50 epochs, 0…1.
@@ -85,8 +85,11 @@ class Predictor:
         self._expert = lru_cache(maxsize=None)(self.expert)
 
     def expert(self, kind: str, epochs: int) -> Expert:
-        """Load the expert of a kind, `familiar` or `strange`, for a number of known epochs. Raises:
-        UserError if the file is damaged."""
+        """Load the expert for `familiar` or `strange` places and a number of known epochs.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         models = []
         for name, factors in self._factors[kind][str(epochs)].items():
             trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))
@@ -137,7 +140,7 @@ class Predictor:
 
     def _place(self, place: Place, classes: int | None, notes: list[str]) -> tuple[Facts, str]:
         """Return facts about the data set and the kind of expert; append notes."""
-        known = facts(place.dataset)
+        known = dataset_facts(place.dataset)
         if str(place) in self.places:
             return known, "familiar"
         if not self._factors["strange"]:

@@ -17,7 +17,7 @@ from nngpt.prediction.arrays import Matrix
 from nngpt.prediction.boosting import LEVEL
 from nngpt.prediction.expert import Expert
 from nngpt.prediction.model_file import training_facts, write_models
-from nngpt.prediction.places import facts
+from nngpt.prediction.places import dataset_facts
 from nngpt.prediction.predictor import FORMAT
 from nngpt.prediction.runs import History, TrainingRun
 
@@ -30,7 +30,12 @@ Progress = Callable[[str], None]
 
 
 class RunTable:
-    """Feature rows of n runs; `place_numbers` [n] are indices of `places`, the places' names."""
+    """Feature rows of n runs, from which the predictor learns.
+
+    Attributes:
+        places: names of the places (task, data set and metric).
+        place_numbers: index of each run's place in `places` [n].
+    """
 
     def __init__(self, history: History, with_code: bool = True) -> None:
         self.runs = history.runs
@@ -43,8 +48,10 @@ class RunTable:
             self._static = np.delete(self._static, features.CODE, axis=1)
 
     def inputs(self, epochs: int, with_place: bool) -> Matrix:
-        """Return the inputs of an expert for `epochs` known epochs [n, features]; the number of
-        the place is the last column."""
+        """Return an expert's inputs when `epochs` epochs are known [n, features].
+
+        With `with_place`, the last column is the number of the place.
+        """
         early = [_early(run, epochs) for run in self.runs]
         columns = [self._static, np.array(early).reshape(len(self.runs), -1)]
         return np.column_stack([*columns, self.place_numbers] if with_place else columns)
@@ -53,8 +60,10 @@ class RunTable:
 def train(
     history: History, path: Path, progress: Progress, horizons: Sequence[int] = HORIZONS
 ) -> dict[str, Any]:
-    """Learn from runs of `targets.EPOCHS` epochs, of which `horizons` epochs are known, write the
-    file atomically and return its card.
+    """Train the predictor on a history of runs, write its file, and return its card.
+
+    The runs have `targets.EPOCHS` epochs, of which `horizons` epochs are known. The file is written
+    atomically.
 
     Raises:
         UserError: all networks are of one family, so intervals cannot be calibrated.
@@ -89,8 +98,10 @@ def train(
 def _learn_experts(
     table: RunTable, families: Sequence[str], progress: Progress, horizons: Sequence[int]
 ) -> dict[tuple[str, int], Expert]:
-    """Return the experts by kind and number of known epochs; none for new places if there is only
-    one place."""
+    """Return the predictor's experts by kind and number of known epochs.
+
+    There are none for new places if there is only one place.
+    """
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
     by_family = groups.folds(families, FOLDS)
     by_place = groups.folds([str(run.place) for run in table.runs], len(table.places))
@@ -109,7 +120,9 @@ def _learn_experts(
 def _early(run: TrainingRun, epochs: int) -> list[float]:
     """Return features of a run's first epochs; those that it lacks are NaN."""
     missing = (np.nan,) * max(0, epochs - len(run.accuracies))
-    return features.early((*run.accuracies, *missing), facts(run.place.dataset).chance, epochs)
+    return features.early(
+        (*run.accuracies, *missing), dataset_facts(run.place.dataset).chance, epochs
+    )
 
 
 def _card(history: History, families: int, horizons: Sequence[int]) -> dict[str, Any]:

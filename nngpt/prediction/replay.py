@@ -20,7 +20,7 @@ TOP = 0.9
 
 @dataclass(frozen=True)
 class Replay:
-    """Epochs saved and best runs lost; shares with 95% intervals over whole families.
+    """Savings and losses of early stopping on recorded runs; 95% intervals over families.
 
     Attributes:
         runs: number of replayed runs, each of 50 epochs.
@@ -38,7 +38,9 @@ class Replay:
 
 
 def replay(history: History, horizons: Sequence[int], progress: Callable[[str], None]) -> Replay:
-    """Stop each run at the first horizon where its ceiling is below its place's best tenth.
+    """Return what early stopping would have saved and lost on recorded runs.
+
+    Each run is stopped at the first horizon where its ceiling is below its place's best tenth.
 
     Both the ceiling and the accuracy of the best tenth are computed from other folds, so from
     families of networks other than the run's own.
@@ -62,8 +64,10 @@ def replay(history: History, horizons: Sequence[int], progress: Callable[[str], 
 
 
 def _best_tenth(table: RunTable, best: Vector, folds: Numbers) -> tuple[Vector, Mask]:
-    """Return, per run, the accuracy its place's best tenth reaches in other folds, and whether
-    the run itself is in the best tenth."""
+    """Return, per run, its place's best-tenth accuracy, and whether the run is in the best tenth.
+
+    That accuracy is computed from other folds.
+    """
     wanted = np.zeros(len(best))
     top = np.zeros(len(best), dtype=bool)
     for place in range(len(table.places)):

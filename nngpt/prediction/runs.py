@@ -43,8 +43,13 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class History:
-    """Training runs in a deterministic order, and the sources of their networks and transforms by
-    name."""
+    """Recorded training runs, with the sources of their networks and transforms.
+
+    Attributes:
+        runs: runs in a deterministic order.
+        codes: source of each network by name.
+        transforms: source of each transform by name.
+    """
 
     runs: tuple[TrainingRun, ...]
     codes: Mapping[str, str]
@@ -52,7 +57,7 @@ class History:
 
 
 def read_history(folder: Path, least: int = 1) -> History:
-    """Read the runs of at least `least` epochs from the mirror in a folder.
+    """Read LEMUR's training runs of at least `least` epochs from the mirror in a folder.
 
     If there are several trials of one run after the same epoch, the most accurate one counts. Runs
     with accuracies outside 0…1 or without their first epoch are left out.
@@ -84,7 +89,7 @@ def read_history(folder: Path, least: int = 1) -> History:
 
 
 def data_hash(history: History) -> str:
-    """Return the SHA-256 of a history, everything that a model learns from."""
+    """Return the SHA-256 of a history of runs: of everything that a model learns from."""
     digest = hashlib.sha256()
     for run in history.runs:
         parts = [run.network, str(run.place), dict(run.hyperparameters), run.transform]

@@ -19,12 +19,12 @@ _LEAST_ROOM = 0.02
 
 
 def best(runs: Sequence[TrainingRun]) -> Vector:
-    """Return the highest accuracy of each run within `EPOCHS` epochs, 0…1 [n]."""
+    """Return each run's final accuracy: the highest within `EPOCHS` epochs, 0…1 [n]."""
     return np.array([np.nanmax(run.accuracies[:EPOCHS]) for run in runs])
 
 
 def stop(runs: Sequence[TrainingRun]) -> Vector:
-    """Return the first epoch of each run within `NEAR_BEST` of its best, divided by `EPOCHS`."""
+    """Return each run's stopping epoch / `EPOCHS`: its first within `NEAR_BEST` of its best [n]."""
     curves = [np.array(run.accuracies[:EPOCHS]) for run in runs]
     first = [int(np.argmax(curve >= np.nanmax(curve) - NEAR_BEST)) + 1 for curve in curves]
     return np.array(first) / EPOCHS
@@ -38,7 +38,7 @@ def best_so_far(runs: Sequence[TrainingRun], epochs: int) -> Vector:
 
 
 def share_of_room(accuracy: Vector, so_far: Vector) -> Vector:
-    """Return the gain over `so_far`, divided by the largest possible gain (up to 100%).
+    """Return the gain over `so_far` as a share of the largest possible gain (up to 100%).
 
     Trees learn it better than the accuracy itself: RMSE 0.0902 against 0.0917 by component.
     """
@@ -46,7 +46,7 @@ def share_of_room(accuracy: Vector, so_far: Vector) -> Vector:
 
 
 def accuracy(share: Vector, so_far: Vector) -> Vector:
-    """Invert `share_of_room`; the result is never below `so_far`."""
+    """Convert gains to accuracies: invert `share_of_room`; the result is at least `so_far`."""
     return np.clip(so_far + share * np.maximum(1 - so_far, _LEAST_ROOM), so_far, 1)
 
 

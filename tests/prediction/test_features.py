@@ -9,7 +9,7 @@ import pytest
 from nngpt.errors import DataError
 from nngpt.prediction import code_features, features
 from nngpt.prediction.code_features import kind_of_network
-from nngpt.prediction.places import Place, facts
+from nngpt.prediction.places import Place, dataset_facts
 from nngpt.prediction.runs import History, TrainingRun
 
 SOURCE = """
@@ -104,7 +104,7 @@ def early_names(epochs: int) -> tuple[str, ...]:
 
 
 def test_features_of_the_first_epochs() -> None:
-    chance = facts("svhn").chance
+    chance = dataset_facts("svhn").chance
     found = dict(zip(early_names(3), features.early((chance, chance, 0.6), chance, 3), strict=True))
     assert (found["gain_2"], found["stuck"], found["at_chance"]) == (0, 1, 2)
     assert (found["best"], found["last_to_best"]) == (0.6, 0)

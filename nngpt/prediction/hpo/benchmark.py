@@ -31,7 +31,7 @@ LEARNED = 5
 
 @dataclass(frozen=True)
 class Regret:
-    """Regret of one engine; accuracies 0…1, 95% intervals from resampling components.
+    """Regret of one HPO engine; accuracies 0…1, 95% intervals from resampling components.
 
     Attributes:
         engine: name of the engine.
@@ -56,8 +56,15 @@ class Regret:
 
 @dataclass(frozen=True)
 class RecordedTrials:
-    """All pools of at least `LEARNED` trials after one number of epochs, the indices of those to be
-    tested on, their trials as rows, and the fold and source of each network."""
+    """Recorded trials that the benchmark uses, all judged after the same number of epochs.
+
+    Attributes:
+        pools: all pools of at least `LEARNED` trials.
+        requested: indices of the pools to be tested on.
+        table: trials of all pools as feature rows.
+        folds: fold of each network.
+        codes: source of each network by name.
+    """
 
     pools: Sequence[Pool]
     requested: Sequence[int]
@@ -71,13 +78,15 @@ Scores = Callable[[RecordedTrials], Vector]
 
 
 def default_scores(trials: RecordedTrials) -> Vector:
-    """Score each trial by its nearness to the default configuration [n]."""
+    """Score the benchmark's trials by nearness to the default configuration [n]."""
     return -np.concatenate([distance(pool, DEFAULT) for pool in trials.pools])
 
 
 def constant_scores(trials: RecordedTrials) -> Vector:
-    """Score each trial by its nearness to the median of the settings that were best for other
-    folds' networks in the same place [n]."""
+    """Score the benchmark's trials by nearness to the median of other folds' best settings [n].
+
+    The median is taken over the best trials of other folds' networks on the same task and data set.
+    """
     found = []
     for pool in trials.pools:
         fold = trials.folds.of(pool.network)
@@ -88,7 +97,7 @@ def constant_scores(trials: RecordedTrials) -> Vector:
 
 
 def surrogate_scores(trials: RecordedTrials) -> Vector:
-    """Score the trials of each requested fold by trees learned from the other folds [n]."""
+    """Score trials by trees learned from other folds; 0 in folds not requested [n]."""
     fold = np.array([trials.folds.of(pool.network) for pool in trials.pools])
     scores = np.zeros(len(trials.table.pools))
 
@@ -103,8 +112,9 @@ def surrogate_scores(trials: RecordedTrials) -> Vector:
 
 
 def proposal_scores(trials: RecordedTrials, engine: HPOEngine, answers: Counter[str]) -> Vector:
-    """Score each trial of the requested pools by its nearness to the engine's proposal, or to the
-    default configuration if the engine fails; all other trials have 0 [n].
+    """Score trials of requested pools by nearness to an engine's proposal; others are 0 [n].
+
+    If the engine fails, the default configuration replaces its proposal.
 
     Args:
         answers: counts the proposals that were `asked` for, and the `invalid` ones of them.
@@ -142,7 +152,7 @@ def bench(
     fold: int | None = None,
     limit: int | None = None,
 ) -> list[Regret]:
-    """Return the regret of random picks and of every engine after each number of epochs.
+    """Benchmark HPO engines: return their regret, and random picks', by number of epochs.
 
     Args:
         fold: the fold to test on, for engines that learned from the others; None for all folds.

@@ -25,8 +25,12 @@ _HINT = "Freeze them again: nngpt hpo bench --folds NEW-FILE"
 
 @dataclass(frozen=True)
 class NetworkFolds:
-    """The near-duplicate component of each network, named by its first member, and the fold of each
-    component, 0 to `COUNT` - 1."""
+    """Near-duplicate component of each network, and fold of each component.
+
+    Attributes:
+        components: component of each network, named by its first member.
+        folds: fold of each component, 0 to `COUNT` - 1.
+    """
 
     components: Mapping[str, str]
     folds: Mapping[str, int]
@@ -43,7 +47,7 @@ class NetworkFolds:
 
 
 def make_folds(history: History) -> NetworkFolds:
-    """Distribute the networks' components to folds with similar numbers of trials."""
+    """Distribute networks' near-duplicate components to folds with similar numbers of trials."""
     trials = Counter(run.network for run in history.runs)
     components = groups.components({name: history.codes[name] for name in trials})
     rows = [components[name] for name in sorted(trials) for _ in range(trials[name])]
@@ -52,8 +56,11 @@ def make_folds(history: History) -> NetworkFolds:
 
 
 def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
-    """Read the folds of a file; without one, make them, and the file if a path is given. Raises:
-    UserError if the file is not valid."""
+    """Read networks' folds from a file; else make them, and write the file if a path is given.
+
+    Raises:
+        UserError: the file is not valid.
+    """
     if path is not None and path.exists():
         return read_folds(path)
     found = make_folds(history)
@@ -63,7 +70,7 @@ def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
 
 
 def write_folds(found: NetworkFolds, path: Path) -> None:
-    """Write folds to a file, atomically."""
+    """Write the networks' folds and their hash to a file, atomically."""
     members = defaultdict(list)
     for network, component in sorted(found.components.items()):
         members[component].append(network)
@@ -76,8 +83,11 @@ def write_folds(found: NetworkFolds, path: Path) -> None:
 
 
 def read_folds(path: Path) -> NetworkFolds:
-    """Read folds from a file and verify their hash. Raises: UserError if the file cannot be read,
-    holds no folds, or its hash does not match."""
+    """Read the networks' folds from a file and verify their hash.
+
+    Raises:
+        UserError: the file cannot be read, holds no folds, or its hash does not match.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines = [(fold, names) for fold, *names in content["components"]]

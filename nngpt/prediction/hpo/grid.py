@@ -28,7 +28,7 @@ _VALUES: Mapping[str, tuple[float, ...]] = {
 def best_of_grid(
     file: SurrogateFile, task: HPOTask, count: int, images: int | None = None
 ) -> list[Proposal]:
-    """Return the `count` points of the grid with the highest scores that differ clearly.
+    """Return the `count` best-scored settings of the surrogate's grid that differ clearly.
 
     Each score is averaged with those of the neighbouring learning rates, since a ridge that is one
     step wide is seldom real. Two points differ clearly if their learning rates are a factor of 3

@@ -28,7 +28,7 @@ LEAST = 10
 
 @dataclass(frozen=True)
 class Pool:
-    """Trials that differ in their hyperparameters and transform only.
+    """Recorded trials of one network that differ in hyperparameters and transform only.
 
     Attributes:
         network: name of the network.
@@ -59,7 +59,7 @@ class Pool:
 
 
 def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
-    """Return the pools of at least `least` trials after `epochs` epochs, sorted by name."""
+    """Return the pools of at least `least` recorded trials after `epochs` epochs, by name."""
     found: dict[tuple[str, Place], dict[object, TrainingRun]] = {}
     for run in history.runs:
         if len(run.accuracies) >= epochs and not math.isnan(run.accuracies[epochs - 1]):
@@ -77,8 +77,10 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
 
 
 def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
-    """Return the distance of a pool's trials to settings [n], in decades of learning rate; a
-    different transform adds 1."""
+    """Return the distance [n] of a pool's trials to settings, in decades of learning rate.
+
+    A different transform adds 1.
+    """
     axes = np.array([_axes(run.hyperparameters) for run in pool.runs])
     apart = np.nan_to_num((axes - _axes(settings)) / _SCALES)  # missing values count as equal
     found: Vector = np.sqrt((apart**2).sum(axis=1))
@@ -88,7 +90,7 @@ def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Ve
 
 
 def median_of_best(known: Sequence[Pool]) -> dict[str, float]:
-    """Return the median of the best trials of pools, for each setting by itself."""
+    """Return the median settings of the pools' best trials, each setting by itself."""
     best = [pool.runs[int(pool.accuracies.argmax())].hyperparameters for pool in known]
     axes = np.array([_axes(settings) for settings in best]).T
     lr, momentum, batch = (_median(axis) for axis in axes)

@@ -17,7 +17,7 @@ from nngpt.errors import ModelError
 from nngpt.generation.contract.answers import Hyperparameters
 from nngpt.prediction.hpo.proposal import HPOTask
 from nngpt.prediction.hpo.search_space import SearchSpace
-from nngpt.prediction.places import facts
+from nngpt.prediction.places import dataset_facts
 from nngpt.prediction.runs import TrainingRun
 from nngpt.records import Message, Prompt
 
@@ -36,8 +36,8 @@ Settings: {names}.
 
 
 def question(task: HPOTask) -> Prompt:
-    """Return the prompt that asks for the settings of a task."""
-    place, known = task.place, facts(task.place.dataset)
+    """Return the prompt that asks an LLM for the hyperparameters of a network."""
+    place, known = task.place, dataset_facts(task.place.dataset)
     unknown = math.isnan(known.classes)
     counts = "" if unknown else f" ({known.classes:.0f} classes, {known.images:,.0f} images)"
     text = _QUESTION.format(
@@ -52,13 +52,16 @@ def question(task: HPOTask) -> Prompt:
 
 
 def answer(settings: Mapping[str, float | str]) -> str:
-    """Return settings as one line of JSON, the form of an answer; numbers have two digits."""
+    """Return settings as an LLM should answer: one line of JSON, numbers with two digits."""
     return json.dumps({name: _rounded(value) for name, value in settings.items()})
 
 
 def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
-    """Return the settings in an answer. Raises: ModelError if they are not exactly those of the
-    search space's schema."""
+    """Return the settings in an LLM's answer to the HPO prompt.
+
+    Raises:
+        ModelError: they are not exactly those of the search space's schema.
+    """
     with suppress(ValueError):  # not JSON, or not valid for pydantic
         found = json.loads(text)
         given = Hyperparameters.model_validate(found)
@@ -69,13 +72,15 @@ def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
 
 
 def space_of(run: TrainingRun) -> SearchSpace:
-    """Return the search space of a recorded trial's network, for training and benchmarks."""
+    """Return the search space that a prompt gives for a recorded trial's network."""
     return SearchSpace.of(frozenset(run.hyperparameters), max_batch=512)
 
 
 def abridged(code: str, length: int = CODE_CHARACTERS) -> str:
-    """Return code without comments, docstrings, imports and `learn`, which tell little about the
-    settings; the middle of longer code is replaced by an ellipsis.
+    """Return a network's code shortened for the HPO prompt: no comments, imports or `learn`.
+
+    Docstrings are removed, too; these parts tell little about the settings. An ellipsis replaces
+    the middle of longer code.
 
     Raises:
         SyntaxError, ValueError: the code is not valid Python.

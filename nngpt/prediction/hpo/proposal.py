@@ -82,8 +82,12 @@ Train = Callable[[Proposal], Evaluation | Refusal]
 
 @dataclass(frozen=True)
 class EngineContext:
-    """The user's configuration, and a function that opens a `Train` for a task; None where networks
-    cannot be trained."""
+    """Context of an HPO engine: configuration, and training where that is possible.
+
+    Attributes:
+        config: the user's configuration.
+        training: function that opens a `Train` for a task; None where networks cannot be trained.
+    """
 
     config: Config
     training: Callable[[HPOTask], AbstractContextManager[Train]] | None = None

@@ -57,8 +57,7 @@ class SearchSpace:
         return found is not None and (self.max_side is None or (found.size or 0) <= self.max_side)
 
     def fixed(self) -> tuple[dict[str, float], tuple[str, ...]]:
-        """Return a default for every hyperparameter, and notes about those set to 0 for lack of
-        a known range."""
+        """Return defaults of all hyperparameters, and notes about those without a range (0)."""
         values = {name: DEFAULT.get(name, 0.0) for name in sorted(self.supported)}
         unknown = sorted(self.supported - set(TUNABLE))
         note = f"set to 0, as no range is known: {', '.join(unknown)}"

@@ -46,7 +46,7 @@ Forests = Sequence[lightgbm.Booster]
 
 
 def learn(trials: TrialTable) -> Forests:
-    """Fit trees that score trials; every pool has the same total weight."""
+    """Fit the surrogate's trees, which score trials; every pool has the same total weight."""
     weights = 1.0 / np.bincount(trials.pools)[trials.pools]
     return [
         _fit(trials.inputs, targets, weights, seed)
@@ -56,14 +56,16 @@ def learn(trials: TrialTable) -> Forests:
 
 
 def score(trees: Forests, inputs: Matrix) -> Vector:
-    """Return scores [n], higher is better and comparable within a pool only, for feature rows
-    [n, len(NAMES)]."""
+    """Return the surrogate's scores [n] of feature rows [n, len(NAMES)]; higher is better.
+
+    Scores are comparable within a pool only.
+    """
     mean: Vector = np.mean([boosting.predict(one, inputs) for one in trees], axis=0)
     return mean
 
 
 def share_of_best(trials: TrialTable) -> Vector:
-    """Return each trial's accuracy above chance, divided by that of its pool's best trial [n]."""
+    """Return the surrogate's target: accuracy above chance as a share of the pool's best [n]."""
     chance = np.nan_to_num(trials.inputs[:, _CHANCE])
     best = np.full(int(trials.pools.max()) + 1, -np.inf)
     np.maximum.at(best, trials.pools, trials.accuracies)
@@ -73,7 +75,10 @@ def share_of_best(trials: TrialTable) -> Vector:
 
 
 def rank(trials: TrialTable) -> Vector:
-    """Return each trial's rank in its pool, divided by the pool's size: 1 for the best [n]."""
+    """Return the surrogate's target: each trial's rank in its pool as a share of its size [n].
+
+    It is 1 for the best trial.
+    """
     order = np.lexsort((trials.accuracies, trials.pools))
     starts = np.searchsorted(trials.pools[order], trials.pools[order])
     ranks = np.empty(len(order))
@@ -98,29 +103,37 @@ def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgb
 
 
 class HorizonModel(NamedTuple):
-    """Trees that score settings, and a model of the accuracy with intervals for unseen components,
-    learned from trials that were judged after the same number of epochs."""
+    """Models that the surrogate learned from trials of one training length.
+
+    Attributes:
+        scores: trees that score settings.
+        accuracy: model of the accuracy, with intervals for unseen components.
+    """
 
     scores: Forests
     accuracy: IntervalModel
 
     def accuracies(self, inputs: Matrix) -> list[tuple[float, float, float]]:
-        """Return the expected accuracy and the ends of its 90% interval for each row
-        [n, len(NAMES)]."""
+        """Return expected accuracy and ends of its 90% interval for rows [n, len(NAMES)]."""
         found = self.accuracy.predict(inputs, to_share).clipped(0.0, 1.0)
         return list(zip(found.point.tolist(), found.low.tolist(), found.high.tolist(), strict=True))
 
 
 def default_path() -> Path:
-    """Return the path of the surrogate in the cache."""
+    """Return the path of the surrogate's file in the cache."""
     return cache_folder() / "hpo.zip"
 
 
 def train(
     history: History, path: Path, progress: Callable[[str], None], epochs: Sequence[int] = EPOCHS
 ) -> dict[str, Any]:
-    """Learn from all trials of a history, write the file atomically and return its card. Raises:
-    UserError if there are too few pools of trials."""
+    """Train the surrogate on a history's trials, write its file, and return its card.
+
+    The file is written atomically.
+
+    Raises:
+        UserError: there are too few pools of trials.
+    """
     known = {horizon: pools(history, horizon, _LEARNED) for horizon in epochs}
     kept = {horizon: found for horizon, found in known.items() if len(found) >= 2}
     if not kept:
@@ -154,7 +167,7 @@ def _learn_horizons(
     vocabulary: Vocabulary,
     progress: Callable[[str], None],
 ) -> dict[int, HorizonModel]:
-    """Fit the models for each number of epochs."""
+    """Fit the surrogate's models for each number of epochs."""
     networks = {pool.network for found in kept.values() for pool in found}
     components = groups.components({name: history.codes[name] for name in networks})
     models = {}
@@ -175,8 +188,15 @@ def _member_names(horizon: int) -> list[str]:
 
 
 class SurrogateFile:
-    """A surrogate read from the file that `train` wrote, and the vocabulary and sources of
-    transforms that it was trained on. Raises: UserError as `ModelFile`."""
+    """The surrogate, read from the file that `train` wrote.
+
+    Attributes:
+        vocabulary: places and transforms that it was trained on.
+        sources: sources of the transforms by name.
+
+    Raises:
+        UserError: as `ModelFile`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, _FORMAT)
@@ -186,8 +206,13 @@ class SurrogateFile:
         self._factors = {int(horizon): factor for horizon, factor in index["factors"].items()}
 
     def at(self, epochs: int) -> tuple[int, HorizonModel]:
-        """Return the largest trained number of epochs up to `epochs` (or the smallest trained one)
-        and its models. Raises: UserError if the file is damaged."""
+        """Return the trained number of epochs that fits best, and its models.
+
+        It is the largest one up to `epochs`, or the smallest of all.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
         *scores, value, error = self._file.models(_member_names(horizon))

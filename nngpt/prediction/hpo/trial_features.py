@@ -11,7 +11,7 @@ import numpy as np
 from nngpt.prediction import features
 from nngpt.prediction.arrays import Mask, Matrix, Numbers, Vector
 from nngpt.prediction.hpo.pools import Pool
-from nngpt.prediction.places import facts
+from nngpt.prediction.places import dataset_facts
 from nngpt.prediction.runs import TrainingRun
 
 NAMES: tuple[str, ...] = (
@@ -42,7 +42,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class TrialTable:
-    """The trials of several pools as rows, pool by pool.
+    """Feature rows of the recorded trials of several pools, pool by pool.
 
     Attributes:
         inputs: features known before training [n, len(NAMES)].
@@ -66,7 +66,9 @@ def table(
     sources: Mapping[str, str],
     vocabulary: Vocabulary,
 ) -> TrialTable:
-    """Return the trials of pools as a table, given the sources of networks and transforms by name.
+    """Return the feature rows of all trials of these pools, as a table.
+
+    `codes` and `sources` are the sources of networks and transforms by name.
 
     Raises:
         DataError: a network's code is not valid Python.
@@ -84,7 +86,7 @@ def row(
     vocabulary: Vocabulary,
     images: int | None = None,
 ) -> list[float]:
-    """Return the features of one trial in the order of `NAMES`. Raises: as `table`.
+    """Return the feature row of one trial, in the order of `NAMES`. Raises: as `table`.
 
     Args:
         images: number of training images; None for the whole data set. It changes the number of
@@ -92,7 +94,7 @@ def row(
     """
     static = features.static(run, codes, sources)
     if images is not None:
-        static[_STEPS] += math.log10(images / facts(run.place.dataset).images)
+        static[_STEPS] += math.log10(images / dataset_facts(run.place.dataset).images)
     log_lr, momentum, log_batch = (static[_AT[name]] for name in _AT)
     known_momentum = 0.0 if math.isnan(momentum) else momentum
     with_momentum = log_lr - math.log10(max(1e-3, 1 - known_momentum))

@@ -28,7 +28,7 @@ def history_pairs(
     folds: Path | None = None,
     without: int | None = None,
 ) -> list[TrainingPair]:
-    """Return up to `limit` training pairs from a history.
+    """Return up to `limit` training pairs from a history, to tune the HPO engine `llm`.
 
     Args:
         epochs: numbers of epochs after which trials were judged.
@@ -58,7 +58,7 @@ def pairs(
     limit: int,
     seed: int,
 ) -> list[TrainingPair]:
-    """Return up to `limit` training pairs from pools, two of each.
+    """Return up to `limit` training pairs for the HPO engine `llm`, two from each pool.
 
     One asks for "the highest possible" accuracy and answers with the best trial; the other asks for
     the accuracy of a random trial and answers with it. Near-duplicate components take turns, so

@@ -16,9 +16,9 @@ class DefaultEngine:
         return [Proposal("default", values, batch, "norm", task.epochs, None, notes)]
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the engine holds no resources."""
 
 
 def create(context: EngineContext) -> DefaultEngine:
-    """Return the engine."""
+    """Return the HPO engine `default`."""
     return DefaultEngine()

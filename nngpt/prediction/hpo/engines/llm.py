@@ -26,14 +26,17 @@ class Options(PluginOptions):
 
 
 class LLMEngine:
-    """Proposes what an LLM writes; the first proposal is its most likely answer."""
+    """Proposes settings that an LLM writes; the first proposal is its most likely answer."""
 
     def __init__(self, llm: Any, notes: tuple[str, ...]) -> None:
         self._llm, self._notes = llm, notes
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the settings of `count` answers. Raises: ModelError if an answer is cut off or
-        does not match the schema."""
+        """Return the settings in `count` answers of the LLM.
+
+        Raises:
+            ModelError: an answer is cut off or does not match the schema.
+        """
         prompt, schema = question(task), task.space.schema()
         answers = self._llm.generate_json(prompt, schema, 1, task.seed, _GREEDY)
         if count > 1:
@@ -52,7 +55,7 @@ class LLMEngine:
 
 
 def create(context: EngineContext, *, options: Options) -> LLMEngine:
-    """Load the configured LLM; an adapter brings its own base model.
+    """Load the configured LLM as an HPO engine; an adapter brings its own base model.
 
     Raises:
         ConfigError: the backend cannot write JSON of a schema.

@@ -27,22 +27,29 @@ _FIRST = 3
 
 
 class Options(PluginOptions):
-    """`budget`: number of trainings; `surrogate`: file of the surrogate to begin with, None for the
-    one in the cache, if any."""
+    """Options of the HPO engine `optuna`.
+
+    Attributes:
+        budget: number of trainings.
+        surrogate: file of the surrogate to begin with; None for the one in the cache, if any.
+    """
 
     budget: int = Field(8, ge=1)
     surrogate: Path | None = None
 
 
 class OptunaEngine:
-    """Searches with TPE, starting from the surrogate's proposals."""
+    """Searches settings with Optuna's TPE, starting from the surrogate's proposals."""
 
     def __init__(self, options: Options, context: EngineContext) -> None:
         self._options, self._context = options, context
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the `count` best of all trainings, the best first. Raises: UserError if all
-        trainings were refused, or networks cannot be trained here."""
+        """Return the `count` best of all trainings, the best first.
+
+        Raises:
+            UserError: all trainings were refused, or networks cannot be trained here.
+        """
         if self._context.training is None:
             raise UserError("the engine 'optuna' trains networks, which is not possible here")
         budget, first = self._options.budget, self._first(task)
@@ -62,11 +69,11 @@ class OptunaEngine:
         return best_of_grid(SurrogateFile(path), replace(task, space=own_size), count)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the engine holds no resources."""
 
 
 def create(context: EngineContext, *, options: Options) -> OptunaEngine:
-    """Return the engine."""
+    """Return the HPO engine `optuna`, which trains the network with sampled settings."""
     return OptunaEngine(options, context)
 
 
@@ -79,7 +86,7 @@ def search(
     sampler: str = "tpe",
     proposed: Sequence[Proposal] = (),
 ) -> list[Proposal]:
-    """Train with sampled settings and return all of them with their results, the best first.
+    """Train with settings sampled by Optuna; return all of them with results, the best first.
 
     Images are not resized, which costs more than it teaches: the transforms are those of `space`
     that keep the size, and those of `proposed`.

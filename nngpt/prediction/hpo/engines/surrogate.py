@@ -27,9 +27,9 @@ class SurrogateEngine:
         return best_of_grid(SurrogateFile(self._path), task, count)
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing: the engine holds no resources."""
 
 
 def create(context: EngineContext, *, options: Options) -> SurrogateEngine:
-    """Return the engine; the file is read when a proposal is needed."""
+    """Return the HPO engine `surrogate`; it reads its file when a proposal is needed."""
     return SurrogateEngine(options.surrogate or default_path())

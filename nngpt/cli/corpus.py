@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nngpt.cli.inputs import load_config
-from nngpt.cli.options import AsJson, Folder, Levels, PerFamily, Threshold
+from nngpt.cli.options import AsJson, Levels, MirrorFolder, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, progress_bars
 from nngpt.errors import UserError
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Build training pairs from the LEMU
 
 
 _Out = Annotated[Path, typer.Option(help="New folder for the corpus.")]
-_Tasks = Annotated[list[str], typer.Option(help="Data set of the prompts; repeatable.")]
+_Tasks = Annotated[list[str], typer.Option(help="Data set to name in the prompts; repeatable.")]
 _Prompt = Annotated[
     str | None, typer.Option(help="Prompt template (default: the configuration's).")
 ]
@@ -35,15 +35,19 @@ _TrainedOnly = Annotated[
     bool, typer.Option("--trained-only", help="Exclude networks without a recorded accuracy.")
 ]
 _Own = Annotated[
-    bool, typer.Option("--own", help="Include networks that runs in this folder wrote.")
+    bool, typer.Option("--own", help="Include networks of nngpt's own runs in --folder.")
 ]
 _MaxChars = Annotated[
     int | None,
     typer.Option(help="Maximum length of an answer (default: the configuration's).", min=1),
 ]
-_Limit = Annotated[int | None, typer.Option(help="Maximum number of networks.", min=1)]
-_Shares = Annotated[str, typer.Option(help="Shares of the train, dev and test parts.")]
-_Seed = Annotated[int, typer.Option(help="Random seed of the splits.", min=0)]
+_Limit = Annotated[
+    int | None, typer.Option(help="Maximum number of networks in the corpus.", min=1)
+]
+_Shares = Annotated[str, typer.Option(help="Shares of the train, dev and test files, 0…1.")]
+_Seed = Annotated[
+    int, typer.Option(help="Random seed of the split into train, dev and test.", min=0)
+]
 _Compact = Annotated[
     bool, typer.Option("--compact", help="Write shorter networks that compute the same.")
 ]
@@ -56,14 +60,18 @@ _BuildCheck = Annotated[
 ]
 _Replacements = Annotated[
     int | None,
-    typer.Option(help="How many times to replace networks that fail the build check.", min=0),
+    typer.Option(
+        help="Rounds of replacing networks that fail the build check by near-duplicates "
+        "(default: no limit).",
+        min=0,
+    ),
 ]
 
 
 @app.command()
 def build(
     out: _Out,
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
     task: _Tasks = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
     prompt: _Prompt = None,
     config: _ConfigName = None,
@@ -125,7 +133,7 @@ def build(
 @app.command("convert", hidden=True, context_settings={"ignore_unknown_options": True})
 @app.command("recombine", hidden=True, context_settings={"ignore_unknown_options": True})
 def moved(context: typer.Context, arguments: list[str]) -> None:
-    """Refuse the command, and print the script that replaces it."""
+    """Refuse a command of `nngpt corpus` that moved, and print the script that replaces it."""
     raise UserError(
         f"moved to scripts/synthetic-networks {context.info_name}",
         where=f"nngpt corpus {context.info_name}",

@@ -50,7 +50,7 @@ def confirm(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a sample for many epochs, and compare its test accuracy with the first epoch's."""
+    """Train a sample of a run for many epochs, and compare its test accuracy with epoch 1."""
     from nngpt.cycle.confirm import ConfirmationPlan, confirmation_config
     from nngpt.reports.analysis.sampling import stratified_sample
 

@@ -47,7 +47,7 @@ def export(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a run's best networks: code, weights, ONNX; exit with 1 if a network is refused."""
+    """Retrain a run's best networks and export code, weights, ONNX; exit with 1 on a refusal."""
     from nngpt.cycle.export import Export, export_config
     from nngpt.reports.analysis.best import best_networks
     from nngpt.reports.sheets import rich_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nngpt.cli.options import AsJson, Folder, Levels, PerFamily, Threshold
+from nngpt.cli.options import AsJson, Levels, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, print_result, progress_bar
 from nngpt.errors import UserError
 
@@ -20,16 +20,29 @@ _Paths = Annotated[
     list[Path] | None,
     typer.Argument(help="Folders, .py files and .jsonl files to read.", metavar="[PATH]..."),
 ]
-_Lemur = Annotated[bool, typer.Option("--lemur", help="Also read the LEMUR mirror.")]
+_Lemur = Annotated[
+    bool, typer.Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
+]
+_MirrorFolder = Annotated[
+    Path,
+    typer.Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror."),
+]
 _BestOn = Annotated[
-    str | None, typer.Option(help="Rank the mirror's networks by accuracy on this data set only.")
+    str | None, typer.Option(help="With --lemur: rank networks by accuracy on this data set only.")
 ]
 _LevelThreshold = Annotated[
-    list[str], typer.Option(help="Similarity threshold of one level.", metavar="LEVEL=VALUE")
+    list[str],
+    typer.Option(
+        help="Similarity (0…1) that makes duplicates at one level, instead of --threshold.",
+        metavar="LEVEL=VALUE",
+    ),
 ]
 _FamilyThreshold = Annotated[
     list[str],
-    typer.Option(help="Similarity threshold inside one family.", metavar="FAMILY=VALUE"),
+    typer.Option(
+        help="Similarity (0…1) that makes duplicates within one family, instead of --threshold.",
+        metavar="FAMILY=VALUE",
+    ),
 ]
 _Shingle = Annotated[int, typer.Option(help="Length of the compared token runs (shingles).")]
 _MinAccuracy = Annotated[
@@ -52,7 +65,7 @@ _Check = Annotated[bool, typer.Option(help="Exit with 1 if there are duplicates.
 def dedup(
     paths: _Paths = None,
     lemur: _Lemur = False,
-    folder: Folder = Path("runs"),
+    folder: _MirrorFolder = Path("runs"),
     best_on: _BestOn = None,
     levels: Levels = "exact,lexical",
     threshold: Threshold = 0.9,

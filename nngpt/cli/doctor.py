@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqla
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check; `hint` is how to fix it, "" if there is nothing to fix."""
+    """Result of one check of the machine; `hint` is how to fix it, "" if all is well."""
 
     what: str
     found: str

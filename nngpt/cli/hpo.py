@@ -15,7 +15,7 @@ from nngpt import plugins
 from nngpt.cli import hpo_predict
 from nngpt.cli.inputs import check_folder, load_config, make_folder
 from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
-from nngpt.cli.options import AsJson, Folder, Overrides, Seed
+from nngpt.cli.options import AsJson, MirrorFolder, Overrides, Seed
 from nngpt.cli.output import console, print_result
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a netwo
 
 @app.command()
 def train(
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
     out: Annotated[
         Path | None, typer.Option("--surrogate", help="File to write (default: in the cache).")
     ] = None,
@@ -58,7 +58,7 @@ app.command("predict")(hpo_predict.predict)
 
 @app.command()
 def tune(
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
     epochs: Annotated[
         list[int] | None,
         typer.Option(
@@ -106,7 +106,7 @@ def tune(
 
 @app.command()
 def bench(
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
     folds: Annotated[
         Path | None, typer.Option(help="File of the cross-validation folds; written if missing.")
     ] = None,
@@ -119,11 +119,11 @@ def bench(
     ] = None,
     adapter: Annotated[
         Path | None,
-        typer.Option(help="Also test this adapter, tuned without the fold."),
+        typer.Option(help="With --fold: also test this adapter, tuned without it."),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Maximum number of networks (pools of trials) to test."),
+        typer.Option(min=1, help="With --fold: maximum number of networks to test."),
     ] = None,
     config: Annotated[
         str | None, typer.Option(help="Configuration of the LLM (default: nngpt's own).")
@@ -131,7 +131,7 @@ def bench(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
-    """Compare engines on recorded trials: accuracy lost against the best trial of a network."""
+    """Compare HPO engines on recorded trials: accuracy lost against a network's best trial."""
     from nngpt.prediction.hpo import benchmark
     from nngpt.prediction.hpo.folds import read_or_make_folds
     from nngpt.prediction.hpo.proposal import EngineContext

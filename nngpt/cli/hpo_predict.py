@@ -42,10 +42,10 @@ def predict(
         typer.Option(min=0, max=1, help="Accuracy to aim for, 0…1; reported if out of reach."),
     ] = None,
     max_batch: Annotated[
-        int, typer.Option(min=1, max=4096, help="Largest batch size that fits in memory.")
+        int, typer.Option(min=1, max=4096, help="Largest batch size to propose.")
     ] = 256,
     max_side: Annotated[
-        int | None, typer.Option(min=8, help="Largest side of an image in pixels.")
+        int | None, typer.Option(min=8, help="Largest image side to propose, in pixels.")
     ] = None,
     surrogate: Annotated[
         Path | None, typer.Option(help="File of the surrogate (default: the one in the cache).")
@@ -70,7 +70,7 @@ def predict(
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Propose hyperparameters, batch size and transform, as YAML for a configuration."""
+    """Propose a network's hyperparameters, batch size and transform, as YAML."""
     from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
     from nngpt.prediction.hpo.search_space import SearchSpace
     from nngpt.prediction.network_files import read_tunable_network

@@ -1,4 +1,4 @@
-"""Load configurations, open databases, find runs, and make folders, as the options ask."""
+"""Inputs of commands: load configurations, open databases, find runs, make folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START = "Start one: nngpt cycle run smoke-mnist"
 
 
 def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
-    """Load a configuration (None: the defaults) and apply `--set` and options.
+    """Load the configuration of a command (None: the defaults); apply `--set` and options.
 
     Args:
         given: values by key path; None keeps the configuration's value.
@@ -35,14 +35,14 @@ def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Conf
 
 
 def open_store(folder: Path) -> Store:
-    """Open the existing database of a folder. Raises: StoreError."""
+    """Open the existing database of --folder. Raises: StoreError."""
     from nngpt.store import Store
 
     return Store.open(check_database(folder), create=False)
 
 
 def check_database(folder: Path) -> Path:
-    """Return the path of a folder's existing database. Raises: StoreError."""
+    """Return the path of the existing database of --folder. Raises: StoreError."""
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
         raise StoreError("no runs here", where=str(path), hint=_START)
@@ -50,7 +50,7 @@ def check_database(folder: Path) -> Path:
 
 
 def find_run(store: Store, run: str | None) -> RunRecord:
-    """Find a run by name or number, None for the newest. Raises: StoreError."""
+    """Find the run that a command names or numbers, None for the newest. Raises: StoreError."""
     if run is not None:
         return store.run(run)
     runs = store.runs()
@@ -60,7 +60,7 @@ def find_run(store: Store, run: str | None) -> RunRecord:
 
 
 def make_folder(path: Path, option: str) -> None:
-    """Create a folder unless it exists, and check that it is writable.
+    """Create a command's folder unless it exists, and check that it is writable.
 
     Args:
         option: option with which the user can choose another folder.
@@ -81,7 +81,7 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Raise the UserError of `make_folder` if the folder cannot be made; leave no trace."""
+    """Check like `make_folder`, for a command that creates the folder later; leave no trace."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_folder(path, option)
     for made in missing:

@@ -108,7 +108,7 @@ app.command("prefer")(learn_prefer.prefer)
 
 
 def check_name(name: str) -> None:
-    """Check that an adapter can have this name. Raises: UserError."""
+    """Check that --name is a possible name of an adapter. Raises: UserError."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         hint = "Use letters, digits, dots, hyphens and underscores."
         raise UserError(f"{name!r} is not a plain name", where="--name", hint=hint)
@@ -121,7 +121,7 @@ def _pairs(files: list[Path], option: str) -> list[TrainingPair]:
 
 
 def train_adapter(settings: Config, job: SFTJob, progress: TuningProgress) -> Adapter:
-    """Load the base, train on the job's pairs, and write the adapter."""
+    """Train and write the adapter of `nngpt learn sft` or `hpo tune` on the job's pairs."""
     from nngpt.finetuning.learners.sft import LoraLearner
     from nngpt.generation.llm.transformers import create
 

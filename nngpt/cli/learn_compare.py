@@ -27,20 +27,20 @@ def compare(
         list[str],
         typer.Option(
             help="Arm to compare: `base`, or NAME=FOLDER of an adapter, with settings of its own "
-            "after commas, such as few=base,prompt.template=features. Repeat for more arms.",
+            "after commas, such as few=base,prompt.template=features; repeatable.",
             metavar="NAME[=ADAPTER][,KEY=VALUE…]",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the comparison; an existing one resumes.")],
     samples: Annotated[int, typer.Option(help="Answers of each arm to each prompt.", min=1)] = 100,
     task: Annotated[
-        list[str], typer.Option(help="Data set to prompt for and train on. Repeat for more.")
+        list[str], typer.Option(help="Data set to prompt for and train on; repeatable.")
     ] = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
     corpus: Annotated[
         list[Path] | None,
         typer.Option(
-            help="JSONL corpus the adapters learned, to measure copies and diversity against. "
-            "Repeat for more."
+            help="JSONL corpus of the adapters, to measure copies and diversity against; "
+            "repeatable."
         ),
     ] = None,
     check: Annotated[

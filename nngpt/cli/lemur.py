@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nngpt.cli.inputs import make_folder, open_store
-from nngpt.cli.options import AsJson, Folder, NetworkFile
+from nngpt.cli.options import AsJson, MirrorFolder, NetworkFile
 from nngpt.cli.output import console, print_result, progress_bar
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -19,24 +19,35 @@ from nngpt.files import DATABASE
 app = typer.Typer(no_args_is_help=True, help="Download, import, query and export the LEMUR corpus.")
 
 _Into = Annotated[
-    Path, typer.Option("--folder", help="Folder of the database, which is created if missing.")
+    Path,
+    typer.Option(
+        "--folder", help="Folder of the database for the LEMUR mirror; created if missing."
+    ),
 ]
 _EVERY = 200
 
 _IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
 _ROWS_IN_TABLE = 20
 
-_Task = Annotated[str | None, typer.Option(help="Task, for example img-classification.")]
-_Dataset = Annotated[str | None, typer.Option(help="Data set, for example cifar-10.")]
-_Metric = Annotated[str | None, typer.Option(help="Metric, for example acc.")]
-_Network = Annotated[str | None, typer.Option(help="Name of a network.")]
-_Family = Annotated[
-    str | None, typer.Option(help="Family of networks: the name up to its first hyphen.")
+_Task = Annotated[
+    str | None, typer.Option(help="Only trials of this task, for example img-classification.")
 ]
-_Epoch = Annotated[int | None, typer.Option(help="Number of epochs trained.", min=0)]
-_MinAccuracy = Annotated[float | None, typer.Option(help="Minimum accuracy, 0…1.", min=0, max=1)]
+_Dataset = Annotated[
+    str | None, typer.Option(help="Only trials on this data set, for example cifar-10.")
+]
+_Metric = Annotated[str | None, typer.Option(help="Only trials with this metric, for example acc.")]
+_Network = Annotated[str | None, typer.Option(help="Only trials of the network of this name.")]
+_Family = Annotated[
+    str | None,
+    typer.Option(help="Only trials of this family: a network's name up to its first hyphen."),
+]
+_Epoch = Annotated[int | None, typer.Option(help="Only trials after this many epochs.", min=0)]
+_MinAccuracy = Annotated[
+    float | None, typer.Option(help="Only trials with at least this accuracy, 0…1.", min=0, max=1)
+]
 _Hash = Annotated[
-    str | None, typer.Option("--hash", help="Content hash: md5 of the code without white space.")
+    str | None,
+    typer.Option("--hash", help="Only networks with this md5 of the code without white space."),
 ]
 _Best = Annotated[
     bool,
@@ -52,11 +63,11 @@ _Columns = Annotated[
     str | None, typer.Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")
 ]
 _Code = Annotated[bool, typer.Option("--code", help="Include the source code.")]
-_AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a script.")]
+_AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for scripts.")]
 
 
 @app.command()
-def stats(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
+def stats(folder: MirrorFolder = Path("runs"), as_json: AsJson = False) -> None:
     """Count the imports, networks, families and trials in the LEMUR mirror."""
     from nngpt.reports.lemur.mirror_tables import stats_report
     from nngpt.store.lemur.mirror import open_mirror
@@ -83,7 +94,7 @@ def query(
     code: _Code = False,
     as_json: AsJson = False,
     as_csv: _AsCsv = False,
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
 ) -> None:
     """List recorded trainings (trials) of LEMUR, highest accuracy first."""
     from nngpt.reports.lemur.mirror_tables import print_trials, write_csv, write_json
@@ -126,10 +137,12 @@ def query(
 
 @app.command()
 def sign(
-    fresh: Annotated[bool, typer.Option("--fresh", help="Recompute all signatures.")] = False,
-    folder: Folder = Path("runs"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Recompute all signatures, not only missing ones.")
+    ] = False,
+    folder: MirrorFolder = Path("runs"),
 ) -> None:
-    """Compute missing MinHash signatures, which `lemur similar` needs."""
+    """Compute missing MinHash signatures of LEMUR's networks, which `lemur similar` needs."""
     from nngpt.config import NoveltyConfig
     from nngpt.novelty import signatures
     from nngpt.reports.text import plural
@@ -147,9 +160,9 @@ def similar(
     file: NetworkFile,
     top: Annotated[int, typer.Option(help="Number of networks to show.", min=1)] = 10,
     as_json: AsJson = False,
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
 ) -> None:
-    """List the networks most similar to a file, by signatures and exact Jaccard similarity."""
+    """List LEMUR's networks most similar to a file, by signatures and exact similarity."""
     from nngpt.config import NoveltyConfig
     from nngpt.novelty.dedup.source_files import read_network
     from nngpt.novelty.signatures import nearest_networks, recipe_of
@@ -193,7 +206,7 @@ def import_(
     folder: _Into = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Import networks and statistics; broken files are reported and skipped."""
+    """Import LEMUR's networks and statistics; report and skip broken files."""
     with stoppable():
         _import(path, folder, as_json)
 
@@ -201,9 +214,11 @@ def import_(
 @app.command()
 def export(
     target: Annotated[Path, typer.Argument(help="New or empty folder to write to.", metavar="DIR")],
-    folder: Folder = Path("runs"),
+    folder: Annotated[
+        Path, typer.Option(help="Folder of the database to export: LEMUR mirror, runs or both.")
+    ] = Path("runs"),
     networks: Annotated[
-        list[str] | None, typer.Option("--nn", help="Export only this network; may be repeated.")
+        list[str] | None, typer.Option("--nn", help="Export only this network; repeatable.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Export only results on this data set.")
@@ -213,7 +228,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write networks and statistics in the layout of a LEMUR package."""
+    """Write LEMUR's and own networks and statistics in the layout of a LEMUR package."""
     from nngpt.reports.lemur.transfer_report import export_lines
     from nngpt.store.lemur.export_selection import Selection
     from nngpt.store.lemur.exporter import export_corpus

@@ -59,7 +59,7 @@ def adapters(
 
 @app.command()
 def pull(name: _Name) -> None:
-    """Download and verify a model, and print its path."""
+    """Download and verify an embedded model, and print its path."""
     from nngpt.generation.models import embedded
 
     typer.echo(embedded.pull(name, lambda line: typer.echo(line, err=True)))

@@ -18,7 +18,9 @@ def generate(
         str,
         typer.Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]"),
     ] = "smoke-mnist",
-    count: Annotated[int, typer.Option("--count", "-n", help="Number of networks.", min=1)] = 4,
+    count: Annotated[
+        int, typer.Option("--count", "-n", help="Number of networks to write.", min=1)
+    ] = 4,
     out: Annotated[
         Path | None, typer.Option(help="Write the valid networks to this folder.")
     ] = None,
@@ -56,7 +58,7 @@ def generate(
 def evaluate(
     files: Annotated[list[Path], typer.Argument(help="Python files with one network each.")],
     config: Annotated[
-        str, typer.Option(help="Configuration that supplies the task and protocol.")
+        str, typer.Option(help="Configuration that supplies data set, hyperparameters and limits.")
     ] = "smoke-mnist",
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,

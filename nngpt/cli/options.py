@@ -20,7 +20,7 @@ Seed = Annotated[int | None, typer.Option(help="Random seed (default: the config
 Sandbox = Annotated[
     str | None,
     typer.Option(
-        help="Sandbox level for generated networks: full, standard or weak.", metavar="LEVEL"
+        help="Sandbox level for the code of networks: full, standard or weak.", metavar="LEVEL"
     ),
 ]
 RunName = Annotated[str | None, typer.Argument(help="Number or name of a run (default: newest).")]
@@ -30,15 +30,21 @@ BudgetMinutes = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Folder of the runs' database.")]
+MirrorFolder = Annotated[
+    Path,
+    typer.Option(
+        "--folder", help="Folder of the database with the LEMUR mirror (see nngpt lemur pull)."
+    ),
+]
 NetworkFile = Annotated[Path, typer.Argument(help="Python file with a network.", metavar="FILE")]
 DataSet = Annotated[str, typer.Option(help="Name of the data set, in nngpt or LEMUR.")]
 StartingAdapter = Annotated[
     Path | None,
     typer.Option(help="Adapter to continue from (folder or name); also the KL reference."),
 ]
-Fresh = Annotated[bool, typer.Option(help="Start over; keep the old training.")]
+Fresh = Annotated[bool, typer.Option(help="Start a new training; the old one is kept.")]
 Levels = Annotated[
-    str, typer.Option(help="Comparison levels, cheapest first, separated by commas.")
+    str, typer.Option(help="Levels of comparing networks, cheapest first, separated by commas.")
 ]
 Threshold = Annotated[
     float, typer.Option(help="Jaccard similarity at or above which two networks are duplicates.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a rich console: colours and bars on a terminal, plain lines elsewhere."""
+    """Return a rich console to print on: colours and bars on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
     plain = Console(stderr=stderr)
@@ -23,7 +23,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
+    """Print a command's result as JSON on standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
@@ -37,13 +37,13 @@ def print_result(as_json: bool, facts: Any, *parts: RenderableType) -> None:
 
 
 def logger(stderr: bool = True, **style: Any) -> Callable[..., None]:
-    """Return a function that prints its text as it is, unwrapped, on standard error or output."""
+    """Return a function that prints a log line, unwrapped, on standard error or output."""
     return partial(console(stderr).print, markup=False, emoji=False, soft_wrap=True, **style)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function `(activity, done, total)` that draws one bar for each activity.
+    """Yield a function `(activity, done, total)` that draws a progress bar per activity.
 
     Bars are drawn only on a terminal, and removed at the end.
     """
@@ -66,7 +66,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def progress_bar(activity: str, every: int = 1) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function `(done, total)` that draws one bar at every `every`-th item."""
+    """Yield a function `(done, total)` that draws one progress bar, at every `every`-th item."""
     with progress_bars() as draw:
 
         def progress(done: int, total: int) -> None:

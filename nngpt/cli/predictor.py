@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nngpt.cli.inputs import make_folder
-from nngpt.cli.options import AsJson, DataSet, Folder, NetworkFile
+from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile
 from nngpt.cli.output import console, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate the accuracy predictor.")
 
 PredictorFile = Annotated[
-    Path | None, typer.Option("--predictor", help="File of the predictor (default: in the cache).")
+    Path | None,
+    typer.Option(
+        "--predictor", help="File of the predictor to use (default: the one in the cache)."
+    ),
 ]
 KnownEpochs = Annotated[
     list[int] | None,
@@ -33,8 +36,10 @@ _STOPPED = "Stopped. Nothing was written."
 
 @app.command()
 def train(
-    folder: Folder = Path("runs"),
-    out: PredictorFile = None,
+    folder: MirrorFolder = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--predictor", help="File to write (default: in the cache).")
+    ] = None,
     epochs: KnownEpochs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +63,7 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    folder: Folder = Path("runs"),
+    folder: MirrorFolder = Path("runs"),
     split: Annotated[
         list[str] | None,
         typer.Option(help=f"Grouping for cross-validation: {', '.join(SPLITS)}; repeatable."),
@@ -76,7 +81,7 @@ def evaluate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cross-validate the predictor: predict each group of runs from the others."""
+    """Cross-validate the accuracy predictor: predict each group of runs from the others."""
     from nngpt.prediction import predictor_training, targets
     from nngpt.prediction.cross_validation import cross_validate
     from nngpt.prediction.replay import replay
@@ -104,7 +109,7 @@ def evaluate(
 
 @app.command()
 def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
-    """Show what the predictor was trained on, when, and how."""
+    """Show what the accuracy predictor was trained on, when, and how."""
     from nngpt.prediction.predictor import Predictor, default_path
     from nngpt.reports.tables.prediction import card_table
 
@@ -134,7 +139,7 @@ def predict(
     predictor: PredictorFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the final accuracy and the stopping epoch, each with a 90% interval."""
+    """Predict a network's final accuracy and stopping epoch, each with a 90% interval."""
     from nngpt.prediction.network_files import read_network
     from nngpt.prediction.places import Place, lemur_name
     from nngpt.prediction.predictor import Predictor, default_path
@@ -178,7 +183,7 @@ def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:
 
 
 def log(text: str) -> None:
-    """Print a progress line to stderr if it is a terminal."""
+    """Print a progress line of a training to stderr if it is a terminal."""
     out = console(stderr=True)
     if out.is_terminal:
         out.print(f"{text} …", style="dim")

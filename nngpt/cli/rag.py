@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nngpt.cli.inputs import load_config, make_folder
-from nngpt.cli.options import AsJson, Folder, Sandbox
+from nngpt.cli.options import AsJson, Sandbox
 from nngpt.cli.output import console, logger, print_json, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE, write_file
@@ -23,6 +23,9 @@ app = typer.Typer(
     no_args_is_help=True, help="Find PyTorch blocks in libraries, and extract them to files."
 )
 
+_IndexFolder = Annotated[
+    Path, typer.Option("--folder", help="Folder of the database with the block index.")
+]
 Target = Annotated[
     str, typer.Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
 ]
@@ -49,7 +52,7 @@ def index(
             help="Libraries: installed packages, wheels, sdists or folders.", metavar="PLACE..."
         ),
     ],
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Index the classes of libraries, or update their index, without importing them."""
@@ -74,9 +77,9 @@ def index(
 @app.command()
 def remove(
     source: Annotated[str, typer.Argument(help="Name of the library.", metavar="SOURCE")],
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
 ) -> None:
-    """Remove a library from the index."""
+    """Remove a library from the block index."""
     from nngpt.retrieval import catalogue
     from nngpt.retrieval import index as block_index
 
@@ -87,7 +90,7 @@ def remove(
 @app.command("list")
 def list_(
     source: Annotated[str | None, typer.Option(help="List the blocks of this library.")] = None,
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """List the indexed libraries, or the blocks of one."""
@@ -112,7 +115,7 @@ def search(
     copyleft: Annotated[
         bool, typer.Option("--copyleft", help="Include blocks under copyleft or unknown licences.")
     ] = False,
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Search the names, docstrings and code of all indexed blocks (BM25 ranking)."""
@@ -133,7 +136,7 @@ def search(
 
 
 @app.command()
-def show(target: Target, folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
+def show(target: Target, folder: _IndexFolder = Path("runs"), as_json: AsJson = False) -> None:
     """Show the origin, licence and original source of a block."""
     from nngpt.retrieval import catalogue
     from nngpt.retrieval.extractor import Extractor
@@ -155,7 +158,7 @@ def extract(
     out: Annotated[
         Path | None, typer.Option(help="File to write (default: standard output).")
     ] = None,
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Write a block and its dependencies as one file that imports only torch."""
@@ -181,19 +184,22 @@ def extract(
 @app.command()
 def bench(
     source: Annotated[
-        list[str], typer.Option(help="Grade only blocks of this library; may be repeated.")
+        list[str], typer.Option(help="Grade only blocks of this library; repeatable.")
     ] = [],  # noqa: B006 (typer copies it)
     limit: Annotated[
         int | None, typer.Option(min=1, help="Grade a random sample of this many blocks.")
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(help="File with one library:module.Class per line.")
+        Path | None,
+        typer.Option(
+            help="File that names the blocks to grade, one library:module.Class per line."
+        ),
     ] = None,
     run: Annotated[
         bool, typer.Option("--run", help="Also import, build and train each block in the sandbox.")
     ] = False,
     sandbox: Sandbox = None,
-    folder: Folder = Path("runs"),
+    folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Extract blocks and count how many compile and define all names; with --run, how many run."""

@@ -131,9 +131,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [f.read_text() for f in tmp_path.iterdir()] == ["old"]
 
 
-def test_devices_and_links_are_preserved(tmp_path: Path) -> None:
+def test_devices_folders_and_links_are_preserved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No space left"):
         files.write_file(Path("/dev/full"), [b"x" * 100_000])
+    with pytest.raises(UserError, match="Is a directory"):
+        files.write_file(tmp_path, [b"text"])
     (tmp_path / "link").symlink_to("file")
     files.write_file(tmp_path / "link", [b"text"])
     assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == b"text"

@@ -509,7 +509,7 @@ def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored settings with the keys of older versions moved.
+    """Return a stored configuration's settings with the keys of older versions moved.
 
     Keys that the plug-in in use has no option for are dropped.
     """
@@ -551,7 +551,7 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
 
 
 def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:
-    """Apply `key.path=value` overrides to settings and validate them, options included.
+    """Apply `key.path=value` overrides to a configuration and validate it, options included.
 
     An override that names another plug-in drops the options of the plug-in before.
 
@@ -646,7 +646,7 @@ def corpus_file(path: Path) -> Path:
 def read_yaml(
     path: Path, resources: str = "configs", missing: str = "no such file"
 ) -> dict[str, Any]:
-    """Read the keys and values of a YAML file.
+    """Read a configuration, experiment or prompt template: keys and values of a YAML file.
 
     Args:
         resources: folder of the packaged files, whose names are the hint if the file is missing.

@@ -132,7 +132,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Decoding settings (defaults: the papers').
+    """Decoding settings of the LLM (defaults: the papers').
 
     Attributes:
         constrain: True to write the settings after the code under a grammar.
@@ -210,7 +210,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """Result of one epoch, as computed by the parent process.
+    """Result of one epoch of a candidate's training, as computed by the parent process.
 
     Attributes:
         epoch: number of the epoch, from 1.

@@ -23,7 +23,7 @@ Distances = Sequence[float]
 
 
 def alarm(summaries: Sequence[CycleSummary], distances: Sequence[Distances]) -> str:
-    """Return what fell in the last cycle, "" if nothing did.
+    """Return what collapsed in the last cycle (validity, diversity), "" if nothing did.
 
     Args:
         summaries: summaries of the loop's cycles so far, in order.
@@ -35,7 +35,7 @@ def alarm(summaries: Sequence[CycleSummary], distances: Sequence[Distances]) -> 
 
 
 def spreads(cycles: Sequence[Sequence[Candidate]], width: int) -> list[list[float]]:
-    """Return the `spread` of each cycle, on as many networks as the last cycle has.
+    """Return the diversity (`spread`) of each cycle, on as many networks as the last cycle has.
 
     Among more networks the nearest two are nearer, so equal numbers are compared. The spread is
     empty for a cycle with fewer networks, and for all if the last has fewer than `MIN_NETWORKS`.
@@ -45,7 +45,7 @@ def spreads(cycles: Sequence[Sequence[Candidate]], width: int) -> list[list[floa
 
 
 def spread(candidates: Sequence[Candidate], width: int) -> list[float]:
-    """Return each network's distance to the most similar other network of its cycle, 0…1.
+    """Return a cycle's diversity: each network's distance to the most similar other one, 0…1.
 
     The distance is 1 minus the Jaccard similarity of runs of `width` tokens; [] for fewer than two
     networks.

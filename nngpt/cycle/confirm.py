@@ -32,7 +32,7 @@ FIXED = ("epochs", "seeds", "folds", "early_stop", "budget_s", "latency")
 
 @dataclass(frozen=True)
 class ConfirmationPlan:
-    """The protocol of full trainings.
+    """The protocol of a confirmation's full trainings.
 
     Attributes:
         run: the run's configuration.
@@ -80,7 +80,7 @@ class ConfirmationPlan:
 
 
 def confirmation_config(run: RunRecord, overrides: Sequence[str], sandbox: str | None) -> Config:
-    """Return a run's configuration with `key.path=value` overrides of `evaluation`.
+    """Return a run's configuration for a confirmation, with overrides of `evaluation`.
 
     Args:
         sandbox: containment level, None for the run's.
@@ -101,14 +101,14 @@ def confirmation_config(run: RunRecord, overrides: Sequence[str], sandbox: str |
 def stored_confirmations(
     store: Store, run: RunRecord, plan: ConfirmationPlan
 ) -> dict[int, Confirmation]:
-    """Return the stored results of this plan's protocol, by attempt."""
+    """Return the stored confirmations by this plan's protocol, by attempt."""
     found = store.confirmations(run.id)
     return {c.attempt_id: c for c in found if c.protocol == plan.protocol}
 
 
 @contextmanager
 def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
-    """Open an executor that judges on the test images. Raises: UserError."""
+    """Open an executor of confirmations, which judges on test images. Raises: UserError."""
     config = plan.config
     source = data_source(config)
     splits = load_splits(config, source, log)
@@ -128,7 +128,7 @@ def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
 def confirm(
     attempts: Sequence[AttemptRecord], executor: Executor, plan: ConfirmationPlan, lease: Lease
 ) -> Iterator[tuple[AttemptRecord, Confirmation]]:
-    """Train these attempts in parallel; store and yield each result as soon as it is known.
+    """Confirm these attempts by parallel full trainings; store and yield each result when known.
 
     Raises: ExecutionError if the sandbox itself fails.
     """

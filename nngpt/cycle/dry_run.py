@@ -21,7 +21,7 @@ Answer = tuple[Completion, Candidate | Refusal]
 
 
 def generate_answers(config: Config, count: int, log: Log) -> tuple[str, list[Answer]]:
-    """Write `count` answers to the prompts of a first cycle.
+    """Write `count` answers to a first cycle's prompts, without training (a dry run).
 
     Returns:
         The prompt mode, and the answers.

@@ -62,7 +62,7 @@ def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Itera
 def evaluate_files(
     config: Config, files: Sequence[Path], log: Log, report: Callable[[Path, Outcome], None]
 ) -> list[tuple[Path, Outcome]]:
-    """Train the network in each file as a cycle would.
+    """Train and judge the network in each file as a cycle would.
 
     Args:
         config: task and protocol, with a prompt template of `full` mode.

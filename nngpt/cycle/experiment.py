@@ -89,7 +89,7 @@ def load_grid(name: str) -> tuple[Grid, Path]:
 
 
 def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
-    """Return all runs, seed by seed, so that an interrupted experiment is balanced.
+    """Return all cells of an experiment, seed by seed, so that an interrupted one is balanced.
 
     Raises: ConfigError if an arm's settings are wrong.
     """
@@ -114,7 +114,7 @@ def cells(grid: Grid, overrides: tuple[str, ...] = ()) -> list[Cell]:
 def run_all(
     grid: Grid, cells: Sequence[Cell], limit: TimeLimit, log: Callable[[str], None]
 ) -> bool:
-    """Run every cell that is not finished; return False if the time limit left some open.
+    """Run every unfinished cell of an experiment; False if the time limit left some open.
 
     Raises:
         UserError: a run failed; its own message is on stderr.
@@ -131,7 +131,7 @@ def run_all(
 
 
 def is_finished(cell: Cell) -> bool:
-    """Return whether a cell's run has closed all its cycles or ended early.
+    """Return whether an experiment's cell has closed all its cycles or ended early.
 
     Raises: UserError if the run began with other settings.
     """
@@ -146,7 +146,7 @@ def is_finished(cell: Cell) -> bool:
 
 
 def started_runs(cells: Sequence[Cell]) -> Iterator[StartedRun]:
-    """Open the run of each cell that has begun, one after the other.
+    """Open the run of each cell that an experiment has begun, one after the other.
 
     Raises:
         UserError: a run began with other settings, so it does not belong to this experiment.

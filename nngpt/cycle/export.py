@@ -85,7 +85,7 @@ class ExportIndex:
 
 @dataclass(frozen=True)
 class Export:
-    """One export.
+    """One export of a run's best networks.
 
     Attributes:
         out: the folder of the export; it exists.
@@ -154,7 +154,7 @@ class Export:
 
 
 def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Config:
-    """Return a run's configuration with one training per network, and time for ONNX.
+    """Return a run's configuration for an export: one training per network, time for ONNX.
 
     Args:
         epochs: number of epochs, None for the run's.
@@ -172,7 +172,7 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
 
 @contextmanager
 def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
-    """Open an executor that returns trained weights, and the images it trains on.
+    """Open an executor that exports trained weights, and the images it trains on.
 
     Raises: UserError if the executor cannot export weights, or cannot run here.
     """
@@ -192,7 +192,7 @@ def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Sp
 
 
 def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
-    """Return whether a repeated training gave the same accuracies; None if its protocol differs."""
+    """Return whether an export's training gave the recorded accuracies; None: other protocol."""
     was, now = (json.loads(evaluation.protocol) for evaluation in (recorded, again))
     keys = ("epochs", "precision", "memory_format", "folds", "threads")
     same = all(was.get(key) == now.get(key) for key in keys)
@@ -204,7 +204,7 @@ def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
 
 
 def write_network(folder: Path, code: str, card: str, exported: Exported) -> None:
-    """Write a network's folder atomically: all of its files, or nothing."""
+    """Write the folder of an exported network atomically: all of its files, or nothing."""
     with files.scratch(folder) as partial:
         (partial / "network.py").write_text(code, encoding="utf-8")
         (partial / "weights.safetensors").write_bytes(exported.weights)

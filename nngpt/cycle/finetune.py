@@ -20,7 +20,7 @@ from nngpt.records import Adapter, Arm, Candidate, TrainingPair
 
 
 class Finetuner:
-    """Makes the adapters of one run.
+    """Fine-tunes the LLM at the end of a run's cycles: makes its adapters.
 
     Attributes:
         context: the run.

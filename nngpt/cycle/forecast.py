@@ -32,7 +32,7 @@ _EQUAL_SECTIONS = (
 
 @dataclass(frozen=True)
 class MeasuredTimes:
-    """Times of earlier cycles.
+    """Measured times of earlier cycles, from which a forecast is made.
 
     Attributes:
         source: where they were measured, for a person.
@@ -51,7 +51,7 @@ class MeasuredTimes:
 
 @dataclass(frozen=True)
 class Duration:
-    """Expected seconds with 95% bounds."""
+    """Forecast of a duration: expected seconds with 95% bounds."""
 
     seconds: float
     low: float
@@ -66,7 +66,7 @@ class Duration:
 
 
 def record_forecast(context: RunContext, cycle: int, probed: MeasuredTimes | None) -> None:
-    """Store and display how long the cycles from `cycle` on will take, once times are known.
+    """Store and display the forecast for the cycles from `cycle` on, once times are known.
 
     Once for each runner: before its first cycle if there were earlier cycles, a similar run or a
     probe, else after that cycle. Cycle 0 is the warm-up.
@@ -89,13 +89,13 @@ def record_forecast(context: RunContext, cycle: int, probed: MeasuredTimes | Non
 
 
 def find_times(store: Store, config: Config, run: RunRecord | None) -> MeasuredTimes | None:
-    """Return the times of this run, else of a similar one, else None."""
+    """Return the times to forecast from: of this run, else of a similar one, else None."""
     own = times_of_run(store, run) if run is not None else None
     return own or times_of_similar_run(store, config, run.id if run else None)
 
 
 def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
-    """Return the times of a run's closed cycles, None before the first."""
+    """Return measured times of a run's closed cycles for a forecast, None before the first."""
     summaries = [s for s in store.summary(run.id) if s.closed]
     per_candidate, per_pair, counts = list[float](), list[float](), list[int]()
     adapters = store.adapters(run.id)
@@ -116,7 +116,7 @@ def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
 
 
 def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> MeasuredTimes | None:
-    """Return the times of the newest run with equal settings but `exclude`, None if none is."""
+    """Return the measured times of the newest run with equal settings except `exclude`, or None."""
     wanted = config.model_dump(mode="json")
     for run in reversed(store.runs()):
         began = with_new_keys(run.config, wanted)
@@ -129,7 +129,7 @@ def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> M
 
 
 def expected_duration(config: Config, times: MeasuredTimes, first: int, pairs: int) -> Duration:
-    """Return the duration of the cycles from `first` on if they go on as measured.
+    """Forecast the duration of the cycles from `first` on, if they go on as measured.
 
     Args:
         first: the next cycle; 0 includes the warm-up.

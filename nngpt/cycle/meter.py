@@ -66,7 +66,7 @@ class Meter:
 
 
 class TimeLimitReached(KeyboardInterrupt):
-    """Raised when the time limit is reached.
+    """Raised when a run's wall time limit is reached.
 
     Subclasses KeyboardInterrupt so that the same save-and-exit handlers run as after Ctrl-C.
     """
@@ -95,7 +95,7 @@ class TimeLimit:
 
 
 class Energy:
-    """Sums up all readable counters.
+    """Sums up the joules of all readable energy counters.
 
     Attributes:
         facts: number and kind of the counters, "" if there are none.

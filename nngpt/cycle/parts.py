@@ -117,7 +117,7 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
 
 
 def new_measure(config: Config) -> NoveltyMeasure:
-    """Return an empty novelty index of the configured measure. Raises: PluginError."""
+    """Return an empty novelty index, a part of a run. Raises: PluginError."""
     settings = config.novelty
     measure: NoveltyMeasure = plugins.create(
         "novelty measure", settings.measure, settings, options=settings.options

@@ -35,7 +35,7 @@ class _Tried:
 
 
 def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, int]:
-    """Return the duration of a run's open cycles, the times it rests on, and their number.
+    """Return the duration of a run's open cycles, the times behind it (probed if none), the number.
 
     Probes if neither the run nor a similar one has a closed cycle.
 

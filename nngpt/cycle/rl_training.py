@@ -23,7 +23,7 @@ from nngpt.reports.progress import RLProgress
 
 
 def check_rl(config: Config) -> None:
-    """Check settings that RL cannot work with, before slow steps.
+    """Check settings that an RL training cannot work with, before slow steps.
 
     Raises:
         UserError: TRL is not installed.
@@ -51,7 +51,7 @@ def check_rl(config: Config) -> None:
 
 
 def train_rl(config: Config, folder: Path, fresh: bool, shown: RLProgress) -> Adapter:
-    """Return the adapter after all steps; take the steps that are missing in the folder.
+    """Return the adapter of an RL training; take the steps that are missing in its folder.
 
     Args:
         fresh: start over, and keep the old training in a subfolder.

@@ -25,7 +25,7 @@ def run_loop(
     probe_first: bool = False,
     minutes: float | None = None,
 ) -> None:
-    """Run the loop of a configuration from its start, or from where it was interrupted.
+    """Start or resume the run of a configuration, and run its loop.
 
     Args:
         fresh: archive the current run and start a new one.

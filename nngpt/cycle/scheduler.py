@@ -17,7 +17,7 @@ from nngpt.store import AttemptRecord
 
 @dataclass
 class QueuedAttempt:
-    """An attempt that is not settled yet.
+    """An attempt of the scheduler that is not settled yet.
 
     Attributes:
         attempt: the attempt as stored.

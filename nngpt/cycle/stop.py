@@ -12,7 +12,7 @@ from nngpt.store import CycleSummary
 
 
 def plateau(summaries: Sequence[CycleSummary], config: StopConfig) -> str:
-    """Return why the run may end after these cycles, "" if it may not.
+    """Return why a run may stop at a plateau after these cycles, "" if it may not.
 
     A plateau: over the last `config.cycles` cycles the mean accuracy of valid networks rose by
     less than `config.gain` above the cycle before, and in each of them the share of valid networks

@@ -40,7 +40,7 @@ class RatedPair:
 
 
 def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[TrainingPair]:
-    """Return a pair per admitted attempt: the original prompt and the canonical answer."""
+    """Return a training pair per admitted attempt: original prompt and canonical answer."""
     return [
         TrainingPair(store.question(a), a.candidate.written, f"attempt {a.id}")
         for a in attempts
@@ -49,7 +49,7 @@ def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[Trai
 
 
 def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[TrainingPair]:
-    """Read the first `limit` pairs of a JSONL file; None reads all.
+    """Read the first `limit` training pairs of a corpus, a JSONL file; None reads all.
 
     A line with `messages` has its own prompt (`nngpt corpus build` writes such lines; in plain chat
     lines the assistant's last message is the completion). A line with a `completion` only is paired
@@ -65,7 +65,7 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
 
 
 def corpus_size(path: Path | None, limit: int | None = None) -> int:
-    """Count the pairs of a JSONL file, at most `limit`; 0 without a file.
+    """Count the training pairs of a corpus, at most `limit`; 0 without a file.
 
     Raises: ConfigError if the file cannot be read.
     """
@@ -77,7 +77,7 @@ def corpus_size(path: Path | None, limit: int | None = None) -> int:
 
 
 def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
-    """Read all pairs of a JSONL file whose lines have their own prompts, in any mode.
+    """Read all training pairs of a JSONL file whose lines have their own prompts, in any mode.
 
     Args:
         where: the option that named the file, for messages.
@@ -90,7 +90,7 @@ def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
 
 
 def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
-    """Read the pairs of a JSONL file that carry their network's accuracy; see `corpus_pairs`.
+    """Read the training pairs of a corpus that carry an accuracy; see `corpus_pairs`.
 
     Raises:
         ConfigError: as `corpus_pairs`; `where` names the key.
@@ -104,7 +104,7 @@ def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
-    """Return the SHA-256 of the pairs in their order, which is part of an adapter's lineage."""
+    """Return the SHA-256 of training pairs in their order, part of an adapter's lineage."""
     digest = hashlib.sha256()
     for pair in pairs:
         values = asdict(pair)

@@ -106,7 +106,7 @@ def write_diff(diff: str, answer: Answer) -> str:
 
 
 def code_block(text: str) -> Block | None:
-    """Find the block that holds the network; its `end` is a position in `text`."""
+    """Find the block of an answer that holds the network; its `end` is a position in `text`."""
     thoughts = _thoughts(text)
     block = _code_block(blocks(text[len(thoughts) :]))
     return block and replace(block, end=block.end + len(thoughts))
@@ -125,7 +125,7 @@ def _read_fences(text: str) -> Answer | Refusal:
 
 
 def read_settings(found: Sequence[Block]) -> Settings | Refusal:
-    """Read the settings in the first JSON block; empty settings if there is none."""
+    """Read an answer's settings in its first JSON block; empty settings if there is none."""
     block = next((block for block in found if block.language == "json"), None)
     return Settings() if block is None else _read_json(block.text, Settings)
 
@@ -178,7 +178,7 @@ def _answer(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block.
+    """A fenced block of an answer.
 
     Attributes:
         language: first word after the opening fence, in lower case.
@@ -194,7 +194,7 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """Return the fenced blocks of a text; a block ends at a bare fence at least as long."""
+    """Return the fenced blocks of an answer; a block ends at a bare fence at least as long."""
     found: list[Block] = []
     opened, language, lines, end = 0, "", list[str](), -1
     for line in text.split("\n"):

@@ -29,7 +29,7 @@ _TRANSFORM_NAMES = {
 
 @dataclass(frozen=True)
 class Defaults:
-    """Values for the settings that an answer leaves out.
+    """Values of a candidate's settings that its answer leaves out.
 
     Attributes:
         hyperparameters: value by name, used for the hyperparameters that the network supports.
@@ -84,7 +84,7 @@ def make_candidate(
 
 
 def full_answer(candidate: Candidate, defaults: Defaults) -> str:
-    """Return a network as an answer of `full` mode: its code, and its non-default settings."""
+    """Return a candidate as an answer of `full` mode: its code, and its non-default settings."""
     own = candidate.hyperparameters.items() - defaults.hyperparameters.items()
     batch = candidate.batch if candidate.batch != defaults.batch else None
     transform = candidate.transform if candidate.transform != defaults.transform else None
@@ -92,7 +92,7 @@ def full_answer(candidate: Candidate, defaults: Defaults) -> str:
 
 
 def check_transform(text: str | None) -> Refusal | None:
-    """Return None if the transform is a known name, or safe source that defines `transform`."""
+    """Return None if a candidate's transform is a known name or safe source, else a refusal."""
     if text is None or transform_names.spec(text) is not None:
         return None
     tree = parse(text)
@@ -104,7 +104,7 @@ def check_transform(text: str | None) -> Refusal | None:
 
 
 def parse(source: str) -> ast.Module | Refusal:
-    """Parse Python source, or return why Python would not compile it.
+    """Parse a candidate's Python source, or return why Python would not compile it.
 
     Compiling finds more mistakes than parsing, such as a `return` outside a function.
     """

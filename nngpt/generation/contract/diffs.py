@@ -26,7 +26,7 @@ _Step = tuple[str, str]
 
 @dataclass(frozen=True)
 class Patched:
-    """A changed file.
+    """A file changed by a diff.
 
     Attributes:
         text: the whole file after the change.

@@ -25,7 +25,7 @@ _COLLECTIONS = frozenset({"set", "frozenset", "list", "tuple"})
 
 
 def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
-    """Return the module-level class of that name; of several the last, as in Python."""
+    """Return a network file's module-level class of this name; of several the last."""
     return _classes(tree).get(name)
 
 

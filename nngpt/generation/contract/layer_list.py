@@ -18,7 +18,7 @@ _LARGEST = 2**63
 
 
 def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str, ...] | Refusal:
-    """Return the canonical text of each layer of `nn.Sequential(...)`, or a refusal.
+    """Read the layer list of `nn.Sequential(...)`: each layer's canonical text, or a refusal.
 
     Args:
         source: Python source of the layer list.
@@ -46,7 +46,7 @@ def read_layers(source: str, blocks: frozenset[str] = frozenset()) -> tuple[str,
 
 
 def write_layers(layers: tuple[str, ...]) -> str:
-    """Return the canonical `nn.Sequential(...)`, one layer per line."""
+    """Write a layer list as the canonical `nn.Sequential(...)`, one layer per line."""
     return _HEAD + "\n" + "".join(f"    {layer},\n" for layer in layers) + ")"
 
 

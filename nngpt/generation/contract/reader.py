@@ -75,7 +75,7 @@ class Reader:
 def read(
     text: str, prompt: Prompt, task: Task, template: Template, defaults: Defaults
 ) -> Candidate | Refusal:
-    """Return the candidate in a completion (the text after the prefill), or a refusal."""
+    """Read a completion (the text after the prefill): return its candidate, or a refusal."""
     return Reader(task, template, prompt, defaults).read(text)
 
 
@@ -88,7 +88,7 @@ def novelty_text(candidate: Candidate) -> str:
 
 
 def whole_network(prompt: Prompt) -> Prompt:
-    """Return the prompt in `full` mode without a prefill, to read whole network files with."""
+    """Return the prompt with which a reader reads whole network files: `full` mode, no prefill."""
     return replace(prompt, mode="full", prefill="", stop=(), parent="")
 
 

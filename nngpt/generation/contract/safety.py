@@ -84,7 +84,7 @@ _Import = tuple[int, str, str]
 
 
 def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Refusal | None:
-    """Return None if the code is safe, else a refusal with the first fault and others as detail.
+    """Return None if code is safe, else a refusal with the first fault and others as detail.
 
     Args:
         tree: syntax tree of the code.

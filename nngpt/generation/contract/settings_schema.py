@@ -19,7 +19,7 @@ _OTHER = {"type": "number", "minimum": 0, "maximum": 1000}
 
 
 def settings_after(text: str) -> tuple[str, dict[str, Any]] | None:
-    """Find where the settings of an answer in `full` mode begin, and which settings fit its code.
+    """Find where an answer's settings begin in `full` mode, and the JSON schema that fits its code.
 
     Returns:
         The answer up to the end of its code block, and `settings_schema` of that code; None if the
@@ -64,7 +64,7 @@ def settings_schema(supported: frozenset[str]) -> dict[str, Any]:
 
 
 def fits_schema(text: str, schema: Mapping[str, Any]) -> bool:
-    """Return True if the text of a settings block fits a `settings_schema`."""
+    """Return True if the text of an answer's settings block fits a `settings_schema`."""
     try:
         found = json.loads(text)
         settings = Settings.model_validate(found)

@@ -43,7 +43,7 @@ _TRIES = 100
 
 
 class Options(PluginOptions):
-    """The networks and the number of changes to each.
+    """Options of the backend `mutation`: the networks and the number of changes to each.
 
     The networks are `answers`, or those of `corpus`: a file that `nngpt corpus build` wrote, in
     the mode of the run's prompt.
@@ -55,7 +55,7 @@ class Options(PluginOptions):
 
 
 def create(config: LLMConfig, *, options: Options) -> MutationLLM:
-    """Collect the networks. Raises: ConfigError."""
+    """Return the backend `mutation`, its networks collected. Raises: ConfigError."""
     known = list(options.answers)
     if options.corpus is not None:
         pairs = chat_pairs(options.corpus, "llm.options.corpus:")
@@ -111,7 +111,7 @@ class MutationLLM:
 
 
 def changed_answer(answer: str, changes: int, chance: random.Random) -> str:
-    """Return the answer with random changes to its code, "" if it has no row of layers."""
+    """Return a mutation of the answer: its code changed at random; "" if it has no layer row."""
     found = answers.read(answer)
     if not isinstance(found, Refusal):
         code = change(found.code, changes, chance)
@@ -124,7 +124,7 @@ def changed_answer(answer: str, changes: int, chance: random.Random) -> str:
 
 
 def change(code: str, changes: int, chance: random.Random) -> str:
-    """Return the code with random changes to its rows of layers, "" if it has none."""
+    """Return a mutation of the code: its rows of layers changed at random; "" if it has none."""
     try:
         tree = ast.parse(code)
     except SyntaxError:

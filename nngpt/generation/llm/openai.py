@@ -30,7 +30,7 @@ _UNLOAD_TIMEOUT_S = 30.0
 
 
 class Options(PluginOptions):
-    """How to reach the server, and what it can do.
+    """Options of the backend `openai`: how to reach the server, and what it can do.
 
     `served_model` is the server's name of the model (default: the first it lists). The API key is
     read from the environment variable `api_key_env`. `structured` is the request key for output
@@ -50,7 +50,7 @@ class Options(PluginOptions):
 
 
 def create(config: LLMConfig, *, options: Options) -> OpenAILLM:
-    """Connect to the server.
+    """Return the backend `openai`, connected to its server.
 
     Raises:
         ConfigError: `llm.model`, whose tokenizer renders the prompts, is not set.
@@ -239,7 +239,7 @@ class OpenAILLM:
 
 
 def structured(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a request that asks for output that follows a JSON schema.
+    """Return the part of a server request that asks for output that follows a JSON schema.
 
     Args:
         key: `structured_outputs` (vLLM from 0.12 on), `guided_json` (vLLM before),

@@ -21,7 +21,7 @@ class Options(PluginOptions):
 
 
 def create(config: LLMConfig, *, options: Options) -> ScriptedLLM:
-    """Read the script. Raises: ConfigError."""
+    """Return the backend `scripted`, its script read. Raises: ConfigError."""
     return ScriptedLLM(_read(options.script), config.batch_size)
 
 

@@ -18,7 +18,7 @@ from nngpt.records import Adapter, Completion, Prompt, Sampling
 
 
 def create(config: LLMConfig) -> TransformersLLM:
-    """Load the configured model. Raises: ModelError."""
+    """Return the backend `transformers` with the configured model loaded. Raises: ModelError."""
     return TransformersLLM(load_base(config), config.batch_size)
 
 

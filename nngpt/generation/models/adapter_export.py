@@ -38,7 +38,7 @@ The licence is that of the base model.
 
 
 def merge(adapter: Adapter, out: Path, dtype: str, source: str | None = None) -> Path:
-    """Merge an adapter into its base model and write an ordinary model folder to `out`.
+    """Export an adapter merged into its base: write an ordinary model folder to `out`.
 
     Args:
         dtype: "float32" or "bfloat16", dtype of the written weights; merging uses float32.
@@ -64,7 +64,7 @@ def merge(adapter: Adapter, out: Path, dtype: str, source: str | None = None) ->
 
 
 def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
-    """Copy an adapter with its lineage to `out`, as a folder for `peft`.
+    """Export an adapter with its lineage to `out`, as a folder for `peft`.
 
     Args:
         base_name: name of the base at the destination (a Hub id, a folder); nngpt's own if None.

@@ -15,7 +15,7 @@ from nngpt.records import Prompt, TrainingPair
 
 
 def render(tokenizer: Any, prompt: Prompt) -> str:
-    """Render a prompt as text that ends with the prefill.
+    """Render a chat prompt as text that ends with the prefill.
 
     Uses the model's own chat template; for a base model without one, the messages become
     paragraphs.
@@ -40,21 +40,21 @@ def render(tokenizer: Any, prompt: Prompt) -> str:
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Return the token ids of rendered text, which already contains its special tokens."""
+    """Return the token ids of a rendered chat, which already contains its special tokens."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def encode_pair(tokenizer: Any, pair: TrainingPair) -> tuple[list[int], list[int]]:
-    """Return the token ids of prompt and completion, encoded separately as in sampling."""
+    """Return a chat's token ids, of prompt and completion, encoded separately as in sampling."""
     return encode(tokenizer, render(tokenizer, pair.prompt)), encode_answer(tokenizer, pair)
 
 
 def encode_answer(tokenizer: Any, pair: TrainingPair) -> list[int]:
-    """Return the token ids of the completion, with the end-of-turn token."""
+    """Return the token ids of a chat's completion, with the end-of-turn token."""
     return [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]
 
 
 def cut(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """Cut `text` after the first stop string; return it and whether there was one."""
+    """Cut a chat's completion after the first stop string; return it and whether there was one."""
     ends = [text.index(s) + len(s) for s in stop if s in text]
     return (text[: min(ends)], True) if ends else (text, False)

@@ -25,7 +25,7 @@ _TOKENS, _TOKENS_EACH = 80, 24
 
 
 def check(llm: LLM, mode: str) -> None:
-    """Check that backend and prompt mode support `sampling.constrain`.
+    """Check that backend and prompt mode support constrained settings (`sampling.constrain`).
 
     Raises:
         ConfigError: the backend cannot constrain, or answers of this mode have no settings.
@@ -91,7 +91,7 @@ def _with_settings(
 
 
 def load_xgrammar() -> ModuleType:
-    """Import xgrammar. Raises: ModelError if it is not installed."""
+    """Import xgrammar, which constrains settings. Raises: ModelError if it is not installed."""
     try:
         import xgrammar
         import xgrammar.contrib.hf

@@ -20,7 +20,7 @@ _NAME = "nngpt_decoding"
 
 @contextmanager
 def fast_cpu_attention(model: Any) -> Iterator[None]:
-    """Use the faster attention within the context, for a CPU model with fused attention."""
+    """Use the faster CPU attention within the context, if the model supports fused attention."""
     before = model.config._attn_implementation
     if model.device.type != "cpu" or before != "sdpa":
         yield

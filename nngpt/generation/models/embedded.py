@@ -74,7 +74,7 @@ MODELS = {model.name: model for model in (_SMOLLM2, _QWEN)}
 
 
 def resolve(model: str) -> Path | str:
-    """Find the weights of a configured model.
+    """Find the weights of a configured model, embedded or not.
 
     Returns:
         The GGUF file of an embedded model, an existing folder or GGUF file, or a Hub id
@@ -111,7 +111,7 @@ def path(name: str) -> Path:
 
 
 def cached_file(model: EmbeddedModel) -> Path | None:
-    """Return the model's file in the cache if it has the right size, else None."""
+    """Return an embedded model's file in the cache if it has the right size, else None."""
     target = _target(model)
     return target if target.is_file() and target.stat().st_size == model.size else None
 

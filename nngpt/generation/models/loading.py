@@ -49,7 +49,7 @@ class LoadedBase:
 
 
 def load_base(config: LLMConfig) -> LoadedBase:
-    """Load model and tokenizer with the configured device, dtype and quantisation.
+    """Load the base model and tokenizer with the configured device, dtype and quantisation.
 
     Raises: ModelError if the model is missing, cannot be read, or does not fit the device.
     """
@@ -74,7 +74,7 @@ def load_base(config: LLMConfig) -> LoadedBase:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Load a model's tokenizer, padding on the left for batched sampling. Raises: ModelError."""
+    """Load a base model's tokenizer, padding on the left. Raises: ModelError."""
     from transformers import AutoTokenizer
 
     tokenizer = _or_model_error(name, AutoTokenizer.from_pretrained, **_source(name))
@@ -85,7 +85,7 @@ def load_tokenizer(name: str) -> Any:
 
 
 def quantization_of(name: str) -> str | None:
-    """Return the quantisation of the model's files ("bitsandbytes", "gptq" …), None without one.
+    """Return the quantisation of a base model's files ("bitsandbytes", "gptq" …), or None.
 
     None for GGUF files, which are always dequantised.
 
@@ -102,7 +102,7 @@ def quantization_of(name: str) -> str | None:
 
 
 def choose_device(wanted: str) -> str:
-    """Resolve "auto" to "cuda" or "cpu"; check "cuda". Raises: ModelError if there is no GPU."""
+    """Resolve a base model's "auto" to "cuda" or "cpu"; check "cuda". Raises: ModelError."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -207,7 +207,7 @@ def _convert_gguf(file: Path, target: Path) -> None:
 
 @contextmanager
 def clear_memory(setting: str, hint: str) -> Iterator[None]:
-    """Release cached GPU memory at the end; turn running out of memory into a clear error.
+    """Release a model's GPU memory at the end; turn running out of memory into a clear error.
 
     Raises:
         ModelError: the memory is not enough; `setting` and `hint` become its where and hint.

@@ -80,7 +80,7 @@ def top_tokens(scores: torch.Tensor, sampling: Sampling) -> tuple[Ids, torch.Ten
 
 
 def growing_cache(config: Any) -> DynamicCache:
-    """Return an empty attention cache that grows by many tokens at once."""
+    """Return an empty attention cache for sampling, which grows by many tokens at once."""
     cache = DynamicCache(config=config)
     cache.layers = [
         _GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers

@@ -44,7 +44,7 @@ class BodyMode(PromptMode):
 
 
 def create() -> BodyMode:
-    """Return the mode."""
+    """Return the prompt mode `body`."""
     return BodyMode()
 
 

@@ -50,7 +50,7 @@ class DeltaMode(PromptMode):
 
 
 def create() -> DeltaMode:
-    """Return the mode."""
+    """Return the prompt mode `delta`."""
     return DeltaMode()
 
 

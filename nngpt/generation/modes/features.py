@@ -49,5 +49,5 @@ class FeaturesMode(PromptMode):
 
 
 def create() -> FeaturesMode:
-    """Return the mode."""
+    """Return the prompt mode `features`."""
     return FeaturesMode()

@@ -37,5 +37,5 @@ class FullMode(PromptMode):
 
 
 def create() -> FullMode:
-    """Return the mode."""
+    """Return the prompt mode `full`."""
     return FullMode()

@@ -40,7 +40,7 @@ def indexed_blocks(config: Config) -> list[ShownBlock]:
 
 
 def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
-    """Return the blocks from which a run's prompts choose, the best match first.
+    """Return the library blocks from which a run's prompts choose, the best match first.
 
     Each is a self-contained file that passes the candidates' safety check and is short enough.
 
@@ -68,7 +68,7 @@ def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
 
 
 def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[ShownBlock, ...]:
-    """Sample up to `count` blocks that do not define the same name differently."""
+    """Sample up to `count` library blocks for a prompt that define no name differently."""
     chosen: list[ShownBlock] = []
     taken: dict[str, str] = {}
     for block in random.Random(seed).sample(list(pool), len(pool)):

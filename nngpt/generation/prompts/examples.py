@@ -19,7 +19,7 @@ def choose_examples(
     similarity: Similarity,
     fits: Callable[[Sequence[KnownNetwork]], bool],
 ) -> list[KnownNetwork]:
-    """Choose up to `count` networks greedily: quality times distance to the nearest chosen one.
+    """Choose up to `count` examples greedily: quality times distance to the nearest chosen one.
 
     Distance is 1 minus `similarity`, so a copy of a chosen network is never taken. Of equals the
     first in `pool` wins. A network that does not fit beside the chosen ones is skipped. Nothing is
@@ -40,7 +40,7 @@ def choose_examples(
 
 
 def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNetwork]:
-    """Return all networks in random order; better ones are more likely to come early.
+    """Return networks for examples in random order; better ones are more likely to come early.
 
     Weighted sampling without replacement (Efraimidis and Spirakis 2006).
     """
@@ -50,7 +50,7 @@ def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNet
 
 
 def quality_ranks(pool: Sequence[KnownNetwork]) -> list[float]:
-    """Rank each network in its measurement setting: the fraction (0, 1] that it equals or beats."""
+    """Rank networks for examples per measurement setting: share (0, 1] equalled or beaten."""
     accuracies: dict[str, list[float]] = defaultdict(list)
     for network in pool:
         insort(accuracies[network.measured], network.accuracy)

@@ -18,7 +18,7 @@ from nngpt.store import AttemptRecord, Store
 
 @dataclass(frozen=True)
 class KnownNetwork:
-    """A network whose accuracy has been measured.
+    """A known network: one whose accuracy has been measured.
 
     Attributes:
         name: name for refusal reasons and the log.
@@ -43,7 +43,7 @@ class KnownNetwork:
 
 
 def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
-    """Read the corpus networks that prompts may show as examples or ask to change.
+    """Read the known networks of the corpus that prompts may show or ask to change.
 
     Raises:
         ConfigError: the corpus is missing or cannot be read, or none of its networks can be shown.
@@ -71,7 +71,7 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
 
 
 def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[KnownNetwork]:
-    """Read the networks of a corpus that carry an accuracy and can answer `prompt`, each once.
+    """Read a corpus's known networks that have an accuracy and can answer `prompt`, each once.
 
     Raises:
         ConfigError: the file cannot be read, or it has no such network; `where` names the key.
@@ -94,7 +94,7 @@ def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[
 
 
 def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwork]:
-    """Return the admitted networks of a run."""
+    """Return a run's admitted networks as known networks."""
     found = []
     for attempt in admitted:
         candidate, evaluation = attempt.candidate, attempt.evaluation
@@ -107,7 +107,7 @@ def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwo
 
 
 def candidates(networks: Iterable[KnownNetwork]) -> dict[str, Candidate]:
-    """Return the networks' candidates by name."""
+    """Return the known networks' candidates by name."""
     return {network.name: network.candidate for network in networks}
 
 

@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 
 
 def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the attempts that are not repairs."""
+    """Return the attempts that repair no other."""
     return [attempt for attempt in attempts if not attempt.repairs]
 
 
@@ -56,14 +56,14 @@ def next_repair(
 
 
 def repair_prompt(asked: Prompt, text: str, refusal: Refusal) -> Prompt:
-    """Return the prompt followed by the refused completion `text` and the refusal's reason."""
+    """Return a repair's prompt: then the refused completion `text` and the refusal's reason."""
     answer = asked.prefill + text.encode("utf-8", "replace").decode().replace("\0", "")
     turns = (Message("assistant", answer), Message("user", refusal_message(asked.mode, refusal)))
     return replace(asked, messages=(*asked.messages, *turns))
 
 
 def refusal_message(mode: str, refusal: Refusal) -> str:
-    """Return the message that asks for a repair; memory addresses are removed for repeatability."""
+    """Return the message that asks for a repair, without memory addresses, for repeatability."""
     detail = f"\n{refusal.detail[:_MAX_DETAIL]}" if refusal.detail else ""
     against = "against the same network as before, " if modes.load(mode).changes_parent else ""
     return (

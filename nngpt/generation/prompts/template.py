@@ -29,7 +29,7 @@ _JINJA = ImmutableSandboxedEnvironment(
 
 
 class Example(BaseModel):
-    """One example turn of the chat.
+    """One example turn of a prompt template's chat.
 
     Attributes:
         user: the question, "" for the template's own.
@@ -212,7 +212,7 @@ def _uncommented(code: str) -> str:
 
 
 def load(name_or_path: str | Path) -> Template:
-    """Load the template of a name under `prompts/`, or of a path.
+    """Load the prompt template of a name under `prompts/`, or of a path.
 
     Raises: ConfigError if the file or its network file is missing, is not YAML or Jinja2, or a
     key or value is wrong; one message lists all mistakes.
@@ -229,7 +229,7 @@ def load(name_or_path: str | Path) -> Template:
 
 
 def names() -> list[str]:
-    """Return the sorted names of the templates that come with nngpt."""
+    """Return the sorted names of the prompt templates that come with nngpt."""
     return sorted(file.stem for file in config.resource_folder("prompts").glob("*.yaml"))
 
 

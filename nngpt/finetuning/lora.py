@@ -14,13 +14,16 @@ from nngpt.records import Adapter
 
 
 def load_training_base(config: LearningConfig, llm: LLMConfig) -> LoadedBase:
-    """Load the weights of `learning.base`, or of the served model, under the latter's name."""
+    """Load the base to train LoRA on: `learning.base`, or else the served model.
+
+    The base gets the served model's name.
+    """
     loaded = load_base(llm.model_copy(update={"model": config.base or llm.model}))
     return replace(loaded, name=llm.model)
 
 
 def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
-    """Return a `peft.LoraConfig` for this base."""
+    """Return the `peft.LoraConfig` that the settings give for this base."""
     from peft import LoraConfig
 
     layers = list(config.layers_to_transform or ()) or None
@@ -40,7 +43,7 @@ def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
 def trainer_start(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None
 ) -> dict[str, Any]:
-    """Return a TRL trainer's arguments `model` and, for a new adapter, `peft_config`.
+    """Return a TRL trainer's arguments `model` and, for a new LoRA adapter, `peft_config`.
 
     With these, TRL's reference model is the start of the training: the base (the new adapter
     switched off), or a frozen copy of `parent`.
@@ -56,7 +59,9 @@ def trainer_start(
 def with_adapter(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None, seed: int
 ) -> Any:
-    """Return a `peft` model with a trainable float32 adapter, new or continued from `parent`.
+    """Return a `peft` model with a trainable LoRA adapter, new or continued from `parent`.
+
+    The adapter's weights are float32.
 
     A parent's rank, alpha, dropout and layers stay as they are.
 
@@ -74,7 +79,7 @@ def with_adapter(
 
 
 def check_settings(config: LearningConfig, base: LoadedBase) -> None:
-    """Check that the base has the configured modules and layers. Raises: ModelError."""
+    """Check that the base has the modules and layers configured for LoRA. Raises: ModelError."""
     _check_modules(base, config.target_modules)
     count = _layer_count(base)
     last = max(config.layers_to_transform or (0,))

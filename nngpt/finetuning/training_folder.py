@@ -23,7 +23,7 @@ _MAY_CHANGE = frozenset({"steps", "checkpoint_every"})
 
 
 def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
-    """Return the settings that an RL training must keep; they go into the adapter's lineage."""
+    """Return the settings that an RL training's folder must keep; they go into the lineage."""
     settings = config.identity()
     del settings["candidates"]
     rl = config.rl.model_dump(mode="json")
@@ -34,7 +34,7 @@ def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
 def preference_settings(
     config: Config, parent: Adapter | None, method: str, answers: str
 ) -> dict[str, Any]:
-    """Return the settings that a DPO or KTO training must keep.
+    """Return the settings that a DPO or KTO training's folder must keep.
 
     Args:
         method: "dpo" or "kto".
@@ -54,7 +54,7 @@ def _start(llm: Mapping[str, Any], parent: Adapter | None) -> dict[str, Any]:
 
 @contextmanager
 def lock_folder(folder: Path, settings: Mapping[str, Any], fresh: bool) -> Iterator[None]:
-    """Lock an existing training folder, and write its settings or compare them.
+    """Lock an RL or preference training's folder, and write its settings or compare them.
 
     Args:
         settings: settings that the training must keep.
@@ -80,7 +80,7 @@ def lock_folder(folder: Path, settings: Mapping[str, Any], fresh: bool) -> Itera
 
 
 def trained_adapter(folder: Path, steps: int) -> Adapter | None:
-    """Return the folder's adapter if it has at least `steps` steps, else None."""
+    """Return a training folder's adapter if it has at least `steps` steps, else None."""
     if not (folder / "adapter").is_dir():
         return None
     adapter = read_adapter(folder / "adapter")

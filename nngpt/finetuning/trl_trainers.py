@@ -42,7 +42,7 @@ def trainer_arguments(
     seed: int,
     **more: Any,
 ) -> Any:
-    """Return a TRL trainer's arguments: those that all our trainers share, and `more`.
+    """Return a TRL trainer's arguments: those that all nngpt's trainers share, and `more`.
 
     Args:
         folder: folder of the training; checkpoints go to a folder in it.
@@ -80,7 +80,7 @@ def trainer_arguments(
 
 @contextmanager
 def borrow_base(base: LoadedBase, trainer: Any) -> Iterator[None]:
-    """Restore the bare base model at the end, however the training ended."""
+    """Lend the base to a TRL trainer within the context, and restore it however that ends."""
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -93,7 +93,7 @@ def borrow_base(base: LoadedBase, trainer: Any) -> Iterator[None]:
 
 
 def step_callback(report: Callable[[Any, Mapping[str, Any]], None]) -> Any:
-    """Return a callback that reports the trainer's state and figures after each step."""
+    """Return a TRL callback that reports the trainer's state and figures after each step."""
     from transformers import TrainerCallback
 
     class StepCallback(TrainerCallback):  # type: ignore[misc]
@@ -107,7 +107,7 @@ def step_callback(report: Callable[[Any, Mapping[str, Any]], None]) -> Any:
 def save_trained(
     model: Any, folder: Path, base: LoadedBase, parent: Adapter | None, **lineage: Any
 ) -> Adapter:
-    """Save a model's adapter in `folder / "adapter"`, without TRL's frozen reference copy.
+    """Save a TRL trainer's adapter in `folder / "adapter"`, without the frozen reference copy.
 
     Args:
         lineage: the other fields of the adapter's record.
@@ -147,7 +147,7 @@ def atomic_checkpoints(trainer: type[Any]) -> type[Any]:
 
 
 def newest_checkpoint(folder: Path) -> tuple[str | None, int]:
-    """Return a training's newest complete checkpoint and its step (None, 0 without one).
+    """Return a TRL training's newest complete checkpoint and its step (None, 0 without one).
 
     Incomplete checkpoints are deleted.
     """

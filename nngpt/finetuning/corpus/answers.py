@@ -83,7 +83,7 @@ class AnsweredNetwork:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest completion."""
+        """Number of characters of the longest completion."""
         return max(len(answer.completion) for answer in self.answers)
 
     @property
@@ -131,7 +131,7 @@ class AnswerWriter:
         return AnsweredNetwork(network, tuple(answers))
 
     def max_chars(self, max_new_tokens: int) -> int:
-        """Return the characters that an LLM can write in `max_new_tokens` tokens.
+        """Return the number of characters that an LLM can write in `max_new_tokens` tokens.
 
         Longer answers would teach the LLM to be cut off. Measured on LEMUR with the
         tokenizer of SmolLM2; layer lists consist mostly of digits and signs.
@@ -198,7 +198,9 @@ class AnswerWriter:
 def make_writer(
     config: Config, template_name: str | None, datasets: Sequence[str], compact: bool = False
 ) -> AnswerWriter:
-    """Return a writer of answers for data sets, with a run's parameter budget and defaults.
+    """Return a writer of a corpus's answers for data sets, with a run's budget and defaults.
+
+    The budget is the run's parameter budget.
 
     Args:
         template_name: prompt template; None for the configuration's.

@@ -22,7 +22,7 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def extract_body(code: str, offered: frozenset[str]) -> str | Refusal:
-    """Return the network's code without the parts that the template adds, or a refusal.
+    """Return a network's code without the parts that `body` mode's template adds, or a refusal.
 
     Args:
         offered: hyperparameters that the template supports.
@@ -48,7 +48,7 @@ def extract_body(code: str, offered: frozenset[str]) -> str | Refusal:
 
 
 def strip_comments(code: str) -> str | Refusal:
-    """Return the code without comments, docstrings, annotations of arguments and blank lines."""
+    """Return code without comments, docstrings, annotations of arguments and blank lines."""
     tree = parse_network(code)
     if tree is None:
         return INVALID

@@ -31,7 +31,9 @@ _NUMBER = re.compile(r"(?<![A-Za-z_])\d[\dx,.]*(?<![,.])")
 
 @dataclass(frozen=True)
 class ExcludedByStep:
-    """Number of networks that one step excluded for each reason, and that it left.
+    """Networks that one step of the corpus build excluded: their number for each reason.
+
+    `left` is the number of networks that remained. The most frequent reason comes first.
 
     The most frequent reason comes first.
     """
@@ -47,7 +49,7 @@ class ExcludedByStep:
 
 
 class Exclusions:
-    """Counts of excluded networks; steps keep the order in which they were first named.
+    """Counts of networks that a corpus build excluded; steps keep the order of first mention.
 
     Attributes:
         start: number of networks before the first step.
@@ -95,7 +97,7 @@ class Exclusions:
 
 @dataclass(frozen=True)
 class CorpusSelection:
-    """Criteria that select the networks of a corpus.
+    """Criteria that select LEMUR's networks for a corpus.
 
     Attributes:
         max_chars: maximum length of an answer, in characters.
@@ -138,7 +140,7 @@ def build_corpus(
     check: BuildCheck | None = None,
     on_progress: OnProgress = lambda activity, done, total: None,
 ) -> BuiltCorpus:
-    """Select networks, and write them as answers to every prompt of `writer`.
+    """Build a corpus: select networks, and write them as answers to every prompt of `writer`.
 
     Raises:
         PluginError: a level of the deduplication does not exist.

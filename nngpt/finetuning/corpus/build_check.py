@@ -24,7 +24,7 @@ _WALL_S = 60.0
 
 
 class BuildCheck:
-    """Trains a network for one step on each task's noise; made by `open_build_check`."""
+    """Trains a network for one step on each task's noise images; see `open_build_check`."""
 
     def __init__(self, executors: Mapping[str, Executor]) -> None:
         self._executors = executors
@@ -54,7 +54,7 @@ class BuildCheck:
 
 @contextmanager
 def open_build_check(evaluation: EvaluationConfig, tasks: Sequence[Task]) -> Iterator[BuildCheck]:
-    """Open a build check for these tasks; its processes end with the context.
+    """Open a corpus's build check for these tasks; its processes end with the context.
 
     Raises:
         UserError: a containment layer is missing.

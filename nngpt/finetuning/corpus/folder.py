@@ -56,7 +56,7 @@ def create_corpus(
 
 
 def check_new(folder: Path) -> None:
-    """Check that a folder is new or empty. Raises: UserError."""
+    """Check that a corpus's folder is new or empty. Raises: UserError."""
     try:
         filled = folder.exists() and any(folder.iterdir())
     except OSError as error:
@@ -67,7 +67,7 @@ def check_new(folder: Path) -> None:
 
 
 def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the corpus to a new or empty folder, and return its manifest.
+    """Write a built corpus to a new or empty folder, and return its manifest.
 
     Args:
         facts: first entries of the manifest, from `corpus_facts`.
@@ -113,7 +113,7 @@ def corpus_facts(
     selection: CorpusSelection,
     build_check: bool,
 ) -> dict[str, Any]:
-    """Return the manifest's entries on template, tasks, settings and input networks."""
+    """Return a corpus manifest's entries on template, tasks, settings and input networks."""
     template, tasks = writer.template, writer.tasks
     return {
         "nngpt": __version__,
@@ -162,7 +162,7 @@ def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
 
 
 def prompt_keys(prompt: Prompt) -> dict[str, Any]:
-    """Return the keys of a line that describe its prompt."""
+    """Return the keys of a corpus line that describe its prompt."""
     return {
         "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
         "prefill": prompt.prefill,
@@ -174,7 +174,7 @@ def prompt_keys(prompt: Prompt) -> dict[str, Any]:
 
 
 def _counts(corpus: BuiltCorpus) -> dict[str, Any]:
-    """Return the manifest's entries on excluded networks and on the parts."""
+    """Return a corpus manifest's entries on excluded networks and on the parts."""
     total = sum(len(networks) for networks in corpus.parts.values())
     return {
         "funnel": {

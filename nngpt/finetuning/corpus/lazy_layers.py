@@ -38,7 +38,7 @@ _MIN_WIDTH = 8
 
 
 def without_head(layers: Sequence[ast.expr]) -> list[ast.expr]:
-    """Return the layers before the head, without `nn.Identity`; other expressions are kept."""
+    """Return layer expressions before the head, without `nn.Identity`; others are kept."""
     found: list[ast.expr] = []
     for layer in layers:
         kind = layer_name(layer.func) if isinstance(layer, ast.Call) else ""
@@ -50,7 +50,7 @@ def without_head(layers: Sequence[ast.expr]) -> list[ast.expr]:
 
 
 def make_lazy(layer: ast.expr) -> ast.expr:
-    """Return the layer without input channels: sizes positional, other arguments by name."""
+    """Return a layer as lazy, without input channels: sizes positional, other arguments by name."""
     if not isinstance(layer, ast.Call):
         return layer
     kind = layer_name(layer.func)
@@ -67,7 +67,10 @@ def make_lazy(layer: ast.expr) -> ast.expr:
 
 
 def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
-    """Return a layer's arguments by parameter name; None for an unknown layer or signature."""
+    """Return a layer expression's arguments by parameter name; None if the layer is unknown.
+
+    An unknown signature gives None, too.
+    """
     kind = layer_name(layer.func)
     names = _PARAMETERS.get(kind.removeprefix("Lazy"), "").split()
     if kind.startswith("Lazy"):
@@ -79,7 +82,10 @@ def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
 
 
 def layer_name(function: ast.expr) -> str:
-    """Return `Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`, "" for any other expression."""
+    """Return a layer expression's class: `Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`.
+
+    It is "" for any other expression.
+    """
     if not isinstance(function, ast.Attribute):
         return ""
     module = function.value
@@ -107,7 +113,7 @@ def narrow_to_budget(layers: tuple[str, ...], tasks: Sequence[Task]) -> tuple[st
 
 
 def count_parameters(layers: Sequence[ast.expr], channels: int, classes: int) -> int:
-    """Return the parameters of the lazy convolutions and the head, as read from the expressions.
+    """Return the parameters of lazy convolutions and the head, as read from the expressions.
 
     Args:
         channels: input channels of the first layer.

@@ -67,7 +67,7 @@ class LemurNetwork:
 
 
 def read_networks(store: Store, best_on: str | None = None) -> list[LemurNetwork]:
-    """Return all networks of the mirror, sorted by name.
+    """Return all networks of the LEMUR mirror for a corpus, sorted by name.
 
     Raises:
         StoreError: the mirror is empty.

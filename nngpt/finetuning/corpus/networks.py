@@ -36,7 +36,7 @@ def read_corpus(config: Config, reader: Reader, log: Log) -> list[tuple[Training
 
 
 def named_networks(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str, Candidate]:
-    """Return the networks of a corpus by name."""
+    """Return the networks of a training corpus, named by number and source."""
     return {
         f"corpus network {number} ({pair.source})": candidate
         for number, (pair, candidate) in enumerate(corpus, 1)
@@ -44,7 +44,9 @@ def named_networks(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str
 
 
 def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Candidate]]:
-    """Return the number of pairs in the corpus, and the networks of corpus and adapter by name.
+    """Return the number of corpus pairs, and the networks known at a run's start by name.
+
+    These are the networks of the corpus, and those that the configured adapter learned.
 
     Raises:
         UserError: the corpus or the adapter cannot be read.

@@ -17,7 +17,7 @@ PARTS = ("train", "dev", "test")
 
 
 def parse_shares(text: str) -> tuple[float, float, float]:
-    """Parse the shares of train, dev and test, such as "0.8,0.1,0.1".
+    """Parse the shares of a corpus's train, dev and test parts, such as "0.8,0.1,0.1".
 
     Raises:
         UserError: `text` is not three shares that add up to 1.
@@ -37,7 +37,7 @@ def parse_shares(text: str) -> tuple[float, float, float]:
 def interleave_families(
     networks: Sequence[AnsweredNetwork], best_on: str | None = None
 ) -> list[AnsweredNetwork]:
-    """Order networks: every family's best first, then every family's second best, and so on.
+    """Order a corpus's networks: every family's best first, then every second best, and so on.
 
     Any prefix of this order holds as many families as it can.
 
@@ -53,7 +53,7 @@ def interleave_families(
 
 
 def assign_families(families: Sequence[str], shares: Sequence[float], seed: int) -> dict[str, str]:
-    """Assign each family to a part.
+    """Assign each family of networks to a part of the corpus: train, dev or test.
 
     The largest families are assigned first (`seed` orders equals), each to the part that is
     furthest below its share of all networks.

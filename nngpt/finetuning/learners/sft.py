@@ -33,7 +33,9 @@ from nngpt.records import Adapter, TrainingPair, canonical_json
 
 
 def create(config: Config, llm: LLM) -> LoraLearner:
-    """Return a learner that shares the base model with `llm` if that runs in this process.
+    """Return the learner `sft`; it shares the base model with `llm` if that runs here.
+
+    An LLM that runs in this process can share its base model.
 
     Raises:
         ModelError: the optimiser cannot run here, or the base has no such modules.
@@ -43,7 +45,7 @@ def create(config: Config, llm: LLM) -> LoraLearner:
 
 @dataclass(frozen=True)
 class SFTJob:
-    """One fine-tuning: its pairs, its parent and its target.
+    """Inputs of one supervised fine-tuning: its pairs, its parent and its target.
 
     Attributes:
         folder: folder in which the adapter's folder is created.

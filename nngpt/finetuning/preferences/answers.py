@@ -50,7 +50,7 @@ class AnswerPair:
 
 
 def read_answers(store: Store, run_id: int) -> list[RatedAnswer]:
-    """Return the good and bad answers of a run, in the order of writing.
+    """Return a run's admitted (good) and refused (bad) answers, in the order of writing.
 
     Raises:
         UserError: there are no good answers, or no bad ones.
@@ -104,7 +104,7 @@ def pair_answers(answers: Sequence[RatedAnswer], rivals: int, seed: int) -> list
 
 
 def hash_answers(answers: Sequence[RatedAnswer]) -> str:
-    """Return the sha256 of the answers in their order, for the adapter's lineage."""
+    """Return the sha256 of rated answers in their order, for the adapter's lineage."""
     found = hashlib.sha256()
     for answer in answers:
         facts = [prompt_hash(answer.prompt), answer.text, answer.finished, answer.good]
@@ -113,7 +113,7 @@ def hash_answers(answers: Sequence[RatedAnswer]) -> str:
 
 
 def tokenize_answer(tokenizer: Any, answer: RatedAnswer) -> tuple[list[int], list[int]]:
-    """Return the token ids of the prompt and of the answer, from the one renderer.
+    """Return the token ids of a rated answer and of its prompt, from the one renderer.
 
     As in fine-tuning, an answer ends its turn unless it was cut off.
     """

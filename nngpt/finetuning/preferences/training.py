@@ -50,7 +50,7 @@ OnPreferenceStep = Callable[[PreferenceStep], None]
 
 @dataclass
 class PreferenceLearner:
-    """Trains one adapter with DPO or KTO on a run's rated answers.
+    """Trains one adapter with DPO or KTO on a run's good and bad answers.
 
     Attributes:
         config: configuration; its sections `preference`, `learning` and its seed are used.
@@ -191,14 +191,14 @@ class PreferenceLearner:
 
 
 def dpo_row(tokenizer: Any, pair: AnswerPair) -> dict[str, Any]:
-    """Return a pair's token ids, in the format of TRL's DPO trainer."""
+    """Return the token ids of a pair of answers, in the format of TRL's DPO trainer."""
     prompt, chosen = tokenize_answer(tokenizer, pair.chosen)
     _, rejected = tokenize_answer(tokenizer, pair.rejected)
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
 
 
 def kto_row(tokenizer: Any, answer: RatedAnswer) -> dict[str, Any]:
-    """Return an answer's token ids and label, in the format of TRL's KTO trainer."""
+    """Return a rated answer's token ids and label, in the format of TRL's KTO trainer."""
     prompt, ids = tokenize_answer(tokenizer, answer)
     return {"prompt_ids": prompt, "completion_ids": ids, "label": answer.good}
 
@@ -210,7 +210,7 @@ def _answer_lengths(row: Mapping[str, Any]) -> list[int]:
 
 
 def with_kl(rows: Sequence[Mapping[str, Any]], size: int) -> list[dict[str, Any]]:
-    """Add to each row the answer of its neighbour in the batch, for KTO's estimate of the KL."""
+    """Add to each row of KTO its batch neighbour's answer, to estimate the KL divergence."""
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [
         {**row, "KL_completion_ids": batch[place - 1]["completion_ids"]}

@@ -11,7 +11,7 @@ from nngpt.records import Evaluation, Rollout, Task
 
 
 def create(task: Task, *_: object) -> AnswerReward:
-    """Return (accuracy - chance) / (1 - chance) as the reward, at least 0; range 0…1."""
+    """Return the reward `accuracy`: (accuracy - chance) / (1 - chance), at least 0; range 0…1."""
     chance = 1 / task.out_shape[0]
 
     def above_chance(rollout: Rollout) -> float:

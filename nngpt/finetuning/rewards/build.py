@@ -9,5 +9,5 @@ from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:
-    """Return the reward of rung 3: 0 or 1."""
+    """Return the reward `build`: 1 for an answer that reached rung 3 (built), else 0."""
     return rung_reward(3)

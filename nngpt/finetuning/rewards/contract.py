@@ -6,5 +6,5 @@ from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:
-    """Return the reward of rung 2: 0 or 1."""
+    """Return the reward `contract`: 1 for rung 2 (contract kept, code safe), else 0."""
     return rung_reward(2)

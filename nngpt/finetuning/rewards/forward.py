@@ -9,5 +9,5 @@ from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:
-    """Return the reward of rung 4: 0 or 1."""
+    """Return the reward `forward`: 1 for rung 4 (the forward pass worked), else 0."""
     return rung_reward(4)

@@ -15,7 +15,7 @@ from nngpt.records import Rollout, Task
 
 
 class GroupNovelty:
-    """Implements `nngpt.protocols.Reward`: novelty within the group."""
+    """Reward for novelty within the group; implements `nngpt.protocols.Reward`."""
 
     low, high = 0.0, 1.0
 
@@ -43,5 +43,5 @@ class GroupNovelty:
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
 ) -> GroupNovelty:
-    """Return the reward; range 0…1."""
+    """Return the reward `group_novelty`, which compares a group's answers only; range 0…1."""
     return GroupNovelty(new_measure)

@@ -6,5 +6,5 @@ from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:
-    """Return the reward of rung 1: 0 or 1."""
+    """Return the reward `parse`: 1 for rung 1 (complete Python), else 0."""
     return rung_reward(1)

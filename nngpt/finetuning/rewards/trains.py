@@ -6,5 +6,5 @@ from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:
-    """Return the reward of rung 5: 0 or 1."""
+    """Return the reward `trains`: 1 for rung 5 (trained and judged), else 0."""
     return rung_reward(5)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CachedOutcome:
-    """A line of the file: the outcome of one network with its settings.
+    """A line of the cache's file: the outcome of one network with its settings.
 
     Attributes:
         key: sha256 of network, settings, protocol and seed.
@@ -40,7 +40,7 @@ _LINE = TypeAdapter(CachedOutcome)
 
 
 class ExecutionCache:
-    """Trains candidates and caches their outcomes in a file; a context manager.
+    """Trains the networks of RL answers and caches their outcomes in a file; a context manager.
 
     Attributes:
         executed: number of networks trained by this object.
@@ -49,7 +49,7 @@ class ExecutionCache:
     def __init__(
         self, executor: Executor, seed: int, setting: Mapping[str, Any], file: Path
     ) -> None:
-        """Open the cache.
+        """Read the outcomes in `file`, and open it to append new ones.
 
         Args:
             seed: seed of the run.
@@ -118,7 +118,7 @@ class ExecutionCache:
 
 
 def hash_data(splits: Splits) -> str:
-    """Return the sha256 of the images and labels that candidates train and are judged on."""
+    """Return the sha256 of the images and labels that decide an outcome, for the cache's keys."""
     digest = hashlib.sha256()
     for part in (splits.train, splits.validation):
         for array in (part.open_images(), part.open_labels()):

@@ -30,7 +30,7 @@ from nngpt.records import Adapter, Completion, Prompt, Sampling, canonical_json,
 
 
 class RLProgressListener(Protocol):
-    """Receives the progress of an RL run."""
+    """Receives the progress of a GRPO training."""
 
     def doing(self, activity: str) -> None:
         """Report the current activity."""
@@ -65,7 +65,7 @@ class GRPORun:
 
 
 def train(run: GRPORun, listener: RLProgressListener) -> Adapter:
-    """Take all steps that are not done yet, and write the adapter.
+    """Train with GRPO: take all steps that are not done yet, and write the adapter.
 
     Raises:
         LearningFailed: the loss diverged.

@@ -152,7 +152,7 @@ def step_record(
     measured: Mapping[str, float],
     seconds: Mapping[str, float],
 ) -> StepRecord:
-    """Summarise a step's answers and the trainer's figures in a record.
+    """Summarise an RL step's answers and the trainer's figures in a journal record.
 
     Args:
         groups: scored answers of the step.

@@ -35,19 +35,19 @@ _TRAINED = 5
 
 @dataclass
 class AnswerReward:
-    """Implements `nngpt.protocols.Reward` with a `value` that depends on no other answer."""
+    """Reward of each answer by itself, from `value`; implements `nngpt.protocols.Reward`."""
 
     value: Callable[[Rollout], float]
     low: float = 0.0
     high: float = 1.0
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
-        """Return the value of each answer."""
+        """Return the reward of each answer of a group."""
         return [self.value(rollout) for rollout in group]
 
 
 def rung_reward(number: int) -> AnswerReward:
-    """Return the reward 1 for an answer that reached rung `number`, else 0."""
+    """Return a reward term: 1 for an answer that reached rung `number`, else 0."""
     return AnswerReward(lambda rollout: float(count_rungs(rollout.outcome) >= number))
 
 
@@ -63,7 +63,7 @@ def count_rungs(outcome: Evaluation | Refusal) -> int:
 
 
 def trained_network(rollout: Rollout) -> Candidate | None:
-    """Return the network of an answer that trained and was judged, else None."""
+    """Return the network that a reward counts: trained and judged; None for other answers."""
     return rollout.candidate if isinstance(rollout.outcome, Evaluation) else None
 
 
@@ -73,7 +73,7 @@ def make_terms(
     known: NoveltyMeasure,
     new_measure: Callable[[], NoveltyMeasure],
 ) -> dict[str, Reward]:
-    """Load the reward terms that a configuration names.
+    """Load the reward terms that a configuration names (`rl.rewards`).
 
     Args:
         weights: weight of each term (`rl.rewards`).
@@ -91,7 +91,7 @@ def make_terms(
 def known_networks(
     new_measure: Callable[[], NoveltyMeasure], networks: Mapping[str, Candidate]
 ) -> NoveltyMeasure:
-    """Return a novelty measure that holds the given networks."""
+    """Return a novelty measure that holds the networks known to the reward terms."""
     measure = new_measure()
     for key, candidate in networks.items():
         measure.add(key, contract.novelty_text(candidate))

@@ -19,7 +19,7 @@ _PACKED = "nngpt_packed"
 
 
 def can_pack(model: Any) -> bool:
-    """Return True if the model's attention is plain causal attention and can be replaced."""
+    """Return True if rows can be packed: the model has plain causal attention to replace."""
     config = model.config.get_text_config()
     special = ("sliding_window", "attn_logit_softcapping", "attention_chunk_size")
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -39,7 +39,10 @@ def has_flash_attention(device: str) -> bool:
 
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
-    """Make the model accept a row's `spans` and, for FlashAttention, `lengths` in the context."""
+    """Replace the model's attention by one for packed rows, within the context.
+
+    The model then accepts a row's `spans` and, for FlashAttention, `lengths`.
+    """
     from transformers import AttentionInterface
 
     before = model.config._attn_implementation
@@ -63,7 +66,7 @@ def attend(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return the attention output [1, t, h, d] of a packed row.
+    """Return the attention output [1, t, h, d] of a packed row of t tokens.
 
     Args:
         query: [1, h, t, d].

@@ -13,7 +13,7 @@ from nngpt.protocols import Log
 
 
 class Checkpoint:
-    """The newest saved state of one training.
+    """The newest saved state of one supervised fine-tuning, in a hidden folder.
 
     Args:
         folder: folder of the checkpoint; created at the first write.
@@ -27,7 +27,7 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """True if the last write was at least `every_s` seconds ago."""
+        """True if the last checkpoint was written at least `every_s` seconds ago."""
         return time.monotonic() - self._written >= self._every_s
 
     def write(self, state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ CURVE = "training.json"
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """State of a training after an optimiser step.
+    """A point of the loss curve: state of a training after an optimiser step.
 
     Attributes:
         step: number of the step, 0 before the first.
@@ -39,13 +39,13 @@ OnPoint = Callable[[CurvePoint], None]
 
 
 def write_curve(points: Sequence[CurvePoint], facts: dict[str, Any], folder: Path) -> None:
-    """Write `training.json`: `facts`, and a point for each step."""
+    """Write a loss curve to `training.json`: `facts`, and a point for each step."""
     text = json.dumps({**facts, "curve": [asdict(point) for point in points]}, indent=1)
     (folder / CURVE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_curve(folder: Path) -> dict[str, Any]:
-    """Return the contents of `training.json`; {} if the file is missing or damaged."""
+    """Return the loss curve's file, `training.json`; {} if it is missing or damaged."""
     try:
         found: dict[str, Any] = json.loads((folder / CURVE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

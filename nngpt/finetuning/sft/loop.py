@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainingLoop:
-    """Trains the adapter weights of a `peft` model.
+    """Optimiser's loop: trains the adapter weights of a `peft` model on packed rows.
 
     Attributes:
         optimizer: "adamw" or "paged_adamw_8bit".
@@ -228,7 +228,7 @@ class TrainingLoop:
 
 @contextmanager
 def recompute_activations(model: Any) -> Iterator[None]:
-    """Recompute activations in the backward pass instead of keeping them, in the context."""
+    """Recompute activations in the backward pass instead of keeping them, within the context."""
     # Older versions of transformers know only one name, version 6 will know only the other.
     known = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     getattr(model, f"{known}_checkpointing_enable")({"use_reentrant": False})

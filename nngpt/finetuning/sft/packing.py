@@ -133,7 +133,7 @@ class SpanLengths:
 
 
 def tokenize(tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPair]:
-    """Tokenise all pairs; equal prompts are rendered once and share one tuple."""
+    """Tokenise training pairs for packing; equal prompts are rendered once and share one tuple."""
     prompts: dict[Any, tuple[int, ...]] = {}
     tokenized = []
     for pair in pairs:
@@ -146,7 +146,7 @@ def tokenize(tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPai
 
 
 def drop_long(pairs: Sequence[TokenizedPair], max_length: int) -> list[TokenizedPair]:
-    """Return the pairs of at most `max_length` tokens; longer pairs would have to be truncated."""
+    """Return the tokenised pairs of at most `max_length` tokens; none is truncated."""
     return [pair for pair in pairs if pair.length <= max_length]
 
 
@@ -162,7 +162,7 @@ def pack(pairs: Sequence[TokenizedPair], max_tokens: int) -> list[PackedRow]:
 
 
 def one_per_row(pairs: Sequence[TokenizedPair]) -> list[PackedRow]:
-    """Return one row for each pair."""
+    """Return one row for each pair, instead of packing several into a row."""
     return [row for pair in pairs for row in pack([pair], 0)]
 
 

@@ -18,7 +18,7 @@ LEARNED = "learned.txt"
 
 
 def pair_hash(pair: TrainingPair) -> str:
-    """Return a hash of a pair's prompt and completion, independent of its source."""
+    """Return a training pair's hash for the record of learned pairs; its source does not count."""
     asked = [asdict(message) for message in pair.prompt.messages]
     text = canonical_json([asked, pair.prompt.prefill, pair.completion])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -33,7 +33,7 @@ def read_learned(folder: Path) -> set[str] | None:
 
 
 def write_learned(hashes: Iterable[str], folder: Path) -> None:
-    """Write the hashes of learned pairs to `learned.txt` in a folder."""
+    """Record the hashes of learned pairs in an adapter's folder (`learned.txt`)."""
     text = "".join(f"{found}\n" for found in sorted(hashes))
     (folder / LEARNED).write_text(text, encoding="ascii")
 
@@ -41,7 +41,9 @@ def write_learned(hashes: Iterable[str], folder: Path) -> None:
 def with_replay(
     pairs: Sequence[TrainingPair], learned: set[str], replay: float, seed: int
 ) -> list[TrainingPair]:
-    """Return all pairs that are not in `learned` and a sample of the others, in their order.
+    """Return the new pairs, and a sample of the learned ones to replay, in their order.
+
+    Pairs that are not in `learned` are new.
 
     Args:
         learned: hashes of learned pairs.

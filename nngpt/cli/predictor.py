@@ -66,7 +66,10 @@ def evaluate(
     folder: MirrorFolder = Path("runs"),
     split: Annotated[
         list[str] | None,
-        typer.Option(help=f"Grouping for cross-validation: {', '.join(SPLITS)}; repeatable."),
+        typer.Option(
+            help="Grouping of runs: component (near-duplicates), family, place (task, data set, "
+            "metric) or reference (fixed test networks); repeatable (default: all)."
+        ),
     ] = None,
     epochs: KnownEpochs = None,
     without_code: Annotated[

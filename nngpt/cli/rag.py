@@ -49,7 +49,7 @@ def index(
     places: Annotated[
         list[str],
         typer.Argument(
-            help="Libraries: installed packages, wheels, sdists or folders.", metavar="PLACE..."
+            help="Libraries: installed packages, wheels, sdists or folders.", metavar="LIBRARY..."
         ),
     ],
     folder: _IndexFolder = Path("runs"),
@@ -76,7 +76,7 @@ def index(
 
 @app.command()
 def remove(
-    source: Annotated[str, typer.Argument(help="Name of the library.", metavar="SOURCE")],
+    source: Annotated[str, typer.Argument(help="Name of the library.", metavar="LIBRARY")],
     folder: _IndexFolder = Path("runs"),
 ) -> None:
     """Remove a library from the block index."""

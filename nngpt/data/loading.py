@@ -39,7 +39,7 @@ def list_data_sets() -> list[DatasetSummary]:
 
 
 def data_source(config: Config) -> DatasetSource:
-    """Return the data set of `task.dataset`. Raises: PluginError, DataError."""
+    """Return the data set that `task.dataset` names. Raises: PluginError, DataError."""
     task = config.task
     source: DatasetSource = plugins.create(
         "data set", task.dataset, task.root, options=task.options

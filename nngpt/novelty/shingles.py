@@ -49,7 +49,7 @@ def shingles(source: str, width: int = 10) -> frozenset[int]:
 
 
 def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Return the Jaccard similarity of two sets of shingles, 0…1."""
+    """Return the Jaccard similarity of two frozensets of shingles, 0…1."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared)
 

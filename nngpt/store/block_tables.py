@@ -9,7 +9,7 @@ from nngpt.store.tables import Base
 
 
 class BlockSource(Base):
-    """An indexed library; `place` is the path or package name that the user gave."""
+    """An indexed library of blocks; `place` is the path or package name that the user gave."""
 
     __tablename__ = "nngpt_block_source"
     __table_args__ = (UniqueConstraint("name"),)
@@ -47,7 +47,7 @@ class BlockFile(Base):
 
 
 class BlockClass(Base):
-    """A module-level class.
+    """A module-level class of an indexed library.
 
     Attributes:
         bases: dotted names of the base classes, resolved by the file's imports, as JSON.

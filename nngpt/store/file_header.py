@@ -16,7 +16,7 @@ _OTHER_PATH = "Give another path"
 
 
 def is_ours(path: Path) -> bool:
-    """Return True for a database of nngpt by its header, False if the file is missing or empty.
+    """Return True if a file's header is that of nngpt's database, False for no or an empty file.
 
     Raises:
         StoreError: the path holds anything else, or cannot be read.

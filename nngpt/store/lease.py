@@ -69,7 +69,7 @@ class Lease:
         self.close()
 
     def close(self) -> None:
-        """Release the run for other processes."""
+        """Release the lease of the run for other processes."""
         if self._lock is not None:
             self._lock.release()
 

@@ -66,7 +66,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database of runs."""
         self.database.close()
 
     # Runs
@@ -74,7 +74,7 @@ class Store:
     def start_run(
         self, name: str, config: Mapping[str, Any], identity: Mapping[str, Any], seed: int
     ) -> RunRecord:
-        """Create a run.
+        """Create a run in the database.
 
         Raises:
             StoreError: a run of this name exists and is not archived.
@@ -205,7 +205,7 @@ class Store:
             ]
 
     def prompt(self, prompt_hash: str) -> Prompt:
-        """Return the prompt with this hash.
+        """Return the stored prompt with this hash.
 
         Raises:
             StoreError: no prompt has this hash.

@@ -69,7 +69,7 @@ class Shingler:
 
 
 def jaccard(one: Shingles, other: Shingles) -> float:
-    """Return the Jaccard similarity of two sets of shingles, 0…1."""
+    """Return the Jaccard similarity of two sorted arrays of shingles' digests, 0…1."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 

@@ -15,7 +15,7 @@ _FILE = "nn_dataset-2.1.2-py3-none-any.whl"
 
 
 def download_corpus(progress: files.Progress = files.silent) -> Path:
-    """Download the verified package into the cache unless it is there; return its path.
+    """Download LEMUR's verified package into the cache if it is missing; return its path.
 
     Args:
         progress: called with a line of text for each step.

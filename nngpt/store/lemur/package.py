@@ -46,7 +46,10 @@ class PackageSource:
         self.left_alone = dict(Counter(_place(s) for s, p in parts if p not in ours))
 
     def items(self) -> Iterator[Item]:
-        """Yield every file, parsed or refused: unreadable ones, code, statistics, device runs."""
+        """Yield every file, parsed or refused: unreadable ones, code, statistics, device runs.
+
+        The order is fixed and does not depend on the container.
+        """
         for path, reason in sorted(self._container.unreadable.items()):
             yield Refused(_printable(path), reason)
         for kind, path in self._codes:

@@ -100,7 +100,7 @@ class ZipContainer:
         self.unreadable: dict[str, str] = {}
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file. Raises: BrokenFile: damaged, or over 64 MiB."""
+        """Return the content of a member. Raises: BrokenFile: damaged, or over 64 MiB."""
         member = self._members[path]
         if member.file_size > _LARGEST:
             raise BrokenFile(f"is larger than {_LARGEST >> 20} MiB")
@@ -111,7 +111,7 @@ class ZipContainer:
             raise BrokenFile(f"is damaged ({error})") from None
 
     def close(self) -> None:
-        """Close the archive."""
+        """Close the archive of the package."""
         self._file.close()
 
     def _content(self, member: zipfile.ZipInfo) -> bytes:

@@ -41,7 +41,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One training result, split into the columns of LEMUR's tables.
+    """One training recorded by LEMUR (trial), split into the columns of LEMUR's tables.
 
     Attributes:
         id: LEMUR's key of the row.
@@ -76,7 +76,7 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class StatFile:
-    """The trials of one experiment after one epoch, best first."""
+    """LEMUR's statistics file: trials of one experiment after one epoch, best first."""
 
     path: str
     experiment: Experiment
@@ -163,7 +163,7 @@ class Examples:
     first: list[Refused] = field(default_factory=list)
 
     def add(self, path: str, reason: str) -> None:
-        """Count a case, and list it if it is among the first 100."""
+        """Count a file left out, and list it if it is among the first 100."""
         self.count += 1
         if len(self.first) < 100:
             self.first.append(Refused(path, reason))

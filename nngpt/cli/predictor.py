@@ -68,7 +68,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Grouping of runs: component (near-duplicates), family, place (task, data set, "
-            "metric) or reference (fixed test networks); repeatable (default: all)."
+            "metric) or reference (the papers' split); repeatable (default: all)."
         ),
     ] = None,
     epochs: KnownEpochs = None,

@@ -115,7 +115,7 @@ def _deduplicate(
     from nngpt.novelty.dedup.options import check_families
     from nngpt.novelty.dedup.outputs import chat_prompt, kept_names, write_outputs
     from nngpt.novelty.dedup.pipeline import deduplicate
-    from nngpt.novelty.dedup.summary import facts, summarise
+    from nngpt.novelty.dedup.summary import dedup_facts, summarise
     from nngpt.reports.dedup.page import report
     from nngpt.reports.dedup.tables import skipped_lines, summary_tables
 
@@ -141,7 +141,7 @@ def _deduplicate(
         typer.echo(b"".join(kept_names(outcome)), nl=False)
     else:
         tables = summary_tables(summarise(collection, settings, outcome), settings)
-        print_result(as_json, facts(collection, settings, outcome), *tables)
+        print_result(as_json, dedup_facts(collection, settings, outcome), *tables)
     return any(removed.neighbour is not None for removed in outcome.removed)
 
 
@@ -153,7 +153,7 @@ def _explain(
     as_json: bool,
 ) -> bool:
     """Compare two networks and print the comparison; return True if they are duplicates."""
-    from nngpt.novelty.dedup.explanation import explain, facts
+    from nngpt.novelty.dedup.explanation import explain, explanation_facts
     from nngpt.reports.dedup.tables import explanation_parts
 
     if outputs.any:
@@ -161,7 +161,7 @@ def _explain(
     one, other = sources.find(names)
     explanation = explain(one, other, settings)
     if as_json:
-        print_json(facts(explanation))
+        print_json(explanation_facts(explanation))
     else:
         for part in explanation_parts(explanation):
             console().print(part, soft_wrap=True)

@@ -86,7 +86,7 @@ def explain(one: Network, other: Network, settings: DedupSettings) -> Explanatio
     )
 
 
-def facts(explanation: Explanation) -> dict[str, Any]:
+def explanation_facts(explanation: Explanation) -> dict[str, Any]:
     """Return the explanation of two networks as JSON values, without their code."""
     values = asdict(explanation)
     for side in ("one", "other"):

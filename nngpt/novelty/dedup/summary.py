@@ -82,7 +82,9 @@ def clusters(outcome: DedupOutcome) -> list[Cluster]:
     return sorted((c for c in found if c.removed), key=lambda c: (-c.size, c.kept.name))
 
 
-def facts(collection: Collection, settings: DedupSettings, outcome: DedupOutcome) -> dict[str, Any]:
+def dedup_facts(
+    collection: Collection, settings: DedupSettings, outcome: DedupOutcome
+) -> dict[str, Any]:
     """Return a deduplication's outcome as JSON values, without code."""
     summary = summarise(collection, settings, outcome)
     return {

@@ -8,7 +8,7 @@ import pytest
 from dedup_samples import code, other
 from rich.console import Console
 
-from nngpt.novelty.dedup.explanation import Explanation, explain, facts
+from nngpt.novelty.dedup.explanation import Explanation, explain, explanation_facts
 from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.shingles import jaccard, shingles, tokens
@@ -89,7 +89,7 @@ def test_nothing_in_common_and_nothing_different() -> None:
 
 
 def test_json_omits_the_code() -> None:
-    values = json.loads(json.dumps(facts(explain(ONE, NEAR, ALL))))
+    values = json.loads(json.dumps(explanation_facts(explain(ONE, NEAR, ALL))))
     assert values["one"] == {"name": "ga-1", "family": "ga", "accuracy": 0.5, "source": ""}
     assert values["verdict"] == "lexical" and values["levels"][0]["similarity"] == 0.0
 

@@ -19,7 +19,7 @@ from nngpt.novelty.dedup.collection import Collection, collect
 from nngpt.novelty.dedup.jsonl import read_lines
 from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, Network
 from nngpt.novelty.dedup.source_files import read_paths
-from nngpt.novelty.dedup.summary import clusters, facts, summarise
+from nngpt.novelty.dedup.summary import clusters, dedup_facts, summarise
 
 
 def all_kept(*networks: Network) -> tuple[Collection, DedupOutcome]:
@@ -48,7 +48,7 @@ def test_counts_add_up() -> None:
 
 def test_json_has_everything_but_the_code() -> None:
     collection, settings, outcome = small_outcome()
-    values = json.loads(json.dumps(facts(collection, settings, outcome), allow_nan=False))
+    values = json.loads(json.dumps(dedup_facts(collection, settings, outcome), allow_nan=False))
     assert "class Net" not in json.dumps(values)
     assert [(k["name"], k["accuracy"]) for k in values["kept"]] == [("ga-1", 0.9), ("rag-1", 0.8)]
     removed = [(r["name"], r["level"], r["neighbour"], r["similarity"]) for r in values["removed"]]

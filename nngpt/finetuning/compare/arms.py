@@ -51,7 +51,10 @@ class ArmPrompt:
 
 @dataclass(frozen=True)
 class ComparedArm:
-    """The base model or an adapter, with its distinct prompts and, by data set, its readers."""
+    """An arm of a comparison: the base model or an adapter, with its prompts and readers.
+
+    Prompts are distinct; there is a reader for each data set.
+    """
 
     facts: ArmFacts
     adapter: Adapter | None
@@ -61,12 +64,12 @@ class ComparedArm:
 
     @property
     def name(self) -> str:
-        """Name given by the user."""
+        """Name of the arm, given by the user."""
         return self.facts.name
 
 
 def parse(text: str) -> ArmOption:
-    """Parse an `--arm` option. Raises: UserError."""
+    """Parse an `--arm` option of a comparison. Raises: UserError."""
     head, *changes = _SETTING.split(text)
     name, equals, adapter = head.partition("=")
     where = f"--arm {text}"
@@ -94,7 +97,7 @@ def parse_all(texts: Sequence[str]) -> list[ArmOption]:
 
 
 def shared_settings(settings: Config) -> SharedSettings:
-    """Return the settings that all arms share, as they are recorded."""
+    """Return the settings that all arms of a comparison share, as they are recorded."""
     identity = settings.identity()
     kept: dict[str, Any] = {key: identity[key] for key in _SHARED}
     kept["task"] = {k: v for k, v in kept["task"].items() if k not in ("dataset", "threshold")}
@@ -106,7 +109,7 @@ def shared_settings(settings: Config) -> SharedSettings:
 def make_arms(
     settings: Config, options: Sequence[ArmOption], sources: Sequence[DatasetSource]
 ) -> list[ComparedArm]:
-    """Make the arms, with their prompts for all data sets.
+    """Make the arms of a comparison, with their prompts for all data sets.
 
     Raises:
         UserError: a template, setting or adapter is wrong, an arm changes a shared setting, or
@@ -156,7 +159,7 @@ def _make_arm(own: Config, option: ArmOption, sources: Sequence[DatasetSource]) 
 
 
 def _lineage(adapter: Adapter) -> Mapping[str, Any]:
-    """Return what is recorded of an adapter: its lineage and the sha256 of its weights."""
+    """Return an adapter's recorded facts: its lineage and the sha256 of its weights."""
     facts = asdict(adapter)
     weights = Path(adapter.path) / "adapter_model.safetensors"
     facts["sha256"] = digest(weights) if weights.is_file() else None

@@ -17,7 +17,7 @@ from nngpt.records import Candidate, Prompt, TrainingPair
 
 @dataclass(frozen=True)
 class ReferenceCorpus:
-    """The networks that the adapters learned.
+    """The networks of the corpus with which a comparison's answers are compared.
 
     Attributes:
         digest: sha256 over the files' contents.
@@ -32,7 +32,9 @@ class ReferenceCorpus:
 
 
 def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | None:
-    """Read the distinct networks of JSONL files of pairs as `arm` reads answers; None for no files.
+    """Read the corpus to compare with: distinct networks of JSONL files; None for no files.
+
+    Pairs are read as `arm` reads answers.
 
     Raises: ConfigError if a file is unreadable or of another mode, or the contract refuses all.
     """

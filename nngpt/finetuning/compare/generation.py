@@ -21,7 +21,7 @@ OnProgress = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True)
 class Batch:
-    """Answers to write together: indices `first` … `first + size - 1`."""
+    """A batch of answers to write: indices `first` … `first + size - 1`."""
 
     number: int
     first: int
@@ -29,7 +29,7 @@ class Batch:
 
 
 def missing(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches that an arm still has to write for a prompt.
+    """Yield the batches of answers that an arm still has to write for a prompt.
 
     A batch that was interrupted is written again as a whole, from the same seed.
     """
@@ -49,7 +49,7 @@ def missing(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterato
 
 
 def unwritten(record: Samples, arms: Sequence[ComparedArm], wanted: int) -> bool:
-    """Return True if an arm still has to write; otherwise no model need be loaded."""
+    """Return True if an arm still has answers to write; otherwise no model need be loaded."""
     return any(any(missing(_of(record, arm, a), wanted, 1)) for arm in arms for a in arm.prompts)
 
 
@@ -61,7 +61,7 @@ def write(
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
-    """Have each arm answer each of its prompts `wanted` times, with the same seeds for all arms.
+    """Generate each arm's answers: `wanted` for each prompt, with the same seeds for all arms.
 
     Raises: ModelError if an adapter does not fit, or the model fails.
     """

@@ -21,7 +21,7 @@ from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
 
 @dataclass(frozen=True)
 class PendingRun:
-    """A sample whose network is to be run on a task."""
+    """A compared answer whose network is to be run on a task."""
 
     sample: Sample
     candidate: Candidate
@@ -56,7 +56,9 @@ def judge(
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
-    """Run the first `wanted` answers to each prompt: on all `tasks` to check, else on their own.
+    """Judge each arm's answers: run the networks of the first `wanted` to each prompt.
+
+    `CHECK` runs them on all `tasks`, `TRAIN` on the tasks of their own prompt.
 
     Raises: UserError for a missing containment layer or data set, ExecutionError.
     """
@@ -111,7 +113,7 @@ def _run(
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
-    """Run one of each group of copies, as many at once as the executor has workers."""
+    """Run one of each group of exact copies, as many at once as the executor has workers."""
     activity = f"{'checking on noise like' if how == CHECK else 'training on'} {task}"
     with ThreadPoolExecutor(executor.workers) as pool:
         futures = {}

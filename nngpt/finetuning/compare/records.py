@@ -14,7 +14,7 @@ CHECK, TRAIN = "check", "train"
 
 @dataclass(frozen=True)
 class SharedSettings:
-    """The settings that all arms share: seed, model, protocol … as in the configuration."""
+    """The settings that all arms of a comparison share: seed, model, protocol, …"""
 
     settings: Mapping[str, Any]
     format: int = 1
@@ -22,7 +22,7 @@ class SharedSettings:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """The recorded facts of an arm, which must not change while a comparison goes on.
+    """Record of an arm: facts that must not change while a comparison goes on.
 
     Attributes:
         adapter: lineage and sha256 of the weights, None for the base model.
@@ -44,7 +44,7 @@ class ArmFacts:
 
 @dataclass(frozen=True)
 class Session:
-    """One start of the command.
+    """Record of one start of a comparison's command.
 
     Attributes:
         started: time in UTC, ISO 8601.
@@ -77,7 +77,7 @@ SampleKey = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer of an arm.
+    """Record of one answer of an arm.
 
     Attributes:
         asked: key of the prompt.
@@ -117,7 +117,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleOutcome:
-    """The result of running a sample's network on one task.
+    """Record of the result of running a sample's network on one task.
 
     Attributes:
         how: `CHECK` or `TRAIN`.
@@ -155,7 +155,7 @@ Line = SharedSettings | Session | ArmFacts | Sample | SampleOutcome
 
 
 def differing(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield the path and both values of every setting in which two mappings differ."""
+    """Yield the path and both values of every recorded setting in which two mappings differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             yield from differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)

@@ -34,7 +34,7 @@ _ANOTHER = "Give another folder with --out, or the original settings"
 
 
 class Samples:
-    """The record in a folder, open for one writer at a time; a context manager.
+    """A comparison's record in a folder, open for one writer at a time; a context manager.
 
     Attributes:
         lines: all lines recorded so far, in order.
@@ -61,7 +61,7 @@ class Samples:
         self._lock.release()
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Append lines and flush them to disk."""
+        """Append lines to the record and flush them to disk."""
         new = list(lines)
         for line in new:
             text = json.dumps({"kind": _NAMES[type(line)], **asdict(line)})
@@ -94,17 +94,17 @@ class Samples:
                 raise UserError(what, where=str(self.path), hint=hint)
 
     def of(self, kind: type[L]) -> list[L]:
-        """Return all lines of one kind, in order."""
+        """Return all recorded lines of one kind, in order."""
         return [line for line in self.lines if isinstance(line, kind)]
 
 
 def read(folder: Path) -> list[Line]:
-    """Return all lines recorded in a folder. Raises: UserError if a line is damaged."""
+    """Return a comparison's record in a folder. Raises: UserError if a line is damaged."""
     return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
 
 
 def _whole_lines(path: Path) -> list[Line]:
-    """Return the lines of the file, which is truncated after the last complete one."""
+    """Return the record's lines; the file is truncated after the last complete one."""
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     lines = list(_parsed(whole, path))

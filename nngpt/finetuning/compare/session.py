@@ -35,7 +35,7 @@ OpenOnImages = Callable[[Config, Splits, Task, Log], AbstractContextManager[Exec
 
 @dataclass(frozen=True)
 class Executors:
-    """Opens executors for the tasks of a comparison, by name of the data set."""
+    """Opens the executors of a comparison's session, by name of the data set."""
 
     settings: Config
     tasks: Mapping[str, Task]
@@ -66,7 +66,7 @@ class Executors:
 
 
 def source_of(settings: Config, name: str) -> DatasetSource:
-    """Return a data set by name. Raises: PluginError, DataError."""
+    """Return a compared data set's source by name. Raises: PluginError, DataError."""
     task = settings.task.model_copy(update={"dataset": name})
     return data_source(settings.model_copy(update={"task": task}))
 
@@ -80,7 +80,7 @@ def run_session(
     command: str,
     on_progress: OnProgress,
 ) -> None:
-    """Write and judge the answers that are missing in a folder, and record the session.
+    """Run a session of a comparison: write and judge the answers that a folder still lacks.
 
     Args:
         wanted: number of answers of each arm to each prompt.
@@ -112,7 +112,7 @@ def run_session(
 
 
 def machine() -> Mapping[str, Any]:
-    """Return processor, usable cores, GPU (None without one) and versions."""
+    """Return the machine of a session: processor, usable cores, GPU (or None), versions."""
     import torch
 
     versions = {"nngpt": __version__, "python": platform.python_version()}

@@ -43,5 +43,5 @@ class GroupNovelty:
 def create(
     task: Task, known: NoveltyMeasure, new_measure: Callable[[], NoveltyMeasure]
 ) -> GroupNovelty:
-    """Return the reward `group_novelty`, which compares a group's answers only; range 0…1."""
+    """Return the reward `group-novelty`, which compares a group's answers only; range 0…1."""
     return GroupNovelty(new_measure)

@@ -13,7 +13,7 @@ from nngpt.records import Evaluation, Rollout, Task
 
 
 def create(task: Task, *_: object) -> AnswerReward:
-    """Return the penalty `parameter_budget`: -(parameters / budget), at least -1; range -1…0.
+    """Return the penalty `parameter-budget`: -(parameters / budget), at least -1; range -1…0.
 
     Raises:
         ConfigError: the task has no parameter budget.

@@ -57,7 +57,7 @@ class ConfirmationPlan:
 
     @property
     def protocol(self) -> str:
-        """Everything that determines a result besides the candidate, as canonical JSON.
+        """Everything that determines a confirmation besides the candidate, as canonical JSON.
 
         Includes the limits: a candidate that exceeded time or memory may be retried with more.
         """
@@ -69,7 +69,7 @@ class ConfirmationPlan:
         return canonical_json({**self.config.evaluation.protocol(), **facts})
 
     def evaluation(self, splits: Splits) -> EvaluationConfig:
-        """Return the training protocol with enough wall time for these images."""
+        """Return a confirmation's training protocol with enough wall time for these images."""
         found, usual = self.config.evaluation, self.run.evaluation.epochs
         if not self.scaled:
             return found

@@ -1,4 +1,4 @@
-"""What all steps of a run share."""
+"""Context of a run: settings, parts, records and display, which all its steps share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunContext:
         return self.lease.run_id
 
     def seed(self, purpose: str, *keys: object) -> int:
-        """Derive the seed of one step from the run's seed."""
+        """Derive the seed of one step of the run from the run's seed."""
         return derive_seed(self.config.seed, purpose, *keys)
 
     def summary(self, cycle: int) -> CycleSummary:

@@ -45,14 +45,14 @@ class ExportIndex:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The contents of `index.json`, with the networks in the order of the attempts."""
+        """The contents of the export's `index.json`: networks in the order of the attempts."""
         rows = [self.rows[number] for number in self._made["attempts"] if number in self.rows]
         head = {"run": self._record.id, "name": self._record.name}
         return {**head, "made": self._made, "networks": rows}
 
     @property
     def sheet(self) -> Sheet:
-        """The table of `index.md`."""
+        """The table of the export's `index.md`."""
         title = f"Networks of run {self._record.id}: {self._record.name}"
         return index_sheet(self.facts["networks"], title)
 
@@ -70,12 +70,12 @@ class ExportIndex:
         return same
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add one network and write both files."""
+        """Add one exported network to the index, and write both files."""
         self.rows[row["attempt"]] = row
         self.write()
 
     def write(self) -> None:
-        """Write both files, each by one rename."""
+        """Write `index.json` and `index.md` of the export, each by one rename."""
         index = json.dumps(self.facts, indent=2) + "\n"
         for name, text in (("index.json", index), ("index.md", markdown_table(self.sheet))):
             partial = self._out / f".{name}.partial"
@@ -98,7 +98,7 @@ class Export:
     onnx: bool
 
     def write(self, record: RunRecord, networks: Sequence[BestNetwork], log: Log) -> ExportIndex:
-        """Train and write the networks that the folder lacks, and return its index.
+        """Train and write the networks that the export's folder lacks, and return its index.
 
         Raises: UserError if the folder holds other files, or the executor cannot run here.
         """

@@ -59,7 +59,7 @@ class Duration:
 
     @property
     def line(self) -> str:
-        """`12 min [9–15]`, or in hours."""
+        """The forecast as `12 min [9–15]`, or in hours."""
         unit, name = (3600, "h") if self.seconds >= 2 * 3600 else (60, "min")
         values = (value / unit for value in (self.seconds, self.low, self.high))
         return "{:.1f} {unit} [{:.1f}–{:.1f}]".format(*values, unit=name)

@@ -59,7 +59,7 @@ class Gates:
     def record_training(
         self, attempt: AttemptRecord, outcome: Evaluation | Refusal
     ) -> AttemptRecord:
-        """Store the outcome of a training."""
+        """Store the outcome of an attempt's training."""
         if isinstance(outcome, Refusal):
             return self._refuse(attempt, outcome)
         self.context.lease.trained(attempt.id, outcome, self.context.parts.task)

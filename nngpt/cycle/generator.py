@@ -75,7 +75,7 @@ class Generator:
         return repair or (self._control() if self._loop_is_done(attempts) else None)
 
     def record(self, batch: PendingBatch) -> list[AttemptRecord]:
-        """Store the completions of a batch before anything else happens to them."""
+        """Store the completions of a generated batch before anything else happens to them."""
         batch.display.close()
         ids = batch.record(batch.completions.result())
         return [self.context.store.attempt(attempt_id) for attempt_id in ids]

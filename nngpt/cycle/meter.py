@@ -35,7 +35,7 @@ class Meter:
 
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
-        """Count the block as `activity`, perhaps beside others."""
+        """Meter the block as `activity`, perhaps beside others."""
         self.read()
         self._active[activity] += 1
         try:

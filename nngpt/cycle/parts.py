@@ -69,7 +69,7 @@ class Parts:
 
     @property
     def task(self) -> Task:
-        """Data set, shapes, threshold and budgets."""
+        """The run's task: data set, shapes, threshold and budgets."""
         return self.reader.task
 
     @property
@@ -79,7 +79,7 @@ class Parts:
 
     @property
     def stoppable(self) -> list[LLM | Executor]:
-        """Everything with calls that take long."""
+        """The parts of the run with calls that take long."""
         return [*self.writers.values(), self.executor]
 
 

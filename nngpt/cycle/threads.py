@@ -26,7 +26,7 @@ class Threads:
         self._threads: list[threading.Thread] = []
 
     def start(self, work: Callable[[], T]) -> Future[T]:
-        """Call `work` in a new thread and return its future result."""
+        """Call `work` in a new daemon thread and return its future result."""
         future: Future[T] = Future()
 
         def run() -> None:

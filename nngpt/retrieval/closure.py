@@ -34,7 +34,7 @@ class Closure:
     statements: dict[_Key, Statement] = field(default_factory=dict)
 
     def modules(self) -> list[Module]:
-        """Return the modules of the statements, in the order of discovery."""
+        """Return the modules of the closure's statements, in the order of discovery."""
         return list({s.module.name: s.module for s in self.statements.values()}.values())
 
 

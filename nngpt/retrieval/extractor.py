@@ -42,7 +42,7 @@ class Extraction:
     licences: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
-        """Return everything but the code, for JSON."""
+        """Return everything about the extracted class but its code, for JSON."""
         return {
             "target": self.target,
             "name": self.name,

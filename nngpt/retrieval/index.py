@@ -50,7 +50,7 @@ class IndexReport:
     broken: dict[str, str]
 
     def facts(self) -> dict[str, Any]:
-        """Return the report for JSON, with the source's name, version and licence."""
+        """Return the report of indexing for JSON, with the source's name, version and licence."""
         source = self.source
         named = {"source": source.name, "version": source.version, "licence": source.licence}
         return named | {k: v for k, v in vars(self).items() if k != "source"}

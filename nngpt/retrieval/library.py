@@ -102,7 +102,7 @@ class Library:
         }
 
     def module(self, name: str) -> Module | None:
-        """Return a module, parsed on first use; None if it is missing or broken."""
+        """Return a module of the library, parsed on first use; None if it is missing or broken."""
         if name in self._files and name not in self._modules:
             self._modules[name] = parse(*self._files[name])
         module = self._modules.get(name)
@@ -117,17 +117,17 @@ class Library:
         return known and name.split(".")[0] not in ALLOWED
 
     def modules(self, source: LibrarySource | None = None) -> Iterator[Module]:
-        """Yield all modules (of one source) that parse, sorted by name."""
+        """Yield all modules of the library (of one source) that parse, sorted by name."""
         for name, (owner, _) in sorted(self._files.items()):
             if (source is None or owner is source) and (module := self.module(name)) is not None:
                 yield module
 
     def broken(self) -> list[BrokenModule]:
-        """Return the modules so far that could not be read or parsed."""
+        """Return the library's modules so far that could not be read or parsed."""
         return [m for _, m in sorted(self._modules.items()) if isinstance(m, BrokenModule)]
 
     def resolve(self, module: str, name: str, *, outside: bool = False) -> Meaning:
-        """Return what a global name of a module refers to.
+        """Resolve a global name of a module: return what it refers to.
 
         With `outside`, it is read from elsewhere: submodules count, builtins do not.
         """
@@ -172,7 +172,7 @@ class Library:
         return last if same else LocalName(module.name, name)
 
     def resolve_import(self, module: Module, binding: Binding) -> Meaning:
-        """Return what an import binds."""
+        """Resolve an import: return what it binds."""
         alias, statement = binding.node, binding.statement
         assert isinstance(alias, ast.alias) and statement is not None
         if isinstance(statement, ast.Import):
@@ -195,7 +195,7 @@ class Library:
         return name
 
     def resolve_member(self, module: str, name: str) -> Meaning:
-        """Return what `from module import name` or `module.name` refers to."""
+        """Resolve `from module import name` or `module.name`: return what it refers to."""
         if not self.has(module):
             inner = f"{module}.{name}"
             if self.has(inner):

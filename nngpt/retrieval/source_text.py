@@ -39,20 +39,20 @@ class SourceText:
         self.lines = list(itertools.accumulate(lengths, initial=0))
 
     def span(self, node: Placed) -> Span:
-        """Return the byte range of a node, without decorators, as in `ast`."""
+        """Return the byte range of a syntax node, without decorators, as in `ast`."""
         end_line, end_column = node.end_lineno, node.end_col_offset
         assert end_line is not None and end_column is not None
         start = self.lines[node.lineno - 1] + node.col_offset
         return Span(start, self.lines[end_line - 1] + end_column)
 
     def word(self, name: str, within: Span) -> Span | None:
-        """Return the first whole word `name` in a span, or None."""
+        """Return the first whole word `name` in a span of the source text, or None."""
         pattern = rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)"
         found = re.compile(pattern).search(self.raw, within.start, within.end)
         return Span(*found.span()) if found else None
 
     def edited(self, span: Span, edits: Iterable[Edit]) -> str:
-        """Return a slice with its edits; edits outside are ignored, equal ones applied once."""
+        """Return an edited slice of the source; outer edits are ignored, equal ones merged."""
         parts, at = [], span.start
         for edit in sorted(set(edits)):
             if at <= edit.start and edit.end <= span.end:

@@ -27,7 +27,7 @@ class Rewriter:
     postponed: bool
 
     def write(self, statement: Statement) -> str:
-        """Return the text of a statement with the comments directly above it."""
+        """Return the rewritten text of a statement with the comments directly above it."""
         edits = [*self._uses(statement), *self._imports(statement)]
         text = statement.module.text
         start = _with_comments(text.raw, statement.span.start)

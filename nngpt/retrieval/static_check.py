@@ -32,12 +32,12 @@ class StaticCheck:
 
     @property
     def parses(self) -> bool:
-        """True if the file compiles."""
+        """True if the checked file compiles."""
         return not self.syntax
 
     @property
     def closed(self) -> bool:
-        """True if the file compiles, defines its class, and needs nothing beyond torch."""
+        """True if the checked file compiles, defines its class, and needs nothing beyond torch."""
         return not (self.syntax or self.undefined or self.imported or self.missing)
 
 

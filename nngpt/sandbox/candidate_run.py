@@ -49,7 +49,7 @@ class CandidateRun:
         self.memory_format = formats[job["memory_format"]]
 
     def work(self) -> None:
-        """Do the job: train the candidate, or answer with a file of a trained network."""
+        """Run the candidate: train it, or answer with a file of a trained network."""
         seed = self.job["seed"]
         random.seed(seed)
         np.random.seed(seed % 2**32)

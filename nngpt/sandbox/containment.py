@@ -67,7 +67,7 @@ class Containment:
         self._counted = False
 
     def enter(self, group: cgroup.Group | None) -> list[str]:
-        """Apply every layer to the calling process; return the names of those that failed."""
+        """Contain the calling process by every layer; return the names of layers that failed."""
         self._proc_self = os.open("/proc/self", os.O_RDONLY | os.O_CLOEXEC)
         self._address_bytes = 1024 * processes.status_kib("self", "VmSize")
         self._data_bytes = 1024 * processes.status_kib("self", "VmData")

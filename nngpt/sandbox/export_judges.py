@@ -39,18 +39,18 @@ class ExportJudge(Judge):
 
     @property
     def done(self) -> bool:
-        """True once the weights and the ONNX file, or its problem, have arrived."""
+        """True once the exported weights and the ONNX file, or its problem, have arrived."""
         settled = not self._with_onnx or self.onnx is not None or bool(self.onnx_problem)
         return self.has_weights and settled
 
     @property
     def has_weights(self) -> bool:
-        """True once every tensor has arrived."""
+        """True once every exported tensor has arrived."""
         return self._tensor_reader is not None and self._tensor_reader.complete
 
     @property
     def tensors(self) -> tuple[WeightTensor, ...]:
-        """Tensors that have arrived."""
+        """Exported tensors that have arrived."""
         return tuple(self._tensor_reader.tensors) if self._tensor_reader else ()
 
     def _allows(self, kind: bytes, length: int) -> bool:

@@ -38,7 +38,7 @@ class Exporter:
     def export(
         self, candidate: Candidate, seed: int, fold: Fold, with_onnx: bool
     ) -> Exported | Refusal:
-        """Train a candidate, take its weights and ONNX file, and try both.
+        """Export a network: train it, take its weights and ONNX file, and try both.
 
         Raises: ExecutionError if the sandbox itself does not work.
         """

@@ -43,7 +43,7 @@ class Folds:
     """
 
     def __init__(self, splits: Splits, k: int | None, seed: int) -> None:
-        """Open the images of `splits`; `k` is None for the fixed split."""
+        """Open the images of `splits` for folds; `k` is None for the fixed split."""
         self._splits, self._k = splits, k
         self._lock = threading.Lock()
         self._made: dict[int, Fold] = {}
@@ -76,7 +76,7 @@ class Folds:
             return self._made[number]
 
     def close(self) -> None:
-        """Free the training data."""
+        """Free the folds' training data."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 

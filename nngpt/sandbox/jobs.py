@@ -92,7 +92,7 @@ class JobResult(Generic[AnyJudge]):
 
     @property
     def decided(self) -> bool:
-        """True if the judge is done or has refused the candidate."""
+        """True if the job's judge is done or has refused the candidate."""
         return self.refusal is not None or self.judge.done
 
 
@@ -108,7 +108,7 @@ class JobFactory:
     def training(
         self, candidate: Candidate, seed: int, fold: Fold, loop: str = "own", **more: object
     ) -> Job:
-        """Describe a training with the "own" or our "plain" loop; `more` overrides entries."""
+        """Return the job of a training with the "own" or our "plain" loop; `more` sets entries."""
         splits, evaluation = self._splits, self._evaluation
         description = {
             "work": "train",

@@ -40,7 +40,7 @@ class LanePool:
         device: str,
         workers: int,
     ) -> None:
-        """Open the first of `workers` lanes. Raises: ExecutionError."""
+        """Open the pool with the first of `workers` lanes. Raises: ExecutionError."""
         self._zygote, self._limits = zygote, limits
         self._evaluation, self._device = evaluation, device
         self._opening = threading.Lock()
@@ -53,7 +53,7 @@ class LanePool:
         self._stopping, self._stop = os.pipe()
 
     def run(self, job: Job, make_judge: Callable[[], AnyJudge]) -> JobResult[AnyJudge]:
-        """Run a job in a process of its own, and in a second one if its lane was lost.
+        """Run a job in a worker of its own, and in a second one if its lane was lost.
 
         Raises: ExecutionError if the sandbox itself does not work, or `stop` was called.
         """
@@ -69,11 +69,11 @@ class LanePool:
         return replace(result, refusal=refusal)
 
     def stop(self) -> None:
-        """Make every `run`, running or future, raise ExecutionError."""
+        """Make every `run` of the pool, running or future, raise ExecutionError."""
         os.write(self._stop, b"x")
 
     def close(self) -> None:
-        """End all lanes and their workers."""
+        """End all lanes of the pool and their workers."""
         for lane in self.lanes:
             lane.close()
         os.close(self._stopping)

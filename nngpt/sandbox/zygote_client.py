@@ -65,17 +65,17 @@ class ZygoteClient:
 
     @property
     def alive(self) -> bool:
-        """False once the process has ended."""
+        """False once the zygote has ended."""
         return self._process.poll() is None
 
     def ends(self) -> bool:
-        """Wait a few seconds for the process to end, because it was killed; return True if so."""
+        """Wait a few seconds for the zygote to end, because it was killed; return True if so."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
         return not self.alive
 
     def has_cuda(self) -> bool:
-        """Return True if a worker could use CUDA; tested in a process of its own."""
+        """Return True if a worker of the zygote could use CUDA; tested in a process of its own."""
         wire.send(self._control, {"probe": "cuda"})
         return bool((receive_answer(self._control, _PROBE_S) or {}).get("cuda"))
 
@@ -123,13 +123,13 @@ class SharedZygote:
         os.register_at_fork(after_in_child=self._forget)
 
     def join(self) -> None:
-        """Add a user; the first one starts the zygote. Raises: ExecutionError."""
+        """Add a user of the shared zygote; the first one starts it. Raises: ExecutionError."""
         with self._lock:
             self.running()
             self._users += 1
 
     def leave(self) -> None:
-        """Remove a user; the last one ends the zygote. Raises: ExecutionError."""
+        """Remove a user of the shared zygote; the last one ends it. Raises: ExecutionError."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._zygote is not None:
@@ -137,7 +137,7 @@ class SharedZygote:
                 self._zygote = None
 
     def running(self) -> ZygoteClient:
-        """Return the zygote, restarted if it was killed. Raises: ExecutionError."""
+        """Return the shared zygote, restarted if it was killed. Raises: ExecutionError."""
         with self._lock:
             if self._zygote is not None and not self._zygote.alive:
                 self._zygote.close()

@@ -43,7 +43,7 @@ class ScriptedLLM:
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
-        """Sample `count` texts."""
+        """Sample `count` texts of the script."""
         if sampling.constrain:
             constrained.check(self, prompt.mode)
         generator = random.Random(seed)

@@ -51,13 +51,13 @@ class Server:
             ) from None
 
     def post(self, path: str, body: dict[str, Any], timeout_s: float) -> tuple[int, str]:
-        """Send a request; return status and text of the answer. Raises: ModelError without one."""
+        """Send the server a request; return status and text of its answer. Raises: ModelError."""
         with self._clear_errors(path):
             response = self._http.post(path, json=body, timeout=timeout_s)
         return response.status_code, _brief(response.text)
 
     def stream(self, path: str, body: dict[str, Any]) -> Generator[tuple[str, str | None]]:
-        """Yield the pieces of an answer with their finish reason (None before the last).
+        """Yield the pieces of the server's answer, with their finish reason (None before the last).
 
         Close the iterator to stop the server early.
 
@@ -79,7 +79,7 @@ class Server:
             )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the server."""
         self._http.close()
 
     def _piece(self, data: bytes) -> tuple[str, str | None]:

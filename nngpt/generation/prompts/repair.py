@@ -56,7 +56,7 @@ def next_repair(
 
 
 def repair_prompt(asked: Prompt, text: str, refusal: Refusal) -> Prompt:
-    """Return a repair's prompt: then the refused completion `text` and the refusal's reason."""
+    """Return a repair's prompt, which ends with the refused completion `text` and the reason."""
     answer = asked.prefill + text.encode("utf-8", "replace").decode().replace("\0", "")
     turns = (Message("assistant", answer), Message("user", refusal_message(asked.mode, refusal)))
     return replace(asked, messages=(*asked.messages, *turns))

@@ -108,7 +108,7 @@ class Template:
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of everything but the name."""
+        """First 16 hex digits of the SHA-256 of the template without its name."""
         turns = [[e.user, e.assistant, *([e.parent] if e.parent else [])] for e in self.examples]
         made_of = [self.mode, self.system, self.user, turns, self.prefill, self.stop, self.network]
         return hashlib.sha256(canonical_json(made_of).encode()).hexdigest()[:16]
@@ -121,7 +121,7 @@ class Template:
         parent: str = "",
         blocks: Sequence[ShownBlock] = (),
     ) -> Prompt:
-        """Return the prompt for a task.
+        """Render the template: return the prompt for a task.
 
         Args:
             hyperparameters: default values by name, which templates may name.

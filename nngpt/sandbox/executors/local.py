@@ -168,7 +168,7 @@ class LocalExecutor:
         return exporter.export(candidate, seed, fold, onnx)
 
     def stop(self) -> None:
-        """Make every `evaluate`, running or future, raise ExecutionError."""
+        """Make every `evaluate` of the executor, running or future, raise ExecutionError."""
         self._pool.stop()
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class LocalExecutor:
         )
 
     def _limits(self) -> Limits:
-        """Return the limits on one worker; the data that it maps does not count as its memory."""
+        """Return a worker's limits; the data that it maps does not count as its memory."""
         data = self._folds.image_count * (math.prod(self._splits.shape) + 8)
         return Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,

@@ -18,7 +18,7 @@ class Group:
     """One control group, empty at first. Raises: OSError if groups cannot be made here."""
 
     def __init__(self, owner: int, number: int, memory_bytes: int, tasks: int) -> None:
-        """Make the group; `owner` is the process id of its maker as listed in /proc."""
+        """Make the control group; `owner` is its maker's process id as listed in /proc."""
         self._folders: dict[str, Path] = {}
         try:
             for kind, parent in _parents().items():
@@ -35,12 +35,12 @@ class Group:
             raise
 
     def enter(self) -> None:
-        """Move the calling process into the group. Raises: OSError."""
+        """Move the calling process into the control group. Raises: OSError."""
         for folder in self._folders.values():
             (folder / "cgroup.procs").write_text("0")
 
     def ran_out(self) -> bool:
-        """Return True if the kernel killed a process of the group for lack of memory."""
+        """Return True if the kernel killed a process of the control group for lack of memory."""
         name = "memory.events" if _is_version_2() else "memory.oom_control"
         try:
             lines = (self._folders["memory"] / name).read_text().splitlines()
@@ -49,7 +49,7 @@ class Group:
         return any(line.split()[0] == "oom_kill" and line.split()[1] != "0" for line in lines)
 
     def remove(self) -> None:
-        """Remove the group; its processes must have ended."""
+        """Remove the control group; its processes must have ended."""
         for folder in self._folders.values():
             with contextlib.suppress(OSError):  # both kinds are one folder in version 2
                 folder.rmdir()

@@ -76,7 +76,7 @@ class ProcessNamespaces:
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def next(self) -> None:
-        """Make the next forked child the first process of a new namespace."""
+        """Make the next forked child the first process of a new process namespace."""
         kernel.setns(self._own, kernel.NEWPID)  # required before leaving it again
         kernel.unshare(kernel.NEWPID)
 

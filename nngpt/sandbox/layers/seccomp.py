@@ -121,7 +121,7 @@ class _Rules:
                 self._rule("ALLOW", "ioctl", compare.Arg(1, equal, number))
 
     def compiled(self) -> bytes:
-        """Return the BPF program."""
+        """Return the rules as a BPF program."""
         with tempfile.TemporaryFile() as file:
             self._filter.export_bpf(file)
             file.seek(0)

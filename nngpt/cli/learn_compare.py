@@ -66,7 +66,7 @@ def compare(
     from nngpt.reports.progress import ActivityBars
     from nngpt.reports.sheets import rich_table
 
-    options = compared.parse_all(arm)
+    options = compared.parse_arms(arm)
     settings = _first_epoch(load_config(config, overrides, seed=seed, sandbox=sandbox))
     log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
     sources = {name: source_of(settings, name) for name in dict.fromkeys(task)}

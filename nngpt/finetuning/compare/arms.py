@@ -68,7 +68,7 @@ class ComparedArm:
         return self.facts.name
 
 
-def parse(text: str) -> ArmOption:
+def parse_arm(text: str) -> ArmOption:
     """Parse an `--arm` option of a comparison. Raises: UserError."""
     head, *changes = _SETTING.split(text)
     name, equals, adapter = head.partition("=")
@@ -84,10 +84,10 @@ def parse(text: str) -> ArmOption:
     return ArmOption(name, adapter if equals and adapter != BASE else None, tuple(changes))
 
 
-def parse_all(texts: Sequence[str]) -> list[ArmOption]:
+def parse_arms(texts: Sequence[str]) -> list[ArmOption]:
     """Parse all `--arm` options. Raises: UserError if there is none, or two have one name."""
     found: dict[str, ArmOption] = {}
-    for option in map(parse, texts):
+    for option in map(parse_arm, texts):
         if option.name in found:
             raise UserError(f"two arms are called {option.name!r}", where="--arm")
         found[option.name] = option

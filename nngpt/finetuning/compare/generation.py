@@ -28,7 +28,7 @@ class Batch:
     size: int
 
 
-def missing(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterator[Batch]:
+def missing_batches(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterator[Batch]:
     """Yield the batches of answers that an arm still has to write for a prompt.
 
     A batch that was interrupted is written again as a whole, from the same seed.
@@ -50,10 +50,12 @@ def missing(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterato
 
 def unwritten(record: Samples, arms: Sequence[ComparedArm], wanted: int) -> bool:
     """Return True if an arm still has answers to write; otherwise no model need be loaded."""
-    return any(any(missing(_of(record, arm, a), wanted, 1)) for arm in arms for a in arm.prompts)
+    return any(
+        any(missing_batches(_of(record, arm, a), wanted, 1)) for arm in arms for a in arm.prompts
+    )
 
 
-def write(
+def write_answers(
     record: Samples,
     arms: Sequence[ComparedArm],
     llm: LLM,
@@ -67,7 +69,7 @@ def write(
     """
     for arm in arms:
         for asked in arm.prompts:
-            batches = list(missing(_of(record, arm, asked), wanted, llm.batch_size))
+            batches = list(missing_batches(_of(record, arm, asked), wanted, llm.batch_size))
             if not batches:
                 continue
             llm.use_adapter(arm.adapter)

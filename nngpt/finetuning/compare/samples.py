@@ -98,7 +98,7 @@ class Samples:
         return [line for line in self.lines if isinstance(line, kind)]
 
 
-def read(folder: Path) -> list[Line]:
+def read_record(folder: Path) -> list[Line]:
     """Return a comparison's record in a folder. Raises: UserError if a line is damaged."""
     return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
 

@@ -19,7 +19,7 @@ from nngpt.config import Config
 from nngpt.data.loading import data_source, load_splits
 from nngpt.data.splits import Splits
 from nngpt.finetuning.compare.arms import ComparedArm, shared_settings
-from nngpt.finetuning.compare.generation import OnProgress, unwritten, write
+from nngpt.finetuning.compare.generation import OnProgress, unwritten, write_answers
 from nngpt.finetuning.compare.judge import judge
 from nngpt.finetuning.compare.records import CHECK, Session
 from nngpt.finetuning.compare.samples import Samples
@@ -105,7 +105,7 @@ def run_session(
             with closing(made) as llm:
                 mode = arms[0].facts.mode
                 executors.log(f"Writing: {llm.facts}, {mode} mode, {llm.batch_size} at a time")
-                write(record, arms, llm, wanted, seeds, on_progress)
+                write_answers(record, arms, llm, wanted, seeds, on_progress)
         if how:
             opened = executors.noise if how == CHECK else executors.images
             judge(record, arms, how, tasks, opened, wanted, seeds, on_progress)

@@ -10,7 +10,7 @@ from typing import Any
 
 from nngpt.finetuning.compare.corpus import ReferenceCorpus
 from nngpt.finetuning.compare.records import ArmFacts, differing
-from nngpt.finetuning.compare.samples import read
+from nngpt.finetuning.compare.samples import read_record
 from nngpt.reports.comparison.figures import (
     Accuracies,
     AdapterDifference,
@@ -28,7 +28,7 @@ def write_files(
     folder: Path, corpus: ReferenceCorpus | None
 ) -> tuple[ComparisonFigures, str, list[Path]]:
     """Write the report of the record in a folder; return its figures, JSON text and files."""
-    found = compute_figures(read(folder), corpus)
+    found = compute_figures(read_record(folder), corpus)
     text = json.dumps(as_json(found), indent=1, allow_nan=False)
     written = []
     for kind, content in {"json": text, "md": markdown(found), "html": page(found)}.items():

@@ -10,9 +10,9 @@ from command_line import GOOD, TWO_LAYERS, Nngpt
 
 from nngpt import config
 from nngpt.errors import UserError
-from nngpt.finetuning.compare.arms import ArmOption, make_arms, parse, parse_all
+from nngpt.finetuning.compare.arms import ArmOption, make_arms, parse_arm, parse_arms
 from nngpt.finetuning.compare.records import Sample, SampleOutcome
-from nngpt.finetuning.compare.samples import read
+from nngpt.finetuning.compare.samples import read_record
 from nngpt.finetuning.compare.session import source_of
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import load_base
@@ -34,7 +34,7 @@ COMPARE = ("learn", "compare", "smoke-mnist", "--out", "c", "--task", "mnist")
     ],
 )
 def test_arms_as_they_are_given(text: str, option: ArmOption) -> None:
-    assert parse(text) == option
+    assert parse_arm(text) == option
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_arms_as_they_are_given(text: str, option: ArmOption) -> None:
 )
 def test_mistakes_in_arms(texts: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        parse_all(texts)
+        parse_arms(texts)
     assert said in caught.value.line()
 
 
@@ -67,7 +67,7 @@ def test_mistakes_in_arms(texts: list[str], said: str) -> None:
 def test_mistakes_in_an_arm_s_own_settings(texts: list[str], said: str) -> None:
     settings = config.load("smoke-mnist", ["evaluation.hyperparameters.dropout=0.2"])
     with pytest.raises(UserError) as caught:
-        make_arms(settings, parse_all(texts), [source_of(settings, "mnist")])
+        make_arms(settings, parse_arms(texts), [source_of(settings, "mnist")])
     assert said in caught.value.line()
 
 
@@ -142,10 +142,10 @@ def test_the_real_model_and_the_real_sandbox(nngpt: Nngpt, untrained: Path, tmp_
     assert "writes for" not in trained.stderr, "nothing is written again"
     found = json.loads(trained.stdout)
     assert found == json.loads((tmp_path / "c" / "comparison.json").read_text())
-    samples = [s for s in read(tmp_path / "c") if isinstance(s, Sample)]
+    samples = [s for s in read_record(tmp_path / "c") if isinstance(s, Sample)]
     texts = {arm: [s.text for s in samples if s.arm == arm] for arm in ("base", "same")}
     assert len(texts["base"]) == 3 and texts["base"] == texts["same"]
-    outcomes = [o for o in read(tmp_path / "c") if isinstance(o, SampleOutcome)]
+    outcomes = [o for o in read_record(tmp_path / "c") if isinstance(o, SampleOutcome)]
     assert all(o.copied for o in outcomes if o.arm == "same")
     assert {c["how"] for c in found["cells"]} == {"check", "train"}
     assert all(d["difference"] == 0 for d in found["differences"])

@@ -15,8 +15,8 @@ from comparison_samples import SETTING, arm, checked, sample, session
 from nngpt import config
 from nngpt.cycle.evaluator import open_executor
 from nngpt.errors import UserError
-from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_all, shared_settings
-from nngpt.finetuning.compare.generation import Batch, missing, unwritten, write
+from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_arms, shared_settings
+from nngpt.finetuning.compare.generation import Batch, missing_batches, unwritten, write_answers
 from nngpt.finetuning.compare.judge import judge
 from nngpt.finetuning.compare.records import (
     CHECK,
@@ -26,7 +26,7 @@ from nngpt.finetuning.compare.records import (
     SampleOutcome,
     SharedSettings,
 )
-from nngpt.finetuning.compare.samples import FILE, Samples, read
+from nngpt.finetuning.compare.samples import FILE, Samples, read_record
 from nngpt.finetuning.compare.session import Executors, source_of
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
@@ -38,7 +38,7 @@ SETTINGS = config.load("smoke-mnist", ["evaluation.threads=1", "evaluation.worke
 
 @pytest.fixture(scope="module")
 def arms() -> list[ComparedArm]:
-    options = parse_all(["base", "again=base"])
+    options = parse_arms(["base", "again=base"])
     return make_arms(SETTINGS, options, [source_of(SETTINGS, "mnist")])
 
 
@@ -61,7 +61,7 @@ def compare(arms: list[ComparedArm], executor: Executor) -> Compare:
         with Samples(folder) as record:
             record.agree(shared_settings(SETTINGS), [arm.facts for arm in arms])
             llm = ScriptedLLM(ANSWERS, batch_size=3)
-            write(record, arms, llm, WANTED, seeds, lambda *_: None)
+            write_answers(record, arms, llm, WANTED, seeds, lambda *_: None)
             assert not unwritten(record, arms, WANTED)
 
             def opened(_: str) -> AbstractContextManager[Executor]:
@@ -88,7 +88,7 @@ def facts(lines: list[Line]) -> list[object]:
 
 
 def test_both_arms_get_the_same_seeds_and_copies_run_once(whole: Path) -> None:
-    lines = read(whole)
+    lines = read_record(whole)
     texts = [
         [s.text for s in lines if isinstance(s, Sample) and s.arm == a] for a in ("base", "again")
     ]
@@ -108,7 +108,7 @@ def test_killed_at_any_line(compare: Compare, whole: Path, tmp_path: Path) -> No
         folder.mkdir()
         torn = lines[number][: number % 2 * len(lines[number]) // 2]
         (folder / FILE).write_bytes(b"".join(lines[:number]) + torn)
-        assert facts(compare(folder)) == facts(read(whole)), number
+        assert facts(compare(folder)) == facts(read_record(whole)), number
         assert (folder / FILE).read_bytes().startswith(b"".join(lines[:number]))
 
 
@@ -120,10 +120,10 @@ def test_done_is_done(compare: Compare, whole: Path) -> None:
 
 def test_more_samples_are_new_batches() -> None:
     recorded = [replace(sample("base", i, "x"), batch=i // 3, size=3) for i in range(6)]
-    assert list(missing(recorded, 6, 4)) == []
-    assert list(missing(recorded, 11, 4)) == [Batch(2, 6, 4), Batch(3, 10, 1)]
+    assert list(missing_batches(recorded, 6, 4)) == []
+    assert list(missing_batches(recorded, 11, 4)) == [Batch(2, 6, 4), Batch(3, 10, 1)]
     torn = recorded[:2] + recorded[3:]
-    assert list(missing(torn, 6, 4)) == [Batch(0, 0, 3)]
+    assert list(missing_batches(torn, 6, 4)) == [Batch(0, 0, 3)]
 
 
 def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
     ]
     with Samples(tmp_path) as record:
         record.append(lines)
-    assert read(tmp_path) == lines
+    assert read_record(tmp_path) == lines
 
 
 def test_settings_that_were_added_since_are_no_other_settings(tmp_path: Path) -> None:

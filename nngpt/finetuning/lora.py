@@ -14,10 +14,7 @@ from nngpt.records import Adapter
 
 
 def load_training_base(config: LearningConfig, llm: LLMConfig) -> LoadedBase:
-    """Load the base to train LoRA on: `learning.base`, or else the served model.
-
-    The base gets the served model's name.
-    """
+    """Load `learning.base`, else the served model, to train LoRA on; it has the latter's name."""
     loaded = load_base(llm.model_copy(update={"model": config.base or llm.model}))
     return replace(loaded, name=llm.model)
 
@@ -59,9 +56,7 @@ def trainer_start(
 def with_adapter(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None, seed: int
 ) -> Any:
-    """Return a `peft` model with a trainable LoRA adapter, new or continued from `parent`.
-
-    The adapter's weights are float32.
+    """Return a `peft` model with a float32 LoRA adapter to train, new or continued from `parent`.
 
     A parent's rank, alpha, dropout and layers stay as they are.
 

@@ -199,10 +199,7 @@ def to_share(raw: Vector) -> Vector:
 
 
 def quantile(scores: Vector, level: float) -> float:
-    """Return the conformal quantile of n scores: the ceil((n + 1) * level)-th smallest.
-
-    The result is inf if n is too small.
-    """
+    """Return the conformal quantile of n scores: the ceil((n + 1) * level)-th smallest, or inf."""
     place = int(np.ceil((len(scores) + 1) * level))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
 

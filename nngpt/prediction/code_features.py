@@ -53,11 +53,7 @@ NAMES: tuple[str, ...] = (
 
 @lru_cache(maxsize=32_768)
 def features(source: str) -> tuple[float, ...]:
-    """Return the features of a network's code in the order of `NAMES`; NaN for unknown ones.
-
-    Raises:
-        DataError: the code is not valid Python.
-    """
+    """Return a network's code features, ordered as `NAMES`; NaN if unknown. Raises: DataError."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -76,9 +72,7 @@ def defines_network(source: str) -> bool:
 
 
 def kind_of_network(source: str, task: str) -> str:
-    """Return the kind of a network by its code and task: `detector`, `cnn`, `transformer`, ….
-
-    The other kinds are `segmentation`, `rnn` and `other`.
+    """Return a network's kind: `detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
 
     Recognised by the task, names and layers; the accuracy predictor of the papers is split so.
     """

@@ -60,10 +60,7 @@ def learn(
     category: int | None,
     folds: Numbers,
 ) -> Expert:
-    """Fit an expert to rows with known `best` and `stop` (see `targets`).
-
-    `truth` has both by name; the other arguments are those of `regression`.
-    """
+    """Fit an expert; `truth` has `best` and `stop` of `targets`, the rest is as in `regression`."""
     names = ("best", "stop")
     return Expert(*(regression(n, inputs, truth[n], so_far, category, folds).fit() for n in names))
 

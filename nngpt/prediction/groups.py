@@ -23,7 +23,7 @@ NEAR = 0.90
 
 
 def components(codes: Mapping[str, str]) -> dict[str, str]:
-    """Return the near-duplicate component of each network, named by its first member.
+    """Return each network's component, its group of near-duplicates, named by the first member.
 
     Networks with a Jaccard similarity of at least `NEAR` are joined, directly or in chains.
     """

@@ -26,15 +26,7 @@ _DAMAGES = (
 
 
 class Format(NamedTuple):
-    """Format of a kind of model file.
-
-    Attributes:
-        kind: name of the kind in messages.
-        command: command that trains a new one.
-        index_name: name of the index in the file.
-        version: entries of an index of this version.
-        keys: further keys of the index.
-    """
+    """Format of a kind of model file: entries and keys of its index, and a command to train one."""
 
     kind: str
     command: str

@@ -12,11 +12,7 @@ from nngpt.records import Refusal
 
 
 def read_network(file: Path) -> str:
-    """Read a Python file that defines a network, and return its source.
-
-    Raises:
-        UserError: the file cannot be read, is not valid Python, or defines no network.
-    """
+    """Read a Python file that defines a network; return its source. Raises: UserError."""
     code = _read(file)
     try:
         if defines_network(code):
@@ -28,13 +24,7 @@ def read_network(file: Path) -> str:
 
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
-    """Read a network's file; return its source and the hyperparameters that it supports.
-
-    The names are those in `supported_hyperparameters()`.
-
-    Raises:
-        UserError: the file cannot be read, is not valid Python, or does not name what it supports.
-    """
+    """Read a network's file; return its source and hyperparameters' names. Raises: UserError."""
     code = _read(file)
     try:
         supported = read_supported(ast.parse(code))

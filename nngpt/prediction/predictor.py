@@ -85,11 +85,7 @@ class Predictor:
         self._expert = lru_cache(maxsize=None)(self.expert)
 
     def expert(self, kind: str, epochs: int) -> Expert:
-        """Load the expert for `familiar` or `strange` places and a number of known epochs.
-
-        Raises:
-            UserError: the file is damaged.
-        """
+        """Load the expert of a kind (`familiar`, `strange`) and known epochs. Raises: UserError."""
         models = []
         for name, factors in self._factors[kind][str(epochs)].items():
             trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))

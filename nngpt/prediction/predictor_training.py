@@ -30,12 +30,7 @@ Progress = Callable[[str], None]
 
 
 class RunTable:
-    """Feature rows of n runs, from which the predictor learns.
-
-    Attributes:
-        places: names of the places (task, data set and metric).
-        place_numbers: index of each run's place in `places` [n].
-    """
+    """Feature rows of n runs that the predictor learns from; `place_numbers` [n] index `places`."""
 
     def __init__(self, history: History, with_code: bool = True) -> None:
         self.runs = history.runs
@@ -48,10 +43,7 @@ class RunTable:
             self._static = np.delete(self._static, features.CODE, axis=1)
 
     def inputs(self, epochs: int, with_place: bool) -> Matrix:
-        """Return an expert's inputs when `epochs` epochs are known [n, features].
-
-        With `with_place`, the last column is the number of the place.
-        """
+        """Return an expert's inputs [n, features]; `with_place` appends the place's number."""
         early = [_early(run, epochs) for run in self.runs]
         columns = [self._static, np.array(early).reshape(len(self.runs), -1)]
         return np.column_stack([*columns, self.place_numbers] if with_place else columns)
@@ -98,10 +90,7 @@ def train(
 def _learn_experts(
     table: RunTable, families: Sequence[str], progress: Progress, horizons: Sequence[int]
 ) -> dict[tuple[str, int], Expert]:
-    """Return the predictor's experts by kind and number of known epochs.
-
-    There are none for new places if there is only one place.
-    """
+    """Return the experts by kind and known epochs; none for new places if there is only one."""
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}
     by_family = groups.folds(families, FOLDS)
     by_place = groups.folds([str(run.place) for run in table.runs], len(table.places))

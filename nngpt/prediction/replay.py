@@ -64,10 +64,7 @@ def replay(history: History, horizons: Sequence[int], progress: Callable[[str], 
 
 
 def _best_tenth(table: RunTable, best: Vector, folds: Numbers) -> tuple[Vector, Mask]:
-    """Return, per run, its place's best-tenth accuracy, and whether the run is in the best tenth.
-
-    That accuracy is computed from other folds.
-    """
+    """Return the accuracy of each run's best tenth (of its place), and if the run is in it."""
     wanted = np.zeros(len(best))
     top = np.zeros(len(best), dtype=bool)
     for place in range(len(table.places)):

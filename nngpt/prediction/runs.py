@@ -43,13 +43,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class History:
-    """Recorded training runs, with the sources of their networks and transforms.
-
-    Attributes:
-        runs: runs in a deterministic order.
-        codes: source of each network by name.
-        transforms: source of each transform by name.
-    """
+    """Recorded training runs in a fixed order, and sources of their networks and transforms."""
 
     runs: tuple[TrainingRun, ...]
     codes: Mapping[str, str]

@@ -51,10 +51,7 @@ class ArmPrompt:
 
 @dataclass(frozen=True)
 class ComparedArm:
-    """An arm of a comparison: the base model or an adapter, with its prompts and readers.
-
-    Prompts are distinct; there is a reader for each data set.
-    """
+    """An arm of a comparison: the base model or an adapter, with its prompts and readers."""
 
     facts: ArmFacts
     adapter: Adapter | None

@@ -32,9 +32,7 @@ class ReferenceCorpus:
 
 
 def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | None:
-    """Read the corpus to compare with: distinct networks of JSONL files; None for no files.
-
-    Pairs are read as `arm` reads answers.
+    """Read the corpus to compare with, as `arm` reads it: distinct networks; None for no files.
 
     Raises: ConfigError if a file is unreadable or of another mode, or the contract refuses all.
     """

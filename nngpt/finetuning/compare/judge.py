@@ -56,9 +56,7 @@ def judge(
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
-    """Judge each arm's answers: run the networks of the first `wanted` to each prompt.
-
-    `CHECK` runs them on all `tasks`, `TRAIN` on the tasks of their own prompt.
+    """Judge the first `wanted` answers to each prompt: on all `tasks` to check, else on their own.
 
     Raises: UserError for a missing containment layer or data set, ExecutionError.
     """

@@ -200,8 +200,6 @@ def make_writer(
 ) -> AnswerWriter:
     """Return a writer of a corpus's answers for data sets, with a run's budget and defaults.
 
-    The budget is the run's parameter budget.
-
     Args:
         template_name: prompt template; None for the configuration's.
 

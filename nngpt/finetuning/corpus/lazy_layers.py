@@ -67,10 +67,7 @@ def make_lazy(layer: ast.expr) -> ast.expr:
 
 
 def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
-    """Return a layer expression's arguments by parameter name; None if the layer is unknown.
-
-    An unknown signature gives None, too.
-    """
+    """Return a layer expression's arguments by parameter name; None for an unknown layer."""
     kind = layer_name(layer.func)
     names = _PARAMETERS.get(kind.removeprefix("Lazy"), "").split()
     if kind.startswith("Lazy"):
@@ -82,10 +79,7 @@ def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
 
 
 def layer_name(function: ast.expr) -> str:
-    """Return a layer expression's class: `Conv2d` for `nn.Conv2d` and `torch.nn.Conv2d`.
-
-    It is "" for any other expression.
-    """
+    """Return a layer expression's class: `Conv2d` of `torch.nn.Conv2d`; "" for anything else."""
     if not isinstance(function, ast.Attribute):
         return ""
     module = function.value

@@ -44,9 +44,7 @@ def named_networks(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str
 
 
 def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Candidate]]:
-    """Return the number of corpus pairs, and the networks known at a run's start by name.
-
-    These are the networks of the corpus, and those that the configured adapter learned.
+    """Return the number of corpus pairs, and all networks known at a run's start by name.
 
     Raises:
         UserError: the corpus or the adapter cannot be read.

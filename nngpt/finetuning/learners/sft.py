@@ -33,9 +33,7 @@ from nngpt.records import Adapter, TrainingPair, canonical_json
 
 
 def create(config: Config, llm: LLM) -> LoraLearner:
-    """Return the learner `sft`; it shares the base model with `llm` if that runs here.
-
-    An LLM that runs in this process can share its base model.
+    """Return the learner `sft`; it shares the base model with an `llm` in this process.
 
     Raises:
         ModelError: the optimiser cannot run here, or the base has no such modules.

@@ -13,10 +13,7 @@ from nngpt.records import Rollout, Task
 
 
 def create(task: Task, known: NoveltyMeasure, *_: object) -> AnswerReward:
-    """Return the reward `corpus-novelty`: distance to the nearest known network; range 0…1.
-
-    The known networks stay the same during a training.
-    """
+    """Return the reward `corpus-novelty`: distance to the nearest known network; range 0…1."""
 
     def novelty(rollout: Rollout) -> float:
         network = trained_network(rollout)

@@ -39,10 +39,7 @@ def has_flash_attention(device: str) -> bool:
 
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
-    """Replace the model's attention by one for packed rows, within the context.
-
-    The model then accepts a row's `spans` and, for FlashAttention, `lengths`.
-    """
+    """Make the model accept packed rows: `spans` and, for FlashAttention, `lengths`; a context."""
     from transformers import AttentionInterface
 
     before = model.config._attn_implementation

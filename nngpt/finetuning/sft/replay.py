@@ -41,9 +41,7 @@ def write_learned(hashes: Iterable[str], folder: Path) -> None:
 def with_replay(
     pairs: Sequence[TrainingPair], learned: set[str], replay: float, seed: int
 ) -> list[TrainingPair]:
-    """Return the new pairs, and a sample of the learned ones to replay, in their order.
-
-    Pairs that are not in `learned` are new.
+    """Return the pairs not in `learned`, and a sample of the others to replay, in their order.
 
     Args:
         learned: hashes of learned pairs.

@@ -31,7 +31,7 @@ LEARNED = 5
 
 @dataclass(frozen=True)
 class Regret:
-    """Regret of one HPO engine; accuracies 0…1, 95% intervals from resampling components.
+    """Regret of one HPO engine, 0…1; 95% intervals from resampling groups of near-duplicates.
 
     Attributes:
         engine: name of the engine.
@@ -83,10 +83,7 @@ def default_scores(trials: RecordedTrials) -> Vector:
 
 
 def constant_scores(trials: RecordedTrials) -> Vector:
-    """Score the benchmark's trials by nearness to the median of other folds' best settings [n].
-
-    The median is taken over the best trials of other folds' networks on the same task and data set.
-    """
+    """Score the benchmark's trials by nearness to the median of other folds' best settings [n]."""
     found = []
     for pool in trials.pools:
         fold = trials.folds.of(pool.network)

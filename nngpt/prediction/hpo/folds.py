@@ -25,12 +25,7 @@ _HINT = "Freeze them again: nngpt hpo bench --folds NEW-FILE"
 
 @dataclass(frozen=True)
 class NetworkFolds:
-    """Near-duplicate component of each network, and fold of each component.
-
-    Attributes:
-        components: component of each network, named by its first member.
-        folds: fold of each component, 0 to `COUNT` - 1.
-    """
+    """Near-duplicate component of each network, by its first member; fold of each component."""
 
     components: Mapping[str, str]
     folds: Mapping[str, int]
@@ -56,11 +51,7 @@ def make_folds(history: History) -> NetworkFolds:
 
 
 def read_or_make_folds(history: History, path: Path | None) -> NetworkFolds:
-    """Read networks' folds from a file; else make them, and write the file if a path is given.
-
-    Raises:
-        UserError: the file is not valid.
-    """
+    """Read networks' folds from a file; else make them, and write `path`. Raises: UserError."""
     if path is not None and path.exists():
         return read_folds(path)
     found = make_folds(history)
@@ -83,11 +74,7 @@ def write_folds(found: NetworkFolds, path: Path) -> None:
 
 
 def read_folds(path: Path) -> NetworkFolds:
-    """Read the networks' folds from a file and verify their hash.
-
-    Raises:
-        UserError: the file cannot be read, holds no folds, or its hash does not match.
-    """
+    """Read the networks' folds from a file and verify their hash. Raises: UserError."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         lines = [(fold, names) for fold, *names in content["components"]]

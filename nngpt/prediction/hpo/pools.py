@@ -77,10 +77,7 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
 
 
 def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
-    """Return the distance [n] of a pool's trials to settings, in decades of learning rate.
-
-    A different transform adds 1.
-    """
+    """Return a pool's distances to settings [n], in decades of lr; another transform adds 1."""
     axes = np.array([_axes(run.hyperparameters) for run in pool.runs])
     apart = np.nan_to_num((axes - _axes(settings)) / _SCALES)  # missing values count as equal
     found: Vector = np.sqrt((apart**2).sum(axis=1))

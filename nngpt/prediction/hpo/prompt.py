@@ -57,11 +57,7 @@ def answer(settings: Mapping[str, float | str]) -> str:
 
 
 def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
-    """Return the settings in an LLM's answer to the HPO prompt.
-
-    Raises:
-        ModelError: they are not exactly those of the search space's schema.
-    """
+    """Return the settings in an LLM's answer to the HPO prompt, by schema. Raises: ModelError."""
     with suppress(ValueError):  # not JSON, or not valid for pydantic
         found = json.loads(text)
         given = Hyperparameters.model_validate(found)

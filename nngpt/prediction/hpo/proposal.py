@@ -82,12 +82,7 @@ Train = Callable[[Proposal], Evaluation | Refusal]
 
 @dataclass(frozen=True)
 class EngineContext:
-    """Context of an HPO engine: configuration, and training where that is possible.
-
-    Attributes:
-        config: the user's configuration.
-        training: function that opens a `Train` for a task; None where networks cannot be trained.
-    """
+    """Context of an HPO engine: configuration, and `training` (None where that is impossible)."""
 
     config: Config
     training: Callable[[HPOTask], AbstractContextManager[Train]] | None = None

@@ -56,10 +56,7 @@ def learn(trials: TrialTable) -> Forests:
 
 
 def score(trees: Forests, inputs: Matrix) -> Vector:
-    """Return the surrogate's scores [n] of feature rows [n, len(NAMES)]; higher is better.
-
-    Scores are comparable within a pool only.
-    """
+    """Return the surrogate's scores [n] of rows [n, len(NAMES)]; they rank trials within a pool."""
     mean: Vector = np.mean([boosting.predict(one, inputs) for one in trees], axis=0)
     return mean
 
@@ -75,10 +72,7 @@ def share_of_best(trials: TrialTable) -> Vector:
 
 
 def rank(trials: TrialTable) -> Vector:
-    """Return the surrogate's target: each trial's rank in its pool as a share of its size [n].
-
-    It is 1 for the best trial.
-    """
+    """Return the surrogate's target: each trial's ascending rank / its pool's size [n]."""
     order = np.lexsort((trials.accuracies, trials.pools))
     starts = np.searchsorted(trials.pools[order], trials.pools[order])
     ranks = np.empty(len(order))
@@ -103,12 +97,7 @@ def _fit(inputs: Matrix, targets: Vector, weights: Vector, seed: int) -> lightgb
 
 
 class HorizonModel(NamedTuple):
-    """Models that the surrogate learned from trials of one training length.
-
-    Attributes:
-        scores: trees that score settings.
-        accuracy: model of the accuracy, with intervals for unseen components.
-    """
+    """Models that the surrogate learned from trials of one training length."""
 
     scores: Forests
     accuracy: IntervalModel
@@ -127,13 +116,7 @@ def default_path() -> Path:
 def train(
     history: History, path: Path, progress: Callable[[str], None], epochs: Sequence[int] = EPOCHS
 ) -> dict[str, Any]:
-    """Train the surrogate on a history's trials, write its file, and return its card.
-
-    The file is written atomically.
-
-    Raises:
-        UserError: there are too few pools of trials.
-    """
+    """Train the surrogate on a history, write its file, and return its card. Raises: UserError."""
     known = {horizon: pools(history, horizon, _LEARNED) for horizon in epochs}
     kept = {horizon: found for horizon, found in known.items() if len(found) >= 2}
     if not kept:
@@ -188,15 +171,7 @@ def _member_names(horizon: int) -> list[str]:
 
 
 class SurrogateFile:
-    """The surrogate, read from the file that `train` wrote.
-
-    Attributes:
-        vocabulary: places and transforms that it was trained on.
-        sources: sources of the transforms by name.
-
-    Raises:
-        UserError: as `ModelFile`.
-    """
+    """The surrogate, read from the file that `train` wrote. Raises: UserError as `ModelFile`."""
 
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, _FORMAT)
@@ -206,13 +181,7 @@ class SurrogateFile:
         self._factors = {int(horizon): factor for horizon, factor in index["factors"].items()}
 
     def at(self, epochs: int) -> tuple[int, HorizonModel]:
-        """Return the trained number of epochs that fits best, and its models.
-
-        It is the largest one up to `epochs`, or the smallest of all.
-
-        Raises:
-            UserError: the file is damaged.
-        """
+        """Return the largest trained length up to `epochs`, else the smallest, and its models."""
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
         *scores, value, error = self._file.models(_member_names(horizon))

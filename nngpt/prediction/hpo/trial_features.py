@@ -25,7 +25,7 @@ _STEPS = features.STATIC.index("log_steps")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Names of the places and transforms that have a number; all others are unknown (NaN)."""
+    """Names of the places and transforms that have a feature value; others are unknown (NaN)."""
 
     places: tuple[str, ...]
     transforms: tuple[str, ...]
@@ -66,9 +66,7 @@ def table(
     sources: Mapping[str, str],
     vocabulary: Vocabulary,
 ) -> TrialTable:
-    """Return the feature rows of all trials of these pools, as a table.
-
-    `codes` and `sources` are the sources of networks and transforms by name.
+    """Return the feature rows of all trials of these pools, given the sources by name.
 
     Raises:
         DataError: a network's code is not valid Python.

@@ -32,11 +32,7 @@ class LLMEngine:
         self._llm, self._notes = llm, notes
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the settings in `count` answers of the LLM.
-
-        Raises:
-            ModelError: an answer is cut off or does not match the schema.
-        """
+        """Return the settings in `count` answers of the LLM. Raises: ModelError."""
         prompt, schema = question(task), task.space.schema()
         answers = self._llm.generate_json(prompt, schema, 1, task.seed, _GREEDY)
         if count > 1:

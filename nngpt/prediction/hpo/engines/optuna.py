@@ -27,12 +27,7 @@ _FIRST = 3
 
 
 class Options(PluginOptions):
-    """Options of the HPO engine `optuna`.
-
-    Attributes:
-        budget: number of trainings.
-        surrogate: file of the surrogate to begin with; None for the one in the cache, if any.
-    """
+    """`budget`: number of trainings; `surrogate`: file to begin with, None for the cached one."""
 
     budget: int = Field(8, ge=1)
     surrogate: Path | None = None
@@ -45,11 +40,7 @@ class OptunaEngine:
         self._options, self._context = options, context
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the `count` best of all trainings, the best first.
-
-        Raises:
-            UserError: all trainings were refused, or networks cannot be trained here.
-        """
+        """Return the `count` best of all trainings, the best first. Raises: UserError."""
         if self._context.training is None:
             raise UserError("the engine 'optuna' trains networks, which is not possible here")
         budget, first = self._options.budget, self._first(task)

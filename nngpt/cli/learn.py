@@ -154,7 +154,7 @@ def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:
 
 def _print_trends(folder: Path, adapter: Adapter, as_json: bool) -> None:
     from nngpt.finetuning.rl.journal import Journal
-    from nngpt.reports.tables.rl import facts, summary_json, trends_table
+    from nngpt.reports.tables.rl import summary_json, totals_line, trends_table
 
     steps = Journal(folder).steps
     made = {"adapter": adapter.name, "path": adapter.path, "parent": adapter.parent}
@@ -162,6 +162,6 @@ def _print_trends(folder: Path, adapter: Adapter, as_json: bool) -> None:
         as_json,
         {**made, "folder": str(folder), **summary_json(steps)},
         trends_table(steps),
-        facts(steps),
+        totals_line(steps),
         f"Adapter {adapter.name}: --set llm.adapter={adapter.path}",
     )

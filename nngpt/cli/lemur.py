@@ -69,7 +69,7 @@ _AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for scripts.")]
 @app.command()
 def stats(folder: MirrorFolder = Path("runs"), as_json: AsJson = False) -> None:
     """Count the imports, networks, families and trials in the LEMUR mirror."""
-    from nngpt.reports.lemur.mirror_tables import stats_report
+    from nngpt.reports.tables.lemur import stats_report
     from nngpt.store.lemur.mirror import open_mirror
     from nngpt.store.lemur.mirror_statistics import read_statistics
 
@@ -97,7 +97,7 @@ def query(
     folder: MirrorFolder = Path("runs"),
 ) -> None:
     """List recorded trainings (trials) of LEMUR, highest accuracy first."""
-    from nngpt.reports.lemur.mirror_tables import print_trials, write_csv, write_json
+    from nngpt.reports.tables.lemur import print_trials, write_csv, write_json
     from nngpt.store.lemur import queries
     from nngpt.store.lemur.mirror import open_mirror
     from nngpt.store.lemur.query_check import check_names
@@ -166,7 +166,7 @@ def similar(
     from nngpt.config import NoveltyConfig
     from nngpt.novelty.dedup.source_files import read_network
     from nngpt.novelty.signatures import nearest_networks, recipe_of
-    from nngpt.reports.lemur.mirror_tables import neighbours_table
+    from nngpt.reports.tables.lemur import neighbours_table
     from nngpt.reports.text import plural
     from nngpt.store.lemur.mirror import open_mirror
 
@@ -229,7 +229,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write LEMUR's and own networks and statistics in the layout of a LEMUR package."""
-    from nngpt.reports.lemur.transfer_report import export_lines
+    from nngpt.reports.tables.lemur import export_lines
     from nngpt.store.lemur.export_selection import Selection
     from nngpt.store.lemur.exporter import export_corpus
 
@@ -240,7 +240,7 @@ def export(
 
 
 def _import(path: Path, folder: Path, as_json: bool) -> None:
-    from nngpt.reports.lemur.transfer_report import import_lines
+    from nngpt.reports.tables.lemur import import_lines
     from nngpt.store.database import open_database
     from nngpt.store.lemur.importer import import_source, open_source
 

@@ -20,7 +20,7 @@ EXTRA = 2.0
 
 
 def attempt_line(attempt: AttemptRecord) -> Text:
-    """Return a settled attempt on one line: verdict, accuracy, size, reason."""
+    """Return a settled attempt on one console line: verdict, accuracy, size, reason."""
     line = Text(f"  #{attempt.id:<5}")
     if attempt.arm is not Arm.LOOP:
         line.append(f"(control {attempt.arm}) ")
@@ -42,7 +42,7 @@ def attempt_line(attempt: AttemptRecord) -> Text:
 
 
 def outcome_line(outcome: Evaluation | Refusal) -> str:
-    """Return accuracies, epochs, device, parameters and seconds in one line, or the refusal."""
+    """Return an outcome as one line: accuracies, epochs, device, size, seconds, or the refusal."""
     if isinstance(outcome, Refusal):
         return f"refused at {outcome.stage}: {outcome.reason}"
     curve = ", ".join(accuracy_of(e.accuracy, e.total) for e in outcome.epochs)
@@ -53,7 +53,7 @@ def outcome_line(outcome: Evaluation | Refusal) -> str:
 
 
 def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:
-    """Return verdict, facts, learning curve and code; `blocks` were shown in the prompt."""
+    """Return an attempt's verdict, facts, curve and code; `blocks` were shown in the prompt."""
     parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
     if attempt.refusal is not None and attempt.refusal.detail:
         parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
@@ -73,7 +73,7 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(overflow="fold")
-    for name, value in facts(attempt):
+    for name, value in attempt_facts(attempt):
         table.add_row(name, Text(value))  # a model wrote some of it: no markup
     for block in blocks:
         where = f"{block.target} {block.version}, {block.licence}, SHA-256 {block.sha256}"
@@ -81,7 +81,7 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     return table
 
 
-def facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
+def attempt_facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
     """Yield name and value of what was measured and claimed of an attempt."""
     completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
     yield "cycle", str(attempt.cycle)

@@ -27,7 +27,7 @@ LIMITS = (
 
 
 def card(source: BestNetwork, exported: Exported, splits: Splits, same: bool | None) -> str:
-    """Return the card as Markdown; `same` is True if the export reproduced the accuracy."""
+    """Return a network's card as Markdown; `same` is True if the export reproduced the accuracy."""
     candidate, run = source.candidate, source.run
     epochs = len(exported.evaluation.epochs)
     load = how_to_load(candidate, exported, splits, epochs)
@@ -55,7 +55,7 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 
 def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterator[str]:
-    """Yield data, settings and circumstances of the training."""
+    """Yield the lines of a card on the training: data, settings and circumstances."""
     evaluation, candidate = exported.evaluation, source.candidate
     images = f"{splits.train.count:,} training images"
     yield f"{images} of {plain(splits.name)}, {splits.classes} classes"
@@ -68,7 +68,7 @@ def training(source: BestNetwork, exported: Exported, splits: Splits) -> Iterato
 
 
 def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
-    """Yield shapes, sizes, latency and the nearest known network."""
+    """Yield the lines of a card on the network: shapes, sizes, latency, nearest known network."""
     recorded, evaluation = source.evaluation, exported.evaluation
     claimed = "" if spec(source.candidate.transform) else " (claimed)"
     yield f"input {list(exported.in_shape)} after the transform{claimed}, output logits"
@@ -82,19 +82,19 @@ def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
 
 
 def accuracy_95(correct: int, total: int) -> str:
-    """Format an accuracy with its Wilson interval: `97.0% [95.7, 97.9] of 1,000`."""
+    """Format an accuracy for a card, with Wilson interval: `97.0% [95.7, 97.9] of 1,000`."""
     low, high = wilson(correct, total)
     return f"{correct / total:.1%} [{low * 100:.1f}, {high * 100:.1f}] of {total:,}"
 
 
 def provenance(block: ShownBlock) -> str:
-    """Return origin, licence and hash of a block shown in the prompt."""
+    """Return a block's origin, licence and hash for the card of a network that saw it."""
     where = f"{block.target} {block.version}, licence {block.licence}"
     return f"{where}, SHA-256 of its file {block.sha256}"
 
 
 def how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs: int) -> str:
-    """Return Python code that loads the weights into the network."""
+    """Return the code on a card that loads the exported weights into the network."""
     shape, classes = exported.in_shape, splits.classes
     prm: dict[str, Any] = {**candidate.hyperparameters, "batch": candidate.batch}
     prm |= {"epoch": epochs, "transform": candidate.transform}
@@ -147,7 +147,7 @@ def _transform_lines(text: str, splits: Splits) -> Iterator[str]:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """Return a fenced code block whose fence does not occur in `text`."""
+    """Return a fenced code block for a card; its fence does not occur in `text`."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -155,7 +155,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Iterator[str]:
-    """Yield the accuracies, one line each."""
+    """Yield the accuracies on a card, one line each."""
     last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
     yield f"recorded by the run: {accuracy_95(last.correct, last.total)} validation images"
     words = {True: "exactly as recorded", False: "**not** as recorded", None: "another training"}
@@ -177,7 +177,7 @@ def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Itera
 
 
 def agrees(exported: Exported) -> bool:
-    """Return True if the weights file gives as many correct predictions as its training.
+    """Return True if the exported weights give as many correct predictions as the training.
 
     On other devices than the CPU, and in bfloat16, rounding differs between processes.
     """
@@ -188,7 +188,7 @@ def agrees(exported: Exported) -> bool:
 
 
 def onnx_agrees(exported: Exported) -> bool:
-    """Return True if the ONNX file gives as many correct predictions as the weights file.
+    """Return True if the exported ONNX file gives as many correct predictions as the weights.
 
     On fewer images, the weights' accuracy must lie in its 95% interval. True without ONNX file.
     """
@@ -207,7 +207,7 @@ def _slack(images: int) -> int:
 
 
 def confirmed(confirmation: Confirmation | None) -> str:
-    """Return the test accuracy, or that there is none."""
+    """Return the test accuracy for a card, or that there is none."""
     if confirmation is None or confirmation.accuracy is None:
         return "no test accuracy: not in the sample of `nngpt cycle confirm`"
     epochs = json.loads(confirmation.protocol).get("epochs")
@@ -217,7 +217,7 @@ def confirmed(confirmation: Confirmation | None) -> str:
 
 
 def author(source: BestNetwork) -> Iterator[str]:
-    """Yield model, adapters, prompt, seed, and the library blocks shown in the prompt."""
+    """Yield the lines of a card on the network's author: model, adapters, prompt, seed, blocks."""
     yield plain(written_by(source.attempt))
     for adapter in source.lineage:
         came = f"from {adapter.parent}" if adapter.parent else f"from the base {adapter.base}"
@@ -233,7 +233,7 @@ def author(source: BestNetwork) -> Iterator[str]:
 
 
 def source_file(source: BestNetwork) -> str:
-    """Return the network's code, preceded by comments about its origin."""
+    """Return an exported network's code, preceded by comments about its origin."""
     run, candidate = source.run, source.candidate
     lines = [
         f"Attempt {source.attempt.id} of nngpt's run {run.id} ({run.name}), {run.created}",
@@ -247,7 +247,7 @@ def source_file(source: BestNetwork) -> str:
 
 
 def index_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
-    """Return all exported networks as a table."""
+    """Return the table of all exported networks."""
     heads = ("folder", ">attempt", "accuracy [95%]", "reproduced", "loaded", "ONNX", "test")
     cells = tuple(tuple(_cell(row, head) for head in _INDEX) for row in rows)
     note = "Correct predictions on validation images; loaded and ONNX: from the files alone."
@@ -267,7 +267,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 
 
 def index_json(source: BestNetwork, exported: Exported, same: bool | None) -> dict[str, Any]:
-    """Return the facts about an exported network for a script."""
+    """Return the facts about an exported network, those of its card, for a script."""
     candidate, evaluation = source.candidate, exported.evaluation
     last, test = evaluation.epochs[-1], source.confirmation
     right = None if test is None or test.accuracy is None else round(test.accuracy * test.total)

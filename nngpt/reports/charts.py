@@ -63,7 +63,7 @@ DASHED: Any = (0, (4, 3))
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn."""
+    """How one series of a chart is drawn."""
 
     label: str
     colour: str
@@ -87,7 +87,7 @@ _MARKERS, _LINES = "osD^vP*X", ("-", "--", "-.", ":")
 
 
 def numbered_look(label: str, number: int) -> Look:
-    """Return the look of the `number`-th series, from 0, where series are not a run's arms."""
+    """Return the look of a chart's `number`-th series, from 0; not for a run's arms."""
     return Look(
         label,
         PALETTE[number % len(PALETTE)],
@@ -99,7 +99,7 @@ def numbered_look(label: str, number: int) -> Look:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of a page with its text.
+    """A chart of a page with its text.
 
     Attributes:
         name: stem of its file names, and prefix of its ids in the page.
@@ -119,7 +119,7 @@ class Plot:
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
-    """Lay a figure out and return it as an SVG element; call it inside `rc()`, as when drawing."""
+    """Lay a chart out and return it as an SVG element; call it inside `rc()`, as when drawing."""
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
@@ -127,7 +127,7 @@ def page_svg(figure: Figure, name: str) -> Markup:
 
 
 def image_files(figure: Figure, name: str) -> dict[str, bytes]:
-    """Return a figure that `page_svg` has laid out as PNG and PDF; call it inside `rc()`."""
+    """Return a chart that `page_svg` has laid out as PNG and PDF; call it inside `rc()`."""
     no_facts = {"CreationDate": None, "Creator": None, "Producer": None}
     png = _saved(figure, "png", {"Software": None})
     return {f"{name}.png": png, f"{name}.pdf": _saved(figure, "pdf", no_facts)}
@@ -135,7 +135,7 @@ def image_files(figure: Figure, name: str) -> dict[str, bytes]:
 
 @contextmanager
 def rc() -> Iterator[None]:
-    """Apply the style, whatever the user's own matplotlib settings are."""
+    """Apply the style of all charts, whatever the user's own matplotlib settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)
@@ -152,7 +152,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
 
 
 def inline_svg(text: str, name: str) -> str:
-    """Turn an SVG file into a page element: no head, no addresses, ids prefixed with `name`."""
+    """Turn a chart's SVG file into a page element: no head or addresses, ids start with `name`."""
     text = text[text.index("<svg") :]
     unwanted = r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"
     text = re.sub(unwanted, "", text, flags=re.DOTALL)
@@ -166,19 +166,19 @@ def inline_svg(text: str, name: str) -> str:
 
 
 def tint(colour: str, part: float) -> tuple[float, float, float]:
-    """Return a lighter shade of a colour on white: opaque, so that no grid shines through."""
+    """Return a lighter shade of a chart's colour: opaque, so that no grid shines through."""
     red, green, blue = to_rgb(colour)
     return 1 - part * (1 - red), 1 - part * (1 - green), 1 - part * (1 - blue)
 
 
 def percent_axis(axes: Axes, which: str = "y") -> None:
-    """Format the ticks of an axis of fractions as percentages."""
+    """Format the ticks of a chart's axis of fractions as percentages."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.4g}%"))
 
 
 def cycle_axis(axes: Axes, cycles: int, first: int = 1) -> None:
-    """Show whole cycles on the x axis."""
+    """Show whole cycles on the x axis of a chart."""
     axes.set_xlim(first - 0.6, max(cycles, first) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
 
@@ -192,7 +192,7 @@ def whiskers(
     band: bool = True,
     line: bool = True,
 ) -> None:
-    """Draw estimates with their intervals at `places`; None leaves a gap in the line."""
+    """Draw estimates with interval whiskers in a chart at `places`; None leaves a gap."""
     there = [(x, e) for x, e in zip(places, found, strict=True) if e is not None]
     if not there:
         return
@@ -209,11 +209,11 @@ def whiskers(
 
 
 def dodge(arms: Sequence[Arm], width: float = 0.16) -> dict[Arm, float]:
-    """Return how far to move each arm sideways so that whiskers do not overlap."""
+    """Return how far to move each arm sideways in a chart so that whiskers do not overlap."""
     middle = (len(arms) - 1) / 2
     return {arm: (number - middle) * width for number, arm in enumerate(arms)}
 
 
 def top_legend(figure: Figure, handles: Sequence[Any], columns: int = 0) -> None:
-    """Put one legend above all panels of a figure."""
+    """Put one legend above all panels of a chart."""
     figure.legend(handles=handles, loc="outside upper center", ncols=columns or len(handles))

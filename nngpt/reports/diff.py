@@ -29,7 +29,7 @@ class DiffLine:
 
 
 def marked_diff(one: Network, other: Network) -> list[DiffLine]:
-    """Return the unified diff from `one` to `other`, with changes inside lines marked."""
+    """Return the unified diff of two networks' code, with changes inside lines marked."""
     raw = unified_diff(one, other, context=2)[2:]
     lines: list[DiffLine] = []
     start = 0

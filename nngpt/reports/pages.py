@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page from a template, which also gets `version` and the `date` of writing."""
+    """Return an HTML page from a template, which also gets `version` and the `date` of writing."""
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return _environment().get_template(template).render(version=__version__, date=date, **values)
 
@@ -45,15 +45,15 @@ def _shown(value: object) -> object:
 
 
 def percent(value: float | None) -> str:
-    """Format a fraction as `91.3%`, `–` for None."""
+    """Format a fraction on a page as `91.3%`, `–` for None."""
     return NONE if value is None else f"{value:.1%}"
 
 
 def similarity(value: float | None) -> str:
-    """Format a similarity with four digits, `1` if it is exactly 1, `–` for None."""
+    """Format a similarity on a page with four digits, `1` if it is exactly 1, `–` for None."""
     return NONE if value is None else "1" if value == 1 else f"{value:.4f}"
 
 
 def cut(text: str) -> str:
-    """Shorten a text of more than 120 characters in the middle."""
+    """Cut the middle out of a text on a page if it has more than 120 characters."""
     return text if len(text) <= 120 else f"{text[:80]} … {text[-30:]}"

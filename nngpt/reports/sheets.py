@@ -10,7 +10,7 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table.
+    """A table as data, for terminal, Markdown and HTML.
 
     Attributes:
         columns: column heads; a leading ">" marks a column of numbers.
@@ -39,7 +39,7 @@ def right(*heads: str) -> list[Column]:
 
 
 def rich_table(sheet: Sheet) -> Table:
-    """Return the table for a terminal."""
+    """Return a `Sheet` as a table for a terminal."""
     table = Table(title=sheet.title, caption=sheet.note or None)
     for head, right in zip(sheet.heads, sheet.numeric, strict=True):
         table.add_column(head, justify="right" if right else "left")
@@ -49,7 +49,7 @@ def rich_table(sheet: Sheet) -> Table:
 
 
 def markdown_table(sheet: Sheet) -> str:
-    """Return the table as a section of Markdown."""
+    """Return a `Sheet` as a section of Markdown."""
     lines = [f"### {sheet.title}", "", _row(sheet.heads)]
     lines.append("|" + "|".join("---:" if right else "---" for right in sheet.numeric) + "|")
     lines += [_row(tuple(map(plain, row))) for row in sheet.rows]
@@ -61,6 +61,6 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def plain(text: object) -> str:
-    """Return a text as one line of Markdown, with markup escaped."""
+    """Return the text of a sheet's cell as one line of Markdown, with markup escaped."""
     line = " ".join(str(text).split())
     return "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in line)

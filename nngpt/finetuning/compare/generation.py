@@ -63,7 +63,7 @@ def write_answers(
     seeds: Seeds,
     on_progress: OnProgress,
 ) -> None:
-    """Generate each arm's answers: `wanted` for each prompt, with the same seeds for all arms.
+    """Generate compared arms' answers: `wanted` for each prompt, with the same seeds for all.
 
     Raises: ModelError if an adapter does not fit, or the model fails.
     """

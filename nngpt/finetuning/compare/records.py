@@ -155,7 +155,7 @@ Line = SharedSettings | Session | ArmFacts | Sample | SampleOutcome
 
 
 def differing(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield the path and both values of every recorded setting in which two mappings differ."""
+    """Yield path and both values of every setting in which two records of a comparison differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             yield from differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)

@@ -91,7 +91,7 @@ def _lineage(name: str | None, adapters: dict[str, Adapter]) -> Iterator[Adapter
 
 
 def written_by(attempt: AttemptRecord) -> str:
-    """Return which model and adapter wrote a network."""
+    """Return the model and the adapter that wrote one of a run's best networks."""
     if attempt.arm is Arm.CORPUS:
         return "no language model: a corpus network changed at random"
     adapter = attempt.completion.adapter

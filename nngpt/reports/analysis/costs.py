@@ -37,7 +37,7 @@ class ForecastOutcome:
 
 @dataclass(frozen=True)
 class Costs:
-    """Time and energy.
+    """A run's time and energy.
 
     Attributes:
         measured: True if the wall time of activities was measured; False for older runs, whose
@@ -90,7 +90,7 @@ def costs(
     summaries: Sequence[CycleSummary],
     admitted: int,
 ) -> Costs:
-    """Return a run's time and energy, and the outcomes of its forecasts.
+    """Return a run's time and energy by cycle and activity, and the outcomes of its forecasts.
 
     Args:
         activities: measured wall times, empty for an older run.

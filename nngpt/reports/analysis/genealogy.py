@@ -39,7 +39,7 @@ BASE_MODEL = "base model"
 def genealogy(
     adapters: Mapping[int, Adapter], attempts: Sequence[AttemptRecord]
 ) -> tuple[LineageNode, ...]:
-    """Return the nodes older than the run that wrote or were trained from, then its adapters.
+    """Return the lineage: older nodes that wrote or were trained from, then the run's adapters.
 
     Args:
         adapters: adapters by the cycle that trained them.

@@ -30,7 +30,7 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class CodeLayer:
-    """A layer.
+    """A layer as a network's code makes it.
 
     Attributes:
         kind: one of `KINDS`.
@@ -44,7 +44,7 @@ class CodeLayer:
 
 
 def chain(candidate: Candidate) -> tuple[CodeLayer, ...]:
-    """Return the layers in source order, branches one after another; () if unreadable.
+    """Return the layers of a network's code in source order; () if it is unreadable.
 
     Where the answer is only a list of layers, those are returned. Otherwise a layer is a call of
     `nn.Name` or of a class imported from `torch.nn` in an `__init__`; in a loop it counts once.
@@ -68,12 +68,12 @@ def chain(candidate: Candidate) -> tuple[CodeLayer, ...]:
 
 
 def kind_of(name: str) -> str:
-    """Return the kind of a class of `torch.nn`, "other" if it is unknown."""
+    """Return the kind of a layer by its class in `torch.nn`, "other" if it is unknown."""
     return next((kind for kind, pattern in _PATTERNS if pattern.fullmatch(name)), "other")
 
 
 def layer_names(tree: ast.Module) -> list[str]:
-    """Return the class names, without `Lazy`, of all layers made in a module's code."""
+    """Return the class names, without `Lazy`, of all layers that a network's code makes."""
     imported = _imported(tree)
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     return [name.removeprefix("Lazy") for call in calls if (name := _name(call, imported, False))]

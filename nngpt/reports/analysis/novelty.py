@@ -19,7 +19,7 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Near:
-    """A nearest network and the exact Jaccard similarity to it, 0…1."""
+    """The nearest known network, and the exact Jaccard similarity to it, 0…1."""
 
     name: str
     jaccard: float
@@ -27,7 +27,7 @@ class Near:
 
 @dataclass(frozen=True)
 class NetworkPlace:
-    """A trained network's place among the known ones.
+    """A trained network with the nearest network of the corpus and of its own arm.
 
     Attributes:
         stage: gate that refused it, None if it was admitted or is undecided.
@@ -72,7 +72,7 @@ class Shingled:
 
 
 def similarities(rows: Any, known: Any) -> Any:
-    """Return exact Jaccard similarities [n, m] of two matrices of `Shingled`, in their dtype."""
+    """Return exact Jaccard similarities [n, m] of networks, rows of `Shingled`, in their dtype."""
     shared = (rows @ known.T).toarray()
     union = rows.sum(axis=1)[:, None] + known.sum(axis=1)[None, :] - shared
     return shared / np.maximum(union, 1)
@@ -81,7 +81,7 @@ def similarities(rows: Any, known: Any) -> Any:
 def nearest(
     rows: Any, known: Any, names: Sequence[str], earlier_only: bool = False
 ) -> list[Near | None]:
-    """Return the nearest known network of each row, the first among equals.
+    """Return the most similar known network of each row of shingles, the first among equals.
 
     Args:
         rows: sparse [n, shingles]; `known`: sparse [m, shingles], named `names`.
@@ -99,7 +99,7 @@ def nearest(
 def places(
     attempts: Sequence[AttemptRecord], corpus: Mapping[str, Candidate], width: int = 10
 ) -> list[NetworkPlace]:
-    """Return every trained attempt's place, in order; the attempts must include their code.
+    """Return the nearest known networks of every trained attempt, in order; each needs its code.
 
     Args:
         corpus: networks by name.

@@ -14,7 +14,7 @@ PARAMETERS, LATENCY = "parameters", "latency, ms"
 
 @dataclass(frozen=True)
 class CostedNetwork:
-    """A trained network with its accuracy and a cost reported by its own process."""
+    """A trained network: accuracy, and parameters or latency as its own process reported them."""
 
     attempt: int
     arm: Arm
@@ -33,7 +33,7 @@ class Front:
 
 
 def fronts(attempts: Sequence[AttemptRecord]) -> tuple[Front, ...]:
-    """Return the fronts by parameters and, where it was measured, by latency."""
+    """Return a run's Pareto fronts by parameters and, where it was measured, by latency."""
     found = []
     for cost in (PARAMETERS, LATENCY):
         networks = [w for w in (_costed(a, cost) for a in attempts) if w is not None]
@@ -43,7 +43,7 @@ def fronts(attempts: Sequence[AttemptRecord]) -> tuple[Front, ...]:
 
 
 def front(networks: Sequence[CostedNetwork]) -> list[CostedNetwork]:
-    """Return the networks more accurate than all that cost no more, cheapest first."""
+    """Return the Pareto front: networks more accurate than all that cost no more, by cost."""
     ordered = sorted(networks, key=lambda w: (w.cost, -w.accuracy.value, w.attempt))
     kept: list[CostedNetwork] = []
     for one in ordered:

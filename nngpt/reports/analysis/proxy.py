@@ -134,7 +134,7 @@ def ranking(
 
 
 def tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
-    """Return τ-b with its interval; None for fewer than ten candidates or equal scores."""
+    """Return τ-b of first-epoch and full accuracies; None for fewer than ten, or equal scores."""
     found = rank_agreement([c.first.value for c in confirmed], [c.full.value for c in confirmed])
     if found.tau is None or found.low is None or found.high is None:
         return None

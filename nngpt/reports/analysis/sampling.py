@@ -40,7 +40,7 @@ def first_epoch(attempt: AttemptRecord) -> float:
 
 
 def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
-    """Return trained attempts by stratum, in a fixed order."""
+    """Return trained attempts by stratum of the sample, in a fixed order."""
     arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
     for attempt in trained:
         arms[attempt.arm].append(attempt)

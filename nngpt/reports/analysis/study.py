@@ -113,7 +113,7 @@ class Study:
 
 
 def read_setting(run: RunRecord) -> StudySetting:
-    """Return a run's setting; a corpus that cannot be read any more is left out, with a note."""
+    """Return the setting of a run's study; an unreadable corpus is left out, with a note."""
     stored = completed(run.config)
     notes = []
     pairs, corpus, classes = 0, dict[str, Candidate](), None
@@ -140,7 +140,7 @@ def read_setting(run: RunRecord) -> StudySetting:
 
 
 def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
-    """Compute all figures of a run. Raises: StoreError if the database cannot be read."""
+    """Compute all figures of a run's study. Raises: StoreError if the database cannot be read."""
     arms = tuple(store.arms(run.id))
     attempts = tuple(store.attempts(run.id, with_code=True))
     of = {arm: [a for a in attempts if a.arm is arm] for arm in arms}

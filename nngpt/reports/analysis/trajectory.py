@@ -75,7 +75,7 @@ def trajectory(
     threshold: float,
     initial: int,
 ) -> tuple[CyclePoint, ...]:
-    """Return the figures of one arm's cycles, in order.
+    """Return the trajectory of an arm: the figures of each of its cycles, in order.
 
     Args:
         attempts: the arm's attempts, repairs included.
@@ -94,7 +94,7 @@ def trajectory(
 
 
 def decided(attempt: AttemptRecord) -> bool:
-    """Return True for a first answer whose validity is known: settled or trained."""
+    """Return True for a first answer that a trajectory counts: its validity is known."""
     return not attempt.repairs and (attempt.settled or attempt.evaluation is not None)
 
 

@@ -24,7 +24,7 @@ OVER_TIME = "last third against first third"
 
 @dataclass(frozen=True)
 class Comparison:
-    """The figures of the loop minus those of an arm.
+    """The figures of a run's loop minus those of one of its arms.
 
     Attributes:
         other: arm subtracted; the loop itself where its last third is compared with its first.
@@ -40,7 +40,7 @@ class Comparison:
 def comparisons(
     points: Mapping[Arm, Sequence[CyclePoint]], threshold: float, chance: float | None
 ) -> tuple[Comparison, ...]:
-    """Return the loop minus each control, over all cycles and the last third, then over time.
+    """Return the loop minus each control arm: over all cycles, the last third, then over time.
 
     Args:
         points: each arm's cycles in order.
@@ -68,7 +68,7 @@ def comparisons(
 
 
 def thirds(cycles: int) -> tuple[int, int]:
-    """Return the last cycle of the first third and the first of the last; thirds are rounded up."""
+    """Return the cycles that end a run's first third and begin its last; thirds are rounded up."""
     size = -(-cycles // 3)
     return size, cycles - size + 1
 

@@ -39,7 +39,7 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """The compared features of a network.
+    """The features of a compared network from which diversity is computed.
 
     Attributes:
         kinds: distinct kinds of layers; `LazyConv2d` is a `Conv2d`.
@@ -54,7 +54,7 @@ class NetworkShape:
 
 @dataclass(frozen=True)
 class BesideCorpus:
-    """A figure of an arm and of the corpus, and their ratio; None without a corpus."""
+    """A diversity figure of an arm and of the corpus, and their ratio; None without a corpus."""
 
     arm: Estimate
     corpus: Estimate | None
@@ -62,7 +62,7 @@ class BesideCorpus:
 
 
 def shape(code: str) -> NetworkShape:
-    """Return kinds, depth and shingles of an answer (`nngpt.generation.contract.novelty_text`)."""
+    """Return an answer's kinds of layers, depth and shingles, which its diversity is made of."""
     try:
         names = layer_names(ast.parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -73,7 +73,7 @@ def shape(code: str) -> NetworkShape:
 
 
 def likeness(one: Sequence[NetworkShape], other: Sequence[NetworkShape]) -> Floats:
-    """Return exact Jaccard similarities [len(one), len(other)] of the networks' shingles, 0…1."""
+    """Return exact similarities [len(one), len(other)] of compared arms' networks, 0…1."""
     space = Shingled()
     rows = [space.rows(found.shingles for found in networks) for networks in (one, other)]
     found: Floats = similarities(*(space.matrix(each).astype(np.float64) for each in rows))
@@ -83,7 +83,7 @@ def likeness(one: Sequence[NetworkShape], other: Sequence[NetworkShape]) -> Floa
 def beside_corpus(
     networks: Sequence[NetworkShape], corpus: Sequence[NetworkShape]
 ) -> dict[str, BesideCorpus]:
-    """Return the figures of an arm's networks beside those of the corpus, by name."""
+    """Return the diversity of an arm's networks beside that of the corpus, by figure."""
     one, other = (_Set(s, seed) for s, seed in zip((networks, corpus), _SEEDS, strict=True))
     figures: dict[str, tuple[_Figure, int]] = {  # with the fewest networks it is defined for
         "kinds of layers in a network": (lambda subsets, s: _mean(subsets, s.kinds.sum(axis=1)), 1),

@@ -33,7 +33,7 @@ ALL = "all prompts"
 
 @dataclass(frozen=True)
 class Accuracies:
-    """First-epoch accuracies of a cell, 0…1, in the order of the samples.
+    """First-epoch accuracies of a comparison's result, 0…1, in the order of the samples.
 
     Attributes:
         runs: of every answer that was trained; `distinct` without exact copies.
@@ -125,7 +125,7 @@ class AdapterDifference:
 
 @dataclass(frozen=True)
 class Speed:
-    """Answers of an arm: tokens, wall time of its batches, and answers cut off by the limit."""
+    """Speed of a compared arm: tokens, wall time of its batches, answers cut off by the limit."""
 
     arm: str
     samples: int
@@ -141,7 +141,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class ComparisonFigures:
-    """All figures of a comparison."""
+    """All numbers of a comparison: of each arm, each session, and the differences."""
 
     arms: tuple[ArmFacts, ...]
     sessions: tuple[Session, ...]
@@ -154,7 +154,7 @@ class ComparisonFigures:
 
 
 def compute_figures(lines: Iterable[Line], corpus: ReferenceCorpus | None) -> ComparisonFigures:
-    """Return the figures of a record; `corpus` is what the adapters learned, None to omit it."""
+    """Return a comparison's figures; `corpus` is what the adapters learned, None to omit it."""
     record = _Record(list(lines))
     known = [shape(code) for code in corpus.networks.values()] if corpus else []
     results = [result for arm in record.arms for result in record.results(arm.name)]

@@ -27,7 +27,7 @@ from nngpt.statistics import Count, Estimate, mean_half_width, median, wilson
 def write_files(
     folder: Path, corpus: ReferenceCorpus | None
 ) -> tuple[ComparisonFigures, str, list[Path]]:
-    """Write the report of the record in a folder; return its figures, JSON text and files."""
+    """Write a comparison's report in a folder; return its figures, JSON text and files."""
     found = compute_figures(read_record(folder), corpus)
     text = json.dumps(as_json(found), indent=1, allow_nan=False)
     written = []
@@ -40,7 +40,7 @@ def write_files(
 
 
 def page(found: ComparisonFigures) -> str:
-    """Return the self-contained HTML page, which shows all names as text."""
+    """Return a comparison as a self-contained HTML page, which shows all names as text."""
     return render(
         "comparison.html",
         title=title(found),
@@ -54,12 +54,12 @@ def page(found: ComparisonFigures) -> str:
 
 
 def markdown(found: ComparisonFigures) -> str:
-    """Return a section of documentation: what was compared, on which machine, and all tables."""
+    """Return a comparison as Markdown: what was compared, on which machine, and all tables."""
     return "\n".join([*_head(found), "", *map(markdown_table, sheets(found))])
 
 
 def as_json(found: ComparisonFigures) -> dict[str, Any]:
-    """Return all figures with their intervals for a script."""
+    """Return all figures of a comparison with their intervals for a script."""
     values: dict[str, Any] = _plain(found)
     values["cells"] = values.pop("results")
     for speed, data in zip(found.speed, values["speed"], strict=True):
@@ -112,22 +112,22 @@ def _mean(values: Sequence[float]) -> dict[str, Any]:
 
 
 def title(found: ComparisonFigures) -> str:
-    """Return a title that names the arms."""
+    """Return the title of a comparison's report, which names the arms."""
     return "Comparison: " + ", ".join(arm.name for arm in found.arms)
 
 
 def machines(found: ComparisonFigures) -> list[str]:
-    """Return processor, cores, GPU and versions of each machine used."""
+    """Return processor, cores, GPU and versions of each machine that a comparison used."""
     return list(dict.fromkeys(_machine_line(session.machine) for session in found.sessions))
 
 
 def commands(found: ComparisonFigures) -> list[str]:
-    """Return the distinct command lines of the sessions."""
+    """Return the distinct command lines of a comparison's sessions."""
     return list(dict.fromkeys(session.command for session in found.sessions))
 
 
 def notes(found: ComparisonFigures) -> Iterator[str]:
-    """Yield what qualifies the figures: no base model, other settings, unfinished work."""
+    """Yield what qualifies a comparison: no base model, other settings, unfinished work."""
     first = next((arm for arm in found.arms if arm.is_base), None)
     if first is None:
         yield "No arm is the base model, so the effect of learning cannot be seen."

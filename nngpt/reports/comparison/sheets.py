@@ -13,21 +13,21 @@ from nngpt.statistics import Count, Estimate, accuracy_of, mean_of, percent_of
 
 
 def sheets(found: ComparisonFigures) -> list[Sheet]:
-    """Return all tables, in reading order."""
+    """Return all tables of a comparison, in reading order."""
     made = [_validity(found), _accuracy(found), _differences(found), _copies(found)]
     made += [_diversity(found), _speed(found), _arms(found)]
     return [sheet for sheet in made if sheet.rows]
 
 
 def judged_by(result: ArmResult) -> str:
-    """Return how the networks of a result were judged."""
+    """Return how the networks of a comparison's result were judged."""
     if result.how == CHECK:
         return "a step on noise of every shape"
     return f"an epoch on {result.task}" if result.how else "the contract alone"
 
 
 def corpus_line(found: ComparisonFigures) -> str:
-    """Return what the training corpus consists of, as Markdown; "" without one."""
+    """Return what a comparison's training corpus consists of, as Markdown; "" without one."""
     corpus = found.corpus
     if corpus is None:
         return ""

@@ -48,7 +48,7 @@ class ShownGroup:
 def report(
     collection: Collection, settings: DedupSettings, outcome: DedupOutcome, sources: str = ""
 ) -> str:
-    """Return the page, which shows all names and code as text; `sources` says what was read."""
+    """Return a deduplication's page, names and code shown as text; `sources`: what was read."""
     summary = summarise(collection, settings, outcome)
     found = clusters(outcome)
     unread = ((cut(s.where), cut(s.reason)) for s in collection.skipped[:_ROWS])

@@ -24,7 +24,7 @@ _SIZES = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True)
 class Histogram:
-    """Removed networks by similarity to their kept neighbour.
+    """A deduplication's removed networks by similarity to their kept neighbour.
 
     Attributes:
         labels: lower edge of each bin; the last bin, "1", holds similarity 1 alone.
@@ -39,7 +39,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Number of groups of a size or range of sizes, and of the networks in them."""
+    """Number of a deduplication's groups in a range of sizes, and of the networks in them."""
 
     label: str
     groups: int
@@ -47,7 +47,7 @@ class SizeClass:
 
 
 def plots(settings: DedupSettings, outcome: DedupOutcome, found: Sequence[Cluster]) -> list[Plot]:
-    """Draw the similarities of removed networks and the sizes of the groups."""
+    """Draw a deduplication: the similarities of removed networks and the sizes of the groups."""
     histogram = similarities(settings, outcome)
     sizes = size_classes(found, len(outcome.kept) - len(found))
     with rc():
@@ -74,7 +74,7 @@ def plots(settings: DedupSettings, outcome: DedupOutcome, found: Sequence[Cluste
 
 
 def similarities(settings: DedupSettings, outcome: DedupOutcome) -> Histogram | None:
-    """Bin the removed networks by similarity and level; None if none was a near-duplicate."""
+    """Bin a deduplication's removed networks by similarity and level; None without any."""
     pairs = [(r.level, r.similarity) for r in outcome.removed if r.similarity is not None]
     if not pairs:
         return None
@@ -95,7 +95,7 @@ def similarities(settings: DedupSettings, outcome: DedupOutcome) -> Histogram | 
 
 
 def size_classes(clusters: Sequence[Cluster], alone: int) -> list[SizeClass]:
-    """Count groups by size; `alone` kept networks are groups of their own."""
+    """Count groups of near-duplicates by size; `alone` kept networks are groups of one."""
     groups: Counter[int] = Counter({0: alone})
     networks: Counter[int] = Counter({0: alone})
     for cluster in clusters:

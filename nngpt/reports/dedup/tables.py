@@ -21,7 +21,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[RenderableType]:
-    """Yield the headline, and the tables of levels and families."""
+    """Yield a deduplication's headline, and its tables of levels and families."""
     removed = summary.total - summary.kept
     yield Text(
         f"{summary.total:,} networks in {summary.seconds:.1f} s: "
@@ -37,7 +37,7 @@ def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[Render
 
 
 def skipped_lines(collection: Collection) -> Iterator[str]:
-    """Yield what was not compared and why: the first items by name, then their number."""
+    """Yield what a deduplication skipped and why: the first items by name, then their number."""
     for reason, count in collection.left_out.items():
         yield f"left out: {count:,} networks, {reason}"
     for skipped in collection.skipped[:_SKIPPED]:
@@ -47,7 +47,7 @@ def skipped_lines(collection: Collection) -> Iterator[str]:
 
 
 def explanation_parts(explanation: Explanation) -> Iterator[RenderableType]:
-    """Yield both networks, the levels, the verdict, shared runs of lines, and the diff."""
+    """Yield an explanation of two networks: levels, verdict, shared runs of lines, diff."""
     yield Text(f"A: {_who(explanation.one)}\nB: {_who(explanation.other)}")
     yield _level_views(explanation)
     verdict = "Not alike at any level: both are kept."

@@ -34,7 +34,7 @@ class StartedRun:
 
 @dataclass(frozen=True)
 class Cycle:
-    """One cycle of one writer within one run.
+    """One cycle of one writer within one run of an experiment.
 
     Attributes:
         number: from 1.
@@ -51,7 +51,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The figures of one writer within one run.
+    """The figures of one writer within one run of an experiment.
 
     Attributes:
         arm: name of the run's arm in the experiment.
@@ -92,7 +92,7 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """A figure of one arm minus that of the first arm.
+    """A figure of one arm of an experiment minus that of the first arm.
 
     Attributes:
         base: the arm subtracted.
@@ -118,7 +118,7 @@ class ArmDifference:
 
 
 def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]:
-    """Return the figures of all runs, ordered by arm, writer (the loop first) and seed.
+    """Return an experiment's figures of each run, ordered by arm, writer (loop first) and seed.
 
     Runs are read one by one, so that each store may be closed before the next is opened.
     """
@@ -128,7 +128,7 @@ def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]
 
 
 def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
-    """Return the figures that are compared, over all networks of some runs."""
+    """Return the figures that an experiment compares, over all networks of some runs."""
     accuracies = [accuracy for run in runs for accuracy in run.accuracies]
     late = [c for run in runs for c in run.by_cycle[-max(1, len(run.by_cycle) // 3) :]]
     return {
@@ -140,7 +140,7 @@ def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
 
 
 def differences(found: Sequence[RunFigures]) -> list[ArmDifference]:
-    """Compare every arm and control with the first arm's loop."""
+    """Compare every arm and control of an experiment with the first arm's loop."""
     names = list(dict.fromkeys(f.name for f in found))
     base = [f for f in found if f.name in names[:1]]
     return [

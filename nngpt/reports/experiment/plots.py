@@ -28,7 +28,7 @@ _MANY = 3
 
 
 def save(found: Sequence[RunFigures], path: str) -> None:
-    """Write the figure in the format of the path's ending. Raises: OSError, ValueError."""
+    """Write an experiment's figure, format by the path's ending. Raises: OSError, ValueError."""
     with rc():
         figure = cycles(found)
         FigureCanvasAgg(figure)
@@ -36,7 +36,7 @@ def save(found: Sequence[RunFigures], path: str) -> None:
 
 
 def cycles(found: Sequence[RunFigures]) -> Figure:
-    """Draw valid share, mean accuracy and share above the threshold by cycle."""
+    """Draw an experiment by cycle: valid share, mean accuracy, share above the threshold."""
     names = list(dict.fromkeys(run.name for run in found))
     figure = Figure(figsize=(10, 3.3), layout="constrained")
     looks = [_look(name, number, found) for number, name in enumerate(names)]

@@ -11,7 +11,7 @@ from nngpt.statistics import measured, percent_of, sign_of
 
 
 def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) -> list[Sheet]:
-    """Return the tables: arms with all seeds, differences from the first arm, single runs."""
+    """Return an experiment's tables: arms with all seeds, differences from the first, runs."""
     names = list(dict.fromkeys(run.name for run in found))
     arms = [_row(name, [run for run in found if run.name == name]) for name in names]
     runs = [_row(f"{run.name}, seed {run.seed}", [run]) for run in found]
@@ -66,7 +66,7 @@ def _difference(difference: ArmDifference) -> tuple[str, ...]:
 
 
 def verdict(difference: ArmDifference) -> str:
-    """Return in a few words whether two arms differ."""
+    """Return in a few words whether two arms of an experiment differ."""
     pooled, over_seeds = difference.over_networks, difference.over_seeds
     if pooled.interval is None:
         return "too few networks"

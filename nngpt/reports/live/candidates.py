@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.generation import modes
 from nngpt.records import Arm, Stage, State
-from nngpt.reports.attempts import facts
+from nngpt.reports.attempts import attempt_facts
 from nngpt.reports.live.figures import accuracy
 from nngpt.reports.text import ARM_TITLES, STATES, amount, block, line, standing
 from nngpt.statistics import accuracy_of
@@ -25,14 +25,14 @@ _CELL = ("id", "arm", "state", "refusal_stage", "repairs", "accuracy")
 
 
 def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
-    """Return a few columns of a cycle's candidates, in the order of writing."""
+    """Return a few columns of a cycle's candidates for the live page, in the order of writing."""
     columns = [getattr(Attempt, name) for name in _CELL]
     mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
     return list(session.execute(select(*columns).where(*mine).order_by(Attempt.id)))
 
 
 def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
-    """Return the number of first answers whose validity is not known yet, by arm."""
+    """Return the number of undecided first answers by arm, for the live page."""
     found = dict.fromkeys(Arm, 0)
     for row in rows:
         if not row.repairs and row.accuracy is None and row.state not in _SETTLED:
@@ -46,7 +46,7 @@ def strip(
     planned: Mapping[Arm, int],
     images: int,
 ) -> list[dict[str, Any]]:
-    """Return a row of cells for each arm, with the number of cells to expect.
+    """Return a row of the live page's cells for each arm, with the number of cells to expect.
 
     As many are expected as are planned or, without a plan, as the arm wrote in the last cycle.
     """
@@ -70,20 +70,20 @@ def _cell(row: Any, images: int) -> dict[str, Any]:
 
 
 def latest(session: Session, run_id: int) -> list[int]:
-    """Return the ids of the candidates settled last, newest first."""
+    """Return the ids of the candidates settled last, newest first, for the live page."""
     settled = _newest(TransitionRow.attempt_id, run_id).where(TransitionRow.after.in_(_SETTLED))
     return list(session.scalars(settled.limit(_FEED)))
 
 
 def best(session: Session, run_id: int) -> list[int]:
-    """Return the ids of the most accurate admitted networks of all arms."""
+    """Return the ids of the most accurate admitted networks of all arms, for the live page."""
     query = select(Attempt.id).where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
     ordered = query.order_by(Attempt.accuracy.desc(), Attempt.id)
     return list(session.scalars(ordered.limit(_BEST)))
 
 
 def last_change(session: Session, run_id: int) -> str | None:
-    """Return when a candidate last changed its state (ISO 8601, UTC), None if none has."""
+    """Return when a watched run's candidate last changed state (ISO 8601, UTC), None if never."""
     at: str | None = session.scalar(_newest(TransitionRow.at, run_id).limit(1))
     return at
 
@@ -95,14 +95,14 @@ def _newest(column: Any, run_id: int) -> Select[Any]:
 
 
 def validation_images(session: Session, run_id: int) -> int:
-    """Return the number of validation images, 0 if no network has been judged."""
+    """Return a watched run's number of validation images, 0 before any network is judged."""
     query = select(Epoch.total).join(Attempt, Attempt.id == Epoch.attempt_id)
     newest = query.where(Attempt.run_id == run_id).order_by(Epoch.attempt_id.desc()).limit(1)
     return session.scalar(newest) or 0
 
 
 def item(attempt: AttemptRecord) -> dict[str, Any]:
-    """Return a settled candidate for a list; it does not change any more."""
+    """Return a settled candidate for a list on the live page; it does not change any more."""
     refusal, evaluation = attempt.refusal, attempt.evaluation
     near = f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""
     return {
@@ -116,7 +116,7 @@ def item(attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
-    """Return all facts about one candidate."""
+    """Return all facts about one candidate for the live page."""
     candidate, refusal = attempt.candidate, attempt.refusal
     title, code = "The answer", attempt.completion.text
     if attempt.arm is Arm.CORPUS:
@@ -130,7 +130,10 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         "verdict": standing(attempt.state, refusal.stage if refusal else None),
         "reason": line(refusal.reason) if refusal else "",
         "refusal": block(refusal.detail) if refusal else "",
-        "facts": [["from", ARM_TITLES[attempt.arm]], *([k, line(v)] for k, v in facts(attempt))],
+        "facts": [
+            ["from", ARM_TITLES[attempt.arm]],
+            *([k, line(v)] for k, v in attempt_facts(attempt)),
+        ],
         "curve": [
             {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(e.accuracy, e.total)}
             for e in curve

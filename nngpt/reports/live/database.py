@@ -56,7 +56,7 @@ class WatchedDatabase(Database):
 
 
 def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
-    """Return a read-only store, and its database.
+    """Return a read-only store of a watched run, and its database.
 
     Raises:
         StoreError: there is no database, or its schema is not that of this nngpt.
@@ -77,7 +77,7 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
 
 
 def runner_of(database: Path, run_id: int) -> int | None:
-    """Return the id of the process that runs a run, None if there is none.
+    """Return the id of the process that runs a watched run, None if there is none.
 
     The lock is not tried: even a shared lock could keep a run from starting for a moment. A runner
     writes its process id into the lock file and keeps the file open.

@@ -24,13 +24,13 @@ Summaries = Mapping[Arm, Sequence[CycleSummary]]
 
 
 def share(successes: int, total: int) -> Figure:
-    """Return a share with its Wilson interval, None if `total` is 0."""
+    """Return a share with its Wilson interval for the live page, None if `total` is 0."""
     found = statistics.share(successes, total)
     return _with_parts(found, statistics.percent_of(successes, total)) if found else None
 
 
 def accuracy(value: float, total: int) -> dict[str, Any]:
-    """Return one network's accuracy with the Wilson interval over its validation images."""
+    """Return one network's accuracy with its Wilson interval for the live page."""
     found = statistics.accuracy(value, total)
     return _with_parts(found, statistics.accuracy_of(value, total))
 
@@ -44,7 +44,7 @@ def _with_parts(found: Estimate, text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)  # the means of closed cycles do not change
 def mean(values: tuple[float, ...]) -> Figure:
-    """Return a mean with its t interval clipped to 0…1, None if there are no values."""
+    """Return a mean with its t interval, clipped to 0…1, for the live page; None without values."""
     found = statistics.mean(values)
     if found is None:
         return None
@@ -58,7 +58,7 @@ def mean(values: tuple[float, ...]) -> Figure:
 
 
 def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
-    """Return each arm's figures by cycle.
+    """Return each arm's figures by cycle for the live page.
 
     Args:
         images: number of validation images.
@@ -86,7 +86,7 @@ def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
 
 
 def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
-    """Return each arm's figures over all cycles."""
+    """Return each arm's figures over all cycles for the live page."""
     result = []
     for arm, found in summaries.items():
         written, settled = sum(s.generated for s in found), sum(map(_settled, found))
@@ -101,7 +101,7 @@ def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
 
 
 def funnel(summaries: Summaries) -> dict[str, Any]:
-    """Return how many settled candidates are left after each gate that refused any."""
+    """Return how many settled candidates are left after each refusing gate, for the live page."""
     gates = [{g.stage: g for g in trajectory.funnel(found)} for found in summaries.values()]
     stages = [s for s in Stage if any(found[s].refused for found in gates if found)]
     steps = [

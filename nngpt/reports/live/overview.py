@@ -13,7 +13,7 @@ from nngpt.store import Activity, CycleSummary, ForecastRecord, RunRecord
 
 
 def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[str, Any]:
-    """Return name, status, cycle, times (ISO 8601, UTC) and settings of a run."""
+    """Return a run's name, status, cycle, times (ISO 8601, UTC), settings for the live page."""
     task, llm = _section(run, "task"), _section(run, "llm")
     limit = f"threshold {task['threshold']:.0%}" if "threshold" in task else ""
     resumed = f"resumed {run.fence - 1} ×" if run.fence > 1 else ""
@@ -34,14 +34,14 @@ def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[
 
 
 def status_of(run: RunRecord, pid: int | None) -> str:
-    """Return `running` while a process holds the run; otherwise `done`, `archived` or `idle`."""
+    """Return `running` while a process holds a watched run, else `done`, `archived` or `idle`."""
     if pid is not None:
         return "running"
     return "idle" if run.status == "active" else run.status
 
 
 def planned(run: RunRecord) -> dict[Arm, int]:
-    """Return the number of candidates planned for each arm in a cycle."""
+    """Return the number of candidates planned for each arm in a cycle, for the live page."""
     total = int(_section(run, "candidates").get("per_cycle", 0))
     shares = {arm: _section(run, "controls").get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
     counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in shares.items()}
@@ -49,7 +49,7 @@ def planned(run: RunRecord) -> dict[Arm, int]:
 
 
 def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
-    """Return the expected end by the newest forecast, with its 95% interval; None without one."""
+    """Return the live page's expected end by the newest forecast, with its interval, or None."""
     if not forecasts:
         return None
     newest = forecasts[-1]
@@ -62,7 +62,7 @@ def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
 
 
 def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
-    """Return an early end, then alarms and skipped fine-tunings, newest first."""
+    """Return notes for the live page: early end; alarms and skipped fine-tunings, newest first."""
     found = [{"kind": "end", "text": f"Ended early: {line(run.ended)}"}] if run.ended else []
     for s in reversed(loop):
         if s.alarm:
@@ -76,7 +76,7 @@ def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
 def time_spent(
     activities: Sequence[Activity], summaries: Mapping[Arm, Sequence[CycleSummary]]
 ) -> dict[str, Any]:
-    """Return wall time and energy by activity, the longest first.
+    """Return a watched run's wall time and energy by activity, the longest first.
 
     Runs older than these records have the times of their stages instead, which overlap.
     """

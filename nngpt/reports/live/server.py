@@ -41,7 +41,7 @@ _HEADERS = {
 
 
 class WatchServer(ThreadingHTTPServer):
-    """Serves the page and the run's state until `shutdown`."""
+    """Serves the live page and the run's state until `shutdown`."""
 
     daemon_threads = True
 
@@ -70,7 +70,7 @@ class WatchServer(ThreadingHTTPServer):
 
 
 def page_files() -> Mapping[str, tuple[str, bytes]]:
-    """Return content type and content of each file of the page, by path."""
+    """Return content type and content of each file of the live page, by path."""
     found = {
         f"/{file.name}": (_TYPES[file.suffix], file.read_bytes())
         for file in _PAGE.iterdir()

@@ -16,7 +16,7 @@ from nngpt.store import Store
 
 
 class Snapshots:
-    """The current state of one run; safe to use from several threads."""
+    """The current state of one watched run; safe to use from several threads."""
 
     def __init__(self, store: Store, database: WatchedDatabase, run_id: int) -> None:
         self._store, self._database, self._run_id = store, database, run_id

@@ -31,7 +31,7 @@ _LETTERS = 22
 
 @dataclass(frozen=True)
 class Box:
-    """A placed layer; `x` and `y` are its left and top edge.
+    """A layer placed in a diagram; `x` and `y` are its left and top edge.
 
     Attributes:
         detail: arguments, shortened to fit.
@@ -50,7 +50,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Boxes on an area of `width` × `height`; `hidden` more layers are left out."""
+    """A network's layers as boxes on an area of `width` × `height`; `hidden` more are left out."""
 
     width: int
     height: int
@@ -81,7 +81,7 @@ class Exhibit:
 
 
 def gallery(study: Study, count: int) -> list[Exhibit]:
-    """Return the `count` most accurate admitted networks of the loop; ties by size."""
+    """Return a gallery of the loop's `count` most accurate admitted networks; ties by size."""
     admitted = [a for a in study.of(Arm.LOOP) if a.state == State.ADMITTED]
     trained = [a for a in admitted if a.evaluation is not None and a.candidate is not None]
     trained.sort(key=_rank)
@@ -151,7 +151,7 @@ def _network(name: str, candidate: Candidate) -> Network:
 
 
 def code_html(code: str) -> Markup:
-    """Return code as HTML with `span`s for a style sheet to colour; all of it is text."""
+    """Return a network's code as HTML with `span`s for a style sheet to colour; all is text."""
     lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
     shown = "\n".join(map(readable, lines)).rstrip()
     formatter = HtmlFormatter(nowrap=True, classprefix="p-")
@@ -160,7 +160,7 @@ def code_html(code: str) -> Markup:
 
 
 def diagram(layers: Sequence[CodeLayer]) -> Diagram | None:
-    """Return the boxes of the first layers, None if there are no layers."""
+    """Return a network's diagram, boxes of the first layers; None if there are no layers."""
     shown = layers[:_MOST]
     if not shown:
         return None

@@ -41,7 +41,7 @@ class Report:
 
 
 def report(study: Study, best: int = 6, command: str = "") -> Report:
-    """Draw and tabulate a run, and write its page.
+    """Draw and tabulate a run, and write its report page.
 
     Args:
         best: number of networks in the gallery.
@@ -85,7 +85,7 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
 
 
 def tiles(study: Study) -> list[tuple[str, str, str]]:
-    """Return the tiles at the head of the page: figure, label, and interval or remark."""
+    """Return the tiles on a run's report page: figure, label, and interval or remark."""
     written, valid, best, admitted = study.totals
     spent = "time spent" if study.costs.measured else "time, summed"
     others = sum(p.written for arm in study.arms if arm is not Arm.LOOP for p in study.points[arm])

@@ -26,12 +26,12 @@ _VERDICTS = ("worse", "no evidence", "better")
 
 
 def story(study: Study) -> list[Sheet]:
-    """Return one table of cycles per arm."""
+    """Return a run's tables of cycles, one per arm, for its report."""
     return [_story(arm, study.points[arm]) for arm in study.arms]
 
 
 def refusals(study: Study) -> Sheet | None:
-    """Return where each cycle's first answers were refused; None if none was."""
+    """Return a report's table of refused first answers by cycle and gate; None if none was."""
     cycles = [p for arm in study.arms for p in study.points[arm]]
     stages = [stage for stage in Stage if any(p.refused.get(stage) for p in cycles)]
     if not stages:
@@ -46,7 +46,7 @@ def refusals(study: Study) -> Sheet | None:
 
 
 def differences(study: Study) -> Sheet | None:
-    """Return the loop minus its controls, and its last third minus its first; None if empty."""
+    """Return a report's table of the loop minus its controls, last third minus first, or None."""
     rows = [
         (
             "first third of the loop" if c.other is Arm.LOOP else ARM_NAMES[c.other],
@@ -68,7 +68,7 @@ def differences(study: Study) -> Sheet | None:
 
 
 def adapters(study: Study) -> Sheet | None:
-    """Return the adapters with their lineage; None if the run trained none."""
+    """Return a report's table of adapters with their lineage; None if the run trained none."""
     if not any(w.adapter for w in study.writers):
         return None
     columns = ("adapter", "trained from", ">pairs", ">loss", ">time", ">wrote", ">valid", ">mean")
@@ -84,7 +84,7 @@ def adapters(study: Study) -> Sheet | None:
 
 
 def proxy(study: Study) -> Sheet | None:
-    """Return the rank correlations of first epoch and full training, over all and by cycle."""
+    """Return a report's table of rank correlations of first epoch and full training."""
     found = study.ranking
     if found is None or found.tau is None:
         return None
@@ -99,7 +99,7 @@ def proxy(study: Study) -> Sheet | None:
 
 
 def fronts(study: Study) -> list[Sheet]:
-    """Return the networks on each Pareto front."""
+    """Return a report's table of the networks on each Pareto front."""
     sheets = []
     for found in study.fronts:
         title = f"Pareto front of accuracy against {found.cost.split(',')[0]}"
@@ -116,7 +116,7 @@ def _on_front(network: CostedNetwork) -> tuple[str, ...]:
 
 
 def costs(study: Study) -> list[Sheet]:
-    """Return time and energy by cycle, and the forecasts."""
+    """Return a report's tables of time and energy by cycle, and of forecasts."""
     found = study.costs
     if not found.by_cycle:
         return []

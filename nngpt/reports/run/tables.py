@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def tables(study: Study) -> dict[str, list[Row]]:
-    """Return the non-empty tables by name; shares are fractions of 1."""
+    """Return a run's non-empty tables for CSV files by name; shares are fractions of 1."""
     points = [p for arm in study.arms for p in study.points[arm]]
     found: dict[str, Iterable[Row]] = {
         "cycles": map(_cycle, points),

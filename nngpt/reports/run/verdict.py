@@ -12,7 +12,7 @@ from nngpt.statistics import Difference, share
 
 
 def verdict(study: Study) -> list[str]:
-    """Return what the run shows and what it does not, one sentence each."""
+    """Return the conclusions of a run's report, shown or not shown, one sentence each."""
     if not study.loop:
         return ["The loop has written nothing yet."]
     found = [_what_happened(study), *_over_time(study), *_controls(study), *_novelty(study)]
@@ -20,7 +20,7 @@ def verdict(study: Study) -> list[str]:
 
 
 def warnings(study: Study) -> list[str]:
-    """Return what qualifies the figures: unfinished work, early ends, alarms, missing data."""
+    """Return a run report's warnings: unfinished work, early ends, alarms, missing data."""
     run, found = study.run, []
     if run.status == "active":
         found.append("The run is not finished: the figures cover what has been written so far.")

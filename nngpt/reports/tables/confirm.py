@@ -39,7 +39,7 @@ class ConfirmedGroup:
 
 
 def groups(pairs: Sequence[Pair]) -> list[ConfirmedGroup]:
-    """Group by cycle of each arm, by arm, and overall."""
+    """Group fully trained candidates by cycle of each arm, by arm, and overall."""
     arms = [arm for arm in Arm if any(attempt.arm is arm for attempt, _ in pairs)]
     found = []
     for arm in arms:
@@ -57,7 +57,7 @@ def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> ConfirmedGroup:
 
 
 def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
-    """Return the table; `trained` is the number of candidates that were sampled from."""
+    """Return the table of full trainings; `trained` candidates were sampled from."""
     rows = []
     for group in groups(pairs):
         means, ranks = (mean_of(group.first), mean_of(group.full)), ranks_of(group.ranks)
@@ -73,7 +73,7 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
 
 
 def ranks_of(ranks: RankAgreement) -> str:
-    """Format a rank agreement: `0.62 [0.41, 0.78]`, with a remark if it has no interval."""
+    """Format a rank agreement with full training: `0.62 [0.41, 0.78]`, remark if no interval."""
     if ranks.tau is None:
         return "–"
     if ranks.low is None or ranks.high is None:
@@ -94,7 +94,7 @@ def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
 
 
 def confirm_json(pairs: Sequence[Pair], trained: int) -> dict[str, Any]:
-    """Return the figures and the single full trainings for a script."""
+    """Return the figures of `nngpt cycle confirm` and its full trainings for a script."""
     return {
         "trained": trained,
         "sample": len(pairs),

@@ -40,7 +40,7 @@ def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) ->
 
 
 def exclusions_table(manifest: Mapping[str, Any]) -> Table:
-    """Return a table of the networks that each step excluded, with the most frequent reasons."""
+    """Return a table of what each step of a corpus build excluded, with frequent reasons."""
     funnel = manifest["funnel"]
     title = "From the mirror to the corpus"
     table = Table("step", *right("excluded", "left"), "reasons", title=title)
@@ -56,7 +56,7 @@ def exclusions_table(manifest: Mapping[str, Any]) -> Table:
 
 
 def parts_table(manifest: Mapping[str, Any]) -> Table:
-    """Return a table of the parts: their networks, pairs and largest families."""
+    """Return a table of a corpus's parts: their networks, pairs and largest families."""
     table = Table("part", *right("networks", "pairs", "share"), "families", title="Parts")
     for part, facts in manifest["splits"].items():
         names = list(facts["families"].items())

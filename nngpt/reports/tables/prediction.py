@@ -14,7 +14,7 @@ from nngpt.prediction.replay import Replay
 
 
 def errors_table(found: Sequence[PredictionErrors]) -> Table:
-    """Return a table with a row for each split, number of known epochs and way to predict."""
+    """Return a table of the predictor's errors by split, number of known epochs and method."""
     table = Table(
         title="Final accuracy within 50 epochs, predicted for groups that were not learned from",
         caption="95% intervals of RMSE and coverage come from resampling groups. r within: after "
@@ -45,8 +45,7 @@ def errors_table(found: Sequence[PredictionErrors]) -> Table:
 
 
 def place_table(found: Sequence[PredictionErrors]) -> Table:
-    """Return a table of the predictor's RMSE on each place, with a column for each split and
-    number of known epochs."""
+    """Return a table of the predictor's RMSE by place, split and number of known epochs."""
     shown = [one for one in found if one.coverage is not None]
     table = Table(title="RMSE by place", caption="A place is a task, data set and metric.")
     table.add_column("place")
@@ -71,7 +70,7 @@ def replay_lines(found: Replay) -> list[str]:
 
 
 def regret_table(found: Sequence[Regret], folds: str) -> Table:
-    """Return a table with a row for each engine and number of epochs; `folds` is their hash."""
+    """Return a table of the HPO engines' regret by number of epochs; `folds` is their hash."""
     table = Table(
         title="Regret: accuracy lost by picking one trial of each pool",
         caption="A pool has at least 10 recorded trials of one network in one place. 95% intervals "

@@ -23,7 +23,7 @@ def sources_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def hits_table(hits: Sequence[SearchHit]) -> Table:
-    """Return the table of found blocks with their scores."""
+    """Return the table of library blocks that a search found, with their scores."""
     table = Table("score", "block", "licence", "docstring", box=None)
     for hit in hits:
         block = hit.block
@@ -32,7 +32,7 @@ def hits_table(hits: Sequence[SearchHit]) -> Table:
 
 
 def tally_table(tallies: Sequence[Tally], run: bool) -> Table:
-    """Return how many blocks of each source reach each level, and why the others fail."""
+    """Return how many library blocks of each source reach each level, and why others fail."""
     levels = LEVELS[1:] if run else (BlockLevel.COMPILES, BlockLevel.CLOSED)
     table = Table("source", "blocks", *levels, "s per block", "failures", box=None)
     for one in tallies:

@@ -15,7 +15,7 @@ from nngpt.statistics import Interval, Trend, percent_of, sign_of, trend
 
 
 def step_line(record: StepRecord, steps: int) -> str:
-    """Format a step as one line; `steps` is their total number."""
+    """Format a step of an RL training as one line; `steps` is their total number."""
     spread = "" if record.half_width is None else f" ±{record.half_width:.2f}"
     accuracy = "" if record.accuracy is None else f", accuracy {record.accuracy:.1%}"
     spent = ", ".join(f"{part} {s:.0f} s" for part, s in record.seconds.items())
@@ -27,7 +27,7 @@ def step_line(record: StepRecord, steps: int) -> str:
 
 
 def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
-    """Return trends of the reward, its terms, and the shares of trained and distinct answers."""
+    """Return an RL training's trends: reward, terms, shares of trained and distinct answers."""
     found = {"reward": trend([step.reward for step in steps])}
     for term in steps[0].terms:
         found[term] = trend([step.terms[term] for step in steps])
@@ -37,7 +37,7 @@ def trends(steps: Sequence[StepRecord]) -> dict[str, Trend]:
 
 
 def trends_table(steps: Sequence[StepRecord]) -> Table:
-    """Return a table of the trends; a `*` marks intervals that exclude zero."""
+    """Return a table of an RL training's trends; a `*` marks intervals that exclude zero."""
     third = max(1, len(steps) // 3)
     title = f"{plural(len(steps), 'step')} of {steps[0].answers} answers, 95% intervals"
     heads = right(f"first {third}", f"last {third}", "rise", "slope per step")
@@ -49,8 +49,8 @@ def trends_table(steps: Sequence[StepRecord]) -> Table:
     return table
 
 
-def facts(steps: Sequence[StepRecord]) -> str:
-    """Format the numbers of trained and executed answers, and the wall time, as one line."""
+def totals_line(steps: Sequence[StepRecord]) -> str:
+    """Format an RL training's trained and executed answers, and its wall time, as one line."""
     answers, trained = sum(s.answers for s in steps), sum(s.trained for s in steps)
     spent = {part: sum(s.seconds[part] for s in steps) for part in steps[0].seconds}
     parts = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in spent.items())
@@ -61,7 +61,7 @@ def facts(steps: Sequence[StepRecord]) -> str:
 
 
 def summary_json(steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """Return the trends and totals for `--json`."""
+    """Return an RL training's trends and totals for `--json`."""
     return {
         "steps": len(steps),
         "trends": {name: asdict(found) for name, found in trends(steps).items()},

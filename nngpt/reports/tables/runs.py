@@ -45,7 +45,7 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
 
 
 def arms_table(store: Store, run: RunRecord) -> Table:
-    """Return the loop beside its control arms, over all cycles."""
+    """Return a table of a run's loop beside its control arms, over all cycles."""
     figures = ("valid (95% CI)", "mean accuracy (95% CI)", "above the threshold, of the valid")
     table = Table("arm", *figures, "admitted", title="The loop and its controls")
     for arm in store.arms(run.id):
@@ -63,7 +63,7 @@ def arms_table(store: Store, run: RunRecord) -> Table:
 
 
 def repairs_of(summary: CycleSummary | CyclePoint) -> str:
-    """Return the outcome of a cycle's repairs, which no other figure counts."""
+    """Return the outcome of a cycle's repairs, for its row in a table of runs."""
     valid, admitted = summary.repairs_valid, summary.repairs_admitted
     return f"{valid} of {summary.repairs} valid, {admitted} admitted"
 
@@ -98,7 +98,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
 
 
 def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
-    """Return all runs of a database as a table."""
+    """Return a table of these runs, with their counts from the store."""
     table = Table("run", "name", "status", "cycles", "candidates", "admitted", "started")
     for run in runs:
         cycles = store.summary(run.id)
@@ -111,7 +111,7 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
 
 
 def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
-    """Return the figures of a run's cycles, for a script."""
+    """Return a run's status, the figures of its cycles, for a script."""
     cycles = {arm: list(map(summary_json, store.summary(run.id, arm))) for arm in Arm}
     controls = {arm: cycles[arm] for arm in store.arms(run.id) if arm is not Arm.LOOP}
     head = {"run": run.id, "name": run.name, "status": run.status, "ended": run.ended}

@@ -25,7 +25,7 @@ class _Kind:
 
 
 def plots(study: Study) -> list[Plot]:
-    """Draw every figure for which the run has data."""
+    """Draw every figure of a run's report for which the run has data."""
     with rc():
         return [_plot(kind, study) for kind in _KINDS]
 

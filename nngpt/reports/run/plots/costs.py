@@ -16,7 +16,7 @@ _SERIES = 7
 
 
 def costs(study: Study) -> Figure:
-    """Draw time by cycle and activity, energy if reported, and forecasts with actual times."""
+    """Draw a run's time by cycle and activity, energy if reported, and forecasts."""
     found = study.costs
     panels = [_stacked]
     if found.joules is not None:
@@ -38,13 +38,13 @@ def costs(study: Study) -> Figure:
 
 
 def series(found: Costs) -> list[str]:
-    """Return the activities with their own colour; the shortest are merged into "others"."""
+    """Return the activities to draw, with colours; the shortest are merged into "others"."""
     names = list(found.activities)
     return names if len(names) <= _SERIES else [*names[: _SERIES - 1], "others"]
 
 
 def unit(seconds: float) -> tuple[str, float]:
-    """Return a readable unit for such durations, and its length in seconds."""
+    """Return a readable unit for the drawn durations, and its length in seconds."""
     if seconds >= 2 * 3600:
         return "hours", 3600.0
     return ("minutes", 60.0) if seconds >= 120 else ("seconds", 1.0)

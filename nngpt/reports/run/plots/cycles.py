@@ -40,7 +40,7 @@ _PANELS = (
 
 
 def trajectory(study: Study) -> Figure:
-    """Draw validity, accuracies, share above threshold, admissions and corpus size by cycle."""
+    """Draw a run by cycle: validity, accuracies, share above threshold, admissions, corpus size."""
     figure = Figure(figsize=(10, 11), layout="constrained")
     axes = figure.subplots(4, 2)
     for place, (title, name, is_share) in zip(axes.flat, _PANELS, strict=False):
@@ -54,7 +54,7 @@ def trajectory(study: Study) -> Figure:
 
 
 def distributions(study: Study) -> Figure:
-    """Draw every trained network's accuracy by cycle with quartiles and mean, a row per arm."""
+    """Draw trained networks' accuracies by cycle with quartiles and mean, a row per arm."""
     arms = [arm for arm in study.arms if any(p.accuracies for p in study.points[arm])]
     figure = Figure(figsize=(10, 0.9 + 2.5 * len(arms)), layout="constrained")
     rows = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]

@@ -41,7 +41,7 @@ _MEAN = Look("mean accuracy", PALETTE[0], "o", "none", "")
 
 
 def genealogy(study: Study) -> Figure:
-    """Draw the adapters with their parents; below, their training and what they wrote."""
+    """Draw a run's adapters with their parents; below, their training and what they wrote."""
     figure = Figure(figsize=(10, 7.4), layout="constrained")
     rows = figure.subplots(4, 1, sharex=True, height_ratios=[1.1, 1, 1, 1.5])
     places = lineage_places(study.writers)
@@ -64,7 +64,7 @@ def genealogy(study: Study) -> Figure:
 
 
 def lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
-    """Place each writer at its cycle on the x axis; those older than the run at 0 and below."""
+    """Place each writer of the drawn lineage at its cycle; older ones at 0 and below."""
     roots = [w.name for w in writers if w.cycle is None]
     before = {name: -number for number, name in enumerate(reversed(roots))}
     if any(w.cycle == 0 for w in writers):  # the warm-up's adapter stands at 0
@@ -73,7 +73,7 @@ def lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
 
 
 def controls(study: Study) -> Figure:
-    """Draw the loop's differences with intervals, a column per arm compared with."""
+    """Draw the loop's differences from its controls with intervals, a column per control."""
     others = list(dict.fromkeys(c.other for c in study.comparisons))
     figure = Figure(figsize=(10, 3.9), layout="constrained")
     columns = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]

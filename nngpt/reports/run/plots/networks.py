@@ -21,7 +21,7 @@ from nngpt.reports.charts import DASHED, DIM, INK, LOOKS, MARK, percent_axis, ti
 
 
 def pareto(study: Study) -> Figure:
-    """Draw accuracy against parameters and, if measured, latency, with the Pareto front."""
+    """Draw networks' accuracy against parameters and measured latency, with the Pareto front."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     columns = figure.subplots(1, len(study.fronts), sharey=True, squeeze=False)[0]
     for axes, found in zip(columns, study.fronts, strict=True):

@@ -1,10 +1,11 @@
-"""Show the mirror's statistics, trials and neighbours as tables, JSON or CSV."""
+"""Tables of `nngpt lemur`: imports, exports, the mirror's statistics, trials and neighbours."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich.box import SIMPLE
@@ -15,13 +16,66 @@ from nngpt.novelty.signatures import Neighbours
 from nngpt.reports.sheets import right
 from nngpt.reports.text import plural
 from nngpt.store.lemur.mirror_statistics import MirrorStatistics, TrialsOfDataset
+from nngpt.store.lemur.records import Examples, ExportReport, ImportReport
 
 _BANDS = ((1, 1), (2, 4), (5, 5), (6, 19), (20, 49), (50, None))
 _SMALL_FAMILY = 10
+_SHOWN = 10
+
+
+def import_lines(report: ImportReport) -> Iterator[RenderableType]:
+    """Yield an import from LEMUR: a table of items read and new, then refused and ignored ones."""
+    table = Table("", *right("read", "new"), box=None, pad_edge=False)
+    counts = {
+        "networks": report.networks,
+        "transforms": report.transforms,
+        "metrics": report.metrics,
+        "trials": report.rows,
+        "settings": report.settings,
+        "empty files": report.empty,
+        "device runs": report.runs,
+        **report.tables,
+    }
+    for name, count in counts.items():
+        table.add_row(name, f"{count.read:,}", f"{count.new:,}")
+    table.add_row("statistics files", f"{report.files:,}", "")
+    table.add_row("duplicates", f"{report.duplicates.count:,}", "")
+    table.add_row("refused", f"{report.refused.count:,}", "")
+    table.add_row("seconds", f"{report.seconds:,.1f}", "")
+    yield f"LEMUR from {report.source}"
+    yield table
+    yield from _examples("Listed twice in one file, stored once", report.duplicates)
+    yield from _examples("Refused", report.refused)
+    if report.left_alone:
+        places = (f"{place} {n:,}" for place, n in sorted(report.left_alone.items()))
+        yield f"Not imported (neither code nor results): {', '.join(places)}"
+
+
+def export_lines(report: ExportReport, target: Path) -> Iterator[RenderableType]:
+    """Yield the counts of what an export for LEMUR wrote, then the skipped files."""
+    files = f"{plural(report.files, 'file')} ({report.empty:,} empty)"
+    parts = (
+        plural(report.networks, "network"),
+        plural(report.transforms, "transform"),
+        plural(report.metrics, "metric"),
+        f"{plural(report.rows, 'trial')} in {files}",
+        plural(report.runs, "device run"),
+    )
+    yield f"{target}: {', '.join(parts)} in {report.seconds:,.1f} s"
+    yield from _examples("Skipped", report.skipped)
+
+
+def _examples(title: str, cases: Examples) -> Iterator[str]:
+    if cases.count:
+        yield f"{title}:"
+        yield from (f"  {case.path}: {case.reason}" for case in cases.first[:_SHOWN])
+    if cases.count > _SHOWN:
+        named = min(cases.count, len(cases.first))
+        yield f"  … and {cases.count - _SHOWN:,} more (--json names {named})"
 
 
 def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[RenderableType]:
-    """Yield the output of `nngpt lemur stats`, piece by piece."""
+    """Yield the output of `nngpt lemur stats`, part by part."""
     box = SIMPLE if console.is_terminal else None
     for line in stats.imports:
         refused = f", {plural(line.refused, 'file')} refused" if line.refused else ""
@@ -40,7 +94,7 @@ def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[Renderab
 
 
 def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
-    """Return the table of trials; every row has the same columns."""
+    """Return the table of LEMUR trials; every row has the same columns."""
     table = Table(*map(_column, rows[0]), box=SIMPLE if console.is_terminal else None)
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
@@ -48,7 +102,7 @@ def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
 
 
 def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console) -> None:
-    """Print the trials as a table, and how many of the `total` are shown."""
+    """Print LEMUR trials as a table, and how many of the `total` are shown."""
     if rows:
         console.print(trials_table(rows, console), markup=False)
     shown = "" if len(rows) == total else f"; {len(rows):,} shown, all with --limit 0"
@@ -56,7 +110,7 @@ def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console
 
 
 def neighbours_table(found: Neighbours, console: Console) -> Table:
-    """Return the table of the most similar networks."""
+    """Return the table of the most similar networks in the LEMUR mirror."""
     table = Table(
         *right("Jaccard", "estimate"), "network", box=SIMPLE if console.is_terminal else None
     )
@@ -66,7 +120,7 @@ def neighbours_table(found: Neighbours, console: Console) -> Table:
 
 
 def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """Write a JSON list with one trial per line, so that it can also be read line by line."""
+    """Write LEMUR trials as a JSON list, one per line, so that lines can be read one by one."""
     separator = "[\n"
     for row in rows:
         stream.write(separator + json.dumps(row))
@@ -75,7 +129,7 @@ def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """Write CSV with a header; hyperparameters are JSON in one cell."""
+    """Write LEMUR trials as CSV with a header; hyperparameters are JSON in one cell."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
     for row in rows:

@@ -1,1 +1,0 @@
-"""Tables and messages of `nngpt lemur`."""

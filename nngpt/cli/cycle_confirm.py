@@ -52,7 +52,7 @@ def confirm(
 ) -> None:
     """Train a sample of a run for many epochs, and compare its test accuracy with epoch 1."""
     from nngpt.cycle.confirm import ConfirmationPlan, confirmation_config
-    from nngpt.reports.analysis.sampling import stratified_sample
+    from nngpt.reports.analysis.full_training import stratified_sample
 
     with open_store(folder) as store, stoppable():
         record = find_run(store, run)

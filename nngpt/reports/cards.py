@@ -202,7 +202,6 @@ def onnx_agrees(exported: Exported) -> bool:
 
 
 def _slack(images: int) -> int:
-    """Return the maximum number of predictions that rounding may change."""
     return max(1, images // 200)
 
 

@@ -13,14 +13,7 @@ _DIFF_WIDTH = 160
 
 @dataclass(frozen=True)
 class DiffLine:
-    """A line of a diff, split around the part that changed.
-
-    Attributes:
-        kind: "old", "new", "same" or "hunk".
-        before: the line up to the change, or all of it if nothing is marked.
-        changed: the marked part, "" if nothing is marked.
-        after: the rest of the line.
-    """
+    """A line of a diff, kind "old", "new", "same" or "hunk", split around what changed."""
 
     kind: str
     before: str

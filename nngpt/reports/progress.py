@@ -142,7 +142,6 @@ class ConsoleProgress(LiveBars):
         self.note(f"  time: {spent}")
 
     def _show_counts(self) -> None:
-        """Show how many candidates are settled, how many are expected, and their figures."""
         first = [attempt for attempt in self._settled if not attempt.repairs]
         settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)

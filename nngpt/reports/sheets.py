@@ -10,12 +10,7 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table as data, for terminal, Markdown and HTML.
-
-    Attributes:
-        columns: column heads; a leading ">" marks a column of numbers.
-        note: text below the table.
-    """
+    """A table as data; a leading ">" in a column's head marks numbers, `note` stands below."""
 
     title: str
     columns: tuple[str, ...]

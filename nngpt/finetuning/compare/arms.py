@@ -108,9 +108,8 @@ def make_arms(
 ) -> list[ComparedArm]:
     """Make the arms of a comparison, with their prompts for all data sets.
 
-    Raises:
-        UserError: a template, setting or adapter is wrong, an arm changes a shared setting, or
-            the arms' prompt modes differ.
+    Raises: UserError for a wrong template, setting or adapter, a changed shared setting, or arms
+    of different prompt modes.
     """
     arms = [_make_arm(_arm_config(settings, option), option, sources) for option in options]
     first = arms[0].facts
@@ -156,7 +155,6 @@ def _make_arm(own: Config, option: ArmOption, sources: Sequence[DatasetSource]) 
 
 
 def _lineage(adapter: Adapter) -> Mapping[str, Any]:
-    """Return an adapter's recorded facts: its lineage and the sha256 of its weights."""
     facts = asdict(adapter)
     weights = Path(adapter.path) / "adapter_model.safetensors"
     facts["sha256"] = digest(weights) if weights.is_file() else None

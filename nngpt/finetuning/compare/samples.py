@@ -36,11 +36,8 @@ _ANOTHER = "Give another folder with --out, or the original settings"
 class Samples:
     """A comparison's record in a folder, open for one writer at a time; a context manager.
 
-    Attributes:
-        lines: all lines recorded so far, in order.
-
-    Raises:
-        UserError: a line is damaged, or another process uses the folder.
+    `lines` are all lines recorded so far, in order. Raises: UserError if a line is damaged, or
+    another process uses the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,8 +70,7 @@ class Samples:
     def agree(self, setting: SharedSettings, arms: Iterable[ArmFacts]) -> None:
         """Record settings and arms, or check that they equal the recorded ones; new arms may join.
 
-        Raises:
-            UserError: the folder holds a comparison with other settings.
+        Raises: UserError if the folder holds a comparison with other settings.
         """
         if began := self.of(SharedSettings):
             completed = with_new_keys(began[0].settings, setting.settings)

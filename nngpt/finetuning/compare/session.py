@@ -82,14 +82,9 @@ def run_session(
 ) -> None:
     """Run a session of a comparison: write and judge the answers that a folder still lacks.
 
-    Args:
-        wanted: number of answers of each arm to each prompt.
-        how: `CHECK`, `TRAIN`, or "" to run nothing.
-
-    Raises:
-        UserError: the folder holds a comparison with other settings, or is in use.
-        ModelError: an adapter does not fit, or the model fails.
-        ExecutionError: the sandbox does not start.
+    `wanted` counts answers of each arm to each prompt; `how` is `CHECK`, `TRAIN`, or "" to run
+    nothing. Raises: UserError if the folder is in use or holds other settings, ModelError,
+    ExecutionError if the sandbox does not start.
     """
     settings = executors.settings
     seeds = partial(derive_seed, settings.seed)

@@ -50,8 +50,7 @@ def best_networks(
 ) -> list[BestNetwork]:
     """Return the loop's best admitted networks by validation accuracy, or the chosen attempts.
 
-    Raises:
-        UserError: nothing was admitted, or a chosen attempt is of another run or was not trained.
+    Raises: UserError if nothing was admitted, or a chosen attempt is another run's or untrained.
     """
     attempts = [_chosen(store, run, number) for number in chosen]
     if not chosen:

@@ -92,10 +92,8 @@ def costs(
 ) -> Costs:
     """Return a run's time and energy by cycle and activity, and the outcomes of its forecasts.
 
-    Args:
-        activities: measured wall times, empty for an older run.
-        summaries: cycles of all arms.
-        admitted: number of networks admitted by the loop.
+    `activities` are measured wall times, empty for an older run; `summaries` are of all arms, and
+    `admitted` counts the loop's admitted networks.
     """
     by_cycle: dict[int, dict[str, float]] = {}
     joules: dict[int, float] = {}

@@ -39,11 +39,7 @@ BASE_MODEL = "base model"
 def genealogy(
     adapters: Mapping[int, Adapter], attempts: Sequence[AttemptRecord]
 ) -> tuple[LineageNode, ...]:
-    """Return the lineage: older nodes that wrote or were trained from, then the run's adapters.
-
-    Args:
-        adapters: adapters by the cycle that trained them.
-    """
+    """Return the lineage: nodes older than the run, then its adapters; `adapters` is by cycle."""
     first = [a for a in attempts if a.arm is Arm.LOOP and decided(a)]
     trained = {adapter.name for adapter in adapters.values()}
     asked = [a.completion.adapter or BASE_MODEL for a in first]

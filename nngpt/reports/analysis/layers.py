@@ -30,13 +30,7 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class CodeLayer:
-    """A layer as a network's code makes it.
-
-    Attributes:
-        kind: one of `KINDS`.
-        name: name of its class, without `Lazy`.
-        arguments: source of the arguments.
-    """
+    """A layer in code: its `kind` (one of `KINDS`), class `name` without `Lazy`, and arguments."""
 
     kind: str
     name: str

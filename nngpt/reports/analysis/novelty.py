@@ -83,9 +83,8 @@ def nearest(
 ) -> list[Near | None]:
     """Return the most similar known network of each row of shingles, the first among equals.
 
-    Args:
-        rows: sparse [n, shingles]; `known`: sparse [m, shingles], named `names`.
-        earlier_only: compare row i only with known networks before i.
+    `rows` is sparse [n, shingles], `known` sparse [m, shingles], named `names`; `earlier_only`
+    compares row i only with known networks before i.
     """
     found: list[Near | None] = []
     for start in range(0, rows.shape[0], _ROWS):
@@ -101,9 +100,7 @@ def places(
 ) -> list[NetworkPlace]:
     """Return the nearest known networks of every trained attempt, in order; each needs its code.
 
-    Args:
-        corpus: networks by name.
-        width: number of tokens in a shingle.
+    `corpus` holds networks by name; `width` is the number of tokens in a shingle.
     """
     trained = [a for a in attempts if a.evaluation is not None and a.candidate is not None]
     space = Shingled()

@@ -15,10 +15,10 @@ from nngpt.finetuning.corpus.networks import starting_networks
 from nngpt.generation.contract import make_reader
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.costs import Costs, costs
+from nngpt.reports.analysis.full_training import Ranking, ranking
 from nngpt.reports.analysis.genealogy import LineageNode, genealogy
 from nngpt.reports.analysis.novelty import NetworkPlace, places
 from nngpt.reports.analysis.pareto import Front, fronts
-from nngpt.reports.analysis.proxy import Ranking, ranking
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.reports.analysis.uplift import Comparison, comparisons
 from nngpt.statistics import Estimate, share

@@ -42,10 +42,8 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return the loop minus each control arm: over all cycles, the last third, then over time.
 
-    Args:
-        points: each arm's cycles in order.
-        threshold: admission threshold, 0…1.
-        chance: accuracy counted for an untrained answer; None omits `AT_CHANCE`.
+    `threshold` is that of admission, 0…1; `chance` is the accuracy counted for an untrained answer,
+    None to omit `AT_CHANCE`.
     """
     loop = points.get(Arm.LOOP, ())
     last = max((p.cycle for p in loop), default=0)

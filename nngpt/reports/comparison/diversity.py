@@ -157,7 +157,6 @@ def _joined(
     corpus: float | None,
     corpus_draws: Floats | None,
 ) -> BesideCorpus:
-    """Combine number of networks, value and draws of an arm with those of the corpus."""
     arm = _estimate(value, draws, n)
     if corpus is None:
         return BesideCorpus(arm, None, None)

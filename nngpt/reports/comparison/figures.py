@@ -244,7 +244,6 @@ class _Record:
         return max((s.wants(arm, asked, how, task) for s in self.sessions), default=0)
 
     def _datasets(self, arm: str, asked: str) -> str:
-        """Return the data sets of a prompt, separated by commas."""
         found = (s.prompts.get(arm, {}).get(asked, ()) for s in self.sessions)
         return ", ".join(dict.fromkeys(task for tasks in found for task in tasks))
 
@@ -261,7 +260,6 @@ class _Record:
         return found
 
     def _refusal(self, sample: Sample, how: str, on: Sequence[str]) -> str | None:
-        """Return the first stage that refused an answer, None if none did."""
         if sample.refusal is not None:
             return str(sample.refusal.stage)
         outcomes = (self._outcomes[sample.key][how, task] for task in on)

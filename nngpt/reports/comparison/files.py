@@ -70,7 +70,6 @@ def as_json(found: ComparisonFigures) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a part of the figures as dictionaries, lists and numbers."""
     if isinstance(value, Count):
         return {**value._asdict(), "share": _ratio(value), "interval": wilson(*value)}
     if isinstance(value, Estimate):

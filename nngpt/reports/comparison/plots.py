@@ -57,7 +57,6 @@ def _plot(name: str, title: str, caption: str, drawn: Figure) -> Plot:
 
 
 def _validity(found: ComparisonFigures, looks: dict[str, Look]) -> Figure:
-    """Draw the share of answers that run, or that fit where none was run: a bar per result."""
     results = [result for result in found.results if result.fit.total]
     figure = Figure(figsize=(10, 0.7 + 0.32 * len(results)), layout="constrained")
     axes = figure.subplots()
@@ -81,7 +80,6 @@ def _histograms(
     looks: dict[str, Look],
     mark: float | None = None,
 ) -> Figure:
-    """Draw a histogram of fractions per series, which is given by (arm, title)."""
     columns = min(_COLUMNS, len(series))
     rows = -(-len(series) // columns)
     figure = Figure(figsize=(10, 0.2 + 2.1 * rows), layout="constrained")

@@ -99,7 +99,6 @@ def _members(removed: Sequence[Removed]) -> Sheet:
 
 
 def _smaller(groups: Sequence[ShownGroup]) -> Sheet:
-    """Return the groups without a comparison, one row each."""
     rows = []
     for group in groups:
         names = ", ".join(row[0] for row in group.members.rows)
@@ -121,7 +120,6 @@ def _families(summary: Summary, first: int, end: int) -> Sheet:
 
 
 def _tiles(summary: Summary, groups: int) -> list[tuple[str, str, str]]:
-    """Return the tiles at the head of the page: figure, label, remark."""
     total, kept, seconds = summary.total, summary.kept, summary.seconds
     near = "group of near-duplicates" if groups == 1 else "groups of near-duplicates"
     speed = f"{total / seconds:,.0f} networks per second" if seconds else NONE
@@ -137,7 +135,6 @@ def _tiles(summary: Summary, groups: int) -> list[tuple[str, str, str]]:
 
 
 def _steps(summary: Summary) -> Sheet:
-    """Return the networks left after each step, from the whole collection to the kept."""
     rows, left = [("networks", f"{summary.total:,}", "")], summary.total
     for level, count in summary.removed.items():
         left -= count

@@ -106,7 +106,6 @@ def size_classes(clusters: Sequence[Cluster], alone: int) -> list[SizeClass]:
 
 
 def _limits(settings: DedupSettings) -> dict[str, float]:
-    """Return the thresholds in use, those of families included, by label."""
     names: dict[float, list[str]] = {}
     for level in settings.levels:
         if level != "exact":

@@ -18,12 +18,7 @@ from nngpt.store import RunRecord, Store
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run of an experiment that has begun.
-
-    Attributes:
-        arm: name of its arm in the experiment.
-        novelty_threshold: Jaccard similarity above which a network is a near-duplicate.
-    """
+    """A started run of an experiment; above `novelty_threshold` networks are near-duplicates."""
 
     arm: str
     seed: int
@@ -34,14 +29,7 @@ class StartedRun:
 
 @dataclass(frozen=True)
 class Cycle:
-    """One cycle of one writer within one run of an experiment.
-
-    Attributes:
-        number: from 1.
-        written: number of first answers.
-        accuracies: accuracies of the valid ones, 0…1.
-        above: number of valid ones at or above the admission threshold.
-    """
+    """A writer's cycle in an experiment's run; `accuracies` and `above` are of valid networks."""
 
     number: int
     written: int

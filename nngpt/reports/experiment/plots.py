@@ -59,7 +59,6 @@ def cycles(found: Sequence[RunFigures]) -> Figure:
 
 
 def _of_cycle(runs: Sequence[RunFigures], number: int) -> list[RunFigures]:
-    """Return the runs reduced to one of their cycles."""
     return [
         replace(run, by_cycle=tuple(point for point in run.by_cycle if point.number == number))
         for run in runs

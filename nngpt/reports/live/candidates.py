@@ -89,7 +89,6 @@ def last_change(session: Session, run_id: int) -> str | None:
 
 
 def _newest(column: Any, run_id: int) -> Select[Any]:
-    """Return a query for a column of a run's transitions, newest first."""
     query = select(column).join(Attempt, Attempt.id == TransitionRow.attempt_id)
     return query.where(Attempt.run_id == run_id).order_by(TransitionRow.id.desc())
 

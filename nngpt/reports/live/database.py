@@ -28,11 +28,7 @@ class WatchedDatabase(Database):
         self._inode = 0
 
     def version(self) -> tuple[int, int]:
-        """Return a value that changes whenever another connection has committed.
-
-        Raises:
-            StoreError: the file is missing or cannot be read.
-        """
+        """Return a value that changes with others' commits. Raises: StoreError if unreadable."""
         try:
             inode = self.path.stat().st_ino
             if self._sentinel is None or inode != self._inode:
@@ -56,11 +52,7 @@ class WatchedDatabase(Database):
 
 
 def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
-    """Return a read-only store of a watched run, and its database.
-
-    Raises:
-        StoreError: there is no database, or its schema is not that of this nngpt.
-    """
+    """Return a read-only store and database to watch a run. Raises: StoreError if unusable."""
     path = Path(path).resolve()
     if not is_ours(path):
         raise StoreError("no such database", where=str(path), hint="Start a run first")

@@ -58,12 +58,7 @@ def mean(values: tuple[float, ...]) -> Figure:
 
 
 def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
-    """Return each arm's figures by cycle for the live page.
-
-    Args:
-        images: number of validation images.
-        undecided: number of first answers of the last cycle without a verdict, by arm.
-    """
+    """Return each arm's figures by cycle for the live page; `undecided` is of the last cycle."""
     return [
         {
             "arm": arm,
@@ -123,5 +118,4 @@ def _step(gates: Mapping[Stage | None, Gate], stage: Stage | None) -> dict[str, 
 
 
 def _settled(summary: CycleSummary) -> int:
-    """Return the number of first answers that were admitted or refused."""
     return summary.admitted + sum(summary.refused.values())

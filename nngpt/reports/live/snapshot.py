@@ -26,11 +26,7 @@ class Snapshots:
         self._items: dict[int, dict[str, Any]] = {}
 
     def current(self) -> tuple[bytes, str]:
-        """Return the JSON and its ETag, which changes exactly when the JSON does.
-
-        Raises:
-            StoreError: the database cannot be read now, or the run is gone.
-        """
+        """Return the JSON and its ETag, which changes only with the JSON. Raises: StoreError."""
         with self._lock:
             seen = (self._database.version(), runner_of(self._database.path, self._run_id))
             if seen != self._seen:

@@ -22,15 +22,7 @@ from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent, p
 
 @dataclass(frozen=True)
 class Report:
-    """All files of a run's report, and its conclusions.
-
-    Attributes:
-        page: HTML.
-        figures: PNG and PDF images by file name.
-        tables: CSV texts by file name.
-        config: the run's configuration as YAML.
-        verdict: the conclusions at the head of the page, one sentence each.
-    """
+    """A run's report: HTML page, images and CSV texts by file name, YAML config, conclusions."""
 
     page: str
     figures: dict[str, bytes]
@@ -41,12 +33,7 @@ class Report:
 
 
 def report(study: Study, best: int = 6, command: str = "") -> Report:
-    """Draw and tabulate a run, and write its report page.
-
-    Args:
-        best: number of networks in the gallery.
-        command: the command that makes this report, shown on the page.
-    """
+    """Return a run's report with `best` networks in the gallery; `command` is shown on the page."""
     drawn = plots(study)
     config = yaml.safe_dump(upgraded(study.run.config), sort_keys=False, allow_unicode=True)
     return Report(

@@ -81,7 +81,6 @@ def _row(found: object, columns: str) -> dict[str, Any]:
 
 
 def _spread(name: str, found: Estimate | None) -> Row:
-    """Return an estimate as three columns: value, `_low` and `_high`."""
     if found is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -69,7 +69,6 @@ def _controls(study: Study) -> Iterator[str]:
 
 
 def _control(whole: Comparison, last: Comparison | None) -> str:
-    """Compare the loop with one control over all cycles, then over the last third."""
     against = f"Against the control “{ARM_NAMES[whole.other]}”"
     measure = AT_CHANCE if whole.differences.get(AT_CHANCE) else MEAN
     found = whole.differences.get(measure)

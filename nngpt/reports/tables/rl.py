@@ -75,7 +75,6 @@ def summary_json(steps: Sequence[StepRecord]) -> dict[str, Any]:
 
 
 def _with_interval(value: float | None, interval: Interval | None, digits: int) -> str:
-    """Format a value with its interval, if any; a `*` marks one that excludes zero."""
     if value is None:
         return "–"
     if interval is None:

@@ -7,7 +7,7 @@ import random
 import pytest
 from scipy.stats import kendalltau
 
-from nngpt.reports.analysis.proxy import RankAgreement, rank_agreement
+from nngpt.reports.analysis.full_training import RankAgreement, rank_agreement
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from store_samples import completion, evaluation
 
 from nngpt.records import Arm, State
-from nngpt.reports.analysis.sampling import Stratum, strata, stratified_sample
+from nngpt.reports.analysis.full_training import Stratum, strata, stratified_sample
 from nngpt.store import AttemptRecord
 
 

@@ -12,8 +12,8 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
+from nngpt.reports.analysis.full_training import Confirmed
 from nngpt.reports.analysis.genealogy import LineageNode
-from nngpt.reports.analysis.proxy import Confirmed
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
 from nngpt.reports.charts import (

@@ -92,7 +92,6 @@ def _front(axes: Axes, front: Sequence[CostedNetwork]) -> None:
 
 
 def _log_axis(axes: Axes, numbers: Formatter) -> None:
-    """Make the x axis logarithmic, with few plain tick labels."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
     axes.xaxis.set_major_formatter(numbers)

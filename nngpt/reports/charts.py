@@ -56,7 +56,6 @@ RC: Any = {
     "pdf.fonttype": 42,
 }
 
-
 DASHED: Any = (0, (4, 3))
 """Line style of thresholds."""
 
@@ -88,13 +87,8 @@ _MARKERS, _LINES = "osD^vP*X", ("-", "--", "-.", ":")
 
 def numbered_look(label: str, number: int) -> Look:
     """Return the look of a chart's `number`-th series, from 0; not for a run's arms."""
-    return Look(
-        label,
-        PALETTE[number % len(PALETTE)],
-        _MARKERS[number % len(_MARKERS)],
-        _LINES[number % len(_LINES)],
-        HATCHES[number % len(HATCHES)],
-    )
+    styles: tuple[Sequence[str], ...] = (PALETTE, _MARKERS, _LINES, HATCHES)
+    return Look(label, *(style[number % len(style)] for style in styles))
 
 
 @dataclass(frozen=True)
@@ -103,8 +97,6 @@ class Plot:
 
     Attributes:
         name: stem of its file names, and prefix of its ids in the page.
-        title: what the figure shows.
-        caption: how to read it.
         svg: the figure as an element of the page, None if it could not be drawn.
         missing: why it could not be drawn, "" if it was.
         files: the figure as PNG and PDF, by file name.

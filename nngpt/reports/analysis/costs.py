@@ -11,12 +11,7 @@ from nngpt.store import Activity, CycleSummary, ForecastRecord
 
 @dataclass(frozen=True)
 class ForecastOutcome:
-    """A forecast and the actual time, both in seconds from the forecast on.
-
-    Attributes:
-        actual: actual time; None while a forecast cycle is open, or if nothing was measured.
-        why: why `actual` is None, "" if it is not.
-    """
+    """A forecast and the actual time, both in seconds from then on; `why` the latter is None."""
 
     forecast: ForecastRecord
     actual: float | None
@@ -40,8 +35,7 @@ class Costs:
     """A run's time and energy.
 
     Attributes:
-        measured: True if the wall time of activities was measured; False for older runs, whose
-            times are sums over candidates and may overlap.
+        measured: False for older runs: their times are sums over candidates and may overlap.
         by_cycle: seconds by cycle and activity.
         joules: total energy, None if no device reported it.
         joules_by_cycle: energy of the cycles for which it was reported.

@@ -33,10 +33,7 @@ def stratified_sample(
 
     All have the same probability, even with more strata than places: each stratum's part is
     rounded up or down at random. With the same seed, a smaller sample is part of a larger one.
-
-    Args:
-        share: sampled share of the trained attempts, 0…1.
-        at_least: minimum sample size, unless fewer attempts are trained.
+    `at_least` is the minimum sample size, unless fewer attempts are trained.
     """
     trained = [attempt for attempt in attempts if attempt.evaluation is not None]
     size = min(len(trained), max(at_least, math.ceil(share * len(trained) - 1e-9)))
@@ -89,7 +86,6 @@ class RankAgreement:
     Attributes:
         tau: −1…1; None for fewer than two networks, and where a score is the same for all.
         low: lower end of the 95% interval, None for too few networks; `high` likewise.
-        n: number of networks.
     """
 
     tau: float | None

@@ -67,7 +67,6 @@ class Study:
         attempts: all attempts with their code, in the order of writing.
         funnels: each arm's gates; () if none of its attempts is settled.
         places: similarity of each trained network to known ones.
-        writers: base model and adapters.
         ranking: None if no candidate was trained to completion.
         initial: number of training pairs older than the run.
     """

@@ -23,8 +23,7 @@ class CyclePoint:
         open: number of undecided first answers, which no figure counts.
         valid: share of `written` that was built, trained and judged.
         accuracies: accuracies of the valid ones, in the order of writing.
-        best: highest accuracy, with the interval over its images only; `mean` and `median` are
-            of `accuracies`.
+        best: highest accuracy, with the interval over its images only.
         above_trained: share of the valid ones at or above the threshold (the papers' figure).
         above_written: the same share of `written`, which failing on hard cases cannot raise.
         corpus: size of the LLM's training set after the cycle: initial pairs and all networks
@@ -77,11 +76,8 @@ def trajectory(
 ) -> tuple[CyclePoint, ...]:
     """Return the trajectory of an arm: the figures of each of its cycles, in order.
 
-    Args:
-        attempts: the arm's attempts, repairs included.
-        places: places of the networks of all arms.
-        threshold: admission threshold, 0…1.
-        initial: number of training pairs older than the run.
+    `attempts` are the arm's, repairs included, `places` those of all arms; `threshold` is that of
+    admission, 0…1; `initial` is the number of training pairs older than the run.
     """
     points, corpus = [], initial
     for summary in summaries:

@@ -71,7 +71,8 @@ def as_json(found: ComparisonFigures) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Count):
-        return {**value._asdict(), "share": _ratio(value), "interval": wilson(*value)}
+        share = value.hits / value.total if value.total else None
+        return {**value._asdict(), "share": share, "interval": wilson(*value)}
     if isinstance(value, Estimate):
         return {"value": value.value, "interval": value.interval}
     if isinstance(value, Accuracies):
@@ -86,10 +87,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
-
-
-def _ratio(count: Count) -> float | None:
-    return count.hits / count.total if count.total else None
 
 
 def _accuracy(found: Accuracies) -> dict[str, Any]:

@@ -32,8 +32,7 @@ class ShownGroup:
         levels: number of removed networks by level.
         lowest: smallest similarity of a removed network to the kept one.
         example: the removed network compared with the kept one, None for no comparison.
-        diff: the first lines of that comparison.
-        hidden: number of its lines that are left out.
+        diff: the first lines of that comparison; `hidden` more are left out.
     """
 
     cluster: Cluster

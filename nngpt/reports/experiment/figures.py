@@ -44,7 +44,6 @@ class RunFigures:
     Attributes:
         arm: name of the run's arm in the experiment.
         writer: the loop or a control arm within the run.
-        admitted: number of first answers admitted.
         novel: number of those whose nearest known network is no near-duplicate.
         seconds: wall time of the whole run, controls included; 0 if not measured.
     """
@@ -84,7 +83,6 @@ class ArmDifference:
 
     Attributes:
         base: the arm subtracted.
-        what: the figure.
         over_networks: the difference with its interval over all networks; None if there are none.
         by_seed: the difference for each seed that both arms have.
         over_seeds: t interval of the mean of `by_seed`; None for fewer than two seeds, and if all

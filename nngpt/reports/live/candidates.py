@@ -124,15 +124,13 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         title, code = "The network", candidate.code
     changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""
     curve = attempt.evaluation.epochs if attempt.evaluation else ()
+    facts = ([name, line(value)] for name, value in attempt_facts(attempt))
     return {
         **_head(attempt),
         "verdict": standing(attempt.state, refusal.stage if refusal else None),
         "reason": line(refusal.reason) if refusal else "",
         "refusal": block(refusal.detail) if refusal else "",
-        "facts": [
-            ["from", ARM_TITLES[attempt.arm]],
-            *([k, line(v)] for k, v in attempt_facts(attempt)),
-        ],
+        "facts": [["from", ARM_TITLES[attempt.arm]], *facts],
         "curve": [
             {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(e.accuracy, e.total)}
             for e in curve

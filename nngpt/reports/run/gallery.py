@@ -64,9 +64,7 @@ class Exhibit:
     """A network of the gallery.
 
     Attributes:
-        facts: label and text of each fact.
         diagram: its layers, None if they could not be read.
-        code: highlighted HTML.
         against: name of the network it is compared with, "" if none is known.
         diff: unified diff of the answers, from `against` to this network.
     """

@@ -7,12 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.full_training import (
-    FEWEST,
-    RankAgreement,
-    first_epoch,
-    rank_agreement,
-)
+from nngpt.reports.analysis.full_training import FEWEST, RankAgreement, first_epoch, rank_agreement
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import plural
 from nngpt.statistics import accuracy_of, mean_half_width, mean_of

@@ -111,9 +111,8 @@ def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console
 
 def neighbours_table(found: Neighbours, console: Console) -> Table:
     """Return the table of the most similar networks in the LEMUR mirror."""
-    table = Table(
-        *right("Jaccard", "estimate"), "network", box=SIMPLE if console.is_terminal else None
-    )
+    box = SIMPLE if console.is_terminal else None
+    table = Table(*right("Jaccard", "estimate"), "network", box=box)
     for one in found.nearest:
         table.add_row(f"{one.jaccard:.4f}", f"{one.estimate:.4f}", one.nn)
     return table

@@ -42,7 +42,7 @@ def attempt_line(attempt: AttemptRecord) -> Text:
 
 
 def outcome_line(outcome: Evaluation | Refusal) -> str:
-    """Return an outcome as one line: accuracies, epochs, device, size, seconds, or the refusal."""
+    """Return an outcome as a console line: accuracies, epochs, device, size, time, or refusal."""
     if isinstance(outcome, Refusal):
         return f"refused at {outcome.stage}: {outcome.reason}"
     curve = ", ".join(accuracy_of(e.accuracy, e.total) for e in outcome.epochs)
@@ -53,7 +53,7 @@ def outcome_line(outcome: Evaluation | Refusal) -> str:
 
 
 def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) -> RenderableType:
-    """Return an attempt's verdict, facts, curve and code; `blocks` were shown in the prompt."""
+    """Return an attempt for the console: verdict, facts, curve, code, `blocks` of its prompt."""
     parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
     if attempt.refusal is not None and attempt.refusal.detail:
         parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
@@ -82,7 +82,7 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
 
 
 def attempt_facts(attempt: AttemptRecord) -> Iterator[tuple[str, str]]:
-    """Yield name and value of what was measured and claimed of an attempt."""
+    """Yield name and value of all that was measured and claimed of an attempt."""
     completion, candidate, evaluation = attempt.completion, attempt.candidate, attempt.evaluation
     yield "cycle", str(attempt.cycle)
     yield "mode", str(attempt.mode)

@@ -246,7 +246,7 @@ def source_file(source: BestNetwork) -> str:
 
 
 def index_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:
-    """Return the table of all exported networks."""
+    """Return the table of all exported networks, which their cards describe."""
     heads = ("folder", ">attempt", "accuracy [95%]", "reproduced", "loaded", "ONNX", "test")
     cells = tuple(tuple(_cell(row, head) for head in _INDEX) for row in rows)
     note = "Correct predictions on validation images; loaded and ONNX: from the files alone."

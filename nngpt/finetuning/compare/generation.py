@@ -29,7 +29,7 @@ class Batch:
 
 
 def missing_batches(recorded: Sequence[Sample], wanted: int, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches of answers that an arm still has to write for a prompt.
+    """Yield the batches of answers that a compared arm still has to write for a prompt.
 
     A batch that was interrupted is written again as a whole, from the same seed.
     """
@@ -49,7 +49,7 @@ def missing_batches(recorded: Sequence[Sample], wanted: int, batch_size: int) ->
 
 
 def unwritten(record: Samples, arms: Sequence[ComparedArm], wanted: int) -> bool:
-    """Return True if an arm still has answers to write; otherwise no model need be loaded."""
+    """Return True if a compared arm has answers to write; otherwise no model need be loaded."""
     return any(
         any(missing_batches(_of(record, arm, a), wanted, 1)) for arm in arms for a in arm.prompts
     )

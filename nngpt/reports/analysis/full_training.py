@@ -29,7 +29,7 @@ Stratum = tuple[Arm, int, int]
 def stratified_sample(
     attempts: Sequence[AttemptRecord], share: float, at_least: int, seed: int
 ) -> list[AttemptRecord]:
-    """Return a random sample of trained attempts with proportional strata, in writing order.
+    """Return a stratified random sample of attempts for full training, in writing order.
 
     All have the same probability, even with more strata than places: each stratum's part is
     rounded up or down at random. With the same seed, a smaller sample is part of a larger one.
@@ -43,13 +43,13 @@ def stratified_sample(
 
 
 def first_epoch(attempt: AttemptRecord) -> float:
-    """Return a trained attempt's validation accuracy after the first epoch, 0…1."""
+    """Return an attempt's first-epoch validation accuracy, to compare with full training, 0…1."""
     assert attempt.evaluation is not None
     return attempt.evaluation.epochs[0].accuracy
 
 
 def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
-    """Return trained attempts by stratum of the sample, in a fixed order."""
+    """Return trained attempts by stratum of the sample for full training, in a fixed order."""
     arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
     for attempt in trained:
         arms[attempt.arm].append(attempt)
@@ -95,7 +95,7 @@ class RankAgreement:
 
 
 def rank_agreement(first: Sequence[float], full: Sequence[float], seed: int = 0) -> RankAgreement:
-    """Return Kendall's τ-b of two scores of each network, with a percentile bootstrap interval.
+    """Return Kendall's τ-b of first-epoch and full scores, with a percentile bootstrap interval.
 
     The same seed gives the same interval. Raises: ValueError if the scores differ in number.
     """

@@ -149,7 +149,7 @@ def _network(name: str, candidate: Candidate) -> Network:
 
 
 def code_html(code: str) -> Markup:
-    """Return a network's code as HTML with `span`s for a style sheet to colour; all is text."""
+    """Return a gallery network's code as HTML with `span`s for a style sheet; all of it is text."""
     lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
     shown = "\n".join(map(readable, lines)).rstrip()
     formatter = HtmlFormatter(nowrap=True, classprefix="p-")

@@ -81,7 +81,7 @@ def ranks_of(ranks: RankAgreement) -> str:
 
 
 def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
-    """Format a full training as one line."""
+    """Format a full training as one console line."""
     first = attempt.evaluation.epochs[0] if attempt.evaluation else None
     head = f"  #{attempt.id:<5}"
     if first is not None:

@@ -69,7 +69,7 @@ def repairs_of(summary: CycleSummary | CyclePoint) -> str:
 
 
 def summary_json(summary: CycleSummary) -> dict[str, Any]:
-    """Return a cycle's figures with their intervals for a script."""
+    """Return the figures of a run's cycle with their intervals for a script."""
     mean, half = mean_half_width(summary.accuracies) if summary.accuracies else (None, None)
     return {
         "cycle": summary.cycle,

@@ -38,7 +38,7 @@ def costs(study: Study) -> Figure:
 
 
 def series(found: Costs) -> list[str]:
-    """Return the activities to draw, with colours; the shortest are merged into "others"."""
+    """Return a run's activities to draw, with colours; the shortest are merged into "others"."""
     names = list(found.activities)
     return names if len(names) <= _SERIES else [*names[: _SERIES - 1], "others"]
 

@@ -54,7 +54,7 @@ def trajectory(study: Study) -> Figure:
 
 
 def distributions(study: Study) -> Figure:
-    """Draw trained networks' accuracies by cycle with quartiles and mean, a row per arm."""
+    """Draw a run's accuracies by cycle with quartiles and mean, a row per arm."""
     arms = [arm for arm in study.arms if any(p.accuracies for p in study.points[arm])]
     figure = Figure(figsize=(10, 0.9 + 2.5 * len(arms)), layout="constrained")
     rows = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -77,7 +77,7 @@ def distributions(study: Study) -> Figure:
 
 
 def gates(study: Study) -> Figure:
-    """Draw how many of each arm's first answers are left after each gate."""
+    """Draw how many of a run's first answers are left after each gate, by arm."""
     arms = [arm for arm in study.arms if study.funnels[arm]]
     figure = Figure(figsize=(10, 4.1), layout="constrained")
     columns = figure.subplots(1, len(arms), sharey=True, squeeze=False)[0]

@@ -21,7 +21,7 @@ from nngpt.reports.charts import DASHED, DIM, INK, LOOKS, MARK, percent_axis, ti
 
 
 def pareto(study: Study) -> Figure:
-    """Draw networks' accuracy against parameters and measured latency, with the Pareto front."""
+    """Draw a run's networks by accuracy and parameters or latency, with the Pareto front."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     columns = figure.subplots(1, len(study.fronts), sharey=True, squeeze=False)[0]
     for axes, found in zip(columns, study.fronts, strict=True):
@@ -41,7 +41,7 @@ def pareto(study: Study) -> Figure:
 
 
 def novelty(study: Study) -> Figure:
-    """Draw each trained network by similarity to the corpus and to earlier siblings, by arm."""
+    """Draw a run's trained networks by similarity to the corpus and to earlier siblings, by arm."""
     arms = [arm for arm in study.arms if any(p.arm is arm for p in study.places)]
     figure = Figure(figsize=(10, 4.7 if len(arms) > 1 else 6.2), layout="constrained")
     values = [p.accuracy for p in study.places]

@@ -31,13 +31,7 @@ _LETTERS = 22
 
 @dataclass(frozen=True)
 class Box:
-    """A layer placed in a diagram; `x` and `y` are its left and top edge.
-
-    Attributes:
-        detail: arguments, shortened to fit.
-        whole: the complete call, for a tooltip.
-        line: end points (x, y, x, y) of the arrow that leads to it, None for the first layer.
-    """
+    """A layer placed at left `x`, top `y`, with its `whole` call and the arrow `line` to it."""
 
     x: int
     y: int

@@ -18,13 +18,7 @@ Pair = tuple[AttemptRecord, Confirmation]
 
 @dataclass(frozen=True)
 class ConfirmedGroup:
-    """Fully trained candidates that are reported together.
-
-    Attributes:
-        name: arm and cycle.
-        first: first-epoch validation accuracies of those whose full training succeeded.
-        full: their test accuracies after full training, in the same order.
-    """
+    """Full trainings reported together, by arm and cycle (`name`); accuracies in one order."""
 
     name: tuple[str, str]
     first: tuple[float, ...]

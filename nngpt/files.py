@@ -64,7 +64,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def matches(data: bytes, checksum: str) -> bool:
-    """Return True if the bytes of a file have this sha256 or, for 32 digits, this md5."""
+    """Check a file's bytes against a checksum: sha256 or, for 32 digits, md5."""
     algorithm = "md5" if len(checksum) == 32 else "sha256"
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() == checksum
 
@@ -169,7 +169,7 @@ def sync(path: Path) -> None:
 
 
 def decode(raw: bytes) -> str:
-    """Decode source text as Python does: byte order mark, `coding` comment (PEP 263), line ends.
+    """Decode a file's bytes as Python does: byte order mark, `coding` comment, line ends.
 
     Raises:
         ValueError: Python would not accept the encoding; the message is the reason.
@@ -205,11 +205,11 @@ class Package:
 
 
 def silent(_line: str) -> None:
-    """Ignore a progress line of a download."""
+    """Ignore a line about the progress of a file's download."""
 
 
 def download(package: Package, folder: Path) -> Path:
-    """Download a registry package's archive into the empty `folder`, and return its path.
+    """Download the archive file of a pip, npm or apt package to the empty `folder`.
 
     Raises:
         DataError: the client is not installed, or the download failed.
@@ -230,7 +230,7 @@ def download(package: Package, folder: Path) -> Path:
 
 
 def download_url(url: str, target: Path) -> None:
-    """Download `url` to the file `target`; give up if the server falls silent.
+    """Download any `url` to the file `target`; give up if the server falls silent.
 
     Raises:
         DataError: the download failed.
@@ -243,7 +243,7 @@ def download_url(url: str, target: Path) -> None:
 
 
 def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
-    """Read some members of a downloaded archive in one pass.
+    """Read some files out of any archive (wheel, tarball, Debian package) in one pass.
 
     Args:
         archive: a wheel, tarball or Debian package.
@@ -266,7 +266,7 @@ def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
-    """Append one member of a wheel to an open file, in chunks.
+    """Append one file of a wheel to another open file, in chunks.
 
     Raises:
         DataError: the archive is damaged or lacks the member.
@@ -280,7 +280,7 @@ def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
 
 
 def reachable(url: str) -> bool:
-    """Return True if the server of `url` answers a HEAD request within seconds."""
+    """Return True if a HEAD request for a file's `url` succeeds within seconds."""
     answered = threading.Event()
 
     def ask() -> None:

@@ -431,7 +431,7 @@ class Adapter:
 
 
 def content_hash(code: str) -> str:
-    """Return LEMUR's network id: the md5 of `code` without whitespace (not for security)."""
+    """Return a record's network id, as LEMUR's: the md5 of `code` without whitespace."""
     return hashlib.md5("".join(code.split()).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -441,6 +441,6 @@ def canonical_json(value: Any) -> str:
 
 
 def derive_seed(*parts: object) -> int:
-    """Return a 31-bit seed that depends on all parts and on nothing else."""
+    """Return the 31-bit seed of one step, as records store it: it depends on all parts only."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

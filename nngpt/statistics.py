@@ -178,7 +178,7 @@ def median(values: Sequence[float]) -> Estimate | None:
 
 
 def share_difference(one: tuple[int, int], other: tuple[int, int]) -> Difference | None:
-    """Return the difference of two shares (hits, total) with Newcombe's interval.
+    """Estimate the difference of two shares (hits, total) with Newcombe's 95% interval.
 
     None if a total is 0.
     """
@@ -208,14 +208,14 @@ Measure = Count | Sequence[float]
 
 
 def estimate(found: Measure) -> Estimate | None:
-    """Return a group's share or mean with its interval; None for an empty group."""
+    """Estimate a share or a mean of a group with its 95% interval; None for an empty group."""
     return share(*found) if isinstance(found, Count) else mean(found)
 
 
 def differences(
     one: Mapping[str, Measure], other: Mapping[str, Measure]
 ) -> dict[str, Difference | None]:
-    """Return each estimate of one group minus that of the other, by name, if both have it."""
+    """Estimate the difference of two groups in each measure that both have, by name."""
     return {
         name: share_difference(mine, theirs)
         if isinstance(mine, Count) and isinstance(theirs, Count)
@@ -226,12 +226,12 @@ def differences(
 
 
 def measured(found: Measure) -> str:
-    """Format an estimate: a share as `percent_of` does, a mean as `mean_of` does."""
+    """Format an estimate with its 95% interval: a share as `percent_of`, a mean as `mean_of`."""
     return percent_of(*found) if isinstance(found, Count) else mean_of(found)
 
 
 def percent_of(successes: int, total: int) -> str:
-    """Format a share with its Wilson interval: `7/12 = 58% [32–81]`, or `0/0`."""
+    """Format a share with its Wilson interval (95%): `7/12 = 58% [32–81]`, or `0/0`."""
     if total == 0:
         return "0/0"
     low, high = wilson(successes, total)
@@ -239,7 +239,7 @@ def percent_of(successes: int, total: int) -> str:
 
 
 def accuracy_of(accuracy: float, total: int | None = None) -> str:
-    """Format an accuracy: `91.3%`, with the Wilson half width `±1.8` if images are counted."""
+    """Format an accuracy with its Wilson interval (95%): `91.3% ±1.8`."""
     if not total:
         return f"{accuracy:.1%}"
     low, high = wilson(round(accuracy * total), total)
@@ -247,7 +247,7 @@ def accuracy_of(accuracy: float, total: int | None = None) -> str:
 
 
 def mean_of(values: Sequence[float]) -> str:
-    """Format a mean with its t half width: `88.2% ±3.1`; `88.2%` for one value, `–` for none."""
+    """Format a mean with its t interval (95%): `88.2% ±3.1`; `88.2%` for one value, or `–`."""
     if not values:
         return "–"
     mean, half = mean_half_width(values)
@@ -278,7 +278,7 @@ class Trend:
 
 
 def trend(values: Sequence[float]) -> Trend:
-    """Return the trend of one value per step, in order; intervals are None for too few steps.
+    """Estimate the trend of a series with 95% intervals; None for too few values.
 
     The intervals assume that steps are independent apart from the trend.
 

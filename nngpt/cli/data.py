@@ -33,7 +33,8 @@ def pull(
         str, typer.Argument(help="Name from `nngpt data list`, or dotted path of a module.")
     ],
     root: Annotated[
-        Path | None, typer.Option(help="Folder with downloaded official files, or with images.")
+        Path | None,
+        typer.Option(help="Folder with official files or your own images, instead of a download."),
     ] = None,
 ) -> None:
     """Download and verify a data set."""

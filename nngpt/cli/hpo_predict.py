@@ -39,7 +39,11 @@ def predict(
     ] = "surrogate",
     target_accuracy: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Accuracy to aim for, 0…1; reported if out of reach."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Accuracy wanted, 0…1: llm aims for it, surrogate tells if it is out of reach.",
+        ),
     ] = None,
     max_batch: Annotated[
         int, typer.Option(min=1, max=4096, help="Largest batch size to propose.")

@@ -35,7 +35,7 @@ def open_evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]
 
 @contextmanager
 def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[Executor]:
-    """Open the configured executor, with the pruner of `evaluation.early_stop`.
+    """Open the evaluator's executor, with the pruner of `evaluation.early_stop`.
 
     Raises:
         ConfigError: the executor cannot stop trainings early.

@@ -172,7 +172,7 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
 
 @contextmanager
 def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
-    """Open an executor that exports trained weights, and the images it trains on.
+    """Open the executor for `cycle export`, which exports weights, and its training images.
 
     Raises: UserError if the executor cannot export weights, or cannot run here.
     """

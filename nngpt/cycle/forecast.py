@@ -116,7 +116,7 @@ def times_of_run(store: Store, run: RunRecord) -> MeasuredTimes | None:
 
 
 def times_of_similar_run(store: Store, config: Config, exclude: int | None) -> MeasuredTimes | None:
-    """Return the measured times of the newest run with equal settings except `exclude`, or None."""
+    """Return the times of the newest similar run, for a forecast; None if there is none."""
     wanted = config.model_dump(mode="json")
     for run in reversed(store.runs()):
         began = with_new_keys(run.config, wanted)

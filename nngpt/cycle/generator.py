@@ -209,7 +209,7 @@ class Generator:
 
 
 def check_template(context: RunContext) -> None:
-    """Refuse to continue a run with another template than it began with. Raises: StoreError."""
+    """Refuse to generate with another template than the run began with. Raises: StoreError."""
     store, run_id = context.store, context.run_id
     hashes = {attempt.prompt_hash for attempt in store.attempts(run_id)}
     if {store.prompt(key).template_hash for key in hashes} - {context.parts.reader.template.hash}:

@@ -84,7 +84,7 @@ class Loop:
         return reason
 
     def validate_pruner(self, cycle: int) -> None:
-        """Check early stopping against the loop's trainings of earlier cycles."""
+        """Let the pruner check its forecasts on earlier cycles; it may switch itself off."""
         context, pruner = self.context, self.context.parts.executor.pruner
         if pruner is None:
             return

@@ -35,7 +35,7 @@ class _Tried:
 
 
 def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, int]:
-    """Return the duration of a run's open cycles, the times behind it (probed if none), the number.
+    """Return duration, times and number of the open cycles; probe where no times are known.
 
     Probes if neither the run nor a similar one has a closed cycle.
 

@@ -58,7 +58,7 @@ def run_loop(
 
 
 def is_finished(config: Config) -> bool:
-    """Return whether the configuration's current run has closed all its cycles.
+    """Return whether the run that a runner would resume has closed all its cycles.
 
     Raises: UserError if the run began with other settings.
     """

@@ -65,7 +65,7 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
 
 
 def corpus_size(path: Path | None, limit: int | None = None) -> int:
-    """Count the training pairs of a corpus, at most `limit`; 0 without a file.
+    """Count the pairs of prompt and answer in a file, at most `limit`; 0 without a file.
 
     Raises: ConfigError if the file cannot be read.
     """
@@ -90,7 +90,7 @@ def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
 
 
 def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
-    """Read the training pairs of a corpus that carry an accuracy; see `corpus_pairs`.
+    """Read the pairs of prompt and answer that carry an accuracy; see `corpus_pairs`.
 
     Raises:
         ConfigError: as `corpus_pairs`; `where` names the key.

@@ -124,7 +124,7 @@ def sign(
 
 
 def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 10) -> Neighbours:
-    """Return the LEMUR mirror's networks most similar to `code`.
+    """Return the networks whose MinHash signatures are most similar to that of `code`.
 
     Networks are compared exactly in the order of their estimates, until an estimate is more than
     four standard errors below the least similar of the best `top`, or 1,000 were compared.

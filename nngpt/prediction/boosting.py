@@ -194,12 +194,12 @@ def predict(trees: lightgbm.Booster, inputs: Matrix) -> Vector:
 
 
 def to_share(raw: Vector) -> Vector:
-    """Clip predictions to 0…1; the `restore` of values that trees learn as they are."""
+    """Clip what boosted trees predict to 0…1; the `restore` of untransformed targets."""
     return np.clip(raw, 0, 1)
 
 
 def quantile(scores: Vector, level: float) -> float:
-    """Return the conformal quantile of n scores: the ceil((n + 1) * level)-th smallest, or inf."""
+    """Return the conformal quantile of boosting errors: the ceil((n + 1) * level)-th, or inf."""
     place = int(np.ceil((len(scores) + 1) * level))
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else float("inf")
 

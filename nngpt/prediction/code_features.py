@@ -65,14 +65,14 @@ def features(source: str) -> tuple[float, ...]:
 
 
 def defines_network(source: str) -> bool:
-    """Return True if code defines a class `Net` or a subclass of `Module`. Raises: DataError."""
+    """Return True if code to extract features of defines `Net` or a subclass of `Module`."""
     if features(source)[NAMES.index("modules")] > 0:
         return True
     return any(isinstance(n, ast.ClassDef) and n.name == "Net" for n in ast.parse(source).body)
 
 
 def kind_of_network(source: str, task: str) -> str:
-    """Return a network's kind: `detector`, `segmentation`, `transformer`, `rnn`, `cnn` or `other`.
+    """Return the feature "kind" of a network's code: `detector`, `transformer`, `cnn` …
 
     Recognised by the task, names and layers; the accuracy predictor of the papers is split so.
     """

@@ -68,7 +68,7 @@ def static(
 
 @lru_cache(maxsize=4096)
 def transform_features(source: str | None) -> tuple[float, ...]:
-    """Return the features of an image transform's source in the order of `TRANSFORM`.
+    """Return the predictor's features of an image transform, in the order of `TRANSFORM`.
 
     They are: side of the image and of the last crop in pixels, number of steps other than resizing
     and normalising, number of flips, whether images are normalised, whether parts are erased,

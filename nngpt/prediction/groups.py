@@ -55,7 +55,7 @@ def by_family(runs: Sequence[TrainingRun], codes: Mapping[str, str]) -> list[str
 
 
 def folds(groups: Sequence[str], count: int) -> Numbers:
-    """Distribute groups of runs to folds; return each run's fold, 0 to `count` - 1.
+    """Distribute whole groups of runs to folds; return each run's fold, 0 to `count` - 1.
 
     Groups are assigned in order of size, the largest first, each to the fold with the fewest runs:
     folds have similar sizes, and the same groups always give the same folds.
@@ -71,7 +71,7 @@ def folds(groups: Sequence[str], count: int) -> Numbers:
 
 
 def grouped_mean(values: Vector, groups: Numbers) -> MeanInterval:
-    """Return the mean of `values` [n] with a 95% interval from resampling whole `groups` [n]."""
+    """Return the mean of values [n] with a 95% interval from resampling `groups` of runs [n]."""
     sums, counts = np.bincount(groups, values), np.bincount(groups)
     draws = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)

@@ -12,7 +12,7 @@ from nngpt.records import Refusal
 
 
 def read_network(file: Path) -> str:
-    """Read a Python file that defines a network; return its source. Raises: UserError."""
+    """Read a network file given to a prediction command; return its source. Raises: UserError."""
     code = _read(file)
     try:
         if defines_network(code):
@@ -24,7 +24,7 @@ def read_network(file: Path) -> str:
 
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
-    """Read a network's file; return its source and hyperparameters' names. Raises: UserError."""
+    """Read a network file to predict hyperparameters for; return source and their names."""
     code = _read(file)
     try:
         supported = read_supported(ast.parse(code))

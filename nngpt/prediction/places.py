@@ -61,11 +61,11 @@ _LEMUR_NAMES = {"cifar10": "cifar-10", "cifar100": "cifar-100", "fashionmnist": 
 
 
 def lemur_name(dataset: str) -> str:
-    """Return LEMUR's name of a data set: `cifar10` becomes `cifar-10`."""
+    """Return the name of a place's data set: `cifar10` becomes LEMUR's `cifar-10`."""
     name = dataset.lower().replace("_", "-")
     return _LEMUR_NAMES.get(name, name)
 
 
 def dataset_facts(dataset: str) -> Facts:
-    """Return known facts about a data set, by its name in LEMUR or nngpt; all NaN if unknown."""
+    """Return the known facts about a place's data set; all NaN if unknown."""
     return _KNOWN.get(lemur_name(dataset), Facts())

@@ -30,7 +30,7 @@ FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION
 
 
 def default_path() -> Path:
-    """Return the path of the predictor's file in the cache."""
+    """Return where the cache keeps the predictor."""
     return cache_folder() / "predictor.zip"
 
 

@@ -31,14 +31,14 @@ def stop(runs: Sequence[TrainingRun]) -> Vector:
 
 
 def best_so_far(runs: Sequence[TrainingRun], epochs: int) -> Vector:
-    """Return the highest accuracy of each run within its first `epochs` epochs; 0 for none."""
+    """Return where targets start: each run's highest accuracy in its first `epochs` epochs."""
     if not epochs:
         return np.zeros(len(runs))
     return np.array([np.nanmax(run.accuracies[:epochs]) for run in runs])
 
 
 def share_of_room(accuracy: Vector, so_far: Vector) -> Vector:
-    """Return the gain over `so_far` as a share of the largest possible gain (up to 100%).
+    """Return the prediction target: the gain over `so_far` as a share of the largest possible.
 
     Trees learn it better than the accuracy itself: RMSE 0.0902 against 0.0917 by component.
     """
@@ -51,5 +51,5 @@ def accuracy(share: Vector, so_far: Vector) -> Vector:
 
 
 def epoch_count(epochs: int) -> str:
-    """Return a number of epochs for a message: `1 epoch`, `2 epochs`."""
+    """Format a prediction target in epochs: `1 epoch`, `2 epochs`."""
     return f"{epochs} epoch{'' if epochs == 1 else 's'}"

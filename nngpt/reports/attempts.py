@@ -20,7 +20,7 @@ EXTRA = 2.0
 
 
 def attempt_line(attempt: AttemptRecord) -> Text:
-    """Return a settled attempt on one console line: verdict, accuracy, size, reason."""
+    """Return an attempt as one line of a report: verdict, accuracy, size, reason."""
     line = Text(f"  #{attempt.id:<5}")
     if attempt.arm is not Arm.LOOP:
         line.append(f"(control {attempt.arm}) ")
@@ -42,7 +42,7 @@ def attempt_line(attempt: AttemptRecord) -> Text:
 
 
 def outcome_line(outcome: Evaluation | Refusal) -> str:
-    """Return an outcome as a console line: accuracies, epochs, device, size, time, or refusal."""
+    """Report an attempt's outcome as a line: accuracies, epochs, device, size, or refusal."""
     if isinstance(outcome, Refusal):
         return f"refused at {outcome.stage}: {outcome.reason}"
     curve = ", ".join(accuracy_of(e.accuracy, e.total) for e in outcome.epochs)

@@ -82,7 +82,7 @@ def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
 
 
 def accuracy_95(correct: int, total: int) -> str:
-    """Format an accuracy for a card, with Wilson interval: `97.0% [95.7, 97.9] of 1,000`."""
+    """Format an accuracy on a card: `97.0% [95.7, 97.9] of 1,000`."""
     low, high = wilson(correct, total)
     return f"{correct / total:.1%} [{low * 100:.1f}, {high * 100:.1f}] of {total:,}"
 
@@ -177,7 +177,7 @@ def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Itera
 
 
 def agrees(exported: Exported) -> bool:
-    """Return True if the exported weights give as many correct predictions as the training.
+    """Return True if a card may say that exported weights predict as well as the training.
 
     On other devices than the CPU, and in bfloat16, rounding differs between processes.
     """
@@ -188,7 +188,7 @@ def agrees(exported: Exported) -> bool:
 
 
 def onnx_agrees(exported: Exported) -> bool:
-    """Return True if the exported ONNX file gives as many correct predictions as the weights.
+    """Return True if a card may say that the ONNX file predicts as well as the weights.
 
     On fewer images, the weights' accuracy must lie in its 95% interval. True without ONNX file.
     """
@@ -232,7 +232,7 @@ def author(source: BestNetwork) -> Iterator[str]:
 
 
 def source_file(source: BestNetwork) -> str:
-    """Return an exported network's code, preceded by comments about its origin."""
+    """Return the code file beside an exported network's card, with its origin in comments."""
     run, candidate = source.run, source.candidate
     lines = [
         f"Attempt {source.attempt.id} of nngpt's run {run.id} ({run.name}), {run.created}",

@@ -144,7 +144,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
 
 
 def inline_svg(text: str, name: str) -> str:
-    """Turn a chart's SVG file into a page element: no head or addresses, ids start with `name`."""
+    """Make a chart's SVG ready to stand in a page; ids start with `name`."""
     text = text[text.index("<svg") :]
     unwanted = r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"
     text = re.sub(unwanted, "", text, flags=re.DOTALL)

@@ -50,7 +50,7 @@ def percent(value: float | None) -> str:
 
 
 def similarity(value: float | None) -> str:
-    """Format a similarity on a page with four digits, `1` if it is exactly 1, `–` for None."""
+    """Format a similarity for pages with four digits, `1` if it is exactly 1, `–` for None."""
     return NONE if value is None else "1" if value == 1 else f"{value:.4f}"
 
 

@@ -132,5 +132,5 @@ def block(text: str) -> str:
 
 
 def standing(state: State, stage: Stage | None) -> str:
-    """Return a candidate's state as text, or the gate that refused it."""
+    """Return the text for a candidate's state, or for the gate that refused it."""
     return f"refused at {stage}: {STAGES[stage]}" if stage else STATES[state]

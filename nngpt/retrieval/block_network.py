@@ -170,7 +170,7 @@ def network(code: str, name: str) -> str:
 
 
 def guess_arguments(code: str, name: str) -> list[dict[str, str]]:
-    """Return guesses of a block's keyword arguments as expressions, most likely first.
+    """Return keyword arguments with which a network around a block may build it.
 
     Expressions may use `_nn`, which is `torch.nn`. The list is empty if a required parameter has no
     keyword.

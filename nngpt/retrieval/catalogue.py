@@ -60,13 +60,13 @@ class LibraryBlock:
 
 
 def is_copyleft(licence: str) -> bool:
-    """Return True if a block's licence is copyleft or unknown."""
+    """Return True if the catalogue marks a block as copyleft or of unknown licence."""
     choices = licence.replace("(", " ").replace(")", " ").split(" OR ")
     return all(any(_inherits(name) for name in choice.split(" AND ")) for choice in choices)
 
 
 def open_index(folder: Path) -> Database:
-    """Open the database with the block index in a folder. Raises: UserError if there is none."""
+    """Open the catalogue of indexed blocks in a folder. Raises: UserError if there is none."""
     path = folder / DATABASE
     if not path.exists():
         hint = "Index some: nngpt rag index torchvision"
@@ -75,7 +75,7 @@ def open_index(folder: Path) -> Database:
 
 
 def sources(database: Database) -> list[LibrarySource]:
-    """Return all sources in the block index by name, files read on demand. Raises: UserError."""
+    """Return all sources of the catalogue by name, files read on demand. Raises: UserError."""
     with database.read() as session:
         rows = session.scalars(select(BlockSource).order_by(BlockSource.name)).all()
         found = []
@@ -97,7 +97,7 @@ def sources(database: Database) -> list[LibrarySource]:
 
 
 def blocks(database: Database) -> list[LibraryBlock]:
-    """Return all blocks in the index (`nn.Module` classes), by source, module and line."""
+    """Return all blocks of the catalogue (`nn.Module` classes), by source, module and line."""
     columns = (
         *(BlockSource.name, BlockSource.version, BlockSource.licence),
         *(BlockFile.module, BlockClass.name, BlockFile.path, BlockClass.line),
@@ -116,7 +116,7 @@ def blocks(database: Database) -> list[LibraryBlock]:
 
 
 def source_facts(database: Database) -> list[dict[str, Any]]:
-    """Return each indexed source's name, version, licence, kind and counts. Raises: UserError."""
+    """Return the catalogue's facts of each source: name, version, licence. Raises: UserError."""
     counts = Counter(block.source for block in blocks(database))
     return [
         {
@@ -133,7 +133,7 @@ def source_facts(database: Database) -> list[dict[str, Any]]:
 
 
 def block_names(database: Database, source: str) -> list[str]:
-    """Return the full names of an indexed source's blocks. Raises: UserError if not indexed."""
+    """Return the full names that the catalogue lists for a source. Raises: UserError."""
     known = [one.name for one in sources(database)]
     if source not in known:
         raise UserError("is not indexed", where=source, hint=nearest(source, known))

@@ -88,7 +88,7 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
 
 
 def evaluates_annotations(statement: Statement) -> bool:
-    """Return True if a decorator may read annotations, whose names the closure then needs."""
+    """Return True if the closure needs the names in annotations, which a decorator may read."""
     text = statement.module.text
     spans = [text.span(node) for node in getattr(statement.node, "decorator_list", [])]
     texts = [text.raw[span.start : span.end] for span in spans]

@@ -95,7 +95,7 @@ def item_of(link: ResolvedUse, closure: Closure) -> NamedItem | None:
 
 
 def dotted_imports(statement: Statement, link: ResolvedUse) -> Iterator[str]:
-    """Yield the modules `torch.a.b` that must be imported by full name for an attribute chain."""
+    """Yield the modules `torch.a.b` whose assigned name must be the full dotted one."""
     if link.depth or link.use.binding is not None:
         return
     chain = ".".join([link.use.name, *(attribute for attribute, _ in link.use.chain)]) + "."
@@ -130,6 +130,6 @@ def _fits(name: str, uses: Iterable[ResolvedUse], hidden: set[str]) -> bool:
 
 
 def is_lazy(link: ResolvedUse) -> bool:
-    """Return True if a use becomes an import of its own, made when the function runs."""
+    """Return True if a use is assigned a name of its own, imported when the function runs."""
     use = link.use  # with a binding, an import inside the function stays and binds the name
     return bool(link.blockers) and use.when is UseTime.CALL and not (use.store or use.binding)

@@ -49,7 +49,7 @@ class ScopeBindings:
 
 
 def bindings_of(body: Iterable[ast.AST]) -> ScopeBindings:
-    """Return the names bound in a scope's statements (or a lambda's expression), with places."""
+    """Return the names bound in a scope, with their places."""
     found = ScopeBindings()
     for node in body:
         _collect(node, found, ())
@@ -84,7 +84,7 @@ def bound_name(alias: ast.alias, statement: Import) -> str:
 
 
 def in_type_checking(binding: Binding) -> bool:
-    """Return True if a scope binds a name for type checkers only."""
+    """Return True if this scope binds a name for type checkers only."""
     tests = [n.test for n, branch in binding.guards if isinstance(n, ast.If) and branch == "body"]
     names = [t.attr if isinstance(t, ast.Attribute) else getattr(t, "id", "") for t in tests]
     return "TYPE_CHECKING" in names

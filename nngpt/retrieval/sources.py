@@ -143,7 +143,7 @@ def from_folder(path: Path) -> LibrarySource:
 
 
 def module_name(path: str) -> str | None:
-    """Return the module name of a source's file below an import root, None if it has none."""
+    """Return the module name of a library source's file below an import root, or None."""
     parts = list(PurePosixPath(path).with_suffix("").parts)
     if len(parts) > 1 and parts[0] == "src":
         parts = parts[1:]

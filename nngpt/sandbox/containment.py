@@ -158,7 +158,7 @@ class Containment:
 
 
 def is_marked(pid: int) -> bool:
-    """Return True if `pid` is a contained worker or its descendant; none can remove its mark."""
+    """Return True if `pid` carries the mark of containment, which no worker can remove."""
     try:
         lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -104,7 +104,7 @@ class AnswersJudge(Judge):
     """
 
     def __init__(self, labels: Labels, classes: int, phases: tuple[str, ...]) -> None:
-        """Expect the answers of an exported file after `phases`."""
+        """Expect one set of answers, once the worker has reported these phases in order."""
         super().__init__(labels, classes, 1, Budget())
         self._script = [*((name, 0) for name in phases), ("answer", 1)]
         self.needs_setup = False

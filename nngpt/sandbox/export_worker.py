@@ -120,7 +120,7 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
 
 
 def onnx_answers(data: bytes, engine: str) -> Callable[[Tensor], Tensor]:
-    """Return an exported ONNX file's function from images [b, c, h, w] to logits [b, classes].
+    """Return the function with which the export worker tries an ONNX file: images → logits.
 
     `engine` is "onnxruntime", or "onnx" for the reference evaluator of that package.
     Raises: Exception, any error of the ONNX checker or engine.

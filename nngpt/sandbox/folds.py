@@ -69,7 +69,7 @@ class Folds:
         return len(self._labels) + (self._splits.train.count if self._k is None else 0)
 
     def fold(self, number: int) -> Fold:
-        """Return the fold with this number."""
+        """Return this fold of the images (from 1; 0 is the fixed split), made when first needed."""
         with self._lock:
             if number not in self._made:
                 self._made[number] = self._make(number)

@@ -264,7 +264,7 @@ def _count(value: object, what: str) -> int:
 
 
 def clean(text: str, limit: int) -> str:
-    """Clean an untrusted worker's text: drop control characters and surrogates, limit length."""
+    """Clean a worker's text before the judge keeps it: no control characters, limited length."""
     text = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
     text = "".join(c for c in text if c == "\n" or c.isprintable()).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"

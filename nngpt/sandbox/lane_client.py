@@ -84,7 +84,7 @@ class LaneClient:
 
 
 def receive_answer(control: socket.socket, timeout_s: float) -> dict[str, Any] | None:
-    """Wait for an answer of a lane or zygote; None after the timeout, if it is gone or no JSON."""
+    """Wait for a lane's (or the zygote's) answer; None after the timeout or if it is gone."""
     poller = select.poll()
     poller.register(control, select.POLLIN)
     if not poller.poll(timeout_s * 1000):

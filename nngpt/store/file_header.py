@@ -51,7 +51,7 @@ def _foreign_error(path: Path) -> StoreError:
 
 
 def connect_immutable(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file for reading without a lock and without -wal and -shm files."""
+    """Open a SQLite file whose header was checked, without a lock and without -wal and -shm."""
     return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
 
 

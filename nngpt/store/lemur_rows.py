@@ -75,7 +75,7 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
 
 
 def lemur_dataset(name: str) -> str:
-    """Return LEMUR's name of a data set, without `_`, which joins LEMUR's folder names."""
+    """Return the data set's name for rows in LEMUR's tables, without `_`."""
     return LEMUR_DATASETS.get(name, name.replace("_", "-"))
 
 

@@ -74,7 +74,7 @@ def prompt_body(prompt: Prompt) -> str:
 
 
 def add_prompt(session: Session, prompt: Prompt) -> str:
-    """Store a prompt as a row unless it is stored already, and return its hash."""
+    """Map a prompt to a row, stored once; return its hash."""
     row = {
         "hash": prompt_hash(prompt),
         "template": prompt.template,
@@ -87,7 +87,7 @@ def add_prompt(session: Session, prompt: Prompt) -> str:
 
 
 def add_code(session: Session, candidate: Candidate) -> str:
-    """Store a candidate's code as a row unless it is stored already; return its sha256."""
+    """Map a candidate's code to a row, stored once; return its sha256."""
     digest = hashlib.sha256(candidate.code.encode("utf-8", "surrogatepass")).hexdigest()
     row = {"digest": digest, "content_hash": candidate.content_hash, "code": candidate.code}
     session.execute(insert(Code).values(row).on_conflict_do_nothing())

@@ -239,5 +239,5 @@ class CycleSummary:
 
 
 def identity_hash(identity: Mapping[str, Any]) -> str:
-    """Return the sha256 of the settings that identify a run in the store."""
+    """Return the sha256 of the identifying settings in a run's view."""
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()

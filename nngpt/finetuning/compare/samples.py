@@ -95,7 +95,7 @@ class Samples:
 
 
 def read_record(folder: Path) -> list[Line]:
-    """Return a comparison's record in a folder. Raises: UserError if a line is damaged."""
+    """Return the samples recorded in a comparison's folder. Raises: UserError if damaged."""
     return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
 
 

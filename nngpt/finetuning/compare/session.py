@@ -66,7 +66,7 @@ class Executors:
 
 
 def source_of(settings: Config, name: str) -> DatasetSource:
-    """Return a compared data set's source by name. Raises: PluginError, DataError."""
+    """Return a data set of the comparison session by name. Raises: PluginError, DataError."""
     task = settings.task.model_copy(update={"dataset": name})
     return data_source(settings.model_copy(update={"task": task}))
 

@@ -48,7 +48,7 @@ def extract_body(code: str, offered: frozenset[str]) -> str | Refusal:
 
 
 def strip_comments(code: str) -> str | Refusal:
-    """Return code without comments, docstrings, annotations of arguments and blank lines."""
+    """Return a body's code without comments, docstrings, annotations and blank lines."""
     tree = parse_network(code)
     if tree is None:
         return INVALID
@@ -63,7 +63,7 @@ def strip_comments(code: str) -> str | Refusal:
 
 
 def parse_network(code: str) -> ast.Module | None:
-    """Parse a network's code; return None if it is not valid Python."""
+    """Parse code whose body goes into a corpus; None if it is not valid Python."""
     try:
         return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -34,8 +34,6 @@ class ExcludedByStep:
     """Networks that one step of the corpus build excluded: their number for each reason.
 
     `left` is the number of networks that remained. The most frequent reason comes first.
-
-    The most frequent reason comes first.
     """
 
     step: str

@@ -35,7 +35,7 @@ def create_corpus(
     evaluation: EvaluationConfig | None,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Build a corpus of LEMUR's networks in a new or empty folder, and return its manifest.
+    """Fill a new or empty folder with a corpus of LEMUR's networks; return its manifest.
 
     Args:
         evaluation: sandbox settings of the build check; None to build without a check.
@@ -113,7 +113,7 @@ def corpus_facts(
     selection: CorpusSelection,
     build_check: bool,
 ) -> dict[str, Any]:
-    """Return a corpus manifest's entries on template, tasks, settings and input networks."""
+    """Return what a corpus folder's manifest says of template, tasks, settings and networks."""
     template, tasks = writer.template, writer.tasks
     return {
         "nngpt": __version__,
@@ -162,7 +162,7 @@ def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
 
 
 def prompt_keys(prompt: Prompt) -> dict[str, Any]:
-    """Return the keys of a corpus line that describe its prompt."""
+    """Return the keys for the prompt in a line of a corpus folder's files."""
     return {
         "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
         "prefill": prompt.prefill,

@@ -38,7 +38,7 @@ _MIN_WIDTH = 8
 
 
 def without_head(layers: Sequence[ast.expr]) -> list[ast.expr]:
-    """Return layer expressions before the head, without `nn.Identity`; others are kept."""
+    """Return lazy layer expressions before the head, without `nn.Identity`."""
     found: list[ast.expr] = []
     for layer in layers:
         kind = layer_name(layer.func) if isinstance(layer, ast.Call) else ""
@@ -67,7 +67,7 @@ def make_lazy(layer: ast.expr) -> ast.expr:
 
 
 def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
-    """Return a layer expression's arguments by parameter name; None for an unknown layer."""
+    """Return a lazy layer's arguments by parameter name; None for an unknown layer."""
     kind = layer_name(layer.func)
     names = _PARAMETERS.get(kind.removeprefix("Lazy"), "").split()
     if kind.startswith("Lazy"):
@@ -79,7 +79,7 @@ def named_arguments(layer: ast.Call) -> dict[str, ast.expr] | None:
 
 
 def layer_name(function: ast.expr) -> str:
-    """Return a layer expression's class: `Conv2d` of `torch.nn.Conv2d`; "" for anything else."""
+    """Return a lazy layer's class: `LazyConv2d` of `torch.nn.LazyConv2d`; "" for others."""
     if not isinstance(function, ast.Attribute):
         return ""
     module = function.value
@@ -89,7 +89,7 @@ def layer_name(function: ast.expr) -> str:
 
 
 def narrow_to_budget(layers: tuple[str, ...], tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Halve all convolution widths until the layers fit the tasks' smallest parameter budget.
+    """Halve the widths of lazy convolutions until they fit the smallest parameter budget.
 
     Convolutions with groups and other layers with explicit widths are left unchanged.
     """

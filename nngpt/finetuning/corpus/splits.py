@@ -37,7 +37,7 @@ def parse_shares(text: str) -> tuple[float, float, float]:
 def interleave_families(
     networks: Sequence[AnsweredNetwork], best_on: str | None = None
 ) -> list[AnsweredNetwork]:
-    """Order a corpus's networks: every family's best first, then every second best, and so on.
+    """Order a corpus for its splits: every family's best network, then every second best …
 
     Any prefix of this order holds as many families as it can.
 

@@ -52,7 +52,7 @@ def rung_reward(number: int) -> AnswerReward:
 
 
 def count_rungs(outcome: Evaluation | Refusal) -> int:
-    """Return the rungs reached: 1 parsed, 2 contract and safety, 3 built, 4 ran forward, 5 trained.
+    """Return the rungs of the reward: 1 parsed, 2 contract, 3 built, 4 ran forward, 5 trained.
 
     Refusals for an attack on the sandbox reach rung 2 at most.
     """

@@ -18,14 +18,14 @@ LEARNED = "learned.txt"
 
 
 def pair_hash(pair: TrainingPair) -> str:
-    """Return a training pair's hash for the record of learned pairs; its source does not count."""
+    """Return the hash by which replay knows a learned pair; its source does not count."""
     asked = [asdict(message) for message in pair.prompt.messages]
     text = canonical_json([asked, pair.prompt.prefill, pair.completion])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_learned(folder: Path) -> set[str] | None:
-    """Return the hashes of the pairs that a folder's adapter has learned, None without a record."""
+    """Return the hashes of the pairs learned already, which replay samples; None if unknown."""
     try:
         return set((folder / LEARNED).read_text(encoding="ascii").split())
     except OSError:
@@ -33,7 +33,7 @@ def read_learned(folder: Path) -> set[str] | None:
 
 
 def write_learned(hashes: Iterable[str], folder: Path) -> None:
-    """Record the hashes of learned pairs in an adapter's folder (`learned.txt`)."""
+    """Record which pairs are learned, for replay, in an adapter's folder (`learned.txt`)."""
     text = "".join(f"{found}\n" for found in sorted(hashes))
     (folder / LEARNED).write_text(text, encoding="ascii")
 

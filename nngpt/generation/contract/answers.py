@@ -83,7 +83,7 @@ class Answer:
 
 
 def read(text: str) -> Answer | Refusal:
-    """Find code and settings in a whole answer (prefill and completion), or return a refusal."""
+    """Read a whole answer (prefill and completion): code and settings, or a refusal."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = text[len(_thoughts(text)) :]
     tagged = "<nn>" in text.partition("```")[0]

@@ -25,7 +25,7 @@ _COLLECTIONS = frozenset({"set", "frozenset", "list", "tuple"})
 
 
 def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
-    """Return a network file's module-level class of this name; of several the last."""
+    """Return the class of this name that LEMUR's interface asks a network file for."""
     return _classes(tree).get(name)
 
 

@@ -80,7 +80,7 @@ def read(
 
 
 def novelty_text(candidate: Candidate) -> str:
-    """Return the code that the LLM itself wrote; a template's share would make all networks alike.
+    """Return the part of a candidate that the LLM wrote, as the mode's reader finds it.
 
     Raises: PluginError if the candidate's mode is not installed.
     """
@@ -88,7 +88,7 @@ def novelty_text(candidate: Candidate) -> str:
 
 
 def whole_network(prompt: Prompt) -> Prompt:
-    """Return the prompt with which a reader reads whole network files: `full` mode, no prefill."""
+    """Return the prompt for which a `Reader` reads whole network files."""
     return replace(prompt, mode="full", prefill="", stop=(), parent="")
 
 

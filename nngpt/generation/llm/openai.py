@@ -239,7 +239,7 @@ class OpenAILLM:
 
 
 def structured(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a server request that asks for output that follows a JSON schema.
+    """Return the part of a request to an OpenAI-compatible server that asks for a JSON schema.
 
     Args:
         key: `structured_outputs` (vLLM from 0.12 on), `guided_json` (vLLM before),

@@ -77,7 +77,7 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
 def finished_adapter(
     target: Path, base: LoadedBase, corpus_hash: str, parent: Adapter | None
 ) -> Adapter | None:
-    """Return the adapter in `target` if a killed runner already finished this training."""
+    """Return the adapter in `target` if it was written completely before a kill, else None."""
     if not target.is_dir():
         return None
     found = read_adapter(target)
@@ -93,7 +93,7 @@ def save_adapter(
     dtype: str = "float32",
     also: Callable[[Path], None] = lambda _: None,
 ) -> Adapter:
-    """Write an adapter folder atomically: to a draft, flushed, then renamed to `target`.
+    """Write an adapter atomically to a folder: draft, flush, rename.
 
     Args:
         dtype: dtype of the weights in the file; loading converts them to float32.

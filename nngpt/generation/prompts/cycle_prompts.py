@@ -105,7 +105,7 @@ def make_prompts(
     llm: LLM,
     similarity: Similarity,
 ) -> RunPrompts:
-    """Return the cycle prompts of a run, with the template and task of its reader.
+    """Make the prompts of all cycles, with the template and task of the run's reader.
 
     Args:
         pool: networks of a corpus that prompts may show (`known.read_pool`).

@@ -50,7 +50,7 @@ def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNet
 
 
 def quality_ranks(pool: Sequence[KnownNetwork]) -> list[float]:
-    """Rank networks for examples per measurement setting: share (0, 1] equalled or beaten."""
+    """Rank possible examples per measurement setting: share (0, 1] equalled or beaten."""
     accuracies: dict[str, list[float]] = defaultdict(list)
     for network in pool:
         insort(accuracies[network.measured], network.accuracy)

@@ -94,7 +94,7 @@ def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[
 
 
 def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwork]:
-    """Return a run's admitted networks as known networks."""
+    """Return a run's admitted networks as known networks, which prompts can show."""
     found = []
     for attempt in admitted:
         candidate, evaluation = attempt.candidate, attempt.evaluation

@@ -82,7 +82,7 @@ def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) 
 
 
 def readable(text: str) -> str:
-    """Return a network's name with control characters and lone surrogates escaped."""
+    """Return a name of the collection with control characters and surrogates escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

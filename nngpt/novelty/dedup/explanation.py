@@ -95,7 +95,7 @@ def explanation_facts(explanation: Explanation) -> dict[str, Any]:
 
 
 def unified_diff(one: Network, other: Network, context: int = 3) -> list[str]:
-    """Return the unified diff of two networks' code without line ends, [] if they are equal."""
+    """Return the diff that explains two networks' difference, without line ends; [] if equal."""
     first, second = _lines(one.code), _lines(other.code)
     return list(difflib.unified_diff(first, second, one.name, other.name, n=context, lineterm=""))
 

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 def rank_shingles(sets: Sequence[Shingles]) -> list[Ranks]:
-    """Return each network's shingles as ascending ranks by frequency, rarest first."""
+    """Return shingles as ranks, rarest first, so that near neighbours share early ranks."""
     if not sets:
         return []
     sizes = [len(one) for one in sets]

@@ -63,7 +63,7 @@ def check_families(chosen: DedupSettings, families: Iterable[str]) -> None:
 
 
 def check_share(value: float, option: str) -> float:
-    """Return an option's value if it is from 0 to 1. Raises: UserError."""
+    """Return a dedup option's value if it is from 0 to 1. Raises: UserError."""
     if not 0 <= value <= 1:
         raise UserError(f"{value} is not from 0 to 1", where=option)
     return value

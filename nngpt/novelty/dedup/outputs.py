@@ -181,7 +181,7 @@ def file_paths(networks: Sequence[Network]) -> list[PurePosixPath]:
 
 
 def chat_prompt(dataset: str) -> Prompt:
-    """Return the prompt of the chat pairs: a whole network. Raises: PluginError, DataError."""
+    """Return the prompt of dedup's chat output: a whole network. Raises: PluginError, DataError."""
     from nngpt.config import EvaluationConfig
 
     source = plugins.create("data set", dataset, None)
@@ -190,7 +190,7 @@ def chat_prompt(dataset: str) -> Prompt:
 
 
 def chat_line(network: Network, prompt: Prompt) -> bytes | None:
-    """Return a kept network as a chat pair in JSONL, or None if it does not survive parsing."""
+    """Return an output line of chat pairs: a kept network as JSON; None if it is unreadable."""
     code = network.code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
     text = answers.write(Answer(code, {}))
     read = answers.read(text)

@@ -69,13 +69,13 @@ class Shingler:
 
 
 def jaccard(one: Shingles, other: Shingles) -> float:
-    """Return the Jaccard similarity of two sorted arrays of shingles' digests, 0…1."""
+    """Return the Jaccard similarity of two sorted shingle sets, 0…1."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)
 
 
 def independent_lines(code: str) -> list[str]:
-    """Return code lines without indentation; lines that share a token stay together.
+    """Split code into lines that can be shingled separately.
 
     Networks repeat each other's lines (LEMUR's 1.26 million lines are 55,000 distinct ones), so
     reading each distinct line once saves most of the work.

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 def read_paths(
     paths: Sequence[Path], progress: Progress | None = None
 ) -> tuple[list[FoundNetwork], list[SkippedItem]]:
-    """Read all networks in Python files, folders of them, and JSONL files.
+    """Read dedup's source files: Python files, folders of them, and JSONL files.
 
     Folders are searched to any depth for `*.py`; links to folders are not followed. A file found
     twice counts once.

@@ -85,7 +85,7 @@ class NetworkSources:
 def read_mirror(
     store: Store, best_on: str | None = None, only: Sequence[str] = ()
 ) -> list[FoundNetwork]:
-    """Return the LEMUR mirror's networks, or those named in `only`, sorted by name.
+    """Read the dedup source `--lemur`: the mirror's networks, or those named in `only`.
 
     Args:
         best_on: take the accuracy from trials on this data set only.
@@ -126,6 +126,6 @@ def _check_names(store: Store, found: Sequence[FoundNetwork], wanted: Sequence[s
 
 
 def close_name(name: str, known: Sequence[str]) -> str:
-    """Return a hint with the nearest network name, or "" instead of a list of thousands."""
+    """Return a hint with the nearest name in a dedup source, or "" for thousands of names."""
     hint = nearest(name, known)
     return hint if hint.startswith("Did") or len(known) < 10 else ""

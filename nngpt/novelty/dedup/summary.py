@@ -73,7 +73,7 @@ def summarise(collection: Collection, settings: DedupSettings, outcome: DedupOut
 
 
 def clusters(outcome: DedupOutcome) -> list[Cluster]:
-    """Return the kept networks that have removed duplicates, largest group first."""
+    """Return a dedup summary's groups: kept networks with removed duplicates, largest first."""
     members: dict[str, list[Removed]] = defaultdict(list)
     for removed in outcome.removed:
         if removed.neighbour is not None:

@@ -94,7 +94,7 @@ def constant_scores(trials: RecordedTrials) -> Vector:
 
 
 def surrogate_scores(trials: RecordedTrials) -> Vector:
-    """Score trials by trees learned from other folds; 0 in folds not requested [n]."""
+    """Score the benchmark's trials by trees of other folds; 0 in folds not requested [n]."""
     fold = np.array([trials.folds.of(pool.network) for pool in trials.pools])
     scores = np.zeros(len(trials.table.pools))
 

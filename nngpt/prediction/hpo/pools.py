@@ -87,7 +87,7 @@ def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Ve
 
 
 def median_of_best(known: Sequence[Pool]) -> dict[str, float]:
-    """Return the median settings of the pools' best trials, each setting by itself."""
+    """Return the median settings of the best trials of pools, each setting by itself."""
     best = [pool.runs[int(pool.accuracies.argmax())].hyperparameters for pool in known]
     axes = np.array([_axes(settings) for settings in best]).T
     lr, momentum, batch = (_median(axis) for axis in axes)

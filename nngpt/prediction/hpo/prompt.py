@@ -68,7 +68,7 @@ def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
 
 
 def space_of(run: TrainingRun) -> SearchSpace:
-    """Return the search space that a prompt gives for a recorded trial's network."""
+    """Return the search space that an HPO prompt shows for a recorded trial's network."""
     return SearchSpace.of(frozenset(run.hyperparameters), max_batch=512)
 
 

@@ -48,7 +48,7 @@ class BestNetwork:
 def best_networks(
     store: Store, run: RunRecord, count: int, chosen: Sequence[int]
 ) -> list[BestNetwork]:
-    """Return the loop's best admitted networks by validation accuracy, or the chosen attempts.
+    """Return the best admitted networks of the loop, or the chosen attempts.
 
     Raises: UserError if nothing was admitted, or a chosen attempt is another run's or untrained.
     """
@@ -79,7 +79,7 @@ def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:
 
 
 def final_accuracy(attempt: AttemptRecord) -> float:
-    """Return the validation accuracy after the last epoch, 0…1; 0 for an untrained attempt."""
+    """Return the accuracy that ranks the best networks, after the last epoch; 0 if untrained."""
     return attempt.evaluation.accuracy if attempt.evaluation else 0.0
 
 

@@ -29,7 +29,7 @@ Stratum = tuple[Arm, int, int]
 def stratified_sample(
     attempts: Sequence[AttemptRecord], share: float, at_least: int, seed: int
 ) -> list[AttemptRecord]:
-    """Return a stratified random sample of attempts for full training, in writing order.
+    """Return a stratified random sample of attempts for an analysis by full training.
 
     All have the same probability, even with more strata than places: each stratum's part is
     rounded up or down at random. With the same seed, a smaller sample is part of a larger one.
@@ -49,7 +49,7 @@ def first_epoch(attempt: AttemptRecord) -> float:
 
 
 def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
-    """Return trained attempts by stratum of the sample for full training, in a fixed order."""
+    """Return attempts by stratum, from which a sample for full training is drawn."""
     arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
     for attempt in trained:
         arms[attempt.arm].append(attempt)
@@ -95,7 +95,7 @@ class RankAgreement:
 
 
 def rank_agreement(first: Sequence[float], full: Sequence[float], seed: int = 0) -> RankAgreement:
-    """Return Kendall's τ-b of first-epoch and full scores, with a percentile bootstrap interval.
+    """Return Kendall's τ-b of first epoch and full training, with a bootstrap interval.
 
     The same seed gives the same interval. Raises: ValueError if the scores differ in number.
     """

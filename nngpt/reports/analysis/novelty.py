@@ -72,7 +72,7 @@ class Shingled:
 
 
 def similarities(rows: Any, known: Any) -> Any:
-    """Return exact Jaccard similarities [n, m] of networks, rows of `Shingled`, in their dtype."""
+    """Return the Jaccard similarities [n, m] from which novelty is analysed, in their dtype."""
     shared = (rows @ known.T).toarray()
     union = rows.sum(axis=1)[:, None] + known.sum(axis=1)[None, :] - shared
     return shared / np.maximum(union, 1)
@@ -81,7 +81,7 @@ def similarities(rows: Any, known: Any) -> Any:
 def nearest(
     rows: Any, known: Any, names: Sequence[str], earlier_only: bool = False
 ) -> list[Near | None]:
-    """Return the most similar known network of each row of shingles, the first among equals.
+    """Return the known network nearest to each row of shingles, to analyse novelty.
 
     `rows` is sparse [n, shingles], `known` sparse [m, shingles], named `names`; `earlier_only`
     compares row i only with known networks before i.
@@ -98,7 +98,7 @@ def nearest(
 def places(
     attempts: Sequence[AttemptRecord], corpus: Mapping[str, Candidate], width: int = 10
 ) -> list[NetworkPlace]:
-    """Return the nearest known networks of every trained attempt, in order; each needs its code.
+    """Return how novel every trained attempt is: its nearest known networks, in order.
 
     `corpus` holds networks by name; `width` is the number of tokens in a shingle.
     """

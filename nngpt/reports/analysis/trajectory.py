@@ -14,7 +14,7 @@ from nngpt.store import AttemptRecord, CycleSummary
 
 @dataclass(frozen=True)
 class CyclePoint:
-    """One arm's cycle: raw first answers (docs/design.md, Raw numbers), repairs apart.
+    """Figures of an arm's first answers in one cycle (invariant "Raw numbers"), repairs apart.
 
     Attributes:
         how: prompt mode, and whether decoding was constrained.
@@ -95,7 +95,7 @@ def decided(attempt: AttemptRecord) -> bool:
 
 
 def funnel(summaries: Sequence[CycleSummary]) -> tuple[Gate, ...]:
-    """Return one arm's settled first answers by gate; () if none is settled."""
+    """Return how many first answers of an arm's trajectory pass each gate; () if none."""
     refused = Counter[Stage]()
     for summary in summaries:
         refused.update(summary.refused)

@@ -66,7 +66,7 @@ def comparisons(
 
 
 def thirds(cycles: int) -> tuple[int, int]:
-    """Return the cycles that end a run's first third and begin its last; thirds are rounded up."""
+    """Return the cycles that bound a run's first and last third, between which uplift is seen."""
     size = -(-cycles // 3)
     return size, cycles - size + 1
 

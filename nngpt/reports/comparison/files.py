@@ -54,7 +54,7 @@ def page(found: ComparisonFigures) -> str:
 
 
 def markdown(found: ComparisonFigures) -> str:
-    """Return a comparison as Markdown: what was compared, on which machine, and all tables."""
+    """Return a comparison's Markdown file: what was compared, on which machine, all tables."""
     return "\n".join([*_head(found), "", *map(markdown_table, sheets(found))])
 
 
@@ -108,22 +108,22 @@ def _mean(values: Sequence[float]) -> dict[str, Any]:
 
 
 def title(found: ComparisonFigures) -> str:
-    """Return the title of a comparison's report, which names the arms."""
+    """Return the title in a comparison's files, which names the arms."""
     return "Comparison: " + ", ".join(arm.name for arm in found.arms)
 
 
 def machines(found: ComparisonFigures) -> list[str]:
-    """Return processor, cores, GPU and versions of each machine that a comparison used."""
+    """Return the machines named in a comparison's files: processor, cores, GPU, versions."""
     return list(dict.fromkeys(_machine_line(session.machine) for session in found.sessions))
 
 
 def commands(found: ComparisonFigures) -> list[str]:
-    """Return the distinct command lines of a comparison's sessions."""
+    """Return the command lines written to a comparison's files, one per kind of session."""
     return list(dict.fromkeys(session.command for session in found.sessions))
 
 
 def notes(found: ComparisonFigures) -> Iterator[str]:
-    """Yield what qualifies a comparison: no base model, other settings, unfinished work."""
+    """Yield the remarks in a comparison's files: no base model, other settings, open work."""
     first = next((arm for arm in found.arms if arm.is_base), None)
     if first is None:
         yield "No arm is the base model, so the effect of learning cannot be seen."

@@ -20,7 +20,7 @@ def sheets(found: ComparisonFigures) -> list[Sheet]:
 
 
 def judged_by(result: ArmResult) -> str:
-    """Return how the networks of a comparison's result were judged."""
+    """Return a sheet's words for how a comparison judged networks."""
     if result.how == CHECK:
         return "a step on noise of every shape"
     return f"an epoch on {result.task}" if result.how else "the contract alone"

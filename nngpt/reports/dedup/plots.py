@@ -95,7 +95,7 @@ def similarities(settings: DedupSettings, outcome: DedupOutcome) -> Histogram | 
 
 
 def size_classes(clusters: Sequence[Cluster], alone: int) -> list[SizeClass]:
-    """Count groups of near-duplicates by size; `alone` kept networks are groups of one."""
+    """Count groups of near-duplicates by size, as plotted; `alone` networks are groups of one."""
     groups: Counter[int] = Counter({0: alone})
     networks: Counter[int] = Counter({0: alone})
     for cluster in clusters:

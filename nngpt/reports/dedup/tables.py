@@ -37,7 +37,7 @@ def summary_tables(summary: Summary, settings: DedupSettings) -> Iterator[Render
 
 
 def skipped_lines(collection: Collection) -> Iterator[str]:
-    """Yield what a deduplication skipped and why: the first items by name, then their number."""
+    """Yield a table's lines on skipped items: the first by name, then their number."""
     for reason, count in collection.left_out.items():
         yield f"left out: {count:,} networks, {reason}"
     for skipped in collection.skipped[:_SKIPPED]:

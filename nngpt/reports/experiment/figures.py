@@ -126,7 +126,7 @@ def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
 
 
 def differences(found: Sequence[RunFigures]) -> list[ArmDifference]:
-    """Compare every arm and control of an experiment with the first arm's loop."""
+    """Return an experiment's figures of difference: every arm and control minus the first loop."""
     names = list(dict.fromkeys(f.name for f in found))
     base = [f for f in found if f.name in names[:1]]
     return [

@@ -28,7 +28,7 @@ _MANY = 3
 
 
 def save(found: Sequence[RunFigures], path: str) -> None:
-    """Write an experiment's figure, format by the path's ending. Raises: OSError, ValueError."""
+    """Save an experiment's plot, format by the path's ending. Raises: OSError, ValueError."""
     with rc():
         figure = cycles(found)
         FigureCanvasAgg(figure)

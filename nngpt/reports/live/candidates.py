@@ -32,7 +32,7 @@ def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
 
 
 def undecided(rows: Sequence[Any]) -> dict[Arm, int]:
-    """Return the number of undecided first answers by arm, for the live page."""
+    """Return the number of candidates without a decision by arm, for the live page."""
     found = dict.fromkeys(Arm, 0)
     for row in rows:
         if not row.repairs and row.accuracy is None and row.state not in _SETTLED:
@@ -83,7 +83,7 @@ def best(session: Session, run_id: int) -> list[int]:
 
 
 def last_change(session: Session, run_id: int) -> str | None:
-    """Return when a watched run's candidate last changed state (ISO 8601, UTC), None if never."""
+    """Return when a candidate of the live page last changed state (ISO 8601), None if never."""
     at: str | None = session.scalar(_newest(TransitionRow.at, run_id).limit(1))
     return at
 
@@ -94,7 +94,7 @@ def _newest(column: Any, run_id: int) -> Select[Any]:
 
 
 def validation_images(session: Session, run_id: int) -> int:
-    """Return a watched run's number of validation images, 0 before any network is judged."""
+    """Return how many images judge the live page's candidates, 0 before any is judged."""
     query = select(Epoch.total).join(Attempt, Attempt.id == Epoch.attempt_id)
     newest = query.where(Attempt.run_id == run_id).order_by(Epoch.attempt_id.desc()).limit(1)
     return session.scalar(newest) or 0

@@ -34,7 +34,7 @@ def head(run: RunRecord, cycle: int, pid: int | None, last: str | None) -> dict[
 
 
 def status_of(run: RunRecord, pid: int | None) -> str:
-    """Return `running` while a process holds a watched run, else `done`, `archived` or `idle`."""
+    """Return a run's status in the live overview: running, done, archived or idle."""
     if pid is not None:
         return "running"
     return "idle" if run.status == "active" else run.status
@@ -76,7 +76,7 @@ def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
 def time_spent(
     activities: Sequence[Activity], summaries: Mapping[Arm, Sequence[CycleSummary]]
 ) -> dict[str, Any]:
-    """Return a watched run's wall time and energy by activity, the longest first.
+    """Return the live overview's wall time and energy by activity, the longest first.
 
     Runs older than these records have the times of their stages instead, which overlap.
     """

@@ -72,7 +72,7 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
 
 
 def tiles(study: Study) -> list[tuple[str, str, str]]:
-    """Return the tiles on a run's report page: figure, label, and interval or remark."""
+    """Return the tiles at the top of a run's page: figure, label, interval or remark."""
     written, valid, best, admitted = study.totals
     spent = "time spent" if study.costs.measured else "time, summed"
     others = sum(p.written for arm in study.arms if arm is not Arm.LOOP for p in study.points[arm])

@@ -26,7 +26,7 @@ _VERDICTS = ("worse", "no evidence", "better")
 
 
 def story(study: Study) -> list[Sheet]:
-    """Return a run's tables of cycles, one per arm, for its report."""
+    """Return a run's sheets of cycles, one per arm."""
     return [_story(arm, study.points[arm]) for arm in study.arms]
 
 
@@ -46,7 +46,7 @@ def refusals(study: Study) -> Sheet | None:
 
 
 def differences(study: Study) -> Sheet | None:
-    """Return a report's table of the loop minus its controls, last third minus first, or None."""
+    """Return a run's sheet of differences: loop minus controls, last third minus first."""
     rows = [
         (
             "first third of the loop" if c.other is Arm.LOOP else ARM_NAMES[c.other],
@@ -68,7 +68,7 @@ def differences(study: Study) -> Sheet | None:
 
 
 def adapters(study: Study) -> Sheet | None:
-    """Return a report's table of adapters with their lineage; None if the run trained none."""
+    """Return a run's sheet of adapters with their lineage; None if none was trained."""
     if not any(w.adapter for w in study.writers):
         return None
     columns = ("adapter", "trained from", ">pairs", ">loss", ">time", ">wrote", ">valid", ">mean")
@@ -99,7 +99,7 @@ def proxy(study: Study) -> Sheet | None:
 
 
 def fronts(study: Study) -> list[Sheet]:
-    """Return a report's table of the networks on each Pareto front."""
+    """Return a run's sheet of the networks on each Pareto front."""
     sheets = []
     for found in study.fronts:
         title = f"Pareto front of accuracy against {found.cost.split(',')[0]}"

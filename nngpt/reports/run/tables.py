@@ -56,7 +56,7 @@ def tables(study: Study) -> dict[str, list[Row]]:
 
 
 def csv_text(rows: list[Row]) -> str:
-    """Return a report's table as CSV; texts like spreadsheet formulas get an apostrophe."""
+    """Return a run's table as CSV; texts like spreadsheet formulas get an apostrophe."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(rows[0])

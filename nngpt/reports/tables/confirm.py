@@ -32,7 +32,7 @@ class ConfirmedGroup:
 
 
 def groups(pairs: Sequence[Pair]) -> list[ConfirmedGroup]:
-    """Group fully trained candidates by cycle of each arm, by arm, and overall."""
+    """Group the rows of `cycle confirm`: by cycle of each arm, by arm, and overall."""
     arms = [arm for arm in Arm if any(attempt.arm is arm for attempt, _ in pairs)]
     found = []
     for arm in arms:
@@ -50,7 +50,7 @@ def _group(name: tuple[str, str], pairs: Sequence[Pair]) -> ConfirmedGroup:
 
 
 def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
-    """Return the table of full trainings; `trained` candidates were sampled from."""
+    """Return the table of `cycle confirm`; `trained` candidates were sampled from."""
     rows = []
     for group in groups(pairs):
         means, ranks = (mean_of(group.first), mean_of(group.full)), ranks_of(group.ranks)
@@ -66,7 +66,7 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
 
 
 def ranks_of(ranks: RankAgreement) -> str:
-    """Format a rank agreement with full training: `0.62 [0.41, 0.78]`, remark if no interval."""
+    """Format the rank agreement in the table of `cycle confirm`: `0.62 [0.41, 0.78]`."""
     if ranks.tau is None:
         return "–"
     if ranks.low is None or ranks.high is None:
@@ -75,7 +75,7 @@ def ranks_of(ranks: RankAgreement) -> str:
 
 
 def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
-    """Format a full training as one console line."""
+    """Format a row of `cycle confirm`, one full training, as a console line."""
     first = attempt.evaluation.epochs[0] if attempt.evaluation else None
     head = f"  #{attempt.id:<5}"
     if first is not None:

@@ -31,7 +31,7 @@ def data_sets_table(rows: Sequence[DatasetSummary], box: Box | None) -> Table:
 
 
 def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Print a corpus's tables, and the option that makes a run learn it."""
+    """Print the tables of training data in a corpus, and the setting that learns it."""
     console.print(exclusions_table(manifest))
     console.print(parts_table(manifest))
     train = folder / "train.jsonl"
@@ -40,7 +40,7 @@ def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) ->
 
 
 def exclusions_table(manifest: Mapping[str, Any]) -> Table:
-    """Return a table of what each step of a corpus build excluded, with frequent reasons."""
+    """Return the table of training data that each step of a corpus build excluded."""
     funnel = manifest["funnel"]
     title = "From the mirror to the corpus"
     table = Table("step", *right("excluded", "left"), "reasons", title=title)

@@ -119,7 +119,7 @@ def neighbours_table(found: Neighbours, console: Console) -> Table:
 
 
 def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """Write LEMUR trials as a JSON list, one per line, so that lines can be read one by one."""
+    """Write the rows of a LEMUR table as JSON, one per line."""
     separator = "[\n"
     for row in rows:
         stream.write(separator + json.dumps(row))

@@ -24,7 +24,7 @@ _COLUMNS = (
 
 
 def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) -> Table:
-    """Return a run's cycles as a table; `validation` is the number of validation images."""
+    """Return the console table of one of the runs, cycle by cycle."""
     caption = (
         f"Accuracy on {validation:,} validation images, with 95% intervals; valid = built, trained "
         "and judged, of all written; exact copies are not trained again and do not count as valid."
@@ -119,7 +119,7 @@ def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
 
 
 def print_status(store: Store, run: RunRecord, out: Console) -> None:
-    """Print the tables of a run, and the command that shows its best network."""
+    """Print the tables of one of the runs, and the command that shows its best network."""
     judged = (a.evaluation for a in store.attempts(run.id) if a.evaluation is not None)
     images = max((e.epochs[-1].total for e in judged), default=0)
     out.print(story(run, store.summary(run.id), images))

@@ -229,7 +229,7 @@ class LocalExecutor:
 
 
 def pooled(results: Sequence[Evaluation]) -> Evaluation:
-    """Pool the executor's trainings of one candidate: sum answers, seconds and batches."""
+    """Pool the local executor's trainings of a candidate: sum answers, seconds and batches."""
     if len(results) == 1:
         return results[0]
     epochs = zip(*(result.epochs for result in results), strict=True)
@@ -259,7 +259,7 @@ def _pick_device(zygote: SharedZygote, asked: str) -> str:
 
 
 def _pick_workers(evaluation: EvaluationConfig, device: str) -> int:
-    """Return how many candidates train at once: one on a GPU, else one per `threads` cores."""
+    """Return the set number of workers; for "auto", 1 on a GPU, else one per `threads` cores."""
     if evaluation.workers != "auto":
         return evaluation.workers
     cores = len(os.sched_getaffinity(0))

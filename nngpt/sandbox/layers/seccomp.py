@@ -62,7 +62,7 @@ _PRCTLS = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
 
 
 def program(cuda: bool, first: bool) -> bytes:
-    """Return the seccomp filter of system calls, a BPF program for `kernel.install_filter`.
+    """Return the BPF filter of system calls; a `first` worker is process 1 of its namespace.
 
     Args:
         cuda: also allow the system calls of a GPU's driver.

@@ -34,7 +34,7 @@ class Selection:
 
     @property
     def with_runs(self) -> bool:
-        """True if device runs are exported; they belong to no data set."""
+        """True if device runs are exported, which `dataset` and `ours` exclude."""
         return self.dataset is None and not self.ours
 
 

@@ -178,7 +178,7 @@ class FileWriter:
 
 
 def trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return exported trials as `json.dumps(trials, indent=4)` would, but faster."""
+    """Return trials as the LEMUR exporter writes them: `json.dumps(trials, indent=4)`, faster."""
     if not trials:
         return "[]"
     return "[\n    " + ",\n    ".join(map(_trial_json, trials)) + "\n]"

@@ -96,7 +96,7 @@ def import_source(
 
 
 def finished_import(database: Database, sha256: str) -> str | None:
-    """Return when LEMUR's file with this checksum was imported (ISO 8601, UTC), or None."""
+    """Return when the importer read the LEMUR file with this checksum (ISO 8601), or None."""
     mine = (LemurImport.sha256 == sha256, LemurImport.finished.is_not(None))
     with database.read() as session:
         return session.scalar(select(LemurImport.finished).where(*mine).limit(1))

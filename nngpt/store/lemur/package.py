@@ -74,7 +74,7 @@ class PackageSource:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse a JSON file of a LEMUR package, allowing bare NaN and Infinity.
+    """Parse a JSON file of the LEMUR package, allowing bare NaN and Infinity.
 
     Raises:
         BrokenFile: not JSON in UTF-8, nested too deeply, or with half a surrogate pair.

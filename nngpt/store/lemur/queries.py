@@ -86,7 +86,7 @@ def hyperparameters(session: Session, uids: Iterable[str | None]) -> dict[str, H
 
 
 def stored_settings(session: Session, uids: Iterable[str]) -> dict[str, Hyperparameters]:
-    """Return the hyperparameters stored in the mirror by uid; {} if a uid has none."""
+    """Query the hyperparameters stored for each uid; {} if a uid has none."""
     found = hyperparameters(session, uids)
     # `prm` has no row for a uid without hyperparameters.
     bare = [uid for uid in uids if uid not in found]
@@ -95,7 +95,7 @@ def stored_settings(session: Session, uids: Iterable[str]) -> dict[str, Hyperpar
 
 
 def ids(session: Session, table: Table) -> dict[str, str]:
-    """Return the content hashes of the mirror's networks, transforms or metrics by name."""
+    """Query the hashes of LEMUR's networks, transforms or metrics by name."""
     return {row.name: row.id for row in session.execute(select(table.c.name, table.c.id))}
 
 
@@ -114,13 +114,13 @@ def find_by_hash(database: Database, content_hash: str) -> list[str]:
 
 
 def among(column: SQLColumnExpression[Any], keys: Iterable[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that a column equals one of the keys, as a single parameter."""
+    """Return the condition of a LEMUR query that a column equals one of the keys."""
     listed = text("SELECT value FROM json_each(:keys)").bindparams(keys=json.dumps(list(keys)))
     return column.in_(listed.columns(value=Text).scalar_subquery())
 
 
 def family(name: str) -> str:
-    """Return a LEMUR network's family, up to the first hyphen: `AlexNet` for `AlexNet-355f…`.
+    """Return the family by which queries group LEMUR's networks: `AlexNet` for `AlexNet-355f…`.
 
     LEMUR puts a hyphen after an architecture or generator and never inside its name: `ga`, `alt`,
     `ast`, `FractalNet`, `rag` and `rl` are generators of networks, all others are architectures

@@ -34,7 +34,7 @@ PLAIN = tuple(
 
 
 def check_columns(names: Sequence[str], code: bool) -> list[str]:
-    """Return the columns to read of trials, without repetitions; `code` adds the code.
+    """Return the checked trial columns to read, without repetitions; `code` adds the code.
 
     Raises:
         UserError: there is no name, or an unknown one.
@@ -53,7 +53,7 @@ def check_columns(names: Sequence[str], code: bool) -> list[str]:
 def read_rows(
     session: Session, rows: Sequence[TrialRow], names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the named columns of each trial in the mirror; code is read only if named."""
+    """Yield the named trial columns, a row per trial; code is read only if named."""
     columns = read_columns(session, rows, code=any(name in CODE for name in names))
     for name in names:
         if name.startswith(PARAMETER):
@@ -64,7 +64,7 @@ def read_rows(
 
 
 def read_columns(session: Session, rows: Sequence[TrialRow], code: bool) -> dict[str, list[Any]]:
-    """Return trials as the columns of LEMUR's `ab.nn.api.data` and `transform`.
+    """Return the trial columns of LEMUR's `ab.nn.api.data`.
 
     Equal strings are shared, so each network's code is in memory once. `prm` contains a separate
     dict for each trial.

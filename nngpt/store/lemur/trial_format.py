@@ -33,7 +33,7 @@ _MISSING: Any = object()
 def split_trial(
     experiment: Experiment, epoch: int, values: Any, stat_id: str | None = None
 ) -> TrialRecord:
-    """Split a trial of a LEMUR statistics file into the columns of LEMUR's tables.
+    """Split a trial in LEMUR's file format into table columns.
 
     Args:
         values: the trial as parsed JSON.
@@ -93,7 +93,7 @@ def rebuild_trial(
     extra: Mapping[str, Any],
     lacks: list[str],
 ) -> dict[str, Any]:
-    """Rebuild a LEMUR trial as its statistics file listed it, in LEMUR's order of keys.
+    """Rebuild a trial in LEMUR's file format, keys in LEMUR's order.
 
     Args:
         parameters: hyperparameters of the uid.
@@ -114,7 +114,7 @@ def rebuild_trial(
 def parameter_difference(
     trial: TrialRecord, parameters: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return how a LEMUR trial differs from the stored parameters of its uid.
+    """Return how a trial in LEMUR's format differs from the stored parameters of its uid.
 
     Returns:
         Keys to set (replacing those of the rows), and hyperparameters that the trial lacks.
@@ -126,7 +126,7 @@ def parameter_difference(
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Return True if two values of trials are equal and of one type: 1 is not 1.0 or True."""
+    """Return True if two values in the trial format are equal and of one type: 1 is not 1.0."""
     return one is other or (one.__class__ is other.__class__ and bool(one == other))
 
 

@@ -73,7 +73,7 @@ def lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
 
 
 def controls(study: Study) -> Figure:
-    """Draw a run's loop minus its controls with intervals, a column per control."""
+    """Plot what learning adds: the loop minus each control, with intervals."""
     others = list(dict.fromkeys(c.other for c in study.comparisons))
     figure = Figure(figsize=(10, 3.9), layout="constrained")
     columns = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
@@ -96,7 +96,7 @@ def controls(study: Study) -> Figure:
 
 
 def proxy(study: Study) -> Figure:
-    """Draw a run's first-epoch validation against full test accuracy, and τ by cycle."""
+    """Plot what the first epoch says of full training (test accuracy), and τ by cycle."""
     found = study.ranking
     assert found is not None
     figure = Figure(figsize=(10, 4.4), layout="constrained")

@@ -111,7 +111,8 @@ def test_the_reward_prefers_brief_answers(page: Path) -> None:
 
 def test_dedup_compares_on_the_level(page: Path) -> None:
     (page / "networks").mkdir()
-    for name, text in {"a": NETWORK, "b": NETWORK.replace("in_shape[1] * in_shape[2]", "in_shape[2] * in_shape[1]")}.items():
+    swapped = NETWORK.replace("in_shape[1] * in_shape[2]", "in_shape[2] * in_shape[1]")
+    for name, text in {"a": NETWORK, "b": swapped}.items():
         (page / "networks" / f"{name}.py").write_text(text)
     command = ["dedup", "networks", "--levels", "mylab.calls", "--shingle", "2", "--list", "-"]
     done = run_nngpt(page, command, PYTHONPATH=f"{ROOT}:{page}")

@@ -14,9 +14,8 @@ from nngpt.errors import UserError
 from nngpt.records import content_hash
 from nngpt.store import Store
 from nngpt.store.lemur import queries
-from nngpt.store.lemur.queries import family
 from nngpt.store.lemur.mirror_statistics import MirrorStatistics, read_statistics
-from nngpt.store.lemur.queries import Query
+from nngpt.store.lemur.queries import Query, family
 from nngpt.store.lemur.query_check import check_names
 
 

@@ -35,8 +35,8 @@ import torch
 import writing
 
 from nngpt.config import LearningConfig, LLMConfig
+from nngpt.finetuning.learners.sft import kernel_names, use_liger
 from nngpt.finetuning.lora import with_adapter
-from nngpt.finetuning.sft import kernels
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.packing import TokenizedPair, drop_long, tokenize
@@ -80,12 +80,12 @@ def main() -> None:
     parser.add_argument("--checkpointing", action="store_true", help="recompute activations")
     given = parser.parse_args()
     base = load_base(LLMConfig(model=given.model, quantization="none"))
-    kernels.use_liger(base.model)
+    use_liger(base.model)
     pairs = chat_pairs(given.corpus, "CORPUS")
     examples = drop_long(tokenize(base.tokenizer, pairs), given.max_length)[: given.pairs]
     peak = peak_speed(base)
     print(f"{date.today()}, {platform.machine()}, load {os.getloadavg()[0]:.1f}")
-    print(f"{base.facts}{kernels.facts(base.model.device.type)}, {torch.get_num_threads()} threads")
+    print(f"{base.facts}{kernel_names(base.model.device.type)}, {torch.get_num_threads()} threads")
     print(f"a large matrix product: {peak / 1e12:.3f} TFLOP/s")
     tuning(base, examples, given, peak)
     sampling(base, pairs[0].prompt, given, peak)

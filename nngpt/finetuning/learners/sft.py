@@ -79,7 +79,7 @@ class LoraLearner:
         device = choose_device(config.llm.device)
         self._optimizer = choose_optimizer(config.learning.optimizer, on_cpu=device == "cpu")
         rank = config.learning.rank
-        self.facts = f"LoRA rank {rank}, {self._optimizer}{_kernels(device)}"
+        self.facts = f"LoRA rank {rank}, {self._optimizer}{kernel_names(device)}"
         if isinstance(llm, SharesBase):
             self._prepare(llm.base)
 
@@ -168,7 +168,7 @@ class LoraLearner:
 
     def _prepare(self, base: LoadedBase) -> None:
         check_settings(self._config, base)
-        _use_liger(base.model)
+        use_liger(base.model)
 
     def _with_replay(self, job: SFTJob, log: Log) -> Sequence[TrainingPair]:
         """Return all pairs, or with `learning.replay` the new ones and a sample of the others.
@@ -248,7 +248,7 @@ _NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs"} | {
 """Keys of `learning` that do not affect how pairs are trained."""
 
 
-def _use_liger(model: Any) -> None:
+def use_liger(model: Any) -> None:
     """Replace the model's norms, gates and rotary embedding by Liger's, where installed.
 
     Call this before the model writes anything: the last bits differ, and a run that has trained
@@ -264,7 +264,7 @@ def _has_liger(device: str) -> bool:
     return device == "cuda" and find_spec("liger_kernel") is not None
 
 
-def _kernels(device: str) -> str:
+def kernel_names(device: str) -> str:
     """Name the kernels in use, such as ", Liger kernels, FlashAttention"; "" for none."""
     known = (("Liger kernels", _has_liger(device)), ("FlashAttention", has_flash_attention(device)))
     return "".join(f", {name}" for name, used in known if used)

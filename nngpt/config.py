@@ -492,7 +492,7 @@ def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored sections in today's form; keys that only `now` has get their defaults.
+    """Return a configuration's stored sections with defaults for keys that only `now` has.
 
     Keys that `now` has and a section of `began` lacks were added since; they get their defaults.
     """
@@ -624,7 +624,7 @@ def _defaults(model: type[plugins.PluginOptions]) -> dict[str, Any]:
 
 
 def resource_folder(name: str) -> Path:
-    """Return the folder of the settings (`configs`) or templates (`prompts`), packaged or not."""
+    """Return the folder of shipped configurations (`configs`) or templates (`prompts`)."""
     packaged = _PACKAGE / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
@@ -639,7 +639,7 @@ def config_file(name: str) -> Path:
 
 
 def corpus_file(path: Path) -> Path:
-    """Return the file that the setting of a corpus names: a path, or a shipped corpus."""
+    """Return the file that a configuration's corpus setting names: a path, or a shipped corpus."""
     return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
 
 

@@ -108,7 +108,7 @@ def stored_confirmations(
 
 @contextmanager
 def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
-    """Open the executor for `cycle confirm`, which judges on test images. Raises: UserError."""
+    """Open the executor that confirms networks, which judges on test images. Raises: UserError."""
     config = plan.config
     source = data_source(config)
     splits = load_splits(config, source, log)

@@ -35,7 +35,7 @@ def open_evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]
 
 @contextmanager
 def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[Executor]:
-    """Open the evaluator's executor, with the pruner of `evaluation.early_stop`.
+    """Open the executor of an evaluator, with the pruner of `evaluation.early_stop`.
 
     Raises:
         ConfigError: the executor cannot stop trainings early.
@@ -62,7 +62,7 @@ def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Itera
 def evaluate_files(
     config: Config, files: Sequence[Path], log: Log, report: Callable[[Path, Outcome], None]
 ) -> list[tuple[Path, Outcome]]:
-    """Train and judge the network in each file as a cycle would.
+    """Evaluate the network in each file: train and judge it as a cycle would.
 
     Args:
         config: task and protocol, with a prompt template of `full` mode.

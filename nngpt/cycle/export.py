@@ -172,7 +172,7 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
 
 @contextmanager
 def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
-    """Open the executor for `cycle export`, which exports weights, and its training images.
+    """Open the executor that trains networks for an export, and its training images.
 
     Raises: UserError if the executor cannot export weights, or cannot run here.
     """

@@ -35,7 +35,7 @@ class _Tried:
 
 
 def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, int]:
-    """Return duration, times and number of the open cycles; probe where no times are known.
+    """Return times of the open cycles from records, else from a probe: duration, basis, number.
 
     Probes if neither the run nor a similar one has a closed cycle.
 

@@ -75,7 +75,7 @@ def is_finished(config: Config) -> bool:
 
 
 def check_same_settings(current: RunRecord, config: Config) -> None:
-    """Refuse to resume a run with other settings than it began with. Raises: UserError."""
+    """Refuse that a runner resumes a run with other settings. Raises: UserError."""
     began = identity_of(completed(current.config))
     changed = _differences(began, config.identity())
     if changed:

@@ -23,7 +23,7 @@ _MAY_CHANGE = frozenset({"steps", "checkpoint_every"})
 
 
 def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
-    """Return the settings that must stay while a training folder of RL resumes."""
+    """Return the settings kept in the training folder of RL."""
     settings = config.identity()
     del settings["candidates"]
     rl = config.rl.model_dump(mode="json")
@@ -34,7 +34,7 @@ def rl_settings(config: Config, parent: Adapter | None) -> dict[str, Any]:
 def preference_settings(
     config: Config, parent: Adapter | None, method: str, answers: str
 ) -> dict[str, Any]:
-    """Return the settings that must stay while a training folder of DPO or KTO resumes.
+    """Return the settings kept in the training folder of DPO or KTO.
 
     Args:
         method: "dpo" or "kto".

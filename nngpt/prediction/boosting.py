@@ -194,7 +194,7 @@ def predict(trees: lightgbm.Booster, inputs: Matrix) -> Vector:
 
 
 def to_share(raw: Vector) -> Vector:
-    """Clip what boosted trees predict to 0…1; the `restore` of untransformed targets."""
+    """Clip the output of boosting to 0…1."""
     return np.clip(raw, 0, 1)
 
 

@@ -129,7 +129,7 @@ def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validatio
 
 
 def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
-    """Return the early-stopping pruner that `evaluation` configures. Raises: UserError."""
+    """Load the predictor for early stopping as a pruner. Raises: UserError."""
     evaluation = config.evaluation
     predictor = Predictor(evaluation.predictor or default_path())
     place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)

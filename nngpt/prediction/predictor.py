@@ -30,7 +30,7 @@ FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION
 
 
 def default_path() -> Path:
-    """Return where the cache keeps the predictor."""
+    """Return the predictor's path in the cache."""
     return cache_folder() / "predictor.zip"
 
 

@@ -61,12 +61,12 @@ def accuracy(found: Estimate | None) -> str:
 
 
 def counted(found: Estimate | None) -> str:
-    """Format a share with its counts: `7/12 = 58% [32–81]`, `–` for None."""
+    """Format a share as text with its counts: `7/12 = 58% [32–81]`, `–` for None."""
     return NONE if found is None else f"{found.hits}/{found.count} = {percent(found)}"
 
 
 def points(found: Estimate | None) -> str:
-    """Format a difference of fractions: `+3.1 points [−1.0, +7.2]`, `–` for None."""
+    """Format a difference as text: `+3.1 points [−1.0, +7.2]`, `–` for None."""
     if found is None:
         return NONE
     return " ".join(filter(None, (f"{signed(found.value)} points", point_ends(found.interval))))
@@ -132,5 +132,5 @@ def block(text: str) -> str:
 
 
 def standing(state: State, stage: Stage | None) -> str:
-    """Return the text for a candidate's state, or for the gate that refused it."""
+    """Return the text of a state or of the refusing gate."""
     return f"refused at {stage}: {STAGES[stage]}" if stage else STATES[state]

@@ -43,7 +43,7 @@ class AssignedNames:
 
 
 def imported_as(link: ResolvedUse) -> Imported | None:
-    """Return the extracted file's import for a use of torch or the standard library, or None."""
+    """Return the import that gives a use of torch or the standard library its assigned name."""
     meaning, use = link.meaning, link.use
     if not isinstance(meaning, ExternalName) or not meaning.allowed:
         return None
@@ -88,7 +88,7 @@ def assign_names(
 
 
 def item_of(link: ResolvedUse, closure: Closure) -> NamedItem | None:
-    """Return the named item of the extracted file that a use refers to, or None."""
+    """Return the item with an assigned name to which a use refers, or None."""
     if isinstance(link.meaning, LocalName):
         return link.meaning if link.meaning in closure.names and not link.blockers else None
     return imported_as(link)

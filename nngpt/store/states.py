@@ -76,7 +76,7 @@ def record_transition(
 
 
 def update_run(session: Session, run_id: int, where: str, **values: Any) -> int:
-    """Set columns of a run unless its state is archived, and return its fence.
+    """Update a run whose state is not archived, and return its fence.
 
     Raises:
         StoreError: the run is archived or does not exist; `where` is the database.

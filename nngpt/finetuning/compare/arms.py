@@ -94,7 +94,7 @@ def parse_arms(texts: Sequence[str]) -> list[ArmOption]:
 
 
 def shared_settings(settings: Config) -> SharedSettings:
-    """Return the settings that all arms share, as a comparison records them."""
+    """Return the settings that a comparison's arms have in common."""
     identity = settings.identity()
     kept: dict[str, Any] = {key: identity[key] for key in _SHARED}
     kept["task"] = {k: v for k, v in kept["task"].items() if k not in ("dataset", "threshold")}

@@ -95,7 +95,7 @@ class Samples:
 
 
 def read_record(folder: Path) -> list[Line]:
-    """Return the samples recorded in a comparison's folder. Raises: UserError if damaged."""
+    """Return the samples of a comparison's folder. Raises: UserError if a line is damaged."""
     return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
 
 

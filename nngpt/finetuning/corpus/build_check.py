@@ -82,7 +82,7 @@ def brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
 
 
 def noise_splits(folder: Path, task: Task) -> Splits:
-    """Write 82 noise images of the task's shape, with random labels, to a new folder."""
+    """Write the noise images on which the build check trains networks to a new folder."""
     folder.mkdir()
     random = np.random.Generator(np.random.PCG64(1))
     _, *shape = task.in_shape

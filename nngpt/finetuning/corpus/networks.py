@@ -15,7 +15,7 @@ from nngpt.records import Adapter, Candidate, Refusal, TrainingPair
 
 
 def read_corpus(config: Config, reader: Reader, log: Log) -> list[tuple[TrainingPair, Candidate]]:
-    """Read a corpus's pairs with their networks; skip networks that break the contract.
+    """Read corpus networks with their pairs; skip those that break the contract.
 
     Raises:
         ConfigError: the file cannot be read, or no pair passes the contract.
@@ -44,7 +44,7 @@ def named_networks(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str
 
 
 def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Candidate]]:
-    """Return the number of pairs in a run's corpus, and the corpus's networks by name.
+    """Return the corpus networks that a run starts with, by name, and their number of pairs.
 
     Raises:
         UserError: the corpus or the adapter cannot be read.
@@ -55,7 +55,7 @@ def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Ca
 
 
 def learned_networks(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
-    """Return the networks of the corpus on which an adapter was trained, by name.
+    """Return the corpus networks on which an adapter was trained, by name.
 
     Raises:
         ConfigError: the list in the adapter's folder is damaged.

@@ -84,7 +84,7 @@ def make_candidate(
 
 
 def full_answer(candidate: Candidate, defaults: Defaults) -> str:
-    """Return a candidate written as an answer of `full` mode: code, non-default settings."""
+    """Return a candidate's whole text as an answer of `full` mode."""
     own = candidate.hyperparameters.items() - defaults.hyperparameters.items()
     batch = candidate.batch if candidate.batch != defaults.batch else None
     transform = candidate.transform if candidate.transform != defaults.transform else None
@@ -92,7 +92,7 @@ def full_answer(candidate: Candidate, defaults: Defaults) -> str:
 
 
 def check_transform(text: str | None) -> Refusal | None:
-    """Return None if a candidate may use this transform (a name or safe source), or a refusal."""
+    """Return None if a candidate may have this transform, else a refusal."""
     if text is None or transform_names.spec(text) is not None:
         return None
     tree = parse(text)

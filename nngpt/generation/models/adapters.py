@@ -93,7 +93,7 @@ def save_adapter(
     dtype: str = "float32",
     also: Callable[[Path], None] = lambda _: None,
 ) -> Adapter:
-    """Write an adapter atomically to a folder: draft, flush, rename.
+    """Save an LLM's adapter atomically to a folder: draft, flush, rename.
 
     Args:
         dtype: dtype of the weights in the file; loading converts them to float32.

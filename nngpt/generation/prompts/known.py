@@ -71,7 +71,7 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
 
 
 def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[KnownNetwork]:
-    """Read a corpus's known networks that have an accuracy and can answer `prompt`, each once.
+    """Read the known networks of a corpus that have an accuracy and can answer `prompt`.
 
     Raises:
         ConfigError: the file cannot be read, or it has no such network; `where` names the key.

@@ -26,14 +26,14 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 
 
 def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the attempts that are no repairs."""
+    """Return the attempts that a repair prompt may be made for: those that are no repairs."""
     return [attempt for attempt in attempts if not attempt.repairs]
 
 
 def next_repair(
     attempts: Sequence[AttemptRecord], most: int, given_up: Collection[int]
 ) -> AttemptRecord | None:
-    """Return the refused attempt whose repair is prompted next, None if there is none.
+    """Return the refused attempt to which the next repair prompt belongs, or None.
 
     Args:
         attempts: all attempts of the cycle, in the order of writing.

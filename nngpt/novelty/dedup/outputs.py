@@ -116,7 +116,7 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Check before a deduplication that an output folder is new or empty. Raises: UserError."""
+    """Check that the output folder is new or empty, before a deduplication. Raises: UserError."""
     try:
         filled = path.exists() and any(path.iterdir())
     except OSError as error:
@@ -133,7 +133,7 @@ def kept_names(outcome: DedupOutcome) -> Iterator[bytes]:
 
 
 def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> None:
-    """Copy the files of the kept networks, with their folders, into a new or empty folder.
+    """Output the kept networks' files, with their folders, to a new or empty folder.
 
     Networks that were not files get their name and `.py`.
 
@@ -160,7 +160,7 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
 
 
 def file_paths(networks: Sequence[Network]) -> list[PurePosixPath]:
-    """Return a distinct relative path for each kept network, none out of the folder."""
+    """Return a distinct output path for each kept network, none out of the folder."""
     files: set[PurePosixPath] = set()
     folders: set[PurePosixPath] = set()
     paths = []
@@ -190,7 +190,7 @@ def chat_prompt(dataset: str) -> Prompt:
 
 
 def chat_line(network: Network, prompt: Prompt) -> bytes | None:
-    """Return an output line of chat pairs: a kept network as JSON; None if it is unreadable."""
+    """Return a line of the output `--jsonl`: a kept network as a chat pair; None if unreadable."""
     code = network.code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
     text = answers.write(Answer(code, {}))
     read = answers.read(text)

@@ -75,7 +75,7 @@ def jaccard(one: Shingles, other: Shingles) -> float:
 
 
 def independent_lines(code: str) -> list[str]:
-    """Split code into lines whose shingle sets can be made separately.
+    """Split code into lines whose sets of shingles a deduplication can make separately.
 
     Networks repeat each other's lines (LEMUR's 1.26 million lines are 55,000 distinct ones), so
     reading each distinct line once saves most of the work.

@@ -109,7 +109,7 @@ def surrogate_scores(trials: RecordedTrials) -> Vector:
 
 
 def proposal_scores(trials: RecordedTrials, engine: HPOEngine, answers: Counter[str]) -> Vector:
-    """Score trials of requested pools by nearness to an engine's proposal; others are 0 [n].
+    """Score the benchmark's trials by nearness to an engine's proposal [n].
 
     If the engine fails, the default configuration replaces its proposal.
 

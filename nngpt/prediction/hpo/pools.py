@@ -77,7 +77,7 @@ def pools(history: History, epochs: int, least: int = LEAST) -> list[Pool]:
 
 
 def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Vector:
-    """Return a pool's distances to settings [n], in decades of lr; another transform adds 1."""
+    """Return the distances of a pool's trials to settings [n], in decades of lr."""
     axes = np.array([_axes(run.hyperparameters) for run in pool.runs])
     apart = np.nan_to_num((axes - _axes(settings)) / _SCALES)  # missing values count as equal
     found: Vector = np.sqrt((apart**2).sum(axis=1))
@@ -87,7 +87,7 @@ def distance(pool: Pool, settings: Settings, transform: str | None = None) -> Ve
 
 
 def median_of_best(known: Sequence[Pool]) -> dict[str, float]:
-    """Return the median settings of the best trials of pools, each setting by itself."""
+    """Return the median settings of each pool's best trial."""
     best = [pool.runs[int(pool.accuracies.argmax())].hyperparameters for pool in known]
     axes = np.array([_axes(settings) for settings in best]).T
     lr, momentum, batch = (_median(axis) for axis in axes)

@@ -29,7 +29,7 @@ Stratum = tuple[Arm, int, int]
 def stratified_sample(
     attempts: Sequence[AttemptRecord], share: float, at_least: int, seed: int
 ) -> list[AttemptRecord]:
-    """Return a stratified random sample of attempts for an analysis by full training.
+    """Sample attempts by strata for the analysis of full trainings, in writing order.
 
     All have the same probability, even with more strata than places: each stratum's part is
     rounded up or down at random. With the same seed, a smaller sample is part of a larger one.
@@ -49,7 +49,7 @@ def first_epoch(attempt: AttemptRecord) -> float:
 
 
 def strata(trained: Sequence[AttemptRecord]) -> dict[Stratum, list[AttemptRecord]]:
-    """Return attempts by stratum, from which a sample for full training is drawn."""
+    """Return the strata of attempts for the analysis of full trainings, in a fixed order."""
     arms: dict[Arm, list[AttemptRecord]] = defaultdict(list)
     for attempt in trained:
         arms[attempt.arm].append(attempt)

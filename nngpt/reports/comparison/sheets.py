@@ -27,7 +27,7 @@ def judged_by(result: ArmResult) -> str:
 
 
 def corpus_line(found: ComparisonFigures) -> str:
-    """Return what a comparison's training corpus consists of, as Markdown; "" without one."""
+    """Return a comparison sheet's line on the training corpus; "" without one."""
     corpus = found.corpus
     if corpus is None:
         return ""

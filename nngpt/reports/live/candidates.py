@@ -46,7 +46,7 @@ def strip(
     planned: Mapping[Arm, int],
     images: int,
 ) -> list[dict[str, Any]]:
-    """Return a row of the live page's cells for each arm, with the number of cells to expect.
+    """Return the cells of the live page's candidates by arm, and the number to expect.
 
     As many are expected as are planned or, without a plan, as the arm wrote in the last cycle.
     """

@@ -41,7 +41,7 @@ def status_of(run: RunRecord, pid: int | None) -> str:
 
 
 def planned(run: RunRecord) -> dict[Arm, int]:
-    """Return the number of candidates planned for each arm in a cycle, for the live page."""
+    """Return the overview's number of planned candidates by arm in a cycle."""
     total = int(_section(run, "candidates").get("per_cycle", 0))
     shares = {arm: _section(run, "controls").get(arm, 0) for arm in (Arm.BASE, Arm.CORPUS)}
     counts = {arm: max(1, round(total * share)) if share else 0 for arm, share in shares.items()}
@@ -49,7 +49,7 @@ def planned(run: RunRecord) -> dict[Arm, int]:
 
 
 def forecast(forecasts: Sequence[ForecastRecord]) -> dict[str, Any] | None:
-    """Return the live page's expected end by the newest forecast, with its interval, or None."""
+    """Return the overview's expected end of a run by the newest forecast, or None."""
     if not forecasts:
         return None
     newest = forecasts[-1]

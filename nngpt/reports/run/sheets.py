@@ -116,7 +116,7 @@ def _on_front(network: CostedNetwork) -> tuple[str, ...]:
 
 
 def costs(study: Study) -> list[Sheet]:
-    """Return a report's tables of time and energy by cycle, and of forecasts."""
+    """Return a run's sheets of time and energy by cycle, and of forecasts."""
     found = study.costs
     if not found.by_cycle:
         return []

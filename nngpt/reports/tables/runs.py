@@ -69,7 +69,7 @@ def repairs_of(summary: CycleSummary | CyclePoint) -> str:
 
 
 def summary_json(summary: CycleSummary) -> dict[str, Any]:
-    """Return the figures of a run's cycle with their intervals for a script."""
+    """Return a row of the table of cycles as JSON values, with intervals."""
     mean, half = mean_half_width(summary.accuracies) if summary.accuracies else (None, None)
     return {
         "cycle": summary.cycle,
@@ -111,7 +111,7 @@ def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
 
 
 def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
-    """Return a run's status, the figures of its cycles, for a script."""
+    """Return the status table of a run as JSON values."""
     cycles = {arm: list(map(summary_json, store.summary(run.id, arm))) for arm in Arm}
     controls = {arm: cycles[arm] for arm in store.arms(run.id) if arm is not Arm.LOOP}
     head = {"run": run.id, "name": run.name, "status": run.status, "ended": run.ended}

@@ -67,7 +67,7 @@ def die_with_parent(number: int) -> None:
 
 
 def end_with_parent(parent: int, end: Callable[[], object]) -> None:
-    """Make the kernel cause `end` when `parent`, which started this process, ends or has ended."""
+    """Ask the kernel for the signal `end` when `parent` ends (prctl parent-death signal)."""
 
     def on_parent_death(*_: object) -> None:
         if os.getppid() != parent:  # else only the thread that started us has ended
@@ -79,7 +79,7 @@ def end_with_parent(parent: int, end: Callable[[], object]) -> None:
 
 
 def adopt_orphans() -> None:
-    """Make the kernel give this process every descendant whose own parent dies (subreaper)."""
+    """Ask the kernel to give this process all orphaned descendants (prctl subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

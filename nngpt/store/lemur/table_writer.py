@@ -96,7 +96,7 @@ class CodeWriter:
 def write_runs(
     session: Session, files: list[RunFile], networks: KnownNetworks, report: ImportReport
 ) -> None:
-    """Write LEMUR's device runs to their table; rows in the table are never changed."""
+    """Write rows of device runs to LEMUR's table; rows there are never changed."""
     runs, places = [], []
     for file in files:
         if reason := networks.refusal_reason(file.row["model_name"]):

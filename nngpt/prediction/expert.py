@@ -73,7 +73,7 @@ def regression(
     category: int | None,
     folds: Numbers,
 ) -> Regression:
-    """Return the regression by which an expert learns `best` or `stop` (see `targets`).
+    """Return an expert's regression of `best` or `stop` (see `targets`).
 
     Args:
         inputs: feature rows [n, features].

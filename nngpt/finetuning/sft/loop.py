@@ -228,7 +228,7 @@ class TrainingLoop:
 
 @contextmanager
 def recompute_activations(model: Any) -> Iterator[None]:
-    """Let the SFT loop recompute activations in the backward pass instead of keeping them."""
+    """Let the SFT loop recompute activations instead of keeping them (gradient checkpointing)."""
     # Older versions of transformers know only one name, version 6 will know only the other.
     known = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     getattr(model, f"{known}_checkpointing_enable")({"use_reentrant": False})

@@ -59,7 +59,7 @@ def deduplicate(
 
 
 def threshold(settings: DedupSettings, level: str, one: str, other: str) -> float:
-    """Return the similarity at which the dedup pipeline removes one of two networks."""
+    """Return the threshold that the dedup pipeline applies to two networks' similarity."""
     general = settings.thresholds.get(level, settings.threshold)
     if level == "exact" or one != other:
         return general

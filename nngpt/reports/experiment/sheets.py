@@ -66,7 +66,7 @@ def _difference(difference: ArmDifference) -> tuple[str, ...]:
 
 
 def verdict(difference: ArmDifference) -> str:
-    """Return in a few words whether two arms of an experiment differ."""
+    """Return an experiment sheet's entry on whether two arms differ."""
     pooled, over_seeds = difference.over_networks, difference.over_seeds
     if pooled.interval is None:
         return "too few networks"

@@ -31,7 +31,7 @@ def story(study: Study) -> list[Sheet]:
 
 
 def refusals(study: Study) -> Sheet | None:
-    """Return a report's table of refused first answers by cycle and gate; None if none was."""
+    """Return a run's sheet of refused first answers by cycle and gate; None if none was."""
     cycles = [p for arm in study.arms for p in study.points[arm]]
     stages = [stage for stage in Stage if any(p.refused.get(stage) for p in cycles)]
     if not stages:

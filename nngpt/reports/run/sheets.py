@@ -84,7 +84,7 @@ def adapters(study: Study) -> Sheet | None:
 
 
 def proxy(study: Study) -> Sheet | None:
-    """Return a report's table of rank correlations of first epoch and full training."""
+    """Return a run's sheet of rank correlations of first epoch and full training."""
     found = study.ranking
     if found is None or found.tau is None:
         return None

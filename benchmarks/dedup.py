@@ -31,10 +31,10 @@ import scipy.sparse
 from datasketch import MinHash, MinHashLSH
 
 from nngpt import files, plugins
+from nngpt.novelty.dedup.collection import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles
-from nngpt.store.lemur.queries import family
+from nngpt.store.lemur.mirror import family
 
 THRESHOLD = 0.9
 STREAMS = ("raw", "lexical", "normalised")

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from nngpt import config
-from nngpt.cycle.evaluator import open_evaluator
+from nngpt.cycle.parts import open_evaluator
 from nngpt.errors import UserError
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
@@ -43,8 +43,7 @@ from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.hpo.engines.default import DefaultEngine
 from nngpt.prediction.hpo.engines.optuna import SAMPLERS, search
 from nngpt.prediction.hpo.grid import best_of_grid
-from nngpt.prediction.hpo.proposal import HPOTask, Proposal
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import HPOTask, Proposal, SearchSpace
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 from nngpt.records import Candidate, Evaluation, Refusal, derive_seed

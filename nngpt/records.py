@@ -1,4 +1,4 @@
-"""The frozen records that all packages share; docs/design.md defines the words.
+"""The words of nngpt as frozen dataclasses, with hashes of content, canonical JSON and seeds.
 
 A record holds facts and no behaviour. A candidate's mistake is a `Refusal`, never an exception.
 """
@@ -436,7 +436,7 @@ def content_hash(code: str) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces, for hashing and comparing."""
+    """Return canonical JSON of a record's values: sorted keys, no spaces, to hash and compare."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

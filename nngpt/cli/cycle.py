@@ -69,7 +69,7 @@ def forecast(
     as_json: AsJson = False,
 ) -> None:
     """Forecast how long a run will take, from earlier runs or from a probe."""
-    from nngpt.cycle.probe import forecast_rest
+    from nngpt.cycle.forecast import forecast_rest
     from nngpt.reports.text import plural
 
     settings = load_config(config, overrides, cycles=cycles)

@@ -12,8 +12,8 @@ from nngpt.cli.output import console, print_json, print_result, progress_bar
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
+    from nngpt.novelty.dedup.collection import DedupSettings
     from nngpt.novelty.dedup.outputs import OutputPaths
-    from nngpt.novelty.dedup.records import DedupSettings
     from nngpt.novelty.dedup.sources import NetworkSources
 
 _Paths = Annotated[

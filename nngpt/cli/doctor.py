@@ -93,7 +93,7 @@ def _free_memory() -> int:
 
 
 def _sandbox() -> Iterator[Finding]:
-    from nngpt.sandbox.containment_level import layers, level
+    from nngpt.sandbox.containment import layers, level
 
     found = layers()
     reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]

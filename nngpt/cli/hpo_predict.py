@@ -75,8 +75,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Propose a network's hyperparameters, batch size and transform, as YAML."""
-    from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
-    from nngpt.prediction.hpo.search_space import SearchSpace
+    from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
     from nngpt.prediction.network_files import read_tunable_network
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 
@@ -112,7 +111,7 @@ def _training(load: Callable[[], Config], purpose: str, task: HPOTask) -> Iterat
 
     The purpose is "search", which prints a line for each training, or "run".
     """
-    from nngpt.cycle.evaluator import open_evaluator
+    from nngpt.cycle.parts import open_evaluator
     from nngpt.generation.contract.answers import Answer, write
     from nngpt.records import Candidate, content_hash, derive_seed
     from nngpt.reports.attempts import outcome_line

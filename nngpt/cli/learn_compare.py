@@ -56,7 +56,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Generate with the base model and adapters, judge the answers, and compare the arms."""
-    from nngpt.cycle.evaluator import open_executor
+    from nngpt.cycle.parts import open_executor
     from nngpt.finetuning.compare import arms as compared
     from nngpt.finetuning.compare.corpus import read_corpus
     from nngpt.finetuning.compare.records import CHECK, TRAIN

@@ -15,8 +15,7 @@ from nngpt.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.finetuning.preferences.answers import RatedAnswer
-    from nngpt.finetuning.preferences.training import PreferenceStep
+    from nngpt.finetuning.preferences import PreferenceStep, RatedAnswer
     from nngpt.protocols import Log
     from nngpt.records import Adapter
 
@@ -50,7 +49,7 @@ def prefer(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on a run's admitted and refused answers; the same command resumes."""
-    from nngpt.finetuning.preferences.answers import read_answers
+    from nngpt.finetuning.preferences import read_answers
     from nngpt.finetuning.trl_trainers import check_installed
 
     adapter = str(from_adapter) if from_adapter else None
@@ -76,8 +75,7 @@ def _find_or_train(
 ) -> Adapter:
     """Return the adapter; train it if it does not exist yet."""
     from nngpt.finetuning.lora import load_training_base
-    from nngpt.finetuning.preferences.answers import hash_answers, pair_answers
-    from nngpt.finetuning.preferences.training import PreferenceLearner
+    from nngpt.finetuning.preferences import PreferenceLearner, hash_answers, pair_answers
     from nngpt.finetuning.training_folder import lock_folder, preference_settings, trained_adapter
     from nngpt.generation.models.adapters import starting_adapter
     from nngpt.records import derive_seed

@@ -98,9 +98,7 @@ def query(
 ) -> None:
     """List recorded trainings (trials) of LEMUR, highest accuracy first."""
     from nngpt.reports.tables.lemur import print_trials, write_csv, write_json
-    from nngpt.store.lemur import queries
-    from nngpt.store.lemur.mirror import open_mirror
-    from nngpt.store.lemur.query_check import check_names
+    from nngpt.store.lemur import mirror
     from nngpt.store.lemur.trial_columns import PLAIN, check_columns, read_rows
 
     table = not (as_json or as_csv)
@@ -111,7 +109,7 @@ def query(
     default = _IN_TABLE if table else PLAIN
     given = default if columns is None else [c.strip() for c in columns.split(",") if c.strip()]
     names = check_columns(given, code)
-    wanted = queries.Query(
+    wanted = mirror.Query(
         task=task,
         dataset=dataset,
         metric=metric,
@@ -124,15 +122,15 @@ def query(
         by_accuracy=True,
         limit=(_ROWS_IN_TABLE if table and limit is None else limit) or None,
     )
-    with open_mirror(folder) as store, store.database.read() as session:
-        check_names(session, wanted)
-        rows = read_rows(session, queries.trials(session, wanted), names)
+    with mirror.open_mirror(folder) as store, store.database.read() as session:
+        mirror.check_names(session, wanted)
+        rows = read_rows(session, mirror.trials(session, wanted), names)
         if as_json:
             write_json(rows, sys.stdout)
         elif as_csv:
             write_csv(names, rows, sys.stdout)
         else:
-            print_trials(list(rows), queries.count(session, wanted), console())
+            print_trials(list(rows), mirror.count(session, wanted), console())
 
 
 @app.command()
@@ -164,7 +162,7 @@ def similar(
 ) -> None:
     """List LEMUR's networks most similar to a file, by signatures and exact similarity."""
     from nngpt.config import NoveltyConfig
-    from nngpt.novelty.dedup.source_files import read_network
+    from nngpt.novelty.dedup.sources import read_network
     from nngpt.novelty.signatures import nearest_networks, recipe_of
     from nngpt.reports.tables.lemur import neighbours_table
     from nngpt.reports.text import plural
@@ -184,8 +182,7 @@ def similar(
 def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
     """Download the LEMUR corpus (103 MB) and import it, unless it is imported already."""
     from nngpt.store.database import open_database
-    from nngpt.store.lemur.download import PACKAGE, SHA256, download_corpus
-    from nngpt.store.lemur.importer import finished_import
+    from nngpt.store.lemur.importer import PACKAGE, SHA256, download_corpus, finished_import
 
     make_folder(folder, "--folder")
     with stoppable():

@@ -86,12 +86,11 @@ def merge(
     ] = "bfloat16",
 ) -> None:
     """Merge an adapter into its base model and write an ordinary model folder."""
-    from nngpt.generation.models import adapter_export
-    from nngpt.generation.models.adapters import find_adapter
+    from nngpt.generation.models.adapters import find_adapter, merge
 
     if dtype not in ("float32", "bfloat16"):
         raise UserError(f"{dtype!r} is not float32 or bfloat16", where="--dtype")
-    typer.echo(adapter_export.merge(find_adapter(adapter), out, dtype, base))
+    typer.echo(merge(find_adapter(adapter), out, dtype, base))
 
 
 @app.command()
@@ -103,10 +102,9 @@ def export(
     ] = None,
 ) -> None:
     """Copy an adapter with its lineage to a folder for `peft`, vLLM and others."""
-    from nngpt.generation.models import adapter_export
-    from nngpt.generation.models.adapters import find_adapter
+    from nngpt.generation.models.adapters import export, find_adapter
 
-    typer.echo(adapter_export.export(find_adapter(adapter), out, base_name))
+    typer.echo(export(find_adapter(adapter), out, base_name))
 
 
 def _values(model: EmbeddedModel, file: Path | None) -> dict[str, object]:

@@ -29,7 +29,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Write networks with the LLM and check them against the contract, without training."""
-    from nngpt.cycle.dry_run import generate_answers
+    from nngpt.cycle.networks import generate_answers
     from nngpt.records import Candidate
     from nngpt.statistics import percent_of
 
@@ -66,7 +66,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Train networks from files as a cycle does; exit with 1 if one of them is refused."""
-    from nngpt.cycle.evaluator import evaluate_files
+    from nngpt.cycle.networks import evaluate_files
     from nngpt.records import Refusal
     from nngpt.reports.attempts import outcome_line
 

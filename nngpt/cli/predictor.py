@@ -87,7 +87,7 @@ def evaluate(
     """Cross-validate the accuracy predictor: predict each group of runs from the others."""
     from nngpt.prediction import predictor_training, targets
     from nngpt.prediction.cross_validation import cross_validate
-    from nngpt.prediction.replay import replay
+    from nngpt.prediction.early_stopping import replay
     from nngpt.prediction.runs import read_history
     from nngpt.reports.tables.prediction import errors_table, place_table, replay_lines
 

@@ -56,7 +56,7 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Index the classes of libraries, or update their index, without importing them."""
-    from nngpt.retrieval.index import add_source
+    from nngpt.retrieval.index_writer import add_source
     from nngpt.retrieval.sources import open_source
     from nngpt.store.database import open_database
 
@@ -80,10 +80,9 @@ def remove(
     folder: _IndexFolder = Path("runs"),
 ) -> None:
     """Remove a library from the block index."""
-    from nngpt.retrieval import catalogue
-    from nngpt.retrieval import index as block_index
+    from nngpt.retrieval import index, index_writer
 
-    block_index.remove_source(catalogue.open_index(folder), source)
+    index_writer.remove_source(index.open_index(folder), source)
     typer.echo(f"{source} is no longer indexed.")
 
 
@@ -95,14 +94,14 @@ def list_(
 ) -> None:
     """List the indexed libraries, or the blocks of one."""
     from nngpt.reports.tables.retrieval import sources_table
-    from nngpt.retrieval import catalogue
+    from nngpt.retrieval import index
 
-    database = catalogue.open_index(folder)
+    database = index.open_index(folder)
     if source is not None:
-        names = catalogue.block_names(database, source)
+        names = index.block_names(database, source)
         print_result(as_json, names, "\n".join(names))
     else:
-        rows = catalogue.source_facts(database)
+        rows = index.source_facts(database)
         print_result(as_json, rows, sources_table(rows))
 
 
@@ -120,10 +119,10 @@ def search(
 ) -> None:
     """Search the names, docstrings and code of all indexed blocks (BM25 ranking)."""
     from nngpt.reports.tables.retrieval import hits_table
-    from nngpt.retrieval import catalogue
+    from nngpt.retrieval import index
     from nngpt.retrieval.search import search as find
 
-    known = catalogue.blocks(catalogue.open_index(folder))
+    known = index.blocks(index.open_index(folder))
     hits = find([b for b in known if copyleft or not b.copyleft], question, top)
     if as_json:
         found = [{"score": h.score, "target": h.block.target, **asdict(h.block)} for h in hits]
@@ -138,15 +137,15 @@ def search(
 @app.command()
 def show(target: Target, folder: _IndexFolder = Path("runs"), as_json: AsJson = False) -> None:
     """Show the origin, licence and original source of a block."""
-    from nngpt.retrieval import catalogue
+    from nngpt.retrieval import index
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
-    database = catalogue.open_index(folder)
-    facts = Extractor(Library(catalogue.sources(database))).original(target)
+    database = index.open_index(folder)
+    facts = Extractor(Library(index.sources(database))).original(target)
     code = facts.pop("code")
     place = facts["target"].partition(":")[2]
-    known = catalogue.blocks(database)
+    known = index.blocks(database)
     facts["module"] = any(f"{block.module}.{block.name}" == place for block in known)
     lines = [f"# {name}: {value}" for name, value in facts.items()]
     print_result(as_json, {**facts, "code": code}, *lines, f"\n{code}")
@@ -163,12 +162,12 @@ def extract(
 ) -> None:
     """Write a block and its dependencies as one file that imports only torch."""
     from nngpt.reports.text import plural
-    from nngpt.retrieval import catalogue
+    from nngpt.retrieval import index
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
-    database = catalogue.open_index(folder)
-    found = Extractor(Library(catalogue.sources(database))).extract(target)
+    database = index.open_index(folder)
+    found = Extractor(Library(index.sources(database))).extract(target)
     if out is not None:
         write_file(out, [found.code.encode()], hint="Choose another file with --out")
     if as_json:
@@ -204,15 +203,15 @@ def bench(
 ) -> None:
     """Extract blocks and count how many compile and define all names; with --run, how many run."""
     from nngpt.reports.tables.retrieval import tally_table
-    from nngpt.retrieval import catalogue, grading
+    from nngpt.retrieval import grading, index
     from nngpt.retrieval.extractor import Extractor
     from nngpt.retrieval.library import Library
 
-    database = catalogue.open_index(folder)
-    indexed = (block.target for block in catalogue.blocks(database))
+    database = index.open_index(folder)
+    indexed = (block.target for block in index.blocks(database))
     names = grading.read_targets(targets) if targets else list(indexed)
     chosen = grading.choose_targets(names, source, limit)
-    extractor = Extractor(Library(catalogue.sources(database)))
+    extractor = Extractor(Library(index.sources(database)))
     log = logger(style="dim")
     grades = []
     with stoppable("Stopped."), _training(run, sandbox) as train:
@@ -243,7 +242,7 @@ def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
 
     The contract is not checked, because it does not apply to library code.
     """
-    from nngpt.cycle.evaluator import open_evaluator
+    from nngpt.cycle.parts import open_evaluator
     from nngpt.records import Candidate, Evaluation, Refusal
 
     if not run:

@@ -1,4 +1,4 @@
-"""Train a sample of a run's candidates to completion and judge them on the test set.
+"""Full trainings on the test set (`nngpt cycle confirm`): train a sample of a run's candidates.
 
 This is the only part of nngpt that opens the test images (docs/design.md, Test set apart). The
 results select nothing: they are stored beside the candidates and reported.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig, changed, completed
-from nngpt.cycle.evaluator import open_executor
+from nngpt.cycle.parts import open_executor
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log

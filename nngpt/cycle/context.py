@@ -1,4 +1,4 @@
-"""Context of a run: settings, parts, records and display, which all its steps share."""
+"""The context that all steps of a run share: settings, parts, records and display."""
 
 from __future__ import annotations
 

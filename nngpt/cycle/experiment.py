@@ -121,16 +121,16 @@ def run_all(
         KeyboardInterrupt: the user stopped a run.
     """
     for number, cell in enumerate(cells, 1):
-        if is_finished(cell):
+        if _is_finished(cell):
             continue
         if limit.seconds_left == 0:
             return False
         log(f"Run {number} of {len(cells)}: arm {cell.arm}, seed {cell.seed}")
         _run(grid, cell, limit)
-    return all(is_finished(cell) for cell in cells)
+    return all(_is_finished(cell) for cell in cells)
 
 
-def is_finished(cell: Cell) -> bool:
+def _is_finished(cell: Cell) -> bool:
     """Return whether an experiment's cell has closed all its cycles or ended early.
 
     Raises: UserError if the run began with other settings.

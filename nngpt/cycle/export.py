@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt import files
 from nngpt.config import Config, changed, completed
-from nngpt.cycle.evaluator import open_executor
+from nngpt.cycle.parts import open_executor
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
@@ -108,7 +108,7 @@ class Export:
             log(f"{len(index.rows)} of {len(networks)} networks are here already.")
         index.write()
         if left:
-            with open_exporter(self.config, log) as (executor, splits):
+            with _open_exporter(self.config, log) as (executor, splits):
                 for network in left:
                     index.add(self._write_one(executor, splits, network, log))
         return index
@@ -145,7 +145,7 @@ class Export:
             return {"attempt": network.attempt.id, "refused": why, "detail": exported.detail}
         same = reproduced(network.evaluation, exported.evaluation)
         text = card(network, exported, splits, same)
-        write_network(self.out / network.folder, source_file(network), text, exported)
+        _write_network(self.out / network.folder, source_file(network), text, exported)
         words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
         onnx = f"; no ONNX: {exported.onnx_problem}" if exported.onnx_problem else ""
         loaded = accuracy_95(*exported.loaded)
@@ -171,7 +171,7 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
 
 
 @contextmanager
-def open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
+def _open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
     """Open the executor that trains networks for an export, and its training images.
 
     Raises: UserError if the executor cannot export weights, or cannot run here.
@@ -203,7 +203,7 @@ def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
     return [e.correct for e in recorded.epochs] == [e.correct for e in again.epochs]
 
 
-def write_network(folder: Path, code: str, card: str, exported: Exported) -> None:
+def _write_network(folder: Path, code: str, card: str, exported: Exported) -> None:
     """Write the folder of an exported network atomically: all of its files, or nothing."""
     with files.scratch(folder) as partial:
         (partial / "network.py").write_text(code, encoding="utf-8")

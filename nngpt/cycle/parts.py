@@ -1,4 +1,4 @@
-"""Open the parts of a run: data, prompts, LLM, executor, learner.
+"""Open the parts of a run or of an evaluation: data, prompts, LLM, executor, learner.
 
 Every mistake of the user in the configuration is found here, before anything is written.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nngpt import plugins
 from nngpt.config import Config
-from nngpt.cycle.evaluator import open_executor
 from nngpt.data.loading import data_source, load_splits
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
@@ -25,6 +25,9 @@ from nngpt.generation.prompts.known import KnownNetwork, read_pool
 from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import LLM, Executor, Learner, Log, NoveltyMeasure
 from nngpt.records import Adapter, Arm, Candidate, Task, TrainingPair
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
 
 
 @dataclass(frozen=True)
@@ -188,3 +191,40 @@ def _make_learner(config: Config, llm: LLM, log: Log) -> Learner | None:
         learner = plugins.create("learner", settings.learner, config, llm, options=settings.options)
     log(f"Learning: {learner.facts if learner else 'switched off'}")
     return learner
+
+
+@contextmanager
+def open_evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]]:
+    """Open the parts that judge networks without a run: reader and executor. Raises: UserError."""
+    plugins.load("executor", config.evaluation.executor)  # a wrong name fails before the rest
+    source = data_source(config)
+    reader = make_reader(config, source)
+    splits = load_splits(config, source, log)
+    with open_executor(config, splits, reader.task, log) as executor:
+        yield reader, executor
+
+
+@contextmanager
+def open_executor(config: Config, splits: Splits, task: Task, log: Log) -> Iterator[Executor]:
+    """Open the executor, a part of a run or evaluation, with the pruner of `evaluation.early_stop`.
+
+    Raises:
+        ConfigError: the executor cannot stop trainings early.
+        UserError: the executor cannot run here, or the predictor is missing.
+    """
+    settings, pruner = config.evaluation, None
+    if settings.early_stop:
+        from nngpt.prediction.early_stopping import load_pruner
+
+        pruner = load_pruner(config, task, log)
+    executor: Executor = plugins.create(
+        "executor", settings.executor, splits, settings, task, pruner, options=settings.options
+    )
+    with closing(executor):
+        if executor.pruner is not pruner:
+            raise ConfigError(
+                f"the executor {settings.executor!r} trains to the end",
+                where="evaluation.early_stop",
+                hint="Use the executor local, bubblewrap or container",
+            )
+        yield executor

@@ -1,4 +1,4 @@
-"""Train an adapter with GRPO, on the prompt and the parts of a configured run."""
+"""Train an adapter with RL (GRPO) in its folder, with the prompt and parts of a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError
 from nngpt.finetuning.rl import grpo
 from nngpt.finetuning.rl.execution_cache import ExecutionCache, hash_data
-from nngpt.finetuning.rl.reward_terms import known_networks, make_terms
-from nngpt.finetuning.rl.scoring import AnswerScorer
+from nngpt.finetuning.rl.scoring import AnswerScorer, known_networks, make_terms
 from nngpt.finetuning.training_folder import lock_folder, rl_settings, trained_adapter
 from nngpt.finetuning.trl_trainers import check_installed
 from nngpt.generation.contract import make_reader
@@ -51,7 +50,7 @@ def check_rl(config: Config) -> None:
 
 
 def train_rl(config: Config, folder: Path, fresh: bool, shown: RLProgress) -> Adapter:
-    """Return the adapter of an RL training; take the steps that are missing in its folder.
+    """Train with RL on the parts of a run, as far as the folder lacks steps; return the adapter.
 
     Args:
         fresh: start over, and keep the old training in a subfolder.

@@ -1,4 +1,4 @@
-"""Start the run of a configuration, or resume it."""
+"""Start or resume the run of a configuration; refuse to resume with other settings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import os
 
 from nngpt.config import Config, completed, identity_of
 from nngpt.cycle.context import RunContext
-from nngpt.cycle.forecast import find_times
+from nngpt.cycle.forecast import find_times, probe
 from nngpt.cycle.loop import Loop
 from nngpt.cycle.meter import Energy, Meter, TimeLimit, TimeLimitReached
 from nngpt.cycle.parts import assemble
-from nngpt.cycle.probe import probe
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
 from nngpt.reports.progress import ConsoleProgress

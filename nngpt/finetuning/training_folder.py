@@ -1,4 +1,4 @@
-"""Manage the folder of one RL or preference training: settings, lock, and the finished adapter."""
+"""The folder of one RL or preference training: its settings, its lock, the finished adapter."""
 
 from __future__ import annotations
 

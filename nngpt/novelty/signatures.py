@@ -26,7 +26,7 @@ from nngpt.errors import StoreError
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
 from nngpt.novelty.measures import minhash
 from nngpt.store.database import Database
-from nngpt.store.lemur.queries import codes
+from nngpt.store.lemur.mirror import codes
 from nngpt.store.lemur_tables import Signature, nn
 
 _AT_ONCE = 200

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nngpt import plugins
-from nngpt.novelty.dedup.neighbours import KeptIndex, rank_shingles
-from nngpt.novelty.dedup.shingle_sets import Shingler
+from nngpt.novelty.dedup.shingle_sets import KeptIndex, Shingler, rank_shingles
 from nngpt.prediction.arrays import Numbers, Vector
 from nngpt.prediction.runs import TrainingRun
-from nngpt.store.lemur.queries import family
+from nngpt.store.lemur.mirror import family
 
 MeanInterval = tuple[float, float, float]
 """A mean and the ends of its 95% interval."""

@@ -1,4 +1,4 @@
-"""Python files with a network, read and checked without executing them."""
+"""Read and check Python files with a network for the predictor, without executing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The predictor, read from its file: final accuracy and stopping epoch of one training."""
+"""The predictor and its default file: final accuracy and stopping epoch of one training."""
 
 from __future__ import annotations
 

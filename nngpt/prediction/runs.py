@@ -17,7 +17,7 @@ from nngpt.files import DATABASE
 from nngpt.prediction.places import Place
 from nngpt.records import canonical_json
 from nngpt.store.database import open_database
-from nngpt.store.lemur.queries import codes, hyperparameters
+from nngpt.store.lemur.mirror import codes, hyperparameters
 from nngpt.store.lemur_tables import nn, stat, transform
 
 _RUN = ["task", "dataset", "metric", "nn", "prm", "transform"]

@@ -1,4 +1,4 @@
-"""Targets of the predictor: final accuracy and stopping epoch, and the form the trees learn."""
+"""Targets of the predictor: final accuracy, stopping epoch, and the form that trees learn."""
 
 from __future__ import annotations
 

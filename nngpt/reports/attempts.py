@@ -1,4 +1,4 @@
-"""One attempt or training on the console: a line, or all facts and its code."""
+"""One attempt or training on the console: its outcome as a line, or all facts and its code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from rich.text import Text
 
 from nngpt.generation import modes
 from nngpt.records import Arm, Evaluation, Refusal, Retraining, ShownBlock, State
-from nngpt.reports.text import plural
-from nngpt.statistics import accuracy_of
+from nngpt.reports.text import accuracy_of, plural
 from nngpt.store import AttemptRecord
 
 EXTRA = 2.0

@@ -30,7 +30,7 @@ def card(source: BestNetwork, exported: Exported, splits: Splits, same: bool | N
     """Return a network's card as Markdown; `same` is True if the export reproduced the accuracy."""
     candidate, run = source.candidate, source.run
     epochs = len(exported.evaluation.epochs)
-    load = how_to_load(candidate, exported, splits, epochs)
+    load = _how_to_load(candidate, exported, splits, epochs)
     problem = exported.onnx_problem
     parts = [
         f"# Network {candidate.content_hash}\n",
@@ -87,13 +87,13 @@ def accuracy_95(correct: int, total: int) -> str:
     return f"{correct / total:.1%} [{low * 100:.1f}, {high * 100:.1f}] of {total:,}"
 
 
-def provenance(block: ShownBlock) -> str:
+def _provenance(block: ShownBlock) -> str:
     """Return a block's origin, licence and hash for the card of a network that saw it."""
     where = f"{block.target} {block.version}, licence {block.licence}"
     return f"{where}, SHA-256 of its file {block.sha256}"
 
 
-def how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs: int) -> str:
+def _how_to_load(candidate: Candidate, exported: Exported, splits: Splits, epochs: int) -> str:
     """Return the code on a card that loads the exported weights into the network."""
     shape, classes = exported.in_shape, splits.classes
     prm: dict[str, Any] = {**candidate.hyperparameters, "batch": candidate.batch}
@@ -226,7 +226,7 @@ def author(source: BestNetwork) -> Iterator[str]:
     yield f"prompt: template {plain(prompt.template)}, hash {prompt.template_hash}, {prompt.mode}"
     yield f"sampling seed {completion.seed}, answer {completion.index} of its batch"
     for block in prompt.blocks:
-        yield f"its prompt showed {plain(provenance(block))}"
+        yield f"its prompt showed {plain(_provenance(block))}"
     if not prompt.blocks:
         yield "its prompt showed no block of a library"
 
@@ -238,7 +238,7 @@ def source_file(source: BestNetwork) -> str:
         f"Attempt {source.attempt.id} of nngpt's run {run.id} ({run.name}), {run.created}",
         f"Written by {written_by(source.attempt)}",
         f"Content hash of what follows: {candidate.content_hash}",
-        *(f"Its prompt showed {provenance(block)}" for block in source.prompt.blocks),
+        *(f"Its prompt showed {_provenance(block)}" for block in source.prompt.blocks),
         *([] if source.prompt.blocks else ["Its prompt showed no block of a library"]),
     ]
     comments = "".join(f"# {' '.join(line.split())}\n" for line in lines)

@@ -115,7 +115,7 @@ def page_svg(figure: Figure, name: str) -> Markup:
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
-    return Markup(inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name))
+    return Markup(_inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name))
 
 
 def image_files(figure: Figure, name: str) -> dict[str, bytes]:
@@ -143,7 +143,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     return file.getvalue()
 
 
-def inline_svg(text: str, name: str) -> str:
+def _inline_svg(text: str, name: str) -> str:
     """Make a chart's SVG ready to stand in a page; ids start with `name`."""
     text = text[text.index("<svg") :]
     unwanted = r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->"

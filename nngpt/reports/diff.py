@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nngpt.novelty.dedup.collection import Network
 from nngpt.novelty.dedup.explanation import unified_diff
-from nngpt.novelty.dedup.records import Network
 
 _DIFF_WIDTH = 160
 

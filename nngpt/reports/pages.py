@@ -1,4 +1,4 @@
-"""The template engine of all static HTML pages."""
+"""The template engine of static HTML pages: render a page with its styles and filters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jinja2
 
 from nngpt import __version__
 from nngpt.novelty.dedup.collection import readable
-from nngpt.reports.text import NONE
+from nngpt.reports.text import NONE, similarity
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,11 +47,6 @@ def _shown(value: object) -> object:
 def percent(value: float | None) -> str:
     """Format a fraction on a page as `91.3%`, `–` for None."""
     return NONE if value is None else f"{value:.1%}"
-
-
-def similarity(value: float | None) -> str:
-    """Format a similarity for pages with four digits, `1` if it is exactly 1, `–` for None."""
-    return NONE if value is None else "1" if value == 1 else f"{value:.4f}"
 
 
 def cut(text: str) -> str:

@@ -29,8 +29,8 @@ from nngpt.records import Adapter, Arm
 from nngpt.reports.attempts import attempt_line
 from nngpt.reports.tables.rl import step_line
 from nngpt.reports.tables.runs import repairs_of
-from nngpt.reports.text import plural
-from nngpt.statistics import mean_of, percent_of
+from nngpt.reports.text import mean_of, plural
+from nngpt.statistics import percent_of
 from nngpt.store import AttemptRecord, CycleSummary
 
 EVERY_S = 30.0

@@ -1,10 +1,20 @@
-"""Numbers, durations and names as text, the same on every page and in every table."""
+"""Text for pages and tables: shares, accuracies, means, durations, energies, counts and names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nngpt.novelty.dedup.collection import readable
 from nngpt.records import Arm, Stage, State
-from nngpt.statistics import Estimate, Interval
+from nngpt.statistics import (
+    Count,
+    Estimate,
+    Interval,
+    Measure,
+    mean_half_width,
+    percent_of,
+    wilson,
+)
 
 NONE = "–"
 """Shown where there is no value."""
@@ -132,5 +142,31 @@ def block(text: str) -> str:
 
 
 def standing(state: State, stage: Stage | None) -> str:
-    """Return the text of a state or of the refusing gate."""
+    """Format a state, or the gate that refused, as text."""
     return f"refused at {stage}: {STAGES[stage]}" if stage else STATES[state]
+
+
+def measured(found: Measure) -> str:
+    """Format an estimate as text with its 95% interval: as `percent_of` or as `mean_of`."""
+    return percent_of(*found) if isinstance(found, Count) else mean_of(found)
+
+
+def accuracy_of(accuracy: float, total: int | None = None) -> str:
+    """Format an accuracy as text with its Wilson interval (95%): `91.3% ±1.8`."""
+    if not total:
+        return f"{accuracy:.1%}"
+    low, high = wilson(round(accuracy * total), total)
+    return f"{accuracy:.1%} ±{(high - low) * 50:.1f}"
+
+
+def mean_of(values: Sequence[float]) -> str:
+    """Format a mean as text with its 95% t interval: `88.2% ±3.1`; `88.2%` for one value; `–`."""
+    if not values:
+        return "–"
+    mean, half = mean_half_width(values)
+    return f"{mean:.1%}" if half is None else f"{mean:.1%} ±{half * 100:.1f}"
+
+
+def similarity(value: float | None) -> str:
+    """Format a similarity as text: four digits, `1` if it is exactly 1, `–` for None."""
+    return NONE if value is None else "1" if value == 1 else f"{value:.4f}"

@@ -160,7 +160,7 @@ def network(code: str, name: str) -> str:
 
     Raises: SyntaxError if the file does not parse.
     """
-    calls = [", ".join(f"{k}={v}" for k, v in one.items()) for one in guess_arguments(code, name)]
+    calls = [", ".join(f"{k}={v}" for k, v in one.items()) for one in _guess_arguments(code, name)]
     return code + _NETWORK.format(
         attempts="".join(f"lambda: {name}({call}), " for call in calls),
         shapes=_SHAPES,
@@ -169,7 +169,7 @@ def network(code: str, name: str) -> str:
     )
 
 
-def guess_arguments(code: str, name: str) -> list[dict[str, str]]:
+def _guess_arguments(code: str, name: str) -> list[dict[str, str]]:
     """Return keyword arguments with which a network around a block may build it.
 
     Expressions may use `_nn`, which is `torch.nn`. The list is empty if a required parameter has no

@@ -76,7 +76,7 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
     if not statement.is_import:
         needed += [LocalName(statement.module.name, b.name) for b in statement.bindings]
     for link in links.uses:
-        never = link.use.when is UseTime.ANNOTATION and not evaluates_annotations(statement)
+        never = link.use.when is UseTime.ANNOTATION and not _evaluates_annotations(statement)
         if isinstance(link.meaning, LocalName) and not (never or link.blockers):
             needed.append(link.meaning)
     for one in links.imports:
@@ -87,7 +87,7 @@ def _needed_names(resolver: NameResolver, statement: Statement, found: Closure) 
     return needed
 
 
-def evaluates_annotations(statement: Statement) -> bool:
+def _evaluates_annotations(statement: Statement) -> bool:
     """Return True if the closure needs the names in annotations, which a decorator may read."""
     text = statement.module.text
     spans = [text.span(node) for node in getattr(statement.node, "decorator_list", [])]

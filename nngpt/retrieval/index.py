@@ -1,213 +1,176 @@
-"""Write the block index: whole sources and their classes, file by file.
-
-For a source that is indexed already, only files with another hash are parsed.
-"""
+"""Open and read the block index: its sources, its blocks, and which classes are blocks."""
 
 from __future__ import annotations
 
-import ast
-import gc
-import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
 from nngpt.errors import UserError, nearest
-from nngpt.retrieval.modules import Module, parse
-from nngpt.retrieval.scope import Binding
-from nngpt.retrieval.search import class_words, split_words
+from nngpt.files import DATABASE
+from nngpt.retrieval.licences import is_copyleft
 from nngpt.retrieval.sources import LibrarySource, SourceFile
 from nngpt.store.block_tables import BlockClass, BlockFile, BlockSource
-from nngpt.store.database import Database
-from nngpt.store.states import now
+from nngpt.store.database import Database, open_database
 
-_Rows = tuple[BlockFile, list[BlockClass]]
-_MOST_WORDS = 400
-_NODES = 2_000_000
-"""New objects between two garbage collections: some hundred MB."""
+_ROOTS = frozenset({"torch.nn.Module", "torch.nn.modules.module.Module"})
 
 
 @dataclass(frozen=True)
-class IndexReport:
-    """Numbers of files and classes of an indexed source, and of the files that changed.
+class LibraryBlock:
+    """An indexed class that is an `nn.Module`.
 
-    `broken` maps the path of each file that cannot be read or parsed to the reason.
+    Attributes:
+        source, version, licence: the library, with its licence as an SPDX expression.
+        module, name: dotted name of the module, and name of the class.
+        path, line, sha256: file in the source, line number of the class, hash of the file.
+        doc: first paragraph of the docstring.
+        words: search words, separated by spaces.
     """
 
-    source: LibrarySource
-    files: int
-    new: int
-    changed: int
-    removed: int
-    classes: int
-    broken: dict[str, str]
+    source: str
+    version: str
+    licence: str
+    module: str
+    name: str
+    path: str
+    line: int
+    sha256: str
+    doc: str
+    words: str = field(repr=False)
 
-    def facts(self) -> dict[str, Any]:
-        """Return the report of indexing for JSON, with the source's name, version and licence."""
-        source = self.source
-        named = {"source": source.name, "version": source.version, "licence": source.licence}
-        return named | {k: v for k, v in vars(self).items() if k != "source"}
+    @property
+    def target(self) -> str:
+        """The block's full name, `source:module.Class`."""
+        return f"{self.source}:{self.module}.{self.name}"
 
-
-def add_source(database: Database, source: LibrarySource, place: str) -> IndexReport:
-    """Write a source, which the user gave as `place`, to the block index, or update its entry.
-
-    Raises: StoreError if the database cannot be written.
-    """
-    before = _hashes(database, source.name)
-    with _collecting_seldom():
-        read = {file.module: _read(source, file, before) for file in source.files.values()}
-    changed = {module: rows for module, rows in read.items() if rows is not None}
-    with database.write() as session:
-        row = _source(session, source, place)
-        rows = {file.module: file for file in session.scalars(_files_of(row))}
-        gone = [rows[module] for module in rows.keys() - read.keys()]
-        stale = [rows[module] for module in changed if module in rows]
-        _remove(session, [*gone, *stale])
-        _write(session, row, list(changed.values()))
-        unreadable = session.scalars(_files_of(row).where(BlockFile.broken.is_not(None)))
-        broken = {file.path: file.broken or "" for file in unreadable}
-        ids = _files_of(row).with_only_columns(BlockFile.id)
-        count = select(func.count()).where(BlockClass.file_id.in_(ids))
-        classes = session.scalar(count) or 0
-    new = len(read.keys() - rows.keys())
-    return IndexReport(source, len(read), new, len(stale), len(gone), classes, broken)
+    @property
+    def copyleft(self) -> bool:
+        """True if the licence is copyleft or unknown."""
+        return is_copyleft(self.licence)
 
 
-def remove_source(database: Database, name: str) -> None:
-    """Remove a source from the block index. Raises: UserError: it is not indexed."""
-    with database.write() as session:
-        row = session.scalar(select(BlockSource).where(BlockSource.name == name))
-        if row is None:
-            known = session.scalars(select(BlockSource.name)).all()
-            raise UserError("is not indexed", where=name, hint=nearest(name, known))
-        _remove(session, session.scalars(_files_of(row)).all())
-        session.delete(row)
+def open_index(folder: Path) -> Database:
+    """Open the block index in a folder. Raises: UserError if there is none."""
+    path = folder / DATABASE
+    if not path.exists():
+        hint = "Index some: nngpt rag index torchvision"
+        raise UserError("no block is indexed", where=str(path), hint=hint)
+    return open_database(path, create=False)
 
 
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """Run the garbage collector rarely; on syntax trees it would take half of the time."""
-    before = gc.get_threshold()
-    gc.set_threshold(_NODES, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+def sources(database: Database) -> list[LibrarySource]:
+    """Return all sources of the block index by name, files read on demand. Raises: UserError."""
+    with database.read() as session:
+        rows = session.scalars(select(BlockSource).order_by(BlockSource.name)).all()
+        found = []
+        for row in rows:
+            listed = session.execute(
+                select(BlockFile.id, BlockFile.module, BlockFile.path, BlockFile.package)
+                .where(BlockFile.source_id == row.id)
+                .order_by(BlockFile.module)
+            )
+            files = {
+                module: SourceFile(module, path, package, partial(_content, database, number))
+                for number, module, path, package in listed
+            }
+            found.append(LibrarySource(row.name, row.version, row.licence, row.kind, files))
+    if not found:
+        hint = "Index some: nngpt rag index torch"
+        raise UserError("no block is indexed", where=str(database.path), hint=hint)
+    return found
 
 
-def _files_of(source: BlockSource) -> Select[BlockFile]:
-    return select(BlockFile).where(BlockFile.source_id == source.id)
-
-
-def _hashes(database: Database, name: str) -> dict[str, str]:
-    """Return the hash of each indexed file of a source, by module and path."""
+def blocks(database: Database) -> list[LibraryBlock]:
+    """Return all blocks of the index (`nn.Module` classes), by source, module and line."""
+    columns = (
+        *(BlockSource.name, BlockSource.version, BlockSource.licence),
+        *(BlockFile.module, BlockClass.name, BlockFile.path, BlockClass.line),
+        *(BlockFile.sha256, BlockClass.doc, BlockClass.words),
+    )
     with database.read() as session:
         rows = session.execute(
-            select(BlockFile.module, BlockFile.sha256, BlockFile.path)
-            .join(BlockSource)
-            .where(BlockSource.name == name)
-        )
-        return {f"{module} {path}": sha256 for module, sha256, path in rows}
+            select(*columns, BlockClass.bases)
+            .join(BlockFile, BlockFile.source_id == BlockSource.id)
+            .join(BlockClass, BlockClass.file_id == BlockFile.id)
+            .order_by(BlockSource.name, BlockFile.module, BlockClass.line)
+        ).all()
+    found = [(LibraryBlock(*fields), json.loads(bases)) for *fields, bases in rows]
+    modules = _modules({f"{one.module}.{one.name}": bases for one, bases in found})
+    return [one for one, _ in found if f"{one.module}.{one.name}" in modules]
 
 
-def _read(source: LibrarySource, file: SourceFile, before: dict[str, str]) -> _Rows | None:
-    """Return the rows of a file and its classes, or None if the indexed file is unchanged."""
-    row = BlockFile(
-        module=file.module, path=file.path, package=file.package, sha256="", content=b""
-    )
-    try:
-        raw = file.read()
-    except OSError as error:
-        row.broken = f"cannot be read ({error.strerror})"
-        return row, []
-    row.sha256 = hashlib.sha256(raw).hexdigest()
-    if before.get(f"{file.module} {file.path}") == row.sha256:
-        return None
-    row.content = zlib.compress(raw)
-    module = parse(source, replace(file, read=lambda: raw))
-    if isinstance(module, Module):
-        return row, list(_classes(module))
-    row.broken = module.reason
-    return row, []
+def source_facts(database: Database) -> list[dict[str, Any]]:
+    """Return the index's facts of each source: name, version, licence. Raises: UserError."""
+    counts = Counter(block.source for block in blocks(database))
+    return [
+        {
+            "source": one.name,
+            "version": one.version,
+            "licence": one.licence,
+            "copyleft": is_copyleft(one.licence),
+            "kind": one.kind,
+            "files": len(one.files),
+            "blocks": counts[one.name],
+        }
+        for one in sources(database)
+    ]
 
 
-def _source(session: Session, source: LibrarySource, place: str) -> BlockSource:
-    row = session.scalar(select(BlockSource).where(BlockSource.name == source.name))
-    if row is None:
-        row = BlockSource(name=source.name)
-        session.add(row)
-    row.version, row.licence, row.kind = source.version, source.licence, source.kind
-    row.place, row.indexed = place, now()
-    session.flush()
-    return row
+def block_names(database: Database, source: str) -> list[str]:
+    """Return the full names of a source's blocks in the index. Raises: UserError."""
+    known = [one.name for one in sources(database)]
+    if source not in known:
+        raise UserError("is not indexed", where=source, hint=nearest(source, known))
+    return [block.target for block in blocks(database) if block.source == source]
 
 
-def _remove(session: Session, files: Sequence[BlockFile]) -> None:
-    numbers = [file.id for file in files]
-    for start in range(0, len(numbers), 500):
-        part = numbers[start : start + 500]
-        session.execute(delete(BlockClass).where(BlockClass.file_id.in_(part)))
-        session.execute(delete(BlockFile).where(BlockFile.id.in_(part)))
-    session.flush()
-    session.expire_all()
+def _content(database: Database, number: int) -> bytes:
+    with database.read() as session:
+        content = session.scalar(select(BlockFile.content).where(BlockFile.id == number))
+    return zlib.decompress(content) if content else b""
 
 
-def _write(session: Session, source: BlockSource, read: Sequence[_Rows]) -> None:
-    for file, _ in read:
-        file.source_id = source.id
-        session.add(file)
-    session.flush()
-    for file, classes in read:
-        for one in classes:
-            one.file_id = file.id
-            session.add(one)
+def _modules(bases: dict[str, Sequence[str]]) -> set[str]:
+    """Return the names of the classes that are an `nn.Module`, following their bases.
+
+    A base imported from a module that does not define it is found by its last name in the same
+    top-level package, because re-exports rarely rename a class.
+    """
+    by_name: dict[tuple[str, str], list[str]] = {}
+    for dotted in bases:
+        by_name.setdefault(_short(dotted), []).append(dotted)
+    heirs: dict[str, list[str]] = {}
+    found: list[str] = []
+    for dotted, own in bases.items():
+        if any(_is_layer(base) for base in own):
+            found.append(dotted)
+        for base in own:
+            for known in [base] if base in bases else by_name.get(_short(base), ()):
+                heirs.setdefault(known, []).append(dotted)
+    seen = set(found)
+    while found:
+        for heir in heirs.get(found.pop(), ()):
+            if heir not in seen:
+                seen.add(heir)
+                found.append(heir)
+    return seen
 
 
-def _classes(module: Module) -> Iterator[BlockClass]:
-    """Yield a row for each module-level class; of several with one name the first."""
-    where = " ".join(split_words(module.name.rpartition(".")[2]))
-    for name in module.classes():
-        node = next(b.node for _, b in module.bindings[name] if isinstance(b.node, ast.ClassDef))
-        doc = (ast.get_docstring(node) or "").split("\n\n")[0]
-        span = module.text.span(node)
-        text = module.text.raw[span.start : span.end].decode("utf-8", "replace")
-        words = Counter(class_words(name, text))
-        kept = [word for word, count in words.most_common(_MOST_WORDS) for _ in range(count)]
-        yield BlockClass(
-            name=name,
-            line=node.lineno,
-            bases=json.dumps([_dotted(module, base) for base in node.bases]),
-            doc=" ".join(doc.split())[:500],
-            words=" ".join([*kept, where]),
-        )
+def _is_layer(base: str) -> bool:
+    """Return True for `nn.Module` and for capitalised classes of `torch.nn`."""
+    if base in _ROOTS:
+        return True
+    layer = base.startswith("torch.nn.") and base.count(".") == 2 and base[9].isupper()
+    return layer and base not in ("torch.nn.Parameter", "torch.nn.ParameterList")
 
 
-def _dotted(module: Module, base: ast.expr) -> str:
-    """Return a base class as a dotted name, with its first part resolved by the imports."""
-    parts: list[str] = []
-    while isinstance(base, ast.Attribute):
-        parts.append(base.attr)
-        base = base.value
-    if not isinstance(base, ast.Name):
-        return ""
-    first = f"{module.name}.{base.id}"
-    for _, binding in module.bindings.get(base.id, []):
-        first = _imported(module, binding) or first
-    return ".".join([first, *reversed(parts)])
-
-
-def _imported(module: Module, binding: Binding) -> str | None:
-    alias, statement = binding.node, binding.statement
-    if statement is None or not isinstance(alias, ast.alias):
-        return None
-    if isinstance(statement, ast.Import):
-        return alias.name if alias.asname else alias.name.split(".")[0]
-    return f"{module.absolute(statement) or ''}.{alias.name}"
+def _short(dotted: str) -> tuple[str, str]:
+    return dotted.partition(".")[0], dotted.rpartition(".")[2]

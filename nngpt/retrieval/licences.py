@@ -1,4 +1,4 @@
-"""Determine the SPDX expression of a distribution's licence from its metadata."""
+"""Licences of libraries: SPDX expressions from their metadata, and which are copyleft."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ _TEXTS = (
     (r"\bmit\b|permission is hereby granted, free of charge", "MIT"),
     (r"permission to use, copy, modify, and(/or)? distribute this software", "ISC"),
 )
+COPYLEFT = ("GPL", "AGPL", "LGPL", "MPL", "EUPL", "CC-BY-SA", "OSL", "EPL", "CDDL")
+"""Prefixes of SPDX names of licences that derived work inherits."""
 
 
 def from_metadata(metadata: Message) -> str:
@@ -55,3 +57,14 @@ def from_text(text: str) -> str:
     """Return the SPDX name of a licence's short name or full text, or `UNKNOWN`."""
     start = text[:2000].lower()
     return next((spdx for words, spdx in _TEXTS if re.search(words, start)), UNKNOWN)
+
+
+def is_copyleft(licence: str) -> bool:
+    """Return True if a licence (SPDX expression) is copyleft or unknown."""
+    choices = licence.replace("(", " ").replace(")", " ").split(" OR ")
+    return all(any(_inherits(name) for name in choice.split(" AND ")) for choice in choices)
+
+
+def _inherits(name: str) -> bool:
+    name = name.strip()
+    return name in ("", "NOASSERTION") or name.startswith(COPYLEFT)

@@ -1,4 +1,4 @@
-"""Parse modules into top-level statements with the names they bind, change and use."""
+"""Parse a source file into a module: its statements with the names they bind, change and use."""
 
 from __future__ import annotations
 

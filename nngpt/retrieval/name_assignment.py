@@ -42,7 +42,7 @@ class AssignedNames:
         return {t: n for t, n in things if isinstance(t, LocalName) and t.name != n}
 
 
-def imported_as(link: ResolvedUse) -> Imported | None:
+def _imported_as(link: ResolvedUse) -> Imported | None:
     """Return the import that gives a use of torch or the standard library its assigned name."""
     meaning, use = link.meaning, link.use
     if not isinstance(meaning, ExternalName) or not meaning.allowed:
@@ -69,7 +69,7 @@ def assign_names(
             thing = item_of(link, closure)
             if thing is not None:
                 wanted.setdefault(thing, []).append(link)
-                names.submodules.update(dotted_imports(statement, link))
+                names.submodules.update(_dotted_imports(statement, link))
             elif is_lazy(link):
                 wanted.setdefault(LAZY, []).append(link)
         for one in links.imports:
@@ -91,10 +91,10 @@ def item_of(link: ResolvedUse, closure: Closure) -> NamedItem | None:
     """Return the item with an assigned name to which a use refers, or None."""
     if isinstance(link.meaning, LocalName):
         return link.meaning if link.meaning in closure.names and not link.blockers else None
-    return imported_as(link)
+    return _imported_as(link)
 
 
-def dotted_imports(statement: Statement, link: ResolvedUse) -> Iterator[str]:
+def _dotted_imports(statement: Statement, link: ResolvedUse) -> Iterator[str]:
     """Yield the modules `torch.a.b` whose assigned name must be the full dotted one."""
     if link.depth or link.use.binding is not None:
         return

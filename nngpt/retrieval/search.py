@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nngpt.retrieval.catalogue import LibraryBlock
+from nngpt.retrieval.index import LibraryBlock
 
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _STOP = frozenset({

@@ -1,4 +1,4 @@
-"""Open libraries as sources: an installed package, a wheel, an sdist, or a folder.
+"""Libraries as sources (installed package, wheel, sdist, folder): open them, name modules.
 
 Nothing is imported, built or run: files are listed, and each Python file is read on demand.
 `modules` reports files that cannot be read or parsed.
@@ -70,17 +70,17 @@ def open_source(what: str) -> LibrarySource:
     """
     path = Path(what)
     if what.endswith(".whl"):
-        return from_wheel(path)
+        return _from_wheel(path)
     if what.endswith((".tar.gz", ".tgz", ".zip")):
-        return from_sdist(path)
+        return _from_sdist(path)
     if path.is_dir():
         return from_folder(path)
     if os.sep in what or what.endswith(".py"):
         raise UserError("is not a folder, wheel or sdist", where=what)
-    return from_installed(what)
+    return _from_installed(what)
 
 
-def from_installed(name: str) -> LibrarySource:
+def _from_installed(name: str) -> LibrarySource:
     """Open an installed package as a source, without importing it. Raises: UserError if none."""
     hint = f"pip install --no-deps {name}, or give its wheel"
     missing = UserError("is not installed", where=name, hint=hint)
@@ -112,7 +112,7 @@ def _top_level(distribution: importlib.metadata.Distribution) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def from_wheel(path: Path) -> LibrarySource:
+def _from_wheel(path: Path) -> LibrarySource:
     """Open a wheel as a source, without unpacking it. Raises: UserError if it cannot be read."""
     names, read = _zip(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
@@ -121,7 +121,7 @@ def from_wheel(path: Path) -> LibrarySource:
     return _source_with_metadata(path, metadata, text, "wheel", files)
 
 
-def from_sdist(path: Path) -> LibrarySource:
+def _from_sdist(path: Path) -> LibrarySource:
     """Open an sdist (`.tar.gz`, `.zip`) as a source, without unpacking. Raises: UserError."""
     names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))

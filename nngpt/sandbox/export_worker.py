@@ -1,6 +1,6 @@
 """Send a trained network's weights and ONNX file, and load such files. Runs in the worker only.
 
-All of its output is a claim; `nngpt.sandbox.tensors` and `nngpt.sandbox.export_judges` check it.
+All of its output is a claim; `nngpt.sandbox.tensors` and `nngpt.sandbox.exporter` check it.
 """
 
 from __future__ import annotations

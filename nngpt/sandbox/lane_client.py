@@ -1,4 +1,4 @@
-"""The runner's end of a lane: hand jobs to its workers, end them, and learn how they ended."""
+"""The runner's end of a lane: hand jobs to its workers, end them, receive the lane's answers."""
 
 from __future__ import annotations
 

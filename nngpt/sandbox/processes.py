@@ -1,4 +1,4 @@
-"""Find, inspect and end processes through /proc. Imports no torch and starts no thread."""
+"""Find, inspect and end processes through /proc; close descriptors. No torch, no thread."""
 
 from __future__ import annotations
 

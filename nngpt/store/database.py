@@ -1,4 +1,4 @@
-"""The SQLite file: create, open and migrate it; run read and write transactions.
+"""The SQLite database: recognise, create, open and migrate its file; read and write transactions.
 
 - WAL: readers never wait for a writer.
 - `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
@@ -24,9 +25,65 @@ from sqlalchemy.orm import Session
 
 from nngpt import files
 from nngpt.errors import NngptError, StoreError
-from nngpt.store import file_header, schema
+from nngpt.store import schema
 
 _BUSY_TIMEOUT_S = 60
+APPLICATION_ID = int.from_bytes(b"nngp")
+"""SQLite application id of nngpt's databases, at byte 68 of the file."""
+
+_MAGIC = b"SQLite format 3\0"
+_OTHER_PATH = "Give another path"
+
+
+def is_ours(path: Path) -> bool:
+    """Return True if a file's header is that of nngpt's database, False for no or an empty file.
+
+    Raises:
+        StoreError: the path holds anything else, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        return False
+    except IsADirectoryError:
+        raise StoreError("is a folder, not a database", where=str(path), hint=_OTHER_PATH) from None
+    except OSError as error:
+        raise StoreError(
+            f"cannot be opened ({error.strerror})", where=str(path), hint=_OTHER_PATH
+        ) from None
+    if not header:
+        return False
+    if not header.startswith(_MAGIC):
+        raise StoreError("is not a SQLite database", where=str(path), hint=_OTHER_PATH)
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise _foreign_error(path)
+    return True
+
+
+def _foreign_error(path: Path) -> StoreError:
+    if {"nn", "stat", "prm"} <= _tables(path):
+        what = "is a LEMUR database, not one of nngpt"
+        hint = f"Import it: nngpt lemur import {path}, or give another path"
+    else:
+        what, hint = "is a database of another program", _OTHER_PATH
+    return StoreError(what, where=str(path), hint=hint)
+
+
+def connect_immutable(path: Path) -> sqlite3.Connection:
+    """Open a SQLite database whose header was checked, without a lock and without -wal and -shm."""
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+
+
+def _tables(path: Path) -> set[str]:
+    connection = connect_immutable(path)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {str(name) for (name,) in rows}
+    except sqlite3.DatabaseError:
+        return set()
+    finally:
+        connection.close()
 
 
 class IllegalWriteError(NngptError):
@@ -71,7 +128,7 @@ class Database:
         with self.write() as session:
             connection = session.connection()
             schema.upgrade(connection, str(self.path))
-            connection.execute(text(f"PRAGMA application_id = {file_header.APPLICATION_ID}"))
+            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
 
     def close(self) -> None:
         """Close the database: dispose of the engine; no connection is open."""
@@ -86,7 +143,7 @@ def open_database(path: Path, create: bool) -> Database:
             nngpt, or cannot be written. Nothing is written then.
     """
     path = Path(path).resolve()
-    if not file_header.is_ours(path):
+    if not is_ours(path):
         if not create:
             raise StoreError("no such database", where=str(path), hint="Start a run first")
         _create(path)
@@ -129,7 +186,7 @@ def _initialise(draft: Path) -> None:
 
 def _move_into_place(draft: Path, path: Path) -> None:
     if path.exists():
-        if not file_header.is_ours(path):  # an empty file
+        if not is_ours(path):  # an empty file
             draft.replace(path)
         return
     try:

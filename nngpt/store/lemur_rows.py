@@ -1,4 +1,4 @@
-"""Store a trained attempt in LEMUR's tables: one `stat` row per epoch."""
+"""Store a trained attempt of a run in LEMUR's tables: one `stat` row per epoch."""
 
 from __future__ import annotations
 

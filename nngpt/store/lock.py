@@ -1,4 +1,4 @@
-"""Lock a run, so that only one process works on it; the kernel frees the lock when it dies."""
+"""The lock of a run, so that only one process works on it; freed when the process dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read attempts and cycle summaries; each function takes an open session."""
+"""Read attempts and summaries of cycles from the database, within an open session."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> in
 
 
 def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
-    """Return one summary per cycle of a run in which the arm generated anything, in order."""
+    """Query one summary per cycle of a run in which the arm generated anything, in order."""
     mine = (Attempt.run_id == run_id, Attempt.arm == arm)
     query = select(*_SUMMARY_COLUMNS).where(*mine).order_by(Attempt.id)
     cycles: dict[int, list[Any]] = {}

@@ -58,10 +58,10 @@ _COLUMNS: dict[Any, dict[str, str]] = {
 
 def prompt_hash(prompt: Prompt) -> str:
     """Return the sha256 by which a prompt is stored; it covers every field."""
-    return hashlib.sha256(prompt_body(prompt).encode()).hexdigest()
+    return hashlib.sha256(_prompt_body(prompt).encode()).hexdigest()
 
 
-def prompt_body(prompt: Prompt) -> str:
+def _prompt_body(prompt: Prompt) -> str:
     """Return a prompt as canonical JSON, the form that `to_prompt` reads."""
     values = {item.name: getattr(prompt, item.name) for item in fields(prompt)}
     for younger in ("parent", "blocks"):  # keep the hashes of prompts older than these fields
@@ -80,7 +80,7 @@ def add_prompt(session: Session, prompt: Prompt) -> str:
         "template": prompt.template,
         "template_hash": prompt.template_hash,
         "mode": prompt.mode,
-        "body": prompt_body(prompt),
+        "body": _prompt_body(prompt),
     }
     session.execute(insert(PromptRow).values(row).on_conflict_do_nothing())
     return str(row["hash"])

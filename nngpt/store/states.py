@@ -1,4 +1,4 @@
-"""The state machine of attempts: the allowed transitions, and functions that record them.
+"""State machine of attempts and runs: allowed transitions, recording them, updating a run.
 
 Every transition is one guarded update ("Nothing lost, nothing twice", docs/design.md).
 """

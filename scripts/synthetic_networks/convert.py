@@ -13,8 +13,8 @@ from pathlib import Path
 
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.bodies import strip_comments
+from nngpt.finetuning.corpus.build import PARTS
 from nngpt.finetuning.corpus.folder import prompt_keys
-from nngpt.finetuning.corpus.splits import PARTS
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.prompts.template import Template

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from nngpt.finetuning.corpus.lazy_layers import layer_name, named_arguments
+from nngpt.finetuning.corpus.layers import layer_name, named_arguments
 
 
 def last_map_side(layers: Sequence[str], side: int) -> int:

@@ -18,9 +18,9 @@ from typing import Any
 
 from nngpt.config import NoveltyConfig
 from nngpt.errors import ConfigError
+from nngpt.finetuning.corpus.build import PARTS
 from nngpt.finetuning.corpus.folder import prompt_keys
-from nngpt.finetuning.corpus.lazy_layers import narrow_to_budget
-from nngpt.finetuning.corpus.splits import PARTS
+from nngpt.finetuning.corpus.layers import narrow_to_budget
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.layer_list import read_layers, write_layers

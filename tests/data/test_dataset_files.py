@@ -18,8 +18,8 @@ from nngpt import files
 from nngpt.data import cache as data_cache
 from nngpt.data.source import FileSource, Form, Route
 from nngpt.data.sources import cifar10, cifar100, image_folder, mnist, svhn
+from nngpt.downloads import Package
 from nngpt.errors import DataError
-from nngpt.files import Package
 
 
 def left_in(cache: Path) -> list[str]:

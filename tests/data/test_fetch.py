@@ -14,10 +14,10 @@ import data_samples as samples
 import pytest
 
 import nngpt
-from nngpt import files
+from nngpt import downloads
 from nngpt.errors import DataError
 
-TINY = files.Package("pip", "tiny-package", "1.0")
+TINY = downloads.Package("pip", "tiny-package", "1.0")
 
 
 @pytest.fixture
@@ -41,56 +41,56 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_pip_downloads_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Path):
     samples.write_wheel(wheels, TINY.name, "1.0", {"tiny/a.bin": b"first", "tiny/b.bin": b"second"})
     (tmp_path / "down").mkdir()
-    archive = files.download(TINY, tmp_path / "down")
-    assert files.read_members(archive, {"b": "tiny/b.bin"}) == {"b": b"second"}
+    archive = downloads.download(TINY, tmp_path / "down")
+    assert downloads.read_members(archive, {"b": "tiny/b.bin"}) == {"b": b"second"}
     with (tmp_path / "joined").open("wb") as target:
-        files.append_member(archive, "tiny/a.bin", target)
-        files.append_member(archive, "tiny/b.bin", target)
+        downloads.append_member(archive, "tiny/a.bin", target)
+        downloads.append_member(archive, "tiny/b.bin", target)
     assert (tmp_path / "joined").read_bytes() == b"firstsecond"
 
 
 def test_a_missing_package_is_reported(wheels: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"pip package tiny-package 1\.0: cannot be downloaded"):
-        files.download(TINY, tmp_path / "wheels")
+        downloads.download(TINY, tmp_path / "wheels")
 
 
 def test_a_missing_member_is_reported(tmp_path: Path):
     samples.write_wheel(tmp_path, TINY.name, "1.0", {"tiny/a.bin": b"first"})
     (wheel,) = tmp_path.glob("*.whl")
     with pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"):
-        files.read_members(wheel, {"z": "tiny/z.bin"})
+        downloads.read_members(wheel, {"z": "tiny/z.bin"})
     with (
         pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"),
         (tmp_path / "to").open("wb") as to,
     ):
-        files.append_member(wheel, "tiny/z.bin", to)
+        downloads.append_member(wheel, "tiny/z.bin", to)
 
 
 def test_members_of_a_tarball_are_unpacked(tmp_path: Path):
     contents = samples.gzipped({"a": b"plain"})
     samples.write_tarball(tmp_path / "x.tgz", "package", contents)
-    assert files.read_members(tmp_path / "x.tgz", {"a": "package/a.gz"}) == {"a": b"plain"}
+    assert downloads.read_members(tmp_path / "x.tgz", {"a": "package/a.gz"}) == {"a": b"plain"}
 
 
 @pytest.mark.parametrize("name", ["x.whl", "x.tgz"])
 def test_a_damaged_archive_is_a_data_error(name: str, tmp_path: Path):
     (tmp_path / name).write_bytes(b"not an archive")
     with pytest.raises(DataError, match="damaged"):
-        files.read_members(tmp_path / name, {"a": "a"})
+        downloads.read_members(tmp_path / name, {"a": "a"})
 
 
 def test_a_truncated_tarball_is_a_data_error(tmp_path: Path):
     samples.write_tarball(tmp_path / "x.tgz", "package", {"a": os.urandom(100_000)})
     (tmp_path / "x.tgz").write_bytes((tmp_path / "x.tgz").read_bytes()[:50_000])
     with pytest.raises(DataError, match="damaged"):
-        files.read_members(tmp_path / "x.tgz", {"a": "package/a"})
+        downloads.read_members(tmp_path / "x.tgz", {"a": "package/a"})
 
 
 def test_a_python_without_pip_hints_how_to_get_it(tmp_path: Path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     code = (
         "from pathlib import Path\nfrom nngpt import files\n"
-        "files.download(files.Package('pip', 'tiny', '1'), Path('.'))"
+        "downloads.download(downloads.Package('pip', 'tiny', '1'), Path('.'))"
     )
     done = subprocess.run(
         [tmp_path / "bare/bin/python", "-c", code],
@@ -104,23 +104,23 @@ def test_a_python_without_pip_hints_how_to_get_it(tmp_path: Path):
 def test_a_missing_client_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="npm is not installed"):
-        files.download(files.Package("npm", "tiny", "1"), tmp_path)
+        downloads.download(downloads.Package("npm", "tiny", "1"), tmp_path)
     with pytest.raises(DataError, match="apt-get is not installed"):
-        files.download(files.Package("apt", "tiny", ""), tmp_path)
+        downloads.download(downloads.Package("apt", "tiny", ""), tmp_path)
 
 
 def test_a_server_that_answers_is_reachable_and_downloaded_from(server: str, tmp_path: Path):
     (tmp_path / "www/file").write_bytes(b"content")
-    assert files.reachable(f"{server}/file")
-    files.download_url(f"{server}/file", tmp_path / "got")
+    assert downloads.reachable(f"{server}/file")
+    downloads.download_url(f"{server}/file", tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == b"content"
-    assert not files.reachable(f"{server}/nothing")
+    assert not downloads.reachable(f"{server}/nothing")
     with pytest.raises(DataError, match="the download failed"):
-        files.download_url(f"{server}/nothing", tmp_path / "got")
+        downloads.download_url(f"{server}/nothing", tmp_path / "got")
 
 
 def test_a_closed_port_is_not_reachable():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        assert not files.reachable(f"http://127.0.0.1:{unused.getsockname()[1]}/")
-    assert not files.reachable("no address")
+        assert not downloads.reachable(f"http://127.0.0.1:{unused.getsockname()[1]}/")
+    assert not downloads.reachable("no address")

@@ -15,17 +15,21 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.loading import data_source
 from nngpt.errors import StoreError, UserError
 from nngpt.finetuning.corpus.answers import AnswerWriter
-from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, build_corpus
+from nngpt.finetuning.corpus.build import (
+    BuiltCorpus,
+    CorpusSelection,
+    assign_families,
+    build_corpus,
+)
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.folder import corpus_facts, write_corpus
 from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
-from nngpt.finetuning.corpus.splits import assign_families
 from nngpt.generation import contract
 from nngpt.generation.contract import make_reader
 from nngpt.generation.contract.answers import read as read_answer
 from nngpt.generation.pairs import corpus_pairs
 from nngpt.generation.prompts import template as prompts
-from nngpt.novelty.dedup.records import DedupSettings
+from nngpt.novelty.dedup.collection import DedupSettings
 from nngpt.records import Candidate, Task, content_hash
 from nngpt.store import Store
 

@@ -8,8 +8,7 @@ import pytest
 from corpus_samples import FILES, HEAD
 
 from nngpt.finetuning.corpus.bodies import extract_body, strip_comments
-from nngpt.finetuning.corpus.layers import extract_layers
-from nngpt.finetuning.corpus.lazy_layers import count_parameters, narrow_to_budget
+from nngpt.finetuning.corpus.layers import count_parameters, extract_layers, narrow_to_budget
 from nngpt.records import Refusal, Stage, Task
 
 TASK = Task("mnist", (1, 1, 28, 28), (10,), 0.0, max_parameters=20_000)

@@ -14,17 +14,15 @@ from store_samples import NOVEL, TASK
 from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed, UserError
 from nngpt.finetuning import training_folder
-from nngpt.finetuning.preferences.answers import (
-    hash_answers,
-    pair_answers,
-    read_answers,
-    tokenize_answer,
-)
-from nngpt.finetuning.preferences.training import (
+from nngpt.finetuning.preferences import (
     PreferenceLearner,
     PreferenceStep,
     dpo_row,
+    hash_answers,
     kto_row,
+    pair_answers,
+    read_answers,
+    tokenize_answer,
     with_kl,
 )
 from nngpt.generation.llm.transformers import TransformersLLM

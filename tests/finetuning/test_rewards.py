@@ -12,7 +12,7 @@ from rollouts import LAYERS, OTHER, TASK, boasting, new_measure, refused, traine
 from nngpt import plugins
 from nngpt.config import RLConfig
 from nngpt.errors import ConfigError, PluginError
-from nngpt.finetuning.rl.reward_terms import known_networks, make_terms
+from nngpt.finetuning.rl.scoring import known_networks, make_terms
 from nngpt.protocols import Reward
 from nngpt.records import Rollout, Stage
 from nngpt.sandbox.exit_reasons import HOSTILE

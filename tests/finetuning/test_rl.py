@@ -21,8 +21,7 @@ from nngpt.finetuning.lora import lora_config
 from nngpt.finetuning.rl import grpo
 from nngpt.finetuning.rl.execution_cache import ExecutionCache
 from nngpt.finetuning.rl.journal import Journal, StepRecord
-from nngpt.finetuning.rl.reward_terms import known_networks, make_terms
-from nngpt.finetuning.rl.scoring import AnswerScorer
+from nngpt.finetuning.rl.scoring import AnswerScorer, known_networks, make_terms
 from nngpt.finetuning.rl.shared_prompt import answer_probabilities
 from nngpt.generation import contract
 from nngpt.generation.contract import Reader

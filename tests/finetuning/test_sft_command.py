@@ -25,8 +25,7 @@ from nngpt.config import LLMConfig, load
 from nngpt.errors import ModelError, UserError
 from nngpt.finetuning.learners.sft import LoraLearner, SFTJob
 from nngpt.generation.llm.transformers import TransformersLLM, create
-from nngpt.generation.models.adapter_export import export, merge
-from nngpt.generation.models.adapters import read_adapter
+from nngpt.generation.models.adapters import export, merge, read_adapter
 from nngpt.generation.pairs import chat_pairs
 from nngpt.records import Adapter, Sampling
 

@@ -14,10 +14,9 @@ from sandbox_samples import HONEST, altered, candidate, make_task
 
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
-from nngpt.prediction.early_stopping import ThresholdPruner, validation
+from nngpt.prediction.early_stopping import ThresholdPruner, replay, validation
 from nngpt.prediction.places import Place
 from nngpt.prediction.predictor import Predictor
-from nngpt.prediction.replay import replay
 from nngpt.prediction.runs import History
 from nngpt.protocols import Verdict
 from nngpt.records import Candidate, EpochResult, Evaluation, Refusal, Stage

@@ -125,7 +125,7 @@ def test_tables_read_back(full: Report) -> None:
 
 
 def test_formulas_are_text_in_csv() -> None:
-    from nngpt.reports.run.tables import csv_text
+    from nngpt.reports.run.sheets import csv_text
 
     text = csv_text([{"name": "=cmd|' /C calc'!A0", "value": -1.5}])
     assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd|' /C calc'!A0", "-1.5"]

@@ -8,8 +8,8 @@ import pytest
 from store_samples import open_new
 
 from nngpt.errors import UserError
-from nngpt.retrieval import catalogue, index
-from nngpt.retrieval.catalogue import is_copyleft
+from nngpt.retrieval import index, index_writer
+from nngpt.retrieval.licences import is_copyleft
 from nngpt.retrieval.search import search, split_words
 from nngpt.retrieval.sources import open_source
 from nngpt.store.database import Database
@@ -47,15 +47,15 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def add(database: Database, folder: Path) -> index.IndexReport:
-    return index.add_source(database, open_source(str(folder)), str(folder))
+def add(database: Database, folder: Path) -> index_writer.IndexReport:
+    return index_writer.add_source(database, open_source(str(folder)), str(folder))
 
 
 def test_blocks_are_the_modules_among_the_classes(database: Database, tmp_path: Path) -> None:
     root = write(tmp_path / "tree", mixing=MIXING, head=HEAD)
     done = add(database, root)
     assert (done.files, done.new, done.classes, done.broken) == (3, 3, 4, {})
-    found = catalogue.blocks(database)
+    found = index.blocks(database)
     assert [block.name for block in found] == ["Pooled", "Depthwise", "Attention"]
     pooled, depthwise, _ = found
     assert pooled.target == "tree:blocks.head.Pooled"
@@ -66,7 +66,7 @@ def test_blocks_are_the_modules_among_the_classes(database: Database, tmp_path: 
 def test_only_changed_files_are_parsed_again(database: Database, tmp_path: Path) -> None:
     root = write(tmp_path / "tree", mixing=MIXING, head=HEAD)
     add(database, root)
-    (source,) = catalogue.sources(database)
+    (source,) = index.sources(database)
     before = {module: file.read() for module, file in source.files.items()}
     assert before["blocks.mixing"] == MIXING.encode()
     done = add(database, root)
@@ -75,7 +75,7 @@ def test_only_changed_files_are_parsed_again(database: Database, tmp_path: Path)
     write(root, mixing=MIXING.replace("class Plain:", "class Plain(nn.ReLU):"), tail="x = 1\n")
     done = add(database, root)
     assert (done.files, done.new, done.changed, done.removed) == (3, 1, 1, 1)
-    assert [block.name for block in catalogue.blocks(database)] == [
+    assert [block.name for block in index.blocks(database)] == [
         *("Depthwise", "Attention", "Plain")
     ]
 
@@ -86,7 +86,7 @@ def test_a_broken_file_is_stored_and_reported(database: Database, tmp_path: Path
     done = add(database, root)
     assert done.broken.keys() == {"blocks/broken.py", "blocks/null.py", "blocks/latin.py"}
     assert "does not parse" in done.broken["blocks/broken.py"]
-    assert len(catalogue.blocks(database)) == 2
+    assert len(index.blocks(database)) == 2
     again = add(database, root)
     assert again.broken == done.broken and again.changed == 0
 
@@ -95,7 +95,7 @@ def test_search_finds_words_of_names_docstrings_and_code(
     database: Database, tmp_path: Path
 ) -> None:
     add(database, write(tmp_path / "tree", mixing=MIXING, head=HEAD))
-    known = catalogue.blocks(database)
+    known = index.blocks(database)
     for question, first in (
         ("depthwise separable", "Depthwise"),
         ("attentions over 32×32 patches", "Attention"),
@@ -133,12 +133,12 @@ def test_copyleft_licences(licence: str, copyleft: bool) -> None:
 
 def test_a_missing_index_is_a_user_error(database: Database) -> None:
     with pytest.raises(UserError, match="no block is indexed"):
-        catalogue.sources(database)
+        index.sources(database)
     with pytest.raises(UserError, match="tree: is not indexed"):
-        index.remove_source(database, "tree")
+        index_writer.remove_source(database, "tree")
 
 
 def test_a_source_can_be_removed(database: Database, tmp_path: Path) -> None:
     add(database, write(tmp_path / "tree", mixing=MIXING))
-    index.remove_source(database, "tree")
-    assert catalogue.blocks(database) == []
+    index_writer.remove_source(database, "tree")
+    assert index.blocks(database) == []

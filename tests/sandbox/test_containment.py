@@ -14,16 +14,15 @@ from sandbox_samples import candidate
 
 from nngpt.errors import UserError
 from nngpt.records import Evaluation
-from nngpt.sandbox import containment_level, processes, sealed_memory
-from nngpt.sandbox.containment import is_marked
-from nngpt.sandbox.containment_level import Layer
+from nngpt.sandbox import containment, processes, sealed_memory
+from nngpt.sandbox.containment import Layer, is_marked
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.zygote_client import shared
 
 
 @pytest.fixture(scope="module")
 def layers() -> list[Layer]:
-    return containment_level.layers()
+    return containment.layers()
 
 
 def test_a_plain_linux_has_every_required_layer(layers: list[Layer]) -> None:
@@ -37,13 +36,13 @@ def test_a_worker_has_every_available_layer(
     start: Callable[..., LocalExecutor], layers: list[Layer]
 ) -> None:
     missing = [layer.name for layer in layers if not layer.available]
-    assert start().level == containment_level.level(missing, "weak")
+    assert start().level == containment.level(missing, "weak")
 
 
 def test_layers_and_transform_names_need_no_torch() -> None:
     program = (
         "import sys; from nngpt.data import transform_names\n"
-        "from nngpt.sandbox import containment_level; containment_level.layers()\n"
+        "from nngpt.sandbox import containment; containment.layers()\n"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -62,7 +61,7 @@ def test_layers_and_transform_names_need_no_torch() -> None:
 def test_the_level_follows_from_the_missing_layers(
     missing: list[str], sandbox: str, name: str
 ) -> None:
-    level, _, layers = containment_level.level(missing, sandbox).partition(": ")
+    level, _, layers = containment.level(missing, sandbox).partition(": ")
     assert level == name
     assert not set(missing) & set(layers.split(", "))
     assert "session" in layers.split(", ")
@@ -80,7 +79,7 @@ def test_a_missing_layer_is_refused_unless_waived(
     missing: list[str], sandbox: str, lacking: str
 ) -> None:
     with pytest.raises(UserError, match=rf"the sandbox lacks: {lacking}\. \w+"):
-        containment_level.level(missing, sandbox)
+        containment.level(missing, sandbox)
 
 
 def test_sealed_memory_can_only_be_mapped_privately() -> None:

@@ -15,8 +15,8 @@ import torch
 from nngpt.records import Stage
 from nngpt.sandbox import wire
 from nngpt.sandbox.candidate_module import RejectedError
-from nngpt.sandbox.export_judges import ExportJudge
 from nngpt.sandbox.export_worker import send_weights
+from nngpt.sandbox.exporter import ExportJudge
 from nngpt.sandbox.judge import Budget
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from nngpt.cli import main as nngpt_command
 from nngpt.config import EvaluationConfig, NoveltyConfig
-from nngpt.finetuning.corpus.lazy_layers import count_parameters
+from nngpt.finetuning.corpus.layers import count_parameters
 from nngpt.generation import contract
 from nngpt.generation.contract.layer_list import read_layers
 from nngpt.generation.prompts import template as prompts

@@ -10,12 +10,12 @@ import numpy as np
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
 from nngpt.data.source import DatasetSpec, FileSource, Form, Route
-from nngpt.files import Package
+from nngpt.downloads import Package
 
 _BATCHES = tuple(f"data_batch_{n}" for n in range(1, 6))
 
 
-def load_batches(contents: Mapping[str, bytes]) -> Arrays:
+def _load_batches(contents: Mapping[str, bytes]) -> Arrays:
     """Return the arrays of CIFAR-10's six official files (python version). Raises: DataError."""
     parts = [formats.cifar_batch(contents[name], b"labels") for name in _BATCHES]
     test_x, test_y = formats.cifar_batch(contents["test_batch"], b"labels")
@@ -23,7 +23,7 @@ def load_batches(contents: Mapping[str, bytes]) -> Arrays:
     return Arrays(train_x, np.concatenate([labels for _, labels in parts]), test_x, test_y)
 
 
-def load_pictures(contents: Mapping[str, bytes]) -> Arrays:
+def _load_pictures(contents: Mapping[str, bytes]) -> Arrays:
     """Return CIFAR-10's arrays from a package's PNGs and label lists. Raises: DataError."""
     return Arrays(
         np.concatenate([formats.png_rows(contents[f"{name}.png"]) for name in _BATCHES]),
@@ -42,7 +42,7 @@ _OFFICIAL = Form(
         "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         "test_batch": "40351d587109b95175f43aff81a1287e",
     },
-    load=load_batches,
+    load=_load_batches,
     folders=("", "cifar-10-batches-py"),
     archive="cifar-10-python.tar.gz",
 )
@@ -57,7 +57,7 @@ _PICTURES = Form(
         "train_lables.json": "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
         "test_lables.json": "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
     },
-    load=load_pictures,
+    load=_load_pictures,
 )
 
 SPEC = DatasetSpec(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.data.sources.mnist import NAMES, load
-from nngpt.files import Package
+from nngpt.downloads import Package
 
 _FILES = Form(
     checksums={

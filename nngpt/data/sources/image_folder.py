@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nngpt import files
+from nngpt import downloads
 from nngpt.data import cache
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
@@ -41,7 +41,7 @@ class ImageFolder:
 
     name = "image-folder"
 
-    def __init__(self, root: Path, progress: files.Progress = files.silent) -> None:
+    def __init__(self, root: Path, progress: downloads.Progress = downloads.silent) -> None:
         self.root = root.expanduser().resolve()
         self.progress = progress
         train_root, test_root = _parts(self.root)

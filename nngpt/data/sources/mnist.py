@@ -8,7 +8,7 @@ from pathlib import Path
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
 from nngpt.data.source import DatasetSpec, FileSource, Form, Route
-from nngpt.files import Package
+from nngpt.downloads import Package
 
 NAMES = (
     "train-images-idx3-ubyte",

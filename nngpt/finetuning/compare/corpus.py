@@ -1,4 +1,4 @@
-"""The training corpus that a comparison's answers are compared with."""
+"""The reference corpus with which a comparison's answers are compared."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nngpt.finetuning.compare.arms import ArmPrompt, ComparedArm
-from nngpt.finetuning.compare.records import Sample
-from nngpt.finetuning.compare.samples import Samples
+from nngpt.finetuning.compare.records import Sample, Samples
 from nngpt.generation import contract
 from nngpt.protocols import LLM
 from nngpt.records import Candidate, Completion

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 from nngpt.finetuning.compare.arms import ComparedArm
 from nngpt.finetuning.compare.generation import OnProgress, Seeds
-from nngpt.finetuning.compare.records import CHECK, TRAIN, Sample, SampleOutcome
-from nngpt.finetuning.compare.samples import Samples
+from nngpt.finetuning.compare.records import CHECK, TRAIN, Sample, SampleOutcome, Samples
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
 

@@ -21,8 +21,7 @@ from nngpt.data.splits import Splits
 from nngpt.finetuning.compare.arms import ComparedArm, shared_settings
 from nngpt.finetuning.compare.generation import OnProgress, unwritten, write_answers
 from nngpt.finetuning.compare.judge import judge
-from nngpt.finetuning.compare.records import CHECK, Session
-from nngpt.finetuning.compare.samples import Samples
+from nngpt.finetuning.compare.records import CHECK, Samples, Session
 from nngpt.finetuning.corpus.build_check import brief_evaluation, noise_splits
 from nngpt.protocols import DatasetSource, Executor, Log
 from nngpt.records import Task, derive_seed
@@ -30,7 +29,7 @@ from nngpt.records import Task, derive_seed
 _PACKAGES = ("torch", "transformers", "peft", "scipy")
 
 OpenOnImages = Callable[[Config, Splits, Task, Log], AbstractContextManager[Executor]]
-"""Opens the configured executor on a data set; `nngpt.cycle.evaluator.open_executor`."""
+"""Opens the configured executor on a data set; `nngpt.cycle.parts.open_executor`."""
 
 
 @dataclass(frozen=True)

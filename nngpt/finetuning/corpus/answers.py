@@ -13,8 +13,7 @@ from nngpt.config import Config
 from nngpt.data import transform_names
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.bodies import extract_body, parse_network, strip_comments
-from nngpt.finetuning.corpus.layers import extract_layers
-from nngpt.finetuning.corpus.lazy_layers import narrow_to_budget
+from nngpt.finetuning.corpus.layers import extract_layers, narrow_to_budget
 from nngpt.finetuning.corpus.lemur_networks import BestTrial, LemurNetwork
 from nngpt.generation import contract, modes
 from nngpt.generation.contract.answers import Answer, Hyperparameters, write

@@ -1,4 +1,4 @@
-"""Check that networks build and train: one step on noise images in nngpt's own sandbox.
+"""Check that a corpus's networks build and train, for one step on noise images in the sandbox.
 
 The images have the task's shape, so no data set is needed.
 """

@@ -1,4 +1,4 @@
-"""Write a corpus folder: three JSONL parts, a manifest and a card, all or none of them."""
+"""The folder of a corpus, written all or nothing: three JSONL parts, a manifest and a card."""
 
 from __future__ import annotations
 

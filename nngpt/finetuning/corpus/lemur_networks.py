@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError, UserError, nearest
 from nngpt.store import Store
-from nngpt.store.lemur.queries import family
+from nngpt.store.lemur.mirror import family
 from nngpt.store.lemur_rows import LEMUR_TASK
 from nngpt.store.lemur_tables import LemurEmpty, nn, prm, stat
 

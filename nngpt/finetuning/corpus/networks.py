@@ -1,4 +1,4 @@
-"""Read the networks of a training corpus, and those that an adapter has learned."""
+"""Read a training corpus in a run: its pairs' networks, and those an adapter has learned."""
 
 from __future__ import annotations
 

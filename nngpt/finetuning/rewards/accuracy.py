@@ -6,7 +6,7 @@ was not trained earns 0. The test images are not read.
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import AnswerReward
+from nngpt.finetuning.rl.scoring import AnswerReward
 from nngpt.records import Evaluation, Rollout, Task
 
 

@@ -5,7 +5,7 @@ Use a small weight, or none where networks are whole files: the report can be fo
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
+from nngpt.finetuning.rl.scoring import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:

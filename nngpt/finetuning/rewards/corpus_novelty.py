@@ -6,7 +6,7 @@ Only networks that trained are rewarded: random text is novel, too.
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import AnswerReward, trained_network
+from nngpt.finetuning.rl.scoring import AnswerReward, trained_network
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nngpt.finetuning.rl.reward_terms import trained_network
+from nngpt.finetuning.rl.scoring import trained_network
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import Rollout, Task

@@ -8,7 +8,7 @@ budget, so failing is not cheaper. (A network above the budget is refused when i
 from __future__ import annotations
 
 from nngpt.errors import ConfigError
-from nngpt.finetuning.rl.reward_terms import AnswerReward
+from nngpt.finetuning.rl.scoring import AnswerReward
 from nngpt.records import Evaluation, Rollout, Task
 
 

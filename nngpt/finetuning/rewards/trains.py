@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nngpt.finetuning.rl.reward_terms import AnswerReward, rung_reward
+from nngpt.finetuning.rl.scoring import AnswerReward, rung_reward
 
 
 def create(*_: object) -> AnswerReward:

@@ -67,7 +67,7 @@ class TrainingLoop:
                 if self._packed:
                     stack.enter_context(packed_attention(self._base))
                 if self.settings.gradient_checkpointing:
-                    stack.enter_context(recompute_activations(self._base))
+                    stack.enter_context(_recompute_activations(self._base))
                 self._train(checkpoint, on_point)
         finally:
             self.model.eval()
@@ -227,7 +227,7 @@ class TrainingLoop:
 
 
 @contextmanager
-def recompute_activations(model: Any) -> Iterator[None]:
+def _recompute_activations(model: Any) -> Iterator[None]:
     """Let the SFT loop recompute activations instead of keeping them (gradient checkpointing)."""
     # Older versions of transformers know only one name, version 6 will know only the other.
     known = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"

@@ -1,4 +1,4 @@
-"""Read and write the text of an answer: code, and perhaps hyperparameters and a transform.
+"""Read and write the text of an answer: code blocks, hyperparameters, transform; their schema.
 
 There are two styles: Markdown fences (```` ```python ```` and then perhaps ```` ```json ````) and
 nn-gpt's tags (`<nn>code</nn>`, `<hp>{json}</hp>`, `<tr>transform</tr>`). `write` gives the
@@ -7,14 +7,18 @@ canonical text of an `Answer` in its style; reading that text gives the same ans
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from nngpt.data import transform_names
+from nngpt.generation.contract import answers
+from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Refusal, Stage
 
 _LANGUAGES = frozenset({"", "python", "python3", "py", "pytorch"})
@@ -29,6 +33,8 @@ CUT_OFF = Refusal(
     "the answer is cut off: its code never ends",
     "The token limit was reached (sampling.max_new_tokens) or the model stopped early.",
 )
+_OTHER = {"type": "number", "minimum": 0, "maximum": 1000}
+"""Range of hyperparameters for which LEMUR has none."""
 
 
 class Hyperparameters(BaseModel):
@@ -277,3 +283,67 @@ def _write_tags(code: str, settings: dict[str, object]) -> str:
 def opening(text: str) -> str:
     """Quote the beginning of an answer, for the detail of a refusal."""
     return f"It begins: {' '.join(text.split())[:80]!r}" if text.strip() else "It is empty."
+
+
+def settings_after(text: str) -> tuple[str, dict[str, Any]] | None:
+    """Find where an answer's settings begin in `full` mode, and the JSON schema that fits its code.
+
+    Returns:
+        The answer up to the end of its code block, and `settings_schema` of that code; None if the
+        block is not closed or its hyperparameters cannot be read (the answer is refused anyway).
+    """
+    code = answers.code_block(text)
+    if code is None or not code.closed:
+        return None
+    try:
+        supported = read_supported(ast.parse(code.text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(supported, frozenset) or not all(map(str.isidentifier, supported)):
+        return None
+    return text[: code.end], settings_schema(supported)
+
+
+def settings_schema(supported: frozenset[str]) -> dict[str, Any]:
+    """Return the JSON schema of `Settings` for code that supports these hyperparameters.
+
+    Each of them needs a value within LEMUR's range, no other may have one; batch size and
+    transform are optional.
+    """
+    ranges = Hyperparameters.model_json_schema()["properties"]
+    names = sorted(supported - PROTOCOL)
+    values = {name: _range(ranges[name]) if name in ranges else _OTHER for name in names}
+    hyperparameters = {
+        "type": "object",
+        "properties": {**values, "batch": _range(ranges["batch"])},
+        "required": names,
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "hyperparameters": hyperparameters,
+            "transform": {"enum": transform_names.names()},
+        },
+        "required": ["hyperparameters"],
+        "additionalProperties": False,
+    }
+
+
+def fits_schema(text: str, schema: Mapping[str, Any]) -> bool:
+    """Return True if the text of an answer's settings block fits a `settings_schema`."""
+    try:
+        found = json.loads(text)
+        settings = Settings.model_validate(found)
+    except (ValueError, ValidationError):
+        return False
+    allowed = schema["properties"]["hyperparameters"]
+    given = set(found.get("hyperparameters", {}))
+    named = settings.transform in (None, *schema["properties"]["transform"]["enum"])
+    return named and set(allowed["required"]) <= given <= set(allowed["properties"])
+
+
+def _range(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an optional field of `Hyperparameters`, reduced to type and range."""
+    kind = next(kind for kind in field["anyOf"] if kind["type"] != "null")
+    return {key: kind[key] for key in ("type", "minimum", "maximum")}

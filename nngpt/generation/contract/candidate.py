@@ -1,4 +1,4 @@
-"""Make a candidate of a network file: check interface, hyperparameters, transform and safety.
+"""Make a candidate of a network file: check hyperparameters, transform, interface and safety.
 
 The code is parsed, never executed.
 """

@@ -1,4 +1,4 @@
-"""Read an answer of the LLM: return its candidate, or the reason why there is none.
+"""Read an answer of the LLM in its mode: a candidate or the reason for none; its novelty text.
 
 Reading is total: any text at all gives a `Candidate` or a `Refusal`. Its stages are parse (is
 there an answer, is it Python), contract (LEMUR's interface, hyperparameters, transform) and

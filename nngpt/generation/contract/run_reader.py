@@ -1,4 +1,4 @@
-"""The reader of a run: task, prompt template and defaults, checked with the template's examples."""
+"""Make the reader of a run from its configuration: task, template and defaults, checked."""
 
 from __future__ import annotations
 

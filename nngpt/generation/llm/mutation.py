@@ -104,13 +104,13 @@ class MutationLLM:
         """Return a changed network without the prefill; retry networks that cannot be changed."""
         written = ""
         for _ in range(_TRIES):
-            written = changed_answer(chance.choice(self.known), self.changes, chance)
+            written = _changed_answer(chance.choice(self.known), self.changes, chance)
             if written and written.startswith(prefill):
                 return written.removeprefix(prefill)
         return written
 
 
-def changed_answer(answer: str, changes: int, chance: random.Random) -> str:
+def _changed_answer(answer: str, changes: int, chance: random.Random) -> str:
     """Return a mutation of the answer: its code changed at random; "" if it has no layer row."""
     found = answers.read(answer)
     if not isinstance(found, Refusal):

@@ -1,4 +1,4 @@
-"""Render chats to text and tokens, the same way for sampling and for training.
+"""Render chats to text and encode them as tokens, alike for sampling and for training.
 
 The only renderer: the bytes that the LLM is tuned on are the bytes that it later continues (One
 renderer, docs/design.md).

@@ -16,7 +16,7 @@ from typing import Any
 
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import modes
-from nngpt.generation.contract.settings_schema import fits_schema
+from nngpt.generation.contract.answers import fits_schema
 from nngpt.protocols import LLM, TakesSettings, WritesJson
 from nngpt.records import Completion, Prompt, Sampling
 

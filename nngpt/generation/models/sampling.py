@@ -44,7 +44,7 @@ def sample_rows(
             input_ids=ids[:, -1:], past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         scores = output.logits[:, -1].float()
-        chosen = sample_token(constraint(ids, scores) if constraint else scores, sampling)
+        chosen = _sample_token(constraint(ids, scores) if constraint else scores, sampling)
         ids = torch.cat([ids, chosen], 1)
         for row, token in zip(places, chosen[:, 0].tolist(), strict=True):
             if row not in done:
@@ -61,7 +61,7 @@ def sample_rows(
     return rows
 
 
-def sample_token(scores: torch.Tensor, sampling: Sampling) -> Ids:
+def _sample_token(scores: torch.Tensor, sampling: Sampling) -> Ids:
     """Sample one token for each row of scores [rows, vocabulary]; return ids [rows, 1]."""
     if sampling.temperature == 0:
         return scores.argmax(-1, keepdim=True)

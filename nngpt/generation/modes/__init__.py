@@ -1,4 +1,4 @@
-"""Prompt modes, one file each: how an answer of the LLM holds a network."""
+"""Load prompt modes, one file each: how an answer of the LLM holds a network."""
 
 from __future__ import annotations
 

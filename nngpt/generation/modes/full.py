@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nngpt.generation.contract import answers
+from nngpt.generation.contract.answers import settings_after
 from nngpt.generation.contract.blocks import credited
 from nngpt.generation.contract.candidate import Defaults, full_answer, make_candidate
 from nngpt.generation.contract.reader import Reader
-from nngpt.generation.contract.settings_schema import settings_after
 from nngpt.protocols import PromptMode
 from nngpt.records import Candidate, Prompt, Refusal
 

@@ -12,7 +12,7 @@ from nngpt.errors import ConfigError
 from nngpt.files import DATABASE
 from nngpt.generation.contract.safety import check_safety
 from nngpt.records import ShownBlock
-from nngpt.retrieval import catalogue
+from nngpt.retrieval import index
 from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
@@ -48,8 +48,8 @@ def find_blocks(database: Database, config: PromptConfig) -> list[ShownBlock]:
         UserError: no block is indexed.
         ConfigError: too few indexed blocks suit.
     """
-    extractor = Extractor(Library(catalogue.sources(database)))
-    known = catalogue.blocks(database)
+    extractor = Extractor(Library(index.sources(database)))
+    known = index.blocks(database)
     allowed = [b for b in known if config.retrieve_copyleft or not b.copyleft]
     found: list[ShownBlock] = []
     for hit in search(allowed, config.retrieve_for, len(allowed)):
@@ -82,7 +82,7 @@ def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[Sh
 
 
 def _extract(
-    extractor: Extractor, block: catalogue.LibraryBlock, longest: int
+    extractor: Extractor, block: index.LibraryBlock, longest: int
 ) -> ShownBlock | None:
     """Extract a block as a file, None if the file is too long, incomplete or unsafe."""
     try:

@@ -1,4 +1,4 @@
-"""Networks with a measured accuracy, read from a corpus or a run, that prompts can show."""
+"""Known networks with a measured accuracy, from a corpus or a run, and which a prompt shows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from nngpt.generation.pairs import rated_pairs
 from nngpt.protocols import Log
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
+from collections.abc import Callable
+from bisect import bisect_right
+from collections import defaultdict
+from bisect import insort
+import random
+
+Similarity = Callable[[str, str], float]
+"""Similarity of two networks' texts, 0…1."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,12 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
             where="prompt.corpus",
             hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
         )
-    pool = from_corpus(path, prompt, reader, key)
+    pool = _from_corpus(path, prompt, reader, key)
     log(f"Prompt: {len(pool):,} networks of {path} can be shown")
     return pool
 
 
-def from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[KnownNetwork]:
+def _from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list[KnownNetwork]:
     """Read the known networks of a corpus that have an accuracy and can answer `prompt`.
 
     Raises:
@@ -122,3 +130,51 @@ def _as_answer_to(
     if not whole.startswith(prompt.prefill):
         return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
     return reader.read_answer(whole.removeprefix(prompt.prefill), prompt)
+
+
+def choose_examples(
+    pool: Sequence[KnownNetwork],
+    count: int,
+    similarity: Similarity,
+    fits: Callable[[Sequence[KnownNetwork]], bool],
+) -> list[KnownNetwork]:
+    """Choose up to `count` examples greedily: quality times distance to the nearest chosen one.
+
+    Distance is 1 minus `similarity`, so a copy of a chosen network is never taken. Of equals the
+    first in `pool` wins. A network that does not fit beside the chosen ones is skipped. Nothing is
+    random.
+    """
+    quality, texts = quality_ranks(pool), [network.text for network in pool]
+    distance, chosen = [1.0] * len(pool), list[int]()
+    while len(chosen) < count:
+        best = max(range(len(pool)), key=lambda i: quality[i] * distance[i], default=None)
+        if best is None or quality[best] * distance[best] <= 0:
+            break
+        if fits([pool[i] for i in [*chosen, best]]):
+            chosen.append(best)
+            nearer = (1 - similarity(texts[best], other) for other in texts)
+            distance = [min(pair) for pair in zip(distance, nearer, strict=True)]
+        distance[best] = 0.0
+    return [pool[i] for i in chosen]
+
+
+def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNetwork]:
+    """Return networks for examples in random order; better ones are more likely to come early.
+
+    Weighted sampling without replacement (Efraimidis and Spirakis 2006).
+    """
+    generator = random.Random(seed)
+    keys = [generator.random() ** (1 / quality) for quality in quality_ranks(pool)]
+    return [pool[i] for i in sorted(range(len(pool)), key=lambda i: -keys[i])]
+
+
+def quality_ranks(pool: Sequence[KnownNetwork]) -> list[float]:
+    """Rank possible examples per measurement setting: share (0, 1] equalled or beaten."""
+    accuracies: dict[str, list[float]] = defaultdict(list)
+    for network in pool:
+        insort(accuracies[network.measured], network.accuracy)
+    groups = [accuracies[network.measured] for network in pool]
+    return [
+        bisect_right(group, network.accuracy) / len(group)
+        for network, group in zip(pool, groups, strict=True)
+    ]

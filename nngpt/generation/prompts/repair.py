@@ -1,4 +1,4 @@
-"""Repairs: send a refused answer back to the LLM with the reason and have it answer again.
+"""Repairs: which refused answer goes back to the LLM with its reason, and first answers.
 
 A repair is an attempt of its own and is counted separately ("Raw numbers" in docs/design.md). The
 first repairs of a cycle begin when all its first answers are settled, second repairs when all

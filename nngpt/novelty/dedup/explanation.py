@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from nngpt import plugins
+from nngpt.novelty.dedup.collection import DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate, threshold
-from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import Shingler, Shingles, jaccard
 
 LONGEST = 5_000

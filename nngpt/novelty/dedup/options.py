@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nngpt import plugins
 from nngpt.errors import UserError, nearest
-from nngpt.novelty.dedup.records import DedupSettings
+from nngpt.novelty.dedup.collection import DedupSettings
 
 
 def build_settings(

@@ -20,8 +20,7 @@ from nngpt.files import write_errors, write_file
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.prompts import template as prompts
-from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import DedupOutcome, Network
+from nngpt.novelty.dedup.collection import Collection, DedupOutcome, Network
 from nngpt.records import Prompt, Task
 
 _LONGEST = 200

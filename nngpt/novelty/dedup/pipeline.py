@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from nngpt import plugins
-from nngpt.novelty.dedup.neighbours import KeptIndex, Ranks, rank_shingles
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
-from nngpt.novelty.dedup.shingle_sets import Shingler
+from nngpt.novelty.dedup.collection import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
+from nngpt.novelty.dedup.shingle_sets import KeptIndex, Ranks, Shingler, rank_shingles
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished steps and their total."""

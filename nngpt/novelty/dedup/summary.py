@@ -1,4 +1,4 @@
-"""Summarise a deduplication by level, family and group."""
+"""Summarise a deduplication by level and family, and its groups of duplicates."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
+from nngpt.novelty.dedup.collection import (
+    FAMILY_CAP,
+    Collection,
+    DedupOutcome,
+    DedupSettings,
+    Network,
+    Removed,
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Benchmark of HPO engines: the accuracy lost when an engine picks one recorded trial of a pool."""
+"""Benchmark of HPO engines: scores of a pool's trials, and the accuracy lost by picking one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from nngpt.prediction.groups import MeanInterval, grouped_mean
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.folds import NetworkFolds
 from nngpt.prediction.hpo.pools import LEAST, Pool, distance, median_of_best, pools
-from nngpt.prediction.hpo.prompt import space_of
-from nngpt.prediction.hpo.proposal import HPOTask
-from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.proposal import DEFAULT, HPOTask, space_of
 from nngpt.prediction.hpo.trial_features import TrialTable, Vocabulary, table
 from nngpt.prediction.runs import History
 from nngpt.prediction.targets import epoch_count
@@ -77,12 +75,12 @@ Scores = Callable[[RecordedTrials], Vector]
 """Returns a score for each row of `RecordedTrials.table` [n]; higher is better within a pool."""
 
 
-def default_scores(trials: RecordedTrials) -> Vector:
+def _default_scores(trials: RecordedTrials) -> Vector:
     """Score the benchmark's trials by nearness to the default configuration [n]."""
     return -np.concatenate([distance(pool, DEFAULT) for pool in trials.pools])
 
 
-def constant_scores(trials: RecordedTrials) -> Vector:
+def _constant_scores(trials: RecordedTrials) -> Vector:
     """Score the benchmark's trials by nearness to the median of other folds' best settings [n]."""
     found = []
     for pool in trials.pools:
@@ -93,7 +91,7 @@ def constant_scores(trials: RecordedTrials) -> Vector:
     return np.concatenate(found)
 
 
-def surrogate_scores(trials: RecordedTrials) -> Vector:
+def _surrogate_scores(trials: RecordedTrials) -> Vector:
     """Score the benchmark's trials by trees of other folds; 0 in folds not requested [n]."""
     fold = np.array([trials.folds.of(pool.network) for pool in trials.pools])
     scores = np.zeros(len(trials.table.pools))
@@ -133,9 +131,9 @@ def proposal_scores(trials: RecordedTrials, engine: HPOEngine, answers: Counter[
 
 
 ENGINES: Mapping[str, Scores] = {
-    "default": default_scores,
-    "constant": constant_scores,
-    "surrogate": surrogate_scores,
+    "default": _default_scores,
+    "constant": _constant_scores,
+    "surrogate": _surrogate_scores,
 }
 """The engines that score at once, and the baseline `constant`."""
 

@@ -1,4 +1,4 @@
-"""Pools of recorded trials: one network in one place, judged after the same number of epochs.
+"""Pools of recorded trials of one network: regret, distance to settings, median of the best.
 
 An engine that picks one trial of a pool has chosen hyperparameters. Its regret is the accuracy of
 the pool's best trial minus that of the pick.

@@ -1,4 +1,4 @@
-"""The question that the HPO engine `llm` asks, and the answer it expects: JSON of a schema.
+"""The prompt of the HPO engine `llm`: its question, and the answer as JSON of a schema.
 
 Prompts and training pairs (`tuning_pairs`) are rendered by the same functions (One renderer). The
 question follows the papers: the code, the task and the accuracy to reach.
@@ -15,10 +15,8 @@ from typing import Any
 
 from nngpt.errors import ModelError
 from nngpt.generation.contract.answers import Hyperparameters
-from nngpt.prediction.hpo.proposal import HPOTask
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
 from nngpt.prediction.places import dataset_facts
-from nngpt.prediction.runs import TrainingRun
 from nngpt.records import Message, Prompt
 
 CODE_CHARACTERS = 1500
@@ -65,11 +63,6 @@ def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
         if complete and given.batch in space.batches and given.transform in space.transforms:
             return dict(found)
     raise ModelError(f"the answer does not match the schema ({text[:80]!r})")
-
-
-def space_of(run: TrainingRun) -> SearchSpace:
-    """Return the search space that an HPO prompt shows for a recorded trial's network."""
-    return SearchSpace.of(frozenset(run.hyperparameters), max_batch=512)
 
 
 def abridged(code: str, length: int = CODE_CHARACTERS) -> str:

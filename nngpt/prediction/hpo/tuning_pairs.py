@@ -11,8 +11,8 @@ from nngpt.errors import UserError
 from nngpt.prediction import groups
 from nngpt.prediction.hpo.folds import read_folds
 from nngpt.prediction.hpo.pools import Pool, pools
-from nngpt.prediction.hpo.prompt import answer, question, space_of
-from nngpt.prediction.hpo.proposal import HPOTask
+from nngpt.prediction.hpo.prompt import answer, question
+from nngpt.prediction.hpo.proposal import HPOTask, space_of
 from nngpt.prediction.runs import History
 from nngpt.records import TrainingPair
 

@@ -1,4 +1,4 @@
-"""The best networks of a run, with all facts about each."""
+"""The best networks of a run, or chosen attempts, with all facts about each."""
 
 from __future__ import annotations
 

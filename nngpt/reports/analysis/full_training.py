@@ -1,4 +1,4 @@
-"""Full trainings of a random sample of candidates, and how well the first epoch ranks them."""
+"""Full trainings: which candidates to sample, and how well the first epoch ranks them."""
 
 from __future__ import annotations
 
@@ -179,18 +179,18 @@ def ranking(
     mine = [c for c in confirmations if c.protocol == protocol]
     found = [c for c in (_confirmed(one, known.get(one.attempt_id)) for one in mine) if c]
     cycles = sorted({c.cycle for c in found})
-    each = [(n, tau_of([c for c in found if c.cycle == n])) for n in cycles]
+    each = [(n, _tau_of([c for c in found if c.cycle == n])) for n in cycles]
     return Ranking(
         protocol=protocol,
         confirmed=tuple(found),
         failed=sum(c.accuracy is None for c in mine),
         others=len(confirmations) - len(mine),
-        tau=tau_of(found),
+        tau=_tau_of(found),
         by_cycle=tuple((n, tau) for n, tau in each if tau is not None),
     )
 
 
-def tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
+def _tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
     """Return τ-b of first-epoch and full accuracies; None for fewer than ten, or equal scores."""
     found = rank_agreement([c.first.value for c in confirmed], [c.full.value for c in confirmed])
     if found.tau is None or found.low is None or found.high is None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nngpt.finetuning.compare.corpus import ReferenceCorpus
-from nngpt.finetuning.compare.records import ArmFacts, differing
-from nngpt.finetuning.compare.samples import read_record
+from nngpt.finetuning.compare.records import ArmFacts, differing, read_record
 from nngpt.reports.comparison.figures import (
     Accuracies,
     AdapterDifference,
@@ -59,7 +58,7 @@ def markdown(found: ComparisonFigures) -> str:
 
 
 def as_json(found: ComparisonFigures) -> dict[str, Any]:
-    """Return all figures of a comparison with their intervals for a script."""
+    """Return the JSON file of a comparison: all figures with their intervals, for a script."""
     values: dict[str, Any] = _plain(found)
     values["cells"] = values.pop("results")
     for speed, data in zip(found.speed, values["speed"], strict=True):

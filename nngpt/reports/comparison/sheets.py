@@ -1,4 +1,4 @@
-"""The tables of a comparison."""
+"""The tables of a comparison, and its words on corpus and judging."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from statistics import median
 from nngpt.finetuning.compare.records import CHECK
 from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, point_ends, signed
-from nngpt.statistics import Count, Estimate, accuracy_of, mean_of, percent_of
+from nngpt.reports.text import NONE, accuracy_of, mean_of, point_ends, signed
+from nngpt.statistics import Count, Estimate, percent_of
 
 
 def sheets(found: ComparisonFigures) -> list[Sheet]:

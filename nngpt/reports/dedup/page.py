@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings, Removed
+from nngpt.novelty.dedup.collection import Collection, DedupOutcome, DedupSettings, Removed
 from nngpt.novelty.dedup.summary import Cluster, Summary, clusters, summarise
 from nngpt.reports.dedup.plots import plots
 from nngpt.reports.diff import DiffLine, marked_diff
-from nngpt.reports.pages import cut, percent, render, similarity
+from nngpt.reports.pages import cut, percent, render
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, plural
+from nngpt.reports.text import NONE, plural, similarity
 
 _DIFFS = 30
 _MEMBERS, _SMALL = 100, 10

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nngpt.novelty.dedup.records import DedupOutcome, DedupSettings
+from nngpt.novelty.dedup.collection import DedupOutcome, DedupSettings
 from nngpt.novelty.dedup.summary import Cluster
 from nngpt.reports.charts import DASHED, INK, MARK, PALETTE, Plot, numbered_look, page_svg, rc, tint
 from nngpt.reports.text import line, plural

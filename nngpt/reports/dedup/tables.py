@@ -1,4 +1,4 @@
-"""Console tables of a deduplication, and of an explanation for two networks."""
+"""Console tables of a deduplication and its skipped items, and of an explanation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.novelty.dedup.collection import Collection, readable
+from nngpt.novelty.dedup.collection import FAMILY_CAP, Collection, DedupSettings, Network, readable
 from nngpt.novelty.dedup.explanation import Explanation
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupSettings, Network
 from nngpt.novelty.dedup.summary import Summary
 from nngpt.reports.pages import percent
 from nngpt.reports.sheets import right

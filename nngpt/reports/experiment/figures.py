@@ -1,4 +1,4 @@
-"""An experiment's figures: each arm's runs, and differences from the first arm.
+"""The figures that an experiment compares: each arm's runs, differences from the first arm.
 
 Networks of one run share an LLM and a seed, so an interval over networks alone is too narrow. A
 difference therefore has two: over all networks, and over seeds, which is wide with few seeds.

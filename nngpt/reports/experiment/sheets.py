@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from nngpt.reports.experiment.figures import ArmDifference, RunFigures, measures
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, point_ends, signed
-from nngpt.statistics import measured, percent_of, sign_of
+from nngpt.reports.text import NONE, measured, point_ends, signed
+from nngpt.statistics import percent_of, sign_of
 
 
 def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) -> list[Sheet]:

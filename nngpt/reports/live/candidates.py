@@ -1,4 +1,4 @@
-"""The candidates on the live page: of the last cycle, the latest, the best, one in full."""
+"""The candidates on the live page: strip of the last cycle, feed, best, one in full."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 from nngpt.generation import modes
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import attempt_facts
-from nngpt.reports.live.figures import accuracy
-from nngpt.reports.text import ARM_TITLES, STATES, amount, block, line, standing
-from nngpt.statistics import accuracy_of
+from nngpt.reports.live.overview import accuracy
+from nngpt.reports.text import ARM_TITLES, STATES, accuracy_of, amount, block, line, standing
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
 

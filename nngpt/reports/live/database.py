@@ -11,8 +11,7 @@ from sqlalchemy import Engine, NullPool, create_engine, event
 
 from nngpt.errors import StoreError
 from nngpt.store import Store, schema
-from nngpt.store.database import Database
-from nngpt.store.file_header import is_ours
+from nngpt.store.database import Database, is_ours
 
 _BUSY_TIMEOUT_S = 2
 

@@ -47,7 +47,7 @@ class WatchServer(ThreadingHTTPServer):
 
     def __init__(self, snapshots: Snapshots, port: int) -> None:
         self.snapshots = snapshots
-        self.files = page_files()
+        self.files = _page_files()
         try:
             super().__init__((_HOST, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -69,7 +69,7 @@ class WatchServer(ThreadingHTTPServer):
         return found | names if self.server_port == 80 else found  # browsers leave out 80
 
 
-def page_files() -> Mapping[str, tuple[str, bytes]]:
+def _page_files() -> Mapping[str, tuple[str, bytes]]:
     """Return content type and content of each file of the live page, by path."""
     found = {
         f"/{file.name}": (_TYPES[file.suffix], file.read_bytes())

@@ -9,7 +9,7 @@ from typing import Any
 
 from nngpt.errors import StoreError
 from nngpt.records import Arm
-from nngpt.reports.live import candidates, figures, overview
+from nngpt.reports.live import candidates, overview
 from nngpt.reports.live.database import WatchedDatabase, runner_of
 from nngpt.reports.text import ARM_TITLES
 from nngpt.store import Store
@@ -60,9 +60,9 @@ class Snapshots:
             "forecast": overview.forecast(store.forecasts(run_id)),
             "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),
             "strip": candidates.strip(rows, summaries, overview.planned(run), images),
-            "totals": figures.totals(summaries, images, open_ones),
-            "series": figures.series(summaries, images, open_ones),
-            "funnel": figures.funnel(summaries),
+            "totals": overview.totals(summaries, images, open_ones),
+            "series": overview.series(summaries, images, open_ones),
+            "funnel": overview.funnel(summaries),
             "feed": self._listed(feed),
             "best": self._listed(best),
             "time": overview.time_spent(store.activities(run_id), summaries),

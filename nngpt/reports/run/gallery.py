@@ -11,8 +11,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from nngpt.generation import contract
-from nngpt.novelty.dedup.collection import readable
-from nngpt.novelty.dedup.records import Network
+from nngpt.novelty.dedup.collection import Network, readable
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.layers import CodeLayer, chain
 from nngpt.reports.analysis.novelty import Near, NetworkPlace
@@ -99,7 +98,7 @@ def _exhibit(study: Study, attempt: AttemptRecord, place: NetworkPlace) -> Exhib
         headline=accuracy(accuracy_estimate(evaluation.accuracy, evaluation.epochs[-1].total)),
         facts=tuple(_facts(attempt, place)),
         diagram=diagram(chain(candidate)),
-        code=code_html(candidate.code),
+        code=_code_html(candidate.code),
         against=near.name if near is not None and other is not None else "",
         diff=diff,
     )
@@ -142,7 +141,7 @@ def _network(name: str, candidate: Candidate) -> Network:
     return Network(name, contract.novelty_text(candidate), "")
 
 
-def code_html(code: str) -> Markup:
+def _code_html(code: str) -> Markup:
     """Return a gallery network's code as HTML with `span`s for a style sheet; all of it is text."""
     lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
     shown = "\n".join(map(readable, lines)).rstrip()

@@ -1,4 +1,4 @@
-"""Full trainings against first-epoch accuracies, as a table and as JSON."""
+"""Console table of full trainings (`nngpt cycle confirm`): groups by arm and cycle, JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from nngpt.records import Arm
 from nngpt.reports.analysis.full_training import FEWEST, RankAgreement, first_epoch, rank_agreement
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import plural
-from nngpt.statistics import accuracy_of, mean_half_width, mean_of
+from nngpt.reports.text import accuracy_of, mean_of, plural
+from nngpt.statistics import mean_half_width
 from nngpt.store import AttemptRecord, Confirmation
 
 Pair = tuple[AttemptRecord, Confirmation]
@@ -32,7 +32,7 @@ class ConfirmedGroup:
 
 
 def groups(pairs: Sequence[Pair]) -> list[ConfirmedGroup]:
-    """Group the rows of `cycle confirm`: by cycle of each arm, by arm, and overall."""
+    """Group the rows of the table of `cycle confirm`: by cycle of each arm, by arm, and overall."""
     arms = [arm for arm in Arm if any(attempt.arm is arm for attempt, _ in pairs)]
     found = []
     for arm in arms:
@@ -53,7 +53,7 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
     """Return the table of `cycle confirm`; `trained` candidates were sampled from."""
     rows = []
     for group in groups(pairs):
-        means, ranks = (mean_of(group.first), mean_of(group.full)), ranks_of(group.ranks)
+        means, ranks = (mean_of(group.first), mean_of(group.full)), _ranks_of(group.ranks)
         rows.append((*group.name, str(len(group.full)), *means, ranks, str(group.failed)))
     heads = ("arm", "cycle", ">n", "first epoch (95% CI)", "full (95% CI)")
     note = (
@@ -65,7 +65,7 @@ def confirm_sheet(pairs: Sequence[Pair], trained: int, title: str) -> Sheet:
     return Sheet(title, (*heads, "τ-b (95% CI)", ">failed"), tuple(rows), note)
 
 
-def ranks_of(ranks: RankAgreement) -> str:
+def _ranks_of(ranks: RankAgreement) -> str:
     """Format the rank agreement in the table of `cycle confirm`: `0.62 [0.41, 0.78]`."""
     if ranks.tau is None:
         return "–"

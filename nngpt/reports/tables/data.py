@@ -1,4 +1,4 @@
-"""Tables of data: the data sets, and a corpus with its exclusions and parts."""
+"""Console tables of data: data sets, and a corpus with its exclusions and parts."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def data_sets_table(rows: Sequence[DatasetSummary], box: Box | None) -> Table:
 
 
 def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Print the tables of training data in a corpus, and the setting that learns it."""
-    console.print(exclusions_table(manifest))
-    console.print(parts_table(manifest))
+    """Print the console tables of a corpus's data, and the setting that learns it."""
+    console.print(_exclusions_table(manifest))
+    console.print(_parts_table(manifest))
     train = folder / "train.jsonl"
     line = f"Use it: nngpt cycle run … --set learning.corpus={train}"
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def exclusions_table(manifest: Mapping[str, Any]) -> Table:
+def _exclusions_table(manifest: Mapping[str, Any]) -> Table:
     """Return the table of training data that each step of a corpus build excluded."""
     funnel = manifest["funnel"]
     title = "From the mirror to the corpus"
@@ -55,7 +55,7 @@ def exclusions_table(manifest: Mapping[str, Any]) -> Table:
     return table
 
 
-def parts_table(manifest: Mapping[str, Any]) -> Table:
+def _parts_table(manifest: Mapping[str, Any]) -> Table:
     """Return a table of a corpus's parts: their networks, pairs and largest families."""
     table = Table("part", *right("networks", "pairs", "share"), "families", title="Parts")
     for part, facts in manifest["splits"].items():

@@ -1,4 +1,4 @@
-"""Tables of `nngpt lemur`: imports, exports, the mirror's statistics, trials and neighbours."""
+"""Console tables of `nngpt lemur`: imports, exports, statistics, trials, neighbours."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def stats_report(stats: MirrorStatistics, console: Console) -> Iterator[Renderab
     yield _epochs(stats.last_epochs, box)
 
 
-def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
+def _trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
     """Return the table of LEMUR trials; every row has the same columns."""
     table = Table(*map(_column, rows[0]), box=SIMPLE if console.is_terminal else None)
     for row in rows:
@@ -102,9 +102,9 @@ def trials_table(rows: Sequence[Mapping[str, Any]], console: Console) -> Table:
 
 
 def print_trials(rows: Sequence[Mapping[str, Any]], total: int, console: Console) -> None:
-    """Print LEMUR trials as a table, and how many of the `total` are shown."""
+    """Print LEMUR trials as a console table, and how many of the `total` are shown."""
     if rows:
-        console.print(trials_table(rows, console), markup=False)
+        console.print(_trials_table(rows, console), markup=False)
     shown = "" if len(rows) == total else f"; {len(rows):,} shown, all with --limit 0"
     console.print(f"{plural(total, 'trial')}{shown}", highlight=False)
 
@@ -119,7 +119,7 @@ def neighbours_table(found: Neighbours, console: Console) -> Table:
 
 
 def write_json(rows: Iterable[Mapping[str, Any]], stream: TextIO) -> None:
-    """Write the rows of a LEMUR table as JSON, one per line."""
+    """Write the rows of a console table of LEMUR as JSON, one per line."""
     separator = "[\n"
     for row in rows:
         stream.write(separator + json.dumps(row))

@@ -1,4 +1,4 @@
-"""Tables of the predictor (errors, early stopping, training) and of the regret of HPO engines."""
+"""Console tables of the predictor (errors, stopping, training) and of HPO engines' regret."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from nngpt.prediction.cross_validation import PredictionErrors
+from nngpt.prediction.early_stopping import Replay
 from nngpt.prediction.groups import MeanInterval
 from nngpt.prediction.hpo.benchmark import Regret
-from nngpt.prediction.replay import Replay
 
 
 def errors_table(found: Sequence[PredictionErrors]) -> Table:

@@ -1,4 +1,4 @@
-"""Tables of `nngpt rag`: libraries, found blocks, grades."""
+"""Console tables of `nngpt rag`: libraries, found blocks, grades."""
 
 from __future__ import annotations
 

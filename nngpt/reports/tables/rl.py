@@ -1,4 +1,4 @@
-"""Tables of `nngpt learn rl`: a line for each step, and the trends over all steps."""
+"""Console tables of `nngpt learn rl`: a line for each step, and the trends over all."""
 
 from __future__ import annotations
 

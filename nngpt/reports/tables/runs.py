@@ -1,4 +1,4 @@
-"""The runs of a database and the state of one run, as tables or JSON."""
+"""Console tables of runs and of a run's state by cycle, and their JSON (`nngpt cycle`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.table import Table
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.best import final_accuracy
 from nngpt.reports.sheets import Sheet, rich_table
-from nngpt.statistics import accuracy_of, mean_half_width, mean_of, percent_of, wilson
+from nngpt.reports.text import accuracy_of, mean_of
+from nngpt.statistics import mean_half_width, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
     return rich_table(Sheet(title, columns, tuple(rows), caption))
 
 
-def arms_table(store: Store, run: RunRecord) -> Table:
+def _arms_table(store: Store, run: RunRecord) -> Table:
     """Return a table of a run's loop beside its control arms, over all cycles."""
     figures = ("valid (95% CI)", "mean accuracy (95% CI)", "above the threshold, of the valid")
     table = Table("arm", *figures, "admitted", title="The loop and its controls")
@@ -119,14 +120,14 @@ def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
 
 
 def print_status(store: Store, run: RunRecord, out: Console) -> None:
-    """Print the tables of one of the runs, and the command that shows its best network."""
+    """Print the console tables of a run, and the command that shows its best network."""
     judged = (a.evaluation for a in store.attempts(run.id) if a.evaluation is not None)
     images = max((e.epochs[-1].total for e in judged), default=0)
     out.print(story(run, store.summary(run.id), images))
     if run.ended:
         out.print(f"Ended early: {run.ended}.", soft_wrap=True, markup=False)
     if len(store.arms(run.id)) > 1:
-        out.print(arms_table(store, run))
+        out.print(_arms_table(store, run))
     best = max(store.admitted(run.id), key=final_accuracy, default=None)
     if best is not None:
         command = f"nngpt cycle show {best.id} --folder {store.path.parent}"

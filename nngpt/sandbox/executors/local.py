@@ -32,7 +32,7 @@ from nngpt.records import (
     Trial,
     canonical_json,
 )
-from nngpt.sandbox import containment_level, preconditions
+from nngpt.sandbox import containment, preconditions
 from nngpt.sandbox.containment import Limits
 from nngpt.sandbox.exporter import Exporter
 from nngpt.sandbox.folds import Fold, Folds
@@ -121,7 +121,7 @@ class LocalExecutor:
             limits = self._limits()
             self._pool = LanePool(zygote, limits, evaluation, self.device, self.workers)
             self._open.callback(self._pool.close)
-            level = containment_level.level(self._pool.missing, evaluation.sandbox)
+            level = containment.level(self._pool.missing, evaluation.sandbox)
             self.level = f"{level}, {around}" if around else level
             self._jobs = JobFactory(splits, evaluation, task, self.device)
             self._folds.fold(self._folds.numbers[0])
@@ -143,7 +143,7 @@ class LocalExecutor:
             if isinstance(outcome, Refusal):
                 return outcome
             results.append(outcome)
-        return pooled(results)
+        return _pooled(results)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
         """Train the candidate's network with our own training loop, on the first fold.
@@ -228,7 +228,7 @@ class LocalExecutor:
         )
 
 
-def pooled(results: Sequence[Evaluation]) -> Evaluation:
+def _pooled(results: Sequence[Evaluation]) -> Evaluation:
     """Pool the local executor's trainings of a candidate: sum answers, seconds and batches."""
     if len(results) == 1:
         return results[0]

@@ -1,4 +1,4 @@
-"""System calls that Python lacks, through libc; each raises OSError if the kernel refuses."""
+"""System calls that Python lacks (prctl, mount, unshare …), through libc; each raises OSError."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def die_with_parent(number: int) -> None:
 
 
 def end_with_parent(parent: int, end: Callable[[], object]) -> None:
-    """Ask the kernel for the signal `end` when `parent` ends (prctl parent-death signal)."""
+    """Call `end` when `parent` ends, through prctl(2) and its parent-death signal."""
 
     def on_parent_death(*_: object) -> None:
         if os.getppid() != parent:  # else only the thread that started us has ended
@@ -79,7 +79,7 @@ def end_with_parent(parent: int, end: Callable[[], object]) -> None:
 
 
 def adopt_orphans() -> None:
-    """Ask the kernel to give this process all orphaned descendants (prctl subreaper)."""
+    """Adopt all orphaned descendants, through prctl(2) (child subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from nngpt.store import Store
-from nngpt.store.lemur.queries import Query, trials
+from nngpt.store.lemur.mirror import Query, trials
 from nngpt.store.lemur.trial_columns import CODE, COLUMNS, read_columns
 
 

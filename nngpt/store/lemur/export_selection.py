@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.queries import GROUP, among
+from nngpt.store.lemur.mirror import GROUP, among
 from nngpt.store.lemur_rows import lemur_dataset
 from nngpt.store.lemur_tables import LemurEmpty, LemurRun
 from nngpt.store.tables import Epoch

@@ -24,12 +24,12 @@ from sqlalchemy.orm import Session
 from nngpt.errors import UserError
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.database import Database
-from nngpt.store.lemur.device_runs import rebuild_run
 from nngpt.store.lemur.export_selection import ResolvedSelection, Selection, resolve_selection
-from nngpt.store.lemur.package_files import PACKAGE
-from nngpt.store.lemur.queries import among
+from nngpt.store.lemur.file_formats import rebuild_run
+from nngpt.store.lemur.mirror import among
+from nngpt.store.lemur.package import PACKAGE
 from nngpt.store.lemur.records import ExportReport, Progress
-from nngpt.store.lemur.stat_reader import read_statistics_files
+from nngpt.store.lemur.stat_rows import read_statistics_files
 from nngpt.store.lemur_tables import LemurRun
 
 
@@ -113,7 +113,7 @@ def _write_statistics(
         if folder.count("_") != 3:
             reason = "a name contains _, which LEMUR uses to join names"
             writer.skip(f"stat/train/{folder}/{epoch}.json", reason)
-        elif writer.write(f"stat/train/{folder}/{epoch}.json", trials_json(trials)):
+        elif writer.write(f"stat/train/{folder}/{epoch}.json", _trials_json(trials)):
             report.files += 1
             report.rows += len(trials)
             report.empty += not trials
@@ -177,7 +177,7 @@ class FileWriter:
             self._progress(self._done, max(self._done, self._total))
 
 
-def trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
+def _trials_json(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return trials as the LEMUR exporter writes them: `json.dumps(trials, indent=4)`, faster."""
     if not trials:
         return "[]"

@@ -1,4 +1,4 @@
-"""Import LEMUR packages and databases into our mirror of LEMUR's tables.
+"""Download LEMUR's corpus, and import its packages and databases into our mirror of its tables.
 
 Each batch is one transaction of a second or two, so that a run can use the database meanwhile.
 Rows that are stored already are not written again, so a repeated import completes a killed one.
@@ -17,11 +17,11 @@ from pathlib import Path
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from nngpt import downloads, files
 from nngpt.errors import DataError
 from nngpt.records import canonical_json
 from nngpt.store.database import Database
-from nngpt.store.lemur.package import PackageSource
-from nngpt.store.lemur.package_files import NO_PACKAGE, FolderContainer, ZipContainer
+from nngpt.store.lemur.package import NO_PACKAGE, FolderContainer, PackageSource, ZipContainer
 from nngpt.store.lemur.records import (
     CodeFile,
     ImportReport,
@@ -34,13 +34,47 @@ from nngpt.store.lemur.records import (
     TableRows,
 )
 from nngpt.store.lemur.sqlite_file import SqliteFile
-from nngpt.store.lemur.stat_writer import StatWriter
+from nngpt.store.lemur.stat_rows import StatWriter
 from nngpt.store.lemur.table_writer import CodeWriter, write_runs, write_table
 from nngpt.store.lemur_tables import LemurImport
 from nngpt.store.states import now
 
 _BATCH = 40_000
 _CACHE_KIB = 256 << 10
+PACKAGE = downloads.Package("pip", "nn-dataset", "2.1.2")
+"""The last version with data; packages from 2.2 on contain only code."""
+
+SHA256 = "1f0b66a4f4de80a27b44a502112d4436eac1f97361ea3aae3266a550f01b07de"
+_FILE = "nn_dataset-2.1.2-py3-none-any.whl"
+
+
+def download_corpus(progress: downloads.Progress = downloads.silent) -> Path:
+    """Download LEMUR's verified package into the cache if it is missing; return its path.
+
+    Args:
+        progress: called with a line of text for each step.
+
+    Raises:
+        DataError: pip failed, or downloaded another file.
+    """
+    target = files.cache_folder() / "lemur" / _FILE
+    if _intact(target):
+        return target
+    with files.locked(target.parent / ".lock"):
+        if not _intact(target):
+            progress(f"LEMUR: {PACKAGE}, 103 MB")
+            with files.scratch(target) as folder:
+                archive = downloads.download(PACKAGE, folder)
+                if not _intact(archive):
+                    found = files.digest(archive)
+                    what = f"the package has another checksum (sha256 {found[:12]}…)"
+                    raise DataError(what, where=str(PACKAGE))
+                files.publish(archive, target)
+    return target
+
+
+def _intact(path: Path) -> bool:
+    return path.is_file() and files.digest(path) == SHA256
 
 
 def open_source(path: Path) -> ImportSource:

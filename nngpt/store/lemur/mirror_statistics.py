@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from nngpt.store.lemur.queries import family
+from nngpt.store.lemur.mirror import family
 from nngpt.store.lemur_tables import LemurEmpty, LemurImport, Signature, nn, stat, transform
 
 _AT_ONCE = 10_000

@@ -17,7 +17,8 @@ from typing import Any
 from nngpt import files
 from nngpt.errors import DataError
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.file_header import APPLICATION_ID, connect_immutable
+from nngpt.store.database import APPLICATION_ID, connect_immutable
+from nngpt.store.lemur.file_formats import split_trial
 from nngpt.store.lemur.records import (
     KINDS,
     BrokenFile,
@@ -29,7 +30,6 @@ from nngpt.store.lemur.records import (
     TableRows,
     TrialRecord,
 )
-from nngpt.store.lemur.trial_format import split_trial
 
 _NEEDED = {"nn", "stat", "prm"}
 _OTHER = ("nn_stat", "nn_minhash", "nn_similarity", "run", "prun", "layer_stat")

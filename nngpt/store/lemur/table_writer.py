@@ -1,4 +1,4 @@
-"""Write code, device runs, and rows of LEMUR's other tables; track which networks are known."""
+"""Write code, device runs and LEMUR's other tables; track which networks are known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from nngpt.records import content_hash
 from nngpt.store import lemur_tables as lemur
-from nngpt.store.lemur.queries import codes
+from nngpt.store.lemur.mirror import codes
 from nngpt.store.lemur.records import KINDS, CodeFile, Count, ImportReport, Kind, RunFile, TableRows
 from nngpt.store.lemur_tables import LemurRun
 

@@ -9,7 +9,7 @@ from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
 from nngpt.errors import UserError, nearest
-from nngpt.store.lemur.queries import TrialRow, codes, hyperparameters, ids
+from nngpt.store.lemur.mirror import TrialRow, codes, hyperparameters, ids
 from nngpt.store.lemur_tables import metric, nn, transform
 
 COLUMNS = (

@@ -13,20 +13,22 @@ from command_line import ANSWERS
 from comparison_samples import SETTING, arm, checked, sample, session
 
 from nngpt import config
-from nngpt.cycle.evaluator import open_executor
+from nngpt.cycle.parts import open_executor
 from nngpt.errors import UserError
 from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_arms, shared_settings
 from nngpt.finetuning.compare.generation import Batch, missing_batches, unwritten, write_answers
 from nngpt.finetuning.compare.judge import judge
 from nngpt.finetuning.compare.records import (
     CHECK,
+    FILE,
     ArmFacts,
     Line,
     Sample,
     SampleOutcome,
+    Samples,
     SharedSettings,
+    read_record,
 )
-from nngpt.finetuning.compare.samples import FILE, Samples, read_record
 from nngpt.finetuning.compare.session import Executors, source_of
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor

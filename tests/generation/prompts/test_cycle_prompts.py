@@ -20,7 +20,7 @@ from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.examples import choose_examples, quality_ranks, shuffle_by_quality
+from nngpt.generation.prompts.known import choose_examples, quality_ranks, shuffle_by_quality
 from nngpt.generation.prompts.known import KnownNetwork
 from nngpt.generation.prompts.cycle_prompts import make_prompts
 from nngpt.generation.prompts.known import read_pool

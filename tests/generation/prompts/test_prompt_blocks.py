@@ -19,7 +19,7 @@ from nngpt.generation.prompts import template as prompts
 from nngpt.generation.prompts.blocks import find_blocks, sample_blocks
 from nngpt.generation.prompts.blocks import indexed_blocks
 from nngpt.records import Candidate, Refusal, ShownBlock, Task
-from nngpt.retrieval import index
+from nngpt.retrieval import index_writer
 from nngpt.retrieval.sources import open_source
 from nngpt.store import Store
 from nngpt.store.database import open_database
@@ -77,7 +77,7 @@ def indexed(folder: Path, licence: str = "MIT License\n") -> Path:
         (package / f"{name}.py").write_text(text)
     (folder / "runs").mkdir()
     database = open_database(folder / "runs" / "nngpt.db", create=True)
-    index.add_source(database, open_source(str(folder / "tree")), "tree")
+    index_writer.add_source(database, open_source(str(folder / "tree")), "tree")
     return folder / "runs" / "nngpt.db"
 
 

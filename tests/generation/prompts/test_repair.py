@@ -12,7 +12,7 @@ from quick_runs import database, quick_run, write_answers
 from store_samples import PROMPT, REFUSAL
 
 from nngpt.cli.cycle import _show
-from nngpt.finetuning.preferences.answers import pair_answers, read_answers
+from nngpt.finetuning.preferences import pair_answers, read_answers
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts.repair import (
     first_answers,

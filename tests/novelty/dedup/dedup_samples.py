@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nngpt.novelty.dedup.collection import Collection
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
+from nngpt.novelty.dedup.collection import (
+    FAMILY_CAP,
+    Collection,
+    DedupOutcome,
+    DedupSettings,
+    Network,
+    Removed,
+)
 
 LAYERS = ("Conv2d(3, {0}, 3)", "BatchNorm2d({0})", "ReLU()", "MaxPool2d(2)", "Dropout2d(0.{0})")
 

@@ -16,9 +16,7 @@ from store_samples import open_new
 from nngpt.errors import StoreError, UserError
 from nngpt.files import decode
 from nngpt.novelty.dedup.collection import Collection, collect
-from nngpt.novelty.dedup.jsonl import read_lines
-from nngpt.novelty.dedup.source_files import LARGEST, read_paths
-from nngpt.novelty.dedup.sources import read_mirror
+from nngpt.novelty.dedup.sources import LARGEST, read_lines, read_mirror, read_paths
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.mirror import open_mirror

@@ -8,9 +8,9 @@ import pytest
 from dedup_samples import code, other
 from rich.console import Console
 
+from nngpt.novelty.dedup.collection import DedupSettings, Network
 from nngpt.novelty.dedup.explanation import Explanation, explain, explanation_facts
 from nngpt.novelty.dedup.pipeline import deduplicate
-from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.shingles import jaccard, shingles, tokens
 from nngpt.reports.dedup.tables import explanation_parts
 

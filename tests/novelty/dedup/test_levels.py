@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nngpt import plugins
+from nngpt.novelty.dedup.collection import DedupSettings, Network
 from nngpt.novelty.dedup.explanation import explain
-from nngpt.novelty.dedup.records import DedupSettings, Network
 from nngpt.novelty.dedup.shingle_sets import independent_lines
 from nngpt.novelty.shingles import shingles, tokens
 

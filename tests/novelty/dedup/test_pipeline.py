@@ -8,8 +8,8 @@ import pytest
 
 from nngpt import plugins
 from nngpt.errors import PluginError
+from nngpt.novelty.dedup.collection import FAMILY_CAP, DedupOutcome, DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate, threshold
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network
 
 WORDS = [f"word{i}" for i in range(400)]
 

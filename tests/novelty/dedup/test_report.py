@@ -8,8 +8,15 @@ from html.parser import HTMLParser
 import pytest
 from dedup_samples import code, other, outcome_of, small_outcome
 
-from nngpt.novelty.dedup.collection import Collection, SkippedItem
-from nngpt.novelty.dedup.records import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
+from nngpt.novelty.dedup.collection import (
+    FAMILY_CAP,
+    Collection,
+    DedupOutcome,
+    DedupSettings,
+    Network,
+    Removed,
+    SkippedItem,
+)
 from nngpt.novelty.dedup.summary import Cluster, clusters
 from nngpt.reports.dedup.page import report
 from nngpt.reports.dedup.plots import similarities, size_classes

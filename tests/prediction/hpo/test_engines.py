@@ -12,8 +12,7 @@ from command_line import ROOT, start_nngpt
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.errors import ConfigError, PluginError
-from nngpt.prediction.hpo.proposal import EngineContext, HPOTask
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
 from nngpt.prediction.places import Place
 from nngpt.protocols import HPOEngine
 

@@ -15,8 +15,7 @@ from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.hpo.benchmark import bench, proposal_scores
 from nngpt.prediction.hpo.folds import NetworkFolds, make_folds, read_folds, write_folds
 from nngpt.prediction.hpo.pools import distance, median_of_best, pools
-from nngpt.prediction.hpo.proposal import HPOTask, Proposal
-from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.proposal import DEFAULT, HPOTask, Proposal
 from nngpt.prediction.hpo.trial_features import NAMES, Vocabulary, table
 from nngpt.prediction.runs import History
 

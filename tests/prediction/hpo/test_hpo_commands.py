@@ -13,8 +13,7 @@ from command_line import ROOT, Nngpt
 from nngpt.errors import UserError
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.pools import pools
-from nngpt.prediction.hpo.proposal import HPOTask
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
 from nngpt.prediction.hpo.surrogate import SurrogateFile
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History

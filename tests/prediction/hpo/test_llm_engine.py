@@ -14,8 +14,7 @@ from nngpt.errors import ModelError
 from nngpt.prediction.hpo.folds import make_folds, write_folds
 from nngpt.prediction.hpo.pools import pools
 from nngpt.prediction.hpo.prompt import abridged, answer, question, read_answer
-from nngpt.prediction.hpo.proposal import HPOTask
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
 from nngpt.prediction.hpo.tuning_pairs import LEARNED, pairs
 from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History

@@ -17,8 +17,7 @@ from nngpt import plugins
 from nngpt.config import Config
 from nngpt.errors import UserError
 from nngpt.prediction.hpo.engines.optuna import search
-from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, Train
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, SearchSpace, Train
 from nngpt.prediction.places import Place
 from nngpt.records import EpochResult, Evaluation, Refusal, Stage
 

@@ -11,7 +11,7 @@ from lemur_files import bring_in
 from store_samples import open_new
 
 from nngpt.store import Store
-from nngpt.store.lemur import download
+from nngpt.store.lemur import importer
 
 _CODE = ("ab/nn/transform/", "ab/nn/metric/", "ab/nn/loader/")
 _NETWORKS = (
@@ -27,7 +27,7 @@ _NETWORKS = (
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """Return the wheel of the whole corpus, 103 MB."""
-    return download.download_corpus()
+    return importer.download_corpus()
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ from sqlalchemy import Engine, event
 from nngpt.errors import UserError
 from nngpt.records import content_hash
 from nngpt.store import Store
-from nngpt.store.lemur import queries
+from nngpt.store.lemur import mirror
+from nngpt.store.lemur.mirror import Query, check_names, family
 from nngpt.store.lemur.mirror_statistics import MirrorStatistics, read_statistics
-from nngpt.store.lemur.queries import Query, family
-from nngpt.store.lemur.query_check import check_names
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def _ids(store: Store, query: Query) -> list[str]:
     with store.database.read() as session:
-        found = [trial.id for trial in queries.trials(session, query)]
+        found = [trial.id for trial in mirror.trials(session, query)]
         if query.limit is None:
-            assert queries.count(session, query) == len(found)
+            assert mirror.count(session, query) == len(found)
         return found
 
 
@@ -65,18 +64,18 @@ def test_queries_filter_and_order_trials(store: Store, query: Query, expected: s
 
 def test_hyperparameters_keep_their_types(store: Store) -> None:
     with store.database.read() as session:
-        found = queries.hyperparameters(session, ["u2", "u1", None, "u1", "unknown"])
+        found = mirror.hyperparameters(session, ["u2", "u1", None, "u1", "unknown"])
     assert found == SETTINGS
     kinds = {name: type(value) for name, value in found["u1"].items()}
     assert kinds == {"lr": float, "batch": int, "momentum": float, "transform": str}
 
 
 def test_networks_are_found_by_hash(store: Store) -> None:
-    assert queries.find_by_hash(store.database, content_hash("class Net: width=1")) == [
+    assert mirror.find_by_hash(store.database, content_hash("class Net: width=1")) == [
         "ga-aa",
         "ga-bb",
     ]
-    assert queries.find_by_hash(store.database, content_hash("class Net: width=2")) == []
+    assert mirror.find_by_hash(store.database, content_hash("class Net: width=2")) == []
 
 
 @pytest.mark.parametrize(
@@ -93,14 +92,14 @@ def test_networks_are_found_by_hash(store: Store) -> None:
 def test_no_query_reads_a_whole_table(store: Store, query: Query) -> None:
     def ask() -> None:
         with store.database.read() as session:
-            found = queries.trials(session, query)
-            queries.hyperparameters(session, [trial.prm for trial in found])
+            found = mirror.trials(session, query)
+            mirror.hyperparameters(session, [trial.prm for trial in found])
 
     _expect_look_ups(_plans(store, ask), 2)
 
 
 def test_a_look_up_by_hash_reads_no_whole_table(store: Store) -> None:
-    _expect_look_ups(_plans(store, lambda: queries.find_by_hash(store.database, "0" * 32)), 1)
+    _expect_look_ups(_plans(store, lambda: mirror.find_by_hash(store.database, "0" * 32)), 1)
 
 
 def _expect_look_ups(plans: list[list[str]], count: int) -> None:
@@ -149,7 +148,7 @@ def test_a_network_without_trials_is_known(store: Store) -> None:
     query = Query(nn="rl-idle", family="rl", content_hash=content_hash(NETWORKS["rl-idle"]))
     with store.database.read() as session:
         check_names(session, query)
-        assert queries.trials(session, query) == []
+        assert mirror.trials(session, query) == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
-from nngpt.prediction.hpo.search_space import DEFAULT
+from nngpt.prediction.hpo.proposal import DEFAULT, EngineContext, HPOTask, Proposal
 
 
 class DefaultEngine:

@@ -13,8 +13,7 @@ from pydantic import Field
 from nngpt.errors import UserError
 from nngpt.plugins import PluginOptions
 from nngpt.prediction.hpo.grid import best_of_grid
-from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, Train
-from nngpt.prediction.hpo.search_space import SearchSpace
+from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, SearchSpace, Train
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.records import Refusal
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.charts import Plot, image_files, page_svg, rc
-from nngpt.reports.run.plots import costs, cycles, learning, networks
+from nngpt.reports.run.plots import cycles, learning, networks
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ _KINDS = (
         "Candidates that were trained to completion and judged on test images. τ-b is 1 if the "
         "first epoch ranks them the same and 0 if it is uninformative; its interval is a "
         "percentile bootstrap over candidates. Thin lines are 95% Wilson intervals.",
-        learning.proxy,
+        networks.proxy,
         lambda study: study.ranking is not None and bool(study.ranking.confirmed),
         "No candidate has been trained to completion, so there is nothing to compare.",
     ),
@@ -121,7 +121,7 @@ _KINDS = (
         "Time and energy",
         "Wall time by activity; overlapping activities form a category of their own. A forecast is "
         "made before the run continues; the cross marks the time actually taken from then on.",
-        costs.costs,
+        cycles.costs,
         lambda study: bool(study.costs.by_cycle),
         "Nothing was measured.",
     ),

@@ -1,4 +1,4 @@
-"""Figures about learning: adapter lineage, differences from the controls, first-epoch ranking."""
+"""Figures about learning: the adapters' lineage, and what the loop adds to the controls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nngpt.records import Arm
-from nngpt.reports.analysis.full_training import Confirmed
 from nngpt.reports.analysis.genealogy import LineageNode
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.uplift import LAST, MEASURES, Comparison
@@ -28,7 +27,6 @@ from nngpt.reports.charts import (
     top_legend,
     whiskers,
 )
-from nngpt.reports.text import decimal, plural
 from nngpt.statistics import Estimate
 
 _VALID = Look("valid share", PALETTE[2], "s", "none", "")
@@ -44,7 +42,7 @@ def genealogy(study: Study) -> Figure:
     """Draw a run's adapters with their parents; below, their training and what they wrote."""
     figure = Figure(figsize=(10, 7.4), layout="constrained")
     rows = figure.subplots(4, 1, sharex=True, height_ratios=[1.1, 1, 1, 1.5])
-    places = lineage_places(study.writers)
+    places = _lineage_places(study.writers)
     _line(rows[0], study.writers, places)
     learned = [w for w in study.writers if w.adapter is not None]
     at = [places[w.name] for w in learned]
@@ -63,7 +61,7 @@ def genealogy(study: Study) -> Figure:
     return figure
 
 
-def lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
+def _lineage_places(writers: Sequence[LineageNode]) -> dict[str, int]:
     """Place each writer of the drawn lineage at its cycle; older ones at 0 and below."""
     roots = [w.name for w in writers if w.cycle is None]
     before = {name: -number for number, name in enumerate(reversed(roots))}
@@ -92,33 +90,6 @@ def controls(study: Study) -> Figure:
     columns[0].set_yticks(range(len(shown)), shown)
     columns[0].set_ylim(len(shown) - 0.4, -0.6)
     _forest_legend(figure)
-    return figure
-
-
-def proxy(study: Study) -> Figure:
-    """Plot what the first epoch says of full training (test accuracy), and τ by cycle."""
-    found = study.ranking
-    assert found is not None
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    columns = figure.subplots(1, 2, width_ratios=[1.25, 1]) if found.by_cycle else None
-    left: Axes = figure.subplots() if columns is None else columns[0]
-    for arm in Arm:
-        _confirmed(left, [c for c in found.confirmed if c.arm is arm], LOOKS[arm])
-    left.set(xlabel="validation accuracy after the first epoch", ylabel="full test accuracy")
-    left.set_title(_tau_title(found.tau, len(found.confirmed)))
-    percent_axis(left)
-    percent_axis(left, "x")
-    arms = [arm for arm in Arm if any(c.arm is arm for c in found.confirmed)]
-    if len(arms) > 1:
-        top_legend(figure, [LOOKS[arm].handle(ls="none") for arm in arms])
-    if columns is not None:
-        right = columns[1]
-        cycles, taus = zip(*found.by_cycle, strict=True)
-        whiskers(right, cycles, taus, Look("", INK, "D", "-", ""))
-        right.axhline(0, c=DIM, lw=1)
-        right.set_ylim(-1.05, 1.05)
-        right.set(xlabel="cycle", title="Kendall's τ-b by cycle, all arms")
-        cycle_axis(right, study.cycles)
     return figure
 
 
@@ -191,20 +162,3 @@ def _forest_legend(figure: Figure) -> None:
         Line2D([], [], marker="o", mfc="white", **style, label="hollow: includes 0"),
     ]
     top_legend(figure, handles)
-
-
-def _confirmed(axes: Axes, some: Sequence[Confirmed], look: Look) -> None:
-    for c in some:
-        style: dict[str, Any] = {"colors": look.colour, "lw": 0.7, "alpha": 0.35}
-        if c.first.interval is not None:
-            axes.hlines(c.full.value, *c.first.interval, **style)
-        if c.full.interval is not None:
-            axes.vlines(c.first.value, *c.full.interval, **style)
-    xs, ys = [c.first.value for c in some], [c.full.value for c in some]
-    axes.plot(xs, ys, look.marker, c=look.colour, mec="white", mew=0.5, zorder=3)
-
-
-def _tau_title(tau: Estimate | None, count: int) -> str:
-    if tau is None:
-        return f"{plural(count, 'candidate')}: too few, or all equal, for a rank correlation"
-    return f"Kendall's τ-b {decimal(tau)}, n = {count}"

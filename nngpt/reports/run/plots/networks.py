@@ -1,4 +1,4 @@
-"""Figures of a run's networks: accuracy against cost, and similarity to known networks."""
+"""Figures of a run's networks: accuracy against cost and full training, and similarity."""
 
 from __future__ import annotations
 
@@ -14,10 +14,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.records import Arm
+from nngpt.reports.analysis.full_training import Confirmed
 from nngpt.reports.analysis.novelty import NetworkPlace
 from nngpt.reports.analysis.pareto import PARAMETERS, CostedNetwork, Front
 from nngpt.reports.analysis.study import Study
-from nngpt.reports.charts import DASHED, DIM, INK, LOOKS, MARK, percent_axis, tint, top_legend
+from nngpt.reports.charts import (
+    DASHED,
+    DIM,
+    INK,
+    LOOKS,
+    MARK,
+    Look,
+    cycle_axis,
+    percent_axis,
+    tint,
+    top_legend,
+    whiskers,
+)
+from nngpt.reports.text import decimal, plural
+from nngpt.statistics import Estimate
 
 
 def pareto(study: Study) -> Figure:
@@ -147,3 +162,47 @@ def _novelty_legend(figure: Figure) -> None:
         Line2D([], [], c=MARK, lw=1, ls=DASHED, label="near-duplicate above"),
     ]
     top_legend(figure, handles)
+
+
+def proxy(study: Study) -> Figure:
+    """Plot networks' first-epoch accuracy against full training (test), and τ by cycle."""
+    found = study.ranking
+    assert found is not None
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    columns = figure.subplots(1, 2, width_ratios=[1.25, 1]) if found.by_cycle else None
+    left: Axes = figure.subplots() if columns is None else columns[0]
+    for arm in Arm:
+        _confirmed(left, [c for c in found.confirmed if c.arm is arm], LOOKS[arm])
+    left.set(xlabel="validation accuracy after the first epoch", ylabel="full test accuracy")
+    left.set_title(_tau_title(found.tau, len(found.confirmed)))
+    percent_axis(left)
+    percent_axis(left, "x")
+    arms = [arm for arm in Arm if any(c.arm is arm for c in found.confirmed)]
+    if len(arms) > 1:
+        top_legend(figure, [LOOKS[arm].handle(ls="none") for arm in arms])
+    if columns is not None:
+        right = columns[1]
+        cycles, taus = zip(*found.by_cycle, strict=True)
+        whiskers(right, cycles, taus, Look("", INK, "D", "-", ""))
+        right.axhline(0, c=DIM, lw=1)
+        right.set_ylim(-1.05, 1.05)
+        right.set(xlabel="cycle", title="Kendall's τ-b by cycle, all arms")
+        cycle_axis(right, study.cycles)
+    return figure
+
+
+def _confirmed(axes: Axes, some: Sequence[Confirmed], look: Look) -> None:
+    for c in some:
+        style: dict[str, Any] = {"colors": look.colour, "lw": 0.7, "alpha": 0.35}
+        if c.first.interval is not None:
+            axes.hlines(c.full.value, *c.first.interval, **style)
+        if c.full.interval is not None:
+            axes.vlines(c.first.value, *c.full.interval, **style)
+    xs, ys = [c.first.value for c in some], [c.full.value for c in some]
+    axes.plot(xs, ys, look.marker, c=look.colour, mec="white", mew=0.5, zorder=3)
+
+
+def _tau_title(tau: Estimate | None, count: int) -> str:
+    if tau is None:
+        return f"{plural(count, 'candidate')}: too few, or all equal, for a rank correlation"
+    return f"Kendall's τ-b {decimal(tau)}, n = {count}"

@@ -1,13 +1,14 @@
-"""Split a trial of a statistics file into LEMUR's tables, and rebuild it exactly.
+"""LEMUR's files: convert trials and device runs to table rows, and rebuild the files exactly.
 
-Both generations of files are read: 2.1 lists accuracy, duration, uid and hyperparameters; 2.2
-adds `train_stat`, `metric_…`, `duration_seconds`, names, and the analysis of layers. LEMUR's own
-import stores `metric_…` among the hyperparameters, which leaks the target to models trained on
-them; here measurements are kept apart.
+Both generations of statistics files are read: 2.1 lists accuracy, duration, uid and
+hyperparameters; 2.2 adds `train_stat`, `metric_…`, `duration_seconds`, names, and the analysis of
+layers. LEMUR's own import stores `metric_…` among the hyperparameters, which leaks the target to
+models trained on them; here measurements are kept apart.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,7 +16,7 @@ from typing import Any
 
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.column_types import fits_64_bits, types_of, value_or_none
-from nngpt.store.lemur.records import BrokenFile, Experiment, TrialRecord
+from nngpt.store.lemur.records import BrokenFile, Experiment, RunFile, TrialRecord
 from nngpt.store.lemur_rows import lemur_id
 
 _COLUMNS = frozenset({"accuracy", "duration", "uid"})
@@ -28,6 +29,8 @@ _LAST = (*_NAMES, "layer_stat")
 
 _DEEPEST = 64
 _MISSING: Any = object()
+_ANALYTICS, _ANALYTICS_COLUMN = "device_analytics", "device_analytics_json"
+_TYPES = types_of(lemur.run, frozenset({"id", "model_name", _ANALYTICS_COLUMN}))
 
 
 def split_trial(
@@ -37,7 +40,7 @@ def split_trial(
 
     Args:
         values: the trial as parsed JSON.
-        stat_id: the row's key if it is known, else LEMUR's (`trial_id`).
+        stat_id: the row's key if it is known, else LEMUR's (`_trial_id`).
 
     Raises:
         BrokenFile: not a trial, or with values that SQLite cannot store.
@@ -53,13 +56,13 @@ def split_trial(
     extra: dict[str, Any] = {}
     for key, value in values.items():
         if key not in _COLUMNS:
-            if is_parameter(key) and _is_kept(key, value):
+            if _is_parameter(key) and _is_kept(key, value):
                 parameters[key] = int(value) if value.__class__ is bool else value
             if key not in parameters or value.__class__ is bool:
                 extra[key] = value
                 _check_depth(key, value)
     if stat_id is None:
-        stat_id = trial_id(experiment, epoch, values)
+        stat_id = _trial_id(experiment, epoch, values)
     return TrialRecord(
         stat_id,
         uid,
@@ -73,12 +76,12 @@ def split_trial(
 
 
 @lru_cache(maxsize=4096)
-def is_parameter(key: str) -> bool:
+def _is_parameter(key: str) -> bool:
     """Return False for keys of a LEMUR trial that hold measurements or names."""
     return key not in _NOT_PARAMETERS and not key.startswith(_NOT_PARAMETERS_IF_THEY_BEGIN)
 
 
-def trial_id(experiment: Experiment, epoch: int, values: Mapping[str, Any]) -> str:
+def _trial_id(experiment: Experiment, epoch: int, values: Mapping[str, Any]) -> str:
     """Return LEMUR's key of a trial in `stat`; `values` is the trial as its file lists it."""
     given = [values.get(name) for name in ("transform", "uid")]
     names = [experiment.task, experiment.dataset, experiment.metric, experiment.nn, epoch]
@@ -193,3 +196,45 @@ def _check_depth(key: str, value: Any) -> None:
 def _article(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return names.get(value.__class__, "null" if value is None else "a number")
+
+
+def read_run(path: str, values: Any) -> RunFile:
+    """Convert the content of LEMUR's `stat/run` file to a row of table `run`.
+
+    Args:
+        path: path relative to `stat/run`.
+        values: the parsed JSON.
+
+    Raises:
+        BrokenFile: not a run of a network.
+    """
+    if not isinstance(values, dict):
+        raise BrokenFile("is not an object")
+    parts = path.split("/")
+    if len(parts) != 2:
+        raise BrokenFile("is not in a folder named task_network")
+    network = values.get("model_name") or parts[0].split("_")[-1]
+    if not isinstance(network, str):
+        raise BrokenFile("the model_name is not a string")
+    given = [values.get(key) for key in ("device_type", "os_version", "duration")]
+    analytics = values.get(_ANALYTICS)
+    row = {
+        "id": lemur_id([*parts, network, *given]),
+        "model_name": network,
+        _ANALYTICS_COLUMN: None if analytics is None else json.dumps(analytics),
+        **{name: value_or_none(values.get(name), types) for name, types in _TYPES.items()},
+    }
+    record = {key: None if key == _ANALYTICS else value for key, value in values.items()}
+    return RunFile(path, row, json.dumps(record))
+
+
+def rebuild_run(record: str, analytics: str | None) -> str:
+    """Rebuild a `stat/run` file of a device run as LEMUR writes it, from its row.
+
+    Args:
+        analytics: the row's `device_analytics_json`.
+    """
+    values = json.loads(record)
+    if analytics is not None:
+        values[_ANALYTICS] = json.loads(analytics)
+    return json.dumps(values, indent=2)

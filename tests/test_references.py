@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -122,6 +123,11 @@ def missing(name: str, text: str) -> Iterator[str]:
 def test_references_exist() -> None:
     wrong = [f"{name}: {found}" for name, text in pages().items() for found in missing(name, text)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_list_of_files_is_up_to_date() -> None:
+    page = runpy.run_path(str(ROOT / "scripts" / "file-map"))["page"]()
+    assert pages()["docs/files.md"] == page, "run scripts/file-map"
 
 
 def test_missing_references_are_found() -> None:

@@ -57,7 +57,7 @@ _COLUMNS: dict[Any, dict[str, str]] = {
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """Return the sha256 by which a prompt is stored; it covers every field."""
+    """Return the key of a prompt's database row, a sha256 that covers every field."""
     return hashlib.sha256(_prompt_body(prompt).encode()).hexdigest()
 
 

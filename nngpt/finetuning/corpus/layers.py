@@ -298,7 +298,7 @@ def narrow_to_budget(layers: tuple[str, ...], tasks: Sequence[Task]) -> tuple[st
 
 
 def count_parameters(layers: Sequence[ast.expr], channels: int, classes: int) -> int:
-    """Return the parameters of lazy convolutions and the head, as read from the expressions.
+    """Return the parameters of a list of lazy layers with its head, read from the expressions.
 
     Args:
         channels: input channels of the first layer.

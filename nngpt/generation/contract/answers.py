@@ -107,7 +107,7 @@ def write(answer: Answer) -> str:
 
 
 def write_diff(diff: str, answer: Answer) -> str:
-    """Return the canonical text of an answer that gives its code as a diff."""
+    """Write the text of an answer that gives its code as a diff."""
     return f"```diff\n{diff}\n```{_settings_block(_settings(answer))}"
 
 

@@ -1,7 +1,7 @@
 """LEMUR's own database, `ab.nn.db`, as an import source.
 
 The database is opened without locks and without files beside it. It stores measurements
-(`metric_…`) among the hyperparameters; `trial_format` separates them.
+(`metric_…`) among the hyperparameters; `file_formats` separates them.
 """
 
 from __future__ import annotations

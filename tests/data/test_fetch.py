@@ -89,7 +89,7 @@ def test_a_truncated_tarball_is_a_data_error(tmp_path: Path):
 def test_a_python_without_pip_hints_how_to_get_it(tmp_path: Path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     code = (
-        "from pathlib import Path\nfrom nngpt import files\n"
+        "from pathlib import Path\nfrom nngpt import downloads\n"
         "downloads.download(downloads.Package('pip', 'tiny', '1'), Path('.'))"
     )
     done = subprocess.run(

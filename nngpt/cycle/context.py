@@ -58,6 +58,11 @@ class RunContext:
         with self.meter.during(activity), display as shown:
             yield shown
 
-    def record_spending(self, cycle: int) -> None:
-        """Store the time and energy spent since the last call as part of `cycle`."""
-        self.lease.spend(self.meter.take(cycle))
+    def record_spending(self, cycle: int, every_s: float = 0.0) -> None:
+        """Store the time and energy spent since they were last stored as part of `cycle`.
+
+        Args:
+            every_s: do nothing if that was less than so many seconds ago.
+        """
+        if self.meter.seconds_since_take >= every_s:
+            self.lease.spend(self.meter.take(cycle))

@@ -31,48 +31,53 @@ class Gates:
 
     # ------------------------------------------------------------------ before training
 
-    def before_training(self, attempt: AttemptRecord) -> AttemptRecord:
-        """Read the completion and refuse exact duplicates; neither costs a training."""
+    def begin_training(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Read the completion and record the start of its training.
+
+        Refuse unreadable answers, exact duplicates and candidates that ended too many runners.
+        """
         # A stored candidate stays, even if the templates have changed since it was read.
         candidate = attempt.candidate or self._read(attempt)
         if isinstance(candidate, Refusal):
             return self._refuse(attempt, candidate)
-        if attempt.state == State.GENERATED:
-            self.context.lease.parsed(attempt.id, candidate)
-        if attempt.state != State.VALIDATED:
-            twin = self._twin(attempt, candidate)
-            if twin is not None:
-                return self._refuse(attempt, Refusal(Stage.DUPLICATE, f"same network as {twin}"))
-            self.context.lease.validated(attempt.id)
-        return self._stored(attempt)
-
-    def begin_training(self, attempt: AttemptRecord) -> AttemptRecord:
-        """Record the start of a training; refuse a candidate that ended too many runners."""
-        if attempt.restarts >= MAX_RESTARTS:
-            reason = f"the runner ended {attempt.restarts} times while training it"
-            return self._refuse(attempt, Refusal(Stage.TRAIN, reason))
-        self.context.lease.training(attempt.id)
-        return self._stored(attempt)
+        lease, refusal = self.context.lease, self._refusal_before_training(attempt, candidate)
+        with lease.together():
+            if attempt.state == State.GENERATED:
+                lease.parsed(attempt.id, candidate)
+            attempt = replace(attempt, candidate=candidate, content_hash=candidate.content_hash)
+            if refusal is not None:
+                return self._refuse(attempt, refusal)
+            if attempt.state != State.VALIDATED:
+                lease.validated(attempt.id)
+            lease.training(attempt.id)
+        return replace(attempt, state=State.TRAINING)
 
     # ------------------------------------------------------------------ after training
 
     def record_training(
         self, attempt: AttemptRecord, outcome: Evaluation | Refusal
     ) -> AttemptRecord:
-        """Store the outcome of an attempt's training."""
+        """Store the outcome of an attempt's training; it is judged if it passed the threshold."""
         if isinstance(outcome, Refusal):
             return self._refuse(attempt, outcome)
-        self.context.lease.trained(attempt.id, outcome, self.context.parts.task)
-        return self._stored(attempt)
+        with self.context.lease.together():
+            self.context.lease.trained(attempt.id, outcome, self.context.parts.task)
+            return self.judge(replace(attempt, state=State.TRAINED, evaluation=outcome))
 
     def judge(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Record that a trained network passed the threshold; return it as it is if it did not."""
+        assert attempt.evaluation is not None
+        passed = attempt.evaluation.accuracy >= self.context.parts.task.threshold
+        if not passed and "threshold" not in self.context.config.without:
+            return attempt
+        self.context.lease.judged(attempt.id)
+        return replace(attempt, state=State.JUDGED)
+
+    def refuse_weak(self, attempt: AttemptRecord) -> AttemptRecord:
         """Refuse an accuracy below the threshold; the refused network is known from here on."""
         assert attempt.evaluation is not None
-        accuracy, threshold = attempt.evaluation.accuracy, self.context.parts.task.threshold
-        if accuracy >= threshold or "threshold" in self.context.config.without:
-            self.context.lease.judged(attempt.id)
-            return self._stored(attempt)
         self._remember(attempt)
+        accuracy, threshold = attempt.evaluation.accuracy, self.context.parts.task.threshold
         reason = f"accuracy {accuracy:.1%} is below the threshold {threshold:.1%}"
         return self._refuse(attempt, Refusal(Stage.THRESHOLD, reason))
 
@@ -100,7 +105,7 @@ class Gates:
             reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
             return self._refuse(attempt, Refusal(Stage.NOVELTY, reason), novelty)
         self.context.lease.admit(attempt.id, novelty, retraining)
-        return self._stored(attempt)
+        return replace(attempt, state=State.ADMITTED, novelty=novelty, retraining=retraining)
 
     def close(self, attempt: AttemptRecord) -> None:
         """Let later attempts know a network whose training was stopped early."""
@@ -113,6 +118,18 @@ class Gates:
         """Read the completion as an answer to the prompt that was asked."""
         asked = self.context.store.prompt(attempt.prompt_hash)
         return self.context.parts.reader.read_answer(attempt.completion.text, asked)
+
+    def _refusal_before_training(
+        self, attempt: AttemptRecord, candidate: Candidate
+    ) -> Refusal | None:
+        """Return why a candidate that was read is not trained, None if it is."""
+        if attempt.state != State.VALIDATED:
+            twin = self._twin(attempt, candidate)
+            return Refusal(Stage.DUPLICATE, f"same network as {twin}") if twin else None
+        if attempt.restarts >= MAX_RESTARTS:
+            reason = f"the runner ended {attempt.restarts} times while training it"
+            return Refusal(Stage.TRAIN, reason)
+        return None
 
     def _twin(self, attempt: AttemptRecord, candidate: Candidate) -> str | None:
         """Name a known network with the same code (white space apart), None if there is none."""
@@ -127,10 +144,7 @@ class Gates:
         self, attempt: AttemptRecord, refusal: Refusal, novelty: Novelty | None = None
     ) -> AttemptRecord:
         self.context.lease.refuse(attempt.id, refusal, novelty)
-        return self._stored(attempt)
-
-    def _stored(self, attempt: AttemptRecord) -> AttemptRecord:
-        return self.context.store.attempt(attempt.id)
+        return replace(attempt, state=State.REFUSED, refusal=refusal, novelty=novelty)
 
     def _remember(self, attempt: AttemptRecord) -> None:
         """Make the network known to its arm."""

@@ -61,24 +61,29 @@ class Generator:
         self.frozen, self.threads = frozen, threads
         self.sampling = Sampling(**context.config.sampling.model_dump())
         self.unrepairable: set[int] = set()
+        self._waiting = False
         self.prompts = self._loop_prompts()
 
     def next_batch(self, anything_open: bool) -> PendingBatch | None:
         """Start the next batch: first answers, else a repair, else a control arm's, else None."""
-        if anything_open and not self.context.config.candidates.overlap:
+        settings = self.context.config.candidates
+        if anything_open and (self._waiting or not settings.overlap):
             return None
         attempts = self._attempts(Arm.LOOP)
         count = min(self._missing(first_answers(attempts)), self.context.parts.llm.batch_size)
         if count > 0:
             return self._first_answers(count)
-        repair = self._repair(attempts)
-        return repair or (self._control() if self._loop_is_done(attempts) else None)
+        batch = self._repair(attempts)
+        batch = batch or (self._control() if self._loop_is_done(attempts) else None)
+        # Reading all attempts takes long: not again before it can end otherwise.
+        self._waiting = batch is None and not settings.repairs
+        return batch
 
     def record(self, batch: PendingBatch) -> list[AttemptRecord]:
         """Store the completions of a generated batch before anything else happens to them."""
         batch.display.close()
         ids = batch.record(batch.completions.result())
-        return [self.context.store.attempt(attempt_id) for attempt_id in ids]
+        return self.context.store.attempts(self.context.run_id, ids=ids)
 
     # ------------------------------------------------------------------ how many
 

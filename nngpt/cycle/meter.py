@@ -32,6 +32,12 @@ class Meter:
         self._seconds: dict[str, float] = defaultdict(float)
         self._joules: dict[str, float] = defaultdict(float)
         self._last_time, self._last_joules = time.monotonic(), energy.joules()
+        self._taken = self._last_time
+
+    @property
+    def seconds_since_take(self) -> float:
+        """Seconds since the last call of `take`, or since the start."""
+        return time.monotonic() - self._taken
 
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
@@ -53,6 +59,7 @@ class Meter:
         ]
         self._seconds.clear()
         self._joules.clear()
+        self._taken = self._last_time
         return spent
 
     def read(self) -> None:

@@ -14,6 +14,9 @@ from nngpt.cycle.threads import Threads
 from nngpt.records import Candidate, Evaluation, Refusal, Retraining, State
 from nngpt.store import AttemptRecord
 
+SPENDING_EVERY_S = 10.0
+"""Time and energy are stored this often; a kill loses as much of them at most."""
+
 
 @dataclass
 class QueuedAttempt:
@@ -22,12 +25,14 @@ class QueuedAttempt:
     Attributes:
         attempt: the attempt as stored.
         running: its training or retraining while in progress, else None.
+        duplicate: whether it was a near-duplicate when last measured, None before.
         retraining: the result of the training by our own loop, None before it.
         display: closes the attempt's line of progress.
     """
 
     attempt: AttemptRecord
     running: Future[Evaluation | Refusal] | Future[Retraining] | None = None
+    duplicate: bool | None = None
     retraining: Retraining | None = None
     display: ExitStack = field(default_factory=ExitStack)
 
@@ -52,7 +57,7 @@ class Scheduler:
         self.context, self.gates = context, gates
         self.generator, self.threads = generator, threads
         open_attempts = context.store.open_attempts(context.run_id, cycle)
-        self.queue = [QueuedAttempt(attempt) for attempt in open_attempts]
+        self.queue = [QueuedAttempt(self._judged(attempt)) for attempt in open_attempts]
         self.batch: PendingBatch | None = None
 
     def settle_all(self) -> None:
@@ -72,6 +77,10 @@ class Scheduler:
             for queued in self.queue:
                 self._record_training(queued)
             self._record_batch()
+
+    def _judged(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Judge a trained attempt: older versions stored both states one after the other."""
+        return self.gates.judge(attempt) if attempt.state == State.TRAINED else attempt
 
     def _pending(self) -> list[Future[Any]]:
         """Return the futures of all trainings in progress and of the LLM's batch."""
@@ -96,47 +105,56 @@ class Scheduler:
         if first is None or first.running or first.attempt.state in BEFORE_TRAINING:
             return False
         if first.attempt.state == State.TRAINED:
-            first.attempt = self.gates.judge(first.attempt)
+            first.attempt = self.gates.refuse_weak(first.attempt)
         if first.attempt.state == State.JUDGED and not self._admit(first):
             return False
         self.gates.close(first.attempt)
         self.context.progress.settled(first.attempt)
-        self.context.record_spending(first.attempt.cycle)
+        self.context.record_spending(first.attempt.cycle, SPENDING_EVERY_S)
         self.queue.pop(0)
         return True
 
     def _start_next(self) -> bool:
         """Start the next training; return False if no attempt waits or no worker is free."""
-        waiting = (q for q in self.queue if not q.running and q.attempt.state in BEFORE_TRAINING)
-        queued = next(waiting, None)
-        if queued is None or not self._worker_free():
+        running = sum(queued.running is not None for queued in self.queue)
+        if running >= self.context.parts.executor.workers:
             return False
-        queued.attempt = self.gates.before_training(queued.attempt)
-        if queued.attempt.state == State.VALIDATED:
-            queued.attempt = self.gates.begin_training(queued.attempt)
-            if queued.attempt.state == State.TRAINING:
+        for queued in self.queue:
+            if queued.running:
+                continue
+            if queued.attempt.state in BEFORE_TRAINING:
                 self._train(queued)
-        return True
+                return True
+            if self._wants_retraining(queued):
+                self._retrain(queued)
+                return True
+        return False
+
+    def _wants_retraining(self, queued: QueuedAttempt) -> bool:
+        """Return whether a network is to be trained by our own loop, as far as is known by now.
+
+        Of a network that an earlier attempt then makes a near-duplicate, the retraining is lost.
+        """
+        if queued.attempt.state != State.JUDGED or queued.retraining:
+            return False
+        if queued.duplicate is None:
+            queued.duplicate = self.gates.measure_novelty(queued.attempt).duplicate
+        return self.context.config.evaluation.retrain and not queued.duplicate
 
     def _admit(self, queued: QueuedAttempt) -> bool:
         """Lead a judged attempt through novelty; return False if it waits for its retraining."""
         novelty = self.gates.measure_novelty(queued.attempt)
-        wanted = self.context.config.evaluation.retrain and not novelty.duplicate
-        if wanted and not queued.retraining:
-            if self._worker_free():
-                self._retrain(queued)
-            if not queued.retraining:
-                return False
+        queued.duplicate = novelty.duplicate
+        if self._wants_retraining(queued):
+            return False
         queued.attempt = self.gates.admit(queued.attempt, novelty, queued.retraining)
         return True
 
-    def _worker_free(self) -> bool:
-        """Return whether another training may start."""
-        running = sum(queued.running is not None for queued in self.queue)
-        return running < self.context.parts.executor.workers
-
     def _train(self, queued: QueuedAttempt) -> None:
         """Train in a process of its own; our own process computes the accuracy."""
+        queued.attempt = self.gates.begin_training(queued.attempt)
+        if queued.attempt.state != State.TRAINING:
+            return
         candidate, executor = queued.candidate, self.context.parts.executor
         seed = self.context.seed("train", candidate.content_hash)
         self._show_training(queued)

@@ -4,7 +4,8 @@
 - `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
   times per candidate, and one commit may stand for minutes of training.
 - A write begins with `BEGIN IMMEDIATE`, so it holds the lock before it reads anything.
-- No connection outlives its transaction, so a forked process inherits no open database.
+- Each transaction has a connection of its own. For the length of a lease one idle connection stays
+  open beside them (`Database.hold`); forked processes close their copy of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -85,13 +86,15 @@ def _tables(path: Path) -> set[str]:
     finally:
         connection.close()
 
+_held: set[sqlite3.Connection] = set()
+
 
 class IllegalWriteError(NngptError):
     """nngpt tried to write what the store forbids: a bug in nngpt, not a user error."""
 
 
 class Database:
-    """A database file, made by `open_database`; nothing is open between transactions."""
+    """A database file, made by `open_database`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,6 +122,31 @@ class Database:
         """
         with _reporting_errors(self.path), Session(self._writer) as session, session.begin():
             yield session
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep an idle connection open, so that transactions of the block cost less.
+
+        A transaction that closes the file's last connection copies the write-ahead log into the
+        database and deletes it. The idle connection is read-only, so a forked process that
+        closes its copy cannot write.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with _reporting_errors(self.path):
+            # Opened by URI: the only way to open read-only.
+            uri = f"{self.path.as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # opens the log
+        _held.add(connection)
+        try:
+            yield
+        finally:
+            _held.discard(connection)
+            # The last connection must be able to write: it deletes the log.
+            with self.read() as session, closing(connection):
+                session.execute(text("SELECT 1 FROM sqlite_schema"))
 
     def upgrade(self) -> None:
         """Migrate the database's schema to the current revision, in one transaction."""
@@ -243,9 +271,17 @@ def _reporting_errors(path: Path) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise IllegalWriteError(str(error.orig), where=str(path)) from error
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         raise StoreError(
-            f"the database cannot be used ({error.orig})",
+            f"the database cannot be used ({getattr(error, 'orig', error)})",
             where=str(path),
             hint="Check disk space, permissions, and whether another program holds it",
         ) from error
+
+
+def _close_in_child() -> None:
+    while _held:
+        _held.pop().close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

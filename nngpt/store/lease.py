@@ -1,13 +1,14 @@
 """Write to a run: the lease that a process holds, and every change of its attempts.
 
-Each method is one transaction. It first compares the run's fence with the lease's, so a process
-that was presumed dead and replaced cannot write any more.
+Each method is one transaction, or part of the one of `Lease.together`. A transaction first compares
+the run's fence with the lease's, so a process that was presumed dead and replaced cannot write any
+more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -58,9 +59,10 @@ class Lease:
         fence: number of this lease; the run's fence increases with each lease.
     """
 
-    def __init__(self, database: Database, run_id: int, fence: int, lock: RunLock | None) -> None:
+    def __init__(self, database: Database, run_id: int, fence: int, held: ExitStack) -> None:
         self.run_id, self.fence = run_id, fence
-        self._database, self._lock = database, lock
+        self._database, self._held = database, held
+        self._session: Session | None = None
 
     def __enter__(self) -> Lease:
         return self
@@ -70,8 +72,16 @@ class Lease:
 
     def close(self) -> None:
         """Release the lease of the run for other processes."""
-        if self._lock is not None:
-            self._lock.release()
+        self._held.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Record all that the block records in one transaction: everything or nothing."""
+        with self._write() as self._session:
+            try:
+                yield
+            finally:
+                self._session = None
 
     def add_completions(
         self,
@@ -163,19 +173,14 @@ class Lease:
         For a judged attempt, cancel the start of its retraining.
         """
         with self._write() as session:
-            attempt = session.get_one(Attempt, attempt_id)
-            if attempt.state == State.JUDGED:
-                attempt.retrainings -= 1
-            else:
+            if not self._count_retraining(session, attempt_id, -1):
                 move(session, self.fence, attempt_id, State.TRAINING, State.VALIDATED)
 
     def retraining(self, attempt_id: int) -> None:
         """Count the start of a judged attempt's training by nngpt's own loop."""
         with self._write() as session:
-            attempt = session.get_one(Attempt, attempt_id)
-            if attempt.state != State.JUDGED:
-                raise IllegalWriteError(f"attempt {attempt_id} is {attempt.state}, not judged")
-            attempt.retrainings += 1
+            if not self._count_retraining(session, attempt_id, 1):
+                raise IllegalWriteError(f"attempt {attempt_id} is not judged")
 
     def finish_run(self, ended: str = "") -> None:
         """Mark the run as done; `ended` is the reason, if it ended before its last cycle."""
@@ -276,8 +281,23 @@ class Lease:
     def _advance(self, session: Session, attempt_id: int, after: State, **values: Any) -> None:
         advance(session, self.run_id, self.fence, attempt_id, after, **values)
 
+    def _count_retraining(self, session: Session, attempt_id: int, change: int) -> bool:
+        """Add to the retrainings of a judged attempt; return False if it is not judged."""
+        judged = (Attempt.id == attempt_id, Attempt.state == State.JUDGED)
+        done = session.execute(
+            update(Attempt)
+            .where(*judged)
+            .values(retrainings=Attempt.retrainings + change)
+            .execution_options(synchronize_session=False)
+            .returning(Attempt.id)
+        )
+        return done.scalar() is not None
+
     @contextmanager
     def _write(self) -> Iterator[Session]:
+        if self._session is not None:
+            yield self._session
+            return
         with self._database.write() as session:
             fence = session.scalar(select(Run.fence).where(Run.id == self.run_id))
             if fence != self.fence:
@@ -324,8 +344,8 @@ def take_lease(database: Database, run_id: int) -> Lease:
         StoreError: another process holds the run, or it is archived or missing.
     """
     path = database.path.with_name(f"{database.path.name}.run-{run_id}.lock")
-    lock = RunLock(path)
-    try:
+    with ExitStack() as held:
+        held.callback(RunLock(path).release)
         with database.write() as session:
             fence = update_run(session, run_id, str(database.path), fence=Run.fence + 1)
             lost = select(Attempt.id).where(
@@ -335,10 +355,8 @@ def take_lease(database: Database, run_id: int) -> Lease:
                 restarts = Attempt.restarts + 1
                 steps = (State.TRAINING, State.VALIDATED)
                 move(session, fence, attempt_id, *steps, restarts=restarts)
-    except BaseException:
-        lock.release()
-        raise
-    return Lease(database, run_id, fence, lock)
+        held.enter_context(database.hold())
+        return Lease(database, run_id, fence, held.pop_all())
 
 
 def _count(session: Session, *where: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import func, or_, select
@@ -43,6 +43,7 @@ def attempts(
     upto_cycle: int | None = None,
     states: Iterable[State] | None = None,
     arm: Arm | None = None,
+    ids: Collection[int] | None = None,
     with_code: bool = False,
 ) -> list[AttemptRecord]:
     """Return a run's attempts that match every given filter, in the order of generation."""
@@ -55,6 +56,8 @@ def attempts(
         query = query.where(Attempt.state.in_(list(states)))
     if arm is not None:
         query = query.where(Attempt.arm == arm)
+    if ids is not None:
+        query = query.where(Attempt.id.in_(ids))
     query = query.options(selectinload(Attempt.epochs))
     if with_code:
         query = query.options(selectinload(Attempt.source))

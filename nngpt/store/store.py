@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +152,13 @@ class Store:
         state: State | None = None,
         with_code: bool = False,
         arm: Arm | None = None,
+        ids: Collection[int] | None = None,
     ) -> list[AttemptRecord]:
         """Return a run's attempts in the order of generation, filtered by the given values."""
         states = None if state is None else (state,)
         with self.database.read() as session:
             return queries.attempts(
-                session, run_id, cycle=cycle, states=states, arm=arm, with_code=with_code
+                session, run_id, cycle=cycle, states=states, arm=arm, ids=ids, with_code=with_code
             )
 
     def attempt(self, attempt_id: int) -> AttemptRecord:

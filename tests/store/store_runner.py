@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from store_samples import (
@@ -106,7 +107,7 @@ def loop(path: Path, rounds: int) -> None:
 def claim(path: Path, fence: int) -> None:
     """Write without the lock and with an old fence, so that only transactions protect the data."""
     with Store.open(path) as store:
-        lease = Lease(store.database, 1, fence, None)
+        lease = Lease(store.database, 1, fence, ExitStack())
         ids = [record.id for record in store.attempts(1)]
         random.shuffle(ids)
         print("ready", flush=True)

@@ -98,7 +98,7 @@ def test_store_keeps_everything_when_reopened(path: Path) -> None:
 def test_stopped_retraining_is_not_counted(store: Store) -> None:
     with store.lease(start(store).id) as lease:
         [attempt] = write(lease)
-        with pytest.raises(IllegalWriteError, match="generated, not judged"):
+        with pytest.raises(IllegalWriteError, match="not judged"):
             lease.retraining(attempt)
         lease.parsed(attempt, candidate())
         lease.validated(attempt)

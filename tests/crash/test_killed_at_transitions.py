@@ -63,10 +63,9 @@ def test_killed_at_every_transaction(
         trainings_hit += len(run.standings[0].in_training)
         run.resume(reference(ONE_CYCLE))
         shutil.rmtree(run.folder)
-    # A batch is logged at once; each other line of the history was the last one in some run, but
-    # for a few: two trainings may end in either order, and beginning a retraining leaves none.
-    missed = {0, *range(ONE_CYCLE.batch, max(lengths) + 1)} - lengths
-    assert len(missed) <= 3
+    # The history is empty, then holds the batch; three networks begin, are trained and are settled,
+    # one begins and is refused, one is refused: 14 lengths, but trainings end in another order.
+    assert len(lengths) >= 12
     assert trainings_hit > 0
 
 

@@ -18,7 +18,7 @@ from store_samples import admit, bring_to_training, candidate, start, write
 
 from nngpt.errors import StoreError
 from nngpt.records import State
-from nngpt.store import Store
+from nngpt.store import IllegalWriteError, Store
 
 _SCRIPT = Path(__file__).with_name("store_runner.py")
 _ROOT = Path(__file__).parents[2]
@@ -143,11 +143,34 @@ def test_replaced_process_cannot_write(store: Store, path: Path) -> None:
     old.close()
 
 
-def test_nothing_of_the_database_is_open_between_transactions(store: Store, path: Path) -> None:
+def test_the_idle_connection_of_a_lease_is_closed_in_forked_processes(
+    store: Store, path: Path
+) -> None:
+    ours = {path.name, f"{path.name}-wal", f"{path.name}-shm"}
     with store.lease(start(store).id) as lease:
         write(lease)
-        held = _open_files()
-    assert path.name not in held and f"{path.name}-wal" not in held
+        assert ours <= _open_files(), "one connection keeps the log open"
+        if (child := os.fork()) == 0:
+            os._exit(bool(ours & _open_files()))
+        assert os.waitpid(child, 0)[1] == 0
+        [attempt] = write(lease, batch=1)
+    assert not ours & _open_files()
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.run-1.lock"}
+    assert store.attempt(attempt).batch == 1
+
+
+def test_what_is_recorded_together_is_one_transaction(store: Store) -> None:
+    with store.lease(start(store).id) as lease:
+        [attempt] = write(lease)
+        with pytest.raises(IllegalWriteError, match="cannot become"), lease.together():
+            lease.parsed(attempt, candidate())
+            lease.training(attempt)
+        assert store.attempt(attempt).state is State.GENERATED
+        with lease.together():
+            bring_to_training(lease, attempt)
+            assert store.attempt(attempt).state is State.GENERATED, "not committed yet"
+        assert store.attempt(attempt).state is State.TRAINING
+        assert len(store.transitions(attempt)) == 4
 
 
 def _open_files() -> set[str]:

@@ -27,7 +27,7 @@ LOCAL = Kind(
         ("evaluation.workers", 1),
         ("evaluation.epochs", 4),
         ("evaluation.retrain", "false"),
-        ("task.train_limit", 3000),
+        ("task.train_limit", 1500),
         ("task.validation_limit", 200),
         ("learning.enabled", "false"),
     ),

@@ -63,9 +63,9 @@ def test_the_networks_it_learned_are_known(name: str) -> None:
 def test_the_adapter_writes_valid_networks() -> None:
     settings: Config = config.load("demo-mnist", ["llm.device=cpu"])
     reader = make_reader(settings, data_source(settings))
-    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=200)
+    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=160)
     with closing(create(settings.llm)) as llm:
         llm.use_adapter(starting_adapter(settings))
-        written = llm.generate(reader.prompt, 8, 7, sampling)
+        written = llm.generate(reader.prompt, 4, 7, sampling)
     read = [reader.read(completion.text) for completion in written]
-    assert sum(isinstance(r, Candidate) for r in read) >= 4
+    assert sum(isinstance(r, Candidate) for r in read) >= 2

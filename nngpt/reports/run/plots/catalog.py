@@ -27,7 +27,7 @@ class _Kind:
 def plots(study: Study) -> list[Plot]:
     """Draw every figure of a run's report for which the run has data."""
     with rc():
-        return [_plot(kind, study) for kind in _KINDS]
+        return [_plot(kind, study) for kind in KINDS]
 
 
 def _plot(kind: _Kind, study: Study) -> Plot:
@@ -39,7 +39,7 @@ def _plot(kind: _Kind, study: Study) -> Plot:
     return Plot(kind.name, kind.title, kind.caption, svg, files=files)
 
 
-_KINDS = (
+KINDS = (
     _Kind(
         "trajectory",
         "The run, cycle by cycle",

@@ -91,6 +91,14 @@ def publish(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Return the text of a user's file. Raises: UserError if it cannot be read."""
+    try:
+        return path.read_text(encoding=encoding)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})", where=str(path)) from None
+
+
 def write_file(path: Path, lines: Iterable[bytes], hint: str = _UNCHANGED) -> None:
     """Write a file atomically; write to a pipe or device directly.
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from nngpt.cli.cycle_confirm import confirm
-from nngpt.cli.cycle_export import export
-from nngpt.cli.cycle_report import report
-from nngpt.cli.inputs import check_database, check_folder, find_run, load_config, open_store
+from nngpt.cli.inputs import (
+    check_database,
+    check_folder,
+    find_run,
+    load_config,
+    make_folder,
+    open_store,
+)
 from nngpt.cli.options import (
     AsJson,
     BudgetMinutes,
@@ -23,15 +30,51 @@ from nngpt.cli.options import (
     Sandbox,
     Seed,
 )
-from nngpt.cli.output import console, print_json, print_result
+from nngpt.cli.output import console, logger, print_json, print_result, progress_bars
 from nngpt.cli.stopping import stoppable
+from nngpt.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True, help="Run the loop (generate, train, judge, fine-tune); show its runs."
 )
 Cycles = Annotated[
-    int | None, typer.Option(help="Total number of cycles (default: the configuration's).", min=1)
+    int | None, Option(help="Total number of cycles (default: the configuration's).", min=1)
 ]
+
+
+_Share = Annotated[float, Option(help="Share of the trained candidates to confirm.", min=0, max=1)]
+_AtLeast = Annotated[int, Option(help="Minimum sample size.", min=1)]
+_ConfirmEpochs = Annotated[int, Option(help="Epochs of each full training.", min=1)]
+_TrainLimit = Annotated[
+    int | None,
+    Option(
+        help="Number of training images, 0 for all (default: as in the run).",
+        min=0,
+        show_default=False,
+    ),
+]
+_ConfirmSeed = Annotated[
+    int | None,
+    Option(help="Seed of the sample and the trainings (default: the run's).", min=0),
+]
+_Best = Annotated[int, Option(help="Number of networks, the best by validation accuracy.", min=1)]
+_Out = Annotated[Path, Option(help="New or empty folder, or that of an interrupted export.")]
+_ExportEpochs = Annotated[
+    int | None, Option(help="Epochs to train for (default: as in the run).", min=1)
+]
+_Onnx = Annotated[bool, Option(help="Write ONNX files too.")]
+_Attempts = Annotated[
+    list[int],
+    Option(
+        "--attempt",
+        help="Number of an attempt to export instead of the best; repeatable.",
+        metavar="N",
+    ),
+]
+_NO_ONNX = (
+    "No ONNX files: the package onnx is not installed. "
+    "Install it with pip install 'nngpt[onnx]', or use --no-onnx."
+)
 
 
 @app.command()
@@ -41,9 +84,9 @@ def run(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
     sandbox: Sandbox = None,
-    fresh: Annotated[bool, typer.Option(help="Start a new run; the old one is kept.")] = False,
+    fresh: Annotated[bool, Option(help="Start a new run; the old one is kept.")] = False,
     probe: Annotated[
-        bool, typer.Option(help="Measure each stage first, to forecast the duration.")
+        bool, Option(help="Measure each stage first, to forecast the duration.")
     ] = False,
     budget_minutes: BudgetMinutes = None,
     as_json: AsJson = False,
@@ -97,9 +140,7 @@ def list_runs(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    attempt: Annotated[
-        int, typer.Argument(help="Number of the attempt, printed after # during a run.")
-    ],
+    attempt: Annotated[int, Argument(help="Number of the attempt, printed after # during a run.")],
     folder: Folder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -118,10 +159,10 @@ def watch(
     run: RunName = None,
     folder: Folder = Path("runs"),
     port: Annotated[
-        int, typer.Option(help="Port on this machine; 0 takes any free one.", min=0, max=65535)
+        int, Option(help="Port on this machine; 0 takes any free one.", min=0, max=65535)
     ] = 0,
     open_page: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+        bool, Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
 ) -> None:
     """Show a run in the browser: a live page, served to this machine only."""
@@ -144,8 +185,113 @@ def watch(
             server.serve_forever()
 
 
-for command in (report, confirm, export):
-    app.command()(command)
+@app.command()
+def report(
+    run: RunName = None,
+    folder: Folder = Path("runs"),
+    out: Annotated[
+        Path | None,
+        Option(help="Folder of the report (default: reports/ in the runs' folder)."),
+    ] = None,
+    best: Annotated[int, Option(help="Number of networks in the gallery.", min=0, max=100)] = 6,
+    as_json: AsJson = False,
+) -> None:
+    """Write a page with figures and tables about a run."""
+    from rich.text import Text
+
+    from nngpt.reports.analysis.study import read_setting, read_study
+    from nngpt.reports.run.page import PAGE
+    from nngpt.reports.run.page import report as make_report
+
+    with open_store(folder) as store:
+        record = find_run(store, run)
+        plain_name = re.sub(r"[^\w.-]+", "-", record.name).strip(".-") or "run"
+        target = out or folder / "reports" / f"{plain_name}-{record.id}"
+        check_folder(target, "--out")
+        command = f"nngpt cycle report {record.id} --folder {folder}"
+        found = make_report(read_study(store, record, read_setting(record)), best, command)
+    written = found.write(target)
+    facts = {"verdict": found.verdict, "warnings": found.warnings}
+    figures = f"{len(found.figures) // 2} figures as PNG and PDF"
+    files = f"Report: {target / PAGE} ({figures}, {len(found.tables)} tables as CSV)"
+    print_result(
+        as_json,
+        {"run": record.id, "files": [str(path) for path in written], **facts},
+        *(Text(line) for line in (*found.warnings, *found.verdict)),
+        files,
+    )
+
+
+@app.command()
+def confirm(
+    run: RunName = None,
+    share: _Share = 0.05,
+    epochs: _ConfirmEpochs = 20,
+    at_least: _AtLeast = 10,
+    train_limit: _TrainLimit = None,
+    seed: _ConfirmSeed = None,
+    folder: Folder = Path("runs"),
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    sandbox: Sandbox = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a sample of a run for many epochs, and compare its test accuracy with epoch 1."""
+    from nngpt.cycle.confirm import ConfirmationPlan, confirm_sample, confirmation_config
+    from nngpt.reports.analysis.full_training import stratified_sample
+    from nngpt.reports.sheets import rich_table
+    from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
+    from nngpt.reports.text import plural
+
+    with open_store(folder) as store, stoppable():
+        record = find_run(store, run)
+        settings = confirmation_config(record, overrides, sandbox)
+        limit = settings.task.train_limit if train_limit is None else train_limit or None
+        scaled = not any(given.startswith("evaluation.wall_s=") for given in overrides)
+        chosen_seed = record.seed if seed is None else seed
+        plan = ConfirmationPlan(settings, epochs, chosen_seed, limit, scaled)
+        attempts = store.attempts(record.id, with_code=True)
+        trained = [attempt for attempt in attempts if attempt.evaluation is not None]
+        if not trained:
+            raise UserError("no candidate of this run was trained", where=f"run {record.name!r}")
+        sample = stratified_sample(trained, share, at_least, plan.seed)
+        with progress_bars() as draw:
+            pairs = confirm_sample(store, record, sample, plan, logger(as_json), draw)
+        title = f"Run {record.id}: {record.name}, {plural(epochs, 'epoch')}, on the test set"
+        head = {"run": record.id, "name": record.name, "protocol": plan.protocol}
+        table = rich_table(confirm_sheet(pairs, len(trained), title))
+        print_result(as_json, {**head, **confirm_json(pairs, len(trained))}, table)
+
+
+@app.command()
+def export(
+    out: _Out,
+    run: RunName = None,
+    best: _Best = 5,
+    epochs: _ExportEpochs = None,
+    onnx: _Onnx = True,
+    attempts: _Attempts = [],  # noqa: B006 (typer copies it)
+    folder: Folder = Path("runs"),
+    sandbox: Sandbox = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retrain a run's best networks and export code, weights, ONNX; exit with 1 on a refusal."""
+    from nngpt.cycle.export import Export, export_config
+    from nngpt.reports.analysis.best import best_networks
+    from nngpt.reports.sheets import rich_table
+
+    log = logger(as_json)
+    with open_store(folder) as store, stoppable():
+        record = find_run(store, run)
+        networks = best_networks(store, record, best, attempts)
+        if onnx and find_spec("onnx") is None:
+            log(_NO_ONNX)
+            onnx = False
+        settings = export_config(record, epochs, sandbox)
+        make_folder(out, "--out")
+        index = Export(out, settings, onnx).write(record, networks, log)
+    print_result(as_json, index.facts, rich_table(index.sheet))
+    if any("refused" in row for row in index.facts["networks"]):
+        raise typer.Exit(1)
 
 
 def _show(folder: Path, name: str | None, as_json: bool) -> None:

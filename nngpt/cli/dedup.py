@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from nngpt.cli.options import AsJson, Levels, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, print_result, progress_bar
@@ -18,48 +19,48 @@ if TYPE_CHECKING:
 
 _Paths = Annotated[
     list[Path] | None,
-    typer.Argument(help="Folders, .py files and .jsonl files to read.", metavar="[PATH]..."),
+    Argument(help="Folders, .py files and .jsonl files to read.", metavar="[PATH]..."),
 ]
 _Lemur = Annotated[
-    bool, typer.Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
+    bool, Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
 ]
 _MirrorFolder = Annotated[
     Path,
-    typer.Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror."),
+    Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror."),
 ]
 _BestOn = Annotated[
-    str | None, typer.Option(help="With --lemur: rank networks by accuracy on this data set only.")
+    str | None, Option(help="With --lemur: rank networks by accuracy on this data set only.")
 ]
 _LevelThreshold = Annotated[
     list[str],
-    typer.Option(
+    Option(
         help="Similarity (0…1) that makes duplicates at one level, instead of --threshold.",
         metavar="LEVEL=VALUE",
     ),
 ]
 _FamilyThreshold = Annotated[
     list[str],
-    typer.Option(
+    Option(
         help="Similarity (0…1) that makes duplicates within one family, instead of --threshold.",
         metavar="FAMILY=VALUE",
     ),
 ]
-_Shingle = Annotated[int, typer.Option(help="Length of the compared token runs (shingles).")]
+_Shingle = Annotated[int, Option(help="Length of the compared token runs (shingles).")]
 _MinAccuracy = Annotated[
-    float | None, typer.Option(help="Ignore networks whose accuracy (0…1) is lower or unknown.")
+    float | None, Option(help="Ignore networks whose accuracy (0…1) is lower or unknown.")
 ]
 _Explain = Annotated[
     tuple[str, str] | None,
-    typer.Option(help="Compare two networks only: files, or names.", metavar="A B"),
+    Option(help="Compare two networks only: files, or names.", metavar="A B"),
 ]
 _List = Annotated[
-    Path | None, typer.Option("--list", help="File for the names of kept networks; - prints them.")
+    Path | None, Option("--list", help="File for the names of kept networks; - prints them.")
 ]
-_CopyTo = Annotated[Path | None, typer.Option(help="Copy the kept files to a new or empty folder.")]
-_Jsonl = Annotated[Path | None, typer.Option(help="File for the kept networks, as training pairs.")]
-_Task = Annotated[str, typer.Option(help="Data set named in the prompts of --jsonl.")]
-_Report = Annotated[Path | None, typer.Option(help="File for an HTML report.")]
-_Check = Annotated[bool, typer.Option(help="Exit with 1 if there are duplicates.")]
+_CopyTo = Annotated[Path | None, Option(help="Copy the kept files to a new or empty folder.")]
+_Jsonl = Annotated[Path | None, Option(help="File for the kept networks, as training pairs.")]
+_Task = Annotated[str, Option(help="Data set named in the prompts of --jsonl.")]
+_Report = Annotated[Path | None, Option(help="File for an HTML report.")]
+_Check = Annotated[bool, Option(help="Exit with 1 if there are duplicates.")]
 
 
 def dedup(
@@ -91,8 +92,7 @@ def dedup(
     settings = build_settings(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
-    if min_accuracy is not None:
-        check_share(min_accuracy, "--min-accuracy")
+    check_share(min_accuracy, "--min-accuracy")
     sources = NetworkSources(paths or [], lemur, folder, best_on)
     outputs = OutputPaths(list_to, copy_to, jsonl, report)
     if explain is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
 from nngpt.cli.output import logger, print_result
@@ -23,12 +24,10 @@ app = typer.Typer(
 )
 GridName = Annotated[
     str,
-    typer.Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID"),
+    Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID"),
 ]
-Out = Annotated[Path | None, typer.Option(help="Markdown file for the tables.")]
-Figure = Annotated[
-    Path | None, typer.Option(help="Image file for a chart by cycle: .png, .pdf or .svg.")
-]
+Out = Annotated[Path | None, Option(help="Markdown file for the tables.")]
+Figure = Annotated[Path | None, Option(help="Image file for a chart by cycle: .png, .pdf or .svg.")]
 
 
 @app.command()

@@ -1,22 +1,22 @@
-"""`nngpt hpo`: train, tune and measure the engines that choose hyperparameters."""
+"""`nngpt hpo`: use, train, tune and measure the engines that choose hyperparameters."""
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 from nngpt import plugins
-from nngpt.cli import hpo_predict
 from nngpt.cli.inputs import check_folder, load_config, make_folder
 from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
-from nngpt.cli.options import AsJson, MirrorFolder, Overrides, Seed
-from nngpt.cli.output import console, print_result
+from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile, Overrides, Sandbox, Seed
+from nngpt.cli.output import console, logger, print_notes, print_result
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -24,18 +24,81 @@ from nngpt.errors import UserError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+KIND = "HPO engine"
+
 app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a network.")
+
+_Engine = Annotated[
+    str,
+    Option(help=f"HPO engine: {', '.join(plugins.names(KIND))}, or the dotted path of a module."),
+]
+_TargetAccuracy = Annotated[
+    float | None,
+    Option(
+        min=0,
+        max=1,
+        help="Accuracy wanted, 0…1: llm aims for it, surrogate tells if it is out of reach.",
+    ),
+]
+_Epochs = Annotated[int, Option(min=1, help="Length of the training in epochs.")]
+_Top = Annotated[int, Option(min=1, max=20, help="Number of different proposals.")]
+_MaxBatch = Annotated[int, Option(min=1, max=4096, help="Largest batch size to propose.")]
+_MaxSide = Annotated[int | None, Option(min=8, help="Largest image side to propose, in pixels.")]
+_Surrogate = Annotated[
+    Path | None, Option(help="File of the surrogate (default: the one in the cache).")
+]
+_Adapter = Annotated[
+    Path | None,
+    Option(help="For --engine llm: folder of an adapter from nngpt hpo tune."),
+]
+_Budget = Annotated[
+    int | None,
+    Option(min=1, help="For --engine optuna: number of trainings (default: 8)."),
+]
+_Run = Annotated[bool, Option("--run", help="Train the network with the first proposal.")]
+_Config = Annotated[
+    str | None,
+    Option(help="Configuration of the LLM, images and limits (default: nngpt's own)."),
+]
+_TuningFolds = Annotated[
+    Path | None, Option(help="File of folds from nngpt hpo bench, for --without-fold.")
+]
+_WithoutFold = Annotated[
+    int | None,
+    Option(min=0, help="Number of the fold to leave out, for an unbiased benchmark."),
+]
+_TuningEpochs = Annotated[
+    list[int] | None,
+    Option(min=1, help="Epochs of the trials to learn from; repeatable (default: 1, 5 and 50)."),
+]
+_BenchFolds = Annotated[
+    Path | None, Option(help="File of the cross-validation folds; written if missing.")
+]
+_BenchEpochs = Annotated[
+    list[int] | None,
+    Option(min=1, help="Epochs of the trials to test on; repeatable (default: 1 and 5)."),
+]
+_Fold = Annotated[int | None, Option(min=0, help="Number of the only fold to test.")]
+_BenchAdapter = Annotated[
+    Path | None, Option(help="With --fold: also test this adapter, tuned without it.")
+]
+_BenchLimit = Annotated[
+    int | None, Option(min=1, help="With --fold: maximum number of networks to test.")
+]
+_BenchConfig = Annotated[
+    str | None, Option(help="Configuration of the LLM (default: nngpt's own).")
+]
 
 
 @app.command()
 def train(
     folder: MirrorFolder = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option("--surrogate", help="File to write (default: in the cache).")
+        Path | None, Option("--surrogate", help="File to write (default: in the cache).")
     ] = None,
     epochs: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Training length to propose for; repeatable (default: 1, 5, 50)."),
+        Option(min=1, help="Training length to propose for; repeatable (default: 1, 5, 50)."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,31 +116,65 @@ def train(
     print_result(as_json, {"file": str(path), **card}, text)
 
 
-app.command("predict")(hpo_predict.predict)
+@app.command()
+def predict(
+    file: NetworkFile,
+    dataset: DataSet,
+    epochs: _Epochs = 1,
+    top: _Top = 1,
+    engine: _Engine = "surrogate",
+    target_accuracy: _TargetAccuracy = None,
+    max_batch: _MaxBatch = 256,
+    max_side: _MaxSide = None,
+    surrogate: _Surrogate = None,
+    adapter: _Adapter = None,
+    budget: _Budget = None,
+    run: _Run = False,
+    config: _Config = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    seed: Seed = None,
+    sandbox: Sandbox = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a network's hyperparameters, batch size and transform, as YAML."""
+    from nngpt.cycle.networks import open_training
+    from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
+    from nngpt.prediction.network_files import read_tunable_network
+    from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
+    from nngpt.reports.tables.prediction import proposal_lines, proposals_json
+
+    flags = {"surrogate": surrogate, "adapter": adapter, "budget": budget}
+    known = getattr(plugins.options_model(KIND, engine), "model_fields", ())
+    options = {name: flag for name, flag in flags.items() if flag is not None and name in known}
+    code, supported = read_tunable_network(file)
+    given = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
+    load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
+    settings = load()
+    space = SearchSpace.of(supported, max_batch, max_side)
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(dataset), "acc")
+    task = HPOTask(code, space, place, epochs, target_accuracy, settings.seed)
+    training = partial(open_training, partial(load, **{"task.dataset": dataset}), logger())
+    with stoppable("Stopped."):
+        context = EngineContext(settings, partial(training, "search"))
+        with closing(plugins.create(KIND, engine, context, options=options)) as opened:
+            proposals = opened.propose(task, top)
+        if run:
+            with training("run", task) as train:
+                proposals[0] = replace(proposals[0], trained=train(proposals[0]))
+    print_result(as_json, proposals_json(proposals), *proposal_lines(proposals, task))
+    if not as_json:
+        print_notes(dict.fromkeys(note for one in proposals for note in one.notes))
 
 
 @app.command()
 def tune(
     folder: MirrorFolder = Path("runs"),
-    epochs: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1,
-            help="Epochs of the trials to learn from; repeatable (default: 1, 5 and 50).",
-        ),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of training pairs.")] = 1000,
-    folds: Annotated[
-        Path | None, typer.Option(help="File of folds from nngpt hpo bench, for --without-fold.")
-    ] = None,
-    without_fold: Annotated[
-        int | None,
-        typer.Option(min=0, help="Number of the fold to leave out, for an unbiased benchmark."),
-    ] = None,
+    epochs: _TuningEpochs = None,
+    limit: Annotated[int, Option(min=1, help="Maximum number of training pairs.")] = 1000,
+    folds: _TuningFolds = None,
+    without_fold: _WithoutFold = None,
     config: From = None,
-    base: Annotated[
-        str | None, typer.Option(help="Base model (default: the configuration's).")
-    ] = None,
+    base: Annotated[str | None, Option(help="Base model (default: the configuration's).")] = None,
     out: Out = ADAPTERS,
     name: Name = "hpo",
     seed: Seed = None,
@@ -107,27 +204,12 @@ def tune(
 @app.command()
 def bench(
     folder: MirrorFolder = Path("runs"),
-    folds: Annotated[
-        Path | None, typer.Option(help="File of the cross-validation folds; written if missing.")
-    ] = None,
-    epochs: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="Epochs of the trials to test on; repeatable (default: 1 and 5)."),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option(min=0, help="Number of the only fold to test.")
-    ] = None,
-    adapter: Annotated[
-        Path | None,
-        typer.Option(help="With --fold: also test this adapter, tuned without it."),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="With --fold: maximum number of networks to test."),
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(help="Configuration of the LLM (default: nngpt's own).")
-    ] = None,
+    folds: _BenchFolds = None,
+    epochs: _BenchEpochs = None,
+    fold: _Fold = None,
+    adapter: _BenchAdapter = None,
+    limit: _BenchLimit = None,
+    config: _BenchConfig = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +218,8 @@ def bench(
     from nngpt.prediction.hpo.folds import read_or_make_folds
     from nngpt.prediction.hpo.proposal import EngineContext
     from nngpt.prediction.runs import read_history
-    from nngpt.reports.tables.prediction import regret_table
+    from nngpt.reports.sheets import rich_table
+    from nngpt.reports.tables.prediction import regret_sheet
 
     if fold is None and (adapter is not None or limit is not None):
         raise UserError(
@@ -156,7 +239,7 @@ def bench(
         horizons = tuple(epochs or (1, 5))
         found = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)
     facts: dict[str, Any] = {"folds": frozen.sha256, "regrets": [asdict(one) for one in found]}
-    parts: list[RenderableType] = [regret_table(found, frozen.sha256)]
+    parts: list[RenderableType] = [rich_table(regret_sheet(found, frozen.sha256))]
     if adapter is not None:
         facts["answers"] = dict(answers)
         valid = answers["asked"] - answers["invalid"]

@@ -29,8 +29,8 @@ def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Conf
     """
     from nngpt import config
 
-    given = {_PATHS.get(key, key): value for key, value in given.items()}
-    extra = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    chosen = {_PATHS.get(key, key): value for key, value in given.items() if value is not None}
+    extra = [f"{key}={json.dumps(value, default=str)}" for key, value in chosen.items()]
     return config.load(name, [*overrides, *extra])
 
 

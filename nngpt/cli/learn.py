@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
-from nngpt.cli import learn_compare, learn_prefer
-from nngpt.cli.inputs import check_folder, load_config, make_folder
+from nngpt.cli import learn_compare
+from nngpt.cli.inputs import check_folder, find_run, load_config, make_folder, open_store
 from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Sandbox, Seed, StartingAdapter
-from nngpt.cli.output import console, print_result
+from nngpt.cli.output import console, logger, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -24,25 +25,32 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and compare tuned models.")
 
-Out = Annotated[Path, typer.Option(help="Folder in which the adapter's folder is created.")]
-Name = Annotated[str, typer.Option(help="Name of the adapter.")]
+Out = Annotated[Path, Option(help="Folder in which the adapter's folder is created.")]
+Name = Annotated[str, Option(help="Name of the adapter.")]
 From = Annotated[
     str | None,
-    typer.Option(help="Configuration that supplies the settings (default: nngpt's own)."),
+    Option(help="Configuration that supplies the settings (default: nngpt's own)."),
 ]
 ADAPTERS = Path("runs/adapters")
 
 
+class Method(StrEnum):
+    """Method of preference learning."""
+
+    DPO = "dpo"
+    KTO = "kto"
+
+
 @app.command()
 def sft(
-    corpus: Annotated[list[Path], typer.Option(help="JSONL file of training pairs; repeatable.")],
-    dev: Annotated[list[Path], typer.Option(help="JSONL file of held-out pairs; repeatable.")] = [],  # noqa: B006 (typer copies it)
+    corpus: Annotated[list[Path], Option(help="JSONL file of training pairs; repeatable.")],
+    dev: Annotated[list[Path], Option(help="JSONL file of held-out pairs; repeatable.")] = [],  # noqa: B006 (typer copies it)
     config: From = None,
     base: Annotated[
-        str | None, typer.Option(help="Base model (default: the adapter's or configuration's).")
+        str | None, Option(help="Base model (default: the adapter's or configuration's).")
     ] = None,
     from_adapter: Annotated[
-        Path | None, typer.Option(help="Adapter to continue from: its folder or its name.")
+        Path | None, Option(help="Adapter to continue from: its folder or its name.")
     ] = None,
     out: Out = ADAPTERS,
     name: Name = "sft",
@@ -74,13 +82,13 @@ app.command("compare")(learn_compare.compare)
 @app.command()
 def rl(
     config: ConfigName,
-    steps: Annotated[int | None, typer.Option(help="Total number of steps.", min=1)] = None,
+    steps: Annotated[int | None, Option(help="Total number of steps.", min=1)] = None,
     from_adapter: StartingAdapter = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the training (default: runs/rl/NAME).")
+        Path | None, Option(help="Folder of the training (default: runs/rl/NAME).")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the adapter (default: the configuration's).")
+        str | None, Option(help="Name of the adapter (default: the configuration's).")
     ] = None,
     seed: Seed = None,
     sandbox: Sandbox = None,
@@ -89,22 +97,70 @@ def rl(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter with GRPO, rewarded for networks that train; the same command resumes."""
-    adapter = str(from_adapter) if from_adapter else None
-    given = {"rl.steps": steps, "llm.adapter": adapter, "name": name}
+    given = {"rl.steps": steps, "llm.adapter": from_adapter, "name": name}
     settings = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)
     folder = out or settings.folder / "rl" / settings.name
     with stoppable():
         from nngpt.cycle.rl_training import check_rl, train_rl
+        from nngpt.finetuning.rl.journal import Journal
         from nngpt.reports.progress import RLProgress
+        from nngpt.reports.tables.rl import summary_json, totals_line, trends_table
 
         check_rl(settings)
         make_folder(folder, "--out")
         with RLProgress(console(stderr=as_json), settings.rl.steps) as shown:
             made = train_rl(settings, folder, fresh, shown)
-        _print_trends(folder, made, as_json)
+    taken = Journal(folder).steps
+    usage = f"Adapter {made.name}: --set llm.adapter={made.path}"
+    parts = (trends_table(taken), totals_line(taken), usage)
+    print_result(as_json, {**_facts(made, folder), **summary_json(taken)}, *parts)
 
 
-app.command("prefer")(learn_prefer.prefer)
+@app.command()
+def prefer(
+    config: ConfigName,
+    method: Annotated[
+        Method, Option(help="dpo: pairs of answers to one prompt; kto: single answers.")
+    ] = Method.DPO,
+    run: Annotated[
+        str | None,
+        Option(help="Run that supplies the answers (default: the configuration's)."),
+    ] = None,
+    from_adapter: StartingAdapter = None,
+    out: Annotated[
+        Path | None, Option(help="Folder of the training (default: runs/preference/NAME).")
+    ] = None,
+    name: Annotated[
+        str | None, Option(help="Name of the adapter (default: configuration and method).")
+    ] = None,
+    seed: Seed = None,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    fresh: Fresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an adapter on a run's admitted and refused answers; the same command resumes."""
+    from nngpt.finetuning.preferences import find_or_train, read_answers
+    from nngpt.finetuning.trl_trainers import check_installed
+
+    settings = load_config(config, overrides, seed=seed, **{"llm.adapter": from_adapter})
+    called = name or f"{settings.name}-{method}"
+    folder = out or settings.folder / "preference" / called
+    with stoppable():
+        check_installed()
+        with open_store(settings.folder) as store:
+            answers = read_answers(store, find_run(store, run or settings.name).id)
+        check_folder(folder, "--out")
+        log = logger(as_json)
+        made = find_or_train(settings, method, answers, called, folder, fresh, log)
+    facts = _facts(made, folder)
+    facts |= {"examples": made.pairs, "loss_first": made.loss_first, "loss_last": made.loss_last}
+    loss = f"loss {made.loss_first:.4f} → {made.loss_last:.4f}"
+    where = f"--set llm.adapter={made.path}"
+    print_result(as_json, facts, f"Adapter {made.name}: {made.pairs} examples, {loss}; {where}")
+
+
+def _facts(made: Adapter, folder: Path) -> dict[str, Any]:
+    return {"adapter": made.name, "path": made.path, "parent": made.parent, "folder": str(folder)}
 
 
 def check_name(name: str) -> None:
@@ -134,34 +190,7 @@ def train_adapter(settings: Config, job: SFTJob, progress: TuningProgress) -> Ad
 def print_adapter(adapter: Adapter, as_json: bool, usage: str) -> None:
     """Print what an adapter was trained on, its losses, and how to use it."""
     from nngpt.finetuning.sft.curve import read_curve
+    from nngpt.reports.tables.rl import adapter_json, adapter_lines
 
-    found = read_curve(Path(adapter.path))
-    held_out = [p["held_out"] for p in found["curve"] if p["held_out"] is not None]
-    read = found["curve"][-1]["read"]
-    facts = {key: value for key, value in found.items() if key != "curve"}
-    lines = [
-        f"{adapter.pairs:,} pairs ({found['pairs_too_long']:,} too long), "
-        f"{adapter.tokens:,} answer tokens in {adapter.seconds:,.0f} s "
-        f"({adapter.tokens / adapter.seconds:,.0f} a second; "
-        f"{read / adapter.seconds:,.0f} with prompts)",
-        f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}",
-    ]
-    if held_out:
-        lines.append(f"held-out loss {held_out[0]:.4f} → {held_out[-1]:.4f}")
-    facts |= {**asdict(adapter), "held_out": held_out, "tokens_read": read}
-    print_result(as_json, facts, *lines, usage)
-
-
-def _print_trends(folder: Path, adapter: Adapter, as_json: bool) -> None:
-    from nngpt.finetuning.rl.journal import Journal
-    from nngpt.reports.tables.rl import summary_json, totals_line, trends_table
-
-    steps = Journal(folder).steps
-    made = {"adapter": adapter.name, "path": adapter.path, "parent": adapter.parent}
-    print_result(
-        as_json,
-        {**made, "folder": str(folder), **summary_json(steps)},
-        trends_table(steps),
-        totals_line(steps),
-        f"Adapter {adapter.name}: --set llm.adapter={adapter.path}",
-    )
+    curve = read_curve(Path(adapter.path))
+    print_result(as_json, adapter_json(adapter, curve), *adapter_lines(adapter, curve), usage)

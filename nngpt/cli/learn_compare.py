@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from nngpt.cli.inputs import check_folder, load_config, make_folder
 from nngpt.cli.options import AsJson, ConfigName, Overrides, Sandbox, Seed
@@ -19,36 +20,35 @@ if TYPE_CHECKING:
     from nngpt.config import Config
 
 _OUT = "--out"
+_Tasks = Annotated[list[str], Option(help="Data set to prompt for and train on; repeatable.")]
 
 
 def compare(
     config: ConfigName,
     arm: Annotated[
         list[str],
-        typer.Option(
+        Option(
             help="Arm to compare: `base`, or NAME=FOLDER of an adapter, with settings of its own "
             "after commas, such as few=base,prompt.template=features; repeatable.",
             metavar="NAME[=ADAPTER][,KEY=VALUE…]",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the comparison; an existing one resumes.")],
-    samples: Annotated[int, typer.Option(help="Answers of each arm to each prompt.", min=1)] = 100,
-    task: Annotated[
-        list[str], typer.Option(help="Data set to prompt for and train on; repeatable.")
-    ] = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
+    out: Annotated[Path, Option(help="Folder of the comparison; an existing one resumes.")],
+    samples: Annotated[int, Option(help="Answers of each arm to each prompt.", min=1)] = 100,
+    task: _Tasks = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             help="JSONL corpus of the adapters, to measure copies and diversity against; "
             "repeatable."
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Train each network for one step on noise only.")
+        bool, Option("--check", help="Train each network for one step on noise only.")
     ] = False,
     train: Annotated[
         bool,
-        typer.Option("--train/--no-train", help="Train each network for one epoch, or not at all."),
+        Option("--train/--no-train", help="Train each network for one epoch, or not at all."),
     ] = True,
     overrides: Overrides = [],  # noqa: B006
     seed: Seed = None,

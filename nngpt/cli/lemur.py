@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from nngpt.cli.inputs import make_folder, open_store
 from nngpt.cli.options import AsJson, MirrorFolder, NetworkFile
@@ -20,50 +21,42 @@ app = typer.Typer(no_args_is_help=True, help="Download, import, query and export
 
 _Into = Annotated[
     Path,
-    typer.Option(
-        "--folder", help="Folder of the database for the LEMUR mirror; created if missing."
-    ),
+    Option("--folder", help="Folder of the database for the LEMUR mirror; created if missing."),
 ]
 _EVERY = 200
-
-_IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
 _ROWS_IN_TABLE = 20
 
 _Task = Annotated[
-    str | None, typer.Option(help="Only trials of this task, for example img-classification.")
+    str | None, Option(help="Only trials of this task, for example img-classification.")
 ]
-_Dataset = Annotated[
-    str | None, typer.Option(help="Only trials on this data set, for example cifar-10.")
-]
-_Metric = Annotated[str | None, typer.Option(help="Only trials with this metric, for example acc.")]
-_Network = Annotated[str | None, typer.Option(help="Only trials of the network of this name.")]
+_Dataset = Annotated[str | None, Option(help="Only trials on this data set, for example cifar-10.")]
+_Metric = Annotated[str | None, Option(help="Only trials with this metric, for example acc.")]
+_Network = Annotated[str | None, Option(help="Only trials of the network of this name.")]
 _Family = Annotated[
     str | None,
-    typer.Option(help="Only trials of this family: a network's name up to its first hyphen."),
+    Option(help="Only trials of this family: a network's name up to its first hyphen."),
 ]
-_Epoch = Annotated[int | None, typer.Option(help="Only trials after this many epochs.", min=0)]
+_Epoch = Annotated[int | None, Option(help="Only trials after this many epochs.", min=0)]
 _MinAccuracy = Annotated[
-    float | None, typer.Option(help="Only trials with at least this accuracy, 0…1.", min=0, max=1)
+    float | None, Option(help="Only trials with at least this accuracy, 0…1.", min=0, max=1)
 ]
 _Hash = Annotated[
     str | None,
-    typer.Option("--hash", help="Only networks with this md5 of the code without white space."),
+    Option("--hash", help="Only networks with this md5 of the code without white space."),
 ]
 _Best = Annotated[
     bool,
-    typer.Option(
-        "--best", help="Only the best trial of each task, data set, metric, network and epoch."
-    ),
+    Option("--best", help="Only the best trial of each task, data set, metric, network and epoch."),
 ]
 _Limit = Annotated[
     int | None,
-    typer.Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0),
+    Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0),
 ]
 _Columns = Annotated[
-    str | None, typer.Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")
+    str | None, Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")
 ]
-_Code = Annotated[bool, typer.Option("--code", help="Include the source code.")]
-_AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for scripts.")]
+_Code = Annotated[bool, Option("--code", help="Include the source code.")]
+_AsCsv = Annotated[bool, Option("--csv", help="Print CSV for scripts.")]
 
 
 @app.command()
@@ -99,16 +92,12 @@ def query(
     """List recorded trainings (trials) of LEMUR, highest accuracy first."""
     from nngpt.reports.tables.lemur import print_trials, write_csv, write_json
     from nngpt.store.lemur import mirror
-    from nngpt.store.lemur.trial_columns import PLAIN, check_columns, read_rows
+    from nngpt.store.lemur.trial_columns import choose_columns, read_rows
 
     table = not (as_json or as_csv)
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other", hint="Give one of them")
-    if code and table:
-        raise UserError("a table has no room for code", where="--code", hint="Add --json or --csv")
-    default = _IN_TABLE if table else PLAIN
-    given = default if columns is None else [c.strip() for c in columns.split(",") if c.strip()]
-    names = check_columns(given, code)
+    names = choose_columns(columns, table, code)
     wanted = mirror.Query(
         task=task,
         dataset=dataset,
@@ -136,7 +125,7 @@ def query(
 @app.command()
 def sign(
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Recompute all signatures, not only missing ones.")
+        bool, Option("--fresh", help="Recompute all signatures, not only missing ones.")
     ] = False,
     folder: MirrorFolder = Path("runs"),
 ) -> None:
@@ -156,7 +145,7 @@ def sign(
 @app.command()
 def similar(
     file: NetworkFile,
-    top: Annotated[int, typer.Option(help="Number of networks to show.", min=1)] = 10,
+    top: Annotated[int, Option(help="Number of networks to show.", min=1)] = 10,
     as_json: AsJson = False,
     folder: MirrorFolder = Path("runs"),
 ) -> None:
@@ -197,9 +186,7 @@ def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
 
 @app.command("import")
 def import_(
-    path: Annotated[
-        Path, typer.Argument(help="LEMUR package folder, checkout, wheel or ab.nn.db.")
-    ],
+    path: Annotated[Path, Argument(help="LEMUR package folder, checkout, wheel or ab.nn.db.")],
     folder: _Into = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -210,18 +197,16 @@ def import_(
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(help="New or empty folder to write to.", metavar="DIR")],
+    target: Annotated[Path, Argument(help="New or empty folder to write to.", metavar="DIR")],
     folder: Annotated[
-        Path, typer.Option(help="Folder of the database to export: LEMUR mirror, runs or both.")
+        Path, Option(help="Folder of the database to export: LEMUR mirror, runs or both.")
     ] = Path("runs"),
     networks: Annotated[
-        list[str] | None, typer.Option("--nn", help="Export only this network; repeatable.")
+        list[str] | None, Option("--nn", help="Export only this network; repeatable.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Export only results on this data set.")
-    ] = None,
+    dataset: Annotated[str | None, Option(help="Export only results on this data set.")] = None,
     ours: Annotated[
-        bool, typer.Option("--ours", help="Export only results of nngpt's own runs.")
+        bool, Option("--ours", help="Export only results of nngpt's own runs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,7 @@ import warnings
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from nngpt import __version__
 from nngpt.cli import (
@@ -63,7 +64,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help=_VERSION)
+        bool, Option("--version", callback=_show_version, is_eager=True, help=_VERSION)
     ] = False,
 ) -> None:
     """Accept the options that stand before the command."""

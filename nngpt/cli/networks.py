@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
@@ -16,14 +17,10 @@ from nngpt.cli.output import logger, print_json
 def generate(
     config: Annotated[
         str,
-        typer.Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]"),
+        Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]"),
     ] = "smoke-mnist",
-    count: Annotated[
-        int, typer.Option("--count", "-n", help="Number of networks to write.", min=1)
-    ] = 4,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the valid networks to this folder.")
-    ] = None,
+    count: Annotated[int, Option("--count", "-n", help="Number of networks to write.", min=1)] = 4,
+    out: Annotated[Path | None, Option(help="Write the valid networks to this folder.")] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
     as_json: AsJson = False,
@@ -56,9 +53,9 @@ def generate(
 
 
 def evaluate(
-    files: Annotated[list[Path], typer.Argument(help="Python files with one network each.")],
+    files: Annotated[list[Path], Argument(help="Python files with one network each.")],
     config: Annotated[
-        str, typer.Option(help="Configuration that supplies data set, hyperparameters and limits.")
+        str, Option(help="Configuration that supplies data set, hyperparameters and limits.")
     ] = "smoke-mnist",
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,

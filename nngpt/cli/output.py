@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,12 @@ def print_result(as_json: bool, facts: Any, *parts: RenderableType) -> None:
     for part in parts:
         typer.echo(part) if isinstance(part, str) else console().print(part)
     return None
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print notes about a result on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def logger(stderr: bool = True, **style: Any) -> Callable[..., None]:

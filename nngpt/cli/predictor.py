@@ -5,30 +5,26 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from typer import Option
 
 from nngpt.cli.inputs import make_folder
 from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile
-from nngpt.cli.output import console, print_result
+from nngpt.cli.output import console, print_notes, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
-
-if TYPE_CHECKING:
-    from nngpt.prediction.predictor import Prediction
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate the accuracy predictor.")
 
 PredictorFile = Annotated[
     Path | None,
-    typer.Option(
-        "--predictor", help="File of the predictor to use (default: the one in the cache)."
-    ),
+    Option("--predictor", help="File of the predictor to use (default: the one in the cache)."),
 ]
 KnownEpochs = Annotated[
     list[int] | None,
-    typer.Option(min=0, max=49, help="Number of known first epochs to predict from; repeatable."),
+    Option(min=0, max=49, help="Number of known first epochs to predict from; repeatable."),
 ]
 SPLITS = ("component", "family", "place", "reference")
 _STOPPED = "Stopped. Nothing was written."
@@ -38,7 +34,7 @@ _STOPPED = "Stopped. Nothing was written."
 def train(
     folder: MirrorFolder = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option("--predictor", help="File to write (default: in the cache).")
+        Path | None, Option("--predictor", help="File to write (default: in the cache).")
     ] = None,
     epochs: KnownEpochs = None,
     as_json: AsJson = False,
@@ -66,21 +62,19 @@ def evaluate(
     folder: MirrorFolder = Path("runs"),
     split: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="Grouping of runs: component (near-duplicates), family, place (task, data set, "
             "metric) or reference (the papers' split); repeatable (default: all)."
         ),
     ] = None,
     epochs: KnownEpochs = None,
     without_code: Annotated[
-        bool, typer.Option("--without-code", help="Predict without features of the network's code.")
+        bool, Option("--without-code", help="Predict without features of the network's code.")
     ] = False,
-    share: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of the groups to train on.")
-    ] = 1.0,
+    share: Annotated[float, Option(min=0.01, max=1, help="Share of the groups to train on.")] = 1.0,
     stopping: Annotated[
         bool,
-        typer.Option("--stopping", help="Report what early stopping saves and loses, not errors."),
+        Option("--stopping", help="Report what early stopping saves and loses, not errors."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +83,8 @@ def evaluate(
     from nngpt.prediction.cross_validation import cross_validate
     from nngpt.prediction.early_stopping import replay
     from nngpt.prediction.runs import read_history
-    from nngpt.reports.tables.prediction import errors_table, place_table, replay_lines
+    from nngpt.reports.sheets import rich_table
+    from nngpt.reports.tables.prediction import errors_sheet, place_sheet, replay_lines
 
     splits = tuple(split or SPLITS)
     if unknown := set(splits) - set(SPLITS):
@@ -106,7 +101,7 @@ def evaluate(
     if stopping:
         print_result(as_json, asdict(result), *replay_lines(result))
     else:
-        tables = errors_table(found), place_table(found)
+        tables = map(rich_table, (errors_sheet(found), place_sheet(found)))
         print_result(as_json, [asdict(errors) for errors in found], *tables)
 
 
@@ -126,18 +121,18 @@ def predict(
     dataset: DataSet,
     acc: Annotated[
         list[float] | None,
-        typer.Option(help="Accuracy after the first epoch, 0…1; repeat for each further epoch."),
+        Option(help="Accuracy after the first epoch, 0…1; repeat for each further epoch."),
     ] = None,
     prm: Annotated[
         list[str] | None,
-        typer.Option(help="Value of a hyperparameter; repeatable.", metavar="NAME=VALUE"),
+        Option(help="Value of a hyperparameter; repeatable.", metavar="NAME=VALUE"),
     ] = None,
-    transform: Annotated[str | None, typer.Option(help="Name of the transform in LEMUR.")] = None,
-    task: Annotated[str, typer.Option(help="Name of the task in LEMUR.")] = "img-classification",
-    metric: Annotated[str, typer.Option(help="Name of the metric in LEMUR.")] = "acc",
+    transform: Annotated[str | None, Option(help="Name of the transform in LEMUR.")] = None,
+    task: Annotated[str, Option(help="Name of the task in LEMUR.")] = "img-classification",
+    metric: Annotated[str, Option(help="Name of the metric in LEMUR.")] = "acc",
     classes: Annotated[
         int | None,
-        typer.Option(min=2, help="Number of classes, if LEMUR does not have the data set."),
+        Option(min=2, help="Number of classes, if LEMUR does not have the data set."),
     ] = None,
     predictor: PredictorFile = None,
     as_json: AsJson = False,
@@ -146,28 +141,16 @@ def predict(
     from nngpt.prediction.network_files import read_network
     from nngpt.prediction.places import Place, lemur_name
     from nngpt.prediction.predictor import Predictor, default_path
+    from nngpt.reports.tables.prediction import prediction_text
 
     place = Place(task, lemur_name(dataset), metric)
     model = Predictor(predictor or default_path())
     settings = _hyperparameters(prm or [])
     found = model.predict(read_network(file), place, settings, transform, acc or (), classes)
     facts = {"file": str(file), "place": str(place), **asdict(found)}
-    print_result(as_json, facts, _summary(found, len(acc or ())))
-    for note in () if as_json else found.notes:
-        typer.echo(f"note: {note}", err=True)
-
-
-def _summary(found: Prediction, given: int) -> str:
-    from nngpt.prediction.targets import epoch_count
-
-    best, stop = found.accuracy, found.stop
-    used = f"the first {found.epochs} of {epoch_count(given)}" if found.epochs else "no epochs"
-    return (
-        f"final accuracy  {best.value:.1%}  90% interval {best.low:.1%} to {best.high:.1%}\n"
-        f"stop at epoch   {stop.value:.0f}  90% interval {stop.low:.0f} to {stop.high:.0f}\n"
-        "Final: the best accuracy within 50 epochs. Stop: the first epoch within one point of it. "
-        f"Used: {used}."
-    )
+    print_result(as_json, facts, prediction_text(found, len(acc or ())))
+    if not as_json:
+        print_notes(found.notes)
 
 
 def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:

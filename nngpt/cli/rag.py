@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from nngpt.cli.inputs import load_config, make_folder
+from nngpt.cli.inputs import make_folder
 from nngpt.cli.options import AsJson, Sandbox
-from nngpt.cli.output import console, logger, print_json, print_result
+from nngpt.cli.output import console, logger, print_json, print_notes, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.files import DATABASE, write_file
-
-if TYPE_CHECKING:
-    from nngpt.retrieval.grading import Train
 
 app = typer.Typer(
     no_args_is_help=True, help="Find PyTorch blocks in libraries, and extract them to files."
 )
 
 _IndexFolder = Annotated[
-    Path, typer.Option("--folder", help="Folder of the database with the block index.")
+    Path, Option("--folder", help="Folder of the database with the block index.")
 ]
 Target = Annotated[
-    str, typer.Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
+    str, Argument(help="Block: Class, module.Class or library:module.Class.", metavar="NAME")
 ]
 _SOME = 5
-
-_SETTINGS = (
-    "prompt.template=full",
-    "task.dataset=mnist",
-    "task.train_limit=64",
-    "task.validation_limit=64",
-    "task.max_parameters=null",
-    "evaluation.batch=16",
-    "evaluation.threads=1",
-    "evaluation.wall_s=60",
-    'evaluation.hyperparameters={"lr": 0.01, "momentum": 0.9}',
-)
 
 
 @app.command()
 def index(
     places: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             help="Libraries: installed packages, wheels, sdists or folders.", metavar="LIBRARY..."
         ),
     ],
@@ -76,7 +61,7 @@ def index(
 
 @app.command()
 def remove(
-    source: Annotated[str, typer.Argument(help="Name of the library.", metavar="LIBRARY")],
+    source: Annotated[str, Argument(help="Name of the library.", metavar="LIBRARY")],
     folder: _IndexFolder = Path("runs"),
 ) -> None:
     """Remove a library from the block index."""
@@ -88,7 +73,7 @@ def remove(
 
 @app.command("list")
 def list_(
-    source: Annotated[str | None, typer.Option(help="List the blocks of this library.")] = None,
+    source: Annotated[str | None, Option(help="List the blocks of this library.")] = None,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -108,11 +93,11 @@ def list_(
 @app.command()
 def search(
     question: Annotated[
-        str, typer.Argument(help="Description of the block in words.", metavar="QUESTION")
+        str, Argument(help="Description of the block in words.", metavar="QUESTION")
     ],
-    top: Annotated[int, typer.Option(min=1, help="Number of blocks to show.")] = 10,
+    top: Annotated[int, Option(min=1, help="Number of blocks to show.")] = 10,
     copyleft: Annotated[
-        bool, typer.Option("--copyleft", help="Include blocks under copyleft or unknown licences.")
+        bool, Option("--copyleft", help="Include blocks under copyleft or unknown licences.")
     ] = False,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
@@ -154,9 +139,7 @@ def show(target: Target, folder: _IndexFolder = Path("runs"), as_json: AsJson = 
 @app.command()
 def extract(
     target: Target,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write (default: standard output).")
-    ] = None,
+    out: Annotated[Path | None, Option(help="File to write (default: standard output).")] = None,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
@@ -176,32 +159,30 @@ def extract(
         typer.echo(found.code, nl=False)
     else:
         typer.echo(f"{out}: {found.target} with {plural(len(found.inlined) - 1, 'helper')}")
-    for name in found.lazily:
-        typer.echo(f"note: {name} is imported only when a function needs it", err=True)
+    print_notes(f"{name} is imported only when a function needs it" for name in found.lazily)
 
 
 @app.command()
 def bench(
     source: Annotated[
-        list[str], typer.Option(help="Grade only blocks of this library; repeatable.")
+        list[str], Option(help="Grade only blocks of this library; repeatable.")
     ] = [],  # noqa: B006 (typer copies it)
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Grade a random sample of this many blocks.")
+        int | None, Option(min=1, help="Grade a random sample of this many blocks.")
     ] = None,
     targets: Annotated[
         Path | None,
-        typer.Option(
-            help="File that names the blocks to grade, one library:module.Class per line."
-        ),
+        Option(help="File that names the blocks to grade, one library:module.Class per line."),
     ] = None,
     run: Annotated[
-        bool, typer.Option("--run", help="Also import, build and train each block in the sandbox.")
+        bool, Option("--run", help="Also import, build and train each block in the sandbox.")
     ] = False,
     sandbox: Sandbox = None,
     folder: _IndexFolder = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Extract blocks and count how many compile and define all names; with --run, how many run."""
+    from nngpt.cycle.networks import open_block_training
     from nngpt.reports.tables.retrieval import tally_table
     from nngpt.retrieval import grading, index
     from nngpt.retrieval.extractor import Extractor
@@ -214,7 +195,8 @@ def bench(
     extractor = Extractor(Library(index.sources(database)))
     log = logger(style="dim")
     grades = []
-    with stoppable("Stopped."), _training(run, sandbox) as train:
+    training = open_block_training(sandbox) if run else nullcontext()
+    with stoppable("Stopped."), training as train:
         for number, name in enumerate(chosen, 1):
             grades.append(grading.grade(extractor, name, train))
             if number % 100 == 0:
@@ -234,26 +216,3 @@ def _print_report(report: dict[str, Any]) -> None:
         typer.echo(f"skipped: {path} {reason}", err=True)
     if len(broken) > _SOME:
         typer.echo(f"and {len(broken) - _SOME:,} more", err=True)
-
-
-@contextmanager
-def _training(run: bool, sandbox: str | None) -> Iterator[Train | None]:
-    """Yield a function that trains a network for one epoch on 64 images, or None without `run`.
-
-    The contract is not checked, because it does not apply to library code.
-    """
-    from nngpt.cycle.parts import open_evaluator
-    from nngpt.records import Candidate, Evaluation, Refusal
-
-    if not run:
-        yield None
-        return
-    settings = load_config(None, list(_SETTINGS), sandbox=sandbox)
-    values = settings.evaluation.hyperparameters
-    with open_evaluator(settings, lambda _: None) as (_, executor):
-
-        def train(code: str) -> Evaluation | Refusal:
-            network = Candidate(code, code, "full", values, "norm", settings.evaluation.batch)
-            return executor.evaluate(network, 0)
-
-        yield train

@@ -7,10 +7,10 @@ results select nothing: they are stored beside the candidates and reported.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig, changed, completed
@@ -19,7 +19,9 @@ from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log
 from nngpt.records import Refusal, canonical_json, derive_seed
+from nngpt.reports.tables.confirm import confirmed_line
 from nngpt.reports.text import plural
+from nngpt.sandbox.parallel import run_parallel
 from nngpt.store import AttemptRecord, Confirmation, Lease, RunRecord, Store
 
 if TYPE_CHECKING:
@@ -106,6 +108,37 @@ def stored_confirmations(
     return {c.attempt_id: c for c in found if c.protocol == plan.protocol}
 
 
+def confirm_sample(
+    store: Store,
+    run: RunRecord,
+    sample: Sequence[AttemptRecord],
+    plan: ConfirmationPlan,
+    log: Log,
+    draw: Callable[[str, int, int], None],
+) -> list[tuple[AttemptRecord, Confirmation]]:
+    """Train the candidates of the sample that this protocol has not confirmed; return all results.
+
+    Args:
+        draw: called with the activity, the number of candidates trained, and their total.
+
+    Raises: UserError if another process works on the run, or the executor cannot run here.
+    """
+    done = stored_confirmations(store, run, plan)
+    left = [attempt for attempt in sample if attempt.id not in done]
+    before = len(sample) - len(left)
+    earlier = f" ({before} trained earlier)" if before else ""
+    candidates = plural(len(sample), "candidate")
+    log(f"Run {run.id} {run.name!r}: full training of {candidates}{earlier}.")
+    if left:
+        with store.lease(run.id) as lease, open_confirmer(plan, log) as executor:
+            draw("full trainings", before, len(sample))
+            for number, (attempt, found) in enumerate(confirm(left, executor, plan, lease), 1):
+                log(confirmed_line(attempt, found))
+                draw("full trainings", before + number, len(sample))
+                done[attempt.id] = found
+    return [(attempt, done[attempt.id]) for attempt in sample]
+
+
 @contextmanager
 def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
     """Open the executor that confirms networks, which judges on test images. Raises: UserError."""
@@ -132,17 +165,10 @@ def confirm(
 
     Raises: ExecutionError if the sandbox itself fails.
     """
-    with ThreadPoolExecutor(executor.workers) as pool:
-        running = {pool.submit(_train, attempt, executor, plan): attempt for attempt in attempts}
-        try:
-            for future in as_completed(running):
-                confirmation = future.result()
-                lease.confirmed(confirmation)
-                yield running[future], confirmation
-        except BaseException:  # KeyboardInterrupt, say: the block must end at once
-            pool.shutdown(wait=False, cancel_futures=True)
-            executor.stop()
-            raise
+    jobs = {n: partial(_train, attempt, executor, plan) for n, attempt in enumerate(attempts)}
+    for number, confirmation in run_parallel(executor, jobs):
+        lease.confirmed(confirmation)
+        yield attempts[number], confirmation
 
 
 def _train(attempt: AttemptRecord, executor: Executor, plan: ConfirmationPlan) -> Confirmation:

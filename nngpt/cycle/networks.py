@@ -1,16 +1,19 @@
-"""Write networks without training (`nngpt generate`), and train given files (`nngpt evaluate`)."""
+"""Write networks without training (`nngpt generate`), and train given ones outside a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nngpt import plugins
 from nngpt.config import Config
+from nngpt.config import load as load_config
 from nngpt.cycle.parts import open_evaluator
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
+from nngpt.files import read_text, silent
 from nngpt.generation.contract import make_reader
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.models import constrained
@@ -28,6 +31,10 @@ from nngpt.records import (
     content_hash,
     derive_seed,
 )
+from nngpt.reports.attempts import outcome_line
+
+if TYPE_CHECKING:
+    from nngpt.prediction.hpo.proposal import HPOTask, Proposal, Train
 
 WrittenNetwork = tuple[Completion, Candidate | Refusal]
 """A completion and the network in it, or why there is none."""
@@ -78,7 +85,7 @@ def evaluate_files(
 
     Raises: UserError if a file cannot be read, or the executor cannot run here.
     """
-    sources = [(file, _read(file)) for file in files]
+    sources = [(file, read_text(file)) for file in files]
     outcomes: list[tuple[Path, Outcome]] = []
     with open_evaluator(config, log) as (reader, executor):
         for file, code in sources:
@@ -90,9 +97,56 @@ def evaluate_files(
     return outcomes
 
 
-def _read(file: Path) -> str:
-    """Read a file as text. Raises: UserError."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(file)) from None
+@contextmanager
+def open_training(
+    load: Callable[[], Config], log: Log, purpose: str, task: HPOTask
+) -> Iterator[Train]:
+    """Open a function that trains the network of an HPO task in the sandbox, always with one seed.
+
+    Args:
+        load: returns the configuration with the task's data set, which may not exist.
+        purpose: "search", which logs a line for each training, or "run".
+
+    Raises: UserError if the contract refuses the network, or the executor cannot run here.
+    """
+    seed = derive_seed(task.seed, purpose, content_hash(task.code))
+    with open_evaluator(load(), log) as (reader, executor):
+        candidate = reader.read(write(Answer(task.code, task.space.fixed()[0])))
+        if not isinstance(candidate, Candidate):
+            raise UserError(f"refused at {candidate.stage}: {candidate.reason}")
+
+        def train(proposal: Proposal) -> Outcome:
+            outcome = executor.evaluate(proposal.applied(candidate), seed)
+            if purpose == "search":
+                log(f"{proposal.settings}: {outcome_line(outcome)}")
+            return outcome
+
+        yield train
+
+
+@contextmanager
+def open_block_training(sandbox: str | None) -> Iterator[Callable[[str], Outcome]]:
+    """Open a function that trains the network of a library's block for one epoch on 64 images.
+
+    The contract is not checked, because it does not apply to library code.
+    """
+    extra = [] if sandbox is None else [f"evaluation.sandbox={sandbox}"]
+    config = load_config(None, [*_BLOCK_SETTINGS, *extra])
+    values, batch = config.evaluation.hyperparameters, config.evaluation.batch
+    with open_evaluator(config, silent) as (_, executor):
+        yield lambda code: executor.evaluate(
+            Candidate(code, code, "full", values, "norm", batch), 0
+        )
+
+
+_BLOCK_SETTINGS = (
+    "prompt.template=full",
+    "task.dataset=mnist",
+    "task.train_limit=64",
+    "task.validation_limit=64",
+    "task.max_parameters=null",
+    "evaluation.batch=16",
+    "evaluation.threads=1",
+    "evaluation.wall_s=60",
+    'evaluation.hyperparameters={"lr": 0.01, "momentum": 0.9}',
+)

@@ -22,10 +22,13 @@ from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed, UserError
 from nngpt.files import append_lines
 from nngpt.finetuning import trl_trainers
-from nngpt.finetuning.lora import check_settings, trainer_start
+from nngpt.finetuning.lora import check_settings, load_training_base, trainer_start
 from nngpt.finetuning.sft.optimizer import SCHEDULES
+from nngpt.finetuning.training_folder import lock_folder, preference_settings, trained_adapter
 from nngpt.generation.models import chat
+from nngpt.generation.models.adapters import starting_adapter
 from nngpt.generation.models.loading import LoadedBase, clear_memory
+from nngpt.protocols import Log
 from nngpt.records import Adapter, Arm, Prompt, Stage, State, canonical_json, derive_seed
 from nngpt.store import AttemptRecord, Store, prompt_hash
 
@@ -175,8 +178,54 @@ class PreferenceStep:
     margin: float | None
     accuracy: float | None
 
+    def __str__(self) -> str:
+        margin = "" if self.margin is None else f", margin {self.margin:+.3f}"
+        accuracy = "" if self.accuracy is None else f", pairs in order {self.accuracy:.0%}"
+        return f"step {self.step} of {self.steps}: loss {self.loss:.4f}{margin}{accuracy}"
+
 
 OnPreferenceStep = Callable[[PreferenceStep], None]
+
+
+def find_or_train(
+    config: Config,
+    method: str,
+    answers: Sequence[RatedAnswer],
+    name: str,
+    folder: Path,
+    fresh: bool,
+    log: Log,
+) -> Adapter:
+    """Return the adapter of a DPO or KTO training; train it if its folder has none yet.
+
+    Args:
+        method: "dpo" or "kto".
+        name: name of the adapter.
+        folder: folder of the training; created if missing.
+        fresh: start over, and keep the old training in a subfolder.
+
+    Raises: UserError if no answers can be paired, or the training began with other settings;
+    else as `PreferenceLearner.dpo` and `kto`.
+    """
+    parent, digest = starting_adapter(config), hash_answers(answers)
+    settings = preference_settings(config, parent, method, digest)
+    draw = derive_seed(config.seed, "pairs")
+    pairs = pair_answers(answers, config.preference.rivals, draw) if method == "dpo" else []
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder, settings, fresh):
+        known = trained_adapter(folder, 1)
+        if known is not None:
+            return known
+        good = sum(answer.good for answer in answers)
+        log(f"{good} admitted and {len(answers) - good} refused answers")
+        base = load_training_base(config.learning, config.llm)
+        log(f"  {base.facts}")
+        learner = PreferenceLearner(config, base, folder, name, parent, digest, settings)
+
+        def on_step(step: PreferenceStep) -> None:
+            log(f"  {step}")
+
+        return learner.dpo(pairs, on_step) if pairs else learner.kto(answers, on_step)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 from nngpt.errors import DataError, UserError
+from nngpt.files import read_text
 from nngpt.generation.contract.interface import read_supported
 from nngpt.prediction.code_features import defines_network
 from nngpt.records import Refusal
@@ -13,7 +14,7 @@ from nngpt.records import Refusal
 
 def read_network(file: Path) -> str:
     """Read a network file given to a prediction command; return its source. Raises: UserError."""
-    code = _read(file)
+    code = read_text(file, "utf-8-sig")
     try:
         if defines_network(code):
             return code
@@ -25,7 +26,7 @@ def read_network(file: Path) -> str:
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
     """Read a network file to predict hyperparameters for; return source and their names."""
-    code = _read(file)
+    code = read_text(file, "utf-8-sig")
     try:
         supported = read_supported(ast.parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -33,10 +34,3 @@ def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
     if isinstance(supported, Refusal):
         raise UserError(supported.reason, where=str(file))
     return code, supported
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(file)) from None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from nngpt.errors import UserError, nearest
+from nngpt.files import read_text
 from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.retrieval import block_network
 from nngpt.retrieval.closure import ExtractionRefused
@@ -72,10 +73,7 @@ Train = Callable[[str], Evaluation | Refusal]
 
 def read_targets(path: Path) -> list[str]:
     """Read the names of blocks to grade, separated by white space in a file. Raises: UserError."""
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(path)) from None
+    return read_text(path).split()
 
 
 def choose_targets(names: Sequence[str], sources: Sequence[str], limit: int | None) -> list[str]:

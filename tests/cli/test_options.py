@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from nngpt import config
-from nngpt.cli.doctor import _free_memory
 from nngpt.cli.inputs import find_run, make_folder
+from nngpt.cycle.doctor import free_memory
 from nngpt.cycle.runner import check_same_settings
 from nngpt.errors import StoreError, UserError
 from nngpt.store import RunRecord, Store
@@ -102,7 +102,7 @@ def test_a_folder_does_not_shadow_a_shipped_config(
     assert config.load("smoke-mnist").name == "smoke-mnist"
 
 
-def test_free_memory_is_below_the_total() -> None:
+def testfree_memory_is_below_the_total() -> None:
     meminfo = Path("/proc/meminfo").read_text()
     total = int(meminfo.partition("MemTotal:")[2].split()[0]) * 1024
-    assert 0 < _free_memory() <= total
+    assert 0 < free_memory() <= total

@@ -60,17 +60,25 @@ def open_build_check(evaluation: EvaluationConfig, tasks: Sequence[Task]) -> Ite
         UserError: a containment layer is missing.
         ExecutionError: the sandbox does not start.
     """
-    settings = brief_evaluation(evaluation)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nngpt-build-")))
-        executors = {}
-        for task in tasks:
-            noise = noise_splits(folder / task.dataset, task)
-            executor: Executor = plugins.create(
-                "executor", settings.executor, noise, settings, task, options=settings.options
-            )
-            executors[task.dataset] = stack.enter_context(closing(executor))
-        yield BuildCheck(executors)
+        opened = {t.dataset: stack.enter_context(open_on_noise(evaluation, t)) for t in tasks}
+        yield BuildCheck(opened)
+
+
+@contextmanager
+def open_on_noise(evaluation: EvaluationConfig, task: Task) -> Iterator[Executor]:
+    """Open an executor for a build check on a few noise images in the shape of one task.
+
+    Raises: UserError if a containment layer is missing, ExecutionError if it does not start.
+    """
+    settings = brief_evaluation(evaluation)
+    with tempfile.TemporaryDirectory(prefix="nngpt-build-") as folder:
+        noise = noise_splits(Path(folder) / task.dataset, task)
+        executor: Executor = plugins.create(
+            "executor", settings.executor, noise, settings, task, options=settings.options
+        )
+        with closing(executor):
+            yield executor
 
 
 def brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:

@@ -17,8 +17,9 @@ from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import AnswerWriter, NetworkAnswer
 from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, OnProgress, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
-from nngpt.finetuning.corpus.lemur_networks import LemurNetwork
+from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
 from nngpt.records import Prompt
+from nngpt.store.lemur.mirror import open_mirror
 
 FORMAT = 1
 """Version of the manifest and of the lines, for readers of a corpus."""
@@ -29,7 +30,7 @@ _CHANGED = "Nothing was written; choose another folder with --out"
 
 def create_corpus(
     folder: Path,
-    networks: Sequence[LemurNetwork],
+    mirror: Path,
     writer: AnswerWriter,
     selection: CorpusSelection,
     evaluation: EvaluationConfig | None,
@@ -38,13 +39,17 @@ def create_corpus(
     """Fill a new or empty folder with a corpus of LEMUR's networks; return its manifest.
 
     Args:
+        mirror: folder of the database with the LEMUR mirror.
         evaluation: sandbox settings of the build check; None to build without a check.
 
     Raises:
+        StoreError: there is no mirror, or it is empty.
         UserError: no network is left, or the folder is not empty or cannot be written.
         ExecutionError: the sandbox of the build check does not work.
     """
     check_new(folder)
+    with open_mirror(mirror) as store:
+        networks = read_networks(store, selection.best_on)
     check = open_build_check(evaluation, writer.tasks) if evaluation else nullcontext()
     with check as opened:
         built = build_corpus(networks, writer, selection, opened, on_progress)
@@ -93,7 +98,7 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
     texts["manifest.json"] = (json.dumps(manifest, indent=1) + "\n").encode()
     texts["CARD.md"] = ("\n".join(_card(manifest)) + "\n").encode()
     target = folder.resolve()
-    try:
+    with files.write_errors(folder, _CHANGED):
         target.parent.mkdir(parents=True, exist_ok=True)
         with files.scratch(target) as scratch:
             draft = scratch / "corpus"
@@ -101,9 +106,6 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
             for name, text in texts.items():
                 (draft / name).write_bytes(text)
             files.publish(draft, target)
-    except OSError as error:
-        why = f"cannot be written ({error.strerror})"
-        raise UserError(why, where=str(folder), hint=_CHANGED) from None
     return manifest
 
 

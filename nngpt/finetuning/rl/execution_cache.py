@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, canonical_json, derive_seed
+from nngpt.sandbox.parallel import run_parallel
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -83,29 +84,15 @@ class ExecutionCache:
         return [(self._known[key], first.get(key) != place) for place, key in enumerate(keys)]
 
     def _train(self, missing: Mapping[str, Candidate]) -> None:
-        """Train these networks, by key, as many at a time as the executor has workers."""
-        pool = ThreadPoolExecutor(self._executor.workers)
-        try:
-            running = {}
-            for key, candidate in missing.items():
-                seed = derive_seed(self._seed, "train", candidate.content_hash)
-                running[pool.submit(self._executor.evaluate, candidate, seed)] = key
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self._keep(running.pop(future), future)
-        except BaseException:  # also when the user interrupts
-            self._executor.stop()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _keep(self, key: str, future: Future[Evaluation | Refusal]) -> None:
-        self._known[key] = future.result()
-        self._file.write(_LINE.dump_json(CachedOutcome(key, self._known[key])) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self.executed += 1
+        """Train these networks, by key, and keep each outcome as soon as it is known."""
+        seeds = {k: derive_seed(self._seed, "train", c.content_hash) for k, c in missing.items()}
+        jobs = {k: partial(self._executor.evaluate, c, seeds[k]) for k, c in missing.items()}
+        for key, outcome in run_parallel(self._executor, jobs):
+            self._known[key] = outcome
+            self._file.write(_LINE.dump_json(CachedOutcome(key, outcome)) + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.executed += 1
 
     def _key(self, candidate: Candidate) -> str:
         network = {

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from nngpt import plugins
 from nngpt.errors import UserError, nearest
 from nngpt.novelty.dedup.collection import DedupSettings
 
+Share = TypeVar("Share", float, float | None)
+
 
 def build_settings(
     levels: str,
     threshold: float,
-    level_thresholds: Sequence[str],
-    family_thresholds: Sequence[str],
-    per_family: int | None,
-    shingle: int,
+    level_thresholds: Sequence[str] = (),
+    family_thresholds: Sequence[str] = (),
+    per_family: int | None = None,
+    shingle: int = 10,
 ) -> DedupSettings:
     """Check the options of a deduplication and return its settings. Raises: UserError.
 
@@ -62,9 +65,9 @@ def check_families(chosen: DedupSettings, families: Iterable[str]) -> None:
             raise UserError(f"no network of family {name!r}", where="--family-threshold", hint=hint)
 
 
-def check_share(value: float, option: str) -> float:
-    """Return a dedup option's value if it is from 0 to 1. Raises: UserError."""
-    if not 0 <= value <= 1:
+def check_share(value: Share, option: str) -> Share:
+    """Return a dedup option's value if it is from 0 to 1, or None. Raises: UserError."""
+    if value is not None and not 0 <= value <= 1:
         raise UserError(f"{value} is not from 0 to 1", where=option)
     return value
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
 from nngpt.config import upgraded
+from nngpt.files import write_file
 from nngpt.records import Arm
 from nngpt.reports.analysis.layers import KINDS
 from nngpt.reports.analysis.study import Study
@@ -19,6 +21,9 @@ from nngpt.reports.run.sheets import csv_text, tables
 from nngpt.reports.run.verdict import verdict, warnings
 from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent, plural
 
+PAGE = "report.html"
+"""File name of the page."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -30,6 +35,18 @@ class Report:
     config: str
     verdict: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the report's files in a folder, and return their paths. Raises: UserError."""
+        files = {
+            folder / PAGE: self.page.encode(),
+            folder / "config.yaml": self.config.encode(),
+            **{folder / "figures" / name: data for name, data in self.figures.items()},
+            **{folder / "tables" / name: text.encode() for name, text in self.tables.items()},
+        }
+        for path, data in files.items():
+            write_file(path, [data], hint="Choose another with --out")
+        return list(files)
 
 
 def report(study: Study, best: int = 6, command: str = "") -> Report:

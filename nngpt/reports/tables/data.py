@@ -1,27 +1,28 @@
-"""Console tables of data: data sets, and a corpus with its exclusions and parts."""
+"""Console tables of data sets, models and adapters, and of a corpus with its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import Box
-from rich.console import Console
+from rich.box import SIMPLE
+from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 from nngpt.data.loading import DatasetSummary
+from nngpt.generation.models.embedded import EmbeddedModel
+from nngpt.records import Adapter
 from nngpt.reports.sheets import right
 
 _MAX_REASONS = 6
 _MAX_FAMILIES = 6
 
 
-def data_sets_table(rows: Sequence[DatasetSummary], box: Box | None) -> Table:
+def data_sets_table(rows: Sequence[DatasetSummary], terminal: bool) -> Table:
     """Return the table of data sets: shape, classes, images, and whether they are cached."""
-    name = Column("data set", no_wrap=True)
-    table = Table(name, "shape", "classes", "images", "cached", box=box)
+    table = _listing("data set", "shape", "classes", "images", "cached", terminal=terminal)
     for row in rows:
         shape = "×".join(map(str, row.shape)) if row.shape else "that of your pictures"
         cached = "yes" if row.cached else "no" if row.shape else "needs --root"
@@ -30,13 +31,42 @@ def data_sets_table(rows: Sequence[DatasetSummary], box: Box | None) -> Table:
     return table
 
 
-def print_corpus(manifest: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Print the console tables of a corpus's data, and the setting that learns it."""
-    console.print(_exclusions_table(manifest))
-    console.print(_parts_table(manifest))
-    train = folder / "train.jsonl"
-    line = f"Use it: nngpt cycle run … --set learning.corpus={train}"
-    console.print(line, soft_wrap=True, markup=False, highlight=False)
+def models_table(rows: Sequence[tuple[EmbeddedModel, Path | None]], terminal: bool) -> Table:
+    """Return the table of embedded models, each with its file in the cache."""
+    table = _listing("model", "size", "license", "cached", "description", terminal=terminal)
+    for model, file in rows:
+        size, cached = f"{model.size / 1e6:,.0f} MB", "yes" if file else "no"
+        table.add_row(model.name, size, model.license, cached, model.about)
+    return table
+
+
+def models_json(rows: Sequence[tuple[EmbeddedModel, Path | None]]) -> list[dict[str, Any]]:
+    """Return the embedded models, each with the path of its file in the cache, for a script."""
+    names = ("name", "about", "license", "size", "sha256")
+    return [
+        {**{name: getattr(model, name) for name in names}, "path": str(file) if file else None}
+        for model, file in rows
+    ]
+
+
+def adapters_table(found: Sequence[Adapter], terminal: bool) -> Table:
+    """Return the table of adapters: base model, number of training pairs, model card."""
+    table = _listing("adapter", "base model", "pairs", "model card", terminal=terminal)
+    for adapter in found:
+        table.add_row(adapter.name, adapter.base, f"{adapter.pairs:,}", f"{adapter.path}/README.md")
+    return table
+
+
+def _listing(name: str, *heads: str, terminal: bool) -> Table:
+    """Return an empty table, with lines on a terminal only, whose first column never wraps."""
+    return Table(Column(name, no_wrap=True), *heads, box=SIMPLE if terminal else None)
+
+
+def corpus_parts(manifest: Mapping[str, Any], folder: Path) -> Iterator[RenderableType]:
+    """Yield the tables of training data in a corpus, and the setting that learns it."""
+    yield _exclusions_table(manifest)
+    yield _parts_table(manifest)
+    yield f"Use it: nngpt cycle run … --set learning.corpus={folder / 'train.jsonl'}"
 
 
 def _exclusions_table(manifest: Mapping[str, Any]) -> Table:

@@ -1,60 +1,59 @@
-"""Console tables of the predictor (errors, stopping, training) and of HPO engines' regret."""
+"""Predictions and proposals as text; console tables of errors and of HPO engines' regret."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
+from yaml import safe_dump
 
 from nngpt.prediction.cross_validation import PredictionErrors
 from nngpt.prediction.early_stopping import Replay
 from nngpt.prediction.groups import MeanInterval
 from nngpt.prediction.hpo.benchmark import Regret
+from nngpt.prediction.hpo.proposal import HPOTask, Proposal
+from nngpt.prediction.predictor import Prediction
+from nngpt.prediction.targets import epoch_count
+from nngpt.reports.attempts import outcome_line
+from nngpt.reports.sheets import Sheet
+from nngpt.reports.text import NONE
 
 
-def errors_table(found: Sequence[PredictionErrors]) -> Table:
+def errors_sheet(found: Sequence[PredictionErrors]) -> Sheet:
     """Return a table of the predictor's errors by split, number of known epochs and method."""
-    table = Table(
-        title="Final accuracy within 50 epochs, predicted for groups that were not learned from",
-        caption="95% intervals of RMSE and coverage come from resampling groups. r within: after "
+    columns = (
+        *("split", "predicted by", ">epochs", ">runs", ">groups", "RMSE", "r", "r within"),
+        *("coverage", "width", "few", "stop"),
+    )
+    rows = []
+    for one in found:
+        counts = (str(one.epochs), f"{one.runs:,}", str(one.groups))
+        width = NONE if one.width is None else f"{one.width:.3f}"
+        few = NONE if one.few is None else f"{one.few:.0%}"
+        fit = (_interval(one.rmse), f"{one.r:.3f}", f"{one.r_within:.3f}", _interval(one.coverage))
+        rows.append((one.split, one.what, *counts, *fit, width, few, _stop(one)))
+    note = (
+        "95% intervals of RMSE and coverage come from resampling groups. r within: after "
         "subtraction of each place's means. width: mean width of the 90% intervals. few: share of "
         "groups with less than 80% of their runs inside. stop: median error of the stopping epoch "
-        "(coverage and width of its 90% interval).",
+        "(coverage and width of its 90% interval)."
     )
-    for column in ("split", "predicted by", "epochs", "runs", "groups"):
-        table.add_column(column, justify="left" if column in ("split", "predicted by") else "right")
-    for column in ("RMSE", "r", "r within", "coverage", "width", "few", "stop"):
-        table.add_column(column)
-    for one in found:
-        table.add_row(
-            one.split,
-            one.what,
-            str(one.epochs),
-            f"{one.runs:,}",
-            str(one.groups),
-            _interval(one.rmse),
-            f"{one.r:.3f}",
-            f"{one.r_within:.3f}",
-            _interval(one.coverage),
-            "–" if one.width is None else f"{one.width:.3f}",
-            "–" if one.few is None else f"{one.few:.0%}",
-            _stop(one),
-        )
-    return table
+    title = "Final accuracy within 50 epochs, predicted for groups that were not learned from"
+    return Sheet(title, columns, tuple(rows), note)
 
 
-def place_table(found: Sequence[PredictionErrors]) -> Table:
+def place_sheet(found: Sequence[PredictionErrors]) -> Sheet:
     """Return a table of the predictor's RMSE by place, split and number of known epochs."""
     shown = [one for one in found if one.coverage is not None]
-    table = Table(title="RMSE by place", caption="A place is a task, data set and metric.")
-    table.add_column("place")
-    for one in shown:
-        table.add_column(f"{one.split}, {one.epochs}", justify="right")
+    rows = []
     for place in sorted({place for one in shown for place in one.by_place}):
         cells = (one.by_place.get(place) for one in shown)
-        table.add_row(place, *("–" if c is None else f"{c[1]:.3f} (n {c[0]:,})" for c in cells))
-    return table
+        rows.append((place, *(NONE if c is None else f"{c[1]:.3f} (n {c[0]:,})" for c in cells)))
+    columns = ("place", *(f">{one.split}, {one.epochs}" for one in shown))
+    note = "A place is a task, data set and metric."
+    return Sheet("RMSE by place", columns, tuple(rows), note)
 
 
 def replay_lines(found: Replay) -> list[str]:
@@ -69,30 +68,52 @@ def replay_lines(found: Replay) -> list[str]:
     ]
 
 
-def regret_table(found: Sequence[Regret], folds: str) -> Table:
+def regret_sheet(found: Sequence[Regret], folds: str) -> Sheet:
     """Return a table of the HPO engines' regret by number of epochs; `folds` is their hash."""
-    table = Table(
-        title="Regret: accuracy lost by picking one trial of each pool",
-        caption="A pool has at least 10 recorded trials of one network in one place. 95% intervals "
-        "come from resampling near-duplicate components; the surrogate did not learn from the "
-        f"components that it was tested on. Folds {folds[:12]}.",
-    )
-    for name in ("epochs", "engine", "pools", "components"):
-        table.add_column(name, justify="left" if name == "engine" else "right")
-    for name in ("mean regret", "of random's", "best of three", "mean of components"):
-        table.add_column(name)
+    rows = []
     for one in found:
-        table.add_row(
-            str(one.epochs),
-            one.engine,
-            str(one.pools),
-            str(one.components),
-            _interval(one.first),
-            f"{one.share:.0%}",
-            _interval(one.top3),
-            f"{one.macro:.3f}",
-        )
-    return table
+        counts = (str(one.pools), str(one.components))
+        means = (_interval(one.first), f"{one.share:.0%}", _interval(one.top3), f"{one.macro:.3f}")
+        rows.append((str(one.epochs), one.engine, *counts, *means))
+    columns = (
+        *(">epochs", "engine", ">pools", ">components"),
+        *("mean regret", "of random's", "best of three", "mean of components"),
+    )
+    note = (
+        "A pool has at least 10 recorded trials of one network in one place. 95% intervals "
+        "come from resampling near-duplicate components; the surrogate did not learn from the "
+        f"components that it was tested on. Folds {folds[:12]}."
+    )
+    title = "Regret: accuracy lost by picking one trial of each pool"
+    return Sheet(title, columns, tuple(rows), note)
+
+
+def proposal_lines(proposals: Sequence[Proposal], task: HPOTask) -> Iterator[str]:
+    """Yield the proposals of an HPO engine as YAML, with comments on what is expected of each."""
+    for number, proposal in enumerate(proposals, start=1):
+        yield f"# {number}, by {proposal.engine}{_expected(proposal, task.target)}"
+        if proposal.trained is not None:
+            yield f"# trained: {outcome_line(proposal.trained)}"
+        evaluation = {"epochs": task.epochs, **proposal.settings}
+        yield safe_dump({"evaluation": evaluation}, sort_keys=False).rstrip()
+
+
+def proposals_json(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
+    """Return the proposals of an HPO engine for a script; `trained` only where it is known."""
+    facts = [asdict(proposal) for proposal in proposals]
+    return [{k: v for k, v in one.items() if (k, v) != ("trained", None)} for one in facts]
+
+
+def prediction_text(found: Prediction, given: int) -> str:
+    """Format a prediction of final accuracy and stopping epoch; `given` is how many were known."""
+    best, stop = found.accuracy, found.stop
+    used = f"the first {found.epochs} of {epoch_count(given)}" if found.epochs else "no epochs"
+    return (
+        f"final accuracy  {best.value:.1%}  90% interval {best.low:.1%} to {best.high:.1%}\n"
+        f"stop at epoch   {stop.value:.0f}  90% interval {stop.low:.0f} to {stop.high:.0f}\n"
+        "Final: the best accuracy within 50 epochs. Stop: the first epoch within one point of it. "
+        f"Used: {used}."
+    )
 
 
 def card_table(path: str, card: Mapping[str, Any]) -> Table:
@@ -103,6 +124,18 @@ def card_table(path: str, card: Mapping[str, Any]) -> Table:
             value = "\n".join(f"{key}: {_text(inner)}" for key, inner in value.items())
         table.add_row(name.replace("_", " "), _text(value))
     return table
+
+
+def _expected(proposal: Proposal, target: float | None) -> str:
+    """Return the expected accuracy as the end of a line; "" if unknown."""
+    if proposal.accuracy is None:
+        return ""
+    value, low, high = proposal.accuracy
+    text = f": {value:.1%} expected after {epoch_count(proposal.epochs)}"
+    text += f", 90% interval {low:.1%} to {high:.1%}"
+    if target is not None and high < target:
+        text += f"; {target:.1%} is out of reach"
+    return text
 
 
 def _text(value: Any) -> str:
@@ -116,10 +149,10 @@ def _percent(value: MeanInterval) -> str:
 
 
 def _interval(value: MeanInterval | None) -> str:
-    return "–" if value is None else f"{value[0]:.3f} [{value[1]:.3f}–{value[2]:.3f}]"
+    return NONE if value is None else f"{value[0]:.3f} [{value[1]:.3f}–{value[2]:.3f}]"
 
 
 def _stop(one: PredictionErrors) -> str:
     if one.stop_error is None:
-        return "–"
+        return NONE
     return f"{one.stop_error:.1f} ({one.stop_coverage:.2f}, {one.stop_width:.0f})"

@@ -1,17 +1,43 @@
-"""Console tables of `nngpt learn rl`: a line for each step, and the trends over all."""
+"""Console output of `nngpt learn`: adapters with their losses, steps of RL, and trends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
 from nngpt.finetuning.rl.journal import StepRecord
+from nngpt.records import Adapter
 from nngpt.reports.sheets import right
 from nngpt.reports.text import plural
 from nngpt.statistics import Interval, Trend, percent_of, sign_of, trend
+
+
+def adapter_lines(adapter: Adapter, curve: Mapping[str, Any]) -> Iterator[str]:
+    """Yield pairs, tokens and losses of a fine-tuned adapter; `curve` is its `training.json`."""
+    seconds, read = adapter.seconds, curve["curve"][-1]["read"]
+    yield (
+        f"{adapter.pairs:,} pairs ({curve['pairs_too_long']:,} too long), "
+        f"{adapter.tokens:,} answer tokens in {seconds:,.0f} s "
+        f"({adapter.tokens / seconds:,.0f} a second; {read / seconds:,.0f} with prompts)"
+    )
+    yield f"loss {adapter.loss_first:.3f} → {adapter.loss_last:.3f}"
+    if losses := held_out_losses(curve):
+        yield f"held-out loss {losses[0]:.4f} → {losses[-1]:.4f}"
+
+
+def held_out_losses(curve: Mapping[str, Any]) -> list[float]:
+    """Return the losses over the held-out pairs in a fine-tuning's `training.json`."""
+    return [point["held_out"] for point in curve["curve"] if point["held_out"] is not None]
+
+
+def adapter_json(adapter: Adapter, curve: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fine-tuned adapter and the facts of its `training.json` for `--json`."""
+    facts = {key: value for key, value in curve.items() if key != "curve"}
+    read = curve["curve"][-1]["read"]
+    return {**facts, **asdict(adapter), "held_out": held_out_losses(curve), "tokens_read": read}
 
 
 def step_line(record: StepRecord, steps: int) -> str:

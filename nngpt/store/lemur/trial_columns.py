@@ -33,12 +33,25 @@ PLAIN = tuple(
 """All columns without code, and the name of the transform."""
 
 
-def check_columns(names: Sequence[str], code: bool) -> list[str]:
-    """Return the checked trial columns to read, without repetitions; `code` adds the code.
+IN_TABLE = ("dataset", "metric", "nn", "epoch", "accuracy", "duration", "transform", "prm")
+"""Columns of a table on a terminal, unless others are chosen."""
+
+
+def choose_columns(given: str | None, table: bool, code: bool) -> list[str]:
+    """Return the trial columns to read, without repetitions; `code` adds the code.
+
+    Args:
+        given: names separated by commas; None for the default columns.
+        table: whether they are for a table on a terminal.
 
     Raises:
-        UserError: there is no name, or an unknown one.
+        UserError: there is no name, or an unknown one, or a table would contain code.
     """
+    if code and table:
+        raise UserError("a table has no room for code", where="--code", hint="Add --json or --csv")
+    names: Sequence[str] = IN_TABLE if table else PLAIN
+    if given is not None:
+        names = [name.strip() for name in given.split(",") if name.strip()]
     known = (*PLAIN, *CODE)
     for name in names:
         if name not in known and not name.startswith(PARAMETER):

@@ -1,0 +1,117 @@
+"""Checks of hardware, packages, sandbox, models and data of this machine, with hints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from nngpt import plugins
+from nngpt.cycle.meter import Energy
+from nngpt.generation.models import embedded
+from nngpt.sandbox.containment import layers, level
+
+_PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check of the machine; `hint` is how to fix it, "" if all is well."""
+
+    what: str
+    found: str
+    ok: bool
+    hint: str = ""
+
+
+def check_machine() -> Iterator[Finding]:
+    """Yield all findings about this machine, software first."""
+    yield from _software()
+    yield from _hardware()
+    yield from _sandbox()
+    yield from _models()
+    yield from _data()
+
+
+def _software() -> Iterator[Finding]:
+    yield Finding("Python", sys.version.split()[0], sys.version_info >= (3, 11))
+    for package in _PACKAGES:
+        yield Finding(package, metadata.version(package), True)
+    yield _bitsandbytes()
+
+
+def _bitsandbytes() -> Finding:
+    """Check bitsandbytes, which only 4-bit and 8-bit models on a GPU need."""
+    name = "bitsandbytes"
+    try:
+        return Finding(name, metadata.version(name), True)
+    except metadata.PackageNotFoundError:
+        if torch.cuda.is_available():
+            return Finding(name, "not installed", False, "pip install nngpt[cuda]")
+        return Finding(name, "not needed on a CPU", True)
+
+
+def _hardware() -> Iterator[Finding]:
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
+    else:
+        hint = "Enough for the embedded model; larger models need a CUDA GPU"
+        yield Finding("device", "CPU only", True, hint)
+    counted = Energy().facts or "not available: energy use will not be reported"
+    yield Finding("energy counters", counted, True)
+    yield Finding("cores", str(len(os.sched_getaffinity(0))), True)
+    free = free_memory() / 2**30
+    hint = "" if free > 4 else "A run with the embedded model needs 4 GiB"
+    yield Finding("free memory", f"{free:.1f} GiB", not hint, hint)
+    space = shutil.disk_usage(".").free / 2**30
+    yield Finding("free disk here", f"{space:.0f} GiB", space > 2)
+
+
+def free_memory() -> int:
+    """Return the memory available to programs in bytes, reclaimable caches included."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _sandbox() -> Iterator[Finding]:
+    found = layers()
+    reached = level([layer.name for layer in found if not layer.available], "weak").split(":")[0]
+    hint = "" if reached != "weak" else "Candidates are refused unless --sandbox weak"
+    yield Finding("sandbox level", reached, reached != "weak", hint)
+    for layer in found:
+        found_layer = "yes" if layer.available else "no"
+        needed = "" if layer.required else " (for level full)"
+        yield Finding(f"sandbox: {layer.name}{needed}", found_layer, layer.available, layer.hint)
+
+
+def _models() -> Iterator[Finding]:
+    for name, model in embedded.MODELS.items():
+        present = embedded.cached_file(model) is not None
+        yield _cached(f"model {name}", present, f"nngpt models pull {name}")
+
+
+def _data() -> Iterator[Finding]:
+    for name in plugins.names("data set"):
+        if name == "image-folder":
+            continue
+        present = plugins.create("data set", name, None).available()
+        yield _cached(f"data {name}", present, f"nngpt data pull {name}")
+
+
+def _cached(what: str, present: bool, command: str) -> Finding:
+    """Return the finding for a model or data set that `command` downloads."""
+    found = "in the cache" if present else "not in the cache"
+    return Finding(what, found, present, "" if present else command)

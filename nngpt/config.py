@@ -25,7 +25,7 @@ from pydantic import (
 
 from nngpt import plugins
 from nngpt.errors import ConfigError, PluginError, explain, nearest
-from nngpt.records import Arm
+from nngpt.records import Arm, canonical_json
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -506,6 +506,20 @@ def with_new_keys(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
         added = {key: value for key, value in _defaults(model).items() if key in wanted}
         filled[section]["options"] = {**added, **filled[section].get("options", {})}
     return filled
+
+
+def differing(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield key path and both values of every setting in which two dumped settings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new and canonical_json(old) != canonical_json(new):
+        yield path, old, new
+
+
+def describe_changes(old: object, new: object) -> str:
+    """Describe every setting in which two dumped settings differ; "" if they are equal."""
+    return ", ".join(f"{path} was {a}, is {b}" for path, a, b in differing(old, new))
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:

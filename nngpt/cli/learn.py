@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
 
-from nngpt.cli import learn_compare
 from nngpt.cli.inputs import check_folder, find_run, load_config, make_folder, open_store
 from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Sandbox, Seed, StartingAdapter
 from nngpt.cli.output import console, logger, print_result
@@ -32,6 +34,26 @@ From = Annotated[
     Option(help="Configuration that supplies the settings (default: nngpt's own)."),
 ]
 ADAPTERS = Path("runs/adapters")
+_Arms = Annotated[
+    list[str],
+    Option(
+        help="Arm to compare: `base`, or NAME=FOLDER of an adapter, with settings of its own "
+        "after commas, such as few=base,prompt.template=features; repeatable.",
+        metavar="NAME[=ADAPTER][,KEY=VALUE…]",
+    ),
+]
+_Corpora = Annotated[
+    list[Path] | None,
+    Option(
+        help="JSONL corpus of the adapters, to measure copies and diversity against; repeatable."
+    ),
+]
+_Check = Annotated[bool, Option("--check", help="Train each network for one step on noise only.")]
+_Train = Annotated[
+    bool,
+    Option("--train/--no-train", help="Train each network for one epoch, or not at all."),
+]
+_Tasks = Annotated[list[str], Option(help="Data set to prompt for and train on; repeatable.")]
 
 
 class Method(StrEnum):
@@ -76,7 +98,49 @@ def sft(
     print_adapter(adapter, as_json, f"Use it: --set llm.adapter={adapter.path}")
 
 
-app.command("compare")(learn_compare.compare)
+@app.command()
+def compare(
+    config: ConfigName,
+    arm: _Arms,
+    out: Annotated[Path, Option(help="Folder of the comparison; an existing one resumes.")],
+    samples: Annotated[int, Option(help="Answers of each arm to each prompt.", min=1)] = 100,
+    task: _Tasks = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
+    corpus: _Corpora = None,
+    check: _Check = False,
+    train: _Train = True,
+    overrides: Overrides = [],  # noqa: B006
+    seed: Seed = None,
+    sandbox: Sandbox = None,
+    as_json: AsJson = False,
+) -> None:
+    """Generate with the base model and adapters, judge the answers, and compare the arms."""
+    from nngpt.cycle.comparison import Comparison
+    from nngpt.finetuning.compare.corpus import read_corpus
+    from nngpt.finetuning.compare.records import CHECK, TRAIN
+    from nngpt.reports.comparison.files import notes, write_files
+    from nngpt.reports.comparison.sheets import sheets
+    from nngpt.reports.progress import ActivityBars
+    from nngpt.reports.sheets import rich_table
+
+    settings = load_config(config, overrides, seed=seed, sandbox=sandbox)
+    log = partial(console(stderr=True).print, markup=False, soft_wrap=True)
+    comparison = Comparison(settings, arm, task, log)
+    learned = read_corpus(corpus or [], comparison.arms[0])
+    how = CHECK if check else TRAIN if train else ""
+    command = shlex.join(["nngpt", *sys.argv[1:]])
+    make_folder(out, "--out")
+    with stoppable():
+        with ActivityBars(console(stderr=True)) as bars:
+            comparison.run(out, samples, how, command, bars.show)
+        figures, text, files = write_files(out, learned)
+        if as_json:
+            typer.echo(text)
+        else:
+            for sheet in sheets(figures):
+                console().print(rich_table(sheet))
+            for note in notes(figures):
+                console().print(note, markup=False, soft_wrap=True)
+        log(f"Written: {', '.join(map(str, files))}")
 
 
 @app.command()

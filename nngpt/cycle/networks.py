@@ -13,7 +13,7 @@ from nngpt.config import load as load_config
 from nngpt.cycle.parts import open_evaluator
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
-from nngpt.files import read_text, silent
+from nngpt.files import read_text
 from nngpt.generation.contract import make_reader
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.models import constrained
@@ -133,7 +133,7 @@ def open_block_training(sandbox: str | None) -> Iterator[Callable[[str], Outcome
     extra = [] if sandbox is None else [f"evaluation.sandbox={sandbox}"]
     config = load_config(None, [*_BLOCK_SETTINGS, *extra])
     values, batch = config.evaluation.hyperparameters, config.evaluation.batch
-    with open_evaluator(config, silent) as (_, executor):
+    with open_evaluator(config, lambda _: None) as (_, executor):
         yield lambda code: executor.evaluate(
             Candidate(code, code, "full", values, "norm", batch), 0
         )

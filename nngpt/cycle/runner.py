@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nngpt.config import Config, completed, identity_of
+from nngpt.config import Config, completed, describe_changes, identity_of
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.forecast import find_times, probe
 from nngpt.cycle.loop import Loop
@@ -76,22 +76,13 @@ def is_finished(config: Config) -> bool:
 def check_same_settings(current: RunRecord, config: Config) -> None:
     """Refuse that a runner resumes a run with other settings. Raises: UserError."""
     began = identity_of(completed(current.config))
-    changed = _differences(began, config.identity())
+    changed = describe_changes(began, config.identity())
     if changed:
         raise UserError(
-            f"run {current.id} {current.name!r} began with other settings: {', '.join(changed)}",
+            f"run {current.id} {current.name!r} began with other settings: {changed}",
             where=str(config.folder / DATABASE),
             hint="Set them back, or begin anew with --fresh (the old run is kept).",
         )
-
-
-def _differences(old: object, new: object, path: str = "") -> list[str]:
-    """Describe each key whose value differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted({*old, *new})
-        parts = (_differences(old.get(k), new.get(k), f"{path}.{k}" if path else k) for k in keys)
-        return [difference for part in parts for difference in part]
-    return [] if old == new else [f"{path} was {old}, is {new}"]
 
 
 def _current_run(store: Store, config: Config, fresh: bool) -> RunRecord:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nngpt.config import Config, with_new_keys
+from nngpt.config import Config, describe_changes, with_new_keys
 from nngpt.errors import ModelError, UserError
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.records import Adapter
@@ -99,22 +99,13 @@ def _move_aside(folder: Path) -> None:
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], file: Path) -> None:
     settings = json.loads(json.dumps(now))
-    changed = sorted(_differences(with_new_keys(before, settings), settings))
+    changed = describe_changes(with_new_keys(before, settings), settings)
     if changed:
         raise UserError(
-            f"it began with other settings: {', '.join(changed)}",
+            f"it began with other settings: {changed}",
             where=str(file.parent),
             hint="Set them back, start over with --fresh, or choose another folder with --out.",
         )
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield the key paths at which two dumped settings differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {*old, *new}:
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield f"{path} was {old}, is {new}"
 
 
 def _fingerprint(adapter: Adapter) -> str:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from nngpt.finetuning.compare.arms import ComparedArm
 from nngpt.finetuning.compare.generation import OnProgress, Seeds
 from nngpt.finetuning.compare.records import CHECK, TRAIN, Sample, SampleOutcome, Samples
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, Task, canonical_json
+from nngpt.sandbox.parallel import run_parallel
 
 
 @dataclass(frozen=True)
@@ -112,22 +113,16 @@ def _run(
 ) -> None:
     """Run one of each group of exact copies, as many at once as the executor has workers."""
     activity = f"{'checking on noise like' if how == CHECK else 'training on'} {task}"
-    with ThreadPoolExecutor(executor.workers) as pool:
-        futures = {}
-        for group in groups:
-            candidate = group[0].candidate
-            seed = seeds("train", candidate.content_hash)
-            futures[pool.submit(executor.evaluate, candidate, seed)] = group
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                first, *others = futures[future]
-                outcome = first.outcome(how, future.result())
-                record.append([outcome, *(_copied(run, outcome) for run in others)])
-                on_progress(activity, done, len(groups), _remark(outcome))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            executor.stop()
-            raise
+    candidates = {number: group[0].candidate for number, group in enumerate(groups)}
+    jobs = {
+        number: partial(executor.evaluate, candidate, seeds("train", candidate.content_hash))
+        for number, candidate in candidates.items()
+    }
+    for done, (number, found) in enumerate(run_parallel(executor, jobs), 1):
+        first, *others = groups[number]
+        outcome = first.outcome(how, found)
+        record.append([outcome, *(_copied(run, outcome) for run in others)])
+        on_progress(activity, done, len(groups), _remark(outcome))
 
 
 def _remark(outcome: SampleOutcome) -> str:

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from nngpt.config import with_new_keys
+from nngpt.config import differing, with_new_keys
 from nngpt.errors import UserError
-from nngpt.records import Refusal, Stage, canonical_json
+from nngpt.records import Refusal, Stage
 from nngpt.store.lock import RunLock
 
 CHECK, TRAIN = "check", "train"
@@ -165,15 +165,6 @@ class SampleOutcome:
 
 Line = SharedSettings | Session | ArmFacts | Sample | SampleOutcome
 """A line of the record."""
-
-
-def differing(old: object, new: object, path: str = "") -> Iterator[tuple[str, object, object]]:
-    """Yield path and both values of every setting in which two records of a comparison differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            yield from differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif canonical_json(old) != canonical_json(new):
-        yield path, old, new
 
 
 _KINDS: dict[str, type[Line]] = {

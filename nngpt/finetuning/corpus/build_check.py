@@ -71,9 +71,9 @@ def open_on_noise(evaluation: EvaluationConfig, task: Task) -> Iterator[Executor
 
     Raises: UserError if a containment layer is missing, ExecutionError if it does not start.
     """
-    settings = brief_evaluation(evaluation)
+    settings = _brief_evaluation(evaluation)
     with tempfile.TemporaryDirectory(prefix="nngpt-build-") as folder:
-        noise = noise_splits(Path(folder) / task.dataset, task)
+        noise = _noise_splits(Path(folder) / task.dataset, task)
         executor: Executor = plugins.create(
             "executor", settings.executor, noise, settings, task, options=settings.options
         )
@@ -81,7 +81,7 @@ def open_on_noise(evaluation: EvaluationConfig, task: Task) -> Iterator[Executor
             yield executor
 
 
-def brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
+def _brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
     """Return the settings of a build check: one epoch on one CPU thread, 60 s at most."""
     # A step on 64 images is too short for more threads: they would wait for each other.
     wall_s = min(evaluation.wall_s, _WALL_S)
@@ -89,7 +89,7 @@ def brief_evaluation(evaluation: EvaluationConfig) -> EvaluationConfig:
     return evaluation.model_copy(update=brief)
 
 
-def noise_splits(folder: Path, task: Task) -> Splits:
+def _noise_splits(folder: Path, task: Task) -> Splits:
     """Write the noise images on which the build check trains networks to a new folder."""
     folder.mkdir()
     random = np.random.Generator(np.random.PCG64(1))

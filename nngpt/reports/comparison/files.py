@@ -8,8 +8,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from nngpt.config import differing
+from nngpt.files import write_file
 from nngpt.finetuning.compare.corpus import ReferenceCorpus
-from nngpt.finetuning.compare.records import ArmFacts, differing, read_record
+from nngpt.finetuning.compare.records import ArmFacts, read_record
 from nngpt.reports.comparison.figures import (
     Accuracies,
     AdapterDifference,
@@ -31,10 +33,8 @@ def write_files(
     text = json.dumps(as_json(found), indent=1, allow_nan=False)
     written = []
     for kind, content in {"json": text, "md": markdown(found), "html": page(found)}.items():
-        draft, target = folder / f".comparison.{kind}.part", folder / f"comparison.{kind}"
-        draft.write_text(content, encoding="utf-8", errors="backslashreplace")
-        draft.rename(target)
-        written.append(target)
+        written.append(folder / f"comparison.{kind}")
+        write_file(written[-1], [content.encode("utf-8", "backslashreplace")])
     return found, text, written
 
 

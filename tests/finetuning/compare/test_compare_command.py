@@ -9,10 +9,10 @@ import pytest
 from command_line import GOOD, TWO_LAYERS, Nngpt
 
 from nngpt import config
+from nngpt.cycle.comparison import source_of
 from nngpt.errors import UserError
 from nngpt.finetuning.compare.arms import ArmOption, make_arms, parse_arm, parse_arms
 from nngpt.finetuning.compare.records import Sample, SampleOutcome, read_record
-from nngpt.finetuning.compare.session import source_of
 from nngpt.generation.models.adapters import save_adapter
 from nngpt.generation.models.loading import load_base
 from nngpt.records import Adapter

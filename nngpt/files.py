@@ -50,8 +50,7 @@ def matches(data: bytes, checksum: str) -> bool:
 def locked(path: Path) -> Iterator[None]:
     """Hold any lock file, waiting for other processes; the system frees it on exit.
 
-    Raises:
-        DataError: the folder cannot be written.
+    Raises: DataError if the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +104,7 @@ def write_file(path: Path, lines: Iterable[bytes], hint: str = _UNCHANGED) -> No
     Args:
         hint: hint of the error.
 
-    Raises:
-        UserError: the file cannot be written.
+    Raises: UserError if the file cannot be written.
     """
     with write_errors(path, hint):
         if path.exists() and not path.is_file():
@@ -156,8 +154,7 @@ def sync(path: Path) -> None:
 def decode(raw: bytes) -> str:
     """Decode any file's bytes as Python does: byte order mark, `coding` comment, line ends.
 
-    Raises:
-        ValueError: Python would not accept the encoding; the message is the reason.
+    Raises: ValueError if Python would not accept the encoding; the message is the reason.
     """
     try:
         if raw.startswith(codecs.BOM_UTF8) or any(b"coding" in p for p in raw.split(b"\n", 2)[:2]):

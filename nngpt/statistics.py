@@ -97,8 +97,7 @@ def newcombe(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float
     Returns:
         The first share minus the other, and the ends of its interval, all -1…1.
 
-    Raises:
-        ZeroDivisionError: a total is 0.
+    Raises: ZeroDivisionError if a total is 0.
     """
     first, second = one[0] / one[1], other[0] / other[1]
     (low, high), (other_low, other_high) = wilson(*one), wilson(*other)

@@ -98,8 +98,7 @@ def prepare(key: str, make: Callable[[], tuple[Arrays, Meta]]) -> None:
 def open_array(path: Path) -> npt.NDArray[Any]:
     """Memory-map an array of a cached data set, read-only.
 
-    Raises:
-        DataError: the file is missing or damaged.
+    Raises: DataError if the file is missing or damaged.
     """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -111,8 +110,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
 def verify(key: str, meta: Meta) -> None:
     """Compare the arrays of a cached data set with the checksums in its metadata.
 
-    Raises:
-        DataError: an array is missing or damaged.
+    Raises: DataError if an array is missing or damaged.
     """
     for name in ARRAYS:
         path = folder(key) / f"{name}.npy"

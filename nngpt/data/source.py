@@ -98,8 +98,7 @@ class FileSource:
     def prepare(self) -> None:
         """Download, verify and convert the data set's files, unless it is cached intact.
 
-        Raises:
-            DataError: no source has the right files.
+        Raises: DataError if no source has the right files.
         """
         if self._root is not None and not self._root.is_dir():
             raise _missing_folder_error(self._root, self._spec.official)
@@ -108,8 +107,7 @@ class FileSource:
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Split the training images by `seed`; return both parts and the official test part.
 
-        Raises:
-            DataError: the data set is not in the cache, or damaged there.
+        Raises: DataError if the data set is not in the cache, or damaged there.
         """
         if not self.available():
             hint = f"Fetch it: nngpt data pull {self.name}"

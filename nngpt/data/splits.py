@@ -83,8 +83,7 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
         train_limit: number of training images to use, in the permutation's order; None for all.
         validation_limit: number of validation images to use; limits do not change the order.
 
-    Raises:
-        DataError: the data set is not in the cache, is damaged, or has fewer than two images.
+    Raises: DataError if the data set is not in the cache, is damaged, or has fewer than two images.
     """
     meta = cache.read_meta(key)
     if meta is None:

@@ -45,8 +45,7 @@ def trainer_start(
     With these, TRL's reference model is the start of the training: the base (the new adapter
     switched off), or a frozen copy of `parent`.
 
-    Raises:
-        ModelError: `parent` is damaged, or belongs to another base.
+    Raises: ModelError if `parent` is damaged, or belongs to another base.
     """
     if parent is None:
         return {"model": base.model, "peft_config": lora_config(config, base)}
@@ -60,8 +59,7 @@ def with_adapter(
 
     A parent's rank, alpha, dropout and layers stay as they are.
 
-    Raises:
-        ModelError: `parent` is damaged, or belongs to another base.
+    Raises: ModelError if `parent` is damaged, or belongs to another base.
     """
     from peft import get_peft_model
     from transformers import set_seed

@@ -69,8 +69,7 @@ class AnswerPair:
 def read_answers(store: Store, run_id: int) -> list[RatedAnswer]:
     """Return a run's admitted (good) and refused (bad) answers, in the order of writing.
 
-    Raises:
-        UserError: there are no good answers, or no bad ones.
+    Raises: UserError if there are no good answers, or no bad ones.
     """
     prompts: dict[str, Prompt] = {}
     found = []
@@ -95,8 +94,7 @@ def pair_answers(answers: Sequence[RatedAnswer], rivals: int, seed: int) -> list
         rivals: maximum number of bad answers for each good one.
         seed: seed of the choice and of the order of the pairs.
 
-    Raises:
-        UserError: no prompt has both a good and a bad answer.
+    Raises: UserError if no prompt has both a good and a bad answer.
     """
     bad: defaultdict[Prompt, list[RatedAnswer]] = defaultdict(list)
     for answer in answers:

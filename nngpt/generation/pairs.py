@@ -48,7 +48,9 @@ def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[Trai
     ]
 
 
-def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[TrainingPair]:
+def corpus_pairs(
+    path: Path, prompt: Prompt, limit: int | None = None, where: str = "learning.corpus"
+) -> list[TrainingPair]:
     """Read the first `limit` training pairs of a corpus, a JSONL file; None reads all.
 
     A line with `messages` has its own prompt (`nngpt corpus build` writes such lines; in plain chat
@@ -56,9 +58,9 @@ def corpus_pairs(path: Path, prompt: Prompt, limit: int | None = None) -> list[T
     with `prompt`. Other keys are ignored.
 
     Raises: ConfigError if the file cannot be read, a line is not such an object, or a line is
-    meant for another mode than `prompt`; names the line.
+    meant for another mode than `prompt`; names the line, and `where`, the key or option.
     """
-    where = f"learning.corpus: {path}"
+    where = f"{where}: {path}"
     with _open(path, where) as stream:
         lines = islice(_parse(stream, where, prompt), limit)
         return [line.pair(prompt, path.name) for line in lines]
@@ -82,8 +84,7 @@ def chat_pairs(path: Path, where: str) -> list[TrainingPair]:
     Args:
         where: the option that named the file, for messages.
 
-    Raises:
-        ConfigError: the file cannot be read, or a line is not such an object; names the line.
+    Raises: ConfigError if the file cannot be read, or a line is not such an object; names the line.
     """
     with _open(path, f"{where} {path}") as stream:
         return [line.pair(None, path.name) for line in _parse(stream, f"{where} {path}", None)]

@@ -107,8 +107,7 @@ def sign(
     Returns:
         The number of new signatures. A killed command keeps those finished, unless `fresh`.
 
-    Raises:
-        StoreError: signatures by another recipe exist, and `fresh` is False.
+    Raises: StoreError if signatures by another recipe exist, and `fresh` is False.
     """
     with database.read() as session:
         if not fresh:
@@ -129,8 +128,7 @@ def nearest_networks(database: Database, code: str, recipe: Recipe, top: int = 1
     Networks are compared exactly in the order of their estimates, until an estimate is more than
     four standard errors below the least similar of the best `top`, or 1,000 were compared.
 
-    Raises:
-        StoreError: there are no signatures, or some by another recipe.
+    Raises: StoreError if there are no signatures, or some by another recipe.
     """
     signer = _Signer(recipe)
     mine = signer.shingles(code)

@@ -165,8 +165,7 @@ class Regression:
         Args:
             learned: rows that the trees for the value may learn from; None for all.
 
-        Raises:
-            UserError: a fold has no other rows to learn from.
+        Raises: UserError if a fold has no other rows to learn from.
         """
         data = (self.inputs, self.targets, self.category)
         points = self.restore(_cross_predict(self.boosting, *data, self.folds, learned))

@@ -80,8 +80,7 @@ def cross_validate(
         share: share of the other groups, sampled, that the trees learn from (for learning curves);
             the tested runs stay the same.
 
-    Raises:
-        UserError: nothing is left to learn from or to test on.
+    Raises: UserError if nothing is left to learn from or to test on.
     """
     table = RunTable(history, with_code)
     truth = {"best": targets.best(table.runs), "stop": targets.stop(table.runs)}

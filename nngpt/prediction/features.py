@@ -52,8 +52,7 @@ def static(
         sources: source of each transform, by name.
         known: facts about the run's data set; None to look them up by its name.
 
-    Raises:
-        DataError: the network's code is not valid Python.
+    Raises: DataError if the network's code is not valid Python.
     """
     known = known or dataset_facts(run.place.dataset)
     batch, code = _number(run.hyperparameters.get("batch")), codes.get(run.network)

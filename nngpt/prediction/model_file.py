@@ -64,8 +64,7 @@ class ModelFile:
         path: path of the file.
         index: content of the index.
 
-    Raises:
-        UserError: the file is missing, damaged, or of another version.
+    Raises: UserError if the file is missing, damaged, or of another version.
     """
 
     def __init__(self, path: Path, form: Format) -> None:

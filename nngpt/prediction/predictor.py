@@ -71,8 +71,7 @@ class Predictor:
         places: names of the places; the position is the number of the place.
         transforms: features of each transform in the training data, by name.
 
-    Raises:
-        UserError: the file is missing, damaged, or of another version.
+    Raises: UserError if the file is missing, damaged, or of another version.
     """
 
     def __init__(self, path: Path) -> None:

@@ -57,8 +57,7 @@ def train(
     The runs have `targets.EPOCHS` epochs, of which `horizons` epochs are known. The file is written
     atomically.
 
-    Raises:
-        UserError: all networks are of one family, so intervals cannot be calibrated.
+    Raises: UserError if all networks are of one family, so intervals cannot be calibrated.
     """
     families = groups.by_family(history.runs, history.codes)
     if len(set(families)) < 2:

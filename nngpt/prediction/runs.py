@@ -56,8 +56,7 @@ def read_history(folder: Path, least: int = 1) -> History:
     If there are several trials of one run after the same epoch, the most accurate one counts. Runs
     with accuracies outside 0…1 or without their first epoch are left out.
 
-    Raises:
-        UserError: there is no mirror, or it has no such run.
+    Raises: UserError if there is no mirror, or it has no such run.
     """
     path = folder / DATABASE
     if not path.exists():

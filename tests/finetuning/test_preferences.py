@@ -162,7 +162,8 @@ def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
     answers = read_answers(store, fill(store, GOOD, BAD).id)
     for answer in answers:
         prompt, ids = tokenize_answer(tokenizer, answer)
-        asked, learned = chat.encode_pair(tokenizer, TrainingPair(PROMPT, answer.text, ""))
+        asked = chat.encode(tokenizer, chat.render(tokenizer, PROMPT))
+        learned = chat.encode_answer(tokenizer, TrainingPair(PROMPT, answer.text, ""))
         assert prompt == asked
         assert ids == (learned if answer.finished else learned[:-1])
     rows = with_kl([kto_row(tokenizer, answer) for answer in answers], 2)

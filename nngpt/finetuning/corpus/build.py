@@ -277,8 +277,7 @@ def _for_dedup(answered: AnsweredNetwork, best_on: str | None) -> Network:
 def parse_shares(text: str) -> tuple[float, float, float]:
     """Parse the shares of a corpus's train, dev and test parts, such as "0.8,0.1,0.1".
 
-    Raises:
-        UserError: `text` is not three shares that add up to 1.
+    Raises: UserError if `text` is not three shares that add up to 1.
     """
     try:
         train, dev, test = (float(part) for part in text.split(","))

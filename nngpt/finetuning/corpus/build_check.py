@@ -32,8 +32,7 @@ class BuildCheck:
     def refuse_network(self, network: AnsweredNetwork) -> Refusal | None:
         """Return why the network fails on one of its tasks, None if it trains on all.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         for answer in network.answers:
             for dataset in answer.prompt.datasets:
@@ -45,8 +44,7 @@ class BuildCheck:
     def refuse(self, candidate: Candidate, dataset: str) -> Refusal | None:
         """Return why a candidate fails on a data set's shape, None if it trains.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         outcome = self._executors[dataset].evaluate(candidate, seed=1)
         return outcome if isinstance(outcome, Refusal) else None

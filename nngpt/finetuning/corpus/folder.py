@@ -77,8 +77,7 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
     Args:
         facts: first entries of the manifest, from `corpus_facts`.
 
-    Raises:
-        UserError: the folder is not empty, or cannot be written.
+    Raises: UserError if the folder is not empty, or cannot be written.
     """
     check_new(folder)
     texts = {

@@ -17,8 +17,7 @@ from nngpt.records import Adapter, Candidate, Refusal, TrainingPair
 def read_corpus(config: Config, reader: Reader, log: Log) -> list[tuple[TrainingPair, Candidate]]:
     """Read corpus networks with their pairs; skip those that break the contract.
 
-    Raises:
-        ConfigError: the file cannot be read, or no pair passes the contract.
+    Raises: ConfigError if the file cannot be read, or no pair passes the contract.
     """
     path = config.learning.corpus
     if path is None:
@@ -46,8 +45,7 @@ def named_networks(corpus: Sequence[tuple[TrainingPair, Candidate]]) -> dict[str
 def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Candidate]]:
     """Return the corpus networks that a run starts with, by name, and their number of pairs.
 
-    Raises:
-        UserError: the corpus or the adapter cannot be read.
+    Raises: UserError if the corpus or the adapter cannot be read.
     """
     corpus = read_corpus(config, reader, lambda _: None)
     learned = learned_networks(starting_adapter(config), reader)
@@ -57,8 +55,7 @@ def starting_networks(config: Config, reader: Reader) -> tuple[int, dict[str, Ca
 def learned_networks(adapter: Adapter | None, reader: Reader) -> dict[str, Candidate]:
     """Return the corpus networks on which an adapter was trained, by name.
 
-    Raises:
-        ConfigError: the list in the adapter's folder is damaged.
+    Raises: ConfigError if the list in the adapter's folder is damaged.
     """
     if adapter is None:
         return {}

@@ -15,8 +15,7 @@ from nngpt.records import Evaluation, Rollout, Task
 def create(task: Task, *_: object) -> AnswerReward:
     """Return the penalty `parameter-budget`: -(parameters / budget), at least -1; range -1…0.
 
-    Raises:
-        ConfigError: the task has no parameter budget.
+    Raises: ConfigError if the task has no parameter budget.
     """
     budget = task.max_parameters
     if budget is None:

@@ -73,8 +73,7 @@ class ExecutionCache:
     def outcomes(self, candidates: Sequence[Candidate]) -> list[tuple[Evaluation | Refusal, bool]]:
         """Return each network's outcome, and whether it was known; equal networks train once.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         keys = [self._key(candidate) for candidate in candidates]
         missing = {k: c for k, c in zip(keys, candidates, strict=True) if k not in self._known}

@@ -213,8 +213,7 @@ def _answer_record(step: int, group: int, scored: ScoredAnswer) -> AnswerRecord:
 def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
     """Return the lines of a file; a last line that a kill has cut off is skipped.
 
-    Raises:
-        UserError: another line is damaged.
+    Raises: UserError if another line is damaged.
     """
     raw = file.read_bytes().splitlines() if file.exists() else []
     found = []

@@ -155,8 +155,7 @@ class AnswerScorer:
     def score(self, groups: Sequence[Sequence[Completion]]) -> list[list[ScoredAnswer]]:
         """Execute the networks of all groups together, then score each group.
 
-        Raises:
-            ExecutionError: the sandbox itself does not work.
+        Raises: ExecutionError if the sandbox itself does not work.
         """
         answers = [completion for group in groups for completion in group]
         executed = iter(self._execute(answers))

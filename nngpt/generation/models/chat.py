@@ -44,11 +44,6 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def encode_pair(tokenizer: Any, pair: TrainingPair) -> tuple[list[int], list[int]]:
-    """Return a chat's token ids, of prompt and completion, encoded separately as in sampling."""
-    return encode(tokenizer, render(tokenizer, pair.prompt)), encode_answer(tokenizer, pair)
-
-
 def encode_answer(tokenizer: Any, pair: TrainingPair) -> list[int]:
     """Return the token ids of a chat's completion, with the end-of-turn token."""
     return [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]

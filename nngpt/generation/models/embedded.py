@@ -80,8 +80,7 @@ def resolve(model: str) -> Path | str:
         The GGUF file of an embedded model, an existing folder or GGUF file, or a Hub id
         (`organisation/name`) unchanged.
 
-    Raises:
-        ModelError: the embedded model is not in the cache, or there is no such model or file.
+    Raises: ModelError if the embedded model is not in the cache, or there is no such model or file.
     """
     if model in MODELS:
         return path(model)

@@ -209,8 +209,7 @@ def _convert_gguf(file: Path, target: Path) -> None:
 def clear_memory(setting: str, hint: str) -> Iterator[None]:
     """Release a model's GPU memory at the end; turn running out of memory into a clear error.
 
-    Raises:
-        ModelError: the memory is not enough; `setting` and `hint` become its where and hint.
+    Raises: ModelError if the memory is not enough; `setting` and `hint` become its where and hint.
     """
     import torch
 

@@ -79,8 +79,7 @@ def write_outputs(
         prompt: the prompt of the chat pairs, if they are requested.
         page: the HTML report, if it is requested.
 
-    Raises:
-        UserError: a file cannot be written.
+    Raises: UserError if a file cannot be written.
     """
     kept = len(outcome.kept)
     if paths.names is not None and not paths.prints_names:
@@ -103,8 +102,7 @@ def write_outputs(
 def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     """Check before a deduplication that an output file can be written.
 
-    Raises:
-        UserError: the file cannot be written, or is one of the inputs.
+    Raises: UserError if the file cannot be written, or is one of the inputs.
     """
     if path.is_dir():
         raise UserError("is a folder, not a file", where=str(path), hint=f"Give {option} a file")
@@ -136,8 +134,7 @@ def copy_kept(folder: Path, collection: Collection, outcome: DedupOutcome) -> No
 
     Networks that were not files get their name and `.py`.
 
-    Raises:
-        UserError: the folder cannot be written; it is left empty then.
+    Raises: UserError if the folder cannot be written; it is left empty then.
     """
     target = folder.resolve()
     new = not target.exists()

@@ -29,8 +29,7 @@ def deduplicate(
 ) -> DedupOutcome:
     """Keep the most accurate network of each group of near-duplicates.
 
-    Raises:
-        PluginError: a level does not exist.
+    Raises: PluginError if a level does not exist.
     """
     ordered = sorted(networks, key=_best_first)
     steps = _Steps(len(ordered) * (len(settings.levels) + 1), progress)

@@ -52,8 +52,7 @@ class Shingler:
     def shingles(self, code: str) -> Shingles:
         """Return the digests of the distinct runs of `width` tokens; shorter code is one run.
 
-        Raises:
-            SyntaxError: the level cannot read this code.
+        Raises: SyntaxError if the level cannot read this code.
         """
         pieces = self._level.pieces(code)
         if len(pieces) == 1:

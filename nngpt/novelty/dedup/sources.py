@@ -34,8 +34,7 @@ def read_lines(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:
     The code is in `code` or `nn_code`, or in the LLM's answer in `completion` or the last assistant
     turn of `messages`. `name`, `family` and `accuracy` are optional.
 
-    Raises:
-        UserError: the file cannot be read.
+    Raises: UserError if the file cannot be read.
     """
     found: list[FoundNetwork] = []
     skipped: list[SkippedItem] = []
@@ -142,8 +141,7 @@ def read_paths(
     Returns:
         The networks, and the items that were skipped.
 
-    Raises:
-        UserError: a path does not exist, or is neither a folder nor a `.py` or `.jsonl` file.
+    Raises: UserError if a path does not exist, or is neither a folder nor a `.py` or `.jsonl` file.
     """
     kinds = [(path, _kind(path)) for path in paths]
     found: list[FoundNetwork] = []
@@ -178,8 +176,7 @@ def read_paths(
 def read_network(path: Path) -> FoundNetwork:
     """Read the network in one Python file.
 
-    Raises:
-        UserError: the file cannot be read.
+    Raises: UserError if the file cannot be read.
     """
     one = _read(_place(path))
     if isinstance(one, SkippedItem):

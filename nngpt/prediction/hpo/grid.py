@@ -37,8 +37,7 @@ def best_of_grid(
     Args:
         images: number of training images; None for the whole data set.
 
-    Raises:
-        DataError: the code is not valid Python.
+    Raises: DataError if the code is not valid Python.
     """
     horizon, model = file.at(task.epochs)
     grid = _grid(file, task, horizon)

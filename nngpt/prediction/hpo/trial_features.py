@@ -68,8 +68,7 @@ def table(
 ) -> TrialTable:
     """Return the feature rows of all trials of these pools, given the sources by name.
 
-    Raises:
-        DataError: a network's code is not valid Python.
+    Raises: DataError if a network's code is not valid Python.
     """
     inputs = [row(run, codes, sources, vocabulary) for pool in found for run in pool.runs]
     numbers = np.repeat(np.arange(len(found)), [len(pool.runs) for pool in found])

@@ -35,8 +35,7 @@ def history_pairs(
         folds: file of frozen folds; None to use all networks.
         without: the fold to leave out, so that it can judge the tuned LLM.
 
-    Raises:
-        UserError: no network has several trials, or the file of the folds is not valid.
+    Raises: UserError if no network has several trials, or the file of the folds is not valid.
     """
     found = [pool for horizon in epochs for pool in pools(history, horizon, LEARNED)]
     if folds is not None:

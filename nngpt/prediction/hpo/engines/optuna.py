@@ -87,8 +87,7 @@ def search(
         sampler: one of `SAMPLERS`. TPE samples at random for the first half of the budget.
         proposed: settings to try first.
 
-    Raises:
-        UserError: all trainings were refused.
+    Raises: UserError if all trainings were refused.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=_sampler(sampler, budget, seed))

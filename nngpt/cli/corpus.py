@@ -20,23 +20,20 @@ _Out = Annotated[Path, Option(help="New folder for the corpus.")]
 _Tasks = Annotated[list[str], Option(help="Data set to name in the prompts; repeatable.")]
 _Prompt = Annotated[str | None, Option(help="Prompt template (default: the configuration's).")]
 _ConfigName = Annotated[
-    str | None,
-    Option(help="Configuration that supplies prompt, limits and hyperparameters."),
+    str | None, Option(help="Configuration that supplies prompt, limits and hyperparameters.")
 ]
 _BestOn = Annotated[
     str | None, Option(help="LEMUR data set whose accuracies count (default: any).")
 ]
 _MinAccuracy = Annotated[
-    float | None,
-    Option(help="Exclude networks with a lower best accuracy or none on record."),
+    float | None, Option(help="Exclude networks with a lower best accuracy or none on record.")
 ]
 _TrainedOnly = Annotated[
     bool, Option("--trained-only", help="Exclude networks without a recorded accuracy.")
 ]
 _Own = Annotated[bool, Option("--own", help="Include networks of nngpt's own runs in --folder.")]
 _MaxChars = Annotated[
-    int | None,
-    Option(help="Maximum length of an answer (default: the configuration's).", min=1),
+    int | None, Option(help="Maximum length of an answer (default: the configuration's).", min=1)
 ]
 _Limit = Annotated[int | None, Option(help="Maximum number of networks in the corpus.", min=1)]
 _Shares = Annotated[str, Option(help="Shares of the train, dev and test files, 0…1.")]

@@ -54,8 +54,7 @@ _TrainLimit = Annotated[
     ),
 ]
 _ConfirmSeed = Annotated[
-    int | None,
-    Option(help="Seed of the sample and the trainings (default: the run's).", min=0),
+    int | None, Option(help="Seed of the sample and the trainings (default: the run's).", min=0)
 ]
 _Best = Annotated[int, Option(help="Number of networks, the best by validation accuracy.", min=1)]
 _Out = Annotated[Path, Option(help="New or empty folder, or that of an interrupted export.")]
@@ -190,8 +189,7 @@ def report(
     run: RunName = None,
     folder: Folder = Path("runs"),
     out: Annotated[
-        Path | None,
-        Option(help="Folder of the report (default: reports/ in the runs' folder)."),
+        Path | None, Option(help="Folder of the report (default: reports/ in the runs' folder).")
     ] = None,
     best: Annotated[int, Option(help="Number of networks in the gallery.", min=0, max=100)] = 6,
     as_json: AsJson = False,

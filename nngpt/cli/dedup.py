@@ -25,8 +25,7 @@ _Lemur = Annotated[
     bool, Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
 ]
 _MirrorFolder = Annotated[
-    Path,
-    Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror."),
+    Path, Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror.")
 ]
 _BestOn = Annotated[
     str | None, Option(help="With --lemur: rank networks by accuracy on this data set only.")

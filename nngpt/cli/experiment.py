@@ -23,8 +23,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Run several settings with several seeds, and compare them."
 )
 GridName = Annotated[
-    str,
-    Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID"),
+    str, Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID")
 ]
 Out = Annotated[Path | None, Option(help="Markdown file for the tables.")]
 Figure = Annotated[Path | None, Option(help="Image file for a chart by cycle: .png, .pdf or .svg.")]

@@ -48,24 +48,20 @@ _Surrogate = Annotated[
     Path | None, Option(help="File of the surrogate (default: the one in the cache).")
 ]
 _Adapter = Annotated[
-    Path | None,
-    Option(help="For --engine llm: folder of an adapter from nngpt hpo tune."),
+    Path | None, Option(help="For --engine llm: folder of an adapter from nngpt hpo tune.")
 ]
 _Budget = Annotated[
-    int | None,
-    Option(min=1, help="For --engine optuna: number of trainings (default: 8)."),
+    int | None, Option(min=1, help="For --engine optuna: number of trainings (default: 8).")
 ]
 _Run = Annotated[bool, Option("--run", help="Train the network with the first proposal.")]
 _Config = Annotated[
-    str | None,
-    Option(help="Configuration of the LLM, images and limits (default: nngpt's own)."),
+    str | None, Option(help="Configuration of the LLM, images and limits (default: nngpt's own).")
 ]
 _TuningFolds = Annotated[
     Path | None, Option(help="File of folds from nngpt hpo bench, for --without-fold.")
 ]
 _WithoutFold = Annotated[
-    int | None,
-    Option(min=0, help="Number of the fold to leave out, for an unbiased benchmark."),
+    int | None, Option(min=0, help="Number of the fold to leave out, for an unbiased benchmark.")
 ]
 _TuningEpochs = Annotated[
     list[int] | None,

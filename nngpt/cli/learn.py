@@ -30,8 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Tune the LLM, and compare tuned mo
 Out = Annotated[Path, Option(help="Folder in which the adapter's folder is created.")]
 Name = Annotated[str, Option(help="Name of the adapter.")]
 From = Annotated[
-    str | None,
-    Option(help="Configuration that supplies the settings (default: nngpt's own)."),
+    str | None, Option(help="Configuration that supplies the settings (default: nngpt's own).")
 ]
 ADAPTERS = Path("runs/adapters")
 _Arms = Annotated[
@@ -50,8 +49,7 @@ _Corpora = Annotated[
 ]
 _Check = Annotated[bool, Option("--check", help="Train each network for one step on noise only.")]
 _Train = Annotated[
-    bool,
-    Option("--train/--no-train", help="Train each network for one epoch, or not at all."),
+    bool, Option("--train/--no-train", help="Train each network for one epoch, or not at all.")
 ]
 _Tasks = Annotated[list[str], Option(help="Data set to prompt for and train on; repeatable.")]
 
@@ -187,8 +185,7 @@ def prefer(
         Method, Option(help="dpo: pairs of answers to one prompt; kto: single answers.")
     ] = Method.DPO,
     run: Annotated[
-        str | None,
-        Option(help="Run that supplies the answers (default: the configuration's)."),
+        str | None, Option(help="Run that supplies the answers (default: the configuration's).")
     ] = None,
     from_adapter: StartingAdapter = None,
     out: Annotated[

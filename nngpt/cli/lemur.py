@@ -33,8 +33,7 @@ _Dataset = Annotated[str | None, Option(help="Only trials on this data set, for 
 _Metric = Annotated[str | None, Option(help="Only trials with this metric, for example acc.")]
 _Network = Annotated[str | None, Option(help="Only trials of the network of this name.")]
 _Family = Annotated[
-    str | None,
-    Option(help="Only trials of this family: a network's name up to its first hyphen."),
+    str | None, Option(help="Only trials of this family: a network's name up to its first hyphen.")
 ]
 _Epoch = Annotated[int | None, Option(help="Only trials after this many epochs.", min=0)]
 _MinAccuracy = Annotated[
@@ -49,8 +48,7 @@ _Best = Annotated[
     Option("--best", help="Only the best trial of each task, data set, metric, network and epoch."),
 ]
 _Limit = Annotated[
-    int | None,
-    Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0),
+    int | None, Option(help="Maximum number of trials, 0 for all (default: 20 in a table).", min=0)
 ]
 _Columns = Annotated[
     str | None, Option(help="Columns separated by commas; `prm.lr` is a hyperparameter.")

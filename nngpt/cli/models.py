@@ -65,8 +65,7 @@ def merge(
     adapter: _Adapter,
     out: Annotated[Path, Option(help="New folder for the model.")],
     base: Annotated[
-        str | None,
-        Option(help="Base model's folder or Hub id (default: the adapter's base)."),
+        str | None, Option(help="Base model's folder or Hub id (default: the adapter's base).")
     ] = None,
     dtype: Annotated[str, Option(help="Dtype of the weights: float32 or bfloat16.")] = "bfloat16",
 ) -> None:

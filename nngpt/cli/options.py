@@ -21,8 +21,7 @@ Sandbox = Annotated[
 ]
 RunName = Annotated[str | None, Argument(help="Number or name of a run (default: newest).")]
 BudgetMinutes = Annotated[
-    float | None,
-    Option(help="Stop after this many minutes; the same command resumes.", min=0.1),
+    float | None, Option(help="Stop after this many minutes; the same command resumes.", min=0.1)
 ]
 AsJson = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
 Folder = Annotated[Path, Option("--folder", help="Folder of the runs' database.")]
@@ -33,8 +32,7 @@ MirrorFolder = Annotated[
 NetworkFile = Annotated[Path, Argument(help="Python file with a network.", metavar="FILE")]
 DataSet = Annotated[str, Option(help="Name of the data set, in nngpt or LEMUR.")]
 StartingAdapter = Annotated[
-    Path | None,
-    Option(help="Adapter to continue from (folder or name); also the KL reference."),
+    Path | None, Option(help="Adapter to continue from (folder or name); also the KL reference.")
 ]
 Fresh = Annotated[bool, Option(help="Start a new training; the old one is kept.")]
 Levels = Annotated[

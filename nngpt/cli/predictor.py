@@ -73,8 +73,7 @@ def evaluate(
     ] = False,
     share: Annotated[float, Option(min=0.01, max=1, help="Share of the groups to train on.")] = 1.0,
     stopping: Annotated[
-        bool,
-        Option("--stopping", help="Report what early stopping saves and loses, not errors."),
+        bool, Option("--stopping", help="Report what early stopping saves and loses, not errors.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -131,8 +130,7 @@ def predict(
     task: Annotated[str, Option(help="Name of the task in LEMUR.")] = "img-classification",
     metric: Annotated[str, Option(help="Name of the metric in LEMUR.")] = "acc",
     classes: Annotated[
-        int | None,
-        Option(min=2, help="Number of classes, if LEMUR does not have the data set."),
+        int | None, Option(min=2, help="Number of classes, if LEMUR does not have the data set.")
     ] = None,
     predictor: PredictorFile = None,
     as_json: AsJson = False,

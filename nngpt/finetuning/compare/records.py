@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from nngpt.config import differing, with_new_keys
 from nngpt.errors import UserError
+from nngpt.files import append_lines
 from nngpt.records import Refusal, Stage
 from nngpt.store.lock import RunLock
 
@@ -190,7 +191,6 @@ class Samples:
         self._lock = RunLock(folder / LOCK)
         try:
             self.lines = _whole_lines(self.path)
-            self._stream = self.path.open("ab")
         except BaseException:
             self._lock.release()
             raise
@@ -199,17 +199,13 @@ class Samples:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
         self._lock.release()
 
     def append(self, lines: Iterable[Line]) -> None:
         """Append lines to the record and flush them to disk."""
         new = list(lines)
-        for line in new:
-            text = json.dumps({"kind": _NAMES[type(line)], **asdict(line)})
-            self._stream.write(f"{text}\n".encode())
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        texts = (json.dumps({"kind": _NAMES[type(line)], **asdict(line)}) for line in new)
+        append_lines(self.path, (text.encode() for text in texts))
         self.lines += new
 
     def agree(self, setting: SharedSettings, arms: Iterable[ArmFacts]) -> None:

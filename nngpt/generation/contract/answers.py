@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from nngpt.data import transform_names
-from nngpt.generation.contract import answers
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Refusal, Stage
 
@@ -292,7 +291,7 @@ def settings_after(text: str) -> tuple[str, dict[str, Any]] | None:
         The answer up to the end of its code block, and `settings_schema` of that code; None if the
         block is not closed or its hyperparameters cannot be read (the answer is refused anyway).
     """
-    code = answers.code_block(text)
+    code = code_block(text)
     if code is None or not code.closed:
         return None
     try:

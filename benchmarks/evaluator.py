@@ -306,7 +306,7 @@ def used_mib() -> int:
 
 def executor(splits: Splits, device: str, workers: int) -> LocalExecutor:
     """Return the executor, with a short limit for the candidate that hangs."""
-    settings = EvaluationConfig(device=device, workers=workers, wall_s=60)
+    settings = EvaluationConfig(device=device, workers=workers, limit_s=60)
     task = Task("mnist", (1, *splits.shape), (splits.classes,), 0.5)
     return LocalExecutor(splits, settings, task)
 

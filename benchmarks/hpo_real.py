@@ -149,7 +149,7 @@ def training(given: argparse.Namespace, images: int) -> Iterator[Trainer]:
             "task.max_parameters=null",
             "prompt.template=full",
             "evaluation.threads=1",
-            "evaluation.wall_s=600",
+            "evaluation.limit_s=600",
         ],
     )
     with open_evaluator(settings, print) as (reader, executor):

@@ -180,7 +180,9 @@ class EvaluationConfig(_Section):
     `workers` candidates train in parallel, each on `threads` CPU threads; "auto" uses all cores, or
     one worker on a GPU. The results of `seeds` trainings with different seeds, or of one training
     per fold with `folds`, are counted together. `budget_s` limits the training time, as estimated
-    after the first batches; `wall_s` ends a process in any case. With `retrain`, a network is also
+    after the first batches; `limit_s` ends a process in any case. Both count the candidate's own
+    seconds (CPU time; on a GPU, time on the device), not the time it waits; "auto" is 20 s and 20
+    times (on a GPU, 100 times) what a reference network needs here. With `retrain`, a network is
     trained by our own loop with another seed before it is admitted; both accuracies are stored.
     `latency` measures the forward pass of one image. With `early_stop`, a predictor (`predictor`,
     default: the one of `nngpt predictor train`) ends trainings that are not expected to reach the
@@ -206,7 +208,7 @@ class EvaluationConfig(_Section):
     threads: int = Field(1, gt=0)
     workers: PositiveInt | Literal["auto"] = "auto"
     budget_s: float | None = Field(None, gt=0)
-    wall_s: float = Field(600, gt=0)
+    limit_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     memory_mb: int = Field(4096, gt=0)
     sandbox: Literal["full", "standard", "weak"] = "standard"
     early_stop: bool = False
@@ -396,7 +398,7 @@ class PreferenceConfig(_Section):
 
 _OPERATIONAL = {
     "candidates": {"overlap"},
-    "evaluation": {"sandbox", "workers", "executor", "options"},
+    "evaluation": {"sandbox", "workers", "executor", "options", "limit_s"},
     "learning": {"max_length", "optimizer", "gradient_checkpointing"}
     | {"packing", "tokens_per_batch", "checkpoint_s"},
 }
@@ -414,6 +416,7 @@ MOVED = {
     "llm.structured": "llm.options.structured",
     "llm.script": "llm.options.script",
     "evaluation.container": "evaluation.options.command",
+    "evaluation.wall_s": "evaluation.limit_s",
     "novelty.lsh_threshold": "novelty.options.lsh_threshold",
     "novelty.permutations": "novelty.options.permutations",
     "novelty.seed": "novelty.options.seed",

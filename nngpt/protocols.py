@@ -240,6 +240,20 @@ class Executor(Protocol):
 
 
 @runtime_checkable
+class LimitsTime(Protocol):
+    """An executor that ends a training after a multiple of what a reference network needs.
+
+    Attributes:
+        limit_s: own seconds of the training's process, None before `calibrate`.
+    """
+
+    limit_s: float | None
+
+    def calibrate(self) -> float:
+        """Measure the reference network if no limit is known yet; return and keep the limit."""
+
+
+@runtime_checkable
 class ExportsWeights(Protocol):
     """An executor that returns trained weights; the network runs in its sandbox only."""
 

@@ -244,7 +244,7 @@ def confirm(
         record = find_run(store, run)
         settings = confirmation_config(record, overrides, sandbox)
         limit = settings.task.train_limit if train_limit is None else train_limit or None
-        scaled = not any(given.startswith("evaluation.wall_s=") for given in overrides)
+        scaled = not any(given.startswith("evaluation.limit_s=") for given in overrides)
         chosen_seed = record.seed if seed is None else seed
         plan = ConfirmationPlan(settings, epochs, chosen_seed, limit, scaled)
         attempts = store.attempts(record.id, with_code=True)

@@ -41,7 +41,7 @@ class ConfirmationPlan:
         epochs: number of epochs of each training.
         seed: seed of the trainings.
         train_limit: number of training images, None for all.
-        scaled: whether the limit on wall time grows with the work, compared with the run's.
+        scaled: whether a limit in seconds grows with the work, compared with the run's.
     """
 
     run: Config
@@ -66,19 +66,19 @@ class ConfirmationPlan:
         images = {"dataset": self.run.task.dataset, "train_limit": self.train_limit}
         seeds = {"seed": self.seed, "split_seed": self.run.seed}
         given = self.run.evaluation
-        limits = {"device": given.device, "wall_s": given.wall_s, "memory_mb": given.memory_mb}
+        limits = {"device": given.device, "limit_s": given.limit_s, "memory_mb": given.memory_mb}
         facts = {"judged_on": "test", **images, **seeds, **limits, "scaled": self.scaled}
         return canonical_json({**self.config.evaluation.protocol(), **facts})
 
     def evaluation(self, splits: Splits) -> EvaluationConfig:
-        """Return a confirmation's training protocol with enough wall time for these images."""
+        """Return a confirmation's training protocol, with a limit that fits these images."""
         found, usual = self.config.evaluation, self.run.evaluation.epochs
-        if not self.scaled:
+        if not self.scaled or found.limit_s == "auto":
             return found
         trained = min(self.run.task.train_limit or splits.train.count, splits.train.count)
         images = (splits.train.count + splits.test.count) / (trained + splits.validation.count)
         times = max(1, self.epochs / usual) * max(1, images)
-        return found.model_copy(update={"wall_s": found.wall_s * times})
+        return found.model_copy(update={"limit_s": found.limit_s * times})
 
 
 def confirmation_config(run: RunRecord, overrides: Sequence[str], sandbox: str | None) -> Config:

@@ -66,3 +66,8 @@ class RunContext:
         """
         if self.meter.seconds_since_take >= every_s:
             self.lease.spend(self.meter.take(cycle))
+
+    def spent(self, cycle: int) -> dict[str, float]:
+        """Return the wall seconds recorded for a cycle of the run, by activity."""
+        found = self.store.activities(self.run_id)
+        return {one.activity: one.seconds for one in found if one.cycle == cycle}

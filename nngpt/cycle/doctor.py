@@ -12,11 +12,16 @@ from pathlib import Path
 
 import torch
 
-from nngpt import plugins
+from nngpt import config, plugins
 from nngpt.cycle.meter import Energy
+from nngpt.cycle.parts import open_evaluator
+from nngpt.data.loading import data_source
+from nngpt.errors import NngptError
 from nngpt.generation.models import embedded
+from nngpt.protocols import LimitsTime
 from nngpt.sandbox.containment import layers, level
 
+_TASK = "demo-mnist"
 _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
 
 
@@ -35,6 +40,7 @@ def check_machine() -> Iterator[Finding]:
     yield from _software()
     yield from _hardware()
     yield from _sandbox()
+    yield _limit()
     yield from _models()
     yield from _data()
 
@@ -95,6 +101,20 @@ def _sandbox() -> Iterator[Finding]:
         found_layer = "yes" if layer.available else "no"
         needed = "" if layer.required else " (for level full)"
         yield Finding(f"sandbox: {layer.name}{needed}", found_layer, layer.available, layer.hint)
+
+
+def _limit() -> Finding:
+    """Measure the reference network, which sets the limit on a training, on a shipped task."""
+    name = "limit of a training"
+    settings = config.load(_TASK, ["evaluation.sandbox=weak"])
+    try:
+        if not data_source(settings).available():
+            return _cached(name, False, f"nngpt data pull {settings.task.dataset}")
+        with open_evaluator(settings, lambda _: None) as (_, executor):
+            assert isinstance(executor, LimitsTime)
+            return Finding(name, f"{executor.calibrate():g} s of its own in {_TASK}", True)
+    except NngptError as error:
+        return Finding(name, "not measured", False, error.line())
 
 
 def _models() -> Iterator[Finding]:

@@ -166,8 +166,10 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
     config = changed(completed(run.config), extra, "--sandbox")
     evaluation = config.evaluation
     wanted = epochs or evaluation.epochs
-    wall_s = evaluation.wall_s * max(1, wanted / evaluation.epochs) + _ONNX_S
-    return config.model_copy(update={"evaluation": evaluation.once(epochs=wanted, wall_s=wall_s)})
+    limit_s = evaluation.limit_s
+    if limit_s != "auto":
+        limit_s = limit_s * max(1, wanted / evaluation.epochs) + _ONNX_S
+    return config.model_copy(update={"evaluation": evaluation.once(epochs=wanted, limit_s=limit_s)})
 
 
 @contextmanager

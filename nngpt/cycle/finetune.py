@@ -1,7 +1,7 @@
 """Fine-tune the LLM at the end of a cycle on the corpus and everything admitted so far.
 
 Control arms teach the LLM nothing. Before each fine-tuning the cycle is compared with earlier
-ones: an LLM that learns from its own answers may collapse.
+ones: an LLM that learns from its own answers may collapse. Trainings that slept are counted, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair
+from nngpt.sandbox import exit_reasons
 
 
 class Finetuner:
@@ -34,10 +35,11 @@ class Finetuner:
     def learn(self, cycle: int) -> None:
         """Close a cycle with a new adapter, or with the reason for none; cycle 0 is the warm-up."""
         context = self.context
-        alarm = self._alarm(cycle) if cycle else ""
+        collapsed, slept = (self._alarm(cycle), self._slept(cycle)) if cycle else ("", "")
+        alarm = "; ".join(filter(None, (collapsed, slept)))
         if alarm:
             context.progress.note(f"Alarm: {alarm}.")
-        replays = bool(alarm) and context.config.learning.on_collapse == "replay"
+        replays = bool(collapsed) and context.config.learning.on_collapse == "replay"
         pairs, parent = self._pairs(cycle, replays), self.adapter_before(cycle)
         reason = self._reason_to_skip(cycle, pairs, parent)
         if reason is None:
@@ -70,6 +72,18 @@ class Finetuner:
             return ""
         width = context.config.novelty.shingle
         return collapse.alarm(summaries, collapse.spreads(list(networks.values()), width))
+
+    def _slept(self, cycle: int) -> str:
+        """Return that more than a tenth of this cycle's candidates were ended asleep, else ""."""
+        attempts = self.context.store.attempts(self.context.run_id, cycle)
+        refusals = [attempt.refusal.reason for attempt in attempts if attempt.refusal]
+        slept = sum(reason.startswith(exit_reasons.ASLEEP) for reason in refusals)
+        if 10 * slept <= len(attempts):
+            return ""
+        return (
+            f"{slept} of {len(attempts)} candidates were ended asleep: if their code does not "
+            "sleep, memory or disk are too slow here; free them or raise evaluation.limit_s"
+        )
 
     def _pairs(self, cycle: int, replays: bool) -> list[TrainingPair]:
         """Return the corpus, everything admitted and, if wanted, as many replayed pairs."""

@@ -58,7 +58,7 @@ class Loop:
             Scheduler(self.context, cycle, gates, generator, threads).settle_all()
         self.finetuner.learn(cycle)
         self.context.record_spending(cycle)
-        self.context.progress.cycle_done(self.context.summary(cycle))
+        self.context.progress.cycle_done(self.context.summary(cycle), self.context.spent(cycle))
 
     def warm_up(self) -> None:
         """Fine-tune on the corpus before the first cycle, as the papers do; counts as cycle 0."""

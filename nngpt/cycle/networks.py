@@ -147,6 +147,6 @@ _BLOCK_SETTINGS = (
     "task.max_parameters=null",
     "evaluation.batch=16",
     "evaluation.threads=1",
-    "evaluation.wall_s=60",
+    "evaluation.limit_s=60",
     'evaluation.hyperparameters={"lr": 0.01, "momentum": 0.9}',
 )

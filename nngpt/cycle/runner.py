@@ -12,9 +12,10 @@ from nngpt.cycle.meter import Energy, Meter, TimeLimit, TimeLimitReached
 from nngpt.cycle.parts import assemble
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
+from nngpt.protocols import Executor, LimitsTime, Log
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.text import plural
-from nngpt.store import RunRecord, Store
+from nngpt.store import Lease, RunRecord, Store
 
 
 def run_loop(
@@ -43,6 +44,7 @@ def run_loop(
             known = find_times(store, config, run)
             with store.lease(run.id) as lease:
                 store.reopen_run(run.id)
+                _limit_time(run, parts.executor, lease, progress.note)
                 try:
                     times = None
                     if probe_first and not known:
@@ -54,6 +56,15 @@ def run_loop(
                         f"The time limit of {minutes:g} minutes is reached. Everything recorded is "
                         "kept; the same command resumes."
                     )
+
+
+def _limit_time(run: RunRecord, executor: Executor, lease: Lease, log: Log) -> None:
+    """Limit a runner's trainings as those of the run before, or as this machine's speed demands."""
+    if isinstance(executor, LimitsTime):
+        executor.limit_s = executor.limit_s or run.limit_s
+        limit_s = executor.calibrate()
+        lease.limit_time(limit_s)
+        log(f"A training may use {limit_s:g} seconds of its own.")
 
 
 def is_finished(config: Config) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
@@ -129,8 +129,8 @@ class ConsoleProgress(LiveBars):
             steps = plural(len(losses), "step")
             self.note(f"  fine-tuned in {steps}, loss {losses[0]:.3f} → {losses[-1]:.3f}")
 
-    def cycle_done(self, summary: CycleSummary) -> None:
-        """Print the cycle's figures."""
+    def cycle_done(self, summary: CycleSummary, spent: Mapping[str, float]) -> None:
+        """Print the cycle's figures, and the wall seconds `spent` in it by activity."""
         self._bars.update(self._cycle_bar, visible=False)
         self.note(
             f"  valid {percent_of(summary.valid, summary.generated)} ({summary.how} mode), "
@@ -138,8 +138,8 @@ class ConsoleProgress(LiveBars):
         )
         if summary.repairs:
             self.note(f"  repairs, counted separately: {repairs_of(summary)}")
-        spent = ", ".join(f"{stage} {s:.0f} s" for stage, s in summary.seconds.items())
-        self.note(f"  time: {spent}")
+        longest = sorted(spent.items(), key=lambda one: -one[1])
+        self.note("  wall time: " + ", ".join(f"{name} {s:.0f} s" for name, s in longest))
 
     def _show_counts(self) -> None:
         first = [attempt for attempt in self._settled if not attempt.repairs]

@@ -63,14 +63,12 @@ class Limits:
 
     Attributes:
         memory_bytes: memory of its own, beyond the memory it was forked with.
-        cpu_s: CPU seconds over all its threads.
         processes: number of threads and processes, itself included.
         cuda: True if it uses a GPU. Its driver reserves address space far beyond any memory limit,
             so only the lane's watch enforces `memory_bytes`, and it needs devices and system calls.
     """
 
     memory_bytes: int
-    cpu_s: int
     processes: int
     cuda: bool
 
@@ -155,7 +153,6 @@ class Containment:
     def _set_rlimits(self) -> None:
         wanted = {
             resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_CPU: self.limits.cpu_s,
             resource.RLIMIT_FSIZE: _SCRATCH_BYTES,
             resource.RLIMIT_NOFILE: _OPEN_FILES,
             resource.RLIMIT_MSGQUEUE: 0,
@@ -270,7 +267,7 @@ def _missing_in_worker() -> list[str]:
     with contextlib.suppress(OSError):
         group = cgroup.Group(os.getpid(), 0, 1 << 32, 64)
     if (pid := os.fork()) == 0:
-        trial = Containment(Limits(1 << 30, cpu_s=60, processes=8, cuda=False), namespaced)
+        trial = Containment(Limits(1 << 30, processes=8, cuda=False), namespaced)
         os.write(writing, json.dumps(trial.enter(group)).encode())
         os._exit(0)
     os.close(writing)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from typing import Any
@@ -38,6 +39,7 @@ class Exporter:
     jobs: JobFactory
     evaluation_of: Callable[[JobResult[ExportJudge], int, Fold], Evaluation]
     budget: Budget
+    limit_s: float
 
     def export(
         self, candidate: Candidate, seed: int, fold: Fold, with_onnx: bool
@@ -49,7 +51,8 @@ class Exporter:
         job = self.jobs.training(candidate, seed, fold, work="export", onnx=with_onnx)
         budget = replace(self.budget, latency_ms=None, seconds=None)
         protocol = job.description["classes"], job.description["epochs"], budget
-        result = self.pool.run(job, lambda: ExportJudge(job.labels, *protocol, with_onnx))
+        make_judge = partial(ExportJudge, job.labels, *protocol, with_onnx)
+        result = self.pool.run(job, make_judge, self.limit_s)
         judge, problem = result.judge, result.judge.onnx_problem
         if result.refusal is not None:
             if not judge.has_weights or result.refusal.reason in exit_reasons.HOSTILE:
@@ -78,7 +81,8 @@ class Exporter:
         """Let a fresh worker, which has the code and the weights, answer the images."""
         job = replace(self.jobs.training(candidate, seed, fold, work="weights"), file=file)
         classes, phases = job.description["classes"], ("build", "forward")
-        return self.pool.run(job, lambda: AnswersJudge(job.labels, classes, phases))
+        make_judge = partial(AnswersJudge, job.labels, classes, phases)
+        return self.pool.run(job, make_judge, self.limit_s)
 
     def _with_onnx(
         self, candidate: Candidate, seed: int, fold: Fold, exported: Exported, file: bytes
@@ -92,7 +96,8 @@ class Exporter:
             description = job.description | {"validation_count": len(order)}
             job = replace(job, order=order, description=description)
         classes = job.description["classes"]
-        result = self.pool.run(job, lambda: AnswersJudge(job.labels, classes, ("build",)))
+        make_judge = partial(AnswersJudge, job.labels, classes, ("build",))
+        result = self.pool.run(job, make_judge, self.limit_s)
         if result.refusal is not None:
             return replace(exported, onnx_problem=f"the file is no good: {result.refusal.reason}")
         # The package onnxruntime has distributions of several names.

@@ -65,7 +65,7 @@ def secret_order(labels: Labels, content: str, seed: int) -> npt.NDArray[np.int6
 class Budget:
     """Limits that a judge enforces on parameters, one image's forward pass, training; None: none.
 
-    `seconds` counts all epochs by this process's clock.
+    `seconds` counts the worker's own seconds (`nngpt.sandbox.own_time`) over all epochs.
     """
 
     parameters: int | None = None
@@ -84,6 +84,8 @@ class Judge:
             as the worker claims; None if unknown.
         would_stop: why the training would have been stopped early, had it not been exempt.
         ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
+        own_s: returns the worker's own seconds so far, as its lane measures them.
+        learn_s: own seconds of all finished calls of `learn`.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class Judge:
         self._script = [("build", 0), ("forward", 0), ("setup", 0)]
         self._script += [(name, n) for n in range(1, epochs + 1) for name in ("learn", "answer")]
         self._phase, self._epoch = "", 0
-        self._mark = self._first_batch = time.monotonic()
+        self._mark = time.monotonic()
+        self.own_s: Callable[[], float] = time.monotonic
+        self._learn_from = self._first_batch = self.learn_s = 0.0
         self.stage: Stage | None = None
         self.parameters = self.batches = self._drawn = 0
         self.flops: int | None = None
@@ -162,10 +166,11 @@ class Judge:
         self._phase, self._epoch = self._script.pop(0)
         self.stage = _PHASES[self._phase][0]
         if self._phase == "learn":
-            self._drawn = 0
+            self._drawn, self._learn_from = 0, self.own_s()
             if self._epoch == 1:
                 self._mark = time.monotonic()
         if self._phase == "answer":
+            self.learn_s += self.own_s() - self._learn_from
             self.batches += _count(facts.get("batches"), "batches")
         return self._check_cost(facts) if self._phase == "setup" else None
 
@@ -196,21 +201,21 @@ class Judge:
         drawn, total = _count(facts.get("batches"), "batches"), _count(facts["of"], "batches")
         if not self._drawn < drawn <= total:
             raise wire.WireError(f"batch {drawn} of {total} after {self._drawn}")
-        self._drawn, now = drawn, time.monotonic()
+        self._drawn, now = drawn, self.own_s()
         if drawn == 1:  # the first batch warms up: measure the rate from here
             self._first_batch = now
         if self._allowed.seconds is None or drawn < _FEW_BATCHES:
             return None
         rate = (now - self._first_batch) / (drawn - 1)
         left = total - drawn + (self._wanted - self._epoch) * total
-        before = sum(result.seconds for result in self.epochs) + now - self._mark
+        before = self.learn_s + now - self._learn_from
         # Uncertainty of the estimate after this many batches, in the candidate's favour.
         spread = rate * left / math.sqrt(drawn)
         if before + rate * left - spread <= self._allowed.seconds:
             return None
         return Refusal(
             Stage.TRAIN,
-            f"would train for {before + rate * left:.1f} ± {spread:.1f} s, "
+            f"would train for {before + rate * left:.1f} ± {spread:.1f} s of its own, "
             f"the budget is {self._allowed.seconds:g} s",
             f"after {drawn} of {total} batches of epoch {self._epoch}",
         )

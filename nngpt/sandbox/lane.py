@@ -3,8 +3,9 @@
 A worker is forked and contained before its candidate arrives, so a candidate waits for neither.
 A lane ends a worker together with its descendants before it answers.
 
-Messages from the runner: `{"job": true}` with six descriptors, `{"kill": true}`.
-Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, and
+Messages from the runner: `{"job": limit on own seconds}` with six descriptors, `{"own_s": true}`,
+`{"kill": true}`.
+Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, `{"own_s": seconds}`,
 `{"exit": wait status, "maxrss_kib": n, "cpu_s": seconds, "over": exceeded limit or ""}`.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import socket
@@ -24,6 +26,7 @@ from nngpt.sandbox import processes, wire, worker
 from nngpt.sandbox.candidate_run import Inputs
 from nngpt.sandbox.containment import Containment, Limits
 from nngpt.sandbox.layers import cgroup, kernel, namespaces
+from nngpt.sandbox.own_time import OwnTime
 
 _LOOK_S = 0.1
 _MEMORY = ("RssAnon", "RssShmem", "VmPTE", "VmSwap")
@@ -62,6 +65,8 @@ class _Worker:
         handle: pidfd, readable once it has ended.
         listed: process id as listed in /proc, 0 before it is ready.
         missing: names of the containment layers it lacks.
+        time: measures it, None before it has a job.
+        limit_s: own seconds that its job may take, and as many asleep.
     """
 
     pid: int
@@ -70,6 +75,8 @@ class _Worker:
     listed: int = 0
     missing: tuple[str, ...] = ()
     group: cgroup.Group | None = None
+    time: OwnTime | None = None
+    limit_s: float = 0.0
 
 
 class _Lane:
@@ -95,7 +102,7 @@ class _Lane:
             if message is None:
                 return
             if "job" in message:
-                self._run(fds)
+                self._run(float(message["job"]), fds)
 
     def close(self) -> None:
         """End the lane's waiting worker and all other descendants."""
@@ -104,9 +111,9 @@ class _Lane:
         if not self.namespaced:
             processes.end_descendants(_END_S)
 
-    def _run(self, fds: list[int]) -> None:
+    def _run(self, limit_s: float, fds: list[int]) -> None:
         """Run one job: hand it to a worker, wait, clean up, report the exit."""
-        running = self._hand_over(fds)
+        running = self._hand_over(limit_s, fds)
         for fd in fds:
             os.close(fd)
         wire.send(self.control, {"begun": running is not None})
@@ -115,19 +122,21 @@ class _Lane:
         self.waiting = self._fork()
         over = self._watch(running)
         status, usage, out_of_memory = self._end(running)
-        cpu_s = usage.ru_utime + usage.ru_stime
-        over = "memory" if out_of_memory else over
-        if not over and os.WIFSIGNALED(status) and cpu_s >= self.limits.cpu_s:
-            over = "cpu"
+        assert running.time is not None, "a running worker is measured"
+        cpu_s = running.time.cpu_s(usage.ru_utime + usage.ru_stime)
+        late = "time" if not self.limits.cuda and cpu_s > running.limit_s else ""
+        over = "memory" if out_of_memory else over or late
         facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
         wire.send(self.control, {"exit": status, **facts})
 
-    def _hand_over(self, fds: list[int]) -> _Worker | None:
+    def _hand_over(self, limit_s: float, fds: list[int]) -> _Worker | None:
         """Give the job to the waiting worker; replace workers that died while waiting."""
         for _ in range(_STARTS):
             chosen, self.waiting = self.waiting or self._fork(), None
             with contextlib.suppress(OSError):
                 if self._wait_until_ready(chosen):
+                    chosen.time = OwnTime(chosen.pid, chosen.listed, self.limits.cuda)
+                    chosen.limit_s = limit_s
                     wire.send(chosen.socket, {"job": True}, fds)
                     return chosen
             self._end(chosen)
@@ -167,13 +176,17 @@ class _Lane:
 
     def _watch(self, running: _Worker) -> str:
         """Wait until the worker has ended or must end; return the exceeded limit, "" if none."""
+        assert running.time is not None, "a running worker is measured"
         poller = select.poll()
         poller.register(running.handle, select.POLLIN)
         poller.register(self.control, select.POLLIN)
         while True:
-            ready = {fd for fd, _ in poller.poll(_LOOK_S * 1000)}
+            # At random moments, so that no worker can be seen at work only when it is looked at.
+            pause_s = secrets.randbelow(1000) / 1000 * 2 * _LOOK_S
+            ready = {fd for fd, _ in poller.poll(pause_s * 1000)}
             if running.handle in ready:
                 return ""
+            message = None
             if self.control.fileno() in ready:
                 message, _ = wire.receive(self.control)
                 if message is None:
@@ -182,15 +195,31 @@ class _Lane:
                     return ""
             if over := self._exceeded(running):
                 return over
+            if message is not None:
+                wire.send(self.control, {"own_s": running.time.seconds})
 
     def _exceeded(self, running: _Worker) -> str:
         """Return the limit that a worker with its descendants exceeds now, "" if none."""
-        pids = [running.listed, *processes.descendants(running.listed)]
+        assert running.time is not None, "a running worker is measured"
+        below = self._descendants(running)
+        running.time.look(below)
+        pids = [running.listed, *below]
         if sum(processes.tasks(pid) for pid in pids) > self.limits.processes:
             return "processes"
         used = (processes.status_kib(pid, *_MEMORY) for pid in pids)
         own = sum(max(0, kib - self.own_kib) for kib in used)
-        return "memory" if own * 1024 > self.limits.memory_bytes else ""
+        if own * 1024 > self.limits.memory_bytes:
+            return "memory"
+        if running.time.seconds > running.limit_s:
+            return "time"
+        return "sleep" if running.time.asleep_s > running.limit_s else ""
+
+    def _descendants(self, running: _Worker) -> list[int]:
+        """Return a worker's descendants as in /proc, those that became this lane's included."""
+        if self.namespaced:
+            return processes.descendants(running.listed)
+        workers = {running.pid, self.waiting.pid if self.waiting else None}
+        return [pid for pid in processes.descendants(os.getpid()) if pid not in workers]
 
     def _end(self, worker: _Worker) -> tuple[int, Any, bool]:
         """Kill a worker and its descendants, reap it, and return (status, rusage, oom)."""

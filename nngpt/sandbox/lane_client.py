@@ -24,8 +24,8 @@ class WorkerExit:
     Attributes:
         status: wait status as of `os.waitpid`.
         maxrss_mb: peak resident memory in MiB.
-        cpu_s: CPU seconds of all its threads.
-        over: the exceeded limit ("memory", "processes", "cpu"), "" if none.
+        cpu_s: CPU seconds of all its threads and descendants, from its job on.
+        over: the exceeded limit ("memory", "processes", "time", "sleep"), "" if none.
     """
 
     status: int
@@ -46,15 +46,29 @@ class LaneClient:
     def __init__(self, control: socket.socket, missing: Sequence[str], pid: int) -> None:
         self.control, self.missing, self.pid = control, tuple(missing), pid
         self.alive = True
+        self._own_s = 0.0
+        self._exit: dict[str, Any] | None = None
 
-    def begin(self, fds: Sequence[int]) -> bool:
-        """Pass a job's descriptors to the waiting worker; False if the lane cannot start one."""
-        answer = self._request({"job": True}, fds)
+    def begin(self, limit_s: float, fds: Sequence[int]) -> bool:
+        """Pass a job's descriptors to the waiting worker; False if the lane cannot start one.
+
+        The lane ends the worker after `limit_s` own seconds (`nngpt.sandbox.own_time`), or asleep.
+        """
+        self._own_s, self._exit = 0.0, None
+        answer = self._request({"job": limit_s}, fds)
         return answer is not None and bool(answer.get("begun"))
+
+    def own_s(self) -> float:
+        """Return the worker's own seconds so far, as last known once it has ended."""
+        if self._exit is None:
+            answer = self._request({"own_s": True}) or {}
+            self._own_s = float(answer.get("own_s", self._own_s))
+            self._exit = answer if "exit" in answer else None
+        return self._own_s
 
     def end_job(self) -> WorkerExit | None:
         """End the worker and its descendants; return None if the lane is gone or stuck."""
-        answer = self._request({"kill": True})
+        answer = self._exit or self._request({"kill": True})
         if answer is None or "exit" not in answer:
             return None
         over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024

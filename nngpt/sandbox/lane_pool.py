@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError
-from nngpt.records import Refusal, Stage
+from nngpt.records import Refusal
 from nngpt.sandbox import exit_reasons, sealed_memory
 from nngpt.sandbox.containment import Limits
 from nngpt.sandbox.jobs import AnyJudge, Job, JobResult
@@ -23,6 +23,7 @@ from nngpt.sandbox.zygote_client import SharedZygote
 
 _READ = 1 << 16
 _TAIL = 2000
+_CHECK_S = 30.0
 
 
 class LanePool:
@@ -52,18 +53,28 @@ class LanePool:
             self._free.put(lane)
         self._stopping, self._stop = os.pipe()
 
-    def run(self, job: Job, make_judge: Callable[[], AnyJudge]) -> JobResult[AnyJudge]:
+    def run(
+        self, job: Job, make_judge: Callable[[], AnyJudge], limit_s: float
+    ) -> JobResult[AnyJudge]:
         """Run a job in a worker of its own, and in a second one if its lane was lost.
+
+        Args:
+            limit_s: own seconds of the worker after which it is ended (`nngpt.sandbox.own_time`).
 
         Raises: ExecutionError if the sandbox itself does not work, or `stop` was called.
         """
-        result = self._run_once(job, make_judge())
+        result = self._run_once(job, make_judge(), limit_s)
         if not result.decided and result.ended is None:  # whoever killed the lane: the first
-            result = self._run_once(job, make_judge())  # time the candidate is not blamed
-        if result.decided:
+            result = self._run_once(job, make_judge(), limit_s)  # time the candidate is not blamed
+        late = result.ended is not None and result.ended.over == "time"
+        if result.refusal or (result.judge.done and not late):
             return result
-        memory = f"{self._evaluation.memory_mb} MiB"
-        limits = memory, f"{self._limits.processes} threads and processes"
+        limits = {
+            "memory": f"{self._evaluation.memory_mb} MiB",
+            "processes": f"{self._limits.processes} threads and processes",
+            "time": f"{limit_s:g} {'GPU' if self._limits.cuda else 'CPU'} seconds",
+            "sleep": f"{limit_s:g} seconds",
+        }
         stage, ended = result.judge.stage, result.ended
         refusal = exit_reasons.exit_refusal(stage, ended, result.stderr, limits)
         return replace(result, refusal=refusal)
@@ -79,37 +90,37 @@ class LanePool:
         os.close(self._stopping)
         os.close(self._stop)
 
-    def _run_once(self, job: Job, judge: AnyJudge) -> JobResult[AnyJudge]:
+    def _run_once(self, job: Job, judge: AnyJudge, limit_s: float) -> JobResult[AnyJudge]:
         with self._lane() as lane, job.files() as (result, files):
             stderr, writing, *_ = files
-            start = time.monotonic()
-            begun = lane.begin(files)
+            start, judge.own_s = time.monotonic(), lane.own_s
+            begun = lane.begin(limit_s, files)
             os.close(writing)  # the worker has the only writing end now
             try:
-                refusal = self._feed(judge, result, lane, start) if begun else None
+                refusal = self._feed(judge, result, lane) if begun else None
             finally:  # also when the user interrupts
                 seconds = time.monotonic() - start
-                ended = lane.end_job()
+                ended = lane.end_job() if begun else None
             decided = refusal is not None or judge.done
             errors = "" if decided else sealed_memory.tail(stderr, _TAIL)
             return JobResult(judge, refusal, seconds, ended, errors)
 
-    def _feed(self, judge: Judge, result: int, lane: LaneClient, start: float) -> Refusal | None:
-        """Pass output to the judge until it decides, the worker ends or the time is over."""
+    def _feed(self, judge: Judge, result: int, lane: LaneClient) -> Refusal | None:
+        """Pass output to the judge until it decides or the worker ends."""
         control = lane.control.fileno()
         poller = select.poll()
         for fd in (result, control, self._stopping):
             poller.register(fd, select.POLLIN)
         while True:
-            left = start + self._evaluation.wall_s - time.monotonic()
-            ready = {fd for fd, _ in poller.poll(left * 1000)} if left > 0 else set()
-            if not ready:
-                reason = f"took longer than {self._evaluation.wall_s:g} s"
-                return Refusal(judge.stage or Stage.BUILD, reason)
+            ready = {fd for fd, _ in poller.poll(_CHECK_S * 1000)}
             if self._stopping in ready:
                 raise ExecutionError("stopped")
+            if not ready:
+                lane.own_s()  # the lane ends its worker in time, unless it is stuck itself
             if result not in ready:
-                return None
+                if ready or not lane.alive:
+                    return None
+                continue
             data = os.read(result, _READ)
             refusal = judge.feed(data)
             if refusal or judge.done or not data:

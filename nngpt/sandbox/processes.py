@@ -11,6 +11,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _PAUSE_S = 0.002
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def descendants(pid: int) -> list[int]:
@@ -39,11 +40,7 @@ def _children_by_scan(pid: int) -> list[int]:
     """Find children on kernels without CONFIG_PROC_CHILDREN."""
     found = []
     for path in _PROC.glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
+        if _stat(path.parent)[1:2] == [str(pid)]:
             found.append(int(path.parent.name))
     return found
 
@@ -79,6 +76,37 @@ def tasks(pid: int | str) -> int:
     with contextlib.suppress(OSError):
         return len(list((_PROC / str(pid) / "task").iterdir()))
     return 0
+
+
+def is_runnable(pid: int) -> bool:
+    """Return True if a thread of a process runs or waits for a processor, by /proc."""
+    return any(fields[:1] == ["R"] for fields in map(_stat, (_PROC / str(pid) / "task").glob("*")))
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process and the children it has reaped; 0.0 if it is gone."""
+    return sum(map(int, _stat(_PROC / str(pid))[11:15])) / _TICKS
+
+
+def reaped_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of the children that a process has reaped; 0.0 if it is gone."""
+    return sum(map(int, _stat(_PROC / str(pid))[13:15])) / _TICKS
+
+
+def queued_s(pid: int) -> float:
+    """Return how many seconds a process's main thread waited for a processor; 0.0 if unknown."""
+    try:
+        return int((_PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
+def _stat(folder: Path) -> list[str]:
+    """Return the fields of a process's or thread's `stat` from its state on; [] if it is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def status_kib(pid: int | str, *keys: str) -> int:

@@ -189,6 +189,8 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep: a loaded machine would let them spin
+        "KMP_BLOCKTIME": "0",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
         "TORCHDYNAMO_DISABLE": "1",  # torch.compile would start compilers; it runs eagerly

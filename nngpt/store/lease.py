@@ -182,6 +182,11 @@ class Lease:
             if not self._count_retraining(session, attempt_id, 1):
                 raise IllegalWriteError(f"attempt {attempt_id} is not judged")
 
+    def limit_time(self, limit_s: float) -> None:
+        """Record the limit on the own seconds of the run's trainings."""
+        with self._write() as session:
+            session.execute(update(Run).where(Run.id == self.run_id).values(limit_s=limit_s))
+
     def finish_run(self, ended: str = "") -> None:
         """Mark the run as done; `ended` is the reason, if it ended before its last cycle."""
         values = {"status": "done", "ended": ended, "updated": now()}

@@ -32,7 +32,7 @@ class Run(Base):
     """A row of table `nngpt_run`: a run.
 
     `fence` increases with each process that takes the run over; `ended` is the reason why the run
-    ended before its last cycle, or "".
+    ended before its last cycle, or ""; `limit_s` is the limit on the own seconds of a training.
     """
 
     __tablename__ = "nngpt_run"
@@ -53,6 +53,7 @@ class Run(Base):
     created: Mapped[str]
     updated: Mapped[str]
     ended: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    limit_s: Mapped[float | None]
 
 
 class PromptRow(Base):
@@ -227,7 +228,7 @@ class AdapterRow(Base):
 class ClosedCycle(Base):
     """A cycle whose training has ended, with an adapter or with the reason for having none.
 
-    `alarm` describes a collapse detected in the cycle, or "".
+    `alarm` describes what went wrong in the cycle (a collapse, trainings that slept), or "".
     """
 
     __tablename__ = "nngpt_cycle"

@@ -32,6 +32,8 @@ class RunRecord:
         fence: number of processes that have worked on the run.
         created, updated: ISO 8601, UTC.
         ended: why the run ended before its last cycle, or "".
+        limit_s: own seconds after which a training is ended (`nngpt.sandbox.own_time`); None if no
+            executor with such a limit has worked on the run.
     """
 
     id: int
@@ -44,6 +46,7 @@ class RunRecord:
     created: str
     updated: str
     ended: str = ""
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class CycleSummary:
         repairs_admitted: repairs added to the corpus, not counted in `admitted`.
         constrained: True if the settings after the code were decoded under a grammar.
         above: valid candidates at or above the admission threshold.
-        alarm: description of a detected collapse, or "".
+        alarm: what went wrong (a collapse, trainings that slept), or "".
     """
 
     cycle: int

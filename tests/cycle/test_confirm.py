@@ -84,10 +84,12 @@ def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:
 
 
 def test_failed_trainings_are_counted(nngpt: Nngpt, one_run: Path) -> None:
-    done = nngpt(*QUICK, "--set", "evaluation.wall_s=0.01", "--json")
+    done = nngpt(*QUICK, "--set", "evaluation.limit_s=0.01", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["groups"][-1]["failed"] == 4
-    assert all(c.accuracy is None and "took longer" in c.reason for c in confirmations(one_run))
+    assert all(
+        c.accuracy is None and "used more than its" in c.reason for c in confirmations(one_run)
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_failed_trainings_are_counted(nngpt: Nngpt, one_run: Path) -> None:
         (("--set", "evaluation.latency=true"), "'evaluation.latency' cannot be changed here"),
         (("--set", "evaluation.budget_s=9"), "'evaluation.budget_s' cannot be changed here"),
         (("--set", "task.threshold=0.1"), "'task.threshold' cannot be changed here"),
-        (("--set", "evaluation.wall=9"), "wall_s"),
+        (("--set", "evaluation.limit=9"), "limit_s"),
         (("no-such-run",), "no run 'no-such-run'"),
     ],
 )
@@ -133,28 +135,28 @@ def test_a_run_never_opens_the_test_part(
 
 def test_folds_early_stopping_and_budgets_of_the_run_do_not_apply() -> None:
     run = Config.model_validate(
-        {"evaluation": {"folds": 3, "budget_s": 1, "epochs": 2, "wall_s": 10}}
+        {"evaluation": {"folds": 3, "budget_s": 1, "epochs": 2, "limit_s": 10}}
     )
     plan = ConfirmationPlan(run, epochs=20, seed=1, train_limit=None)
     found = plan.config.evaluation
     assert (found.folds, found.seeds, found.budget_s, found.epochs) == (None, 1, None, 20)
 
 
-def test_wall_time_grows_with_the_work(tmp_path: Path) -> None:
+def test_the_limit_grows_with_the_work(tmp_path: Path) -> None:
     def part(name: str, count: int) -> Part:
         np.save(tmp_path / f"{name}.npy", np.zeros(count, np.int64))
         return Part(tmp_path / f"{name}.npy", tmp_path / f"{name}.npy")
 
     parts = [part("train", 900), part("validation", 100), part("test", 300)]
     splits = Splits("x", 2, (1, 4, 4), (0.5,), (0.5,), *parts)
-    run = Config.model_validate({"task": {"train_limit": 300}, "evaluation": {"wall_s": 10}})
+    run = Config.model_validate({"task": {"train_limit": 300}, "evaluation": {"limit_s": 10}})
     scaled = ConfirmationPlan(run, 20, seed=1, train_limit=None)
-    assert scaled.evaluation(splits).wall_s == 10 * 20 * 3
+    assert scaled.evaluation(splits).limit_s == 10 * 20 * 3
     given = ConfirmationPlan(run, 20, seed=1, train_limit=None, scaled=False)
-    assert given.evaluation(splits).wall_s == 10
+    assert given.evaluation(splits).limit_s == 10
 
 
-@pytest.mark.parametrize("setting", [{"wall_s": 10}, {"memory_mb": 8192}, {"device": "cpu"}])
+@pytest.mark.parametrize("setting", [{"limit_s": 10}, {"memory_mb": 8192}, {"device": "cpu"}])
 def test_other_limits_are_another_protocol(setting: dict[str, object]) -> None:
     """A candidate that exceeded a limit is retried with another; workers change nothing."""
 

@@ -132,8 +132,9 @@ def test_a_constraint_stands_beside_every_validity_figure(progress: ConsoleProgr
     assert "constrained full" in row or "constrained" in row
     assert summary_json(written)["constrained"] is True
     assert summary_json(summary())["constrained"] is False
-    progress.cycle_done(written)
+    progress.cycle_done(written, {"writing": 2.4, "training+writing": 61.0})
     assert "valid 20/50 = 40% [28–54] (constrained full mode)" in printed(progress)
+    assert "  wall time: training+writing 61 s, writing 2 s\n" in printed(progress)
 
 
 def test_a_change_is_shown_beside_the_network() -> None:
@@ -150,7 +151,7 @@ def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
     bar = progress._bars.tasks[0]
     assert bar.completed == 1
     assert bar.fields["facts"] == "admitted 1 · best 50.0%, mean 50.0% · 1 repair"
-    progress.cycle_done(summary(repairs=9, repairs_valid=4, repairs_admitted=2))
+    progress.cycle_done(summary(repairs=9, repairs_valid=4, repairs_admitted=2), {})
     assert "repairs, counted separately: 4 of 9 valid, 2 admitted" in printed(progress)
 
 

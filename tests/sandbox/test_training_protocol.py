@@ -105,7 +105,9 @@ def test_weights_that_are_not_finite_end_the_training(start: Start) -> None:
 
 
 def test_a_time_budget_ends_a_slow_training_early(start: Start) -> None:
-    code = altered(STEP, STEP + "            import time; time.sleep(0.05)\n")
+    busy = "import time; end = time.process_time() + 0.05\n"
+    busy += "            while time.process_time() < end: pass\n"
+    code = altered(STEP, f"{STEP}            {busy}")
     refusal = start(budget_s=0.2).evaluate(candidate(code), 1)
     assert isinstance(refusal, Refusal)
     assert refusal.stage == Stage.TRAIN

@@ -19,6 +19,7 @@ from nngpt.reports.analysis.full_training import Ranking, ranking
 from nngpt.reports.analysis.genealogy import LineageNode, genealogy
 from nngpt.reports.analysis.novelty import NetworkPlace, places
 from nngpt.reports.analysis.pareto import Front, fronts
+from nngpt.reports.analysis.refusals import RefusalCount, refusal_counts
 from nngpt.reports.analysis.trajectory import CyclePoint, Gate, funnel, trajectory
 from nngpt.reports.analysis.uplift import Comparison, comparisons
 from nngpt.statistics import Estimate, share
@@ -67,6 +68,7 @@ class Study:
         attempts: all attempts with their code, in the order of writing.
         funnels: each arm's gates; () if none of its attempts is settled.
         places: similarity of each trained network to known ones.
+        refusals: refused first answers by arm, cycle, stage and reason.
         ranking: None if no candidate was trained to completion.
         initial: number of training pairs older than the run.
     """
@@ -81,6 +83,7 @@ class Study:
     comparisons: tuple[Comparison, ...]
     writers: tuple[LineageNode, ...]
     fronts: tuple[Front, ...]
+    refusals: tuple[RefusalCount, ...]
     ranking: Ranking | None
     costs: Costs
     initial: int
@@ -160,6 +163,7 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
         comparisons=comparisons(points, limit, 1 / setting.classes if setting.classes else None),
         writers=genealogy(store.adapters(run.id), attempts),
         fronts=fronts(attempts),
+        refusals=refusal_counts(attempts),
         ranking=ranking(store.confirmations(run.id), attempts),
         costs=costs(store.activities(run.id), store.forecasts(run.id), every, admitted),
         initial=initial,

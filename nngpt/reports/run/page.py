@@ -74,6 +74,7 @@ def _page(study: Study, drawn: list[Plot], best: int, config: str, command: str)
         plots={plot.name: plot for plot in drawn},
         story=sheets.story(study),
         refusals=sheets.refusals(study),
+        reasons=sheets.reasons(study),
         differences=sheets.differences(study),
         adapters=sheets.adapters(study),
         proxy=sheets.proxy(study),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from operator import attrgetter
 from typing import Any
 
@@ -61,6 +63,20 @@ def refusals(study: Study) -> Sheet | None:
         rows.append((ARM_NAMES[p.arm], *map(str, (p.cycle, p.written, *refused, p.admitted))))
     note = "Counts of first answers. Duplicates are exact copies, refused before training."
     return Sheet("Refused by gate", columns, tuple(rows), note)
+
+
+def reasons(study: Study) -> Sheet | None:
+    """Return a run's sheet of the reasons of refusals over all cycles; None without refusals."""
+    counts = Counter[tuple[Arm, Stage, str]]()
+    for one in study.refusals:
+        counts[one.arm, one.stage, one.reason] += one.count
+    order = {(arm, stage): n for n, (arm, stage) in enumerate(product(Arm, Stage))}
+    ranked = sorted(counts.items(), key=lambda one: (order[one[0][:2]], -one[1], one[0][2]))
+    if not ranked:
+        return None
+    rows = tuple((ARM_NAMES[arm], stage, text, f"{n:,}") for (arm, stage, text), n in ranked)
+    note = "First answers over all cycles; … stands for numbers and quoted names."
+    return Sheet("Refused, by reason", ("arm", "gate", "reason", ">refused"), rows, note)
 
 
 def differences(study: Study) -> Sheet | None:
@@ -225,6 +241,7 @@ def tables(study: Study) -> dict[str, list[Row]]:
             for arm, gates in study.funnels.items()
             for gate in gates
         ),
+        "refusals": (_row(one, "arm cycle stage reason count") for one in study.refusals),
         "differences": (
             {"minus": c.other, "cycles": c.span, "measure": measure, **_spread("difference", gap)}
             for c in study.comparisons

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -32,7 +33,7 @@ from nngpt.records import (
     Trial,
     canonical_json,
 )
-from nngpt.sandbox import containment, preconditions
+from nngpt.sandbox import containment, preconditions, reference
 from nngpt.sandbox.containment import Limits
 from nngpt.sandbox.exporter import Exporter
 from nngpt.sandbox.folds import Fold, Folds
@@ -90,6 +91,7 @@ class LocalExecutor:
     Attributes:
         level: containment level in force, with its layers.
         workers: number of candidates that train at once.
+        limit_s: own seconds after which a training is ended, None before `calibrate`.
         pruner: consulted after each epoch of `evaluate`; None to train every candidate to the end.
     """
 
@@ -108,6 +110,8 @@ class LocalExecutor:
         self.pruner = pruner
         self._splits, self._evaluation = splits, evaluation
         self._budget = Budget(task.max_parameters, task.max_latency_ms, evaluation.budget_s)
+        self.limit_s = None if evaluation.limit_s == "auto" else evaluation.limit_s
+        self._calibrating = threading.Lock()
         self._open = ExitStack()
         zygote.join()
         self._open.callback(zygote.leave)
@@ -128,6 +132,20 @@ class LocalExecutor:
         except BaseException:
             self.close()
             raise
+
+    def calibrate(self) -> float:
+        """Measure the reference network if no limit is known yet; return and keep the limit.
+
+        Raises:
+            UserError: the reference network cannot be trained, for lack of memory, say.
+            ExecutionError: the sandbox itself does not work.
+        """
+        with self._calibrating:
+            if self.limit_s is None:
+                seconds = self._reference_s()
+                limit_s = reference.START_S + reference.TIMES[self.device] * seconds
+                self.limit_s = round(limit_s, 1)
+            return self.limit_s
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the candidate in a process of its own and judge it by its logits.
@@ -164,7 +182,8 @@ class LocalExecutor:
         Raises: ExecutionError if the sandbox itself does not work.
         """
         fold = self._folds.fold(self._folds.numbers[0])
-        exporter = Exporter(self._pool, self._jobs, self._evaluation_of, self._budget)
+        settings = self._evaluation_of, self._budget, self.calibrate()
+        exporter = Exporter(self._pool, self._jobs, *settings)
         return exporter.export(candidate, seed, fold, onnx)
 
     def stop(self) -> None:
@@ -190,8 +209,21 @@ class LocalExecutor:
         pruner = self.pruner if loop == "own" else None
         check = partial(pruner.should_stop, candidate, seed) if pruner else None
         protocol = self._splits.classes, self._evaluation.epochs, self._budget
-        result = self._pool.run(job, lambda: Judge(job.labels, *protocol, check))
+        result = self._pool.run(job, lambda: Judge(job.labels, *protocol, check), self.calibrate())
         return result.refusal or self._evaluation_of(result, seed, fold)
+
+    def _reference_s(self) -> float:
+        """Return the own seconds that a training of the reference network would take."""
+        fold = self._folds.fold(self._folds.numbers[0])
+        job = self._jobs.training(reference.candidate(self._evaluation), 1, fold, loop="plain")
+        protocol = self._splits.classes, self._evaluation.epochs, Budget()
+        make_judge = partial(reference.ReferenceJudge, job.labels, *protocol)
+        result = self._pool.run(job, make_judge, reference.LIMIT_S)
+        if result.refusal is not None:
+            what = f"the reference network cannot be trained: {result.refusal.reason}"
+            hint = "Set this limit in seconds, or a larger evaluation.memory_mb"
+            raise UserError(what, where="evaluation.limit_s", hint=hint)
+        return result.judge.total_s(fold, self._evaluation.batch, self._evaluation.epochs)
 
     def _evaluation_of(self, result: JobResult[AnyJudge], seed: int, fold: Fold) -> Evaluation:
         """Return the evaluation of a training whose judge is done."""
@@ -222,7 +254,6 @@ class LocalExecutor:
         data = self._folds.image_count * (math.prod(self._splits.shape) + 8)
         return Limits(
             memory_bytes=self._evaluation.memory_mb * _MIB + data,
-            cpu_s=math.ceil(self._evaluation.wall_s * (self._evaluation.threads + 1)) + 5,
             processes=_PROCESSES,
             cuda=self.device == "cuda",
         )

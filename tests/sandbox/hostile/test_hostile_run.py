@@ -24,7 +24,7 @@ raise RuntimeError("still here")
 """
 ATTACKS = {
     "exits": (hostile("learn", EXITS), "train", "ended without a result (exit code 7)"),
-    "spins": (hostile("learn", SPINS), "train", "took longer than 8 s"),
+    "spins": (hostile("learn", SPINS), "train", "used more than its 8 CPU seconds"),
     "forks": (hostile("learn", FORKS), "train", "PermissionError"),
     "lies in wait": (hostile("forward", EXITS), "forward", "ended without a result (exit code 7)"),
     "signals": (hostile("learn", SIGNALS), "train", "still here"),
@@ -39,7 +39,7 @@ def test_each_hostile_candidate_is_one_row_with_a_reason(tmp_path: Path) -> None
     own = {
         "candidates.per_cycle": len(codes),
         "llm.batch_size": len(codes),
-        "evaluation.wall_s": 8,
+        "evaluation.limit_s": 8,
         "task.threshold": 0,
     }
     settings += [part for key, value in own.items() for part in ("--set", f"{key}={value}")]

@@ -1,0 +1,1 @@
+ALTER TABLE nngpt_run ADD COLUMN limit_s DOUBLE;

@@ -183,7 +183,7 @@ class EvaluationConfig(_Section):
     after the first batches; `limit_s` ends a process in any case. Both count the candidate's own
     seconds (CPU time; on a GPU, time on the device), not the time it waits; "auto" is 20 s and 20
     times (on a GPU, 100 times) what a reference network needs here. With `retrain`, a network is
-    trained by our own loop with another seed before it is admitted; both accuracies are stored.
+    trained by our own loop with another seed before it is admitted, and that accuracy counts.
     `latency` measures the forward pass of one image. With `early_stop`, a predictor (`predictor`,
     default: the one of `nngpt predictor train`) ends trainings that are not expected to reach the
     threshold, except for a random share `run_on`. `options` belong to the executor.

@@ -208,6 +208,21 @@ class Refusal:
     detail: str = ""
 
 
+MAX_EFFORT = 4.0
+"""Largest training time of a network's own code, relative to our own loop on the same network.
+
+One pass over the images that works twice per batch (SAM) takes twice the time.
+"""
+
+
+def extra_epochs(effort: float | None) -> Refusal | None:
+    """Return the refusal of a training whose effort exceeds `MAX_EFFORT`, None for others."""
+    if effort is None or effort <= MAX_EFFORT:
+        return None
+    what = f"it trained {effort:.1f} × as long as our own loop"
+    return Refusal(Stage.TRAIN, f"extra epochs: {what}, the limit is {MAX_EFFORT:g} ×")
+
+
 @dataclass(frozen=True)
 class EpochResult:
     """Result of one epoch of a candidate's training, as computed by the parent process.

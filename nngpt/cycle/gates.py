@@ -7,7 +7,17 @@ from dataclasses import replace
 from nngpt.cycle.context import RunContext
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
-from nngpt.records import Arm, Candidate, Evaluation, Novelty, Refusal, Retraining, Stage, State
+from nngpt.records import (
+    Arm,
+    Candidate,
+    Evaluation,
+    Novelty,
+    Refusal,
+    Retraining,
+    Stage,
+    State,
+    extra_epochs,
+)
 from nngpt.store import AttemptRecord
 
 MAX_RESTARTS = 3
@@ -99,11 +109,17 @@ class Gates:
     def admit(
         self, attempt: AttemptRecord, novelty: Novelty, retraining: Retraining | None
     ) -> AttemptRecord:
-        """Refuse a near-duplicate, else admit the network; it is known from here on."""
+        """Refuse a near-duplicate and what our own loop cannot train well enough, else admit.
+
+        The network is known from here on.
+        """
         self._remember(attempt)
         if novelty.duplicate:
             reason = f"Jaccard similarity {novelty.jaccard:.3f} to {novelty.nearest}"
             return self._refuse(attempt, Refusal(Stage.NOVELTY, reason), novelty)
+        attempt = replace(attempt, retraining=retraining)
+        if (refusal := self._refusal_after_retraining(attempt)) is not None:
+            return self._refuse(attempt, refusal, novelty)
         self.context.lease.admit(attempt.id, novelty, retraining)
         return replace(attempt, state=State.ADMITTED, novelty=novelty, retraining=retraining)
 
@@ -140,10 +156,29 @@ class Gates:
         networks = context.parts.start.networks.items()
         return next((name for name, other in networks if other.content_hash == digest), None)
 
+    def _refusal_after_retraining(self, attempt: AttemptRecord) -> Refusal | None:
+        """Return why the training by our own loop refuses a network, None if it does not."""
+        ours, own, threshold = (
+            attempt.retraining,
+            attempt.evaluation,
+            self.context.parts.task.threshold,
+        )
+        if ours is None or own is None:
+            return None
+        if ours.accuracy is None:
+            return Refusal(Stage.TRAIN, f"our own loop failed at {ours.reason}")
+        if (refusal := extra_epochs(attempt.relative_effort)) is not None:
+            return refusal
+        if ours.accuracy >= threshold or "threshold" in self.context.config.without:
+            return None
+        trained = f"accuracy {own.accuracy:.1%} with its own training loop, but {ours.accuracy:.1%}"
+        reason = f"{trained} with ours is below the threshold {threshold:.1%}"
+        return Refusal(Stage.THRESHOLD, reason)
+
     def _refuse(
         self, attempt: AttemptRecord, refusal: Refusal, novelty: Novelty | None = None
     ) -> AttemptRecord:
-        self.context.lease.refuse(attempt.id, refusal, novelty)
+        self.context.lease.refuse(attempt.id, refusal, novelty, attempt.retraining)
         return replace(attempt, state=State.REFUSED, refusal=refusal, novelty=novelty)
 
     def _remember(self, attempt: AttemptRecord) -> None:

@@ -27,13 +27,14 @@ def attempt_line(attempt: AttemptRecord) -> Text:
         line.append(f"(repairs #{attempt.repaired_from}) ")
     admitted = attempt.state == State.ADMITTED
     line.append(f"{attempt.state:<9}", style="bold green" if admitted else "yellow")
-    if attempt.evaluation is not None:
-        last = attempt.evaluation.epochs[-1]
-        line.append(f"accuracy {accuracy_of(last.accuracy, last.total):<13}")
+    if attempt.evaluation is not None and attempt.result is not None:
+        line.append(f"accuracy {accuracy_of(*attempt.result):<13}")
         line.append(f"{attempt.evaluation.claimed_parameters:>10,} parameters  ")
-    if attempt.novelty is not None and admitted:
+    if admitted and attempt.evaluation is not None and attempt.retraining is not None:
+        line.append(f"its own loop: {attempt.evaluation.accuracy:.1%}  ")
+    if admitted and attempt.novelty is not None:
         line.append(f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}")
-    if (effort := attempt.relative_effort) is not None and effort > EXTRA:
+    if admitted and (effort := attempt.relative_effort) is not None and effort > EXTRA:
         line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
     if attempt.refusal is not None:
         line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")

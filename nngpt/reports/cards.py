@@ -158,6 +158,10 @@ def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Itera
     """Yield the accuracies on a card, one line each."""
     last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
     yield f"recorded by the run: {accuracy_95(last.correct, last.total)} validation images"
+    plain_loop = source.attempt.retraining
+    if plain_loop is not None and plain_loop.accuracy is not None:
+        right = round(plain_loop.accuracy * plain_loop.total)
+        yield f"trained by nngpt's own loop: {accuracy_95(right, plain_loop.total)}"
     words = {True: "exactly as recorded", False: "**not** as recorded", None: "another training"}
     yield f"these weights, as trained for this export: {accuracy_95(again.correct, again.total)}"
     yield f"that training gave the accuracies {words[same]}" + (

@@ -146,8 +146,9 @@ class ConsoleProgress(LiveBars):
         settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
-        if accuracies := [a.evaluation.accuracy for a in settled if a.evaluation is not None]:
-            facts += f" · best {max(accuracies):.1%}, mean {mean_of(accuracies)}"
+        if results := [a.result for a in settled if a.result is not None]:
+            mean = mean_of([a.evaluation.accuracy for a in settled if a.evaluation is not None])
+            facts += f" · best {max(results)[0]:.1%}, mean {mean}"
         if repairs := len(self._settled) - len(first):
             facts += f" · {plural(repairs, 'repair')}"
         if controls := len(first) - len(settled):

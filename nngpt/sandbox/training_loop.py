@@ -1,8 +1,8 @@
 """Our own training loop, and batches of transformed images in memory for every loop.
 
 A network that would be admitted is trained once more with this loop and another seed, without its
-`train_setup` and `learn`. The result reveals an accuracy that depends on the network's own loop,
-and a loop that trains too long.
+`train_setup` and `learn`. The accuracy of this training counts, whatever the network's own loop
+does, and its time shows a loop that trains too long.
 """
 
 from __future__ import annotations
@@ -19,21 +19,25 @@ LR, MOMENTUM, CLIP = 0.01, 0.9, 1.0
 class PlainTrainingLoop:
     """SGD on cross-entropy, with gradients clipped at norm 1.
 
-    Learning rate and momentum are the network's hyperparameters `lr` and `momentum` if it has
-    them, else 0.01 and 0.9.
+    Learning rate and momentum are the network's hyperparameters `lr` and `momentum` if it has both,
+    else 0.01 and 0.9: without a momentum, the learning rate may be that of another optimiser. Of
+    several outputs in training (auxiliary classifiers) the first counts.
     """
 
     def __init__(self, net: Any, hyperparameters: Mapping[str, Any]) -> None:
         self._net = net
-        lr = float(hyperparameters.get("lr", LR))
-        momentum = float(hyperparameters.get("momentum", MOMENTUM))
+        lr, momentum = LR, MOMENTUM
+        if hyperparameters.keys() >= {"lr", "momentum"}:
+            lr, momentum = float(hyperparameters["lr"]), float(hyperparameters["momentum"])
         self._optimiser = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum)
 
     def learn(self, train_data: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Train for one epoch on batches of (images [b, c, h, w], labels [b])."""
         for images, labels in train_data:
             self._optimiser.zero_grad()
-            loss = nn.functional.cross_entropy(self._net(images), labels)
+            logits = self._net(images)
+            logits = logits[0] if isinstance(logits, tuple | list) else logits
+            loss = nn.functional.cross_entropy(logits, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
             self._optimiser.step()

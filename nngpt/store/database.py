@@ -86,6 +86,7 @@ def _tables(path: Path) -> set[str]:
     finally:
         connection.close()
 
+
 _held: set[sqlite3.Connection] = set()
 
 

@@ -221,10 +221,18 @@ class Lease:
             row.content_hash = attempt.content_hash
             session.add(row)
 
-    def refuse(self, attempt_id: int, refusal: Refusal, novelty: Novelty | None = None) -> None:
-        """Record the refusal of an open attempt."""
+    def refuse(
+        self,
+        attempt_id: int,
+        refusal: Refusal,
+        novelty: Novelty | None = None,
+        retraining: Retraining | None = None,
+    ) -> None:
+        """Record the refusal of an open attempt, with what was measured of it."""
+        columns: dict[str, Any] = {}
+        for record in (refusal, novelty, retraining):
+            columns |= row_mapping.columns(record)
         with self._write() as session:
-            columns = {**row_mapping.columns(refusal), **row_mapping.columns(novelty)}
             self._advance(session, attempt_id, State.REFUSED, **columns)
 
     def add_adapter(self, cycle: int, adapter: Adapter, alarm: str = "") -> None:

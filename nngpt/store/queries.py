@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from nngpt.records import Arm, Stage, State
@@ -21,7 +21,14 @@ _GATES_BEFORE_TRAINING = (Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.DUPLI
 
 _Row = TypeVar("_Row", AdapterRow, ClosedCycle)
 
+_TRAINED = func.coalesce(Attempt.retrained_accuracy, Attempt.accuracy)
+ACCURACY = case((Attempt.refusal_stage.is_distinct_from(Stage.TRAIN), _TRAINED), else_=None).label(
+    "accuracy"
+)
+"""The accuracy that counts, as `AttemptRecord.result` has it."""
+
 _SUMMARY_COLUMNS = (
+    ACCURACY.label("best"),
     Attempt.cycle,
     Attempt.mode,
     Attempt.state,
@@ -124,6 +131,7 @@ def _summarise(
         open=sum(row.state in OPEN for row in rows),
         refused={stage: refused[stage] for stage in Stage if refused[stage]},
         accuracies=accuracies,
+        best=max((row.best for row in first if row.best is not None), default=None),
         seconds={
             "generation": sum(row.generation_s for row in rows),
             "evaluation": sum(row.evaluation_s or 0.0 for row in rows),

@@ -98,21 +98,36 @@ class AttemptRecord:
         return self.state in (State.ADMITTED, State.REFUSED)
 
     @property
+    def result(self) -> tuple[float, int] | None:
+        """The accuracy that counts, 0…1, and its number of images.
+
+        That of nngpt's own loop if it trained the network too, else of the candidate's own; None if
+        there is no training, or it was refused. It holds for thresholds, rankings and wherever one
+        accuracy stands for a network; means over all that trained take `evaluation`.
+        """
+        refused = self.refusal is not None and self.refusal.stage is Stage.TRAIN
+        if self.evaluation is None or refused:
+            return None
+        if self.retraining is not None and self.retraining.accuracy is not None:
+            return self.retraining.accuracy, self.retraining.total
+        return self.evaluation.accuracy, self.evaluation.epochs[-1].total
+
+    @property
     def relative_effort(self) -> float | None:
         """Training time of the candidate's code relative to nngpt's own loop on the same network.
 
-        CPU seconds on a CPU, wall time on a GPU. None if unknown. A value far above 1 means that
-        the code trains for more than the protocol's epochs.
+        CPU seconds; on a GPU the smaller ratio of CPU seconds and wall time, of which the load
+        makes only one larger. None if unknown. A value far above 1 means that the code trains for
+        more than the protocol's epochs.
         """
         evaluation, plain = self.evaluation, self.retraining
         if evaluation is None or plain is None or plain.accuracy is None:
             return None
-        trials = max(1, len(evaluation.trials))
+        pairs = [(evaluation.cpu_s, plain.cpu_s)]
         if evaluation.device != "cpu":
-            return evaluation.seconds / trials / plain.seconds
-        if not evaluation.cpu_s or not plain.cpu_s:
-            return None
-        return evaluation.cpu_s / trials / plain.cpu_s
+            pairs.append((evaluation.seconds, plain.seconds))
+        ratios = [own / ours for own, ours in pairs if own and ours]
+        return min(ratios, default=0.0) / max(1, len(evaluation.trials)) or None
 
 
 @dataclass(frozen=True)
@@ -190,7 +205,9 @@ class CycleSummary:
         admitted: networks added to the corpus.
         open: attempts neither admitted nor refused yet, including repairs.
         refused: number of refusals by stage.
-        accuracies: validation accuracies of the valid candidates, 0…1, in order of generation.
+        accuracies: validation accuracies of the valid candidates, as trained by their own code,
+            0…1, in order of generation.
+        best: highest accuracy that counts (`AttemptRecord.result`), None without a valid candidate.
         seconds: wall time of "generation", "evaluation" and "learning".
         adapter: name of the adapter that generated the cycle, None for the base model.
         closed: True once the cycle's training has ended.
@@ -224,16 +241,12 @@ class CycleSummary:
     above: int = 0
     arm: Arm = Arm.LOOP
     alarm: str = ""
+    best: float | None = None
 
     @property
     def how(self) -> str:
         """Prompt mode and decoding constraint, to be shown with every validity figure."""
         return f"constrained {self.mode}" if self.constrained else str(self.mode)
-
-    @property
-    def best(self) -> float | None:
-        """Highest accuracy of the valid candidates, 0…1."""
-        return max(self.accuracies, default=None)
 
     @property
     def mean(self) -> float | None:

@@ -47,9 +47,10 @@ class InstantExecutor:
         return Evaluation(epochs, 1000, 0.02, self.device, seed, self.level)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
-        """Wait the same time, then return another accuracy."""
+        """Wait the same time, then return another accuracy above 50%."""
         number = self._wait(candidate)
-        return Retraining(number % IMAGES / IMAGES, IMAGES, seed, 0.02, 0.02)
+        correct = IMAGES // 2 + number // 7 % (IMAGES // 4)
+        return Retraining(correct / IMAGES, IMAGES, seed, 0.02, 0.02)
 
     def stop(self) -> None:
         """Make every `evaluate` and `retrain` raise."""

@@ -105,11 +105,11 @@ def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwo
     """Return a run's admitted networks as known networks, which prompts can show."""
     found = []
     for attempt in admitted:
-        candidate, evaluation = attempt.candidate, attempt.evaluation
-        if candidate is not None and evaluation is not None:
+        candidate, result = attempt.candidate, attempt.result
+        if candidate is not None and result is not None:
             prompt = store.prompt(attempt.prompt_hash)
             answer = prompt.prefill + candidate.written
-            name, accuracy = f"attempt {attempt.id}", evaluation.accuracy
+            name, accuracy = f"attempt {attempt.id}", result[0]
             found.append(KnownNetwork(name, candidate, answer, accuracy, "this run", prompt.parent))
     return found
 

@@ -79,8 +79,8 @@ def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:
 
 
 def final_accuracy(attempt: AttemptRecord) -> float:
-    """Return the accuracy that ranks the best networks, after the last epoch; 0 if untrained."""
-    return attempt.evaluation.accuracy if attempt.evaluation else 0.0
+    """Return the accuracy that ranks the best networks, which counts; 0 if untrained."""
+    return attempt.result[0] if attempt.result else 0.0
 
 
 def _lineage(name: str | None, adapters: dict[str, Adapter]) -> Iterator[Adapter]:

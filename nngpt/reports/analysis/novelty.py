@@ -102,7 +102,7 @@ def places(
 
     `corpus` holds networks by name; `width` is the number of tokens in a shingle.
     """
-    trained = [a for a in attempts if a.evaluation is not None and a.candidate is not None]
+    trained = [a for a in attempts if a.result is not None and a.candidate is not None]
     space = Shingled()
 
     def shingled(candidate: Candidate) -> frozenset[int]:
@@ -124,12 +124,12 @@ def places(
 
 
 def _place(attempt: AttemptRecord, corpus: Near | None, sibling: Near | None) -> NetworkPlace:
-    assert attempt.evaluation is not None
+    assert attempt.result is not None
     return NetworkPlace(
         attempt=attempt.id,
         arm=attempt.arm,
         cycle=attempt.cycle,
-        accuracy=attempt.evaluation.accuracy,
+        accuracy=attempt.result[0],
         admitted=attempt.state == "admitted",
         stage=attempt.refusal.stage if attempt.refusal else None,
         corpus=corpus,

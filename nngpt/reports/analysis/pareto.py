@@ -53,12 +53,12 @@ def front(networks: Sequence[CostedNetwork]) -> list[CostedNetwork]:
 
 
 def _costed(attempt: AttemptRecord, cost: str) -> CostedNetwork | None:
-    evaluation = attempt.evaluation
-    if evaluation is None:
+    evaluation, result = attempt.evaluation, attempt.result
+    if evaluation is None or result is None:
         return None
     sizes = {PARAMETERS: evaluation.claimed_parameters, LATENCY: evaluation.claimed_latency_ms}
     size = sizes[cost]
     if not size or size <= 0:
         return None
-    found = accuracy(evaluation.accuracy, evaluation.epochs[-1].total)
-    return CostedNetwork(attempt.id, attempt.arm, attempt.state == "admitted", size, found)
+    admitted = attempt.state == "admitted"
+    return CostedNetwork(attempt.id, attempt.arm, admitted, size, accuracy(*result))

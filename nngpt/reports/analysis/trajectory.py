@@ -120,7 +120,7 @@ def _point(
     trained = [a.evaluation for a in first if a.evaluation is not None]
     accuracies = tuple(e.accuracy for e in trained)
     above = sum(value >= threshold for value in accuracies)
-    top = max(trained, key=lambda e: e.accuracy, default=None)
+    best = max((a.result for a in first if a.result is not None), default=None)
     same = ("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped")
     repairs = ("repairs", "repairs_valid", "repairs_admitted")
     return CyclePoint(
@@ -129,7 +129,7 @@ def _point(
         open=sum(not a.repairs for a in attempts) - len(first),
         valid=share(len(trained), len(first)),
         accuracies=accuracies,
-        best=accuracy(top.accuracy, top.epochs[-1].total) if top else None,
+        best=accuracy(*best) if best else None,
         mean=mean(accuracies),
         median=median(accuracies),
         above_trained=share(above, len(trained)),

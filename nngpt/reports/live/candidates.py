@@ -14,18 +14,19 @@ from nngpt.reports.attempts import attempt_facts
 from nngpt.reports.live.overview import accuracy
 from nngpt.reports.text import ARM_TITLES, STATES, accuracy_of, amount, block, line, standing
 from nngpt.store import AttemptRecord, CycleSummary, Store
+from nngpt.store.queries import ACCURACY
 from nngpt.store.tables import Attempt, Epoch, TransitionRow
 
 _SETTLED = (State.ADMITTED, State.REFUSED)
 _FEED = 12
 _BEST = 8
 
-_CELL = ("id", "arm", "state", "refusal_stage", "repairs", "accuracy")
+_CELL = ("id", "arm", "state", "refusal_stage", "repairs")
 
 
 def cells(session: Session, run_id: int, cycle: int) -> list[Any]:
     """Return a few columns of a cycle's candidates for the live page, in the order of writing."""
-    columns = [getattr(Attempt, name) for name in _CELL]
+    columns = [*(getattr(Attempt, name) for name in _CELL), ACCURACY]
     mine = (Attempt.run_id == run_id, Attempt.cycle == cycle)
     return list(session.execute(select(*columns).where(*mine).order_by(Attempt.id)))
 
@@ -77,7 +78,7 @@ def latest(session: Session, run_id: int) -> list[int]:
 def best(session: Session, run_id: int) -> list[int]:
     """Return the ids of the most accurate admitted networks of all arms, for the live page."""
     query = select(Attempt.id).where(Attempt.run_id == run_id, Attempt.state == State.ADMITTED)
-    ordered = query.order_by(Attempt.accuracy.desc(), Attempt.id)
+    ordered = query.order_by(ACCURACY.desc(), Attempt.id)
     return list(session.scalars(ordered.limit(_BEST)))
 
 
@@ -144,12 +145,11 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
 
 
 def _head(attempt: AttemptRecord) -> dict[str, Any]:
-    last = attempt.evaluation.epochs[-1] if attempt.evaluation else None
     return {
         "id": attempt.id,
         "arm": attempt.arm,
         "cycle": attempt.cycle,
         "state": attempt.state,
         "stage": attempt.refusal.stage if attempt.refusal else None,
-        "accuracy": accuracy_of(last.accuracy, last.total) if last else "",
+        "accuracy": accuracy_of(*attempt.result) if attempt.result else "",
     }

@@ -81,13 +81,13 @@ def gallery(study: Study, count: int) -> list[Exhibit]:
 
 
 def _rank(attempt: AttemptRecord) -> tuple[float, int, int]:
-    assert attempt.evaluation is not None
-    return -attempt.evaluation.accuracy, attempt.evaluation.claimed_parameters, attempt.id
+    assert attempt.evaluation is not None and attempt.result is not None
+    return -attempt.result[0], attempt.evaluation.claimed_parameters, attempt.id
 
 
 def _exhibit(study: Study, attempt: AttemptRecord, place: NetworkPlace) -> Exhibit:
-    evaluation, candidate = attempt.evaluation, attempt.candidate
-    assert evaluation is not None and candidate is not None
+    candidate, result = attempt.candidate, attempt.result
+    assert candidate is not None and result is not None
     near = place.corpus or place.sibling
     other = _find(study, near)
     diff: Sequence[DiffLine] = ()
@@ -95,7 +95,7 @@ def _exhibit(study: Study, attempt: AttemptRecord, place: NetworkPlace) -> Exhib
         diff = marked_diff(_network(near.name, other), _network(f"#{attempt.id}", candidate))
     return Exhibit(
         attempt=attempt.id,
-        headline=accuracy(accuracy_estimate(evaluation.accuracy, evaluation.epochs[-1].total)),
+        headline=accuracy(accuracy_estimate(*result)),
         facts=tuple(_facts(attempt, place)),
         diagram=diagram(chain(candidate)),
         code=_code_html(candidate.code),
@@ -105,7 +105,7 @@ def _exhibit(study: Study, attempt: AttemptRecord, place: NetworkPlace) -> Exhib
 
 
 def _facts(attempt: AttemptRecord, place: NetworkPlace) -> list[tuple[str, str]]:
-    evaluation, candidate, again = attempt.evaluation, attempt.candidate, attempt.retraining
+    evaluation, candidate = attempt.evaluation, attempt.candidate
     assert evaluation is not None and candidate is not None
     writer = attempt.completion.adapter or "base model"
     values = [f"{name} {value:g}" for name, value in candidate.hyperparameters.items()]
@@ -115,9 +115,9 @@ def _facts(attempt: AttemptRecord, place: NetworkPlace) -> list[tuple[str, str]]
         ("parameters", f"{evaluation.claimed_parameters:,}"),
         ("settings", ", ".join([*values, f"transform {candidate.transform}"])),
     ]
-    if again is not None and again.accuracy is not None:
-        text = accuracy(accuracy_estimate(again.accuracy, again.total))
-        found.append(("trained by nngpt's own loop", text))
+    if attempt.retraining is not None and attempt.retraining.accuracy is not None:
+        own = accuracy_estimate(evaluation.accuracy, evaluation.epochs[-1].total)
+        found.append(("trained by its own loop", accuracy(own)))
     if evaluation.claimed_latency_ms is not None:
         found.append(("latency", f"{evaluation.claimed_latency_ms:.2f} ms"))
     if (flops := evaluation.claimed_flops) is not None:

@@ -308,13 +308,14 @@ def _cycle(point: CyclePoint) -> Row:
 
 
 def _networks(study: Study) -> Iterator[Row]:
-    evaluations = {a.id: a.evaluation for a in study.attempts}
+    attempts = {a.id: a for a in study.attempts}
     for p in study.places:
-        evaluation = evaluations[p.attempt]
-        assert evaluation is not None
+        evaluation, result = attempts[p.attempt].evaluation, attempts[p.attempt].result
+        assert evaluation is not None and result is not None
         yield {
             **_row(p, "attempt arm cycle accuracy"),
-            "images": evaluation.epochs[-1].total,
+            "images": result[1],
+            "own_accuracy": evaluation.accuracy,
             "parameters": evaluation.claimed_parameters,
             "latency_ms": evaluation.claimed_latency_ms,
             "admitted": p.admitted,

@@ -35,7 +35,7 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
     rows = []
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
-        best = accuracy_of(max(s.accuracies), validation) if s.accuracies else "–"
+        best = "–" if s.best is None else accuracy_of(s.best, validation)
         figures = (percent_of(s.valid, s.generated), best, mean_of(s.accuracies))
         counts = (str(s.admitted), str(s.refused.get(Stage.DUPLICATE, 0)))
         head = (str(s.cycle), s.adapter or "base model", s.how)
@@ -81,7 +81,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "generated": summary.generated,
         "valid": summary.valid,
         "valid_share_95": wilson(summary.valid, summary.generated),
-        "best_accuracy": max(summary.accuracies, default=None),
+        "best_accuracy": summary.best,
         "mean_accuracy": mean,
         "mean_accuracy_half_width_95": half,
         "above_threshold": summary.above,

@@ -4,9 +4,9 @@ A worker is forked and contained before its candidate arrives, so a candidate wa
 A lane ends a worker together with its descendants before it answers.
 
 Messages from the runner: `{"job": limit on own seconds}` with six descriptors, `{"own_s": true}`,
-`{"kill": true}`.
+`{"kill": seconds to wait for its own end}`.
 Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, `{"own_s": seconds}`,
-`{"exit": wait status, "maxrss_kib": n, "cpu_s": seconds, "over": exceeded limit or ""}`.
+`{"exit": wait status, "killed": by others, "maxrss_kib": n, "cpu_s": seconds, "over": limit}`.
 """
 
 from __future__ import annotations
@@ -121,13 +121,15 @@ class _Lane:
             return
         self.waiting = self._fork()
         over = self._watch(running)
+        ended_before = _has_ended(running, 0)
         status, usage, out_of_memory = self._end(running)
         assert running.time is not None, "a running worker is measured"
         cpu_s = running.time.cpu_s(usage.ru_utime + usage.ru_stime)
         late = "time" if not self.limits.cuda and cpu_s > running.limit_s else ""
         over = "memory" if out_of_memory else over or late
+        killed = ended_before and not over and status == signal.SIGKILL
         facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
-        wire.send(self.control, {"exit": status, **facts})
+        wire.send(self.control, {"exit": status, "killed": killed, **facts})
 
     def _hand_over(self, limit_s: float, fds: list[int]) -> _Worker | None:
         """Give the job to the waiting worker; replace workers that died while waiting."""
@@ -192,6 +194,7 @@ class _Lane:
                 if message is None:
                     sys.exit(0)
                 if "kill" in message:
+                    _has_ended(running, float(message["kill"]))
                     return ""
             if over := self._exceeded(running):
                 return over
@@ -236,6 +239,11 @@ class _Lane:
         if worker.group is not None:
             worker.group.remove()
         return status, usage, out_of_memory
+
+
+def _has_ended(worker: _Worker, wait_s: float) -> bool:
+    """Return True if the worker ends within `wait_s` seconds, before it is killed."""
+    return bool(select.select([worker.handle], [], [], wait_s)[0])
 
 
 def _become_worker(

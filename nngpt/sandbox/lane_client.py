@@ -26,12 +26,15 @@ class WorkerExit:
         maxrss_mb: peak resident memory in MiB.
         cpu_s: CPU seconds of all its threads and descendants, from its job on.
         over: the exceeded limit ("memory", "processes", "time", "sleep"), "" if none.
+        killed: True if another process killed it (SIGKILL) within its limits, such as the kernel
+            for lack of memory.
     """
 
     status: int
     maxrss_mb: float
     cpu_s: float
     over: str
+    killed: bool = False
 
 
 class LaneClient:
@@ -66,13 +69,17 @@ class LaneClient:
             self._exit = answer if "exit" in answer else None
         return self._own_s
 
-    def end_job(self) -> WorkerExit | None:
-        """End the worker and its descendants; return None if the lane is gone or stuck."""
-        answer = self._exit or self._request({"kill": True})
+    def end_job(self, wait_s: float) -> WorkerExit | None:
+        """End the worker and its descendants; return None if the lane is gone or stuck.
+
+        A worker that seems to be ending gets `wait_s` seconds, so that its exit tells the reason.
+        """
+        answer = self._exit or self._request({"kill": wait_s})
         if answer is None or "exit" not in answer:
             return None
         over, rss = str(answer["over"]), answer["maxrss_kib"] / 1024
-        return WorkerExit(int(answer["exit"]), rss, float(answer["cpu_s"]), over)
+        killed = bool(answer["killed"])
+        return WorkerExit(int(answer["exit"]), rss, float(answer["cpu_s"]), over, killed)
 
     def close(self) -> None:
         """Make the lane end its workers and itself, and wait for its end."""

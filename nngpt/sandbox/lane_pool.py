@@ -24,6 +24,8 @@ from nngpt.sandbox.zygote_client import SharedZygote
 _READ = 1 << 16
 _TAIL = 2000
 _CHECK_S = 30.0
+_ENDING_S = 1.0
+"""Seconds that a worker which has closed its pipe gets to end."""
 
 
 class LanePool:
@@ -56,7 +58,7 @@ class LanePool:
     def run(
         self, job: Job, make_judge: Callable[[], AnyJudge], limit_s: float
     ) -> JobResult[AnyJudge]:
-        """Run a job in a worker of its own, and in a second one if its lane was lost.
+        """Run a job in a worker of its own, and in a second one if it or its lane was killed.
 
         Args:
             limit_s: own seconds of the worker after which it is ended (`nngpt.sandbox.own_time`).
@@ -64,8 +66,9 @@ class LanePool:
         Raises: ExecutionError if the sandbox itself does not work, or `stop` was called.
         """
         result = self._run_once(job, make_judge(), limit_s)
-        if not result.decided and result.ended is None:  # whoever killed the lane: the first
-            result = self._run_once(job, make_judge(), limit_s)  # time the candidate is not blamed
+        if not result.decided and (result.ended is None or result.ended.killed):
+            # Whoever killed them, such as a kernel without memory: at first no candidate is blamed.
+            result = self._run_once(job, make_judge(), limit_s)
         late = result.ended is not None and result.ended.over == "time"
         if result.refusal or (result.judge.done and not late):
             return result
@@ -96,12 +99,13 @@ class LanePool:
             start, judge.own_s = time.monotonic(), lane.own_s
             begun = lane.begin(limit_s, files)
             os.close(writing)  # the worker has the only writing end now
+            decided = True
             try:
                 refusal = self._feed(judge, result, lane) if begun else None
+                decided = refusal is not None or judge.done
             finally:  # also when the user interrupts
                 seconds = time.monotonic() - start
-                ended = lane.end_job() if begun else None
-            decided = refusal is not None or judge.done
+                ended = lane.end_job(wait_s=0 if decided else _ENDING_S) if begun else None
             errors = "" if decided else sealed_memory.tail(stderr, _TAIL)
             return JobResult(judge, refusal, seconds, ended, errors)
 

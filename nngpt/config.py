@@ -278,10 +278,11 @@ class LearningConfig(_Section):
     adapter; with `replay`, only on new pairs and on that share or number of the pairs it has
     already learned). `layers` adapts only the last N transformer layers, `layers_to_transform`
     those with the given numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs skips
-    fine-tuning. Every fine-tuning includes `corpus`, or its first `corpus_limit` pairs; `warm_up`
-    adds one before the first cycle, on the corpus alone. When validity or diversity collapses,
-    `on_collapse: tell` reports it; `replay` also trains on all pairs again, and on the same number
-    of networks known before the run.
+    fine-tuning. Each `held_out`-th admitted network is never learned; the likelihood of these is
+    measured before and after each fine-tuning. Every fine-tuning includes `corpus`, or its first
+    `corpus_limit` pairs; `warm_up` adds one before the first cycle, on the corpus alone. When
+    validity or diversity collapses, `on_collapse: tell` reports it; `replay` also trains on all
+    pairs again, and on the same number of networks known before the run.
 
     An optimiser step learns `batch_size` × `accumulation` pairs. With `packing`, they are packed
     without padding into rows of at most `tokens_per_batch` tokens. `save_dtype` is the dtype of the
@@ -294,6 +295,7 @@ class LearningConfig(_Section):
     enabled: bool = True
     start: Literal["base", "last"] = "base"
     min_pairs: int = Field(1, gt=0)
+    held_out: Annotated[int, Field(ge=2)] | None = 5
     rank: int = Field(32, gt=0)
     alpha: float = Field(32, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)

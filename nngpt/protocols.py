@@ -301,11 +301,14 @@ class Learner(Protocol):
         parent: Adapter | None,
         seed: int,
         on_step: OnStep,
+        held_out: Sequence[TrainingPair] = (),
     ) -> Adapter:
         """Train on `pairs` and write the adapter to `folder / name`, atomically.
 
+        Never trains on `held_out`; the adapter's record may tell their loss before and after.
+
         Raises:
-            LearningFailed: no pair fits, or the loss diverged; the run continues without.
+            LearningFailed: no pair fits, the loss diverged, or nothing changed; the run continues.
         """
 
 

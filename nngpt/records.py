@@ -429,6 +429,9 @@ class Adapter:
         loss_last: mean loss of the last optimiser step.
         seconds: wall time of the training.
         settings: the `learning` settings as JSON.
+        held_out: number of pairs whose loss was measured and that were not trained on.
+        held_out_first: their mean loss per answer token before the training, None without pairs.
+        held_out_last: the same after the training.
     """
 
     name: str
@@ -443,6 +446,9 @@ class Adapter:
     loss_last: float
     seconds: float
     settings: str = field(default="{}", repr=False)
+    held_out: int = 0
+    held_out_first: float | None = None
+    held_out_last: float | None = None
 
 
 def content_hash(code: str) -> str:

@@ -40,17 +40,19 @@ class Finetuner:
         if alarm:
             context.progress.note(f"Alarm: {alarm}.")
         replays = bool(collapsed) and context.config.learning.on_collapse == "replay"
-        pairs, parent = self._pairs(cycle, replays), self.adapter_before(cycle)
+        pairs, held_out = self._pairs(cycle, replays)
+        parent = self.adapter_before(cycle)
         reason = self._reason_to_skip(cycle, pairs, parent)
         if reason is None:
             if replays:
                 context.progress.note("  replaying networks that were there before the run")
             try:
-                adapter = self._finetune(cycle, pairs, parent, replays)
+                adapter = self._finetune(cycle, pairs, held_out, parent, replays)
+                context.progress.held_out(adapter)
                 return context.lease.add_adapter(cycle, adapter, alarm)
             except LearningFailed as failure:
                 reason = failure.line()
-        context.progress.note(f"No fine-tuning after cycle {cycle}: {reason}.")
+        context.progress.note(f"Nothing was learned after cycle {cycle}: {reason}.")
         return context.lease.skip_learning(cycle, reason, alarm)
 
     def adapter_before(self, cycle: int) -> Adapter | None:
@@ -85,13 +87,21 @@ class Finetuner:
             "sleep, memory or disk are too slow here; free them or raise evaluation.limit_s"
         )
 
-    def _pairs(self, cycle: int, replays: bool) -> list[TrainingPair]:
-        """Return the corpus, everything admitted and, if wanted, as many replayed pairs."""
+    def _pairs(self, cycle: int, replays: bool) -> tuple[list[TrainingPair], list[TrainingPair]]:
+        """Return the pairs to learn and those to hold out.
+
+        Learned are the corpus, what was admitted and, if wanted, as many replayed pairs. Admissions
+        only follow one another, so those held out are the same ones in every later cycle.
+        """
         context = self.context
         corpus = [pair for pair, _ in context.parts.start.corpus]
         admitted = admitted_pairs(context.store, context.store.admitted(context.run_id))
+        held_out, every = [], context.config.learning.held_out
+        if every is not None:
+            held_out = admitted[every - 1 :: every]
+            del admitted[every - 1 :: every]
         replayed = self._replayed(cycle, len(admitted)) if replays else []
-        return [*corpus, *admitted, *replayed]
+        return [*corpus, *admitted, *replayed], held_out
 
     def _replayed(self, cycle: int, count: int) -> list[TrainingPair]:
         """Sample up to `count` networks known before the run, for replay."""
@@ -112,14 +122,21 @@ class Finetuner:
             return "learning is switched off"
         if cycle and "iteration" in self.context.config.without:
             return "the run is without iteration"
+        if not pairs:
+            return "no network was admitted"
         if len(pairs) < learning.min_pairs:
             return f"{len(pairs)} training pairs, min_pairs is {learning.min_pairs}"
         if parent is not None and parent.corpus_hash == corpus_hash(pairs):
-            return "nothing new was admitted"
+            return "nothing new to learn was admitted"
         return None
 
     def _finetune(
-        self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None, replays: bool
+        self,
+        cycle: int,
+        pairs: list[TrainingPair],
+        held_out: list[TrainingPair],
+        parent: Adapter | None,
+        replays: bool,
     ) -> Adapter:
         """Train a new adapter under a new name (docs/design.md, Lineage).
 
@@ -142,7 +159,7 @@ class Finetuner:
                 show(step, steps, loss)
                 context.time_limit.check()
 
-            return learner.learn(pairs, name, self.folder, start, seed, on_step)
+            return learner.learn(pairs, name, self.folder, start, seed, on_step, held_out)
 
     def _learner_of_all_pairs(self) -> Learner:
         """Return a learner that learns every pair, whatever `learning.replay` says."""

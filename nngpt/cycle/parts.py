@@ -15,6 +15,7 @@ from nngpt.config import Config
 from nngpt.data.loading import data_source, load_splits
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
+from nngpt.finetuning.lora import overridden
 from nngpt.generation import modes
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.models import constrained
@@ -102,7 +103,7 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
         llm.use_adapter(start.adapter)
-        learner = _make_learner(config, llm, log)
+        learner = _make_learner(config, llm, start.adapter, log)
         executor = stack.enter_context(open_executor(config, splits, reader.task, log))
         level = executor.level.partition(":")[0]
         log(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
@@ -183,13 +184,15 @@ def _open_llm(config: Config, reader: Reader, log: Log) -> LLM:
     return llm
 
 
-def _make_learner(config: Config, llm: LLM, log: Log) -> Learner | None:
+def _make_learner(config: Config, llm: LLM, parent: Adapter | None, log: Log) -> Learner | None:
     """Return the configured learner, None if learning is switched off. Raises: UserError."""
     settings = config.learning
     learner: Learner | None = None
     if settings.enabled:
         learner = plugins.create("learner", settings.learner, config, llm, options=settings.options)
     log(f"Learning: {learner.facts if learner else 'switched off'}")
+    if settings.start == "last" and (ignored := overridden(settings, parent)):
+        log(f"  {ignored}")
     return learner
 
 

@@ -10,6 +10,7 @@ from nngpt.config import Config
 from nngpt.cycle.parts import Parts, assemble, new_measure
 from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError
+from nngpt.finetuning.lora import overridden
 from nngpt.finetuning.rl import grpo
 from nngpt.finetuning.rl.execution_cache import ExecutionCache, hash_data
 from nngpt.finetuning.rl.scoring import AnswerScorer, known_networks, make_terms
@@ -94,6 +95,8 @@ def _train(
             weights = ", ".join(f"{name} {weight:g}" for name, weight in rl.rewards.items())
             batch = f"{rl.groups} × {rl.group_size} answers per step"
             shown.note(f"GRPO: {batch}; rewards: {weights}")
+            if ignored := overridden(config.learning, parent):
+                shown.note(ignored)
             return grpo.train(run, shown)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nngpt.config import LearningConfig, LLMConfig
@@ -37,6 +39,46 @@ def lora_config(config: LearningConfig, base: LoadedBase) -> Any:
     )
 
 
+_SHAPE = ("rank", "alpha", "dropout", "target_modules", "layers", "layers_to_transform")
+
+
+def inherited(config: LearningConfig, parent: Adapter | None) -> LearningConfig:
+    """Return the settings of a training that continues from `parent`, which keeps its LoRA shape.
+
+    Whoever loads the adapter refuses a damaged one; here its settings then stay as configured.
+    """
+    if parent is None:
+        return config
+    try:
+        found = json.loads((Path(parent.path) / "adapter_config.json").read_text(encoding="utf-8"))
+        modules, layers = set(found["target_modules"]), found["layers_to_transform"]
+        shape = {"rank": found["r"], "alpha": found["lora_alpha"], "dropout": found["lora_dropout"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return config
+    if modules != set(config.target_modules):
+        shape["target_modules"] = tuple(sorted(modules))
+    last = list(range(layers[0], layers[0] + (config.layers or 0))) if layers else None
+    if config.layers is None or layers != last:
+        layers = tuple(layers) if layers else None
+        shape |= {"layers": None, "layers_to_transform": layers}
+    return config.model_copy(update=shape)
+
+
+def overridden(config: LearningConfig, parent: Adapter | None) -> str:
+    """Name the given settings that have no effect, since `parent` has its own; "" for none."""
+    own = inherited(config, parent)
+    layers = own.layers_to_transform or "all"
+    has = {**vars(own), "layers": own.layers or layers, "layers_to_transform": layers}
+    ignored = [
+        f"learning.{key}={getattr(config, key)} (its: {has[key]})"
+        for key in _SHAPE
+        if key in config.model_fields_set and getattr(config, key) != getattr(own, key)
+    ]
+    if parent is None or not ignored:
+        return ""
+    return f"Without effect, since the adapter {parent.name!r} has its own: {', '.join(ignored)}"
+
+
 def trainer_start(
     config: LearningConfig, base: LoadedBase, parent: Adapter | None
 ) -> dict[str, Any]:
@@ -57,7 +99,7 @@ def with_adapter(
 ) -> Any:
     """Return a `peft` model with a float32 LoRA adapter to train, new or continued from `parent`.
 
-    A parent's rank, alpha, dropout and layers stay as they are.
+    A parent's rank, alpha, dropout, modules and layers stay as they are (`inherited`).
 
     Raises: ModelError if `parent` is damaged, or belongs to another base.
     """

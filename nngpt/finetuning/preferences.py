@@ -22,8 +22,7 @@ from nngpt.config import Config
 from nngpt.errors import ConfigError, LearningFailed, UserError
 from nngpt.files import append_lines
 from nngpt.finetuning import trl_trainers
-from nngpt.finetuning.lora import check_settings, load_training_base, trainer_start
-from nngpt.finetuning.sft.optimizer import SCHEDULES
+from nngpt.finetuning.lora import check_settings, load_training_base, overridden, trainer_start
 from nngpt.finetuning.training_folder import lock_folder, preference_settings, trained_adapter
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import starting_adapter
@@ -218,6 +217,8 @@ def find_or_train(
         log(f"{good} admitted and {len(answers) - good} refused answers")
         base = load_training_base(config.learning, config.llm)
         log(f"  {base.facts}")
+        if ignored := overridden(config.learning, parent):
+            log(f"  {ignored}")
         learner = PreferenceLearner(config, base, folder, name, parent, digest, settings)
 
         def on_step(step: PreferenceStep) -> None:
@@ -335,7 +336,7 @@ class PreferenceLearner:
             per_device_train_batch_size=learning.batch_size,
             gradient_accumulation_steps=learning.accumulation,
             learning_rate=preference.learning_rate,
-            lr_scheduler_type=SCHEDULES[learning.schedule],
+            lr_scheduler_type=learning.schedule,
             warmup_steps=preference.warmup_steps,
             beta=preference.beta,
             max_length=None,

@@ -1,4 +1,4 @@
-"""Set up TRL's trainers: arguments, atomic checkpoints, no telemetry, and a base that is returned.
+"""Set up TRL's trainers: arguments, schedule, atomic checkpoints, and a base that is returned.
 
 The `Trainer` writes a checkpoint file by file. Here a marker is written last, after everything else
 is on the disk; a checkpoint without the marker was interrupted by a kill and is deleted.
@@ -16,8 +16,8 @@ from typing import Any
 from nngpt.config import LearningConfig
 from nngpt.errors import UserError
 from nngpt.files import sync
-from nngpt.finetuning.sft.optimizer import choose_optimizer
-from nngpt.generation.models.adapters import save_adapter
+from nngpt.finetuning.sft.optimizer import choose_optimizer, make_schedule
+from nngpt.generation.models.adapters import adapter_weights, check_changed, save_adapter
 from nngpt.generation.models.loading import LoadedBase
 from nngpt.records import Adapter
 
@@ -125,9 +125,24 @@ def save_trained(
 
 
 def atomic_checkpoints(trainer: type[Any]) -> type[Any]:
-    """Return a subclass of a TRL trainer that marks complete checkpoints and sends no telemetry."""
+    """Return a subclass of a TRL trainer that marks complete checkpoints and sends no telemetry.
+
+    It has the learning rates of `make_schedule`, and fails if it changes no weight.
+    """
 
     class MarkingTrainer(trainer):  # type: ignore[misc]
+        def train(self, *given: Any, **more: Any) -> Any:
+            before = adapter_weights(self.model)
+            result = super().train(*given, **more)
+            check_changed(before, adapter_weights(self.model))
+            return result
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            name, warmup = str(self.args.lr_scheduler_type.value), int(self.args.warmup_steps)
+            optimizer = optimizer or self.optimizer
+            self.lr_scheduler = make_schedule(optimizer, name, warmup, num_training_steps)
+            return self.lr_scheduler
+
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             super()._save_checkpoint(model, trial)
             _mark(Path(self.args.output_dir) / f"{_PREFIX}{self.state.global_step}")

@@ -29,7 +29,7 @@ from nngpt.records import Adapter, Arm
 from nngpt.reports.attempts import attempt_line
 from nngpt.reports.tables.rl import step_line
 from nngpt.reports.tables.runs import repairs_of
-from nngpt.reports.text import mean_of, plural
+from nngpt.reports.text import likelihood, mean_of, plural
 from nngpt.statistics import percent_of
 from nngpt.store import AttemptRecord, CycleSummary
 
@@ -128,6 +128,13 @@ class ConsoleProgress(LiveBars):
         if losses:
             steps = plural(len(losses), "step")
             self.note(f"  fine-tuned in {steps}, loss {losses[0]:.3f} → {losses[-1]:.3f}")
+
+    def held_out(self, adapter: Adapter) -> None:
+        """Print how likely the held-out networks were before and after a fine-tuning."""
+        if adapter.held_out:
+            change = likelihood(adapter.held_out_first, adapter.held_out_last)
+            networks = plural(adapter.held_out, "held-out network")
+            self.note(f"  log-likelihood per token of {networks}: {change}")
 
     def cycle_done(self, summary: CycleSummary, spent: Mapping[str, float]) -> None:
         """Print the cycle's figures, and the wall seconds `spent` in it by activity."""

@@ -100,6 +100,13 @@ def decimal(found: Estimate | None, digits: int = 2) -> str:
     return f"{found.value:.{digits}f}" + ends.format(*(found.interval or ()), d=digits)
 
 
+def likelihood(first: float | None, last: float | None) -> str:
+    """Format two losses per token as log-likelihoods, before and after: `−0.412 → −0.398`."""
+    if first is None or last is None:
+        return NONE
+    return f"{-first:.3f} → {-last:.3f}".replace("-", "−")
+
+
 def plural(count: int, noun: str, plural_noun: str = "") -> str:
     """Format a count with its noun: `1 network`, `2 networks`, `1,024 networks`."""
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"

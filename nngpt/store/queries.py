@@ -149,4 +149,7 @@ def _summarise(
         above=sum(accuracy >= threshold for accuracy in accuracies),
         arm=arm,
         alarm=closed.alarm if closed else "",
+        held_out=adapter.held_out if adapter else 0,
+        held_out_first=adapter.held_out_first if adapter else None,
+        held_out_last=adapter.held_out_last if adapter else None,
     )

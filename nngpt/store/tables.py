@@ -223,6 +223,9 @@ class AdapterRow(Base):
     loss_last: Mapped[float]
     seconds: Mapped[float]
     settings: Mapped[str]
+    held_out: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    held_out_first: Mapped[float | None]
+    held_out_last: Mapped[float | None]
 
 
 class ClosedCycle(Base):

@@ -212,6 +212,8 @@ class CycleSummary:
         adapter: name of the adapter that generated the cycle, None for the base model.
         closed: True once the cycle's training has ended.
         learned: name of the adapter trained at the end, or None.
+        held_out: number of held-out networks whose loss was measured; `held_out_first` and
+            `held_out_last` are their mean loss per token before and after that training, or None.
         skipped: why no adapter was trained, or "".
         repairs_valid: repairs that were built, trained and judged.
         repairs_admitted: repairs added to the corpus, not counted in `admitted`.
@@ -242,6 +244,9 @@ class CycleSummary:
     arm: Arm = Arm.LOOP
     alarm: str = ""
     best: float | None = None
+    held_out: int = 0
+    held_out_first: float | None = None
+    held_out_last: float | None = None
 
     @property
     def how(self) -> str:

@@ -34,6 +34,7 @@ class InstantLearner:
         parent: Adapter | None,
         seed: int,
         on_step: OnStep,
+        held_out: Sequence[TrainingPair] = (),
     ) -> Adapter:
         """Write the adapter's record to a draft folder and rename it, so that it appears whole."""
         target, draft = folder / name, folder / f".{name}.part"
@@ -54,6 +55,9 @@ class InstantLearner:
             loss_last=losses[-1],
             seconds=0.02,
             settings=json.dumps({"seed": seed}),
+            held_out=len(held_out),
+            held_out_first=2.0 if held_out else None,
+            held_out_last=1.5 if held_out else None,
         )
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

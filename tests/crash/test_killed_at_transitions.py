@@ -32,7 +32,7 @@ def test_one_of_each_passes_every_gate(reference: Reference) -> None:
     }
     assert [(adapter, reason) for _, adapter, reason, *_ in cycles] == [
         ("killed-1-c1", ""),
-        (None, "nothing new was admitted"),
+        (None, "nothing new to learn was admitted"),
     ]
 
 

@@ -10,9 +10,11 @@ from command_line import ALSO_GOOD, ANSWERS, CUT_OFF, GOOD, NEAR_TWIN, WEAK, Nng
 from quick_runs import database, quick_run, write_answers
 
 from nngpt import config
+from nngpt.cli.output import console
 from nngpt.errors import ConfigError
 from nngpt.generation.llm.mutation import ACTIVATIONS, MODEL
 from nngpt.records import Arm, Stage, State
+from nngpt.reports.tables.runs import print_status
 from nngpt.store import AttemptRecord, Store
 
 ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.AvgPool2d(2),\n)"
@@ -194,7 +196,12 @@ def test_a_run_ends_at_a_plateau(here: Path, capsys: pytest.CaptureFixture[str])
 def test_a_collapse_raises_an_alarm_and_may_start_replay(
     here: Path, capsys: pytest.CaptureFixture[str], action: str
 ) -> None:
-    settings = (*LOOP_OF_SIX, "learning.corpus=corpus.jsonl", f"learning.on_collapse={action}")
+    settings = (
+        *LOOP_OF_SIX,
+        "learning.corpus=corpus.jsonl",
+        f"learning.on_collapse={action}",
+        "learning.held_out=2",
+    )
     write_answers(here, DIFFERENT[:6])
     quick_run(here, 1, *settings)
     write_answers(here, [CUT_OFF])
@@ -207,10 +214,37 @@ def test_a_collapse_raises_an_alarm_and_may_start_replay(
     printed = capsys.readouterr().err
     assert "Alarm: valid answers fell" in printed
     if action == "tell":
-        assert list(adapters) == [1] and second.skipped == "nothing new was admitted"
+        assert list(adapters) == [1] and second.skipped == "nothing new to learn was admitted"
     else:
-        assert adapters[2].pairs == 2 + admitted + min(2, admitted)
+        learned = admitted - admitted // 2
+        assert adapters[2].pairs == 2 + learned + min(2, learned)
         assert "replaying networks that were there before the run" in printed
+
+
+def test_held_out_networks_are_never_learned(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_answers(here, DIFFERENT[:12])
+    quick_run(here, 2, *LOOP_OF_SIX, "learning.held_out=2", "task.threshold=0")
+    with Store.open(database(here)) as store:
+        cycles, adapters = store.summary(1), store.adapters(1)
+        known = [len(store.admitted(1, upto_cycle=cycle)) for cycle in adapters]
+        print_status(store, store.run(1), console())
+    assert [a.held_out for a in adapters.values()] == [count // 2 for count in known]
+    assert [a.pairs + a.held_out for a in adapters.values()] == known
+    assert [s.held_out_last for s in cycles] == [1.5, 1.5]
+    printed = capsys.readouterr()
+    assert "log-likelihood per token of 3 held-out networks: −2.000 → −1.500" in printed.err
+    assert "−2.000 → −1.500" in printed.out and "Held-out log-likelihood" in printed.out
+
+
+def test_a_run_that_admits_nothing_says_that_nothing_was_learned(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_answers(here, [CUT_OFF])
+    quick_run(here, 1, *LOOP_OF_SIX)
+    printed = capsys.readouterr().err
+    assert "Nothing was learned after cycle 1: no network was admitted." in printed
 
 
 def test_replay_needs_something_to_replay(here: Path) -> None:

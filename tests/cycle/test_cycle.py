@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, TWO_LAYERS, Nngpt
 from quick_runs import SETTINGS, database, quick_run, write_answers
+from safetensors.torch import load_file
 
 from nngpt import config
 from nngpt.data.loading import data_source
@@ -211,6 +212,8 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
         adapter = store.adapter(1, 1)
         assert adapter is not None and Path(adapter.path).is_dir()
         assert adapter.pairs == 1 + len(store.admitted(1, upto_cycle=1))
+    weights = load_file(Path(adapter.path) / "adapter_model.safetensors")
+    assert all(w.any() for name, w in weights.items() if "lora_B" in name), "0 in a new adapter"
 
 
 def test_a_candidate_that_ends_three_runners_is_refused(here: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from nngpt.config import Config, LearningConfig, LLMConfig
 from nngpt.errors import LearningFailed, ModelError
 from nngpt.finetuning.learners.sft import LoraLearner, SFTJob
 from nngpt.finetuning.sft.curve import CurvePoint, read_curve
+from nngpt.finetuning.sft.optimizer import make_schedule
 from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay
 from nngpt.generation.llm.transformers import TransformersLLM, create
+from nngpt.generation.models.adapters import read_adapter
 from nngpt.records import Adapter, Sampling, TrainingPair
 
 SETTINGS: dict[str, Any] = {
@@ -63,6 +66,61 @@ def test_the_curve_lies_beside_the_weights(llm: TransformersLLM, tmp_path: Path)
     assert (found["pairs"], found["held_out_pairs"], adapter.pairs) == (6, 2, 6)
     assert adapter.tokens == points[-1].tokens < points[-1].read
     assert [f.name for f in tmp_path.iterdir()] == ["made"], "no checkpoint is left"
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "constant"])
+def test_no_step_has_a_learning_rate_of_zero(name: str) -> None:
+    for steps, warmup in product((1, 2, 9, 10, 45, 200), (0, 1, 20, 1000)):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule = make_schedule(optimizer, name, warmup, steps)
+        rates = []
+        for _ in range(steps):
+            rates += schedule.get_last_lr()
+            optimizer.step()
+            schedule.step()
+        assert min(rates) > 0 and rates[min(warmup, steps // 10)] == max(rates) == 1
+
+
+def test_a_single_pair_changes_every_weight(llm: TransformersLLM, tmp_path: Path) -> None:
+    few: dict[str, Any] = {"epochs": 1, "warmup_steps": 20, "learning_rate": 1e-4}
+    first, points, _ = learn(llm, tmp_path, pairs(1), "first", **few)
+    second, _, _ = learn(llm, tmp_path, pairs(1), "second", first, start="last", **few)
+    assert points[-1].step == 1
+    before, after = (load_file(f"{a.path}/adapter_model.safetensors") for a in (first, second))
+    assert all(w.any() for name, w in before.items() if "lora_B" in name)
+    assert not any(torch.equal(w, after[name]) for name, w in before.items())
+    with pytest.raises(LearningFailed, match="nothing was learned: no weight of the adapter"):
+        learn(llm, tmp_path, pairs(1), "third", second, **{**few, "learning_rate": 1e-30})
+    assert not (tmp_path / "third").exists()
+
+
+def test_settings_that_a_parent_overrides_are_said(llm: TransformersLLM, tmp_path: Path) -> None:
+    first, _, _ = learn(llm, tmp_path, pairs(2), "first", epochs=1, layers=2)
+    given: dict[str, Any] = {"epochs": 1, "rank": 8, "layers": 2, "dropout": 0.5}
+    second, _, logged = learn(llm, tmp_path, pairs(3), "second", first, **given)
+    assert logged == [
+        "Without effect, since the adapter 'first' has its own: "
+        "learning.rank=8 (its: 4), learning.dropout=0.5 (its: 0.0)"
+    ]
+    used = LearningConfig.model_validate_json(second.settings)
+    assert (used.rank, used.dropout, used.layers) == (4, 0.0, 2)
+    third, _, logged = learn(llm, tmp_path, pairs(3), "third", first, epochs=1, layers=3)
+    assert logged[0].endswith("learning.layers=3 (its: (1, 2))")
+    assert LearningConfig.model_validate_json(third.settings).layers_to_transform == (1, 2)
+
+
+def test_held_out_pairs_that_the_parent_learned_do_not_count(
+    llm: TransformersLLM, tmp_path: Path
+) -> None:
+    first, _, _ = learn(llm, tmp_path, pairs(3), "first", epochs=1)
+    learner = LoraLearner(
+        Config(llm=LLMConfig(device="cpu"), learning=LearningConfig(**SETTINGS, start="last")), llm
+    )
+    made = learner.learn(
+        pairs(2), "second", tmp_path, first, 5, lambda *_: None, held_out=pairs(4)[2:]
+    )
+    assert made.held_out == 1 and made.held_out_first and made.held_out_last
+    assert read_adapter(Path(made.path)) == made
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from pydantic import ValidationError
 
 from nngpt.config import Config, LearningConfig
 from nngpt.errors import LearningFailed
-from nngpt.finetuning.lora import check_settings, load_training_base, with_adapter
+from nngpt.finetuning.lora import (
+    check_settings,
+    inherited,
+    load_training_base,
+    overridden,
+    with_adapter,
+)
 from nngpt.finetuning.sft.attention import has_flash_attention
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
@@ -25,7 +31,12 @@ from nngpt.finetuning.sft.loop import TrainingLoop
 from nngpt.finetuning.sft.optimizer import choose_optimizer
 from nngpt.finetuning.sft.packing import TokenizedPair, drop_long, tokenize
 from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay, write_learned
-from nngpt.generation.models.adapters import finished_adapter, save_adapter
+from nngpt.generation.models.adapters import (
+    adapter_weights,
+    check_changed,
+    finished_adapter,
+    save_adapter,
+)
 from nngpt.generation.models.loading import LoadedBase, choose_device, clear_memory
 from nngpt.generation.pairs import corpus_hash
 from nngpt.protocols import LLM, Log, OnStep, SharesBase
@@ -91,11 +102,14 @@ class LoraLearner:
         parent: Adapter | None,
         seed: int,
         on_step: OnStep,
+        held_out: Sequence[TrainingPair] = (),
     ) -> Adapter:
         """Train on `pairs`, write the adapter to `folder / name` and return its record.
 
+        Held-out pairs that the parent has learned, in runs older than held-out pairs, do not count.
+
         Raises:
-            LearningFailed: no pair fits `max_length`, or the loss is not finite.
+            LearningFailed: no pair fits `max_length`, the loss is not finite, or nothing changed.
             ModelError: `parent` belongs to another base, or memory is not enough.
         """
 
@@ -103,7 +117,10 @@ class LoraLearner:
             if point.loss is not None:
                 on_step(point.step, point.steps, point.loss)
 
-        return self.tune(SFTJob(pairs, name, folder, parent, seed), on_point, lambda _: None)
+        job = SFTJob(pairs, name, folder, parent, seed)
+        known = job.learned_before or ()
+        job = replace(job, dev=[pair for pair in held_out if pair_hash(pair) not in known])
+        return self.tune(job, on_point, lambda _: None)
 
     def tune(self, job: SFTJob, on_point: OnPoint, log: Log) -> Adapter:
         """Run one fine-tuning like `learn`, and report each point of the loss curve.
@@ -111,26 +128,32 @@ class LoraLearner:
         An interrupted training resumes from its checkpoint, a hidden folder beside the target; an
         existing adapter of the same inputs is not trained again. The loss curve and the hashes of
         all learned pairs are written beside the weights.
+
+        Raises: as `learn`.
         """
-        base, target = self._base(), job.folder / job.name
+        base, target, config = self._base(), job.folder / job.name, self._of(job)
         known = finished_adapter(target, base, corpus_hash(job.pairs), job.parent)
-        if known is not None and self._same_settings(known.settings):
+        if known is not None and _same_settings(known.settings, config):
             log(f"{target} exists already.")
             return known
         if target.exists():
             log(f"{target} is a different adapter; it will be kept under another name.")
+        if ignored := overridden(self._config, job.parent):
+            log(ignored)
         chosen = self._with_replay(job, log)
         tokenized = self._tokenize(base.tokenizer, chosen)
         held_out = drop_long(tokenize(base.tokenizer, job.dev), self._config.max_length)
         unfinished = job.folder / f".{job.name}.tuning"
         identity = self._identity(base, job, chosen)
         checkpoint = Checkpoint(unfinished, identity, self._config.checkpoint_s)
-        model = with_adapter(self._config, base, job.parent, job.seed)
-        loop = TrainingLoop(model, self._config, self._optimizer, job.seed)
+        model = with_adapter(config, base, job.parent, job.seed)
+        loop = TrainingLoop(model, config, self._optimizer, job.seed)
+        before = adapter_weights(model, config.save_dtype)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
                 points = loop.run(tokenized, held_out, checkpoint, on_point, log)
-            adapter = self._record(base, job, len(tokenized), points)
+            check_changed(before, adapter_weights(model, config.save_dtype))
+            adapter = self._record(base, job, len(tokenized), points, len(held_out))
             facts = {
                 "name": job.name,
                 "base": base.facts,
@@ -147,7 +170,7 @@ class LoraLearner:
                 write_curve(points, facts, draft)
                 write_learned(learned, draft)
 
-            adapter = save_adapter(model, adapter, target, self._config.save_dtype, write_beside)
+            adapter = save_adapter(model, adapter, target, config.save_dtype, write_beside)
         except LearningFailed:
             checkpoint.remove()
             raise
@@ -194,8 +217,17 @@ class LoraLearner:
             raise LearningFailed(f"none of the {len(pairs)} training pairs fits", where=where)
         return tokenized
 
+    def _of(self, job: SFTJob) -> LearningConfig:
+        """Return the settings that a job trains with: a parent keeps its shape."""
+        return inherited(self._config, job.parent)
+
     def _record(
-        self, base: LoadedBase, job: SFTJob, pairs: int, points: Sequence[CurvePoint]
+        self,
+        base: LoadedBase,
+        job: SFTJob,
+        pairs: int,
+        points: Sequence[CurvePoint],
+        held_out: int,
     ) -> Adapter:
         losses = [point.loss for point in points if point.loss is not None]
         return Adapter(
@@ -210,7 +242,10 @@ class LoraLearner:
             loss_first=losses[0],
             loss_last=losses[-1],
             seconds=points[-1].seconds,
-            settings=self._config.model_dump_json(),
+            settings=self._of(job).model_dump_json(),
+            held_out=held_out,
+            held_out_first=points[0].held_out,
+            held_out_last=points[-1].held_out,
         )
 
     def _identity(self, base: LoadedBase, job: SFTJob, chosen: Sequence[TrainingPair]) -> str:
@@ -225,27 +260,31 @@ class LoraLearner:
             corpus_hash(job.dev),
             [parent.name, parent.corpus_hash] if parent else None,
             job.seed,
-            self._config.model_dump(mode="json", exclude=_NOT_LEARNED),
+            self._of(job).model_dump(mode="json", exclude=_NOT_LEARNED),
+            _SCHEDULE,
         ]
         return hashlib.sha256(canonical_json(inputs).encode()).hexdigest()
 
-    def _same_settings(self, settings: str) -> bool:
-        """Return True if an adapter's settings, perhaps of an older nngpt, train the same way."""
-        try:
-            before = LearningConfig.model_validate_json(settings)
-        except ValidationError:
-            return False
-        now = self._config.model_dump(exclude=_NOT_LEARNED)
-        return before.model_dump(exclude=_NOT_LEARNED) == now
 
+_SCHEDULE = "warm-up of at most a tenth"
+"""The schedule's rule; a checkpoint of an older one is not resumed."""
 
-_NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs"} | {
+_NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs", "held_out"} | {
     "corpus",
     "corpus_limit",
     "warm_up",
     "checkpoint_s",
 }
 """Keys of `learning` that do not affect how pairs are trained."""
+
+
+def _same_settings(settings: str, now: LearningConfig) -> bool:
+    """Return True if an adapter's settings, perhaps of an older nngpt, train the same way."""
+    try:
+        before = LearningConfig.model_validate_json(settings)
+    except ValidationError:
+        return False
+    return before.model_dump(exclude=_NOT_LEARNED) == now.model_dump(exclude=_NOT_LEARNED)
 
 
 def use_liger(model: Any) -> None:

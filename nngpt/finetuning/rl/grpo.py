@@ -140,7 +140,7 @@ class _Training:
             gradient_accumulation_steps=rl.groups * rl.group_size // rl.batch_size,
             num_iterations=rl.iterations,
             learning_rate=rl.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
+            lr_scheduler_type="constant",
             warmup_steps=rl.warmup_steps * rl.iterations,
             beta=rl.beta,
             epsilon=rl.clip,

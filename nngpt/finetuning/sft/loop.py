@@ -88,7 +88,8 @@ class TrainingLoop:
         self._per_epoch = math.ceil(len(pairs) / self._group)
         self._steps = self.settings.epochs * self._per_epoch
         self._adam = make_optimizer(self.optimizer, list(self._weights.values()), self.settings)
-        self._schedule = make_schedule(self._adam, self.settings, self._steps)
+        schedule = self.settings.schedule, self.settings.warmup_steps
+        self._schedule = make_schedule(self._adam, *schedule, self._steps)
         # Only float16 needs its small gradients scaled up.
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._step, self._between_updates = 0, False

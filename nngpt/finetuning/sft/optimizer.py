@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from typing import Any
 
 from nngpt.config import LearningConfig
 from nngpt.errors import ModelError
-
-SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-"""Name in `transformers` of each `learning.schedule`."""
 
 
 def choose_optimizer(wanted: str, on_cpu: bool) -> str:
@@ -40,9 +38,22 @@ def make_optimizer(name: str, weights: list[Any], settings: LearningConfig) -> A
     return torch.optim.AdamW(weights, **options)
 
 
-def make_schedule(optimizer: Any, settings: LearningConfig, steps: int) -> Any:
-    """Return the learning-rate schedule over `steps` steps: a warm-up, then `learning.schedule`."""
-    from transformers import get_scheduler
+def make_schedule(optimizer: Any, name: str, warmup_steps: int, steps: int) -> Any:
+    """Return the learning-rate schedule over `steps` steps: a warm-up, then the named decay.
 
-    name = SCHEDULES[settings.schedule]
-    return get_scheduler(name, optimizer, settings.warmup_steps, steps)
+    The warm-up takes at most a tenth of the steps, and no step has a rate of 0.
+
+    Args:
+        name: "cosine", "linear" or "constant".
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    warmup = min(warmup_steps, steps // 10)
+
+    def share_of_rate(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = (step - warmup) / (steps - warmup)
+        return {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done}.get(name, 1.0)
+
+    return LambdaLR(optimizer, share_of_rate)

@@ -13,7 +13,7 @@ from typing import Any
 
 from nngpt import __version__, files
 from nngpt.config import SHIPPED, Config, LLMConfig
-from nngpt.errors import ModelError, UserError
+from nngpt.errors import LearningFailed, ModelError, UserError
 from nngpt.files import sync
 from nngpt.generation.models import embedded
 from nngpt.generation.models.loading import LoadedBase, load_base, quantization_of
@@ -105,6 +105,24 @@ def finished_adapter(
     return replace(found, path=str(target.resolve())) if same else None
 
 
+def adapter_weights(model: Any, dtype: str = "float32") -> dict[str, Any]:
+    """Return a copy of an adapter's weights on the CPU, by name, as its file holds them."""
+    import torch
+
+    kept = {name: weight for name, weight in model.state_dict().items() if "lora_" in name}
+    kind = getattr(torch, dtype)
+    return {name: weight.to("cpu", kind, copy=True) for name, weight in kept.items()}
+
+
+def check_changed(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Check that a training has changed an adapter's weights. Raises: LearningFailed."""
+    if all(weight.equal(before[name]) for name, weight in after.items()):
+        raise LearningFailed(
+            "nothing was learned: no weight of the adapter changed",
+            hint="Raise the learning rate or the number of steps.",
+        )
+
+
 def save_adapter(
     model: Any,
     adapter: Adapter,
@@ -118,16 +136,12 @@ def save_adapter(
         dtype: dtype of the weights in the file; loading converts them to float32.
         also: writes further files into the draft folder.
     """
-    import torch
-
     draft = target.with_name(f".{target.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     # Record the base model by its name, not by its path on this machine.
     model.peft_config["default"].base_model_name_or_path = adapter.base
-    weights = {
-        k: w.to(getattr(torch, dtype)) for k, w in model.state_dict().items() if "lora_" in k
-    }
+    weights = adapter_weights(model, dtype)
     model.save_pretrained(draft, save_embedding_layers=False, state_dict=weights)
     also(draft)
     adapter = replace(adapter, path=str(target.resolve()))

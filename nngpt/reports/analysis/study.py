@@ -173,5 +173,7 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
 def _initial(store: Store, run: RunRecord, setting: StudySetting) -> int:
     """Return the first adapter's pairs that the run had not admitted; else the corpus's."""
     for cycle, adapter in store.adapters(run.id).items():
-        return max(0, adapter.pairs - len(store.admitted(run.id, upto_cycle=cycle)))
+        return max(
+            0, adapter.pairs + adapter.held_out - len(store.admitted(run.id, upto_cycle=cycle))
+        )
     return setting.pairs

@@ -27,10 +27,12 @@ class CyclePoint:
         above_trained: share of the valid ones at or above the threshold (the papers' figure).
         above_written: the same share of `written`, which failing on hard cases cannot raise.
         corpus: size of the LLM's training set after the cycle: initial pairs and all networks
-            admitted so far, repairs included; None for a control.
+            admitted so far, repairs included, held-out ones not; None for a control.
         likeness: mean similarity of the trained networks to their nearest known one.
         alarm: the collapse that was detected, "" if none.
         skipped: why no adapter was trained, "" if one was.
+        held_out_first: mean loss per token of the held-out networks before the fine-tuning at the
+            end of the cycle, None if not measured; `held_out_last`: after it.
     """
 
     arm: Arm
@@ -55,6 +57,8 @@ class CyclePoint:
     likeness: Estimate | None
     alarm: str
     skipped: str
+    held_out_first: float | None
+    held_out_last: float | None
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,13 @@ def trajectory(
     `attempts` are the arm's, repairs included, `places` those of all arms; `threshold` is that of
     admission, 0…1; `initial` is the number of training pairs older than the run.
     """
-    points, corpus = [], initial
+    points, corpus, held_out = [], initial, 0
     for summary in summaries:
         mine = [a for a in attempts if a.cycle == summary.cycle]
         corpus += summary.admitted + summary.repairs_admitted
         near = [p.jaccard for p in places if p.arm is summary.arm and p.cycle == summary.cycle]
-        known = corpus if summary.arm is Arm.LOOP else None
+        held_out = summary.held_out or held_out
+        known = corpus - held_out if summary.arm is Arm.LOOP else None
         points.append(_point(summary, mine, near, threshold, known))
     return tuple(points)
 
@@ -121,10 +126,12 @@ def _point(
     accuracies = tuple(e.accuracy for e in trained)
     above = sum(value >= threshold for value in accuracies)
     best = max((a.result for a in first if a.result is not None), default=None)
-    same = ("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped")
-    repairs = ("repairs", "repairs_valid", "repairs_admitted")
+    same = (
+        *("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped"),
+        *("repairs", "repairs_valid", "repairs_admitted", "held_out_first", "held_out_last"),
+    )
     return CyclePoint(
-        **{name: getattr(summary, name) for name in (*same, *repairs)},
+        **{name: getattr(summary, name) for name in same},
         written=len(first),
         open=sum(not a.repairs for a in attempts) - len(first),
         valid=share(len(trained), len(first)),

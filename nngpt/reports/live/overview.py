@@ -179,7 +179,7 @@ def notes(run: RunRecord, loop: Sequence[CycleSummary]) -> list[dict[str, str]]:
         if s.alarm:
             found.append({"kind": "alarm", "text": f"Cycle {s.cycle}: {line(s.alarm)}"})
         if s.skipped:
-            text = f"No fine-tuning after cycle {s.cycle}: {line(s.skipped)}"
+            text = f"Nothing was learned after cycle {s.cycle}: {line(s.skipped)}"
             found.append({"kind": "note", "text": text})
     return found
 

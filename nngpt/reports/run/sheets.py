@@ -18,7 +18,7 @@ from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.tables.runs import repairs_of
+from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, repairs_of
 from nngpt.reports.text import (
     ARM_NAMES,
     accuracy,
@@ -26,6 +26,7 @@ from nngpt.reports.text import (
     decimal,
     duration,
     energy,
+    likelihood,
     percent,
     plural,
     points,
@@ -36,7 +37,8 @@ _VERDICTS = ("worse", "no evidence", "better")
 Row = Mapping[str, Any]
 _CYCLE = (
     "valid± best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
-    "admitted corpus nearest_jaccard_mean±=likeness repairs repairs_valid repairs_admitted alarm"
+    "admitted corpus nearest_jaccard_mean±=likeness repairs repairs_valid repairs_admitted alarm "
+    "held_out_loss_before=held_out_first held_out_loss_after=held_out_last"
 )
 _FORECAST = (
     "made=forecast.created up_to_cycle=forecast.cycles seconds=forecast.seconds "
@@ -159,10 +161,12 @@ def costs(study: Study) -> list[Sheet]:
 
 def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     repairs = any(p.repairs for p in cycles)
+    held_out = any(p.held_out_first is not None for p in cycles)
     columns = (
         *(">cycle", "written by", ">valid", ">best", ">mean", ">median"),
         *(">above threshold, of trained", ">of written", ">admitted"),
         *((">learned from",) if arm is Arm.LOOP else ()),
+        *((f">{HELD_OUT}",) if held_out else ()),
         *(("repairs",) if repairs else ()),
     )
     rows = tuple(
@@ -177,12 +181,14 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
             percent(p.above_written),
             str(p.admitted),
             *((f"{p.corpus:,}" if p.corpus is not None else "–",) if arm is Arm.LOOP else ()),
+            *((likelihood(p.held_out_first, p.held_out_last),) if held_out else ()),
             *((repairs_of(p),) if repairs else ()),
         )
         for p in cycles
     )
     modes = ", ".join(dict.fromkeys(p.how for p in cycles))
-    return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows)
+    note = f"{HELD_OUT.capitalize()}: {HELD_OUT_NOTE}" if held_out else ""
+    return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows, note)
 
 
 def _spent(found: Costs) -> Sheet:
@@ -328,7 +334,7 @@ def _networks(study: Study) -> Iterator[Row]:
 
 
 def _adapter(node: LineageNode) -> Row:
-    training = ("pairs", "tokens", "loss_first", "loss_last", "seconds")
+    training = ("pairs", "tokens", "loss_first", "loss_last", "seconds", "held_out")
     return {
         **_row(node, "name cycle parent"),
         **{name: getattr(node.adapter, name, None) for name in training},

@@ -11,7 +11,7 @@ from rich.table import Table
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.best import final_accuracy
 from nngpt.reports.sheets import Sheet, rich_table
-from nngpt.reports.text import accuracy_of, mean_of
+from nngpt.reports.text import accuracy_of, likelihood, mean_of
 from nngpt.statistics import mean_half_width, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
 
@@ -24,14 +24,21 @@ _COLUMNS = (
 )
 
 
+HELD_OUT = "held-out log-likelihood"
+HELD_OUT_NOTE = (
+    "per token, mean over the admitted networks that the LLM never learns, before and after the "
+    "fine-tuning at the end of the cycle."
+)
+
+
 def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) -> Table:
     """Return the console table of one of the runs, cycle by cycle."""
     caption = (
         f"Accuracy on {validation:,} validation images, with 95% intervals; valid = built, trained "
         "and judged, of all written; exact copies are not trained again and do not count as valid."
     )
-    repairs = any(s.repairs for s in summaries)
-    columns = (*_COLUMNS, *(["repairs"] if repairs else []))
+    repairs, held_out = any(s.repairs for s in summaries), any(s.held_out for s in summaries)
+    columns = (*_COLUMNS, *(["repairs"] if repairs else []), *([HELD_OUT] if held_out else []))
     rows = []
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
@@ -40,7 +47,10 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
         counts = (str(s.admitted), str(s.refused.get(Stage.DUPLICATE, 0)))
         head = (str(s.cycle), s.adapter or "base model", s.how)
         last = (", ".join(others) or "–", *([repairs_of(s)] if repairs else []))
-        rows.append((*head, *figures, *counts, *last))
+        known = [likelihood(s.held_out_first, s.held_out_last)] if held_out else []
+        rows.append((*head, *figures, *counts, *last, *known))
+    if held_out:
+        caption += f" {HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"
     title = f"Run {run.id}: {run.name} ({run.status})"
     return rich_table(Sheet(title, columns, tuple(rows), caption))
 
@@ -90,6 +100,11 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "copies": summary.refused.get(Stage.DUPLICATE, 0),
         "refused": dict(summary.refused),
         "alarm": summary.alarm,
+        "held_out": {
+            "networks": summary.held_out,
+            "loss_before": summary.held_out_first,
+            "loss_after": summary.held_out_last,
+        },
         "repairs": {
             "written": summary.repairs,
             "valid": summary.repairs_valid,

@@ -1,0 +1,11 @@
+"""Add the loss of held-out networks before and after each fine-tuning."""
+
+from nngpt.store.schema import run_script
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Execute `v0008_held_out.sql`."""
+    run_script(__file__)

@@ -55,7 +55,7 @@ class NngptError(Exception):
         """Return the whole message on one line: `where: what. hint`."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         text = f"{text}. {self.hint}" if self.hint else text
-        return " ".join(text.split())
+        return readable(" ".join(text.split()))
 
 
 class UserError(NngptError):
@@ -92,6 +92,13 @@ class ExecutionError(NngptError):
     """A fault of nngpt's own executor; never raised for a candidate's mistake."""
 
     exit_code = 3
+
+
+def readable(text: str) -> str:
+    """Return the text of an error or report with control characters and surrogates escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

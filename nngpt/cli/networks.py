@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ def generate(
     """Write networks with the LLM and check them against the contract, without training."""
     from nngpt.cycle.networks import generate_answers
     from nngpt.records import Candidate
+    from nngpt.reports.text import block
     from nngpt.statistics import percent_of
 
     settings = load_config(config, overrides, seed=seed)
@@ -44,7 +46,8 @@ def generate(
             file.write_text(outcome.code, encoding="utf-8")
             log(f"network {number}: {file}")
         elif not as_json:
-            typer.echo(f"# network {number}\n{outcome.code}")
+            code = block(outcome.code) if sys.stdout.isatty() else outcome.code
+            typer.echo(f"# network {number}\n{code}")
     valid = [outcome for _, outcome in answers if isinstance(outcome, Candidate)]
     constrained = ", settings constrained" if settings.sampling.constrain else ""
     share = percent_of(len(valid), count)

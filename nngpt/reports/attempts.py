@@ -9,9 +9,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from nngpt.errors import readable
 from nngpt.generation import modes
 from nngpt.records import Arm, Evaluation, Refusal, Retraining, ShownBlock, State
-from nngpt.reports.text import accuracy_of, plural
+from nngpt.reports.text import accuracy_of, block, plural
 from nngpt.store import AttemptRecord
 
 EXTRA = 2.0
@@ -37,7 +38,7 @@ def attempt_line(attempt: AttemptRecord) -> Text:
     if admitted and (effort := attempt.relative_effort) is not None and effort > EXTRA:
         line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
     if attempt.refusal is not None:
-        line.append(f"{attempt.refusal.stage}: {attempt.refusal.reason}")
+        line.append(readable(f"{attempt.refusal.stage}: {attempt.refusal.reason}"))
     return line
 
 
@@ -56,16 +57,16 @@ def attempt_report(attempt: AttemptRecord, blocks: Sequence[ShownBlock] = ()) ->
     """Return an attempt for the console: verdict, facts, curve, code, `blocks` of its prompt."""
     parts: list[RenderableType] = [attempt_line(attempt), _facts(attempt, blocks)]
     if attempt.refusal is not None and attempt.refusal.detail:
-        parts += ["", Text("Why it was refused", "bold"), Text(attempt.refusal.detail)]
+        parts += ["", Text("Why it was refused", "bold"), Text(block(attempt.refusal.detail))]
     if attempt.evaluation is not None:
         parts += ["", _curve(attempt)]
     title, code = "What the LLM wrote", attempt.completion.text
     if attempt.candidate is not None:
         if modes.load(attempt.mode).changes_parent:
-            change = Syntax(attempt.candidate.written, "diff", background_color="default")
+            change = Syntax(block(attempt.candidate.written), "diff", background_color="default")
             parts += ["", Text("What the LLM changed", "bold"), change]
         title, code = "The network", attempt.candidate.code
-    parts += ["", Text(title, "bold"), Syntax(code, "python", background_color="default")]
+    parts += ["", Text(title, "bold"), Syntax(block(code), "python", background_color="default")]
     return Group(*parts)
 
 
@@ -75,8 +76,8 @@ def _facts(attempt: AttemptRecord, blocks: Sequence[ShownBlock]) -> Table:
     table.add_column(overflow="fold")
     for name, value in attempt_facts(attempt):
         table.add_row(name, Text(value))  # a model wrote some of it: no markup
-    for block in blocks:
-        where = f"{block.target} {block.version}, {block.licence}, SHA-256 {block.sha256}"
+    for shown in blocks:
+        where = f"{shown.target} {shown.version}, {shown.licence}, SHA-256 {shown.sha256}"
         table.add_row("shown", Text(where))
     return table
 

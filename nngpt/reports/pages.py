@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from nngpt import __version__
-from nngpt.novelty.dedup.collection import readable
+from nngpt.errors import readable
 from nngpt.reports.text import NONE, similarity
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nngpt.novelty.dedup.collection import readable
+from nngpt.errors import readable
 from nngpt.records import Arm, Stage, State
 from nngpt.statistics import (
     Count,

@@ -22,28 +22,28 @@ from nngpt.errors import ConfigError, ModelError
 from nngpt.generation.models import chat
 from nngpt.generation.models.constrained import with_settings
 from nngpt.generation.models.loading import load_tokenizer
-from nngpt.generation.models.server import Server
+from nngpt.generation.models.server import Server, brief
 from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Sampling
-
-_UNLOAD_TIMEOUT_S = 30.0
 
 
 class Options(PluginOptions):
     """Options of the backend `openai`: how to reach the server, and what it can do.
 
     `served_model` is the server's name of the model (default: the first it lists). The API key is
-    read from the environment variable `api_key_env`. `structured` is the request key for output
-    that follows a JSON schema.
+    read from the environment variable `api_key_env`. An answer may take `timeout_s` seconds in all;
+    a server that is busy (HTTP 429, 5xx) or away is asked again for up to `retry_s` seconds.
+    `structured` is the request key for output that follows a JSON schema.
     """
 
-    may_change: ClassVar = frozenset({"url", "timeout_s", "api_key_env", "structured"})
+    may_change: ClassVar = frozenset({"url", "timeout_s", "retry_s", "api_key_env", "structured"})
 
     url: str = "http://127.0.0.1:8000/v1"
     endpoint: Literal["completions", "chat"] = "completions"
     served_model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     timeout_s: float = Field(600, gt=0)
+    retry_s: float = Field(120, ge=0)
     structured: Literal["structured_outputs", "response_format", "json_schema", "guided_json"] = (
         "structured_outputs"
     )
@@ -62,7 +62,8 @@ def create(config: LLMConfig, *, options: Options) -> OpenAILLM:
             where="llm.model",
             hint="Name the model that the server serves, or set llm.options.endpoint to chat.",
         )
-    server = Server(options.url, options.api_key_env, options.timeout_s, config.batch_size)
+    limits = options.timeout_s, options.retry_s, config.batch_size
+    server = Server(options.url, options.api_key_env, *limits)
     try:
         models = {} if options.served_model else server.models()
         served = options.served_model or next(iter(models), config.model)
@@ -89,7 +90,8 @@ class OpenAILLM:
         self._tokenizer, self._options = tokenizer, options
         self._adapter: Adapter | None = None
         self.model, self.batch_size = config.model, config.batch_size
-        self.facts = f"{served} at {options.url} ({options.endpoint})"
+        self.facts = f"{brief(served)} at {options.url} ({options.endpoint})"
+        self._warned = False
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -147,7 +149,8 @@ class OpenAILLM:
             self._adapter = adapter
 
     def stop(self) -> None:
-        """Do nothing: a running request ends with the server's answer, or is abandoned."""
+        """End waiting for the server, and reading its answers, at the next sign of it."""
+        self._server.stop()
 
     def close(self) -> None:
         """Unload the adapter if the server still answers, and close the connections."""
@@ -183,13 +186,20 @@ class OpenAILLM:
         would be a repair of what the LLM wrote (Raw numbers, docs/design.md).
         """
         path = "/completions" if self._tokenizer is not None else "/chat/completions"
-        text, ended = "", False
+        text, ended, reasons, last = "", False, False, None
         with closing(self._server.stream(path, body | {"seed": seed % 2**31})) as pieces:
-            for piece, reason in pieces:
-                text, stopped = chat.cut(text + piece, stop)
+            for piece in pieces:
+                text, stopped = chat.cut(text + piece.text, stop)
                 if stopped:
                     return text, True
-                ended = ended or reason == "stop"
+                reasons, last = reasons or piece.reasons, piece.reason or last
+                ended = ended or piece.reason == "stop"
+        if reasons and last == "length" and not self._warned:
+            self._warned = True
+            self._server.tell(
+                f"The model's reasoning (reasoning_content) took the {body['max_tokens']} tokens of"
+                " an answer. Raise sampling.max_new_tokens, or switch reasoning off in the server."
+            )
         return text, ended
 
     def _completion(
@@ -223,7 +233,7 @@ class OpenAILLM:
 
     def _load(self, adapter: Adapter) -> None:
         names = {"lora_name": adapter.name, "lora_path": adapter.path}
-        status, answer = self._server.post("/load_lora_adapter", names, self._options.timeout_s)
+        status, answer = self._server.post("/load_lora_adapter", names)
         if status != 200:
             raise ModelError(
                 f"the server did not load adapter {adapter.name!r} ({status}: {answer})",
@@ -235,7 +245,7 @@ class OpenAILLM:
     def _unload(self, adapter: Adapter) -> None:
         """Unload an adapter; a failure is ignored, it shows when the next one loads."""
         names = {"lora_name": adapter.name}
-        self._server.post("/unload_lora_adapter", names, _UNLOAD_TIMEOUT_S)
+        self._server.post("/unload_lora_adapter", names, patient=False)
 
 
 def structured(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from nngpt.errors import readable
+
 FAMILY_CAP = "family cap"
 """Reason for a removal because enough networks of the family are kept."""
 
@@ -154,13 +156,6 @@ def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) 
     pairs = zip(names, found, strict=True)
     originals = {name: f.original for name, f in pairs if f.original is not None}
     return Collection(networks, tuple(skipped), originals)
-
-
-def readable(text: str) -> str:
-    """Return a name of the collection with control characters and surrogates escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _unique(parts: Sequence[Sequence[str]], short: Sequence[int]) -> list[str]:

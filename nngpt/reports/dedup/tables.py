@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nngpt.novelty.dedup.collection import FAMILY_CAP, Collection, DedupSettings, Network, readable
+from nngpt.errors import readable
+from nngpt.novelty.dedup.collection import FAMILY_CAP, Collection, DedupSettings, Network
 from nngpt.novelty.dedup.explanation import Explanation
 from nngpt.novelty.dedup.summary import Summary
 from nngpt.reports.pages import percent

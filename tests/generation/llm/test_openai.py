@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from nngpt.records import Adapter, Message, Prompt, Sampling
 PROMPT = Prompt("test", "0", "features", (Message("user", "Write."),), "nn.", ("\n)",))
 SAMPLING = Sampling(temperature=0.5, max_new_tokens=20)
 MODELS = json.dumps({"data": [{"id": "base"}]})
-Answer = tuple[int, list[bytes]]
+Answer = tuple[int, Iterable[bytes]]
 
 
 class Web(ThreadingHTTPServer):
@@ -32,8 +34,9 @@ class Web(ThreadingHTTPServer):
 
     Attributes:
         asked: path and body of each POST request.
+        headers: headers of each answer to a POST request.
         hang: True to keep the connection open after an answer until the client closes it.
-        promise: number of bytes announced but never sent, so that the connection breaks off.
+        promise: number of bytes announced, more than are sent, so that the connection breaks off.
         hung_up: set when the client has closed a held connection.
     """
 
@@ -45,6 +48,7 @@ class Web(ThreadingHTTPServer):
         self.models, self.status = models, status
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answer: Callable[[str, dict[str, Any]], Answer] = lambda path, body: (200, [])
+        self.headers: dict[str, str] = {}
         self.hang, self.promise, self.hung_up = False, 0, threading.Event()
 
     @property
@@ -63,14 +67,16 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, body))
         self._send(*self.server.answer(self.path, body))
 
-    def _send(self, status: int, parts: list[bytes]) -> None:
+    def _send(self, status: int, parts: Iterable[bytes]) -> None:
         self.send_response(status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         if self.server.promise:
-            size = sum(map(len, parts)) + self.server.promise
-            self.send_header("Content-Length", str(size))
+            self.send_header("Content-Length", str(self.server.promise))
         self.end_headers()
-        for part in parts:
-            self.wfile.write(part)
+        with suppress(ConnectionError):
+            for part in parts:
+                self.wfile.write(part)
         if self.command == "POST" and self.server.hang:
             with suppress(ConnectionError):
                 self.rfile.read(1)
@@ -98,9 +104,9 @@ def web() -> Iterator[Web]:
         yield started
 
 
-def connect(url: str, batch_size: int = 8, timeout_s: float = 600) -> OpenAILLM:
+def connect(url: str, batch_size: int = 8, timeout_s: float = 600, retry_s: float = 0) -> OpenAILLM:
     """Connect to a server whose `chat` endpoint renders the prompts."""
-    options = Options(url=url, endpoint="chat", timeout_s=timeout_s)
+    options = Options(url=url, endpoint="chat", timeout_s=timeout_s, retry_s=retry_s)
     return create(LLMConfig(batch_size=batch_size), options=options)
 
 
@@ -190,6 +196,9 @@ def test_a_large_batch_is_requested_in_parallel(web: Web) -> None:
         (b'data: {"error": {"message": "out of\\nmemory"}}\n\n', r"broke off \(out of memory\)"),
         (b'data: {"error": "no"}\n\n', r"broke off \(no\)"),
         (b'data: {"choices": [{"de\n\n', "streams no completion"),
+        (b"data: " + 100_000 * b"[" + b"\n", "streams no completion"),
+        (b'{"choices": [{"de', "streams no completion"),
+        (b'data: {"error": "\\u001b[31mred"}', r"broke off \(\\x1b\[31mred\)"),
         (b"data: \xff\n\n", "streams no completion"),
         (b"data: 7\n\n", "streams no completion"),
         (b'data: {"choices": {"text": "a"}}\n\n', "streams no completion"),
@@ -208,7 +217,7 @@ def test_wrong_streams(web: Web, llm: OpenAILLM, stream: bytes, message: str) ->
 
 
 def test_a_dropped_connection(web: Web, llm: OpenAILLM) -> None:
-    web.promise = 100
+    web.promise = 1000
     streams(web, event("a"))
     with pytest.raises(ModelError, match="connection broke off during /chat/completions"):
         llm.generate(PROMPT, 1, 1, SAMPLING)
@@ -224,16 +233,145 @@ def test_a_silent_server(web: Web) -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (event(65_536 * "a"), "longer than 8 MiB"),
+        (b"data: " + 65_536 * b"a", "longer than 8 MiB"),
+        (b'{"a": ' + 65_536 * b"[", "longer than 8 MiB"),
+    ],
+)
+def test_an_answer_without_end(web: Web, llm: OpenAILLM, part: bytes, message: str) -> None:
+    web.answer = lambda path, body: (200, repeat(part))
+    with pytest.raises(ModelError, match=message):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+
+
+def test_an_answer_that_trickles(web: Web) -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.05)
+            yield event("a")
+
+    web.answer = lambda path, body: (200, trickle())
+    llm = connect(web.url, timeout_s=0.4)
+    with pytest.raises(ModelError, match=r"no answer .* in time.*llm\.options\.timeout_s"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    llm.close()
+
+
+def in_turn(web: Web, *answers: Answer) -> None:
+    """Let the server answer its requests with these, the last one again and again."""
+    left = list(answers)
+    web.answer = lambda path, body: left.pop(0) if len(left) > 1 else left[0]
+
+
+GOOD = (200, [event("a", "stop"), DONE])
+
+
+def test_a_busy_server_is_asked_again(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    llm = connect(web.url, retry_s=20)
+    in_turn(web, (503, []), GOOD)
+    assert llm.generate(PROMPT, 1, 1, SAMPLING)[0].text == "a"
+    web.headers = {"Retry-After": "0"}
+    in_turn(web, (429, []), (500, []), (429, []), GOOD)
+    assert len(llm.generate(PROMPT, 2, 1, SAMPLING)) == 2
+    assert len(web.asked) == 2 + 5
+    assert caplog.messages == [
+        f"The server at {web.url} is busy or away (HTTP 503): trying again for up to 20 s."
+    ]
+    in_turn(web, (503, [b"no"]))
+    with pytest.raises(ModelError, match=r"503 to .* \(no\).*llm\.options\.retry_s"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert len(web.asked) == 7 + 9, "a bounded number of tries"
+    web.headers = {"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}
+    with pytest.raises(ModelError, match="503"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert len(web.asked) == 17, "it would be too late"
+    llm.close()
+
+
+def test_a_server_that_goes_away_is_awaited(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Web()) as web:
+        llm = connect(web.url, retry_s=1)
+    with pytest.raises(ModelError, match="no server answers"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    llm.close()
+    assert "busy or away (ConnectError)" in caplog.text
+    with pytest.raises(ModelError, match="no server answers"):
+        connect(web.url, retry_s=600)  # never seen: not awaited
+
+
+def test_waiting_can_be_stopped(web: Web) -> None:
+    llm = connect(web.url, retry_s=600)
+    web.headers = {"Retry-After": "300"}
+    web.answer = lambda path, body: (503, [])
+    stopping = threading.Timer(0.3, llm.stop)
+    stopping.start()
+    with pytest.raises(ModelError, match="stopped"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    stopping.join()
+    llm.close()
+
+
+def test_an_answer_that_is_not_streamed(web: Web, llm: OpenAILLM) -> None:
+    choice = {"index": 0, "message": {"content": "a\n)b"}, "finish_reason": "stop"}
+    streams(web, b"\n", json.dumps({"choices": [choice]}, indent=2).encode())
+    (done,) = llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert done.text == "a\n)" and done.finished
+
+
+def test_what_a_server_refuses_is_left_out(
+    web: Web, llm: OpenAILLM, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = ("top_k", "add_generation_prompt", "max_tokens")
+
+    def strict(path: str, body: dict[str, Any]) -> Answer:
+        if named := next((key for key in refused if key in body), None):
+            return 400, [f"Unrecognized request argument supplied: {named}\x1b".encode()]
+        return GOOD
+
+    web.answer = strict
+    assert llm.generate(PROMPT, 1, 1, SAMPLING)[0].text == "a"
+    assert len(web.asked) == 4
+    llm.generate(PROMPT, 3, 1, SAMPLING)
+    assert len(web.asked) == 4 + 3, "settled once"
+    body = web.asked[-1][1]
+    assert not set(refused) & set(body) and body["max_completion_tokens"] == 20
+    assert body["temperature"] == 0.5 and body["continue_final_message"] is True
+    assert [m.split(" (")[0] for m in caplog.messages] == [
+        f"The server refuses {r}" for r in refused
+    ]
+    assert "supplied: top_k\\x1b): from now on it is left out" in caplog.messages[0]
+
+
+def test_a_refusal_that_no_request_mends(web: Web, llm: OpenAILLM) -> None:
+    streams(web, b"temperature and top_k: no", status=400)
+    with pytest.raises(ModelError, match="answered 400"):
+        llm.generate(PROMPT, 1, 1, SAMPLING)
+    assert len(web.asked) == 3
+
+
+def test_reasoning_that_takes_all_tokens(
+    web: Web, llm: OpenAILLM, caplog: pytest.LogCaptureFixture
+) -> None:
+    choice = {"delta": {"content": None, "reasoning_content": "Hm"}, "finish_reason": "length"}
+    streams(web, f"data: {json.dumps({'choices': [choice]})}".encode())
+    (one, _) = llm.generate(PROMPT, 2, 1, SAMPLING)
+    assert one.text == "" and not one.finished
+    assert len(caplog.messages) == 1 and "took the 20 tokens" in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
     ("status", "message"),
     [
         (302, "answered 302"),
         (401, "401.*OPENAI_API_KEY"),
         (404, "404.*served_model"),
-        (500, r"500 to /chat/completions \(too long\)"),
+        (500, r"500 to /chat/completions \(too \\x1b\[1mlong\)"),
     ],
 )
 def test_refusals(web: Web, llm: OpenAILLM, status: int, message: str) -> None:
-    streams(web, b" too\nlong ", status=status)
+    streams(web, b" too\n\x1b[1mlong ", status=status)
     with pytest.raises(ModelError, match=message):
         llm.generate(PROMPT, 1, 1, SAMPLING)
 
@@ -243,6 +381,7 @@ def test_refusals(web: Web, llm: OpenAILLM, status: int, message: str) -> None:
     [
         ("<html>Welcome</html>", 200, "no OpenAI-compatible server"),
         ("[]", 200, "no OpenAI-compatible server"),
+        (100_000 * "[", 200, "no OpenAI-compatible server"),
         ('{"data": null}', 200, "no OpenAI-compatible server"),
         ("no such page", 404, r"404 to /models.*llm\.options\.url"),
     ],

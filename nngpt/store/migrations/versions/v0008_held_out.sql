@@ -1,3 +1,3 @@
 ALTER TABLE nngpt_adapter ADD COLUMN held_out INTEGER DEFAULT 0 NOT NULL;
-ALTER TABLE nngpt_adapter ADD COLUMN held_out_first FLOAT;
-ALTER TABLE nngpt_adapter ADD COLUMN held_out_last FLOAT;
+ALTER TABLE nngpt_adapter ADD COLUMN held_out_first DOUBLE;
+ALTER TABLE nngpt_adapter ADD COLUMN held_out_last DOUBLE;

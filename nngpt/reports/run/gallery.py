@@ -10,8 +10,10 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from nngpt.errors import readable
 from nngpt.generation import contract
-from nngpt.novelty.dedup.collection import Network, readable
+from nngpt.generation import contract
+from nngpt.novelty.dedup.collection import Network
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.layers import CodeLayer, chain
 from nngpt.reports.analysis.novelty import Near, NetworkPlace

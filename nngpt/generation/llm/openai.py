@@ -22,7 +22,7 @@ from nngpt.errors import ConfigError, ModelError
 from nngpt.generation.models import chat
 from nngpt.generation.models.constrained import with_settings
 from nngpt.generation.models.loading import load_tokenizer
-from nngpt.generation.models.server import Server, brief
+from nngpt.generation.models.server import Server, brief, log
 from nngpt.plugins import PluginOptions
 from nngpt.records import Adapter, Completion, Prompt, Sampling
 
@@ -196,9 +196,10 @@ class OpenAILLM:
                 ended = ended or piece.reason == "stop"
         if reasons and last == "length" and not self._warned:
             self._warned = True
-            self._server.tell(
-                f"The model's reasoning (reasoning_content) took the {body['max_tokens']} tokens of"
-                " an answer. Raise sampling.max_new_tokens, or switch reasoning off in the server."
+            log.warning(
+                "The model's reasoning (reasoning_content) took the %d tokens of an answer. Raise "
+                "sampling.max_new_tokens, or switch reasoning off in the server.",
+                body["max_tokens"],
             )
         return text, ended
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import re
 import threading
@@ -44,7 +45,8 @@ _OPTIONAL = (
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 """Keys that servers refuse: those in `_OPTIONAL` are left out, these have another name."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
+"""Shows the user one line on standard error for each warning."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class Server:
                 self._refused.add(named)
             if new:
                 instead = f"it gets {_RENAMED[named]}" if named in _RENAMED else "it is left out"
-                self.tell(f"The server refuses {named} ({brief(answer)}): from now on {instead}.")
+                why = brief(answer)
+                log.warning("The server refuses %s (%s): from now on %s.", named, why, instead)
 
     def _exchange(
         self, method: str, path: str, body: dict[str, Any] | None, patient: bool = True
@@ -182,33 +185,28 @@ class Server:
         self, method: str, path: str, body: dict[str, Any] | None, patient: bool
     ) -> httpx.Response:
         """Send a request, again while the server is busy or away; return the open response."""
-        most, waited = self._timeout_s if patient else min(self._timeout_s, _IMPATIENT_S), 0.0
-        limit = httpx.Timeout(most, connect=min(most, _CONNECT_S))
-        for pause in (*_pauses(), None):
+        most = self._timeout_s if patient else min(self._timeout_s, _IMPATIENT_S)
+        limit, waited = httpx.Timeout(most, connect=min(most, _CONNECT_S)), 0.0
+        for doubling in (*_pauses(), math.inf):
             request = self._http.build_request(method, path, json=body, timeout=limit)
-            began, response, fault = time.monotonic(), None, None
+            began, pause = time.monotonic(), doubling if patient else math.inf
             try:
                 response = self._http.send(request, stream=True)
-                response.extensions["deadline"] = began + most
-                self._answered = True
             except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout) as error:
-                fault = error
-                if not self._answered:  # it may never have been there
+                # A server that has never answered may never have been there.
+                if not self._answered or waited + pause > self._retry_s:
                     raise
-            if response is not None and not _is_busy(response.status_code):
-                return response
-            if response is not None and pause is not None:
+                fault = type(error).__name__
+            else:
+                self._answered, status = True, response.status_code
+                response.extensions["deadline"] = began + most
                 asked = _retry_after(response.headers.get("Retry-After"))
-                pause = pause if asked is None else asked
-            if pause is None or not patient or waited + pause > self._retry_s:
-                if response is None:
-                    assert fault is not None
-                    raise fault
-                return response
-            what = type(fault).__name__ if response is None else f"HTTP {response.status_code}"
-            if response is not None:
+                pause = asked if asked is not None and pause < math.inf else pause
+                if not _is_busy(status) or waited + pause > self._retry_s:
+                    return response
                 response.close()
-            self._tell_busy(what)
+                fault = f"HTTP {status}"
+            self._tell_busy(fault)
             waited += pause
             if self._stopped.wait(pause):
                 break
@@ -236,17 +234,14 @@ class Server:
 
     # ------------------------------------------------------------------ what the user is told
 
-    def tell(self, text: str) -> None:
-        """Show the user one line, as a warning."""
-        _log.warning("%s", text)
-
-    def _tell_busy(self, what: str) -> None:
+    def _tell_busy(self, fault: str) -> None:
+        """Log that the server is busy or away, at most every `_EVERY_S` seconds."""
         with self._lock:
             due = time.monotonic() - self._told >= _EVERY_S
             self._told = time.monotonic() if due else self._told
         if due:
-            most = f"for up to {self._retry_s:g} s"
-            self.tell(f"The server at {self._url} is busy or away ({what}): trying again {most}.")
+            what = f"The server at {self._url} is busy or away ({fault})"
+            log.warning("%s: trying again for up to %g s.", what, self._retry_s)
 
     def _piece(self, data: bytes) -> Piece:
         try:

@@ -12,7 +12,6 @@ from pygments.lexers import PythonLexer
 
 from nngpt.errors import readable
 from nngpt.generation import contract
-from nngpt.generation import contract
 from nngpt.novelty.dedup.collection import Network
 from nngpt.records import Arm, Candidate, State
 from nngpt.reports.analysis.layers import CodeLayer, chain

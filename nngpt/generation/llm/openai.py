@@ -186,22 +186,21 @@ class OpenAILLM:
         would be a repair of what the LLM wrote (Raw numbers, docs/design.md).
         """
         path = "/completions" if self._tokenizer is not None else "/chat/completions"
-        text, ended, reasons, last = "", False, False, None
+        text, reasoned, last = "", False, None
         with closing(self._server.stream(path, body | {"seed": seed % 2**31})) as pieces:
-            for piece in pieces:
-                text, stopped = chat.cut(text + piece.text, stop)
+            for piece, reason, reasoning in pieces:
+                text, stopped = chat.cut(text + piece, stop)
                 if stopped:
                     return text, True
-                reasons, last = reasons or piece.reasons, piece.reason or last
-                ended = ended or piece.reason == "stop"
-        if reasons and last == "length" and not self._warned:
+                reasoned, last = reasoned or reasoning, reason or last
+        if reasoned and last == "length" and not self._warned:
             self._warned = True
             log.warning(
                 "The model's reasoning (reasoning_content) took the %d tokens of an answer. Raise "
                 "sampling.max_new_tokens, or switch reasoning off in the server.",
                 body["max_tokens"],
             )
-        return text, ended
+        return text, last == "stop"
 
     def _completion(
         self, text: str, ended: bool, prompt: Prompt, seed: int, index: int, seconds: float

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -49,18 +48,8 @@ log = logging.getLogger(__name__)
 """Shows the user one line on standard error for each warning."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A piece of an answer.
-
-    Attributes:
-        reason: why the answer ends with this piece, None before the last.
-        reasons: True if the piece holds text of the model's reasoning, which is no answer.
-    """
-
-    text: str
-    reason: str | None
-    reasons: bool
+Piece = tuple[str, str | None, bool]
+"""A piece of an answer, its finish reason (None before the last), and whether it is reasoning."""
 
 
 class Server:
@@ -130,7 +119,7 @@ class Server:
         with self._clear_errors(path), closing(self._accepted(path, body)) as response:
             for data in _events(self._chunks(response, path, limit)):
                 piece = self._piece(data)
-                ended = ended or piece.reason is not None
+                ended = ended or piece[1] is not None
                 yield piece
         if not ended:
             raise self._error(
@@ -251,8 +240,8 @@ class Server:
             choice = (event.get("choices") or [{}])[0]
             said = choice.get("delta") or choice.get("message") or {}
             text = choice.get("text") or said.get("content") or ""
-            reasons = bool(said.get("reasoning_content") or said.get("reasoning"))
-            return Piece(text + "", choice.get("finish_reason"), reasons)
+            reasoning = said.get("reasoning_content") or said.get("reasoning")
+            return text + "", choice.get("finish_reason"), bool(reasoning)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             shown = brief(data.decode(errors="replace"))
             raise self._error(f"the server streams no completion ({shown})", _SEE_LOG) from None

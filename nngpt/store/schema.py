@@ -10,7 +10,7 @@ from nngpt.errors import StoreError
 from nngpt.store import block_tables, lemur_tables
 from nngpt.store.tables import Base
 
-HEAD = "0008"
+HEAD = "0009"
 """Revision that this version of nngpt reads and writes; a test compares it with the migrations."""
 
 TABLE_MODULES = (block_tables, lemur_tables)  # importing them declares their tables

@@ -2,10 +2,10 @@
 
 from nngpt.store.schema import run_script
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Execute `v0008_held_out.sql`."""
+    """Execute `v0009_held_out.sql`."""
     run_script(__file__)

@@ -14,6 +14,7 @@ from report_samples import HOSTILE, confirm, network, study, three_arms
 from store_samples import admit, start, write
 
 from nngpt.records import Refusal, Stage
+from nngpt.reports.analysis.refusals import kind
 from nngpt.reports.analysis.study import StudySetting, read_study
 from nngpt.reports.charts import image_files, page_svg, rc
 from nngpt.reports.run.page import Report, report
@@ -125,6 +126,23 @@ def test_tables_read_back(full: Report) -> None:
     assert float(ranking["kendall_tau_b"]) == pytest.approx(1)
     networks = list(csv.DictReader(io.StringIO(full.tables["networks.csv"])))
     assert networks[1]["corpus_nearest"] == HOSTILE
+    refusals = list(csv.DictReader(io.StringIO(full.tables["refusals.csv"])))
+    assert list(refusals[0]) == ["arm", "cycle", "stage", "reason", "count"]
+    assert sum(int(r["count"]) for r in refusals if r["arm"] == "loop") == 2 * 3
+    assert "Refused, by reason" in full.page
+
+
+def test_reasons_that_differ_in_numbers_and_names_are_one_kind() -> None:
+    shapes = "mat1 and mat2 shapes cannot be multiplied (64x{} and 256x10)"
+    kinds = {kind(Stage.FORWARD, shapes.format(n)) for n in (128, 512)}
+    assert kinds == {"mat1 and mat2 shapes cannot be multiplied (… and …)"}
+    assert kind(Stage.TRAIN, "used more than its 97.4 CPU seconds").endswith("its … CPU seconds")
+    assert kind(Stage.BUILD, "NameError: name 'foo' is not defined").endswith(
+        "name … is not defined"
+    )
+    assert kind(Stage.NOVELTY, "Jaccard similarity 0.951 to attempt 7") == (
+        kind(Stage.NOVELTY, "Jaccard similarity 1.000 to net-3")
+    )
 
 
 def test_formulas_are_text_in_csv() -> None:

@@ -24,7 +24,8 @@ raise RuntimeError("still here")
 """
 ATTACKS = {
     "exits": (hostile("learn", EXITS), "train", "ended without a result (exit code 7)"),
-    "spins": (hostile("learn", SPINS), "train", "used more than its 8 CPU seconds"),
+    "spins": (hostile("learn", SPINS), "train", "used more than its 4 CPU seconds"),
+    "sleeps": (hostile("learn", "import time; time.sleep(600)"), "train", "slept more than 4 sec"),
     "forks": (hostile("learn", FORKS), "train", "PermissionError"),
     "lies in wait": (hostile("forward", EXITS), "forward", "ended without a result (exit code 7)"),
     "signals": (hostile("learn", SIGNALS), "train", "still here"),
@@ -39,12 +40,14 @@ def test_each_hostile_candidate_is_one_row_with_a_reason(tmp_path: Path) -> None
     own = {
         "candidates.per_cycle": len(codes),
         "llm.batch_size": len(codes),
-        "evaluation.limit_s": 8,
+        "evaluation.limit_s": 4,
         "task.threshold": 0,
     }
     settings += [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
     done = start_nngpt(tmp_path, ["cycle", "run", "smoke-mnist", "--cycles", 1, *settings])
     assert (done.returncode, done.stderr) == (0, "")
+    assert "Alarm: 1 of 7 candidates were ended asleep" in done.stdout
+    assert "raise evaluation.limit_s" in done.stdout
     database = tmp_path / "runs" / "nngpt.db"
     with Store.open(database, create=False) as store:
         attempts = store.attempts(1)

@@ -116,11 +116,13 @@ class PromptMode(Protocol):
 
     Attributes:
         network_file: True if templates of this mode name a Jinja2 file that completes the answer.
+        writes_learn: True if an answer may hold the network's training loop, `learn`.
         changes_parent: True if an answer changes the network in `Prompt.parent`.
         defines_blocks: True if an answer may use the prompt's blocks by name; else it copies them.
     """
 
     network_file: bool = True
+    writes_learn: bool = False
     changes_parent: bool = False
     defines_blocks: bool = False
 

@@ -57,15 +57,15 @@ def candidate(code: str = HONEST, batch: int = 16, transform: str = "norm") -> C
     return Candidate(code, code, "full", {"lr": 0.05, "momentum": 0.9}, transform, batch)
 
 
-def make_splits(folder: Path, train: int = 320, validation: int = 97) -> Splits:
+def make_splits(folder: Path, train: int = 320, validation: int = 97, noise: float = 40) -> Splits:
     """Write separable data; with 97 validation images, the labels' length in bytes is unique."""
     random = np.random.default_rng(0)
     patterns = random.integers(40, 215, (CLASSES, *SHAPE))
 
     def part(name: str, count: int) -> Part:
         labels = random.integers(0, CLASSES, count)
-        noise = random.normal(0, 40, (count, *SHAPE))
-        images = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
+        images = patterns[labels] + random.normal(0, noise, (count, *SHAPE))
+        images = np.clip(images, 0, 255).astype(np.uint8)
         np.save(folder / f"{name}_x.npy", images)
         np.save(folder / f"{name}_y.npy", labels.astype(np.int64))
         return Part(folder / f"{name}_x.npy", folder / f"{name}_y.npy")

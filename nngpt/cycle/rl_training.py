@@ -74,7 +74,9 @@ def _train(
 ) -> Adapter:
     """Open the parts of the run, and take the missing steps."""
     rl, file = config.rl, folder / "executions.jsonl"
-    with assemble(config, shown.note) as parts:
+    # No reward waits for a second training: the executor bounds the time of the first.
+    once = config.evaluation.model_copy(update={"retrain": False})
+    with assemble(config.model_copy(update={"evaluation": once}), shown.note) as parts:
         known = known_networks(parts.novelty, _known(parts))
         terms = make_terms(rl.rewards, parts.task, known, parts.novelty)
         llm: Any = parts.llm  # check_rl has refused other backends than transformers

@@ -186,6 +186,8 @@ class CandidateRun:
 
         def after(batches: int) -> None:
             if is_reported(batches):
+                if self.job["loop"] == "plain" and self.device.type == "cuda":
+                    torch.cuda.synchronize()  # the parent may measure how long these batches take
                 wire.write_facts(self.inputs.result, batches=batches, of=len(data))
             if sound and is_checked(batches) and not _is_finite(net):
                 raise RejectedError(f"training diverged after {batches} batches: weights are NaN")

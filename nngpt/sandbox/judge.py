@@ -86,6 +86,7 @@ class Judge:
         ceiling: lowest accuracy that the training was predicted not to exceed, None if none was.
         own_s: returns the worker's own seconds so far, as its lane measures them.
         learn_s: own seconds of all finished calls of `learn`.
+        trained_s: own seconds from the first `learn` to the last answers.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Judge:
         self._mark = time.monotonic()
         self.own_s: Callable[[], float] = time.monotonic
         self._learn_from = self._first_batch = self.learn_s = 0.0
+        self._trained_from = self.trained_s = 0.0
         self.stage: Stage | None = None
         self.parameters = self.batches = self._drawn = 0
         self.flops: int | None = None
@@ -168,7 +170,7 @@ class Judge:
         if self._phase == "learn":
             self._drawn, self._learn_from = 0, self.own_s()
             if self._epoch == 1:
-                self._mark = time.monotonic()
+                self._mark, self._trained_from = time.monotonic(), self._learn_from
         if self._phase == "answer":
             self.learn_s += self.own_s() - self._learn_from
             self.batches += _count(facts.get("batches"), "batches")
@@ -231,6 +233,7 @@ class Judge:
         result = EpochResult(epoch, correct / total, correct, total, now - self._mark)
         self.epochs.append(result)
         self._mark, self._phase = now, ""
+        self.trained_s = self.own_s() - self._trained_from
         return None if self.done else self._stopped_early()
 
     def _stopped_early(self) -> Refusal | None:

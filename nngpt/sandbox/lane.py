@@ -6,7 +6,8 @@ A lane ends a worker together with its descendants before it answers.
 Messages from the runner: `{"job": limit on own seconds}` with six descriptors, `{"own_s": true}`,
 `{"kill": seconds to wait for its own end}`.
 Answers: `{"ready": missing layers, "listed": process id}`, `{"begun": bool}`, `{"own_s": seconds}`,
-`{"exit": wait status, "killed": by others, "maxrss_kib": n, "cpu_s": seconds, "over": limit}`.
+`{"exit": wait status, "killed": by others, "maxrss_kib": n, "cpu_s": seconds, "own_s": seconds,
+"over": limit}`.
 """
 
 from __future__ import annotations
@@ -128,8 +129,9 @@ class _Lane:
         late = "time" if not self.limits.cuda and cpu_s > running.limit_s else ""
         over = "memory" if out_of_memory else over or late
         killed = ended_before and not over and status == signal.SIGKILL
-        facts = {"maxrss_kib": usage.ru_maxrss, "cpu_s": round(cpu_s, 3), "over": over}
-        wire.send(self.control, {"exit": status, "killed": killed, **facts})
+        own_s = running.time.seconds if self.limits.cuda else cpu_s
+        facts = {"cpu_s": round(cpu_s, 3), "own_s": own_s, "over": over, "killed": killed}
+        wire.send(self.control, {"exit": status, "maxrss_kib": usage.ru_maxrss, **facts})
 
     def _hand_over(self, limit_s: float, fds: list[int]) -> _Worker | None:
         """Give the job to the waiting worker; replace workers that died while waiting."""

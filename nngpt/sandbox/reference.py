@@ -6,7 +6,6 @@ machine and a fast one refuse the same candidates. A few dozen batches are measu
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from nngpt.config import EvaluationConfig
@@ -27,6 +26,8 @@ LIMIT_S = 600.0
 """Own seconds after which the reference network itself is ended."""
 
 _ENOUGH_S = 1.0
+_ANSWER = 1 / 3
+"""Time to answer an image, relative to training on it: only the forward pass."""
 
 _CODE = """
 from torch import nn
@@ -57,7 +58,7 @@ def candidate(evaluation: EvaluationConfig) -> Candidate:
 
 
 class ReferenceJudge(Judge):
-    """Measures the reference network's own seconds a batch, without its first, which warms up.
+    """Measures a network's own seconds a batch, without its first, which warms up.
 
     Attributes:
         batch_s: own seconds of training on one batch, None before enough of them were seen.
@@ -78,7 +79,8 @@ class ReferenceJudge(Judge):
         return refusal
 
     def total_s(self, fold: Fold, batch: int, epochs: int) -> float:
-        """Return the own seconds of all epochs; an image answered counts like one trained on."""
-        batches = math.ceil((fold.train_count + len(fold.validation_labels)) / batch)
-        known = self.learn_s / max(1, self.batches) if self.batch_s is None else self.batch_s
-        return known * batches * epochs
+        """Return the own seconds of training and answering in all epochs."""
+        if self.batch_s is None:
+            return self.trained_s
+        images = fold.train_count + _ANSWER * len(fold.validation_labels)
+        return self.batch_s * images / batch * epochs

@@ -22,6 +22,7 @@ _LANGUAGES = frozenset({"diff", "patch", "udiff"})
 class DeltaMode(PromptMode):
     """Answers are diffs in a code block, perhaps followed by a JSON block of settings."""
 
+    writes_learn = True
     changes_parent = True
 
     def read(self, answer: str, reader: Reader) -> Candidate | Refusal:

@@ -17,6 +17,7 @@ class FullMode(PromptMode):
     """Answers are whole files in a code block, perhaps followed by a JSON block of settings."""
 
     network_file = False
+    writes_learn = True
 
     def read(self, answer: str, reader: Reader) -> Candidate | Refusal:
         """Return the network in the answer's code block, or why there is none."""

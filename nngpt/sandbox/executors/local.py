@@ -11,17 +11,17 @@ import math
 import os
 import shutil
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import Self
+from functools import cache, lru_cache, partial
+from typing import Self, cast
 
+from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
-from nngpt.protocols import Pruner
+from nngpt.protocols import PromptMode, Pruner
 from nngpt.records import (
     Candidate,
     EpochResult,
@@ -29,9 +29,11 @@ from nngpt.records import (
     Exported,
     Refusal,
     Retraining,
+    Stage,
     Task,
     Trial,
     canonical_json,
+    extra_epochs,
 )
 from nngpt.sandbox import containment, preconditions, reference
 from nngpt.sandbox.containment import Limits
@@ -45,6 +47,8 @@ from nngpt.sandbox.zygote_client import SharedZygote, shared
 _FOLD_SEED = 1
 _MIB = 1 << 20
 _PROCESSES = 128
+_LEAST_EXTRA_S = 0.3
+"""Own seconds that a training may take longer than our own loop in any case: noise of the clock."""
 
 _shared_by_wrapper = lru_cache(SharedZygote)
 
@@ -154,13 +158,18 @@ class LocalExecutor:
 
         Raises: ExecutionError if the sandbox itself does not work.
         """
-        results: list[Evaluation] = []
+        results, trained_s = list[Evaluation](), 0.0
         seeds = range(seed, seed + self._evaluation.seeds)
-        for fold, one_seed in itertools.product(self._folds.numbers, seeds):
-            outcome = self._train(candidate, one_seed, fold, "own")
-            if isinstance(outcome, Refusal):
-                return outcome
-            results.append(outcome)
+        for number, one_seed in itertools.product(self._folds.numbers, seeds):
+            result = self._train(candidate, one_seed, number, "own")
+            if result.refusal:
+                return result.refusal
+            results.append(self._evaluation_of(result, one_seed, self._folds.fold(number)))
+            trained_s += result.judge.trained_s
+        if not self._evaluation.retrain and _writes_learn(candidate.mode):
+            refusal = self._refuse_extra_epochs(candidate, seed, trained_s / len(results))
+            if refusal is not None:
+                return refusal
         return _pooled(results)
 
     def retrain(self, candidate: Candidate, seed: int) -> Retraining:
@@ -168,13 +177,12 @@ class LocalExecutor:
 
         Raises: ExecutionError if the sandbox itself does not work.
         """
-        start = time.monotonic()
-        outcome = self._train(candidate, seed, self._folds.numbers[0], "plain")
-        if isinstance(outcome, Refusal):
-            seconds = time.monotonic() - start
-            return Retraining(None, 0, seed, seconds, None, f"{outcome.stage}: {outcome.reason}")
-        last = outcome.epochs[-1]
-        return Retraining(last.accuracy, last.total, seed, outcome.seconds, outcome.cpu_s)
+        number = self._folds.numbers[0]
+        result = self._train(candidate, seed, number, "plain")
+        if (found := result.refusal) is not None:
+            return Retraining(None, 0, seed, result.seconds, None, f"{found.stage}: {found.reason}")
+        ours = self._evaluation_of(result, seed, self._folds.fold(number))
+        return Retraining(ours.accuracy, ours.epochs[-1].total, seed, ours.seconds, ours.cpu_s)
 
     def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
         """Train the candidate once, on the first fold, and return its weights and an ONNX file.
@@ -200,30 +208,41 @@ class LocalExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _train(
-        self, candidate: Candidate, seed: int, number: int, loop: str
-    ) -> Evaluation | Refusal:
+    def _train(self, candidate: Candidate, seed: int, number: int, loop: str) -> JobResult[Judge]:
         """Train and judge a candidate once, with its "own" or our "plain" loop, on one fold."""
         fold = self._folds.fold(number)
         job = self._jobs.training(candidate, seed, fold, loop=loop)
         pruner = self.pruner if loop == "own" else None
         check = partial(pruner.should_stop, candidate, seed) if pruner else None
         protocol = self._splits.classes, self._evaluation.epochs, self._budget
-        result = self._pool.run(job, lambda: Judge(job.labels, *protocol, check), self.calibrate())
-        return result.refusal or self._evaluation_of(result, seed, fold)
+        return self._pool.run(job, lambda: Judge(job.labels, *protocol, check), self.calibrate())
+
+    def _refuse_extra_epochs(
+        self, candidate: Candidate, seed: int, trained_s: float
+    ) -> Refusal | None:
+        """Refuse a training that took much longer than our own loop on the same network."""
+        ours = self._plain_s(candidate, seed, self.calibrate())
+        if isinstance(ours, Refusal):
+            reason = f"our own loop failed at {ours.stage}: {ours.reason}"
+            return Refusal(Stage.TRAIN, reason, ours.detail)
+        return extra_epochs(trained_s / ours) if trained_s > ours + _LEAST_EXTRA_S else None
 
     def _reference_s(self) -> float:
         """Return the own seconds that a training of the reference network would take."""
-        fold = self._folds.fold(self._folds.numbers[0])
-        job = self._jobs.training(reference.candidate(self._evaluation), 1, fold, loop="plain")
-        protocol = self._splits.classes, self._evaluation.epochs, Budget()
-        make_judge = partial(reference.ReferenceJudge, job.labels, *protocol)
-        result = self._pool.run(job, make_judge, reference.LIMIT_S)
-        if result.refusal is not None:
-            what = f"the reference network cannot be trained: {result.refusal.reason}"
+        found = self._plain_s(reference.candidate(self._evaluation), 1, reference.LIMIT_S)
+        if isinstance(found, Refusal):
+            what = f"the reference network cannot be trained: {found.reason}"
             hint = "Set this limit in seconds, or a larger evaluation.memory_mb"
             raise UserError(what, where="evaluation.limit_s", hint=hint)
-        return result.judge.total_s(fold, self._evaluation.batch, self._evaluation.epochs)
+        return found
+
+    def _plain_s(self, candidate: Candidate, seed: int, limit_s: float) -> float | Refusal:
+        """Return the own seconds of a training by our own loop, estimated by its first batches."""
+        fold, epochs = self._folds.fold(self._folds.numbers[0]), self._evaluation.epochs
+        job = self._jobs.training(candidate, seed, fold, loop="plain")
+        protocol = job.labels, self._splits.classes, epochs, Budget()
+        result = self._pool.run(job, lambda: reference.ReferenceJudge(*protocol), limit_s)
+        return result.refusal or result.judge.total_s(fold, candidate.batch, epochs)
 
     def _evaluation_of(self, result: JobResult[AnyJudge], seed: int, fold: Fold) -> Evaluation:
         """Return the evaluation of a training whose judge is done."""
@@ -279,6 +298,12 @@ def _pooled_epoch(epochs: Sequence[EpochResult]) -> EpochResult:
     correct, total = sum(e.correct for e in epochs), sum(e.total for e in epochs)
     seconds = sum(e.seconds for e in epochs)
     return EpochResult(epochs[0].epoch, correct / total, correct, total, seconds)
+
+
+@cache
+def _writes_learn(mode: str) -> bool:
+    """Return True if answers of this prompt mode hold `learn`, which else a template adds."""
+    return cast("PromptMode", plugins.create("prompt mode", mode)).writes_learn
 
 
 def _pick_device(zygote: SharedZygote, asked: str) -> str:

@@ -134,6 +134,17 @@ def write_errors(path: Path, hint: str = _UNCHANGED) -> Iterator[None]:
         raise UserError(why, where=str(path), hint=hint) from None
 
 
+def check_new(folder: Path, hint: str = _UNCHANGED) -> None:
+    """Check that a folder for new files does not exist or is empty. Raises: UserError."""
+    try:
+        filled = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        why = f"cannot be used ({error.strerror})"
+        raise UserError(why, where=str(folder), hint=hint) from None
+    if filled:
+        raise UserError("the folder is not empty", where=str(folder), hint=hint)
+
+
 def append_lines(file: Path, lines: Iterable[bytes]) -> None:
     """Append lines to a file, and flush it to disk."""
     with file.open("ab") as stream:

@@ -13,10 +13,9 @@ from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
 from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+from nngpt.files import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nngpt.cycle.experiment import Cell, Grid
 
 app = typer.Typer(
@@ -87,23 +86,15 @@ def _compare(
     tables = sheets(found, compared)
     out, picture = files
     if out is not None:
-        _write(out, lambda: out.write_text("\n".join(map(markdown_table, tables)), "utf-8"))
+        text = "\n".join(map(markdown_table, tables))
+        write_file(out, [text.encode()], hint="Choose another file")
     if picture is not None:
         from nngpt.reports.experiment import plots
 
-        _write(picture, lambda: plots.save(found, str(picture)))
+        plots.save(found, picture)
     runs = [
         {**asdict(r), "written": r.written, "valid": len(r.accuracies), "above": r.above}
         for r in found
     ]
     facts = {"runs": runs, "differences": [difference.as_json() for difference in compared]}
     print_result(as_json, facts, *map(rich_table, tables))
-
-
-def _write(path: Path, write: Callable[[], object]) -> None:
-    """Call `write`. Raises: UserError if it fails."""
-    try:
-        write()
-    except (OSError, ValueError) as error:  # matplotlib's for a file type that it does not know
-        why = f"cannot be written ({error})"
-        raise UserError(why, where=str(path), hint="Choose another file") from None

@@ -13,7 +13,7 @@ import typer
 from typer import Option
 
 from nngpt import plugins
-from nngpt.cli.inputs import check_folder, load_config, make_folder
+from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
 from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile, Overrides, Sandbox, Seed
 from nngpt.cli.output import console, logger, print_notes, print_result
@@ -191,7 +191,6 @@ def tune(
         history, horizons = read_history(folder), epochs or (1, 5, 50)
         pairs = history_pairs(history, horizons, limit, settings.seed, folds, without_fold)
         progress.note(f"{len(pairs):,} questions with answers from LEMUR's trials")
-        check_folder(out, "--out")
         adapter = train_adapter(settings, SFTJob(pairs, name, out, None, settings.seed), progress)
     usage = f"Use it: nngpt hpo predict --engine llm --adapter {adapter.path}"
     print_adapter(adapter, as_json, usage)

@@ -24,8 +24,7 @@ def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Conf
     Args:
         given: values by key path; None keeps the configuration's value.
 
-    Raises:
-        ConfigError: a key or value is wrong.
+    Raises: ConfigError if a key or value is wrong.
     """
     from nngpt import config
 
@@ -65,8 +64,7 @@ def make_folder(path: Path, option: str) -> None:
     Args:
         option: option with which the user can choose another folder.
 
-    Raises:
-        UserError: the folder cannot be created or written to.
+    Raises: UserError if the folder cannot be created or written to.
     """
     hint = f"Choose another folder with {option}"
     try:

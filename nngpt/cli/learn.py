@@ -90,7 +90,6 @@ def sft(
         start = {"learning.start": "last"} if parent else {}
         settings = load_config(config, overrides, seed=seed, **{"llm.model": model, **start})
         pairs, held_out = _pairs(corpus, "--corpus"), _pairs(dev, "--dev")
-        check_folder(out, "--out")
         job = SFTJob(pairs, name, out, parent, settings.seed, held_out)
         adapter = train_adapter(settings, job, progress)
     print_adapter(adapter, as_json, f"Use it: --set llm.adapter={adapter.path}")
@@ -242,6 +241,7 @@ def train_adapter(settings: Config, job: SFTJob, progress: TuningProgress) -> Ad
     from nngpt.finetuning.learners.sft import LoraLearner
     from nngpt.generation.llm.transformers import create
 
+    check_folder(job.folder, "--out")
     llm = create(settings.llm)
     learner = LoraLearner(settings, llm)
     progress.note(f"{llm.facts}; {learner.facts}")

@@ -148,8 +148,7 @@ def _is_finished(cell: Cell) -> bool:
 def started_runs(cells: Sequence[Cell]) -> Iterator[StartedRun]:
     """Open the run of each cell that an experiment has begun, one after the other.
 
-    Raises:
-        UserError: a run began with other settings, so it does not belong to this experiment.
+    Raises: UserError if a run began with other settings, so it does not belong to this experiment.
     """
     for cell in cells:
         path = cell.settings.folder / DATABASE

@@ -16,8 +16,7 @@ class RunLock:
 
     The file is never removed: otherwise two processes could lock different files of that name.
 
-    Raises:
-        StoreError: another process holds the lock, or the file cannot be created.
+    Raises: StoreError if another process holds the lock, or the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:

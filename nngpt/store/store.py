@@ -76,8 +76,7 @@ class Store:
     ) -> RunRecord:
         """Create a run in the database.
 
-        Raises:
-            StoreError: a run of this name exists and is not archived.
+        Raises: StoreError if a run of this name exists and is not archived.
         """
         row = Run(name=name, config=canonical_json(config), identity=identity_hash(identity))
         row.seed, row.status, row.fence = seed, "active", 0
@@ -109,8 +108,7 @@ class Store:
     def run(self, id_or_name: int | str) -> RunRecord:
         """Return a run by id or name; of several with one name the current, else the newest.
 
-        Raises:
-            StoreError: no such run.
+        Raises: StoreError if there is no such run.
         """
         runs = self.runs()
         named = [run for run in runs if run.name == id_or_name]
@@ -125,8 +123,7 @@ class Store:
     def archive_run(self, run_id: int) -> None:
         """Archive a run; its name becomes free for another.
 
-        Raises:
-            StoreError: a process is working on the run, or the run is archived already.
+        Raises: StoreError if a process is working on the run, or the run is archived already.
         """
         with self.lease(run_id):
             self._set_status(run_id, "archived")
@@ -138,8 +135,7 @@ class Store:
     def lease(self, run_id: int) -> Lease:
         """Take the exclusive right to work on a run; put interrupted trainings back in the queue.
 
-        Raises:
-            StoreError: another process works on the run, or it is archived or missing.
+        Raises: StoreError if another process works on the run, or it is archived or missing.
         """
         return take_lease(self.database, run_id)
 
@@ -164,8 +160,7 @@ class Store:
     def attempt(self, attempt_id: int) -> AttemptRecord:
         """Return one attempt with its code.
 
-        Raises:
-            StoreError: no attempt has this id.
+        Raises: StoreError if no attempt has this id.
         """
         with self.database.read() as session:
             row = session.get(Attempt, attempt_id)
@@ -208,8 +203,7 @@ class Store:
     def prompt(self, prompt_hash: str) -> Prompt:
         """Return the stored prompt with this hash.
 
-        Raises:
-            StoreError: no prompt has this hash.
+        Raises: StoreError if no prompt has this hash.
         """
         with self.database.read() as session:
             row = session.get(PromptRow, prompt_hash)

@@ -47,7 +47,7 @@ def create_corpus(
         UserError: no network is left, or the folder is not empty or cannot be written.
         ExecutionError: the sandbox of the build check does not work.
     """
-    check_new(folder)
+    files.check_new(folder, _CHANGED)
     with open_mirror(mirror) as store:
         networks = read_networks(store, selection.best_on)
     check = open_build_check(evaluation, writer.tasks) if evaluation else nullcontext()
@@ -60,17 +60,6 @@ def create_corpus(
     return write_corpus(folder, built, facts)
 
 
-def check_new(folder: Path) -> None:
-    """Check that a corpus's folder is new or empty. Raises: UserError."""
-    try:
-        filled = folder.exists() and any(folder.iterdir())
-    except OSError as error:
-        why = f"cannot be used ({error.strerror})"
-        raise UserError(why, where=str(folder), hint=_CHANGED) from None
-    if filled:
-        raise UserError("the folder is not empty", where=str(folder), hint=_CHANGED)
-
-
 def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write a built corpus to a new or empty folder, and return its manifest.
 
@@ -79,7 +68,7 @@ def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) ->
 
     Raises: UserError if the folder is not empty, or cannot be written.
     """
-    check_new(folder)
+    files.check_new(folder, _CHANGED)
     texts = {
         f"{part}.jsonl": "".join(
             json.dumps(_line(answered.network, answer), ensure_ascii=False) + "\n"

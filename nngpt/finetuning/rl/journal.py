@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nngpt.errors import UserError
-from nngpt.files import append_lines
+from nngpt.files import append_lines, write_file
 from nngpt.finetuning.rl.scoring import ScoredAnswer
 from nngpt.records import Refusal
 from nngpt.statistics import mean_half_width
@@ -122,9 +122,9 @@ class Journal:
     def truncate(self, step: int) -> None:
         """Delete the records of all later steps, which are about to be repeated."""
         self.steps = [s for s in self.steps if s.step <= step]
-        _replace(self._steps, (_STEP.dump_json(s) for s in self.steps))
-        kept = (a for a in self.answers() if a.step <= step)
-        _replace(self._answers, [_ANSWER.dump_json(a) for a in kept])
+        write_file(self._steps, (_STEP.dump_json(s) + b"\n" for s in self.steps))
+        kept = [a for a in self.answers() if a.step <= step]
+        write_file(self._answers, (_ANSWER.dump_json(a) + b"\n" for a in kept))
 
     def add(self, step: StepRecord, groups: Sequence[Sequence[ScoredAnswer]]) -> None:
         """Record a step and its answers."""
@@ -225,10 +225,3 @@ def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
                 hint = "Restore it, or start over with --fresh."
                 raise UserError("is damaged", where=f"{file}, line {number}", hint=hint) from None
     return found
-
-
-def _replace(file: Path, lines: Iterable[bytes]) -> None:
-    draft = file.with_name(f".{file.name}.part")
-    draft.unlink(missing_ok=True)
-    append_lines(draft, lines)
-    draft.rename(file)

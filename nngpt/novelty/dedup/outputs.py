@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from nngpt import plugins
 from nngpt.errors import UserError
-from nngpt.files import write_errors, write_file
+from nngpt.files import check_new, write_errors, write_file
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.generation.prompts import template as prompts
@@ -63,7 +63,7 @@ class OutputPaths:
             if path is not None and path != STDOUT:
                 check_file(path, option, inputs)
         if self.copies is not None:
-            check_folder(self.copies, "--copy-to")
+            check_new(self.copies, _hint("--copy-to"))
 
 
 def write_outputs(
@@ -110,17 +110,6 @@ def check_file(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
         raise UserError("is read by this command", where=str(path), hint=_hint(option))
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise UserError("cannot be written", where=str(path), hint=_hint(option))
-
-
-def check_folder(path: Path, option: str) -> None:
-    """Check that the output folder is new or empty, before a deduplication. Raises: UserError."""
-    try:
-        filled = path.exists() and any(path.iterdir())
-    except OSError as error:
-        why = f"cannot be used ({error.strerror})"
-        raise UserError(why, where=str(path), hint=_hint(option)) from None
-    if filled:
-        raise UserError("the folder is not empty", where=str(path), hint=_hint(option))
 
 
 def kept_names(outcome: DedupOutcome) -> Iterator[bytes]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from nngpt.errors import UserError
 from nngpt.reports.charts import (
     DIM,
     LOOKS,
@@ -27,12 +29,16 @@ _STEP = 0.14
 _MANY = 3
 
 
-def save(found: Sequence[RunFigures], path: str) -> None:
-    """Save an experiment's plot, format by the path's ending. Raises: OSError, ValueError."""
+def save(found: Sequence[RunFigures], path: Path) -> None:
+    """Save an experiment's plot, format by the path's ending. Raises: UserError."""
     with rc():
         figure = cycles(found)
         FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=200, facecolor="white", metadata=_NO_DATE.get(path[-4:]))
+        try:
+            figure.savefig(path, dpi=200, facecolor="white", metadata=_NO_DATE.get(path.suffix))
+        except (OSError, ValueError) as error:  # matplotlib's for a file type it does not know
+            why = f"cannot be written ({error})"
+            raise UserError(why, where=str(path), hint="Choose another file") from None
 
 
 def cycles(found: Sequence[RunFigures]) -> Figure:

@@ -43,8 +43,7 @@ def data(
         of one network share one code string. Code and hash are missing for metrics and transforms
         that LEMUR does not define.
 
-    Raises:
-        StoreError: the database is missing or cannot be read.
+    Raises: StoreError if the database is missing or cannot be read.
     """
     path = Path(path)
     query = Query(

@@ -60,8 +60,7 @@ class ResolvedSelection:
 def resolve_selection(session: Session, selection: Selection) -> ResolvedSelection:
     """Look up the names and rows of the mirror that a selection for export means.
 
-    Raises:
-        UserError: a network or data set is unknown, or the selection is empty.
+    Raises: UserError if a network or data set is unknown, or the selection is empty.
     """
     _check(session, selection)
     rows, empty = _conditions(selection)

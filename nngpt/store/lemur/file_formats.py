@@ -42,8 +42,7 @@ def split_trial(
         values: the trial as parsed JSON.
         stat_id: the row's key if it is known, else LEMUR's (`_trial_id`).
 
-    Raises:
-        BrokenFile: not a trial, or with values that SQLite cannot store.
+    Raises: BrokenFile if it is not a trial, or has values that SQLite cannot store.
     """
     if not isinstance(values, dict):
         raise BrokenFile(f"a trial is {_article(values)}, not an object")
@@ -205,8 +204,7 @@ def read_run(path: str, values: Any) -> RunFile:
         path: path relative to `stat/run`.
         values: the parsed JSON.
 
-    Raises:
-        BrokenFile: not a run of a network.
+    Raises: BrokenFile if it is not a run of a network.
     """
     if not isinstance(values, dict):
         raise BrokenFile("is not an object")

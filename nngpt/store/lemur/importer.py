@@ -54,8 +54,7 @@ def download_corpus(progress: downloads.Progress = downloads.silent) -> Path:
     Args:
         progress: called with a line of text for each step.
 
-    Raises:
-        DataError: pip failed, or downloaded another file.
+    Raises: DataError if pip failed, or downloaded another file.
     """
     target = files.cache_folder() / "lemur" / _FILE
     if _intact(target):
@@ -80,8 +79,7 @@ def _intact(path: Path) -> bool:
 def open_source(path: Path) -> ImportSource:
     """Open what to import: a LEMUR package (folder, wheel, zip) or LEMUR's own database.
 
-    Raises:
-        DataError: the path is missing, is something else, or is damaged as a whole.
+    Raises: DataError if the path is missing, is something else, or is damaged as a whole.
     """
     try:
         if path.is_dir():

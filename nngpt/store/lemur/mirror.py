@@ -49,8 +49,7 @@ _LISTED = 30
 def open_mirror(folder: Path) -> Store:
     """Open the database of a folder as the LEMUR mirror, which must contain networks.
 
-    Raises:
-        StoreError: there is no database, or no network in it.
+    Raises: StoreError if there is no database, or no network in it.
     """
     path = folder / DATABASE
     if not os.access(path, os.F_OK):
@@ -209,8 +208,7 @@ def _conditions(query: Query) -> list[ColumnElement[bool]]:
 def check_names(session: Session, query: Query) -> None:
     """Check that every name in a query for trials is in the LEMUR mirror.
 
-    Raises:
-        UserError: a name is unknown; the message suggests the nearest known name.
+    Raises: UserError if a name is unknown; the message suggests the nearest known name.
     """
     for option in ("task", "dataset", "metric"):
         check_column(session, option, getattr(query, option), f"--{option}")

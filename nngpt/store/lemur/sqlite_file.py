@@ -40,8 +40,7 @@ _CHUNK = 50_000
 class SqliteFile:
     """All rows of the database for which nngpt has tables; implements `ImportSource`.
 
-    Raises:
-        DataError: the database is damaged, in use, nngpt's own, or not LEMUR's.
+    Raises: DataError if the database is damaged, in use, nngpt's own, or not LEMUR's.
     """
 
     def __init__(self, path: Path) -> None:

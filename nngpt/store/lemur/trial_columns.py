@@ -44,8 +44,7 @@ def choose_columns(given: str | None, table: bool, code: bool) -> list[str]:
         given: names separated by commas; None for the default columns.
         table: whether they are for a table on a terminal.
 
-    Raises:
-        UserError: there is no name, or an unknown one, or a table would contain code.
+    Raises: UserError if there is no name, or an unknown one, or a table would contain code.
     """
     if code and table:
         raise UserError("a table has no room for code", where="--code", hint="Add --json or --csv")

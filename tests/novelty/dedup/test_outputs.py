@@ -142,7 +142,7 @@ def test_devices_folders_and_links_are_preserved(tmp_path: Path) -> None:
 def test_output_paths_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("")
     outputs.check_file(tmp_path / "new.html", "--report")
-    outputs.check_folder(tmp_path / "new", "--copy-to")
+    files.check_new(tmp_path / "new")
     with pytest.raises(UserError, match="--list a file"):
         outputs.check_file(tmp_path, "--list")
     with pytest.raises(UserError, match="is read by this command"):
@@ -150,9 +150,9 @@ def test_output_paths_are_checked_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be written.*--list"):
         outputs.check_file(tmp_path / "absent" / "list.txt", "--list")
     with pytest.raises(UserError, match="not empty"):
-        outputs.check_folder(tmp_path, "--copy-to")
+        files.check_new(tmp_path)
     with pytest.raises(UserError, match="Not a directory"):
-        outputs.check_folder(tmp_path / "in.jsonl", "--copy-to")
+        files.check_new(tmp_path / "in.jsonl")
 
 
 CODES = {

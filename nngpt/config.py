@@ -125,7 +125,10 @@ class CandidatesConfig(_Section):
     batch, until `until_admitted` candidates are admitted or `max_per_cycle` are written (in the
     papers from cycle `until_admitted_from` on). With `overlap`, the LLM writes the next batch while
     candidates train; the outcome is the same. A refused answer goes back to the LLM with the
-    refusal's reason up to `repairs` times; repaired candidates are counted separately.
+    refusal's reason up to `repairs` times; repaired candidates are counted separately. With `lag`,
+    a cycle is written with what the LLM learned up to that many cycles before the last one, so that
+    writing, training and fine-tuning overlap; the outcome is another than without, and the same at
+    any speed.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -134,11 +137,14 @@ class CandidatesConfig(_Section):
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
     repairs: int = Field(0, ge=0, le=2)
+    lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _check_cap(self) -> CandidatesConfig:
+    def _check_cap_and_lag(self) -> CandidatesConfig:
         if self.max_per_cycle < self.per_cycle:
             raise ValueError("max_per_cycle is smaller than per_cycle")
+        if self.lag and (self.until_admitted or self.repairs or not self.overlap):
+            raise ValueError("lag needs overlap, and neither until_admitted nor repairs")
         return self
 
 
@@ -465,6 +471,8 @@ class Config(_Section):
         if self.arms[Arm.LOOP] < 1:
             few = self.candidates.per_cycle
             raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
+        if self.evaluation.early_stop and self.candidates.lag:
+            raise ValueError("early_stop is checked between cycles, which overlap with a lag")
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self

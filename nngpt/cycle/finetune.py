@@ -7,6 +7,8 @@ ones: an LLM that learns from its own answers may collapse. Trainings that slept
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair
 from nngpt.sandbox import exit_reasons
+
+Call = Callable[[Callable[[], Adapter]], Adapter]
+"""Calls a function, perhaps in another thread, and returns its result."""
 
 
 class Finetuner:
@@ -31,9 +36,18 @@ class Finetuner:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.folder: Path = context.config.folder / "adapters"
+        self._stopped = threading.Event()
 
-    def learn(self, cycle: int) -> None:
-        """Close a cycle with a new adapter, or with the reason for none; cycle 0 is the warm-up."""
+    def stop(self) -> None:
+        """Make a running fine-tuning end after its current step; called from another thread."""
+        self._stopped.set()
+
+    def learn(self, cycle: int, call: Call) -> None:
+        """Close a cycle with a new adapter, or with the reason for none; cycle 0 is the warm-up.
+
+        Args:
+            call: called with the fine-tuning itself.
+        """
         context = self.context
         collapsed, slept = (self._alarm(cycle), self._slept(cycle)) if cycle else ("", "")
         alarm = "; ".join(filter(None, (collapsed, slept)))
@@ -47,7 +61,7 @@ class Finetuner:
             if replays:
                 context.progress.note("  replaying networks that were there before the run")
             try:
-                adapter = self._finetune(cycle, pairs, held_out, parent, replays)
+                adapter = self._finetune(cycle, pairs, held_out, parent, replays, call)
                 context.progress.held_out(adapter)
                 return context.lease.add_adapter(cycle, adapter, alarm)
             except LearningFailed as failure:
@@ -90,12 +104,13 @@ class Finetuner:
     def _pairs(self, cycle: int, replays: bool) -> tuple[list[TrainingPair], list[TrainingPair]]:
         """Return the pairs to learn and those to hold out.
 
-        Learned are the corpus, what was admitted and, if wanted, as many replayed pairs. Admissions
-        only follow one another, so those held out are the same ones in every later cycle.
+        Learned are the corpus, what was admitted up to the cycle and, if wanted, as many replayed
+        pairs. Admissions only follow one another, so those held out are the same ones in every
+        later cycle.
         """
         context = self.context
         corpus = [pair for pair, _ in context.parts.start.corpus]
-        admitted = admitted_pairs(context.store, context.store.admitted(context.run_id))
+        admitted = admitted_pairs(context.store, context.store.admitted(context.run_id, cycle))
         held_out, every = [], context.config.learning.held_out
         if every is not None:
             held_out = admitted[every - 1 :: every]
@@ -137,6 +152,7 @@ class Finetuner:
         held_out: list[TrainingPair],
         parent: Adapter | None,
         replays: bool,
+        call: Call,
     ) -> Adapter:
         """Train a new adapter under a new name (docs/design.md, Lineage).
 
@@ -158,8 +174,12 @@ class Finetuner:
                 context.meter.read()  # a counter may wrap around in a long fine-tuning
                 show(step, steps, loss)
                 context.time_limit.check()
+                if self._stopped.is_set():
+                    raise KeyboardInterrupt
 
-            return learner.learn(pairs, name, self.folder, start, seed, on_step, held_out)
+            return call(
+                lambda: learner.learn(pairs, name, self.folder, start, seed, on_step, held_out)
+            )
 
     def _learner_of_all_pairs(self) -> Learner:
         """Return a learner that learns every pair, whatever `learning.replay` says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from nngpt.cycle.context import RunContext
@@ -31,12 +32,14 @@ class Gates:
 
     Attributes:
         context: the run.
+        cycle: the cycle.
         known: the networks that each arm knows, by arm; arms know nothing of each other, so that
             control arms change nothing for the loop.
     """
 
     def __init__(self, context: RunContext, cycle: int) -> None:
-        self.context = context
+        self.context, self.cycle = context, cycle
+        self._prompt = functools.cache(context.store.prompt)  # the same for a whole batch
         self.known = {arm: self._known_networks(cycle, arm) for arm in context.config.arms}
 
     # ------------------------------------------------------------------ before training
@@ -70,22 +73,20 @@ class Gates:
         """Store the outcome of an attempt's training; it is judged if it passed the threshold."""
         if isinstance(outcome, Refusal):
             return self._refuse(attempt, outcome)
+        passed = self._passed(outcome)
         with self.context.lease.together():
             self.context.lease.trained(attempt.id, outcome, self.context.parts.task)
-            return self.judge(replace(attempt, state=State.TRAINED, evaluation=outcome))
+            if passed:
+                self.context.lease.judged(attempt.id)
+        reached = State.JUDGED if passed else State.TRAINED
+        return replace(attempt, state=reached, evaluation=outcome)
 
     def judge(self, attempt: AttemptRecord) -> AttemptRecord:
-        """Record that a trained network passed the threshold; return it as it is if it did not."""
-        assert attempt.evaluation is not None
-        passed = attempt.evaluation.accuracy >= self.context.parts.task.threshold
-        if not passed and "threshold" not in self.context.config.without:
-            return attempt
-        self.context.lease.judged(attempt.id)
-        return replace(attempt, state=State.JUDGED)
-
-    def refuse_weak(self, attempt: AttemptRecord) -> AttemptRecord:
         """Refuse an accuracy below the threshold; the refused network is known from here on."""
         assert attempt.evaluation is not None
+        if self._passed(attempt.evaluation):  # older versions recorded this only now
+            self.context.lease.judged(attempt.id)
+            return replace(attempt, state=State.JUDGED)
         self._remember(attempt)
         accuracy, threshold = attempt.evaluation.accuracy, self.context.parts.task.threshold
         reason = f"accuracy {accuracy:.1%} is below the threshold {threshold:.1%}"
@@ -132,8 +133,13 @@ class Gates:
 
     def _read(self, attempt: AttemptRecord) -> Candidate | Refusal:
         """Read the completion as an answer to the prompt that was asked."""
-        asked = self.context.store.prompt(attempt.prompt_hash)
+        asked = self._prompt(attempt.prompt_hash)
         return self.context.parts.reader.read_answer(attempt.completion.text, asked)
+
+    def _passed(self, evaluation: Evaluation) -> bool:
+        """Return whether an accuracy passes the threshold, or the threshold is left out."""
+        config, threshold = self.context.config, self.context.parts.task.threshold
+        return evaluation.accuracy >= threshold or "threshold" in config.without
 
     def _refusal_before_training(
         self, attempt: AttemptRecord, candidate: Candidate

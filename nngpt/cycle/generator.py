@@ -32,13 +32,18 @@ class PendingBatch:
 
     Attributes:
         completions: the future result.
-        record: stores the completions.
+        add: stores the completions.
         display: closes the batch's line of progress.
     """
 
     completions: Future[list[Completion]]
-    record: Record
+    add: Record
     display: ExitStack
+
+    def record(self) -> list[int]:
+        """Store the completions before anything else happens to them; return the attempts' ids."""
+        self.display.close()
+        return self.add(self.completions.result())
 
 
 class Generator:
@@ -46,6 +51,8 @@ class Generator:
 
     Attributes:
         context: the run.
+        cycle: the cycle.
+        adapter: the adapter with which the loop writes, None for the bare base.
         frozen: the adapter with which the control arm `base` writes, None for the bare base.
         threads: the threads in which LLMs write.
         prompts: the loop's prompts, one for each seed.
@@ -55,10 +62,15 @@ class Generator:
     """
 
     def __init__(
-        self, context: RunContext, cycle: int, frozen: Adapter | None, threads: Threads
+        self,
+        context: RunContext,
+        cycle: int,
+        adapter: Adapter | None,
+        frozen: Adapter | None,
+        threads: Threads,
     ) -> None:
         self.context, self.cycle = context, cycle
-        self.frozen, self.threads = frozen, threads
+        self.adapter, self.frozen, self.threads = adapter, frozen, threads
         self.sampling = Sampling(**context.config.sampling.model_dump())
         self.unrepairable: set[int] = set()
         self._waiting = False
@@ -78,12 +90,6 @@ class Generator:
         # Reading all attempts takes long: not again before it can end otherwise.
         self._waiting = batch is None and not settings.repairs
         return batch
-
-    def record(self, batch: PendingBatch) -> list[AttemptRecord]:
-        """Store the completions of a generated batch before anything else happens to them."""
-        batch.display.close()
-        ids = batch.record(batch.completions.result())
-        return self.context.store.attempts(self.context.run_id, ids=ids)
 
     # ------------------------------------------------------------------ how many
 
@@ -155,7 +161,6 @@ class Generator:
 
     def _control_batch(self, arm: Arm, count: int, number: int) -> PendingBatch:
         parts = self.context.parts
-        parts.writers[arm].use_adapter(self.frozen)
         if arm is Arm.BASE:
             prompts = parts.prompts.of_cycle([], lambda _: None)
             prompt = prompts.prompt(self._seed(f"ask {arm}", number))
@@ -175,6 +180,7 @@ class Generator:
     ) -> PendingBatch:
         """Let an arm's LLM write in a thread, with a line of progress."""
         llm, lines = self.context.parts.writers[arm], ExitStack()
+        llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))
         completions = self.threads.start(lambda: llm.generate(prompt, count, seed, self.sampling))
@@ -188,12 +194,13 @@ class Generator:
     # ------------------------------------------------------------------ what the store knows
 
     def _loop_prompts(self) -> CyclePrompts:
-        """Return the prompts of this cycle, which depend on the admissions of earlier cycles.
+        """Return the prompts of this cycle, which depend on admissions of cycles before the lag.
 
         Raises: StoreError if a stored batch was written for another prompt.
         """
         context = self.context
-        admitted = context.store.admitted(context.run_id, upto_cycle=self.cycle - 1)
+        upto = self.cycle - 1 - context.config.candidates.lag
+        admitted = context.store.admitted(context.run_id, upto_cycle=upto)
         shown = from_run(context.store, admitted)
         prompts = context.parts.prompts.of_cycle(shown, context.progress.note)
         batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}

@@ -2,14 +2,18 @@
 
 Every event is stored as soon as it is known, so the loop keeps no state of its own: after a kill,
 `Loop.run` reads from the store where each attempt stands and continues from there.
+
+With `candidates.lag: L`, up to L + 1 cycles are open at once: a cycle begins when the one L + 1
+before it has been learned from, and is learned from when the one before it has been.
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.finetune import Finetuner
 from nngpt.cycle.forecast import MeasuredTimes, record_forecast
-from nngpt.cycle.gates import Gates
 from nngpt.cycle.generator import Generator, check_template
 from nngpt.cycle.scheduler import Scheduler
 from nngpt.cycle.stop import plateau
@@ -23,40 +27,51 @@ class Loop:
     Attributes:
         context: the run.
         finetuner: trains the adapters.
+        scheduler: generates, trains and settles the attempts of the cycles that are open.
         probed: times measured by a probe before the run, None without one.
     """
 
     def __init__(self, context: RunContext, probed: MeasuredTimes | None = None) -> None:
         self.context, self.probed = context, probed
         self.finetuner = Finetuner(context)
+        self.threads = Threads(*context.parts.stoppable, self.finetuner)
+        self.scheduler = Scheduler(context, self.threads)
 
     def run(self) -> None:
         """Run all cycles that are not closed yet, unless a plateau ends the run early."""
         context, ended, cycle = self.context, "", 0
+        lag, begun = context.config.candidates.lag, deque[int]()
         check_template(context)
         try:
-            self.warm_up()
-            while cycle < context.config.cycles and not ended:
-                cycle += 1
-                if not context.store.cycle_closed(context.run_id, cycle):
-                    record_forecast(context, cycle, self.probed)
-                    self.run_cycle(cycle)
-                ended = self.reason_to_stop(cycle)
+            with self.threads:
+                self.warm_up()
+                for cycle in range(1, context.config.cycles + 1):
+                    if ended := self.reason_to_stop(cycle - 1 - lag):
+                        break
+                    if not context.store.cycle_closed(context.run_id, cycle):
+                        self.begin(cycle)
+                        begun.append(cycle)
+                    if len(begun) > lag:
+                        self.finish(begun.popleft())
+                while begun:
+                    self.finish(begun.popleft())
         finally:
             context.record_spending(cycle)
         context.lease.finish_run(ended)
 
-    def run_cycle(self, cycle: int) -> None:
-        """Generate with the newest adapter, settle each attempt, fine-tune on the admitted."""
-        adapter = self.adapter_before(cycle)
-        self.context.parts.llm.use_adapter(adapter)
+    def begin(self, cycle: int) -> None:
+        """Begin a cycle, for which the newest adapter of the cycles before the lag generates."""
+        record_forecast(self.context, cycle, self.probed)
+        adapter = self.adapter_of(cycle)
         self.show_start(cycle, adapter)
-        gates = Gates(self.context, cycle)
         self.validate_pruner(cycle)
-        with Threads(*self.context.parts.stoppable) as threads:
-            generator = Generator(self.context, cycle, self.adapter_before(1), threads)
-            Scheduler(self.context, cycle, gates, generator, threads).settle_all()
-        self.finetuner.learn(cycle)
+        frozen = self.adapter_of(1)
+        self.scheduler.begin(Generator(self.context, cycle, adapter, frozen, self.threads))
+
+    def finish(self, cycle: int) -> None:
+        """Settle each attempt of a cycle, and fine-tune on the admitted."""
+        self.scheduler.settle(cycle)
+        self.finetuner.learn(cycle, self.scheduler.meanwhile)
         self.context.record_spending(cycle)
         self.context.progress.cycle_done(self.context.summary(cycle), self.context.spent(cycle))
 
@@ -65,17 +80,18 @@ class Loop:
         context = self.context
         if context.config.learning.warm_up and not context.store.cycle_closed(context.run_id, 0):
             record_forecast(context, 0, self.probed)
-            self.finetuner.learn(0)
+            self.finetuner.learn(0, self.scheduler.meanwhile)
             context.record_spending(0)
 
-    def adapter_before(self, cycle: int) -> Adapter | None:
-        """Return the newest adapter of earlier cycles, else the one the run starts with."""
-        return self.finetuner.adapter_before(cycle) or self.context.parts.start.adapter
+    def adapter_of(self, cycle: int) -> Adapter | None:
+        """Return the adapter that generates a cycle: the newest before the lag, else the first."""
+        before = max(1, cycle - self.context.config.candidates.lag)
+        return self.finetuner.adapter_before(before) or self.context.parts.start.adapter
 
     def reason_to_stop(self, cycle: int) -> str:
-        """Return why the run ends after `cycle` before its last cycle, or ""."""
+        """Return why no more cycles begin after `cycle` is closed, or ""."""
         context = self.context
-        if not context.config.stop.enabled or cycle == context.config.cycles:
+        if not context.config.stop.enabled:
             return ""
         done = [s for s in context.store.summary(context.run_id) if s.cycle <= cycle]
         reason = plateau(done, context.config.stop)

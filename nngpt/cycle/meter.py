@@ -10,6 +10,7 @@ counter, through nvidia-ml-py if it is installed.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -24,10 +25,11 @@ _MICRO, _MILLI = 1e-6, 1e-3
 
 
 class Meter:
-    """Sums up wall time and joules by activity; for one thread."""
+    """Sums up wall time and joules by activity; a fine-tuning reads it from its own thread."""
 
     def __init__(self, energy: Energy) -> None:
         self._energy = energy
+        self._lock = threading.RLock()
         self._active: Counter[str] = Counter()
         self._seconds: dict[str, float] = defaultdict(float)
         self._joules: dict[str, float] = defaultdict(float)
@@ -42,34 +44,38 @@ class Meter:
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
         """Meter the block as `activity`, perhaps beside others."""
-        self.read()
-        self._active[activity] += 1
+        with self._lock:
+            self.read()
+            self._active[activity] += 1
         try:
             yield
         finally:
-            self.read()
-            self._active[activity] -= 1
+            with self._lock:
+                self.read()
+                self._active[activity] -= 1
 
     def take(self, cycle: int) -> list[Activity]:
         """Return and reset the time and energy spent since the last call, as part of `cycle`."""
-        self.read()
-        spent = [
-            Activity(cycle, activity, seconds, self._joules.get(activity))
-            for activity, seconds in self._seconds.items()
-        ]
-        self._seconds.clear()
-        self._joules.clear()
-        self._taken = self._last_time
-        return spent
+        with self._lock:
+            self.read()
+            spent = [
+                Activity(cycle, activity, seconds, self._joules.get(activity))
+                for activity, seconds in self._seconds.items()
+            ]
+            self._seconds.clear()
+            self._joules.clear()
+            self._taken = self._last_time
+            return spent
 
     def read(self) -> None:
         """Add the time and energy since the last reading to the activities in progress."""
-        activity = "+".join(sorted(+self._active)) or OTHER
-        now, joules = time.monotonic(), self._energy.joules()
-        self._seconds[activity] += now - self._last_time
-        if joules is not None and self._last_joules is not None:
-            self._joules[activity] += joules - self._last_joules
-        self._last_time, self._last_joules = now, joules
+        with self._lock:
+            activity = "+".join(sorted(+self._active)) or OTHER
+            now, joules = time.monotonic(), self._energy.joules()
+            self._seconds[activity] += now - self._last_time
+            if joules is not None and self._last_joules is not None:
+                self._joules[activity] += joules - self._last_joules
+            self._last_time, self._last_joules = now, joules
 
 
 class TimeLimitReached(KeyboardInterrupt):

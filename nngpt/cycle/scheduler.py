@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.gates import BEFORE_TRAINING, Gates
@@ -13,6 +14,8 @@ from nngpt.cycle.generator import Generator, PendingBatch
 from nngpt.cycle.threads import Threads
 from nngpt.records import Candidate, Evaluation, Refusal, Retraining, State
 from nngpt.store import AttemptRecord
+
+T = TypeVar("T")
 
 SPENDING_EVERY_S = 10.0
 """Time and energy are stored this often; a kill loses as much of them at most."""
@@ -44,58 +47,87 @@ class QueuedAttempt:
 
 
 class Scheduler:
-    """Generates, trains and settles the attempts of one cycle.
+    """Generates, trains and settles the attempts of the cycles that have begun.
+
+    Attempts pass each gate in the order in which they were written, whichever training ends first:
+    the outcome does not depend on the speed of the machine.
 
     Attributes:
+        generators: generate the attempts of the cycles that have begun, in order.
         queue: attempts that are not settled, in the order of writing.
         batch: completions that the LLM is writing, None if it is idle.
     """
 
-    def __init__(
-        self, context: RunContext, cycle: int, gates: Gates, generator: Generator, threads: Threads
-    ) -> None:
-        self.context, self.gates = context, gates
-        self.generator, self.threads = generator, threads
-        open_attempts = context.store.open_attempts(context.run_id, cycle)
-        self.queue = [QueuedAttempt(self._judged(attempt)) for attempt in open_attempts]
+    def __init__(self, context: RunContext, threads: Threads) -> None:
+        self.context, self.threads = context, threads
+        self.generators: list[Generator] = []
+        self.queue: list[QueuedAttempt] = []
         self.batch: PendingBatch | None = None
+        self._gates: Gates | None = None
 
-    def settle_all(self) -> None:
-        """Generate, train and settle until no attempt is open and no more are needed.
+    def begin(self, generator: Generator) -> None:
+        """Begin the next cycle; its attempts follow those of the cycles before."""
+        self.generators.append(generator)
+        open_attempts = self.context.store.open_attempts(self.context.run_id, generator.cycle)
+        self.queue += map(QueuedAttempt, open_attempts)
 
-        Attempts pass each gate in the order in which they were written, whichever training ends
-        first: the outcome does not depend on the speed of the machine.
+    def settle(self, cycle: int) -> None:
+        """Generate, train and settle until all is generated and no attempt of `cycle` is open.
+
+        Cycles that have begun after it are generated meanwhile, so that the LLM is idle in the end.
         """
+        self._work(lambda: not self.batch and not (self.queue and self._first_cycle <= cycle))
+        self.generators = [later for later in self.generators if later.cycle > cycle]
+
+    def meanwhile(self, work: Callable[[], T]) -> T:
+        """Call `work`, which uses the idle LLM, while attempts are trained; return its result."""
+        if not self.queue:
+            return work()
+        future = self.threads.start(work)
+        self._work(future.done, future)
+        return future.result()
+
+    @property
+    def _first_cycle(self) -> int:
+        """The cycle of the oldest attempt; all cycles before it are settled."""
+        return self.queue[0].attempt.cycle
+
+    @property
+    def gates(self) -> Gates:
+        """The gates of the oldest attempt's cycle."""
+        if self._gates is None or self._gates.cycle != self._first_cycle:
+            self._gates = Gates(self.context, self._first_cycle)
+            for queued in self.queue:
+                queued.duplicate = None
+        return self._gates
+
+    def _work(self, done: Callable[[], bool], *others: Future[Any]) -> None:
+        """Generate, train and settle until `done`; wake up if one of the others is."""
         while True:
             while self._settle_first() or self._start_next():
                 pass
             # Only now: whether more are generated may depend on the attempt settled last.
-            self.batch = self.batch or self.generator.next_batch(anything_open=bool(self.queue))
-            if not self._pending():
+            batches = (each.next_batch(anything_open=bool(self.queue)) for each in self.generators)
+            self.batch = self.batch or next(filter(None, batches), None)
+            if done():
                 return
-            self._wait()
+            self._wait(*others)
             for queued in self.queue:
                 self._record_training(queued)
             self._record_batch()
 
-    def _judged(self, attempt: AttemptRecord) -> AttemptRecord:
-        """Judge a trained attempt: older versions stored both states one after the other."""
-        return self.gates.judge(attempt) if attempt.state == State.TRAINED else attempt
-
-    def _pending(self) -> list[Future[Any]]:
-        """Return the futures of all trainings in progress and of the LLM's batch."""
-        running = [queued.running for queued in self.queue if queued.running]
-        return [*running, *([self.batch.completions] if self.batch else [])]
-
-    def _wait(self) -> None:
+    def _wait(self, *others: Future[Any]) -> None:
         """Wait until a future is done; put trainings back into the queue if the user stops."""
-        limit = self.context.time_limit
+        limit, trainings = self.context.time_limit, [q for q in self.queue if q.running]
+        pending = [*others, *(queued.running for queued in trainings if queued.running)]
+        if self.batch:
+            pending.append(self.batch.completions)
         try:
-            wait(self._pending(), timeout=limit.seconds_left, return_when=FIRST_COMPLETED)
+            wait(pending, timeout=limit.seconds_left, return_when=FIRST_COMPLETED)
             limit.check()
         except KeyboardInterrupt:
-            for queued in self.queue:
-                if queued.running:
+            with self.context.lease.together():
+                for queued in trainings:
                     self.context.lease.put_back(queued.attempt.id)
             raise
 
@@ -105,7 +137,7 @@ class Scheduler:
         if first is None or first.running or first.attempt.state in BEFORE_TRAINING:
             return False
         if first.attempt.state == State.TRAINED:
-            first.attempt = self.gates.refuse_weak(first.attempt)
+            first.attempt = self.gates.judge(first.attempt)
         if first.attempt.state == State.JUDGED and not self._admit(first):
             return False
         self.gates.close(first.attempt)
@@ -188,5 +220,7 @@ class Scheduler:
     def _record_batch(self) -> None:
         """Store the LLM's completions as soon as they are written, and queue their attempts."""
         if self.batch and self.batch.completions.done():
-            self.queue += map(QueuedAttempt, self.generator.record(self.batch))
+            ids = self.batch.record()
+            written = self.context.store.attempts(self.context.run_id, ids=ids)
+            self.queue += map(QueuedAttempt, written)
             self.batch = None

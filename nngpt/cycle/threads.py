@@ -1,17 +1,22 @@
-"""Daemon threads for slow calls: generation and training."""
+"""Daemon threads for slow calls: generation, training and fine-tuning."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Self, TypeVar
-
-from nngpt.protocols import LLM, Executor
+from typing import Protocol, Self, TypeVar
 
 T = TypeVar("T")
 
 _JOIN_S = 10.0
+
+
+class Stoppable(Protocol):
+    """A part of a run with a call that takes long."""
+
+    def stop(self) -> None:
+        """Make the running call end soon; called from another thread."""
 
 
 class Threads:
@@ -21,7 +26,7 @@ class Threads:
     is stopped, and the threads are joined.
     """
 
-    def __init__(self, *stoppable: LLM | Executor) -> None:
+    def __init__(self, *stoppable: Stoppable) -> None:
         self._stoppable = stoppable
         self._threads: list[threading.Thread] = []
 

@@ -76,17 +76,18 @@ class ConsoleProgress(LiveBars):
         super().__init__(console)
         self._cycle_bar = self._bars.add_task("", visible=False, facts="", total=None)
         self._candidates = CandidatesConfig()
-        self._settled: list[AttemptRecord] = []
+        self._open: dict[int, list[AttemptRecord]] = {}
+        self._shown: int | None = None
 
     def cycle_started(
         self, cycle: int, config: Config, adapter: Adapter | None, settled: Sequence[AttemptRecord]
     ) -> None:
-        """Print a headline, and show the bar of the cycle's candidates; `settled` ones are done."""
+        """Print a headline; `settled` candidates are done. The bar shows the oldest open cycle."""
         who = f"adapter {adapter.name}" if adapter else "the base model"
         headline = Text.assemble((f"Cycle {cycle} of {config.cycles}", "bold"), f": {who} writes")
         self._console.print(headline, soft_wrap=True)
-        self._candidates, self._settled = config.candidates, list(settled)
-        self._bars.reset(self._cycle_bar, description=f"cycle {cycle}", visible=True)
+        self._candidates = config.candidates
+        self._open[cycle] = list(settled)
         self._show_counts()
 
     def writing(self, count: int) -> AbstractContextManager[None]:
@@ -107,7 +108,7 @@ class ConsoleProgress(LiveBars):
     def settled(self, attempt: AttemptRecord) -> None:
         """Print a line for the attempt, and advance the bar with its counts, best and mean."""
         self._console.print(attempt_line(attempt), soft_wrap=True)
-        self._settled.append(attempt)
+        self._open[attempt.cycle].append(attempt)
         self._show_counts()
 
     @contextmanager
@@ -139,6 +140,7 @@ class ConsoleProgress(LiveBars):
     def cycle_done(self, summary: CycleSummary, spent: Mapping[str, float]) -> None:
         """Print the cycle's figures, and the wall seconds `spent` in it by activity."""
         self._bars.update(self._cycle_bar, visible=False)
+        self._open.pop(summary.cycle, None)
         self.note(
             f"  valid {percent_of(summary.valid, summary.generated)} ({summary.how} mode), "
             f"mean accuracy {mean_of(summary.accuracies)}, admitted {summary.admitted}"
@@ -149,14 +151,24 @@ class ConsoleProgress(LiveBars):
         self.note("  wall time: " + ", ".join(f"{name} {s:.0f} s" for name, s in longest))
 
     def _show_counts(self) -> None:
-        first = [attempt for attempt in self._settled if not attempt.repairs]
+        cycle, found = min(self._open.items())
+        if cycle != self._shown:
+            self._bars.reset(self._cycle_bar, description=f"cycle {cycle}", visible=True)
+            self._shown = cycle
+        first = [attempt for attempt in found if not attempt.repairs]
         settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
+<<<<<<< HEAD
         if results := [a.result for a in settled if a.result is not None]:
             mean = mean_of([a.evaluation.accuracy for a in settled if a.evaluation is not None])
             facts += f" · best {max(results)[0]:.1%}, mean {mean}"
         if repairs := len(self._settled) - len(first):
+=======
+        if accuracies := [a.evaluation.accuracy for a in settled if a.evaluation is not None]:
+            facts += f" · best {max(accuracies):.1%}, mean {mean_of(accuracies)}"
+        if repairs := len(found) - len(first):
+>>>>>>> 466528a (candidates.lag: writing, training and fine-tuning of several cycles overlap)
             facts += f" · {plural(repairs, 'repair')}"
         if controls := len(first) - len(settled):
             facts += f" · {controls} of control arms"

@@ -4,8 +4,8 @@
 - `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
   times per candidate, and one commit may stand for minutes of training.
 - A write begins with `BEGIN IMMEDIATE`, so it holds the lock before it reads anything.
-- Each transaction has a connection of its own. For the length of a lease one idle connection stays
-  open beside them (`Database.hold`); forked processes close their copy of it.
+- Each transaction has a connection of its own. For the length of a lease one connection for reading
+  stays open (`Database.hold`); forked processes close their copy of it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,22 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    Pool,
+    QueuePool,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -34,6 +44,11 @@ APPLICATION_ID = int.from_bytes(b"nngp")
 
 _MAGIC = b"SQLite format 3\0"
 _OTHER_PATH = "Give another path"
+_READ = text("SELECT 1 FROM sqlite_schema")
+"""Reads from the file: a new connection opens it with its first reading only."""
+
+_held: set[Engine] = set()
+"""Engines of `Database.hold`."""
 
 
 def is_ours(path: Path) -> bool:
@@ -86,9 +101,12 @@ def _tables(path: Path) -> set[str]:
     finally:
         connection.close()
 
+<<<<<<< HEAD
 
 _held: set[sqlite3.Connection] = set()
 
+=======
+>>>>>>> 466528a (candidates.lag: writing, training and fine-tuning of several cycles overlap)
 
 class IllegalWriteError(NngptError):
     """nngpt tried to write what the store forbids: a bug in nngpt, not a user error."""
@@ -99,8 +117,9 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reader = _engine(path)
-        self._writer = self._reader.execution_options(nngpt_begin="BEGIN IMMEDIATE")
+        engine = _engine(URL.create("sqlite", database=str(path)), NullPool)
+        self._readers = [engine]
+        self._writer = engine.execution_options(nngpt_begin="BEGIN IMMEDIATE")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -109,7 +128,7 @@ class Database:
         Raises:
             StoreError: the file cannot be read.
         """
-        with _reporting_errors(self.path), Session(self._reader) as session:
+        with _reporting_errors(self.path), Session(self._readers[-1]) as session:
             yield session
 
     @contextmanager
@@ -126,28 +145,30 @@ class Database:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep an idle connection open, so that transactions of the block cost less.
+        """Keep a connection open, so that transactions of the block cost less; reading uses it.
 
         A transaction that closes the file's last connection copies the write-ahead log into the
-        database and deletes it. The idle connection is read-only, so a forked process that
-        closes its copy cannot write.
+        database and deletes it. The connection is read-only, so a forked process that closes its
+        copy cannot write.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        with _reporting_errors(self.path):
-            # Opened by URI: the only way to open read-only.
-            uri = f"{self.path.as_uri()}?mode=ro"
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchall()  # opens the log
-        _held.add(connection)
+        query = {"mode": "ro", "uri": "true"}
+        held = _engine(URL.create("sqlite", database=self.path.as_uri(), query=query), QueuePool)
+        self._readers.append(held)
+        _held.add(held)
         try:
+            with self.read() as session:
+                session.execute(_READ)
             yield
         finally:
-            _held.discard(connection)
+            self._readers.remove(held)
+            _held.discard(held)
             # The last connection must be able to write: it deletes the log.
-            with self.read() as session, closing(connection):
-                session.execute(text("SELECT 1 FROM sqlite_schema"))
+            with self.read() as session, ExitStack() as stack:
+                stack.callback(held.dispose)
+                session.execute(_READ)
 
     def upgrade(self) -> None:
         """Migrate the database's schema to the current revision, in one transaction."""
@@ -161,7 +182,7 @@ class Database:
 
     def close(self) -> None:
         """Close the database: dispose of the engine; no connection is open."""
-        self._reader.dispose()
+        self._writer.dispose()
 
 
 def open_database(path: Path, create: bool) -> Database:
@@ -233,12 +254,9 @@ def _umask() -> int:
     return mask
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=NullPool,
-        connect_args={"timeout": _BUSY_TIMEOUT_S},
-    )
+def _engine(url: URL, pool: type[Pool]) -> Engine:
+    connect_args = {"timeout": _BUSY_TIMEOUT_S}
+    engine = create_engine(url, poolclass=pool, connect_args=connect_args)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     event.listen(engine, "before_cursor_execute", _on_execute)
@@ -272,9 +290,9 @@ def _reporting_errors(path: Path) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise IllegalWriteError(str(error.orig), where=str(path)) from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
+    except DatabaseError as error:
         raise StoreError(
-            f"the database cannot be used ({getattr(error, 'orig', error)})",
+            f"the database cannot be used ({error.orig})",
             where=str(path),
             hint="Check disk space, permissions, and whether another program holds it",
         ) from error
@@ -282,7 +300,7 @@ def _reporting_errors(path: Path) -> Iterator[None]:
 
 def _close_in_child() -> None:
     while _held:
-        _held.pop().close()
+        _held.pop().dispose()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

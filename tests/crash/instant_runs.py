@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from command_line import ANSWERS, CUT_OFF, GOOD, NEAR_TWIN, NO_LAYER, WEAK
+from crash.instant_executor import WORKERS
 
 ANOTHER = "8, 7, stride=3),\n    nn.SiLU(),\n    nn.LazyConv2d(12, 1),\n    nn.AvgPool2d(2),\n)"
 
@@ -29,6 +30,12 @@ class Kind:
     batch: int
     settings: tuple[tuple[str, object], ...]
     cycles: int = 2
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Limits that the database keeps at any moment (`invariants.check`)."""
+        lag = dict(self.settings).get("candidates.lag", 0)
+        return {"batch": self.batch, "workers": WORKERS, "lag": int(str(lag))}
 
     def command(self, folder: Path, name: str = "killed") -> list[str]:
         """Write the script into `folder`, and return the command line of a run."""
@@ -62,6 +69,14 @@ BATCHES = Kind(
 )
 """Two cycles of several batches, written while others train; the number of batches depends on the
 admissions. Learning is switched off."""
+
+OVERLAPPING = replace(
+    ONE_OF_EACH,
+    answers=(*ANSWERS, ANOTHER),
+    settings=(*ONE_OF_EACH.settings, ("candidates.lag", 1)),
+    cycles=3,
+)
+"""Three cycles with a lag: each is written and trained while the one before is still open."""
 
 REPAIRS = replace(
     ONE_CYCLE, settings=(*ONE_OF_EACH.settings, ("candidates.repairs", 2), ("seed", 3))

@@ -48,7 +48,7 @@ def database(folder: Path) -> Path:
     return folder / "runs" / "nngpt.db"
 
 
-def check(folder: Path, *, batch: int, workers: int) -> Standing:
+def check(folder: Path, *, batch: int, workers: int, lag: int = 0) -> Standing:
     """Check what must hold at any moment; a missing database is fine."""
     if not database(folder).exists():
         return Standing()
@@ -60,7 +60,7 @@ def check(folder: Path, *, batch: int, workers: int) -> Standing:
         _check_repairs(db)
         _check_trainings(db)
         _check_admissions(db)
-        _check_cycles(db)
+        _check_cycles(db, lag)
         training = query(db, "SELECT run_id, id FROM nngpt_attempt WHERE state = 'training'")
         assert all(count <= workers for count in Counter(run for run, _ in training).values())
         history = query(
@@ -69,9 +69,11 @@ def check(folder: Path, *, batch: int, workers: int) -> Standing:
         return Standing(frozenset(attempt for _, attempt in training), tuple(history))
 
 
-def check_end(folder: Path, standings: list[Standing], *, batch: int, workers: int) -> None:
+def check_end(
+    folder: Path, standings: list[Standing], *, batch: int, workers: int, lag: int = 0
+) -> None:
     """Check a finished run, and that nothing of an earlier moment was lost or redone."""
-    end = check(folder, batch=batch, workers=workers)
+    end = check(folder, batch=batch, workers=workers, lag=lag)
     for earlier in standings:
         assert end.history[: len(earlier.history)] == earlier.history, "a record was lost"
     begun = sum(after == "training" for _, _, _, after, _, _ in end.history)
@@ -218,8 +220,8 @@ def _check_admissions(db: sqlite3.Connection) -> None:
     assert len({(run, content_hash) for run, content_hash, _ in rows}) == len(rows)
 
 
-def _check_cycles(db: sqlite3.Connection) -> None:
-    """Check that cycles close in order, with their adapters and nothing open."""
+def _check_cycles(db: sqlite3.Connection, lag: int) -> None:
+    """Check that cycles begin and close in order, with their adapters and nothing open."""
     final = "('admitted', 'refused')"
     left = (
         "SELECT a.id FROM nngpt_attempt AS a JOIN nngpt_cycle AS c"
@@ -227,10 +229,10 @@ def _check_cycles(db: sqlite3.Connection) -> None:
     )
     assert query(db, left) == []
     early = (
-        "SELECT a.id FROM nngpt_attempt AS a WHERE a.cycle > 1 AND NOT EXISTS (SELECT 1 FROM"
-        " nngpt_cycle AS c WHERE c.run_id = a.run_id AND c.cycle = a.cycle - 1)"
+        "SELECT a.id FROM nngpt_attempt AS a WHERE a.cycle - 1 > ? AND NOT EXISTS (SELECT 1 FROM"
+        " nngpt_cycle AS c WHERE c.run_id = a.run_id AND c.cycle = a.cycle - 1 - ?)"
     )
-    assert query(db, early) == []
+    assert query(db, early, lag, lag) == []
     made = query(db, "SELECT run_id, cycle, name FROM nngpt_adapter ORDER BY 1, 2")
     closing_ = "SELECT run_id, cycle, adapter FROM nngpt_cycle WHERE adapter IS NOT NULL"
     assert made == sorted(query(db, closing_))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from crash.instant_executor import WORKERS
 from crash.instant_runs import Kind
 from crash.invariants import Rows, Standing, check, check_end, outcome
 from crash.runner import Runner, Runners
@@ -50,7 +49,7 @@ class KilledRun:
 
     def look(self) -> Standing:
         """Check the invariants of the database, and keep its contents in `standings`."""
-        found = check(self.folder, batch=self.kind.batch, workers=WORKERS)
+        found = check(self.folder, **self.kind.limits)
         self.standings.append(found)
         return found
 
@@ -70,7 +69,7 @@ class KilledRun:
 
     def compare(self, undisturbed: Undisturbed) -> None:
         """Check that the finished run equals an undisturbed one."""
-        check_end(self.folder, self.standings, batch=self.kind.batch, workers=WORKERS)
+        check_end(self.folder, self.standings, **self.kind.limits)
         assert outcome(self.folder) == undisturbed.outcome
 
 
@@ -81,5 +80,5 @@ def run_undisturbed(runners: Runners, kind: Kind, folder: Path) -> Undisturbed:
     ended = run.start().wait()
     seconds = time.monotonic() - began
     assert (ended.code, ended.stderr) == (0, "")
-    check_end(folder, [], batch=kind.batch, workers=WORKERS)
+    check_end(folder, [], **kind.limits)
     return Undisturbed(outcome(folder), seconds)

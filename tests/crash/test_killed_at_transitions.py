@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, REPAIRS, Kind
+from crash.instant_runs import BATCHES, ONE_CYCLE, ONE_OF_EACH, OVERLAPPING, REPAIRS, Kind
 from crash.invariants import query, reading
 from crash.killing import KilledRun, Reference
 from crash.runner import Runners
@@ -111,3 +111,24 @@ def test_killed_while_a_repair_is_recorded(
         assert recorded == [(number + side,)]
         run.resume(reference(REPAIRS))
     assert number == count_of_repairs >= 3
+
+
+def test_killed_while_cycles_overlap(
+    runners: Runners, reference: Reference, tmp_path: Path
+) -> None:
+    attempts, cycles = reference(OVERLAPPING).outcome
+    written_with = {(cycle, adapter) for cycle, _, _, _, adapter, *_ in attempts}
+    assert written_with == {(1, None), (2, None), (3, "killed-1-c1")}
+    assert [adapter for _, adapter, *_ in cycles][:2] == ["killed-1-c1", "killed-1-c2"]
+    overlapped = 0
+    for moment in count(15, step=12):
+        run = KilledRun(runners, OVERLAPPING, tmp_path / str(moment))
+        if not run.was_killed(run.start(at=moment)):
+            break
+        with reading(run.folder) as db:
+            (closed,) = query(db, "SELECT count(*) FROM nngpt_cycle")[0]
+            (last,) = query(db, "SELECT max(cycle) FROM nngpt_attempt")[0]
+        overlapped += last == closed + 2
+        run.resume(reference(OVERLAPPING))
+        shutil.rmtree(run.folder)
+    assert overlapped > 1

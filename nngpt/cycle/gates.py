@@ -40,6 +40,7 @@ class Gates:
     def __init__(self, context: RunContext, cycle: int) -> None:
         self.context, self.cycle = context, cycle
         self._prompt = functools.cache(context.store.prompt)  # the same for a whole batch
+        self._texts: dict[int, str] = {}
         self.known = {arm: self._known_networks(cycle, arm) for arm in context.config.arms}
 
     # ------------------------------------------------------------------ before training
@@ -94,8 +95,7 @@ class Gates:
 
     def measure_novelty(self, attempt: AttemptRecord) -> Novelty:
         """Compare a judged network with all that its arm knows."""
-        assert attempt.candidate is not None
-        novelty = self.known[attempt.arm].compare(contract.novelty_text(attempt.candidate))
+        novelty = self.known[attempt.arm].compare(self._text(attempt))
         ablated = "novelty" in self.context.config.without
         return replace(novelty, duplicate=False) if ablated else novelty
 
@@ -189,8 +189,15 @@ class Gates:
 
     def _remember(self, attempt: AttemptRecord) -> None:
         """Make the network known to its arm."""
+        self.known[attempt.arm].add(_name(attempt), self._text(attempt))
+        del self._texts[attempt.id]
+
+    def _text(self, attempt: AttemptRecord) -> str:
+        """Return the text on which an attempt's novelty is measured; finding it takes long."""
         assert attempt.candidate is not None
-        self.known[attempt.arm].add(_name(attempt), contract.novelty_text(attempt.candidate))
+        if attempt.id not in self._texts:
+            self._texts[attempt.id] = contract.novelty_text(attempt.candidate)
+        return self._texts[attempt.id]
 
     def _known_networks(self, cycle: int, arm: Arm) -> NoveltyMeasure:
         """Index the networks known at the start, and what the arm admitted before or trained now.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError
@@ -46,6 +46,16 @@ from nngpt.store.tables import (
     Run,
 )
 from nngpt.store.views import Activity, Confirmation, ForecastRecord
+
+_FENCE = select(Run.__table__.c.fence).where(Run.__table__.c.id == bindparam("run"))
+_ADD_EPOCHS = insert(Epoch.__table__)  # type: ignore[arg-type]
+_ADMITTED = Attempt.__table__.c
+_ADMIT = insert(Admission.__table__).from_select(  # type: ignore[arg-type]
+    ["run_id", "arm", "content_hash", "attempt_id"],
+    select(_ADMITTED.run_id, _ADMITTED.arm, _ADMITTED.content_hash, _ADMITTED.id).where(
+        _ADMITTED.id == bindparam("attempt")
+    ),
+)
 
 
 class Lease:
@@ -200,8 +210,11 @@ class Lease:
             self._advance(session, attempt_id, State.TRAINED, **columns)
             attempt = session.get_one(Attempt, attempt_id)
             ids = add_stat(session, attempt, evaluation, task)
-            for result, stat_id in zip(evaluation.epochs, ids, strict=True):
-                session.add(Epoch(attempt_id=attempt_id, stat_id=stat_id, **vars(result)))
+            epochs = zip(evaluation.epochs, ids, strict=True)
+            rows = [
+                {"attempt_id": attempt_id, "stat_id": i, **vars(result)} for result, i in epochs
+            ]
+            session.connection().execute(_ADD_EPOCHS, rows)
 
     def judged(self, attempt_id: int, novelty: Novelty | None = None) -> None:
         """Record trained → judged, with the novelty measurement if there is one."""
@@ -215,11 +228,7 @@ class Lease:
         with self._write() as session:
             values = {**row_mapping.columns(novelty), **row_mapping.columns(retraining)}
             self._advance(session, attempt_id, State.ADMITTED, **values)
-            attempt = session.get_one(Attempt, attempt_id)
-            assert attempt.content_hash is not None
-            row = Admission(run_id=self.run_id, arm=attempt.arm, attempt_id=attempt_id)
-            row.content_hash = attempt.content_hash
-            session.add(row)
+            session.connection().execute(_ADMIT, {"attempt": attempt_id})
 
     def refuse(
         self,
@@ -312,7 +321,7 @@ class Lease:
             yield self._session
             return
         with self._database.write() as session:
-            fence = session.scalar(select(Run.fence).where(Run.id == self.run_id))
+            fence = session.connection().scalar(_FENCE, {"run": self.run_id})
             if fence != self.fence:
                 raise StoreError(
                     "another runner has taken over this run",
@@ -361,13 +370,12 @@ def take_lease(database: Database, run_id: int) -> Lease:
         held.callback(RunLock(path).release)
         with database.write() as session:
             fence = update_run(session, run_id, str(database.path), fence=Run.fence + 1)
-            lost = select(Attempt.id).where(
+            lost = select(Attempt.id, Attempt.restarts).where(
                 Attempt.run_id == run_id, Attempt.state == State.TRAINING
             )
-            for attempt_id in session.scalars(lost).all():
-                restarts = Attempt.restarts + 1
+            for attempt_id, restarts in session.execute(lost).all():
                 steps = (State.TRAINING, State.VALIDATED)
-                move(session, fence, attempt_id, *steps, restarts=restarts)
+                move(session, fence, attempt_id, *steps, restarts=restarts + 1)
         held.enter_context(database.hold())
         return Lease(database, run_id, fence, held.pop_all())
 

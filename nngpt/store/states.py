@@ -1,6 +1,7 @@
 """State machine of attempts and runs: allowed transitions, recording them, updating a run.
 
-Every transition is one guarded update ("Nothing lost, nothing twice", docs/design.md).
+Every transition is one guarded update ("Nothing lost, nothing twice", docs/design.md). Its
+statements are constants: making them anew would take longer than SQLite needs for them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from nngpt.errors import StoreError
@@ -29,6 +30,15 @@ _BEFORE: dict[State, tuple[State, ...]] = {
     State.REFUSED: OPEN,
 }
 
+_ATTEMPT = Attempt.__table__
+_FIND = select(_ATTEMPT.c.state).where(
+    _ATTEMPT.c.id == bindparam("attempt"), _ATTEMPT.c.run_id == bindparam("run")
+)
+_MOVE = update(Attempt.__table__).where(  # type: ignore[arg-type]
+    _ATTEMPT.c.id == bindparam("attempt"), _ATTEMPT.c.state == bindparam("before")
+)
+_RECORD = insert(TransitionRow.__table__)  # type: ignore[arg-type]
+
 
 def advance(
     session: Session, run_id: int, fence: int, attempt_id: int, after: State, **values: Any
@@ -38,8 +48,7 @@ def advance(
     Raises:
         IllegalWriteError: the run has no such attempt, or its state does not lead to `after`.
     """
-    mine = (Attempt.id == attempt_id, Attempt.run_id == run_id)
-    before = session.scalar(select(Attempt.state).where(*mine))
+    before = session.connection().scalar(_FIND, {"attempt": attempt_id, "run": run_id})
     if before not in _BEFORE[after]:
         found = f"is {before}" if before else "does not exist"
         raise IllegalWriteError(f"attempt {attempt_id} {found} and cannot become {after}")
@@ -54,14 +63,9 @@ def move(
     Raises:
         IllegalWriteError: the attempt is in another state by now.
     """
-    done = session.execute(
-        update(Attempt)
-        .where(Attempt.id == attempt_id, Attempt.state == before)
-        .values(state=after, updated=now(), **values)
-        .execution_options(synchronize_session=False)
-        .returning(Attempt.id)
-    )
-    if done.scalar() is None:
+    values = {**values, "state": after, "updated": now()}
+    which = {"attempt": attempt_id, "before": before}
+    if not session.connection().execute(_MOVE, {**values, **which}).rowcount:
         raise IllegalWriteError(f"attempt {attempt_id} is no longer {before}")
     record_transition(session, fence, attempt_id, before, after)
 
@@ -70,9 +74,8 @@ def record_transition(
     session: Session, fence: int, attempt_id: int, before: State | None, after: State
 ) -> None:
     """Append a change of an attempt's state to its audit trail."""
-    session.add(
-        TransitionRow(attempt_id=attempt_id, before=before, after=after, at=now(), fence=fence)
-    )
+    row = {"attempt_id": attempt_id, "before": before, "after": after, "at": now(), "fence": fence}
+    session.connection().execute(_RECORD, row)
 
 
 def update_run(session: Session, run_id: int, where: str, **values: Any) -> int:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test smoke setup check test-server test-lemur test-crash lock
+.PHONY: demo test smoke setup check test-server test-lemur test-crash test-fuzz lock
 
 demo: setup  ## two cycles on MNIST with the embedded language model
 	$(BIN)/nngpt cycle run demo-mnist
@@ -34,6 +34,9 @@ test-lemur: setup  ## optional: all of LEMUR imported, exported and imported aga
 
 test-crash: setup  ## optional: 200 kills at random moments
 	$(BIN)/python -m pytest -m crash tests/crash
+
+test-fuzz: setup  ## optional: bad values, lines and files for every command
+	$(BIN)/python -m pytest -m fuzz tests/cli
 
 lock:  ## pin the dependencies anew
 	$(BIN)/python -m piptools compile --quiet --extra dev --strip-extras --no-emit-index-url \

@@ -23,11 +23,14 @@ from pydantic import (
     model_validator,
 )
 
-from nngpt import plugins
+from nngpt import files, plugins
 from nngpt.errors import ConfigError, PluginError, explain, nearest
 from nngpt.records import Arm, canonical_json
 
 _PACKAGE = Path(__file__).resolve().parent
+
+_LARGEST, _DEEPEST, _MOST_NODES = 256 << 10, 50, 10_000
+"""Bounds of a YAML file or `--set` value: bytes, levels, and values after expanding aliases."""
 
 SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
 """Folder of the adapters that come with nngpt, each in a folder with its training corpora."""
@@ -260,6 +263,9 @@ class NoveltyConfig(_Section):
     shingle: int = Field(10, gt=0)
 
 
+_LAST_LAYER = 999
+
+
 def _numbers(given: object) -> object:
     """Return the numbers of `0-23`, `0-3,8` or `7`; leave anything else as it is."""
     if isinstance(given, int):
@@ -269,6 +275,8 @@ def _numbers(given: object) -> object:
     if not re.fullmatch(r"\s*\d+\s*(-\s*\d+\s*)?(,\s*\d+\s*(-\s*\d+\s*)?)*", given):
         raise ValueError("must be numbers, such as 0-23 or [0, 1, 5]")
     ends = [[int(end) for end in part.split("-")] for part in given.split(",")]
+    if max(end for pair in ends for end in pair) > _LAST_LAYER:
+        raise ValueError(f"must be numbers up to {_LAST_LAYER}")
     return tuple(sorted({n for pair in ends for n in range(pair[0], pair[-1] + 1)}))
 
 
@@ -682,15 +690,10 @@ def read_yaml(
     Raises:
         ConfigError: the file is missing, cannot be read, or does not hold keys and values.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         known = [file.stem for file in resource_folder(resources).rglob("*.yaml")]
-        raise ConfigError(missing, where=str(path), hint=nearest(path.stem, known)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+        raise ConfigError(missing, where=str(path), hint=nearest(path.stem, known))
+    data = _parse_yaml(files.read_text(path, _LARGEST, ConfigError), str(path))
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -707,10 +710,69 @@ def _parsed(override: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         what = f"{override!r} is not key=value"
         raise ConfigError(what, where="--set", hint="Example: --set seed=2")
+    return key.strip(), _parse_yaml(value, f"--set {key.strip()}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Loader of settings: plain YAML, bounded in depth and in size with its aliases expanded.
+
+    Tags and dates are not used in settings: a tag is refused, and a date stays a text.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as in the base class)
+        first: [one for one in known if not one[0].endswith(":timestamp")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = 0
+        self._open: list[tuple[str | None, int]] = []
+        self._sizes: dict[str | None, int] = {}
+
+    def get_event(self) -> Any:
+        """Return the next event. Raises: YAMLError if the document is too large or deep."""
+        event: Any = super().get_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = self._open.pop()
+            self._sizes[anchor] = self._nodes - before
+        elif isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in self._open):
+                raise yaml.YAMLError(f"*{event.anchor} contains itself")
+            self._nodes += self._sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.NodeEvent):
+            self._check(event)
+            self._nodes += 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                self._open.append((event.anchor, self._nodes - 1))
+        if len(self._open) > _DEEPEST or self._nodes > _MOST_NODES:
+            bounds = f"{_DEEPEST} levels or {_MOST_NODES:,} values"
+            raise yaml.YAMLError(f"more than {bounds}, aliases expanded")
+        return event
+
+    def _check(self, event: Any) -> None:
+        if event.tag is not None:
+            raise yaml.YAMLError(f"the tag {event.tag} is not supported")
+        if "\0" in getattr(event, "value", ""):
+            raise yaml.YAMLError("a text holds the character NUL")
+
+    def construct_whole(self, node: Any) -> int:
+        """Return an integer. Raises: ValueError if it does not fit 64 bits."""
+        number = int(self.construct_yaml_int(node))
+        if not -(2**63) <= number < 2**63:
+            raise ValueError("an integer does not fit 64 bits")
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML with `_Loader`. Raises: ConfigError."""
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"the value of {override!r} is not YAML", where="--set") from None
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigError(f"not valid YAML: {error}", where=where) from None
 
 
 def _override(data: dict[str, Any], key: str, value: Any) -> None:

@@ -33,7 +33,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
+
+
+_SHOWN_MISTAKES = 5
+_SHOWN_INPUT = 80
 
 
 class NngptError(Exception):
@@ -110,16 +114,33 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}" if names else ""
 
 
-def explain(error: ValidationError, model: type[BaseModel], path: str = "") -> str:
-    """Describe in one line all mistakes that a Pydantic model found.
+def readable(text: str) -> str:
+    """Return the text of an error or a name with control characters and surrogates escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return an error's text with the middle cut out if it has more than `longest` characters."""
+    head = longest * 2 // 3
+    return text if len(text) <= longest else f"{text[:head]} … {text[head + 3 - longest :]}"
+
+
+def explain(error: ValidationError, model: type[Any] | None, path: str = "") -> str:
+    """Describe in one line the first mistakes that Pydantic found.
 
     Args:
+        model: the model, to name known keys; None without such hints.
         path: key path of the model in the configuration, such as "llm.options".
     """
-    return "; ".join(_explain_one(item, model, path) for item in error.errors())
+    found = error.errors(include_url=False)
+    lines = [_explain_one(item, model, path) for item in found[:_SHOWN_MISTAKES]]
+    rest = len(found) - len(lines)
+    return "; ".join([*lines, f"and {rest:,} more mistakes"] if rest else lines)
 
 
-def _explain_one(item: Any, model: type[BaseModel], prefix: str) -> str:
+def _explain_one(item: Any, model: type[Any] | None, prefix: str) -> str:
     path = ".".join(map(str, (prefix, *item["loc"]) if prefix else item["loc"]))
     if item["type"] == "extra_forbidden":
         hint = nearest(str(item["loc"][-1]), _keys_beside(item["loc"], model))
@@ -127,7 +148,8 @@ def _explain_one(item: Any, model: type[BaseModel], prefix: str) -> str:
     if item["type"] == "missing":
         return f"the key {path!r} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
-    given = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
+    got = shortened(repr(item["input"]), _SHOWN_INPUT)
+    given = "" if item["type"] == "value_error" else f" (got {got})"
     return f"{path}: {message}{given}" if path else f"{message}{given}"
 
 

@@ -6,12 +6,15 @@ import codecs
 import fcntl
 import hashlib
 import io
+import json
 import os
 import shutil
 import tokenize
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from nngpt.errors import DataError, UserError
 
@@ -44,6 +47,98 @@ def matches(data: bytes, checksum: str) -> bool:
     """Check any file's bytes against a checksum: sha256 or, for 32 digits, md5."""
     algorithm = "md5" if len(checksum) == 32 else "sha256"
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() == checksum
+
+
+LARGEST = 64 << 20
+"""Bytes that are read at most of a file that the user gives, and of a member of an archive."""
+
+
+def read_bytes(path: Path, largest: int = LARGEST, error: type[UserError] = UserError) -> bytes:
+    """Return the content of a file that the user gave.
+
+    Raises:
+        UserError: the file cannot be read or is larger than `largest` bytes; of the class `error`.
+    """
+    try:
+        with open_to_read(path) as stream:
+            data = stream.read(largest + 1)
+    except (OSError, ValueError) as fault:  # ValueError: NUL in the path
+        why = getattr(fault, "strerror", None) or fault
+        raise error(f"cannot be read ({why})", where=str(path)) from None
+    if len(data) > largest:
+        raise error(f"is larger than {largest >> 10:,} KiB", where=str(path))
+    return data
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """Open a file that the user gave; unlike `open`, never wait for the writer of a pipe.
+
+    Raises:
+        OSError: the file cannot be opened, or is a folder.
+        ValueError: the path holds NUL.
+    """
+
+    def without_waiting(name: str, flags: int) -> int:
+        handle = os.open(name, flags | os.O_NONBLOCK)
+        os.set_blocking(handle, True)
+        return handle
+
+    return open(path, "rb", opener=without_waiting)
+
+
+def read_text(path: Path, largest: int = LARGEST, error: type[UserError] = UserError) -> str:
+    """Return a text file that the user gave, without byte order mark, lines ended by newlines.
+
+    Raises:
+        UserError: as `read_bytes`, or the file is not UTF-8.
+    """
+    try:
+        text = read_bytes(path, largest, error).decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise error(f"is not UTF-8 (byte {fault.start})", where=str(path)) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON of a file or an answer.
+
+    Raises:
+        ValueError: not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_object(path: Path, error: type[UserError] = UserError) -> dict[str, Any]:
+    """Return the JSON object in a file that the user gave.
+
+    Raises:
+        UserError: as `read_bytes`, or the file holds something else.
+    """
+    data = read_bytes(path, error=error)
+    try:
+        found = parse_json(data)
+    except ValueError as fault:
+        raise error(f"is not JSON ({fault})", where=str(path)) from None
+    if not isinstance(found, dict):
+        raise error("is not a JSON object", where=str(path))
+    return found
+
+
+def read_member(archive: zipfile.ZipFile, name: str, largest: int = LARGEST) -> bytes:
+    """Return a member of an archive file, unpacked.
+
+    Raises:
+        KeyError: there is no such member.
+        zipfile.BadZipFile: it is damaged, or has more than `largest` bytes.
+    """
+    with archive.open(name) as stream:
+        data = stream.read(largest + 1)
+    if len(data) > largest:
+        raise zipfile.BadZipFile(f"{name} has more than {largest >> 20} MiB")
+    return data
 
 
 @contextmanager
@@ -88,14 +183,6 @@ def publish(source: Path, target: Path) -> None:
         shutil.rmtree(target)
     source.rename(target)
     sync(target.parent)
-
-
-def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """Return the text of a user's file. Raises: UserError if it cannot be read."""
-    try:
-        return path.read_text(encoding=encoding)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read ({error})", where=str(path)) from None
 
 
 def write_file(path: Path, lines: Iterable[bytes], hint: str = _UNCHANGED) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -39,6 +40,8 @@ SECTIONS = {
 """Kind of plug-in → the section of the configuration that holds its options, and the key with its
 name."""
 
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
 STRICT = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 """Settings of all Pydantic models of the configuration."""
 
@@ -67,11 +70,14 @@ def load(kind: str, name: str) -> Any:
     Raises:
         PluginError: no such file, the dotted path cannot be imported, or it has no `create`.
     """
-    if "." not in name and name not in names(kind):
+    if name not in names(kind) and not _DOTTED.fullmatch(name):
         raise _unknown(kind, name)
     module_name = name if "." in name else f"{KINDS[kind]}.{name.replace('-', '_')}"
     try:
         module = importlib.import_module(module_name)
+    except SyntaxError as error:
+        what = f"{kind} {name!r} is not valid Python ({error.msg}, line {error.lineno})"
+        raise PluginError(what, where=str(error.filename)) from None
     except ModuleNotFoundError as error:
         missing = str(error.name)
         if f"{module_name}.".startswith(f"{missing}."):
@@ -124,4 +130,9 @@ def create(kind: str, name: str, *arguments: Any, options: Mapping[str, Any] | N
 
 
 def _unknown(kind: str, name: str) -> PluginError:
-    return PluginError(f"unknown {kind} {name!r}", hint=nearest(name, names(kind)))
+    hint = nearest(name, names(kind))
+    if "/" in name or name.startswith("."):
+        hint = f"It is a name, or the dotted path of a module. {hint}"
+        if kind == "data set":
+            hint = f"For a folder of pictures: task.dataset=image-folder and task.root={name}"
+    return PluginError(f"unknown {kind} {name!r}", hint=hint)

@@ -28,11 +28,11 @@ ANSWERS = (GOOD, ALSO_GOOD, NEAR_TWIN, WEAK, NO_LAYER, CUT_OFF)
 
 
 def run_nngpt(
-    folder: Path, arguments: Iterable[object], **environment: str
+    folder: Path, arguments: Iterable[object], timeout_s: float = TIMEOUT_S, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in `folder`, as a process that forks from a warm one (warm.py)."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return warm.run(folder, [str(argument) for argument in arguments], variables, TIMEOUT_S)
+    return warm.run(folder, [str(argument) for argument in arguments], variables, timeout_s)
 
 
 def start_nngpt(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer import Option
@@ -26,7 +27,7 @@ from nngpt.cli import (
     predictor,
     rag,
 )
-from nngpt.errors import NngptError
+from nngpt.errors import NngptError, UserError, readable, shortened
 
 app = typer.Typer(
     name="nngpt",
@@ -70,20 +71,74 @@ def _options(
     """Accept the options that stand before the command."""
 
 
+def command_line() -> Any:
+    """Return the whole command line; it refuses numbers that SQLite cannot store."""
+    whole = typer.main.get_command(app)
+    groups: list[Any] = [whole]
+    for group in groups:  # grows
+        for command in group.commands.values():
+            if hasattr(command, "commands"):
+                groups.append(command)
+            for parameter in command.params:
+                parameter.callback = parameter.callback or _storable
+    return whole
+
+
+def _storable(_context: Any, _parameter: Any, value: Any) -> Any:
+    """Return the value of an option. Raises: typer.BadParameter if a number cannot be stored."""
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, int | float) and not (math.isfinite(one) and abs(one) < 2**63):
+            raise typer.BadParameter(f"{one} is not a number of 64 bits.")
+    return value
+
+
+_ENVIRONMENT = {
+    *(errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENXIO),
+}
+"""Faults of a path that the user gave; others in an OSError that no command expected are bugs."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST_LINE = 500
+
+_UsageError: type[Exception] = typer.BadParameter.mro()[1]
+"""Click's error for a wrong command line; the copy of Click inside Typer has no public name."""
+
+
 def main() -> None:
-    """Run the command line; print an error of nngpt as one line on stderr, without traceback."""
+    """Run the command line; print an error as one line on stderr, without traceback."""
     # Deprecations inside libraries concern developers (tests turn them into errors), not users.
     warnings.simplefilter("ignore", FutureWarning)
     try:
-        app()
+        raise SystemExit(command_line()(standalone_mode=False))
     except NngptError as error:
-        print(f"nngpt: {error.line()}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        _fail(error.line(), error.exit_code)
+    except _UsageError as error:
+        _fail_usage(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
+            _fail(f"the disk is full ({error.filename}). Make room and repeat.")
+        if error.errno not in _ENVIRONMENT:
             raise
-        print(f"nngpt: the disk is full ({error.filename}). Make room and repeat.", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(UserError(f"cannot be used ({error.strerror})", where=str(error.filename)).line())
+
+
+def _fail_usage(error: Any) -> NoReturn:
+    """Print what is wrong in the command line, or the help of a group without a command."""
+    message = error.format_message()
+    path = error.ctx.command_path if error.ctx else "nngpt"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, err=True)
+        raise SystemExit(error.exit_code)
+    end = "" if message.endswith((".", "?")) else "."
+    _fail(f"{message}{end} See: {path} --help", error.exit_code)
+
+
+def _fail(line: str, code: int = 2) -> NoReturn:
+    """Print an error on one line, without control characters and not too long; exit."""
+    text = readable(" ".join(f"nngpt: {line}".split()))
+    print(shortened(text, _LONGEST_LINE), file=sys.stderr)
+    raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

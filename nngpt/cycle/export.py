@@ -59,7 +59,7 @@ class ExportIndex:
     def resume(self) -> bool:
         """Take over the networks of an index that the same command wrote; return False if none."""
         try:
-            found = json.loads((self._out / "index.json").read_text(encoding="utf-8"))
+            found = files.parse_json((self._out / "index.json").read_bytes())
         except (OSError, ValueError):
             return False
         same = isinstance(found, dict) and {**found, "networks": []} == self.facts

@@ -143,7 +143,7 @@ def digests(arrays: Arrays) -> dict[str, str]:
 def read_json(path: Path) -> Mapping[str, Any] | None:
     """Return the JSON object in a file of the data cache, None if it is missing or damaged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = files.parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None

@@ -100,8 +100,8 @@ class FileSource:
 
         Raises: DataError if no source has the right files.
         """
-        if self._root is not None and not self._root.is_dir():
-            raise _missing_folder_error(self._root, self._spec.official)
+        if self._root is not None:  # wrong even if the cache does without it
+            _find_files(self._spec.official, self._root)
         cache.prepare(self.name, self._make)
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
@@ -175,17 +175,15 @@ class FileSource:
 
 def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
     """Return the contents of the files: plain, with `.gz`, or from the tarball."""
-    if not root.is_dir():
-        raise _missing_folder_error(root, form)
     hint = f"It must contain {_expected_files(form)}"
+    found = _find_files(form, root)
     try:
-        contents = _from_tarball(form, root / form.archive) if form.archive else {}
-        for name in form.checksums.keys() - contents.keys():
-            path = next(filter(None, (_existing_file(root / f / name) for f in form.folders)), None)
-            if path is None:
-                raise DataError(f"the file {name} is missing", where=str(root), hint=hint)
+        contents = {} if found else _from_tarball(form, root / form.archive)
+        for name, path in found.items():
             data = path.read_bytes()
             contents[name] = gzip.decompress(data) if path.suffix == ".gz" else data
+        if missing := sorted(form.checksums.keys() - contents.keys()):
+            raise DataError(f"the file {missing[0]} is missing", where=str(root), hint=hint)
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"cannot be read ({error})", where=str(root), hint=hint) from None
     for name, data in contents.items():
@@ -193,9 +191,23 @@ def _from_folder(form: Form, root: Path) -> dict[str, bytes]:
     return contents
 
 
-def _from_tarball(form: Form, archive: Path) -> dict[str, bytes]:
-    if not archive.is_file():
+def _find_files(form: Form, root: Path) -> dict[str, Path]:
+    """Return the path of each file in the user's folder; none if the tarball is there instead."""
+    hint = f"It must contain {_expected_files(form)}"
+    if not root.is_dir():
+        raise DataError("no such folder", where=str(root), hint=hint)
+    if form.archive and (root / form.archive).is_file():
         return {}
+    found = {}
+    for name in form.checksums:
+        path = next(filter(None, (_existing_file(root / f / name) for f in form.folders)), None)
+        if path is None:
+            raise DataError(f"the file {name} is missing", where=str(root), hint=hint)
+        found[name] = path
+    return found
+
+
+def _from_tarball(form: Form, archive: Path) -> dict[str, bytes]:
     contents = {}
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes()), mode="r:*") as tar:
         for entry in tar:
@@ -215,11 +227,6 @@ def _verify(name: str, data: bytes, form: Form, where: str) -> None:
     if not files.matches(data, form.checksums[name]):
         hint = "The file is damaged or of another version: use the official file"
         raise DataError(f"the file {name} has the wrong checksum", where=where, hint=hint)
-
-
-def _missing_folder_error(root: Path, form: Form) -> DataError:
-    hint = f"It must contain {_expected_files(form)}"
-    return DataError("no such folder", where=str(root), hint=hint)
 
 
 def _expected_files(form: Form) -> str:

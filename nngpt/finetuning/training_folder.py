@@ -13,6 +13,7 @@ from typing import Any
 
 from nngpt.config import Config, describe_changes, with_new_keys
 from nngpt.errors import ModelError, UserError
+from nngpt.files import read_object
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.records import Adapter
 from nngpt.store.lock import RunLock
@@ -69,7 +70,7 @@ def lock_folder(folder: Path, settings: Mapping[str, Any], fresh: bool) -> Itera
             _move_aside(folder)
         file = folder / _SETTINGS
         if file.exists():
-            _check_same(json.loads(file.read_text(encoding="utf-8")), settings, file)
+            _check_same(read_object(file), settings, file)
         else:
             draft = file.with_name(f".{file.name}.part")
             draft.write_text(json.dumps(settings, indent=2), encoding="utf-8")

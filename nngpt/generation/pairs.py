@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,10 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nngpt.config import corpus_file
 from nngpt.errors import ConfigError
+from nngpt.files import open_to_read
 from nngpt.records import Message, Prompt, TrainingPair, canonical_json
 
 if TYPE_CHECKING:
     from nngpt.store import AttemptRecord, Store
+
+
+_LONGEST_LINE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -174,12 +179,16 @@ class _Line(BaseModel):
         return TrainingPair(prompt, self.completion or self.answered, self.source or source)
 
 
-def _parse(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator[_Line]:
-    """Yield the lines of a corpus, checked. Raises: ConfigError that names the line."""
-    for number, raw in enumerate(lines, 1):
+def _parse(stream: BinaryIO, file: str, prompt: Prompt | None) -> Iterator[_Line]:
+    """Yield the lines of a corpus, checked. Raises: ConfigError: none, or a wrong one, named."""
+    empty = True
+    for number, raw in enumerate(iter(lambda: stream.readline(_LONGEST_LINE + 1), b""), 1):
+        where = f"{file}, line {number}"
+        if len(raw) > _LONGEST_LINE:
+            raise ConfigError(f"longer than {_LONGEST_LINE >> 20} MiB", where=where)
         if not raw.strip():
             continue
-        where = f"{file}, line {number}"
+        empty = False
         try:
             line = _Line.model_validate_json(raw)
         except ValidationError as error:
@@ -193,6 +202,8 @@ def _parse(lines: Iterable[bytes], file: str, prompt: Prompt | None) -> Iterator
                 hint=f"Build one with: nngpt corpus build --prompt {prompt.template}",
             )
         yield line
+    if empty:
+        raise ConfigError("holds no training pair", where=file)
 
 
 @contextmanager
@@ -200,10 +211,11 @@ def _open(given: Path, where: str) -> Iterator[BinaryIO]:
     """Open a corpus file, compressed or not. Raises: ConfigError if it cannot be read."""
     path = corpus_file(given)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            yield cast(BinaryIO, stream)
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=where) from None
+        with open_to_read(path) as file:
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot be read ({why})", where=where) from None
 
 
 def _first(error: ValidationError) -> str:

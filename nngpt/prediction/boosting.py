@@ -188,8 +188,15 @@ class Regression:
 
 
 def predict(trees: lightgbm.Booster, inputs: Matrix) -> Vector:
-    """Return the predictions [n] of a LightGBM model for rows [n, features]."""
-    return np.asarray(trees.predict(inputs, num_threads=1), dtype=float)
+    """Return the predictions [n] of boosting for rows [n, features].
+
+    Raises:
+        UserError: the trees come from a file made for other features.
+    """
+    try:
+        return np.asarray(trees.predict(inputs, num_threads=1), dtype=float)
+    except lightgbm.basic.LightGBMError as error:
+        raise UserError(f"a model file does not fit ({error})", hint="Train it again") from None
 
 
 def to_share(raw: Vector) -> Vector:

@@ -14,7 +14,7 @@ from nngpt.records import Refusal
 
 def read_network(file: Path) -> str:
     """Read a network file given to a prediction command; return its source. Raises: UserError."""
-    code = read_text(file, "utf-8-sig")
+    code = read_text(file)
     try:
         if defines_network(code):
             return code
@@ -26,7 +26,7 @@ def read_network(file: Path) -> str:
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
     """Read a network file to predict hyperparameters for; return source and their names."""
-    code = read_text(file, "utf-8-sig")
+    code = read_text(file)
     try:
         supported = read_supported(ast.parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from nngpt.errors import UserError
 from nngpt.files import cache_folder
@@ -24,8 +25,27 @@ ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
 """Values assumed for hyperparameters that are not given."""
 
 _VERSION = {"format": 1, "features": list(features.STATIC)}
-_KEYS = ("card", "places", "transforms", "factors")
-FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION, _KEYS)
+_WIDTH = len(features.TRANSFORM)
+_Kind = Literal["familiar", "strange"]
+
+
+class _Factors(BaseModel):
+    """Factors of the interval and of the ceiling, for each target; None for infinite ones."""
+
+    accuracy: tuple[float | None, float | None]
+    stop: tuple[float | None, float | None]
+
+
+class _Index(BaseModel):
+    """Index of a predictor's file; `factors` by kind of expert and number of known epochs."""
+
+    card: dict[str, Any]
+    places: list[str]
+    transforms: dict[str, Annotated[list[float], Field(min_length=_WIDTH, max_length=_WIDTH)]]
+    factors: dict[_Kind, dict[Annotated[int, Field(ge=0)], _Factors]]
+
+
+FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION, _Index)
 """Format of the file that `predictor_training` writes."""
 
 
@@ -77,16 +97,16 @@ class Predictor:
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, FORMAT)
         self.path, index = path, self._file.index
-        self.card: dict[str, Any] = index["card"]
-        self.places: list[str] = index["places"]
-        self.transforms: dict[str, list[float]] = index["transforms"]
-        self._factors: dict[str, dict[str, dict[str, list[float | None]]]] = index["factors"]
+        self.card, self.places, self.transforms = index.card, index.places, index.transforms
+        self._factors: Mapping[str, Mapping[int, _Factors]] = {
+            kind: index.factors.get(kind, {}) for kind in get_args(_Kind)
+        }
         self._expert = lru_cache(maxsize=None)(self.expert)
 
     def expert(self, kind: str, epochs: int) -> Expert:
         """Load the expert of a kind (`familiar`, `strange`) and known epochs. Raises: UserError."""
         models = []
-        for name, factors in self._factors[kind][str(epochs)].items():
+        for name, factors in self._factors[kind][epochs]:
             trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))
             models.append(IntervalModel(*trees, *(math.inf if f is None else f for f in factors)))
         return Expert(*models)
@@ -123,7 +143,12 @@ class Predictor:
             row[start : start + len(found)] = found
         elif transform is not None:
             notes.append(f"unknown transform {transform}: treated as none")
-        epochs = max(h for h in map(int, self._factors[kind]) if h <= len(accuracies))
+        epochs = max((h for h in self._factors[kind] if h <= len(accuracies)), default=-1)
+        if epochs < 0:
+            what = f"has no trees for {targets.epoch_count(len(accuracies))} known of {place}"
+            raise UserError(
+                what, where=str(self.path), hint="Train it again: nngpt predictor train"
+            )
         row += features.early(accuracies, known.chance, epochs)
         if kind == "familiar":
             row.append(float(self.places.index(str(place))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """Return an HTML page from a template, which also gets `version` and the `date` of writing."""
-    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return _environment().get_template(template).render(version=__version__, date=date, **values)
+    """Return an HTML page from a template, which also gets `version`: the same for same values."""
+    return _environment().get_template(template).render(version=__version__, **values)
 
 
 def _environment() -> jinja2.Environment:

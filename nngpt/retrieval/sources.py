@@ -23,8 +23,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from nngpt.errors import UserError
+from nngpt.files import read_member
 from nngpt.retrieval import licences
 
+_LARGEST = 16 << 20
 _SKIPPED = {"test", "tests", "docs", "doc", "examples", "example", "build", "dist", "__pycache__"}
 
 
@@ -210,7 +212,8 @@ def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
-    return [n for n in archive.namelist() if not n.endswith("/")], archive.read
+    names = [n for n in archive.namelist() if not n.endswith("/")]
+    return names, partial(read_member, archive, largest=_LARGEST)
 
 
 def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
@@ -218,7 +221,7 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
         with tarfile.open(path) as archive:
             # A compressed tar has no random access: keep its Python files and metadata.
             wanted = [m for m in archive if m.isfile() and _is_relevant(m.name)]
-            kept = {m.name: (archive.extractfile(m) or BytesIO()).read() for m in wanted}
+            kept = {m.name: (archive.extractfile(m) or BytesIO()).read(_LARGEST) for m in wanted}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
     return list(kept), kept.__getitem__

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nngpt
 from nngpt import files
-from nngpt.errors import ExecutionError
+from nngpt.errors import ExecutionError, UserError
 from nngpt.sandbox import processes, sealed_memory, wire
 from nngpt.sandbox.containment import Limits, is_marked
 from nngpt.sandbox.lane_client import STOP_S, LaneClient, receive_answer
@@ -23,6 +23,7 @@ from nngpt.sandbox.layers import kernel
 _START_S = 300.0
 _PROBE_S = 120.0
 _SWEEP_S = 10.0
+_LITTLE_MEMORY = 512 << 20
 
 # All that Python, torch and CUDA need from outside; no variable here shows where labels are kept.
 _PASSED_ON = (
@@ -80,7 +81,12 @@ class ZygoteClient:
         return bool((receive_answer(self._control, _PROBE_S) or {}).get("cuda"))
 
     def open_lane(self, limits: Limits, threads: int, device: str) -> LaneClient:
-        """Fork a lane and return it once its first worker waits. Raises: ExecutionError."""
+        """Fork a lane and return it once its first worker waits.
+
+        Raises:
+            UserError: the worker does not start, and a limit is suspiciously small.
+            ExecutionError: the worker does not start.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         settings = {"limits": asdict(limits), "threads": threads, "device": device}
         with theirs:
@@ -92,7 +98,14 @@ class ZygoteClient:
         ready = receive_answer(ours, _START_S)
         if ready is None or ready["ready"] is None:
             ours.close()
-            raise ExecutionError(f"a worker of the sandbox does not start: {self._last_errors()}")
+            what = f"a worker of the sandbox does not start: {self._last_errors() or 'no reason'}"
+            if limits.memory_bytes < _LITTLE_MEMORY:
+                hint = f"{limits.memory_bytes >> 20} MiB may be too little"
+                raise UserError(what, where="evaluation.memory_mb", hint=hint)
+            if threads >= limits.processes:
+                hint = f"{threads:,} threads are more than the {limits.processes} tasks of a worker"
+                raise UserError(what, where="evaluation.threads", hint=hint)
+            raise ExecutionError(what)
         return LaneClient(ours, ready["ready"], int(ready["listed"]))
 
     def close(self) -> None:

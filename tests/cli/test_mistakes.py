@@ -11,6 +11,7 @@ import pytest
 from command_line import Nngpt, start_nngpt
 
 from nngpt.cli.main import main
+from nngpt.config import SHIPPED
 
 RUN = ("cycle", "run")
 
@@ -94,15 +95,11 @@ def test_database_of_another_program(nngpt: Nngpt, scripted: list[str], tmp_path
 def test_adapter_for_another_base(nngpt: Nngpt, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
-    (folder / "adapter_config.json").write_text("{}")
-    lineage = {
-        **dict.fromkeys(("corpus_hash", "path", "base_digest", "settings"), "x"),
-        **dict.fromkeys(("pairs", "tokens", "loss_first", "loss_last", "seconds"), 1),
-        "name": "other-1-c1",
-        "base": "qwen2.5-coder-1.5b",
-        "parent": None,
-    }
-    (folder / "nngpt.json").write_text(json.dumps(lineage))
+    shipped = SHIPPED / "smollm2-135m-lemur"
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).symlink_to(shipped / name)
+    lineage = json.loads((shipped / "nngpt.json").read_text())
+    (folder / "nngpt.json").write_text(json.dumps({**lineage, "base": "qwen2.5-coder-1.5b"}))
     done = nngpt("cycle", "run", "smoke-mnist", "--set", f"llm.adapter={folder}")
     assert done.returncode == 2
     assert "was made for qwen2.5-coder-1.5b" in done.stderr

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nngpt.files import parse_json
+
 CURVE = "training.json"
 
 
@@ -47,7 +49,7 @@ def write_curve(points: Sequence[CurvePoint], facts: dict[str, Any], folder: Pat
 def read_curve(folder: Path) -> dict[str, Any]:
     """Return the loss curve's file, `training.json`; {} if it is missing or damaged."""
     try:
-        found: dict[str, Any] = json.loads((folder / CURVE).read_text(encoding="utf-8"))
+        found: dict[str, Any] = parse_json((folder / CURVE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found

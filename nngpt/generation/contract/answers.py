@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from nngpt.data import transform_names
+from nngpt.files import parse_json
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Refusal, Stage
 
@@ -332,7 +333,7 @@ def settings_schema(supported: frozenset[str]) -> dict[str, Any]:
 def fits_schema(text: str, schema: Mapping[str, Any]) -> bool:
     """Return True if the text of an answer's settings block fits a `settings_schema`."""
     try:
-        found = json.loads(text)
+        found = parse_json(text)
         settings = Settings.model_validate(found)
     except (ValueError, ValidationError):
         return False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from nngpt import files
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
 from nngpt.generation.models import chat, constrained
@@ -76,11 +76,11 @@ class ScriptedLLM:
 
 
 def _read(path: Path) -> list[str]:
+    # Not splitlines(): JSON strings may hold U+2028.
+    lines = files.read_text(path, error=ConfigError).split("\n")
     try:
-        # Not splitlines(): JSON strings may hold U+2028.
-        lines = path.read_text(encoding="utf-8").split("\n")
-        texts = [str(json.loads(line)["text"]) for line in lines if line.strip()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        texts = [str(files.parse_json(line)["text"]) for line in lines if line.strip()]
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"cannot be read as JSONL with a text in each line ({error})", where=str(path)
         ) from None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from nngpt import __version__, files
 from nngpt.config import SHIPPED, Config, LLMConfig
-from nngpt.errors import LearningFailed, ModelError, UserError
+from nngpt.errors import LearningFailed, ModelError, UserError, explain
 from nngpt.files import sync
 from nngpt.generation.models import embedded
 from nngpt.generation.models.loading import LoadedBase, load_base, quantization_of
@@ -21,6 +23,7 @@ from nngpt.records import Adapter
 
 LINEAGE = "nngpt.json"
 MERGED = "nngpt-merged.json"
+_ADAPTER = TypeAdapter(Adapter)
 _CARD = """\
 ---
 base_model: {base}
@@ -46,11 +49,13 @@ def shipped() -> list[Adapter]:
 def find_adapter(given: Path) -> Adapter:
     """Return the shipped adapter of this name, or the adapter in this folder, with its path.
 
-    Raises: ModelError if there is no such folder, or nngpt did not write it.
+    Raises: ModelError if there is no such folder, nngpt did not write it, or it is damaged.
     """
     known = SHIPPED / given.name
     folder = known if given.parent == Path() and not given.exists() and known.is_dir() else given
-    return replace(read_adapter(folder), path=str(folder.resolve()))
+    adapter = replace(read_adapter(folder), path=str(folder.resolve()))
+    check_files(adapter)
+    return adapter
 
 
 def starting_adapter(config: Config) -> Adapter | None:
@@ -62,18 +67,17 @@ def read_adapter(folder: Path) -> Adapter:
     """Read the lineage of an adapter folder. Raises: ModelError if nngpt did not write it."""
     file = folder / LINEAGE
     try:
-        return Adapter(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        return _ADAPTER.validate_json(files.read_bytes(file, error=ModelError))
+    except (ModelError, ValidationError) as error:
+        why = error.what if isinstance(error, ModelError) else explain(error, None)
         names = ", ".join(sorted(file.parent.name for file in SHIPPED.glob(f"*/{LINEAGE}")))
         hint = f"Give a folder under runs/adapters, or a name: {names}."
-        what = f"not an adapter that nngpt wrote ({error})"
+        what = f"not an adapter that nngpt wrote ({why})"
         raise ModelError(what, where=str(file), hint=hint) from None
 
 
 def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
     """Check that an adapter is readable and fits the base model. Raises: ModelError."""
-    from safetensors import SafetensorError, safe_open
-
     if (adapter.base, adapter.base_digest) != (base.name, base.digest):
         raise ModelError(
             f"adapter {adapter.name!r} was made for {adapter.base} ({adapter.base_digest}),"
@@ -82,15 +86,51 @@ def check_adapter(adapter: Adapter, base: LoadedBase) -> None:
             hint=f"Set llm.model to {adapter.base}.",
         )
     # Checked before peft changes the base model, because peft cannot undo a partial change.
+    check_files(adapter)
+
+
+class _LoraConfig(BaseModel):
+    """The keys of `adapter_config.json` on which the shapes of the weights depend."""
+
+    peft_type: Literal["LORA"]
+    r: int = Field(gt=0)
+    lora_alpha: float = Field(gt=0, allow_inf_nan=False)
+    rank_pattern: dict[str, Annotated[int, Field(gt=0)]] | None = None
+
+
+def check_files(adapter: Adapter) -> None:
+    """Check that an adapter's folder holds LoRA weights of the configured rank. Raises: ModelError.
+
+    Weights are read from safetensors only: peft would otherwise unpickle `adapter_model.bin`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(adapter.path)
     try:
-        json.loads((Path(adapter.path) / "adapter_config.json").read_text(encoding="utf-8"))
-        safe_open(Path(adapter.path) / "adapter_model.safetensors", framework="pt")
-    except (OSError, ValueError, SafetensorError) as error:
+        found = files.read_object(folder / "adapter_config.json", ModelError)
+        config = _LoraConfig.model_validate(found)
+        ranks = {config.r, *(config.rank_pattern or {}).values()}
+        with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
+            names = list(weights.keys())
+            shapes = {name: weights.get_slice(name).get_shape() for name in names}
+        _check_shapes(shapes, ranks)
+    except (OSError, ValueError, SafetensorError, ModelError) as error:
+        why = explain(error, None) if isinstance(error, ValidationError) else str(error)
         raise ModelError(
-            f"the folder of adapter {adapter.name!r} is missing or damaged ({error})",
+            f"the folder of adapter {adapter.name!r} is missing or damaged ({why})",
             where=adapter.path,
             hint="Restore it, or start again with --fresh.",
         ) from None
+
+
+def _check_shapes(shapes: Mapping[str, list[int]], ranks: set[int]) -> None:
+    """Check that an adapter's weights are LoRA matrices of these ranks. Raises: ValueError."""
+    if not shapes:
+        raise ValueError("there are no weights")
+    for name, shape in shapes.items():
+        side = 0 if "lora_A" in name else 1 if "lora_B" in name else -1
+        if side < 0 or len(shape) != 2 or shape[side] not in ranks:
+            raise ValueError(f"{name} of shape {shape} is no LoRA matrix of rank {min(ranks)}")
 
 
 def finished_adapter(
@@ -147,7 +187,7 @@ def save_adapter(
     adapter = replace(adapter, path=str(target.resolve()))
     (draft / LINEAGE).write_text(json.dumps(asdict(adapter), indent=2), encoding="utf-8")
     for file in [*draft.iterdir(), draft]:
-        sync(file)
+        files.sync(file)
     if target.exists():  # left by a deleted database; kept under another name
         target.rename(target.with_name(f"{target.name}.old-{time.time_ns()}"))
     draft.rename(target)
@@ -191,7 +231,7 @@ def export(adapter: Adapter, out: Path, base_name: str | None = None) -> Path:
     with _new_folder(out) as draft:
         shutil.copytree(adapter.path, draft, dirs_exist_ok=True)
         file = draft / "adapter_config.json"
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = files.read_object(file, ModelError)
         _write_json(config | {"base_model_name_or_path": base_name or adapter.base}, file)
         # Paths of this machine are private.
         _write_json(asdict(adapter) | {"path": ""}, draft / LINEAGE)

@@ -17,7 +17,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from nngpt import config
+from nngpt import config, files
 from nngpt.data import transform_names
 from nngpt.errors import ConfigError, PluginError, explain, nearest
 from nngpt.generation import modes
@@ -247,10 +247,7 @@ def _read_network(path: Path, name: str) -> str:
     if found is None:
         known = [str(file.relative_to(folder)) for file in folder.glob("networks/*")]
         raise ConfigError(f"no network file {name!r}", where=str(path), hint=nearest(name, known))
-    try:
-        return found.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read ({error})", where=str(found)) from None
+    return files.read_text(found, error=ConfigError)
 
 
 def _check_syntax(template: Template, path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nngpt.errors import UserError
-from nngpt.files import publish, scratch
+from nngpt.files import publish, read_object, scratch
 from nngpt.prediction import groups
 from nngpt.prediction.runs import History
 from nngpt.records import canonical_json
@@ -75,14 +75,14 @@ def write_folds(found: NetworkFolds, path: Path) -> None:
 
 def read_folds(path: Path) -> NetworkFolds:
     """Read the networks' folds from a file and verify their hash. Raises: UserError."""
+    content = read_object(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         lines = [(fold, names) for fold, *names in content["components"]]
         found = NetworkFolds(
             {name: names[0] for _, names in lines for name in names},
             {names[0]: int(fold) for fold, names in lines if fold is not None},
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"holds no folds ({error})", where=str(path), hint=_HINT) from None
     if found.sha256 != content.get("sha256"):
         raise UserError("the folds were changed after freezing", where=str(path), hint=_HINT)

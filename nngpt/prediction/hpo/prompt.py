@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from nngpt.errors import ModelError
+from nngpt.files import parse_json
 from nngpt.generation.contract.answers import Hyperparameters
 from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
 from nngpt.prediction.places import dataset_facts
@@ -57,7 +58,7 @@ def answer(settings: Mapping[str, float | str]) -> str:
 def read_answer(text: str, space: SearchSpace) -> dict[str, Any]:
     """Return the settings in an LLM's answer to the HPO prompt, by schema. Raises: ModelError."""
     with suppress(ValueError):  # not JSON, or not valid for pydantic
-        found = json.loads(text)
+        found = parse_json(text)
         given = Hyperparameters.model_validate(found)
         complete = set(found) == set(space.schema()["required"]) and None not in found.values()
         if complete and given.batch in space.batches and given.transform in space.transforms:

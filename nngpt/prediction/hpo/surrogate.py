@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
+from pydantic import BaseModel, Field
 
 from nngpt.errors import UserError
 from nngpt.files import cache_folder
@@ -33,8 +34,18 @@ _LEARNED = 5
 """Minimum number of trials in a pool to learn from."""
 
 _VERSION = {"format": 1, "names": list(NAMES)}
-_KEYS = ("card", "words", "sources", "factors")
-_FORMAT = Format("surrogate", "nngpt hpo train", "hpo.json", _VERSION, _KEYS)
+
+
+class _Index(BaseModel):
+    """Index of a surrogate's file: known words, transforms' sources, factors by epochs."""
+
+    card: dict[str, Any]
+    words: tuple[tuple[str, ...], tuple[str, ...]]
+    sources: dict[str, str | None]
+    factors: dict[int, float] = Field(min_length=1)
+
+
+_FORMAT = Format("surrogate", "nngpt hpo train", "hpo.json", _VERSION, _Index)
 _ACCURACY = Boosting(rounds=200, rate=0.06, leaves=31)
 _PLACE = CATEGORIES[0]
 _CHANCE = NAMES.index("chance")
@@ -176,14 +187,13 @@ class SurrogateFile:
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, _FORMAT)
         index = self._file.index
-        self.vocabulary = Vocabulary(*(tuple(names) for names in index["words"]))
-        self.sources = {name: text for name, text in index["sources"].items() if text is not None}
-        self._factors = {int(horizon): factor for horizon, factor in index["factors"].items()}
+        self.vocabulary, self._factors = Vocabulary(*index.words), index.factors
+        self.sources = {name: text for name, text in index.sources.items() if text is not None}
 
     def at(self, epochs: int) -> tuple[int, HorizonModel]:
         """Return the largest trained length up to `epochs`, else the smallest, and its models."""
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
         *scores, value, error = self._file.models(_member_names(horizon))
-        factor = float(self._factors[horizon])
-        return horizon, HorizonModel(scores, IntervalModel(value, error, factor, math.inf))
+        model = IntervalModel(value, error, self._factors[horizon], math.inf)
+        return horizon, HorizonModel(scores, model)

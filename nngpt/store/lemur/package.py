@@ -1,7 +1,7 @@
 """A LEMUR package as an import source: read a folder or archive, classify and parse its files.
 
-Both readers list the paths below `ab/nn`, and refuse single files that cannot be read. Links to
-folders are not followed, so loops of links are harmless.
+Both readers list the paths below `ab/nn`, and refuse single files that cannot be read. No link is
+followed to a folder, so loops of links are harmless, or out of the folder that the user gave.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class FolderContainer:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self.sha256: str | None = None
+        self._top = path.resolve()
         self._root = _package_folder(path)
         self.paths: list[str] = []
         self.unreadable: dict[str, str] = {}
@@ -89,10 +90,22 @@ class FolderContainer:
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 self._list(path)
-            elif reason := _refusal_reason(entry):
+            elif reason := self._refusal_reason(entry):
                 self.unreadable[path] = reason
             else:
                 self.paths.append(path)
+
+    def _refusal_reason(self, entry: os.DirEntry[str]) -> str | None:
+        """Return why an entry that is not a folder cannot be read as a file, or None."""
+        try:
+            mode = entry.stat().st_mode
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        if stat.S_ISDIR(mode):
+            return "is a link to a folder (not followed)"
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(self._top):
+            return "is a link out of the folder (not followed)"
+        return None if stat.S_ISREG(mode) else "is not a regular file"
 
 
 class ZipContainer:
@@ -151,8 +164,12 @@ class ZipContainer:
 
 
 def _package_folder(path: Path) -> Path:
+    top = path.resolve()
     for folder in (path.joinpath(*PACKAGE), path):
         if (folder / "nn").is_dir() or (folder / "stat").is_dir():
+            if not folder.resolve().is_relative_to(top):
+                what = f"its {'/'.join(PACKAGE)} is a link out of the folder"
+                raise DataError(what, where=str(path), hint="Give the folder itself")
             return folder
     raise DataError("contains no LEMUR package", where=str(path), hint=NO_PACKAGE)
 
@@ -167,17 +184,6 @@ def _package_prefix(names: list[str]) -> str | None:
 def _at_start(name: str, inside: str) -> int:
     """Return the index at which `inside` begins in a path, as whole parts; -1 if nowhere."""
     return 0 if name.startswith(inside) else (name.find("/" + inside) + 1 or -1)
-
-
-def _refusal_reason(entry: os.DirEntry[str]) -> str | None:
-    """Return why an entry that is not a folder cannot be read as a file, or None."""
-    try:
-        mode = entry.stat().st_mode
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if stat.S_ISDIR(mode):
-        return "is a link to a folder (not followed)"
-    return None if stat.S_ISREG(mode) else "is not a regular file"
 
 
 class PackageSource:

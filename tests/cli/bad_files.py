@@ -217,12 +217,11 @@ def _zip(name: str, content: str | bytes, **others: str) -> Write:
 
 
 def _bomb(name: str) -> Write:
-    """A zip with a member of 600 MB."""
+    """A zip with a member of 100 MB, more than is read."""
 
     def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open(name, "w") as out:
-            for _ in range(600):
-                out.write(bytes(1 << 20))
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+            file.writestr(name, bytes(100 << 20))
 
     return write
 

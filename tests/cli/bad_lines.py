@@ -168,14 +168,21 @@ SETTINGS: Mapping[str, str] = {
     "an alias of itself": "name=&a [*a]",
     "a tag": 'name=!!python/name:os.system ""',
     "NUL in a path": 'folder="a\\0b"',
+    "escape bytes": "name=\x1b[31mred",
+    "a key of 5,000 letters": f"{'k' * 5000}=1",
+    "a data set that is a list": "task.dataset=[1]",
+    "layers without end": "learning.layers_to_transform=0-99999999999",
+    "options that are a list": "llm.options=[1]",
+    "an unknown hyperparameter's type": "evaluation.hyperparameters={lr: [1]}",
+}
+"""Bad values of `--set` for every command."""
+
+RUN_SETTINGS: Mapping[str, str] = {
     "a folder too long": f"folder={'a' * 300}",
     "a path too long": f"folder={'a/' * 3000}",
     "a folder below a file": "folder=taken/below",
-    "escape bytes": "name=\x1b[31mred",
-    "a key of 5,000 letters": f"{'k' * 5000}=1",
     "a data set that is a path": "task.dataset=./library",
     "a data set that is an absolute path": "task.dataset=/tmp",
-    "a data set that is a list": "task.dataset=[1]",
     "a module with an empty part": "task.dataset=a..b",
     "a module that is none": "task.dataset=no.such.module",
     "a module without create": "task.dataset=os.path",
@@ -186,11 +193,8 @@ SETTINGS: Mapping[str, str] = {
     "a script that is a folder": "llm.options.script=library",
     "a corpus that is missing": "learning.corpus=none.jsonl",
     "a root that is a file": "task.dataset=image-folder",
-    "layers without end": "learning.layers_to_transform=0-99999999999",
-    "options that are a list": "llm.options=[1]",
-    "an unknown hyperparameter's type": "evaluation.hyperparameters={lr: [1]}",
 }
-"""Bad values of `--set`."""
+"""Bad values of `--set` for `cycle run`, which uses every setting."""
 
 _SET_FILES: Mapping[str, tuple[str, Mapping[str, Write]]] = {
     "llm.options.script": (".jsonl", {**bad.ANY, **bad.JSONL}),
@@ -267,8 +271,9 @@ def lines() -> Iterator[Line]:
                 yield _line(command, known, fault, one.given(value), one.name)
             yield from _file_lines(command, known, one)
         if any(one.name == "overrides" for one in known):
-            for fault in _some(SETTINGS, command, 99 if command == "cycle run" else 3):
-                yield _line(command, known, f"--set: {fault}", ["--set", SETTINGS[fault]])
+            whole = {**SETTINGS, **RUN_SETTINGS}
+            for fault in whole if command == "cycle run" else _some(SETTINGS, command, 3):
+                yield _line(command, known, f"--set: {fault}", ["--set", whole[fault]])
     for key, (suffix, kinds) in _SET_FILES.items():
         for fault, write in kinds.items():
             words = ("cycle", "run", "good.yaml", "--set", f"{key}={BAD}{suffix}")

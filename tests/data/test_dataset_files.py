@@ -79,6 +79,17 @@ def test_a_missing_file_or_folder_lists_the_official_files(cache: Path, tmp_path
         cifar100.create(tmp_path / "nowhere").prepare()
 
 
+def test_a_folder_without_the_files_is_refused_although_they_are_cached(
+    cache: Path, tmp_path: Path
+):
+    contents = samples.mnist_files()
+    root = samples.write_files(tmp_path / "files", contents)
+    samples.small(mnist.SPEC, contents, root).prepare()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: the file train-images.* is missing"):
+        samples.small(mnist.SPEC, contents, tmp_path / "empty").prepare()
+
+
 def test_arrays_of_another_set_are_refused(cache: Path, tmp_path: Path):
     contents = samples.cifar10_files()
     source = samples.small(cifar10.SPEC, contents, samples.write_files(tmp_path / "f", contents))

@@ -87,6 +87,7 @@ def test_page_is_self_contained_and_escaped(full: Report) -> None:
     assert "Alarm in cycle 2: collapse." in page.text
     assert "1 of 3" in page.text and "τ-b is 1 if the first epoch" in page.text
     assert page.text.count("figures/") == 9
+    assert "UTC · written by nngpt" in page.text  # without a time: the same rows, the same page
 
 
 def test_words_follow_the_intervals(full: Report) -> None:

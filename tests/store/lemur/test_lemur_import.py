@@ -157,6 +157,8 @@ def test_misplaced_files_are_reported(mirror: Store, tmp_path: Path) -> None:
     (train / FOLDER / "9.json").mkdir()
     (train / FOLDER / "8.json").symlink_to("8.json")
     (train / "loop").symlink_to(root)
+    (tmp_path / "secret").write_text("class Net: pass")
+    (root / "ab" / "nn" / "nn" / "L.py").symlink_to(tmp_path / "secret")
     os.mkfifo(train / FOLDER / "7.json")
     write(root, "nn/Bad.py", b"\xff")
     for path in ("nn/__init__.py", "nn/README.md", "loader/mnist.py", "stat/nn/Net.json"):
@@ -167,13 +169,14 @@ def test_misplaced_files_are_reported(mirror: Store, tmp_path: Path) -> None:
         refused.path.removeprefix("stat/train/"): refused.reason for refused in report.refused.first
     }
     assert rows(mirror, "SELECT count(*) FROM stat") == [(0,)]
-    assert len(reasons) == report.refused.count == 14
+    assert len(reasons) == report.refused.count == 15
     assert "not task_dataset_metric_network" in reasons["acc_Net/1.json"]
     assert "not task_dataset_metric_network" in reasons["t__m_Net/1.json"]
     assert reasons["t_d_m_Absent/2.json"] == "the code of its network Absent is missing"
     assert "not an epoch number" in reasons[f"{FOLDER}/01.json"]
     assert "symbolic links" in reasons[f"{FOLDER}/8.json"]
     assert "not followed" in reasons["loop"]
+    assert reasons["nn/L.py"] == "is a link out of the folder (not followed)"
     assert "not a regular file" in reasons[f"{FOLDER}/7.json"]
     assert "not UTF-8" in reasons["nn/Bad.py"]
     assert report.left_alone == {"nn": 2, "loader": 1, "stat/nn": 1, "stat/run/tflite": 1}

@@ -97,6 +97,13 @@ class ModelFile(Generic[IndexT]):
         except _DAMAGES as error:
             raise self._damaged(error) from None
 
+    def require(self, names: Iterable[str]) -> None:
+        """Check that the file has these models. Raises: UserError."""
+        with zipfile.ZipFile(self._bytes) as file:
+            missing = {f"{name}.txt" for name in names} - set(file.namelist())
+        if missing:
+            raise self._damaged(f"lacks {min(missing)}")
+
     def models(self, names: Iterable[str]) -> list[lightgbm.Booster]:
         """Load models by their names. Raises: UserError if the file is damaged."""
         try:

@@ -101,13 +101,18 @@ class Predictor:
         self._factors: Mapping[str, Mapping[int, _Factors]] = {
             kind: index.factors.get(kind, {}) for kind in get_args(_Kind)
         }
+        for kind, known in self._factors.items():
+            for epochs in known:
+                self._file.require(
+                    n for t in _Factors.model_fields for n in _names(kind, epochs, t)
+                )
         self._expert = lru_cache(maxsize=None)(self.expert)
 
     def expert(self, kind: str, epochs: int) -> Expert:
         """Load the expert of a kind (`familiar`, `strange`) and known epochs. Raises: UserError."""
         models = []
         for name, factors in self._factors[kind][epochs]:
-            trees = self._file.models(f"{kind}-{epochs}-{name}-{p}" for p in ("value", "error"))
+            trees = self._file.models(_names(kind, epochs, name))
             models.append(IntervalModel(*trees, *(math.inf if f is None else f for f in factors)))
         return Expert(*models)
 
@@ -194,6 +199,11 @@ class Predictor:
             assumed = ", ".join(f"{name} {value:g}" for name, value in missing.items())
             notes.append(f"assumed: {assumed}")
         return {**missing, **given}
+
+
+def _names(kind: str, epochs: int, target: str) -> list[str]:
+    """Return the names, in the predictor's file, of the trees for a target and for its error."""
+    return [f"{kind}-{epochs}-{target}-{part}" for part in ("value", "error")]
 
 
 def _only(rows: PredictedRows) -> PredictedValue:

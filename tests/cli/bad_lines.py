@@ -99,7 +99,7 @@ INPUTS: Mapping[str, tuple[str, Mapping[str, Write]]] = {
     "corpus": (".jsonl", {**bad.ANY, **bad.JSONL}),
     "dev": (".jsonl", {**bad.ANY, **bad.JSONL}),
     "file": (".py", {**bad.ANY, **bad.PYTHON}),
-    "files": (".py", bad.ANY),
+    "files": (".py", {k: bad.ANY[k] for k in bad.ANY if k != "a pipe"}),  # an empty network
     "predictor": (".zip", {**bad.ANY, **bad.PREDICTORS}),
     "surrogate": (".zip", {**bad.ANY, **bad.SURROGATES}),
     "adapter": ("", bad.ADAPTERS),
@@ -349,7 +349,7 @@ def _some(items: Mapping[str, Any], salt: str, count: int) -> dict[str, Any]:
 
 
 def _file_lines(command: str, known: Sequence[Parameter], one: Parameter) -> Iterator[Line]:
-    if one.name not in INPUTS or (command == "lemur import" and one.name == "folder"):
+    if one.name not in INPUTS or (one.name == "folder" and command in WRITES):
         return
     suffix, kinds = INPUTS[one.name]
     whole = COMPLETE.get(one.name, command) == command

@@ -189,6 +189,7 @@ class SurrogateFile:
         index = self._file.index
         self.vocabulary, self._factors = Vocabulary(*index.words), index.factors
         self.sources = {name: text for name, text in index.sources.items() if text is not None}
+        self._file.require(name for horizon in self._factors for name in _member_names(horizon))
 
     def at(self, epochs: int) -> tuple[int, HorizonModel]:
         """Return the largest trained length up to `epochs`, else the smallest, and its models."""

@@ -6,12 +6,14 @@ Nothing is imported, built or run: files are listed, and each Python file is rea
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import importlib.util
 import os
 import re
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -202,18 +204,27 @@ def _source_with_metadata(
 
 
 def _first(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> str:
-    """Return the text of the first file in an archive whose name matches, or ""."""
+    """Return the text of the first file in an archive whose name matches, "" if unreadable."""
     name = next((n for n in sorted(names) if re.fullmatch(pattern, n)), None)
-    return read(name).decode("utf-8", "replace") if name else ""
+    with suppress(OSError):
+        return read(name).decode("utf-8", "replace") if name else ""
+    return ""
 
 
 def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    def read(name: str) -> bytes:
+        try:
+            return read_member(archive, name, _LARGEST)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise OSError(errno.EIO, str(error)) from None
+
+    if path.exists() and not path.is_file():
+        raise UserError("is not a file", where=str(path))
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
-    names = [n for n in archive.namelist() if not n.endswith("/")]
-    return names, partial(read_member, archive, largest=_LARGEST)
+    return [n for n in archive.namelist() if not n.endswith("/")], read
 
 
 def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
@@ -222,7 +233,7 @@ def _tar(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
             # A compressed tar has no random access: keep its Python files and metadata.
             wanted = [m for m in archive if m.isfile() and _is_relevant(m.name)]
             kept = {m.name: (archive.extractfile(m) or BytesIO()).read(_LARGEST) for m in wanted}
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"cannot be read as an archive ({error})", where=str(path)) from None
     return list(kept), kept.__getitem__
 

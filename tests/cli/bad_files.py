@@ -357,6 +357,8 @@ LIBRARIES: dict[str, Write] = {
     "no.tar.gz": _text("x"),
     "folder": _folder,
     "file.py": _text("x = 1"),
+    "device.whl": ANY["an endless device"],
+    "pipe.zip": os.mkfifo,
     "bomb.whl": _bomb("lib-1.dist-info/METADATA"),
 }
 """Bad libraries, by file name."""

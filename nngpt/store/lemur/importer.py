@@ -84,6 +84,8 @@ def open_source(path: Path) -> ImportSource:
     try:
         if path.is_dir():
             return PackageSource(FolderContainer(path))
+        if path.exists() and not path.is_file():
+            raise DataError("is not a file", where=str(path), hint=NO_PACKAGE)
         with path.open("rb") as file:
             is_sqlite = file.read(16) == b"SQLite format 3\0"
         if is_sqlite:

@@ -16,7 +16,6 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from nngpt import __version__, files
 from nngpt.config import SHIPPED, Config, LLMConfig
 from nngpt.errors import LearningFailed, ModelError, UserError, explain
-from nngpt.files import sync
 from nngpt.generation.models import embedded
 from nngpt.generation.models.loading import LoadedBase, load_base, quantization_of
 from nngpt.records import Adapter

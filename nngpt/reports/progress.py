@@ -159,16 +159,10 @@ class ConsoleProgress(LiveBars):
         settled = [attempt for attempt in first if attempt.arm is Arm.LOOP]
         counts = Counter(str(a.refusal.stage if a.refusal else a.state) for a in settled)
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
-<<<<<<< HEAD
         if results := [a.result for a in settled if a.result is not None]:
             mean = mean_of([a.evaluation.accuracy for a in settled if a.evaluation is not None])
             facts += f" · best {max(results)[0]:.1%}, mean {mean}"
-        if repairs := len(self._settled) - len(first):
-=======
-        if accuracies := [a.evaluation.accuracy for a in settled if a.evaluation is not None]:
-            facts += f" · best {max(accuracies):.1%}, mean {mean_of(accuracies)}"
         if repairs := len(found) - len(first):
->>>>>>> 466528a (candidates.lag: writing, training and fine-tuning of several cycles overlap)
             facts += f" · {plural(repairs, 'repair')}"
         if controls := len(first) - len(settled):
             facts += f" · {controls} of control arms"

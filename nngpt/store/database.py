@@ -101,12 +101,6 @@ def _tables(path: Path) -> set[str]:
     finally:
         connection.close()
 
-<<<<<<< HEAD
-
-_held: set[sqlite3.Connection] = set()
-
-=======
->>>>>>> 466528a (candidates.lag: writing, training and fine-tuning of several cycles overlap)
 
 class IllegalWriteError(NngptError):
     """nngpt tried to write what the store forbids: a bug in nngpt, not a user error."""

@@ -46,7 +46,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
 
 
 def settings(name: str = "run", *more: str) -> config.Config:
-    sizes = ("llm.batch_size=5", "candidates.per_cycle=10", "cycles=2", "seed=18", f"name={name}")
+    sizes = ("llm.batch_size=5", "candidates.per_cycle=10", "cycles=2", "seed=25", f"name={name}")
     return config.load("smoke-mnist", [*SETTINGS, *sizes, *more])
 
 

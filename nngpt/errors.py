@@ -114,13 +114,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}" if names else ""
 
 
-def readable(text: str) -> str:
-    """Return the text of an error or a name with control characters and surrogates escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shortened(text: str, longest: int) -> str:
     """Return an error's text with the middle cut out if it has more than `longest` characters."""
     head = longest * 2 // 3

@@ -105,12 +105,13 @@ class Finetuner:
         """Return the pairs to learn and those to hold out.
 
         Learned are the corpus, what was admitted up to the cycle and, if wanted, as many replayed
-        pairs. Admissions only follow one another, so those held out are the same ones in every
-        later cycle.
+        pairs. Admissions only follow one another, by cycle, so those held out are the same ones in
+        every later cycle.
         """
         context = self.context
         corpus = [pair for pair, _ in context.parts.start.corpus]
-        admitted = admitted_pairs(context.store, context.store.admitted(context.run_id, cycle))
+        attempts = sorted(context.store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
+        admitted = admitted_pairs(context.store, attempts)
         held_out, every = [], context.config.learning.held_out
         if every is not None:
             held_out = admitted[every - 1 :: every]

@@ -6,7 +6,6 @@ that is busy or away is asked again a limited number of times.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
@@ -22,7 +21,7 @@ from typing import Any
 import httpx
 
 from nngpt.errors import ModelError, readable
-from nngpt.files import environment
+from nngpt.files import environment, parse_json
 
 _SEE_LOG = "See the server's own log."
 # llama_cpp.server by default ends one stream when another request arrives.
@@ -88,9 +87,9 @@ class Server:
         if status != httpx.codes.OK:
             raise self._refusal("/models", status, answer)
         try:
-            models = json.loads(answer)["data"]
+            models = parse_json(answer)["data"]
             return {str(model["id"]): _length(model.get("max_model_len")) for model in models}
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        except (ValueError, TypeError, LookupError, AttributeError):
             raise self._error(
                 "no OpenAI-compatible server answers",
                 "Set llm.options.url; it usually ends with /v1.",
@@ -234,7 +233,7 @@ class Server:
 
     def _piece(self, data: bytes) -> Piece:
         try:
-            event = json.loads(data)
+            event = parse_json(data)
             if event.get("error"):
                 raise self._error(f"the server broke off ({brief(event['error'])})", _SEE_LOG)
             choice = (event.get("choices") or [{}])[0]
@@ -242,7 +241,7 @@ class Server:
             text = choice.get("text") or said.get("content") or ""
             reasoning = said.get("reasoning_content") or said.get("reasoning")
             return text + "", choice.get("finish_reason"), bool(reasoning)
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        except (ValueError, TypeError, AttributeError, LookupError):
             shown = brief(data.decode(errors="replace"))
             raise self._error(f"the server streams no completion ({shown})", _SEE_LOG) from None
 

@@ -26,7 +26,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor
 
 @pytest.mark.parametrize("name", FEW_CHEATS)
 def test_extra_epochs_are_refused(executor: LocalExecutor, name: str) -> None:
-    refusal = executor.evaluate(trained_by(*CHEATS[name], passes=20), 1)
+    refusal = executor.evaluate(trained_by(*CHEATS[name], passes=12), 1)
     assert isinstance(refusal, Refusal) and refusal.stage == Stage.TRAIN
     assert refusal.reason.startswith("extra epochs: it trained ")
 

@@ -15,9 +15,6 @@ from nngpt.records import Arm, Evaluation, Refusal, Retraining, ShownBlock, Stat
 from nngpt.reports.text import accuracy_of, block, plural
 from nngpt.store import AttemptRecord
 
-EXTRA = 2.0
-"""Training times longer than nngpt's own loop by more than this factor are flagged."""
-
 
 def attempt_line(attempt: AttemptRecord) -> Text:
     """Return an attempt as one line of a report: verdict, accuracy, size, reason."""
@@ -35,8 +32,6 @@ def attempt_line(attempt: AttemptRecord) -> Text:
         line.append(f"its own loop: {attempt.evaluation.accuracy:.1%}  ")
     if admitted and attempt.novelty is not None:
         line.append(f"nearest known: Jaccard {attempt.novelty.jaccard:.2f}")
-    if admitted and (effort := attempt.relative_effort) is not None and effort > EXTRA:
-        line.append(f"  trains {effort:.1f} × as long as our own loop", style="bold red")
     if attempt.refusal is not None:
         line.append(readable(f"{attempt.refusal.stage}: {attempt.refusal.reason}"))
     return line

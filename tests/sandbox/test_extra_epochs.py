@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from sandbox_samples import make_splits, make_task
@@ -34,3 +35,8 @@ def test_extra_epochs_are_refused(executor: LocalExecutor, name: str) -> None:
 @pytest.mark.parametrize("name", FEW_HONEST)
 def test_one_pass_is_not_refused(executor: LocalExecutor, name: str) -> None:
     assert isinstance(executor.evaluate(trained_by(*HONEST[name]), 1), Evaluation)
+
+
+def test_the_training_of_a_template_is_not_measured(executor: LocalExecutor) -> None:
+    written = trained_by(*CHEATS["hoard nested"], passes=8)
+    assert isinstance(executor.evaluate(replace(written, mode="body"), 1), Evaluation)

@@ -189,10 +189,10 @@ def test_bar_counts_what_was_settled_before(progress: ConsoleProgress) -> None:
     assert totals == [(3, 3), (4, 5), (5, 5), (6, 6)]
     progress.cycle_started(2, Config(candidates=candidates), None, [])
     assert bar.description == "cycle 1", "the oldest that is open"
-    progress.cycle_done(summary())
+    progress.cycle_done(summary(), {})
     progress.settled(replace(ATTEMPT, cycle=2))
     assert (bar.description, bar.completed) == ("cycle 2", 1)
-    progress.cycle_done(replace(summary(), cycle=2))
+    progress.cycle_done(replace(summary(), cycle=2), {})
     progress.cycle_started(3, Config(candidates=candidates), None, [])
     assert (bar.completed, bar.total, bar.fields["facts"]) == (0, 3, "")
 

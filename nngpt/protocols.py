@@ -61,7 +61,10 @@ class LLM(Protocol):
         """Return `count` completions; the same seed gives the same texts on one device kind."""
 
     def use_adapter(self, adapter: Adapter | None) -> None:
-        """Switch to an adapter, or to the bare base model. Raises: ModelError."""
+        """Switch to an adapter, or to the bare base model; called before each batch.
+
+        Raises: ModelError.
+        """
 
     def stop(self) -> None:
         """Make a running `generate` return soon, with any result; called from another thread."""

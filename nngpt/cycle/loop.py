@@ -38,7 +38,10 @@ class Loop:
         self.scheduler = Scheduler(context, self.threads)
 
     def run(self) -> None:
-        """Run all cycles that are not closed yet, unless a plateau ends the run early."""
+        """Run all cycles that are not closed yet, unless a plateau ends the run early.
+
+        Begin a cycle, then finish the one `lag` before it.
+        """
         context, ended, cycle = self.context, "", 0
         lag, begun = context.config.candidates.lag, deque[int]()
         check_template(context)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from nngpt.cli.inputs import check_folder
 from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
 from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
@@ -41,6 +42,7 @@ def run(
     from nngpt.cycle.experiment import run_all
     from nngpt.cycle.meter import TimeLimit
 
+    _check_files(out, figure)
     loaded, cells = _load(grid, overrides)
     log = logger(highlight=False)
     with stoppable():
@@ -67,6 +69,17 @@ def _load(grid: str, overrides: list[str]) -> tuple[Grid, list[Cell]]:
 
     loaded, _ = load_grid(grid)
     return loaded, cells(loaded, tuple(overrides))
+
+
+def _check_files(out: Path | None, figure: Path | None) -> None:
+    """Check, before anything runs, that the files can be written. Raises: UserError."""
+    for path, option in ((out, "--out"), (figure, "--figure")):
+        if path is not None:
+            check_folder(path.parent, option)
+            if path.is_dir():
+                raise UserError("is a folder", where=str(path), hint=f"Give {option} a file")
+    if figure is not None and figure.suffix not in (".png", ".pdf", ".svg"):
+        raise UserError("is no .png, .pdf or .svg file", where=str(figure), hint="See --figure")
 
 
 def _compare(

@@ -154,6 +154,27 @@ def show(
 
 
 @app.command()
+def check(
+    run: RunName = None,
+    folder: Folder = Path("runs"),
+    save: Annotated[Path | None, Option(help="New file for a copy of all that is whole.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the database of runs for damage (exit code 2), and show what can be saved."""
+    from nngpt.store.salvage import report_damage, save_whole
+
+    path = check_database(folder)
+    report = report_damage(path, run)
+    lines = report.lines
+    if save is not None:
+        lost = save_whole(path, save)
+        lines.append(f"{save} holds all that is whole; rows left out: {lost}")
+    print_result(as_json, asdict(report), "\n".join(lines))
+    if report.findings:
+        raise typer.Exit(2)
+
+
+@app.command()
 def watch(
     run: RunName = None,
     folder: Folder = Path("runs"),

@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import sqlite3
-import tempfile
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +37,7 @@ from sqlalchemy.orm import Session
 
 from nngpt import files
 from nngpt.errors import NngptError, StoreError
-from nngpt.store import schema
+from nngpt.store import integrity, schema
 
 _BUSY_TIMEOUT_S = 60
 APPLICATION_ID = int.from_bytes(b"nngp")
@@ -165,14 +166,48 @@ class Database:
                 session.execute(_READ)
 
     def upgrade(self) -> None:
-        """Migrate the database's schema to the current revision, in one transaction."""
+        """Migrate the database's schema to the current revision, in one transaction.
+
+        An older database is copied first, to a file beside it.
+
+        Raises:
+            StoreError: the database is damaged, or made by a newer nngpt. It is left as it was.
+        """
         with self.read() as session:
-            if schema.revision(session.connection()) == schema.HEAD:
-                return
+            found = schema.revision(session.connection())
+        if found == schema.HEAD:
+            return
+        copies: list[Path] = []
         with self.write() as session:
             connection = session.connection()
-            schema.upgrade(connection, str(self.path))
+            if schema.revision(connection) == schema.HEAD:  # by another process meanwhile
+                return
+            connection.info["nngpt_migrates"] = True
+            schema.upgrade(connection, str(self.path), lambda old: copies.append(self._copy(old)))
+            db: Any = connection.connection.driver_connection
+            integrity.adopt(db, self.path)
             connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+        for copy in copies:
+            what = f"migrated to schema {schema.HEAD}; {copy.name} is the file as it was"
+            print(f"nngpt: {self.path}: {what}", file=sys.stderr)
+
+    def _copy(self, revision: str) -> Path:
+        """Copy the database to a file beside it that is named after its revision."""
+        copy = self.path.with_name(f"{self.path.name}.schema-{revision}")
+        draft = copy.with_name(f".{copy.name}.partial")
+        try:
+            draft.unlink(missing_ok=True)
+            with (
+                closing(sqlite3.connect(self.path)) as source,
+                closing(sqlite3.connect(draft)) as to,
+            ):
+                source.backup(to)
+            files.publish(draft, copy)
+        except (OSError, sqlite3.Error) as error:
+            draft.unlink(missing_ok=True)
+            what = f"cannot be copied before its migration ({error})"
+            raise StoreError(what, where=str(self.path), hint="Check disk space") from None
+        return copy
 
     def close(self) -> None:
         """Close the database: dispose of the engine; no connection is open."""
@@ -180,11 +215,11 @@ class Database:
 
 
 def open_database(path: Path, create: bool) -> Database:
-    """Open the database at `path`; create it if it is missing, migrate it if it is old.
+    """Open the database at `path`; create it if it is missing, migrate it if it is old, check it.
 
     Raises:
         StoreError: the file is missing and `create` is False, belongs to another program or a newer
-            nngpt, or cannot be written. Nothing is written then.
+            nngpt, is damaged, or cannot be written. Nothing is written then.
     """
     path = Path(path).resolve()
     if not is_ours(path):
@@ -193,24 +228,27 @@ def open_database(path: Path, create: bool) -> Database:
         _create(path)
     if not os.access(path, os.W_OK):
         raise StoreError("cannot be written", where=str(path), hint="Change its permissions")
+    integrity.check(path)
     database = Database(path)
     database.upgrade()
     return database
 
 
 def _create(path: Path) -> None:
-    """Create the database under a temporary name, then move it into place."""
+    """Create the database under another name, then move it into place.
+
+    Processes take turns, so each removes what a killed one left behind.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".new", dir=path.parent)
-        os.close(handle)
-        draft = Path(name)
+        turn = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _initialise(draft)
-            draft.chmod(0o666 & ~_umask())
-            _move_into_place(draft, path)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            with files.scratch(path) as folder:
+                if not is_ours(path):
+                    files.publish(_initialise(folder / path.name), path)
         finally:
-            draft.unlink(missing_ok=True)
+            os.close(turn)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"cannot be created ({getattr(error, 'strerror', None) or error})",
@@ -219,33 +257,14 @@ def _create(path: Path) -> None:
         ) from None
 
 
-def _initialise(draft: Path) -> None:
+def _initialise(draft: Path) -> Path:
+    draft.touch()  # with the permissions that the user's umask leaves
     database = Database(draft)
     database.upgrade()
     database.close()
-    connection = sqlite3.connect(draft)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.close()
-
-
-def _move_into_place(draft: Path, path: Path) -> None:
-    if path.exists():
-        if not is_ours(path):  # an empty file
-            draft.replace(path)
-        return
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return  # another process created the same database first
-    except OSError:
-        draft.replace(path)  # the file system has no hard links
-    files.sync(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    with closing(sqlite3.connect(draft)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    return draft
 
 
 def _engine(url: URL, pool: type[Pool]) -> Engine:
@@ -268,8 +287,10 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _on_execute(
-    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+    connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
 ) -> None:
+    if not connection.info.get("nngpt_migrates"):
+        integrity.prepare(connection.connection.driver_connection, statement)
     for item in parameters:
         for value in item if isinstance(item, tuple) else (item,):
             if isinstance(value, float) and not math.isfinite(value):
@@ -284,12 +305,8 @@ def _reporting_errors(path: Path) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise IllegalWriteError(str(error.orig), where=str(path)) from error
-    except DatabaseError as error:
-        raise StoreError(
-            f"the database cannot be used ({error.orig})",
-            where=str(path),
-            hint="Check disk space, permissions, and whether another program holds it",
-        ) from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        raise integrity.store_error(path, getattr(error, "orig", error)) from error
 
 
 def _close_in_child() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -10,7 +11,7 @@ from nngpt.errors import StoreError
 from nngpt.store import block_tables, lemur_tables
 from nngpt.store.tables import Base
 
-HEAD = "0009"
+HEAD = "0010"
 """Revision that this version of nngpt reads and writes; a test compares it with the migrations."""
 
 TABLE_MODULES = (block_tables, lemur_tables)  # importing them declares their tables
@@ -27,8 +28,11 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def upgrade(connection: Connection, where: str) -> None:
+def upgrade(connection: Connection, where: str, before: Callable[[str], None]) -> None:
     """Run a database's missing schema migrations inside the connection's transaction.
+
+    Args:
+        before: called with the revision of an older database, before it is changed.
 
     Raises:
         StoreError: a newer version of nngpt made the database.
@@ -48,6 +52,8 @@ def upgrade(connection: Connection, where: str) -> None:
             where=where,
             hint="Upgrade nngpt, or give another path",
         )
+    if present is not None:
+        before(present)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -300,3 +300,17 @@ class ConfirmationRow(Base):
     seconds: Mapped[float]
     reason: Mapped[str]
     created: Mapped[str]
+
+
+class RowDigest(Base):
+    """The digest of a row, see `nngpt.store.integrity`; `key` joins its primary key with "|".
+
+    Besides tables, `table_name` is "chain" (by run and cycle) or "schema".
+    """
+
+    __tablename__ = "nngpt_digest"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 (SQLAlchemy reads it so)
+
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[bytes]

@@ -100,7 +100,7 @@ def test_damaged_database_is_reported(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="cannot be used"), Store.open(path) as store:
+    with pytest.raises(StoreError, match="is damaged"), Store.open(path) as store:
         store.runs()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 from sqlalchemy import Engine, NullPool, create_engine, event
 
 from nngpt.errors import StoreError
-from nngpt.store import Store, schema
+from nngpt.store import Store, integrity, schema
 from nngpt.store.database import Database, is_ours
 
 _BUSY_TIMEOUT_S = 2
@@ -32,7 +32,10 @@ class WatchedDatabase(Database):
             inode = self.path.stat().st_ino
             if self._sentinel is None or inode != self._inode:
                 self._close_sentinel()
-                self._sentinel, self._inode = _connect(self.path), inode
+                self._sentinel, self._inode = (
+                    integrity.connect_read_only(self.path, _BUSY_TIMEOUT_S),
+                    inode,
+                )
             (number,) = self._sentinel.execute("PRAGMA data_version").fetchone()
         except (OSError, sqlite3.Error) as error:
             what = getattr(error, "strerror", None) or error
@@ -64,6 +67,7 @@ def open_watched(path: Path) -> tuple[Store, WatchedDatabase]:
             where=str(path),
             hint=f"`nngpt cycle list --folder {path.parent}` migrates an older one",
         )
+    integrity.check(path)
     return Store(database), database
 
 
@@ -95,15 +99,12 @@ def _is_file(handle: Path, lock: os.stat_result) -> bool:
         return False
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path))}?mode=ro"
-    return sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-
-
 def _engine(path: Path) -> Engine:
-    engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=NullPool)
+    engine = create_engine(
+        "sqlite://",
+        creator=partial(integrity.connect_read_only, path, _BUSY_TIMEOUT_S),
+        poolclass=NullPool,
+    )
     # All reads of a session see one state of the database.
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine

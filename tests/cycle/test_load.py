@@ -10,6 +10,8 @@ from typing import Any
 from busy import busy_loops
 from command_line import Nngpt
 
+from nngpt.store import Store
+
 COLUMNS = (
     "place, arm, state, content_hash, accuracy, retrained_accuracy, jaccard, nearest, "
     "refusal_stage, refusal_reason, restarts, retrainings"
@@ -39,8 +41,8 @@ def test_a_loaded_machine_admits_the_same_networks(
     assert sum(row[2] == "admitted" for row in attempts(tmp_path)) >= 2
 
     kept = limit_s(tmp_path)
-    with sqlite3.connect(tmp_path / "runs" / "nngpt.db") as database:
-        database.execute("UPDATE nngpt_run SET limit_s = 31.5")
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store, store.lease(1) as lease:
+        lease.limit_time(31.5)
     resumed = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted)
     assert "A training may use 31.5 seconds of its own." in resumed.stdout
     assert limit_s(tmp_path) == 31.5 != kept

@@ -153,7 +153,7 @@ MISTAKES = {
     "in --levels exat": ["'exat'", "'exact'"],
     "in --levels ,": ["--levels", "no level"],
     "in --levels exact,exact": ["--levels", "twice"],
-    "in --threshold nan": ["--threshold", "nan is not from 0 to 1"],
+    "in --threshold nan": ["--threshold", "nan is not a number"],
     "in --threshold 1.01": ["--threshold", "1.01"],
     "in --min-accuracy -1": ["--min-accuracy", "-1.0"],
     "in --min-accuracy 0.5": ["no networks to compare"],

@@ -65,8 +65,9 @@ _RULES = {
 """Contradiction → SQL condition for it in a row `a` of `nngpt_attempt`."""
 
 _CHAIN = """SELECT 'chain', c.run_id || '|' || c.cycle, nngpt_digest(
-    (SELECT digest FROM nngpt_digest WHERE table_name = 'chain'
-        AND key = c.run_id || '|' || (c.cycle - 1)),
+    (SELECT digest FROM nngpt_digest WHERE table_name = 'chain' AND key = (
+        SELECT p.run_id || '|' || p.cycle FROM nngpt_cycle AS p
+        WHERE p.run_id = c.run_id AND p.rowid < c.rowid ORDER BY p.rowid DESC LIMIT 1)),
     (SELECT digest FROM nngpt_digest WHERE table_name = 'nngpt_cycle'
         AND key = c.run_id || '|' || c.cycle),
     (SELECT digest FROM nngpt_digest WHERE table_name = 'nngpt_adapter'
@@ -228,7 +229,7 @@ def adopt(db: sqlite3.Connection, path: Path) -> None:
         column, _, of_stat = _MIRROR[table.name][1].partition(" = ")
         own = f"{column} IN (SELECT {of_stat} FROM stat AS NEW WHERE {_OWN})"
         db.execute(f"{_STORE} {table.digests(own)}")
-    for (cycle,) in db.execute("SELECT rowid FROM nngpt_cycle ORDER BY run_id, cycle").fetchall():
+    for (cycle,) in db.execute("SELECT rowid FROM nngpt_cycle ORDER BY rowid").fetchall():
         db.execute(f"{_STORE} {_CHAIN} WHERE rowid = ?", (cycle,))
     db.execute(f"{_STORE} VALUES ('schema', '', ?)", (_schema_digest(db),))
 

@@ -13,7 +13,7 @@ from nngpt.records import Candidate, Refusal
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.judge import Judge
 
-TIMES = {"cpu": 20, "cuda": 100}
+TIMES = {"cpu": 15, "cuda": 100}
 """How many times as long as the reference network a candidate may take, by device.
 
 The network is too small to fill a GPU: a larger one takes longer there than it need.

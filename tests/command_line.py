@@ -62,6 +62,7 @@ def scripted_settings(folder: Path) -> list[str]:
         "task.validation_limit": 200,
         "task.threshold": 0.5,
         "evaluation.threads": 1,
+        "evaluation.limit_s": 60,
         "learning.enabled": "false",
     }
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]

@@ -23,7 +23,7 @@ from nngpt.cli.main import main
 MODULES = (
     *("nngpt.cycle.parts", "nngpt.cli.main", "nngpt.store.store", "alembic.context"),
     *("warm_zygote", "transformers", "peft", "scipy.stats", "lightgbm"),
-    *("matplotlib.pyplot", "jinja2"),
+    *("matplotlib.pyplot", "jinja2", "warm_frozen"),
 )
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(list(MODULES))

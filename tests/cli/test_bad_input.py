@@ -18,11 +18,11 @@ from command_line import run_nngpt
 
 HANGS_S = 60.0
 ALL = list(lines())
-FEW = 60
+FEW = 40
 
 
 def thinned() -> list[Line]:
-    """Return a line for each of some sixty faults, spread over the commands."""
+    """Return a line for each of some forty faults, spread over the commands."""
     by_fault: dict[str, list[Line]] = {}
     for line in ALL:
         by_fault.setdefault(line.fault.rpartition(": ")[2], []).append(line)

@@ -42,7 +42,7 @@ def test_a_full_disk_loses_nothing(
 ) -> None:
     """The disk fills up a little later each time, until the whole run fits."""
     recorded = []
-    for size in count(64 * KIB, step=72 * KIB):
+    for size in count(64 * KIB, step=120 * KIB):
         run = KilledRun(runners, ONE_OF_EACH, disk / str(size))
         resize(disk, size)
         ended = run.start().wait()

@@ -15,7 +15,7 @@ from crash.killing import KilledRun, Reference
 from crash.runner import Runners
 
 MOMENTS = 200
-IN_SHORT = 12
+IN_SHORT = 8
 
 
 def moments() -> list[float]:

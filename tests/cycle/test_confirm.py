@@ -59,7 +59,8 @@ def test_full_trainings_are_stored_reported_and_not_repeated(nngpt: Nngpt, one_r
 
 
 def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:
-    one_by_one = (*QUICK, "--set", "evaluation.workers=1", "--seed", "5")
+    two = ("--at-least", "2", "--share", "0", "--seed", "5")
+    one_by_one = (*QUICK, "--set", "evaluation.workers=1", *two)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "nngpt", *one_by_one],
         cwd=one_run,
@@ -72,15 +73,13 @@ def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=120)
     before = confirmations(one_run)
-    assert 1 <= len(before) < 4
+    assert before
     done = nngpt(*one_by_one)
     assert done.returncode == 0, done.stderr
     assert f"({len(before)} trained earlier)" in done.stdout
     after = confirmations(one_run)
     assert after[: len(before)] == before
-    assert sorted(c.attempt_id for c in after) == [1, 2, 3, 4]
-    whole = nngpt(*QUICK, "--seed", "5", "--json")
-    assert len(confirmations(one_run)) == 4, whole.stderr
+    assert len({c.attempt_id for c in after}) == len(after) == 2
 
 
 def test_failed_trainings_are_counted(nngpt: Nngpt, one_run: Path) -> None:

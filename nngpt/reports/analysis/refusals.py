@@ -12,7 +12,7 @@ from nngpt.store import AttemptRecord
 
 _LONGEST = 90
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_NUMBER = re.compile(r"\d+(?:[.,x×]\d+)*%?")
+_NUMBER = re.compile(r"\b\d+(?:[.,x×]\d+)*%?")
 _OTHERS = {
     Stage.DUPLICATE: "same network as an earlier one",
     Stage.NOVELTY: "too similar to an earlier one",

@@ -50,7 +50,7 @@ def test_models_adapters_lists_it(nngpt: Nngpt) -> None:
     assert NAME in [adapter["name"] for adapter in listed]
 
 
-@pytest.mark.parametrize("name", ["demo-mnist", "body-cpu", "full-cpu"])
+@pytest.mark.parametrize("name", ["demo-mnist", "full-cpu"])
 def test_the_networks_it_learned_are_known(name: str) -> None:
     settings = config.load(name)
     reader = make_reader(settings, data_source(settings))

@@ -25,8 +25,8 @@ MODULES = (
     *("warm_zygote", "transformers", "peft", "scipy.stats", "lightgbm"),
     *("matplotlib.pyplot", "jinja2", "warm_frozen"),
 )
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(list(MODULES))
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(list(MODULES))
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     with tempfile.TemporaryDirectory() as logs:
         said = [Path(logs) / name for name in ("stdout", "stderr")]
         request = (folder, arguments, environment, said)
-        process = _FORKING.Process(target=_become_nngpt, args=request)
+        process = FORKING.Process(target=_become_nngpt, args=request)
         process.start()
         process.join(timeout_s)
         if process.exitcode is None:

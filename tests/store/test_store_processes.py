@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import store_runner
+import warm
+from command_line import TIMEOUT_S
 from store_samples import admit, bring_to_training, candidate, start, write
 
 from nngpt.errors import StoreError
@@ -143,20 +145,28 @@ def test_replaced_process_cannot_write(store: Store, path: Path) -> None:
     old.close()
 
 
-def test_the_idle_connection_of_a_lease_is_closed_in_forked_processes(
-    store: Store, path: Path
-) -> None:
+def test_the_idle_connection_of_a_lease_is_closed_in_forked_processes(path: Path) -> None:
+    # In a process of one thread: a lock that another thread held would stay held in the fork.
+    process = warm.FORKING.Process(target=_hold_and_fork, args=(path,))
+    process.start()
+    process.join(TIMEOUT_S)
+    assert process.exitcode == 0
+
+
+def _hold_and_fork(path: Path) -> None:
     ours = {path.name, f"{path.name}-wal", f"{path.name}-shm"}
-    with store.lease(start(store).id) as lease:
-        write(lease)
-        assert ours <= _open_files(), "one connection keeps the log open"
-        if (child := os.fork()) == 0:
-            os._exit(bool(ours & _open_files()))
-        assert os.waitpid(child, 0)[1] == 0
-        [attempt] = write(lease, batch=1)
-    assert not ours & _open_files()
-    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.run-1.lock"}
-    assert store.attempt(attempt).batch == 1
+    with Store.open(path) as store:
+        with store.lease(start(store).id) as lease:
+            write(lease)
+            assert ours <= _open_files(), "one connection keeps the log open"
+            if (child := os.fork()) == 0:
+                os._exit(bool(ours & _open_files()))
+            assert os.waitpid(child, 0)[1] == 0
+            [attempt] = write(lease, batch=1)
+        assert not ours & _open_files()
+        files = {file.name for file in path.parent.iterdir()}
+        assert files == {path.name, f"{path.name}.run-1.lock"}
+        assert store.attempt(attempt).batch == 1
 
 
 def test_what_is_recorded_together_is_one_transaction(store: Store) -> None:

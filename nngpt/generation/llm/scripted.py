@@ -79,7 +79,9 @@ def _read(path: Path) -> list[str]:
     # Not splitlines(): JSON strings may hold U+2028.
     lines = files.read_text(path, error=ConfigError).split("\n")
     try:
-        texts = [str(files.parse_json(line)["text"]) for line in lines if line.strip()]
+        texts = [files.parse_json(line)["text"] for line in lines if line.strip()]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a text is not a string")
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"cannot be read as JSONL with a text in each line ({error})", where=str(path)

@@ -464,7 +464,11 @@ def _placed(db: sqlite3.Connection, finding: Finding) -> Finding:
         return finding
     query = f"SELECT run_id, cycle, id FROM nngpt_attempt WHERE {condition} ORDER BY id"
     try:
-        run, cycle, attempt = db.execute(query, (value,)).fetchone() or (None, None, value)
+        run, cycle, attempt = db.execute(query, (value,)).fetchone() or (
+            None,
+            None,
+            finding.attempt,
+        )
     except sqlite3.DatabaseError:
         return finding
     return replace(finding, run=run, cycle=cycle, attempt=attempt)

@@ -122,8 +122,15 @@ class Finding:
         """The finding for the user."""
         known = (("attempt", self.attempt), ("run", self.run), ("cycle", self.cycle))
         place = ", ".join(f"{noun} {n!a}" for noun, n in known if n is not None)
-        row = f"{self.table} {ascii(self.key)[1:-1]}".strip()  # what is damaged may be unprintable
-        return f"{row[:100]} ({place}): {self.what}" if place else f"{row[:100]}: {self.what}"
+        row = _printable(f"{self.table} {self.key}".strip(), 100)
+        what = _printable(self.what, 200)
+        return f"{row} ({place}): {what}" if place else f"{row}: {what}"
+
+
+def _printable(text: str, limit: int) -> str:
+    """Return text that may quote damaged bytes: escaped, and cut after `limit` characters."""
+    escaped = ascii(text)[1:-1]
+    return escaped if len(escaped) <= limit else f"{escaped[:limit]}…"
 
 
 @dataclass(frozen=True)
@@ -261,7 +268,7 @@ def check(path: Path) -> None:
 def store_error(path: Path, error: BaseException | None) -> StoreError:
     """Return the error to raise for an error of SQLite."""
     if not _is_circumstance(error):
-        return _damage_error(path, str(error))
+        return _damage_error(path, _printable(str(error), 200))
     return StoreError(
         f"the database cannot be used ({error})",
         where=str(path),

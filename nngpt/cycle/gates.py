@@ -74,7 +74,7 @@ class Gates:
         """Store the outcome of an attempt's training; it is judged if it passed the threshold."""
         if isinstance(outcome, Refusal):
             return self._refuse(attempt, outcome)
-        passed = self._passed(outcome)
+        passed = self._passed(outcome.accuracy)
         with self.context.lease.together():
             self.context.lease.trained(attempt.id, outcome, self.context.parts.task)
             if passed:
@@ -85,7 +85,7 @@ class Gates:
     def judge(self, attempt: AttemptRecord) -> AttemptRecord:
         """Refuse an accuracy below the threshold; the refused network is known from here on."""
         assert attempt.evaluation is not None
-        if self._passed(attempt.evaluation):  # older versions recorded this only now
+        if self._passed(attempt.evaluation.accuracy):  # older versions recorded this only now
             self.context.lease.judged(attempt.id)
             return replace(attempt, state=State.JUDGED)
         self._remember(attempt)
@@ -122,7 +122,7 @@ class Gates:
         if (refusal := self._refusal_after_retraining(attempt)) is not None:
             return self._refuse(attempt, refusal, novelty)
         self.context.lease.admit(attempt.id, novelty, retraining)
-        return replace(attempt, state=State.ADMITTED, novelty=novelty, retraining=retraining)
+        return replace(attempt, state=State.ADMITTED, novelty=novelty)
 
     def close(self, attempt: AttemptRecord) -> None:
         """Let later attempts know a network whose training was stopped early."""
@@ -136,10 +136,10 @@ class Gates:
         asked = self._prompt(attempt.prompt_hash)
         return self.context.parts.reader.read_answer(attempt.completion.text, asked)
 
-    def _passed(self, evaluation: Evaluation) -> bool:
+    def _passed(self, accuracy: float) -> bool:
         """Return whether an accuracy passes the threshold, or the threshold is left out."""
-        config, threshold = self.context.config, self.context.parts.task.threshold
-        return evaluation.accuracy >= threshold or "threshold" in config.without
+        without = self.context.config.without
+        return accuracy >= self.context.parts.task.threshold or "threshold" in without
 
     def _refusal_before_training(
         self, attempt: AttemptRecord, candidate: Candidate
@@ -164,19 +164,16 @@ class Gates:
 
     def _refusal_after_retraining(self, attempt: AttemptRecord) -> Refusal | None:
         """Return why the training by our own loop refuses a network, None if it does not."""
-        ours, own, threshold = (
-            attempt.retraining,
-            attempt.evaluation,
-            self.context.parts.task.threshold,
-        )
+        ours, own = attempt.retraining, attempt.evaluation
         if ours is None or own is None:
             return None
         if ours.accuracy is None:
             return Refusal(Stage.TRAIN, f"our own loop failed at {ours.reason}")
         if (refusal := extra_epochs(attempt.relative_effort)) is not None:
             return refusal
-        if ours.accuracy >= threshold or "threshold" in self.context.config.without:
+        if self._passed(ours.accuracy):
             return None
+        threshold = self.context.parts.task.threshold
         trained = f"accuracy {own.accuracy:.1%} with its own training loop, but {ours.accuracy:.1%}"
         reason = f"{trained} with ours is below the threshold {threshold:.1%}"
         return Refusal(Stage.THRESHOLD, reason)

@@ -471,13 +471,10 @@ def _placed(db: sqlite3.Connection, finding: Finding) -> Finding:
         return finding
     query = f"SELECT run_id, cycle, id FROM nngpt_attempt WHERE {condition} ORDER BY id"
     try:
-        run, cycle, attempt = db.execute(query, (value,)).fetchone() or (
-            None,
-            None,
-            finding.attempt,
-        )
+        found = db.execute(query, (value,)).fetchone()
     except sqlite3.DatabaseError:
         return finding
+    run, cycle, attempt = found or (None, None, finding.attempt)
     return replace(finding, run=run, cycle=cycle, attempt=attempt)
 
 

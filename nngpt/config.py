@@ -187,15 +187,16 @@ class EvaluationConfig(_Section):
     """The training protocol of every candidate, and the limits of its process.
 
     `workers` candidates train in parallel, each on `threads` CPU threads; "auto" uses all cores, or
-    one worker on a GPU. The results of `seeds` trainings with different seeds, or of one training
-    per fold with `folds`, are counted together. `budget_s` limits the training time, as estimated
-    after the first batches; `limit_s` ends a process in any case. Both count the candidate's own
-    seconds (CPU time; on a GPU, time on the device), not the time it waits; "auto" is 20 s and 15
-    times (on a GPU, 100 times) what a reference network needs here. With `retrain`, a network is
-    trained by our own loop with another seed before it is admitted, and that accuracy counts.
-    `latency` measures the forward pass of one image. With `early_stop`, a predictor (`predictor`,
-    default: the one of `nngpt predictor train`) ends trainings that are not expected to reach the
-    threshold, except for a random share `run_on`. `options` belong to the executor.
+    all GPUs but the LLM's with up to four workers each. `memory_mb` limits the memory of each
+    process, on a GPU also its memory there. The results of `seeds` trainings with different seeds,
+    or of one training per fold with `folds`, are counted together. `budget_s` limits the training
+    time, as estimated after the first batches; `limit_s` ends a process in any case. Both count the
+    candidate's own seconds (CPU time; on a GPU, time on the device), not the time it waits; "auto"
+    is 20 s and 15 times (on a GPU, 100 times) what a reference network needs here. With `retrain`,
+    a network is trained by our own loop with another seed before it is admitted, and that accuracy
+    counts. `latency` measures the forward pass of one image. With `early_stop`, a predictor
+    (`predictor`, default: the one of `nngpt predictor train`) ends trainings that are not expected
+    to reach the threshold, except for a random share `run_on`. `options` belong to the executor.
     """
 
     executor: str = "local"

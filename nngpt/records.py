@@ -215,12 +215,20 @@ One pass over the images that works twice per batch (SAM) takes twice the time.
 """
 
 
-def extra_epochs(effort: float | None) -> Refusal | None:
-    """Return the refusal of a training whose effort exceeds `MAX_EFFORT`, None for others."""
-    if effort is None or effort <= MAX_EFFORT:
+MOST_PER_GPU = 4
+"""How many trainings share a GPU at most, unless `evaluation.workers` asks for more."""
+
+
+def extra_epochs(effort: float | None, sharing: int = 1) -> Refusal | None:
+    """Return the refusal of a training whose effort exceeds `MAX_EFFORT`, None for others.
+
+    Each of the others of `sharing` trainings on one GPU may have made it take longer.
+    """
+    most = MAX_EFFORT * sharing
+    if effort is None or effort <= most:
         return None
     what = f"it trained {effort:.1f} × as long as our own loop"
-    return Refusal(Stage.TRAIN, f"extra epochs: {what}, the limit is {MAX_EFFORT:g} ×")
+    return Refusal(Stage.TRAIN, f"extra epochs: {what}, the limit is {most:g} ×")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ ORDER = """
     generation sandbox
     retrieval
     store data
-    config downloads
+    config downloads gpus
     files plugins statistics protocols
     records errors
     __init__

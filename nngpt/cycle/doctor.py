@@ -65,8 +65,9 @@ def _bitsandbytes() -> Finding:
 
 def _hardware() -> Iterator[Finding]:
     if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_properties(0)
-        yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
+        for index in range(torch.cuda.device_count()):
+            gpu = torch.cuda.get_device_properties(index)
+            yield Finding("device", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB", True)
     else:
         hint = "Enough for the embedded model; larger models need a CUDA GPU"
         yield Finding("device", "CPU only", True, hint)
@@ -112,7 +113,8 @@ def _limit() -> Finding:
             return _cached(name, False, f"nngpt data pull {settings.task.dataset}")
         with open_evaluator(settings, lambda _: None) as (_, executor):
             assert isinstance(executor, LimitsTime)
-            return Finding(name, f"{executor.calibrate():g} s of its own in {_TASK}", True)
+            limit = f"{executor.calibrate():g} s of its own in {_TASK}"
+            return Finding(name, f"{limit}, {executor.workers} at once", True)
     except NngptError as error:
         return Finding(name, "not measured", False, error.line())
 

@@ -9,6 +9,7 @@ from nngpt.cycle.context import RunContext
 from nngpt.generation import contract
 from nngpt.protocols import NoveltyMeasure
 from nngpt.records import (
+    MOST_PER_GPU,
     Arm,
     Candidate,
     Evaluation,
@@ -169,7 +170,8 @@ class Gates:
             return None
         if ours.accuracy is None:
             return Refusal(Stage.TRAIN, f"our own loop failed at {ours.reason}")
-        if (refusal := extra_epochs(attempt.relative_effort)) is not None:
+        sharing = 1 if own.device == "cpu" else MOST_PER_GPU
+        if (refusal := extra_epochs(attempt.relative_effort, sharing)) is not None:
             return refusal
         if self._passed(ours.accuracy):
             return None

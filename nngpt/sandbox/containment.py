@@ -17,7 +17,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from nngpt import gpus
 from nngpt.errors import UserError
+from nngpt.gpus import Gpu
 from nngpt.sandbox import processes
 from nngpt.sandbox.layers import cgroup, kernel, landlock, namespaces, seccomp
 from nngpt.sandbox.readable_paths import readable_paths
@@ -30,7 +32,6 @@ _SCRATCH_BYTES = 16 << 20
 _OPEN_FILES = 256
 # Not /dev/zero: memory mapped from it counts towards no limit.
 _DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
-_CUDA_DEVICES = ("/dev/nvidia", "/dev/dxg")
 _SPARE_ADDRESSES = 16 << 30  # for stacks, arenas and libraries; 32 MiB of page tables at most
 _KERNEL = "Needs Linux 5.13 or newer; or accept less with evaluation.sandbox=weak"
 _NAMESPACES = "Allow user namespaces (sysctl user.max_user_namespaces, container settings)"
@@ -64,22 +65,29 @@ class Limits:
     Attributes:
         memory_bytes: memory of its own, beyond the memory it was forked with.
         processes: number of threads and processes, itself included.
-        cuda: True if it uses a GPU. Its driver reserves address space far beyond any memory limit,
-            so only the lane's watch enforces `memory_bytes`, and it needs devices and system calls.
+        sharing: number of workers that share its GPU; 0 on a CPU.
     """
 
     memory_bytes: int
     processes: int
-    cuda: bool
+    sharing: int = 0
+
+    @property
+    def cuda(self) -> bool:
+        """True if it uses a GPU. Its driver reserves address space far beyond any memory limit,
+        so only the lane's watch enforces `memory_bytes`, and it needs devices and system calls.
+        """
+        return self.sharing > 0
 
 
 class Containment:
     """Everything needed to contain workers; a lane makes it once for all of them.
 
-    With `namespaced`, each worker is the first process of a process namespace.
+    With `namespaced`, each worker is the first process of a process namespace. Of several GPUs it
+    can open only `gpu`, if given.
     """
 
-    def __init__(self, limits: Limits, namespaced: bool) -> None:
+    def __init__(self, limits: Limits, namespaced: bool, gpu: Gpu | None = None) -> None:
         self.limits, self.namespaced = limits, namespaced
         self._filter: bytes | None = None
         with contextlib.suppress(OSError):  # libseccomp may be missing
@@ -87,8 +95,7 @@ class Containment:
         self._read = readable_paths(self.limits.cuda)
         self._devices = list(_DEVICES)
         if limits.cuda:
-            devices = (str(path) for path in Path("/dev").iterdir())
-            self._devices += [path for path in devices if path.startswith(_CUDA_DEVICES)]
+            self._devices += gpus.device_files(gpu)
         self._write: list[str] = []
         self._counted = False
 
@@ -267,7 +274,7 @@ def _missing_in_worker() -> list[str]:
     with contextlib.suppress(OSError):
         group = cgroup.Group(os.getpid(), 0, 1 << 32, 64)
     if (pid := os.fork()) == 0:
-        trial = Containment(Limits(1 << 30, processes=8, cuda=False), namespaced)
+        trial = Containment(Limits(1 << 30, processes=8), namespaced)
         os.write(writing, json.dumps(trial.enter(group)).encode())
         os._exit(0)
     os.close(writing)

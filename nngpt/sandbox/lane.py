@@ -23,6 +23,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from nngpt.gpus import Gpu
 from nngpt.sandbox import processes, wire, worker
 from nngpt.sandbox.candidate_run import Inputs
 from nngpt.sandbox.containment import Containment, Limits
@@ -40,7 +41,8 @@ def main(control: socket.socket, settings: dict[str, Any], namespaced: bool) -> 
     """Run the lane: serve the runner's jobs, each with a worker, until the runner is gone.
 
     Args:
-        settings: `limits` (see `containment.Limits`), `threads` and `device` of the workers.
+        settings: `limits` (see `containment.Limits`), `threads` and `device` of the workers, and
+            the `gpu` that they are pinned to (see `gpus.Gpu`), if any.
         namespaced: True if the zygote is in a process namespace.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -85,7 +87,10 @@ class _Lane:
         self.control, self.settings, self.namespaced = control, settings, namespaced
         self.limits = Limits(**settings["limits"])
         # Before there are namespaces: looking for libseccomp starts a process.
-        self.containment = Containment(self.limits, namespaced)
+        self.gpu = Gpu(**settings["gpu"]) if settings["gpu"] else None
+        if self.gpu is not None:
+            self.gpu.pin()
+        self.containment = Containment(self.limits, namespaced, self.gpu)
         self.spaces = namespaces.ProcessNamespaces() if namespaced else None
         self.forked = 0
         with contextlib.suppress(OSError):
@@ -139,7 +144,7 @@ class _Lane:
             chosen, self.waiting = self.waiting or self._fork(), None
             with contextlib.suppress(OSError):
                 if self._wait_until_ready(chosen):
-                    chosen.time = OwnTime(chosen.pid, chosen.listed, self.limits.cuda)
+                    chosen.time = OwnTime(chosen.pid, chosen.listed, self.limits.sharing)
                     chosen.limit_s = limit_s
                     wire.send(chosen.socket, {"job": True}, fds)
                     return chosen
@@ -167,9 +172,13 @@ class _Lane:
         pid = os.fork()
         if pid == 0:
             ours.close()
-            _become_worker(theirs, group, self.containment, self.settings)
+            _become_worker(theirs, group, self.containment, self.settings, self._gpu_share())
         theirs.close()
         return _Worker(pid, ours, os.pidfd_open(pid), group=group)
+
+    def _gpu_share(self) -> float:
+        """Return the share of its GPU's memory that a worker may use; as large as its own."""
+        return min(1.0, self.limits.memory_bytes / self.gpu.total_bytes) if self.gpu else 1.0
 
     def _make_group(self) -> cgroup.Group | None:
         self.forked += 1
@@ -253,6 +262,7 @@ def _become_worker(
     group: cgroup.Group | None,
     containment: Containment,
     settings: dict[str, Any],
+    gpu_share: float,
 ) -> NoReturn:
     """Turn this forked process into a worker: contain it, warm up, wait for a job, run it."""
     try:
@@ -267,7 +277,7 @@ def _become_worker(
         missing = containment.enter(group)
         os.environ["HOME"] = os.environ["TMPDIR"] = os.getcwd()  # noqa: PTH109
         tempfile.tempdir = None
-        worker.warm_up(settings["threads"], settings["device"])
+        worker.warm_up(settings["threads"], settings["device"], gpu_share)
         os.write(waiting.fileno(), wire.packed({"listed": listed, "missing": missing}))
         message, fds = wire.receive(waiting)
         waiting.close()

@@ -7,12 +7,13 @@ import queue
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from nngpt.config import EvaluationConfig
 from nngpt.errors import ExecutionError
+from nngpt.gpus import Gpu
 from nngpt.records import Refusal
 from nngpt.sandbox import exit_reasons, sealed_memory
 from nngpt.sandbox.containment import Limits
@@ -31,8 +32,12 @@ _ENDING_S = 1.0
 class LanePool:
     """Lanes of one executor; `run` may be called from several threads.
 
-    The first lane opens at once, the others when they are needed. A killed lane is replaced.
-    `missing` names the containment layers that the workers lack.
+    The first lane opens at once, the others when they are needed. A killed lane is replaced. Lanes
+    have numbers: of G GPUs, lane i is pinned to GPU i modulo G, and the lowest free lane gets the
+    next job, so that each GPU has a job before one has two.
+
+    Attributes:
+        missing: names of the containment layers that the workers lack.
     """
 
     def __init__(
@@ -42,18 +47,23 @@ class LanePool:
         evaluation: EvaluationConfig,
         device: str,
         workers: int,
+        gpus: Sequence[Gpu] = (),
     ) -> None:
         """Open the pool with the first of `workers` lanes. Raises: ExecutionError."""
         self._zygote, self._limits = zygote, limits
-        self._evaluation, self._device = evaluation, device
+        self._evaluation, self._device, self._gpus = evaluation, device, gpus
         self._opening = threading.Lock()
-        self.lanes: list[LaneClient] = []
-        first = self._open_lane()
-        self.missing = first.missing
-        self._free: queue.Queue[LaneClient | None] = queue.LifoQueue()
-        for lane in [*(workers - 1) * [None], first]:
-            self._free.put(lane)
+        self._numbered: dict[int, LaneClient] = {}
+        self.missing = self._open_lane(0).missing
+        self._free: queue.Queue[int] = queue.PriorityQueue()
+        for number in range(workers):
+            self._free.put(number)
         self._stopping, self._stop = os.pipe()
+
+    @property
+    def lanes(self) -> list[LaneClient]:
+        """Lanes that were opened and not replaced."""
+        return list(self._numbered.values())
 
     def run(
         self, job: Job, make_judge: Callable[[], AnyJudge], limit_s: float
@@ -133,16 +143,17 @@ class LanePool:
     @contextmanager
     def _lane(self) -> Iterator[LaneClient]:
         """Take a free lane, waiting for one; its next user replaces it if it was killed."""
-        lane = self._free.get()
+        number = self._free.get()
         try:
-            lane = lane or self._open_lane()
-            yield lane
+            lane = self._numbered.get(number)
+            yield lane if lane and lane.alive else self._open_lane(number)
         finally:
-            self._free.put(lane if lane and lane.alive else None)
+            self._free.put(number)
 
-    def _open_lane(self) -> LaneClient:
+    def _open_lane(self, number: int) -> LaneClient:
         """Open a lane of the zygote, or of a new zygote if the old one was killed."""
-        settings = self._limits, self._evaluation.threads, self._device
+        gpu = self._gpus[number % len(self._gpus)] if self._gpus else None
+        settings = self._limits, self._evaluation.threads, self._device, gpu
         with self._opening:
             zygote = self._zygote.running()
             try:
@@ -151,5 +162,5 @@ class LanePool:
                 if not zygote.ends():
                     raise
                 lane = self._zygote.running().open_lane(*settings)
-            self.lanes = [*(lane for lane in self.lanes if lane.alive), lane]
+            self._numbered[number] = lane
         return lane

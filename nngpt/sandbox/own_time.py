@@ -2,7 +2,8 @@
 
 Neither depends on what else the machine does. On a CPU, own seconds are CPU seconds. On a GPU,
 whose work no counter attributes to a process, they are wall seconds without those in which the
-worker waited for a processor: correct while no other process uses the GPU.
+worker waited for a processor, divided by the number of workers that share the GPU: never more
+than the worker would need alone, and less if its neighbours leave the GPU idle.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ class OwnTime:
             waiting for the device looks the same.
     """
 
-    def __init__(self, pid: int, listed: int, cuda: bool) -> None:
-        """Begin to measure a worker; `pid` in this process's namespace, `listed` as in /proc."""
-        self._pid, self._listed, self._cuda = pid, listed, cuda
+    def __init__(self, pid: int, listed: int, sharing: int) -> None:
+        """Begin to measure a worker; `pid` in this process's namespace, `listed` as in /proc.
+
+        Args:
+            sharing: number of workers that share its GPU; 0 on a CPU.
+        """
+        self._pid, self._listed, self._sharing = pid, listed, sharing
         self._begun = self._looked = time.monotonic()
         self._before = self._cpu_s = self._cpu([])
         self._queued_before = processes.queued_s(listed)
@@ -36,16 +41,16 @@ class OwnTime:
         now, computed = time.monotonic(), -self._cpu_s
         self._cpu_s = max(self._cpu_s, self._cpu(descendants))
         computed += self._cpu_s
-        if not self._cuda and not any(map(processes.is_runnable, [self._listed, *descendants])):
+        if not self._sharing and not any(map(processes.is_runnable, [self._listed, *descendants])):
             self.asleep_s += max(0.0, now - self._looked - computed)
         self._looked = now
 
     @property
     def seconds(self) -> float:
         """Own seconds up to the last look."""
-        if self._cuda:
+        if self._sharing:
             queued = processes.queued_s(self._listed) - self._queued_before
-            return self._looked - self._begun - max(0.0, queued)
+            return (self._looked - self._begun - max(0.0, queued)) / self._sharing
         return self._cpu_s - self._before
 
     def cpu_s(self, reaped_s: float) -> float:

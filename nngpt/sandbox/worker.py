@@ -24,8 +24,14 @@ _DETAIL = 2000
 _OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc")
 
 
-def warm_up(threads: int, device: str) -> None:
-    """Train a tiny network in the worker, so that no candidate pays for torch's lazy start."""
+def warm_up(threads: int, device: str, gpu_share: float) -> None:
+    """Train a tiny network in the worker, so that no candidate pays for torch's lazy start.
+
+    Args:
+        gpu_share: share of the GPU's memory that torch may take, so that honest neighbours fit.
+    """
+    if device == "cuda":
+        torch.cuda.set_per_process_memory_fraction(gpu_share)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False

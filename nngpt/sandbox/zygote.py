@@ -7,21 +7,24 @@
 A fresh interpreter with one thread, no CUDA context, and no validation labels in its memory. When
 it ends, for whatever reason, the kernel ends all its descendants.
 
-Messages from the runner: `{"lane": settings}` with the lane's socket, `{"probe": "cuda"}`.
-Answers: `{"ready": number of threads}`, `{"cuda": bool}`.
+Messages from the runner: `{"lane": settings}` with the lane's socket, `{"probe": "gpus"}`.
+Answers: `{"ready": number of threads}`, `{"gpus": [facts of each]}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import select
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from typing import Any
 
+from nngpt import gpus
 from nngpt.sandbox import processes, wire
 from nngpt.sandbox.layers import kernel, namespaces
 
@@ -89,7 +92,7 @@ def _serve(control: socket.socket, namespaced: bool) -> None:
             lanes.add(_fork_lane(control, fds[0], message["lane"], namespaced))
             os.close(fds[0])
         elif "probe" in message:
-            wire.send(control, {"cuda": _probe_cuda()})
+            wire.send(control, {"gpus": _probe_gpus()})
 
 
 def _fork_lane(control: socket.socket, fd: int, settings: dict[str, Any], namespaced: bool) -> int:
@@ -116,21 +119,23 @@ def _reap(lanes: set[int], namespaced: bool) -> None:
             processes.kill([*processes.descendants(orphan), orphan])
 
 
-def _probe_cuda() -> bool:
-    """Test for CUDA in a child: a process that has used CUDA cannot fork users of CUDA."""
+def _probe_gpus() -> list[dict[str, Any]]:
+    """List GPUs in a child: a process that has used CUDA cannot fork users of CUDA."""
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            import torch
-
-            os._exit(0 if torch.cuda.is_available() else 1)
+            os.write(writing, json.dumps([asdict(gpu) for gpu in gpus.found()]).encode())
         finally:
-            os._exit(1)
-    handle = os.pidfd_open(pid)
-    if not select.select([handle], [], [], _PROBE_S)[0]:
+            os._exit(0)
+    os.close(writing)
+    if not select.select([reading], [], [], _PROBE_S)[0]:
         os.kill(pid, signal.SIGKILL)
-    os.close(handle)
-    return os.waitpid(pid, 0)[1] == 0
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    facts: list[dict[str, Any]] = json.loads(text or "[]")
+    return facts
 
 
 if __name__ == "__main__":

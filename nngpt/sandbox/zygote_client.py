@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import nngpt
-from nngpt import files
+from nngpt import files, gpus
 from nngpt.errors import ExecutionError, UserError
+from nngpt.gpus import Gpu
 from nngpt.sandbox import processes, sealed_memory, wire
 from nngpt.sandbox.containment import Limits, is_marked
 from nngpt.sandbox.lane_client import STOP_S, LaneClient, receive_answer
@@ -27,7 +28,7 @@ _LITTLE_MEMORY = 512 << 20
 
 # All that Python, torch and CUDA need from outside; no variable here shows where labels are kept.
 _PASSED_ON = (
-    *("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME"),
+    *("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_HOME"),
     *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY", "MKL_CBWR"),
 )
 
@@ -75,20 +76,22 @@ class ZygoteClient:
             self._process.wait(STOP_S)
         return not self.alive
 
-    def has_cuda(self) -> bool:
-        """Return True if a worker of the zygote could use CUDA; tested in a process of its own."""
-        wire.send(self._control, {"probe": "cuda"})
-        return bool((receive_answer(self._control, _PROBE_S) or {}).get("cuda"))
+    def gpus(self) -> list[Gpu]:
+        """Return the GPUs that workers of the zygote could use."""
+        wire.send(self._control, {"probe": "gpus"})
+        answer = receive_answer(self._control, _PROBE_S) or {"gpus": []}
+        return [Gpu(**facts) for facts in answer["gpus"]]
 
-    def open_lane(self, limits: Limits, threads: int, device: str) -> LaneClient:
-        """Fork a lane and return it once its first worker waits.
+    def open_lane(self, limits: Limits, threads: int, device: str, gpu: Gpu | None) -> LaneClient:
+        """Fork a lane, pinned to `gpu` if given, and return it once its first worker waits.
 
         Raises:
             UserError: the worker does not start, and a limit is suspiciously small.
             ExecutionError: the worker does not start.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        settings = {"limits": asdict(limits), "threads": threads, "device": device}
+        pinned = asdict(gpu) if gpu else None
+        settings = {"limits": asdict(limits), "threads": threads, "device": device, "gpu": pinned}
         with theirs:
             try:
                 wire.send(self._control, {"lane": settings}, [theirs.fileno()])
@@ -192,6 +195,7 @@ def _end_orphaned_workers() -> None:
 def _environment() -> dict[str, str]:
     """Return the environment of the zygote: a few variables passed on and fixed settings."""
     passed_on = {name: files.environment(name) for name in _PASSED_ON}
+    passed_on[gpus.VISIBLE] = gpus.left_to_sandbox()
     package_root = str(Path(nngpt.__file__).resolve().parents[1])
     path = [entry or package_root for entry in sys.path]
     path += [] if package_root in path else [package_root]

@@ -29,7 +29,7 @@ def worker(code: str) -> Iterator[tuple[subprocess.Popen[str], OwnTime]]:
         try:
             assert process.stdout is not None
             process.stdout.readline()
-            yield process, OwnTime(process.pid, process.pid, cuda=False)
+            yield process, OwnTime(process.pid, process.pid, sharing=0)
         finally:
             process.kill()
 
@@ -77,7 +77,7 @@ signal.pause()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
         try:
-            measured = OwnTime(process.pid, process.pid, cuda=False)
+            measured = OwnTime(process.pid, process.pid, sharing=0)
             process.stdout.readline()
             [child] = processes.descendants(process.pid)
             measured.look([child])

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nngpt import files
+from nngpt import files, gpus
 from nngpt.config import LLMConfig
 from nngpt.errors import ModelError
 from nngpt.generation.models import embedded
@@ -102,9 +102,14 @@ def quantization_of(name: str) -> str | None:
 
 
 def choose_device(wanted: str) -> str:
-    """Resolve a base model's "auto" to "cuda" or "cpu"; check "cuda". Raises: ModelError."""
+    """Resolve a base model's "auto" to "cuda" or "cpu"; check "cuda". Raises: ModelError.
+
+    "cuda" is the last of several GPUs from now on; the others are the sandbox's.
+    """
     import torch
 
+    if wanted != "cpu":
+        gpus.take_last()
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ModelError(
             "no CUDA device here", where="llm.device", hint="Use device: auto or device: cpu."

@@ -21,8 +21,10 @@ from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
+from nngpt.gpus import Gpu
 from nngpt.protocols import PromptMode, Pruner
 from nngpt.records import (
+    MOST_PER_GPU,
     Candidate,
     EpochResult,
     Evaluation,
@@ -47,6 +49,9 @@ from nngpt.sandbox.zygote_client import SharedZygote, shared
 _FOLD_SEED = 1
 _MIB = 1 << 20
 _PROCESSES = 128
+_CONTEXT_BYTES = 1 << 30
+"""GPU memory of a lane besides its candidate's: CUDA's contexts of this worker and the next one."""
+
 _LEAST_EXTRA_S = 0.3
 """Own seconds that a training may take longer than our own loop in any case: noise of the clock."""
 
@@ -123,11 +128,13 @@ class LocalExecutor:
             preconditions.refuse_threads(zygote.running(), evaluation.sandbox)
             self._folds = Folds(splits, evaluation.folds, _FOLD_SEED)
             self._open.callback(self._folds.close)
-            self.device = _pick_device(zygote, evaluation.device)
+            gpus = _pick_gpus(zygote, evaluation.device)
+            self.device = "cuda" if gpus else "cpu"
             preconditions.refuse_exposed_labels(splits, self.device == "cuda")
-            self.workers = _pick_workers(evaluation, self.device)
-            limits = self._limits()
-            self._pool = LanePool(zygote, limits, evaluation, self.device, self.workers)
+            self.workers = self._pick_workers(gpus)
+            self._sharing = -(-self.workers // len(gpus)) if gpus else 0
+            limits = Limits(self._memory_bytes(), _PROCESSES, self._sharing)
+            self._pool = LanePool(zygote, limits, evaluation, self.device, self.workers, gpus)
             self._open.callback(self._pool.close)
             level = containment.level(self._pool.missing, evaluation.sandbox)
             self.level = f"{level}, {around}" if around else level
@@ -146,7 +153,7 @@ class LocalExecutor:
         """
         with self._calibrating:
             if self.limit_s is None:
-                seconds = self._reference_s()
+                seconds = self._reference_s() * max(1, self._sharing)  # it had the GPU alone
                 limit_s = reference.START_S + reference.TIMES[self.device] * seconds
                 self.limit_s = round(limit_s, 1)
             return self.limit_s
@@ -225,7 +232,9 @@ class LocalExecutor:
         if isinstance(ours, Refusal):
             reason = f"our own loop failed at {ours.stage}: {ours.reason}"
             return Refusal(Stage.TRAIN, reason, ours.detail)
-        return extra_epochs(trained_s / ours) if trained_s > ours + _LEAST_EXTRA_S else None
+        if trained_s <= ours + _LEAST_EXTRA_S:
+            return None
+        return extra_epochs(trained_s / ours, max(1, self._sharing))
 
     def _reference_s(self) -> float:
         """Return the own seconds that a training of the reference network would take."""
@@ -268,14 +277,27 @@ class LocalExecutor:
             trials=(Trial(seed, fold.number, last.accuracy, last.total),),
         )
 
-    def _limits(self) -> Limits:
-        """Return a worker's limits; the data that it maps does not count as its memory."""
+    def _memory_bytes(self) -> int:
+        """Return a worker's memory limit; the data that it maps does not count as its own."""
         data = self._folds.image_count * (math.prod(self._splits.shape) + 8)
-        return Limits(
-            memory_bytes=self._evaluation.memory_mb * _MIB + data,
-            processes=_PROCESSES,
-            cuda=self.device == "cuda",
-        )
+        return self._evaluation.memory_mb * _MIB + data
+
+    def _pick_workers(self, gpus: Sequence[Gpu]) -> int:
+        """Return the set number of workers; for "auto", what cores or GPUs have room for.
+
+        On GPUs, at most `MOST_PER_GPU` each, one per core, in half of the free memory: the LLM may
+        need the other half. One per GPU without `retrain`, since what hides extra epochs is then
+        found by time, which neighbours stretch.
+        """
+        evaluation = self._evaluation
+        if evaluation.workers != "auto":
+            return evaluation.workers
+        cores = len(os.sched_getaffinity(0)) // evaluation.threads
+        if not gpus:
+            return max(1, cores)
+        room = min(gpu.free_bytes for gpu in gpus) // 2 // (self._memory_bytes() + _CONTEXT_BYTES)
+        most = min(MOST_PER_GPU, cores // len(gpus), room) if evaluation.retrain else 1
+        return len(gpus) * max(1, most)
 
 
 def _pooled(results: Sequence[Evaluation]) -> Evaluation:
@@ -306,17 +328,14 @@ def _writes_learn(mode: str) -> bool:
     return cast("PromptMode", plugins.create("prompt mode", mode)).writes_learn
 
 
-def _pick_device(zygote: SharedZygote, asked: str) -> str:
-    """Return "cuda" if it is wanted and works, else "cpu". Raises: UserError."""
-    if asked == "cpu" or not preconditions.has_cuda_driver() or not zygote.running().has_cuda():
+def _pick_gpus(zygote: SharedZygote, asked: str) -> list[Gpu]:
+    """Return the GPUs to train on, all of the first one's kind; [] for the CPU. Raises: UserError.
+
+    GPUs of another kind would give other results, and other times.
+    """
+    found = []
+    if asked != "cpu" and preconditions.has_cuda_driver():
+        found = zygote.running().gpus()
+    if not found:
         preconditions.refuse_missing_cuda(asked)
-        return "cpu"
-    return "cuda"
-
-
-def _pick_workers(evaluation: EvaluationConfig, device: str) -> int:
-    """Return the set number of workers; for "auto", 1 on a GPU, else one per `threads` cores."""
-    if evaluation.workers != "auto":
-        return evaluation.workers
-    cores = len(os.sched_getaffinity(0))
-    return 1 if device == "cuda" else max(1, cores // evaluation.threads)
+    return [gpu for gpu in found if gpu.name == found[0].name]

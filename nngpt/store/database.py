@@ -4,8 +4,8 @@
 - `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
   times per candidate, and one commit may stand for minutes of training.
 - A write begins with `BEGIN IMMEDIATE`, so it holds the lock before it reads anything.
-- Each transaction has a connection of its own. For the length of a lease one connection for reading
-  stays open (`Database.hold`); forked processes close their copy of it.
+- Each transaction has a connection of its own. For the length of a lease connections stay open and
+  are used again (`Database.hold`); forked processes close their copies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,8 +48,8 @@ _OTHER_PATH = "Give another path"
 _READ = text("SELECT 1 FROM sqlite_schema")
 """Reads from the file: a new connection opens it with its first reading only."""
 
-_held: set[Engine] = set()
-"""Engines of `Database.hold`."""
+_holding: set[Database] = set()
+"""Databases whose connections stay open."""
 
 
 def is_ours(path: Path) -> bool:
@@ -112,9 +112,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        engine = _engine(URL.create("sqlite", database=str(path)), NullPool)
-        self._readers = [engine]
-        self._writer = engine.execution_options(nngpt_begin="BEGIN IMMEDIATE")
+        self._engines = [_engine(path, NullPool)]
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -123,7 +121,7 @@ class Database:
         Raises:
             StoreError: the file cannot be read.
         """
-        with _reporting_errors(self.path), Session(self._readers[-1]) as session:
+        with _reporting_errors(self.path), Session(self._engines[-1]) as session:
             yield session
 
     @contextmanager
@@ -135,35 +133,33 @@ class Database:
             IllegalWriteError: a value that SQLite would change (NaN, an integer of over 64 bits),
                 or a violated constraint.
         """
-        with _reporting_errors(self.path), Session(self._writer) as session, session.begin():
+        writer = self._engines[-1].execution_options(nngpt_begin="BEGIN IMMEDIATE")
+        with _reporting_errors(self.path), Session(writer) as session, session.begin():
             yield session
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep a connection open, so that transactions of the block cost less; reading uses it.
+        """Keep connections open for the block, so that its transactions cost less.
 
         A transaction that closes the file's last connection copies the write-ahead log into the
-        database and deletes it. The connection is read-only, so a forked process that closes its
-        copy cannot write.
+        database and deletes it; a new connection lacks the triggers of the digests.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        query = {"mode": "ro", "uri": "true"}
-        held = _engine(URL.create("sqlite", database=self.path.as_uri(), query=query), QueuePool)
-        self._readers.append(held)
-        _held.add(held)
+        held = _engine(self.path, QueuePool)
+        self._engines.append(held)
+        _holding.add(self)
         try:
             with self.read() as session:
                 session.execute(_READ)
             yield
         finally:
-            self._readers.remove(held)
-            _held.discard(held)
-            # The last connection must be able to write: it deletes the log.
-            with self.read() as session, ExitStack() as stack:
-                stack.callback(held.dispose)
-                session.execute(_READ)
+            if held in self._engines:  # not in a forked process
+                self._engines.remove(held)
+                held.dispose()
+            if len(self._engines) == 1:
+                _holding.discard(self)
 
     def upgrade(self) -> None:
         """Migrate the database's schema to the current revision, in one transaction.
@@ -211,7 +207,7 @@ class Database:
 
     def close(self) -> None:
         """Close the database: dispose of the engine; no connection is open."""
-        self._writer.dispose()
+        self._engines[-1].dispose()
 
 
 def open_database(path: Path, create: bool) -> Database:
@@ -267,8 +263,8 @@ def _initialise(draft: Path) -> Path:
     return draft
 
 
-def _engine(url: URL, pool: type[Pool]) -> Engine:
-    connect_args = {"timeout": _BUSY_TIMEOUT_S}
+def _engine(path: Path, pool: type[Pool]) -> Engine:
+    url, connect_args = URL.create("sqlite", database=str(path)), {"timeout": _BUSY_TIMEOUT_S}
     engine = create_engine(url, poolclass=pool, connect_args=connect_args)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
@@ -310,8 +306,11 @@ def _reporting_errors(path: Path) -> Iterator[None]:
 
 
 def _close_in_child() -> None:
-    while _held:
-        _held.pop().dispose()
+    """Close idle connections, which the parent's locks keep from writing; leave those in use."""
+    while _holding:
+        database = _holding.pop()
+        while len(database._engines) > 1:
+            database._engines.pop().dispose()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

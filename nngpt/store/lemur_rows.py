@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,14 @@ STAT_KEY = (
     *("epoch", "duration", "accuracy"),
 )
 """Columns of `stat` that form LEMUR's row key, in LEMUR's order."""
+
+# Constants: making a statement anew takes longer than SQLite needs for it.
+_ADD = {
+    table.name: insert(table).on_conflict_do_nothing()
+    for table in (lemur.nn, lemur.metric, lemur.transform, lemur.prm)
+}
+_ADD_STAT = insert(lemur.stat)
+_FIND_STAT = select(lemur.stat.c.id).where(lemur.stat.c.id == bindparam("own"))
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _FUNCTION = re.compile(r"^def transform\(", re.MULTILINE)
@@ -70,7 +78,7 @@ def add_stat(session: Session, attempt: Attempt, evaluation: Evaluation, task: T
             "duration": round(seconds * 1e9),  # nanoseconds since the first epoch began
         }
         ids.append(_free_id(session, row, attempt))
-        session.execute(insert(lemur.stat).values(id=ids[-1], **row))
+        session.connection().execute(_ADD_STAT, {"id": ids[-1], **row})
     return ids
 
 
@@ -87,14 +95,14 @@ def lemur_id(columns: list[Any]) -> str:
 def _free_id(session: Session, row: Mapping[str, Any], attempt: Attempt) -> str:
     """Return LEMUR's key of a `stat` row, so that our rows are recognised when imported again."""
     own = lemur_id([row[name] for name in STAT_KEY])
-    taken = session.scalar(select(lemur.stat.c.id).where(lemur.stat.c.id == own))
+    taken = session.connection().scalar(_FIND_STAT, {"own": own})
     # Another attempt with equal values, to the nanosecond, is practically impossible.
     return own if taken is None else _md5(canonical_json([row, attempt.id, attempt.created]))
 
 
 def _add_code(session: Session, table: Table, name: str, code: str) -> None:
     values = {"name": name, "code": code, "id": content_hash(code)}
-    session.execute(insert(table).values(values).on_conflict_do_nothing())
+    session.connection().execute(_ADD[table.name], values)
 
 
 def _add_transform(session: Session, transform: str) -> str:
@@ -115,7 +123,7 @@ def _add_prm(session: Session, attempt: Attempt, transform: str) -> str:
     }
     uid = _md5(canonical_json(values))
     rows = [{"uid": uid, "name": name, "value": value} for name, value in values.items()]
-    session.execute(insert(lemur.prm).values(rows).on_conflict_do_nothing())
+    session.connection().execute(_ADD[lemur.prm.name], rows)
     return uid
 
 

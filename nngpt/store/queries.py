@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import bindparam, case, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from nngpt.records import Arm, Stage, State
@@ -42,6 +42,15 @@ _SUMMARY_COLUMNS = (
 )
 
 
+_KNOWN_HASH = select(func.min(Attempt.id)).where(
+    Attempt.run_id == bindparam("run"),
+    Attempt.arm == bindparam("arm"),
+    Attempt.content_hash == bindparam("hash"),
+    Attempt.state.not_in(_BEFORE_VALIDATED),
+    or_(Attempt.refusal_stage.is_(None), Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING)),
+)
+
+
 def attempts(
     session: Session,
     run_id: int,
@@ -73,18 +82,8 @@ def attempts(
 
 def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> int | None:
     """Return the id of an arm's first attempt with this code that reached training."""
-    trained = or_(
-        Attempt.refusal_stage.is_(None), Attempt.refusal_stage.not_in(_GATES_BEFORE_TRAINING)
-    )
-    return session.scalar(
-        select(func.min(Attempt.id)).where(
-            Attempt.run_id == run_id,
-            Attempt.arm == arm,
-            Attempt.content_hash == content_hash,
-            Attempt.state.not_in(_BEFORE_VALIDATED),
-            trained,
-        )
-    )
+    values = {"run": run_id, "arm": arm, "hash": content_hash}
+    return session.connection().scalar(_KNOWN_HASH, values)
 
 
 def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:

@@ -43,6 +43,8 @@ from nngpt.store.tables import (
 )
 from nngpt.store.views import AttemptRecord, Confirmation, ForecastRecord, RunRecord
 
+_ADD_CODE = insert(Code).on_conflict_do_nothing()
+
 _COLUMNS: dict[Any, dict[str, str]] = {
     Completion: {"index": "batch_index", "seconds": "generation_s"},
     Candidate: {"batch": "batch_size"},
@@ -90,7 +92,7 @@ def add_code(session: Session, candidate: Candidate) -> str:
     """Map a candidate's code to a row, stored once; return its sha256."""
     digest = hashlib.sha256(candidate.code.encode("utf-8", "surrogatepass")).hexdigest()
     row = {"digest": digest, "content_hash": candidate.content_hash, "code": candidate.code}
-    session.execute(insert(Code).values(row).on_conflict_do_nothing())
+    session.connection().execute(_ADD_CODE, row)
     return digest
 
 

@@ -7,8 +7,11 @@ sandbox contains what a determined author could still do.
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from nngpt.records import Refusal, Stage
 
@@ -77,7 +80,8 @@ _DUNDERS = frozenset(_ALLOWED_DUNDERS.split())
 _DUNDER = re.compile(r"__\w+__")
 _WEIGHTS = re.compile(r"torchvision\.models\.(\w+\.)*\w+_Weights\b")
 
-_Nodes = Sequence[ast.AST]
+_Nodes = Mapping[type[ast.AST], Sequence[Any]]
+"""Class → nodes of a syntax tree that are of exactly this class."""
 _Fault = tuple[int, str]
 _Import = tuple[int, str, str]
 """(line number, bound name or "", dotted path)."""
@@ -90,8 +94,10 @@ def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Re
         tree: syntax tree of the code.
         given: dotted names of the names that the code may use without importing them.
     """
-    nodes = list(ast.walk(tree))  # once: this takes most of the time
-    imports = list(_imports(nodes))
+    walked, nodes = _walk(tree), defaultdict[type[ast.AST], list[Any]](list)
+    for node in walked:
+        nodes[type(node)].append(node)
+    imports = list(_imports(walked))
     names = {**(given or {}), **{bound: path for _, bound, path in imports if bound}}
     own = _bound_names(nodes)
     faults = {
@@ -110,7 +116,19 @@ def check_safety(tree: ast.Module, given: Mapping[str, str] | None = None) -> Re
     return Refusal(Stage.SAFETY, first[1], "; ".join(filter(None, (f"line {first[0]}", others))))
 
 
-def _imports(nodes: _Nodes) -> Iterator[_Import]:
+def _walk(tree: ast.AST) -> list[ast.AST]:
+    """Return a tree's nodes in the order of `ast.walk`, in a third of its time."""
+    nodes = [tree]
+    for node in nodes:
+        for value in vars(node).values():
+            if isinstance(value, ast.AST):
+                nodes.append(value)
+            elif isinstance(value, list):
+                nodes += [item for item in value if isinstance(item, ast.AST)]
+    return nodes
+
+
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[_Import]:
     """Yield every import in the file."""
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -137,76 +155,74 @@ def _import_faults(imports: Sequence[_Import]) -> Iterator[_Fault]:
 
 def _reference_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
     """Yield uses of dotted names that are not allowed."""
-    for node in nodes:
-        if isinstance(node, ast.Attribute):
-            path = _path(node, names)
-            if path:
-                yield from _path_faults(node.lineno, path)
+    for node in nodes[ast.Attribute]:
+        path = _path(node, names)
+        if path:
+            yield from _path_faults(node.lineno, path)
 
 
 def _path_faults(line: int, path: str) -> Iterator[_Fault]:
     """Yield the reasons why a dotted name is not allowed."""
+    return ((line, text) for text in _faults_of(path))
+
+
+@functools.lru_cache(4096)
+def _faults_of(path: str) -> tuple[str, ...]:
+    """Return the reasons why a dotted name is not allowed."""
+    found = []
     package, _, rest = path.partition(".")
     part = rest.partition(".")[0]
     if part and package in PARTS and part not in PARTS[package]:
         allowed = ", ".join(f"{package}.{name}" for name in sorted(PARTS[package]))
-        yield line, f"uses {package}.{part}; of {package} only {allowed} may be used"
+        found.append(f"uses {package}.{part}; of {package} only {allowed} may be used")
     if _MODULES_IN_MODULES.intersection(rest.split(".")):
-        yield line, f"reaches another module through {path}"
+        found.append(f"reaches another module through {path}")
     for forbidden, why in FORBIDDEN.items():
         if path == forbidden or path.startswith(f"{forbidden}."):
-            yield line, f"uses {forbidden}, which {why}"
+            found.append(f"uses {forbidden}, which {why}")
     if _WEIGHTS.match(path):
-        yield line, "uses pretrained weights"
+        found.append("uses pretrained weights")
+    return tuple(found)
 
 
 def _part_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
     """Yield uses of a partly allowed module as a value, which would give access to all of it."""
-    parents = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-    for node in nodes:
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            path = names.get(node.id, "")
-            if path in PARTS and id(node) not in parents:
-                yield node.lineno, f"passes the module {path} on"
+    parents = {id(node.value) for node in nodes[ast.Attribute]}
+    for node in nodes[ast.Name]:
+        path = names.get(node.id, "")
+        if path in PARTS and isinstance(node.ctx, ast.Load) and id(node) not in parents:
+            yield node.lineno, f"passes the module {path} on"
 
 
 def _name_faults(nodes: _Nodes, own: set[str]) -> Iterator[_Fault]:
     """Yield uses of forbidden built-in functions."""
     called = _BUILTINS - own
-    for node in nodes:
-        if isinstance(node, ast.Name) and node.id in called:
+    for node in nodes[ast.Name]:
+        if node.id in called:
             yield node.lineno, f"uses {node.id}()"
 
 
 def _bound_names(nodes: _Nodes) -> set[str]:
     """Return the names that the file itself defines; `input` is a usual argument of `forward`."""
-    found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-    return found
+    arguments = {node.arg for node in nodes[ast.arg]}
+    variables = {node.id for node in nodes[ast.Name] if isinstance(node.ctx, ast.Store)}
+    defined = {node.name for node in (*nodes[ast.FunctionDef], *nodes[ast.ClassDef])}
+    return arguments | variables | defined
 
 
 def _dunder_faults(nodes: _Nodes) -> Iterator[_Fault]:
     """Yield double-underscore names that are not allowed, as attributes or strings."""
-    for node in nodes:
-        text = ""
-        if isinstance(node, ast.Attribute):
-            text = node.attr
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            text = node.value
-        if _DUNDER.fullmatch(text) and text not in _DUNDERS:
-            yield getattr(node, "lineno", 0), f"reaches for {text}"
+    attributes = ((node.lineno, node.attr) for node in nodes[ast.Attribute])
+    constants = ((node.lineno, node.value) for node in nodes[ast.Constant])
+    for line, text in (*attributes, *constants):
+        if isinstance(text, str) and _DUNDER.fullmatch(text) and text not in _DUNDERS:
+            yield line, f"reaches for {text}"
 
 
 def _pretrained_faults(nodes: _Nodes, names: dict[str, str]) -> Iterator[_Fault]:
     """Yield models that are built with pretrained weights."""
-    for node in nodes:
-        if isinstance(node, ast.Call) and _path(node.func, names).startswith("torchvision.models."):
+    for node in nodes[ast.Call]:
+        if _path(node.func, names).startswith("torchvision.models."):
             for keyword in node.keywords:
                 value = keyword.value
                 given = isinstance(value, ast.Constant) and bool(value.value)

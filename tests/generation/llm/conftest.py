@@ -1,4 +1,4 @@
-"""The embedded model and a tiny one, loaded once."""
+"""A tiny model, loaded once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from finetuning.tiny_folder import write_tiny_model
 
 from nngpt.config import LLMConfig
 from nngpt.generation.models.loading import LoadedBase, load_base
-
-
-@pytest.fixture(scope="session")
-def base() -> LoadedBase:
-    """Load the default model in float32 on the CPU."""
-    return load_base(LLMConfig(device="cpu", dtype="float32"))
 
 
 @pytest.fixture(scope="session")

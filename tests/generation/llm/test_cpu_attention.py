@@ -13,24 +13,24 @@ from nngpt.records import Message, Prompt, Sampling
 PROMPT = Prompt("test", "0", "full", (Message("user", "Write a short network."),))
 
 
-def test_the_same_logits_as_the_fused_attention(base: LoadedBase) -> None:
+def test_the_same_logits_as_the_fused_attention(tiny: LoadedBase) -> None:
     ids = torch.arange(100, 112).reshape(2, 6)
     found = []
     for fast in (False, True):
         with torch.inference_mode():
-            past = base.model(ids[:, :5], use_cache=True).past_key_values
+            past = tiny.model(ids[:, :5], use_cache=True).past_key_values
             if fast:
-                with cpu_attention.fast_cpu_attention(base.model):
-                    assert base.model.config._attn_implementation == "nngpt_decoding"
-                    found.append(base.model(ids[:, 5:], past_key_values=past).logits)
+                with cpu_attention.fast_cpu_attention(tiny.model):
+                    assert tiny.model.config._attn_implementation == "nngpt_decoding"
+                    found.append(tiny.model(ids[:, 5:], past_key_values=past).logits)
             else:
-                found.append(base.model(ids[:, 5:], past_key_values=past).logits)
+                found.append(tiny.model(ids[:, 5:], past_key_values=past).logits)
     assert torch.allclose(found[0], found[1], atol=1e-3, rtol=1e-3)
-    assert base.model.config._attn_implementation == "sdpa"
+    assert tiny.model.config._attn_implementation == "sdpa"
 
 
 def test_the_backend_uses_the_faster_attention(
-    base: LoadedBase, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_token = []
     attend = cpu_attention._attend
@@ -41,8 +41,8 @@ def test_the_backend_uses_the_faster_attention(
 
     monkeypatch.setattr(cpu_attention, "_attend", counted)
     cpu_attention._register.cache_clear()
-    llm = TransformersLLM(base, 2)
+    llm = TransformersLLM(tiny, 2)
     texts = [c.text for c in llm.generate(PROMPT, 2, 1, Sampling(0.0, max_new_tokens=6))]
     cpu_attention._register.cache_clear()
     assert texts[0] == texts[1]
-    assert sum(one_token) >= 5 * base.model.config.num_hidden_layers
+    assert sum(one_token) >= 5 * tiny.model.config.num_hidden_layers

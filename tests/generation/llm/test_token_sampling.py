@@ -64,8 +64,8 @@ def test_stopping_ends_all_rows(tiny: LoadedBase) -> None:
     assert [len(row) for row in rows] == [3, 3]
 
 
-def test_an_answer_ends_with_the_first_stop_string(base: LoadedBase) -> None:
-    llm = TransformersLLM(base, 1)
+def test_an_answer_ends_with_the_first_stop_string(tiny: LoadedBase) -> None:
+    llm = TransformersLLM(tiny, 1)
     question = Message("user", "Count from one to ten, in words.")
     asked = Prompt("", "", "body", (question,))
     greedy = Sampling(temperature=0.0, max_new_tokens=12)
@@ -75,8 +75,7 @@ def test_an_answer_ends_with_the_first_stop_string(base: LoadedBase) -> None:
         return answer.text, answer.completion_tokens
 
     text, tokens = written()
-    assert " " in text
-    for stop in (text[5:8], " "):
+    for stop in (text[5:8], text[9]):
         ended, fewer = written(stop, "é")
         assert ended == text.partition(stop)[0] + stop and fewer < tokens
     assert written("é", "```", "\n\n\n") == (text, tokens)

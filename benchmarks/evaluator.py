@@ -70,7 +70,7 @@ def main() -> None:
     splits = plugins.create("data set", "mnist", None).splits(1, given.train, VALIDATION)
     print(f"MNIST, {given.train:,} training and {VALIDATION:,} validation images, 1 epoch")
     networks = {n: (ROOT / "tests/networks" / f"{n}.py").read_text() for n in given.networks}
-    bare = {} if given.device == "cuda" else time_bare(splits, networks, given.repeats)
+    bare = time_bare(splits, networks, given.repeats, given.device)
     ours = time_executor(splits, networks, given.repeats, given.device)
     fresh = time_fresh(splits, networks, given.device)
     table = {"bare": bare, "nngpt": ours, "fresh": fresh}
@@ -86,25 +86,29 @@ Times = dict[str, tuple[float, float]]
 """(median seconds, accuracy) by network."""
 
 
-def time_bare(splits: Splits, networks: dict[str, str], repeats: int) -> Times:
+def time_bare(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> Times:
     """Time the same training in this process."""
-    train = bare_training(splits)
+    train = bare_training(splits, device)
     train(next(iter(networks.values())))
     return {name: median(lambda c=code: train(c), repeats) for name, code in networks.items()}
 
 
-def bare_training(splits: Splits) -> Callable[[str], float]:
+def bare_training(splits: Splits, device: str = "cpu") -> Callable[[str], float]:
     """Return a function that trains a network in this process and returns its accuracy."""
     torch.set_num_threads(1)
-    images, labels = (torch.from_numpy(np.array(a)) for a in opened(splits, "train"))
-    unseen, known = (torch.from_numpy(np.array(a)) for a in opened(splits, "validation"))
+    images, labels, unseen, known = (
+        torch.from_numpy(np.array(array)).to(device)
+        for part in ("train", "validation")
+        for array in opened(splits, part)
+    )
     pipeline = transforms.build("norm", splits.mean, splits.std)
 
     def train(code: str) -> float:
         space = sys.modules.setdefault("candidate", types.ModuleType("candidate")).__dict__
         torch.manual_seed(1)
         exec(compile(code, "candidate.py", "exec"), space)
-        net = space["Net"]((1, *splits.shape), (splits.classes,), PRM, torch.device("cpu"))
+        net = space["Net"]((1, *splits.shape), (splits.classes,), PRM, torch.device(device))
+        net.to(device)
         net.train()
         net.train_setup(PRM)
         net.learn(TrainingData(images, labels, BATCH, pipeline.train, 1))
@@ -290,8 +294,8 @@ def print_comparison(table: dict[str, Times]) -> None:
 
 
 def memory_after_kill(runner: LocalExecutor) -> None:
-    """Print the GPU memory in use before a candidate takes 4 GiB and hangs, and 1 s after it."""
-    greedy = "import torch, time\nx = torch.empty(1 << 32, dtype=torch.uint8, device='cuda')\n"
+    """Print the GPU memory in use before a candidate takes 2 GiB and hangs, and 1 s after it."""
+    greedy = "import torch, time\nx = torch.empty(1 << 31, dtype=torch.uint8, device='cuda')\n"
     before = used_mib()
     outcome = runner.evaluate(candidate(greedy + "time.sleep(600)\n"), 1)
     time.sleep(1)

@@ -12,7 +12,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.sandbox.executors.local import LocalExecutor, create
 
-DEVICE = os.environ.get("NNGPT_TEST_DEVICE", "cpu")  # scripts/gpu-sandbox sets it
+DEVICE = os.environ.get("NNGPT_TEST_DEVICE", "cpu")  # scripts/gpu-proof sets it
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Prove nngpt on a GPU in one short visit: `scripts/gpu-proof`."""

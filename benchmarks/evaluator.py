@@ -10,7 +10,7 @@ fresh      a new interpreter for each candidate, as most tools do
 reference  `check_nn` of nn-dataset, in one warm process, with and without its code-quality report
            of each network; FOLDER is the unpacked wheel (docs/sandbox.md)
 
-`--device cuda` measures on a GPU, and checks that its memory is free again after a kill.
+`--device cuda` measures on a GPU.
 """
 
 from __future__ import annotations
@@ -138,13 +138,10 @@ def time_executor(splits: Splits, networks: dict[str, str], repeats: int, device
     """Time the executor with one worker."""
     with executor(splits, device, workers=1) as runner:
         evaluate(runner, next(iter(networks.values())))
-        times = {
+        return {
             name: median(lambda c=code: evaluate(runner, c), repeats)
             for name, code in networks.items()
         }
-        if device == "cuda":
-            memory_after_kill(runner)
-        return times
 
 
 def print_throughput(splits: Splits, networks: dict[str, str], repeats: int, device: str) -> None:
@@ -293,23 +290,8 @@ def print_comparison(table: dict[str, Times]) -> None:
         print(f"accuracy {statistics.mean(apart):+.2%} ± {2 * spread:.2%} (2 standard errors)")
 
 
-def memory_after_kill(runner: LocalExecutor) -> None:
-    """Print the GPU memory in use before a candidate takes 2 GiB and hangs, and 1 s after it."""
-    greedy = "import torch, time\nx = torch.empty(1 << 31, dtype=torch.uint8, device='cuda')\n"
-    before = used_mib()
-    outcome = runner.evaluate(candidate(greedy + "time.sleep(600)\n"), 1)
-    time.sleep(1)
-    print(f"GPU memory: {before} MiB before, {used_mib()} MiB 1 s after the kill ({outcome})")
-
-
-def used_mib() -> int:
-    """Return the GPU memory in use in MiB, according to nvidia-smi."""
-    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    return int(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])
-
-
 def executor(splits: Splits, device: str, workers: int) -> LocalExecutor:
-    """Return the executor, with a short limit for the candidate that hangs."""
+    """Return the executor."""
     settings = EvaluationConfig(device=device, workers=workers, limit_s=60)
     task = Task("mnist", (1, *splits.shape), (splits.classes,), 0.5)
     return LocalExecutor(splits, settings, task)

@@ -27,23 +27,23 @@ LEVELS = {"full": (), "standard": ("namespaces",), "weak": ("namespaces", "landl
 """Layers to leave out by level, on a machine that has all of them."""
 
 
-def settings(given: Namespace, *more: str) -> Config:
-    """Return the configuration of all trainings: one epoch of MNIST."""
+def changes(given: Namespace) -> list[str]:
+    """Return what changes demo-mnist to trainings of whole networks, for one epoch."""
     values = '{"lr": 0.01, "momentum": 0.9, "dropout": 0.1}'
-    return config.load(
-        "demo-mnist",
-        [
-            "prompt.template=tuned-full",
-            f"task.train_limit={given.images}",
-            f"task.validation_limit={max(100, given.images // 5)}",
-            "task.threshold=0.5",
-            "task.max_parameters=null",
-            f"evaluation.device={given.device}",
-            f"evaluation.hyperparameters={values}",
-            "evaluation.sandbox=weak",
-            *more,
-        ],
-    )
+    return [
+        "prompt.template=tuned-full",
+        f"task.train_limit={given.images}",
+        f"task.validation_limit={max(100, given.images // 5)}",
+        "task.threshold=0.5",
+        "task.max_parameters=null",
+        f"evaluation.device={given.device}",
+        f"evaluation.hyperparameters={values}",
+    ]
+
+
+def settings(given: Namespace, *more: str) -> Config:
+    """Return the configuration of all trainings outside a run, at any level."""
+    return config.load("demo-mnist", [*changes(given), "evaluation.sandbox=weak", *more])
 
 
 def answers(count: int) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import torch
 
 from gpu_proof.attacks import attacks
-from gpu_proof.networks import CORPUS, LEVELS, answers, candidates, opened, settings
+from gpu_proof.networks import CORPUS, LEVELS, answers, candidates, changes, opened, settings
 from gpu_proof.without import LAYERS
 from nngpt import gpus
 from nngpt.cycle.doctor import check_machine
@@ -148,23 +147,18 @@ def cycle(given: Namespace) -> Rows:
     work = Path(given.work)
     lines = (json.dumps({"text": text}) + "\n" for text in answers(given.candidates))
     (work / "answers.jsonl").write_text("".join(lines))
-    changes = {
-        "prompt.template": "tuned-full",
-        "llm.backend": "scripted",
-        "llm.options.script": work / "answers.jsonl",
-        "llm.adapter": "null",
-        "llm.batch_size": given.candidates,
-        "candidates.per_cycle": given.candidates,
-        "evaluation.device": given.device,
-        "evaluation.sandbox": "weak" if given.level == "weak" else "standard",
-        "task.train_limit": given.images,
-        "task.validation_limit": max(100, given.images // 5),
-        "task.threshold": 0.5,
-        "task.max_parameters": "null",
-        "learning.enabled": "false",
-        "folder": work / "runs",
-    }
-    sets = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    asked = [
+        *changes(given),
+        "llm.backend=scripted",
+        f"llm.options.script={work / 'answers.jsonl'}",
+        "llm.adapter=null",
+        f"llm.batch_size={given.candidates}",
+        f"candidates.per_cycle={given.candidates}",
+        f"evaluation.sandbox={'weak' if given.level == 'weak' else 'standard'}",
+        "learning.enabled=false",
+        f"folder={work / 'runs'}",
+    ]
+    sets = [word for setting in asked for word in ("--set", setting)]
     command = [sys.executable, "-m", "nngpt", "cycle"]
     started = time.monotonic()
     done = subprocess.run([*command, "run", "demo-mnist", "--cycles", "1", *sets], check=False)
@@ -176,7 +170,7 @@ def cycle(given: Namespace) -> Rows:
     text = subprocess.run(show, capture_output=True, text=True, check=True).stdout
     (work / "status.json").write_text(text)
     (summary,) = json.loads(text)["cycles"]
-    counts = {key: value for key, value in summary.items() if isinstance(value, int)}
+    counts = {key: value for key, value in summary.items() if type(value) is int}
     found = ", ".join(f"{key} {value}" for key, value in counts.items())
     yield "a cycle of recorded answers", f"{found}; {seconds:.1f} s"
 
@@ -196,8 +190,8 @@ def sft(given: Namespace) -> Rows:
     assert process.stdout is not None
     for line in process.stdout:
         print(line, end="")
-        if found := re.match(r"(?:  (.+?)\s\s+)?\s*(.*(?:tokens/s|TFLOP/s| × ).*)", line):
-            yield f"sft.py: {found[1] or 'ratio'}", found[2]
+        if any(unit in line for unit in ("tokens/s", "TFLOP/s", " × ")):
+            yield "sft.py", line
     if process.wait():
         yield "sft.py", f"**exit status {process.returncode}**"
 

@@ -61,7 +61,8 @@ class LLMConfig(_Section):
     """The language model that writes networks, and its hardware settings.
 
     `model` is an embedded model's name (`nngpt models list`), a Hub id, a folder or a GGUF file.
-    `quantization: auto` uses 4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
+    `device: auto` is the last of several GPUs, the only one, or the CPU. `quantization: auto` uses
+    4 bits on GPUs below 23 GiB, 8 bits below 40 GiB, else none.
     `adapter` is a folder that nngpt wrote, or the name of a shipped adapter; the first cycle starts
     with it. `options` belong to the backend.
     """

@@ -19,6 +19,7 @@ from nngpt.generation.models.loading import choose_device
 from nngpt.gpus import Gpu
 from nngpt.records import MAX_EFFORT, MOST_PER_GPU, Evaluation, Refusal, extra_epochs
 from nngpt.sandbox import preconditions, reference
+from nngpt.sandbox.executors import local
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.jobs import JobFactory
 from nngpt.sandbox.zygote_client import ZygoteClient, _environment, shared
@@ -119,11 +120,13 @@ def test_each_gpu_has_a_job_before_one_has_two(splits: Splits, pretend: Pretend)
 def test_workers_fit_the_gpus(
     splits: Splits,
     pretend: Pretend,
+    monkeypatch: pytest.MonkeyPatch,
     machine: list[Gpu],
     settings: dict[str, object],
     workers: int,
 ) -> None:
     pretend(*machine, cores=16)
+    monkeypatch.setattr(local, "LanePool", lambda *_: SimpleNamespace(missing=(), close=int))
     evaluation = EvaluationConfig.model_validate(settings)
     with LocalExecutor(splits, evaluation, make_task()) as executor:
         assert executor.workers == workers

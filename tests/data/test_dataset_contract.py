@@ -62,10 +62,12 @@ def _link(source: str, target: str) -> None:
 
 
 USERS_CACHE = files.environment("NNGPT_CACHE")
-SOURCES: dict[str, Make] = {
+REAL: dict[str, Make] = {
     "mnist": real("mnist", fetch=True),
     "cifar10": real("cifar10", fetch=False),
     "fashion-mnist": real("fashion-mnist", fetch=False),
+}
+SOURCES: dict[str, Make] = {
     "mnist, small": small_files(mnist, samples.mnist_files()),
     "fashion-mnist, small": small_files(fashion_mnist, samples.mnist_files()),
     "cifar10, small": small_files(cifar10, samples.cifar10_files()),
@@ -79,7 +81,7 @@ SOURCES: dict[str, Make] = {
 def source(
     request: pytest.FixtureRequest, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> DatasetSource:
-    made = SOURCES[request.param](tmp_path, monkeypatch)
+    made = (REAL | SOURCES)[request.param](tmp_path, monkeypatch)
     assert isinstance(made, DatasetSource)
     made.prepare()
     return made
@@ -89,6 +91,7 @@ def test_every_built_in_data_set_is_under_this_contract():
     assert {name.split(",")[0] for name in SOURCES} == set(plugins.names("data set"))
 
 
+@pytest.mark.parametrize("source", REAL | SOURCES, indirect=True)
 def test_parts_have_the_promised_form(source: DatasetSource):
     splits = source.splits(seed=1, train_limit=None, validation_limit=20)
     assert source.available()
@@ -149,7 +152,7 @@ def test_splits_before_prepare_hint_at_the_fix(cache: Path, tmp_path: Path):
 
 
 def test_real_mnist_is_mnist(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source = SOURCES["mnist"](tmp_path, monkeypatch)
+    source = REAL["mnist"](tmp_path, monkeypatch)
     splits = source.splits(1, None, None)
     counts = (splits.train.count, splits.validation.count, splits.test.count)
     assert counts == (50_000, 10_000, 10_000)

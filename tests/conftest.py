@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Nngpt, run_nngpt, scripted_settings
 from folder_scheduling import FolderScheduling, rank
+
+from nngpt.cli.main import main
 
 # Two test processes on two cores: OpenMP's threads would spin and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -18,6 +21,29 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def nngpt(tmp_path: Path) -> Nngpt:
     """Runs the command line as a process in this test's folder."""
     return lambda *arguments, **environment: run_nngpt(tmp_path, arguments, **environment)
+
+
+@pytest.fixture
+def call_nngpt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Nngpt:
+    """Runs the command line in this process: for commands that end before they do much."""
+
+    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        words = [str(argument) for argument in arguments]
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["nngpt", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, printed.out, printed.err)
+
+    return call
 
 
 @pytest.fixture

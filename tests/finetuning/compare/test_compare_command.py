@@ -81,11 +81,11 @@ def test_mistakes_in_an_arm_s_own_settings(texts: list[str], said: str) -> None:
     ],
 )
 def test_one_line_and_nothing_written(
-    nngpt: Nngpt, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
+    call_nngpt: Nngpt, tmp_path: Path, arguments: tuple[str, ...], said: list[str]
 ) -> None:
     pair = {"completion": "class Net: …", "mode": "body"}
     (tmp_path / "bodies.jsonl").write_text(json.dumps(pair) + "\n")
-    done = nngpt(*COMPARE, *arguments)
+    done = call_nngpt(*COMPARE, *arguments)
     assert done.returncode == 2, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and [part for part in said if part not in lines[0]] == [], done.stderr
@@ -121,20 +121,20 @@ def test_the_real_model_and_the_real_sandbox(nngpt: Nngpt, untrained: Path, tmp_
     line = {"completion": GOOD, "mode": "features"}
     (tmp_path / "corpus.jsonl").write_text(json.dumps(line) + "\n")
     settings = {
-        "llm.batch_size": 3,
+        "llm.batch_size": 2,
         "llm.device": "cpu",
         "prompt.template": TWO_LAYERS,
-        "sampling.max_new_tokens": 40,
+        "sampling.max_new_tokens": 24,
         "task.train_limit": 300,
         "task.validation_limit": 100,
         "evaluation.threads": 1,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arms = ("--arm", "base", "--arm", f"same={untrained}", "--corpus", "corpus.jsonl")
-    command = (*COMPARE, *arms, *sets, "--samples", 3)
+    command = (*COMPARE, *arms, *sets, "--samples", 2)
     checked = nngpt(*command, "--check")
     assert checked.returncode == 0, checked.stderr
-    assert "same writes for mnist: 3/3" in checked.stderr and "tokens/s" in checked.stderr
+    assert "same writes for mnist: 2/2" in checked.stderr and "tokens/s" in checked.stderr
 
     trained = nngpt(*command, "--json")
     assert trained.returncode == 0, trained.stderr
@@ -143,7 +143,7 @@ def test_the_real_model_and_the_real_sandbox(nngpt: Nngpt, untrained: Path, tmp_
     assert found == json.loads((tmp_path / "c" / "comparison.json").read_text())
     samples = [s for s in read_record(tmp_path / "c") if isinstance(s, Sample)]
     texts = {arm: [s.text for s in samples if s.arm == arm] for arm in ("base", "same")}
-    assert len(texts["base"]) == 3 and texts["base"] == texts["same"]
+    assert len(texts["base"]) == 2 and texts["base"] == texts["same"]
     outcomes = [o for o in read_record(tmp_path / "c") if isinstance(o, SampleOutcome)]
     assert all(o.copied for o in outcomes if o.arm == "same")
     assert {c["how"] for c in found["cells"]} == {"check", "train"}

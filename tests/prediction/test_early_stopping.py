@@ -145,6 +145,8 @@ def test_a_run_checks_its_ceilings_after_each_cycle(
         "evaluation.early_stop": "true",
         "evaluation.predictor": predictor_file,
         "task.threshold": 0.2,
+        "task.train_limit": 300,
+        "task.validation_limit": 100,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 2, *scripted_settings(tmp_path), *sets)

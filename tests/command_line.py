@@ -31,14 +31,19 @@ def run_nngpt(
     folder: Path, arguments: Iterable[object], timeout_s: float = TIMEOUT_S, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in `folder`, as a process that forks from a warm one (warm.py)."""
+    return begin_nngpt(folder, arguments, **environment).wait(timeout_s)
+
+
+def begin_nngpt(folder: Path, arguments: Iterable[object], **environment: str) -> warm.Started:
+    """Start the same, and return while it runs."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return warm.run(folder, [str(argument) for argument in arguments], variables, timeout_s)
+    return warm.Started(folder, [str(argument) for argument in arguments], variables)
 
 
 def start_nngpt(
     folder: Path, arguments: Iterable[object], **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """The same in an interpreter of its own, for tests of starting itself."""
+    """Run the command line in an interpreter of its own, for tests of starting itself."""
     return subprocess.run(
         [sys.executable, "-m", "nngpt", *map(str, arguments)],
         cwd=folder,

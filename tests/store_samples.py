@@ -37,16 +37,17 @@ REFUSAL = Refusal(Stage.PARSE, "not Python", "line 1")
 
 
 @cache
-def _empty_database() -> bytes:
+def empty_database() -> bytes:
+    """Return the file of an empty database: migrations would take 0.2 s each time."""
     with tempfile.TemporaryDirectory() as folder:
         Store.open(Path(folder) / "nngpt.db").close()
         return (Path(folder) / "nngpt.db").read_bytes()
 
 
 def open_new(path: Path) -> Store:
-    """Open a new store at `path`, copied from an empty one: migrations would take 0.2 s each."""
+    """Open a new store at `path`, copied from an empty one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_empty_database())
+    path.write_bytes(empty_database())
     return Store.open(path)
 
 

@@ -6,6 +6,7 @@ import errno
 import math
 import sys
 import warnings
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -71,8 +72,9 @@ def _options(
     """Accept the options that stand before the command."""
 
 
+@cache
 def command_line() -> Any:
-    """Return the whole command line; it refuses numbers that SQLite cannot store."""
+    """Return the whole command line, built once; it refuses numbers that SQLite cannot store."""
     whole = typer.main.get_command(app)
     groups: list[Any] = [whole]
     for group in groups:  # grows

@@ -32,8 +32,11 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.util import LRUCache
 
 from nngpt import files
 from nngpt.errors import NngptError, StoreError
@@ -47,6 +50,9 @@ _MAGIC = b"SQLite format 3\0"
 _OTHER_PATH = "Give another path"
 _READ = text("SELECT 1 FROM sqlite_schema")
 """Reads from the file: a new connection opens it with its first reading only."""
+
+_compiled = LRUCache[Any, Any](500)
+"""Statements as SQL, for all engines of this process: compiling takes longer than executing."""
 
 _holding: set[Database] = set()
 """Databases whose connections stay open."""
@@ -101,6 +107,21 @@ def _tables(path: Path) -> set[str]:
         return set()
     finally:
         connection.close()
+
+
+class Dialect(SQLiteDialect_pysqlite):
+    """SQLite; all instances are equal, since compiled statements are looked up by dialect too."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dialect)
+
+    def __hash__(self) -> int:
+        return hash(Dialect)
+
+
+registry.register("nngpt", __name__, "Dialect")
 
 
 class IllegalWriteError(NngptError):
@@ -264,8 +285,11 @@ def _initialise(draft: Path) -> Path:
 
 
 def _engine(path: Path, pool: type[Pool]) -> Engine:
-    url, connect_args = URL.create("sqlite", database=str(path)), {"timeout": _BUSY_TIMEOUT_S}
-    engine = create_engine(url, poolclass=pool, connect_args=connect_args)
+    url, connect_args = URL.create("nngpt", database=str(path)), {"timeout": _BUSY_TIMEOUT_S}
+    options = {"compiled_cache": _compiled}
+    engine = create_engine(
+        url, poolclass=pool, connect_args=connect_args, execution_options=options
+    )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     event.listen(engine, "before_cursor_execute", _on_execute)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, Nngpt
+from command_line import ROOT, Nngpt, begin_nngpt
 
 from nngpt.records import State
 from nngpt.store import Store
@@ -18,33 +18,20 @@ RUN = ("cycle", "run", "smoke-mnist", "--cycles", "1")
 STOPPED = "Stopped. The same command resumes.\n"
 
 
-def start(folder: Path, scripted: list[str]) -> subprocess.Popen[str]:
-    """The command line as a process that writes to two pipes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "nngpt", *RUN, *scripted],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def stop_at(process: subprocess.Popen[str], words: str, number: signal.Signals) -> str:
-    """Signal the process once it has printed `words`; returns what it wrote to stderr."""
-    assert process.stdout is not None
-    assert any(words in line for line in process.stdout)
+def stop_at(
+    folder: Path, scripted: list[str], words: str, number: signal.Signals
+) -> tuple[int, str]:
+    """Signal a run once it has printed `words`; return its exit code and standard error."""
+    process = begin_nngpt(folder, [*RUN, *scripted])
+    process.wait_for(words)
     process.send_signal(number)
-    return process.communicate(timeout=120)[1]
+    ended = process.wait(120)
+    return ended.returncode, ended.stderr
 
 
 def test_stopped_twice_it_carries_on(nngpt: Nngpt, scripted: list[str], tmp_path: Path) -> None:
-    process = start(tmp_path, scripted)
-    assert stop_at(process, "Writing", signal.SIGINT) == STOPPED
-    assert process.returncode == 130
-    process = start(tmp_path, scripted)
-    assert stop_at(process, "#1", signal.SIGTERM) == STOPPED
-    assert process.returncode == 143
+    assert stop_at(tmp_path, scripted, "Writing", signal.SIGINT) == (130, STOPPED)
+    assert stop_at(tmp_path, scripted, "#1", signal.SIGTERM) == (143, STOPPED)
     done = nngpt(*RUN, *scripted)
     assert done.returncode == 0, done.stderr
     assert "resumes after 6 networks." in done.stdout
@@ -55,7 +42,14 @@ def test_stopped_twice_it_carries_on(nngpt: Nngpt, scripted: list[str], tmp_path
 
 
 def test_reader_that_goes_away(scripted: list[str], tmp_path: Path) -> None:
-    with start(tmp_path, scripted) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "nngpt", *RUN, *scripted],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
         process.stdout.close()

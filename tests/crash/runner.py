@@ -10,7 +10,6 @@ Usage: python -m crash.runner    | one JSON request a line on stdin, one JSON an
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
@@ -26,7 +25,7 @@ from typing import Any, NoReturn, Self
 
 from crash.instant_runs import BATCHES, ONE_OF_EACH
 from sqlalchemy.orm import Session
-from warm import become_nngpt
+from warm import become_nngpt, freeze
 
 from nngpt.cli.main import main
 from nngpt.store import Lease
@@ -174,7 +173,7 @@ def _warm() -> None:
             except SystemExit as end:
                 assert not end.code
         os.chdir("/")
-    gc.freeze()
+    freeze()
 
 
 def _say(answer: dict[str, Any]) -> None:

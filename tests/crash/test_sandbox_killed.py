@@ -9,11 +9,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from command_line import ALSO_GOOD, GOOD
+import pytest
+from command_line import ALSO_GOOD, GOOD, begin_nngpt, run_nngpt
 from crash.instant_runs import ANOTHER, Kind
-from crash.invariants import database
-from crash.killing import KilledRun, Reference
-from crash.runner import Exit, Runner, Runners
+from crash.invariants import database, outcome
+from crash.killing import KilledRun, Undisturbed
+from crash.runner import Runners
+from warm import Started
 
 from nngpt.sandbox import processes
 
@@ -36,7 +38,7 @@ LOCAL = Kind(
 """Real trainings in real processes, one after another."""
 
 
-def wait_for_training(run: KilledRun, runner: Runner, attempt: int) -> list[int]:
+def wait_for_training(run: KilledRun, runner: Started, attempt: int) -> list[int]:
     """Wait until the attempt's code runs; return the pids from the first supervisor to the lane."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
@@ -44,7 +46,7 @@ def wait_for_training(run: KilledRun, runner: Runner, attempt: int) -> list[int]
         while below := processes.children(line[-1]):
             line.append(below[0])
             workers = len(below)
-        assert workers or not ended(runner), runner.log.read_text()
+        assert workers or not ended(runner), runner.stderr.read_text()
         found = state(run, attempt)
         # A lane has a worker that waits, and while it is busy another one that works.
         if found == "training" and workers == 2:
@@ -54,7 +56,7 @@ def wait_for_training(run: KilledRun, runner: Runner, attempt: int) -> list[int]
     raise AssertionError(f"attempt {attempt} never trained")
 
 
-def ended(runner: Runner) -> bool:
+def ended(runner: Started) -> bool:
     """Return whether the runner is a zombie."""
     return ") Z " in Path(f"/proc/{runner.pid}/stat").read_text()
 
@@ -68,16 +70,19 @@ def state(run: KilledRun, attempt: int) -> str:
 
 
 def test_supervisors_killed_while_candidates_train(
-    runners: Runners, reference: Reference, tmp_path: Path
+    runners: Runners, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    undisturbed = reference(LOCAL)
+    reference = tmp_path_factory.mktemp("undisturbed")
+    done = run_nngpt(reference, LOCAL.command(reference))
+    assert (done.returncode, done.stderr) == (0, "")
     run = KilledRun(runners, LOCAL, tmp_path)
-    runner = run.start()
+    runner = begin_nngpt(tmp_path, run.command)
     # The lane, then whatever is above it: the zygote, and what waits for the zygote.
     for attempt, place in ((1, -1), (2, -2), (3, 0)):
         supervisors = wait_for_training(run, runner, attempt)
         time.sleep(0.1)  # its first report is on its way
         os.kill(supervisors[place], signal.SIGKILL)
         assert state(run, attempt) == "training", "the kill came too late"
-    assert runner.wait() == Exit(0, "")
-    run.compare(undisturbed)
+    done = runner.wait(600)
+    assert (done.returncode, done.stderr) == (0, "")
+    run.compare(Undisturbed(outcome(reference), seconds=0))

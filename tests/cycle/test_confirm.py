@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Nngpt
+from command_line import Nngpt, begin_nngpt
 
 from nngpt import config, files
 from nngpt.config import Config
@@ -61,17 +58,10 @@ def test_full_trainings_are_stored_reported_and_not_repeated(nngpt: Nngpt, one_r
 def test_a_killed_confirmation_resumes(nngpt: Nngpt, one_run: Path) -> None:
     two = ("--at-least", "2", "--share", "0", "--seed", "5")
     one_by_one = (*QUICK, "--set", "evaluation.workers=1", *two)
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "nngpt", *one_by_one],
-        cwd=one_run,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert any(line.startswith("  #") for line in process.stdout)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)
+    killed = begin_nngpt(one_run, one_by_one)
+    killed.wait_for("\n  #")
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait(60).returncode == -signal.SIGKILL
     before = confirmations(one_run)
     assert before
     done = nngpt(*one_by_one)

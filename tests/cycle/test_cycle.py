@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, TWO_LAYERS, Nngpt
+from command_line import ANSWERS, GOOD, NEAR_TWIN, ROOT, TWO_LAYERS, Nngpt, begin_nngpt
 from quick_runs import SETTINGS, database, quick_run, write_answers
 from safetensors.torch import load_file
 
@@ -141,18 +138,11 @@ def test_a_killed_run_resumes(
     command = ["cycle", "run", "smoke-mnist", "--cycles", "1", *scripted]
     moments = random.Random(1)
     for words in ("the LLM writes", " #"):
-        with subprocess.Popen(
-            [sys.executable, "-m", "nngpt", *command],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            assert any(words in line for line in process.stdout)
-            time.sleep(moments.uniform(0, 0.5))
-            process.send_signal(signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
+        killed = begin_nngpt(tmp_path, command)
+        killed.wait_for(words)
+        time.sleep(moments.uniform(0, 0.5))
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait(60).returncode == -signal.SIGKILL
     assert nngpt(*command).returncode == 0
     assert [outcome(a) for a in attempts(tmp_path)] == [outcome(a) for a in attempts(finished)]
 

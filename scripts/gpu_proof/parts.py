@@ -245,8 +245,8 @@ def _unit(given: Namespace) -> str:
 
 
 PARTS: dict[str, tuple[Callable[[Namespace], Rows], int]] = {
-    "doctor": (doctor, 60),
-    **{f"level-{name}": (level, 75) for name in LEVELS},
+    "doctor": (doctor, 120),
+    **{f"level-{name}": (level, 90) for name in LEVELS},
     "layers": (layers, 90),
     "attacks": (attacks, 100),
     "workers": (workers, 100),

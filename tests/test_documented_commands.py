@@ -90,7 +90,9 @@ def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str]) -> None:
     for command in commands(ROOT / "README.md"):
         words = shlex.split(command)
         if words[:2] == ["cycle", "run"] or words[0] == "generate":
-            words += scripted
+            words += [*scripted, "--set", "evaluation.retrain=false"]
+        if words[:2] == ["cycle", "run"]:
+            words += ["--cycles", "1"]
         done = nngpt(*words)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         ran += 1

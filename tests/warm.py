@@ -57,7 +57,7 @@ def freeze() -> None:
 
 
 class Started:
-    """A command that runs.
+    """A command that runs, and cannot import the packages `without`.
 
     Attributes:
         pid: process id.
@@ -65,11 +65,16 @@ class Started:
     """
 
     def __init__(
-        self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        without: Sequence[str] = (),
     ) -> None:
         self._arguments, self._logs = list(arguments), tempfile.TemporaryDirectory()
         self.stdout, self.stderr = (Path(self._logs.name) / name for name in ("out", "err"))
-        request = (folder, arguments, environment, self.stdout, self.stderr)
+        said = self.stdout, self.stderr
+        request = (folder, arguments, dict(environment), without, *said)
         self._process = FORKING.Process(target=_become_nngpt, args=request)
         self._process.start()
         assert self._process.pid is not None
@@ -104,9 +109,11 @@ def _become_nngpt(
     folder: Path,
     arguments: Sequence[str],
     environment: Mapping[str, str],
+    without: Sequence[str],
     stdout: Path,
     stderr: Path,
 ) -> NoReturn:
+    sys.modules.update(dict.fromkeys(without))  # type: ignore[arg-type]
     os.environ.clear()
     os.environ.update(environment)
     become_nngpt(folder, arguments, stdout, stderr, first=_fork_instead_of_starting)

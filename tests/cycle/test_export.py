@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Nngpt, run_nngpt
+from command_line import ROOT, TIMEOUT_S, Nngpt, run_nngpt
+from warm import Started
 
 from nngpt import config
 from nngpt.data.loading import data_source
@@ -144,18 +145,8 @@ def test_the_card_of_a_confirmed_network_has_its_test_accuracy(nngpt: Nngpt, one
 
 
 def test_without_onnx_the_rest_is_exported(one_run: Path) -> None:
-    arguments = ["nngpt", *["cycle", "export", "--best", "1", "--out", "best"]]
-    code = (
-        f"import sys; sys.modules['onnx'] = None; sys.argv = {arguments}\n"
-        "from nngpt.cli.main import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=one_run,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    arguments = ["cycle", "export", "--best", "1", "--out", "best"]
+    done = Started(one_run, arguments, os.environ, without=["onnx"]).wait(TIMEOUT_S)
     assert done.returncode == 0, done.stderr
     assert "No ONNX files: the package onnx is not installed. Install it with pip" in done.stdout
     (folder,) = (path for path in (one_run / "best").iterdir() if path.is_dir())

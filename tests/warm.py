@@ -80,10 +80,15 @@ class Started:
         assert self._process.pid is not None
         self.pid = self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Return True if the command has ended."""
+        return self._process.exitcode is not None
+
     def wait_for(self, words: str) -> None:
         """Wait until the command has printed a line with these words, at least."""
         while not (self.stdout.exists() and words in self.stdout.read_text()):
-            assert self._process.exitcode is None, self.stderr.read_text()
+            assert not self.ended, self.stderr.read_text()
             time.sleep(_LOOK_S)
 
     def send_signal(self, number: signal.Signals) -> None:

@@ -6,15 +6,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import ROOT, Nngpt
+import warm
+from command_line import ROOT, TIMEOUT_S, Nngpt
 from peft import PeftModel
 from safetensors.torch import load_file
 from test_sft_learner import learn
@@ -33,7 +32,7 @@ GREEDY = Sampling(temperature=0.0, max_new_tokens=24)
 SETTINGS = {
     "learning.rank": 4,
     "learning.target_modules": "[q_proj, v_proj]",
-    "learning.epochs": 12,
+    "learning.epochs": 6,
     "learning.batch_size": 3,
     "learning.accumulation": 1,
     "learning.checkpoint_s": 0,
@@ -92,14 +91,14 @@ def uninterrupted(folder: Path, model: str) -> dict[str, Any]:
 def kill_within(folder: Path, words: list[str], file: Path) -> None:
     """Kill the command with SIGKILL as soon as `file` exists."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "nngpt", *words], cwd=folder, env=environment)
+    process = warm.Started(folder, words, environment)
     try:
         while not file.exists():
-            assert process.poll() is None, "it ended before it could be killed"
+            assert not process.ended, "it ended before it could be killed"
             time.sleep(0.005)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(TIMEOUT_S)
 
 
 def test_killed_it_carries_on(model: str, tmp_path: Path, nngpt: Nngpt) -> None:
@@ -110,7 +109,7 @@ def test_killed_it_carries_on(model: str, tmp_path: Path, nngpt: Nngpt) -> None:
     assert "Resuming after step" in done.stderr and "held-out loss" in done.stderr
     report = json.loads(done.stdout)
     assert (report["pairs"], report["held_out_pairs"]) == (6, 2)
-    assert len(report["held_out"]) == 13 and report["held_out"][-1] < report["held_out"][0]
+    assert len(report["held_out"]) == 7 and report["held_out"][-1] < report["held_out"][0]
     assert [f.name for f in (tmp_path / "a").iterdir()] == ["cut"], "no checkpoint is left"
     weights = load_file(tmp_path / "a" / "cut" / "adapter_model.safetensors")
     whole = uninterrupted(tmp_path, model)

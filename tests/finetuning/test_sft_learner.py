@@ -199,7 +199,7 @@ def test_a_bfloat16_base_learns_as_a_float32_one(
     kinds: set[torch.dtype] = set()
     losses = []
     for writer, name in ((llm, "float32"), (other, "bfloat16")):
-        adapter, points, _ = learn(writer, tmp_path, pairs(), name, epochs=10)
+        adapter, points, _ = learn(writer, tmp_path, pairs(), name, epochs=4)
         kinds |= {w.dtype for w in load_file(f"{adapter.path}/adapter_model.safetensors").values()}
         losses.append([p.loss for p in points if p.loss is not None])
     assert kinds == {torch.float32}, "what is learned stays float32"

@@ -36,7 +36,7 @@ def test_eval(mirror: Path, nngpt: Nngpt) -> None:
     assert len(blind["coverage"]) == 3
 
 
-def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_mistakes_are_one_line(predictor_file: Path, call_nngpt: Nngpt, tmp_path: Path) -> None:
     broken, empty = tmp_path / "broken.py", tmp_path / "empty.py"
     broken.write_text("class Net(:\n")
     empty.write_text("x = 1\n")
@@ -58,17 +58,19 @@ def test_mistakes_are_one_line(predictor_file: Path, nngpt: Nngpt, tmp_path: Pat
             "nngpt: lr must be a positive number, not -1.0",
         ),
     ):
-        told = nngpt("predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
+        told = call_nngpt("predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
         assert told.returncode == 2 and told.stdout == ""
         assert len(told.stderr.splitlines()) == 1 and line in told.stderr
     for command in ("train", "eval"):
-        told = nngpt("predictor", command, "--folder", tmp_path)
+        told = call_nngpt("predictor", command, "--folder", tmp_path)
         assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
-    told = nngpt("predictor", "eval", "--folder", tmp_path, "--split", "families")
+    told = call_nngpt("predictor", "eval", "--folder", tmp_path, "--split", "families")
     assert "unknown split 'families'" in told.stderr
 
 
-def test_evaluate_loads_the_predictor(predictor_file: Path, nngpt: Nngpt) -> None:
+def test_evaluate_loads_the_predictor(
+    predictor_file: Path, nngpt: Nngpt, call_nngpt: Nngpt
+) -> None:
     """That it stops is tested with the executor: these few runs never rule MNIST out."""
     settings = {
         "evaluation.epochs": 2,
@@ -87,7 +89,7 @@ def test_evaluate_loads_the_predictor(predictor_file: Path, nngpt: Nngpt) -> Non
     told = nngpt("evaluate", PLAIN, *given)
     assert told.returncode == 2
     assert told.stderr.splitlines()[-1].startswith("nngpt: none.zip: there is no predictor")
-    told = nngpt("evaluate", PLAIN, "--set", "evaluation.early_stop=true")
+    told = call_nngpt("evaluate", PLAIN, "--set", "evaluation.early_stop=true")
     assert told.returncode == 2 and "early_stop needs epochs of 2 to 50" in told.stderr
 
 

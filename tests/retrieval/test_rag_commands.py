@@ -69,8 +69,9 @@ def test_bench_grades_in_the_sandbox(rag: Rag, tmp_path: Path) -> None:
     assert table.returncode == 0 and "closed" in table.stdout
 
 
-def test_user_errors_are_one_line(rag: Rag, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_user_errors_are_one_line(indexed: Path, call_nngpt: Nngpt, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    there = ("--folder", indexed / "runs")
     for words, line in (
         (("extract", "torchvision.models.resnet.Bottlenek"), "Nearest: torchvision.models.resnet."),
         (("extract", "Bottleneck"), "is defined in"),
@@ -82,10 +83,10 @@ def test_user_errors_are_one_line(rag: Rag, nngpt: Nngpt, tmp_path: Path) -> Non
         (("remove", "timm"), "timm: is not indexed"),
         (("bench", "--targets", tmp_path / "none.txt"), "none.txt: cannot be read"),
     ):
-        told = rag(*words)
+        told = call_nngpt("rag", *words, *there)
         assert told.returncode == 2 and len(told.stderr.splitlines()) == 1, (words, told.stderr)
         assert line in told.stderr
-    none = nngpt("rag", "search", "attention")
+    none = call_nngpt("rag", "search", "attention")
     assert none.returncode == 2 and "Index some: nngpt rag index" in none.stderr
-    nothing = rag("search", "quantum chromodynamics")
+    nothing = call_nngpt("rag", "search", "quantum chromodynamics", *there)
     assert (nothing.returncode, nothing.stdout) == (1, "")

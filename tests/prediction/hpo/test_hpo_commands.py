@@ -97,7 +97,7 @@ def test_bench_freezes_its_folds_and_the_surrogate_beats_random_picks(
     assert printed["folds"][:12] in table.stdout
 
 
-def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Path) -> None:
+def test_mistakes_are_one_line(surrogate_file: Path, call_nngpt: Nngpt, tmp_path: Path) -> None:
     bare, broken = tmp_path / "bare.py", tmp_path / "broken.py"
     bare.write_text("class Net: pass\n")
     broken.write_text("class Net(:\n")
@@ -112,10 +112,10 @@ def test_mistakes_are_one_line(surrogate_file: Path, nngpt: Nngpt, tmp_path: Pat
             "unknown HPO engine 'surrogat'. Did you mean 'surrogate'?",
         ),
     ):
-        told = nngpt("hpo", "predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
+        told = call_nngpt("hpo", "predict", *arguments, NNGPT_CACHE=str(tmp_path / "cache"))
         assert (told.returncode, told.stdout) == (2, "")
         assert len(told.stderr.splitlines()) == 1 and line in told.stderr
-    told = nngpt("hpo", "train", "--folder", tmp_path)
+    told = call_nngpt("hpo", "train", "--folder", tmp_path)
     assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
 
 

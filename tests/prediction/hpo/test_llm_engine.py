@@ -1,4 +1,4 @@
-"""The HPO engine `llm`: prompts, answers, training pairs, and the embedded model tuned on them."""
+"""The HPO engine `llm`: prompts, answers, training pairs, and models that are tuned and asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import ROOT, Nngpt
+from finetuning.tiny_folder import write_tiny_model
 
 from nngpt.errors import ModelError
 from nngpt.prediction.hpo.folds import make_folds, write_folds
@@ -21,6 +22,17 @@ from nngpt.prediction.runs import History
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
 MNIST = Place("img-classification", "mnist", "acc")
+ASKED = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--engine", "llm", "--max-batch", 64)
+SHORT = """
+import torch.nn as nn
+
+def supported_hyperparameters():
+    return {"lr"}
+
+class Net(nn.Module):
+    def forward(self, x):
+        return self.layers(x)
+"""
 SPACE = SearchSpace.of(frozenset({"lr", "momentum", "batch"}), 64, 32)
 
 
@@ -83,12 +95,13 @@ def test_components_take_turns_in_the_training_pairs(trials: History) -> None:
         assert read_answer(pair.completion, space) == json.loads(pair.completion)
 
 
-def test_tune_the_embedded_model_and_benchmark_it(
+def test_tune_a_model_and_benchmark_it(
     mirror: Path, trials: History, nngpt: Nngpt, tmp_path: Path
 ) -> None:
     small = [
-        *("llm.model=smollm2-135m", "learning.rank=4", "learning.layers=2", "learning.epochs=1"),
-        *("learning.batch_size=2", "learning.accumulation=1", "learning.max_length=1024"),
+        *(f"llm.model={write_tiny_model(tmp_path / 'tiny')}", "llm.device=cpu", "learning.rank=4"),
+        *("learning.layers=2", "learning.epochs=1", "learning.batch_size=2"),
+        *("learning.accumulation=1", "learning.max_length=1024"),
     ]
     sets = [f"--set={setting}" for setting in small]
     data = ("--folder", mirror, "--epochs", 1, "--folds", "folds.json")
@@ -98,21 +111,33 @@ def test_tune_the_embedded_model_and_benchmark_it(
     )
     assert tuned.returncode == 0, tuned.stderr
     assert "Use it: nngpt hpo predict --engine llm --adapter" in tuned.stdout
-    asked = ("hpo", "predict", PLAIN, "--dataset", "mnist", "--engine", "llm", "--max-batch", 64)
-    told = nngpt(*asked, "--top", 2, "--set=llm.model=smollm2-135m")
+    told = nngpt(*ASKED, "--top", 2, "--adapter", "a/hpo")
     assert told.returncode == 0, told.stderr
-    assert "note: this LLM was not tuned for the question" in told.stderr
+    assert "not tuned" not in told.stderr
     first, second = told.stdout.split("# 2, by llm\n")
     for settings in (first, second):
-        chosen = yaml.safe_load(settings)["evaluation"]
-        assert chosen["hyperparameters"].keys() == {"lr", "momentum", "dropout"}
-        assert chosen["batch"] <= 64
+        check_settings(settings, {"lr", "momentum", "dropout"})
     judged = nngpt("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 1)
     assert judged.returncode == 0, judged.stderr
     assert "llm" in judged.stdout and judged.stdout.endswith("1 of 1 answers valid\n")
 
 
-def test_mistakes_are_one_line(mirror: Path, nngpt: Nngpt) -> None:
+def test_the_embedded_model_proposes_settings(nngpt: Nngpt, tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text(SHORT)
+    asked = ("hpo", "predict", "short.py", *ASKED[3:], "--set=llm.model=smollm2-135m")
+    told = nngpt(*asked)
+    assert told.returncode == 0, told.stderr
+    assert "note: this LLM was not tuned for the question" in told.stderr
+    check_settings(told.stdout, {"lr"})
+
+
+def check_settings(text: str, names: set[str]) -> None:
+    chosen = yaml.safe_load(text)["evaluation"]
+    assert chosen["hyperparameters"].keys() == names
+    assert chosen["batch"] <= 64
+
+
+def test_mistakes_are_one_line(mirror: Path, call_nngpt: Nngpt) -> None:
     data = ("--folder", mirror)
     for arguments, line in (
         (("tune", *data, "--without-fold", 0), "give --folds and --without-fold, or neither"),
@@ -120,6 +145,6 @@ def test_mistakes_are_one_line(mirror: Path, nngpt: Nngpt) -> None:
         (("bench", *data, "--limit", 2), "--adapter and --limit need --fold"),
         (("bench", *data, "--adapter", "none", "--fold", 0), "not an adapter that nngpt wrote"),
     ):
-        told = nngpt("hpo", *arguments)
+        told = call_nngpt("hpo", *arguments)
         assert told.returncode == 2 and len(told.stderr.splitlines()) == 1, told.stderr
         assert line in told.stderr

@@ -1,7 +1,7 @@
 """Fine-tune the LLM at the end of a cycle on the corpus and everything admitted so far.
 
 Control arms teach the LLM nothing. Before each fine-tuning the cycle is compared with earlier
-ones: an LLM that learns from its own answers may collapse. Trainings that slept are counted, too.
+ones: an LLM that learns from its own answers may collapse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from nngpt.errors import LearningFailed
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair
-from nngpt.sandbox import exit_reasons
 
 Call = Callable[[Callable[[], Adapter]], Adapter]
 """Calls a function, perhaps in another thread, and returns its result."""
@@ -42,15 +41,16 @@ class Finetuner:
         """Make a running fine-tuning end after its current step; called from another thread."""
         self._stopped.set()
 
-    def learn(self, cycle: int, call: Call) -> None:
+    def learn(self, cycle: int, call: Call, alarm: str = "") -> None:
         """Close a cycle with a new adapter, or with the reason for none; cycle 0 is the warm-up.
 
         Args:
             call: called with the fine-tuning itself.
+            alarm: what went wrong in the cycle's trainings; stored with what collapsed.
         """
         context = self.context
-        collapsed, slept = (self._alarm(cycle), self._slept(cycle)) if cycle else ("", "")
-        alarm = "; ".join(filter(None, (collapsed, slept)))
+        collapsed = self._collapse(cycle) if cycle else ""
+        alarm = "; ".join(filter(None, (collapsed, alarm)))
         if alarm:
             context.progress.note(f"Alarm: {alarm}.")
         replays = bool(collapsed) and context.config.learning.on_collapse == "replay"
@@ -76,7 +76,7 @@ class Finetuner:
         # The stored path may be old: a folder of runs may be moved.
         return adapter and replace(adapter, path=str((self.folder / adapter.name).resolve()))
 
-    def _alarm(self, cycle: int) -> str:
+    def _collapse(self, cycle: int) -> str:
         """Return what collapsed in this cycle, "" if nothing did."""
         context = self.context
         summaries = [s for s in context.store.summary(context.run_id) if s.cycle <= cycle]
@@ -88,18 +88,6 @@ class Finetuner:
             return ""
         width = context.config.novelty.shingle
         return collapse.alarm(summaries, collapse.spreads(list(networks.values()), width))
-
-    def _slept(self, cycle: int) -> str:
-        """Return that more than a tenth of this cycle's candidates were ended asleep, else ""."""
-        attempts = self.context.store.attempts(self.context.run_id, cycle)
-        refusals = [attempt.refusal.reason for attempt in attempts if attempt.refusal]
-        slept = sum(reason.startswith(exit_reasons.ASLEEP) for reason in refusals)
-        if 10 * slept <= len(attempts):
-            return ""
-        return (
-            f"{slept} of {len(attempts)} candidates were ended asleep: if their code does not "
-            "sleep, memory or disk are too slow here; free them or raise evaluation.limit_s"
-        )
 
     def _pairs(self, cycle: int, replays: bool) -> tuple[list[TrainingPair], list[TrainingPair]]:
         """Return the pairs to learn and those to hold out.

@@ -73,8 +73,8 @@ class Loop:
 
     def finish(self, cycle: int) -> None:
         """Settle each attempt of a cycle, and fine-tune on the admitted."""
-        self.scheduler.settle(cycle)
-        self.finetuner.learn(cycle, self.scheduler.meanwhile)
+        alarm = self.scheduler.settle(cycle)
+        self.finetuner.learn(cycle, self.scheduler.meanwhile, alarm)
         self.context.record_spending(cycle)
         self.context.progress.cycle_done(self.context.summary(cycle), self.context.spent(cycle))
 

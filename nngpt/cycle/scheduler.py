@@ -13,6 +13,7 @@ from nngpt.cycle.gates import BEFORE_TRAINING, Gates
 from nngpt.cycle.generator import Generator, PendingBatch
 from nngpt.cycle.threads import Threads
 from nngpt.records import Candidate, Evaluation, Refusal, Retraining, State
+from nngpt.sandbox import exit_reasons
 from nngpt.store import AttemptRecord
 
 T = TypeVar("T")
@@ -71,13 +72,23 @@ class Scheduler:
         open_attempts = self.context.store.open_attempts(self.context.run_id, generator.cycle)
         self.queue += map(QueuedAttempt, open_attempts)
 
-    def settle(self, cycle: int) -> None:
+    def settle(self, cycle: int) -> str:
         """Generate, train and settle until all is generated and no attempt of `cycle` is open.
 
         Cycles that have begun after it are generated meanwhile, so that the LLM is idle in the end.
+        Return that more than a tenth of the cycle's candidates were ended asleep, else "".
         """
         self._work(lambda: not self.batch and not (self.queue and self._first_cycle <= cycle))
         self.generators = [later for later in self.generators if later.cycle > cycle]
+        attempts = self.context.store.attempts(self.context.run_id, cycle)
+        refusals = [attempt.refusal.reason for attempt in attempts if attempt.refusal]
+        slept = sum(reason.startswith(exit_reasons.ASLEEP) for reason in refusals)
+        if 10 * slept <= len(attempts):
+            return ""
+        return (
+            f"{slept} of {len(attempts)} candidates were ended asleep: if their code does not "
+            "sleep, memory or disk are too slow here; free them or raise evaluation.limit_s"
+        )
 
     def meanwhile(self, work: Callable[[], T]) -> T:
         """Call `work`, which uses the idle LLM, while attempts are trained; return its result."""

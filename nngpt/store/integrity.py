@@ -15,16 +15,17 @@ import re
 import sqlite3
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from nngpt.errors import StoreError
+from nngpt.errors import StoreError, readable, shortened
 from nngpt.store.schema import HEAD
 
 TABLES = (
@@ -78,6 +79,10 @@ _CHAIN = """SELECT 'chain', c.run_id || '|' || c.cycle, nngpt_digest(
     FROM nngpt_cycle AS c"""
 
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name GLOB 'nngpt_*'"
+_whole: dict[Path, tuple[int, ...]] = {}
+"""Databases that this process found whole, with their states before that (`_state`)."""
+_JUST_S = 2.0
+"""Age in seconds of a write from which on a file's times tell it from a later one."""
 _WHOLE_FILE_BYTES = 64 << 20
 """Size up to which the structure of the whole file is checked, else that of the tables of runs."""
 _OWN = "nn GLOB 'nngpt-*'"
@@ -121,16 +126,10 @@ class Finding:
     def line(self) -> str:
         """The finding for the user."""
         known = (("attempt", self.attempt), ("run", self.run), ("cycle", self.cycle))
-        place = ", ".join(f"{noun} {n!a}" for noun, n in known if n is not None)
-        row = _printable(f"{self.table} {self.key}".strip(), 100)
-        what = _printable(self.what, 200)
-        return f"{row} ({place}): {what}" if place else f"{row}: {what}"
-
-
-def _printable(text: str, limit: int) -> str:
-    """Return text that may quote damaged bytes: escaped, and cut after `limit` characters."""
-    escaped = ascii(text)[1:-1]
-    return escaped if len(escaped) <= limit else f"{escaped[:limit]}…"
+        place = ", ".join(f"{noun} {n!r}" for noun, n in known if n is not None)
+        row = f"{self.table} {self.key}".strip()
+        parts = (f"{row} ({place})" if place else row), self.what  # may quote damaged bytes
+        return ": ".join(shortened(readable(part), 200) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -250,11 +249,14 @@ def connect_read_only(path: Path, timeout_s: float = 60) -> sqlite3.Connection:
 
 
 def check(path: Path) -> None:
-    """Check a database that is about to be read or migrated.
+    """Check a database that is about to be read or migrated, unless this process has just done so.
 
     Raises:
         StoreError: the database is damaged, or cannot be read.
     """
+    state = _state(path)
+    if state and _whole.get(path) == state:
+        return
     # Others than read-only connections would clear a damaged log when they are closed.
     try:
         with closing(connect_read_only(path)) as db:
@@ -263,12 +265,30 @@ def check(path: Path) -> None:
         raise store_error(path, error) from error
     if findings:
         raise _damage_error(path, *(finding.line for finding in findings))
+    _whole[path] = state
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return numbers of which a write changes one, and a minute; () just after a write.
+
+    Files' times come from a clock of perhaps 100 ticks a second, so they do not tell a second write
+    in the same tick. The minute lets a disk's damage, which changes none of them, be found later.
+    """
+    numbers, now_s = [int(time.monotonic() // 60)], time.time()
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            if found.st_size:  # an empty log comes and goes with readers
+                if abs(now_s - found.st_ctime) < _JUST_S:
+                    return ()
+                numbers += (found.st_ino, found.st_size, found.st_ctime_ns)
+    return tuple(numbers)
 
 
 def store_error(path: Path, error: BaseException | None) -> StoreError:
     """Return the error to raise for an error of SQLite."""
     if not _is_circumstance(error):
-        return _damage_error(path, _printable(str(error), 200))
+        return _damage_error(path, shortened(readable(str(error)), 200))
     return StoreError(
         f"the database cannot be used ({error})",
         where=str(path),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from nngpt.errors import ExecutionError
-from nngpt.records import Candidate, EpochResult, Evaluation, Refusal, Retraining, Stage
+from nngpt.records import Candidate, EpochResult, Evaluation, Exported, Refusal, Retraining, Stage
 
 WORKERS = 2
 EPOCHS = 2
@@ -51,6 +51,15 @@ class InstantExecutor:
         number = self._wait(candidate)
         correct = IMAGES // 2 + number // 7 % (IMAGES // 4)
         return Retraining(correct / IMAGES, IMAGES, seed, 0.02, 0.02)
+
+    def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
+        """Return the outcome of `evaluate` with weights that are the candidate's name."""
+        outcome = self.evaluate(candidate, seed)
+        if isinstance(outcome, Refusal):
+            return outcome
+        weights, problem = candidate.content_hash.encode(), "nothing was built" if onnx else ""
+        judged = outcome.epochs[-1].correct, IMAGES
+        return Exported(outcome, (1, 1, 28, 28), (), weights, False, judged, onnx_problem=problem)
 
     def stop(self) -> None:
         """Make every `evaluate` and `retrain` raise."""

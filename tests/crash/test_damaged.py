@@ -6,23 +6,30 @@ undamaged copy.
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import signal
 import struct
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from crash.instant_runs import BATCHES, ONE_OF_EACH
 from crash.killing import KilledRun, Reference
 from crash.runner import Runners
-from typer.testing import CliRunner
+from markupsafe import Markup
 
-from nngpt.cli.main import app
+from nngpt.cli.main import command_line
 from nngpt.errors import StoreError
+from nngpt.reports.analysis.study import Study
+from nngpt.reports.charts import Plot
+from nngpt.reports.run.plots import catalog
 from nngpt.store import Store
 
 DAMAGES = 200
@@ -56,8 +63,15 @@ def unfinished(
         delay *= 0.8
 
 
-def printed(folder: Path) -> list[tuple[int, str]]:
-    """Return exit code and output of every command that prints stored rows of a run."""
+def undrawn(kind: Any, study: Study) -> Plot:
+    """Return a figure of a report without drawing it, which takes seconds: all that it may show."""
+    return Plot(
+        kind.name, kind.title, kind.caption, Markup(sha256(repr(study).encode()).hexdigest())
+    )
+
+
+def printed(folder: Path) -> list[object]:
+    """Return what every command prints, or writes to files, of the stored rows of a run."""
     with Store.open(folder / "nngpt.db", create=False) as store:
         attempts = [str(a.id) for run in store.runs() for a in store.attempts(run.id)]
     commands = [
@@ -68,9 +82,22 @@ def printed(folder: Path) -> list[tuple[int, str]]:
         *(["cycle", "show", attempt, "--json"] for attempt in attempts),
         ["lemur", "query", "--json", "--limit", "100"],
         ["lemur", "stats", "--json"],
+        ["cycle", "report", "--out", str(folder / "report")],
+        ["cycle", "export", "--out", str(folder / "export"), "--best", "20"],
+        ["cycle", "confirm", "--json", "--at-least", "100", "--epochs", "2"],
     ]
-    results = [CliRunner().invoke(app, [*command, "--folder", str(folder)]) for command in commands]
-    return [(result.exit_code, result.output) for result in results]
+    found: list[object] = []
+    nngpt = command_line()
+    with patch.object(catalog, "_plot", undrawn):
+        for command in commands:
+            # On stderr is only which training ended first.
+            with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
+                assert not nngpt([*command, "--folder", str(folder)], standalone_mode=False)
+            found.append(out.getvalue())
+    for part in ("report", "export"):
+        files = sorted(path for path in (folder / part).rglob("*") if path.is_file())
+        found += ((file.name, sha256(file.read_bytes()).hexdigest()) for file in files)
+    return found
 
 
 def read(folder: Path) -> list[object]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from command_line import Nngpt
@@ -23,7 +25,7 @@ from store_samples import (
 )
 
 from nngpt.errors import StoreError
-from nngpt.store import Activity, Confirmation, ForecastRecord, Store
+from nngpt.store import Activity, Confirmation, ForecastRecord, Store, integrity
 from nngpt.store.salvage import report_damage, save_whole
 
 OLD = Path(__file__).parents[1] / "cycle" / "old_run" / "runs" / "nngpt.db"
@@ -121,6 +123,26 @@ def test_an_edit_by_another_program_is_damage(path: Path, what: str) -> None:
     assert "Restore the file from a copy" in line and "nngpt cycle check" in line
     assert len(line) < 500 and "\n" not in line
     assert report_damage(path, None).findings
+
+
+def test_what_was_just_checked_is_checked_again_only_if_it_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Mock(wraps=integrity.examine)
+    monkeypatch.setattr(integrity, "examine", checked)
+    monkeypatch.setattr(integrity, "time", Mock(time=lambda: 1e12, monotonic=lambda: 90.0))
+    for _ in range(2):
+        Store.open(path).close()
+    assert checked.call_count == 1
+    when = path.stat()
+    edit(path, "UPDATE nngpt_attempt SET seed = 12 WHERE id = 5")
+    os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert path.stat().st_size == when.st_size
+    for _ in range(2):
+        with pytest.raises(StoreError, match="differs"):
+            Store.open(path)
+    monkeypatch.undo()
+    assert integrity._state(path) == ()  # written a moment ago
 
 
 def test_a_change_by_nngpt_is_no_damage(path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from nngpt.config import differing, with_new_keys
+from nngpt.config import describe_changes, with_new_keys
 from nngpt.errors import UserError
 from nngpt.files import append_lines
 from nngpt.records import Refusal, Stage
@@ -215,8 +215,7 @@ class Samples:
         """
         if began := self.of(SharedSettings):
             completed = with_new_keys(began[0].settings, setting.settings)
-            old = {**asdict(began[0]), "settings": completed}
-            if changed := _changes(old, asdict(setting)):
+            if changed := describe_changes(completed, setting.settings):
                 what = f"holds a comparison with other settings: {changed}"
                 raise UserError(what, where=str(self.path), hint=_ANOTHER)
         else:
@@ -225,7 +224,7 @@ class Samples:
         for arm in arms:
             if arm.name not in known:
                 self.append([arm])
-            elif changed := _changes(asdict(known[arm.name]), asdict(arm)):
+            elif changed := describe_changes(asdict(known[arm.name]), asdict(arm)):
                 what = f"arm {arm.name!r} has changed: {changed}"
                 hint = "Give the arm another name, or another folder with --out"
                 raise UserError(what, where=str(self.path), hint=hint)
@@ -267,8 +266,3 @@ def _line(values: dict[str, Any]) -> Line:
     if "tasks" in values:
         values["tasks"] = tuple(values["tasks"])
     return kind(**values)
-
-
-def _changes(old: object, new: object) -> str:
-    found = differing(old, new)
-    return ", ".join(f"{path.removeprefix('settings.')} was {a}, is {b}" for path, a, b in found)

@@ -159,7 +159,7 @@ def all_pairs(sets: list[Shingles]) -> list[set[int]]:
             part = slice(shared.indptr[offset], shared.indptr[offset + 1])
             others, count = shared.indices[part], shared.data[part]
             similarity = count / (sizes[row + offset] + sizes[others] - count)
-            found.append(set(others[similarity >= THRESHOLD].tolist()))
+            found.append(set(others[similarity > THRESHOLD].tolist()))
     return found
 
 
@@ -176,7 +176,7 @@ def by_lsh(sets: list[Shingles]) -> list[set[int]]:
         alike = set()
         for other in lsh.query(signature):
             shared = len(np.intersect1d(mine, sets[other], assume_unique=True))
-            if shared >= THRESHOLD * (len(mine) + len(sets[other]) - shared):
+            if shared > THRESHOLD * (len(mine) + len(sets[other]) - shared):
                 alike.add(other)
         found.append(alike)
     return found

@@ -403,7 +403,7 @@ class Novelty:
     Attributes:
         jaccard: exact Jaccard similarity to the nearest known network found, 0…1.
         nearest: key of the nearest network, None if the index proposed none.
-        duplicate: True if `jaccard` exceeds the measure's threshold.
+        duplicate: True if `jaccard` exceeds the measure's threshold or is 1.
     """
 
     jaccard: float

@@ -39,6 +39,6 @@ Levels = Annotated[
     str, Option(help="Levels of comparing networks, cheapest first, separated by commas.")
 ]
 Threshold = Annotated[
-    float, Option(help="Jaccard similarity at or above which two networks are duplicates.")
+    float, Option(help="Jaccard similarity above which two networks are duplicates.")
 ]
 PerFamily = Annotated[int | None, Option(help="Maximum number of networks kept of each family.")]

@@ -54,6 +54,14 @@ def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
+def near_duplicate(similarity: float, threshold: float) -> bool:
+    """Decide whether two sets of shingles with this Jaccard similarity are near-duplicates.
+
+    The only rule: above the threshold, not at it, as in the papers; equal sets always are.
+    """
+    return similarity > threshold or similarity == 1
+
+
 def text_similarity(width: int) -> Callable[[str, str], float]:
     """Return a function for the Jaccard similarity of two texts, 0…1, with a cache of shingles."""
     shingled = functools.cache(functools.partial(shingles, width=width))

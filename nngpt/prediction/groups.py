@@ -18,13 +18,13 @@ MeanInterval = tuple[float, float, float]
 _RESAMPLES = 1000
 
 NEAR = 0.90
-"""Jaccard similarity of 10-token shingles at or above which networks share a component."""
+"""Jaccard similarity of 10-token shingles above which networks share a component."""
 
 
 def components(codes: Mapping[str, str]) -> dict[str, str]:
     """Return each network's component, its group of near-duplicates, named by the first member.
 
-    Networks with a Jaccard similarity of at least `NEAR` are joined, directly or in chains.
+    Networks with a Jaccard similarity above `NEAR` are joined, directly or in chains.
     """
     names = sorted(codes)
     shingler = Shingler(plugins.create("dedup level", "lexical"))

@@ -8,6 +8,9 @@ import pytest
 
 from nngpt import plugins
 from nngpt.config import NoveltyConfig
+from nngpt.novelty.dedup.collection import DedupSettings, Network
+from nngpt.novelty.dedup.explanation import explain
+from nngpt.novelty.dedup.pipeline import deduplicate
 from nngpt.novelty.measures.minhash import MinHashMeasure
 from nngpt.protocols import NoveltyMeasure
 
@@ -90,6 +93,25 @@ def test_a_key_is_added_once() -> None:
     assert measure.compare(SOURCES["branches"]).jaccard < 0.9
     measure.add("b", PLAIN)
     assert measure.compare(PLAIN).nearest == "a"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "text", "duplicate"),
+    [(0.9, "abcdefghi", False), (0.89, "abcdefghi", True), (1, "abcdefghi", False)]
+    + [(t, "abcdefghij", True) for t in (0.9, 1)],
+)
+def test_the_cycle_and_dedup_have_one_rule(threshold: float, text: str, duplicate: bool) -> None:
+    known, other = (" ".join(letters) for letters in ("abcdefghij", text))
+    measure = MinHashMeasure(NoveltyConfig(shingle=1, threshold=threshold))
+    measure.add("known", known)
+    found = measure.compare(other)
+    assert found.jaccard == len(text) / 10
+    networks = [Network("known", known, "", 1.0), Network("other", other, "", 0.5)]
+    settings = DedupSettings(levels=("lexical",), threshold=threshold, shingle=1)
+    view = explain(*networks, settings)
+    assert view.levels[0].similarity == found.jaccard
+    assert found.duplicate == bool(deduplicate(networks, settings).removed) == duplicate
+    assert (view.verdict is not None) == duplicate
 
 
 def test_the_similarity_is_exact_and_the_threshold_strict() -> None:

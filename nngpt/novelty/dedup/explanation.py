@@ -26,7 +26,7 @@ class LevelView:
 
     Attributes:
         similarity: exact Jaccard similarity, None if the level cannot read a network.
-        threshold: similarity at or above which the two are duplicates.
+        threshold: similarity above which the two are duplicates.
         tokens: number of tokens of each; None if the level cannot read it.
         shingles: number of distinct shingles of each; None likewise.
         shared: number of shared shingles, or None.

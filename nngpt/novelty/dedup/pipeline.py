@@ -2,7 +2,7 @@
 
 The networks are visited from the most to the least accurate. One that is similar to a kept
 network at any level is removed; all others are kept. So every removed network has a kept
-neighbour at or above the threshold, and no two kept networks are similar. (Linking similar
+neighbour above the threshold, and no two kept networks are similar. (Linking similar
 networks into chains, as nn-dup does, also removes networks that resemble no kept one.)
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from nngpt import plugins
 from nngpt.novelty.dedup.collection import FAMILY_CAP, DedupOutcome, DedupSettings, Network, Removed
 from nngpt.novelty.dedup.shingle_sets import KeptIndex, Ranks, Shingler, rank_shingles
+from nngpt.novelty.shingles import near_duplicate
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished steps and their total."""
@@ -79,7 +80,7 @@ def _find_duplicate(
         for other, similarity in level.neighbours(number):
             kept = ordered[other]
             wanted = threshold(settings, level.name, network.family, kept.family)
-            if similarity > best and similarity >= wanted:
+            if similarity > best and near_duplicate(similarity, wanted):
                 best, neighbour = similarity, kept.name
         if neighbour is not None:
             return Removed(network, level.name, neighbour, best)

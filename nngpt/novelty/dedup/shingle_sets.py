@@ -1,6 +1,6 @@
 """Sets of shingles as 64-bit numbers, and an exact index of the networks kept so far.
 
-The index finds the kept networks at or above a threshold without comparing all pairs, by prefix
+The index finds the kept networks that are near-duplicates at a threshold without comparing all pairs, by prefix
 filtering (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): put all shingles into
 one order, the rarest first. Two sets with a Jaccard similarity of at least t share at least
 t * max(sizes) elements, so their first `size - ceil(t * size) + 1` elements have one in common.
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nngpt.novelty.shingles import digest
+from nngpt.novelty.shingles import digest, near_duplicate
 from nngpt.protocols import DedupLevel
 
 Shingles = NDArray[np.uint64]
@@ -146,7 +146,7 @@ class KeptIndex:
             self._holders.setdefault(rank, []).append(number)
 
     def neighbours(self, number: int) -> list[tuple[int, float]]:
-        """Return (number, similarity) of the kept networks at or above `lowest`."""
+        """Return (number, similarity) of the kept networks that are near-duplicates at `lowest`."""
         proposed = {
             other
             for rank in self._prefix(number)
@@ -165,7 +165,7 @@ class KeptIndex:
                 continue
             shared = int(np.count_nonzero(self._marked[theirs]))
             similarity = shared / (size + len(theirs) - shared)
-            if similarity >= self._lowest:
+            if near_duplicate(similarity, self._lowest):
                 found.append((other, similarity))
         self._marked[mine] = False
         return found

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from nngpt.config import NoveltyConfig
-from nngpt.novelty.shingles import jaccard, shingles
+from nngpt.novelty.shingles import jaccard, near_duplicate, shingles
 from nngpt.plugins import PluginOptions
 from nngpt.records import Novelty
 
@@ -119,7 +119,7 @@ class MinHashMeasure:
             similarity = jaccard(candidate, self._sets[number])
             if similarity > best:
                 best, nearest = similarity, self._keys[number]
-        return Novelty(best, nearest, duplicate=best > self._config.threshold)
+        return Novelty(best, nearest, duplicate=near_duplicate(best, self._config.threshold))
 
     def add(self, key: str, text: str) -> None:
         """Add `text` to the known texts under `key`, unless the key is known already."""

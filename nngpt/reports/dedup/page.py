@@ -143,4 +143,4 @@ def _steps(summary: Summary) -> Sheet:
 def _level(level: str, settings: DedupSettings) -> str:
     if level == "exact":
         return level
-    return f"{level} ≥ {settings.thresholds.get(level, settings.threshold):g}"
+    return f"{level} > {settings.thresholds.get(level, settings.threshold):g}"

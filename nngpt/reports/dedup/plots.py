@@ -90,7 +90,7 @@ def similarities(settings: DedupSettings, outcome: DedupOutcome) -> Histogram | 
     return Histogram(
         labels=(*(f"{(first + i) * width:.2f}" for i in range(bins)), "1"),
         counts={n: tuple(counts[n, i] for i in range(bins + 1)) for n in settings.levels},
-        thresholds={f"{n} ≥ {limit:g}": limit / width - first for n, limit in limits.items()},
+        thresholds={f"{n} > {limit:g}": limit / width - first for n, limit in limits.items()},
     )
 
 

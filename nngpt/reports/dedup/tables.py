@@ -12,6 +12,7 @@ from nngpt.errors import readable
 from nngpt.novelty.dedup.collection import FAMILY_CAP, Collection, DedupSettings, Network
 from nngpt.novelty.dedup.explanation import Explanation
 from nngpt.novelty.dedup.summary import Summary
+from nngpt.novelty.shingles import near_duplicate
 from nngpt.reports.pages import percent
 from nngpt.reports.sheets import right
 
@@ -108,7 +109,7 @@ def _level_views(explanation: Explanation) -> Table:
         shown, alike = "cannot be read", "–"
         if view.similarity is not None:
             shown = f"{view.similarity:.4f}"
-            alike = "yes" if view.similarity >= view.threshold else "no"
+            alike = "yes" if near_duplicate(view.similarity, view.threshold) else "no"
         shared = "–" if view.shared is None else f"{view.shared:,}"
         counts = (_pair(view.tokens), _pair(view.shingles), shared)
         table.add_row(Text(view.level), shown, f"{view.threshold:g}", *counts, alike)

@@ -39,7 +39,7 @@ from nngpt.cycle.parts import open_evaluator
 from nngpt.errors import UserError
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
-from nngpt.prediction.groups import MeanInterval, grouped_mean
+from nngpt.prediction.arrays import Numbers, Vector
 from nngpt.prediction.hpo.engines.default import DefaultEngine
 from nngpt.prediction.hpo.engines.optuna import SAMPLERS, search
 from nngpt.prediction.hpo.grid import best_of_grid
@@ -47,6 +47,8 @@ from nngpt.prediction.hpo.proposal import HPOTask, Proposal, SearchSpace
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
 from nngpt.records import Candidate, Evaluation, Refusal, derive_seed
+from nngpt.reports.text import decimal
+from nngpt.statistics import mean
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "tests/networks", ROOT / "benchmarks/networks")
@@ -180,14 +182,16 @@ def report(cells: Sequence[dict[str, Any]]) -> None:
         print(f"\n{dataset or 'both'}: {len(own)} trainings of {groups.max() + 1} networks")
         for engine, found in table.items():
             known = np.isfinite(found)
-            mean = grouped_mean(found[known], groups[known])
-            less = grouped_mean((table["predicted"] - found)[known], groups[known])
-            print(f"| {engine} | {interval(mean)} | {interval(less)} |")
+            ours = table["predicted"] - found
+            both = (over_networks(values[known], groups[known]) for values in (found, ours))
+            print(f"| {engine} | {' | '.join(both)} |")
 
 
-def interval(found: MeanInterval) -> str:
-    """Return a mean with its interval."""
-    return f"{found[0]:.3f} [{found[1]:.3f}, {found[2]:.3f}]"
+def over_networks(values: Vector, networks: Numbers) -> str:
+    """Return the mean over networks of their means, with its t interval (95%)."""
+    counts = np.bincount(networks)
+    means = (np.bincount(networks, values) / np.maximum(counts, 1))[counts > 0]
+    return decimal(mean(means.tolist()), 3)
 
 
 if __name__ == "__main__":

@@ -255,8 +255,8 @@ class EvaluationConfig(_Section):
 class NoveltyConfig(_Section):
     """The measure of near-duplicates (defaults: the papers').
 
-    A network is a duplicate when its similarity to a known one exceeds `threshold` or is 1; `shingle`
-    is the number of tokens in a shingle. `options` belong to the measure.
+    A network is a duplicate when its similarity to a known one exceeds `threshold` or is 1;
+    `shingle` is the number of tokens in a shingle. `options` belong to the measure.
     """
 
     measure: str = "minhash"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Stage(StrEnum):
@@ -250,6 +250,20 @@ class EpochResult:
     seconds: float
 
 
+class Result(NamedTuple):
+    """The accuracy of a network, and what its interval depends on.
+
+    Attributes:
+        accuracy: share of correct predictions, 0…1; the mean of several trainings.
+        images: number of different images that were predicted, 0 if there is to be no interval.
+        trainings: accuracy of each training if there were several (seeds, folds), else ().
+    """
+
+    accuracy: float
+    images: int
+    trainings: tuple[float, ...] = ()
+
+
 @dataclass(frozen=True)
 class Trial:
     """Result of one of several trainings of a candidate, with one seed on one fold.
@@ -274,7 +288,8 @@ class Evaluation:
     `claimed_` values come from the process that ran the candidate and cannot be trusted.
 
     Attributes:
-        epochs: one result per epoch, in order; several trials are counted together.
+        epochs: one result per epoch, in order; the answers of several trials are counted together,
+            so that `total` counts an image once per training.
         claimed_parameters: number of trainable parameters, by the worker's count.
         seconds: wall time of the whole evaluation, by the parent's clock.
         device: "cpu" or "cuda".
@@ -308,6 +323,21 @@ class Evaluation:
     def accuracy(self) -> float:
         """Validation accuracy after the last epoch, 0…1."""
         return self.epochs[-1].accuracy
+
+    @property
+    def curve(self) -> tuple[Result, ...]:
+        """The result after each epoch; only the last one knows its several trainings."""
+        last, trials = self.epochs[-1], self.trials
+        if len(trials) < 2:
+            return tuple(Result(epoch.accuracy, epoch.total) for epoch in self.epochs)
+        images = sum({trial.fold: trial.total for trial in trials}.values())
+        whole = Result(last.accuracy, images, tuple(trial.accuracy for trial in trials))
+        return (*(Result(epoch.accuracy, 0) for epoch in self.epochs[:-1]), whole)
+
+    @property
+    def result(self) -> Result:
+        """The result after the last epoch."""
+        return self.curve[-1]
 
 
 @dataclass(frozen=True)

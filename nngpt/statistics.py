@@ -19,6 +19,10 @@ Z95 = 1.959963984540054
 """97.5% quantile of the standard normal distribution."""
 
 
+FEWEST = 4
+"""Smallest number of seeds (trainings, runs) with an interval; the values of fewer are shown."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A share, mean, median or correlation with its 95% interval.
@@ -29,6 +33,7 @@ class Estimate:
         high: upper end of the interval, None if there is none.
         count: number of observations.
         hits: number of successes among `count`; None unless the estimate is a share.
+        values: the observations, where they are too few for an interval and few enough to be shown.
     """
 
     value: float
@@ -36,6 +41,7 @@ class Estimate:
     high: float | None
     count: int
     hits: int | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def interval(self) -> Interval | None:
@@ -138,12 +144,23 @@ def share(hits: int, total: int) -> Estimate | None:
     return Estimate(hits / total, *wilson(hits, total), total, hits) if total else None
 
 
-def accuracy(value: float, images: int) -> Estimate:
-    """Return one network's accuracy with the Wilson interval over its images, none for 0 images."""
+def accuracy(value: float, images: int, trainings: Sequence[float] = ()) -> Estimate:
+    """Return one network's accuracy with its interval, none for 0 images.
+
+    After one training this is the Wilson interval over the images. The mean of several trainings on
+    the same images varies with the seed too: half its width is the root of the sum of squares of
+    the t interval over the trainings and of the Wilson interval over the images, each counted once.
+    Fewer than `FEWEST` trainings have no interval, but their values are shown.
+    """
     if not images:
         return Estimate(value, None, None, 0)
     low, high = wilson(round(value * images), images)
-    return Estimate(value, min(low, value), max(high, value), images)
+    if 1 < len(trainings) < FEWEST:
+        return Estimate(value, None, None, images, values=tuple(trainings))
+    if trainings:
+        half = mean_half_width(trainings)[1] or 0.0
+        low, high = value - math.hypot(half, value - low), value + math.hypot(half, high - value)
+    return Estimate(value, max(0, min(low, value)), min(1, max(high, value)), images)
 
 
 def mean(values: Sequence[float]) -> Estimate | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from nngpt.reports.text import accuracy as text_of
 from nngpt.reports.text import accuracy_of, mean_of
 from nngpt.statistics import (
     Difference,
@@ -41,6 +44,28 @@ def test_wilson(successes: int, total: int, low: float, high: float) -> None:
 def test_wilson_at_the_edges() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(5, 5)[1] == 1.0 and wilson(0, 5)[0] == 0.0
+
+
+def test_an_accuracy_of_several_trainings_varies_with_the_seed() -> None:
+    values = (0.41, 0.47, 0.51, 0.55)
+    found = accuracy(0.485, 2000, values)
+    (middle, half), ends = mean_half_width(values), wilson(970, 2000)
+    assert found.interval is not None and half is not None and middle == 0.485
+    low, high = found.interval
+    assert middle - low == pytest.approx(math.hypot(half, middle - ends[0])) > half > 0.09
+    assert high - middle == pytest.approx(math.hypot(half, ends[1] - middle))
+    assert accuracy_of(0.485, 2000, values) == "48.5% ±9.6"
+    equal = accuracy(0.5, 100, (0.5,) * 4)
+    assert equal.interval == wilson(50, 100)
+    assert accuracy(0.99, 50, (0.97, 1, 1, 0.99)).high == 1
+
+
+@pytest.mark.parametrize("values", [(0.41, 0.55), (0.41, 0.5, 0.53)])
+def test_fewer_than_four_trainings_are_shown_without_an_interval(values: tuple[float, ...]) -> None:
+    found = accuracy(0.48, 2000, values)
+    assert found.interval is None and found.values == values
+    each = ", ".join(f"{value:.1%}"[:-1] for value in values)
+    assert accuracy_of(0.48, 2000, values) == text_of(found) == f"48.0% ({each})"
 
 
 def test_t_interval() -> None:

@@ -105,15 +105,21 @@ def search(
     """Search the names, docstrings and code of all indexed blocks (BM25 ranking)."""
     from nngpt.reports.tables.retrieval import hits_table
     from nngpt.retrieval import index
+    from nngpt.retrieval.extractor import Extractor
+    from nngpt.retrieval.library import Library
     from nngpt.retrieval.search import search as find
 
-    known = index.blocks(index.open_index(folder))
+    database = index.open_index(folder)
+    known = index.blocks(database)
     hits = find([b for b in known if copyleft or not b.copyleft], question, top)
+    extractor = Extractor(Library(index.sources(database)))
+    needs = [extractor.needs(hit.block.target) for hit in hits]
     if as_json:
         found = [{"score": h.score, "target": h.block.target, **asdict(h.block)} for h in hits]
-        print_json([{k: v for k, v in one.items() if k != "words"} for one in found])
+        shown = [{k: v for k, v in one.items() if k != "words"} for one in found]
+        print_json([{**one, "needs": need} for one, need in zip(shown, needs, strict=True)])
     elif hits:
-        console().print(hits_table(hits))
+        console().print(hits_table(hits, needs))
     else:
         typer.echo("No block contains any of these words.", err=True)
         raise typer.Exit(1)
@@ -127,8 +133,10 @@ def show(target: Target, folder: _IndexFolder = Path("runs"), as_json: AsJson = 
     from nngpt.retrieval.library import Library
 
     database = index.open_index(folder)
-    facts = Extractor(Library(index.sources(database))).original(target)
+    extractor = Extractor(Library(index.sources(database)))
+    facts = extractor.original(target)
     code = facts.pop("code")
+    facts["needs"] = extractor.needs(target) or "nothing beyond torch"
     place = facts["target"].partition(":")[2]
     known = index.blocks(database)
     facts["module"] = any(f"{block.module}.{block.name}" == place for block in known)
@@ -160,6 +168,9 @@ def extract(
     else:
         typer.echo(f"{out}: {found.target} with {plural(len(found.inlined) - 1, 'helper')}")
     print_notes(f"{name} is imported only when a function needs it" for name in found.lazily)
+    guarded = (name for name in found.beyond.guarded if name not in found.lazily)
+    print_notes(f"{name} is imported if it is installed" for name in guarded)
+    print_notes(f"{name} is compiled by the library and missing" for name in found.beyond.compiled)
 
 
 @app.command()

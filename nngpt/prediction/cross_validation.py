@@ -216,7 +216,7 @@ class _TestedRows:
             *(split, what, epochs),
             runs=len(points),
             groups=int(group.max()) + 1,
-            rmse=(math.sqrt(middle), math.sqrt(low), math.sqrt(high)),
+            rmse=(math.sqrt(middle), low and math.sqrt(low), high and math.sqrt(high)),
             r=_correlation(points, truth),
             r_within=_correlation(_centred(points, place), _centred(truth, place)),
             by_place=by_place,

@@ -12,8 +12,11 @@ from nngpt.prediction.arrays import Numbers, Vector
 from nngpt.prediction.runs import TrainingRun
 from nngpt.store.lemur.mirror import family
 
-MeanInterval = tuple[float, float, float]
-"""A mean and the ends of its 95% interval."""
+MeanInterval = tuple[float, float | None, float | None]
+"""A mean and the ends of its 95% interval, None for too few groups."""
+
+FEWEST_GROUPS = 20
+"""Smallest number of groups that are resampled: the bootstrap of fewer is too narrow."""
 
 _RESAMPLES = 1000
 
@@ -70,8 +73,13 @@ def folds(groups: Sequence[str], count: int) -> Numbers:
 
 
 def grouped_mean(values: Vector, groups: Numbers) -> MeanInterval:
-    """Return the mean of values [n] with a 95% interval from resampling `groups` of runs [n]."""
+    """Return the mean of values [n] with a 95% interval from resampling `groups` of runs [n].
+
+    There is no interval for fewer than `FEWEST_GROUPS` groups.
+    """
     sums, counts = np.bincount(groups, values), np.bincount(groups)
+    if np.count_nonzero(counts) < FEWEST_GROUPS:
+        return float(values.mean()), None, None
     draws = np.random.default_rng(0).integers(len(sums), size=(_RESAMPLES, len(sums)))
     means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])

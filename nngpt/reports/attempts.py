@@ -41,7 +41,7 @@ def outcome_line(outcome: Evaluation | Refusal) -> str:
     """Report an attempt's outcome as a line: accuracies, epochs, device, size, or refusal."""
     if isinstance(outcome, Refusal):
         return f"refused at {outcome.stage}: {outcome.reason}"
-    curve = ", ".join(accuracy_of(e.accuracy, e.total) for e in outcome.epochs)
+    curve = ", ".join(accuracy_of(*result) for result in outcome.curve)
     return (
         f"accuracy {curve} after {plural(len(outcome.epochs), 'epoch')} on "
         f"{outcome.device}, {outcome.claimed_parameters:,} parameters, {outcome.seconds:.1f} s"
@@ -118,8 +118,8 @@ def _plain(attempt: AttemptRecord, plain: Retraining) -> str:
 
 def _curve(attempt: AttemptRecord) -> Table:
     table = Table("epoch", "accuracy", "", "seconds")
-    for epoch in attempt.evaluation.epochs if attempt.evaluation else ():
+    found = attempt.evaluation
+    for epoch, result in zip(found.epochs, found.curve, strict=True) if found else ():
         bar = "█" * round(epoch.accuracy * 40)
-        accuracy = accuracy_of(epoch.accuracy, epoch.total)
-        table.add_row(str(epoch.epoch), accuracy, bar, f"{epoch.seconds:.1f}")
+        table.add_row(str(epoch.epoch), accuracy_of(*result), bar, f"{epoch.seconds:.1f}")
     return table

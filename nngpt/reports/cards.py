@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from nngpt import statistics
 from nngpt.data.transform_names import spec
-from nngpt.records import Candidate, Exported, ShownBlock
+from nngpt.records import Candidate, Exported, Result, ShownBlock
 from nngpt.reports.analysis.best import BestNetwork, written_by
 from nngpt.reports.sheets import Sheet, plain
+from nngpt.reports.text import accuracy, plural
 from nngpt.statistics import wilson
 from nngpt.store import Confirmation
 
@@ -83,8 +85,12 @@ def network(source: BestNetwork, exported: Exported) -> Iterator[str]:
 
 def accuracy_95(correct: int, total: int) -> str:
     """Format an accuracy on a card: `97.0% [95.7, 97.9] of 1,000`."""
-    low, high = wilson(correct, total)
-    return f"{correct / total:.1%} [{low * 100:.1f}, {high * 100:.1f}] of {total:,}"
+    return result_95(Result(correct / total, total))
+
+
+def result_95(result: Result) -> str:
+    """Format a result on a card; of fewer than four trainings, each instead of an interval."""
+    return f"{accuracy(statistics.accuracy(*result))} of {result.images:,}"
 
 
 def _provenance(block: ShownBlock) -> str:
@@ -156,8 +162,9 @@ def fenced(text: str, language: str = "") -> str:
 
 def figures(source: BestNetwork, exported: Exported, same: bool | None) -> Iterator[str]:
     """Yield the accuracies on a card, one line each."""
-    last, again = source.evaluation.epochs[-1], exported.evaluation.epochs[-1]
-    yield f"recorded by the run: {accuracy_95(last.correct, last.total)} validation images"
+    recorded, again = source.evaluation.result, exported.evaluation.epochs[-1]
+    several = f" ({plural(len(recorded.trainings), 'training')})" if recorded.trainings else ""
+    yield f"recorded by the run: {result_95(recorded)} validation images{several}"
     plain_loop = source.attempt.retraining
     if plain_loop is not None and plain_loop.accuracy is not None:
         right = round(plain_loop.accuracy * plain_loop.total)

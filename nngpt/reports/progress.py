@@ -161,7 +161,7 @@ class ConsoleProgress(LiveBars):
         facts = ", ".join(f"{key} {n}" for key, n in counts.items())
         if results := [a.result for a in settled if a.result is not None]:
             mean = mean_of([a.evaluation.accuracy for a in settled if a.evaluation is not None])
-            facts += f" · best {max(results)[0]:.1%}, mean {mean}"
+            facts += f" · best {max(results)[0]:.1%}, own mean {mean}"
         if repairs := len(found) - len(first):
             facts += f" · {plural(repairs, 'repair')}"
         if controls := len(first) - len(settled):

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nngpt import statistics
 from nngpt.errors import readable
 from nngpt.records import Arm, Stage, State
-from nngpt.statistics import (
-    Count,
-    Estimate,
-    Interval,
-    Measure,
-    mean_half_width,
-    percent_of,
-    wilson,
-)
+from nngpt.statistics import Count, Estimate, Interval, Measure, mean_half_width, percent_of
 
 NONE = "–"
 """Shown where there is no value."""
@@ -66,8 +59,8 @@ def percent(found: Estimate | None, digits: int = 0) -> str:
 
 
 def accuracy(found: Estimate | None) -> str:
-    """Format an accuracy as `91.3% [89.1–93.2]`."""
-    return percent(found, 1)
+    """Format an accuracy as `91.3% [89.1–93.2]`, or `48.4% (40.1, 56.7)`: too few trainings."""
+    return percent(found, 1) + (_each(found.values) if found else "")
 
 
 def counted(found: Estimate | None) -> str:
@@ -80,6 +73,15 @@ def points(found: Estimate | None) -> str:
     if found is None:
         return NONE
     return " ".join(filter(None, (f"{signed(found.value)} points", point_ends(found.interval))))
+
+
+def uncorrected(comparisons: int) -> str:
+    """Format a note that the intervals of a table are not corrected for its comparisons."""
+    chance = f"{comparisons / 20:.1g}" if comparisons < 20 else f"{comparisons / 20:.0f}"
+    return (
+        f"Not corrected for {plural(comparisons, 'comparison')}: without any difference, about "
+        f"{chance} of the intervals would exclude zero."
+    )
 
 
 def point_ends(interval: Interval | None) -> str:
@@ -158,12 +160,17 @@ def measured(found: Measure) -> str:
     return percent_of(*found) if isinstance(found, Count) else mean_of(found)
 
 
-def accuracy_of(accuracy: float, total: int | None = None) -> str:
-    """Format an accuracy as text with its Wilson interval (95%): `91.3% ±1.8`."""
-    if not total:
-        return f"{accuracy:.1%}"
-    low, high = wilson(round(accuracy * total), total)
-    return f"{accuracy:.1%} ±{(high - low) * 50:.1f}"
+def accuracy_of(accuracy: float, images: int = 0, trainings: Sequence[float] = ()) -> str:
+    """Format a result as text with half its interval: `91.3% ±1.8`; `48.4% (40.1, 56.7)`."""
+    found = statistics.accuracy(accuracy, images, trainings)
+    ends = found.interval
+    spread = "" if ends is None else f" ±{(ends[1] - ends[0]) * 50:.1f}"
+    return f"{accuracy:.1%}{spread}{_each(found.values)}"
+
+
+def _each(values: Sequence[float]) -> str:
+    """Format the accuracies of a few trainings: ` (40.1, 56.7)`; nothing for none."""
+    return f" ({', '.join(f'{value * 100:.1f}' for value in values)})" if values else ""
 
 
 def mean_of(values: Sequence[float]) -> str:

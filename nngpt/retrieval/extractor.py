@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nngpt.errors import UserError, nearest
@@ -15,6 +15,7 @@ from nngpt.retrieval.name_assignment import assign_names
 from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.sources import LibrarySource
 from nngpt.retrieval.statement_order import order_statements
+from nngpt.retrieval.static_check import BeyondTorch, check
 
 _SOME = 6
 """Maximum number of modules listed in a message."""
@@ -29,6 +30,7 @@ class Extraction:
         sha256: hash of the original file.
         inlined: dotted names of all definitions in the file.
         lazily: dotted names outside torch that functions import when they run.
+        beyond: everything that parts of the file need and torch does not bring.
         licences: sorted licences of all sources in the file.
     """
 
@@ -39,6 +41,7 @@ class Extraction:
     sha256: str
     inlined: tuple[str, ...]
     lazily: tuple[str, ...]
+    beyond: BeyondTorch
     licences: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -51,6 +54,7 @@ class Extraction:
             "sha256": self.sha256,
             "inlined": self.inlined,
             "lazily": self.lazily,
+            **asdict(self.beyond),
         }
 
 
@@ -76,16 +80,30 @@ class Extractor:
         names = assign_names(self._resolver, closure, order)
         module = self.library.module(local.module)
         assert module is not None
+        code = render_file(self._resolver, local, closure, order, names)
         return Extraction(
             target=f"{module.source.name}:{local.dotted}",
             name=local.name,
-            code=render_file(self._resolver, local, closure, order, names),
+            code=code,
             source=module.source,
             sha256=module.sha256,
             inlined=tuple(n.dotted for n in names.given if isinstance(n, LocalName)),
             lazily=tuple(lazy_imports(self._resolver, closure)),
+            beyond=check(code, local.name).beyond,
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
         )
+
+    def needs(self, target: str) -> str:
+        """Return what a class needs beyond torch, "" for nothing; found by extracting it."""
+        try:
+            found = self.extract(target)
+        except ExtractionRefused as refused:
+            return f"cannot be extracted: {refused.what}"
+        lazily, beyond = [name.split(".")[0] for name in found.lazily], found.beyond
+        packages = sorted({*lazily, *(name.split(".")[0] for name in beyond.guarded)} - {""})
+        parts = [f"compiled {', '.join(beyond.compiled)}"] if beyond.compiled else []
+        parts += [f"in parts {', '.join(packages)}"] if packages else []
+        return "; ".join(parts)
 
     def find(self, target: str) -> LocalName:
         """Return the class or function with this name; follow re-exports to the definition.

@@ -11,6 +11,7 @@ from nngpt.retrieval.modules import Module, Statement
 from nngpt.retrieval.name_assignment import AssignedNames, Imported
 from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.statement_rewriter import Rewriter
+from nngpt.retrieval.static_check import beyond_torch
 
 _WIDTH = 100
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -28,13 +29,14 @@ def render_file(
     postponed = any("annotations" in module.future for module in closure.modules())
     rewriter = Rewriter(resolver, closure, names, postponed)
     body = _body(rewriter, order)
-    head = header(resolver, target, closure, order, names)
-    parts = [
-        "\n".join(f"# {line}".rstrip() for line in head),
+    imports = [
         "from __future__ import annotations" if postponed else "",
         "\n".join(import_lines(names)),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n" + body
+    code = "\n\n".join(part for part in imports if part) + "\n" + body
+    head = header(resolver, target, closure, order, names)
+    head += _beyond_torch(code, lazy_imports(resolver, closure))
+    return "\n".join(f"# {line}".rstrip() for line in head) + "\n\n" + code
 
 
 def header(
@@ -62,6 +64,22 @@ def header(
         lines.append("Imported only where a function needs it (not part of torch):")
         lines += [f"  {name}" for name in lazily]
     return lines
+
+
+def _beyond_torch(code: str, lazily: Sequence[str]) -> Iterable[str]:
+    """Yield the extracted file's header lines on what torch does not bring."""
+    try:
+        beyond = beyond_torch(code)
+    except (SyntaxError, ValueError, RecursionError):  # the check of the file says it
+        return
+    known = {name.split(".")[0] for name in lazily}
+    if guarded := [name for name in beyond.guarded if name.split(".")[0] not in known]:
+        yield "Imported under a guard, if it is installed (not part of torch):"
+        yield from (f"  {name}" for name in guarded)
+    if beyond.compiled:
+        yield "Needs operators that the library compiles. Without them it fails at the call, or"
+        yield "takes another way where it tests for them:"
+        yield from (f"  {name}" for name in beyond.compiled)
 
 
 def _inlined(closure: Closure, order: Sequence[Statement], first: Module) -> Iterable[str]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, case, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from nngpt.records import Arm, Stage, State
+from nngpt.records import Arm, Result, Stage, State
 from nngpt.store.row_mapping import to_attempt
 from nngpt.store.states import OPEN
 from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
@@ -28,7 +28,9 @@ ACCURACY = case((Attempt.refusal_stage.is_distinct_from(Stage.TRAIN), _TRAINED),
 """The accuracy that counts, as `AttemptRecord.result` has it."""
 
 _SUMMARY_COLUMNS = (
+    Attempt.id,
     ACCURACY.label("best"),
+    Attempt.retrained_accuracy,
     Attempt.cycle,
     Attempt.mode,
     Attempt.state,
@@ -97,10 +99,24 @@ def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
     adapters = _by_cycle(session, AdapterRow, run_id) if arm is Arm.LOOP else {}
     closed = _by_cycle(session, ClosedCycle, run_id)
     config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
+    best = _best(session, run_id, cycles)
     return [
-        _summarise(cycle, arm, rows, adapters.get(cycle), closed.get(cycle), config)
+        _summarise(cycle, arm, rows, best[cycle], adapters.get(cycle), closed.get(cycle), config)
         for cycle, rows in sorted(cycles.items())
     ]
+
+
+def _best(
+    session: Session, run_id: int, cycles: Mapping[int, Sequence[Any]]
+) -> dict[int, Result | None]:
+    """Return the highest result that counts in each cycle, repairs apart."""
+    ids = {}
+    for cycle, rows in cycles.items():
+        counted = [row for row in rows if row.best is not None and not row.repairs]
+        ids[cycle] = max(counted, key=lambda row: row.best).id if counted else None
+    chosen = {i for i in ids.values() if i is not None}
+    found = {a.id: a.result for a in attempts(session, run_id, ids=chosen)} if chosen else {}
+    return {cycle: found.get(i) if i is not None else None for cycle, i in ids.items()}
 
 
 def _by_cycle(session: Session, table: type[_Row], run_id: int) -> dict[int, _Row]:
@@ -112,6 +128,7 @@ def _summarise(
     cycle: int,
     arm: Arm,
     rows: Sequence[Any],
+    best: Result | None,
     adapter: AdapterRow | None,
     closed: ClosedCycle | None,
     config: Mapping[str, Any],
@@ -130,7 +147,8 @@ def _summarise(
         open=sum(row.state in OPEN for row in rows),
         refused={stage: refused[stage] for stage in Stage if refused[stage]},
         accuracies=accuracies,
-        best=max((row.best for row in first if row.best is not None), default=None),
+        best=best,
+        retrained=any(row.retrained_accuracy is not None for row in first),
         seconds={
             "generation": sum(row.generation_s for row in rows),
             "evaluation": sum(row.evaluation_s or 0.0 for row in rows),

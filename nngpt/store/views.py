@@ -14,6 +14,7 @@ from nngpt.records import (
     Evaluation,
     Novelty,
     Refusal,
+    Result,
     Retraining,
     Stage,
     State,
@@ -98,8 +99,8 @@ class AttemptRecord:
         return self.state in (State.ADMITTED, State.REFUSED)
 
     @property
-    def result(self) -> tuple[float, int] | None:
-        """The accuracy that counts, 0…1, and its number of images.
+    def result(self) -> Result | None:
+        """The result that counts.
 
         That of nngpt's own loop if it trained the network too, else of the candidate's own; None if
         there is no training, or it was refused. It holds for thresholds, rankings and wherever one
@@ -109,8 +110,8 @@ class AttemptRecord:
         if self.evaluation is None or refused:
             return None
         if self.retraining is not None and self.retraining.accuracy is not None:
-            return self.retraining.accuracy, self.retraining.total
-        return self.evaluation.accuracy, self.evaluation.epochs[-1].total
+            return Result(self.retraining.accuracy, self.retraining.total)
+        return self.evaluation.result
 
     @property
     def relative_effort(self) -> float | None:
@@ -207,7 +208,8 @@ class CycleSummary:
         refused: number of refusals by stage.
         accuracies: validation accuracies of the valid candidates, as trained by their own code,
             0…1, in order of generation.
-        best: highest accuracy that counts (`AttemptRecord.result`), None without a valid candidate.
+        best: highest result that counts (`AttemptRecord.result`), None without a valid candidate.
+        retrained: True if the accuracy that counts is that of nngpt's own loop for any candidate.
         seconds: wall time of "generation", "evaluation" and "learning".
         adapter: name of the adapter that generated the cycle, None for the base model.
         closed: True once the cycle's training has ended.
@@ -243,7 +245,8 @@ class CycleSummary:
     above: int = 0
     arm: Arm = Arm.LOOP
     alarm: str = ""
-    best: float | None = None
+    best: Result | None = None
+    retrained: bool = False
     held_out: int = 0
     held_out_first: float | None = None
     held_out_last: float | None = None

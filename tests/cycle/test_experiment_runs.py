@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 from subprocess import CompletedProcess
 
 import pytest
@@ -179,23 +181,39 @@ def test_differences_have_both_intervals() -> None:
     valid = found["valid"]
     assert valid.over_networks == Difference(*newcombe((4, 8), (6, 8)), 8, other_count=8)
     assert valid.by_seed == (2 / 4 - 3 / 4, 2 / 4 - 3 / 4)
+    above = found["above the threshold"]
+    assert above.over_networks == Difference(*newcombe((1, 8), (5, 8)), 8, other_count=8)
     mean = found["mean accuracy"]
     expected = welch([0.3, 0.4, 0.3, 0.5], [0.5, 0.6, 0.7, 0.6, 0.6, 0.8])
     assert (mean.over_networks.value, mean.over_networks.interval) == expected
     by_seed = (0.35 - 0.6, 0.4 - 2 / 3)
     assert mean.by_seed == pytest.approx(by_seed)
-    half = t.ppf(0.975, 1) * abs(by_seed[0] - by_seed[1]) / 2
-    centre = sum(by_seed) / 2
+    assert mean.over_seeds is None, "two seeds have no interval"
+    assert verdict(mean) == "only over networks: too few seeds"
+    assert verdict(valid) == "no difference shown"
+
+
+def test_four_seeds_have_an_interval() -> None:
+    both = [replace(run, seed=run.seed + more) for more in (0, 2) for run in (*ONE, *OTHER)]
+    found = {d.what: d for d in differences(sorted(both, key=lambda run: run.arm))}
+    mean = found["mean accuracy"]
+    half = t.ppf(0.975, 3) * stdev(mean.by_seed) / 2
+    centre = fmean(mean.by_seed)
     assert mean.over_seeds == pytest.approx((centre - half, centre + half))
     assert verdict(mean) == "differ"
-    assert verdict(found["above the threshold"]) in ("no difference shown", "only over networks")
+    (_, table, _) = sheets(both, list(found.values()))
+    assert "Not corrected for 4 comparisons" in table.note
 
 
 def test_one_seed_and_no_valid_network_have_their_own_verdicts() -> None:
     found = differences([ONE[0], OTHER[0]])
-    assert {verdict(difference) for difference in found} == {"one seed"}
+    assert {verdict(difference) for difference in found} <= {
+        "only over networks: too few seeds",
+        "no difference shown",
+    }
     nothing = figures("none", 1, above=0, written=4)
-    assert [d.what for d in differences([ONE[0], nothing])] == ["valid"]
+    shared = ["valid", "above the threshold"]
+    assert [d.what for d in differences([ONE[0], nothing])] == shared
     assert differences(ONE) == []
     tables = sheets([ONE[0], nothing], differences([ONE[0], nothing]))
     assert [table.title for table in tables] == ["Arms", "Differences from the first arm", "Runs"]

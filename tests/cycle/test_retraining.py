@@ -80,7 +80,8 @@ def test_rankings_and_prompts_take_what_our_own_loop_made(folder: Path) -> None:
         with store.database.read() as session:
             assert candidates.best(session, 1) == [good.id, fair.id]
         (summary,) = store.summary(1)
-    assert summary.best == 0.7 and summary.accuracies == (0.93,) * 5
-    assert good.result == (0.7, 200)
+    assert summary.best == (0.7, 200, ()) and summary.retrained
+    assert summary.accuracies == (0.93,) * 5
+    assert good.result == (0.7, 200, ())
     line = attempt_line(good).plain
     assert "accuracy 70.0%" in line and "its own loop: 93.0%" in line

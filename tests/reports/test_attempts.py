@@ -104,7 +104,7 @@ def test_refusal_is_shown_as_it_is() -> None:
 
 
 def test_story_counts_copies_apart_and_is_not_too_wide() -> None:
-    text = shown(story(RUN, [summary()], 200))
+    text = shown(story(RUN, [summary()]))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 140
     row = next(line for line in lines if "a-rather-long" in line)
@@ -115,12 +115,12 @@ def test_story_counts_copies_apart_and_is_not_too_wide() -> None:
 
 
 def test_repairs_have_a_column_of_their_own_if_there_are_any() -> None:
-    assert "repairs" not in shown(story(RUN, [summary()], 200))
+    assert "repairs" not in shown(story(RUN, [summary()]))
     repaired = summary(repairs=9, repairs_valid=4, repairs_admitted=2)
-    lines = shown(story(RUN, [summary(), repaired], 200)).splitlines()
+    lines = shown(story(RUN, [summary(), repaired])).splitlines()
     assert max(map(len, lines)) <= 140
-    assert "4 of 9" in shown(story(RUN, [repaired], 200))
-    assert "20/50" in shown(story(RUN, [repaired], 200)), "validity stays raw"
+    assert "4 of 9" in shown(story(RUN, [repaired]))
+    assert "20/50" in shown(story(RUN, [repaired])), "validity stays raw"
     told = summary_json(repaired)
     assert told["repairs"] == {"written": 9, "valid": 4, "admitted": 2}
     assert (told["generated"], told["valid"], told["admitted"]) == (50, 20, 10)
@@ -128,7 +128,7 @@ def test_repairs_have_a_column_of_their_own_if_there_are_any() -> None:
 
 def test_a_constraint_stands_beside_every_validity_figure(progress: ConsoleProgress) -> None:
     written = summary(mode="full", constrained=True)
-    row = next(line for line in shown(story(RUN, [written], 200)).splitlines() if "20/50" in line)
+    row = next(line for line in shown(story(RUN, [written])).splitlines() if "20/50" in line)
     assert "constrained full" in row or "constrained" in row
     assert summary_json(written)["constrained"] is True
     assert summary_json(summary())["constrained"] is False
@@ -150,7 +150,7 @@ def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
     progress.cycle_started(1, Config(), None, [ATTEMPT, repair])
     bar = progress._bars.tasks[0]
     assert bar.completed == 1
-    assert bar.fields["facts"] == "admitted 1 · best 50.0%, mean 50.0% · 1 repair"
+    assert bar.fields["facts"] == "admitted 1 · best 50.0%, own mean 50.0% · 1 repair"
     progress.cycle_done(summary(repairs=9, repairs_valid=4, repairs_admitted=2), {})
     assert "repairs, counted separately: 4 of 9 valid, 2 admitted" in printed(progress)
 

@@ -9,7 +9,7 @@ from retrieval.rag_trees import extract, extractor, load, write_tree
 
 from nngpt.errors import UserError
 from nngpt.retrieval.closure import ExtractionRefused
-from nngpt.retrieval.static_check import check
+from nngpt.retrieval.static_check import BeyondTorch, check
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,49 @@ def test_a_class_with_too_many_dependencies_is_refused(
     with pytest.raises(ExtractionRefused, match="needs more than 20 definitions"):
         extract(tmp_path, {"pkg/a.py": code}, "pkg.a.Block")
     assert extract(tmp_path, {"pkg/b.py": "class Block: ...\n"}, "pkg.b.Block").name == "Block"
+
+
+def test_compiled_operators_and_guarded_imports_are_told(tmp_path: Path) -> None:
+    files = {
+        "pkg/block.py": """
+            import torch
+            from torch import nn
+            try:
+                import accimage
+            except ImportError:
+                accimage = None
+            if accimage is not None:
+                FAST = True
+            def align(x):
+                if accimage is None:
+                    return x
+                return torch.ops.pkg.align(x)
+            class B(nn.Module):
+                def forward(self, x):
+                    return torch.ops.aten.relu(align(x))
+        """
+    }
+    root = write_tree(tmp_path, files)
+    found = extractor(root).extract("pkg.block.B")
+    assert found.beyond == BeyondTorch(("accimage",), ("torch.ops.pkg.align",))
+    head = found.code.partition("\n\n")[0]
+    assert "accimage" in head and "#   torch.ops.pkg.align" in head and "aten" not in head
+    assert check(found.code, "B").closed
+    told = extractor(root).needs("pkg.block.B")
+    assert told == "compiled torch.ops.pkg.align; in parts accimage"
+
+
+def test_a_block_says_before_its_extraction_that_it_is_refused(tmp_path: Path) -> None:
+    files = {
+        "pkg/block.py": """
+            from PIL import Image
+            from torch import nn
+            class B(nn.Module):
+                kind = Image.Image
+            class C(nn.Module):
+                pass
+        """
+    }
+    found = extractor(write_tree(tmp_path, files))
+    assert found.needs("pkg.block.B").startswith("cannot be extracted: needs PIL")
+    assert found.needs("pkg.block.C") == ""

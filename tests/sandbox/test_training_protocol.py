@@ -16,6 +16,7 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import ExecutionError
 from nngpt.records import Evaluation, Refusal, Stage
+from nngpt.reports.attempts import outcome_line
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.folds import Fold, Folds
 
@@ -69,6 +70,15 @@ def test_seeds_and_folds_are_pooled(start: Start) -> None:
     correct = sum(round(t.accuracy * t.total) for t in result.trials)
     assert result.epochs[-1].correct == correct
     assert result.accuracy == correct / result.epochs[-1].total
+    each = tuple(trial.accuracy for trial in result.trials)
+    assert result.result == (result.accuracy, 320 + 97, each)
+
+
+def test_seeds_do_not_multiply_the_images(start: Start) -> None:
+    result = start(seeds=3).evaluate(candidate(), 4)
+    assert isinstance(result, Evaluation), result
+    assert result.result.images == 97 and result.epochs[-1].total == 3 * 97
+    assert len(result.result.trainings) == 3 and "±" not in outcome_line(result)
 
 
 def test_folds_partition_the_images(splits: Splits) -> None:

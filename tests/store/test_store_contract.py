@@ -409,7 +409,7 @@ def test_summary_counts_first_answers_only(store: Store) -> None:
     first, second = store.summary(run.id)
     assert (first.generated, first.parsed, first.valid, first.admitted) == (4, 2, 2, 1)
     assert first.refused == {Stage.PARSE: 2, Stage.NOVELTY: 1}
-    assert first.accuracies == (0.5, 0.3) and first.best == 0.5
+    assert first.accuracies == (0.5, 0.3) and first.best and first.best.accuracy == 0.5
     assert first.mean == pytest.approx(0.4)
     assert first.seconds == {"generation": 2.0, "evaluation": 8.0, "learning": 9.0}
     assert (first.adapter, first.learned, first.closed, first.open) == (None, "c1", True, 0)

@@ -41,8 +41,9 @@ class PendingRun:
         if isinstance(found, Refusal):
             return replace(outcome, refusal=found)
         outcome = replace(outcome, parameters=found.claimed_parameters, seconds=found.seconds)
-        first = found.epochs[0]
-        trained = replace(outcome, accuracy=first.accuracy, total=first.total)
+        first = found.curve[0]
+        images = 0 if first.trainings else first.images  # no interval that ignores the seeds
+        trained = replace(outcome, accuracy=first.accuracy, total=images)
         return trained if how == TRAIN else outcome
 
 

@@ -89,7 +89,7 @@ def _extract(
         found = extractor.extract(block.target)
     except ExtractionRefused:
         return None
-    if len(found.code) > longest or not check(found.code, found.name).closed or found.lazily:
+    if len(found.code) > longest or not check(found.code, found.name).closed or found.lazily or found.beyond.compiled:
         return None
     if check_safety(ast.parse(found.code)) is not None:
         return None

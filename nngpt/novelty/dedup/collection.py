@@ -36,7 +36,7 @@ class DedupSettings:
 
     Attributes:
         levels: names of the levels, cheapest first; similarity at one level is enough.
-        threshold: Jaccard similarity above which two networks are duplicates, 0…1 (`near_duplicate`).
+        threshold: Jaccard similarity above which two networks are duplicates, 0…1.
         thresholds: level → its own threshold.
         family_thresholds: family → threshold between two networks of that family (nn-dup uses 0.97
             for fractal networks); the level "exact" ignores them.

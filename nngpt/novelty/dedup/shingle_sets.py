@@ -1,6 +1,6 @@
 """Sets of shingles as 64-bit numbers, and an exact index of the networks kept so far.
 
-The index finds the kept networks that are near-duplicates at a threshold without comparing all pairs, by prefix
+The index finds the kept networks above a threshold without comparing all pairs, by prefix
 filtering (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): put all shingles into
 one order, the rarest first. Two sets with a Jaccard similarity of at least t share at least
 t * max(sizes) elements, so their first `size - ceil(t * size) + 1` elements have one in common.

@@ -201,6 +201,5 @@ def _tau_of(confirmed: Sequence[Confirmed]) -> Estimate | None:
 def _confirmed(one: Confirmation, attempt: AttemptRecord | None) -> Confirmed | None:
     if one.accuracy is None or attempt is None or attempt.evaluation is None:
         return None
-    epoch = attempt.evaluation.epochs[0]
-    first, full = accuracy(epoch.accuracy, epoch.total), accuracy(one.accuracy, one.total)
+    first, full = accuracy(*attempt.evaluation.curve[0]), accuracy(one.accuracy, one.total)
     return Confirmed(attempt.id, attempt.arm, attempt.cycle, first, full, len(one.epochs))

@@ -23,7 +23,9 @@ class CyclePoint:
         open: number of undecided first answers, which no figure counts.
         valid: share of `written` that was built, trained and judged.
         accuracies: accuracies of the valid ones, in the order of writing.
-        best: highest accuracy, with the interval over its images only.
+        best: highest accuracy that counts; as the best of many it looks better than it is.
+        retrained: True if nngpt's own loop trained any network again, so that `best` and the other
+            figures, which are of the first trainings, may be of different trainings.
         above_trained: share of the valid ones at or above the threshold (the papers' figure).
         above_written: the same share of `written`, which failing on hard cases cannot raise.
         corpus: size of the LLM's training set after the cycle: initial pairs and all networks
@@ -57,6 +59,7 @@ class CyclePoint:
     likeness: Estimate | None
     alarm: str
     skipped: str
+    retrained: bool
     held_out_first: float | None
     held_out_last: float | None
 
@@ -127,7 +130,7 @@ def _point(
     above = sum(value >= threshold for value in accuracies)
     best = max((a.result for a in first if a.result is not None), default=None)
     same = (
-        *("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped"),
+        *("arm", "cycle", "how", "adapter", "refused", "alarm", "skipped", "retrained"),
         *("repairs", "repairs_valid", "repairs_admitted", "held_out_first", "held_out_last"),
     )
     return CyclePoint(

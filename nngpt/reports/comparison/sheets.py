@@ -8,7 +8,7 @@ from statistics import median
 from nngpt.finetuning.compare.records import CHECK
 from nngpt.reports.comparison.figures import COPY, ArmResult, ComparisonFigures
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, accuracy_of, mean_of, point_ends, signed
+from nngpt.reports.text import NONE, accuracy_of, mean_of, point_ends, signed, uncorrected
 from nngpt.statistics import Count, Estimate, percent_of
 
 
@@ -81,7 +81,7 @@ def _differences(found: ComparisonFigures) -> Sheet:
             verdict = "excludes zero" if d.found.sign else "contains zero"
         rows.append((f"{d.arm} − {d.base}", d.what, d.where, gap, counts, verdict))
     columns = ("arms", "figure", "on", ">difference in points", ">n", "the interval")
-    note = "Shares: Newcombe's interval; means: Welch's t interval."
+    note = f"Shares: Newcombe's interval; means: Welch's t interval. {uncorrected(len(rows))}"
     return Sheet("Differences from the base model", columns, tuple(rows), note)
 
 

@@ -1,7 +1,7 @@
 """The figures that an experiment compares: each arm's runs, differences from the first arm.
 
 Networks of one run share an LLM and a seed, so an interval over networks alone is too narrow. A
-difference therefore has two: over all networks, and over seeds, which is wide with few seeds.
+difference therefore has two: over all networks, and, for four seeds or more, over seeds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from nngpt import statistics
 from nngpt.records import Arm, State
-from nngpt.statistics import Count, Difference, Interval, Measure, mean_half_width
+from nngpt.statistics import FEWEST, Count, Difference, Interval, Measure, mean_half_width
 from nngpt.store import RunRecord, Store
 
 
@@ -85,7 +85,7 @@ class ArmDifference:
         base: the arm subtracted.
         over_networks: the difference with its interval over all networks; None if there are none.
         by_seed: the difference for each seed that both arms have.
-        over_seeds: t interval of the mean of `by_seed`; None for fewer than two seeds, and if all
+        over_seeds: t interval of the mean of `by_seed`; None for fewer than four seeds, and if all
             seeds give the same difference.
     """
 
@@ -116,12 +116,13 @@ def figures(runs: Iterable[StartedRun], arms: Sequence[str]) -> list[RunFigures]
 def measures(runs: Sequence[RunFigures]) -> dict[str, Measure]:
     """Return the figures that an experiment compares, over all networks of some runs."""
     accuracies = [accuracy for run in runs for accuracy in run.accuracies]
+    written = sum(run.written for run in runs)
     late = [c for run in runs for c in run.by_cycle[-max(1, len(run.by_cycle) // 3) :]]
     return {
-        "valid": Count(len(accuracies), sum(run.written for run in runs)),
+        "valid": Count(len(accuracies), written),
+        "above the threshold": Count(sum(run.above for run in runs), written),
         "mean accuracy": accuracies,
         "mean accuracy, last third": [a for cycle in late for a in cycle.accuracies],
-        "above the threshold": Count(sum(run.above for run in runs), len(accuracies)),
     }
 
 
@@ -164,7 +165,7 @@ def _difference(
     there = {run.seed: _value(run, what) for run in base}
     pairs = [(_value(run, what), there.get(run.seed)) for run in mine]
     by_seed = tuple(a - b for a, b in pairs if a is not None and b is not None)
-    mean, half = mean_half_width(by_seed) if by_seed else (0.0, None)
+    mean, half = mean_half_width(by_seed) if len(by_seed) >= FEWEST else (0.0, None)
     # Seeds that agree to the last digit do so by chance: there is no interval of width 0.
     over_seeds = (mean - half, mean + half) if half else None
     return ArmDifference(mine[0].name, base[0].name, what, pooled, by_seed, over_seeds)

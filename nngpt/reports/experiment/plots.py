@@ -42,7 +42,7 @@ def save(found: Sequence[RunFigures], path: Path) -> None:
 
 
 def cycles(found: Sequence[RunFigures]) -> Figure:
-    """Draw an experiment by cycle: valid share, mean accuracy, share above the threshold."""
+    """Draw an experiment by cycle: valid share, share above the threshold, mean accuracy."""
     names = list(dict.fromkeys(run.name for run in found))
     figure = Figure(figsize=(10, 3.3), layout="constrained")
     looks = [_look(name, number, found) for number, name in enumerate(names)]
@@ -73,8 +73,8 @@ def _of_cycle(runs: Sequence[RunFigures], number: int) -> list[RunFigures]:
 
 _PANELS = {
     "valid": "valid, of all written",
-    "mean accuracy": "mean accuracy of the trained",
-    "above the threshold": "above threshold, of the trained",
+    "above the threshold": "above threshold, of all written",
+    "mean accuracy": "mean accuracy of the valid",
 }
 _NO_DATE: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 

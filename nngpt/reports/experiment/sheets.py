@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from nngpt.reports.experiment.figures import ArmDifference, RunFigures, measures
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, measured, point_ends, signed
-from nngpt.statistics import percent_of, sign_of
+from nngpt.reports.text import NONE, measured, point_ends, signed, uncorrected
+from nngpt.statistics import FEWEST, percent_of, sign_of
 
 
 def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) -> list[Sheet]:
@@ -21,8 +21,9 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) ->
             "Differences from the first arm",
             ("arms", "figure", ">points, over networks", ">by seed", ">over seeds", "verdict"),
             tuple(map(_difference, differences)),
-            "95% intervals. Over networks: all networks of an arm are independent. Over seeds: "
-            "each run is one observation. The arms differ only if both intervals exclude zero.",
+            "95% intervals. Over networks: all networks of an arm are independent. Over seeds, for "
+            f"{FEWEST} or more: each run is one observation. The arms differ only if both "
+            f"intervals exclude zero. {uncorrected(len(differences))}",
         ),
         Sheet("Runs", _COLUMNS, tuple(runs)),
     ]
@@ -30,11 +31,12 @@ def sheets(found: Sequence[RunFigures], differences: Sequence[ArmDifference]) ->
 
 
 _COLUMNS = (
-    *("arm", ">runs", ">cycles", "valid", "mean accuracy", "mean, last third"),
-    *("above the threshold, of the valid", "admitted", ">novel", ">minutes"),
+    *("arm", ">runs", ">cycles", "valid", "above the threshold", "mean accuracy"),
+    *("mean, last third", "admitted", ">novel", ">minutes"),
 )
 _NOTE = (
-    "Shares with Wilson intervals, means ± half their t interval, over all networks of the arm. "
+    "Shares, of all written, with Wilson intervals; mean accuracies, of the valid, ± half their t "
+    "interval; both over all networks of the arm. "
     "Novel: admitted, and no near-duplicate of a known network. Minutes are those of the whole "
     "run, so a control arm has none of its own."
 )
@@ -70,9 +72,9 @@ def verdict(difference: ArmDifference) -> str:
     pooled, over_seeds = difference.over_networks, difference.over_seeds
     if pooled.interval is None:
         return "too few networks"
-    if over_seeds is None:
-        few = len(difference.by_seed) < 2
-        return "one seed" if few else "no interval: all seeds agree"
     if not pooled.sign:
         return "no difference shown"
+    if over_seeds is None:
+        few = len(difference.by_seed) < FEWEST
+        return "only over networks: too few seeds" if few else "no interval: all seeds agree"
     return "differ" if sign_of(over_seeds) else "only over networks"

@@ -15,7 +15,7 @@ from nngpt.reports.live.overview import accuracy
 from nngpt.reports.text import ARM_TITLES, STATES, accuracy_of, amount, block, line, standing
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.queries import ACCURACY
-from nngpt.store.tables import Attempt, Epoch, TransitionRow
+from nngpt.store.tables import Attempt, TransitionRow
 
 _SETTLED = (State.ADMITTED, State.REFUSED)
 _FEED = 12
@@ -44,7 +44,6 @@ def strip(
     rows: Sequence[Any],
     summaries: Mapping[Arm, Sequence[CycleSummary]],
     planned: Mapping[Arm, int],
-    images: int,
 ) -> list[dict[str, Any]]:
     """Return the cells of the live page's candidates by arm, and the number to expect.
 
@@ -52,19 +51,19 @@ def strip(
     """
     result = []
     for arm, found in summaries.items():
-        mine = [_cell(row, images) for row in rows if row.arm == arm]
+        mine = [_cell(row) for row in rows if row.arm == arm]
         earlier = [s.generated for s in found if s.closed] or [0]
         expected = planned[arm] or earlier[-1]
         result.append({"arm": arm, "cells": mine, "expected": max(expected, len(mine))})
     return result
 
 
-def _cell(row: Any, images: int) -> dict[str, Any]:
+def _cell(row: Any) -> dict[str, Any]:
     stage = Stage(row.refusal_stage) if row.refusal_stage else None
     repair = ", a repair" if row.repairs else ""
     text = f"#{row.id}{repair}: {standing(State(row.state), stage)}"
     if row.accuracy is not None:
-        text += f", accuracy {accuracy_of(row.accuracy, images)}"
+        text += f", accuracy {accuracy_of(row.accuracy)}"
     head = {"id": row.id, "state": row.state, "stage": stage}
     return {**head, "repair": bool(row.repairs), "text": text}
 
@@ -93,13 +92,6 @@ def _newest(column: Any, run_id: int) -> Select[Any]:
     return query.where(Attempt.run_id == run_id).order_by(TransitionRow.id.desc())
 
 
-def validation_images(session: Session, run_id: int) -> int:
-    """Return how many images judge the live page's candidates, 0 before any is judged."""
-    query = select(Epoch.total).join(Attempt, Attempt.id == Epoch.attempt_id)
-    newest = query.where(Attempt.run_id == run_id).order_by(Epoch.attempt_id.desc()).limit(1)
-    return session.scalar(newest) or 0
-
-
 def item(attempt: AttemptRecord) -> dict[str, Any]:
     """Return a settled candidate for a list on the live page; it does not change any more."""
     refusal, evaluation = attempt.refusal, attempt.evaluation
@@ -123,7 +115,8 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
     if candidate is not None:
         title, code = "The network", candidate.code
     changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""
-    curve = attempt.evaluation.epochs if attempt.evaluation else ()
+    found = attempt.evaluation
+    curve = zip(found.epochs, found.curve, strict=True) if found else ()
     facts = ([name, line(value)] for name, value in attempt_facts(attempt))
     return {
         **_head(attempt),
@@ -132,8 +125,8 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         "refusal": block(refusal.detail) if refusal else "",
         "facts": [["from", ARM_TITLES[attempt.arm]], *facts],
         "curve": [
-            {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(e.accuracy, e.total)}
-            for e in curve
+            {"epoch": e.epoch, "seconds": f"{e.seconds:.1f} s", **accuracy(result)}
+            for e, result in curve
         ],
         "trail": [
             {"state": STATES[step.after], "at": step.at} for step in store.transitions(attempt.id)

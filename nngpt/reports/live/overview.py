@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from nngpt import statistics
-from nngpt.records import Arm, Stage
+from nngpt.records import Arm, Result, Stage
 from nngpt.reports.analysis import trajectory
 from nngpt.reports.analysis.costs import costs
 from nngpt.reports.analysis.trajectory import Gate
@@ -31,10 +31,9 @@ def share(successes: int, total: int) -> Figure:
     return _with_parts(found, statistics.percent_of(successes, total)) if found else None
 
 
-def accuracy(value: float, total: int) -> dict[str, Any]:
-    """Return one network's accuracy with its Wilson interval for the live page."""
-    found = statistics.accuracy(value, total)
-    return _with_parts(found, accuracy_of(value, total))
+def accuracy(result: Result) -> dict[str, Any]:
+    """Return one network's accuracy with its interval for the live page."""
+    return _with_parts(statistics.accuracy(*result), accuracy_of(*result))
 
 
 def _with_parts(found: Estimate, text: str) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def mean(values: tuple[float, ...]) -> Figure:
     }
 
 
-def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
+def series(summaries: Summaries, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
     """Return each arm's figures by cycle for the live page; `undecided` is of the last cycle."""
     return [
         {
@@ -70,8 +69,8 @@ def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
                     "closed": s.closed,
                     "validity": share(s.valid, s.generated - (0 if s.closed else undecided[arm])),
                     "mean": mean(s.accuracies),
-                    "best": accuracy(s.best, images) if s.best is not None else None,
-                    "above": share(s.above, s.valid),
+                    "best": accuracy(s.best) if s.best is not None else None,
+                    "above": share(s.above, s.generated - (0 if s.closed else undecided[arm])),
                     "admitted": share(s.admitted, _settled(s)),
                     "corpus": {"value": total, "low": None, "high": None, "text": f"{total:,}"},
                 }
@@ -82,7 +81,7 @@ def series(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
     ]
 
 
-def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
+def totals(summaries: Summaries, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:
     """Return each arm's figures over all cycles for the live page."""
     result = []
     for arm, found in summaries.items():
@@ -91,7 +90,7 @@ def totals(summaries: Summaries, images: int, undecided: Mapping[Arm, int]) -> l
         figures = {
             "validity": share(sum(s.valid for s in found), written - undecided[arm]),
             "admitted": share(sum(s.admitted for s in found), settled),
-            "best": accuracy(best, images) if best is not None else None,
+            "best": accuracy(best) if best is not None else None,
         }
         result.append({"arm": arm, "written": written, "settled": settled, **figures})
     return result

@@ -51,17 +51,15 @@ class Snapshots:
             rows = candidates.cells(session, run_id, cycle)
             feed, best = candidates.latest(session, run_id), candidates.best(session, run_id)
             last = candidates.last_change(session, run_id)
-            images = candidates.validation_images(session, run_id)
         open_ones = candidates.undecided(rows)
         return {
             "run": overview.head(run, cycle, pid, last),
             "arms": [{"arm": arm, "label": ARM_TITLES[arm]} for arm in summaries],
-            "images": images,
             "forecast": overview.forecast(store.forecasts(run_id)),
             "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),
-            "strip": candidates.strip(rows, summaries, overview.planned(run), images),
-            "totals": overview.totals(summaries, images, open_ones),
-            "series": overview.series(summaries, images, open_ones),
+            "strip": candidates.strip(rows, summaries, overview.planned(run)),
+            "totals": overview.totals(summaries, open_ones),
+            "series": overview.series(summaries, open_ones),
             "funnel": overview.funnel(summaries),
             "feed": self._listed(feed),
             "best": self._listed(best),

@@ -117,7 +117,7 @@ def _facts(attempt: AttemptRecord, place: NetworkPlace) -> list[tuple[str, str]]
         ("settings", ", ".join([*values, f"transform {candidate.transform}"])),
     ]
     if attempt.retraining is not None and attempt.retraining.accuracy is not None:
-        own = accuracy_estimate(evaluation.accuracy, evaluation.epochs[-1].total)
+        own = accuracy_estimate(*evaluation.result)
         found.append(("trained by its own loop", accuracy(own)))
     if evaluation.claimed_latency_ms is not None:
         found.append(("latency", f"{evaluation.claimed_latency_ms:.2f} ms"))

@@ -18,7 +18,7 @@ from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, repairs_of
+from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, OWN_MEAN_NOTE, repairs_of
 from nngpt.reports.text import (
     ARM_NAMES,
     accuracy,
@@ -30,6 +30,7 @@ from nngpt.reports.text import (
     percent,
     plural,
     points,
+    uncorrected,
 )
 from nngpt.statistics import Estimate
 
@@ -98,7 +99,8 @@ def differences(study: Study) -> Sheet | None:
     if not rows:
         return None
     chance = study.setting.classes
-    note = f"“{AT_CHANCE}” counts an untrained answer as chance, 1/{chance}." if chance else ""
+    note = f"“{AT_CHANCE}” counts an untrained answer as chance, 1/{chance}. " if chance else ""
+    note += uncorrected(len(rows))
     columns = ("loop minus", "cycles", "figure", ">difference [95%]", "verdict")
     return Sheet("Differences", columns, tuple(rows), note)
 
@@ -187,8 +189,11 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
         for p in cycles
     )
     modes = ", ".join(dict.fromkeys(p.how for p in cycles))
-    note = f"{HELD_OUT.capitalize()}: {HELD_OUT_NOTE}" if held_out else ""
-    return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows, note)
+    notes = [
+        *([OWN_MEAN_NOTE] if any(p.retrained for p in cycles) else ()),
+        *([f"{HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"] if held_out else ()),
+    ]
+    return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows, " ".join(notes))
 
 
 def _spent(found: Costs) -> Sheet:

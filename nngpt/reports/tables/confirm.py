@@ -76,10 +76,9 @@ def _ranks_of(ranks: RankAgreement) -> str:
 
 def confirmed_line(attempt: AttemptRecord, confirmation: Confirmation) -> str:
     """Format a row of `cycle confirm`, one full training, as a console line."""
-    first = attempt.evaluation.epochs[0] if attempt.evaluation else None
     head = f"  #{attempt.id:<5}"
-    if first is not None:
-        head += f"first epoch {accuracy_of(first.accuracy, first.total):<13}"
+    if attempt.evaluation is not None:
+        head += f"first epoch {accuracy_of(*attempt.evaluation.curve[0]):<13}"
     if confirmation.accuracy is None:
         return f"{head}failed at {confirmation.reason}"
     full = accuracy_of(confirmation.accuracy, confirmation.total)

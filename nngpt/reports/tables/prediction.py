@@ -11,7 +11,7 @@ from yaml import safe_dump
 
 from nngpt.prediction.cross_validation import PredictionErrors
 from nngpt.prediction.early_stopping import Replay
-from nngpt.prediction.groups import MeanInterval
+from nngpt.prediction.groups import FEWEST_GROUPS, MeanInterval
 from nngpt.prediction.hpo.benchmark import Regret
 from nngpt.prediction.hpo.proposal import HPOTask, Proposal
 from nngpt.prediction.predictor import Prediction
@@ -35,7 +35,9 @@ def errors_sheet(found: Sequence[PredictionErrors]) -> Sheet:
         fit = (_interval(one.rmse), f"{one.r:.3f}", f"{one.r_within:.3f}", _interval(one.coverage))
         rows.append((one.split, one.what, *counts, *fit, width, few, _stop(one)))
     note = (
-        "95% intervals of RMSE and coverage come from resampling groups. r within: after "
+        "95% intervals of RMSE and coverage come from resampling groups; fewer than "
+        f"{FEWEST_GROUPS} groups have none. What is called accuracy is the place's metric, which "
+        "may be IoU, mAP or BLEU. r within: after "
         "subtraction of each place's means. width: mean width of the 90% intervals. few: share of "
         "groups with less than 80% of their runs inside. stop: median error of the stopping epoch "
         "(coverage and width of its 90% interval)."
@@ -81,8 +83,9 @@ def regret_sheet(found: Sequence[Regret], folds: str) -> Sheet:
     )
     note = (
         "A pool has at least 10 recorded trials of one network in one place. 95% intervals "
-        "come from resampling near-duplicate components; the surrogate did not learn from the "
-        f"components that it was tested on. Folds {folds[:12]}."
+        f"come from resampling near-duplicate components, for {FEWEST_GROUPS} or more; the "
+        "surrogate did not learn from the components that it was tested on, but its targets and "
+        f"sizes were chosen on these folds. Folds {folds[:12]}."
     )
     title = "Regret: accuracy lost by picking one trial of each pool"
     return Sheet(title, columns, tuple(rows), note)
@@ -145,11 +148,15 @@ def _text(value: Any) -> str:
 
 
 def _percent(value: MeanInterval) -> str:
-    return f"{value[0]:.1%} [{value[1]:.1%}–{value[2]:.1%}]"
+    mean, low, high = value
+    return f"{mean:.1%}" + ("" if low is None or high is None else f" [{low:.1%}–{high:.1%}]")
 
 
 def _interval(value: MeanInterval | None) -> str:
-    return NONE if value is None else f"{value[0]:.3f} [{value[1]:.3f}–{value[2]:.3f}]"
+    if value is None:
+        return NONE
+    mean, low, high = value
+    return f"{mean:.3f}" + ("" if low is None or high is None else f" [{low:.3f}–{high:.3f}]")
 
 
 def _stop(one: PredictionErrors) -> str:

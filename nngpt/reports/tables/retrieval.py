@@ -22,12 +22,12 @@ def sources_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def hits_table(hits: Sequence[SearchHit]) -> Table:
-    """Return the table of library blocks that a search found, with their scores."""
-    table = Table("score", "block", "licence", "docstring", box=None)
-    for hit in hits:
+def hits_table(hits: Sequence[SearchHit], needs: Sequence[str]) -> Table:
+    """Return the table of library blocks that a search found, and what each `needs`."""
+    table = Table("score", "block", "licence", "needs beyond torch", "docstring", box=None)
+    for hit, need in zip(hits, needs, strict=True):
         block = hit.block
-        table.add_row(f"{hit.score:.1f}", block.target, block.licence, block.doc[:80])
+        table.add_row(f"{hit.score:.1f}", block.target, block.licence, need or "–", block.doc[:80])
     return table
 
 

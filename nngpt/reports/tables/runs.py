@@ -23,6 +23,11 @@ _COLUMNS = (
     *(">admitted", ">copies", "refused at"),
 )
 
+OWN_MEAN = "own mean (95% CI)"
+OWN_MEAN_NOTE = (
+    "Best: the accuracy that counts, of nngpt's loop wherever that trained the network again with "
+    "another seed; mean: of the first trainings, by the networks' own loops."
+)
 
 HELD_OUT = "held-out log-likelihood"
 HELD_OUT_NOTE = (
@@ -31,24 +36,29 @@ HELD_OUT_NOTE = (
 )
 
 
-def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) -> Table:
+def story(run: RunRecord, summaries: Sequence[CycleSummary]) -> Table:
     """Return the console table of one of the runs, cycle by cycle."""
+    images = max((s.best.images for s in summaries if s.best), default=0)
     caption = (
-        f"Accuracy on {validation:,} validation images, with 95% intervals; valid = built, trained "
-        "and judged, of all written; exact copies are not trained again and do not count as valid."
+        f"Accuracy on {images:,} validation images, with 95% intervals; valid = built, trained and "
+        "judged, of all written; exact copies are not trained again and do not count as valid."
     )
     repairs, held_out = any(s.repairs for s in summaries), any(s.held_out for s in summaries)
-    columns = (*_COLUMNS, *(["repairs"] if repairs else []), *([HELD_OUT] if held_out else []))
+    head: tuple[str, ...] = _COLUMNS
+    if any(s.retrained for s in summaries):
+        caption += f" {OWN_MEAN_NOTE}"
+        head = tuple(OWN_MEAN if column == "mean (95% CI)" else column for column in head)
+    columns = (*head, *(["repairs"] if repairs else []), *([HELD_OUT] if held_out else []))
     rows = []
     for s in summaries:
         others = [f"{at} {n}" for at, n in s.refused.items() if at != Stage.DUPLICATE]
-        best = "–" if s.best is None else accuracy_of(s.best, validation)
+        best = "–" if s.best is None else accuracy_of(*s.best)
         figures = (percent_of(s.valid, s.generated), best, mean_of(s.accuracies))
         counts = (str(s.admitted), str(s.refused.get(Stage.DUPLICATE, 0)))
-        head = (str(s.cycle), s.adapter or "base model", s.how)
+        begin = (str(s.cycle), s.adapter or "base model", s.how)
         last = (", ".join(others) or "–", *([repairs_of(s)] if repairs else []))
         known = [likelihood(s.held_out_first, s.held_out_last)] if held_out else []
-        rows.append((*head, *figures, *counts, *last, *known))
+        rows.append((*begin, *figures, *counts, *last, *known))
     if held_out:
         caption += f" {HELD_OUT.capitalize()}: {HELD_OUT_NOTE}"
     title = f"Run {run.id}: {run.name} ({run.status})"
@@ -57,17 +67,17 @@ def story(run: RunRecord, summaries: Sequence[CycleSummary], validation: int) ->
 
 def _arms_table(store: Store, run: RunRecord) -> Table:
     """Return a table of a run's loop beside its control arms, over all cycles."""
-    figures = ("valid (95% CI)", "mean accuracy (95% CI)", "above the threshold, of the valid")
+    figures = ("valid (95% CI)", "mean accuracy (95% CI)", "above the threshold, of all written")
     table = Table("arm", *figures, "admitted", title="The loop and its controls")
     for arm in store.arms(run.id):
         summaries = store.summary(run.id, arm)
         accuracies = [accuracy for s in summaries for accuracy in s.accuracies]
-        valid = sum(s.valid for s in summaries)
+        written = sum(s.generated for s in summaries)
         table.add_row(
             arm,
-            percent_of(valid, sum(s.generated for s in summaries)),
+            percent_of(sum(s.valid for s in summaries), written),
             mean_of(accuracies),
-            percent_of(sum(s.above for s in summaries), valid),
+            percent_of(sum(s.above for s in summaries), written),
             str(sum(s.admitted for s in summaries)),
         )
     return table
@@ -91,7 +101,7 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
         "generated": summary.generated,
         "valid": summary.valid,
         "valid_share_95": wilson(summary.valid, summary.generated),
-        "best_accuracy": summary.best,
+        "best_accuracy": summary.best and summary.best.accuracy,
         "mean_accuracy": mean,
         "mean_accuracy_half_width_95": half,
         "above_threshold": summary.above,
@@ -136,9 +146,7 @@ def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
 
 def print_status(store: Store, run: RunRecord, out: Console) -> None:
     """Print the console tables of a run, and the command that shows its best network."""
-    judged = (a.evaluation for a in store.attempts(run.id) if a.evaluation is not None)
-    images = max((e.epochs[-1].total for e in judged), default=0)
-    out.print(story(run, store.summary(run.id), images))
+    out.print(story(run, store.summary(run.id)))
     if run.ended:
         out.print(f"Ended early: {run.ended}.", soft_wrap=True, markup=False)
     if len(store.arms(run.id)) > 1:

@@ -8,8 +8,8 @@ const EDGE = { left: 40, right: 10, top: 10, bottom: 24 };
 const CHARTS = [
   { key: "validity", title: "Valid, of all written", full: true },
   { key: "mean", title: "Mean accuracy of the valid", threshold: true },
-  { key: "best", title: "Best accuracy", threshold: true },
-  { key: "above", title: "At or above the threshold, of the valid", full: true },
+  { key: "best", title: "Best accuracy, of our loop where it trained again", threshold: true },
+  { key: "above", title: "At or above the threshold, of all written", full: true },
   { key: "admitted", title: "Admitted, of the settled", full: true },
   { key: "corpus", title: "Networks admitted so far", count: true },
 ];

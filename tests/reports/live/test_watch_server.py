@@ -69,7 +69,7 @@ def test_a_run_is_followed_while_it_goes_on(tmp_path: Path) -> None:
         "1/1 = 100% [21–100]",  # the three that are open may still be valid
     ]
     assert cycles[0]["mean"]["text"] == "46.7% ±37.9 (n = 3)"
-    assert cycles[0]["above"]["text"] == "2/3 = 67% [21–94]"
+    assert cycles[0]["above"]["text"] == "2/4 = 50% [15–85]"
     assert cycles[1]["corpus"]["text"] == "4"
     assert of(state, "totals", "base")["admitted"]["text"] == "4/4 = 100% [51–100]"
     assert [c["state"] for c in of(state, "strip", "loop")["cells"]] == [

@@ -88,7 +88,7 @@ def _settle(lease: Lease, attempt: int, found: Candidate, accuracy: float) -> No
     lease.validated(attempt)
     lease.training(attempt)
     epoch = EpochResult(1, accuracy, round(accuracy * 100), 100, 1.5)
-    lease.trained(attempt, replace(evaluation(accuracy), epochs=(epoch,)), TASK)
+    lease.trained(attempt, replace(evaluation(accuracy), epochs=(epoch,), trials=()), TASK)
     if accuracy < TASK.threshold:
         lease.refuse(attempt, Refusal(Stage.THRESHOLD, "too weak"))
         return

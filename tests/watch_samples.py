@@ -53,7 +53,7 @@ def settle(lease: Lease, attempt_id: int, accuracy: float, code: str = "") -> No
     lease.parsed(attempt_id, candidate(code or f"class Net{attempt_id}: pass\n"))
     lease.validated(attempt_id)
     lease.training(attempt_id)
-    lease.trained(attempt_id, evaluation(accuracy / 2, accuracy), TASK)
+    lease.trained(attempt_id, replace(evaluation(accuracy / 2, accuracy), trials=()), TASK)
     if accuracy < TASK.threshold:
         lease.refuse(attempt_id, Refusal(Stage.THRESHOLD, f"accuracy {accuracy:.1%}"))
     else:

@@ -37,8 +37,7 @@ def test_a_cycle_counts_raw_with_intervals(found: Study) -> None:
     half = 4.302653 * 0.1527525 / math.sqrt(3)
     assert first.mean.high == pytest.approx(1.4 / 3 + half, abs=1e-5)
     assert first.median is not None and (first.median.value, first.median.low) == (0.5, None)
-    assert first.best is not None and first.best.interval is None, "two trainings"
-    assert (first.best.value, first.best.values) == (0.6, (0.25, 0.75))
+    assert first.best is not None and (first.best.low, first.best.high) == wilson(60, 100)
     assert first.above_trained is not None and first.above_trained.value == 2 / 3
     assert first.above_written is not None and first.above_written.value == 2 / 4
     assert dict(first.refused) == {Stage.PARSE: 1, Stage.THRESHOLD: 1}

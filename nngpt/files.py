@@ -164,10 +164,13 @@ def scratch(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`, removed at the end; the caller holds the lock.
 
     Its name is fixed, so the next process removes what a killed one left behind.
+
+    Raises: UserError if it cannot be created.
     """
     folder = target.parent / f".{target.name}.partial"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    with write_errors(target):
+        folder.mkdir(mode=0o700, parents=True)
     try:
         yield folder
     finally:

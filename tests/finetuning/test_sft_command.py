@@ -151,6 +151,12 @@ def test_a_merged_model_writes_what_base_and_adapter_write(
         merge(adapter, folder, "float32")
 
 
+@pytest.mark.parametrize("impossible", ["/proc/none/x", "/dev/null/x"])
+def test_an_export_to_an_impossible_place_is_refused(adapter: Adapter, impossible: str) -> None:
+    with pytest.raises(UserError, match=f"{impossible}: cannot be written"):
+        export(adapter, Path(impossible))
+
+
 def test_a_merged_model_may_be_bfloat16(adapter: Adapter, tmp_path: Path) -> None:
     folder = merge(adapter, tmp_path / "merged", "bfloat16")
     weights = load_file(folder / "model.safetensors")

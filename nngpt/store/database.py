@@ -4,8 +4,8 @@
 - `synchronous=FULL`: a commit survives a power cut and costs about 1 ms. A run commits a few
   times per candidate, and one commit may stand for minutes of training.
 - A write begins with `BEGIN IMMEDIATE`, so it holds the lock before it reads anything.
-- Each transaction has a connection of its own. For the length of a lease connections stay open and
-  are used again (`Database.hold`); forked processes close their copies.
+- Each transaction has a connection of its own. For the length of a lease one connection for reading
+  stays open (`Database.hold`); forked processes close their copy of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,8 +54,12 @@ _READ = text("SELECT 1 FROM sqlite_schema")
 _compiled = LRUCache[Any, Any](500)
 """Statements as SQL, for all engines of this process: compiling takes longer than executing."""
 
-_holding: set[Database] = set()
-"""Databases whose connections stay open."""
+_held: dict[Engine, tuple[int, int]] = {}
+"""Engines of `Database.hold`, with device and inode of their file.
+
+While SQLite has a file open, this process must not open it otherwise: closing any descriptor of a
+file drops all locks that the process has on it, and another process may then delete the log.
+"""
 
 
 def is_ours(path: Path) -> bool:
@@ -65,6 +69,8 @@ def is_ours(path: Path) -> bool:
         StoreError: the path holds anything else, or cannot be read.
     """
     try:
+        if _is_held(path):
+            return True
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
@@ -82,6 +88,16 @@ def is_ours(path: Path) -> bool:
     if int.from_bytes(header[68:72]) != APPLICATION_ID:
         raise _foreign_error(path)
     return True
+
+
+def _is_held(path: Path) -> bool:
+    """Return True if this process keeps a connection to the file open."""
+    return _file(path) in _held.values()
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _foreign_error(path: Path) -> StoreError:
@@ -133,7 +149,9 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engines = [_engine(path, NullPool)]
+        engine = _engine(URL.create("nngpt", database=str(path)), NullPool)
+        self._readers = [engine]
+        self._writer = engine.execution_options(nngpt_begin="BEGIN IMMEDIATE")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -142,7 +160,7 @@ class Database:
         Raises:
             StoreError: the file cannot be read.
         """
-        with _reporting_errors(self.path), Session(self._engines[-1]) as session:
+        with _reporting_errors(self.path), Session(self._readers[-1]) as session:
             yield session
 
     @contextmanager
@@ -154,33 +172,35 @@ class Database:
             IllegalWriteError: a value that SQLite would change (NaN, an integer of over 64 bits),
                 or a violated constraint.
         """
-        writer = self._engines[-1].execution_options(nngpt_begin="BEGIN IMMEDIATE")
-        with _reporting_errors(self.path), Session(writer) as session, session.begin():
+        with _reporting_errors(self.path), Session(self._writer) as session, session.begin():
             yield session
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep connections open for the block, so that its transactions cost less.
+        """Keep a connection open, so that transactions of the block cost less; reading uses it.
 
         A transaction that closes the file's last connection copies the write-ahead log into the
-        database and deletes it; a new connection lacks the triggers of the digests.
+        database and deletes it. The connection is read-only, so a forked process that closes its
+        copy cannot write.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        held = _engine(self.path, QueuePool)
-        self._engines.append(held)
-        _holding.add(self)
+        query = {"mode": "ro", "uri": "true"}
+        held = _engine(URL.create("nngpt", database=self.path.as_uri(), query=query), QueuePool)
+        self._readers.append(held)
+        _held[held] = _file(self.path)
         try:
             with self.read() as session:
                 session.execute(_READ)
             yield
         finally:
-            if held in self._engines:  # not in a forked process
-                self._engines.remove(held)
-                held.dispose()
-            if len(self._engines) == 1:
-                _holding.discard(self)
+            self._readers.remove(held)
+            _held.pop(held, None)
+            # The last connection must be able to write: it deletes the log.
+            with self.read() as session, ExitStack() as stack:
+                stack.callback(held.dispose)
+                session.execute(_READ)
 
     def upgrade(self) -> None:
         """Migrate the database's schema to the current revision, in one transaction.
@@ -228,7 +248,7 @@ class Database:
 
     def close(self) -> None:
         """Close the database: dispose of the engine; no connection is open."""
-        self._engines[-1].dispose()
+        self._writer.dispose()
 
 
 def open_database(path: Path, create: bool) -> Database:
@@ -245,7 +265,8 @@ def open_database(path: Path, create: bool) -> Database:
         _create(path)
     if not os.access(path, os.W_OK):
         raise StoreError("cannot be written", where=str(path), hint="Change its permissions")
-    integrity.check(path)
+    if not _is_held(path):  # it was checked, and its locks must stay
+        integrity.check(path)
     database = Database(path)
     database.upgrade()
     return database
@@ -284,11 +305,12 @@ def _initialise(draft: Path) -> Path:
     return draft
 
 
-def _engine(path: Path, pool: type[Pool]) -> Engine:
-    url, connect_args = URL.create("nngpt", database=str(path)), {"timeout": _BUSY_TIMEOUT_S}
-    options = {"compiled_cache": _compiled}
+def _engine(url: URL, pool: type[Pool]) -> Engine:
     engine = create_engine(
-        url, poolclass=pool, connect_args=connect_args, execution_options=options
+        url,
+        poolclass=pool,
+        connect_args={"timeout": _BUSY_TIMEOUT_S},
+        execution_options={"compiled_cache": _compiled},
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
@@ -330,11 +352,8 @@ def _reporting_errors(path: Path) -> Iterator[None]:
 
 
 def _close_in_child() -> None:
-    """Close idle connections, which the parent's locks keep from writing; leave those in use."""
-    while _holding:
-        database = _holding.pop()
-        while len(database._engines) > 1:
-            database._engines.pop().dispose()
+    while _held:
+        _held.popitem()[0].dispose()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

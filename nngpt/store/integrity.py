@@ -18,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -240,11 +240,28 @@ def adopt(db: sqlite3.Connection, path: Path) -> None:
     db.execute(f"{_STORE} VALUES ('schema', '', ?)", (_schema_digest(db),))
 
 
-def connect_read_only(path: Path, timeout_s: float = 60) -> sqlite3.Connection:
+class _Connection(sqlite3.Connection):
+    """Closes the files in `opened` after itself: closing one drops this process's locks on it."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.opened = ExitStack()
+
+    def close(self) -> None:
+        """Close the connection, then the files."""
+        with self.opened:
+            super().close()
+
+
+def connect_read_only(path: Path, timeout_s: float = 60) -> _Connection:
     """Open a database that others may be writing to, without writing to it."""
-    uri = f"file:{quote(str(path))}?mode=ro"
     return sqlite3.connect(
-        uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+        f"file:{quote(str(path))}?mode=ro",
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Connection,
+        uri=True,
     )
 
 
@@ -311,7 +328,7 @@ def _damage_error(path: Path, *findings: str) -> StoreError:
     return StoreError(f"the database is damaged: {findings[0]}{others}", where=str(path), hint=hint)
 
 
-def examine(db: sqlite3.Connection, thorough: bool = False) -> list[Finding]:
+def examine(db: _Connection, thorough: bool = False) -> list[Finding]:
     """Return what is damaged in a database, [] if it is whole.
 
     Args:
@@ -338,11 +355,12 @@ def _guarded(findings: Iterator[Finding], table: str = "file") -> Iterator[Findi
         yield Finding(table, "", str(error))
 
 
-def _lost_transactions(path: Path) -> int:
+def _lost_transactions(path: Path, opened: ExitStack) -> int:
     """Return how many transactions SQLite ignores since the write-ahead log is damaged before them.
 
     A log that ends within its last transaction is no damage: the power failed before its commit.
-    Call it while a connection reads the database, which has made the log's index.
+    Call it while a connection reads the database, which has made the log's index; the index stays
+    open in `opened`.
     """
     log, index = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
     try:
@@ -354,7 +372,8 @@ def _lost_transactions(path: Path) -> int:
                 struct.unpack(">4I", os.pread(file.fileno(), 16, at))
                 for at in range(32, last, page + 24)
             ]
-            valid = int.from_bytes(index.read_bytes()[16:20], sys.byteorder)
+            memory = opened.enter_context(index.open("rb"))
+            valid = int.from_bytes(memory.read(20)[16:], sys.byteorder)
             if os.pread(file.fileno(), 32, 0) != header:  # a writer began the log anew
                 return 0
     except (FileNotFoundError, struct.error):  # no log, or an empty one
@@ -377,11 +396,11 @@ def _is_sound(header: bytes) -> bool:
     return struct.unpack(">2I", header[24:]) == (one, other)
 
 
-def _structure(db: sqlite3.Connection) -> Iterator[Finding]:
+def _structure(db: _Connection) -> Iterator[Finding]:
     """Let SQLite check pages and indexes, and look for transactions that it ignores."""
     *_, path = db.execute("PRAGMA database_list").fetchone()
     db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    if lost := _lost_transactions(Path(path)):
+    if lost := _lost_transactions(Path(path), db.opened):
         yield Finding("file", "", f"a damaged write-ahead log (-wal) hides {lost} transactions")
     pages, size = (db.execute(f"PRAGMA page_{name}").fetchone()[0] for name in ("count", "size"))
     whole = pages * size <= _WHOLE_FILE_BYTES

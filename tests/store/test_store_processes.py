@@ -189,3 +189,31 @@ def _open_files() -> set[str]:
         with contextlib.suppress(FileNotFoundError):  # the listing's own
             names.add(descriptor.readlink().name)
     return names
+
+
+def test_a_second_store_leaves_the_locks_of_a_lease(path: Path) -> None:
+    # In a process of its own: this one may have read the file before.
+    process = warm.FORKING.Process(target=_open_twice, args=(path,))
+    process.start()
+    process.join(TIMEOUT_S)
+    assert process.exitcode == 0
+
+
+def _open_twice(path: Path) -> None:
+    with Store.open(path) as store, store.lease(start(store).id) as lease:
+        write(lease)
+        before = _locks(path)
+        with Store.open(path) as second:
+            assert len(second.attempts(1)) == len(store.attempts(1))
+        assert _locks(path) == before != set()
+
+
+def _locks(path: Path) -> set[tuple[str, str]]:
+    """Return the locks of this process on a database: the file, and kind and span of the lock."""
+    files = {path.with_name(path.name + end).stat().st_ino: end for end in ("", "-shm")}
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return {
+        (files[inode], " ".join(line[3:4] + line[-2:]))
+        for line in lines
+        if line[-4] == str(os.getpid()) and (inode := int(line[-3].split(":")[-1])) in files
+    }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import typer
+
+_SOON_S = 0.01
 
 
 class _Terminated(KeyboardInterrupt):
@@ -20,16 +26,32 @@ def stoppable(message: str = "Stopped. The same command resumes.") -> Iterator[N
 
     Every part that was opened inside the block is closed first.
     """
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    before, hook = signal.signal(signal.SIGTERM, _raise_terminated), sys.unraisablehook
+    sys.unraisablehook = _stop_again
     try:
         yield
     except KeyboardInterrupt as stop:
         typer.echo(message, err=True)
-        number = signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT
-        raise typer.Exit(128 + number) from None
+        raise typer.Exit(128 + _number(type(stop))) from None
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 
 def _raise_terminated(_number: int, _frame: FrameType | None) -> None:
     raise _Terminated
+
+
+def _number(stop: type[BaseException]) -> signal.Signals:
+    return signal.SIGTERM if issubclass(stop, _Terminated) else signal.SIGINT
+
+
+def _stop_again(lost: Any) -> None:
+    """Repeat a signal whose exception Python ignores since it came within a callback.
+
+    Not at once: an exception within this function would be ignored too.
+    """
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(_SOON_S, os.kill, (os.getpid(), _number(lost.exc_type))).start()
+    else:
+        sys.__unraisablehook__(lost)

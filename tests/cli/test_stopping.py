@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import typer
 from command_line import ROOT, Nngpt, begin_nngpt
 
+from nngpt.cli import stopping
 from nngpt.records import State
 from nngpt.store import Store
 
@@ -72,3 +75,18 @@ def test_listing_into_a_closed_pipe(tmp_path: Path, arguments: tuple[str, ...]) 
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_a_callback_is_not_lost(number: signal.Signals) -> None:
+    class Callback:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    reached = []
+    with pytest.raises(typer.Exit) as stopped, stopping.stoppable():
+        Callback()
+        reached.append("the exception was ignored")
+        time.sleep(5)
+        reached.append("the signal was lost")
+    assert (stopped.value.exit_code, len(reached)) == (128 + number, 1)

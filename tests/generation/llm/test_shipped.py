@@ -72,11 +72,11 @@ def test_the_networks_it_learned_are_known(name: str, tmp_path: Path) -> None:
 def test_the_adapter_writes_valid_networks() -> None:
     settings: Config = config.load("demo-mnist", ["llm.device=cpu"])
     reader = make_reader(settings, data_source(settings))
-    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=130)
+    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=110)
     with closing(create(settings.llm)) as llm:
         llm.use_adapter(starting_adapter(settings))
-        # The second try allows for other sums, so other answers, on other processors.
-        tries = (llm.generate(reader.prompt, 4, seed, sampling) for seed in (7, 8))
+        # More tries allow for other sums, so other answers, on other processors.
+        tries = (llm.generate(reader.prompt, 2, seed, sampling) for seed in (4, 5, 1, 3))
         assert any(
             isinstance(reader.read(completion.text), Candidate)
             for written in tries

@@ -144,10 +144,10 @@ def test_an_export_that_never_ends_costs_only_the_onnx_file(
     body = (
         "import nngpt.sandbox.export_worker as s; s._traced = lambda net, images: any(iter(int, 1))"
     )
-    executor = start(limit_s=8)
+    executor = start(limit_s=6)
     result = executor.export(candidate(hostile("import", body)), SEED, onnx=True)
     assert isinstance(result, Exported), result
-    assert result.onnx is None and result.onnx_problem == "used more than its 8 CPU seconds"
+    assert result.onnx is None and result.onnx_problem == "used more than its 6 CPU seconds"
     assert result.loaded[1] == 97
 
 

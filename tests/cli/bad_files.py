@@ -12,6 +12,7 @@ import os
 import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -382,7 +383,7 @@ def _database(path: Path, content: bytes) -> None:
 
 def _foreign(path: Path) -> None:
     path.mkdir()
-    with sqlite3.connect(path / "nngpt.db") as db:
+    with closing(sqlite3.connect(path / "nngpt.db")) as db, db:
         db.execute("create table bookmarks (url)")
     db.close()
 

@@ -18,7 +18,7 @@ from command_line import run_nngpt
 
 HANGS_S = 60.0
 ALL = list(lines())
-FEW = 40
+FEW = 30
 
 
 def thinned() -> list[Line]:

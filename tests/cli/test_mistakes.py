@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_one_line_and_nothing_written(
 def test_database_of_another_program(nngpt: Nngpt, scripted: list[str], tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     file = tmp_path / "runs" / "nngpt.db"
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db, db:
         db.execute("create table bookmarks (url)")
     before = file.read_bytes()
     done = nngpt("cycle", "run", "smoke-mnist", *scripted)

@@ -15,7 +15,7 @@ from crash.killing import KilledRun, Reference
 from crash.runner import Runners
 
 MOMENTS = 200
-IN_SHORT = 8
+IN_SHORT = 6
 
 
 def moments() -> list[float]:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_each_training_has_its_lemur_row(
     nngpt: Nngpt, scripted: list[str], one_cycle: Path
 ) -> None:
     trained = [a for a in attempts(one_cycle) if a.evaluation]
-    with sqlite3.connect(one_cycle / "runs" / "nngpt.db") as db:
+    with closing(sqlite3.connect(one_cycle / "runs" / "nngpt.db")) as db, db:
         rows = db.execute("select nn, accuracy, epoch, dataset, task from stat").fetchall()
     expected = {
         (f"nngpt-{a.content_hash}", a.evaluation.accuracy, 1, "mnist", "img-classification")

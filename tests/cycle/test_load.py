@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ COLUMNS = (
 
 def attempts(folder: Path) -> list[Any]:
     """Return what a run decided about its attempts; what it tried meanwhile depends on speed."""
-    with sqlite3.connect(folder / "runs" / "nngpt.db") as database:
+    with closing(sqlite3.connect(folder / "runs" / "nngpt.db")) as database, database:
         return database.execute(f"SELECT {COLUMNS} FROM nngpt_attempt ORDER BY place").fetchall()
 
 
 def limit_s(folder: Path) -> float:
     """Return the limit on own seconds that a run stored."""
-    with sqlite3.connect(folder / "runs" / "nngpt.db") as database:
+    with closing(sqlite3.connect(folder / "runs" / "nngpt.db")) as database, database:
         [(found,)] = database.execute("SELECT limit_s FROM nngpt_run").fetchall()
     return float(found)
 

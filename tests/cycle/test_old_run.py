@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_run_begun_before_the_move_ends_as_it_would_have(
     resumed = nngpt(*old_run, PYTHONPATH=str(Path(__file__).parents[1]))
     assert resumed.returncode == 0, resumed.stderr
     columns = finished["columns"]
-    with sqlite3.connect(tmp_path / "runs" / "nngpt.db") as database:
+    with closing(sqlite3.connect(tmp_path / "runs" / "nngpt.db")) as database, database:
         query = f"SELECT {', '.join(columns)} FROM nngpt_attempt ORDER BY cycle, place"
         found = [dict(zip(columns, row, strict=True)) for row in database.execute(query)]
     expected = [dict(zip(columns, row, strict=True)) for row in finished["attempts"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from command_line import scripted_settings, start_nngpt
@@ -59,7 +60,7 @@ def test_each_hostile_candidate_is_one_row_with_a_reason(tmp_path: Path) -> None
         assert (refusal.stage, reason in refusal.reason) == (stage, True), (name, refusal)
     assert by_code[content_hash(HONEST)].state == "admitted"
     assert by_code[content_hash(HONEST)].evaluation is not None
-    with sqlite3.connect(database) as db:
+    with closing(sqlite3.connect(database)) as db, db:
         ends = db.execute(
             "SELECT attempt_id FROM nngpt_transition WHERE after IN ('admitted', 'refused')"
         ).fetchall()

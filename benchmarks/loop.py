@@ -222,7 +222,7 @@ def measure_retraining(seconds: float) -> None:
     print(f"\nsame outcome: {outcomes[0] == outcomes[1]}")
 
 
-def measure_lag(mean: float, cycles: int, per_cycle: int, workers: int) -> None:
+def measure_lag(mean: float, cycles: int, per_cycle: int, workers: int, design: str | None) -> None:
     """Print the share of the workers' time in use, without and with a lag."""
     print(
         f"\n{cycles} cycles of {per_cycle}, {workers} workers, lognormal times, mean {mean:g} s\n"
@@ -234,6 +234,8 @@ def measure_lag(mean: float, cycles: int, per_cycle: int, workers: int) -> None:
         ("lag 1", 1, nullcontext()),
     )
     for name, lag, patch in designs:
+        if design not in (None, name):
+            continue
         # One retraining at a time takes an hour for all cycles: a part of one shows the share.
         few = name.endswith("time")
         size = (per_cycle // 10, 1) if few else (per_cycle, cycles)
@@ -302,13 +304,16 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=3)
     parser.add_argument("--per-cycle", type=int, default=800)
     parser.add_argument("--workers", type=int, default=80)
+    parser.add_argument("--design", help='only this row of the part "lag", such as "lag 1"')
     parser.add_argument("--only", choices=("driver", "retraining", "speeds", "lag"))
     chosen = parser.parse_args()
     parts = {
         "driver": measure_driver,
         "retraining": lambda: measure_retraining(chosen.constant),
         "speeds": measure_speeds,
-        "lag": lambda: measure_lag(chosen.mean, chosen.cycles, chosen.per_cycle, chosen.workers),
+        "lag": lambda: measure_lag(
+            chosen.mean, chosen.cycles, chosen.per_cycle, chosen.workers, chosen.design
+        ),
     }
     for name, measure in parts.items():
         if chosen.only in (None, name):

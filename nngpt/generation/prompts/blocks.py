@@ -81,15 +81,18 @@ def sample_blocks(pool: Sequence[ShownBlock], count: int, seed: int) -> tuple[Sh
     return tuple(chosen)
 
 
-def _extract(
-    extractor: Extractor, block: index.LibraryBlock, longest: int
-) -> ShownBlock | None:
+def _extract(extractor: Extractor, block: index.LibraryBlock, longest: int) -> ShownBlock | None:
     """Extract a block as a file, None if the file is too long, incomplete or unsafe."""
     try:
         found = extractor.extract(block.target)
     except ExtractionRefused:
         return None
-    if len(found.code) > longest or not check(found.code, found.name).closed or found.lazily or found.beyond.compiled:
+    if (
+        len(found.code) > longest
+        or not check(found.code, found.name).closed
+        or found.lazily
+        or found.beyond.compiled
+    ):
         return None
     if check_safety(ast.parse(found.code)) is not None:
         return None

@@ -18,8 +18,13 @@ from nngpt.generation import modes
 from nngpt.generation.contract.candidate import Defaults, full_answer
 from nngpt.generation.contract.reader import Reader
 from nngpt.generation.prompts.blocks import indexed_blocks, sample_blocks
-from nngpt.generation.prompts.known import Similarity, choose_examples, quality_ranks, shuffle_by_quality
-from nngpt.generation.prompts.known import KnownNetwork
+from nngpt.generation.prompts.known import (
+    KnownNetwork,
+    Similarity,
+    choose_examples,
+    quality_ranks,
+    shuffle_by_quality,
+)
 from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, Log, MeasuresPrompts
 from nngpt.records import Prompt, Sampling, ShownBlock, Task

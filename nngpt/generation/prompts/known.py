@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import random
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +17,6 @@ from nngpt.generation.pairs import rated_pairs
 from nngpt.protocols import Log
 from nngpt.records import Candidate, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
-from collections.abc import Callable
-from bisect import bisect_right
-from collections import defaultdict
-from bisect import insort
-import random
 
 Similarity = Callable[[str, str], float]
 """Similarity of two networks' texts, 0…1."""

@@ -20,10 +20,14 @@ from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.known import choose_examples, quality_ranks, shuffle_by_quality
-from nngpt.generation.prompts.known import KnownNetwork
 from nngpt.generation.prompts.cycle_prompts import make_prompts
-from nngpt.generation.prompts.known import read_pool
+from nngpt.generation.prompts.known import (
+    KnownNetwork,
+    choose_examples,
+    quality_ranks,
+    read_pool,
+    shuffle_by_quality,
+)
 from nngpt.novelty.shingles import jaccard, shingles, text_similarity
 from nngpt.records import Candidate, Prompt, Sampling
 from nngpt.store import Lease, Store

@@ -16,8 +16,7 @@ from nngpt.config import EvaluationConfig, PromptConfig
 from nngpt.errors import ConfigError
 from nngpt.generation import contract
 from nngpt.generation.prompts import template as prompts
-from nngpt.generation.prompts.blocks import find_blocks, sample_blocks
-from nngpt.generation.prompts.blocks import indexed_blocks
+from nngpt.generation.prompts.blocks import find_blocks, indexed_blocks, sample_blocks
 from nngpt.records import Candidate, Refusal, ShownBlock, Task
 from nngpt.retrieval import index_writer
 from nngpt.retrieval.sources import open_source

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from nngpt.errors import UserError
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.sources import LibrarySource, open_source
-from nngpt.retrieval.static_check import check
 
 PACKAGES = {
     "timm": "timm", "torchvision": "", "torch": "", "torch_geometric": "torch-geometric",
@@ -132,10 +132,10 @@ def extract_all(
             verdict["seconds"] = time.process_time() - started
             file = folder / f"{target}.py"
             file.write_text(extraction.code)
-            static = check(extraction.code, name)
+            static = extraction.checked
             verdict |= {
                 "file": str(file), "lines": extraction.code.count("\n"), "closed": static.closed,
-                "parses": static.parses, "lazily": extraction.lazily, "static": vars(static),
+                "parses": static.parses, "lazily": extraction.lazily, "static": asdict(static),
             }  # fmt: skip
         verdicts.append(verdict)
     return verdicts

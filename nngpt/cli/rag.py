@@ -168,9 +168,10 @@ def extract(
     else:
         typer.echo(f"{out}: {found.target} with {plural(len(found.inlined) - 1, 'helper')}")
     print_notes(f"{name} is imported only when a function needs it" for name in found.lazily)
-    guarded = (name for name in found.beyond.guarded if name not in found.lazily)
+    beyond = found.checked.beyond
+    guarded = (name for name in beyond.guarded if name not in found.lazily)
     print_notes(f"{name} is imported if it is installed" for name in guarded)
-    print_notes(f"{name} is compiled by the library and missing" for name in found.beyond.compiled)
+    print_notes(f"{name} is compiled by the library and missing" for name in beyond.compiled)
 
 
 @app.command()

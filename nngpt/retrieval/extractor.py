@@ -15,7 +15,7 @@ from nngpt.retrieval.name_assignment import assign_names
 from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.sources import LibrarySource
 from nngpt.retrieval.statement_order import order_statements
-from nngpt.retrieval.static_check import BeyondTorch, check
+from nngpt.retrieval.static_check import StaticCheck, check
 
 _SOME = 6
 """Maximum number of modules listed in a message."""
@@ -30,7 +30,7 @@ class Extraction:
         sha256: hash of the original file.
         inlined: dotted names of all definitions in the file.
         lazily: dotted names outside torch that functions import when they run.
-        beyond: everything that parts of the file need and torch does not bring.
+        checked: what a check of the file found, and what its parts need that torch does not bring.
         licences: sorted licences of all sources in the file.
     """
 
@@ -41,7 +41,7 @@ class Extraction:
     sha256: str
     inlined: tuple[str, ...]
     lazily: tuple[str, ...]
-    beyond: BeyondTorch
+    checked: StaticCheck
     licences: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Extraction:
             "sha256": self.sha256,
             "inlined": self.inlined,
             "lazily": self.lazily,
-            **asdict(self.beyond),
+            **asdict(self.checked.beyond),
         }
 
 
@@ -89,7 +89,7 @@ class Extractor:
             sha256=module.sha256,
             inlined=tuple(n.dotted for n in names.given if isinstance(n, LocalName)),
             lazily=tuple(lazy_imports(self._resolver, closure)),
-            beyond=check(code, local.name).beyond,
+            checked=check(code, local.name),
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
         )
 
@@ -99,7 +99,7 @@ class Extractor:
             found = self.extract(target)
         except ExtractionRefused as refused:
             return f"cannot be extracted: {refused.what}"
-        lazily, beyond = [name.split(".")[0] for name in found.lazily], found.beyond
+        lazily, beyond = [name.split(".")[0] for name in found.lazily], found.checked.beyond
         packages = sorted({*lazily, *(name.split(".")[0] for name in beyond.guarded)} - {""})
         parts = [f"compiled {', '.join(beyond.compiled)}"] if beyond.compiled else []
         parts += [f"in parts {', '.join(packages)}"] if packages else []

@@ -16,7 +16,6 @@ from nngpt.records import Evaluation, Refusal, Stage
 from nngpt.retrieval import block_network
 from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.extractor import Extractor
-from nngpt.retrieval.static_check import check
 
 
 class BlockLevel(StrEnum):
@@ -102,7 +101,7 @@ def grade(extractor: Extractor, target: str, train: Train | None) -> Grade:
     except UserError as error:
         return Grade(target, BlockLevel.NOTHING, f"not found: {error.what}", 0.0)
     seconds = time.process_time() - began
-    verdict = check(found.code, found.name)
+    verdict = found.checked
     if not verdict.parses:
         return Grade(target, BlockLevel.NOTHING, f"syntax: {verdict.syntax}", seconds)
     if not verdict.closed:

@@ -148,7 +148,7 @@ def test_compiled_operators_and_guarded_imports_are_told(tmp_path: Path) -> None
     }
     root = write_tree(tmp_path, files)
     found = extractor(root).extract("pkg.block.B")
-    assert found.beyond == BeyondTorch(("accimage",), ("torch.ops.pkg.align",))
+    assert found.checked.beyond == BeyondTorch(("accimage",), ("torch.ops.pkg.align",))
     head = found.code.partition("\n\n")[0]
     assert "accimage" in head and "#   torch.ops.pkg.align" in head and "aten" not in head
     assert check(found.code, "B").closed

@@ -17,7 +17,6 @@ from nngpt.retrieval.closure import ExtractionRefused
 from nngpt.retrieval.extractor import Extractor
 from nngpt.retrieval.library import Library
 from nngpt.retrieval.search import search
-from nngpt.retrieval.static_check import check
 from nngpt.store.database import Database, open_database
 
 _POOL_FACTOR = 8
@@ -87,12 +86,8 @@ def _extract(extractor: Extractor, block: index.LibraryBlock, longest: int) -> S
         found = extractor.extract(block.target)
     except ExtractionRefused:
         return None
-    if (
-        len(found.code) > longest
-        or not check(found.code, found.name).closed
-        or found.lazily
-        or found.beyond.compiled
-    ):
+    whole = found.checked.closed and not found.lazily and not found.checked.beyond.compiled
+    if len(found.code) > longest or not whole:
         return None
     if check_safety(ast.parse(found.code)) is not None:
         return None

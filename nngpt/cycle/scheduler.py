@@ -76,10 +76,16 @@ class Scheduler:
         """Generate, train and settle until all is generated and no attempt of `cycle` is open.
 
         Cycles that have begun after it are generated meanwhile, so that the LLM is idle in the end.
-        Return that more than a tenth of the cycle's candidates were ended asleep, else "".
+
+        Returns:
+            An alarm about trainings that were ended asleep, or "".
         """
         self._work(lambda: not self.batch and not (self.queue and self._first_cycle <= cycle))
         self.generators = [later for later in self.generators if later.cycle > cycle]
+        return self._slept(cycle)
+
+    def _slept(self, cycle: int) -> str:
+        """Return that more than a tenth of the cycle's candidates were ended asleep, else ""."""
         attempts = self.context.store.attempts(self.context.run_id, cycle)
         refusals = [attempt.refusal.reason for attempt in attempts if attempt.refusal]
         slept = sum(reason.startswith(exit_reasons.ASLEEP) for reason in refusals)

@@ -101,7 +101,9 @@ def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
     config = json.loads(session.scalar(select(Run.config).where(Run.id == run_id)) or "{}")
     best = _best(session, run_id, cycles)
     return [
-        _summarise(cycle, arm, rows, best[cycle], adapters.get(cycle), closed.get(cycle), config)
+        _summarise(
+            cycle, arm, rows, best.get(cycle), adapters.get(cycle), closed.get(cycle), config
+        )
         for cycle, rows in sorted(cycles.items())
     ]
 
@@ -109,14 +111,13 @@ def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:
 def _best(
     session: Session, run_id: int, cycles: Mapping[int, Sequence[Any]]
 ) -> dict[int, Result | None]:
-    """Return the highest result that counts in each cycle, repairs apart."""
+    """Return the highest result that counts in each cycle that has one, repairs apart."""
     ids = {}
     for cycle, rows in cycles.items():
-        counted = [row for row in rows if row.best is not None and not row.repairs]
-        ids[cycle] = max(counted, key=lambda row: row.best).id if counted else None
-    chosen = {i for i in ids.values() if i is not None}
-    found = {a.id: a.result for a in attempts(session, run_id, ids=chosen)} if chosen else {}
-    return {cycle: found.get(i) if i is not None else None for cycle, i in ids.items()}
+        if counted := [row for row in rows if row.best is not None and not row.repairs]:
+            ids[cycle] = max(counted, key=lambda row: row.best).id
+    found = {a.id: a.result for a in attempts(session, run_id, ids=ids.values())}
+    return {cycle: found[i] for cycle, i in ids.items()}
 
 
 def _by_cycle(session: Session, table: type[_Row], run_id: int) -> dict[int, _Row]:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,15 @@ def test_replaced_process_cannot_write(store: Store, path: Path) -> None:
 
 def test_the_idle_connection_of_a_lease_is_closed_in_forked_processes(path: Path) -> None:
     # In a process of one thread: a lock that another thread held would stay held in the fork.
-    process = warm.FORKING.Process(target=_hold_and_fork, args=(path,))
+    assert _exit_code(_hold_and_fork, path) == 0
+
+
+def _exit_code(function: Callable[[Path], None], path: Path) -> int | None:
+    """Call a function in a process of its own; return its exit code, None if it does not end."""
+    process = warm.FORKING.Process(target=function, args=(path,))
     process.start()
     process.join(TIMEOUT_S)
-    assert process.exitcode == 0
+    return process.exitcode
 
 
 def _hold_and_fork(path: Path) -> None:
@@ -193,10 +199,7 @@ def _open_files() -> set[str]:
 
 def test_a_second_store_leaves_the_locks_of_a_lease(path: Path) -> None:
     # In a process of its own: this one may have read the file before.
-    process = warm.FORKING.Process(target=_open_twice, args=(path,))
-    process.start()
-    process.join(TIMEOUT_S)
-    assert process.exitcode == 0
+    assert _exit_code(_open_twice, path) == 0
 
 
 def _open_twice(path: Path) -> None:

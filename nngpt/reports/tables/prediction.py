@@ -148,15 +148,15 @@ def _text(value: Any) -> str:
 
 
 def _percent(value: MeanInterval) -> str:
-    mean, low, high = value
-    return f"{mean:.1%}" + ("" if low is None or high is None else f" [{low:.1%}–{high:.1%}]")
+    return _interval(value, ".1%")
 
 
-def _interval(value: MeanInterval | None) -> str:
+def _interval(value: MeanInterval | None, form: str = ".3f") -> str:
     if value is None:
         return NONE
     mean, low, high = value
-    return f"{mean:.3f}" + ("" if low is None or high is None else f" [{low:.3f}–{high:.3f}]")
+    ends = "" if low is None or high is None else f" [{low:{form}}–{high:{form}}]"
+    return f"{mean:{form}}{ends}"
 
 
 def _stop(one: PredictionErrors) -> str:

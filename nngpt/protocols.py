@@ -162,11 +162,14 @@ class DatasetSource(Protocol):
     Attributes:
         name: registered name, such as "mnist".
         classes: number of classes.
+        class_names: name of each class; a data set without this attribute has numbers for names
+            (`nngpt.data.loading.class_names`).
         shape: (c, h, w) of an image.
     """
 
     name: str
     classes: int
+    class_names: tuple[str, ...]
     shape: tuple[int, int, int]
 
     def available(self) -> bool:

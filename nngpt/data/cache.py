@@ -3,7 +3,7 @@
     <cache>/data/<key>/
         train_x.npy  uint8 [n, c, h, w]      train_y.npy  int64 [n]
         test_x.npy   uint8 [n, c, h, w]      test_y.npy   int64 [n]
-        meta.json    name, classes, shape, origin, sha256 of each array
+        meta.json    see `Meta`
         splits/      see `nngpt.data.splits`
 
 A folder appears complete or not at all. Only its owner can read it, because it holds the labels.
@@ -15,15 +15,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nngpt import files
 from nngpt.errors import DataError
+from nngpt.records import canonical_json
+
+if TYPE_CHECKING:
+    from nngpt.data.images import ImageFormat
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -49,6 +53,11 @@ class Meta:
         shape: (c, h, w).
         source: origin of the files, for messages.
         sha256: array name → sha256 of its raw bytes.
+        class_names: name of each class, () if they are unknown.
+        image_format: how picture files became the images, None if there were none.
+        validation: number of images at the end of `train_x` that are the data set's own validation
+            part, 0 if it has none.
+        notes: what the user should know about the images, such as files that were left out.
     """
 
     name: str
@@ -56,6 +65,15 @@ class Meta:
     shape: tuple[int, int, int]
     source: str
     sha256: dict[str, str]
+    class_names: tuple[str, ...] = ()
+    image_format: ImageFormat | None = None
+    validation: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Sha256 that identifies all images and labels of the data set."""
+        return hashlib.sha256(canonical_json(self.sha256).encode()).hexdigest()
 
 
 def folder(key: str) -> Path:
@@ -71,9 +89,18 @@ def lock(key: str) -> AbstractContextManager[None]:
 def read_meta(key: str) -> Meta | None:
     """Return a cached data set's metadata, or None if it is not in the cache."""
     values = read_json(folder(key) / "meta.json")
-    if values is None or set(values) != {field.name for field in fields(Meta)}:
+    known = {field.name for field in fields(Meta)}
+    needed = {field.name for field in fields(Meta) if field.default is MISSING}
+    if values is None or not needed <= set(values) <= known:
         return None
-    return Meta(**{**values, "shape": tuple(values["shape"])})
+    given: dict[str, Any] = {
+        key: tuple(value) if type(value) is list else value for key, value in values.items()
+    }
+    if format := given.get("image_format"):
+        from nngpt.data.images import ImageFormat
+
+        given["image_format"] = ImageFormat(**{**format, "background": tuple(format["background"])})
+    return Meta(**given)
 
 
 def write(key: str, arrays: Arrays, meta: Meta) -> None:

@@ -59,6 +59,11 @@ def make_task(config: Config, source: DatasetSource) -> Task:
     )
 
 
+def class_names(source: DatasetSource) -> tuple[str, ...]:
+    """Return the names of a data set's classes; their numbers if it has no names."""
+    return getattr(source, "class_names", ()) or tuple(map(str, range(source.classes)))
+
+
 def load_splits(config: Config, source: DatasetSource, log: Log) -> Splits:
     """Return a task's images; download missing ones first. Raises: DataError."""
     if not source.available():

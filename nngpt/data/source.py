@@ -12,7 +12,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from nngpt.data import cache
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
 from nngpt.errors import DataError
+
+DIGITS = tuple("0123456789")
+"""Class names of a data set of digits."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class DatasetSpec:
     """Definition of a data set by its files.
 
     Attributes:
+        class_names: name of each class, in the order of the labels.
         shape: (c, h, w).
         images: number of training and test images.
         torchvision: class in `torchvision.datasets`, or "".
@@ -63,7 +67,7 @@ class DatasetSpec:
     """
 
     name: str
-    classes: int
+    class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     images: int
     torchvision: str
@@ -86,7 +90,8 @@ class FileSource:
         root: Path | None = None,
         progress: downloads.Progress = downloads.silent,
     ) -> None:
-        self.name, self.classes, self.shape = spec.name, spec.classes, spec.shape
+        self.name, self.shape = spec.name, spec.shape
+        self.classes, self.class_names = len(spec.class_names), spec.class_names
         self.images = spec.images
         self.progress = progress
         self._spec, self._root = spec, root
@@ -112,7 +117,8 @@ class FileSource:
         if not self.available():
             hint = f"Fetch it: nngpt data pull {self.name}"
             raise DataError("is not in the cache", where=f"data set {self.name}", hint=hint)
-        return create_splits(self.name, seed, train_limit, validation_limit)
+        splits = create_splits(self.name, seed, train_limit, validation_limit)
+        return replace(splits, class_names=self.class_names)
 
     def _make(self) -> tuple[cache.Arrays, cache.Meta]:
         with files.scratch(cache.folder(f"{self.name}-files")) as folder:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from nngpt.data import cache
 from nngpt.data.cache import Images, Labels
 from nngpt.errors import DataError
 from nngpt.records import canonical_json
+
+if TYPE_CHECKING:
+    from nngpt.data.images import ImageFormat
 
 _LARGE, _LARGE_VALIDATION = 50_000, 10_000
 _STATISTICS_CHUNK = 1024
@@ -62,6 +65,9 @@ class Splits:
         train: images that candidates are trained on.
         validation: images that candidates are selected by.
         test: images read once at the end of a run ("Test set apart", docs/design.md).
+        class_names: name of each class, in the order of the labels; default: their numbers.
+        image_format: how a picture file becomes an input, None if no files were pictures.
+        digest: sha256 that identifies the data set's images and labels, "" if unknown.
     """
 
     name: str
@@ -72,6 +78,13 @@ class Splits:
     train: Part
     validation: Part
     test: Part
+    class_names: tuple[str, ...] = ()
+    image_format: ImageFormat | None = None
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
 
 
 def create(key: str, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
@@ -105,6 +118,9 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
         train=_part(target, "train"),
         validation=_part(target, "validation"),
         test=_part(cache.folder(key), "test"),
+        class_names=meta.class_names,
+        image_format=meta.image_format,
+        digest=meta.digest,
     )
 
 

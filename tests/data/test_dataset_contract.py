@@ -7,6 +7,8 @@ import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import data_samples as samples
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 from nngpt import files, plugins
 from nngpt.data import cache as data_cache
+from nngpt.data.loading import class_names
 from nngpt.data.sources import cifar10, cifar100, fashion_mnist, image_folder, mnist, svhn
 from nngpt.errors import DataError
 from nngpt.protocols import DatasetSource
@@ -91,12 +94,19 @@ def test_every_built_in_data_set_is_under_this_contract():
     assert {name.split(",")[0] for name in SOURCES} == set(plugins.names("data set"))
 
 
+def test_a_data_set_without_names_has_numbers():
+    source = SimpleNamespace(classes=3)
+    assert class_names(cast(DatasetSource, source)) == ("0", "1", "2")
+
+
 @pytest.mark.parametrize("source", REAL | SOURCES, indirect=True)
 def test_parts_have_the_promised_form(source: DatasetSource):
     splits = source.splits(seed=1, train_limit=None, validation_limit=20)
     assert source.available()
     assert (splits.name, splits.classes) == (source.name, source.classes)
     assert splits.shape == source.shape
+    assert splits.class_names == source.class_names == class_names(source)
+    assert len(splits.class_names) == source.classes and len(splits.digest) == 64
     for part in (splits.train, splits.validation, splits.test):
         images, labels = part.open_images(), part.open_labels()
         assert images.dtype == np.uint8 and images.shape == (part.count, *source.shape)

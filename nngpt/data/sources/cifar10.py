@@ -12,6 +12,10 @@ from nngpt.data.cache import Arrays
 from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.downloads import Package
 
+_NAMES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 _BATCHES = tuple(f"data_batch_{n}" for n in range(1, 6))
 
 
@@ -62,7 +66,7 @@ _PICTURES = Form(
 
 SPEC = DatasetSpec(
     name="cifar10",
-    classes=10,
+    class_names=_NAMES,
     shape=(3, 32, 32),
     images=60_000,
     torchvision="CIFAR10",

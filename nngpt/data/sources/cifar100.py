@@ -9,6 +9,19 @@ from nngpt.data import formats
 from nngpt.data.cache import Arrays
 from nngpt.data.source import DatasetSpec, FileSource, Form
 
+_NAMES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+    crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+    mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
+    plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+    television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+    """.split()  # noqa: SIM905 (a hundred quoted words would hide them)
+)
+
 
 def load(contents: Mapping[str, bytes]) -> Arrays:
     """Return the arrays of CIFAR-100's two official files (python version). Raises: DataError."""
@@ -19,7 +32,7 @@ def load(contents: Mapping[str, bytes]) -> Arrays:
 
 SPEC = DatasetSpec(
     name="cifar100",
-    classes=100,
+    class_names=_NAMES,
     shape=(3, 32, 32),
     images=60_000,
     torchvision="CIFAR100",

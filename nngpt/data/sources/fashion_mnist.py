@@ -8,6 +8,10 @@ from nngpt.data.source import DatasetSpec, FileSource, Form, Route
 from nngpt.data.sources.mnist import NAMES, load
 from nngpt.downloads import Package
 
+_NAMES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 _FILES = Form(
     checksums={
         NAMES[0]: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -21,7 +25,7 @@ _FILES = Form(
 
 SPEC = DatasetSpec(
     name="fashion-mnist",
-    classes=10,
+    class_names=_NAMES,
     shape=(1, 28, 28),
     images=70_000,
     torchvision="FashionMNIST",

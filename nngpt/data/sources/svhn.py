@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nngpt.data import formats
 from nngpt.data.cache import Arrays
-from nngpt.data.source import DatasetSpec, FileSource, Form
+from nngpt.data.source import DIGITS, DatasetSpec, FileSource, Form
 
 _TRAIN, _TEST = "train_32x32.mat", "test_32x32.mat"
 
@@ -21,7 +21,7 @@ def load(contents: Mapping[str, bytes]) -> Arrays:
 
 SPEC = DatasetSpec(
     name="svhn",
-    classes=10,
+    class_names=DIGITS,
     shape=(3, 32, 32),
     images=99_289,
     torchvision="SVHN",

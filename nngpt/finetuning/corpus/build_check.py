@@ -92,7 +92,7 @@ def _noise_splits(folder: Path, task: Task) -> Splits:
     random = np.random.Generator(np.random.PCG64(1))
     _, *shape = task.in_shape
     channels, height, width = shape
-    parts = {}
+    parts: dict[str, Part] = {}
     for name, count in _IMAGES.items():
         part = Part(folder / f"{name}_x.npy", folder / f"{name}_y.npy")
         np.save(part.images, random.integers(0, 256, (count, *shape), np.uint8))
@@ -104,5 +104,7 @@ def _noise_splits(folder: Path, task: Task) -> Splits:
         shape=(channels, height, width),
         mean=(0.5,) * channels,
         std=(0.29,) * channels,
-        **parts,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
     )

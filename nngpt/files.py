@@ -52,6 +52,9 @@ def matches(data: bytes, checksum: str) -> bool:
 LARGEST = 64 << 20
 """Bytes that are read at most of a file that the user gives, and of a member of an archive."""
 
+LARGEST_CODE = 2 << 20
+"""Bytes that are read at most of a Python file with a network; parsing 20 MiB takes minutes."""
+
 
 def read_bytes(path: Path, largest: int = LARGEST, error: type[UserError] = UserError) -> bytes:
     """Return the content of a file that the user gave.

@@ -13,7 +13,7 @@ from nngpt.config import load as load_config
 from nngpt.cycle.parts import open_evaluator
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
-from nngpt.files import read_text
+from nngpt.files import LARGEST_CODE, read_text
 from nngpt.generation.contract import make_reader
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.models import constrained
@@ -85,7 +85,7 @@ def evaluate_files(
 
     Raises: UserError if a file cannot be read, or the executor cannot run here.
     """
-    sources = [(file, read_text(file)) for file in files]
+    sources = [(file, read_text(file, LARGEST_CODE)) for file in files]
     outcomes: list[tuple[Path, Outcome]] = []
     with open_evaluator(config, log) as (reader, executor):
         for file, code in sources:

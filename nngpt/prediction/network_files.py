@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from nngpt.errors import DataError, UserError
-from nngpt.files import read_text
+from nngpt.files import LARGEST_CODE, read_text
 from nngpt.generation.contract.interface import read_supported
 from nngpt.prediction.code_features import defines_network
 from nngpt.records import Refusal
@@ -14,7 +14,7 @@ from nngpt.records import Refusal
 
 def read_network(file: Path) -> str:
     """Read a network file given to a prediction command; return its source. Raises: UserError."""
-    code = read_text(file)
+    code = read_text(file, LARGEST_CODE)
     try:
         if defines_network(code):
             return code
@@ -26,7 +26,7 @@ def read_network(file: Path) -> str:
 
 def read_tunable_network(file: Path) -> tuple[str, frozenset[str]]:
     """Read a network file to predict hyperparameters for; return source and their names."""
-    code = read_text(file)
+    code = read_text(file, LARGEST_CODE)
     try:
         supported = read_supported(ast.parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

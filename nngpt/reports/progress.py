@@ -151,6 +151,8 @@ class ConsoleProgress(LiveBars):
         self.note("  wall time: " + ", ".join(f"{name} {s:.0f} s" for name, s in longest))
 
     def _show_counts(self) -> None:
+        if not self._console.is_terminal:
+            return
         cycle, found = min(self._open.items())
         if cycle != self._shown:
             self._bars.reset(self._cycle_bar, description=f"cycle {cycle}", visible=True)

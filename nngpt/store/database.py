@@ -17,6 +17,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -314,7 +315,7 @@ def _engine(url: URL, pool: type[Pool]) -> Engine:
     )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    event.listen(engine, "before_cursor_execute", _on_execute)
+    event.listen(engine, "before_cursor_execute", partial(_on_execute, integrity.Triggers()))
     return engine
 
 
@@ -329,10 +330,16 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _on_execute(
-    connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+    triggers: integrity.Triggers,
+    connection: Any,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    _context: Any,
+    _many: bool,
 ) -> None:
     if not connection.info.get("nngpt_migrates"):
-        integrity.prepare(connection.connection.driver_connection, statement)
+        triggers.prepare(connection.connection.driver_connection, statement)
     for item in parameters:
         for value in item if isinstance(item, tuple) else (item,):
             if isinstance(value, float) and not math.isfinite(value):

@@ -187,24 +187,37 @@ def digest(*values: Any) -> bytes:
     return blake2b(ascii(values).encode(), digest_size=8).digest()
 
 
-def prepare(db: sqlite3.Connection, statement: str) -> None:
-    """Create the trigger that keeps the digests of the rows that a statement is about to write.
+class Triggers:
+    """The triggers that keep the digests of the rows that statements on one database write.
 
-    Created when they are needed, triggers cost a transaction a fraction of a millisecond. nngpt
-    deletes no row of a run, so there is no trigger for that.
+    Each is created in a connection when it is needed: that costs a transaction a fraction of a
+    millisecond. nngpt deletes no row of a run, so there is no trigger for that.
     """
-    found = _WRITE.match(statement)
-    verb, name = found.groups() if found else ("", "")
-    if name not in TABLES and name not in _MIRROR:
-        return
-    present = "SELECT 1 FROM {}.sqlite_master WHERE name = ?"
-    armed = db.execute(present.format("temp"), (f"digest_{verb}_{name}",)).fetchone()
-    if armed or not db.execute(present.format("main"), ("nngpt_digest",)).fetchone():
-        return
-    db.create_function("nngpt_digest", -1, digest, deterministic=True)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def prepare(self, db: sqlite3.Connection, statement: str) -> None:
+        """Create the trigger for the rows that a statement is about to write, if they have one."""
+        found = _WRITE.match(statement)
+        verb, name = found.groups() if found else ("", "")
+        if name not in TABLES and name not in _MIRROR:
+            return
+        armed = "SELECT 1 FROM temp.sqlite_master WHERE name = ?"
+        if db.execute(armed, (f"digest_{verb}_{name}",)).fetchone():
+            return
+        if (verb, name) not in self._known:
+            self._known[verb, name] = _trigger(db, verb, name)
+        if trigger := self._known[verb, name]:
+            db.create_function("nngpt_digest", -1, digest, deterministic=True)
+            db.execute(trigger)
+
+
+def _trigger(db: sqlite3.Connection, verb: str, name: str) -> str:
+    """Return the statement that creates the trigger of a table's rows, "" if they have none."""
     table, when = next(_read_tables(db, (name,)), None), ""
-    if table is None:
-        return
+    if table is None or not any(_read_tables(db, ("nngpt_digest",))):
+        return ""
     if verb == "UPDATE":
         steps = [table.update]
     elif name in TABLES:
@@ -214,9 +227,10 @@ def prepare(db: sqlite3.Connection, statement: str) -> None:
         mirror = _read_tables(db, _MIRROR if name == "stat" else ())
         steps = [f"{_STORE} {t.digests(_MIRROR[t.name][1])}" for t in mirror]
         when = f"WHEN NEW.{_OWN}"
-    if steps:
-        trigger = f"CREATE TEMP TRIGGER digest_{verb}_{name} AFTER {verb} ON main.{name} {when}"
-        db.execute(f"{trigger} BEGIN {'; '.join(steps)}; END")
+    if not steps:
+        return ""
+    head = f"CREATE TEMP TRIGGER digest_{verb}_{name} AFTER {verb} ON main.{name} {when}"
+    return f"{head} BEGIN {'; '.join(steps)}; END"
 
 
 def adopt(db: sqlite3.Connection, path: Path) -> None:

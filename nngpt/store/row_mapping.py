@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, fields
+from functools import cache
 from typing import Any
 
 from sqlalchemy.dialects.sqlite import insert
@@ -214,6 +215,12 @@ def _to_refusal(row: Attempt) -> Refusal | None:
 
 def _values(kind: Any, row: Any, /, **converted: Any) -> dict[str, Any]:
     """Return the fields of a record class: `converted`, and all others read from the row."""
+    columns = {n: column for n, column in _columns(kind) if n not in converted}
+    return {**{name: getattr(row, column) for name, column in columns.items()}, **converted}
+
+
+@cache
+def _columns(kind: Any) -> list[tuple[str, str]]:
+    """Return the fields of a record class, each with its column; for thousands of rows."""
     renamed = _COLUMNS.get(kind, {})
-    names = (item.name for item in fields(kind) if item.name not in converted)
-    return {**{name: getattr(row, renamed.get(name, name)) for name in names}, **converted}
+    return [(item.name, renamed.get(item.name, item.name)) for item in fields(kind)]

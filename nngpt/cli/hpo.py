@@ -15,7 +15,17 @@ from typer import Option
 from nngpt import plugins
 from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
-from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile, Overrides, Sandbox, Seed
+from nngpt.cli.options import (
+    AsJson,
+    ClassName,
+    DataSet,
+    Init,
+    MirrorFolder,
+    NetworkFile,
+    Overrides,
+    Sandbox,
+    Seed,
+)
 from nngpt.cli.output import console, logger, print_notes, print_result
 from nngpt.cli.predictor import log
 from nngpt.cli.stopping import stoppable
@@ -116,6 +126,8 @@ def train(
 def predict(
     file: NetworkFile,
     dataset: DataSet,
+    class_name: ClassName = None,
+    init: Init = None,
     epochs: _Epochs = 1,
     top: _Top = 1,
     engine: _Engine = "surrogate",
@@ -142,13 +154,13 @@ def predict(
     flags = {"surrogate": surrogate, "adapter": adapter, "budget": budget}
     known = getattr(plugins.options_model(KIND, engine), "model_fields", ())
     options = {name: flag for name, flag in flags.items() if flag is not None and name in known}
-    code, supported = read_tunable_network(file)
+    network = read_tunable_network(file, class_name, init)
     given = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
     load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
     settings = load()
-    space = SearchSpace.of(supported, max_batch, max_side)
+    space = SearchSpace.of(network.supported, max_batch, max_side)
     place = Place(IMAGE_CLASSIFICATION, lemur_name(dataset), "acc")
-    task = HPOTask(code, space, place, epochs, target_accuracy, settings.seed)
+    task = HPOTask(network.code, space, place, epochs, target_accuracy, settings.seed)
     training = partial(open_training, partial(load, **{"task.dataset": dataset}), logger())
     with stoppable("Stopped."):
         context = EngineContext(settings, partial(training, "search"))
@@ -159,7 +171,8 @@ def predict(
                 proposals[0] = replace(proposals[0], trained=train(proposals[0]))
     print_result(as_json, proposals_json(proposals), *proposal_lines(proposals, task))
     if not as_json:
-        print_notes(dict.fromkeys(note for one in proposals for note in one.notes))
+        notes = (note for one in proposals for note in one.notes)
+        print_notes(dict.fromkeys([*network.notes, *notes]))
 
 
 @app.command()

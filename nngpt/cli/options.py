@@ -30,6 +30,23 @@ MirrorFolder = Annotated[
     Option("--folder", help="Folder of the database with the LEMUR mirror (see nngpt lemur pull)."),
 ]
 NetworkFile = Annotated[Path, Argument(help="Python file with a network.", metavar="FILE")]
+ClassName = Annotated[
+    str | None,
+    Option(
+        "--class",
+        help="Class of the network, or function that returns it (default: the only nn.Module that "
+        "no other class uses).",
+        metavar="NAME",
+    ),
+]
+Init = Annotated[
+    str | None,
+    Option(
+        help="Arguments of its constructor, if their names do not tell what they mean, such as "
+        "'num_classes={classes}, depth=3'.",
+        metavar="NAME=VALUE,…",
+    ),
+]
 DataSet = Annotated[str, Option(help="Name of the data set, in nngpt or LEMUR.")]
 StartingAdapter = Annotated[
     Path | None, Option(help="Adapter to continue from (folder or name); also the KL reference.")

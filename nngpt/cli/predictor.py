@@ -144,11 +144,12 @@ def predict(
     place = Place(task, lemur_name(dataset), metric)
     model = Predictor(predictor or default_path())
     settings = _hyperparameters(prm or [])
-    found = model.predict(read_network(file), place, settings, transform, acc or (), classes)
+    code, notes = read_network(file)
+    found = model.predict(code, place, settings, transform, acc or (), classes)
     facts = {"file": str(file), "place": str(place), **asdict(found)}
     print_result(as_json, facts, prediction_text(found, len(acc or ())))
     if not as_json:
-        print_notes(found.notes)
+        print_notes([*notes, *found.notes])
 
 
 def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
@@ -13,15 +12,15 @@ from nngpt.config import load as load_config
 from nngpt.cycle.parts import open_evaluator
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
-from nngpt.files import LARGEST_CODE, read_text
-from nngpt.generation.contract import make_reader
+from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.contract.network_file import NetworkFile
 from nngpt.generation.models import constrained
 from nngpt.generation.models.adapters import starting_adapter
 from nngpt.generation.prompts.cycle_prompts import make_prompts
 from nngpt.generation.prompts.known import read_pool
 from nngpt.novelty.shingles import text_similarity
-from nngpt.protocols import LLM, Log
+from nngpt.protocols import LLM, Executor, Log
 from nngpt.records import (
     Candidate,
     Completion,
@@ -73,28 +72,46 @@ def generate_answers(config: Config, count: int, log: Log) -> tuple[str, list[Wr
         return reader.prompt.mode, answers
 
 
-def evaluate_files(
-    config: Config, files: Sequence[Path], log: Log, report: Callable[[Path, Outcome], None]
-) -> list[tuple[Path, Outcome]]:
-    """Evaluate the network in each file: train and judge it as a cycle would.
+def evaluate_networks(
+    config: Config,
+    networks: Sequence[tuple[str, NetworkFile | Refusal]],
+    log: Log,
+    report: Callable[[str, Outcome], None],
+) -> list[tuple[str, Outcome]]:
+    """Evaluate given networks: train and judge each as a cycle would.
 
     Args:
-        config: task and protocol, with a prompt template of `full` mode.
-        files: Python files with one network each.
-        report: called with each file and its outcome as soon as it is known.
+        networks: name and network, as `read_network` or `read_class` returns it.
+        report: called with each name and outcome as soon as it is known.
 
-    Raises: UserError if a file cannot be read, or the executor cannot run here.
+    Raises: UserError if the executor cannot run here.
     """
-    sources = [(file, read_text(file, LARGEST_CODE)) for file in files]
-    outcomes: list[tuple[Path, Outcome]] = []
+    outcomes: list[tuple[str, Outcome]] = []
     with open_evaluator(config, log) as (reader, executor):
-        for file, code in sources:
-            read = reader.read(write(Answer(code, {})))
-            seed = derive_seed(config.seed, "train", content_hash(code))
-            outcome = executor.evaluate(read, seed) if isinstance(read, Candidate) else read
-            report(file, outcome)
-            outcomes.append((file, outcome))
+        for name, network in networks:
+            outcome = _evaluate(name, network, reader, executor, config.seed, log)
+            report(name, outcome)
+            outcomes.append((name, outcome))
     return outcomes
+
+
+def _evaluate(
+    name: str,
+    network: NetworkFile | Refusal,
+    reader: Reader,
+    executor: Executor,
+    seed: int,
+    log: Log,
+) -> Outcome:
+    """Train one given network; report what its training assumes."""
+    if isinstance(network, Refusal):
+        return network
+    candidate = reader.read_file(network)
+    if isinstance(candidate, Refusal):
+        return candidate
+    for note in reader.notes(network):
+        log(f"{name}: {note}")
+    return executor.evaluate(candidate, derive_seed(seed, "train", content_hash(network.code)))
 
 
 @contextmanager
@@ -113,7 +130,8 @@ def open_training(
     with open_evaluator(load(), log) as (reader, executor):
         candidate = reader.read(write(Answer(task.code, task.space.fixed()[0])))
         if not isinstance(candidate, Candidate):
-            raise UserError(f"refused at {candidate.stage}: {candidate.reason}")
+            refused = f"refused at {candidate.stage}: {candidate.reason}"
+            raise UserError(refused, hint=candidate.detail)
 
         def train(proposal: Proposal) -> Outcome:
             outcome = executor.evaluate(proposal.applied(candidate), seed)

@@ -206,6 +206,8 @@ _SET_FILES: Mapping[str, tuple[str, Mapping[str, Write]]] = {
 LINES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("evaluate", "too little memory", ("good.py", "--set", "evaluation.memory_mb=1")),
     ("evaluate", "100,000 threads", ("good.py", "--set", "evaluation.threads=100000")),
+    ("evaluate", "an unknown class", ("good.py", "--class", "Nett")),
+    ("evaluate", "an unknown argument", ("good.py", "--init", "depth={layers}")),
     ("rag search", "without an index", ("block", "--folder", "library")),
     ("rag show", "an unknown block", ("no.such.Block",)),
     ("predict", "a setting without a value", ("good.py", "--dataset", "mnist", "--prm", "lr")),

@@ -1,4 +1,4 @@
-"""`nngpt evaluate` on files with unusual names and text, with an executor that trains nothing."""
+"""`nngpt evaluate` on files of all kinds, with an executor that trains nothing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,34 @@ def test_file_with_a_fence_inside_and_brackets_in_its_name(
     with pytest.raises(typer.Exit) as ended:
         evaluate([Path("mine[b].py"), Path("text.py")], overrides=SETTINGS)
     assert ended.value.exit_code == 1
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith("mine[b].py: accuracy ") and " after 2 epochs on cpu, " in first
     assert second == "text.py: refused at parse: the code is not valid Python"
+    assert third == "    line 1: invalid syntax: ```"
+
+
+def test_an_ordinary_network_and_one_with_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = "    def __init__(self, num_classes, dropout): ...\n    def forward(self, x): ...\n"
+    ordinary = "from torch import nn\nclass Mine(nn.Module):\n" + net
+    Path("mine.py").write_text(ordinary)
+    Path("faulty.py").write_text(f"{ordinary.replace('Mine', 'Net')}    def learn(self): ...\n")
+    settings = [*SETTINGS[:-1], "evaluation.hyperparameters={lr: 0.01, momentum: 0.9}"]
+    with pytest.raises(typer.Exit):
+        evaluate([Path("mine.py"), Path("faulty.py")], overrides=settings)
+    lines = capsys.readouterr().out.splitlines()
+    built = "Mine(num_classes=out_shape[0], dropout=prm['dropout'])"
+    assert lines[0] == f"mine.py: {built}, trained with nngpt's own loop"
+    assert lines[1].startswith("mine.py: dropout = 0.2, LEMUR's usual value")
+    assert lines[2].startswith("mine.py: accuracy ")
+    assert (
+        lines[3]
+        == "faulty.py: refused at contract: 4 faults against the contract (docs/contract.md)"
+    )
+    assert lines[4] == "    there is no function supported_hyperparameters()"
+    assert lines[5].startswith(
+        "    line 3: Net.__init__(self, num_classes, dropout) cannot be called"
+    )
+    assert len(lines) == 8

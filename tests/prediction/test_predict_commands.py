@@ -26,6 +26,22 @@ def test_describe_the_predictor_and_predict(predictor_file: Path, nngpt: Nngpt) 
     assert found["place"] == "img-classification/cifar-10/acc" and found["epochs"] == 1
 
 
+def test_predict_for_an_ordinary_network_and_for_one_with_faults(
+    predictor_file: Path, nngpt: Nngpt, tmp_path: Path
+) -> None:
+    ordinary = "import torch.nn as nn\nclass Mine(nn.Module):\n    def forward(self, x): ...\n"
+    (tmp_path / "mine.py").write_text(ordinary)
+    (tmp_path / "two.py").write_text(ordinary + ordinary.replace("Mine", "Other"))
+    asked = ("--dataset", "cifar10", "--predictor", predictor_file, "--acc", 0.3)
+    for file, note in (
+        ("mine.py", "note: Mine(), trained with nngpt's own loop"),
+        ("two.py", "note: the file is taken as it stands: there are several networks in the file"),
+    ):
+        told = nngpt("predict", file, *asked)
+        assert told.returncode == 0 and "final accuracy" in told.stdout
+        assert told.stderr.splitlines()[0].startswith(note)
+
+
 def test_eval(mirror: Path, nngpt: Nngpt) -> None:
     asked = ("predictor", "eval", "--folder", mirror, "--split", "component", "--epochs", 1)
     table = nngpt(*asked)

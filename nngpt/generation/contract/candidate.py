@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nngpt.config import EvaluationConfig
 from nngpt.data import transform_names
@@ -26,6 +26,12 @@ _TRANSFORM_NAMES = {
     "v2": "torchvision.transforms.v2",
 }
 
+USUAL: Mapping[str, float] = {**EvaluationConfig().hyperparameters, "weight_decay": 0.0}
+"""A candidate's hyperparameters for which neither its answer nor the configuration has a value.
+
+All others are refused: LEMUR draws theirs at random from 0…1, so its data suggest no value.
+"""
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -35,11 +41,13 @@ class Defaults:
         hyperparameters: value by name, used for the hyperparameters that the network supports.
         batch: batch size.
         transform: transform name or source.
+        usual: values of hyperparameters that are in neither; corpora are built without.
     """
 
     hyperparameters: Mapping[str, float]
     batch: int
     transform: str
+    usual: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: EvaluationConfig) -> Defaults:
@@ -66,7 +74,7 @@ def make_candidate(
         return supported
     if refusal := check_network(tree):
         return refusal
-    values = _values(supported, answer.hyperparameters, defaults.hyperparameters)
+    values = _values(supported, answer.hyperparameters, defaults)
     if isinstance(values, Refusal):
         return values
     if refusal := check_transform(answer.transform) or check_safety(tree):
@@ -124,7 +132,7 @@ def parse(source: str) -> ast.Module | Refusal:
 
 
 def _values(
-    supported: frozenset[str], given: Mapping[str, float], defaults: Mapping[str, float]
+    supported: frozenset[str], given: Mapping[str, float], defaults: Defaults
 ) -> dict[str, float] | Refusal:
     """Return a value for each supported hyperparameter, or a refusal if a name is wrong."""
     wanted = sorted(supported - PROTOCOL)
@@ -132,7 +140,8 @@ def _values(
     if unknown:
         reason = f"the answer sets {unknown[0]!r}, which {SUPPORTED}() does not name"
         return Refusal(Stage.CONTRACT, reason, f"It names {', '.join(wanted) or 'nothing'}.")
-    missing = [name for name in wanted if name not in given and name not in defaults]
+    known = {**defaults.usual, **defaults.hyperparameters, **given}
+    missing = [name for name in wanted if name not in known]
     if missing:
         return Refusal(
             Stage.CONTRACT,
@@ -140,7 +149,7 @@ def _values(
             f"{SUPPORTED}() names it, but neither the answer nor "
             "evaluation.hyperparameters gives a value.",
         )
-    return {name: float(given.get(name, defaults.get(name, 0.0))) for name in wanted}
+    return {name: float(known[name]) for name in wanted}
 
 
 def _defined(tree: ast.Module) -> set[str]:

@@ -9,7 +9,7 @@ arguments with defaults are free, because LEMUR calls by position.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from nngpt.records import Refusal, Stage
 
@@ -31,22 +31,47 @@ def find_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
 
 def check_network(tree: ast.Module, methods: tuple[str, ...] = tuple(METHODS)) -> Refusal | None:
     """Return None if class `Net` has these methods with LEMUR's arguments, else a refusal."""
+    return next(_network_faults(tree, methods), None)
+
+
+def interface_faults(tree: ast.Module) -> list[Refusal]:
+    """Return every fault of a network file against LEMUR's interface, in the order of checking."""
+    supported = read_supported(tree)
+    found = [supported] if isinstance(supported, Refusal) else []
+    return [*found, *_network_faults(tree, tuple(METHODS))]
+
+
+def claims_interface(tree: ast.Module) -> bool:
+    """Return True if a file is written for LEMUR's interface, with or without faults.
+
+    It defines `supported_hyperparameters`, or a class `Net` that trains itself or takes `prm`.
+    """
+    net = find_class(tree, "Net")
+    owners = lineage(tree, net)[0] if net else []
+    bodies = [statement for owner in owners for statement in owner.body]
+    functions = {n.name: n for n in reversed(bodies) if isinstance(n, _Function)}
+    taken = [a.arg for a in functions["__init__"].args.args] if "__init__" in functions else []
+    own = functions.keys() & {"train_setup", "learn"} or "prm" in taken
+    return bool(own) or _find_function(SUPPORTED, tree.body) is not None
+
+
+def _network_faults(tree: ast.Module, methods: Sequence[str]) -> Iterator[Refusal]:
+    """Yield what class `Net` lacks of these methods with LEMUR's arguments."""
     net = find_class(tree, "Net")
     if net is None:
-        return _refusal("there is no class Net")
-    lineage, outside = _lineage(net, _classes(tree))
+        yield _refusal("there is no class Net")
+        return
+    owners, outside = lineage(tree, net)
     if not net.bases:
-        return _refusal("class Net is not an nn.Module", net)
+        yield _refusal("class Net is not an nn.Module", net)
     for name in methods:
-        found = [m for owner in lineage if (m := _find_function(name, owner.body))]
-        if not found:
-            if name == "forward" and outside:
-                continue
-            return _refusal(f"class Net has no method {name}", net)
-        refusal = _check_call(found[0], METHODS[name])
-        if refusal:
-            return refusal
-    return None
+        found = [m for owner in owners if (m := _find_function(name, owner.body))]
+        if found:
+            refusal = _check_call(found[0], METHODS[name])
+            if refusal:
+                yield refusal
+        elif name != "forward" or not outside:
+            yield _refusal(f"class Net has no method {name}", net)
 
 
 def read_supported(tree: ast.Module) -> frozenset[str] | Refusal:
@@ -86,20 +111,24 @@ def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
-def _lineage(net: ast.ClassDef, known: dict[str, ast.ClassDef]) -> tuple[list[ast.ClassDef], bool]:
-    """Return Net and its bases in this file, and whether it has another base than Module."""
-    lineage, outside, todo = list[ast.ClassDef](), False, [net]
+def lineage(tree: ast.Module, owner: ast.ClassDef) -> tuple[list[ast.ClassDef], bool]:
+    """Return a class of the interface, its bases in this file, and True if it has others.
+
+    `nn.Module` does not count.
+    """
+    known, outside = _classes(tree), False
+    found, todo = list[ast.ClassDef](), [owner]
     while todo:
         current = todo.pop(0)
-        if current in lineage:
+        if current in found:
             continue
-        lineage.append(current)
+        found.append(current)
         for base in current.bases:
             if isinstance(base, ast.Name) and base.id in known:
                 todo.append(known[base.id])
             elif not _is_module(base):
                 outside = True
-    return lineage, outside
+    return found, outside
 
 
 def _is_module(base: ast.expr) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nngpt.generation import modes
+from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.candidate import Defaults
+from nngpt.generation.contract.network_file import NetworkFile
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task
 
@@ -52,6 +54,25 @@ class Reader:
     def read_whole(self, answer: str) -> Candidate | Refusal:
         """Return the network in an answer of `full` mode, such as `Prompt.parent`."""
         return self.read_answer(answer, whole_network(self.prompt))
+
+    def read_file(self, network: NetworkFile) -> Candidate | Refusal:
+        """Return the candidate in a user's network file, or a refusal.
+
+        The configuration's hyperparameters hold, then the file's own, then the usual ones.
+        """
+        known = self.defaults.hyperparameters
+        own = {name: value for name, value in network.own.items() if name not in known}
+        return self.read_whole(write(Answer(network.code.strip("\n").rstrip(), own)))
+
+    def notes(self, network: NetworkFile) -> list[str]:
+        """Return what a file's candidate assumes: how it is built, and usual values."""
+        given = self.defaults.hyperparameters.keys() | network.own.keys()
+        usual = [
+            f"{name} = {value:g}, LEMUR's usual value, as evaluation.hyperparameters has none"
+            for name, value in self.defaults.usual.items()
+            if name in network.supported - given
+        ]
+        return [*network.notes, *usual]
 
     def shown(self) -> dict[str, Candidate | Refusal]:
         """Read the template's own networks; the keys name them in messages."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nngpt.config import Config
 from nngpt.data.loading import make_task
 from nngpt.errors import ConfigError
-from nngpt.generation.contract.candidate import Defaults, check_transform
+from nngpt.generation.contract.candidate import USUAL, Defaults, check_transform
 from nngpt.generation.contract.reader import Reader
 from nngpt.generation.prompts import template as templates
 from nngpt.protocols import DatasetSource
@@ -19,7 +21,7 @@ def make_reader(config: Config, source: DatasetSource) -> Reader:
     prompt = template.render(
         task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
     )
-    reader = Reader(task, template, prompt, Defaults.of(config.evaluation))
+    reader = Reader(task, template, prompt, replace(Defaults.of(config.evaluation), usual=USUAL))
     _check_defaults(reader)
     return reader
 

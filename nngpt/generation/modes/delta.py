@@ -34,10 +34,11 @@ class DeltaMode(PromptMode):
         if isinstance(found, Refusal):
             return found
         changed, canonical = found
-        inherited = Defaults(
-            {**reader.defaults.hyperparameters, **parent.hyperparameters},
-            parent.batch or reader.defaults.batch,
-            parent.transform or reader.defaults.transform,
+        inherited = replace(
+            reader.defaults,
+            hyperparameters={**reader.defaults.hyperparameters, **parent.hyperparameters},
+            batch=parent.batch or reader.defaults.batch,
+            transform=parent.transform or reader.defaults.transform,
         )
         return make_candidate(changed, changed.code + "\n", canonical, reader.prompt, inherited)
 

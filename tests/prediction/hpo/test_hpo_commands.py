@@ -20,6 +20,18 @@ from nngpt.prediction.places import Place
 from nngpt.prediction.runs import History
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
+ORDINARY = """
+from torch import nn
+class Mine(nn.Module):
+    def __init__(self, width, num_classes=5, dropout=0.0):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.LazyLinear(width), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(width, num_classes),
+        )
+    def forward(self, x):
+        return self.layers(x)
+"""
 MNIST = Place("img-classification", "mnist", "acc")
 
 
@@ -50,6 +62,24 @@ def test_the_default_engine_needs_no_files(nngpt: Nngpt) -> None:
     chosen = yaml.safe_load(told.stdout)["evaluation"]
     assert chosen["hyperparameters"] == {"dropout": 0.2, "lr": 0.01, "momentum": 0.9}
     assert (chosen["batch"], chosen["transform"], chosen["epochs"]) == (64, "norm", 1)
+
+
+def test_an_ordinary_network_gets_a_proposal_and_trains_with_it(
+    nngpt: Nngpt, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(ORDINARY)
+    few = ["--set=task.train_limit=500", "--set=task.validation_limit=200"]
+    asked = ("hpo", "predict", "mine.py", "--dataset", "mnist", "--engine", "default")
+    told = nngpt(*asked, "--init", "width=8", "--run", "--json", *few)
+    assert told.returncode == 0, told.stderr
+    (chosen,) = json.loads(told.stdout)
+    assert chosen["hyperparameters"] == {"dropout": 0.2, "lr": 0.01, "momentum": 0.9}
+    assert chosen["trained"]["epochs"][0]["total"] == 200
+    told = nngpt(*asked, "--init", "width=8")
+    assert told.stderr == (
+        "note: Mine(width=8, num_classes=out_shape[0], dropout=prm['dropout']), trained with "
+        "nngpt's own loop\n"
+    )
 
 
 def test_proposals_differ_and_are_within_the_search_space(surrogate_file: Path) -> None:
@@ -102,11 +132,28 @@ def test_mistakes_are_one_line(surrogate_file: Path, call_nngpt: Nngpt, tmp_path
     bare, broken = tmp_path / "bare.py", tmp_path / "broken.py"
     bare.write_text("class Net: pass\n")
     broken.write_text("class Net(:\n")
+    half, ordinary = tmp_path / "half.py", tmp_path / "ordinary.py"
+    half.write_text(
+        "class Net(nn.Module):\n"
+        "    def forward(self, x): ...\n"
+        "    def train_setup(self, prm): ...\n"
+    )
+    ordinary.write_text(
+        "import torch.nn as nn\nclass Net(nn.Module):\n    def __init__(self, width, depth): ...\n"
+    )
     mnist = ("--dataset", "mnist")
     for arguments, line in (
         ((PLAIN, *mnist), "there is no surrogate. Train one: nngpt hpo train"),
-        ((bare, *mnist), "bare.py: there is no function supported_hyperparameters()"),
-        ((broken, *mnist), "broken.py: is not valid Python"),
+        ((bare, *mnist), "bare.py: no class of the file is an nn.Module"),
+        ((broken, *mnist), "broken.py: the code is not valid Python; line 1: invalid syntax"),
+        (
+            (half, *mnist),
+            "half.py: 3 faults against the contract (docs/contract.md); there is no function "
+            "supported_hyperparameters(); line 1: class Net has no method __init__; line 1: class "
+            "Net has no method learn",
+        ),
+        ((ordinary, *mnist, "--init", "depth=3"), "Net takes as width; Give values: --init"),
+        ((ordinary, *mnist, "--class", "Nett"), "no class or function 'Nett'. Did you mean"),
         ((tmp_path / "none.py", *mnist), "none.py: cannot be read"),
         (
             (PLAIN, *mnist, "--engine", "surrogat"),

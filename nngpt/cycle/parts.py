@@ -61,6 +61,7 @@ class Parts:
         novelty: returns an empty novelty index.
         prompts: makes the prompts of each cycle.
         start: adapter, corpus and networks known before the run.
+        images: the run's training, validation and test images.
     """
 
     reader: Reader
@@ -70,6 +71,7 @@ class Parts:
     novelty: Callable[[], NoveltyMeasure]
     prompts: RunPrompts
     start: StartingPoint
+    images: Splits
 
     @property
     def task(self) -> Task:
@@ -117,6 +119,7 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
                 config, reader, pool, llm, text_similarity(config.novelty.shingle)
             ),
             start=start,
+            images=splits,
         )
 
 

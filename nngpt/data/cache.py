@@ -103,6 +103,18 @@ def read_meta(key: str) -> Meta | None:
     return Meta(**given)
 
 
+def old_digests(root: Path | None) -> set[str]:
+    """Return the digests of the data sets that an older nngpt cached from a folder of pictures.
+
+    It knew neither class names nor a format of its images.
+    """
+    if root is None:
+        return set()
+    keys = (path.parent.name for path in folder("").glob("image-folder-*/meta.json"))
+    found = (meta for meta in map(read_meta, keys) if meta and not meta.class_names)
+    return {meta.digest for meta in found if meta.source == str(root.expanduser().resolve())}
+
+
 def write(key: str, arrays: Arrays, meta: Meta) -> None:
     """Write a data set to the cache atomically; the caller holds `lock(key)`."""
     target = folder(key)

@@ -197,6 +197,12 @@ class Lease:
         with self._write() as session:
             session.execute(update(Run).where(Run.id == self.run_id).values(limit_s=limit_s))
 
+    def describe_images(self, class_names: Sequence[str], digest: str) -> None:
+        """Record the names of the run's classes, and the sha256 of its images and labels."""
+        values = {"class_names": canonical_json(list(class_names)), "images_digest": digest}
+        with self._write() as session:
+            session.execute(update(Run).where(Run.id == self.run_id).values(values))
+
     def finish_run(self, ended: str = "") -> None:
         """Mark the run as done; `ended` is the reason, if it ended before its last cycle."""
         values = {"status": "done", "ended": ended, "updated": now()}

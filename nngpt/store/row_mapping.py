@@ -138,7 +138,9 @@ def to_prompt(row: PromptRow) -> Prompt:
 
 def to_run(row: Run) -> RunRecord:
     """Convert a database row to its run."""
-    return RunRecord(**_values(RunRecord, row, config=json.loads(row.config)))
+    names = tuple(json.loads(row.class_names or "[]"))
+    config = json.loads(row.config)
+    return RunRecord(**_values(RunRecord, row, config=config, class_names=names))
 
 
 def to_adapter(row: AdapterRow) -> Adapter:

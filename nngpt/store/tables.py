@@ -32,7 +32,8 @@ class Run(Base):
     """A row of table `nngpt_run`: a run.
 
     `fence` increases with each process that takes the run over; `ended` is the reason why the run
-    ended before its last cycle, or ""; `limit_s` is the limit on the own seconds of a training.
+    ended before its last cycle, or ""; `limit_s` is the limit on the own seconds of a training;
+    `class_names` is a JSON list, and `images_digest` a sha256 of its images and labels.
     """
 
     __tablename__ = "nngpt_run"
@@ -54,6 +55,8 @@ class Run(Base):
     updated: Mapped[str]
     ended: Mapped[str] = mapped_column(default="", server_default=text("''"))
     limit_s: Mapped[float | None]
+    class_names: Mapped[str | None]
+    images_digest: Mapped[str | None]
 
 
 class PromptRow(Base):

@@ -35,6 +35,9 @@ class RunRecord:
         ended: why the run ended before its last cycle, or "".
         limit_s: own seconds after which a training is ended (`nngpt.sandbox.own_time`); None if no
             executor with such a limit has worked on the run.
+        class_names: name of each class, in the order of the labels; () of a run that no nngpt with
+            class names has worked on.
+        images_digest: sha256 of the run's images and labels, None like `class_names`.
     """
 
     id: int
@@ -48,6 +51,8 @@ class RunRecord:
     updated: str
     ended: str = ""
     limit_s: float | None = None
+    class_names: tuple[str, ...] = ()
+    images_digest: str | None = None
 
 
 @dataclass(frozen=True)

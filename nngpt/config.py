@@ -40,21 +40,45 @@ class _Section(BaseModel):
     model_config = plugins.STRICT
 
 
+_Side = Annotated[int, Field(gt=0, le=1024)]
+
+
 class TaskConfig(_Section):
     """The data set, its admission threshold and the budgets of a network.
 
-    `root` is the folder of your own files. `train_limit` and `validation_limit` use a fixed random
-    subset of the images. `options` belong to the data set.
+    `dataset` is a name, or the path of a folder of images with a folder for each class. `root` is
+    the folder of your own files. `train_limit` and `validation_limit` use a fixed random subset of
+    the images. `options` belong to the data set.
+
+    The other keys say how files of a folder become images: `image_size` in pixels (a side, or
+    height and width), `channels` (1 for grey, 3 for colour), `resize` (`stretch` changes the aspect
+    ratio, `pad` and `crop` keep it), and `skip_broken`, the largest share of the files that may be
+    left out because they cannot be read. Without a size and channels, both follow from the files.
     """
 
     dataset: str = "mnist"
     options: dict[str, Any] = {}
     root: Path | None = None
+    image_size: _Side | tuple[_Side, _Side] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    skip_broken: float = Field(0.05, ge=0, lt=1)
     threshold: float = Field(0.4, ge=0, le=1)
     max_parameters: int | None = Field(None, gt=0)
     max_latency_ms: float | None = Field(None, gt=0)
     train_limit: int | None = Field(None, gt=0)
     validation_limit: int | None = Field(None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open_folder(cls, given: Any) -> Any:
+        """Take the path of a folder, in place of a name, as the root of an image folder."""
+        name = given.get("dataset") if isinstance(given, Mapping) else None
+        if not isinstance(name, str) or given.get("root") is not None:
+            return given
+        if name in plugins.names("data set") or not files.is_folder(Path(name)):
+            return given
+        return {**given, "dataset": plugins.IMAGE_FOLDER, "root": name}
 
 
 class LLMConfig(_Section):

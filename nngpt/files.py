@@ -49,6 +49,19 @@ def matches(data: bytes, checksum: str) -> bool:
     return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() == checksum
 
 
+def user_path(path: Path) -> Path:
+    """Return the path of a file or folder that the user gave, "~/" being the home folder."""
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path of the user's names a folder; False for what is no path at all."""
+    try:
+        return user_path(path).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 LARGEST = 64 << 20
 """Bytes that are read at most of a file that the user gives, and of a member of an archive."""
 

@@ -30,6 +30,9 @@ KINDS = {
 }
 """Kind of plug-in → the package whose modules are the plug-ins of that kind."""
 
+IMAGE_FOLDER = "image-folder"
+"""Name of the data set that is a folder of the user's images."""
+
 SECTIONS = {
     "data set": ("task", "dataset"),
     "LLM backend": ("llm", "backend"),
@@ -134,5 +137,5 @@ def _unknown(kind: str, name: str) -> PluginError:
     if "/" in name or name.startswith("."):
         hint = f"It is a name, or the dotted path of a module. {hint}"
         if kind == "data set":
-            hint = f"For a folder of pictures: task.dataset=image-folder and task.root={name}"
+            hint = "It is a name, the dotted path of a module, or an existing folder of images"
     return PluginError(f"unknown {kind} {name!r}", hint=hint)

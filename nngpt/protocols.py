@@ -28,6 +28,7 @@ from nngpt.records import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nngpt.data.image_survey import ImageSettings
     from nngpt.data.splits import Splits
     from nngpt.generation.contract.candidate import Defaults
     from nngpt.generation.contract.reader import Reader
@@ -180,6 +181,14 @@ class DatasetSource(Protocol):
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return memory-mapped training, validation and test parts. Raises: DataError."""
+
+
+@runtime_checkable
+class ReadsImageFiles(Protocol):
+    """A data set made of image files, which may have any size."""
+
+    def with_settings(self, settings: ImageSettings) -> DatasetSource:
+        """Return this data set with other settings for reading the files. Raises: DataError."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`nngpt data`: list data sets, download and verify them."""
+"""`nngpt data`: list data sets, download and verify them, check folders of images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from nngpt.cli.options import AsJson
+from nngpt.cli.inputs import load_config
+from nngpt.cli.options import AsJson, Overrides
 from nngpt.cli.output import console, print_result
 
-app = typer.Typer(no_args_is_help=True, help="List and download data sets.")
+_SHOWN = 10
+
+app = typer.Typer(no_args_is_help=True, help="List, check and download data sets.")
 
 
 @app.command("list")
@@ -28,18 +31,49 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def pull(
-    name: Annotated[str, Argument(help="Name from `nngpt data list`, or dotted path of a module.")],
+    name: Annotated[
+        str,
+        Argument(help="Name from `nngpt data list`, folder of images, or dotted path of a module."),
+    ],
     root: Annotated[
         Path | None,
         Option(help="Folder with official files or your own images, instead of a download."),
     ] = None,
+    overrides: Overrides = [],  # noqa: B006
 ) -> None:
-    """Download and verify a data set."""
-    from nngpt import plugins
+    """Download and verify a data set, or read a folder of images into the cache."""
+    from nngpt.data.loading import class_names, data_source, prepare
+    from nngpt.errors import readable
 
-    source = plugins.create("data set", name, root)
-    if hasattr(source, "progress"):
-        source.progress = lambda line: typer.echo(line, err=True)
-    source.prepare()
+    config = load_config(None, overrides, **{"task.dataset": name, "task.root": root})
+    source = data_source(config)
+    prepare(source, lambda line: typer.echo(line, err=True))
     shape = "×".join(map(str, source.shape))
-    typer.echo(f"{source.name}: ready, {shape}, {source.classes} classes")
+    names = class_names(source)
+    shown = f"{', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
+    typer.echo(readable(f"{source.name}: ready, {shape}, {source.classes} classes: {shown}"))
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, Argument(help="Folder with a folder of images for each class.")],
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Show how a folder of images would be read; change nothing.
+
+    Reads every file. Exits with 2 if the folder cannot be used.
+    """
+    from nngpt.data.loading import data_source
+    from nngpt.data.sources.image_folder import ImageFolder
+    from nngpt.plugins import IMAGE_FOLDER
+    from nngpt.reports.tables.data import folder_json, folder_parts
+
+    config = load_config(None, overrides, **{"task.dataset": IMAGE_FOLDER, "task.root": folder})
+    source = data_source(config)
+    assert isinstance(source, ImageFolder)
+    source.progress = lambda line: typer.echo(line, err=True)
+    report = source.inspect()
+    print_result(as_json, folder_json(report), *folder_parts(report, console().is_terminal))
+    if report.refusal is not None:
+        raise report.refusal

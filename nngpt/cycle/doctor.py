@@ -127,7 +127,7 @@ def _models() -> Iterator[Finding]:
 
 def _data() -> Iterator[Finding]:
     for name in plugins.names("data set"):
-        if name == "image-folder":
+        if name == plugins.IMAGE_FOLDER:
             continue
         present = plugins.create("data set", name, None).available()
         yield _cached(f"data {name}", present, f"nngpt data pull {name}")

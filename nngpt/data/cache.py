@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ class Meta:
         image_format: how picture files became the images, None if there were none.
         validation: number of images at the end of `train_x` that are the data set's own validation
             part, 0 if it has none.
+        images: number of training, validation and test images, 0 if it was not recorded.
         notes: what the user should know about the images, such as files that were left out.
     """
 
@@ -68,6 +69,7 @@ class Meta:
     class_names: tuple[str, ...] = ()
     image_format: ImageFormat | None = None
     validation: int = 0
+    images: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -117,21 +119,68 @@ def old_digests(root: Path | None) -> set[str]:
 
 def write(key: str, arrays: Arrays, meta: Meta) -> None:
     """Write a data set to the cache atomically; the caller holds `lock(key)`."""
-    target = folder(key)
-    with files.scratch(target) as partial:
-        for name in ARRAYS:
-            np.save(partial / f"{name}.npy", getattr(arrays, name))
-        (partial / "meta.json").write_text(json.dumps(asdict(meta), indent=1))
-        files.publish(partial, target)
+    with _filling(key) as partial:
+        _finish(key, partial, _save(partial, arrays, meta))
 
 
 def prepare(key: str, make: Callable[[], tuple[Arrays, Meta]]) -> None:
     """Write to the cache the data set that `make` returns, unless an intact one is there."""
+    prepare_files(key, lambda partial: _save(partial, *make()))
+
+
+def prepare_files(key: str, fill: Callable[[Path], Meta]) -> None:
+    """Write to the cache the arrays that `fill` puts into a folder, unless intact ones are there.
+
+    `fill` may write them row by row (`writing_rows`), so that they need not fit into memory.
+
+    Raises: UserError if the disk is full.
+    """
     if intact(key):
         return
     with lock(key):
         if not intact(key):  # another process may have written it meanwhile
-            write(key, *make())
+            with _filling(key) as partial:
+                _finish(key, partial, fill(partial))
+
+
+@contextmanager
+def _filling(key: str) -> Iterator[Path]:
+    with files.scratch(folder(key)) as partial, files.write_errors(folder(key)):
+        yield partial
+
+
+def _save(partial: Path, arrays: Arrays, meta: Meta) -> Meta:
+    for name in ARRAYS:
+        np.save(partial / f"{name}.npy", getattr(arrays, name))
+    return meta
+
+
+def _finish(key: str, partial: Path, meta: Meta) -> None:
+    (partial / "meta.json").write_text(json.dumps(asdict(meta), indent=1))
+    files.publish(partial, folder(key))
+
+
+@contextmanager
+def writing_rows(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[Images], None]]:
+    """Yield a function that appends images, uint8 [n, *shape], to a data set's new array file."""
+    count = 0
+    with path.open("wb") as stream:
+
+        def write_header() -> None:
+            facts = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+            np.lib.format.write_array_header_1_0(stream, facts)
+
+        def append(images: Images) -> None:
+            nonlocal count
+            stream.write(np.ascontiguousarray(images).data)
+            count += len(images)
+
+        write_header()
+        begin = stream.tell()
+        yield append
+        stream.seek(0)
+        write_header()  # as long as before: numpy leaves room for the number of rows
+        assert stream.tell() == begin
 
 
 def open_array(path: Path) -> npt.NDArray[Any]:
@@ -177,6 +226,11 @@ def _array_digest(array: npt.NDArray[Any]) -> str:
 def digests(arrays: Arrays) -> dict[str, str]:
     """Return the sha256 of each array of a data set, by name."""
     return {name: _array_digest(getattr(arrays, name)) for name in ARRAYS}
+
+
+def open_arrays(partial: Path) -> Arrays:
+    """Memory-map the arrays in the folder of a data set. Raises: DataError."""
+    return Arrays(*(open_array(partial / f"{name}.npy") for name in ARRAYS))
 
 
 def read_json(path: Path) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
-"""A picture file as a network's exact input: orientation, depth, transparency, colours, size.
+"""An image file as a network's exact input: orientation, depth, transparency, colours, size.
 
 It imports only the standard library and Pillow, because its text is copied into the folder of an
-exported network, which classifies pictures without nngpt.
+exported network, which classifies images without nngpt.
 """
 
 import struct
@@ -23,9 +23,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → the turn that brings the picture upright."""
+"""EXIF orientation → the turn that brings the image upright."""
 _ORIENTATION = 0x0112
-_DAMAGE = (
+DAMAGE = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError),
     *(ArithmeticError, MemoryError, struct.error, zlib.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
@@ -35,7 +35,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """How a picture becomes the input of a network.
+    """How an image file becomes the input of a network.
 
     Attributes:
         channels: 1 for grey, 3 for red, green and blue.
@@ -44,7 +44,7 @@ class ImageFormat:
         resize: "stretch" changes the aspect ratio; "pad" keeps it and fills with `background`;
             "crop" keeps it and cuts off what is too long, evenly.
         background: colour behind transparent pixels, 0…255 each.
-        white: value in grey pictures of more than 8 bits that becomes 255; 0 becomes 0.
+        white: value in grey images of more than 8 bits that becomes 255; 0 becomes 0.
     """
 
     channels: Literal[1, 3]
@@ -56,52 +56,55 @@ class ImageFormat:
 
 
 def load_image(file: Path | str | BinaryIO, format: ImageFormat) -> Image.Image:
-    """Return the picture in a file as a network's input: mode L or RGB, of the format's size.
+    """Return the image in a file as a network's input: mode L or RGB, of the format's size.
 
-    Of several frames or pages the first counts. The picture is turned upright (EXIF), made 8 bits
+    Of several frames or pages the first counts. The image is turned upright (EXIF), made 8 bits
     deep, put on the background if it is transparent, converted to grey or colour, and resized
     (bilinear, antialiased), in this order.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is not a picture, or is damaged; the message is the reason.
+        ValueError: it is not an image, or is damaged; the message is the reason.
     """
-    with open_picture(file) as picture:
+    with open_image(file) as image:
         try:
             # Decodes a JPEG that is much too large at a half, quarter or eighth of its size.
             longest = 2 * max(format.width, format.height)
-            picture.draft(None, (longest, longest))
-            picture.load()
-            upright = _upright(picture)
+            image.draft(None, (longest, longest))
+            image.load()
+            turn = turn_of(image)
+            upright = image.transpose(turn) if turn is not None else image
             opaque = _opaque(_eight_bits(upright, format.white), format.background)
             plain = opaque.convert("L" if format.channels == 1 else "RGB")
             return _resized(plain, format)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(reason(error)) from None
 
 
-def open_picture(file: Path | str | BinaryIO) -> Image.Image:
-    """Open a picture file without decoding it; only formats of plain pictures are tried.
+def open_image(file: Path | str | BinaryIO) -> Image.Image:
+    """Open an image file without decoding it; only formats of plain images are tried.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is not a picture, or its header is damaged; the message is the reason.
+        ValueError: it is not an image, or its header is damaged; the message is the reason.
     """
     try:
         return Image.open(file, formats=_known_formats())
     except UnidentifiedImageError:
-        raise ValueError("is not a picture in a known format") from None
-    except _DAMAGE as error:
+        raise ValueError("is not an image in a known format") from None
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(reason(error)) from None
 
 
 def reason(error: BaseException) -> str:
-    """Return why a picture cannot be read, from what Pillow raised."""
+    """Return why an image cannot be read, from what Pillow raised."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "has too many pixels"
     text = " ".join(str(error).split())
+    if text.startswith(("has ", "is ")):  # a reason already
+        return text
     return f"is damaged ({text or type(error).__name__})"
 
 
@@ -112,67 +115,66 @@ def _known_formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Return a decoded picture as its EXIF orientation says; damaged EXIF data do not count."""
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return the turn that brings an image upright (EXIF), None if it is, or if that is damaged."""
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except _DAMAGE:
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except DAMAGE:
+        return None
 
 
-def _eight_bits(picture: Image.Image, white: int) -> Image.Image:
-    """Return a picture with 8 bits per channel: 0…`white`, or 0…1 of floats, becomes 0…255.
+def grey_range(image: Image.Image) -> tuple[float, float] | None:
+    """Return the smallest and largest value of a decoded image, None if it has 8 bits or fewer.
 
-    Raises: ValueError if 32-bit values are outside that range.
+    Raises: ValueError if they are outside of 0…65535, or of 0…1 for floating-point numbers.
     """
-    if picture.mode.startswith("I"):
-        whole = picture.convert("I")
-        low, high = _extremes(whole)
-        if low < 0 or high > 65_535:
-            raise ValueError(f"32-bit values {low:g}…{high:g} instead of 0…65535")
-        scale = 255 / white
-        return whole.point(lambda value: value * scale + 0.5).convert("L")
-    if picture.mode == "F":
-        low, high = _extremes(picture)
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"floating-point values {low:g}…{high:g} instead of 0…1")
-        return picture.point(lambda value: value * 255 + 0.5).convert("L")
-    return picture
-
-
-def _extremes(picture: Image.Image) -> tuple[float, float]:
-    low, high = picture.getextrema()
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return None
+    low, high = (image if image.mode == "F" else image.convert("I")).getextrema()
     assert isinstance(low, int | float) and isinstance(high, int | float)
+    largest = 1 if image.mode == "F" else 65_535
+    if not 0 <= low <= high <= largest:
+        raise ValueError(f"has values {low:g}…{high:g}, not 0…{largest}")
     return low, high
 
 
-def _opaque(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Return a picture of 8 bits as L or RGB, on the background if it is transparent."""
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
+def _eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """Return an image of 8 bits: 0…`white`, or 0…1 of floating-point numbers, becomes 0…255."""
+    if grey_range(image) is None:
+        return image
+    scale = 255 if image.mode == "F" else 255 / white
+    whole = image if image.mode == "F" else image.convert("I")
+    plain = whole.point(lambda value: value * scale + 0.5).convert("L")
+    plain.info.pop("transparency", None)  # a value of the 16 bits
+    return plain
+
+
+def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """Return an image of 8 bits as L or RGB, on the background if it is transparent."""
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*background, 255))
         canvas.alpha_composite(layer)
         return canvas.convert("RGB")
-    return picture.convert("L") if picture.mode in ("1", "L") else picture.convert("RGB")
+    return image.convert("L") if image.mode in ("1", "L") else image.convert("RGB")
 
 
-def _resized(picture: Image.Image, format: ImageFormat) -> Image.Image:
-    """Return a picture in L or RGB in the format's size."""
+def _resized(image: Image.Image, format: ImageFormat) -> Image.Image:
+    """Return an image in L or RGB in the format's size."""
     wanted = width, height = format.width, format.height
-    if picture.size == wanted:
-        return picture
+    if image.size == wanted:
+        return image
     smooth = Image.Resampling.BILINEAR
-    ratios = width / picture.width, height / picture.height
+    ratios = width / image.width, height / image.height
     if format.resize == "crop":
-        left = (picture.width - width / max(ratios)) / 2
-        top = (picture.height - height / max(ratios)) / 2
-        box = (left, top, picture.width - left, picture.height - top)
-        return picture.resize(wanted, smooth, box)
+        left = max(0, (image.width - width / max(ratios)) / 2)
+        top = max(0, (image.height - height / max(ratios)) / 2)
+        box = (left, top, image.width - left, image.height - top)
+        return image.resize(wanted, smooth, box)
     if format.resize == "pad":
-        inner = [max(1, round(side * min(ratios))) for side in picture.size]
-        canvas = Image.new("RGB", wanted, format.background).convert(picture.mode)
+        inner = [max(1, round(side * min(ratios))) for side in image.size]
+        canvas = Image.new("RGB", wanted, format.background).convert(image.mode)
         corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
-        canvas.paste(picture.resize((inner[0], inner[1]), smooth), corner)
+        canvas.paste(image.resize((inner[0], inner[1]), smooth), corner)
         return canvas
-    return picture.resize(wanted, smooth)
+    return image.resize(wanted, smooth)

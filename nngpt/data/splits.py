@@ -1,8 +1,9 @@
 """Split a cached data set into train, validation and test parts.
 
-Validation images are drawn from the official training images by a seeded permutation; the test
-part is the official test set. Each part has its own files, so a worker can map the training
-images without any access to validation labels ("No self-grading", docs/design.md).
+Validation images are the data set's own, or else drawn from its training images by a seeded
+permutation; the test part is the official test set. Each part has its own files, so a worker can
+map the training images without any access to validation labels ("No self-grading",
+docs/design.md).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from nngpt.data.images import ImageFormat
 
 _LARGE, _LARGE_VALIDATION = 50_000, 10_000
-_STATISTICS_CHUNK = 1024
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
             statistics = cache.read_json(target / "meta.json")
             if statistics is None:
                 cache.verify(key, meta)
-                statistics = _write(key, target, seed, train_limit, validation_limit)
+                statistics = _write(key, meta, target, seed, train_limit, validation_limit)
     return Splits(
         name=meta.name,
         classes=meta.classes,
@@ -135,21 +136,29 @@ def _key(meta: cache.Meta, seed: int, train_limit: int | None, validation_limit:
 
 
 def _write(
-    key: str, target: Path, seed: int, train_limit: int | None, validation_limit: int | None
+    key: str,
+    meta: cache.Meta,
+    target: Path,
+    seed: int,
+    train_limit: int | None,
+    validation_limit: int | None,
 ) -> dict[str, list[float]]:
     whole = _part(cache.folder(key), "train")
     images, labels = whole.open_images(), whole.open_labels()
     if len(labels) < 2:
         raise DataError("has fewer than two training images", where=f"data set {key}")
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
-    held_out = validation_count(len(labels))
-    chosen = {
-        "validation": order[:held_out][:validation_limit],
-        "train": order[held_out:][:train_limit],
-    }
-    with files.scratch(target) as partial:
+    random = np.random.Generator(np.random.PCG64(seed))
+    order, held_out = random.permutation(len(labels)), validation_count(len(labels))
+    validation, train = order[:held_out], order[held_out:]
+    if meta.validation:
+        first = len(labels) - meta.validation
+        train, validation = order[order < first], order[order >= first]
+    chosen = {"validation": validation[:validation_limit], "train": train[:train_limit]}
+    with files.scratch(target) as partial, files.write_errors(target):
         for name, indices in chosen.items():
-            np.save(partial / f"{name}_x.npy", images[indices])
+            with cache.writing_rows(partial / f"{name}_x.npy", meta.shape) as append:
+                for start in range(0, len(indices), _CHUNK):
+                    append(images[indices[start : start + _CHUNK]])
             np.save(partial / f"{name}_y.npy", labels[indices])
         statistics = _statistics(_part(partial, "train").open_images())
         (partial / "meta.json").write_text(json.dumps(statistics))
@@ -162,8 +171,8 @@ def _statistics(images: Images) -> dict[str, list[float]]:
     channels = images.shape[1]
     total = np.zeros(channels, np.int64)
     squares = np.zeros(channels, np.int64)
-    for start in range(0, len(images), _STATISTICS_CHUNK):
-        chunk = images[start : start + _STATISTICS_CHUNK].astype(np.int64)
+    for start in range(0, len(images), _CHUNK):
+        chunk = images[start : start + _CHUNK].astype(np.int64)
         total += chunk.sum(axis=(0, 2, 3))
         squares += (chunk * chunk).sum(axis=(0, 2, 3))
     count = images.size // channels

@@ -237,9 +237,9 @@ def test_train_and_test_folders_are_kept_apart(cache: Path, tmp_path: Path):
 
 
 def test_a_broken_picture_is_reported(cache: Path, tmp_path: Path):
-    root = samples.write_pictures(tmp_path / "pictures")
-    (root / "dog/5.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"dog/5\.png"):
+    root = samples.write_pictures(tmp_path / "pictures", each=4)
+    (root / "dog/3.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"dog/3\.png"):
         image_folder.create(root).prepare()
     assert left_in(cache) == []
 

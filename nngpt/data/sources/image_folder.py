@@ -1,151 +1,249 @@
-"""Any folder of pictures with one subfolder per class: ROOT/<class>/*.png, .jpg, .bmp ….
+"""Any folder of images with a folder for each class, whole or in parts; see docs/images.md.
 
-ROOT/train/<class> and ROOT/test/<class> (or `val`), if present, are the official parts;
-otherwise every tenth picture of a fixed shuffle becomes the test part. The first picture
-determines the shape: grey or colour, and its size, or 32×32 if a side is longer than 64 pixels.
-All others are resized to it.
+Without a test part, a validation part takes its place, and a tenth of a fixed shuffle that of both.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from nngpt import downloads
 from nngpt.data import cache
+from nngpt.data.folder_layout import FolderLayout, ImageFile, read_layout
+from nngpt.data.image_survey import (
+    ImageSettings,
+    ImageSurvey,
+    choose_format,
+    read_images,
+    survey,
+)
+from nngpt.data.images import ImageFormat
 from nngpt.data.splits import Splits
 from nngpt.data.splits import create as create_splits
 from nngpt.errors import DataError
+from nngpt.plugins import IMAGE_FOLDER
 from nngpt.records import canonical_json
 
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"})
-_LONGEST_SIDE, _REDUCED_SIDE = 64, 32
-_TEST_PARTS = ("test", "val")
-_Sample = tuple[Path, int]
+_READER = 2
+"""Version of the way from files to arrays, a part of the cache's keys."""
+_EVERY_S = 5.0
+_SHOWN = 5
 
 
 def create(root: Path | None = None) -> ImageFolder:
-    """Open a folder of pictures as a data set. Raises: DataError: no folder, or no pictures."""
+    """Open a folder of images as a data set. Raises: DataError: no folder, or it is refused."""
     if root is None:
         where, hint = "data set image-folder", "Set task.root, or give --root FOLDER"
-        raise DataError("needs the folder with the pictures", where=where, hint=hint)
-    return ImageFolder(root)
+        raise DataError("needs the folder with the images", where=where, hint=hint)
+    return ImageFolder(read_layout(root))
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What `nngpt data check` finds in a folder of images.
+
+    Attributes:
+        layout: its parts, classes and files.
+        survey: what its files have in common; `broken` has all that cannot be read.
+        format: the format chosen for the images.
+        reasons: a sentence for each choice.
+        refusal: why the folder cannot be used, None if it can.
+    """
+
+    layout: FolderLayout
+    survey: ImageSurvey
+    format: ImageFormat
+    reasons: Sequence[str]
+    refusal: DataError | None
 
 
 class ImageFolder:
-    """A folder of pictures; implements `nngpt.protocols.DatasetSource`."""
+    """A folder of images; implements `nngpt.protocols.DatasetSource`."""
 
-    name = "image-folder"
+    name = IMAGE_FOLDER
 
-    def __init__(self, root: Path, progress: downloads.Progress = downloads.silent) -> None:
-        self.root = root.expanduser().resolve()
-        self.progress = progress
-        train_root, test_root = _parts(self.root)
-        self._labels = sorted(path.name for path in train_root.iterdir() if path.is_dir())
-        self.classes, self.class_names = len(self._labels), tuple(self._labels)
-        self._train = _samples(train_root, self._labels)
-        self._test = _samples(test_root, self._labels) if test_root else []
-        if self.classes < 2 or len(self._train) < 2:
-            hint = "It must contain a folder of pictures for each class: ROOT/<class>/*.png"
-            raise DataError("has fewer than two classes", where=str(root), hint=hint)
-        self.images = len(self._train) + len(self._test)
-        self.shape = _shape(self._train[0][0])
+    def __init__(self, layout: FolderLayout, settings: ImageSettings | None = None) -> None:
+        self.layout, self.settings = layout, settings or ImageSettings()
+        self.root, self.class_names = layout.root, layout.class_names
+        self.classes = len(layout.class_names)
+        self.images = sum(map(len, layout.parts.values()))
+        self.progress: downloads.Progress = downloads.silent
+        self._parts = _parts(layout)
+        if len(self._parts["train"]) < 3:
+            raise DataError("has fewer than three images for training", where=str(self.root))
+
+    def with_settings(self, settings: ImageSettings) -> ImageFolder:
+        """Return this data set with other settings for reading its images."""
+        return ImageFolder(self.layout, settings)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of the images. Raises: DataError if no file can be read."""
+        format = self.image_format
+        return format.channels, format.height, format.width
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """How a file becomes an image. Raises: DataError if no file can be read."""
+        meta = cache.read_meta(self._key)
+        return meta.image_format if meta and meta.image_format else self._choice[0]
 
     def available(self) -> bool:
-        """Return True if the pictures are in the cache and unchanged."""
-        return cache.read_meta(self._key()) is not None
+        """Return True if the images are in the cache and their files unchanged."""
+        return cache.read_meta(self._key) is not None
 
     def prepare(self) -> None:
-        """Read all pictures into the cache. Raises: DataError: one cannot be read."""
-        cache.prepare(self._key(), self._make)
+        """Read all images into the cache. Raises: DataError if too many cannot be read."""
+        cache.prepare_files(self._key, self._fill)
+        meta = cache.read_meta(self._key)
+        for note in meta.notes if meta else ():
+            self.progress(f"{self.name}: {note}")
 
     def splits(self, seed: int, train_limit: int | None, validation_limit: int | None) -> Splits:
         """Return the folder's train, validation and test parts, memory-mapped.
 
-        Raises: DataError if the pictures are not in the cache, or have changed.
+        Raises: DataError if the images are not in the cache, or their files have changed.
         """
         if not self.available():
-            hint = f"Prepare it: nngpt data pull {self.name} --root {self.root}"
+            hint = f"Prepare it: nngpt data pull {self.root}"
             raise DataError("is not in the cache, or has changed", where=str(self.root), hint=hint)
-        splits = create_splits(self._key(), seed, train_limit, validation_limit)
-        return replace(splits, class_names=self.class_names)
+        return create_splits(self._key, seed, train_limit, validation_limit)
 
-    def _make(self) -> tuple[cache.Arrays, cache.Meta]:
-        train, test = self._official_parts()
-        self.progress(f"{self.name}: {len(train) + len(test)} pictures of {self.root}")
-        arrays = cache.Arrays(*self._read(train), *self._read(test))
-        digests = cache.digests(arrays)
-        return arrays, cache.Meta(self.name, self.classes, self.shape, str(self.root), digests)
+    def inspect(self) -> FolderReport:
+        """Read every file, and return what was found and what would be done; write nothing.
 
-    def _official_parts(self) -> tuple[list[_Sample], list[_Sample]]:
-        if self._test:
-            return self._train, self._test
-        order = np.random.Generator(np.random.PCG64(0)).permutation(len(self._train))
-        held_out = max(1, len(order) // 10)
-        train, test = order[held_out:], order[:held_out]
-        return [self._train[i] for i in train], [self._train[i] for i in test]
+        Raises: DataError if no file can be read.
+        """
+        format, reasons = self._choice
+        broken = {
+            file.path: pixels
+            for part in self._parts
+            for file, pixels in self._read(part, format)
+            if isinstance(pixels, str)
+        }
+        self._survey.broken.update(broken)
+        refusal: DataError | None = None
+        try:
+            self._check(broken)
+        except DataError as error:
+            refusal = error
+        return FolderReport(self.layout, self._survey, format, reasons, refusal)
 
-    def _read(self, samples: Sequence[_Sample]) -> tuple[cache.Images, cache.Labels]:
-        images = np.empty((len(samples), *self.shape), np.uint8)
-        for index, (path, _) in enumerate(samples):
-            images[index] = _picture(path, self.shape)
-        return images, np.array([label for _, label in samples], np.int64)
+    @cached_property
+    def _survey(self) -> ImageSurvey:
+        files = [file.path for part in self.layout.parts.values() for file in part]
+        found = survey(self.root, files)
+        if not found.sizes:
+            path, why = next(iter(found.broken.items()))
+            raise DataError(f"no image can be read: {path} {why}", where=str(self.root))
+        return found
 
+    @cached_property
+    def _choice(self) -> tuple[ImageFormat, list[str]]:
+        return choose_format(self._survey, self.settings)
+
+    @cached_property
     def _key(self) -> str:
-        """Return the cache key, which changes with the folder's path and with any picture."""
-        samples = [*self._train, *self._test]
-        files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in samples]
-        digest = hashlib.sha256(canonical_json(files).encode("utf-8", "surrogateescape"))
+        """Key in the cache, which changes with the folder's path, any file, and the settings."""
+        files = {
+            part: [(file.path, file.label, file.size, file.changed) for file in files]
+            for part, files in self.layout.parts.items()
+        }
+        facts = [_READER, str(self.root), asdict(self.settings), self.class_names, files]
+        digest = hashlib.sha256(canonical_json(facts).encode("utf-8", "surrogateescape"))
         return f"{self.name}-{digest.hexdigest()[:16]}"
 
+    def _fill(self, partial: Path) -> cache.Meta:
+        """Write the arrays of the images into a folder, and return their metadata.
 
-def _parts(root: Path) -> tuple[Path, Path | None]:
-    if not root.is_dir():
-        raise DataError("no such folder", where=str(root), hint="Check task.root")
-    tests = [root / name for name in _TEST_PARTS if (root / name).is_dir()]
-    if (root / "train").is_dir() and tests:
-        return root / "train", tests[0]
-    return root, None
+        Raises: DataError if too many files cannot be read.
+        """
+        self.progress(f"{self.name}: {self.images:,} images of {self.root}")
+        format, reasons = self._choice
+        notes = [*reasons, *self.layout.notes]
+        broken: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        for name, members in {"train": ("train", "validation"), "test": ("test",)}.items():
+            labels = []
+            shape = (format.channels, format.height, format.width)
+            with cache.writing_rows(partial / f"{name}_x.npy", shape) as append:
+                for part in members:
+                    for file, pixels in self._read(part, format):
+                        if isinstance(pixels, str):
+                            broken[file.path] = pixels
+                        else:
+                            append(pixels[None])
+                            labels.append(file.label)
+                            counts[part] += 1
+            np.save(partial / f"{name}_y.npy", np.array(labels, np.int64))
+        self._check(broken)
+        if broken:
+            notes.append(f"skipped {len(broken)} of {self.images:,} files: {_listed(broken)}")
+        return cache.Meta(
+            name=self.name,
+            classes=self.classes,
+            shape=shape,
+            source=str(self.root),
+            sha256=cache.digests(cache.open_arrays(partial)),
+            class_names=self.class_names,
+            image_format=format,
+            validation=counts["validation"],
+            images=counts.total(),
+            notes=tuple(notes),
+        )
+
+    def _read(
+        self, part: str, format: ImageFormat
+    ) -> Iterator[tuple[ImageFile, cache.Images | str]]:
+        """Yield each file of a part with its pixels, or with why it cannot be read."""
+        files, last = self._parts.get(part, []), time.monotonic()
+        pixels = read_images(self.root, [file.path for file in files], format)
+        for count, pair in enumerate(zip(files, pixels, strict=True), start=1):
+            yield pair
+            if time.monotonic() - last > _EVERY_S:
+                last = time.monotonic()
+                self.progress(f"{self.name}: {count:,} of {len(files):,} images ({part})")
+
+    def _check(self, broken: Mapping[str, str]) -> None:
+        """Refuse too many files that cannot be read, and a class of which none can."""
+        where, hint = str(self.root), "nngpt data check lists all; repair or remove them"
+        if len(broken) > self.settings.skip * self.images:
+            most = f"{self.settings.skip:.0%} (task.skip_broken)"
+            what = f"{len(broken)} of {self.images:,} files cannot be read, more than {most}"
+            raise DataError(f"{what}: {_listed(broken)}", where=where, hint=hint)
+        for part, files in self.layout.parts.items():
+            left = {file.label for file in files if file.path not in broken}
+            for label, name in enumerate(self.class_names):
+                if label not in left:
+                    first = next(file.path for file in files if file.label == label)
+                    what = f"no image of {name!r} ({part}) can be read: {first} {broken[first]}"
+                    raise DataError(what, where=where, hint=hint)
 
 
-def _samples(root: Path, labels: Sequence[str]) -> list[_Sample]:
-    """Return (picture, class number) in sorted order."""
-    found = []
-    for number, label in enumerate(labels):
-        pictures = (root / label).rglob("*")
-        found += [(path, number) for path in sorted(pictures) if path.suffix.lower() in _SUFFIXES]
-    return found
+def _parts(layout: FolderLayout) -> dict[str, Sequence[ImageFile]]:
+    """Return the files for training, test and, if it has a part of its own, validation."""
+    parts = dict(layout.parts)
+    if "test" not in parts and "validation" in parts:
+        parts["test"] = parts.pop("validation")
+    if "test" not in parts:
+        train = parts["train"]
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(train))
+        held_out = max(1, len(order) // 10)
+        parts["test"] = [train[i] for i in order[:held_out]]
+        parts["train"] = [train[i] for i in order[held_out:]]
+    return parts
 
 
-def _shape(path: Path) -> tuple[int, int, int]:
-    with _opened(path) as picture:
-        width, height = picture.size
-        channels = 1 if picture.mode in {"1", "L", "I", "I;16", "F"} else 3
-    if max(width, height) > _LONGEST_SIDE:
-        width = height = _REDUCED_SIDE
-    return channels, height, width
-
-
-def _picture(path: Path, shape: tuple[int, int, int]) -> cache.Images:
-    """Return one picture as uint8 [c, h, w]."""
-    channels, height, width = shape
-    try:
-        with _opened(path) as picture:
-            plain = picture.convert("L" if channels == 1 else "RGB")
-            if plain.size != (width, height):
-                plain = plain.resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(path)) from None
-    return np.asarray(plain, np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"is not a picture ({error})", where=str(path)) from None
+def _listed(broken: Mapping[str, str]) -> str:
+    """Return a message about files that cannot be read, the first of many."""
+    shown = [f"{path} {why}" for path, why in broken.items()]
+    more = f", and {len(shown) - _SHOWN:,} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import RenderableType
@@ -12,9 +13,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from nngpt.data.loading import DatasetSummary
+from nngpt.errors import readable
 from nngpt.generation.models.embedded import EmbeddedModel
 from nngpt.records import Adapter
 from nngpt.reports.sheets import right
+
+if TYPE_CHECKING:
+    from nngpt.data.sources.image_folder import FolderReport
 
 _MAX_REASONS = 6
 _MAX_FAMILIES = 6
@@ -24,11 +29,70 @@ def data_sets_table(rows: Sequence[DatasetSummary], terminal: bool) -> Table:
     """Return the table of data sets: shape, classes, images, and whether they are cached."""
     table = _listing("data set", "shape", "classes", "images", "cached", terminal=terminal)
     for row in rows:
-        shape = "×".join(map(str, row.shape)) if row.shape else "that of your pictures"
+        shape = "×".join(map(str, row.shape)) if row.shape else "that of your images"
         cached = "yes" if row.cached else "no" if row.shape else "needs --root"
         counts = ("" if count is None else f"{count:,}" for count in (row.classes, row.images))
         table.add_row(row.name, shape, *counts, cached)
     return table
+
+
+def folder_parts(report: FolderReport, terminal: bool) -> Iterator[RenderableType]:
+    """Yield what `nngpt data check` prints: the classes with their counts, and lines of text."""
+    layout, survey = report.layout, report.survey
+    heads = [layout.folders[part] or "images" for part in layout.parts]
+    table = _listing("class", *right(*heads), terminal=terminal)
+    counts = [layout.counts(part) for part in layout.parts]
+    for name, *row in zip(layout.class_names, *counts, strict=True):
+        table.add_row(Text(name), *(f"{count:,}" for count in row))
+    yield table
+    for title, text in _folder_lines(report):
+        yield f"{title + ':':12}{text}"
+    for path, why in survey.broken.items():
+        yield readable(f"{'skipped:':12}{path} {why}")
+
+
+def _folder_lines(report: FolderReport) -> Iterator[tuple[str, str]]:
+    """Yield title and text of each fact about a folder of images."""
+    layout, survey, (used, *left_out) = report.layout, report.survey, report.layout.notes
+    yield "folder", str(layout.root)
+    yield "used", used
+    widths, heights = zip(*survey.sizes, strict=True)
+    few, many = f"{min(widths)}×{min(heights)}", f"{max(widths)}×{max(heights)}"
+    yield "sizes", f"{few} to {many} (width × height)" if few != many else few
+    yield "formats", ", ".join(f"{name} {count:,}" for name, count in survey.formats.most_common())
+    kinds = ("colour", "grey", "deep", "transparent", "turned", "animated")
+    names = {"deep": "deeper than 8 bits", "turned": "turned (EXIF)"}
+    found = {names.get(kind, kind): getattr(survey, kind) for kind in kinds}
+    yield "kinds", ", ".join(f"{name} {count:,}" for name, count in found.items() if count)
+    for reason in report.reasons:
+        yield "chosen", reason
+    for note in left_out:
+        yield "note", note
+
+
+def folder_json(report: FolderReport) -> dict[str, Any]:
+    """Return what `nngpt data check` finds in a folder of images, for a script."""
+    layout, survey = report.layout, report.survey
+    widths, heights = zip(*survey.sizes, strict=True)
+    kinds = ("colour", "grey", "deep", "transparent", "turned", "animated")
+    return {
+        "root": str(layout.root),
+        "classes": list(layout.class_names),
+        "parts": {
+            part: {"folder": layout.folders[part], "use": use, "images": layout.counts(part)}
+            for part, use in layout.roles.items()
+        },
+        "widths": [min(widths), max(widths)],
+        "heights": [min(heights), max(heights)],
+        "most_common_sizes": [[*size, count] for size, count in survey.sizes.most_common(5)],
+        "formats": dict(survey.formats),
+        **{kind: getattr(survey, kind) for kind in kinds},
+        "format": asdict(report.format),
+        "reasons": list(report.reasons),
+        "left_out": {why: list(paths) for why, paths in layout.left_out.items()},
+        "skipped": dict(survey.broken),
+        "refused": report.refusal.line() if report.refusal else None,
+    }
 
 
 def models_table(rows: Sequence[tuple[EmbeddedModel, Path | None]], terminal: bool) -> Table:
@@ -57,7 +121,7 @@ def adapters_table(found: Sequence[Adapter], terminal: bool) -> Table:
     return table
 
 
-def _listing(name: str, *heads: str, terminal: bool) -> Table:
+def _listing(name: str, *heads: str | Column, terminal: bool) -> Table:
     """Return an empty table, with lines on a terminal only, whose first column never wraps."""
     return Table(Column(name, no_wrap=True), *heads, box=SIMPLE if terminal else None)
 

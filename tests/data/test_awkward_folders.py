@@ -255,8 +255,8 @@ LOADED: dict[str, tuple[Build, Loaded]] = {
         Loaded(parts=(10, 1, 1), notes=("not a part", "'test'")),
     ),
     "a folder of texts beside the parts": (
-        lambda root: (parted("train", "test")(root), put(root, "docs/a.txt", image=b"?")),
-        Loaded(parts=(11, 1, 12), notes=("'docs'",)),
+        lambda root: (parted("train", "test")(root), put(root, "texts/a.txt", image=b"?")),
+        Loaded(parts=(11, 1, 12), notes=("'texts'",)),
     ),
     ".ipynb_checkpoints": (
         also(".ipynb_checkpoints/1.png", "a/.ipynb_checkpoints/1-checkpoint.png"),

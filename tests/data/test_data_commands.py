@@ -55,14 +55,7 @@ def test_check_prints_what_it_finds_and_writes_nothing(cache: Path, tmp_path: Pa
     (root / "dog" / "bad.png").write_bytes(b"?")
     before = sorted(root.rglob("*"))
     table = run(data.app, "check", str(root)).stdout
-    for text in (
-        "cat",
-        "12",
-        "20×20",
-        "JPEG 2, PNG 22",
-        "colour 24",
-        "dog/bad.png is not an image",
-    ):
+    for text in ("cat", "12", "20×20", "JPEG 2", "PNG 22", "colour 24", "dog/bad.png is not an"):
         assert text in table
     found = json.loads(run(data.app, "check", str(root), "--json").stdout)
     assert found["parts"]["train"]["images"] == [12, 13]

@@ -7,6 +7,7 @@ by the model in the plug-in's own file (`nngpt.plugins`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -446,7 +447,7 @@ _OPERATIONAL = {
 }
 """Keys by section that may change while a run goes on; options of plug-ins have `may_change`."""
 
-_NOT_OF_A_RUN = frozenset({"cycles", "folder", "stop", "rl", "preference"})
+_NOT_OF_A_RUN = frozenset({"cycles", "folder", "stop", "tracking", "rl", "preference"})
 """Keys and sections that do not affect the outcome of a run's cycles."""
 
 MOVED = {
@@ -472,12 +473,14 @@ class Config(_Section):
     `without` lists the parts of the loop to leave out in an ablation: `novelty` admits
     near-duplicates (exact copies are still not trained again), `threshold` admits every network
     that trains, `iteration` skips fine-tuning after the warm-up, `retrieval` shows no blocks.
+    `tracking` lists the trackers that show the run in other programs (docs/watch.md).
     """
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", max_length=60)
     seed: int = Field(1, ge=0, lt=2**32)
     cycles: int = Field(22, gt=0)
     folder: Path = Path("runs")
+    tracking: tuple[str, ...] = ()
     task: TaskConfig = TaskConfig()
     llm: LLMConfig = LLMConfig()
     prompt: PromptConfig = PromptConfig()
@@ -609,6 +612,11 @@ def load(name: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     path = _config_file(str(name)) if name is not None else None
     data = read_yaml(path) if path else {}
     return changed(data, overrides, str(path or "--set"))
+
+
+def as_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Return values by key path as overrides of a configuration."""
+    return [f"{key}={json.dumps(value, default=str)}" for key, value in values.items()]
 
 
 def changed(settings: dict[str, Any], overrides: Sequence[str], where: str) -> Config:

@@ -27,6 +27,7 @@ KINDS = {
     "dedup level": "nngpt.novelty.dedup.levels",
     "prompt mode": "nngpt.generation.modes",
     "HPO engine": "nngpt.prediction.hpo.engines",
+    "tracker": "nngpt.reports.trackers",
 }
 """Kind of plug-in → the package whose modules are the plug-ins of that kind."""
 

@@ -22,6 +22,7 @@ from nngpt.records import (
     Retraining,
     Rollout,
     Sampling,
+    TrackedEvent,
     TrainingPair,
 )
 
@@ -358,3 +359,32 @@ class Reward(Protocol):
 
     def score(self, group: Sequence[Rollout]) -> list[float]:
         """Return a value from `low` to `high` for each answer of a group, deterministically."""
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Shows runs in another program. `create(run: TrackedRun) -> Tracker`.
+
+    Its calls come from one thread and may be slow. An exception ends the tracking of this process,
+    never the run; what was not logged is logged when the run resumes. An event may come a second
+    time after a kill.
+
+    Attributes:
+        key: finds the run again when it resumes (`TrackedRun.key`).
+    """
+
+    key: str
+
+    def log(self, events: Sequence[TrackedEvent]) -> None:
+        """Log events in the order in which they happened."""
+
+    def add_artefact(self, name: str, path: Path) -> None:
+        """Add a file or folder, such as a report; a later one of the same name replaces it."""
+
+    def close(self, finished: bool | None) -> None:
+        """Send everything that is left.
+
+        Args:
+            finished: True if all cycles are closed, False if the run may resume, None if only an
+                artefact was added.
+        """

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -487,6 +488,46 @@ class Adapter:
     held_out: int = 0
     held_out_first: float | None = None
     held_out_last: float | None = None
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """The run that a tracker shows.
+
+    Attributes:
+        name: name of the run.
+        number: number of the run in its database.
+        folder: an existing folder for the tracker's own files about the run.
+        settings: the run's configuration, as nested values.
+        key: what the tracker called the run when it was first tracked, None before.
+    """
+
+    name: str
+    number: int
+    folder: Path
+    settings: Mapping[str, Any] = field(repr=False)
+    key: str | None
+
+
+@dataclass(frozen=True)
+class TrackedEvent:
+    """What a tracker logs: a candidate that is admitted or refused, or a cycle that is closed.
+
+    Attributes:
+        kind: "candidate" or "cycle".
+        number: number of the attempt or of the cycle: the x axis of charts.
+        at: when it happened: ISO 8601, UTC.
+        figures: numbers by name; accuracies and shares are 0…1, names of seconds end with `_s`.
+        facts: texts by name, such as the state.
+        curve: validation accuracy of a candidate after each epoch, 0…1.
+    """
+
+    kind: str
+    number: int
+    at: str
+    figures: Mapping[str, float]
+    facts: Mapping[str, str]
+    curve: tuple[float, ...] = ()
 
 
 def content_hash(code: str) -> str:

@@ -23,8 +23,9 @@ from nngpt.protocols import (
     NoveltyMeasure,
     PromptMode,
     Reward,
+    Tracker,
 )
-from nngpt.records import Completion, Refusal, Rollout, Stage, Task
+from nngpt.records import Completion, Refusal, Rollout, Stage, Task, TrackedRun
 from nngpt.store import Store
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -39,6 +40,7 @@ PROTOCOLS = {
     "reward": Reward,
     "dedup level": DedupLevel,
     "HPO engine": HPOEngine,
+    "tracker": Tracker,
 }
 TASK = Task("stripes", (1, 1, 8, 8), (4,), 0.5)
 NETWORK = FILES["answers/one.txt"].replace("<net>", "").replace("</net>", "")
@@ -68,7 +70,7 @@ def test_the_page_gives_the_signatures_of_the_built_in_plugins() -> None:
     assert dict(rows) == {k: p.__name__ for k, p in PROTOCOLS.items()}
 
 
-def test_a_run_uses_the_five_plugins_of_the_page(page: Path) -> None:
+def test_a_run_uses_the_six_plugins_of_the_page(page: Path) -> None:
     done = run_nngpt(page, ["cycle", "run", "mylab.yaml"], PYTHONPATH=f"{ROOT}:{page}")
     assert done.returncode == 0, done.stderr
     with Store.open(page / "runs" / files.DATABASE) as store:
@@ -79,6 +81,10 @@ def test_a_run_uses_the_five_plugins_of_the_page(page: Path) -> None:
         (adapter,) = store.adapters(run.id).values()
     (learned,) = json.loads((Path(adapter.path) / "learned.json").read_text())
     assert learned.strip() == FILES["answers/one.txt"].strip()
+    diary = (page / "runs/tracking/mylab-1/mylab.diary/diary.txt").read_text().splitlines()
+    assert [line.split()[1:3] for line in diary] == [
+        *(["candidate", "1"], ["candidate", "2"], ["cycle", "1"]),
+    ]
 
 
 def test_options_of_outside_plugins_are_checked_with_the_rest(page: Path) -> None:
@@ -147,5 +153,8 @@ def test_every_example_satisfies_its_protocol(page: Path, kind: str) -> None:
         "reward": lambda: plugins.create(kind, "mylab.brief", TASK, NoMeasure(), NoMeasure),
         "dedup level": lambda: plugins.create(kind, "mylab.calls"),
         "HPO engine": lambda: plugins.create(kind, "mylab.cautious", settings),
+        "tracker": lambda: plugins.create(
+            kind, "mylab.diary", TrackedRun("mylab", 1, page, {}, None)
+        ),
     }
     assert isinstance(made[kind](), PROTOCOLS[kind])

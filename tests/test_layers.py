@@ -15,7 +15,7 @@ import nngpt
 PACKAGE = Path(nngpt.__file__).parent
 ORDER = """
     __main__
-    cli
+    cli api
     cycle
     reports
     finetuning prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from nngpt.errors import ConfigError, PluginError
 NAMES = {
     "data set": ["cifar10", "cifar100", "fashion-mnist", "image-folder", "mnist", "svhn"],
     "LLM backend": ["mutation", "openai", "scripted", "transformers"],
-    "executor": ["bubblewrap", "container", "local"],
+    "executor": ["bubblewrap", "container", "local", "outside"],
     "novelty measure": ["minhash", "none"],
     "learner": ["sft"],
     "reward": [
@@ -23,13 +24,20 @@ NAMES = {
     "dedup level": ["exact", "lexical", "normalised", "raw", "structural"],
     "prompt mode": ["body", "delta", "features", "full"],
     "HPO engine": ["default", "llm", "optuna", "surrogate"],
+    "tracker": ["jsonl", "mlflow", "tensorboard", "wandb"],
 }
+PACKAGES = {"mlflow", "tensorboard", "wandb"}
+"""Trackers that need the package of their name."""
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_a_folder_of_plugins_holds_plugins_only(kind: str) -> None:
     assert plugins.names(kind) == NAMES[kind]
     for name in NAMES[kind]:
+        if kind == "tracker" and name in PACKAGES and find_spec(name) is None:
+            with pytest.raises(PluginError, match=f"needs the package {name!r}, which is not"):
+                plugins.load(kind, name)
+            continue
         assert callable(plugins.load(kind, name).create)
         model = plugins.options_model(kind, name)
         assert model is None or issubclass(model, plugins.PluginOptions)

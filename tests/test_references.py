@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import nngpt
+
 ROOT = Path(__file__).parents[1]
 TOP = "nngpt|docs|tests|configs|prompts|scripts|benchmarks"
 UNITS = "|".join(folder.name for folder in (ROOT / "nngpt").iterdir() if folder.is_dir())
@@ -72,6 +74,12 @@ def definitions(module: Path) -> frozenset[str]:
 def missing_modules(text: str) -> Iterator[str]:
     for name in set(MODULE.findall(text)):
         path, rest = ROOT / "nngpt", name.split(".")[1:]
+        if rest[0] in nngpt.__all__ and not (path / rest[0]).is_dir():
+            public = getattr(nngpt, rest[0])
+            known = {*dir(public), *getattr(public, "__annotations__", ())}
+            if not known.issuperset(rest[1:2]):
+                yield name
+            continue
         while rest and ((path / rest[0]).is_dir() or (path / f"{rest[0]}.py").is_file()):
             path /= rest.pop(0)
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,14 +11,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from nngpt.cli.inputs import (
-    check_database,
-    check_folder,
-    find_run,
-    load_config,
-    make_folder,
-    open_store,
-)
+from nngpt.cli.inputs import check_folder, load_config, make_folder, open_store
 from nngpt.cli.options import (
     AsJson,
     BudgetMinutes,
@@ -33,6 +25,7 @@ from nngpt.cli.options import (
 from nngpt.cli.output import console, logger, print_json, print_result, progress_bars
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
+from nngpt.plugins import names
 
 app = typer.Typer(
     no_args_is_help=True, help="Run the loop (generate, train, judge, fine-tune); show its runs."
@@ -61,6 +54,15 @@ _Out = Annotated[Path, Option(help="New or empty folder, or that of an interrupt
 _ExportEpochs = Annotated[
     int | None, Option(help="Epochs to train for (default: as in the run).", min=1)
 ]
+_Trackers = Annotated[
+    list[str] | None,
+    Option(
+        "--track",
+        help=f"Show the run in another program too: {', '.join(names('tracker'))}, or the dotted "
+        "path of a module; repeatable.",
+        metavar="TRACKER",
+    ),
+]
 _Onnx = Annotated[bool, Option(help="Write ONNX files too.")]
 _Attempts = Annotated[
     list[int],
@@ -72,7 +74,7 @@ _Attempts = Annotated[
 ]
 _NO_ONNX = (
     "No ONNX files: the package onnx is not installed. "
-    "Install it with pip install 'nngpt[onnx]', or use --no-onnx."
+    "Install it with pip install onnx onnxscript, or use --no-onnx."
 )
 
 
@@ -88,18 +90,23 @@ def run(
         bool, Option(help="Measure each stage first, to forecast the duration.")
     ] = False,
     budget_minutes: BudgetMinutes = None,
+    trackers: _Trackers = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a run of the loop, or resume it."""
     from nngpt.cycle.runner import is_finished, run_loop
+    from nngpt.cycle.tracking import track
     from nngpt.reports.progress import ConsoleProgress
 
-    settings = load_config(config, overrides, cycles=cycles, seed=seed, sandbox=sandbox)
+    given = {"cycles": cycles, "seed": seed, "sandbox": sandbox, "tracking": trackers}
+    settings = load_config(config, overrides, **given)
     with stoppable():
         if fresh or not is_finished(settings):
             check_folder(settings.folder, "--set folder=…")
             with ConsoleProgress(console(stderr=as_json)) as progress:
                 run_loop(settings, progress, fresh, probe, budget_minutes)
+        elif settings.tracking:
+            track(settings.folder, settings.name, settings.tracking, logger())
         _show(settings.folder, settings.name, as_json)
 
 
@@ -129,12 +136,12 @@ def status(run: RunName = None, folder: Folder = Path("runs"), as_json: AsJson =
 
 @app.command("list")
 def list_runs(folder: Folder = Path("runs"), as_json: AsJson = False) -> None:
-    """List the runs of a folder."""
-    from nngpt.reports.tables.runs import runs_table
+    """List the runs of a folder, with data set and best accuracy."""
+    from nngpt.reports.tables.runs import run_facts, runs_table
 
     with open_store(folder) as store:
-        runs = store.runs()
-        print_result(as_json, [asdict(run) for run in runs], runs_table(runs, store))
+        runs = [run_facts(run, store) for run in store.runs()]
+    print_result(as_json, runs, runs_table(runs))
 
 
 @app.command()
@@ -161,9 +168,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check the database of runs for damage (exit code 2), and show what can be saved."""
+    from nngpt.store.folder import find_database
     from nngpt.store.salvage import report_damage, save_whole
 
-    path = check_database(folder)
+    path = find_database(folder)
     report = report_damage(path, run)
     lines = report.lines
     if save is not None:
@@ -190,8 +198,9 @@ def watch(
     from nngpt.reports.live.server import WatchServer
     from nngpt.reports.live.snapshot import Snapshots
     from nngpt.reports.text import line
+    from nngpt.store.folder import find_database, find_run
 
-    store, database = open_watched(check_database(folder))
+    store, database = open_watched(find_database(folder))
     with store, stoppable("Stopped watching. The run is not affected."):
         record = find_run(store, run)
         snapshots = Snapshots(store, database, record.id)
@@ -218,24 +227,21 @@ def report(
     """Write a page with figures and tables about a run."""
     from rich.text import Text
 
-    from nngpt.reports.analysis.study import read_setting, read_study
-    from nngpt.reports.run.page import PAGE
-    from nngpt.reports.run.page import report as make_report
+    from nngpt.cycle.reporting import report_folder, write_report
+    from nngpt.store.folder import find_run
 
     with open_store(folder) as store:
         record = find_run(store, run)
-        plain_name = re.sub(r"[^\w.-]+", "-", record.name).strip(".-") or "run"
-        target = out or folder / "reports" / f"{plain_name}-{record.id}"
+        target = out or report_folder(folder, record)
         check_folder(target, "--out")
-        command = f"nngpt cycle report {record.id} --folder {folder}"
-        found = make_report(read_study(store, record, read_setting(record)), best, command)
-    written = found.write(target)
+        written = write_report(store, record, folder, target, logger(), best)
+    found = written.report
     facts = {"verdict": found.verdict, "warnings": found.warnings}
     figures = f"{len(found.figures) // 2} figures as PNG and PDF"
-    files = f"Report: {target / PAGE} ({figures}, {len(found.tables)} tables as CSV)"
+    files = f"Report: {written.page} ({figures}, {len(found.tables)} tables as CSV)"
     print_result(
         as_json,
-        {"run": record.id, "files": [str(path) for path in written], **facts},
+        {"run": record.id, "files": [str(path) for path in written.files], **facts},
         *(Text(line) for line in (*found.warnings, *found.verdict)),
         files,
     )
@@ -260,6 +266,7 @@ def confirm(
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.confirm import confirm_json, confirm_sheet
     from nngpt.reports.text import plural
+    from nngpt.store.folder import find_run
 
     with open_store(folder) as store, stoppable():
         record = find_run(store, run)
@@ -295,8 +302,10 @@ def export(
 ) -> None:
     """Retrain a run's best networks and export code, weights, ONNX; exit with 1 on a refusal."""
     from nngpt.cycle.export import Export, export_config
+    from nngpt.cycle.tracking import add_artefact
     from nngpt.reports.analysis.best import best_networks
     from nngpt.reports.sheets import rich_table
+    from nngpt.store.folder import find_run
 
     log = logger(as_json)
     with open_store(folder) as store, stoppable():
@@ -308,6 +317,7 @@ def export(
         settings = export_config(record, epochs, sandbox)
         make_folder(out, "--out")
         index = Export(out, settings, onnx).write(record, networks, log)
+        add_artefact(folder, record, "networks", out, log)
     print_result(as_json, index.facts, rich_table(index.sheet))
     if any("refused" in row for row in index.facts["networks"]):
         raise typer.Exit(1)
@@ -315,6 +325,7 @@ def export(
 
 def _show(folder: Path, name: str | None, as_json: bool) -> None:
     from nngpt.reports.tables.runs import print_status, status_json
+    from nngpt.store.folder import find_run
 
     with open_store(folder) as store:
         record = find_run(store, name)

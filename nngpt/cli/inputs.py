@@ -1,21 +1,18 @@
-"""Inputs of commands: load configurations, open databases, find runs, make folders."""
+"""Inputs of commands: load configurations, open databases, make folders."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nngpt.errors import StoreError, UserError
-from nngpt.files import DATABASE
+from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from nngpt.config import Config
-    from nngpt.store import RunRecord, Store
+    from nngpt.store import Store
 
 _PATHS = {"sandbox": "evaluation.sandbox"}
-_START = "Start one: nngpt cycle run smoke-mnist"
 
 
 def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Config:
@@ -29,33 +26,14 @@ def load_config(name: str | None, overrides: list[str], /, **given: Any) -> Conf
     from nngpt import config
 
     chosen = {_PATHS.get(key, key): value for key, value in given.items() if value is not None}
-    extra = [f"{key}={json.dumps(value, default=str)}" for key, value in chosen.items()]
-    return config.load(name, [*overrides, *extra])
+    return config.load(name, [*overrides, *config.as_overrides(chosen)])
 
 
 def open_store(folder: Path) -> Store:
     """Open the existing database of --folder. Raises: StoreError."""
-    from nngpt.store import Store
+    from nngpt.store.folder import open_runs
 
-    return Store.open(check_database(folder), create=False)
-
-
-def check_database(folder: Path) -> Path:
-    """Return the path of the existing database of --folder. Raises: StoreError."""
-    path = folder / DATABASE
-    if not os.access(path, os.F_OK):
-        raise StoreError("no runs here", where=str(path), hint=_START)
-    return path
-
-
-def find_run(store: Store, run: str | None) -> RunRecord:
-    """Find the run that a command names or numbers, None for the newest. Raises: StoreError."""
-    if run is not None:
-        return store.run(run)
-    runs = store.runs()
-    if not runs:
-        raise StoreError("no runs here", where=str(store.path), hint=_START)
-    return runs[-1]
+    return open_runs(folder)
 
 
 def make_folder(path: Path, option: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from nngpt.cli.inputs import check_folder, find_run, load_config, make_folder, open_store
+from nngpt.cli.inputs import check_folder, load_config, make_folder, open_store
 from nngpt.cli.options import AsJson, ConfigName, Fresh, Overrides, Sandbox, Seed, StartingAdapter
 from nngpt.cli.output import console, logger, print_result
 from nngpt.cli.stopping import stoppable
@@ -208,7 +208,7 @@ def prefer(
     with stoppable():
         check_installed()
         with open_store(settings.folder) as store:
-            answers = read_answers(store, find_run(store, run or settings.name).id)
+            answers = read_answers(store, store.run(run or settings.name).id)
         check_folder(folder, "--out")
         log = logger(as_json)
         made = find_or_train(settings, method, answers, called, folder, fresh, log)

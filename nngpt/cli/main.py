@@ -21,6 +21,7 @@ from nngpt.cli import (
     doctor,
     experiment,
     hpo,
+    leaderboard,
     learn,
     lemur,
     models,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(cycle.app, name="cycle")
 app.add_typer(experiment.app, name="experiment")
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("generate")(networks.generate)
 app.command("evaluate")(networks.evaluate)
 app.add_typer(models.app, name="models")

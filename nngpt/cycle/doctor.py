@@ -59,7 +59,7 @@ def _bitsandbytes() -> Finding:
         return Finding(name, metadata.version(name), True)
     except metadata.PackageNotFoundError:
         if torch.cuda.is_available():
-            return Finding(name, "not installed", False, "pip install nngpt[cuda]")
+            return Finding(name, "not installed", False, "pip install bitsandbytes")
         return Finding(name, "not needed on a CPU", True)
 
 

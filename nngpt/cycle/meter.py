@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -86,25 +87,39 @@ class TimeLimitReached(KeyboardInterrupt):
 
 
 class TimeLimit:
-    """A countdown of `seconds` that starts on construction; None never ends."""
+    """A countdown of `seconds` that starts on construction; None never ends by itself.
 
-    def __init__(self, seconds: float | None) -> None:
+    Attributes:
+        ended: done once another thread has ended the limit.
+    """
+
+    def __init__(self, seconds: float | None, what: str = "The time limit") -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
+        self._what = what
+        self.ended: Future[None] = Future()
 
     @classmethod
     def of_minutes(cls, minutes: float | None) -> TimeLimit:
         """Return a limit of `minutes`, or one that never ends."""
-        return cls(None if minutes is None else 60 * minutes)
+        if minutes is None:
+            return cls(None)
+        return cls(60 * minutes, f"The time limit of {minutes:g} minutes")
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the end, at least 0; None without a limit."""
+        if self.ended.done():
+            return 0.0
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def end(self) -> None:
+        """End the limit now; called once, from another thread."""
+        self.ended.set_result(None)
 
     def check(self) -> None:
         """Raise TimeLimitReached if no time is left."""
         if self.seconds_left == 0.0:
-            raise TimeLimitReached
+            raise TimeLimitReached(f"{self._what} is reached")
 
 
 class Energy:

@@ -11,6 +11,7 @@ from nngpt.cycle.forecast import find_times, probe
 from nngpt.cycle.loop import Loop
 from nngpt.cycle.meter import Energy, Meter, TimeLimit, TimeLimitReached
 from nngpt.cycle.parts import assemble
+from nngpt.cycle.tracking import Tracking, check_trackers
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
 from nngpt.protocols import Executor, LimitsTime, Log
@@ -28,6 +29,7 @@ def run_loop(
     fresh: bool = False,
     probe_first: bool = False,
     minutes: float | None = None,
+    limit: TimeLimit | None = None,
 ) -> None:
     """Start or resume the run of a configuration, and run its loop.
 
@@ -35,10 +37,12 @@ def run_loop(
         fresh: archive the current run and start a new one.
         probe_first: measure the stages for the forecast, unless times are known.
         minutes: time limit; None for none.
+        limit: time limit that another thread may end, instead of `minutes`.
 
     Raises: UserError if the run began with other settings, or its parts cannot be opened.
     """
-    limit, meter = TimeLimit.of_minutes(minutes), Meter(Energy())
+    check_trackers(config.tracking)
+    limit, meter = limit or TimeLimit.of_minutes(minutes), Meter(Energy())
     with assemble(config, progress.note) as parts:
         config.folder.mkdir(parents=True, exist_ok=True)
         with Store.open(config.folder / DATABASE) as store:
@@ -46,7 +50,8 @@ def run_loop(
             if done := len(store.attempts(run.id)):
                 progress.note(f"Run {run.id} resumes after {plural(done, 'network')}.")
             known = find_times(store, config, run)
-            with store.lease(run.id) as lease:
+            tracking = Tracking(store, run, config.tracking, progress.note)
+            with store.lease(run.id) as lease, tracking:
                 store.reopen_run(run.id)
                 _same_images(run, config, parts.images, lease, begun=bool(done))
                 _limit_time(run, parts.executor, lease, progress.note)
@@ -56,10 +61,9 @@ def run_loop(
                         times = probe(config, parts, progress.note, limit)
                     context = RunContext(config, parts, store, lease, progress, meter, limit)
                     Loop(context, times).run()
-                except TimeLimitReached:
+                except TimeLimitReached as reached:
                     progress.note(
-                        f"The time limit of {minutes:g} minutes is reached. Everything recorded is "
-                        "kept; the same command resumes."
+                        f"{reached}. Everything recorded is kept; the same command resumes."
                     )
 
 

@@ -136,7 +136,11 @@ class Scheduler:
     def _wait(self, *others: Future[Any]) -> None:
         """Wait until a future is done; put trainings back into the queue if the user stops."""
         limit, trainings = self.context.time_limit, [q for q in self.queue if q.running]
-        pending = [*others, *(queued.running for queued in trainings if queued.running)]
+        pending = [
+            limit.ended,
+            *others,
+            *(queued.running for queued in trainings if queued.running),
+        ]
         if self.batch:
             pending.append(self.batch.completions)
         try:

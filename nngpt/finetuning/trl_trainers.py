@@ -31,7 +31,7 @@ def check_installed() -> None:
     for package in ("trl", "datasets"):
         if find_spec(package) is None:
             what = f"this needs the package {package}, which is not installed"
-            raise UserError(what, hint='Install it: pip install "nngpt[rl]"')
+            raise UserError(what, hint="Install it: pip install trl datasets")
 
 
 def trainer_arguments(

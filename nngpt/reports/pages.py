@@ -9,6 +9,7 @@ import jinja2
 
 from nngpt import __version__
 from nngpt.errors import readable
+from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE, similarity
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -17,6 +18,11 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(template: str, **values: Any) -> str:
     """Return an HTML page from a template, which also gets `version`: the same for same values."""
     return _environment().get_template(template).render(version=__version__, **values)
+
+
+def render_table(sheet: Sheet) -> str:
+    """Return a `Sheet` as part of an HTML page, with its title and note."""
+    return str(_environment().get_template("parts.html").make_module().table(sheet))  # type: ignore[attr-defined]
 
 
 def _environment() -> jinja2.Environment:

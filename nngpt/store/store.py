@@ -183,6 +183,14 @@ class Store:
                 session, run_id, upto_cycle=upto_cycle, states=states, arm=arm, with_code=True
             )
 
+    def settled(self, run_id: int, after_cycle: int = 0) -> dict[int, int]:
+        """Return the cycle of each admitted or refused attempt of later cycles, by its id."""
+        query = select(Attempt.id, Attempt.cycle).where(
+            Attempt.run_id == run_id, Attempt.cycle > after_cycle, Attempt.state.not_in(OPEN)
+        )
+        with self.database.read() as session:
+            return {row.id: row.cycle for row in session.execute(query.order_by(Attempt.id))}
+
     def known_hash(self, run_id: int, content_hash: str, arm: Arm = Arm.LOOP) -> int | None:
         """Return the id of the arm's first attempt with this code that reached training.
 
@@ -233,6 +241,14 @@ class Store:
         """Return True once a cycle's training has ended, with or without an adapter."""
         with self.database.read() as session:
             return session.get(ClosedCycle, (run_id, cycle)) is not None
+
+    def closed_cycles(self, run_id: int, after_cycle: int = 0) -> dict[int, str]:
+        """Return when each later cycle was closed (ISO 8601, UTC), by its number."""
+        query = select(ClosedCycle.cycle, ClosedCycle.closed).where(
+            ClosedCycle.run_id == run_id, ClosedCycle.cycle > after_cycle
+        )
+        with self.database.read() as session:
+            return {row.cycle: row.closed for row in session.execute(query)}
 
     def adapter(self, run_id: int, cycle: int) -> Adapter | None:
         """Return the adapter trained at the end of a cycle, or None."""

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from nngpt import config
-from nngpt.cli.inputs import find_run, make_folder
+from nngpt.cli.inputs import make_folder
 from nngpt.cycle.doctor import free_memory
 from nngpt.cycle.runner import check_same_settings
 from nngpt.errors import StoreError, UserError
 from nngpt.store import RunRecord, Store
+from nngpt.store.folder import find_run
 
 
 def start(store: Store, name: str) -> RunRecord:

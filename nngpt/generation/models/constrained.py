@@ -99,7 +99,7 @@ def load_xgrammar() -> ModuleType:
         raise ModelError(
             f"writing under a constraint needs xgrammar ({error})",
             where="sampling.constrain",
-            hint="pip install nngpt[constrained], or set it to false.",
+            hint="pip install xgrammar, or set it to false.",
         ) from None
     return xgrammar  # type: ignore[no-any-return]
 

@@ -78,6 +78,11 @@ def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:
     return attempt
 
 
+def best_of(store: Store, run: RunRecord) -> AttemptRecord | None:
+    """Return the most accurate admitted network of a run's loop, None if there is none."""
+    return max(store.admitted(run.id), key=final_accuracy, default=None)
+
+
 def final_accuracy(attempt: AttemptRecord) -> float:
     """Return the accuracy that ranks the best networks, which counts; 0 if untrained."""
     return attempt.result[0] if attempt.result else 0.0

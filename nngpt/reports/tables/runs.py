@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nngpt.records import Arm, Stage
-from nngpt.reports.analysis.best import final_accuracy
+from nngpt.reports.analysis.best import best_of
+from nngpt.reports.analysis.rows import AttemptRow, Place, dataset_of
 from nngpt.reports.sheets import Sheet, rich_table
-from nngpt.reports.text import accuracy_of, likelihood, mean_of
-from nngpt.statistics import mean_half_width, percent_of, wilson
+from nngpt.reports.text import NONE, accuracy_of, duration, likelihood, mean_of, percent, plural
+from nngpt.statistics import Estimate, mean_half_width, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
 
 if TYPE_CHECKING:
@@ -123,17 +126,74 @@ def summary_json(summary: CycleSummary) -> dict[str, Any]:
     }
 
 
-def runs_table(runs: Sequence[RunRecord], store: Store) -> Table:
-    """Return a table of these runs, with their counts from the store."""
-    table = Table("run", "name", "status", "cycles", "candidates", "admitted", "started")
+def run_facts(run: RunRecord, store: Store) -> dict[str, Any]:
+    """Return a run with its data set, its counts and its best accuracy (0…1), for JSON."""
+    cycles = store.summary(run.id)
+    results = [s.best.accuracy for s in cycles if s.best is not None]
+    return {
+        **asdict(run),
+        "dataset": dataset_of(run.config),
+        "cycles": len(cycles),
+        "candidates": sum(s.generated for s in cycles),
+        "admitted": sum(s.admitted + s.repairs_admitted for s in cycles),
+        "best_accuracy": max(results, default=None),
+    }
+
+
+def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of runs, given the facts of each."""
+    columns = ("run", "name", "status", "data set", "cycles", "candidates", "admitted", "best")
+    table = Table(*columns, "started")
     for run in runs:
-        cycles = store.summary(run.id)
-        written = sum(s.generated for s in cycles)
-        admitted = sum(s.admitted + s.repairs_admitted for s in cycles)
-        counts = map(str, (len(cycles), written, admitted))
-        started = run.created[:16].replace("T", " ")
-        table.add_row(str(run.id), run.name, run.status, *counts, started)
+        counts = (str(run[name]) for name in ("cycles", "candidates", "admitted"))
+        best = NONE if run["best_accuracy"] is None else f"{run['best_accuracy']:.1%}"
+        started = run["created"][:16].replace("T", " ")
+        head = (str(run["id"]), run["name"], run["status"], run["dataset"])
+        table.add_row(*map(Text, (*head, *counts, best, started)))
     return table
+
+
+def leaderboard_sheet(places: Sequence[Place], top: int | None, title: str) -> Sheet:
+    """Return a leaderboard: the first `top` networks of each data set, None for all."""
+    shown = [place for place in places if top is None or place.rank <= top]
+    rows = [place.row for place in shown]
+    latency, tested = (
+        any(getattr(row, name) is not None for row in rows)
+        for name in ("latency_ms", "test_accuracy")
+    )
+    columns = (">", "data set", "accuracy (95% CI)", *([">test set"] if tested else []))
+    columns += (">parameters", *([">latency"] if latency else []), ">training", ">novelty", "front")
+    cells = []
+    for place, row in zip(shown, rows, strict=True):
+        figures = (
+            row_accuracy(row),
+            *([percent(_exactly(row.test_accuracy), 1)] if tested else []),
+        )
+        ms = NONE if row.latency_ms is None else f"{row.latency_ms:.2f} ms"
+        size = (f"{row.parameters:,}" if row.parameters else NONE, *([ms] if latency else []))
+        time = NONE if row.seconds is None else duration(row.seconds)
+        novelty = NONE if row.novelty is None else f"{row.novelty:.2f}"
+        state = str(row.state) if row.stage is None else f"refused at {row.stage}"
+        last = (time, novelty, "yes" if place.front else "", state, row.name, f"#{row.attempt}")
+        cells.append((str(place.rank), row.dataset, *figures, *size, *last))
+    left = len(places) - len(shown)
+    note = (
+        "Accuracy on the validation images. Novelty: 1 − Jaccard similarity to the nearest known "
+        "network. Front: no network on the data set is as accurate and smaller (or faster)."
+    )
+    note += f" {plural(left, 'more network')} with --top." if left else ""
+    return Sheet(title, (*columns, "state", "run", ">network"), tuple(cells), note)
+
+
+def row_accuracy(row: AttemptRow) -> str:
+    """Return the accuracy of a run's row with its interval: `91.3% [89.1–93.2]`."""
+    if row.accuracy is None:
+        return NONE
+    return percent(Estimate(row.accuracy, row.low, row.high, 0), 1)
+
+
+def _exactly(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(value, None, None, 1)
 
 
 def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
@@ -151,7 +211,6 @@ def print_status(store: Store, run: RunRecord, out: Console) -> None:
         out.print(f"Ended early: {run.ended}.", soft_wrap=True, markup=False)
     if len(store.arms(run.id)) > 1:
         out.print(_arms_table(store, run))
-    best = max(store.admitted(run.id), key=final_accuracy, default=None)
-    if best is not None:
+    if (best := best_of(store, run)) is not None:
         command = f"nngpt cycle show {best.id} --folder {store.path.parent}"
         out.print(f"Best network: {command}", soft_wrap=True, markup=False)

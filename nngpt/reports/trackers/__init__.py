@@ -1,0 +1,1 @@
+"""Trackers, which show runs in other programs; one file each (plug-ins)."""

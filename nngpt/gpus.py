@@ -1,4 +1,4 @@
-"""GPUs of this machine: which one the language model takes, which are left to the sandbox.
+"""This machine's processor and GPUs: which GPU the language model takes, which the sandbox.
 
 A process is pinned to a GPU by CUDA_VISIBLE_DEVICES, set before it uses CUDA. So "cuda" means that
 GPU to all code in it, generated code included.
@@ -7,6 +7,7 @@ GPU to all code in it, generated code included.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,16 @@ class Gpu:
         """Make this the only GPU of the process, which must not have used CUDA yet."""
         if self.uuid:
             os.environ[VISIBLE] = self.uuid
+
+
+def processor() -> str:
+    """Return the name of this machine's processor, as the kernel tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2] for line in text.splitlines() if line.startswith("model name"))
+    return next(names, platform.machine()).strip()
 
 
 def found() -> list[Gpu]:

@@ -17,6 +17,7 @@ from nngpt.records import (
     Evaluation,
     Exported,
     Novelty,
+    Package,
     Prompt,
     Refusal,
     Retraining,
@@ -273,10 +274,22 @@ class LimitsTime(Protocol):
 
 @runtime_checkable
 class ExportsWeights(Protocol):
-    """An executor that returns trained weights; the network runs in its sandbox only."""
+    """An executor that returns trained weights and measures them, in its sandbox only."""
 
-    def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
-        """Train like `evaluate`, once, and return the weights; with `onnx`, an ONNX file too."""
+    def export(self, candidate: Candidate, seed: int) -> Exported | Refusal:
+        """Train like `evaluate`, once, and return the weights."""
+
+    def package(
+        self, candidate: Candidate, seed: int, weights: bytes, onnx: bool
+    ) -> Package | Refusal:
+        """Answer the validation and the test images with the code and a safetensors file.
+
+        What the test images give must select nothing ("Test set apart", docs/design.md).
+
+        Args:
+            seed: seed of the training that gave the weights; the network is built with it again.
+            onnx: make an ONNX file, too, and try it.
+        """
 
 
 @runtime_checkable

@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Stage(StrEnum):
@@ -381,35 +385,70 @@ class WeightTensor:
 
 @dataclass(frozen=True)
 class Exported:
-    """A network trained again for export, its weights, and their verification.
-
-    The files come from processes that ran the candidate. The counts of correct predictions are
-    nngpt's own: fresh contained processes predicted the validation images from the files alone.
+    """A network trained again for export, and its weights, which a contained process sent.
 
     Attributes:
         evaluation: result of the training that produced the weights.
-        in_shape: (1, c, h, w) of the network's input after the transform; claimed by the worker if
-            the transform has no name.
         tensors: the weights.
         weights: contents of the safetensors file with the weights.
-        needs_setup: True if the weights load only after `train_setup`; claimed by the worker.
-        loaded: (correct, total) predictions of the code with the weights loaded from the file.
+    """
+
+    evaluation: Evaluation
+    tensors: tuple[WeightTensor, ...]
+    weights: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a trained network's files give, in fresh contained processes that hold nothing else.
+
+    The counts of correct predictions are nngpt's own; `claimed_` values, and `in_shape` and
+    `needs_setup`, come from a process that ran the network and cannot be trusted.
+
+    Attributes:
+        validation: (correct, total) predictions of the validation images, by the settings of the
+            training (precision, memory format, batch).
+        logits: for the test images in the order of their part, float32 [n, classes], computed in
+            float32 by the code with the weights.
+        in_shape: (1, c, h, w) of the network's input after the transform; known, not claimed, if
+            the transform has a name.
+        needs_setup: True if the weights load only after `train_setup`.
+        seed: seed with which the code was executed and the network built.
+        device: "cpu" or "cuda".
+        machine: name of the processor or GPU.
+        threads: number of threads that the network could use.
+        claimed_parameters: number of trainable parameters.
+        claimed_flops: floating-point operations of one image's forward pass, None if unknown.
+        claimed_latency_ms: median milliseconds of one image's forward pass, None if unknown.
+        claimed_batch_ms: likewise of `LATENCY_BATCH` images at once.
         onnx: contents of the ONNX file (input "images" [b, c, h, w], output "logits"), or None.
-        onnx_judged: (correct, total) predictions of the ONNX file, None without one.
+        onnx_judged: (correct, total) predictions of test images by the ONNX file, None without one.
+        onnx_error: largest difference between the ONNX file's logits and the network's.
         onnx_engine: name of the engine that ran the ONNX file.
         onnx_problem: why there is no ONNX file, "" if there is one or none was requested.
     """
 
-    evaluation: Evaluation
+    validation: tuple[int, int]
+    logits: npt.NDArray[np.float32] = field(repr=False)
     in_shape: tuple[int, ...]
-    tensors: tuple[WeightTensor, ...]
-    weights: bytes = field(repr=False)
     needs_setup: bool
-    loaded: tuple[int, int]
+    seed: int
+    device: str
+    machine: str
+    threads: int
+    claimed_parameters: int
+    claimed_flops: int | None
+    claimed_latency_ms: float | None
+    claimed_batch_ms: float | None
     onnx: bytes | None = field(default=None, repr=False)
     onnx_judged: tuple[int, int] | None = None
+    onnx_error: float | None = None
     onnx_engine: str = ""
     onnx_problem: str = ""
+
+
+LATENCY_BATCH = 64
+"""Number of images in the batch whose latency a `Package` tells."""
 
 
 @dataclass(frozen=True)

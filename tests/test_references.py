@@ -26,7 +26,7 @@ INVARIANT = re.compile(r'invariant\s+(\d|"[^"]+")')
 
 IMAGINARY = {
     *("net.py", "mine.py", "network.py", "model.py", "tests/t.py", "tests/test_a.py"),
-    *("index.md", "comparison.md", "CARD.md"),
+    *("index.md", "comparison.md", "CARD.md", "transform.py"),
 }
 """Files of a user in examples, and files that commands write."""
 

@@ -72,6 +72,10 @@ _Attempts = Annotated[
         metavar="N",
     ),
 ]
+_Known = Annotated[
+    bool,
+    Option("--known", help="Include near-duplicates of known networks, which novelty refused."),
+]
 _NO_ONNX = (
     "No ONNX files: the package onnx is not installed. "
     "Install it with pip install onnx onnxscript, or use --no-onnx."
@@ -296,27 +300,31 @@ def export(
     epochs: _ExportEpochs = None,
     onnx: _Onnx = True,
     attempts: _Attempts = [],  # noqa: B006 (typer copies it)
+    known: _Known = False,
     folder: Folder = Path("runs"),
     sandbox: Sandbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Retrain a run's best networks and export code, weights, ONNX; exit with 1 on a refusal."""
+    """Retrain a run's best networks, and write a folder to use for each; exit with 1 if refused."""
     from nngpt.cycle.export import Export, export_config
     from nngpt.cycle.tracking import add_artefact
     from nngpt.reports.analysis.best import best_networks
+    from nngpt.reports.cards import export_notes
     from nngpt.reports.sheets import rich_table
     from nngpt.store.folder import find_run
 
     log = logger(as_json)
     with open_store(folder) as store, stoppable():
         record = find_run(store, run)
-        networks = best_networks(store, record, best, attempts)
+        networks = best_networks(store, record, best, attempts, known)
         if onnx and find_spec("onnx") is None:
             log(_NO_ONNX)
             onnx = False
-        settings = export_config(record, epochs, sandbox)
+        settings, every = export_config(record, epochs, sandbox), store.attempts(record.id)
+        for note in export_notes(networks, every):
+            log(note)
         make_folder(out, "--out")
-        index = Export(out, settings, onnx).write(record, networks, log)
+        index = Export(out, settings, onnx, every).write(record, networks, log)
         add_artefact(folder, record, "networks", out, log)
     print_result(as_json, index.facts, rich_table(index.sheet))
     if any("refused" in row for row in index.facts["networks"]):

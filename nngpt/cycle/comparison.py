@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nngpt import __version__, plugins
+from nngpt import __version__, gpus, plugins
 from nngpt.config import Config
 from nngpt.cycle.parts import open_executor
 from nngpt.data.loading import data_source, load_splits
@@ -97,17 +97,8 @@ def machine() -> Mapping[str, Any]:
 
     versions = {"nngpt": __version__, "python": platform.python_version()}
     return {
-        "cpu": _processor(),
+        "cpu": gpus.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
     }
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2] for line in text.splitlines() if line.startswith("model name"))
-    return next(names, platform.machine()).strip()

@@ -1,7 +1,7 @@
 """Full trainings on the test set (`nngpt cycle confirm`): train a sample of a run's candidates.
 
-This is the only part of nngpt that opens the test images (docs/design.md, Test set apart). The
-results select nothing: they are stored beside the candidates and reported.
+Besides the card of an exported network, this is all that opens the test images (docs/design.md,
+Test set apart). The results select nothing: they are stored beside the candidates and reported.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""Export a run's best networks as files: code, weights and ONNX, each with a card.
+"""Export a run's best networks, each as a folder that works without nngpt.
 
 Their code is hostile until proven otherwise and never runs in this process: the executor trains
-them once more in its sandbox and returns bytes.
+them once more in its sandbox, tests the files there, and returns bytes. The test images are
+answered after validation images have chosen the networks (docs/design.md, Test set apart).
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,16 +21,16 @@ from nngpt.cycle.parts import open_executor
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
-from nngpt.records import Evaluation, Exported, Refusal
+from nngpt.records import Evaluation, Refusal
 from nngpt.reports.analysis.best import BestNetwork
-from nngpt.reports.cards import accuracy_95, card, index_json, index_sheet, source_file
+from nngpt.reports.cards import index_json, index_sheet, leaderboard, origin
+from nngpt.reports.network_folder.contents import judged_95
+from nngpt.reports.network_folder.folder import write_network_folder
 from nngpt.reports.sheets import Sheet, markdown_table
-from nngpt.store import RunRecord
+from nngpt.store import AttemptRecord, RunRecord
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
-
-_ONNX_S = 120.0
 
 
 class ExportIndex:
@@ -91,11 +93,13 @@ class Export:
         out: the folder of the export; it exists.
         config: the run's configuration with the training of the export (`export_config`).
         onnx: whether ONNX files are written too.
+        attempts: all attempts of the run, for the leaderboards.
     """
 
     out: Path
     config: Config
     onnx: bool
+    attempts: Sequence[AttemptRecord]
 
     def write(self, record: RunRecord, networks: Sequence[BestNetwork], log: Log) -> ExportIndex:
         """Train and write the networks that the export's folder lacks, and return its index.
@@ -134,27 +138,48 @@ class Export:
     def _write_one(
         self, executor: ExportsWeights, splits: Splits, network: BestNetwork, log: Log
     ) -> dict[str, Any]:
-        """Train and write one network; return its row of the index."""
+        """Train, test and write one network; return its row of the index."""
         # With the recorded seed, so that the recorded accuracy must be reproduced.
-        seed = network.evaluation.seed
-        exported = executor.export(network.candidate, seed, self.onnx)
-        head = f"  #{network.attempt.id:<5}"
+        seed, number = network.evaluation.seed, network.attempt.id
+        exported = executor.export(network.candidate, seed)
         if isinstance(exported, Refusal):
-            why = f"{exported.stage}: {exported.reason}"
-            log(f"{head}refused at {why}")
-            return {"attempt": network.attempt.id, "refused": why, "detail": exported.detail}
+            return _refused(number, exported, log)
+        package = executor.package(network.candidate, seed, exported.weights, self.onnx)
+        if isinstance(package, Refusal):
+            return _refused(number, package, log)
         same = reproduced(network.evaluation, exported.evaluation)
-        text = card(network, exported, splits, same)
-        _write_network(self.out / network.folder, source_file(network), text, exported)
+        facts = write_network_folder(
+            self.out / network.folder,
+            network.candidate,
+            exported.weights,
+            package,
+            splits,
+            origin(network, exported, package.validation, same, self._command(network)),
+            leaderboard(self.attempts, number),
+        )
         words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
-        onnx = f"; no ONNX: {exported.onnx_problem}" if exported.onnx_problem else ""
-        loaded = accuracy_95(*exported.loaded)
-        log(f"{head}{network.folder}: {words[same]}, from its files {loaded}{onnx}")
-        return index_json(network, exported, same)
+        onnx = f"; no ONNX: {package.onnx_problem}" if package.onnx_problem else ""
+        tested = judged_95(*facts["test"])
+        log(f"  #{number:<5}{network.folder}: {words[same]}, {tested} test images{onnx}")
+        return index_json(network, exported, same, facts)
+
+    def _command(self, network: BestNetwork) -> str:
+        """Return the command that exports a network again."""
+        run, epochs = network.run, self.config.evaluation.epochs
+        more = f" --epochs {epochs}" if epochs != run.config["evaluation"].get("epochs") else ""
+        words = f"cycle export {shlex.quote(run.name)} --attempt {network.attempt.id}"
+        return f"$ nngpt {words} --out NEW_FOLDER{more}"
+
+
+def _refused(number: int, refusal: Refusal, log: Log) -> dict[str, Any]:
+    """Log a network that cannot be exported; return its row of the index."""
+    why = f"{refusal.stage}: {refusal.reason}"
+    log(f"  #{number:<5}refused at {why}")
+    return {"attempt": number, "refused": why, "detail": refusal.detail}
 
 
 def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Config:
-    """Return a run's configuration for an export: one training per network, time for ONNX.
+    """Return a run's configuration for an export: one training per network.
 
     Args:
         epochs: number of epochs, None for the run's.
@@ -168,7 +193,7 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
     wanted = epochs or evaluation.epochs
     limit_s = evaluation.limit_s
     if limit_s != "auto":
-        limit_s = limit_s * max(1, wanted / evaluation.epochs) + _ONNX_S
+        limit_s *= max(1, wanted / evaluation.epochs)
     return config.model_copy(update={"evaluation": evaluation.once(epochs=wanted, limit_s=limit_s)})
 
 
@@ -203,15 +228,3 @@ def reproduced(recorded: Evaluation, again: Evaluation) -> bool | None:
     if len(recorded.trials) > 1:  # one training per seed, the first with the seed itself
         return recorded.trials[0].accuracy == again.accuracy
     return [e.correct for e in recorded.epochs] == [e.correct for e in again.epochs]
-
-
-def _write_network(folder: Path, code: str, card: str, exported: Exported) -> None:
-    """Write the folder of an exported network atomically: all of its files, or nothing."""
-    with files.scratch(folder) as partial:
-        (partial / "network.py").write_text(code, encoding="utf-8")
-        (partial / "weights.safetensors").write_bytes(exported.weights)
-        if exported.onnx is not None:
-            (partial / "network.onnx").write_bytes(exported.onnx)
-        (partial / "card.md").write_text(card, encoding="utf-8")
-        partial.chmod(0o755)
-        files.publish(partial, folder)

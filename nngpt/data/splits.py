@@ -65,7 +65,7 @@ class Splits:
         std: standard deviation per channel, likewise.
         train: images that candidates are trained on.
         validation: images that candidates are selected by.
-        test: images read once at the end of a run ("Test set apart", docs/design.md).
+        test: images read after a run has selected ("Test set apart", docs/design.md).
         class_names: name of each class, in the order of the labels; default: their numbers.
         image_format: how a picture file becomes an input, None if no files were pictures.
         digest: sha256 that identifies the data set's images and labels, "" if unknown.

@@ -16,7 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nngpt.sandbox import candidate_module, export_worker, network_cost, transforms, wire
+from nngpt.records import LATENCY_BATCH
+from nngpt.sandbox import (
+    candidate_module,
+    export_worker,
+    network_cost,
+    onnx_worker,
+    transforms,
+    wire,
+)
 from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.sealed_memory import mapped
 from nngpt.sandbox.training_loop import (
@@ -54,7 +62,7 @@ class CandidateRun:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
-        if self.job["work"] == "weights":
+        if self.job["work"] in ("weights", "package"):
             self._answer_with_weights()
         elif self.job["work"] == "onnx":
             self._answer_with_onnx()
@@ -80,25 +88,28 @@ class CandidateRun:
             self._phase("answer", epoch=epoch, batches=data.drawn)
             self._send_answers(net)
         if self.job["work"] == "export":
-            self._export(net)
-
-    def _export(self, net: Any) -> None:
-        export_worker.send_weights(self.inputs.result, net, self.in_shape)
-        if self.job["onnx"]:
-            images = self.pipeline.answer(self.unseen[:2])
-            export_worker.send_onnx(self.inputs.result, net, self._arranged(images))
+            export_worker.send_weights(self.inputs.result, net)
 
     def _answer_with_weights(self) -> None:
         module, net = self._build(self._load_unseen)
         prm = candidate_module.supported_values(module, self.job)
         set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._file())
-        self._phase("answer", epoch=1, batches=0, needs_setup=set_up)
+        package = self.job["work"] == "package"
+        if package:
+            net.eval()
+            shape = {"in_shape": list(self.in_shape), "needs_setup": set_up}
+            batch = torch.randn(LATENCY_BATCH, *self.in_shape[1:], device=self.device)
+            facts = self._measure(net) | {"batch_ms": network_cost.latency_ms(net, batch)}
+            self._phase("cost", **shape, **facts)
+        self._phase("answer", epoch=1, batches=0)
         self._send_answers(net)
+        if package and self.job["onnx"]:
+            onnx_worker.send_onnx(self.inputs.result, net, self.pipeline.answer(self.unseen[:2]))
 
     def _answer_with_onnx(self) -> None:
         self._phase("build")
         self._load_unseen()
-        answer = export_worker.onnx_answers(self._file(), self.job["engine"])
+        answer = onnx_worker.onnx_answers(self._file(), self.job["engine"])
         self._phase("answer", epoch=1, batches=0)
         wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(answer))
 
@@ -107,7 +118,7 @@ class CandidateRun:
         fd = self.inputs.train_images
         return os.pread(fd, os.fstat(fd).st_size, 0)
 
-    def _phase(self, name: str, **facts: float | str | None) -> None:
+    def _phase(self, name: str, **facts: object) -> None:
         wire.write_facts(self.inputs.result, phase=name, **facts)
 
     def _precision(self) -> Any:

@@ -41,7 +41,8 @@ _PHASES = {
     "forward": (Stage.FORWARD, "the forward pass"),
     "setup": (Stage.TRAIN, "train_setup"),
     "learn": (Stage.TRAIN, "training"),
-    "answer": (Stage.JUDGE, "answering the validation images"),
+    "cost": (Stage.FORWARD, "measuring the network"),
+    "answer": (Stage.JUDGE, "answering the images"),
     "weights": (Stage.JUDGE, "sending the weights"),
     "onnx": (Stage.JUDGE, "the ONNX export"),
 }

@@ -1,7 +1,8 @@
-"""`nngpt cycle export`: networks of a real run, loaded as their cards describe."""
+"""`nngpt cycle export`: networks of a real run, used as their cards describe."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,14 +10,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from command_line import ROOT, TIMEOUT_S, Nngpt, run_nngpt
+from command_line import TIMEOUT_S, Nngpt, run_nngpt
+from PIL import Image
 from warm import Started
 
 from nngpt import config
 from nngpt.data.loading import data_source
+from nngpt.reports.analysis.best import final_accuracy
 from nngpt.store import Store
 
 
@@ -47,43 +51,109 @@ def test_all_files_are_written_and_accuracies_reproduced(exported: Path) -> None
     assert [row["attempt"] for row in rows] == [1, 2], "the best first"
     for row in rows:
         folder = exported / "best" / str(row["folder"])
-        names = {"network.py", "weights.safetensors", "network.onnx", "card.md"}
-        assert {path.name for path in folder.iterdir()} == names
+        names = {"network.py", "weights.safetensors", "network.onnx", "predict.py"}
+        assert {path.name for path in folder.iterdir()} == names | {"card.md", "report.html"}
         assert row["reproduced"] is True and row["onnx_problem"] == ""
-        assert row["loaded"] == row["judged"] == row["onnx"]
+        assert row["validation"] == row["judged"]
+        (correct, images), onnx = row["test"], row["onnx"]  # type: ignore[misc]
+        assert images == 10_000 and onnx[1] == images and abs(onnx[0] - correct) <= 2
+        assert row["onnx_error"] < 1e-3  # type: ignore[operator]
         with Store.open(exported / "runs" / "nngpt.db", create=False) as store:
             attempt = store.attempt(int(str(row["attempt"])))
         assert attempt.evaluation is not None and attempt.candidate is not None
         assert attempt.evaluation.accuracy == row["accuracy"]
         assert (folder / "network.py").read_text().endswith("\n\n" + attempt.candidate.code)
         card = (folder / "card.md").read_text()
-        assert "exactly as recorded" in card and "no test accuracy" in card
-        assert str(row["content_hash"]) in card
+        assert "exactly as recorded" in card and "no full training" in card
+        assert f"of {images:,} test images**" in card and str(row["content_hash"]) in card
+        page = (folder / "report.html").read_text()
+        assert page.count("data:image/png;base64,") == 24 and "this network" in page
     assert "| 01-" in (exported / "best" / "index.md").read_text()
 
 
-def test_files_load_as_the_card_describes(exported: Path, tmp_path: Path) -> None:
+WITHOUT = """
+import contextlib, io, json, sys
+sys.modules.update(dict.fromkeys(["numpy", "safetensors", "torchvision", "nngpt", "onnx"]))
+sys.path.insert(0, sys.argv[1])
+import predict
+for line in json.loads(sys.argv[2]):
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            try:
+                code = predict.main(line)
+            except SystemExit as ended:
+                code = ended.code
+    print(json.dumps([code, output.getvalue(), errors.getvalue()]))
+    predict.load.cache_clear()
+"""
+"""Runs command lines of a folder's `predict.py` where only torch and pillow can be imported."""
+
+
+def test_a_folder_works_with_torch_and_pillow_alone(exported: Path, tmp_path: Path) -> None:
+    best = shutil.copytree(exported / "best", tmp_path / "moved")
+    row = networks(best)[0]
+    folder = best / str(row["folder"])
     settings = config.load("smoke-mnist")
     splits = data_source(settings).splits(settings.seed, 1000, 200)
-    labels = splits.validation.open_labels()
-    for row in networks(exported / "best"):
-        folder = tmp_path / str(row["folder"])
-        shutil.copytree(exported / "best" / folder.name, folder)
-        np.save(folder / "images.npy", splits.validation.open_images())
-        card = (folder / "card.md").read_text()
-        torch_code, onnx_code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-        torch_code = re.sub(
-            "images = .*", 'import numpy; images = torch.from_numpy(numpy.load("images.npy"))',
-            torch_code,
-        )  # fmt: skip
-        keep = 'numpy.save("torch.npy", logits.numpy())\n'
-        code = f'{torch_code}\n{keep}{onnx_code}\nnumpy.save("onnx.npy", logits)\n'
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True)
-        ours, theirs = np.load(folder / "torch.npy"), np.load(folder / "onnx.npy")
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
-        for logits in (ours, theirs):
-            assert (logits.argmax(1) == labels).mean() == row["accuracy"]
+    pictures = tmp_path / "pictures"
+    for number, (image, label) in enumerate(
+        zip(splits.validation.open_images(), splits.validation.open_labels(), strict=True)
+    ):
+        (pictures / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(pictures / str(label) / f"{number}.png")
+    (tmp_path / "text.png").write_text("no picture")
+    first = next(pictures.rglob("*.png"))
+    lines = [
+        [str(pictures), "--json", "--top", "99"],
+        [str(first), str(tmp_path / "text.png"), "gone.png"],
+        [str(first), "--top", "0"],
+        [str(tmp_path / "moved" / folder.name)],
+    ]
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WITHOUT, str(folder), json.dumps(lines)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    whole, some, none, no_pictures = map(json.loads, done.stdout.splitlines())
+
+    assert (whole[0], whole[2]) == (0, "")
+    answers = json.loads(whole[1])
+    right = [answer["classes"][0]["name"] == Path(answer["file"]).parts[-2] for answer in answers]
+    assert [sum(right), len(right)] == row["validation"]
+    for answer in answers:
+        shares = [one["probability"] for one in answer["classes"]]
+        assert len(shares) == 10 and shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1)
+
+    assert some[0] == 2 and re.fullmatch(rf"{first}: \d \d+\.\d%\n", some[1])
+    assert some[2] == (
+        f"predict.py: {tmp_path / 'text.png'}: is not a picture in a known format\n"
+        "predict.py: gone.png: No such file or directory\n"
+    )
+    assert none[0] == 2 and "'0' is not a number from 1" in none[2]
+    assert no_pictures[0] == 2 and no_pictures[2].endswith("the folder holds no pictures\n")
+
+    onnx_code = re.findall(r"```python\n(.*?)```", (folder / "card.md").read_text(), re.DOTALL)[1]
+    onnx_code = onnx_code.replace("picture.png", str(first))
+    space: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        patch.syspath_prepend(folder)
+        exec(onnx_code, space)
+        ((name, share), *_), *_ = sys.modules["predict"].predict([first], top=10)
+        del sys.modules["predict"]
+    assert str(space["logits"].argmax()) == name
+    odds = np.exp(space["logits"][0] - space["logits"].max())
+    assert odds.max() / odds.sum() == pytest.approx(share, abs=1e-4)
+
+
+def test_near_duplicates_are_exported_when_asked(nngpt: Nngpt, one_run: Path) -> None:
+    with Store.open(one_run / "runs" / "nngpt.db", create=False) as store:
+        accuracies = [final_accuracy(store.attempt(number)) for number in (1, 3, 2)]
+    assert accuracies == sorted(accuracies, reverse=True), "3 was refused as a near-duplicate of 1"
+    done = nngpt("cycle", "export", "--attempt", 2, "--no-onnx", "--out", "two")
+    assert "Attempt 3 did better" in done.stdout and "--known includes such" in done.stdout
+    done = nngpt("cycle", "export", "--known", "--best", 2, "--no-onnx", "--out", "best")
+    assert done.returncode == 0, done.stderr
+    assert [row["attempt"] for row in networks(one_run / "best")] == [1, 3]
 
 
 def test_a_killed_export_resumes(nngpt: Nngpt, exported: Path, one_run: Path) -> None:
@@ -106,7 +176,8 @@ def test_a_killed_export_resumes(nngpt: Nngpt, exported: Path, one_run: Path) ->
         "index.json", "index.md", first.name, second.name
     }  # fmt: skip
     for row, before in zip(networks(best), networks(exported / "best"), strict=True):
-        assert {**row, "epochs": 0} == {**before, "epochs": 0}, "but for the seconds"
+        timed = dict.fromkeys(("epochs", "claimed_latency_ms", "claimed_batch_ms"))
+        assert {**row, **timed} == {**before, **timed}, "but for the seconds"
     assert (second / "weights.safetensors").read_bytes() == (
         exported / "best" / second.name / "weights.safetensors"
     ).read_bytes()
@@ -140,7 +211,7 @@ def test_the_card_of_a_confirmed_network_has_its_test_accuracy(nngpt: Nngpt, one
     assert done.returncode == 0, done.stderr
     (card,) = (one_run / "best").glob("*/card.md")
     assert re.search(
-        r"test accuracy of another, full training \(1 epochs\): .* of 10,000", card.read_text()
+        r"a full training by “nngpt cycle confirm” \(1 epoch\): .* of 10,000", card.read_text()
     )
 
 
@@ -153,6 +224,8 @@ def test_without_onnx_the_rest_is_exported(one_run: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == [
         "card.md",
         "network.py",
+        "predict.py",
+        "report.html",
         "weights.safetensors",
     ]
 

@@ -18,6 +18,7 @@ from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.export_worker import send_weights
 from nngpt.sandbox.exporter import ExportJudge
 from nngpt.sandbox.judge import Budget
+from nngpt.sandbox.packager import PackageJudge
 from nngpt.sandbox.tensors import MOST_ONNX_BYTES
 
 LABELS = np.array([2, 0, 1, 1, 2], np.int64)
@@ -38,16 +39,13 @@ def epoch(number: int, answered: bool = True) -> bytes:
     return facts(*said) + (logits if answered else b"")
 
 
-def export_frames(
-    tensors: int = 1, in_shape: tuple[int, ...] = (1, 1, 4, 4), **told: object
-) -> bytes:
+def export_frames(tensors: int = 1, **told: object) -> bytes:
     tensor = {"tensor": "a", "dtype": "float32", "shape": [2], **told}
-    phase = {"phase": "weights", "in_shape": in_shape}
-    return facts(phase, {"tensors": tensors}, tensor) + frame(wire.TENSOR, bytes(8))
+    return facts({"phase": "weights"}, {"tensors": tensors}, tensor) + frame(wire.TENSOR, bytes(8))
 
 
 def collector(epochs: int) -> ExportJudge:
-    return ExportJudge(LABELS, 3, epochs, Budget(), with_onnx=False)
+    return ExportJudge(LABELS, 3, epochs, Budget())
 
 
 def test_weights_follow_the_answers() -> None:
@@ -83,8 +81,6 @@ def test_every_epoch_needs_answers(answered: tuple[bool, ...]) -> None:
         {"shape": [1 << 39, 1 << 39, 0]},
         {"shape": [1] * 9},
         {"tensors": 10_001},
-        {"in_shape": [1, 3, 4097, 4096]},
-        {"in_shape": [1, 3, 0, 32]},
     ],
 )
 def test_the_parent_checks_the_rules_of_tensors(told: dict[str, Any]) -> None:
@@ -101,13 +97,40 @@ def test_a_network_may_have_few_parameters_and_many_weights() -> None:
     said = facts(*START) + epoch(1) + told + frame(wire.TENSOR, bytes(16 << 20))
     assert it.feed(said) is None
     assert it.done and it.tensors[0].shape == (1 << 22,)
-    with_onnx = ExportJudge(LABELS, 3, 1, Budget(), with_onnx=True)
-    assert with_onnx.feed(said + facts({"phase": "onnx"})) is None
-    assert with_onnx.feed(frame(wire.ONNX, bytes(17 << 20))) is None
-    assert with_onnx.done
-    too_large = struct.pack("<cI", wire.ONNX, MOST_ONNX_BYTES + 1)
-    with_onnx = ExportJudge(LABELS, 3, 1, Budget(), with_onnx=True)
-    refusal = with_onnx.feed(said + facts({"phase": "onnx"}) + too_large)
+
+
+def package_frames(in_shape: tuple[int, ...] = (1, 1, 4, 4), **told: object) -> bytes:
+    cost = {"phase": "cost", "in_shape": in_shape, "parameters": 7, "flops": 9, **told}
+    logits = frame(wire.LOGITS, np.eye(3, dtype="<f4")[LABELS].tobytes())
+    return facts(*START[:2], cost, {"phase": "answer", "epoch": 1, "batches": 0}) + logits
+
+
+def test_an_onnx_file_follows_the_answers() -> None:
+    it = PackageJudge(LABELS, 3, with_onnx=True)
+    assert it.feed(package_frames(latency_ms=1.5, batch_ms=64.0, needs_setup=True)) is None
+    assert not it.done and it.judged == (5, 5) and it.logits is not None
+    assert (it.parameters, it.flops, it.latency_ms, it.batch_ms) == (7, 9, 1.5, 64.0)
+    assert it.needs_setup and it.in_shape == (1, 1, 4, 4)
+    assert it.feed(facts({"phase": "onnx"}) + frame(wire.ONNX, bytes(17 << 20))) is None
+    assert it.done and it.onnx is not None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        facts({"phase": "onnx"}) + struct.pack("<cI", wire.ONNX, MOST_ONNX_BYTES + 1),
+        facts({"onnx_problem": "none"}),
+        frame(wire.ONNX, b"early"),
+    ],
+)
+def test_a_false_onnx_file_breaks_the_protocol(said: bytes) -> None:
+    refusal = PackageJudge(LABELS, 3, with_onnx=True).feed(package_frames() + said)
+    assert refusal is not None and refusal.reason == "broke the result protocol"
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4097, 4096), (1, 3, 0, 32), (1, 3, 32)])
+def test_the_parent_checks_the_shape_of_images(shape: tuple[int, ...]) -> None:
+    refusal = PackageJudge(LABELS, 3, with_onnx=False).feed(package_frames(shape))
     assert refusal is not None and refusal.reason == "broke the result protocol"
 
 
@@ -132,8 +155,8 @@ def test_an_inexportable_network_is_rejected_with_the_reason(
         with pytest.raises(
             RejectedError, match=f"^the weights cannot be exported: .*{re.escape(said)}"
         ):
-            send_weights(writing, Net(), (1, 1, 4, 4))
-        phase = facts({"phase": "weights", "in_shape": [1, 1, 4, 4]})
+            send_weights(writing, Net())
+        phase = facts({"phase": "weights"})
         assert os.read(reading, 1 << 16) == phase, "nothing but that the weights come"
     finally:
         os.close(reading)

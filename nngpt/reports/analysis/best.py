@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nngpt.errors import UserError
-from nngpt.records import Adapter, Arm, Candidate, Evaluation, Prompt
+from nngpt.records import Adapter, Arm, Candidate, Evaluation, Prompt, Stage, State
 from nngpt.store import AttemptRecord, Confirmation, RunRecord, Store
 
 
@@ -46,20 +46,22 @@ class BestNetwork:
 
 
 def best_networks(
-    store: Store, run: RunRecord, count: int, chosen: Sequence[int]
+    store: Store, run: RunRecord, count: int, chosen: Sequence[int], known: bool = False
 ) -> list[BestNetwork]:
-    """Return the best admitted networks of the loop, or the chosen attempts.
+    """Return the best networks of the loop by validation accuracy, or the chosen attempts.
 
-    Raises: UserError if nothing was admitted, or a chosen attempt is another run's or untrained.
+    Args:
+        known: near-duplicates of known networks count, too, not only admitted networks.
+
+    Raises: UserError if there are none, or a chosen attempt is another run's or untrained.
     """
     attempts = [_chosen(store, run, number) for number in chosen]
     if not chosen:
-        admitted = store.admitted(run.id)
-        attempts = sorted(admitted, key=lambda a: (-final_accuracy(a), a.id))[:count]
+        found = [*store.admitted(run.id), *(near_duplicates(store, run) if known else ())]
+        attempts = sorted(found, key=lambda a: (-final_accuracy(a), a.id))[:count]
     if not attempts:
-        raise UserError(
-            "no network was admitted", where=f"run {run.name!r}", hint="Name one with --attempt"
-        )
+        hint = "Name one with --attempt, or add --known for near-duplicates of known networks"
+        raise UserError("no network was admitted", where=f"run {run.name!r}", hint=hint)
     confirmed = {c.attempt_id: c for c in store.confirmations(run.id) if c.accuracy is not None}
     adapters = {adapter.name: adapter for adapter in store.adapters(run.id).values()}
     found = []
@@ -68,6 +70,12 @@ def best_networks(
         prompt, confirmation = store.question(attempt), confirmed.get(attempt.id)
         found.append(BestNetwork(place, run, attempt, prompt, lineage, confirmation))
     return found
+
+
+def near_duplicates(store: Store, run: RunRecord) -> list[AttemptRecord]:
+    """Return the loop's networks that were refused only for their likeness to a known one."""
+    refused = store.attempts(run.id, state=State.REFUSED, with_code=True, arm=Arm.LOOP)
+    return [a for a in refused if a.refusal is not None and a.refusal.stage is Stage.NOVELTY]
 
 
 def _chosen(store: Store, run: RunRecord, number: int) -> AttemptRecord:

@@ -21,7 +21,7 @@ from nngpt import plugins
 from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.errors import UserError
-from nngpt.gpus import Gpu
+from nngpt.gpus import Gpu, processor
 from nngpt.protocols import PromptMode, Pruner
 from nngpt.records import (
     MOST_PER_GPU,
@@ -29,6 +29,7 @@ from nngpt.records import (
     EpochResult,
     Evaluation,
     Exported,
+    Package,
     Refusal,
     Retraining,
     Stage,
@@ -44,6 +45,7 @@ from nngpt.sandbox.folds import Fold, Folds
 from nngpt.sandbox.jobs import AnyJudge, JobFactory, JobResult
 from nngpt.sandbox.judge import Budget, Judge
 from nngpt.sandbox.lane_pool import LanePool
+from nngpt.sandbox.packager import Packager
 from nngpt.sandbox.zygote_client import SharedZygote, shared
 
 _FOLD_SEED = 1
@@ -130,6 +132,7 @@ class LocalExecutor:
             self._open.callback(self._folds.close)
             gpus = _pick_gpus(zygote, evaluation.device)
             self.device = "cuda" if gpus else "cpu"
+            self._gpu = gpus[0].name if gpus else ""
             preconditions.refuse_exposed_labels(splits, self.device == "cuda")
             self.workers = self._pick_workers(gpus)
             self._sharing = -(-self.workers // len(gpus)) if gpus else 0
@@ -191,15 +194,26 @@ class LocalExecutor:
         ours = self._evaluation_of(result, seed, self._folds.fold(number))
         return Retraining(ours.accuracy, ours.epochs[-1].total, seed, ours.seconds, ours.cpu_s)
 
-    def export(self, candidate: Candidate, seed: int, onnx: bool) -> Exported | Refusal:
-        """Train the candidate once, on the first fold, and return its weights and an ONNX file.
+    def export(self, candidate: Candidate, seed: int) -> Exported | Refusal:
+        """Train the candidate once, on the first fold, and return its weights.
 
         Raises: ExecutionError if the sandbox itself does not work.
         """
-        fold = self._folds.fold(self._folds.numbers[0])
         settings = self._evaluation_of, self._budget, self.calibrate()
         exporter = Exporter(self._pool, self._jobs, *settings)
-        return exporter.export(candidate, seed, fold, onnx)
+        return exporter.export(candidate, seed, self._folds.fold(self._folds.numbers[0]))
+
+    def package(
+        self, candidate: Candidate, seed: int, weights: bytes, onnx: bool
+    ) -> Package | Refusal:
+        """Measure a trained network by its files, on the first fold and the test images.
+
+        Raises: ExecutionError if the sandbox itself does not work.
+        """
+        fold, test = self._folds.fold(self._folds.numbers[0]), self._splits.test
+        machine = self._gpu or processor(), self._evaluation.threads
+        packager = Packager(self._pool, self._jobs, *machine, self.calibrate())
+        return packager.package(candidate, seed, fold, test, weights, onnx)
 
     def stop(self) -> None:
         """Make every `evaluate` of the executor, running or future, raise ExecutionError."""

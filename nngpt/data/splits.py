@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from nngpt.data.images import ImageFormat
 
 _LARGE, _LARGE_VALIDATION = 50_000, 10_000
-_CHUNK = 1024
+_CHUNK = 4 << 20
+"""Bytes of images that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,8 @@ def _write(
     with files.scratch(target) as partial, files.write_errors(target):
         for name, indices in chosen.items():
             with cache.writing_rows(partial / f"{name}_x.npy", meta.shape) as append:
-                for start in range(0, len(indices), _CHUNK):
-                    append(images[indices[start : start + _CHUNK]])
+                for some in _chunks(len(indices), meta.shape):
+                    append(images[indices[some]])
             np.save(partial / f"{name}_y.npy", labels[indices])
         statistics = _statistics(_part(partial, "train").open_images())
         (partial / "meta.json").write_text(json.dumps(statistics))
@@ -171,14 +174,20 @@ def _statistics(images: Images) -> dict[str, list[float]]:
     channels = images.shape[1]
     total = np.zeros(channels, np.int64)
     squares = np.zeros(channels, np.int64)
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK].astype(np.int64)
+    for some in _chunks(len(images), images.shape[1:]):
+        chunk = images[some].astype(np.int64)
         total += chunk.sum(axis=(0, 2, 3))
         squares += (chunk * chunk).sum(axis=(0, 2, 3))
     count = images.size // channels
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
     return {"mean": (mean / 255).tolist(), "std": (std / 255).tolist()}
+
+
+def _chunks(count: int, shape: Sequence[int]) -> Iterator[slice]:
+    """Yield slices of `count` images that are small enough to be held in memory."""
+    rows = max(1, _CHUNK // math.prod(shape))
+    return (slice(start, start + rows) for start in range(0, count, rows))
 
 
 def _part(folder: Path, name: str) -> Part:

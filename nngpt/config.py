@@ -701,10 +701,10 @@ def resource_folder(name: str) -> Path:
 def _config_file(name: str) -> Path:
     """Return the file for `smoke-mnist`, `smoke-mnist.yaml` or a path of the user's own."""
     given = Path(name)
-    if given.is_file() or given.parent != Path():
-        return given
     file = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
-    return resource_folder("configs") / file
+    shipped = resource_folder("configs") / file
+    own = given.is_file() or given.parent != Path() or not shipped.exists()
+    return given if own else shipped
 
 
 def corpus_file(path: Path) -> Path:
@@ -718,14 +718,14 @@ def read_yaml(
     """Read a configuration, experiment or prompt template: keys and values of a YAML file.
 
     Args:
-        resources: folder of the packaged files, whose names are the hint if the file is missing.
+        resources: folder of the shipped files, whose names are the hint if the file is missing.
         missing: message if the file is missing.
 
     Raises:
         ConfigError: the file is missing, cannot be read, or does not hold keys and values.
     """
     if not path.exists():
-        known = [file.stem for file in resource_folder(resources).rglob("*.yaml")]
+        known = [file.stem for file in resource_folder(resources).glob("*.yaml")]
         raise ConfigError(missing, where=str(path), hint=nearest(path.stem, known))
     data = _parse_yaml(files.read_text(path, _LARGEST, ConfigError), str(path))
     if data is None:

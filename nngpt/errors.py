@@ -106,9 +106,14 @@ def readable(text: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return an error's hint: `Did you mean 'mnist'?`, or the list of known names."""
+    """Return an error's hint: `Did you mean 'mnist'?`, or the list of known names.
+
+    A name that is the beginning of known ones means the first of them.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not close and len(name) > 2:
+        close = [one for one in names if one.startswith(name)]
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known: {', '.join(names)}" if names else ""

@@ -1,7 +1,9 @@
 """Estimates with 95% intervals: shares, accuracies, means, medians, differences, trends.
 
 Shares have Wilson intervals and means t intervals, as in the papers (appendix K); differences have
-Newcombe's and Welch's intervals.
+Newcombe's and Welch's intervals. Means are of fractions (accuracies, similarities), whose t
+intervals are cut to what is possible: 0…1, and −1…1 for a difference. The true value lies there, so
+an interval covers it as often as before; one on another scale (logit) has no value at 0 or 1.
 """
 
 from __future__ import annotations
@@ -63,6 +65,12 @@ class Difference(Estimate):
     """
 
     other_count: int = 0
+
+
+def cut(interval: Interval, lowest: float, highest: float) -> Interval:
+    """Return the part of an interval that lies within a range, at least its nearest end."""
+    low, high = (min(max(end, lowest), highest) for end in interval)
+    return low, high
 
 
 def sign_of(interval: Interval | None) -> int:
@@ -160,17 +168,17 @@ def accuracy(value: float, images: int, trainings: Sequence[float] = ()) -> Esti
     if trainings:
         half = mean_half_width(trainings)[1] or 0.0
         low, high = value - math.hypot(half, value - low), value + math.hypot(half, high - value)
-    return Estimate(value, max(0, min(low, value)), min(1, max(high, value)), images)
+    return Estimate(value, *cut((min(low, value), max(high, value)), 0, 1), images)
 
 
 def mean(values: Sequence[float]) -> Estimate | None:
-    """Return the mean of values with its t interval; None if there are no values."""
+    """Return the mean of fractions with its t interval, cut to 0…1; None without values."""
     if not values:
         return None
     centre, half = mean_half_width(values)
     if half is None:
         return Estimate(centre, None, None, 1)
-    return Estimate(centre, centre - half, centre + half, len(values))
+    return Estimate(centre, *cut((centre - half, centre + half), 0, 1), len(values))
 
 
 def median(values: Sequence[float]) -> Estimate | None:
@@ -204,11 +212,14 @@ def share_difference(one: tuple[int, int], other: tuple[int, int]) -> Difference
 
 
 def mean_difference(one: Sequence[float], other: Sequence[float]) -> Difference | None:
-    """Return the difference of two means with Welch's t interval; None if a side is empty."""
+    """Return the difference of two means of fractions with Welch's t interval, cut to −1…1.
+
+    None if a side is empty.
+    """
     if not one or not other:
         return None
     value, ends = welch(one, other)
-    low, high = ends or (None, None)
+    low, high = cut(ends, -1, 1) if ends else (None, None)
     return Difference(value, low, high, len(one), other_count=len(other))
 
 

@@ -26,6 +26,7 @@ def test_there_are_configs() -> None:
         "paper-svhn",
         "cifar10-h200",
         "delta-mnist",
+        "openai-chat",
     }
 
 
@@ -53,6 +54,12 @@ def test_grid_loads_and_its_runs_do(file: Path) -> None:
     assert f"# nngpt experiment run {file.stem}\n" in file.read_text()
     runs = [cell.settings for cell in experiment.cells(loaded)]
     assert len({run.name for run in runs}) == len(loaded.arms) * len(loaded.seeds)
+
+
+def test_the_example_for_services_needs_no_tokenizer_and_learns_nothing() -> None:
+    example = config.load("openai-chat")
+    assert (example.llm.backend, example.llm.options["endpoint"]) == ("openai", "chat")
+    assert not example.learning.enabled and "model" not in example.llm.model_fields_set
 
 
 def test_paper_configs_hold_the_papers_constants() -> None:

@@ -12,6 +12,7 @@ from nngpt.statistics import (
     Difference,
     Estimate,
     accuracy,
+    mean,
     mean_difference,
     mean_half_width,
     median,
@@ -73,6 +74,19 @@ def test_t_interval() -> None:
     mean, half = mean_half_width([1.0, 2.0, 3.0])
     assert (mean, half) == (2.0, pytest.approx(4.302653 / 3**0.5, rel=1e-5))
     assert mean_half_width([0.5]) == (0.5, None)
+
+
+def test_intervals_of_means_stay_within_what_is_possible() -> None:
+    found = mean((0.99, 0.98, 0.42))
+    middle, half = mean_half_width((0.99, 0.98, 0.42))
+    assert found is not None and half is not None and middle + half > 1
+    assert found.interval == (max(0, middle - half), 1)
+    assert mean_of((0.99, 0.98, 0.42)).endswith("–100.0]")
+    assert accuracy_of(1.0, 54) == "100.0% [93.4–100.0]" and accuracy_of(0, 54).startswith(
+        "0.0% [0.0"
+    )
+    apart = mean_difference([0.0, 0.1], [0.9, 1.0, 0.2])
+    assert apart is not None and apart.interval is not None and apart.interval[0] == -1
 
 
 def test_words() -> None:

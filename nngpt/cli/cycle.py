@@ -89,9 +89,9 @@ def run(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     seed: Seed = None,
     sandbox: Sandbox = None,
-    fresh: Annotated[bool, Option(help="Start a new run; the old one is kept.")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Start a new run; the old one is kept.")] = False,
     probe: Annotated[
-        bool, Option(help="Measure each stage first, to forecast the duration.")
+        bool, Option("--probe", help="Measure each stage first, to forecast the duration.")
     ] = False,
     budget_minutes: BudgetMinutes = None,
     trackers: _Trackers = None,
@@ -193,9 +193,7 @@ def watch(
     port: Annotated[
         int, Option(help="Port on this machine; 0 takes any free one.", min=0, max=65535)
     ] = 0,
-    open_page: Annotated[
-        bool, Option("--open/--no-open", help="Open the page in a browser.")
-    ] = False,
+    open_page: Annotated[bool, Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Show a run in the browser: a live page, served to this machine only."""
     from nngpt.reports.live.database import open_watched

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Paths = Annotated[
     list[Path] | None,
-    Argument(help="Folders, .py files and .jsonl files to read.", metavar="[PATH]..."),
+    Argument(help="Folders, wheels, .py files and .jsonl files to read.", metavar="PATH"),
 ]
 _Lemur = Annotated[
     bool, Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
@@ -48,6 +48,11 @@ _Shingle = Annotated[int, Option(help="Length of the compared token runs (shingl
 _MinAccuracy = Annotated[
     float | None, Option(help="Ignore networks whose accuracy (0…1) is lower or unknown.")
 ]
+_Key = Annotated[
+    str | None,
+    Option(help="JSONL field with the code (default: code, nn_code, … text, content)."),
+]
+_All = Annotated[bool, Option("--all", help="Compare files that define no nn.Module, too.")]
 _Explain = Annotated[
     tuple[str, str] | None,
     Option(help="Compare two networks only: files, or names.", metavar="A B"),
@@ -59,7 +64,7 @@ _CopyTo = Annotated[Path | None, Option(help="Copy the kept files to a new or em
 _Jsonl = Annotated[Path | None, Option(help="File for the kept networks, as training pairs.")]
 _Task = Annotated[str, Option(help="Data set named in the prompts of --jsonl.")]
 _Report = Annotated[Path | None, Option(help="File for an HTML report.")]
-_Check = Annotated[bool, Option(help="Exit with 1 if there are duplicates.")]
+_Check = Annotated[bool, Option("--check", help="Exit with 1 if there are duplicates.")]
 
 
 def dedup(
@@ -74,6 +79,8 @@ def dedup(
     per_family: PerFamily = None,
     shingle: _Shingle = 10,
     min_accuracy: _MinAccuracy = None,
+    key: _Key = None,
+    everything: _All = False,
     explain: _Explain = None,
     list_to: _List = None,
     copy_to: _CopyTo = None,
@@ -92,7 +99,7 @@ def dedup(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
     check_share(min_accuracy, "--min-accuracy")
-    sources = NetworkSources(paths or [], lemur, folder, best_on)
+    sources = NetworkSources(paths or [], lemur, folder, best_on, key, everything)
     outputs = OutputPaths(list_to, copy_to, jsonl, report)
     if explain is not None:
         found = _explain(explain, sources, outputs, settings, as_json)
@@ -114,6 +121,7 @@ def _deduplicate(
     from nngpt.novelty.dedup.options import check_families
     from nngpt.novelty.dedup.outputs import chat_prompt, kept_names, write_outputs
     from nngpt.novelty.dedup.pipeline import deduplicate
+    from nngpt.novelty.dedup.sources import ACCEPTED, NO_MODULE
     from nngpt.novelty.dedup.summary import dedup_facts, summarise
     from nngpt.reports.dedup.page import report
     from nngpt.reports.dedup.tables import skipped_lines, summary_tables
@@ -129,7 +137,8 @@ def _deduplicate(
     for line in skipped_lines(collection):
         typer.echo(line, err=True)
     if not collection.networks:
-        raise UserError("no networks to compare", hint="Give folders of .py files, or .jsonl files")
+        hint = "Give --all" if NO_MODULE in collection.left_out else f"Give {ACCEPTED}"
+        raise UserError("no networks to compare", hint=hint)
     check_families(settings, (network.family for network in collection.networks))
     with progress_bar("comparing") as progress:
         outcome = deduplicate(collection.networks, settings, progress)
@@ -139,7 +148,7 @@ def _deduplicate(
     if outputs.prints_names:
         typer.echo(b"".join(kept_names(outcome)), nl=False)
     else:
-        tables = summary_tables(summarise(collection, settings, outcome), settings)
+        tables = summary_tables(summarise(collection, settings, outcome), settings, outcome)
         print_result(as_json, dedup_facts(collection, settings, outcome), *tables)
     return any(removed.neighbour is not None for removed in outcome.removed)
 

@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from nngpt.cli.inputs import check_folder
-from nngpt.cli.options import AsJson, BudgetMinutes, Overrides
+from nngpt.cli.options import AsJson, BudgetMinutes, Overrides, grid_names
 from nngpt.cli.output import logger, print_result
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
@@ -23,7 +23,12 @@ app = typer.Typer(
     no_args_is_help=True, help="Run several settings with several seeds, and compare them."
 )
 GridName = Annotated[
-    str, Argument(help="YAML file of arms and seeds, or name of a shipped one.", metavar="GRID")
+    str,
+    Argument(
+        help="YAML file of arms and seeds, or name of a shipped one.",
+        metavar="GRID",
+        autocompletion=grid_names,
+    ),
 ]
 Out = Annotated[Path | None, Option(help="Markdown file for the tables.")]
 Figure = Annotated[Path | None, Option(help="Image file for a chart by cycle: .png, .pdf or .svg.")]

@@ -29,6 +29,7 @@ from nngpt.cli import (
     predictor,
     rag,
 )
+from nngpt.cli.help import tidy
 from nngpt.errors import NngptError, UserError, readable, shortened
 
 app = typer.Typer(
@@ -78,11 +79,12 @@ def _options(
 def command_line() -> Any:
     """Return the whole command line, built once; it refuses numbers that SQLite cannot store."""
     whole = typer.main.get_command(app)
-    groups: list[Any] = [whole]
-    for group in groups:  # grows
-        for command in group.commands.values():
+    groups: list[tuple[str, Any]] = [("", whole)]
+    for path, group in groups:  # grows
+        for name, command in group.commands.items():
             if hasattr(command, "commands"):
-                groups.append(command)
+                groups.append((f"{name} ", command))
+            tidy(command, f"{path}{name}")
             for parameter in command.params:
                 parameter.callback = parameter.callback or _storable
     return whole

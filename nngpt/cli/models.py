@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
 
 from nngpt.cli.options import AsJson
 from nngpt.cli.output import console, print_result
-from nngpt.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True, help="List and download embedded models; merge and export adapters."
@@ -67,13 +66,13 @@ def merge(
     base: Annotated[
         str | None, Option(help="Base model's folder or Hub id (default: the adapter's base).")
     ] = None,
-    dtype: Annotated[str, Option(help="Dtype of the weights: float32 or bfloat16.")] = "bfloat16",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], Option(help="Dtype of the weights.")
+    ] = "bfloat16",
 ) -> None:
     """Merge an adapter into its base model and write an ordinary model folder."""
     from nngpt.generation.models.adapters import find_adapter, merge
 
-    if dtype not in ("float32", "bfloat16"):
-        raise UserError(f"{dtype!r} is not float32 or bfloat16", where="--dtype")
     typer.echo(merge(find_adapter(adapter), out, dtype, base))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def generate(
     config: Annotated[
-        str, Argument(help="YAML file, or name of a shipped configuration.", metavar="[CONFIG]")
+        str, Argument(help="YAML file, or name of a shipped configuration.", metavar="CONFIG")
     ] = "smoke-mnist",
     count: Annotated[int, Option("--count", "-n", help="Number of networks to write.", min=1)] = 4,
     out: Annotated[Path | None, Option(help="Write the valid networks to this folder.")] = None,

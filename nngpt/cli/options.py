@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+
+def _names(folder: str, beginning: str) -> list[str]:
+    """Complete the name of a shipped configuration or experiment."""
+    from nngpt.config import resource_folder
+
+    found = sorted(file.stem for file in resource_folder("configs").glob(f"{folder}*.yaml"))
+    return [name for name in found if name.startswith(beginning)]
+
+
+def config_names(incomplete: str) -> list[str]:
+    """Complete the name of a shipped configuration for an argument CONFIG."""
+    return _names("", incomplete)
+
+
+def grid_names(incomplete: str) -> list[str]:
+    """Complete the name of a shipped experiment for an argument GRID."""
+    return _names("grids/", incomplete)
+
+
+def data_set_names(incomplete: str) -> list[str]:
+    """Complete the name of a data set for an option or argument."""
+    from nngpt import plugins
+
+    return [name for name in plugins.names("data set") if name.startswith(incomplete)]
+
+
 ConfigName = Annotated[
-    str, Argument(help="YAML file, or name of a shipped configuration.", metavar="CONFIG")
+    str,
+    Argument(
+        help="YAML file, or name of a shipped configuration.",
+        metavar="CONFIG",
+        autocompletion=config_names,
+    ),
 ]
 Overrides = Annotated[
     list[str],
@@ -16,8 +47,8 @@ Overrides = Annotated[
 ]
 Seed = Annotated[int | None, Option(help="Random seed (default: the configuration's).")]
 Sandbox = Annotated[
-    str | None,
-    Option(help="Sandbox level for the code of networks: full, standard or weak.", metavar="LEVEL"),
+    Literal["full", "standard", "weak"] | None,
+    Option(help="Sandbox level for the code of networks (default: the configuration's)."),
 ]
 RunName = Annotated[str | None, Argument(help="Number or name of a run (default: newest).")]
 BudgetMinutes = Annotated[
@@ -47,11 +78,14 @@ Init = Annotated[
         metavar="NAME=VALUE,…",
     ),
 ]
-DataSet = Annotated[str, Option(help="Name of the data set, in nngpt or LEMUR.")]
+DataSet = Annotated[
+    str,
+    Option(help="Name of the data set, in nngpt or LEMUR.", autocompletion=data_set_names),
+]
 StartingAdapter = Annotated[
     Path | None, Option(help="Adapter to continue from (folder or name); also the KL reference.")
 ]
-Fresh = Annotated[bool, Option(help="Start a new training; the old one is kept.")]
+Fresh = Annotated[bool, Option("--fresh", help="Start a new training; the old one is kept.")]
 Levels = Annotated[
     str, Option(help="Levels of comparing networks, cheapest first, separated by commas.")
 ]

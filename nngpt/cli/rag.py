@@ -34,7 +34,7 @@ def index(
     places: Annotated[
         list[str],
         Argument(
-            help="Libraries: installed packages, wheels, sdists or folders.", metavar="LIBRARY..."
+            help="Libraries: installed packages, wheels, sdists or folders.", metavar="LIBRARY"
         ),
     ],
     folder: _IndexFolder = Path("runs"),
@@ -167,6 +167,11 @@ def extract(
         typer.echo(found.code, nl=False)
     else:
         typer.echo(f"{out}: {found.target} with {plural(len(found.inlined) - 1, 'helper')}")
+    print_notes(
+        f"argument {name!r} takes a class that is not in the file (extract it, too): "
+        + " or ".join(classes)
+        for name, classes in found.arguments.items()
+    )
     print_notes(f"{name} is imported only when a function needs it" for name in found.lazily)
     beyond = found.checked.beyond
     guarded = (name for name in beyond.guarded if name not in found.lazily)

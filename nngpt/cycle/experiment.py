@@ -83,7 +83,7 @@ def load_grid(name: str) -> tuple[Grid, Path]:
     known = config.resource_folder("configs") / "grids" / f"{Path(name).stem}.yaml"
     path = known if known.exists() and Path(name).parent == Path() else Path(name)
     try:
-        return Grid.model_validate(config.read_yaml(path)), path
+        return Grid.model_validate(config.read_yaml(path, "configs/grids")), path
     except ValidationError as error:
         raise ConfigError(explain(error, Grid), where=str(path)) from None
 

@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -55,6 +56,12 @@ RC: Any = {
     "svg.hashsalt": "nngpt",
     "pdf.fonttype": 42,
 }
+
+_FOLLOWING = {INK: "text", DIM: "dim", GRID: "line", MARK: "mark", "#ffffff": "card"}
+"""Colours that follow the page's theme, light or dark, with their CSS variables (base.html)."""
+
+_WIDEST = 0.6
+"""Largest part of a chart's width that stands as a column of its own on a narrow page."""
 
 DASHED: Any = (0, (4, 3))
 """Line style of thresholds."""
@@ -111,11 +118,19 @@ class Plot:
 
 
 def page_svg(figure: Figure, name: str) -> Markup:
-    """Lay a chart out and return it as an SVG element; call it inside `rc()`, as when drawing."""
+    """Lay a chart out and return it as SVG for a page; call it inside `rc()`, as when drawing.
+
+    Its colours follow the page's theme. A chart whose panels stand side by side is followed by its
+    columns, which show parts of the same drawing: a narrow page stacks them instead.
+    """
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # laid out once; "none" would still try out each format
-    return Markup(_inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name))
+    columns = _columns(figure)
+    text = _inline_svg(_saved(figure, "svg", _NO_FACTS_SVG).decode(), name)
+    whole = "whole" if columns else "whole single"
+    text = text.replace("<svg", f'<svg aria-hidden="true" focusable="false" class="{whole}"', 1)
+    return Markup(text + "".join(_column(figure, name, *ends) for ends in columns))
 
 
 def image_files(figure: Figure, name: str) -> dict[str, bytes]:
@@ -154,11 +169,64 @@ def _inline_svg(text: str, name: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
-    return text.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    text = re.sub(r'\bfill="(#[0-9a-f]{6})"', r'style="fill: \1"', text)
+    themed = _theme()
+    return re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: themed.get(found[0], found[0]), text)
+
+
+def _columns(figure: Figure) -> list[tuple[float, float]]:
+    """Return the ends of a chart's columns in points; [] if there is one, or one is wide.
+
+    Panels without labels belong to the panel on their left.
+    """
+    width = figure.bbox.width
+    boxes = [axes.get_tightbbox() for axes in figure.axes if _is_labelled(axes)]
+    starts, reached = [0.0], 0.0
+    for box in sorted((b for b in boxes if b is not None), key=lambda b: float(b.x0)):
+        if reached and box.x0 > reached:
+            starts.append(box.x0)
+        reached = max(reached, box.x1)
+    pairs = list(zip(starts, [*starts[1:], width], strict=True))
+    if len(pairs) < 2 or max(end - start for start, end in pairs) > _WIDEST * width:
+        return []
+    points = 72 / figure.dpi
+    return [(start * points, end * points) for start, end in pairs]
+
+
+def _is_labelled(axes: Axes) -> bool:
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    return axes.get_visible() and any(tick.get_visible() and tick.get_text() for tick in ticks)
+
+
+def _column(figure: Figure, name: str, left: float, right: float) -> str:
+    """Return one of a chart's columns as an SVG element that shows a part of the whole drawing."""
+    width, height = right - left, figure.get_figheight() * 72
+    # Not larger than drawn: a point is 4/3 of a CSS pixel.
+    return (
+        f'<svg aria-hidden="true" focusable="false" class="column" style="max-width:'
+        f'{width * 4 / 3:.0f}px" viewBox="{left:.1f} 0 {width:.1f} {height:.1f}">'
+        f'<use href="#{name}-figure_1"/></svg>'
+    )
+
+
+@cache
+def _theme() -> dict[str, str]:
+    """Return how a page's SVG writes each colour of the charts, so that it follows the theme."""
+    variables = {colour.lower(): f"var(--{name})" for colour, name in _FOLLOWING.items()}
+    series = {colour: f"var(--c{number})" for number, colour in enumerate(PALETTE)}
+    tints = {
+        to_hex(tint(colour, part / 100)): f"color-mix(in srgb, {own} {part}%, var(--card))"
+        for colour, own in {**series, DIM: "var(--dim)"}.items()
+        for part in range(5, 100, 5)
+    }
+    return {**tints, **{colour.lower(): own for colour, own in series.items()}, **variables}
 
 
 def tint(colour: str, part: float) -> tuple[float, float, float]:
-    """Return a lighter shade of a chart's colour: opaque, so that no grid shines through."""
+    """Return a lighter shade of a chart's colour: opaque, so that no grid shines through.
+
+    `part` is a multiple of 0.05; pages follow only such shades in dark mode.
+    """
     red, green, blue = to_rgb(colour)
     return 1 - part * (1 - red), 1 - part * (1 - green), 1 - part * (1 - blue)
 
@@ -167,6 +235,14 @@ def percent_axis(axes: Axes, which: str = "y") -> None:
     """Format the ticks of a chart's axis of fractions as percentages."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.4g}%"))
+
+
+def within_bounds(axes: Axes, which: str = "y") -> None:
+    """End a drawn chart's axis of fractions at 0 and 1, if it goes beyond, with room for marks."""
+    get, put = (axes.get_ylim, axes.set_ylim) if which == "y" else (axes.get_xlim, axes.set_xlim)
+    low, high = get()
+    room = 0.03 * (min(high, 1) - max(low, 0))
+    put(max(low, -room), min(high, 1 + room))
 
 
 def cycle_axis(axes: Axes, cycles: int, first: int = 1) -> None:
@@ -206,6 +282,6 @@ def dodge(arms: Sequence[Arm], width: float = 0.16) -> dict[Arm, float]:
     return {arm: (number - middle) * width for number, arm in enumerate(arms)}
 
 
-def top_legend(figure: Figure, handles: Sequence[Any], columns: int = 0) -> None:
-    """Put one legend above all panels of a chart."""
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns or len(handles))
+def top_legend(figure: Figure, handles: Sequence[Any], columns: int = 2) -> None:
+    """Put one legend above all panels of a chart, at the left: a narrow page shows that part."""
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nngpt import statistics
 from nngpt.errors import readable
 from nngpt.records import Arm, Stage, State
-from nngpt.statistics import Count, Estimate, Interval, Measure, mean_half_width, percent_of
+from nngpt.statistics import Count, Estimate, Interval, Measure, percent_of
 
 NONE = "–"
 """Shown where there is no value."""
@@ -161,11 +161,19 @@ def measured(found: Measure) -> str:
 
 
 def accuracy_of(accuracy: float, images: int = 0, trainings: Sequence[float] = ()) -> str:
-    """Format a result as text with half its interval: `91.3% ±1.8`; `48.4% (40.1, 56.7)`."""
+    """Format a result as text: `91.3% ±1.8`; `100.0% [98.1–100.0]`; `48.4% (40.1, 56.7)`."""
     found = statistics.accuracy(accuracy, images, trainings)
-    ends = found.interval
-    spread = "" if ends is None else f" ±{(ends[1] - ends[0]) * 50:.1f}"
-    return f"{accuracy:.1%}{spread}{_each(found.values)}"
+    return _with_spread(found) + _each(found.values)
+
+
+def _with_spread(found: Estimate) -> str:
+    """Format a fraction with half its interval, or with both ends if the half would pass 0…1."""
+    if found.interval is None:
+        return f"{found.value:.1%}"
+    half = (found.interval[1] - found.interval[0]) / 2
+    if not half <= found.value <= 1 - half:
+        return percent(found, 1)
+    return f"{found.value:.1%} ±{half * 100:.1f}"
 
 
 def _each(values: Sequence[float]) -> str:
@@ -174,11 +182,9 @@ def _each(values: Sequence[float]) -> str:
 
 
 def mean_of(values: Sequence[float]) -> str:
-    """Format a mean as text with its 95% t interval: `88.2% ±3.1`; `88.2%` for one value; `–`."""
-    if not values:
-        return "–"
-    mean, half = mean_half_width(values)
-    return f"{mean:.1%}" if half is None else f"{mean:.1%} ±{half * 100:.1f}"
+    """Format a mean with its t interval: `88.2% ±3.1`; `93.1% [81.0–100.0]`; `–` for none."""
+    found = statistics.mean(values)
+    return NONE if found is None else _with_spread(found)
 
 
 def similarity(value: float | None) -> str:

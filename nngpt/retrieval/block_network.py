@@ -181,7 +181,7 @@ def _guess_arguments(code: str, name: str) -> list[dict[str, str]]:
     if function is None:
         return [{}]
     first: dict[str, str] = {}
-    for parameter in _required(function):
+    for parameter in required(function):
         if parameter is None:
             return []
         first[parameter.arg] = _value(parameter)
@@ -212,8 +212,8 @@ def _constructor(
     return None
 
 
-def _required(function: ast.FunctionDef) -> Iterator[ast.arg | None]:
-    """Yield the parameters without a default; None for one that has no keyword."""
+def required(function: ast.FunctionDef) -> Iterator[ast.arg | None]:
+    """Yield a block's parameters without a default; None for one that has no keyword."""
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     for place, parameter in enumerate(positional[: len(positional) - len(given.defaults)]):

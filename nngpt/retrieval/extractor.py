@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from nngpt.errors import UserError, nearest
+from nngpt.retrieval.block_network import required
 from nngpt.retrieval.closure import ExtractionRefused, find_closure, lazy_imports
 from nngpt.retrieval.file_text import render_file
 from nngpt.retrieval.library import Library, LocalName
+from nngpt.retrieval.modules import Module
 from nngpt.retrieval.name_assignment import assign_names
 from nngpt.retrieval.name_resolution import NameResolver
 from nngpt.retrieval.sources import LibrarySource
@@ -31,6 +35,8 @@ class Extraction:
         inlined: dotted names of all definitions in the file.
         lazily: dotted names outside torch that functions import when they run.
         checked: what a check of the file found, and what its parts need that torch does not bring.
+        arguments: required argument of the constructor → classes of the library that its annotation
+            names and the file does not hold; one of them is needed to build the class.
         licences: sorted licences of all sources in the file.
     """
 
@@ -42,6 +48,7 @@ class Extraction:
     inlined: tuple[str, ...]
     lazily: tuple[str, ...]
     checked: StaticCheck
+    arguments: Mapping[str, tuple[str, ...]]
     licences: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -54,6 +61,7 @@ class Extraction:
             "sha256": self.sha256,
             "inlined": self.inlined,
             "lazily": self.lazily,
+            "arguments": self.arguments,
             **asdict(self.checked.beyond),
         }
 
@@ -81,15 +89,17 @@ class Extractor:
         module = self.library.module(local.module)
         assert module is not None
         code = render_file(self._resolver, local, closure, order, names)
+        inlined = tuple(n.dotted for n in names.given if isinstance(n, LocalName))
         return Extraction(
             target=f"{module.source.name}:{local.dotted}",
             name=local.name,
             code=code,
             source=module.source,
             sha256=module.sha256,
-            inlined=tuple(n.dotted for n in names.given if isinstance(n, LocalName)),
+            inlined=inlined,
             lazily=tuple(lazy_imports(self._resolver, closure)),
             checked=check(code, local.name),
+            arguments=dict(self._arguments(module, local.name, inlined)),
             licences=tuple(sorted({m.source.licence for m in closure.modules()})),
         )
 
@@ -145,6 +155,25 @@ class Extractor:
             "code": "\n\n".join(texts),
         }
 
+    def _arguments(
+        self, module: Module, name: str, inlined: Sequence[str]
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield required arguments of a class with the classes that they take, if not inlined."""
+        nodes = (b.node for _, b in module.bindings[name] if isinstance(b.node, ast.ClassDef))
+        functions = (item for node in nodes for item in node.body if _is_constructor(item))
+        for parameter in (p for function in functions for p in required(function)):
+            if parameter is not None and parameter.annotation is not None:
+                found = (self.library.resolve(module.name, n) for n in _names(parameter.annotation))
+                classes = [
+                    f.dotted for f in found if isinstance(f, LocalName) and self._is_class(f)
+                ]
+                if missing := tuple(one for one in classes if one not in inlined):
+                    yield parameter.arg, missing
+
+    def _is_class(self, local: LocalName) -> bool:
+        module = self.library.module(local.module)
+        return module is not None and local.name in module.classes()
+
     def _unique(self, sources: list[LibrarySource], name: str, target: str) -> LocalName:
         places = list(self._classes(sources))
         found = [place for place in places if place.name == name]
@@ -173,6 +202,18 @@ def _refusal(target: str, blockers: Iterable[str]) -> ExtractionRefused:
     refusal = ExtractionRefused(what, where=target, hint=hint)
     refusal.names = tuple(names)
     return refusal
+
+
+def _is_constructor(item: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(item, ast.FunctionDef) and item.name == "__init__"
+
+
+def _names(annotation: ast.expr) -> list[str]:
+    """Return the names in an annotation, which may be a string, in order."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        with suppress(SyntaxError):
+            return _names(ast.parse(annotation.value, mode="eval").body)
+    return [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
 
 
 def _nearest(name: str, known: list[str]) -> str:

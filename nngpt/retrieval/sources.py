@@ -67,6 +67,9 @@ class LibrarySource:
     files: Mapping[str, SourceFile] = field(repr=False)
 
 
+ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz")
+
+
 def open_source(what: str) -> LibrarySource:
     """Open a path (wheel, sdist, folder) or an installed package as a source.
 
@@ -118,7 +121,7 @@ def _top_level(distribution: importlib.metadata.Distribution) -> str:
 
 def _from_wheel(path: Path) -> LibrarySource:
     """Open a wheel as a source, without unpacking it. Raises: UserError if it cannot be read."""
-    names, read = _zip(path)
+    names, read = open_archive(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+\.dist-info/METADATA"))
     files = _members([n for n in names if ".dist-info/" not in n and ".data/" not in n], read)
     text = _first(names, read, r"[^/]+\.dist-info/(licenses/)?LICEN[CS]E[^/]*")
@@ -127,7 +130,7 @@ def _from_wheel(path: Path) -> LibrarySource:
 
 def _from_sdist(path: Path) -> LibrarySource:
     """Open an sdist (`.tar.gz`, `.zip`) as a source, without unpacking. Raises: UserError."""
-    names, read = _zip(path) if path.suffix == ".zip" else _tar(path)
+    names, read = open_archive(path)
     metadata = Parser().parsestr(_first(names, read, r"[^/]+/PKG-INFO"))
     inner = {n.partition("/")[2]: n for n in names if "/" in n}
     files = _members(inner, lambda name: read(inner[name]))
@@ -209,6 +212,16 @@ def _first(names: Iterable[str], read: Callable[[str], bytes], pattern: str) -> 
     with suppress(OSError):
         return read(name).decode("utf-8", "replace") if name else ""
     return ""
+
+
+def open_archive(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """Open a wheel or an sdist as a source of files: their names, and how to read one.
+
+    The function raises OSError for a member that cannot be unpacked.
+
+    Raises: UserError if the archive cannot be read.
+    """
+    return _tar(path) if path.name.endswith((".tar.gz", ".tgz")) else _zip(path)
 
 
 def _zip(path: Path) -> tuple[list[str], Callable[[str], bytes]]:

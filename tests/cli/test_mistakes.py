@@ -22,9 +22,15 @@ RUN = ("cycle", "run")
     [
         (
             (*RUN, "smoke-minst"),
-            ["smoke-minst.yaml", "no such file", "Did you mean 'smoke-mnist'?"],
+            ["smoke-minst: no such file", "Did you mean 'smoke-mnist'?"],
         ),
         ((*RUN, "./mine.yaml"), ["mine.yaml", "no such file"]),
+        ((*RUN, "mine.yaml"), ["nngpt: mine.yaml: no such file. Known: body-cpu, cifar10-gpu, "]),
+        ((*RUN, "demo"), ["demo: no such file. Did you mean 'demo-mnist'?"]),
+        (
+            ("experiment", "run", "mine"),
+            ["mine: no such file. Known: ablation-mnist, controls-mnist"],
+        ),
         ((*RUN, "smoke-mnist", "--set", "task.datset=mnist"), ["task.datset", "'dataset'"]),
         ((*RUN, "smoke-mnist", "--set", "cycles=many"), ["cycles", "integer", "'many'"]),
         ((*RUN, "smoke-mnist", "--set", "cycles"), ["--set", "key=value"]),

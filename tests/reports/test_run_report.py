@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from store_samples import admit, start, write
 from nngpt.records import Refusal, Stage
 from nngpt.reports.analysis.refusals import kind
 from nngpt.reports.analysis.study import StudySetting, read_study
-from nngpt.reports.charts import image_files, page_svg, rc
+from nngpt.reports.charts import PALETTE, image_files, page_svg, rc
 from nngpt.reports.run.page import Report, report
 from nngpt.reports.run.plots.catalog import KINDS
 from nngpt.store import Store
@@ -101,6 +103,20 @@ def test_words_follow_the_intervals(full: Report) -> None:
     assert "The first epoch ranks networks as full training does more often" in said
 
 
+def test_figures_follow_the_theme_and_stack_on_narrow_pages(full: Report) -> None:
+    figures = re.findall('<svg aria-hidden="true".*?</svg>', full.page, re.DOTALL)
+    whole = [one for one in figures if 'class="column"' not in one]
+    assert len(whole) == 9
+    for drawn in whole:
+        colours = set(re.findall(r": (#\w{6})\b", drawn))
+        assert not colours or "novelty-figure_1" in drawn, "only viridis is the same in both themes"
+        assert "var(--text)" in drawn and "var(--card)" in drawn
+    columns = Counter(re.findall('<use href="#([a-z]+)-figure_1"/>', full.page))
+    assert columns == {"trajectory": 2, "gates": 3, "pareto": 2, "novelty": 4, "costs": 3}
+    light = dict(re.findall("--c([0-7]):(#\\w{6})", full.page.partition("@media")[0]))
+    assert [light[str(n)] for n in range(8)] == [colour.lower() for colour in PALETTE]
+
+
 def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> None:
     assert len(full.figures) == 18
     for name, data in full.figures.items():
@@ -167,6 +183,7 @@ def test_poor_runs_have_a_page_too(tmp_path: Path) -> None:
     assert empty.figures == {} and empty.tables == {}
     assert "The loop has written nothing yet." in empty.verdict
     assert "2 networks are not judged yet" in refused.warnings[1]
+    assert 'id="controls"' not in refused.page and "Controls</a>" not in refused.page
     assert "trajectory.png" in refused.figures and "accuracies.png" not in refused.figures
 
 

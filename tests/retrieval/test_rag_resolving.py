@@ -250,6 +250,25 @@ def test_an_extracted_class_behaves_like_the_original(case: str, tmp_path: Path)
     assert str(load(extraction).Block.value) == expected, extraction.code
 
 
+def test_classes_that_a_constructor_takes_are_named(tmp_path: Path) -> None:
+    blocks = "import torch.nn as nn\nclass Basic(nn.Module): pass\nclass Used(nn.Module): pass\n"
+    net = """
+        from typing import Union
+        import torch.nn as nn
+        from .blocks import Basic, Used
+        class Wide(nn.Module): pass
+        class Net(nn.Module):
+            def __init__(self, block: type[Union[Basic, "Wide"]], other: "Wide", norm: nn.Module,
+                         used: Used, width: int, last: Basic = None):
+                super().__init__()
+                self.one = Used()
+    """
+    files = {"lib/blocks.py": blocks, "lib/net.py": net}
+    found = extract(tmp_path, files, "lib.net.Net")
+    assert found.arguments == {"block": ("lib.blocks.Basic",), "other": ("lib.net.Wide",)}
+    assert found.facts()["arguments"] == found.arguments
+
+
 def test_only_needed_statements_are_extracted(tmp_path: Path) -> None:
     code = (
         "import os\nimport math\nUNUSED = 1\ndef unused(): ...\nclass Block:\n    value = math.pi\n"

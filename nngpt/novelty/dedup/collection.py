@@ -104,6 +104,7 @@ class FoundNetwork:
         accuracy: 0…1, None if unknown.
         source: origin, for messages.
         original: bytes of the file, if they differ from `code` in UTF-8.
+        any_code: True if nothing says that the code is a network, as with a Python file.
     """
 
     parts: tuple[str, ...]
@@ -113,6 +114,7 @@ class FoundNetwork:
     accuracy: float | None
     source: str
     original: bytes | None = field(default=None, repr=False)
+    any_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Collection:
         networks: networks with unique names, in the order of reading.
         skipped: items that could not be read.
         originals: name → bytes of the file, if they differ from the code in UTF-8.
-        left_out: reason → number of networks excluded on purpose.
+        left_out: reason → number of networks or files excluded on purpose.
     """
 
     networks: tuple[Network, ...]
@@ -143,10 +145,14 @@ class Collection:
         below = len(self.networks) - len(good) - unknown
         reasons = {f"accuracy below {accuracy}": below, "accuracy unknown": unknown}
         left_out = {reason: count for reason, count in reasons.items() if count}
-        return replace(self, networks=good, left_out=left_out)
+        return replace(self, networks=good, left_out={**self.left_out, **left_out})
 
 
-def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) -> Collection:
+def collect(
+    found: Sequence[FoundNetwork],
+    skipped: Iterable[SkippedItem] = (),
+    left_out: Mapping[str, int] | None = None,
+) -> Collection:
     """Give found networks unique names, extending clashing names by folders of their path."""
     names = _unique([[readable(part) for part in f.parts] for f in found], [f.short for f in found])
     networks = tuple(
@@ -155,7 +161,7 @@ def collect(found: Sequence[FoundNetwork], skipped: Iterable[SkippedItem] = ()) 
     )
     pairs = zip(names, found, strict=True)
     originals = {name: f.original for name, f in pairs if f.original is not None}
-    return Collection(networks, tuple(skipped), originals)
+    return Collection(networks, tuple(skipped), originals, left_out or {})
 
 
 def _unique(parts: Sequence[Sequence[str]], short: Sequence[int]) -> list[str]:

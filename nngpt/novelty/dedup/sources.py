@@ -1,22 +1,21 @@
-"""Read the networks to deduplicate: Python files, folders, JSONL files, and the LEMUR mirror."""
+"""Read the networks to deduplicate: Python files, folders, wheels, JSONL files, LEMUR's mirror."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
-from typing import Any
 
 from sqlalchemy import func, select
 
 from nngpt.errors import StoreError, UserError, nearest
 from nngpt.files import DATABASE, decode
-from nngpt.generation.contract import answers
+from nngpt.novelty.dedup import jsonl
 from nngpt.novelty.dedup.collection import Collection, FoundNetwork, Network, SkippedItem, collect
-from nngpt.records import Refusal
+from nngpt.retrieval.sources import ARCHIVES, open_archive
 from nngpt.store import Store
 from nngpt.store.lemur.mirror import check_column, family, open_mirror
 from nngpt.store.lemur_tables import nn, stat
@@ -24,124 +23,38 @@ from nngpt.store.lemur_tables import nn, stat
 LARGEST = 16 * 2**20
 """Maximum size of a network's file, in bytes."""
 
-_JSONL = (".jsonl", ".ndjson")
+NO_MODULE = "no nn.Module (--all compares these, too)"
+"""Reason for leaving out a file."""
+
+ACCEPTED = "folders, wheels, .py or .jsonl files"
+_BASES = re.compile(r"^[ \t]*class\s+\w+\s*\(([^)]*)\)", re.MULTILINE)
+_MODULE = re.compile(r"\w*Module\b|\bnn\.[A-Z]|\b(Sequential|ModuleList|ModuleDict)\b")
+_FORWARD = re.compile(r"\bdef\s+forward\s*\(\s*self\b")
 Progress = Callable[[int, int], None]
 
 
-def read_lines(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:
-    """Read the networks of a JSONL file, skipping and reporting broken lines.
+def defines_module(code: str) -> bool:
+    """Return True if a dedup source's file defines an `nn.Module`, without parsing it.
 
-    The code is in `code` or `nn_code`, or in the LLM's answer in `completion` or the last assistant
-    turn of `messages`. `name`, `family` and `accuracy` are optional.
-
-    Raises: UserError if the file cannot be read.
+    It does if a class derives from a class of `nn` or one named `…Module`, or if there is a class
+    with bases and a method `forward`. Files that Python cannot parse are judged, too.
     """
-    found: list[FoundNetwork] = []
-    skipped: list[SkippedItem] = []
-    parts = path.resolve().parts[1:]
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                where = f"{path}:{number}"
-                try:
-                    record = json.loads(line.strip().decode("utf-8-sig"))
-                    found.append(_network(record, parts, number, where))
-                except (ValueError, RecursionError) as error:
-                    skipped.append(SkippedItem(where, _reason(error)))
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
-    return found, skipped
-
-
-def _network(record: Any, parts: tuple[str, ...], number: int, where: str) -> FoundNetwork:
-    if not isinstance(record, dict):
-        raise ValueError("not a JSON object")
-    code = _code(record)
-    if not code.strip():
-        raise ValueError("its code is empty")
-    place = (*parts[:-1], f"{parts[-1]}:{number}")
-    name, group = _text(record, "name"), _text(record, "family")
-    origin = family(name.removesuffix(".py")) if name else Path(parts[-1]).stem
-    return FoundNetwork(
-        parts=(*place, name) if name else place,
-        short=1,
-        code=code,
-        family=group or origin,
-        accuracy=_accuracy(record.get("accuracy")),
-        source=where,
-    )
-
-
-def _code(record: dict[str, Any]) -> str:
-    for key in ("code", "nn_code"):
-        if record.get(key) is not None:
-            return _must_be_text(record[key], key)
-    if record.get("completion") is not None:
-        return _answer(_must_be_text(record["completion"], "completion"))
-    if record.get("messages") is not None:
-        return _answer(_last_answer(record["messages"]))
-    raise ValueError("no code (expected code, nn_code, completion or messages)")
-
-
-def _last_answer(messages: Any) -> str:
-    turns = messages if isinstance(messages, list) else []
-    said = [m for m in turns if isinstance(m, dict) and m.get("role") == "assistant"]
-    if not said:
-        raise ValueError("messages has no assistant turn")
-    return _must_be_text(said[-1].get("content"), "the assistant turn")
-
-
-def _answer(text: str) -> str:
-    """Return the code of an LLM's answer; an answer without fences and tags is all code."""
-    if "```" not in text and "<nn>" not in text:
-        return text
-    answer = answers.read(text)
-    if isinstance(answer, Refusal):
-        raise ValueError(answer.reason)
-    return answer.code
-
-
-def _must_be_text(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{what} is not text")
-    return value.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _text(record: dict[str, Any], key: str) -> str:
-    value = record.get(key)
-    return "" if value is None else _must_be_text(value, key).strip()
-
-
-def _accuracy(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"accuracy {str(value)[:20]} is not a number from 0 to 1")
-    return float(value)
-
-
-def _reason(error: ValueError | RecursionError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON ({error.msg}, column {error.colno})"
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    bases = _BASES.findall(code)
+    return any(map(_MODULE.search, bases)) or (bool(bases) and bool(_FORWARD.search(code)))
 
 
 def read_paths(
-    paths: Sequence[Path], progress: Progress | None = None
+    paths: Sequence[Path], progress: Progress | None = None, key: str | None = None
 ) -> tuple[list[FoundNetwork], list[SkippedItem]]:
-    """Read dedup's source files: Python files, folders of them, and JSONL files.
+    """Read dedup's source files: Python files, folders and wheels of them, and JSONL files.
 
-    Folders are searched to any depth for `*.py`; links to folders are not followed. A file found
-    twice counts once.
+    Folders and wheels (also sdists) are searched to any depth for `*.py`; links to folders are not
+    followed. A file found twice counts once. `key` is the field of the code in JSONL.
 
     Returns:
         The networks, and the items that were skipped.
 
-    Raises: UserError if a path does not exist, or is neither a folder nor a `.py` or `.jsonl` file.
+    Raises: UserError if a path does not exist, or is of no such kind.
     """
     kinds = [(path, _kind(path)) for path in paths]
     found: list[FoundNetwork] = []
@@ -166,10 +79,13 @@ def read_paths(
             found.append(one)
         if progress is not None and number % 100 == 0:
             progress(number, len(places))
-    for path in dict.fromkeys(path for path, kind in kinds if kind == "lines"):
-        lines, broken = read_lines(path)
-        found += lines
-        skipped += broken
+    for path, kind in dict.fromkeys(kinds):
+        if kind in ("archive", "lines"):
+            inside, broken = (
+                _read_archive(path) if kind == "archive" else jsonl.read_lines(path, key)
+            )
+            found += inside
+            skipped += broken
     return found, skipped
 
 
@@ -208,12 +124,14 @@ def _kind(path: Path) -> str:
         raise UserError(f"cannot be read ({error.strerror})", where=str(path)) from None
     if S_ISDIR(mode):
         return "folder"
-    if path.suffix in _JSONL:
+    if path.suffix in jsonl.SUFFIXES:
         return "lines"
     if path.suffix == ".py":
         return "network"
-    hint = "Give folders, .py or .jsonl files"
-    if path.suffix in (".whl", ".db"):
+    if path.name.endswith(ARCHIVES):
+        return "archive"
+    hint = f"Give {ACCEPTED}"
+    if path.suffix == ".db":
         hint = f"Import it (nngpt lemur import {path}), then: nngpt dedup --lemur"
     raise UserError("is not a collection of networks", where=str(path), hint=hint)
 
@@ -252,22 +170,49 @@ def _read(place: _Place) -> FoundNetwork | SkippedItem:
         if facts.st_size > LARGEST:
             return SkippedItem(str(place.file), f"larger than {LARGEST >> 20} MiB")
         raw = place.file.read_bytes()
-        code = decode(raw)
     except OSError as error:
         return SkippedItem(str(place.file), f"cannot be read ({error.strerror})")
+    return _file(raw, tuple(place.real.split("/")[1:]), place.short, str(place.file))
+
+
+def _read_archive(path: Path) -> tuple[list[FoundNetwork], list[SkippedItem]]:
+    names, read = open_archive(path)
+    outside = path.resolve().parts[1:]
+    found: list[FoundNetwork] = []
+    skipped: list[SkippedItem] = []
+    for name in sorted(n for n in names if n.endswith(".py")):
+        where, inside = f"{path}:{name}", PurePosixPath(name).parts
+        one: FoundNetwork | SkippedItem
+        try:
+            one = _file(read(name), (*outside, *inside), len(inside), where)
+        except OSError as error:
+            one = SkippedItem(where, f"cannot be read ({error.strerror})")
+        if isinstance(one, FoundNetwork):
+            found.append(one)
+        else:
+            skipped.append(one)
+    return found, skipped
+
+
+def _file(
+    raw: bytes, parts: tuple[str, ...], short: int, source: str
+) -> FoundNetwork | SkippedItem:
+    """Return the network in a Python file's bytes, or why there is none."""
+    try:
+        code = decode(raw)
     except ValueError as error:
-        return SkippedItem(str(place.file), str(error))
+        return SkippedItem(source, str(error))
     if not code.strip():
-        return SkippedItem(str(place.file), "empty")
-    parts = tuple(place.real.split("/")[1:])
+        return SkippedItem(source, "empty")
     return FoundNetwork(
         parts=parts,
-        short=place.short,
+        short=short,
         code=code,
         family=family(parts[-1].removesuffix(".py")),
         accuracy=None,
-        source=str(place.file),
+        source=source,
         original=None if code.encode("utf-8", "surrogatepass") == raw else raw,
+        any_code=True,
     )
 
 
@@ -276,16 +221,20 @@ class NetworkSources:
     """Where the networks to deduplicate come from: paths and the LEMUR mirror.
 
     Attributes:
-        paths: folders, Python files and JSONL files.
+        paths: folders, wheels, Python files and JSONL files.
         lemur: True to read the LEMUR mirror too.
         folder: folder of the mirror's database.
         best_on: data set on which the mirror's accuracies are compared, None for all.
+        key: field of the code in JSONL records, None for the usual ones.
+        everything: True to keep files that define no `nn.Module`.
     """
 
     paths: Sequence[Path]
-    lemur: bool
-    folder: Path
-    best_on: str | None
+    lemur: bool = False
+    folder: Path = Path("runs")
+    best_on: str | None = None
+    key: str | None = None
+    everything: bool = False
 
     def __str__(self) -> str:
         mirror = [f"the mirror in {self.folder / DATABASE}"] if self.lemur else []
@@ -296,14 +245,18 @@ class NetworkSources:
         if self.best_on is not None and not self.lemur:
             raise UserError("only the mirror has accuracies by data set", where="--best-on")
         if not self.paths and not self.lemur:
-            hint = "Give folders, .py or .jsonl files, or --lemur"
+            hint = f"Give {ACCEPTED}, or --lemur"
             raise UserError("nothing to compare", hint=hint)
         found = self._from_mirror() if self.lemur else []
         skipped: list[SkippedItem] = []
         if self.paths:
-            more, skipped = read_paths(self.paths, progress)
+            more, skipped = read_paths(self.paths, progress, self.key)
             found += more
-        return collect(found, skipped)
+        kept = [
+            one for one in found if self.everything or not one.any_code or defines_module(one.code)
+        ]
+        left_out = {NO_MODULE: len(found) - len(kept)} if len(kept) < len(found) else {}
+        return collect(kept, skipped, left_out)
 
     def find(self, names: Sequence[str]) -> list[Network]:
         """Return networks by name, from the paths, else a file of that name, else the mirror.
@@ -314,7 +267,8 @@ class NetworkSources:
         """
         known: dict[str, Network] = {}
         if self.paths:
-            known = {one.name: one for one in replace(self, lemur=False).read().networks}
+            everything = replace(self, lemur=False, everything=True).read()
+            known = {one.name: one for one in everything.networks}
         for name in names:
             if name not in known and Path(name).is_file():
                 (network,) = collect([read_network(Path(name))]).networks

@@ -18,6 +18,9 @@ AT_CHANCE = "mean accuracy, all answers"
 MEASURES = (VALID, MEAN, ABOVE, ABOVE_ALL, AT_CHANCE)
 """The figures compared. Failing on hard cases raises none of the last two."""
 
+FEWEST_CYCLES = 4
+"""Fewest cycles whose thirds are compared: of fewer, a third would be a single cycle."""
+
 ALL, LAST = "all cycles", "last third"
 OVER_TIME = "last third against first third"
 
@@ -42,19 +45,21 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return the loop minus each control arm: over all cycles, the last third, then over time.
 
+    Fewer than `FEWEST_CYCLES` cycles are compared as a whole only.
+
     `threshold` is that of admission, 0…1; `chance` is the accuracy counted for an untrained answer,
     None to omit `AT_CHANCE`.
     """
     loop = points.get(Arm.LOOP, ())
     last = max((p.cycle for p in loop), default=0)
     first, late = thirds(last)
-    pairs = []
-    for arm in (Arm.BASE, Arm.CORPUS):
-        control = points.get(arm, ())
-        for span, since in ((ALL, 1), (LAST, late)):
-            if span == ALL or since > 1:
-                pairs.append((arm, span, _from(loop, since), _from(control, since)))
-    if late > first:
+    spans = ((ALL, 1), (LAST, late)) if last >= FEWEST_CYCLES else ((ALL, 1),)
+    pairs = [
+        (arm, span, _from(loop, since), _from(points.get(arm, ()), since))
+        for arm in (Arm.BASE, Arm.CORPUS)
+        for span, since in spans
+    ]
+    if last >= FEWEST_CYCLES:
         before = [p for p in loop if p.cycle <= first]
         pairs.append((Arm.LOOP, OVER_TIME, _from(loop, late), before))
     found = partial(_measures, threshold=threshold, chance=chance)

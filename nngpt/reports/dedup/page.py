@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nngpt.novelty.dedup.collection import Collection, DedupOutcome, DedupSettings, Removed
 from nngpt.novelty.dedup.summary import Cluster, Summary, clusters, summarise
 from nngpt.reports.dedup.plots import plots
+from nngpt.reports.dedup.tables import threshold
 from nngpt.reports.diff import DiffLine, marked_diff
 from nngpt.reports.pages import cut, percent, render
 from nngpt.reports.sheets import Sheet
@@ -141,6 +142,5 @@ def _steps(summary: Summary) -> Sheet:
 
 
 def _level(level: str, settings: DedupSettings) -> str:
-    if level == "exact":
-        return level
-    return f"{level} > {settings.thresholds.get(level, settings.threshold):g}"
+    limit = threshold(level, settings.thresholds.get(level, settings.threshold))
+    return f"{level}: {limit}" if level == "exact" else f"{level} > {limit}"

@@ -20,6 +20,7 @@ from nngpt.reports.charts import (
     rc,
     top_legend,
     whiskers,
+    within_bounds,
 )
 from nngpt.reports.experiment.figures import RunFigures, measures
 from nngpt.reports.text import plural
@@ -56,9 +57,10 @@ def cycles(found: Sequence[RunFigures]) -> Figure:
             whiskers(axes, [n + moved for n in numbers], estimates, look, band=len(names) <= _MANY)
         cycle_axis(axes, last)
         percent_axis(axes)
+        within_bounds(axes)
         axes.set_title(title)
         axes.set_xlabel("cycle")
-    top_legend(figure, [look.handle() for look in looks])
+    top_legend(figure, [look.handle() for look in looks], len(looks))
     seeds = plural(len({run.seed for run in found}), "seed")
     figure.supxlabel(f"{seeds}, whiskers: 95% intervals", fontsize=8, color=DIM)
     return figure

@@ -45,17 +45,12 @@ def _with_parts(found: Estimate, text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)  # the means of closed cycles do not change
 def mean(values: tuple[float, ...]) -> Figure:
-    """Return a mean with its t interval, clipped to 0…1, for the live page; None without values."""
+    """Return a mean with its t interval for the live page; None without values."""
     found = statistics.mean(values)
     if found is None:
         return None
-    low, high = found.interval or (None, None)
-    return {
-        "value": found.value,
-        "low": None if low is None else max(0, low),
-        "high": None if high is None else min(1, high),
-        "text": f"{mean_of(values)} (n = {len(values)})",
-    }
+    text = f"{mean_of(values)} (n = {len(values)})"
+    return {"value": found.value, "low": found.low, "high": found.high, "text": text}
 
 
 def series(summaries: Summaries, undecided: Mapping[Arm, int]) -> list[dict[str, Any]]:

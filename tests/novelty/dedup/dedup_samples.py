@@ -32,7 +32,7 @@ def code(width: int, *extra: str, blocks: int = 8) -> str:
 def other(word: str) -> str:
     """Return a network that is similar to no other."""
     lines = [f"def {word}_{n}({word}, at{n}): return {word}[{n}] ** at{n}" for n in range(20)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["class Net(nn.Module): pass", *lines]) + "\n"
 
 
 def write_collection(root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_the_summary_in_a_file(nngpt: Nngpt, collection: Path) -> None:
     assert ["family cap", "1 a family", "1", "2"] in rows
     assert ["ga", "3", "1", "–"] in rows
     assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    pairs = [line for line in lines if " ≈ " in line]
+    assert pairs[1:] == ["sub/copy-1.py ≈ ga-1.py 1.00 exact", "sub/ga-3.py ≈ ga-1.py 1.00 lexical"]
+    assert re.fullmatch(r"ga-2\.py ≈ ga-1\.py 0\.9\d lexical", pairs[0])
+
+
+def test_pairs_and_differences_are_capped(nngpt: Nngpt, tmp_path: Path) -> None:
+    for number in range(24):
+        (tmp_path / f"a{number:02}.py").write_text(code(number + 1))
+    (tmp_path / "b.py").write_text("\n".join(f"x{n} = {n}" for n in range(90)))
+    done = nngpt("dedup", ".")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "left out: 1, no nn.Module (--all compares these, too)\n"
+    assert done.stdout.count(" ≈ a00.py ") == 20 and "… 3 more pairs (--json" in done.stdout
+    assert "family" not in done.stdout, "each network is a family of its own"
+    told = nngpt("dedup", "--explain", "a00.py", "b.py")
+    assert "identical" in told.stdout and len(told.stdout.splitlines()) < 80
+    assert "more lines of the diff (--json has all)" in told.stdout
+    assert nngpt("dedup", "b.py").stderr.endswith("no networks to compare. Give --all\n")
 
 
 def test_the_mirror_keeps_the_most_accurate(nngpt: Nngpt, tmp_path: Path) -> None:
@@ -112,7 +132,7 @@ def test_the_mirror_keeps_the_most_accurate(nngpt: Nngpt, tmp_path: Path) -> Non
     both = json.loads(nngpt("dedup", "--lemur", "mine.py", "--json").stdout)
     assert ("mine.py", "ga-1") in [(r["name"], r["neighbour"]) for r in both["removed"]]
     told = nngpt("dedup", "--lemur", "--explain", "ga-2", "mine.py")
-    assert "Alike at level lexical: of the two, A is kept." in told.stdout, told.stderr
+    assert "Near-duplicates at level lexical: of the two, A is kept." in told.stdout, told.stderr
     assert nngpt("dedup", "--lemur", "--explain", "ga-2", "ga-9").returncode == 2
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tokenize
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ from store_samples import open_new
 from nngpt.errors import StoreError, UserError
 from nngpt.files import decode
 from nngpt.novelty.dedup.collection import Collection, collect
-from nngpt.novelty.dedup.sources import LARGEST, read_lines, read_mirror, read_paths
+from nngpt.novelty.dedup.jsonl import read_lines
+from nngpt.novelty.dedup.sources import (
+    LARGEST,
+    NO_MODULE,
+    NetworkSources,
+    defines_module,
+    read_mirror,
+    read_paths,
+)
 from nngpt.store import Store
 from nngpt.store import lemur_tables as lemur
 from nngpt.store.lemur.mirror import open_mirror
@@ -153,10 +162,10 @@ def test_odd_file_names_can_be_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("absent", ""), ("notes.txt", ".jsonl"), ("nn_dataset.whl", "nngpt lemur import")],
+    [("absent", ""), ("notes.txt", ".jsonl"), ("ab.nn.db", "nngpt lemur import"), ("no.whl", "")],
 )
 def test_other_files_are_a_user_error(tmp_path: Path, name: str, hint: str) -> None:
-    for other_name in ("notes.txt", "nn_dataset.whl"):
+    for other_name in ("notes.txt", "ab.nn.db", "no.whl"):
         (tmp_path / other_name).write_text("")
     with pytest.raises(UserError) as caught:
         read(tmp_path / name)
@@ -200,7 +209,7 @@ BROKEN = {
     b'{"code": "\xe9"}': "not UTF-8",
     b"[1, 2]": "not a JSON object",
     b"[" * 100_000: "nested too deeply",
-    b'{"name": "x"}': "no code (expected code, nn_code, completion or messages)",
+    b'{"name": "x"}': "no code in code, nn_code, completion, messages, text, content (see --key)",
     b'{"code": 3}': "code is not text",
     b'{"code": " "}': "its code is empty",
     b'{"code": "x", "accuracy": 93.1}': "accuracy 93.1 is not a number from 0 to 1",
@@ -211,6 +220,54 @@ BROKEN = {
     b'{"messages": [{"role": "assistant", "content": [1]}]}': "the assistant turn is not text",
     b'{"completion": "```python\\nclass Net:"}': "the answer is cut off: its code never ends",
 }
+
+
+MODULES = {
+    "import torch.nn as nn\nclass A(nn.Module):\n    pass": True,
+    "class A(\n    torch.nn.Sequential,\n    Mixin):\n    pass": True,
+    "class A(LightningModule): x = 'unclosed": True,
+    "if True:\n    class A(nn.Conv2d): ...": True,
+    "class A(Base):\n    def forward(self, x): return x": True,
+    "class A(torch.autograd.Function):\n    def forward(ctx, x): return x": False,
+    "class A:\n    def forward(self, x): return x": False,
+    "from torch.nn import Module\nx = 1": False,
+    "class Config(dict): pass": False,
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MODULES.items())
+def test_modules_are_known_by_their_bases(text: str, expected: bool) -> None:
+    assert defines_module(text) is expected
+
+
+def test_only_files_with_a_module_count(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "lib.whl", "w") as archive:
+        archive.writestr("lib/ga-1.py", code(16))
+        archive.writestr("lib/__init__.py", "from .ga import *")
+        archive.writestr("lib/latin.py", b"'\xe9'")
+        archive.writestr("lib-1.dist-info/METADATA", "Name: lib")
+    (tmp_path / "helpers.py").write_text("x = 1\n")
+    records = [{"text": code(8)}, {"content": "x = 1"}, {"code": "x = 1"}]
+    (tmp_path / "dump.jsonl").write_text("\n".join(map(json.dumps, records)))
+    paths = [tmp_path / name for name in ("lib.whl", "helpers.py", "dump.jsonl")]
+    found = NetworkSources(paths).read()
+    assert [n.name for n in found.networks] == ["lib/ga-1.py", "dump.jsonl:1", "dump.jsonl:3"]
+    assert found.networks[0].source == f"{tmp_path}/lib.whl:lib/ga-1.py"
+    assert found.left_out == {NO_MODULE: 3}
+    assert reasons(found) == {
+        f"{tmp_path}/lib.whl:lib/latin.py": "not in utf-8, which Python expects (PEP 263)"
+    }
+    everything = NetworkSources(paths, everything=True).read()
+    assert len(everything.networks) == 6 and not everything.left_out
+
+
+def test_the_field_of_the_code_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"body": code(8), "code": "x"}) + '\n{"code": "y"}'
+    )
+    found = NetworkSources([tmp_path / "a.jsonl"], key="body").read()
+    assert [n.code for n in found.networks] == [code(8)]
+    assert [s.reason for s in found.skipped] == ["no 'body'"]
 
 
 def test_broken_lines_are_reported_with_their_number(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_shared_runs_and_differences() -> None:
     changed = [line for line in found.diff[2:] if line[0] in "+-"]
     assert changed == ["+        self.x0 = nn.Tanh()"]
     text = shown(found)
-    assert "Alike at level lexical: of the two, B is kept." in text
+    assert "Near-duplicates at level lexical: of the two, B is kept." in text
     assert changed[0] in text and "ga-2 (family ga, accuracy 60.0%)" in text
 
 

@@ -16,7 +16,8 @@ from nngpt.generation.contract import answers
 from nngpt.generation.contract.answers import Answer
 from nngpt.novelty.dedup import outputs
 from nngpt.novelty.dedup.collection import FAMILY_CAP, Collection, DedupOutcome, Network, collect
-from nngpt.novelty.dedup.sources import read_lines, read_paths
+from nngpt.novelty.dedup.jsonl import read_lines
+from nngpt.novelty.dedup.sources import read_paths
 from nngpt.novelty.dedup.summary import clusters, dedup_facts, summarise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,20 @@ def test_differences_from_the_controls(found: Study) -> None:
     every = whole.differences[uplift.AT_CHANCE]
     assert every is not None
     assert every.value == pytest.approx((5.85 + 2 * 0.1) / 12 - (1.55 + 2 * 0.1) / 6)
-    late = next(c for c in found.comparisons if c.span == uplift.OVER_TIME)
-    rise = late.differences[uplift.MEAN]
-    assert rise is not None and rise.value == pytest.approx(0.7 - 1.4 / 3)
+
+
+def test_thirds_of_a_single_cycle_are_not_compared(found: Study) -> None:
+    assert {c.span for c in found.comparisons} == {uplift.ALL}
+    again = {
+        arm: (*points, *(replace(p, cycle=p.cycle + 3) for p in points))
+        for arm, points in found.points.items()
+    }
+    longer = uplift.comparisons(again, 0.4, None)
+    assert {c.span for c in longer} == {uplift.ALL, uplift.LAST, uplift.OVER_TIME}
+    rise = next(c for c in longer if c.span == uplift.OVER_TIME).differences[uplift.MEAN]
+    assert rise is not None
+    middle = 0.55 + 0.65 + 0.7 + 0.45
+    assert rise.value == pytest.approx((middle + 2.1) / 7 - (1.4 + middle) / 7)
 
 
 def test_nearest_of_corpus_and_of_earlier_siblings(found: Study) -> None:

@@ -67,7 +67,7 @@ KINDS = (
         "an untrained answer counts as chance, so failing on hard cases does not help an arm.",
         learning.controls,
         lambda study: any(d for c in study.comparisons for d in c.differences.values()),
-        "Nothing to compare: no control arm has written, and there are fewer than two cycles.",
+        "Nothing to compare: no control arm has written, and there are too few cycles.",
     ),
     _Kind(
         "accuracies",

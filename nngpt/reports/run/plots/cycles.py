@@ -28,6 +28,7 @@ from nngpt.reports.charts import (
     tint,
     top_legend,
     whiskers,
+    within_bounds,
 )
 from nngpt.statistics import Estimate
 
@@ -69,6 +70,7 @@ def distributions(study: Study) -> Figure:
         percent_axis(axes)
         axes.set_title(LOOKS[arm].label)
         axes.set_ylabel("accuracy")
+    within_bounds(rows[0])
     rows[-1].set_xlabel("cycle")
     handles = [
         Line2D([], [], ls="none", marker=".", c=DIM, label="a network"),
@@ -99,7 +101,7 @@ def gates(study: Study) -> Figure:
         axes.set(xlim=(0, 1.16), xticks=[0, 0.25, 0.5, 0.75, 1], title=look.label)
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, labelleft=True)
         percent_axis(axes, "x")
         axes.set_xlabel("share of the first answers")
     columns[0].set_yticks(range(len(names)), names)
@@ -117,6 +119,7 @@ def _panel(axes: Axes, study: Study, title: str, name: str, is_share: bool) -> N
         axes.set_ylim(-0.03, 1.03)
     else:
         _threshold(axes, study)
+        within_bounds(axes)
     axes.set_title(title)
     percent_axis(axes)
     cycle_axis(axes, study.cycles)
@@ -192,7 +195,7 @@ def costs(study: Study) -> Figure:
     if found.forecasts:
         panels.append(_forecasts)
     figure = Figure(figsize=(10, 4.4), layout="constrained")
-    widths = [1.7, *([1.0] * (len(panels) - 1))]
+    widths = [1.4, *([1.0] * (len(panels) - 1))]
     columns = figure.subplots(1, len(panels), width_ratios=widths, squeeze=False)[0]
     for axes, draw in zip(columns, panels, strict=True):
         draw(axes, found)
@@ -200,8 +203,8 @@ def costs(study: Study) -> Figure:
             cycle_axis(axes, max(found.by_cycle, default=1), first=min(found.by_cycle, default=1))
             axes.set_xlabel("cycle")
             axes.grid(axis="x", visible=False)
-    handles, labels = columns[0].get_legend_handles_labels()
-    top_legend(figure, handles, min(4, len(labels)))
+    handles, _ = columns[0].get_legend_handles_labels()
+    top_legend(figure, handles, 3)
     return figure
 
 

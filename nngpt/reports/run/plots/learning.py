@@ -102,7 +102,7 @@ def _line(axes: Axes, writers: Sequence[LineageNode], places: dict[str, int]) ->
             style: Any = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "color": DIM}
             ends = ((places[w.parent], 0), (here, 0))
             axes.add_patch(FancyArrowPatch(*ends, mutation_scale=11, shrinkA=9, shrinkB=9, **style))
-        face = "white" if w.cycle is None else "#cfe3f1"
+        face = "white" if w.cycle is None else tint(PALETTE[0], 0.2)
         axes.plot(here, 0, "o", ms=14, c=PALETTE[0], mfc=face, mew=1.5)
         name = "before" if w.cycle is None else f"c{w.cycle}"
         axes.text(here, -0.42, name, ha="center", va="top", fontsize=8.5)

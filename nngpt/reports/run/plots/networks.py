@@ -30,9 +30,12 @@ from nngpt.reports.charts import (
     tint,
     top_legend,
     whiskers,
+    within_bounds,
 )
 from nngpt.reports.text import decimal, plural
 from nngpt.statistics import Estimate
+
+_QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 
 
 def pareto(study: Study) -> Figure:
@@ -47,6 +50,8 @@ def pareto(study: Study) -> Figure:
         axes.set_xlabel("trainable parameters" if found.cost == PARAMETERS else found.cost)
         axes.set_title(f"accuracy against {found.cost.split(',')[0]}")
         percent_axis(axes)
+        axes.tick_params(labelleft=True)
+    within_bounds(columns[0])
     columns[0].set_ylabel("accuracy")
     there = {w.arm for found in study.fronts for w in found.networks}
     handles = [LOOKS[arm].handle(ls="none", alpha=0.6) for arm in study.arms if arm in there]
@@ -121,13 +126,14 @@ def _map(axes: Axes, study: Study, mine: Sequence[NetworkPlace], scale: Normaliz
         across = [_across(p) for p in some]
         up = [p.sibling.jaccard if p.sibling else 0.0 for p in some]
         colours: Any = {"c": [p.accuracy for p in some], "norm": scale, "cmap": "viridis"}
-        axes.scatter(across, up, size, marker=marker, ec="white", lw=0.4, zorder=3, **colours)
+        axes.scatter(across, up, size, marker=marker, ec=INK, lw=0.4, zorder=3, **colours)
     axes.axhline(limit, c=MARK, lw=1, ls=DASHED)
     axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks(_QUARTERS)
     if study.setting.corpus:
         axes.axvline(limit, c=MARK, lw=1, ls=DASHED)
         axes.set_xlim(-0.03, 1.03)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+        axes.set_xticks(_QUARTERS)
         axes.set_xlabel("Jaccard to the nearest in the corpus")
     else:
         axes.set_xlim(0.4, study.cycles + 0.6)
@@ -175,8 +181,9 @@ def proxy(study: Study) -> Figure:
         _confirmed(left, [c for c in found.confirmed if c.arm is arm], LOOKS[arm])
     left.set(xlabel="validation accuracy after the first epoch", ylabel="full test accuracy")
     left.set_title(_tau_title(found.tau, len(found.confirmed)))
-    percent_axis(left)
-    percent_axis(left, "x")
+    for which in "xy":
+        percent_axis(left, which)
+        within_bounds(left, which)
     arms = [arm for arm in Arm if any(c.arm is arm for c in found.confirmed)]
     if len(arms) > 1:
         top_legend(figure, [LOOKS[arm].handle(ls="none") for arm in arms])

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
 from command_line import ROOT, Nngpt
+from pytest import CaptureFixture
 
 from nngpt import config
-from nngpt.cli.main import app
+from nngpt.cli import options
+from nngpt.cli.help import EXAMPLES
+from nngpt.cli.main import app, command_line, main
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted(config.resource_folder("configs").glob("*.yaml"))
@@ -50,7 +56,12 @@ def leaf_commands() -> dict[str, list[str]]:
 
 
 MAKEFILE = ROOT / "Makefile"
-DOCUMENTED = [(f, c) for f in [*PAGES, *CONFIGS, MAKEFILE] for c in commands(f)]
+_NOISE = {"--no-fresh", "--no-probe", "--no-check", "--no-open"}
+HELP = Path("help.py")
+DOCUMENTED = [
+    *((f, c) for f in [*PAGES, *CONFIGS, MAKEFILE] for c in commands(f)),
+    *((HELP, example) for examples in EXAMPLES.values() for example in examples),
+]
 
 
 @pytest.mark.parametrize(("file", "command"), DOCUMENTED, ids=lambda x: getattr(x, "name", x))
@@ -62,6 +73,41 @@ def test_documented_command_exists(file: Path, command: str) -> None:
     name = next(n for n in (" ".join(words[:2]), words[0]) if n in known)
     options = {w.split("=")[0] for w in words if w.startswith("--")}
     assert options <= {*known[name], "--help"}, f"{file.name}: {command}"
+
+
+def test_help_shows_choices_examples_and_one_kind_of_label(capsys: CaptureFixture[str]) -> None:
+    known = leaf_commands()
+    assert set(EXAMPLES) <= set(known)
+    assert not [o for options in known.values() for o in options if o in _NOISE]
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["nngpt", "cycle", "run", "--help"])
+        main()
+    said = capsys.readouterr().out
+    for part in ("{CONFIG}", "full|standard|weak", "nngpt cycle run demo-mnist"):
+        assert part in said, said
+    assert "--fresh  " in said and "range" not in said
+
+    def arguments(command: Any) -> Iterator[str]:
+        for inner in getattr(command, "commands", {}).values():
+            yield from arguments(inner)
+        yield from (p.metavar for p in command.params if p.param_type_name == "argument")
+
+    labels = set(arguments(command_line()))
+    assert {label for label in labels if not re.fullmatch("[A-Z]+", label)} == set()
+
+
+@pytest.mark.parametrize(
+    ("complete", "beginning", "expected"),
+    [
+        (options.config_names, "smo", ["smoke-mnist"]),
+        (options.grid_names, "abl", ["ablation-mnist"]),
+        (options.data_set_names, "cifar", ["cifar10", "cifar100"]),
+    ],
+)
+def test_names_are_completed(
+    complete: Callable[[str], list[str]], beginning: str, expected: list[str]
+) -> None:
+    assert complete(beginning) == expected
 
 
 def test_make_smoke_changes_settings_that_exist() -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.table import Column, Table
 from rich.text import Text
+
+Row = Mapping[str, Any]
+"""A row of a CSV file: column → value."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,22 @@ def markdown_table(sheet: Sheet) -> str:
     lines.append("|" + "|".join("---:" if right else "---" for right in sheet.numeric) + "|")
     lines += [_row(tuple(map(plain, row))) for row in sheet.rows]
     return "\n".join([*lines, *(["", sheet.note] if sheet.note else [])]) + "\n"
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return rows of a table as CSV; texts like spreadsheet formulas get an apostrophe."""
+    if not rows:
+        return ""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if risky else value
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from nngpt.reports.analysis.study import StudySetting, read_study
 from nngpt.reports.charts import PALETTE, image_files, page_svg, rc
 from nngpt.reports.run.page import Report, report
 from nngpt.reports.run.plots.catalog import KINDS
+from nngpt.reports.sheets import csv_text
 from nngpt.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")
@@ -163,8 +164,6 @@ def test_reasons_that_differ_in_numbers_and_names_are_one_kind() -> None:
 
 
 def test_formulas_are_text_in_csv() -> None:
-    from nngpt.reports.run.sheets import csv_text
-
     text = csv_text([{"name": "=cmd|' /C calc'!A0", "value": -1.5}])
     assert list(csv.reader(io.StringIO(text)))[1] == ["'=cmd|' /C calc'!A0", "-1.5"]
 

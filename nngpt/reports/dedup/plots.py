@@ -14,7 +14,18 @@ from matplotlib.ticker import MaxNLocator
 
 from nngpt.novelty.dedup.collection import DedupOutcome, DedupSettings
 from nngpt.novelty.dedup.summary import Cluster
-from nngpt.reports.charts import DASHED, INK, MARK, PALETTE, Plot, numbered_look, page_svg, rc, tint
+from nngpt.reports.charts import (
+    DASHED,
+    INK,
+    MARK,
+    PALETTE,
+    Plot,
+    numbered_look,
+    page_svg,
+    rc,
+    tint,
+    top_legend,
+)
 from nngpt.reports.text import line, plural
 
 _MOST_BINS = 40
@@ -148,7 +159,7 @@ def _similarity_figure(found: Histogram) -> Figure:
     axes.set(xlabel="similarity", ylabel="removed networks")
     axes.grid(axis="x", visible=False)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    top_legend(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 

@@ -34,7 +34,7 @@ def summary_tables(
     """Yield a deduplication's headline, pairs, and tables of levels and of larger families."""
     removed = summary.total - summary.kept
     yield Text(
-        f"{summary.total:,} networks in {summary.seconds:.1f} s: "
+        f"{plural(summary.total, 'network')} in {summary.seconds:.1f} s: "
         f"{summary.kept:,} kept, {removed:,} removed ({removed / summary.total:.1%})"
     )
     yield from _pairs(outcome)

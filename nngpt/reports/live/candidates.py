@@ -1,23 +1,29 @@
-"""The candidates on the live page: strip of the last cycle, feed, best, one in full."""
+"""The candidates on the live page: strip of the last cycle, feed, best, all, one in full."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.generation import modes
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import attempt_facts
 from nngpt.reports.live.overview import accuracy
+from nngpt.reports.sheets import Row
 from nngpt.reports.text import ARM_TITLES, STATES, accuracy_of, amount, block, line, standing
 from nngpt.store import AttemptRecord, CycleSummary, Store
 from nngpt.store.queries import ACCURACY
 from nngpt.store.tables import Attempt, TransitionRow
 
 _SETTLED = (State.ADMITTED, State.REFUSED)
+OPEN = "open"
+STANDINGS = (OPEN, *_SETTLED)
+"""What the list of all candidates can be filtered by, besides the arm."""
+
+_PAGE = 25
 _FEED = 12
 _BEST = 8
 
@@ -81,6 +87,25 @@ def best(session: Session, run_id: int) -> list[int]:
     return list(session.scalars(ordered.limit(_BEST)))
 
 
+def matching(
+    session: Session, run_id: int, arm: str, standing: str, page: int
+) -> tuple[list[int], int]:
+    """Return the ids on a page, from 0, of the live page's list, newest first, and how many match.
+
+    `arm` and `standing` are those wanted, "" for any.
+    """
+    query = select(Attempt.id).where(Attempt.run_id == run_id)
+    if arm:
+        query = query.where(Attempt.arm == arm)
+    if standing == OPEN:
+        query = query.where(Attempt.state.not_in(_SETTLED))
+    elif standing:
+        query = query.where(Attempt.state == standing)
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    shown = query.order_by(Attempt.id.desc()).offset(page * _PAGE).limit(_PAGE)
+    return list(session.scalars(shown)), total
+
+
 def last_change(session: Session, run_id: int) -> str | None:
     """Return when a candidate of the live page last changed state (ISO 8601), None if never."""
     at: str | None = session.scalar(_newest(TransitionRow.at, run_id).limit(1))
@@ -92,8 +117,28 @@ def _newest(column: Any, run_id: int) -> Select[Any]:
     return query.where(Attempt.run_id == run_id).order_by(TransitionRow.id.desc())
 
 
+def csv_row(attempt: AttemptRecord) -> Row:
+    """Return a candidate as a row of the CSV file of all, which the live page links to."""
+    refusal, evaluation, result = attempt.refusal, attempt.evaluation, attempt.result
+    return {
+        "attempt": attempt.id,
+        "arm": attempt.arm,
+        "cycle": attempt.cycle,
+        "repairs": attempt.repaired_from,
+        "state": attempt.state,
+        "refused_at": refusal.stage if refusal else "",
+        "reason": line(refusal.reason) if refusal else "",
+        "accuracy": result.accuracy if result else None,
+        "images": result.images if result else None,
+        "parameters": evaluation.claimed_parameters if evaluation else None,
+        "seconds": evaluation.seconds if evaluation else None,
+        "jaccard": attempt.novelty.jaccard if attempt.novelty else None,
+        "adapter": attempt.completion.adapter or "",
+    }
+
+
 def item(attempt: AttemptRecord) -> dict[str, Any]:
-    """Return a settled candidate for a list on the live page; it does not change any more."""
+    """Return a candidate for a list on the live page; a settled one does not change any more."""
     refusal, evaluation = attempt.refusal, attempt.evaluation
     near = f"nearest: Jaccard {attempt.novelty.jaccard:.2f}" if attempt.novelty else ""
     return {

@@ -13,9 +13,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from nngpt.errors import StoreError, UserError
+from nngpt.records import Arm
+from nngpt.reports.live.candidates import STANDINGS
 from nngpt.reports.live.snapshot import Snapshots
 
 _HOST = "127.0.0.1"
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self) -> None:
-        """Send a file of the page, the run's state, or one candidate."""
+        """Send a file of the page, the run's state, a list of candidates, or one of them."""
         path = urlsplit(self.path).path
         if path in self.server.files:
             self._send(HTTPStatus.OK, *self.server.files[path])
@@ -105,8 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self._run)
         elif found := re.fullmatch(r"/api/attempt/([0-9]{1,12})", path):
             self._answer(lambda: self._attempt(int(found[1])))
+        elif path == "/api/attempts":
+            self._answer(self._attempts)
+        elif path == "/candidates.csv":
+            self._answer(self._table)
         else:
-            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"Not found.\n")
+            self._missing()
 
     do_HEAD = do_GET  # noqa: N815 (the standard library's name)
 
@@ -126,6 +132,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, _JSON, _error_json(error))
         else:
             self._send(HTTPStatus.OK, _JSON, body)
+
+    def _attempts(self) -> None:
+        given = parse_qs(urlsplit(self.path).query)
+        arm, standing, page = (given.get(name, [""])[-1] for name in ("arm", "standing", "page"))
+        known = arm in ("", *Arm) and standing in ("", *STANDINGS)
+        if not known or not re.fullmatch("[0-9]{1,9}", page or "0"):
+            return self._missing()
+        body = self.server.snapshots.listed(arm, standing, int(page or 0))
+        return self._send(HTTPStatus.OK, _JSON, body)
+
+    def _table(self) -> None:
+        self._send(HTTPStatus.OK, "text/csv; charset=utf-8", self.server.snapshots.table())
+
+    def _missing(self) -> None:
+        self._send(HTTPStatus.NOT_FOUND, _TEXT, b"Not found.\n")
 
     def _answer(self, reply: Callable[[], None]) -> None:
         try:

@@ -11,6 +11,7 @@ from nngpt.errors import StoreError
 from nngpt.records import Arm
 from nngpt.reports.live import candidates, overview
 from nngpt.reports.live.database import WatchedDatabase, runner_of
+from nngpt.reports.sheets import csv_text
 from nngpt.reports.text import ARM_TITLES
 from nngpt.store import Store
 
@@ -42,6 +43,16 @@ class Snapshots:
             raise StoreError(f"no attempt {attempt_id} in run {self._run_id}")
         return _json(candidates.detail(self._store, attempt))
 
+    def listed(self, arm: str, standing: str, page: int) -> bytes:
+        """Return a page of the list of all candidates as JSON. Raises: StoreError."""
+        with self._database.read() as session:
+            ids, total = candidates.matching(session, self._run_id, arm, standing, page)
+        return _json({"items": [self._item(one) for one in ids], "total": total})
+
+    def table(self) -> bytes:
+        """Return all candidates as CSV. Raises: StoreError."""
+        return csv_text(list(map(candidates.csv_row, self._store.attempts(self._run_id)))).encode()
+
     def _read(self, pid: int | None) -> dict[str, Any]:
         store, run_id = self._store, self._run_id
         run = store.run(run_id)
@@ -61,16 +72,19 @@ class Snapshots:
             "totals": overview.totals(summaries, open_ones),
             "series": overview.series(summaries, open_ones),
             "funnel": overview.funnel(summaries),
-            "feed": self._listed(feed),
-            "best": self._listed(best),
+            "feed": list(map(self._item, feed)),
+            "best": list(map(self._item, best)),
             "time": overview.time_spent(store.activities(run_id), summaries),
         }
 
-    def _listed(self, ids: list[int]) -> list[dict[str, Any]]:
-        for attempt_id in ids:
-            if attempt_id not in self._items:
-                self._items[attempt_id] = candidates.item(self._store.attempt(attempt_id))
-        return [self._items[attempt_id] for attempt_id in ids]
+    def _item(self, attempt_id: int) -> dict[str, Any]:
+        found = self._items.get(attempt_id)
+        if found is None:
+            attempt = self._store.attempt(attempt_id)
+            found = candidates.item(attempt)
+            if attempt.settled:
+                self._items[attempt_id] = found
+        return found
 
 
 def _json(value: Any) -> bytes:

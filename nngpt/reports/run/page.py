@@ -17,8 +17,9 @@ from nngpt.reports.pages import render
 from nngpt.reports.run import sheets
 from nngpt.reports.run.gallery import gallery
 from nngpt.reports.run.plots.catalog import plots
-from nngpt.reports.run.sheets import csv_text, tables
+from nngpt.reports.run.sheets import tables
 from nngpt.reports.run.verdict import verdict, warnings
+from nngpt.reports.sheets import csv_text
 from nngpt.reports.text import ARM_NAMES, accuracy, duration, energy, percent, plural
 
 PAGE = "report.html"

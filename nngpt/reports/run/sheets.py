@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import product
 from operator import attrgetter
 from typing import Any
@@ -17,7 +15,7 @@ from nngpt.reports.analysis.pareto import CostedNetwork
 from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
-from nngpt.reports.sheets import Sheet
+from nngpt.reports.sheets import Row, Sheet
 from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, OWN_MEAN_NOTE, repairs_of
 from nngpt.reports.text import (
     ARM_NAMES,
@@ -35,7 +33,6 @@ from nngpt.reports.text import (
 from nngpt.statistics import Estimate
 
 _VERDICTS = ("worse", "no evidence", "better")
-Row = Mapping[str, Any]
 _CYCLE = (
     "valid± best± mean± median± above_of_trained±=above_trained above_of_written±=above_written "
     "admitted corpus nearest_jaccard_mean±=likeness repairs repairs_valid repairs_admitted alarm "
@@ -280,20 +277,6 @@ def tables(study: Study) -> dict[str, list[Row]]:
     }
     rows = {name: list(some) for name, some in found.items()}
     return {name: some for name, some in rows.items() if some}
-
-
-def csv_text(rows: list[Row]) -> str:
-    """Return a run's table as CSV; texts like spreadsheet formulas get an apostrophe."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
-    return file.getvalue()
-
-
-def _cell(value: object) -> object:
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if risky else value
 
 
 def _row(found: object, columns: str) -> dict[str, Any]:

@@ -117,6 +117,13 @@ def test_keyboard_and_narrow_windows(tmp_path: Path) -> None:
         dark = page.ask("getComputedStyle(document.body).backgroundColor")
         page.prefer(prefers_color_scheme="light")
         assert page.ask("getComputedStyle(document.body).backgroundColor") != dark
+        page.ask("document.getElementById('all').open = true")
+        rows = "document.querySelectorAll('#all-list li:not(.empty)').length"
+        page.wait(f"{rows} === 16")
+        assert page.ask(text("#all-range")) == "1–16 of 16"
+        choose = "document.getElementById('all-standing')"
+        page.ask(f"{choose}.value = 'refused'; {choose}.dispatchEvent(new Event('change'))")
+        page.wait(f"{rows} === 4")
         for width in (1280, 420):
             page.resize(width, 900)
             assert page.ask(OVERFLOW) is False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import socket
 import sqlite3
 import subprocess
@@ -114,6 +117,35 @@ def test_one_candidate_in_full(tmp_path: Path) -> None:
             assert b"\\u202e" in body and "\u202e" not in body.decode()  # shown as an escape
             for missing in (elsewhere, 99):
                 assert server.ask(f"/api/attempt/{missing}")[0].status == 404
+
+
+def test_all_candidates_are_listed_by_pages_and_saved(tmp_path: Path) -> None:
+    with open_runs(tmp_path) as store:
+        run = new_run(store)
+        with store.lease(run.id) as lease:
+            for cycle in range(1, 4):
+                whole_cycle(lease, cycle)
+            ids = write(lease, 4, 0, 3)
+    with served(tmp_path) as server:
+
+        def listed(query: str) -> tuple[list[int], int]:
+            found = json.loads(server.ask(f"/api/attempts?{query}")[1])
+            return [item["id"] for item in found["items"]], found["total"]
+
+        first, total = listed("")
+        assert (first, total) == (list(range(27, 2, -1)), 27) and first[:3] == ids[::-1]
+        assert listed("page=1") == ([2, 1], 27)
+        assert listed("arm=base&standing=admitted&page=0")[1] == 6
+        assert listed("standing=refused") == ([18, 17, 10, 9, 2, 1], 6)
+        assert listed("standing=open") == (ids[::-1], 3)
+        for wrong in ("arm=x", "standing=x", "page=-1", "page=x", "page=9999999999"):
+            assert server.ask(f"/api/attempts?{wrong}")[0].status == 404
+        reply, body = server.ask("/candidates.csv")
+        assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
+        rows = list(csv.DictReader(io.StringIO(body.decode())))
+        assert [int(row["attempt"]) for row in rows] == list(range(1, 28))
+        assert (rows[0]["refused_at"], rows[2]["accuracy"]) == ("parse", "0.5")
+        assert "\u202e" not in body.decode()
 
 
 def test_only_this_machine_is_answered(tmp_path: Path) -> None:

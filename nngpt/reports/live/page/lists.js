@@ -43,7 +43,8 @@ export function showItems(id, items) {
   sync(list, items, (item) => item.id, makeItem);
 }
 
-function makeItem(item) {
+/** Return a candidate as an entry of a list. */
+export function makeItem(item) {
   const name = el("a", { href: `#attempt-${item.id}` }, `#${item.id}`);
   const repairs = item.repairs === null ? "" : `repairs #${item.repairs}; `;
   const reason = el("span", { class: "reason", title: item.reason }, repairs + item.reason);

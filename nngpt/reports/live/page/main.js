@@ -1,5 +1,6 @@
 // Poll the server for changes and show them; update the clock in between.
 
+import { showCandidates } from "./candidates.js";
 import { showCharts } from "./charts.js";
 import { byId, say, set } from "./dom.js";
 import { showFunnel, showItems, showNotes, showTime, showTotals } from "./lists.js";
@@ -60,6 +61,7 @@ function show() {
   showCharts(state);
   showItems("feed", state.feed);
   showItems("best", state.best);
+  showCandidates(state);
   showFunnel(state.funnel);
   showTime(state.time);
   tick();

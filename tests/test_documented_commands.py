@@ -102,6 +102,7 @@ def test_help_shows_choices_examples_and_one_kind_of_label(capsys: CaptureFixtur
         (options.config_names, "smo", ["smoke-mnist"]),
         (options.grid_names, "abl", ["ablation-mnist"]),
         (options.data_set_names, "cifar", ["cifar10", "cifar100"]),
+        (options.engine_names, "sur", ["surrogate"]),
     ],
 )
 def test_names_are_completed(

@@ -25,6 +25,7 @@ from nngpt.cli.options import (
     Overrides,
     Sandbox,
     Seed,
+    engine_names,
 )
 from nngpt.cli.output import console, logger, print_notes, print_result
 from nngpt.cli.predictor import log
@@ -40,7 +41,10 @@ app = typer.Typer(no_args_is_help=True, help="Choose hyperparameters for a netwo
 
 _Engine = Annotated[
     str,
-    Option(help=f"HPO engine: {', '.join(plugins.names(KIND))}, or the dotted path of a module."),
+    Option(
+        help=f"HPO engine: {', '.join(plugins.names(KIND))}, or the dotted path of a module.",
+        autocompletion=engine_names,
+    ),
 ]
 _TargetAccuracy = Annotated[
     float | None,

@@ -28,9 +28,18 @@ def grid_names(incomplete: str) -> list[str]:
 
 def data_set_names(incomplete: str) -> list[str]:
     """Complete the name of a data set for an option or argument."""
+    return _plug_ins("data set", incomplete)
+
+
+def engine_names(incomplete: str) -> list[str]:
+    """Complete the name of an HPO engine for --engine."""
+    return _plug_ins("HPO engine", incomplete)
+
+
+def _plug_ins(kind: str, beginning: str) -> list[str]:
     from nngpt import plugins
 
-    return [name for name in plugins.names("data set") if name.startswith(incomplete)]
+    return [name for name in plugins.names(kind) if name.startswith(beginning)]
 
 
 ConfigName = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,17 @@ KnownEpochs = Annotated[
     list[int] | None,
     Option(min=0, max=49, help="Number of known first epochs to predict from; repeatable."),
 ]
-SPLITS = ("component", "family", "place", "reference")
+
+
+class Split(StrEnum):
+    """Grouping of runs in a cross-validation."""
+
+    COMPONENT = "component"
+    FAMILY = "family"
+    PLACE = "place"
+    REFERENCE = "reference"
+
+
 _STOPPED = "Stopped. Nothing was written."
 
 
@@ -61,10 +72,10 @@ def train(
 def evaluate(
     folder: MirrorFolder = Path("runs"),
     split: Annotated[
-        list[str] | None,
+        list[Split] | None,
         Option(
-            help="Grouping of runs: component (near-duplicates), family, place (task, data set, "
-            "metric) or reference (the papers' split); repeatable (default: all)."
+            help="Grouping of runs: components are near-duplicates, places are task, data set and "
+            "metric, reference is the papers' split; repeatable (default: all)."
         ),
     ] = None,
     epochs: KnownEpochs = None,
@@ -85,9 +96,7 @@ def evaluate(
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.prediction import errors_sheet, place_sheet, replay_lines
 
-    splits = tuple(split or SPLITS)
-    if unknown := set(splits) - set(SPLITS):
-        raise UserError(f"unknown split {min(unknown)!r}", hint=f"Known: {', '.join(SPLITS)}")
+    splits = tuple(split or Split)
     if stopping and (split or without_code or share < 1):
         raise UserError("--stopping takes no --split, --without-code or --share")
     with stoppable(_STOPPED):

@@ -81,7 +81,7 @@ def test_mistakes_are_one_line(predictor_file: Path, call_nngpt: Nngpt, tmp_path
         told = call_nngpt("predictor", command, "--folder", tmp_path)
         assert told.returncode == 2 and "no mirror here. Fetch LEMUR" in told.stderr
     told = call_nngpt("predictor", "eval", "--folder", tmp_path, "--split", "families")
-    assert "unknown split 'families'" in told.stderr
+    assert "'families' is not one of 'component'" in told.stderr
 
 
 def test_evaluate_loads_the_predictor(

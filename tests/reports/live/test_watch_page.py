@@ -13,6 +13,7 @@ from watch_samples import (
     open_runs,
     served,
     settle,
+    watched,
     whole_cycle,
     write,
 )
@@ -134,7 +135,7 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run = new_run(store)
         with Browser(tmp_path) as page:
-            with served(tmp_path) as server:
+            with watched(tmp_path) as server:
                 page.go(server.address)
                 page.wait(f"{text('#name')} === 'demo'")
             page.wait("!document.getElementById('banner').hidden")
@@ -142,5 +143,5 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path) -> None:
             assert page.ask(text("#name")) == "demo"
             with store.lease(run.id) as lease:
                 write(lease, 1, 0, 3)
-            with served(tmp_path, port=server.port):
+            with watched(tmp_path, "--port", str(server.port)):
                 page.wait(f"document.getElementById('banner').hidden && {CELLS} === 3")

@@ -19,7 +19,7 @@ def leaderboard(
         str | None,
         Argument(
             help="Number or name of a run, or a folder of runs (default: all runs of --folder).",
-            metavar="[RUN|FOLDER]",
+            metavar="RUN|FOLDER",
         ),
     ] = None,
     folder: Folder = Path("runs"),

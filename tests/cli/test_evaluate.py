@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from command_line import ROOT
+from command_line import ROOT, Nngpt
 
 from nngpt.cli.networks import evaluate
 
@@ -60,3 +60,11 @@ def test_an_ordinary_network_and_one_with_faults(
         "    line 3: Net.__init__(self, num_classes, dropout) cannot be called"
     )
     assert len(lines) == 8
+
+
+def test_generate_prints_why_a_network_is_refused(scripted: list[str], call_nngpt: Nngpt) -> None:
+    done = call_nngpt("generate", "smoke-mnist", "--count", 6, *scripted)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    at = lines.index("network 6 refused at parse: the answer is cut off: its code never ends")
+    assert lines[at + 1].startswith("    line 1: '(' was never closed")

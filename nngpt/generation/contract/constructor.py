@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 from nngpt.errors import UserError, nearest, shortened
 from nngpt.generation.contract.interface import lineage
@@ -54,7 +55,12 @@ _NAMES: Mapping[str, str] = {
 }
 """Names of parameters by meaning, the clearest first; one parameter is taken for each meaning."""
 
-_VAGUE = frozenset({"channels", "size", "input_size", "num_features", "n_features"})
+_VAGUE = frozenset(
+    {
+        *("channels", "num_channels", "n_channels", "size", "input_size"),
+        *("num_features", "n_features"),
+    }
+)
 """Names that mean something else if the parameter has a default, such as the width of layers."""
 
 _LARGEST_DROPOUT = 0.5
@@ -80,17 +86,27 @@ class Signature:
     parameters: tuple[Parameter, ...] = ()
     open: bool = False
 
+    def passing_on(self, inner: Signature) -> Signature:
+        """Return the signature with what its `**kwargs` may pass on: optional parameters."""
+        if not self.open:
+            return self
+        names = {parameter.name for parameter in self.parameters}
+        more = (p for p in inner.parameters if p.default is not None and p.name not in names)
+        return Signature((*self.parameters, *more), inner.open)
+
 
 def signature(tree: ast.Module, target: ast.ClassDef | ast.FunctionDef) -> Signature:
     """Return what builds a network: a function's signature, or that of a class's `__init__`."""
     if isinstance(target, ast.FunctionDef):
         return _signature(target, skipped=0)
     owners, outside = lineage(tree, target)
-    for owner in owners:
-        for node in reversed(owner.body):
-            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                return _signature(node, skipped=1)
-    return Signature(open=outside)
+    constructors = [
+        _signature(node, skipped=1)
+        for owner in owners
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+    ]
+    return reduce(Signature.passing_on, constructors) if constructors else Signature(open=outside)
 
 
 def _signature(function: ast.FunctionDef, skipped: int) -> Signature:
@@ -144,7 +160,7 @@ def _is_meant(
         return False
     if name == "input_size" and meaning == "size" and "channels" not in found:
         return False  # of a perceptron, the number of features
-    if not isinstance(default, ast.Constant) or default.value is None:
+    if meaning == "device" or not isinstance(default, ast.Constant) or default.value is None:
         return True
     if isinstance(default.value, str | bool):
         return False

@@ -9,7 +9,7 @@ import ast
 import linecache
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -93,7 +93,7 @@ def _as_it_stands(code: str, tree: ast.Module) -> NetworkFile | Refusal:
     """Return a file of LEMUR's contract, or one refusal with all its faults."""
     faults, supported = interface_faults(tree), read_supported(tree)
     if len(faults) == 1:
-        return faults[0]
+        return replace(faults[0], reason=f"{faults[0].reason} ({PAGE})")
     if faults or isinstance(supported, Refusal):
         lines = [": ".join(filter(None, (fault.detail, fault.reason))) for fault in faults]
         reason = f"{len(faults)} faults against the contract ({PAGE})"

@@ -15,15 +15,21 @@ from nngpt.records import Refusal
 
 
 def make_reader(config: Config, source: DatasetSource) -> Reader:
-    """Return the reader for a configuration's task, prompt and defaults. Raises: ConfigError."""
+    """Return the reader for a configuration's task, prompt and defaults.
+
+    A network that needs a hyperparameter without a value gets the usual one; the prompt's own
+    networks must not need any.
+
+    Raises: ConfigError.
+    """
     task = make_task(config, source)
     template = templates.load(config.prompt.template)
     prompt = template.render(
         task, config.evaluation.hyperparameters, template.examples[: config.prompt.shots]
     )
-    reader = Reader(task, template, prompt, replace(Defaults.of(config.evaluation), usual=USUAL))
+    reader = Reader(task, template, prompt, Defaults.of(config.evaluation))
     _check_defaults(reader)
-    return reader
+    return replace(reader, defaults=replace(reader.defaults, usual=USUAL))
 
 
 def _check_defaults(reader: Reader) -> None:

@@ -109,7 +109,7 @@ def wrap(
     chosen = file.choose(name)
     if isinstance(chosen, Refusal):
         return chosen
-    known = signature(tree, chosen)
+    known = file.signature(chosen)
     given = arguments(known, init or {})
     if missing := _missing(known, given):
         return _ask(file, chosen.name, missing)
@@ -158,17 +158,31 @@ class _File:
                 return self._targets[name]
             text = f"there is no class or function {shortened(name, 60)!r}"
             raise UserError(text, where="--class", hint=nearest(name, self.networks))
-        used = {one: self._reached([one]) for one in self.networks}
-        tops = [n for n in used if not any(n in used[other] for other in used if other != n)]
-        passed = {name for node in self._targets.values() for name in _passed_on(node)}
-        alone = [name for name in tops if name not in passed] or tops
-        if len(alone) == 1:
-            return self._targets[alone[0]]
-        if not used:
+        if len(self._whole) == 1:
+            return self._targets[self._whole[0]]
+        if not self.networks:
             return Refusal(Stage.CONTRACT, "no class of the file is an nn.Module")
-        names = ", ".join((alone or [*used])[:_SHOWN])
+        names = ", ".join((self._whole or self.networks)[:_SHOWN])
         reason = f"there are several networks in the file: {shortened(names, 200)}"
         return Refusal(Stage.CONTRACT, reason, "Choose one with --class.")
+
+    def signature(self, target: _Target) -> Signature:
+        """Return what builds a network; a function may pass arguments on to the class."""
+        known = signature(self._tree, target)
+        if isinstance(target, ast.FunctionDef):
+            reached = self._reached([target.name])
+            built = [name for name in self._whole if name in reached]
+            if len(built) == 1:
+                return known.passing_on(signature(self._tree, self._targets[built[0]]))
+        return known
+
+    @cached_property
+    def _whole(self) -> list[str]:
+        """The names of the networks that are no part of another one."""
+        used = {name: self._reached([name]) for name in self.networks}
+        tops = [n for n in used if not any(n in used[other] for other in used if other != n)]
+        passed = {name for node in self._targets.values() for name in _passed_on(node)}
+        return [name for name in tops if name not in passed] or tops
 
     @cached_property
     def networks(self) -> list[str]:
@@ -190,7 +204,7 @@ class _File:
         found = []
         for other, node in self._targets.items():
             if isinstance(node, ast.FunctionDef) and name in self._reached([other]):
-                known = signature(self._tree, node)
+                known = self.signature(node)
                 if not _missing(known, arguments(known, {})):
                     found.append(other)
         return found

@@ -76,6 +76,15 @@ class ResNet(nn.Module):
 def resnet_tiny(num_classes=1000):
     return ResNet(Block, [1, 1], num_classes)
 """
+PASSING = """
+
+def _resnet(*, layers, **kwargs):
+    return ResNet(Block, layers, **kwargs)
+
+
+def tiny(**kwargs):
+    return _resnet(layers=[1], **kwargs)
+"""
 TRANSFORMER = """\
 def pair(size):
     return size if isinstance(size, tuple) else (size, size)
@@ -284,6 +293,14 @@ CASES = {
     ),
     "a function that builds it": Case(
         RESNET, "resnet_tiny(num_classes=out_shape[0])", name="resnet_tiny"
+    ),
+    "a function that passes arguments on": Case(
+        RESNET + PASSING, "tiny(num_classes=out_shape[0])", name="tiny"
+    ),
+    "a base class that takes arguments": Case(
+        RESNET + "\n\nclass Tiny(ResNet):\n    def __init__(self, **kwargs):\n"
+        "        super().__init__(Block, [1], **kwargs)\n",
+        "Tiny(num_classes=out_shape[0])",
     ),
     "arguments of its own": Case(
         RESNET,

@@ -515,7 +515,11 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...]]] = {
     ),
     "too few images": (
         lambda root: put(root, "a/1.png", "b/1.png", "b/2.png"),
-        ("fewer than three images for training",),
+        ("has too few images: 2 for training",),
+    ),
+    "a class whose only image is drawn for testing": (
+        lambda root: put(root, "b/1.png", *(f"a/{n}.png" for n in range(19))),
+        ("has too few images of the class 'b': none for training",),
     ),
     "too many broken files": (
         lambda root: (

@@ -77,8 +77,13 @@ class ImageFolder:
         self.images = sum(map(len, layout.parts.values()))
         self.progress: downloads.Progress = downloads.silent
         self._parts = _parts(layout)
-        if len(self._parts["train"]) < 3:
-            raise DataError("has fewer than three images for training", where=str(self.root))
+        left = Counter(file.label for file in self._parts["train"])
+        lost = [name for label, name in enumerate(self.class_names) if not left[label]]
+        if lost or left.total() < 3:
+            which = f" of the class {lost[0]!r}" if lost else ""
+            what = f"has too few images{which}: {'none' if lost else left.total()} for training"
+            hint = "Add images, or a test part of your own (ROOT/train beside ROOT/test)"
+            raise DataError(what, where=str(self.root), hint=hint)
 
     def with_settings(self, settings: ImageSettings) -> ImageFolder:
         """Return this data set with other settings for reading its images."""

@@ -1,19 +1,30 @@
 """A code LLM designs PyTorch networks, nngpt judges them, and the LLM learns from what worked.
 
-The names in `__all__` are the public interface for Python. Each is imported when
+The names in `__all__` are the public interface for Python (docs/python.md). Each is imported when
 it is first used, so that `import nngpt` takes milliseconds.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nngpt.api.ask_tell import Asked, AskTell
+    from nngpt.api.networks import (
+        Duplicate,
+        Trained,
+        duplicates,
+        evaluate,
+        extract,
+        novelty,
+    )
     from nngpt.api.runs import Network, Run
     from nngpt.errors import ExecutionError, NngptError, UserError
+    from nngpt.records import Novelty
     from nngpt.reports.analysis.rows import AttemptRow
+    from nngpt.retrieval.extractor import Extraction
 
 __version__ = "0.1.0"
 
@@ -21,21 +32,42 @@ __all__ = [
     "AskTell",
     "Asked",
     "AttemptRow",
+    "Duplicate",
     "ExecutionError",
+    "Extraction",
     "Network",
     "NngptError",
+    "Novelty",
     "Run",
+    "Trained",
     "UserError",
     "__version__",
+    "duplicates",
+    "evaluate",
+    "extract",
+    "novelty",
 ]
 
 _PLACES = {
     "nngpt.api.ask_tell": ("AskTell", "Asked"),
+    "nngpt.api.networks": (
+        *("Duplicate", "Trained"),
+        *("duplicates", "evaluate", "extract", "novelty"),
+    ),
     "nngpt.api.runs": ("Network", "Run"),
     "nngpt.errors": ("ExecutionError", "NngptError", "UserError"),
+    "nngpt.records": ("Novelty",),
     "nngpt.reports.analysis.rows": ("AttemptRow",),
+    "nngpt.retrieval.extractor": ("Extraction",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
+
+
+class CallablePackage(ModuleType):
+    """A package whose name is also that of a public function: `nngpt.novelty(…)` calls it."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _public(self.__name__.rpartition(".")[2])(*arguments, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ IMAGINARY = {
 }
 """Files of a user in examples, and files that commands write."""
 
-ENDINGS = {"db", "json", "yaml", "py"}
+ENDINGS = {"db", "ipynb", "json", "yaml", "py"}
 """`nngpt.db` is a file, not a module."""
 
 

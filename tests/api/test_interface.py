@@ -12,8 +12,9 @@ from command_line import ROOT
 import nngpt
 
 NAMES = {
-    *("AskTell", "Asked", "AttemptRow", "ExecutionError", "Network", "NngptError", "Run"),
-    *("UserError", "__version__"),
+    *("AskTell", "Asked", "AttemptRow", "Duplicate", "ExecutionError", "Extraction", "Network"),
+    *("NngptError", "Novelty", "Run", "Trained", "UserError", "__version__"),
+    *("duplicates", "evaluate", "extract", "novelty"),
 }
 LIGHT = """
 import sys

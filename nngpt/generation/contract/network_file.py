@@ -81,7 +81,7 @@ def read_class(network: type[Any], init: str | None = None) -> NetworkFile | Ref
 
     Raises: UserError if its source is not available, or `init` is wrong.
     """
-    return read_network(_class_source(network), network.__name__, init)
+    return read_network(class_source(network), network.__name__, init)
 
 
 def faults_line(refusal: Refusal) -> str:
@@ -116,7 +116,7 @@ def _wrapped(
     return NetworkFile(found.code, supported, own, (note,))
 
 
-def _class_source(network: type[Any]) -> str:
+def class_source(network: type[Any]) -> str:
     """Return the source around a class; names of modules that it lacks are imported first.
 
     A cell of a notebook often uses the imports of another.

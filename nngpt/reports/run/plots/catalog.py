@@ -84,8 +84,8 @@ KINDS = (
         "Wilson intervals over the validation images; where they overlap, the order may be luck. "
         "Parameters and latency are as reported by the candidate's own process.",
         networks.pareto,
-        lambda study: bool(study.places),
-        "No network has been trained.",
+        lambda study: bool(study.fronts),
+        "No network whose size is known has been trained.",
     ),
     _Kind(
         "novelty",

@@ -77,6 +77,18 @@ class LLM(Protocol):
 
 
 @runtime_checkable
+class TellsCompletions(Protocol):
+    """An LLM that tells each completion of a batch before the whole batch is written.
+
+    Attributes:
+        on_completion: called with each completion as soon as it ends; its seconds are those until
+            then.
+    """
+
+    on_completion: Callable[[Completion], None] | None
+
+
+@runtime_checkable
 class MeasuresPrompts(Protocol):
     """An LLM that can measure a prompt against its context length."""
 

@@ -16,6 +16,7 @@ PACKAGE = Path(nngpt.__file__).parent
 ORDER = """
     __main__
     cli api
+    search
     cycle
     reports
     finetuning prediction

@@ -31,7 +31,9 @@ _MinAccuracy = Annotated[
 _TrainedOnly = Annotated[
     bool, Option("--trained-only", help="Exclude networks without a recorded accuracy.")
 ]
-_Own = Annotated[bool, Option("--own", help="Include networks of nngpt's own runs in --folder.")]
+_Own = Annotated[
+    bool, Option("--own", help="Include networks of nngpt's own runs, from --folder or runs.")
+]
 _MaxChars = Annotated[
     int | None, Option(help="Maximum length of an answer (default: the configuration's).", min=1)
 ]
@@ -61,7 +63,7 @@ _Replacements = Annotated[
 @app.command()
 def build(
     out: _Out,
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     task: _Tasks = ["mnist", "cifar10"],  # noqa: B006 (typer copies it)
     prompt: _Prompt = None,
     config: _ConfigName = None,
@@ -87,6 +89,7 @@ def build(
     from nngpt.finetuning.corpus.folder import create_corpus
     from nngpt.novelty.dedup.options import build_settings, check_share
     from nngpt.reports.tables.data import corpus_parts
+    from nngpt.store.lemur.mirror import RUNS, mirror_folder
 
     settings = load_config(config, [])
     writer = make_writer(settings, prompt, task, compact)
@@ -106,7 +109,8 @@ def build(
         build_check = writer.template.mode == "features"
     check = settings.evaluation if build_check else None
     with progress_bars() as on_progress:
-        manifest = create_corpus(out, folder, writer, selection, check, on_progress)
+        folders = [mirror_folder(folder), *([RUNS] if own and folder is None else [])]
+        manifest = create_corpus(out, folders, writer, selection, check, on_progress)
     print_result(as_json, manifest, *corpus_parts(manifest, out))
 
 

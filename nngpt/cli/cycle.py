@@ -126,7 +126,7 @@ def forecast(
     from nngpt.reports.text import plural
 
     settings = load_config(config, overrides, cycles=cycles)
-    with stoppable():
+    with stoppable("Stopped. A probe keeps nothing: the same command begins anew."):
         expected, times, left = forecast_rest(settings, console(stderr=True).print)
     text = f"{plural(left, 'cycle')}: {expected.line}, from {times.source}"
     print_result(as_json, {"cycles": left, **asdict(expected), "basis": asdict(times)}, text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from nngpt.cli.options import AsJson, Levels, PerFamily, Threshold
+from nngpt.cli.options import AsJson, Levels, MirrorFolder, PerFamily, Threshold
 from nngpt.cli.output import console, print_json, print_result, progress_bar
 from nngpt.errors import UserError
 
@@ -23,9 +23,6 @@ _Paths = Annotated[
 ]
 _Lemur = Annotated[
     bool, Option("--lemur", help="Also take the networks of the LEMUR mirror (in --folder).")
-]
-_MirrorFolder = Annotated[
-    Path, Option("--folder", help="With --lemur: folder of the database with the LEMUR mirror.")
 ]
 _BestOn = Annotated[
     str | None, Option(help="With --lemur: rank networks by accuracy on this data set only.")
@@ -70,7 +67,7 @@ _Check = Annotated[bool, Option("--check", help="Exit with 1 if there are duplic
 def dedup(
     paths: _Paths = None,
     lemur: _Lemur = False,
-    folder: _MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     best_on: _BestOn = None,
     levels: Levels = "exact,lexical",
     threshold: Threshold = 0.9,
@@ -94,12 +91,15 @@ def dedup(
     from nngpt.novelty.dedup.options import build_settings, check_share
     from nngpt.novelty.dedup.outputs import OutputPaths
     from nngpt.novelty.dedup.sources import NetworkSources
+    from nngpt.store.lemur.mirror import mirror_folder
 
     settings = build_settings(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
     check_share(min_accuracy, "--min-accuracy")
-    sources = NetworkSources(paths or [], lemur, folder, best_on, key, everything)
+    sources = NetworkSources(
+        paths or [], lemur, mirror_folder(folder), best_on, key, everything
+    )
     outputs = OutputPaths(list_to, copy_to, jsonl, report)
     if explain is not None:
         found = _explain(explain, sources, outputs, settings, as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,23 +17,28 @@ from nngpt.cli.inputs import load_config, make_folder
 from nngpt.cli.learn import ADAPTERS, From, Name, Out, check_name, print_adapter, train_adapter
 from nngpt.cli.options import (
     AsJson,
+    Classes,
     ClassName,
     DataSet,
     Init,
     MirrorFolder,
     NetworkFile,
     Overrides,
+    Root,
     Sandbox,
     Seed,
+    Shape,
     engine_names,
 )
 from nngpt.cli.output import console, logger, print_notes, print_result
-from nngpt.cli.predictor import log
+from nngpt.cli.predictor import describe_data, log
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from nngpt.prediction.hpo.proposal import HPOTask, Train
 
 KIND = "HPO engine"
 
@@ -59,7 +64,8 @@ _Top = Annotated[int, Option(min=1, max=20, help="Number of different proposals.
 _MaxBatch = Annotated[int, Option(min=1, max=4096, help="Largest batch size to propose.")]
 _MaxSide = Annotated[int | None, Option(min=8, help="Largest image side to propose, in pixels.")]
 _Surrogate = Annotated[
-    Path | None, Option(help="File of the surrogate (default: the one in the cache).")
+    Path | None,
+    Option(help="File of the surrogate (default: the one that you trained, else the packaged)."),
 ]
 _Adapter = Annotated[
     Path | None, Option(help="For --engine llm: folder of an adapter from nngpt hpo tune.")
@@ -102,7 +108,7 @@ _BenchConfig = Annotated[
 
 @app.command()
 def train(
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     out: Annotated[
         Path | None, Option("--surrogate", help="File to write (default: in the cache).")
     ] = None,
@@ -116,11 +122,14 @@ def train(
     from nngpt.prediction.hpo import surrogate
     from nngpt.prediction.runs import read_history
     from nngpt.prediction.targets import epoch_count
+    from nngpt.store.lemur.mirror import mirror_folder
 
     path = out or surrogate.default_path()
     make_folder(path.parent, "--surrogate")
     with stoppable("Stopped. Nothing was written."):
-        card = surrogate.train(read_history(folder), path, log, epochs or surrogate.EPOCHS)
+        log("reading LEMUR's trials")
+        history = read_history(mirror_folder(folder))
+        card = surrogate.train(history, path, log, epochs or surrogate.EPOCHS)
     trials = ", ".join(f"{n:,} after {epoch_count(int(e))}" for e, n in card["trials"].items())
     text = f"{path}: learned from trials ({trials}). Its quality: nngpt hpo bench"
     print_result(as_json, {"file": str(path), **card}, text)
@@ -129,7 +138,10 @@ def train(
 @app.command()
 def predict(
     file: NetworkFile,
-    dataset: DataSet,
+    dataset: DataSet = None,
+    root: Root = None,
+    classes: Classes = None,
+    shape: Shape = None,
     class_name: ClassName = None,
     init: Init = None,
     epochs: _Epochs = 1,
@@ -149,7 +161,6 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Propose a network's hyperparameters, batch size and transform, as YAML."""
-    from nngpt.cycle.networks import open_training
     from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
     from nngpt.prediction.network_files import read_tunable_network
     from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
@@ -163,13 +174,22 @@ def predict(
     load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
     settings = load()
     space = SearchSpace.of(network.supported, max_batch, max_side)
-    place = Place(IMAGE_CLASSIFICATION, lemur_name(dataset), "acc")
-    task = HPOTask(network.code, space, place, epochs, target_accuracy, settings.seed)
-    training = partial(open_training, partial(load, **{"task.dataset": dataset}), logger())
+    data = describe_data(dataset, root, classes, shape)
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(data.name), "acc")
+    task = HPOTask(network.code, space, place, epochs, target_accuracy, settings.seed, data.facts)
+    images = {"task.dataset": data.name, "task.root": data.root}
+
+    def training(purpose: str, task: HPOTask) -> AbstractContextManager[Train]:
+        from nngpt.cycle.networks import open_training  # slow to import, seldom needed
+
+        return open_training(partial(load, **images), logger(), purpose, task)
+
     with stoppable("Stopped."):
         context = EngineContext(settings, partial(training, "search"))
         with closing(plugins.create(KIND, engine, context, options=options)) as opened:
             proposals = opened.propose(task, top)
+        if data.unknown:
+            proposals = [replace(p, notes=(data.unknown, *p.notes)) for p in proposals]
         if run:
             with training("run", task) as train:
                 proposals[0] = replace(proposals[0], trained=train(proposals[0]))
@@ -181,7 +201,7 @@ def predict(
 
 @app.command()
 def tune(
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     epochs: _TuningEpochs = None,
     limit: Annotated[int, Option(min=1, help="Maximum number of training pairs.")] = 1000,
     folds: _TuningFolds = None,
@@ -199,13 +219,14 @@ def tune(
     from nngpt.prediction.hpo.tuning_pairs import history_pairs
     from nngpt.prediction.runs import read_history
     from nngpt.reports.progress import TuningProgress
+    from nngpt.store.lemur.mirror import mirror_folder
 
     check_name(name)
     if (folds is None) != (without_fold is None):
         raise UserError("give --folds and --without-fold, or neither")
     settings = load_config(config, overrides, seed=seed, **{"llm.model": base})
     with stoppable(), TuningProgress(console(stderr=as_json)) as progress:
-        history, horizons = read_history(folder), epochs or (1, 5, 50)
+        history, horizons = read_history(mirror_folder(folder)), epochs or (1, 5, 50)
         pairs = history_pairs(history, horizons, limit, settings.seed, folds, without_fold)
         progress.note(f"{len(pairs):,} questions with answers from LEMUR's trials")
         adapter = train_adapter(settings, SFTJob(pairs, name, out, None, settings.seed), progress)
@@ -215,7 +236,7 @@ def tune(
 
 @app.command()
 def bench(
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     folds: _BenchFolds = None,
     epochs: _BenchEpochs = None,
     fold: _Fold = None,
@@ -232,6 +253,7 @@ def bench(
     from nngpt.prediction.runs import read_history
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.prediction import regret_sheet
+    from nngpt.store.lemur.mirror import mirror_folder
 
     if fold is None and (adapter is not None or limit is not None):
         raise UserError(
@@ -246,7 +268,7 @@ def bench(
             llm = plugins.create("HPO engine", "llm", context, options=options)
             stack.enter_context(closing(llm))
             engines["llm"] = partial(benchmark.proposal_scores, engine=llm, answers=answers)
-        history = read_history(folder)
+        history = read_history(mirror_folder(folder))
         frozen = read_or_make_folds(history, folds)
         horizons = tuple(epochs or (1, 5))
         found = benchmark.bench(history, frozen, horizons, engines, log, fold, limit)

@@ -20,8 +20,11 @@ from nngpt.files import DATABASE
 app = typer.Typer(no_args_is_help=True, help="Download, import, query and export the LEMUR corpus.")
 
 _Into = Annotated[
-    Path,
-    Option("--folder", help="Folder of the database for the LEMUR mirror; created if missing."),
+    Path | None,
+    Option(
+        "--folder",
+        help="Folder of the LEMUR mirror; created if missing (default: in the cache).",
+    ),
 ]
 _EVERY = 200
 _ROWS_IN_TABLE = 20
@@ -58,13 +61,13 @@ _AsCsv = Annotated[bool, Option("--csv", help="Print CSV for scripts.")]
 
 
 @app.command()
-def stats(folder: MirrorFolder = Path("runs"), as_json: AsJson = False) -> None:
+def stats(folder: MirrorFolder = None, as_json: AsJson = False) -> None:
     """Count the imports, networks, families and trials in the LEMUR mirror."""
     from nngpt.reports.tables.lemur import stats_report
-    from nngpt.store.lemur.mirror import open_mirror
+    from nngpt.store.lemur.mirror import mirror_folder, open_mirror
     from nngpt.store.lemur.mirror_statistics import read_statistics
 
-    with open_mirror(folder) as store, store.database.read() as session:
+    with open_mirror(mirror_folder(folder)) as store, store.database.read() as session:
         found = read_statistics(session)
     print_result(as_json, asdict(found), *stats_report(found, console()))
 
@@ -85,7 +88,7 @@ def query(
     code: _Code = False,
     as_json: AsJson = False,
     as_csv: _AsCsv = False,
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
 ) -> None:
     """List recorded trainings (trials) of LEMUR, highest accuracy first."""
     from nngpt.reports.tables.lemur import print_trials, write_csv, write_json
@@ -109,7 +112,10 @@ def query(
         by_accuracy=True,
         limit=(_ROWS_IN_TABLE if table and limit is None else limit) or None,
     )
-    with mirror.open_mirror(folder) as store, store.database.read() as session:
+    with (
+        mirror.open_mirror(mirror.mirror_folder(folder)) as store,
+        store.database.read() as session,
+    ):
         mirror.check_names(session, wanted)
         rows = read_rows(session, mirror.trials(session, wanted), names)
         if as_json:
@@ -125,16 +131,20 @@ def sign(
     fresh: Annotated[
         bool, Option("--fresh", help="Recompute all signatures, not only missing ones.")
     ] = False,
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
 ) -> None:
     """Compute missing MinHash signatures of LEMUR's networks, which `lemur similar` needs."""
     from nngpt.config import NoveltyConfig
     from nngpt.novelty import signatures
     from nngpt.reports.text import plural
-    from nngpt.store.lemur.mirror import open_mirror
+    from nngpt.store.lemur.mirror import mirror_folder, open_mirror
 
     recipe = signatures.recipe_of(NoveltyConfig())
-    with stoppable(), open_mirror(folder) as store, progress_bar("networks signed") as progress:
+    with (
+        stoppable(),
+        open_mirror(mirror_folder(folder)) as store,
+        progress_bar("networks signed") as progress,
+    ):
         made = signatures.sign(store.database, recipe, fresh, progress)
     typer.echo(f"{plural(made, 'network')} signed" if made else "every network has a signature")
     typer.echo(str(recipe))
@@ -145,7 +155,7 @@ def similar(
     file: NetworkFile,
     top: Annotated[int, Option(help="Number of networks to show.", min=1)] = 10,
     as_json: AsJson = False,
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
 ) -> None:
     """List LEMUR's networks most similar to a file, by signatures and exact similarity."""
     from nngpt.config import NoveltyConfig
@@ -153,10 +163,10 @@ def similar(
     from nngpt.novelty.signatures import nearest_networks, recipe_of
     from nngpt.reports.tables.lemur import neighbours_table
     from nngpt.reports.text import plural
-    from nngpt.store.lemur.mirror import open_mirror
+    from nngpt.store.lemur.mirror import mirror_folder, open_mirror
 
     code = read_network(file).code
-    with open_mirror(folder) as store:
+    with open_mirror(mirror_folder(folder)) as store:
         found = nearest_networks(store.database, code, recipe_of(NoveltyConfig()), top)
     if found.unsigned:
         missing = plural(found.unsigned, "network")
@@ -166,11 +176,13 @@ def similar(
 
 
 @app.command()
-def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
+def pull(folder: _Into = None, as_json: AsJson = False) -> None:
     """Download the LEMUR corpus (103 MB) and import it, unless it is imported already."""
     from nngpt.store.database import open_database
     from nngpt.store.lemur.importer import PACKAGE, SHA256, download_corpus, finished_import
+    from nngpt.store.lemur.mirror import shared_folder
 
+    folder = folder or shared_folder()
     make_folder(folder, "--folder")
     with stoppable():
         database = open_database(folder / DATABASE, create=True)
@@ -185,20 +197,25 @@ def pull(folder: _Into = Path("runs"), as_json: AsJson = False) -> None:
 @app.command("import")
 def import_(
     path: Annotated[Path, Argument(help="LEMUR package folder, checkout, wheel or ab.nn.db.")],
-    folder: _Into = Path("runs"),
+    folder: _Into = None,
     as_json: AsJson = False,
 ) -> None:
     """Import LEMUR's networks and statistics; report and skip broken files."""
+    from nngpt.store.lemur.mirror import shared_folder
+
     with stoppable():
-        _import(path, folder, as_json)
+        _import(path, folder or shared_folder(), as_json)
 
 
 @app.command()
 def export(
     target: Annotated[Path, Argument(help="New or empty folder to write to.", metavar="DIR")],
     folder: Annotated[
-        Path, Option(help="Folder of the database to export: LEMUR mirror, runs or both.")
-    ] = Path("runs"),
+        Path | None,
+        Option(
+            help="Folder of the database to export (default: with --ours runs, else the mirror's)."
+        ),
+    ] = None,
     networks: Annotated[
         list[str] | None, Option("--nn", help="Export only this network; repeatable.")
     ] = None,
@@ -212,9 +229,11 @@ def export(
     from nngpt.reports.tables.lemur import export_lines
     from nngpt.store.lemur.export_selection import Selection
     from nngpt.store.lemur.exporter import export_corpus
+    from nngpt.store.lemur.mirror import RUNS, mirror_folder
 
     selection = Selection(tuple(networks or ()), dataset, ours)
-    with stoppable(), open_store(folder) as store, progress_bar("exporting", _EVERY) as progress:
+    source = folder or RUNS if ours else mirror_folder(folder)
+    with stoppable(), open_store(source) as store, progress_bar("exporting", _EVERY) as progress:
         report = export_corpus(store.database, target, selection, progress)
     print_result(as_json, asdict(report), *export_lines(report, target))
 

@@ -20,6 +20,7 @@ from nngpt.cli import (
     dedup,
     doctor,
     experiment,
+    generate,
     hpo,
     leaderboard,
     learn,
@@ -42,7 +43,7 @@ app = typer.Typer(
 app.add_typer(cycle.app, name="cycle")
 app.add_typer(experiment.app, name="experiment")
 app.command("leaderboard")(leaderboard.leaderboard)
-app.command("generate")(networks.generate)
+app.command("generate")(generate.generate)
 app.command("evaluate")(networks.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")

@@ -66,8 +66,11 @@ BudgetMinutes = Annotated[
 AsJson = Annotated[bool, Option("--json", help="Print JSON for scripts.")]
 Folder = Annotated[Path, Option("--folder", help="Folder of the runs' database.")]
 MirrorFolder = Annotated[
-    Path,
-    Option("--folder", help="Folder of the database with the LEMUR mirror (see nngpt lemur pull)."),
+    Path | None,
+    Option(
+        "--folder",
+        help="Folder of the LEMUR mirror (default: the one in the cache, see nngpt lemur pull).",
+    ),
 ]
 NetworkFile = Annotated[Path, Argument(help="Python file with a network.", metavar="FILE")]
 ClassName = Annotated[
@@ -88,8 +91,21 @@ Init = Annotated[
     ),
 ]
 DataSet = Annotated[
-    str,
-    Option(help="Name of the data set, in nngpt or LEMUR.", autocompletion=data_set_names),
+    str | None,
+    Option(
+        help="Name of the data set, in nngpt or LEMUR, or a folder of images.",
+        autocompletion=data_set_names,
+    ),
+]
+Root = Annotated[
+    Path | None, Option(help="Folder of images that is the data set, with a folder per class.")
+]
+Classes = Annotated[
+    int | None, Option(help="Number of classes, if the data set is unknown.", min=2)
+]
+Shape = Annotated[
+    str | None,
+    Option(help="Shape of an image, if the data set is unknown.", metavar="CxHxW"),
 ]
 StartingAdapter = Annotated[
     Path | None, Option(help="Adapter to continue from (folder or name); also the KL reference.")

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from typer import Option
 
+from nngpt import plugins
 from nngpt.cli.inputs import make_folder
-from nngpt.cli.options import AsJson, DataSet, MirrorFolder, NetworkFile
+from nngpt.cli.options import AsJson, Classes, MirrorFolder, NetworkFile, Root, Shape
 from nngpt.cli.output import console, print_notes, print_result
 from nngpt.cli.stopping import stoppable
-from nngpt.errors import UserError
+from nngpt.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from nngpt.prediction.places import Facts
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate the accuracy predictor.")
 
 PredictorFile = Annotated[
     Path | None,
-    Option("--predictor", help="File of the predictor to use (default: the one in the cache)."),
+    Option(
+        "--predictor",
+        help="File of the predictor (default: the one that you trained, else the packaged).",
+    ),
 ]
 KnownEpochs = Annotated[
     list[int] | None,
@@ -43,7 +51,7 @@ _STOPPED = "Stopped. Nothing was written."
 
 @app.command()
 def train(
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     out: Annotated[
         Path | None, Option("--predictor", help="File to write (default: in the cache).")
     ] = None,
@@ -54,11 +62,13 @@ def train(
     from nngpt.prediction import predictor_training, targets
     from nngpt.prediction.predictor import default_path
     from nngpt.prediction.runs import read_history
+    from nngpt.store.lemur.mirror import mirror_folder
 
     path = out or default_path()
     make_folder(path.parent, "--predictor")
     with stoppable(_STOPPED):
-        history = read_history(folder, targets.EPOCHS)
+        log("reading LEMUR's long runs")
+        history = read_history(mirror_folder(folder), targets.EPOCHS)
         horizons = sorted({0, *(epochs or predictor_training.HORIZONS)})
         card = predictor_training.train(history, path, log, horizons)
     learned = (
@@ -70,7 +80,7 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    folder: MirrorFolder = Path("runs"),
+    folder: MirrorFolder = None,
     split: Annotated[
         list[Split] | None,
         Option(
@@ -95,12 +105,13 @@ def evaluate(
     from nngpt.prediction.runs import read_history
     from nngpt.reports.sheets import rich_table
     from nngpt.reports.tables.prediction import errors_sheet, place_sheet, replay_lines
+    from nngpt.store.lemur.mirror import mirror_folder
 
     splits = tuple(split or Split)
     if stopping and (split or without_code or share < 1):
         raise UserError("--stopping takes no --split, --without-code or --share")
     with stoppable(_STOPPED):
-        history = read_history(folder, targets.EPOCHS)
+        history = read_history(mirror_folder(folder), targets.EPOCHS)
         if stopping:
             result = replay(history, epochs or predictor_training.HORIZONS, log)
         else:
@@ -116,17 +127,23 @@ def evaluate(
 @app.command()
 def info(predictor: PredictorFile = None, as_json: AsJson = False) -> None:
     """Show what the accuracy predictor was trained on, when, and how."""
+    from nngpt.prediction.model_file import file_to_use
     from nngpt.prediction.predictor import Predictor, default_path
     from nngpt.reports.tables.prediction import card_table
 
-    file = Predictor(predictor or default_path())
+    file = Predictor(predictor or file_to_use(default_path()))
     table = card_table(str(file.path), file.card)
     print_result(as_json, {"file": str(file.path), **file.card}, table)
 
 
 def predict(
     file: NetworkFile,
-    dataset: DataSet,
+    dataset: Annotated[
+        str | None, Option(help="Name of the data set, in nngpt or LEMUR (default: cifar-10).")
+    ] = None,
+    root: Root = None,
+    classes: Classes = None,
+    shape: Shape = None,
     acc: Annotated[
         list[float] | None,
         Option(help="Accuracy after the first epoch, 0…1; repeat for each further epoch."),
@@ -138,27 +155,97 @@ def predict(
     transform: Annotated[str | None, Option(help="Name of the transform in LEMUR.")] = None,
     task: Annotated[str, Option(help="Name of the task in LEMUR.")] = "img-classification",
     metric: Annotated[str, Option(help="Name of the metric in LEMUR.")] = "acc",
-    classes: Annotated[
-        int | None, Option(min=2, help="Number of classes, if LEMUR does not have the data set.")
-    ] = None,
     predictor: PredictorFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict a network's final accuracy and stopping epoch, each with a 90% interval."""
+    from nngpt.prediction.model_file import file_to_use
     from nngpt.prediction.network_files import read_network
     from nngpt.prediction.places import Place, lemur_name
     from nngpt.prediction.predictor import Predictor, default_path
-    from nngpt.reports.tables.prediction import prediction_text
+    from nngpt.reports.tables.prediction import CANNOT_SAY, prediction_json, prediction_text
 
-    place = Place(task, lemur_name(dataset), metric)
-    model = Predictor(predictor or default_path())
     settings = _hyperparameters(prm or [])
     code, notes = read_network(file)
-    found = model.predict(code, place, settings, transform, acc or (), classes)
-    facts = {"file": str(file), "place": str(place), **asdict(found)}
-    print_result(as_json, facts, prediction_text(found, len(acc or ())))
+    notes = [*notes]
+    if dataset is None and root is None:
+        dataset = "cifar-10"
+        notes.append(f"assumed: data set {dataset}")
+    data = describe_data(dataset, root, classes, shape)
+    place = Place(task, lemur_name(data.name), metric)
+    model = Predictor(predictor or file_to_use(default_path()))
+    asked = {"file": str(file), "place": str(place), "model": model.origin}
+    if data.unknown and str(place) not in model.places:
+        nothing = dict.fromkeys(("accuracy", "stop", "ceiling", "epochs"))
+        told = asked | nothing | {"notes": [data.unknown, *notes]}
+        return print_result(as_json, told, f"{CANNOT_SAY}: {data.unknown}")
+    found = model.predict(code, place, settings, transform, acc or (), data.facts)
+    notes += found.notes
+    text = f"{prediction_text(found, len(acc or ()))}\nBy the {model.origin}."
+    print_result(as_json, asked | prediction_json(found) | {"notes": notes}, text)
     if not as_json:
-        print_notes([*notes, *found.notes])
+        print_notes(notes)
+    return None
+
+
+class DataDescription(NamedTuple):
+    """What the options of a prediction tell about a data set.
+
+    Attributes:
+        root: folder of images; None for a name.
+        facts: facts about it; None to look them up by its name.
+        unknown: why there are no facts at all, "" if there are some.
+    """
+
+    name: str
+    root: Path | None = None
+    facts: Facts | None = None
+    unknown: str = ""
+
+
+def describe_data(
+    dataset: str | None, root: Path | None, classes: int | None, shape: str | None
+) -> DataDescription:
+    """Return what options tell about a data set.
+
+    Args:
+        dataset: name, or a folder of images.
+
+    Raises:
+        UserError: no option names the data set, or an option is not valid.
+        DataError: the folder is not a folder of images.
+    """
+    from nngpt.prediction.places import described, is_known, lemur_name
+
+    if root is None and dataset is not None and Path(dataset).is_dir():
+        root = Path(dataset)
+    size = _read_shape(shape)
+    if root is not None:
+        source = plugins.create("data set", "image-folder", root)
+        images = getattr(source, "images", math.nan)
+        facts = described(source.classes, source.shape, images)
+        return DataDescription(source.name, root, facts)
+    if dataset is None:
+        raise UserError("give --dataset or --root")
+    if is_known(dataset):
+        return DataDescription(dataset)
+    if classes is not None:
+        return DataDescription(dataset, None, described(classes, size))
+    hint = nearest(lemur_name(dataset), plugins.names("data set"))
+    hint = f"{hint} " if hint.startswith("Did") else ""
+    what = f"unknown data set {dataset!r}. {hint}Describe it: --root, or --classes and --shape"
+    return DataDescription(dataset, unknown=what)
+
+
+def _read_shape(text: str | None) -> tuple[int, int, int] | None:
+    """Return the shape of `3x32x32`: channels, height, width. Raises: UserError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4})[x×](\d{1,5})[x×](\d{1,5})", text)
+    if found is None or not all(map(int, found.groups())):
+        raise UserError(f"--shape {text} is not CHANNELSxHEIGHTxWIDTH", hint="Example: 3x32x32")
+    channels, height, width = map(int, found.groups())
+    return channels, height, width
 
 
 def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:
@@ -177,7 +264,5 @@ def _hyperparameters(given: list[str]) -> dict[str, int | float | str]:
 
 
 def log(text: str) -> None:
-    """Print a progress line of a training to stderr if it is a terminal."""
-    out = console(stderr=True)
-    if out.is_terminal:
-        out.print(f"{text} …", style="dim")
+    """Print a progress line of a long computation to stderr."""
+    console(stderr=True).print(f"{text} …", style="dim", highlight=False)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,11 +18,22 @@ from nngpt.cycle.meter import Energy
 from nngpt.cycle.parts import open_evaluator
 from nngpt.data.loading import data_source
 from nngpt.errors import NngptError
+from nngpt.files import DATABASE
 from nngpt.generation.models import embedded
+from nngpt.prediction.hpo.surrogate import SurrogateFile
+from nngpt.prediction.hpo.surrogate import default_path as surrogate_path
+from nngpt.prediction.model_file import file_to_use
+from nngpt.prediction.predictor import Predictor
+from nngpt.prediction.predictor import default_path as predictor_path
 from nngpt.protocols import LimitsTime
 from nngpt.sandbox.containment import layers, level
+from nngpt.store.database import open_database
+from nngpt.store.lemur.importer import imported
+from nngpt.store.lemur.mirror import mirror_folder
 
 _TASK = "demo-mnist"
+_ONNX = ("onnx", "onnxscript", "onnxruntime")
+_TRACKERS = ("tensorboard", "mlflow", "wandb")
 _PACKAGES = ("torch", "torchvision", "transformers", "peft", "datasketch", "sqlalchemy")
 
 
@@ -42,6 +54,7 @@ def check_machine() -> Iterator[Finding]:
     yield from _sandbox()
     yield _limit()
     yield from _models()
+    yield from _lemur()
     yield from _data()
 
 
@@ -50,17 +63,38 @@ def _software() -> Iterator[Finding]:
     for package in _PACKAGES:
         yield Finding(package, metadata.version(package), True)
     yield _bitsandbytes()
+    yield _onnx()
+    for package in _TRACKERS:
+        version = _version(package)
+        hint = "" if version else f"To log runs there: pip install {package}"
+        yield Finding(f"tracker {package}", version or "not installed", True, hint)
 
 
 def _bitsandbytes() -> Finding:
     """Check bitsandbytes, which only 4-bit and 8-bit models on a GPU need."""
     name = "bitsandbytes"
+    if version := _version(name):
+        return Finding(name, version, True)
+    if torch.cuda.is_available():
+        return Finding(name, "not installed", False, f"pip install {name}")
+    return Finding(name, "not needed on a CPU", True)
+
+
+def _onnx() -> Finding:
+    """Check the packages that write ONNX files and check them, and whether they are installed."""
+    found = {name: _version(name) for name in _ONNX}
+    missing = [name for name, version in found.items() if version is None]
+    text = ", ".join(f"{name} {version or 'not installed'}" for name, version in found.items())
+    hint = f"To export ONNX files: pip install {' '.join(missing)}" if missing else ""
+    return Finding("ONNX", text, not missing, hint)
+
+
+def _version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
     try:
-        return Finding(name, metadata.version(name), True)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        if torch.cuda.is_available():
-            return Finding(name, "not installed", False, "pip install bitsandbytes")
-        return Finding(name, "not needed on a CPU", True)
+        return None
 
 
 def _hardware() -> Iterator[Finding]:
@@ -123,6 +157,32 @@ def _models() -> Iterator[Finding]:
     for name, model in embedded.MODELS.items():
         present = embedded.cached_file(model) is not None
         yield _cached(f"model {name}", present, f"nngpt models pull {name}")
+
+
+def _lemur() -> Iterator[Finding]:
+    """Check the models made from LEMUR, which come with nngpt, and its mirror."""
+    for name, opened in (("predictor", _predictor), ("surrogate", _surrogate)):
+        try:
+            yield Finding(name, opened(), True)
+        except NngptError as error:
+            yield Finding(name, "not usable", False, error.line())
+    path = mirror_folder() / DATABASE
+    hint = "For queries, corpora and training of one's own predictor: nngpt lemur pull"
+    try:
+        with closing(open_database(path, create=False)) as database, database.read() as session:
+            sources = ", ".join(imported(session))
+    except NngptError:
+        sources = ""
+    found = f"{sources} in {path}" if sources else "not in the cache"
+    yield Finding("LEMUR mirror", found, bool(sources), "" if sources else hint)
+
+
+def _predictor() -> str:
+    return Predictor(file_to_use(predictor_path())).origin
+
+
+def _surrogate() -> str:
+    return SurrogateFile(file_to_use(surrogate_path())).origin
 
 
 def _data() -> Iterator[Finding]:

@@ -227,11 +227,11 @@ def forecast_rest(config: Config, log: Log) -> tuple[Duration, MeasuredTimes, in
 
 def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredTimes:
     """Measure one batch, up to three trainings and a fine-tuning. Raises: TimeLimitReached."""
-    log("Probing: a batch, a few trainings, a short fine-tuning …")
+    count = min(parts.llm.batch_size, config.candidates.per_cycle)
+    log(f"Probing, for minutes: {plural(count, 'answer')}, some trainings, a fine-tuning …")
     seed = derive_seed(config.seed, "probe")
     prompt = parts.prompts.of_cycle([], lambda _: None).prompt(seed)
     sampling = Sampling(**config.sampling.model_dump())
-    count = min(parts.llm.batch_size, config.candidates.per_cycle)
     parts.llm.use_adapter(parts.start.adapter)
     start = time.monotonic()
     written = parts.llm.generate(prompt, count, seed, sampling)
@@ -239,8 +239,10 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
     read = [parts.reader.read_answer(completion.text, prompt) for completion in written]
     networks = [found for found in read if isinstance(found, Candidate)]
     tried = []
-    for network in networks[:_TRAININGS]:
+    log(f"  {plural(len(networks), 'network')} after {writing * count:.0f} s")
+    for number, network in enumerate(networks[:_TRAININGS], start=1):
         limit.check()
+        log(f"  training {number} of {min(len(networks), _TRAININGS)} …")
         tried.append(_train(network, parts, config))
     training = sum(t.seconds for t in tried) / max(1, len(tried))
     share = len(networks) / count
@@ -249,7 +251,7 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
     return MeasuredTimes(
         source=f"a probe of {count} answers and {len(tried)} trainings",
         per_candidate=(writing + share * training / parts.executor.workers,),
-        per_pair=_learn(good, parts, config, limit),
+        per_pair=_learn(good, parts, config, limit, log),
         candidates=float(config.candidates.per_cycle),
         admitted=share * trainable * next(iter(config.arms.values())),
     )
@@ -266,13 +268,15 @@ def _train(network: Candidate, parts: Parts, config: Config) -> _Tried:
 
 
 def _learn(
-    pairs: list[TrainingPair], parts: Parts, config: Config, limit: TimeLimit
+    pairs: list[TrainingPair], parts: Parts, config: Config, limit: TimeLimit, log: Log
 ) -> tuple[float, ...]:
     """Return the seconds to learn a pair; () if the run learns nothing or the pairs fail."""
     if parts.learner is None or not pairs:
         return ()
 
-    def on_step(_step: int, _steps: int, _loss: float) -> None:
+    def on_step(step: int, steps: int, _loss: float) -> None:
+        if step == 1:
+            log(f"  fine-tuning: {plural(steps, 'step')} …")
         limit.check()
 
     with tempfile.TemporaryDirectory(prefix="nngpt-probe-") as folder:

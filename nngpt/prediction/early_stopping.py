@@ -13,7 +13,8 @@ from nngpt.prediction import groups, targets
 from nngpt.prediction.arrays import Mask, Numbers, Vector
 from nngpt.prediction.cross_validation import crossed_predictions
 from nngpt.prediction.groups import MeanInterval, grouped_mean
-from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
+from nngpt.prediction.model_file import file_to_use
+from nngpt.prediction.places import Place, facts_of, place_of
 from nngpt.prediction.predictor import Prediction, Predictor, default_path
 from nngpt.prediction.predictor_training import FOLDS, RunTable
 from nngpt.prediction.runs import History
@@ -47,7 +48,7 @@ class ThresholdPruner:
     ) -> None:
         self._predictor, self._place = predictor, place
         self._threshold, self._epochs, self._run_on = task.threshold, epochs, run_on
-        self._classes = task.out_shape[0]
+        self._facts = facts_of(task)
         self._active = True
 
     def should_stop(self, candidate: Candidate, seed: int, accuracies: Sequence[float]) -> Verdict:
@@ -55,7 +56,7 @@ class ThresholdPruner:
         if not accuracies or not self._active:
             return Verdict()
         settings = {**candidate.hyperparameters, "batch": candidate.batch}
-        known = (self._place, settings, candidate.transform, accuracies, self._classes)
+        known = (self._place, settings, candidate.transform, accuracies, self._facts)
         found = self._predictor.predict(candidate.code, *known)
         if found.ceiling >= self._threshold:
             return Verdict(ceiling=found.ceiling)
@@ -139,12 +140,11 @@ def validation(evaluations: Iterable[Evaluation], threshold: float) -> Validatio
 def load_pruner(config: Config, task: Task, log: Log) -> ThresholdPruner:
     """Load the predictor for early stopping as a pruner. Raises: UserError."""
     evaluation = config.evaluation
-    predictor = Predictor(evaluation.predictor or default_path())
-    place = Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
-    log(f"Stopping early: {predictor.path}, {evaluation.run_on:.0%} run on")
+    predictor = Predictor(evaluation.predictor or file_to_use(default_path()))
+    log(f"Stopping early: {predictor.origin}, {evaluation.run_on:.0%} run on")
     if config.task.train_limit is not None:
         log("  the predictor learned from whole data sets: task.train_limit makes it pessimistic")
-    return ThresholdPruner(predictor, place, task, evaluation.epochs, evaluation.run_on)
+    return ThresholdPruner(predictor, place_of(task), task, evaluation.epochs, evaluation.run_on)
 
 
 @dataclass(frozen=True)

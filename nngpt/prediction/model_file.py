@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,12 +22,34 @@ from nngpt.files import parse_json, publish, read_bytes, read_member, scratch
 from nngpt.prediction.runs import History, data_hash
 
 _DAMAGES = (
-    *(OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError),
+    *(OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, KeyError, ValueError, RuntimeError),
     lightgbm.basic.LightGBMError,
 )
 
 
-IndexT = TypeVar("IndexT", bound=BaseModel)
+_DESCRIPTIONS = (
+    *("split_gain=", "internal_value=", "internal_weight=", "internal_count="),
+    *("leaf_weight=", "leaf_count=", "tree_sizes="),
+)
+"""Beginnings of lines in LightGBM's text that a prediction does not need: two thirds of it."""
+
+SHIPPED = Path(__file__).with_name("shipped")
+"""Folder of the model files that come with nngpt; `scripts/lemur-data` makes them."""
+
+
+class Index(BaseModel):
+    """Index of a model file: at least facts about the training, for a person."""
+
+    card: dict[str, Any]
+
+
+IndexT = TypeVar("IndexT", bound=Index)
+
+
+def file_to_use(own: Path) -> Path:
+    """Return the user's own model file if it exists, else the one that comes with nngpt."""
+    return own if own.exists() else SHIPPED / own.name
 
 
 @dataclass(frozen=True)
@@ -42,10 +64,10 @@ class Format(Generic[IndexT]):
 
 
 def training_facts(history: History) -> dict[str, Any]:
-    """Return a model card's first entries: nngpt's version, date, hash of the training data."""
+    """Return a model card's first entries: nngpt's version, the data's source and hash."""
     return {
         "nngpt": __version__,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "lemur": ", ".join(history.sources),
         "data_sha256": data_hash(history),
     }
 
@@ -56,14 +78,25 @@ def write_models(
     entries: Mapping[str, Any],
     models: Mapping[str, lightgbm.Booster],
 ) -> None:
-    """Write a model file: named LightGBM models and an index with these entries, atomically."""
+    """Write a model file: named LightGBM models and an index with these entries, atomically.
+
+    The same models give the same bytes: members have no date.
+    """
+    index = json.dumps({**form.version, **entries})
+    texts = {f"{name}.txt": _shortened(trees.model_to_string()) for name, trees in models.items()}
     with scratch(path) as folder:
         draft = folder / path.name
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr(form.index_name, json.dumps({**form.version, **entries}))
-            for name, trees in models.items():
-                file.writestr(f"{name}.txt", trees.model_to_string())
+        with zipfile.ZipFile(draft, "w") as file:
+            for name, text in (form.index_name, index), *texts.items():
+                file.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_LZMA)
         publish(draft, path)
+
+
+def _shortened(text: str) -> str:
+    """Return a model's text without the lines that only describe how its trees were learned."""
+    trees = text.partition("\nend of trees")[0].splitlines(keepends=True)
+    kept = (line for line in trees if not line.startswith(_DESCRIPTIONS))
+    return "".join(kept) + "\nend of trees\n"
 
 
 class ModelFile(Generic[IndexT]):
@@ -96,6 +129,13 @@ class ModelFile(Generic[IndexT]):
             raise self._damaged(explain(error, None)) from None
         except _DAMAGES as error:
             raise self._damaged(error) from None
+
+    @property
+    def origin(self) -> str:
+        """Which model file it is: own or packaged, and which LEMUR it was trained on."""
+        packaged = self.path.parent == SHIPPED
+        whose = f"packaged {self._form.kind}" if packaged else f"own {self._form.kind} {self.path}"
+        return f"{whose} ({self.index.card.get('lemur') or 'LEMUR of unknown version'})"
 
     def require(self, names: Iterable[str]) -> None:
         """Check that the file has these models. Raises: UserError."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from nngpt.records import Task
+
 IMAGE_CLASSIFICATION = "img-classification"
 
 
@@ -69,3 +71,38 @@ def lemur_name(dataset: str) -> str:
 def dataset_facts(dataset: str) -> Facts:
     """Return the known facts about a place's data set; all NaN if unknown."""
     return _KNOWN.get(lemur_name(dataset), Facts())
+
+
+def is_known(dataset: str) -> bool:
+    """Return True if facts about a place's data set are known."""
+    return lemur_name(dataset) in _KNOWN
+
+
+def described(
+    classes: int, shape: tuple[int, int, int] | None = None, images: float = math.nan
+) -> Facts:
+    """Return facts about a data set that no place of LEMUR has, with classes of equal size.
+
+    Args:
+        shape: (c, h, w) of an image.
+        images: number of training images.
+    """
+    channels, height, width = shape or (math.nan, math.nan, math.nan)
+    side = float(height) if height == width else math.nan
+    return Facts(float(classes), float(images), 1 / classes, float(channels), side)
+
+
+def place_of(task: Task) -> Place:
+    """Return the place of a task of image classification."""
+    return Place(IMAGE_CLASSIFICATION, lemur_name(task.dataset), task.metric)
+
+
+def facts_of(task: Task, images: float = math.nan) -> Facts:
+    """Return facts about a task's data set: the known ones, else what the task tells.
+
+    Args:
+        images: number of training images, if the data set is unknown.
+    """
+    if is_known(task.dataset):
+        return dataset_facts(task.dataset)
+    return described(task.out_shape[0], task.in_shape[1:], images)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -17,8 +17,8 @@ from nngpt.files import cache_folder
 from nngpt.prediction import features, targets
 from nngpt.prediction.boosting import IntervalModel, PredictedRows
 from nngpt.prediction.expert import Expert
-from nngpt.prediction.model_file import Format, ModelFile
-from nngpt.prediction.places import Facts, Place, dataset_facts
+from nngpt.prediction.model_file import Format, Index, ModelFile
+from nngpt.prediction.places import Facts, Place, dataset_facts, is_known
 from nngpt.prediction.runs import TrainingRun
 
 ASSUMED: Mapping[str, float] = {"lr": 0.01, "momentum": 0.9, "batch": 64}
@@ -36,10 +36,9 @@ class _Factors(BaseModel):
     stop: tuple[float | None, float | None]
 
 
-class _Index(BaseModel):
+class _Index(Index):
     """Index of a predictor's file; `factors` by kind of expert and number of known epochs."""
 
-    card: dict[str, Any]
     places: list[str]
     transforms: dict[str, Annotated[list[float], Field(min_length=_WIDTH, max_length=_WIDTH)]]
     factors: dict[_Kind, dict[Annotated[int, Field(ge=0)], _Factors]]
@@ -49,8 +48,12 @@ FORMAT = Format("predictor", "nngpt predictor train", "predictor.json", _VERSION
 """Format of the file that `predictor_training` writes."""
 
 
+WIDEST = 0.9
+"""Share of all possible values from which on an interval says nothing."""
+
+
 def default_path() -> Path:
-    """Return the predictor's path in the cache."""
+    """Return the path in the cache of the predictor that the user trains."""
     return cache_folder() / "predictor.zip"
 
 
@@ -81,13 +84,21 @@ class Prediction:
     epochs: int
     notes: tuple[str, ...]
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of the values whose interval contains nearly everything that is possible."""
+        spans = {"accuracy": 1.0, "stop": float(targets.EPOCHS - 1)}
+        ends = {name: getattr(self, name) for name in spans}
+        return tuple(n for n, end in ends.items() if end.high - end.low >= WIDEST * spans[n])
+
 
 class Predictor:
     """Predicts trainings with the experts of a file, which are loaded on demand.
 
     Attributes:
         path: path of the file.
-        card: facts about the training: version, date, hash of the data, settings.
+        origin: whether it is packaged or the user's own, and which LEMUR it was trained on.
+        card: facts about the training: version, source and hash of the data, settings.
         places: names of the places; the position is the number of the place.
         transforms: features of each transform in the training data, by name.
 
@@ -96,7 +107,7 @@ class Predictor:
 
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, FORMAT)
-        self.path, index = path, self._file.index
+        self.path, self.origin, index = path, self._file.origin, self._file.index
         self.card, self.places, self.transforms = index.card, index.places, index.transforms
         self._factors: Mapping[str, Mapping[int, _Factors]] = {
             kind: index.factors.get(kind, {}) for kind in get_args(_Kind)
@@ -123,7 +134,7 @@ class Predictor:
         hyperparameters: Mapping[str, int | float | str],
         transform: str | None,
         accuracies: Sequence[float] = (),
-        classes: int | None = None,
+        facts: Facts | None = None,
     ) -> Prediction:
         """Predict a training from its code, its settings, and the accuracies of its first epochs.
 
@@ -131,7 +142,7 @@ class Predictor:
             code: source of the network; None if unknown.
             transform: name of the transform in LEMUR; None for none.
             accuracies: accuracy after each epoch from the first on, 0…1.
-            classes: number of classes, if the data set is unknown.
+            facts: facts about the data set, if no place is known with this name.
 
         Raises:
             DataError: the code is not valid Python.
@@ -140,7 +151,7 @@ class Predictor:
         _check(accuracies)
         accuracies = accuracies[: targets.EPOCHS]
         notes: list[str] = []
-        known, kind = self._place(place, classes, notes)
+        known, kind = self._place(place, facts, notes)
         run = TrainingRun("network", place, self._settings(hyperparameters, code, notes), None)
         row = features.static(run, {} if code is None else {"network": code}, {}, known)
         if transform in self.transforms:
@@ -163,9 +174,11 @@ class Predictor:
         ceiling = float(accuracy.ceiling[0])
         return Prediction(_only(accuracy), _only(stop), ceiling, epochs, tuple(notes))
 
-    def _place(self, place: Place, classes: int | None, notes: list[str]) -> tuple[Facts, str]:
+    def _place(self, place: Place, facts: Facts | None, notes: list[str]) -> tuple[Facts, str]:
         """Return facts about the data set and the kind of expert; append notes."""
         known = dataset_facts(place.dataset)
+        if facts is not None and not is_known(place.dataset):
+            known = facts
         if str(place) in self.places:
             return known, "familiar"
         if not self._factors["strange"]:
@@ -174,14 +187,10 @@ class Predictor:
                 where=str(self.path),
                 hint=f"Trained on: {', '.join(self.places)}",
             )
-        if classes is not None and math.isnan(known.classes):
-            if classes < 2:
-                raise UserError(f"a classification has 2 classes or more, not {classes}")
-            known = replace(known, classes=float(classes), chance=1 / classes)
         wide = "the interval is that of new data sets"
         notes.append(f"the predictor was not trained on {place}: {wide}")
         if math.isnan(known.chance):
-            notes.append(f"unknown data set {place.dataset}: give --classes")
+            notes.append(f"unknown data set {place.dataset}")
         return known, "strange"
 
     def _settings(

@@ -94,8 +94,9 @@ def _learn_experts(
     by_family = groups.folds(families, FOLDS)
     by_place = groups.folds([str(run.place) for run in table.runs], len(table.places))
     familiar, strange = {}, {}
-    for epochs in horizons:
-        progress(f"after {targets.epoch_count(epochs)}")
+    for number, epochs in enumerate(horizons, start=1):
+        after = targets.epoch_count(epochs)
+        progress(f"learning to predict after {after} ({number} of {len(horizons)})")
         so_far = targets.best_so_far(table.runs, epochs)
         known = table.inputs(epochs, with_place=True)
         category = known.shape[1] - 1

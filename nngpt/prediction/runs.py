@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import select
 
 from nngpt.errors import UserError
@@ -17,8 +17,12 @@ from nngpt.files import DATABASE
 from nngpt.prediction.places import Place
 from nngpt.records import canonical_json
 from nngpt.store.database import open_database
+from nngpt.store.lemur.importer import imported
 from nngpt.store.lemur.mirror import codes, hyperparameters
 from nngpt.store.lemur_tables import nn, stat, transform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RUN = ["task", "dataset", "metric", "nn", "prm", "transform"]
 
@@ -43,11 +47,16 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class History:
-    """Recorded training runs in a fixed order, and sources of their networks and transforms."""
+    """Recorded training runs in a fixed order, and sources of their networks and transforms.
+
+    Attributes:
+        sources: what was imported into the mirror, such as `nn-dataset 2.1.2`.
+    """
 
     runs: tuple[TrainingRun, ...]
     codes: Mapping[str, str]
     transforms: Mapping[str, str]
+    sources: tuple[str, ...] = ()
 
 
 def read_history(folder: Path, least: int = 1) -> History:
@@ -58,6 +67,8 @@ def read_history(folder: Path, least: int = 1) -> History:
 
     Raises: UserError if there is no mirror, or it has no such run.
     """
+    import pandas as pd  # slow, and predictions do not need it
+
     path = folder / DATABASE
     if not path.exists():
         raise UserError("no mirror here", where=str(path), hint="Fetch LEMUR: nngpt lemur pull")
@@ -74,11 +85,12 @@ def read_history(folder: Path, least: int = 1) -> History:
         }
         sources = codes(session, nn, table["nn"].unique())
         transforms = codes(session, transform, table["transform"].unique())
+        imports = imported(session)
     runs = _runs(table, parameters)
     if not runs:
         what = f"no run of {least} or more epochs to learn from"
         raise UserError(what, where=str(path), hint="Import LEMUR first: nngpt lemur pull")
-    return History(tuple(runs), sources, transforms)
+    return History(tuple(runs), sources, transforms, imports)
 
 
 def data_hash(history: History) -> str:

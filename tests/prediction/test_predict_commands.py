@@ -21,6 +21,7 @@ def test_describe_the_predictor_and_predict(predictor_file: Path, nngpt: Nngpt) 
     told = nngpt(*asked, "--acc", 0.31, "--acc", 0.42)
     assert (told.returncode, told.stderr) == (0, "")
     assert "final accuracy" in told.stdout and "the first 2 of 2 epochs" in told.stdout
+    assert told.stdout.splitlines()[-1].startswith(f"By the own predictor {path} (")
     found = json.loads(nngpt(*asked, "--acc", 0.31, "--json").stdout)
     assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
     assert found["place"] == "img-classification/cifar-10/acc" and found["epochs"] == 1
@@ -45,7 +46,7 @@ def test_predict_for_an_ordinary_network_and_for_one_with_faults(
 def test_eval(mirror: Path, nngpt: Nngpt) -> None:
     asked = ("predictor", "eval", "--folder", mirror, "--split", "component", "--epochs", 1)
     table = nngpt(*asked)
-    assert (table.returncode, table.stderr) == (0, "")
+    assert table.returncode == 0, table.stderr
     assert "mean gain" in table.stdout and "RMSE by place" in table.stdout
     (blind,) = json.loads(nngpt(*asked, "--without-code", "--json").stdout)
     assert blind["what"] == "without code" and 0 < blind["rmse"][0] < 0.4
@@ -58,7 +59,10 @@ def test_mistakes_are_one_line(predictor_file: Path, call_nngpt: Nngpt, tmp_path
     empty.write_text("x = 1\n")
     file = ("--predictor", predictor_file)
     for arguments, line in (
-        ((PLAIN, "--dataset", "mnist"), "there is no predictor. Train one: nngpt predictor train"),
+        (
+            (PLAIN, "--dataset", "mnist", "--predictor", "none.zip"),
+            "none.zip: there is no predictor. Train one: nngpt predictor train",
+        ),
         ((broken, "--dataset", "mnist", *file), "broken.py: the code cannot be read"),
         ((empty, "--dataset", "mnist", *file), "empty.py: there is no network in it"),
         ((tmp_path / "none.py", "--dataset", "mnist", *file), "none.py: cannot be read"),
@@ -99,7 +103,7 @@ def test_evaluate_loads_the_predictor(
     given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     told = nngpt("evaluate", PLAIN, *given)
     assert told.returncode == 0, told.stderr
-    assert f"Stopping early: {predictor_file}, 5% run on" in told.stdout
+    assert f"Stopping early: own predictor {predictor_file} (" in told.stdout
     assert "after 2 epochs on" in told.stdout
     given[given.index(f"evaluation.predictor={predictor_file}")] = "evaluation.predictor=none.zip"
     told = nngpt("evaluate", PLAIN, *given)

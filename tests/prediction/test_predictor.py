@@ -12,8 +12,9 @@ from nngpt.errors import UserError
 from nngpt.prediction import boosting, groups, predictor_training, targets
 from nngpt.prediction.cross_validation import PredictionErrors, cross_validate
 from nngpt.prediction.groups import FEWEST_GROUPS
-from nngpt.prediction.places import Place
-from nngpt.prediction.predictor import Predictor
+from nngpt.prediction.model_file import write_models
+from nngpt.prediction.places import Place, described
+from nngpt.prediction.predictor import FORMAT, Predictor
 from nngpt.prediction.runs import History, data_hash
 
 SVHN = Place("img-classification", "svhn", "acc")
@@ -104,10 +105,10 @@ def test_unknown_inputs_are_noted_and_widen_the_interval(
     known = predictor.predict(asked[0], SVHN, *asked[1:])
     strange = predictor.predict(asked[0], birds, *asked[1:])
     assert "the predictor was not trained on img-classification/birds/acc" in strange.notes[0]
-    assert "give --classes" in strange.notes[1]
+    assert strange.notes[1] == "unknown data set birds"
     width = strange.accuracy.high - strange.accuracy.low
     assert width > known.accuracy.high - known.accuracy.low
-    with_classes = predictor.predict(asked[0], birds, *asked[1:], classes=200)
+    with_classes = predictor.predict(asked[0], birds, *asked[1:], facts=described(200))
     assert len(with_classes.notes) == 1
     bare = predictor.predict(None, SVHN, {"lr": 0.1}, "mine")
     assert bare.notes == (
@@ -174,10 +175,27 @@ def test_training_is_deterministic(history: History, predictor_file: Path, tmp_p
     predictor_training.train(history, path, lambda _: None, (1,))
     one, two = Predictor(predictor_file), Predictor(path)
     assert one.predict(None, SVHN, {}, None, (0.3,)) == two.predict(None, SVHN, {}, None, (0.3,))
+    with zipfile.ZipFile(predictor_file) as whole, zipfile.ZipFile(path) as part:
+        trees = [name for name in part.namelist() if name.endswith(".txt")]
+        assert len(trees) == 8
+        assert all(part.read(name) == whole.read(name) for name in trees)
     hashes = {predictor.card["data_sha256"] for predictor in (one, two)}
     assert hashes == {data_hash(history)}
     fewer = History(history.runs[1:], history.codes, history.transforms)
     assert data_hash(fewer) not in hashes
+
+
+def test_a_file_of_the_same_models_has_the_same_bytes(
+    predictor_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = dict(vars(Predictor(predictor_file).expert("familiar", 1)))
+    made = []
+    for number, year in enumerate((1999.0, 2026.0)):
+        monkeypatch.setattr("time.time", lambda year=year: (year - 1970) * 31_557_600)
+        file = tmp_path / f"{number}.zip"
+        write_models(file, FORMAT, {"card": {}}, {name: m.value for name, m in trees.items()})
+        made.append(file.read_bytes())
+    assert made[0] == made[1]
 
 
 def test_damaged_files(predictor_file: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import AnswerWriter, NetworkAnswer
 from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, OnProgress, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
-from nngpt.finetuning.corpus.lemur_networks import LemurNetwork, read_networks
+from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork, read_networks
 from nngpt.records import Prompt
 from nngpt.store.lemur.mirror import open_mirror
 
@@ -30,7 +30,7 @@ _CHANGED = "Nothing was written; choose another folder with --out"
 
 def create_corpus(
     folder: Path,
-    mirror: Path,
+    mirrors: Sequence[Path],
     writer: AnswerWriter,
     selection: CorpusSelection,
     evaluation: EvaluationConfig | None,
@@ -39,7 +39,8 @@ def create_corpus(
     """Fill a new or empty folder with a corpus of LEMUR's networks; return its manifest.
 
     Args:
-        mirror: folder of the database with the LEMUR mirror.
+        mirrors: folder of the LEMUR mirror; folders of runs whose own networks are added, if
+            they exist.
         evaluation: sandbox settings of the build check; None to build without a check.
 
     Raises:
@@ -48,8 +49,10 @@ def create_corpus(
         ExecutionError: the sandbox of the build check does not work.
     """
     files.check_new(folder, _CHANGED)
-    with open_mirror(mirror) as store:
+    with open_mirror(mirrors[0]) as store:
         networks = read_networks(store, selection.best_on)
+    for runs in mirrors[1:]:
+        networks += _own_networks(runs, {one.name for one in networks})
     check = open_build_check(evaluation, writer.tasks) if evaluation else nullcontext()
     with check as opened:
         built = build_corpus(networks, writer, selection, opened, on_progress)
@@ -58,6 +61,15 @@ def create_corpus(
         raise UserError(f"no network is left ({last.step}: {next(iter(last.reasons))})")
     facts = corpus_facts(networks, writer, selection, evaluation is not None)
     return write_corpus(folder, built, facts)
+
+
+def _own_networks(runs: Path, known: Container[str]) -> list[LemurNetwork]:
+    """Return the networks that nngpt's runs in a folder wrote, for a corpus; [] without runs."""
+    if not (runs / files.DATABASE).exists():
+        return []
+    with open_mirror(runs) as store:
+        found = read_networks(store)
+    return [one for one in found if one.family == OWN_FAMILY and one.name not in known]
 
 
 def write_corpus(folder: Path, corpus: BuiltCorpus, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,10 @@ class TransformersLLM:
 
     Attributes:
         base: the bare base model, shared with the learner (`nngpt.protocols.SharesBase`).
+        on_completion: see `nngpt.protocols.TellsCompletions`.
     """
+
+    on_completion: Callable[[Completion], None] | None = None
 
     def __init__(self, base: LoadedBase, batch_size: int) -> None:
         self.base, self.batch_size = base, batch_size
@@ -44,7 +47,9 @@ class TransformersLLM:
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Sample `count` completions as one batch."""
-        written = [completion for completion, _ in self.sample(prompt, count, seed, sampling)]
+        tell = None if sampling.constrain else self.on_completion  # else settings are missing
+        sampled = self.sample(prompt, count, seed, sampling, tell=tell)
+        written = [completion for completion, _ in sampled]
         return with_settings(self, prompt, written, seed, sampling)
 
     def generate_json(
@@ -63,7 +68,13 @@ class TransformersLLM:
         load_xgrammar()
 
     def sample(
-        self, prompt: Prompt, count: int, seed: int, sampling: Sampling, constraint: Any = None
+        self,
+        prompt: Prompt,
+        count: int,
+        seed: int,
+        sampling: Sampling,
+        constraint: Any = None,
+        tell: Callable[[Completion], None] | None = None,
     ) -> list[tuple[Completion, list[int]]]:
         """Sample one batch; return each completion with its token ids.
 
@@ -71,6 +82,7 @@ class TransformersLLM:
 
         Args:
             constraint: a logits processor of `transformers`.
+            tell: called with each completion as soon as it ends.
         """
         import torch
 
@@ -81,6 +93,12 @@ class TransformersLLM:
         inputs = torch.tensor([ids] * count, device=self.base.model.device)
         started = time.monotonic()
         torch.manual_seed(seed)
+
+        def on_end(index: int, row: list[int]) -> None:
+            if tell is not None:
+                spent = (time.monotonic() - started) / count
+                tell(self._completion(row, prompt, seed, index, len(ids), spent)[0])
+
         enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
         with torch.inference_mode(), fast_cpu_attention(self.base.model), enough:
             rows = sample_rows(
@@ -91,6 +109,7 @@ class TransformersLLM:
                 partial(self._ended, prompt.stop),
                 self._stopping.is_set,
                 constraint,
+                on_end,
             )
         seconds = (time.monotonic() - started) / count
         return [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -196,10 +198,13 @@ def _convert_gguf(file: Path, target: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    print(f"Converting {file.name} for its first use; this takes a minute …", file=sys.stderr)
     source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    model = AutoModelForCausalLM.from_pretrained(
-        **source, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
-    )
+    # On a terminal the bar of transformers stays; elsewhere it would be one line of kilobytes.
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(
+            **source, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
+        )
     # The saved weights are not quantised, and must not be loaded as if they were.
     model.config.quantization_config = None
     del model.config.quantization_config

@@ -29,6 +29,7 @@ def sample_rows(
     ended: Callable[[list[int]], bool],
     stopped: Callable[[], bool],
     constraint: Any = None,
+    on_end: Callable[[int, list[int]], None] = lambda _number, _row: None,
 ) -> list[list[int]]:
     """Sample the tokens that follow each row of `ids`, until `ended` is true of a row.
 
@@ -36,6 +37,7 @@ def sample_rows(
         cache: attention cache of all of `ids` [rows, t] but the last token.
         stopped: called after every token; True ends all rows.
         constraint: a logits processor of `transformers`; disables the shrinking of the batch.
+        on_end: called with the number and the tokens of each row that ends.
     """
     rows: list[list[int]] = [[] for _ in ids]
     places, done = list(range(len(rows))), set[int]()
@@ -51,6 +53,7 @@ def sample_rows(
                 rows[row].append(token)
                 if ended(rows[row]):
                     done.add(row)
+                    on_end(row, rows[row])
         if len(done) == len(rows) or stopped():
             break
         open_ = [place for place, row in enumerate(places) if row not in done]

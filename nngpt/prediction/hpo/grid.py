@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from nngpt.data.transform_names import spec
+from nngpt.data.transform_names import dashed, spec
 from nngpt.prediction.arrays import Matrix, Vector
-from nngpt.prediction.hpo.proposal import HPOTask, Proposal
+from nngpt.prediction.hpo.proposal import HPOTask, Interval, Proposal
 from nngpt.prediction.hpo.surrogate import SurrogateFile, score
-from nngpt.prediction.hpo.trial_features import row
+from nngpt.prediction.hpo.trial_features import OF_TRANSFORM, row
+from nngpt.prediction.predictor import WIDEST
 from nngpt.prediction.runs import TrainingRun
 from nngpt.prediction.targets import epoch_count
 
@@ -30,6 +31,7 @@ def best_of_grid(
 ) -> list[Proposal]:
     """Return the `count` best-scored settings of the surrogate's grid that differ clearly.
 
+    They have no expected accuracy if the surrogate was not trained on the place, or cannot say.
     Each score is averaged with those of the neighbouring learning rates, since a ridge that is one
     step wide is seldom real. Two points differ clearly if their learning rates are a factor of 3
     apart, their batch sizes a factor of 4, or their images differ in size.
@@ -45,15 +47,26 @@ def best_of_grid(
     rates = len(_VALUES["lr"]) if "lr" in task.space.tunable else 1
     scores = _smooth(score(model.scores, inputs).reshape(-1, rates)).ravel()
     picked = _distinct(grid, scores, count)
-    accuracies = model.accuracies(inputs[picked])
-    return [replace(grid[n], accuracy=a) for n, a in zip(picked, accuracies, strict=True)]
+    known = str(task.place) in file.vocabulary.places
+    expected = model.accuracies(inputs[picked]) if known else [None] * len(picked)
+    return [_proposal(grid[n], one, file) for n, one in zip(picked, expected, strict=True)]
+
+
+def _proposal(point: Proposal, expected: Interval | None, file: SurrogateFile) -> Proposal:
+    """Return a point of the grid with its expected accuracy, unless that could be anything."""
+    notes = point.notes
+    if expected is not None and expected[2] - expected[1] >= WIDEST:
+        expected, notes = None, (*notes, "the surrogate cannot say which accuracy to expect")
+    transform, model = dashed(point.transform), file.origin
+    return replace(point, transform=transform, accuracy=expected, model=model, notes=notes)
 
 
 def _grid(file: SurrogateFile, task: HPOTask, horizon: int) -> list[Proposal]:
     """Return all points; those that differ in learning rate only are adjacent."""
     defaults, notes = task.space.fixed()
     if str(task.place) not in file.vocabulary.places:
-        notes += (f"the surrogate was not trained on any trial on {task.place}",)
+        none = "it cannot say which accuracy to expect"
+        notes += (f"the surrogate was not trained on any trial on {task.place}: {none}",)
     if horizon != task.epochs:
         nearest = "the nearest that the surrogate was trained for"
         notes += (f"chosen for {epoch_count(horizon)}, {nearest}",)
@@ -71,14 +84,25 @@ def _grid(file: SurrogateFile, task: HPOTask, horizon: int) -> list[Proposal]:
 def _inputs(
     grid: Sequence[Proposal], file: SurrogateFile, task: HPOTask, images: int | None
 ) -> Matrix:
-    """Return the feature row of each point [points, len(NAMES)]."""
+    """Return the feature row of each point [points, len(NAMES)].
+
+    A row's columns depend on the transform or on the other settings: neither part is made twice.
+    """
     codes = {"network": task.code}
-    rows = []
-    for point in grid:
-        values = {**point.hyperparameters, "batch": float(point.batch)}
-        run = TrainingRun("network", task.place, values, point.transform)
-        rows.append(row(run, codes, file.sources, file.vocabulary, images))
-    return np.array(rows)
+
+    def rows(points: Sequence[Proposal]) -> Matrix:
+        found = []
+        for point in points:
+            values = {**point.hyperparameters, "batch": float(point.batch)}
+            run = TrainingRun("network", task.place, values, point.transform)
+            found.append(row(run, codes, file.sources, file.vocabulary, images, task.facts))
+        return np.array(found)
+
+    transforms = len(dict.fromkeys(point.transform for point in grid))
+    each = len(grid) // transforms  # points that differ in transform only are `each` apart
+    inputs = np.tile(rows(grid[:each]), (transforms, 1))
+    inputs[:, OF_TRANSFORM] = np.repeat(rows(grid[::each])[:, OF_TRANSFORM], each, axis=0)
+    return inputs
 
 
 def _smooth(scores: Matrix) -> Matrix:

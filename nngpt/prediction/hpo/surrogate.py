@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightgbm
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nngpt.errors import UserError
 from nngpt.files import cache_folder
@@ -23,7 +24,7 @@ from nngpt.prediction.boosting import Boosting, IntervalModel, Regression, to_sh
 from nngpt.prediction.hpo.folds import COUNT
 from nngpt.prediction.hpo.pools import Pool, pools
 from nngpt.prediction.hpo.trial_features import CATEGORIES, NAMES, TrialTable, Vocabulary, table
-from nngpt.prediction.model_file import Format, ModelFile, training_facts, write_models
+from nngpt.prediction.model_file import Format, Index, ModelFile, training_facts, write_models
 from nngpt.prediction.runs import History
 from nngpt.prediction.targets import epoch_count
 
@@ -36,10 +37,9 @@ _LEARNED = 5
 _VERSION = {"format": 1, "names": list(NAMES)}
 
 
-class _Index(BaseModel):
+class _Index(Index):
     """Index of a surrogate's file: known words, transforms' sources, factors by epochs."""
 
-    card: dict[str, Any]
     words: tuple[tuple[str, ...], tuple[str, ...]]
     sources: dict[str, str | None]
     factors: dict[int, float] = Field(min_length=1)
@@ -120,7 +120,7 @@ class HorizonModel(NamedTuple):
 
 
 def default_path() -> Path:
-    """Return the path of the surrogate's file in the cache."""
+    """Return the path in the cache of the surrogate that the user trains."""
     return cache_folder() / "hpo.zip"
 
 
@@ -165,13 +165,16 @@ def _learn_horizons(
     networks = {pool.network for found in kept.values() for pool in found}
     components = groups.components({name: history.codes[name] for name in networks})
     models = {}
-    for horizon, found in kept.items():
-        progress(f"after {epoch_count(horizon)}")
+    for number, (horizon, found) in enumerate(kept.items(), start=1):
+        after = f"after {epoch_count(horizon)} ({number} of {len(kept)})"
+        progress(f"learning from {sum(len(pool.runs) for pool in found):,} trials {after}")
         rows = table(found, history.codes, history.transforms, vocabulary)
         own = [components[found[number].network] for number in rows.pools]
         folds, truth = groups.folds(own, COUNT), rows.accuracies
         accuracy = Regression(_ACCURACY, rows.inputs, truth, _PLACE, folds, to_share, truth)
-        models[horizon] = HorizonModel(learn(rows), accuracy.fit())
+        scores = learn(rows)
+        progress(f"learning accuracies {after}")
+        models[horizon] = HorizonModel(scores, accuracy.fit())
     return models
 
 
@@ -182,10 +185,16 @@ def _member_names(horizon: int) -> list[str]:
 
 
 class SurrogateFile:
-    """The surrogate, read from the file that `train` wrote. Raises: UserError as `ModelFile`."""
+    """The surrogate, read from the file that `train` wrote. Raises: UserError as `ModelFile`.
+
+    Attributes:
+        origin: whether it is packaged or the user's own, and which LEMUR it was trained on.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = ModelFile(path, _FORMAT)
+        self.origin = self._file.origin
+        self._model = lru_cache(maxsize=None)(self._load)
         index = self._file.index
         self.vocabulary, self._factors = Vocabulary(*index.words), index.factors
         self.sources = {name: text for name, text in index.sources.items() if text is not None}
@@ -195,6 +204,9 @@ class SurrogateFile:
         """Return the largest trained length up to `epochs`, else the smallest, and its models."""
         fitting = [horizon for horizon in self._factors if horizon <= epochs]
         horizon = max(fitting, default=min(self._factors))
+        return horizon, self._model(horizon)
+
+    def _load(self, horizon: int) -> HorizonModel:
         *scores, value, error = self._file.models(_member_names(horizon))
         model = IntervalModel(value, error, self._factors[horizon], math.inf)
-        return horizon, HorizonModel(scores, model)
+        return HorizonModel(scores, model)

@@ -11,7 +11,7 @@ import numpy as np
 from nngpt.prediction import features
 from nngpt.prediction.arrays import Mask, Matrix, Numbers, Vector
 from nngpt.prediction.hpo.pools import Pool
-from nngpt.prediction.places import dataset_facts
+from nngpt.prediction.places import Facts, dataset_facts
 from nngpt.prediction.runs import TrainingRun
 
 NAMES: tuple[str, ...] = (
@@ -19,6 +19,9 @@ NAMES: tuple[str, ...] = (
     *("log_lr_with_momentum", "log_lr_per_image", "log_lr_of_epoch", "place", "transform"),
 )
 CATEGORIES = (NAMES.index("place"), len(NAMES) - 1)
+OF_TRANSFORM = [*(NAMES.index(name) for name in features.TRANSFORM), len(NAMES) - 1]
+"""Positions of the features that depend on the transform; the others do not."""
+
 _AT = {name: features.STATIC.index(name) for name in ("log_lr", "momentum", "log_batch")}
 _STEPS = features.STATIC.index("log_steps")
 
@@ -82,16 +85,19 @@ def row(
     sources: Mapping[str, str],
     vocabulary: Vocabulary,
     images: int | None = None,
+    facts: Facts | None = None,
 ) -> list[float]:
     """Return the feature row of one trial, in the order of `NAMES`. Raises: as `table`.
 
     Args:
         images: number of training images; None for the whole data set. It changes the number of
             steps only: by the size of the data set the trees tell data sets apart.
+        facts: facts about the data set; None to look them up by its name.
     """
-    static = features.static(run, codes, sources)
+    known = facts or dataset_facts(run.place.dataset)
+    static = features.static(run, codes, sources, known)
     if images is not None:
-        static[_STEPS] += math.log10(images / dataset_facts(run.place.dataset).images)
+        static[_STEPS] += math.log10(images / known.images)
     log_lr, momentum, log_batch = (static[_AT[name]] for name in _AT)
     known_momentum = 0.0 if math.isnan(momentum) else momentum
     with_momentum = log_lr - math.log10(max(1e-3, 1 - known_momentum))

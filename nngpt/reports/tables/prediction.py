@@ -70,6 +70,10 @@ def replay_lines(found: Replay) -> list[str]:
     ]
 
 
+CANNOT_SAY = "cannot say"
+"""Printed instead of a value whose interval contains nearly everything."""
+
+
 def regret_sheet(found: Sequence[Regret], folds: str) -> Sheet:
     """Return a table of the HPO engines' regret by number of epochs; `folds` is their hash."""
     rows = []
@@ -94,7 +98,10 @@ def regret_sheet(found: Sequence[Regret], folds: str) -> Sheet:
 def proposal_lines(proposals: Sequence[Proposal], task: HPOTask) -> Iterator[str]:
     """Yield the proposals of an HPO engine as YAML, with comments on what is expected of each."""
     for number, proposal in enumerate(proposals, start=1):
-        yield f"# {number}, by {proposal.engine}{_expected(proposal, task.target)}"
+        if number > 1:
+            yield "---"  # so that each is a document of its own
+        by = proposal.model or proposal.engine
+        yield f"# {number}, by {by}{_expected(proposal, task.target)}"
         if proposal.trained is not None:
             yield f"# trained: {outcome_line(proposal.trained)}"
         evaluation = {"epochs": task.epochs, **proposal.settings}
@@ -111,12 +118,19 @@ def prediction_text(found: Prediction, given: int) -> str:
     """Format a prediction of final accuracy and stopping epoch; `given` is how many were known."""
     best, stop = found.accuracy, found.stop
     used = f"the first {found.epochs} of {epoch_count(given)}" if found.epochs else "no epochs"
+    final = CANNOT_SAY if "accuracy" in found.unknown else f"{best.value:.1%}"
+    epoch = CANNOT_SAY if "stop" in found.unknown else f"{stop.value:.0f}"
     return (
-        f"final accuracy  {best.value:.1%}  90% interval {best.low:.1%} to {best.high:.1%}\n"
-        f"stop at epoch   {stop.value:.0f}  90% interval {stop.low:.0f} to {stop.high:.0f}\n"
+        f"final accuracy  {final}  90% interval {best.low:.1%} to {best.high:.1%}\n"
+        f"stop at epoch   {epoch}  90% interval {stop.low:.0f} to {stop.high:.0f}\n"
         "Final: the best accuracy within 50 epochs. Stop: the first epoch within one point of it. "
         f"Used: {used}."
     )
+
+
+def prediction_json(found: Prediction) -> dict[str, Any]:
+    """Return a prediction for a script; values are None where the predictor cannot say."""
+    return asdict(found) | dict.fromkeys(found.unknown)
 
 
 def card_table(path: str, card: Mapping[str, Any]) -> Table:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from nngpt.store import Store
-from nngpt.store.lemur.mirror import Query, trials
+from nngpt.store.lemur.mirror import Query, mirror_folder, trials
 from nngpt.store.lemur.trial_columns import CODE, COLUMNS, read_columns
 
 
 def data(
-    path: Path | str,
+    path: Path | str | None = None,
     only_best_accuracy: bool = False,
     task: str | None = None,
     dataset: str | None = None,
@@ -31,7 +31,7 @@ def data(
     case-sensitive; an empty result has the same columns.
 
     Args:
-        path: the database, or the folder that contains `nngpt.db`.
+        path: the database, or the folder that contains `nngpt.db`; None for the shared mirror.
         only_best_accuracy: return only the trial of highest accuracy of each task, dataset,
             metric, network and epoch.
         nn_prefixes: return only networks whose name begins with one of these.
@@ -45,7 +45,7 @@ def data(
 
     Raises: StoreError if the database is missing or cannot be read.
     """
-    path = Path(path)
+    path = mirror_folder() if path is None else Path(path)
     query = Query(
         task=task,
         dataset=dataset,

@@ -136,6 +136,14 @@ def finished_import(database: Database, sha256: str) -> str | None:
         return session.scalar(select(LemurImport.finished).where(*mine).limit(1))
 
 
+def imported(session: Session) -> tuple[str, ...]:
+    """Return the names of what the importer has read completely, oldest first, each once."""
+    rows = select(LemurImport.source, LemurImport.sha256).order_by(LemurImport.id)
+    found = session.execute(rows.where(LemurImport.finished.is_not(None)))
+    names = (f"{PACKAGE.name} {PACKAGE.version}" if s == SHA256 else Path(n).name for n, s in found)
+    return tuple(dict.fromkeys(names))
+
+
 @contextmanager
 def _without_collector() -> Iterator[None]:
     """Suspend Python's cycle collector, which finds nothing and would double the time."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from nngpt.errors import StoreError, UserError, nearest
-from nngpt.files import DATABASE
+from nngpt.files import DATABASE, cache_folder
 from nngpt.store import Store
 from nngpt.store.database import Database
 from nngpt.store.lemur_tables import nn, prm, stat
@@ -44,6 +46,39 @@ TrialRow = Row[Any]
 Hyperparameters = dict[str, int | float | str]
 _LISTED = 30
 """Maximum number of known names listed in a message."""
+
+
+RUNS = Path("runs")
+"""Folder of nngpt's own runs by default; before 2026-12 it held the mirror, too."""
+
+
+def shared_folder() -> Path:
+    """Return the folder of the LEMUR mirror in the cache, which all folders of runs share."""
+    return cache_folder() / "lemur"
+
+
+def mirror_folder(given: Path | None = None) -> Path:
+    """Return the folder of the LEMUR mirror: the given one, else the shared one.
+
+    The default folder of runs takes precedence if its database holds a mirror, as in earlier
+    versions; it is also read if there is no shared mirror.
+    """
+    if given is not None:
+        return given
+    runs, shared = RUNS / DATABASE, shared_folder()
+    if runs.exists() and (_holds_mirror(runs) or not (shared / DATABASE).exists()):
+        return RUNS
+    return shared
+
+
+def _holds_mirror(path: Path) -> bool:
+    """Return True if a database has networks that no run of nngpt wrote."""
+    query = "SELECT EXISTS (SELECT 1 FROM nn WHERE name NOT LIKE 'nngpt-%')"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            return bool(database.execute(query).fetchone()[0])
+    except sqlite3.Error:  # damaged, or something else: opening it reports that
+        return False
 
 
 def open_mirror(folder: Path) -> Store:

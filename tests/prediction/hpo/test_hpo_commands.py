@@ -50,6 +50,10 @@ def test_train_a_network_with_a_proposal_of_the_surrogate(
     trained = nngpt("evaluate", PLAIN, *settings, *few)
     assert trained.returncode == 0, trained.stdout
     three = json.loads(nngpt(*asked, "--top", 3, "--epochs", 7, "--json").stdout)
+    again = yaml.safe_load_all(nngpt(*asked, "--top", 3, "--epochs", 7).stdout)
+    names = [document["evaluation"]["transform"] for document in again]
+    assert names == [one["transform"] for one in three]
+    assert three[0]["model"] == f"own surrogate {surrogate_file} (part.whl)"
     assert len(three) == 3 and three[0]["epochs"] == 5 and "trained" not in three[0]
     assert (
         "chosen for 5 epochs, the nearest that the surrogate was trained for" in three[0]["notes"]
@@ -57,8 +61,14 @@ def test_train_a_network_with_a_proposal_of_the_surrogate(
 
 
 def test_the_default_engine_needs_no_files(nngpt: Nngpt) -> None:
-    told = nngpt("hpo", "predict", PLAIN, "--dataset", "birds", "--engine", "default")
-    assert (told.returncode, told.stderr) == (0, "")
+    asked = ("hpo", "predict", PLAIN, "--dataset", "minst", "--engine", "default")
+    told = nngpt(*asked)
+    assert told.returncode == 0
+    assert told.stderr == (
+        "note: unknown data set 'minst'. Did you mean 'mnist'? "
+        "Describe it: --root, or --classes and --shape\n"
+    )
+    assert nngpt(*asked, "--classes", 5, "--shape", "3x32x32").stderr == ""
     chosen = yaml.safe_load(told.stdout)["evaluation"]
     assert chosen["hyperparameters"] == {"dropout": 0.2, "lr": 0.01, "momentum": 0.9}
     assert (chosen["batch"], chosen["transform"], chosen["epochs"]) == (64, "norm", 1)
@@ -98,10 +108,12 @@ def test_proposals_differ_and_are_within_the_search_space(surrogate_file: Path) 
     assert found == best_of_grid(file, task, 4)
     strange = SearchSpace.of(frozenset({"lr", "tau", "batch"}), 2)
     (one,) = best_of_grid(file, HPOTask(code, strange, Place("a", "b", "c"), 1), 1)
+    assert one.accuracy is None
     assert one.hyperparameters.keys() == {"lr", "tau"} and one.batch == 2
     assert one.notes == (
         "set to 0, as no range is known: tau",
-        "the surrogate was not trained on any trial on a/b/c",
+        "the surrogate was not trained on any trial on a/b/c: "
+        "it cannot say which accuracy to expect",
     )
 
 
@@ -110,7 +122,7 @@ def test_bench_freezes_its_folds_and_the_surrogate_beats_random_picks(
 ) -> None:
     asked = ("hpo", "bench", "--folder", mirror, "--epochs", 1, "--folds", "folds.json")
     done = nngpt(*asked, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert printed.keys() == {"folds", "regrets"}
     assert json.loads((tmp_path / "folds.json").read_text())["sha256"] == printed["folds"]
@@ -123,7 +135,7 @@ def test_bench_freezes_its_folds_and_the_surrogate_beats_random_picks(
     assert best["components"] < FEWEST_GROUPS and best["first"][1:] == [None, None]
     assert best["pools"] == len(pools(trials, 1))
     table = nngpt(*asked, "--fold", 0)
-    assert (table.returncode, table.stderr) == (0, "")
+    assert table.returncode == 0, table.stderr
     assert "mean regret" in table.stdout and "surrogate" in table.stdout
     assert printed["folds"][:12] in table.stdout
 
@@ -143,7 +155,12 @@ def test_mistakes_are_one_line(surrogate_file: Path, call_nngpt: Nngpt, tmp_path
     )
     mnist = ("--dataset", "mnist")
     for arguments, line in (
-        ((PLAIN, *mnist), "there is no surrogate. Train one: nngpt hpo train"),
+        (
+            (PLAIN, *mnist, "--surrogate", "none.zip"),
+            "none.zip: there is no surrogate. Train one: nngpt hpo train",
+        ),
+        ((PLAIN,), "give --dataset or --root"),
+        ((PLAIN, *mnist, "--shape", "3x32"), "--shape 3x32 is not CHANNELSxHEIGHTxWIDTH"),
         ((bare, *mnist), "bare.py: no class of the file is an nn.Module"),
         ((broken, *mnist), "broken.py: the code is not valid Python; line 1: invalid syntax"),
         (

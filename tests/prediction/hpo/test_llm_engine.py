@@ -114,7 +114,7 @@ def test_tune_a_model_and_benchmark_it(
     told = nngpt(*ASKED, "--top", 2, "--adapter", "a/hpo")
     assert told.returncode == 0, told.stderr
     assert "not tuned" not in told.stderr
-    first, second = told.stdout.split("# 2, by llm\n")
+    first, second = told.stdout.split("---\n# 2, by llm\n")
     for settings in (first, second):
         check_settings(settings, {"lr", "momentum", "dropout"})
     judged = nngpt("hpo", "bench", *data, "--fold", 0, "--adapter", "a/hpo", "--limit", 1)

@@ -12,7 +12,7 @@ class DefaultEngine:
         """Return the default configuration, within the search space."""
         values, notes = task.space.fixed()
         batch = min(int(DEFAULT["batch"]), task.space.max_batch)
-        return [Proposal("default", values, batch, "norm", task.epochs, None, notes)]
+        return [Proposal("default", values, batch, "norm", task.epochs, notes=notes)]
 
     def close(self) -> None:
         """Do nothing: the engine holds no resources."""

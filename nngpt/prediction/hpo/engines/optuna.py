@@ -15,6 +15,7 @@ from nngpt.plugins import PluginOptions
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal, SearchSpace, Train
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
+from nngpt.prediction.model_file import file_to_use
 from nngpt.records import Refusal
 
 SAMPLERS = ("tpe", "random")
@@ -26,7 +27,9 @@ _FIRST = 3
 
 
 class Options(PluginOptions):
-    """`budget`: number of trainings; `surrogate`: file to begin with, None for the cached one."""
+    """`budget`: number of trainings; `surrogate`: file to begin with, None for one's own, else the
+    packaged.
+    """
 
     budget: int = Field(8, ge=1)
     surrogate: Path | None = None
@@ -43,17 +46,14 @@ class OptunaEngine:
         if self._context.training is None:
             raise UserError("the engine 'optuna' trains networks, which is not possible here")
         budget, first = self._options.budget, self._first(task)
-        notes = ["there is no surrogate to begin with (nngpt hpo train)"] if first is None else []
-        notes.append(f"the best of {budget} trainings, chosen on these images: --run trains anew")
+        note = f"the best of {budget} trainings, chosen on these images: --run trains anew"
         with self._context.training(task) as train:
-            found = search(train, task.space, task.epochs, budget, task.seed, proposed=first or ())
-        return [replace(one, notes=(*one.notes, *notes)) for one in found[:count]]
+            found = search(train, task.space, task.epochs, budget, task.seed, proposed=first)
+        return [replace(one, notes=(*one.notes, note)) for one in found[:count]]
 
-    def _first(self, task: HPOTask) -> list[Proposal] | None:
-        """Return the surrogate's proposals without resized images; None without a surrogate."""
-        path = self._options.surrogate or default_path()
-        if self._options.surrogate is None and not path.exists():
-            return None
+    def _first(self, task: HPOTask) -> list[Proposal]:
+        """Return the surrogate's proposals without resized images."""
+        path = self._options.surrogate or file_to_use(default_path())
         own_size = replace(task.space, max_side=task.space.max_side or 0)
         count = min(_FIRST, self._options.budget)
         return best_of_grid(SurrogateFile(path), replace(task, space=own_size), count)
@@ -135,4 +135,4 @@ def _sample(
         values[name] = float(f"{sampled:.4g}")
     batch = trial.suggest_categorical("batch", space.batches)
     transform = trial.suggest_categorical("transform", transforms)
-    return Proposal("optuna", values, int(batch), str(transform), epochs, None, notes)
+    return Proposal("optuna", values, int(batch), str(transform), epochs, notes=notes)

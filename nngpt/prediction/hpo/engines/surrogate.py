@@ -8,10 +8,11 @@ from nngpt.plugins import PluginOptions
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, Proposal
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
+from nngpt.prediction.model_file import file_to_use
 
 
 class Options(PluginOptions):
-    """`surrogate`: file that `nngpt hpo train` wrote; None for the one in the cache."""
+    """`surrogate`: file that `nngpt hpo train` wrote; None for one's own, else the packaged."""
 
     surrogate: Path | None = None
 
@@ -32,4 +33,4 @@ class SurrogateEngine:
 
 def create(context: EngineContext, *, options: Options) -> SurrogateEngine:
     """Return the HPO engine `surrogate`; it reads its file when a proposal is needed."""
-    return SurrogateEngine(options.surrogate or default_path())
+    return SurrogateEngine(options.surrogate or file_to_use(default_path()))

@@ -1,0 +1,1 @@
+"""The search: a folder of images in, a trained network out."""

@@ -1,0 +1,1 @@
+"""Files that travel in the package, made from the pinned LEMUR."""

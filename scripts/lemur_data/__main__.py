@@ -1,0 +1,54 @@
+"""Commands that make the files that travel in the package: `scripts/lemur-data --help`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lemur_data.candidates import read_classifiers
+from lemur_data.portfolio import choose, measure, write_portfolio
+from nngpt.prediction import predictor_training, targets
+from nngpt.prediction.hpo import surrogate
+from nngpt.prediction.runs import read_history
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+Mirror = Annotated[Path, typer.Option("--folder", help="Folder of the LEMUR mirror.")]
+PORTFOLIO = Path(surrogate.__file__).parents[2] / "search" / "portfolio.jsonl.gz"
+SHIPPED = Path(surrogate.__file__).parent.parent / "shipped"
+
+
+@app.command()
+def predictor(folder: Mirror, out: Path = SHIPPED / "predictor.zip") -> None:
+    """Train the predictor that travels in the package."""
+    predictor_training.train(read_history(folder, targets.EPOCHS), out, print)
+
+
+@app.command()
+def hpo(folder: Mirror, out: Path = SHIPPED / "hpo.zip") -> None:
+    """Train the surrogate that travels in the package."""
+    surrogate.train(read_history(folder), out, print)
+
+
+@app.command()
+def portfolio(
+    folder: Mirror,
+    work: Annotated[
+        Path, typer.Option(help="Folder of the measurements; the same command resumes.")
+    ],
+    limit: Annotated[int, typer.Option(help="Number of networks to measure.")] = 240,
+    workers: Annotated[int, typer.Option(help="Number of trainings at once.")] = 2,
+    out: Path = PORTFOLIO,
+) -> None:
+    """Measure networks of LEMUR, and write the portfolio of nngpt search."""
+    known = read_classifiers(folder, work / "classifiers.jsonl")
+    print(f"{len(known)} classifiers that are no near-duplicates")
+    lines = measure(known[:limit], work, workers)
+    chosen = choose(lines, {one.name: one.family for one in known})
+    write_portfolio(chosen, known, out)
+    print(f"{out}: {len(chosen)} networks, {out.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    app()

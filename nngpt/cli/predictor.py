@@ -166,8 +166,8 @@ def predict(
     from nngpt.reports.tables.prediction import CANNOT_SAY, prediction_json, prediction_text
 
     settings = _hyperparameters(prm or [])
-    code, notes = read_network(file)
-    notes = [*notes]
+    code, assumed = read_network(file)
+    notes = list(assumed)
     if dataset is None and root is None:
         dataset = "cifar-10"
         notes.append(f"assumed: data set {dataset}")

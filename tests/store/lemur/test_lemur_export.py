@@ -147,7 +147,7 @@ def test_invalid_file_names_are_skipped_and_reported(mirror: Store, tmp_path: Pa
 
 
 def test_the_command_line_imports_and_exports(nngpt: Nngpt, part: Path, tmp_path: Path) -> None:
-    done = nngpt("lemur", "import", part)
+    done = nngpt("lemur", "import", part, "--folder", "runs")
     assert done.returncode == 0, done.stderr
     table = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     assert ["networks", "6", "6"] in table and ["refused", "0"] in table
@@ -159,7 +159,7 @@ def test_the_command_line_imports_and_exports(nngpt: Nngpt, part: Path, tmp_path
     (tmp_path / "notes.txt").write_text("not a package")
     for path, said in (("notes.txt", "neither an archive"), ("gone", "No such file"),
                        ("runs/nngpt.db", "one of nngpt's own databases")):  # fmt: skip
-        done = nngpt("lemur", "import", path)
+        done = nngpt("lemur", "import", path, "--folder", "runs")
         assert done.returncode != 0 and said in done.stderr and done.stderr.count("\n") == 1
     assert nngpt("lemur", "import", "out", "--folder", "again", "--json").returncode == 0
 

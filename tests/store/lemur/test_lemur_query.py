@@ -84,7 +84,7 @@ def test_a_mistake_is_one_line(
 
 def test_an_empty_database_is_not_a_mirror(tmp_path: Path, nngpt: Nngpt) -> None:
     Store.open(tmp_path / "runs" / "nngpt.db").close()
-    told = nngpt("lemur", "stats")
+    told = nngpt("lemur", "stats", "--folder", "runs")
     assert told.returncode == 2
     assert "the LEMUR mirror is empty. Fetch LEMUR: nngpt lemur pull" in told.stderr
 

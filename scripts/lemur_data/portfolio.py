@@ -141,7 +141,11 @@ def _images(folder: Path) -> Path:
 def choose(lines: Sequence[dict[str, Any]], families: dict[str, str]) -> list[dict[str, Any]]:
     """Return up to `COUNT` measured networks: those that no other beats in accuracy and seconds,
     then those that only they beat, and so on, with at most `_PER_FAMILY` of a family."""
-    rest = [line for line in lines if "refused" not in line and line["accuracy"] > _LEAST]
+    alike: dict[tuple[int, int], dict[str, Any]] = {}  # equal sizes: one network, written twice
+    for line in sorted(lines, key=lambda line: (-line.get("accuracy", 0.0), line["name"])):
+        if line.get("accuracy", 0.0) > _LEAST:
+            alike.setdefault((line["parameters"], line["macs"]), line)
+    rest = list(alike.values())
     rest.sort(key=lambda line: (line["seconds"], -line["accuracy"], line["name"]))
     chosen: list[dict[str, Any]] = []
     taken: Counter[str] = Counter()

@@ -307,6 +307,7 @@ def export(
     from nngpt.cycle.export import Export, export_config
     from nngpt.cycle.tracking import add_artefact
     from nngpt.reports.analysis.best import best_networks
+    from nngpt.reports.analysis.rows import read_places
     from nngpt.reports.cards import export_notes
     from nngpt.reports.sheets import rich_table
     from nngpt.store.folder import find_run
@@ -318,11 +319,11 @@ def export(
         if onnx and find_spec("onnx") is None:
             log(_NO_ONNX)
             onnx = False
-        settings, every = export_config(record, epochs, sandbox), store.attempts(record.id)
-        for note in export_notes(networks, every):
+        settings, places = export_config(record, epochs, sandbox), read_places(store, [record])
+        for note in export_notes(networks, places):
             log(note)
         make_folder(out, "--out")
-        index = Export(out, settings, onnx, every).write(record, networks, log)
+        index = Export(out, settings, onnx, places).write(record, networks, log)
         add_artefact(folder, record, "networks", out, log)
     print_result(as_json, index.facts, rich_table(index.sheet))
     if any("refused" in row for row in index.facts["networks"]):

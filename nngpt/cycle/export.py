@@ -23,11 +23,12 @@ from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
 from nngpt.records import Evaluation, Refusal
 from nngpt.reports.analysis.best import BestNetwork
+from nngpt.reports.analysis.rows import Place
 from nngpt.reports.cards import index_json, index_sheet, leaderboard, origin
 from nngpt.reports.network_folder.contents import judged_95
 from nngpt.reports.network_folder.folder import write_network_folder
 from nngpt.reports.sheets import Sheet, markdown_table
-from nngpt.store import AttemptRecord, RunRecord
+from nngpt.store import RunRecord
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -93,13 +94,13 @@ class Export:
         out: the folder of the export; it exists.
         config: the run's configuration with the training of the export (`export_config`).
         onnx: whether ONNX files are written too.
-        attempts: all attempts of the run, for the leaderboards.
+        places: the run's trained networks, for the leaderboards.
     """
 
     out: Path
     config: Config
     onnx: bool
-    attempts: Sequence[AttemptRecord]
+    places: Sequence[Place]
 
     def write(self, record: RunRecord, networks: Sequence[BestNetwork], log: Log) -> ExportIndex:
         """Train and write the networks that the export's folder lacks, and return its index.
@@ -155,7 +156,7 @@ class Export:
             package,
             splits,
             origin(network, exported, package.validation, same, self._command(network)),
-            leaderboard(self.attempts, number),
+            leaderboard(self.places, number),
         )
         words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
         onnx = f"; no ONNX: {package.onnx_problem}" if package.onnx_problem else ""

@@ -10,10 +10,12 @@ from typing import Any
 from nngpt import statistics
 from nngpt.records import Arm, Evaluation, Exported, Result, ShownBlock, Stage
 from nngpt.reports.analysis.best import BestNetwork, final_accuracy, written_by
+from nngpt.reports.analysis.rows import Place
 from nngpt.reports.network_folder.contents import Origin, judged_95
 from nngpt.reports.sheets import Sheet
-from nngpt.reports.text import NONE, STAGES, accuracy, plural
-from nngpt.store import AttemptRecord, Confirmation
+from nngpt.reports.tables.runs import leaderboard_sheet
+from nngpt.reports.text import NONE, accuracy, plural
+from nngpt.store import Confirmation
 
 _LEADERS = 20
 
@@ -48,7 +50,9 @@ def origin(
 def training(source: BestNetwork, exported: Exported) -> Iterator[str]:
     """Yield the lines of a card on the training: its protocol and circumstances."""
     evaluation = exported.evaluation
-    yield plural(len(evaluation.epochs), "epoch") + f", protocol {evaluation.protocol}"
+    protocol = json.loads(evaluation.protocol).items()
+    told = [f"{key} {value}" for key, value in protocol if value is not None and key != "epochs"]
+    yield ", ".join([plural(len(evaluation.epochs), "epoch"), *told])
     yield f"{evaluation.seconds:.1f} s on {evaluation.device}, sandbox {evaluation.sandbox}"
     if (novelty := source.attempt.novelty) is not None:
         yield f"nearest known network: {novelty.nearest or 'none'}, Jaccard {novelty.jaccard:.3f}"
@@ -133,9 +137,7 @@ def _provenance(block: ShownBlock) -> str:
     return f"{where}, SHA-256 of its file {block.sha256}"
 
 
-def export_notes(
-    networks: Sequence[BestNetwork], attempts: Sequence[AttemptRecord]
-) -> Iterator[str]:
+def export_notes(networks: Sequence[BestNetwork], places: Sequence[Place]) -> Iterator[str]:
     """Yield what a user should know of the choice of networks before they are exported."""
     if tested := sum(network.confirmation is not None for network in networks):
         many = f"{tested} of {plural(len(networks), 'network')}"
@@ -145,39 +147,19 @@ def export_notes(
         )
     taken = {network.attempt.id for network in networks}
     least = max(final_accuracy(network.attempt) for network in networks)
-    for one in attempts:
-        refused = one.refusal is not None and one.refusal.stage is Stage.NOVELTY
-        if refused and one.arm is Arm.LOOP and one.id not in taken and final_accuracy(one) > least:
+    for row in (place.row for place in places):
+        refused = row.arm is Arm.LOOP and row.stage is Stage.NOVELTY
+        if refused and row.attempt not in taken and (row.accuracy or 0) > least:
             yield (
-                f"Attempt {one.id} did better ({final_accuracy(one):.1%}) and was refused only as "
-                "a near-duplicate of a known network: --known includes such networks."
+                f"Attempt {row.attempt} did better ({row.accuracy:.1%}) and was refused only as a "
+                "near-duplicate of a known network: --known includes such networks."
             )
 
 
-def leaderboard(attempts: Sequence[AttemptRecord], chosen: int) -> Sheet:
-    """Return the table of a run's best networks, in which `chosen` is marked."""
-    ranked = sorted(
-        (attempt for attempt in attempts if attempt.result is not None),
-        key=lambda attempt: (-final_accuracy(attempt), attempt.id),
-    )
-    rows = tuple(
-        _leader(place, attempt, attempt.id == chosen)
-        for place, attempt in enumerate(ranked, 1)
-        if place <= _LEADERS or attempt.id == chosen
-    )
-    heads = (">", ">attempt", ">accuracy [95%]", ">parameters", "verdict", "")
-    note = f"{plural(len(ranked), 'network')} of the run were judged, by validation images."
-    return Sheet("Leaderboard", heads, rows, note)
-
-
-def _leader(place: int, attempt: AttemptRecord, chosen: bool) -> tuple[str, ...]:
-    assert attempt.result is not None and attempt.evaluation is not None, "it was judged"
-    verdict = "admitted" if attempt.refusal is None else STAGES[attempt.refusal.stage]
-    if attempt.arm is not Arm.LOOP:
-        verdict = f"control {attempt.arm}: {verdict}"
-    found = accuracy(statistics.accuracy(*attempt.result))
-    size = f"{attempt.evaluation.claimed_parameters:,}"
-    return str(place), str(attempt.id), found, size, verdict, "this network" if chosen else ""
+def leaderboard(places: Sequence[Place], chosen: int) -> Sheet:
+    """Return the leaderboard of a run for the page of one of its networks."""
+    shown = [place for place in places if place.rank <= _LEADERS or place.row.attempt == chosen]
+    return leaderboard_sheet(shown, None, f"Leaderboard of the run: this network is #{chosen}")
 
 
 def index_sheet(rows: Sequence[Mapping[str, Any]], title: str) -> Sheet:

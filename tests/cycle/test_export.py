@@ -67,7 +67,7 @@ def test_all_files_are_written_and_accuracies_reproduced(exported: Path) -> None
         assert "exactly as recorded" in card and "no full training" in card
         assert f"of {images:,} test images**" in card and str(row["content_hash"]) in card
         page = (folder / "report.html").read_text()
-        assert page.count("data:image/png;base64,") == 24 and "this network" in page
+        assert page.count("data:image/png;base64,") == 24 and "this network is #" in page
     assert "| 01-" in (exported / "best" / "index.md").read_text()
 
 

@@ -35,7 +35,7 @@ def card(contents: Contents) -> str:
     candidate, origin = contents.candidate, contents.origin
     names = contents.splits.class_names
     parts = [
-        f"# An image classifier for {plain(contents.splits.name)}\n",
+        f"# {plain(contents.title)}\n",
         f"{plain(origin.title)}. It tells {len(names):,} classes apart: {_listed(names)}.\n",
         _section("Use it", use(contents)),
         _section("Accuracy", _lines([*accuracies(contents), *map(plain, origin.accuracies)])),

@@ -19,6 +19,9 @@ from nngpt.reports.network_folder.measures import BINS, Answers
 from nngpt.reports.sheets import Sheet
 from nngpt.reports.text import NONE, accuracy, amount, plural
 
+_NAMED = 5
+"""Largest number of classes that a title names."""
+
 _MATRIX = 20
 """Largest number of classes whose confusions are a matrix, and of confusions in a list."""
 
@@ -71,6 +74,14 @@ class Contents:
         return Answers(self.package.logits, labels)
 
     @property
+    def title(self) -> str:
+        """What the network is for: the data set, or the classes of a folder of images."""
+        splits = self.splits
+        if splits.image_format is None or len(splits.class_names) > _NAMED:
+            return f"An image classifier for {splits.name}"
+        return f"An image classifier: {', '.join(splits.class_names)}"
+
+    @property
     def test(self) -> str:
         """Test accuracy with its interval, such as `97.0% [95.7–97.9] of 1,000 test images`."""
         return f"{judged_95(*self.answers.judged)} test images"
@@ -104,7 +115,7 @@ class Contents:
         candidate, package, splits = self.candidate, self.package, self.splits
         known, form = spec(candidate.transform), self.format
         return {
-            "title": f"Tell which class of {splits.name} pictures show.",
+            "title": self.title,
             "id": candidate.content_hash,
             "classes": list(splits.class_names),
             "format": None if form is None else vars(form),

@@ -20,6 +20,7 @@ from nngpt.reports.network_folder.contents import (
     preprocessing,
 )
 from nngpt.reports.pages import render
+from nngpt.reports.text import plural
 
 _MOST_PICTURES = 24
 _LONGEST_SIDE = 128
@@ -66,7 +67,7 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         (
             "–" if latency is None else f"{latency:.2f} ms",
             "for one image",
-            f"{package.machine}, {package.threads} threads",
+            f"{plural(package.threads, 'thread')} of {package.machine}",
         ),
         (f"{answers.calibration_error:.1%}", "calibration error", "expected, 15 bins"),
     ]

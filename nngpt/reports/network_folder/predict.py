@@ -4,8 +4,6 @@ It needs torch and pillow, and the files network.py and weights.safetensors besi
 runs. From Python: `from predict import load, predict`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib.util

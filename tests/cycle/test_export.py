@@ -126,14 +126,14 @@ def test_a_folder_works_with_torch_and_pillow_alone(exported: Path, tmp_path: Pa
 
     assert some[0] == 2 and re.fullmatch(rf"{first}: \d \d+\.\d%\n", some[1])
     assert some[2] == (
-        f"predict.py: {tmp_path / 'text.png'}: is not a picture in a known format\n"
+        f"predict.py: {tmp_path / 'text.png'}: is not an image in a known format\n"
         "predict.py: gone.png: No such file or directory\n"
     )
     assert none[0] == 2 and "'0' is not a number from 1" in none[2]
-    assert no_pictures[0] == 2 and no_pictures[2].endswith("the folder holds no pictures\n")
+    assert no_pictures[0] == 2 and no_pictures[2].endswith("the folder holds no images\n")
 
     onnx_code = re.findall(r"```python\n(.*?)```", (folder / "card.md").read_text(), re.DOTALL)[1]
-    onnx_code = onnx_code.replace("picture.png", str(first))
+    onnx_code = onnx_code.replace("image.png", str(first))
     space: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         patch.syspath_prepend(folder)
@@ -236,7 +236,7 @@ def test_without_onnx_the_rest_is_exported(one_run: Path) -> None:
         ("--out runs", "is not empty"),
         ("--out new --attempt 5", "attempt 5: was not trained and judged"),
         ("--out new --attempt 99", "no attempt 99"),
-        ("--out new --sandbox weakest", "evaluation.sandbox"),
+        ("--out new --sandbox weakest", "'weakest' is not one of"),
         ("--out runs/nngpt.db", "is a file, not a folder"),
     ],
 )

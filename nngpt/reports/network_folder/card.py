@@ -17,7 +17,7 @@ from nngpt.reports.sheets import Sheet, markdown_table, plain
 
 LIMITS = (
     "One training with one seed: another seed gives another accuracy.",
-    "Pictures unlike the test images (other cameras, cut-outs, classes) are answered less well, "
+    "Images unlike the test images (other cameras, cut-outs, classes) are answered less well, "
     "and never with “none of these”.",
     "Parameters, operations and latency were counted by the network's own process.",
     "nngpt ran the network in a sandbox only. Loading `network.py` runs its code with your rights: "
@@ -58,8 +58,8 @@ def card(contents: Contents) -> str:
 def use(contents: Contents) -> str:
     """Return the section of a card on how to use the folder."""
     packages = " ".join(["torch", "pillow", *contents.packages])
-    shell = [f"$ pip install {packages}", "$ python predict.py PICTURE_OR_FOLDER --top 3 --json"]
-    python = ["from predict import load, predict", "", 'print(predict(["picture.png"], top=3))']
+    shell = [f"$ pip install {packages}", "$ python predict.py IMAGE_OR_FOLDER --top 3 --json"]
+    python = ["from predict import load, predict", "", 'print(predict(["image.png"], top=3))']
     text = fenced("\n".join(shell), "console") + "\n" + fenced("\n".join(python), "python")
     if contents.package.onnx is None:
         problem = contents.package.onnx_problem
@@ -72,7 +72,7 @@ def use(contents: Contents) -> str:
 HOW_TO_RUN_ONNX = """import onnxruntime
 from predict import pixels, preprocess
 
-images = preprocess(pixels("picture.png")[None]).numpy()  # float32 [b, c, h, w]
+images = preprocess(pixels("image.png")[None]).numpy()  # float32 [b, c, h, w]
 session = onnxruntime.InferenceSession("network.onnx")
 (logits,) = session.run(None, {"images": images})  # [b, classes]
 """

@@ -88,7 +88,7 @@ class Contents:
 
     @property
     def format(self) -> ImageFormat | None:
-        """How a picture file becomes an input; None if pictures have no such number of channels."""
+        """How an image file becomes an input; None if images have no such number of channels."""
         channels, height, width = self.splits.shape
         if self.splits.image_format is not None:
             return self.splits.image_format
@@ -242,7 +242,7 @@ def calibration_line(contents: Contents) -> str:
 
 
 def preprocessing(contents: Contents) -> list[str]:
-    """Return how a picture file becomes the network's input, a line each."""
+    """Return how an image file becomes the network's input, a line each."""
     form, known, splits = contents.format, spec(contents.candidate.transform), contents.splits
     lines = []
     if form is not None:
@@ -253,7 +253,7 @@ def preprocessing(contents: Contents) -> list[str]:
             "crop": "resized with its aspect ratio, what is too long cut off",
         }[form.resize]
         behind = ", ".join(map(str, form.background))
-        lines.append(f"a picture becomes {colours}, {form.height}×{form.width} pixels: {how}")
+        lines.append(f"an image becomes {colours}, {form.height}×{form.width} pixels: {how}")
         lines.append(f"transparent pixels lie on the colour ({behind}); EXIF orientation counts")
     if known is None:
         lines.append("then the transform below, without its random steps")

@@ -1,4 +1,4 @@
-"""Tell which class pictures show: python predict.py PICTURE... [--top K] [--json].
+"""Tell which class images show: python predict.py IMAGE... [--top K] [--json].
 
 It needs torch and pillow, and the files network.py and weights.safetensors beside it, whose code it
 runs. From Python: `from predict import load, predict`.
@@ -39,7 +39,7 @@ SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     *(".ppm", ".pgm", ".jp2", ".avif"),
 )
-"""Suffixes of the pictures in a folder."""
+"""Suffixes of the images in a folder."""
 
 TYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -78,26 +78,26 @@ def load(device: str | None = None) -> torch.nn.Module:
 
 
 def predict(
-    pictures: Sequence[str | Path], top: int = 1, network: torch.nn.Module | None = None
+    files: Sequence[str | Path], top: int = 1, network: torch.nn.Module | None = None
 ) -> list[list[tuple[str, float]]]:
-    """Return for each picture the `top` classes, the most probable first, with probabilities.
+    """Return for each image the `top` classes, the most probable first, with probabilities.
 
     Args:
-        pictures: files.
+        files: image files.
         network: as returned by `load`; by default `load()`.
 
-    Raises: OSError, ValueError if a file is not a readable picture; see also `load`.
+    Raises: OSError, ValueError if a file is not a readable image; see also `load`.
     """
 
-    def fail(picture: str | Path, error: Exception) -> None:
+    def fail(file: str | Path, error: Exception) -> None:
         raise error
 
-    return [best for _, best in _classified(pictures, top, network or load(), fail)]
+    return [best for _, best in _classified(files, top, network or load(), fail)]
 
 
-def pixels(picture: str | Path) -> torch.Tensor:
-    """Return a picture's file as the tensor that the preprocessing begins with, uint8 [c, h, w]."""
-    image = load_image(picture, ImageFormat(**SETTINGS["format"]))
+def pixels(file: str | Path) -> torch.Tensor:
+    """Return an image file as the tensor that the preprocessing begins with, uint8 [c, h, w]."""
+    image = load_image(file, ImageFormat(**SETTINGS["format"]))
     values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
     return values.reshape(image.height, image.width, -1).permute(2, 0, 1)
 
@@ -145,19 +145,19 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _classified(
-    pictures: Sequence[str | Path],
+    files: Sequence[str | Path],
     top: int,
     network: torch.nn.Module,
     fail: Callable[[str | Path, Exception], None],
 ) -> Iterator[tuple[str | Path, list[tuple[str, float]]]]:
-    """Yield each readable picture with its `top` classes; `fail` is told of the others."""
-    for start in range(0, len(pictures), BATCH):
+    """Yield each readable image with its `top` classes; `fail` is told of the others."""
+    for start in range(0, len(files), BATCH):
         read: list[tuple[str | Path, torch.Tensor]] = []
-        for picture in pictures[start : start + BATCH]:
+        for file in files[start : start + BATCH]:
             try:
-                read.append((picture, pixels(picture)))
+                read.append((file, pixels(file)))
             except (OSError, ValueError) as error:
-                fail(picture, error)
+                fail(file, error)
         if read:
             rows = probabilities(torch.stack([image for _, image in read]), network)
             yield from ((name, _best(row, top)) for (name, _), row in zip(read, rows, strict=True))
@@ -211,24 +211,24 @@ def _module(name: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the classes of the pictures in a command line; return 2 if something failed."""
+    """Print the classes of the images in a command line; return 2 if something failed."""
     parser = argparse.ArgumentParser(prog="predict.py", description=SETTINGS["title"])
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, or folder of them")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image, or folder of them")
     parser.add_argument("--top", type=_count, default=1, metavar="K", help="number of classes (1)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="(the GPU, if any)")
     given = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")  # of torch without numpy, of Pillow about large pictures
+    warnings.simplefilter("ignore")  # of torch without numpy, of Pillow about large images
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     failures: list[str] = []
-    files = [file for name in given.pictures for file in _files(Path(name), failures)]
+    files = [file for name in given.images for file in _files(Path(name), failures)]
 
-    def fail(picture: str | Path, error: Exception) -> None:
-        failures.append(f"{picture}: {_reason(error)}")
+    def fail(file: str | Path, error: Exception) -> None:
+        failures.append(f"{file}: {_reason(error)}")
 
     rows: list[dict[str, Any]] = []
     try:
@@ -259,7 +259,7 @@ def _count(text: str) -> int:
 
 
 def _files(path: Path, failures: list[str]) -> Iterator[Path]:
-    """Yield a file itself, or a folder's pictures at any depth; hidden ones are left out."""
+    """Yield a file itself, or a folder's images at any depth; hidden ones are left out."""
     if not path.is_dir():
         yield path
         return
@@ -270,7 +270,7 @@ def _files(path: Path, failures: list[str]) -> Iterator[Path]:
         if not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
     if not found:
-        failures.append(f"{path}: the folder holds no pictures")
+        failures.append(f"{path}: the folder holds no images")
     yield from found
 
 

@@ -223,7 +223,8 @@ def test_everything_can_be_written() -> None:
     assert "| tuned − base | run | mnist | +50.0 \\[" in text
     assert "2026-11-24, a CPU, 2 cores, no GPU; nngpt 0." in text and "$ nngpt …" in text
     html = page(found)
-    assert html.count("<svg") == 3, "answers that run, accuracies, nearest in the corpus"
+    drawn = html.count('class="whole')
+    assert drawn == 3, "answers that run, accuracies, nearest in the corpus"
     assert "<script" not in html and "http" not in html.replace("http-equiv", "")
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nngpt.config import Config, EvaluationConfig, changed, completed
-from nngpt.cycle.parts import open_executor
+from nngpt.cycle.parts import check_same_images, open_executor
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError
 from nngpt.protocols import Executor, Log
@@ -130,7 +130,7 @@ def confirm_sample(
     candidates = plural(len(sample), "candidate")
     log(f"Run {run.id} {run.name!r}: full training of {candidates}{earlier}.")
     if left:
-        with store.lease(run.id) as lease, open_confirmer(plan, log) as executor:
+        with store.lease(run.id) as lease, open_confirmer(run, plan, log) as executor:
             draw("full trainings", before, len(sample))
             for number, (attempt, found) in enumerate(confirm(left, executor, plan, lease), 1):
                 log(confirmed_line(attempt, found))
@@ -140,11 +140,12 @@ def confirm_sample(
 
 
 @contextmanager
-def open_confirmer(plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
+def open_confirmer(run: RunRecord, plan: ConfirmationPlan, log: Log) -> Iterator[Executor]:
     """Open the executor that confirms networks, which judges on test images. Raises: UserError."""
     config = plan.config
     source = data_source(config)
     splits = load_splits(config, source, log)
+    check_same_images(run, config, splits)
     config = config.model_copy(update={"evaluation": plan.evaluation(splits)})
     # Without the run's budgets: the candidates have kept to them once.
     task = replace(make_task(config, source), max_parameters=None, max_latency_ms=None)

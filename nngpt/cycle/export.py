@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nngpt import files
 from nngpt.config import Config, changed, completed
-from nngpt.cycle.parts import open_executor
+from nngpt.cycle.parts import check_same_images, open_executor
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import ConfigError, UserError
 from nngpt.protocols import ExportsWeights, Log
@@ -113,7 +113,7 @@ class Export:
             log(f"{len(index.rows)} of {len(networks)} networks are here already.")
         index.write()
         if left:
-            with _open_exporter(self.config, log) as (executor, splits):
+            with _open_exporter(record, self.config, log) as (executor, splits):
                 for network in left:
                     index.add(self._write_one(executor, splits, network, log))
         return index
@@ -199,13 +199,16 @@ def export_config(run: RunRecord, epochs: int | None, sandbox: str | None) -> Co
 
 
 @contextmanager
-def _open_exporter(config: Config, log: Log) -> Iterator[tuple[ExportsWeights, Splits]]:
+def _open_exporter(
+    record: RunRecord, config: Config, log: Log
+) -> Iterator[tuple[ExportsWeights, Splits]]:
     """Open the executor that trains networks for an export, and its training images.
 
     Raises: UserError if the executor cannot export weights, or cannot run here.
     """
     source = data_source(config)
     splits = load_splits(config, source, log)
+    check_same_images(record, config, splits)
     task = replace(make_task(config, source), max_latency_ms=None)
     with open_executor(config, splits, task, log) as executor:
         if not isinstance(executor, ExportsWeights):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nngpt import plugins
 from nngpt.config import Config
 from nngpt.data.loading import data_source, load_splits
-from nngpt.errors import ConfigError
+from nngpt.errors import ConfigError, UserError
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
 from nngpt.finetuning.lora import overridden
 from nngpt.generation import modes
@@ -29,6 +29,7 @@ from nngpt.records import Adapter, Arm, Candidate, Task, TrainingPair
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
+    from nngpt.store import RunRecord
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,23 @@ def open_evaluator(config: Config, log: Log) -> Iterator[tuple[Reader, Executor]
     splits = load_splits(config, source, log)
     with open_executor(config, splits, reader.task, log) as executor:
         yield reader, executor
+
+
+def check_same_images(run: RunRecord, config: Config, images: Splits) -> None:
+    """Check that a run that goes on, or is used, has the images with which it began.
+
+    Raises: UserError if it began with others.
+    """
+    from nngpt.data.cache import old_digests
+
+    before = {run.images_digest} if run.images_digest else old_digests(config.task.root)
+    if before and images.digest not in before:
+        raise UserError(
+            f"run {run.id} {run.name!r} began with other images: the files have changed, or this "
+            "version of nngpt reads them in another way",
+            where=str(config.task.root or images.name),
+            hint="Bring the files back, or begin anew with --fresh (the old run is kept).",
+        )
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nngpt.config import Config, completed, describe_changes, identity_of
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.forecast import find_times, probe
 from nngpt.cycle.loop import Loop
 from nngpt.cycle.meter import Energy, Meter, TimeLimit, TimeLimitReached
-from nngpt.cycle.parts import assemble
+from nngpt.cycle.parts import assemble, check_same_images
 from nngpt.cycle.tracking import Tracking, check_trackers
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
@@ -18,9 +17,6 @@ from nngpt.protocols import Executor, LimitsTime, Log
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.text import plural
 from nngpt.store import Lease, RunRecord, Store
-
-if TYPE_CHECKING:
-    from nngpt.data.splits import Splits
 
 
 def run_loop(
@@ -53,7 +49,9 @@ def run_loop(
             tracking = Tracking(store, run, config.tracking, progress.note)
             with store.lease(run.id) as lease, tracking:
                 store.reopen_run(run.id)
-                _same_images(run, config, parts.images, lease, begun=bool(done))
+                if done:
+                    check_same_images(run, config, parts.images)
+                lease.describe_images(parts.images.class_names, parts.images.digest)
                 _limit_time(run, parts.executor, lease, progress.note)
                 try:
                     times = None
@@ -65,24 +63,6 @@ def run_loop(
                     progress.note(
                         f"{reached}. Everything recorded is kept; the same command resumes."
                     )
-
-
-def _same_images(run: RunRecord, config: Config, images: Splits, lease: Lease, begun: bool) -> None:
-    """Record a run's class names and images, or refuse to resume it with other images.
-
-    Raises: UserError if the run began with other images.
-    """
-    from nngpt.data.cache import old_digests
-
-    before = {run.images_digest} if run.images_digest else old_digests(config.task.root)
-    if begun and before and images.digest not in before:
-        raise UserError(
-            f"run {run.id} {run.name!r} began with other images: the files have changed, or this "
-            "version of nngpt reads them in another way",
-            where=str(config.folder / DATABASE),
-            hint="Bring the files back, or begin anew with --fresh (the old run is kept).",
-        )
-    lease.describe_images(images.class_names, images.digest)
 
 
 def _limit_time(run: RunRecord, executor: Executor, lease: Lease, log: Log) -> None:

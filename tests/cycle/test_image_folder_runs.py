@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ANSWERS
+from command_line import ANSWERS, Nngpt
 from PIL import Image
 from quick_runs import database, quick_run, write_answers
 
@@ -54,7 +54,7 @@ def age_cache(changed: bool) -> None:
 
 
 def test_a_run_stores_its_classes_and_is_not_resumed_with_other_images(
-    shapes: Path, tmp_path: Path
+    shapes: Path, tmp_path: Path, call_nngpt: Nngpt
 ) -> None:
     quick_run(tmp_path, 1, *FEW)
     with Store.open(database(tmp_path)) as store:
@@ -66,6 +66,9 @@ def test_a_run_stores_its_classes_and_is_not_resumed_with_other_images(
     Image.new("L", (8, 8)).save(shapes / "circle" / "0.png")
     with pytest.raises(UserError, match=r"run 1 .* began with other images"):
         quick_run(tmp_path, 4, *FEW)
+    for words in (("confirm",), ("export", "--out", "best")):
+        refused = call_nngpt("cycle", *words)
+        assert refused.returncode == 2 and "began with other images" in refused.stderr
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -185,7 +185,7 @@ MISTAKES = {
     "in --family-threshold gaa=0.9": ["'gaa'", "Did you mean 'ga'?"],
     "in --family-threshold ga=1 --family-threshold ga=0.9": ["'ga'", "twice"],
     "in --best-on mnist": ["--best-on"],
-    "in --lemur": ["runs/nngpt.db", "nngpt lemur pull"],
+    "in --lemur --folder runs": ["runs/nngpt.db", "nngpt lemur pull"],
     "in --json --list -": ["--json", "--list"],
     "in --copy-to in": ["not empty", "--copy-to"],
     "in --report in": ["in: is a folder", "--report"],

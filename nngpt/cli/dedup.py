@@ -97,9 +97,7 @@ def dedup(
         levels, threshold, level_threshold, family_threshold, per_family, shingle
     )
     check_share(min_accuracy, "--min-accuracy")
-    sources = NetworkSources(
-        paths or [], lemur, mirror_folder(folder), best_on, key, everything
-    )
+    sources = NetworkSources(paths or [], lemur, mirror_folder(folder), best_on, key, everything)
     outputs = OutputPaths(list_to, copy_to, jsonl, report)
     if explain is not None:
         found = _explain(explain, sources, outputs, settings, as_json)

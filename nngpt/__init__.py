@@ -18,10 +18,14 @@ if TYPE_CHECKING:
         duplicates,
         evaluate,
         extract,
+        hyperparameters,
         novelty,
+        predict,
     )
     from nngpt.api.runs import Network, Run
     from nngpt.errors import ExecutionError, NngptError, UserError
+    from nngpt.prediction.hpo.proposal import Proposal
+    from nngpt.prediction.predictor import PredictedValue, Prediction
     from nngpt.records import Novelty
     from nngpt.reports.analysis.rows import AttemptRow
     from nngpt.retrieval.extractor import Extraction
@@ -38,6 +42,9 @@ __all__ = [
     "Network",
     "NngptError",
     "Novelty",
+    "PredictedValue",
+    "Prediction",
+    "Proposal",
     "Run",
     "Trained",
     "UserError",
@@ -45,17 +52,22 @@ __all__ = [
     "duplicates",
     "evaluate",
     "extract",
+    "hyperparameters",
     "novelty",
+    "predict",
 ]
 
 _PLACES = {
     "nngpt.api.ask_tell": ("AskTell", "Asked"),
     "nngpt.api.networks": (
         *("Duplicate", "Trained"),
-        *("duplicates", "evaluate", "extract", "novelty"),
+        *("duplicates", "evaluate", "extract"),
+        *("hyperparameters", "novelty", "predict"),
     ),
     "nngpt.api.runs": ("Network", "Run"),
     "nngpt.errors": ("ExecutionError", "NngptError", "UserError"),
+    "nngpt.prediction.hpo.proposal": ("Proposal",),
+    "nngpt.prediction.predictor": ("PredictedValue", "Prediction"),
     "nngpt.records": ("Novelty",),
     "nngpt.reports.analysis.rows": ("AttemptRow",),
     "nngpt.retrieval.extractor": ("Extraction",),

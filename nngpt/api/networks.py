@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from nngpt import config, plugins
 from nngpt.api.runs import Network, Run
+from nngpt.errors import UserError
 from nngpt.files import read_text
 from nngpt.protocols import Log
 from nngpt.records import Novelty, Refusal
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from nngpt.generation.contract.network_file import NetworkFile
     from nngpt.novelty.dedup.collection import Network as FoundNetwork
+    from nngpt.prediction.hpo.proposal import HPOTask, Proposal, Train
+    from nngpt.prediction.predictor import Prediction
     from nngpt.retrieval.extractor import Extraction
 
 AnyNetwork: TypeAlias = "str | Path | type[nn.Module] | nn.Module | Network"
@@ -123,6 +127,97 @@ def evaluate(
     )
 
 
+def predict(
+    network: AnyNetwork,
+    data: str | Path,
+    *,
+    accuracies: Sequence[float] = (),
+    hyperparameters: Mapping[str, float] | None = None,
+    transform: str | None = None,
+    classes: int | None = None,
+    shape: tuple[int, int, int] | None = None,
+    class_name: str | None = None,
+    init: str | None = None,
+    predictor: str | Path | None = None,
+) -> Prediction:
+    """Predict the final accuracy and the stopping epoch of a training, without training.
+
+    Args:
+        data: name of a data set, in nngpt or LEMUR, or a folder of images.
+        accuracies: accuracy after each known epoch from the first on, 0…1.
+        hyperparameters: `lr`, `batch`, `momentum` …; missing ones are assumed, with a note.
+        transform: name of the transform in LEMUR.
+        classes: number of classes of a data set that is not known.
+        shape: (c, h, w) of its images.
+        class_name, init: as for `evaluate`.
+        predictor: file of a predictor of your own.
+
+    Raises: UserError if an argument is wrong, or nothing is known of the data set.
+    """
+    from nngpt.prediction.data_description import describe_data
+    from nngpt.prediction.model_file import file_to_use
+    from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
+    from nngpt.prediction.predictor import Predictor, default_path
+
+    found = _tunable(network, class_name, init)
+    described = describe_data(str(data), None, classes, shape)
+    place = Place(IMAGE_CLASSIFICATION, lemur_name(described.name), "acc")
+    model = Predictor(Path(predictor) if predictor else file_to_use(default_path()))
+    if described.unknown and str(place) not in model.places:
+        raise UserError(described.unknown)
+    given = dict(hyperparameters or {})
+    predicted = model.predict(found.code, place, given, transform, accuracies, described.facts)
+    return replace(predicted, notes=(*found.notes, *predicted.notes))
+
+
+def hyperparameters(
+    network: AnyNetwork,
+    data: str | Path,
+    *,
+    epochs: int = 1,
+    count: int = 1,
+    engine: str = "surrogate",
+    options: Mapping[str, Any] | None = None,
+    max_batch: int = 256,
+    max_side: int | None = None,
+    class_name: str | None = None,
+    init: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    log: Log = silent,
+) -> tuple[Proposal, ...]:
+    """Propose hyperparameters, batch size and transform for a network, the best first.
+
+    Args:
+        data: name of a data set, in nngpt or LEMUR, or a folder of images.
+        epochs: length of the training.
+        count: number of different proposals.
+        engine: HPO engine, with its `options`; "optuna" trains the network in the sandbox.
+        max_batch: largest batch size to propose.
+        max_side: largest side of a resized image in pixels.
+        class_name, init: as for `evaluate`.
+        settings: settings of the trainings to change, by key path.
+        log: called with lines about trainings.
+
+    Raises: UserError if an argument is wrong; PluginError if there is no such engine.
+    """
+    from nngpt.prediction.data_description import describe_data
+    from nngpt.prediction.hpo.proposing import make_task, propose
+
+    found, described = _tunable(network, class_name, init), describe_data(str(data))
+    chosen = {"prompt.template": "full", **(settings or {}), "evaluation.epochs": epochs}
+    loaded = config.load(None, config.as_overrides(chosen))
+    task = make_task(found, described, loaded, None, max_batch, max_side)
+
+    def training(purpose: str, task: HPOTask) -> AbstractContextManager[Train]:
+        from nngpt.cycle.networks import open_training  # slow to import, seldom needed
+
+        images = config.as_overrides({**chosen, "task.dataset": str(data)})
+        return open_training(lambda: config.load(None, images), log, purpose, task)
+
+    proposals = propose(task, described, loaded, training, engine, options or {}, count)
+    return tuple(replace(one, notes=(*found.notes, *one.notes)) for one in proposals)
+
+
 def duplicates(
     paths: Paths,
     *,
@@ -196,6 +291,16 @@ def _read(network: AnyNetwork, class_name: str | None, init: str | None) -> Netw
     if isinstance(network, str | Path):
         return read_network(_path(network) or str(network), class_name, init)
     return read_class(network if isinstance(network, type) else type(network), init)
+
+
+def _tunable(network: AnyNetwork, class_name: str | None, init: str | None) -> NetworkFile:
+    """Read a network that must keep the contract. Raises: UserError with all of its faults."""
+    from nngpt.generation.contract.network_file import faults_line
+
+    found = _read(network, class_name, init)
+    if isinstance(found, Refusal):
+        raise UserError(faults_line(found))
+    return found
 
 
 def _source(network: AnyNetwork) -> str:

@@ -31,7 +31,7 @@ from nngpt.cli.options import (
     engine_names,
 )
 from nngpt.cli.output import console, logger, print_notes, print_result
-from nngpt.cli.predictor import describe_data, log
+from nngpt.cli.predictor import log, read_shape
 from nngpt.cli.stopping import stoppable
 from nngpt.errors import UserError
 
@@ -161,9 +161,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Propose a network's hyperparameters, batch size and transform, as YAML."""
-    from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
+    from nngpt.prediction.data_description import describe_data
+    from nngpt.prediction.hpo.proposing import make_task, propose
     from nngpt.prediction.network_files import read_tunable_network
-    from nngpt.prediction.places import IMAGE_CLASSIFICATION, Place, lemur_name
     from nngpt.reports.tables.prediction import proposal_lines, proposals_json
 
     flags = {"surrogate": surrogate, "adapter": adapter, "budget": budget}
@@ -173,10 +173,8 @@ def predict(
     given = {"seed": seed, "sandbox": sandbox, "evaluation.epochs": epochs}
     load = partial(load_config, config, ["prompt.template=full", *overrides], **given)
     settings = load()
-    space = SearchSpace.of(network.supported, max_batch, max_side)
-    data = describe_data(dataset, root, classes, shape)
-    place = Place(IMAGE_CLASSIFICATION, lemur_name(data.name), "acc")
-    task = HPOTask(network.code, space, place, epochs, target_accuracy, settings.seed, data.facts)
+    data = describe_data(dataset, root, classes, read_shape(shape))
+    task = make_task(network, data, settings, target_accuracy, max_batch, max_side)
     images = {"task.dataset": data.name, "task.root": data.root}
 
     def training(purpose: str, task: HPOTask) -> AbstractContextManager[Train]:
@@ -185,11 +183,7 @@ def predict(
         return open_training(partial(load, **images), logger(), purpose, task)
 
     with stoppable("Stopped."):
-        context = EngineContext(settings, partial(training, "search"))
-        with closing(plugins.create(KIND, engine, context, options=options)) as opened:
-            proposals = opened.propose(task, top)
-        if data.unknown:
-            proposals = [replace(p, notes=(data.unknown, *p.notes)) for p in proposals]
+        proposals = propose(task, data, settings, training, engine, options, top)
         if run:
             with training("run", task) as train:
                 proposals[0] = replace(proposals[0], trained=train(proposals[0]))

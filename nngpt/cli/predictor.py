@@ -7,20 +7,16 @@ import re
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 from typer import Option
 
-from nngpt import plugins
 from nngpt.cli.inputs import make_folder
 from nngpt.cli.options import AsJson, Classes, MirrorFolder, NetworkFile, Root, Shape
 from nngpt.cli.output import console, print_notes, print_result
 from nngpt.cli.stopping import stoppable
-from nngpt.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from nngpt.prediction.places import Facts
+from nngpt.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Train and evaluate the accuracy predictor.")
 
@@ -159,6 +155,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict a network's final accuracy and stopping epoch, each with a 90% interval."""
+    from nngpt.prediction.data_description import describe_data
     from nngpt.prediction.model_file import file_to_use
     from nngpt.prediction.network_files import read_network
     from nngpt.prediction.places import Place, lemur_name
@@ -171,7 +168,7 @@ def predict(
     if dataset is None and root is None:
         dataset = "cifar-10"
         notes.append(f"assumed: data set {dataset}")
-    data = describe_data(dataset, root, classes, shape)
+    data = describe_data(dataset, root, classes, read_shape(shape))
     place = Place(task, lemur_name(data.name), metric)
     model = Predictor(predictor or file_to_use(default_path()))
     asked = {"file": str(file), "place": str(place), "model": model.origin}
@@ -188,56 +185,7 @@ def predict(
     return None
 
 
-class DataDescription(NamedTuple):
-    """What the options of a prediction tell about a data set.
-
-    Attributes:
-        root: folder of images; None for a name.
-        facts: facts about it; None to look them up by its name.
-        unknown: why there are no facts at all, "" if there are some.
-    """
-
-    name: str
-    root: Path | None = None
-    facts: Facts | None = None
-    unknown: str = ""
-
-
-def describe_data(
-    dataset: str | None, root: Path | None, classes: int | None, shape: str | None
-) -> DataDescription:
-    """Return what options tell about a data set.
-
-    Args:
-        dataset: name, or a folder of images.
-
-    Raises:
-        UserError: no option names the data set, or an option is not valid.
-        DataError: the folder is not a folder of images.
-    """
-    from nngpt.prediction.places import described, is_known, lemur_name
-
-    if root is None and dataset is not None and Path(dataset).is_dir():
-        root = Path(dataset)
-    size = _read_shape(shape)
-    if root is not None:
-        source = plugins.create("data set", "image-folder", root)
-        images = getattr(source, "images", math.nan)
-        facts = described(source.classes, source.shape, images)
-        return DataDescription(source.name, root, facts)
-    if dataset is None:
-        raise UserError("give --dataset or --root")
-    if is_known(dataset):
-        return DataDescription(dataset)
-    if classes is not None:
-        return DataDescription(dataset, None, described(classes, size))
-    hint = nearest(lemur_name(dataset), plugins.names("data set"))
-    hint = f"{hint} " if hint.startswith("Did") else ""
-    what = f"unknown data set {dataset!r}. {hint}Describe it: --root, or --classes and --shape"
-    return DataDescription(dataset, unknown=what)
-
-
-def _read_shape(text: str | None) -> tuple[int, int, int] | None:
+def read_shape(text: str | None) -> tuple[int, int, int] | None:
     """Return the shape of `3x32x32`: channels, height, width. Raises: UserError."""
     if text is None:
         return None

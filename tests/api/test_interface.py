@@ -14,7 +14,8 @@ import nngpt
 NAMES = {
     *("AskTell", "Asked", "AttemptRow", "Duplicate", "ExecutionError", "Extraction", "Network"),
     *("NngptError", "Novelty", "Run", "Trained", "UserError", "__version__"),
-    *("duplicates", "evaluate", "extract", "novelty"),
+    *("PredictedValue", "Prediction", "Proposal", "duplicates", "evaluate", "extract"),
+    *("hyperparameters", "novelty", "predict"),
 }
 LIGHT = """
 import sys

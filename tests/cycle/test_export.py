@@ -20,7 +20,9 @@ from warm import Started
 
 from nngpt import config
 from nngpt.data.loading import data_source
-from nngpt.reports.analysis.best import final_accuracy
+from nngpt.reports.analysis.best import best_networks
+from nngpt.reports.analysis.rows import read_places
+from nngpt.reports.cards import export_notes
 from nngpt.store import Store
 
 
@@ -145,15 +147,14 @@ def test_a_folder_works_with_torch_and_pillow_alone(exported: Path, tmp_path: Pa
     assert odds.max() / odds.sum() == pytest.approx(share, abs=1e-4)
 
 
-def test_near_duplicates_are_exported_when_asked(nngpt: Nngpt, one_run: Path) -> None:
-    with Store.open(one_run / "runs" / "nngpt.db", create=False) as store:
-        accuracies = [final_accuracy(store.attempt(number)) for number in (1, 3, 2)]
-    assert accuracies == sorted(accuracies, reverse=True), "3 was refused as a near-duplicate of 1"
-    done = nngpt("cycle", "export", "--attempt", 2, "--no-onnx", "--out", "two")
-    assert "Attempt 3 did better" in done.stdout and "--known includes such" in done.stdout
-    done = nngpt("cycle", "export", "--known", "--best", 2, "--no-onnx", "--out", "best")
-    assert done.returncode == 0, done.stderr
-    assert [row["attempt"] for row in networks(one_run / "best")] == [1, 3]
+def test_near_duplicates_are_exported_when_asked(exported: Path) -> None:
+    with Store.open(exported / "runs" / "nngpt.db", create=False) as store:
+        (run,) = store.runs()
+        (weaker,) = best_networks(store, run, 1, [2])
+        (note,) = export_notes([weaker], read_places(store, [run])[1:])
+        best = best_networks(store, run, 2, [], known=True)
+    assert note.startswith("Attempt 3 did better") and "--known includes such" in note
+    assert [network.attempt.id for network in best] == [1, 3], "3 was refused as a near-duplicate"
 
 
 def test_a_killed_export_resumes(nngpt: Nngpt, exported: Path, one_run: Path) -> None:
@@ -207,8 +208,9 @@ def test_a_training_with_other_epochs_is_not_compared(nngpt: Nngpt, one_run: Pat
 
 def test_the_card_of_a_confirmed_network_has_its_test_accuracy(nngpt: Nngpt, one_run: Path) -> None:
     nngpt(*["cycle", "confirm", "--epochs", "1", "--train-limit", "300"])
-    done = nngpt(*["cycle", "export", "--best", "1", "--no-onnx", "--out", "best"])
+    done = nngpt(*["cycle", "export", "--best", "1", "--known", "--no-onnx", "--out", "best"])
     assert done.returncode == 0, done.stderr
+    assert "the test accuracies are on the cards and do not rank" in done.stdout
     (card,) = (one_run / "best").glob("*/card.md")
     assert re.search(
         r"a full training by “nngpt cycle confirm” \(1 epoch\): .* of 10,000", card.read_text()

@@ -23,8 +23,10 @@ from nngpt.records import (
     Retraining,
     Rollout,
     Sampling,
+    StagedTraining,
     TrackedEvent,
     TrainingPair,
+    TrainingStage,
 )
 
 if TYPE_CHECKING:
@@ -302,6 +304,20 @@ class ExportsWeights(Protocol):
             seed: seed of the training that gave the weights; the network is built with it again.
             onnx: make an ONNX file, too, and try it.
         """
+
+
+@runtime_checkable
+class TrainsInStages(Protocol):
+    """An executor that trains a network in stages, with nngpt's own recipe."""
+
+    def advance(
+        self,
+        candidate: Candidate,
+        seed: int,
+        stage: TrainingStage,
+        before: bytes | None = None,
+    ) -> StagedTraining | Refusal:
+        """Train one stage, from the state after the stage before, and judge the network."""
 
 
 @runtime_checkable

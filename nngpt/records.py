@@ -384,6 +384,57 @@ class WeightTensor:
 
 
 @dataclass(frozen=True)
+class TrainingStage:
+    """One stage of a training with nngpt's own recipe, which continues the stage before it.
+
+    Attributes:
+        images: number of training images to pass; more than there are make several epochs.
+        first: number of batches that earlier stages passed.
+        schedule: (progress, learning rate) points of the stage, progress from 0 to 1.
+        seconds: wall seconds after which the stage ends early, its learning rates compressed
+            accordingly; None to pass all images.
+        optimiser: "sgd" (Nesterov momentum 0.9) or "adamw".
+        transform: name of the image transform (`nngpt.data.transform_names`).
+    """
+
+    images: int
+    first: int
+    schedule: tuple[tuple[float, float], ...]
+    seconds: float | None = None
+    optimiser: str = "sgd"
+    batch: int = 128
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    transform: str = "norm"
+
+
+@dataclass(frozen=True)
+class StagedTraining:
+    """A network after a stage of its training.
+
+    Attributes:
+        correct, total: predictions of the validation images.
+        batches: number of training batches of all stages, as the worker claims.
+        seconds: wall seconds of the stage with its process's start and predictions.
+        state: safetensors file with the weights and the optimiser's state, for the next stage.
+        claimed_parameters, claimed_flops: as the worker claims.
+    """
+
+    correct: int
+    total: int
+    batches: int
+    seconds: float
+    state: bytes = field(repr=False)
+    claimed_parameters: int = 0
+    claimed_flops: int | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy, 0…1."""
+        return self.correct / self.total
+
+
+@dataclass(frozen=True)
 class Exported:
     """A network trained again for export, and its weights, which a contained process sent.
 

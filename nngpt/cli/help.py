@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "search": (
+        "search my-images --minutes 20",
+        "search cifar10 --minutes 60 --max-parameters 1e6 --out small",
+    ),
     "generate": ("generate demo-mnist --count 4 --out networks",),
     "evaluate": ("evaluate network.py --set task.dataset=fashion-mnist",),
     "dedup": (

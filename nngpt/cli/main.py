@@ -29,6 +29,7 @@ from nngpt.cli import (
     networks,
     predictor,
     rag,
+    search,
 )
 from nngpt.cli.help import tidy
 from nngpt.errors import NngptError, UserError, readable, shortened
@@ -40,6 +41,7 @@ app = typer.Typer(
     help="A code LLM designs PyTorch networks; nngpt checks, trains and judges them, and the "
     "LLM learns from what worked.",
 )
+app.command("search")(search.search)
 app.add_typer(cycle.app, name="cycle")
 app.add_typer(experiment.app, name="experiment")
 app.command("leaderboard")(leaderboard.leaderboard)

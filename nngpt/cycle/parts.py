@@ -91,8 +91,11 @@ class Parts:
 
 
 @contextmanager
-def assemble(config: Config, log: Log) -> Iterator[Parts]:
-    """Open all parts of a run; close them at the end of the block. Raises: UserError."""
+def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iterator[Parts]:
+    """Open all parts of a run; close them at the end of the block, but not a given executor.
+
+    Raises: UserError.
+    """
     for kind, (section, key) in plugins.SECTIONS.items():  # a wrong name fails before slow steps
         plugins.load(kind, getattr(getattr(config, section), key))
     with ExitStack() as stack:
@@ -107,7 +110,7 @@ def assemble(config: Config, log: Log) -> Iterator[Parts]:
             constrained.check(llm, reader.prompt.mode)
         llm.use_adapter(start.adapter)
         learner = _make_learner(config, llm, start.adapter, log)
-        executor = stack.enter_context(open_executor(config, splits, reader.task, log))
+        executor = executor or stack.enter_context(open_executor(config, splits, reader.task, log))
         level = executor.level.partition(":")[0]
         log(f"Training: {splits.train.count:,} images of {splits.name}, sandbox level {level}")
         yield Parts(

@@ -26,6 +26,7 @@ def run_loop(
     probe_first: bool = False,
     minutes: float | None = None,
     limit: TimeLimit | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Start or resume the run of a configuration, and run its loop.
 
@@ -34,12 +35,13 @@ def run_loop(
         probe_first: measure the stages for the forecast, unless times are known.
         minutes: time limit; None for none.
         limit: time limit that another thread may end, instead of `minutes`.
+        executor: trains the candidates; None for the configuration's.
 
     Raises: UserError if the run began with other settings, or its parts cannot be opened.
     """
     check_trackers(config.tracking)
     limit, meter = limit or TimeLimit.of_minutes(minutes), Meter(Energy())
-    with assemble(config, progress.note) as parts:
+    with assemble(config, progress.note, executor) as parts:
         config.folder.mkdir(parents=True, exist_ok=True)
         with Store.open(config.folder / DATABASE) as store:
             run = _current_run(store, config, fresh)

@@ -27,6 +27,7 @@ from nngpt.sandbox import (
 )
 from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.sealed_memory import mapped
+from nngpt.sandbox.staged_training import WEIGHTS, StagedTrainingLoop
 from nngpt.sandbox.training_loop import (
     PlainTrainingLoop,
     TrainingData,
@@ -45,6 +46,7 @@ class Inputs:
     train_images: int
     train_labels: int
     validation_images: int
+    state: int
 
 
 class CandidateRun:
@@ -66,6 +68,8 @@ class CandidateRun:
             self._answer_with_weights()
         elif self.job["work"] == "onnx":
             self._answer_with_onnx()
+        elif self.job["work"] == "stage":
+            self._train_stage()
         else:
             self._train()
 
@@ -88,12 +92,34 @@ class CandidateRun:
             self._phase("answer", epoch=epoch, batches=data.drawn)
             self._send_answers(net)
         if self.job["work"] == "export":
-            export_worker.send_weights(self.inputs.result, net)
+            export_worker.send_weights(self.inputs.result, net.state_dict())
+
+    def _train_stage(self) -> None:
+        """Train a stage; send the weights, and the optimiser's state for the next stage."""
+        module, net = self._build(self._load_data)
+        self._phase("setup", **self._measure(net))
+        net.train()
+        state = export_worker.read_tensors(_content(self.inputs.state))
+        weights = {n.removeprefix(WEIGHTS): t for n, t in state.items() if n.startswith(WEIGHTS)}
+        if weights:
+            prm = candidate_module.supported_values(module, self.job)
+            export_worker.load_weights(net, lambda: net.train_setup(prm), weights)
+        loop = StagedTrainingLoop(net, self.job["stage"])
+        loop.load_state(state)
+        first = self.job["stage"]["first"]  # other random crops than in the stages before
+        torch.manual_seed((self.job["seed"] * 1_000_003 + first) % 2**63)
+        self._phase("learn", epoch=1)
+        with self._precision():
+            args = self.images, self.labels, self._transform, self.job["seed"]
+            batches = loop.run(*args, self._divergence_check(net))
+        self._phase("answer", epoch=1, batches=batches)
+        self._send_answers(net)
+        export_worker.send_weights(self.inputs.result, loop.tensors())
 
     def _answer_with_weights(self) -> None:
         module, net = self._build(self._load_unseen)
         prm = candidate_module.supported_values(module, self.job)
-        set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._file())
+        set_up = export_worker.load_weights(net, lambda: net.train_setup(prm), self._file_tensors())
         package = self.job["work"] == "package"
         if package:
             net.eval()
@@ -113,10 +139,12 @@ class CandidateRun:
         self._phase("answer", epoch=1, batches=0)
         wire.write_frame(self.inputs.result, wire.LOGITS, self._answers(answer))
 
+    def _file_tensors(self) -> dict[str, Tensor]:
+        return export_worker.read_tensors(self._file())
+
     def _file(self) -> bytes:
         """Return the file to try, weights or ONNX."""
-        fd = self.inputs.train_images
-        return os.pread(fd, os.fstat(fd).st_size, 0)
+        return _content(self.inputs.train_images)
 
     def _phase(self, name: str, **facts: object) -> None:
         wire.write_facts(self.inputs.result, phase=name, **facts)
@@ -193,21 +221,32 @@ class CandidateRun:
 
     def _training_data(self, net: Any, epoch: int) -> TrainingData:
         seed = (self.job["seed"] * 1_000_003 + epoch) % 2**63
-        sound = self.job["stop_on_divergence"] and _is_finite(net)
+        check = self._divergence_check(net)
 
         def after(batches: int) -> None:
             if is_reported(batches):
                 if self.job["loop"] == "plain" and self.device.type == "cuda":
                     torch.cuda.synchronize()  # the parent may measure how long these batches take
                 wire.write_facts(self.inputs.result, batches=batches, of=len(data))
+            check(batches)
+
+        order = self.job["batch"], self._transform, seed
+        data = TrainingData(self.images, self.labels, *order, after)
+        return data
+
+    def _transform(self, images: Tensor) -> Tensor:
+        """Return a batch of training images [b, c, h, w], transformed and arranged."""
+        return self._arranged(self.pipeline.train(images))
+
+    def _divergence_check(self, net: Any) -> Callable[[int], None]:
+        """Return a check for weights that became NaN, called with the number of batches."""
+        sound = self.job["stop_on_divergence"] and _is_finite(net)
+
+        def check(batches: int) -> None:
             if sound and is_checked(batches) and not _is_finite(net):
                 raise RejectedError(f"training diverged after {batches} batches: weights are NaN")
 
-        def transform(images: Tensor) -> Tensor:
-            return self._arranged(self.pipeline.train(images))
-
-        data = TrainingData(self.images, self.labels, self.job["batch"], transform, seed, after)
-        return data
+        return check
 
     def _send_answers(self, net: Any) -> None:
         net.eval()
@@ -224,6 +263,10 @@ class CandidateRun:
                 self._check(logits, len(images))
                 parts.append(logits.float().cpu())
         return torch.cat(parts).numpy().astype("<f4").tobytes()
+
+
+def _content(fd: int) -> bytes:
+    return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 def _is_finite(net: Any) -> bool:

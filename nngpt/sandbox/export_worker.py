@@ -15,10 +15,9 @@ from nngpt.sandbox import tensors, wire
 from nngpt.sandbox.candidate_module import RejectedError
 
 
-def send_weights(fd: int, net: Any) -> None:
-    """Send the worker's weights in `state_dict`. Raises: RejectedError if not exportable."""
+def send_weights(fd: int, state: object) -> None:
+    """Send the worker's weights, a state dict. Raises: RejectedError if not exportable."""
     wire.write_facts(fd, phase="weights")
-    state = net.state_dict()
     if not isinstance(state, Mapping) or not state:
         raise RejectedError("state_dict gives no tensors")
     for name, tensor in state.items():
@@ -52,14 +51,11 @@ def _check_rules(headers: list[dict[str, Any]]) -> None:
         raise RejectedError(f"the weights cannot be exported: {problem}") from None
 
 
-def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
+def load_weights(net: Any, set_up: Callable[[], object], state: Mapping[str, Tensor]) -> bool:
     """Load exported weights into a fresh network; return True if `train_setup` was needed first.
 
     Raises: RejectedError if the network has other tensors.
     """
-    from safetensors.torch import load
-
-    state = load(data)
     try:
         net.load_state_dict(state)
     except RuntimeError:  # train_setup may add tensors: a loss with weights, say
@@ -71,3 +67,10 @@ def load_weights(net: Any, set_up: Callable[[], object], data: bytes) -> bool:
             raise RejectedError(f"the weights do not fit a fresh network: {first}") from None
         return True
     return False
+
+
+def read_tensors(data: bytes) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file; none of no bytes."""
+    from safetensors.torch import load
+
+    return dict(load(data)) if data else {}

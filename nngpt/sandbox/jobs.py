@@ -31,12 +31,14 @@ class Job:
         description: instructions for the worker, JSON-serialisable (see `JobFactory`).
         order: secret order of the validation images (`nngpt.sandbox.judge.secret_order`).
         file: weights or ONNX file to try, in place of training data; None for a training.
+        state: safetensors file with which a stage of a training begins, None for its first stage.
     """
 
     description: dict[str, Any]
     fold: Fold
     order: npt.NDArray[np.int64]
     file: bytes | None = None
+    state: bytes | None = None
 
     @property
     def labels(self) -> Labels:
@@ -48,8 +50,8 @@ class Job:
         """Open the reading end of a result pipe, and the descriptors for `nngpt.sandbox.lane`.
 
         The latter are memory for standard error, the pipe's writing end, and the data: job
-        description, training images and labels, validation images. The caller closes the writing
-        end once the worker has a copy; all others are closed afterwards.
+        description, training images and labels, validation images, a stage's state. The caller
+        closes the writing end once the worker has a copy; all others are closed afterwards.
         """
         with ExitStack() as stack:
             result, writing = os.pipe()
@@ -71,6 +73,7 @@ class Job:
             yield sealed_memory.sealed("nothing", [])
         images = sealed_memory.chunks(self.fold.validation_images, self.order)
         yield sealed_memory.sealed("validation-images", images)
+        yield sealed_memory.sealed("state", [self.state] if self.state else [])
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,24 @@ def safetensors_file(tensors: Sequence[WeightTensor]) -> bytes:
     return b"".join([len(text).to_bytes(8, "little"), text, *(t.data for t in ordered)])
 
 
+def part_of(file: bytes, prefix: str) -> bytes:
+    """Return those tensors of a safetensors file whose names begin with `prefix`, without it.
+
+    Raises: ValueError if it is no such file.
+    """
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    kinds = {name: torch_name for torch_name, (_, name) in _TYPES.items()}
+    found = []
+    for name, facts in header.items():
+        if name.startswith(prefix):
+            start, end = facts["data_offsets"]
+            data = file[8 + length + start : 8 + length + end]
+            kind, shape = kinds[facts["dtype"]], tuple(facts["shape"])
+            found.append(WeightTensor(name.removeprefix(prefix), kind, shape, data))
+    return safetensors_file(found)
+
+
 def _name(name: object) -> str:
     """Check a tensor's name: words and dots, no path, no reserved key. Raises: wire.WireError."""
     if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):

@@ -59,7 +59,7 @@ GOOD: Mapping[str, str] = {
     **{"config": "good.yaml", "grid": "grid.yaml", "file": "good.py", "files": "good.py"},
     **{"dataset": "mnist", "attempt": "1", "adapter": bad.ADAPTER, "out": "new", "name": "mnist"},
     **{"path": "part.whl", "corpus": "good.jsonl", "arm": "base", "places": "library"},
-    **{"source": "library", "question": "block", "target": "new"},
+    **{"source": "library", "question": "block", "target": "new", "data": "mnist"},
 }
 """A good value of each required parameter, by its name."""
 

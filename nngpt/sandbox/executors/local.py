@@ -33,7 +33,9 @@ from nngpt.records import (
     Refusal,
     Retraining,
     Stage,
+    StagedTraining,
     Task,
+    TrainingStage,
     Trial,
     canonical_json,
     extra_epochs,
@@ -46,6 +48,7 @@ from nngpt.sandbox.jobs import AnyJudge, JobFactory, JobResult
 from nngpt.sandbox.judge import Budget, Judge
 from nngpt.sandbox.lane_pool import LanePool
 from nngpt.sandbox.packager import Packager
+from nngpt.sandbox.stages import StageTrainer
 from nngpt.sandbox.zygote_client import SharedZygote, shared
 
 _FOLD_SEED = 1
@@ -56,6 +59,9 @@ _CONTEXT_BYTES = 1 << 30
 
 _LEAST_EXTRA_S = 0.3
 """Own seconds that a training may take longer than our own loop in any case: noise of the clock."""
+
+_STAGE_TIMES = 3.0
+"""Own seconds that a stage may take, as a multiple of its time on all its threads."""
 
 _shared_by_wrapper = lru_cache(SharedZygote)
 
@@ -214,6 +220,24 @@ class LocalExecutor:
         machine = self._gpu or processor(), self._evaluation.threads
         packager = Packager(self._pool, self._jobs, *machine, self.calibrate())
         return packager.package(candidate, seed, fold, test, weights, onnx)
+
+    def advance(
+        self,
+        candidate: Candidate,
+        seed: int,
+        stage: TrainingStage,
+        before: bytes | None = None,
+    ) -> StagedTraining | Refusal:
+        """Train the candidate's network for one stage with nngpt's recipe, on the first fold.
+
+        Raises: ExecutionError if the sandbox itself does not work.
+        """
+        fold = self._folds.fold(self._folds.numbers[0])
+        trainer = StageTrainer(self._pool, self._jobs, self._budget)
+        limit_s = self.calibrate() * max(1.0, stage.images / fold.train_count)
+        if stage.seconds is not None:
+            limit_s = max(limit_s, _STAGE_TIMES * self._evaluation.threads * stage.seconds)
+        return trainer.train(candidate, seed, fold, stage, before, limit_s)
 
     def stop(self) -> None:
         """Make every `evaluate` of the executor, running or future, raise ExecutionError."""

@@ -1,0 +1,88 @@
+"""`nngpt search`: from one's own images to a trained network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from nngpt.cli.inputs import check_folder, load_config
+from nngpt.cli.options import AsJson, Overrides, Sandbox, Seed
+from nngpt.cli.output import console, print_result
+from nngpt.cli.stopping import stoppable
+
+_Data = Annotated[
+    str,
+    Argument(metavar="DATA", help="Folder of images with one folder per class, data set, or YAML."),
+]
+_Minutes = Annotated[float, Option(help="Time of the whole search, in minutes.", min=0.1, max=1e5)]
+_Out = Annotated[Path, Option(help="Folder of the result; an older result is replaced.")]
+_Folder = Annotated[
+    Path | None,
+    Option(help="Where the search keeps its work (default: runs/search-DATA).", show_default=False),
+]
+_MaxParameters = Annotated[
+    float | None, Option(help="Largest number of parameters, such as 1e6.", min=1)
+]
+_MaxLatency = Annotated[
+    float | None, Option(help="Longest time of one image's forward pass, in ms.", min=1e-3)
+]
+_Device = Annotated[str | None, Option(help="auto, cpu or cuda.", metavar="DEVICE")]
+_Finish = Annotated[bool, Option("--finish", help="Write the best network so far; train no more.")]
+_Candidates = Annotated[
+    int | None,
+    Option(help="Networks of LEMUR to try (default: by the time).", min=1, max=100),
+]
+_Designs = Annotated[
+    int | None,
+    Option(
+        help="Networks for the LLM to design, 0 for none (default: by the time).", min=0, max=99
+    ),
+]
+
+
+def search(
+    data: _Data,
+    minutes: _Minutes = 60.0,
+    out: _Out = Path("best"),
+    folder: _Folder = None,
+    max_parameters: _MaxParameters = None,
+    max_latency_ms: _MaxLatency = None,
+    seed: Seed = None,
+    device: _Device = None,
+    sandbox: Sandbox = None,
+    candidates: _Candidates = None,
+    designs: _Designs = None,
+    finish: _Finish = False,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    as_json: AsJson = False,
+) -> None:
+    """Find and train a good network for your images; the same command resumes."""
+    from nngpt.reports.progress import ConsoleProgress
+    from nngpt.search.plan import Request
+    from nngpt.search.search import search as run
+
+    given = {
+        "task.dataset": None if data.endswith((".yaml", ".yml")) else data,
+        "task.max_parameters": int(max_parameters) if max_parameters else None,
+        "task.max_latency_ms": max_latency_ms,
+        "evaluation.device": device,
+    }
+    config = None if given["task.dataset"] else data
+    base = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)
+    name = base.task.root.name if base.task.root else base.task.dataset
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "data"
+    base = base.model_copy(update={"folder": folder or Path("runs") / f"search-{name}"})
+    request = Request(base, data, minutes, out, candidates, designs)
+    check_folder(request.folder, "--folder")
+    check_folder(out, "--out")
+    with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:
+        found = run(request, progress, finish)
+    correct, total = found.test
+    text = (
+        f"{out}: {found.title}, {correct / total:.1%} right of {total:,} test images.\n"
+        f"Use it: python {out}/predict.py IMAGE"
+    )
+    print_result(as_json, {"out": str(out), "network": found.title, **found.facts}, text)

@@ -1,0 +1,78 @@
+"""The executor of a search's runs: a candidate's first stage, whose weights the search keeps."""
+
+from __future__ import annotations
+
+from nngpt.cycle.meter import TimeLimit
+from nngpt.protocols import Pruner
+from nngpt.records import (
+    Candidate,
+    EpochResult,
+    Evaluation,
+    Refusal,
+    Retraining,
+    Stage,
+    Trial,
+    canonical_json,
+)
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.search.ladder import Entrant, Recipe, Trainer
+
+
+def first_key(network: str) -> str:
+    """Return the journal's key of a network's first stage."""
+    return f"first-{network}"
+
+
+class FirstRung:
+    """Trains one epoch with nngpt's recipe, or as much as the time allows; an `Executor`.
+
+    Attributes:
+        level, workers: as of the executor that it uses.
+        pruner: None.
+        limit: the time of the run that trains its networks at present.
+    """
+
+    pruner: Pruner | None = None
+
+    def __init__(
+        self, executor: LocalExecutor, trainer: Trainer, recipe: Recipe, seconds: float
+    ) -> None:
+        self._executor, self._trainer = executor, trainer
+        self._recipe, self._seconds = recipe, seconds
+        self.limit = TimeLimit(None)
+        self.level, self.workers = executor.level, executor.workers
+
+    def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
+        """Train the network's first stage, and judge it."""
+        entrant = Entrant("", candidate, "", "", self._recipe)
+        stage = self._recipe.stage(self._trainer.train_count, 0, self._seconds)
+        record = self._trainer.train(first_key(entrant.network), entrant, stage, None)
+        if record.refused:
+            return Refusal(Stage.TRAIN, record.refused)
+        epoch = EpochResult(1, record.accuracy, record.correct, record.total, record.seconds)
+        return Evaluation(
+            epochs=(epoch,),
+            claimed_parameters=record.parameters,
+            seconds=record.seconds,
+            device=self._executor.device,
+            seed=seed,
+            sandbox=self.level,
+            claimed_batches=record.batches,
+            protocol=canonical_json({"search": self._recipe.note, "seconds": self._seconds}),
+            trials=(Trial(seed, 0, record.accuracy, record.total),),
+        )
+
+    def retrain(self, candidate: Candidate, seed: int) -> Retraining:
+        """Never called: the search trains all networks with its own recipe."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Make every running training raise `ExecutionError`, unless the run's time has ended.
+
+        The search goes on then, and a first stage ends soon by itself.
+        """
+        if self.limit.seconds_left != 0.0:
+            self._executor.stop()
+
+    def close(self) -> None:
+        """Do nothing: the search closes the executor that it opened."""

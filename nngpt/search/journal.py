@@ -1,0 +1,135 @@
+"""The journal of a search: its stages, its time and the weights after each, on disk.
+
+    <folder>/stages.jsonl       one line per finished stage, appended and flushed
+    <folder>/<key>.safetensors  weights and optimiser state after a stage
+
+A stage counts once its line is written; its weights are in place before. So a search that was
+killed loses the stages in flight only, and the same command finds all others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nngpt import files
+from nngpt.errors import UserError
+
+_STAGES = "stages.jsonl"
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A finished stage of a network's training.
+
+    Attributes:
+        key: name of the stage: the rung or part of the search, and the network.
+        network: content hash of the network.
+        correct, total: predictions of the validation images; 0 of 0 for a refusal.
+        batches: training batches passed in all stages so far.
+        parameters: number of trainable parameters, as its process claimed.
+        seconds: wall seconds of the stage.
+        spent: seconds of the whole search up to the stage's end.
+        refused: why the stage failed, "" if it did not.
+        note: settings that differ from the usual ones, for the leaderboard.
+    """
+
+    key: str
+    network: str
+    correct: int = 0
+    total: int = 0
+    batches: int = 0
+    parameters: int = 0
+    seconds: float = 0.0
+    spent: float = 0.0
+    refused: str = ""
+    note: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy, 0…1; 0 for a refusal."""
+        return self.correct / self.total if self.total else 0.0
+
+
+class Journal:
+    """The stages of one search, and the clock over all of its sessions; for several threads.
+
+    Attributes:
+        folder: the search's folder; it exists.
+        stages: finished stages by key.
+    """
+
+    def __init__(self, folder: Path, seconds: float, began: float) -> None:
+        """Read the stages that earlier sessions finished.
+
+        Args:
+            seconds: time of the whole search.
+            began: `time.monotonic()` at the start of this session.
+
+        Raises: UserError if the journal cannot be read.
+        """
+        self.folder, self._seconds = folder, seconds
+        self._lock = threading.Lock()
+        self.stages: dict[str, StageRecord] = {}
+        self._file = folder / _STAGES
+        for line in self._lines():
+            record = StageRecord(**line)
+            self.stages[record.key] = record
+        self._before = max((stage.spent for stage in self.stages.values()), default=0.0)
+        self._began = began
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the search so far, in all sessions; what was in flight at a kill excepted."""
+        return self._before + time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds left; negative after the end."""
+        return self._seconds - self.spent
+
+    def add(self, record: StageRecord, state: bytes | None) -> StageRecord:
+        """Store a finished stage; `state` replaces the network's weights of earlier stages."""
+        with self._lock:
+            record = replace(record, spent=round(self.spent, 2))
+            if state is not None:
+                partial = self.folder / f".{record.key}.partial"
+                partial.write_bytes(state)
+                files.publish(partial, self._weights(record.key))
+            with self._file.open("ab") as file:
+                file.write((json.dumps(asdict(record)) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+            self.stages[record.key] = record
+        return record
+
+    def state(self, key: str) -> bytes:
+        """Return weights and optimiser state after a stage. Raises: UserError if they are gone."""
+        return files.read_bytes(self._weights(key), largest=1 << 31)
+
+    def forget(self, key: str) -> None:
+        """Delete the weights after a stage that nothing continues from."""
+        self._weights(key).unlink(missing_ok=True)
+
+    def _weights(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Return the whole lines of the journal; a kill may have cut the last one off."""
+        if not self._file.exists():
+            return []
+        data = files.read_bytes(self._file)
+        whole, _, rest = data.rpartition(b"\n")
+        if rest:
+            with self._file.open("r+b") as file:
+                file.truncate(len(whole) + 1 if whole else 0)
+        try:
+            return [json.loads(line) for line in whole.splitlines()]
+        except ValueError:
+            hint = "Begin anew with --fresh"
+            raise UserError("is damaged", where=str(self._file), hint=hint) from None

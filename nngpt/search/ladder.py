@@ -1,0 +1,241 @@
+"""Successive halving, tuning and the final training: which network trains next, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from nngpt.protocols import Log, TrainsInStages
+from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
+from nngpt.sandbox.staged_training import rate
+from nngpt.search.journal import Journal, StageRecord
+from nngpt.statistics import percent_of
+
+KEEP = 3
+"""One network of so many goes on to the next rung, which trains it so many times longer."""
+
+WARM_UP = 0.1
+"""Share of a stage in which the learning rate rises."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks train in a search.
+
+    Attributes:
+        optimiser: "sgd" or "adamw".
+        lr: highest learning rate.
+    """
+
+    optimiser: str = "adamw"
+    lr: float = 0.003
+    batch: int = 64
+    weight_decay: float = 0.05
+    transform: str = "norm"
+
+    @property
+    def note(self) -> str:
+        """The recipe in a few words."""
+        return f"{self.optimiser} {self.lr:g}, batch {self.batch}, {self.transform}"
+
+    def stage(
+        self, images: int, first: int, seconds: float, start: float = 0.0, end: float = 1.0
+    ) -> TrainingStage:
+        """Return a stage: the part from `start` to `end` of one rise and fall of the rate."""
+        whole = ((0.0, 0.0), (WARM_UP, self.lr), (1.0, 0.0))
+        points = sorted({start, *(p for p, _ in whole if start < p < end), end})
+        schedule = tuple(((p - start) / (end - start), rate(whole, p)) for p in points)
+        return TrainingStage(
+            images=max(1, images),
+            first=first,
+            schedule=schedule,
+            seconds=seconds,
+            optimiser=self.optimiser,
+            batch=self.batch,
+            weight_decay=self.weight_decay,
+            transform=self.transform,
+        )
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A network that takes part.
+
+    Attributes:
+        title: name for the user.
+        candidate: its code.
+        author: who wrote it, for the card.
+        licence: SPDX expression of its code, "" if nobody's.
+        recipe: how it trains.
+    """
+
+    title: str
+    candidate: Candidate
+    author: str
+    licence: str
+    recipe: Recipe
+
+    @property
+    def network(self) -> str:
+        """Content hash of the network."""
+        return self.candidate.content_hash
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains stages of entrants, once each.
+
+    Attributes:
+        executor: the sandbox.
+        journal: what was trained already.
+        seed: seed of the search.
+        train_count: number of training images.
+        workers: number of networks that train at once.
+    """
+
+    executor: TrainsInStages
+    journal: Journal
+    seed: int
+    train_count: int
+    workers: int
+
+    def train(
+        self, key: str, entrant: Entrant, stage: TrainingStage, before: StageRecord | None
+    ) -> StageRecord:
+        """Train one stage, unless the journal has it; a refusal is a record, too."""
+        if key in self.journal.stages:
+            return self.journal.stages[key]
+        state = self.journal.state(before.key) if before else None
+        seed = derive_seed(self.seed, "search", entrant.network)
+        result = self.executor.advance(entrant.candidate, seed, stage, state)
+        record = StageRecord(key, entrant.network, note=entrant.recipe.note)
+        if isinstance(result, Refusal):
+            return self.journal.add(replace(record, refused=result.reason), None)
+        record = replace(
+            record,
+            correct=result.correct,
+            total=result.total,
+            batches=result.batches,
+            parameters=result.claimed_parameters,
+            seconds=round(result.seconds, 2),
+        )
+        return self.journal.add(record, result.state)
+
+
+Standing = tuple[Entrant, StageRecord]
+
+
+def best_first(standings: Sequence[Standing]) -> list[Standing]:
+    """Return those that trained, the most accurate first; of equals the smaller."""
+    trained = [one for one in standings if not one[1].refused]
+    return sorted(trained, key=lambda one: (-one[1].accuracy, one[1].parameters, one[0].network))
+
+
+def climb(
+    trainer: Trainer, standings: Sequence[Standing], seconds: float, most_epochs: int, log: Log
+) -> list[Standing]:
+    """Halve the field until one worker each is left; every rung trains `KEEP` times longer.
+
+    Args:
+        seconds: wall seconds of all rungs together.
+
+    Returns: all of the last rung, the best first.
+    """
+    field = best_first(standings)
+    if seconds <= 0:
+        return field
+    sizes = rung_sizes(len(field), trainer.workers)
+    for number, size in enumerate(sizes, 1):
+        rounds = -(-size // trainer.workers)
+        each = seconds / len(sizes) / rounds
+        log(f"Rung {number}: the {size} best train on, up to {each:.0f} s each")
+
+        def go_on(one: Standing, number: int = number, each: float = each) -> Standing:
+            entrant, before = one
+            stage = entrant.recipe.stage(most_epochs * trainer.train_count, before.batches, each)
+            key = f"rung{number}-{entrant.network}"
+            return entrant, trainer.train(key, entrant, stage, before)
+
+        with ThreadPoolExecutor(trainer.workers) as pool:
+            found = best_first(list(pool.map(go_on, field[:size])))
+        for entrant, record in found:
+            log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
+        field = found or field
+    return field
+
+
+def rung_sizes(count: int, workers: int) -> list[int]:
+    """Return how many networks each rung has, from `count` down to one for each worker."""
+    sizes = []
+    while (count := -(-count // KEEP)) > workers:
+        sizes.append(count)
+    return [*sizes, min(count, workers)] if count else []
+
+
+def tune(
+    trainer: Trainer,
+    leader: Standing,
+    proposals: Mapping[str, Recipe],
+    seconds: float,
+    most_epochs: int,
+    log: Log,
+) -> Standing:
+    """Train the leader on with other recipes from the same weights; return the best.
+
+    Args:
+        proposals: recipes by a short name; the leader's own is among them.
+        seconds: wall seconds of all trainings together.
+    """
+    if seconds <= 0:
+        return leader
+    entrant, before = leader
+    each = seconds / -(-len(proposals) // trainer.workers)
+
+    def attempt(name: str) -> Standing:
+        tried = replace(entrant, recipe=proposals[name])
+        stage = tried.recipe.stage(most_epochs * trainer.train_count, before.batches, each)
+        return tried, trainer.train(f"tune-{name}-{entrant.network}", tried, stage, before)
+
+    log(f"Tuning {entrant.title}: {len(proposals)} recipes, {each:.0f} s each")
+    with ThreadPoolExecutor(trainer.workers) as pool:
+        found = best_first(list(pool.map(attempt, proposals)))
+    for one, record in found:
+        log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")
+    return found[0] if found else leader
+
+
+def finish(
+    trainer: Trainer,
+    leader: Standing,
+    seconds: float,
+    parts: int,
+    most_epochs: int,
+    log: Log,
+) -> Standing:
+    """Train the leader with all that is left, in parts with a checkpoint each; return the best.
+
+    The learning rate rises and falls once over all parts. A part takes its share of the time that
+    is left when it begins, so the end is kept whatever the machine does.
+    """
+    entrant, record = leader
+    best, end = leader, trainer.journal.spent + seconds
+    log(f"Final training of {entrant.title}: {max(0.0, seconds):.0f} s")
+    for part in range(parts):
+        left = end - trainer.journal.spent
+        if left <= 0 and f"final{part}-{entrant.network}" not in trainer.journal.stages:
+            break
+        each = left / (parts - part)
+        images = most_epochs * trainer.train_count // parts
+        stage = entrant.recipe.stage(
+            images, record.batches, max(each, 0.1), part / parts, (part + 1) / parts
+        )
+        found = trainer.train(f"final{part}-{entrant.network}", entrant, stage, record)
+        if found.refused:
+            log(f"  stopped: {found.refused}")
+            break
+        record = found
+        log(f"  {(part + 1) / parts:.0%}: {percent_of(record.correct, record.total)}")
+        if record.accuracy >= best[1].accuracy:
+            best = entrant, record
+    return best

@@ -1,0 +1,169 @@
+"""What a search was asked for, and what follows from data, time and machine, with reasons."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nngpt.search.ladder import Recipe
+
+if TYPE_CHECKING:
+    from nngpt.config import Config
+    from nngpt.data.splits import Splits
+
+_PORTFOLIO, _LLM = 0.22, 0.10
+"""Shares of the whole time: first stages of the portfolio, the LLM's writing and first stages."""
+
+FIRST, RUNGS, TUNING = 0.5, 0.32, 0.15
+"""Shares of the time that is left: for a run of first stages at most, and after them for halving
+the field and for tuning; the rest is the final training.
+"""
+
+_LEAST_LLM_S = 45.0
+_DESIGN_S = 12.0
+_MOST_DESIGNS = 12
+"""The LLM takes part if it has so many seconds; seconds a network, and networks at most."""
+
+_FIRST_S, _LEAST_STAGE_S = 20.0, 2.0
+_FEWEST, _MOST = 4, 24
+"""Seconds of a first stage that are worth having, and of any; networks of the portfolio."""
+
+_CROP_SIDE = 24
+_FEW_CLASSES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Request:
+    """A search as the user asked for it.
+
+    Attributes:
+        base: configuration of data, limits and machine; its folder keeps the runs and weights.
+        data: the data as the user named them.
+        minutes: time of the whole search.
+        out: folder of the result.
+        candidates: networks of the portfolio that begin; None for what the time allows.
+        designs: networks that the LLM writes, 0 for none; None for what the time allows.
+    """
+
+    base: Config
+    data: str
+    minutes: float
+    out: Path
+    candidates: int | None = None
+    designs: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the search's runs, journal and weights."""
+        return self.base.folder
+
+    @property
+    def seed(self) -> int:
+        """Seed of the search."""
+        return self.base.seed
+
+    def identity(self) -> dict[str, object]:
+        """Return what must stay the same for a search to resume; its time may change."""
+        base = self.base.identity()
+        return {
+            "data": base["task"],
+            "seed": self.seed,
+            "evaluation": base["evaluation"],
+            "candidates": self.candidates,
+            "designs": self.designs,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of a search and their seconds.
+
+    Attributes:
+        candidates: networks of the portfolio that begin.
+        designs: networks that the LLM writes; 0 without it.
+        first_s: seconds of each network's first stage.
+        recipe: how networks train.
+        reasons: one line per choice, for the user.
+    """
+
+    candidates: int
+    designs: int
+    first_s: float
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+
+def make_plan(
+    request: Request, splits: Splits, portfolio: int, workers: int, llm_problem: str
+) -> Plan:
+    """Return the plan of a search.
+
+    Args:
+        portfolio: number of networks to choose from.
+        workers: number of networks that train at once.
+        llm_problem: why the LLM cannot take part, "" if it can.
+    """
+    seconds, reasons = 60 * request.minutes, list[str]()
+    llm_s = _LLM * seconds
+    if not llm_problem and request.designs is None and llm_s < _LEAST_LLM_S:
+        llm_problem = f"it needs more than {llm_s:.0f} s to write"
+    designs = min(_MOST_DESIGNS, max(4, int(llm_s / _DESIGN_S)))
+    designs = 0 if llm_problem else designs if request.designs is None else request.designs
+    if llm_problem:
+        reasons.append(f"LLM: takes no part, {llm_problem}")
+    first_total = (_PORTFOLIO + (0.0 if designs else _LLM)) * seconds * workers
+    candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
+    candidates = min(portfolio, request.candidates or candidates)
+    first_s = max(_LEAST_STAGE_S, first_total / candidates)
+    recipe = choose_recipe(splits)
+    reasons += [
+        f"First rung: {candidates} networks of LEMUR"
+        + (f" and {designs} of the LLM" if designs else "")
+        + f", one epoch or {first_s:.0f} s each, {workers} at once",
+        f"Then {RUNGS:.0%} of the time that is left: halving the field; {TUNING:.0%}: recipes for "
+        "the leader; the rest: its final training, the test, and its files",
+        f"Recipe: {recipe.note}",
+    ]
+    return Plan(
+        candidates=candidates,
+        designs=designs,
+        first_s=first_s,
+        recipe=recipe,
+        reasons=tuple(reasons),
+    )
+
+
+def choose_recipe(splits: Splits) -> Recipe:
+    """Return the recipe to begin with: batch by the number of images, transform by their kind.
+
+    Colour images may be mirrored; grey ones are often characters, which may not.
+    """
+    channels, height, width = splits.shape
+    batch = 64 if splits.train.count >= 2000 else 16 if splits.train.count < 500 else 32
+    transform = "norm"
+    transform += "-crop" if min(height, width) >= _CROP_SIDE else ""
+    transform += "-flip" if channels == 3 else ""
+    return Recipe(batch=batch, transform=transform)
+
+
+def understood(splits: Splits, device: str) -> list[str]:
+    """Return what nngpt understood of the data and the machine, in lines."""
+    channels, height, width = splits.shape
+    labels = splits.train.open_labels()
+    counts = np.bincount(labels, minlength=splits.classes)
+    names = splits.class_names or tuple(map(str, range(splits.classes)))
+    shown = [f"{name} {count:,}" for name, count in zip(names, counts, strict=True)]
+    if len(shown) > _FEW_CLASSES_SHOWN:
+        shown = [*shown[:_FEW_CLASSES_SHOWN], f"… {len(shown) - _FEW_CLASSES_SHOWN} more"]
+    colour = "colour" if channels == 3 else "grey"
+    return [
+        f"Data: {splits.name}, {colour} images of {height}×{width}, {splits.classes} classes",
+        f"  {splits.train.count:,} to train on, {splits.validation.count:,} to choose by, "
+        f"{splits.test.count:,} to test once",
+        f"  {', '.join(shown)}",
+        f"Metric: accuracy. Machine: {device}, {len(os.sched_getaffinity(0))} cores",
+    ]

@@ -1,0 +1,259 @@
+"""`nngpt search`: from a folder of images to a trained network, in a given time.
+
+Networks of the portfolio and of the LLM train for one epoch each; the best third trains on three
+times as long, and so on; the leader's recipe is tuned; the rest of the time is its final training.
+Validation images choose everywhere; the test images are read once, at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nngpt import files
+from nngpt.config import Config, EvaluationConfig
+from nngpt.data.loading import data_source, load_splits, make_task
+from nngpt.errors import UserError
+from nngpt.files import DATABASE
+from nngpt.generation.models import embedded
+from nngpt.records import Refusal, Task, derive_seed
+from nngpt.reports.network_folder.contents import Origin
+from nngpt.reports.network_folder.folder import write_network_folder
+from nngpt.reports.progress import ConsoleProgress
+from nngpt.reports.sheets import Sheet
+from nngpt.sandbox import tensors
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.staged_training import WEIGHTS
+from nngpt.search import entrants, ladder
+from nngpt.search.first_rung import FirstRung
+from nngpt.search.journal import Journal
+from nngpt.search.ladder import Recipe, Standing, Trainer
+from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood
+from nngpt.search.portfolio import read_portfolio
+from nngpt.statistics import percent_of
+from nngpt.store import Store
+
+if TYPE_CHECKING:
+    from nngpt.data.splits import Splits
+
+_MOST_EPOCHS = 60
+_FINAL_PARTS = 6
+_FILES_S = 12.0
+_REQUEST = "search.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Result of a search.
+
+    Attributes:
+        title: the network.
+        validation, test: (correct, total) predictions.
+        facts: everything about the result's folder, for JSON.
+    """
+
+    title: str
+    validation: tuple[int, int]
+    test: tuple[int, int]
+    facts: Mapping[str, Any]
+
+
+def search(request: Request, progress: ConsoleProgress, finish: bool = False) -> Found:
+    """Search a network, or resume the search; write the result's folder.
+
+    Args:
+        finish: write the best network so far, without more training.
+
+    Raises: UserError if the request cannot be carried out, or no network trained.
+    """
+    log, began = progress.note, time.monotonic()
+    base = request.base
+    _check_folders(request)
+    source = data_source(base)
+    splits, task = load_splits(base, source, log), make_task(base, source)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(request.folder, 60 * request.minutes, began)
+    if journal.stages:
+        log(f"The search resumes after {journal.spent / 60:.1f} min.")
+    with _executor(base.evaluation, splits, task) as executor:
+        for line in understood(splits, executor.device):
+            log(line)
+        plan = _plan(request, splits, executor.workers)
+        for line in plan.reasons:
+            log(line)
+        trainer = Trainer(executor, journal, request.seed, splits.train.count, executor.workers)
+        if finish:
+            return _write(request, trainer, executor, splits, _best_so_far(request, journal, plan))
+        field = _first_rung(request, plan, trainer, executor, progress)
+        package_s = _package_s(ladder.best_first(field)[0], splits)
+        left = journal.left - package_s
+        field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log)
+        tried = recipes(field[0][0].recipe)
+        leader = ladder.tune(trainer, field[0], tried, TUNING * left, _MOST_EPOCHS, log)
+    whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
+    with _executor(whole, splits, task) as executor:
+        trainer = replace(trainer, executor=executor, workers=1)
+        seconds = journal.left - package_s
+        best = ladder.finish(trainer, leader, seconds, _FINAL_PARTS, _MOST_EPOCHS, log)
+        return _write(request, trainer, executor, splits, best)
+
+
+def _best_so_far(request: Request, journal: Journal, plan: Plan) -> Standing:
+    """Return the best network of all finished stages. Raises: UserError if there is none."""
+    found = entrants.standings(request, journal, plan.recipe, read_portfolio())
+    by_network = {entrant.network: entrant for entrant, _ in found}
+    stages = [one for one in journal.stages.values() if one.network in by_network]
+    standings = ladder.best_first([(by_network[one.network], one) for one in stages])
+    if not standings:
+        hint = "Let it go on: repeat its command without --finish"
+        raise UserError("no network has trained yet", where=str(request.folder), hint=hint)
+    return standings[0]
+
+
+def _package_s(leader: Standing, splits: Splits) -> float:
+    """Estimate the seconds that the files and the test need at the end.
+
+    The network answers the test images twice, with and without its code; a training step costs
+    three forward passes.
+    """
+    entrant, record = leader
+    passes = 3 * record.batches * entrant.recipe.batch + record.total
+    forward_s = record.seconds / max(1, passes)
+    return _FILES_S + (2 * splits.test.count + splits.validation.count) * forward_s
+
+
+def recipes(usual: Recipe) -> dict[str, Recipe]:
+    """Return the recipes that the leader tries, by name."""
+    return {
+        "same": usual,
+        "slower": replace(usual, lr=usual.lr / 3),
+        "faster": replace(usual, lr=usual.lr * 2),
+        "sgd": replace(usual, optimiser="sgd", lr=0.05, weight_decay=5e-4),
+    }
+
+
+@contextmanager
+def _executor(evaluation: EvaluationConfig, splits: Splits, task: Task) -> Iterator[LocalExecutor]:
+    with closing(LocalExecutor(splits, evaluation, task)) as executor:
+        yield executor
+
+
+def _cores(base: Config, executor: LocalExecutor) -> int:
+    """Return the threads of the final training: all that the workers had together."""
+    return executor.workers * base.evaluation.threads if executor.device == "cpu" else 1
+
+
+def _plan(request: Request, splits: Splits, workers: int) -> Plan:
+    """Return the plan that the search began with, or make it. Raises: UserError."""
+    path = request.folder / _REQUEST
+    if path.exists():
+        begun = files.read_object(path)
+        if begun.get("request") != request.identity():
+            what = "another search is here, of other data or settings"
+            hint = "Repeat its command, or choose another --folder"
+            raise UserError(what, where=str(path), hint=hint)
+        recipe = Recipe(**begun["plan"].pop("recipe"))
+        reasons = tuple(begun["plan"].pop("reasons"))
+        return Plan(**begun["plan"], recipe=recipe, reasons=reasons)
+    problem = "as you asked" if request.designs == 0 else ""
+    if not problem and embedded.cached_file(embedded.MODELS["smollm2-135m"]) is None:
+        problem = "its model is not here (nngpt models pull smollm2-135m)"
+    plan = make_plan(request, splits, len(read_portfolio()), workers, problem)
+    partial = request.folder / f".{_REQUEST}.partial"
+    partial.write_text(json.dumps({"request": request.identity(), "plan": asdict(plan)}, indent=1))
+    files.publish(partial, path)
+    return plan
+
+
+def _first_rung(
+    request: Request,
+    plan: Plan,
+    trainer: Trainer,
+    executor: LocalExecutor,
+    progress: ConsoleProgress,
+) -> list[Standing]:
+    """Train the first stage of all networks; return those that trained. Raises: UserError."""
+    portfolio = read_portfolio()
+    entrants.write_script(request, entrants.choose(portfolio, plan.candidates))
+    first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
+    for config in entrants.configs(request, plan).values():
+        entrants.enter(config, first, progress, FIRST * trainer.journal.left)
+    found = entrants.standings(request, trainer.journal, plan.recipe, portfolio)
+    if not found:
+        hint = f"See why: nngpt cycle report --folder {request.folder}"
+        raise UserError("no network trained", where=str(request.folder), hint=hint)
+    return found
+
+
+def _write(
+    request: Request,
+    trainer: Trainer,
+    executor: LocalExecutor,
+    splits: Splits,
+    best: Standing,
+) -> Found:
+    """Measure the best network on the test images, and write the result's folder."""
+    entrant, record = best
+    candidate = replace(
+        entrant.candidate, transform=entrant.recipe.transform, batch=entrant.recipe.batch
+    )
+    weights = tensors.part_of(trainer.journal.state(record.key), WEIGHTS)
+    seed = derive_seed(request.seed, "search", entrant.network)
+    package = executor.package(candidate, seed, weights, True)
+    if isinstance(package, Refusal):
+        raise UserError(f"the network cannot be measured: {package.reason}", where=entrant.title)
+    epochs = record.batches * entrant.recipe.batch / splits.train.count
+    origin = Origin(
+        title=entrant.title,
+        author=(entrant.author,),
+        licence=entrant.licence or "yours",
+        training=(f"{epochs:.1f} epochs in a search of {request.minutes:g} minutes", record.note),
+        accuracies=(f"Validation: {percent_of(record.correct, record.total)}",),
+        again=_command(request),
+        epochs=1,
+    )
+    facts = write_network_folder(
+        request.out, candidate, weights, package, splits, origin, leaderboard(trainer.journal)
+    )
+    for key in trainer.journal.stages.keys() - {record.key}:
+        trainer.journal.forget(key)
+    return Found(entrant.title, (record.correct, record.total), tuple(facts["test"]), facts)
+
+
+def leaderboard(journal: Journal) -> Sheet:
+    """Return all stages of a search, the most accurate first."""
+    stages = sorted(journal.stages.values(), key=lambda one: -one.accuracy)
+    return Sheet(
+        "Stages of the search",
+        ("stage", ">validation accuracy", ">parameters", "recipe"),
+        tuple(
+            (
+                one.key.partition("-")[0] + " " + one.network[:8],
+                percent_of(one.correct, one.total),
+                f"{one.parameters:,}",
+                one.note,
+            )
+            for one in stages
+            if not one.refused
+        ),
+    )
+
+
+def _command(request: Request) -> str:
+    """Return the command that makes the search again."""
+    return shlex.join(["nngpt", "search", request.data, "--minutes", f"{request.minutes:g}"])
+
+
+def _check_folders(request: Request) -> None:
+    """Refuse a result's folder with other files, and a damaged database. Raises: UserError."""
+    out, database = request.out, request.folder / DATABASE
+    if database.exists():
+        Store.open(database, create=False).close()
+    ours = (out / "card.md").is_file() and (out / "predict.py").is_file()
+    if out.exists() and not ours and (not out.is_dir() or any(out.iterdir())):
+        raise UserError("is not empty", where=str(out), hint="Choose another folder with --out")

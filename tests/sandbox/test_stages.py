@@ -1,0 +1,84 @@
+"""Training in stages: a stage continues where the one before it ended, in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import load
+from sandbox_samples import HONEST, altered, candidate
+
+from nngpt.records import Refusal, Stage, StagedTraining, TrainingStage
+from nngpt.sandbox import tensors
+from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.staged_training import WEIGHTS
+
+CONSTANT = ((0.0, 0.02), (1.0, 0.02))
+
+
+def stage(optimiser: str, batches: int, first: int = 0, **others: object) -> TrainingStage:
+    plan = TrainingStage(batches * 32, first, CONSTANT, optimiser=optimiser, batch=32)
+    return replace(plan, **others)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_two_stages_train_as_one_does(start: Callable[..., LocalExecutor], optimiser: str) -> None:
+    executor = start()
+    whole = executor.advance(candidate(), 3, stage(optimiser, 14))
+    first = executor.advance(candidate(), 3, stage(optimiser, 6))
+    assert isinstance(whole, StagedTraining)
+    assert isinstance(first, StagedTraining)
+    second = executor.advance(candidate(), 3, stage(optimiser, 8, first.batches), first.state)
+    assert isinstance(second, StagedTraining)
+    assert (first.batches, second.batches, whole.batches) == (6, 14, 14)
+    assert second.state == whole.state
+    assert second.state != first.state
+    assert second.correct == whole.correct
+    assert second.accuracy > 0.9
+
+
+def test_weights_leave_the_state_without_the_optimiser(start: Callable[..., LocalExecutor]) -> None:
+    trained = start().advance(candidate(), 3, stage("adamw", 2))
+    assert isinstance(trained, StagedTraining)
+    weights, state = load(tensors.part_of(trained.state, WEIGHTS)), load(trained.state)
+    assert {"features.0.weight", "features.1.running_mean", "classifier.bias"} <= set(weights)
+    assert all(tensor.equal(state[WEIGHTS + name]) for name, tensor in weights.items())
+    assert len(state) > len(weights)
+
+
+def test_a_stage_ends_with_its_time(start: Callable[..., LocalExecutor]) -> None:
+    trained = start().advance(candidate(), 3, stage("sgd", 10**9, seconds=0.3))
+    assert isinstance(trained, StagedTraining)
+    assert 1 <= trained.batches < 10**6
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (altered("return self.classifier(", "return 0 * self.other("), "other"),
+        (altered("nn.Linear(size", "nn.Linear(2 * size"), "the forward pass failed"),
+        (
+            altered("out_shape[0])", "out_shape[0])\n        self.requires_grad_(False)"),
+            "no weights",
+        ),
+    ],
+)
+def test_a_broken_network_is_refused(
+    start: Callable[..., LocalExecutor], code: str, reason: str
+) -> None:
+    found = start().advance(candidate(code), 3, stage("sgd", 2))
+    assert isinstance(found, Refusal)
+    assert reason in f"{found.reason} {found.detail}"
+
+
+def test_a_state_of_another_network_is_refused(start: Callable[..., LocalExecutor]) -> None:
+    executor = start()
+    trained = executor.advance(candidate(), 3, stage("sgd", 2))
+    assert isinstance(trained, StagedTraining)
+    other = candidate(
+        HONEST.replace("8, 3, padding=1), nn.BatchNorm2d(8)", "9, 3), nn.BatchNorm2d(9)")
+    )
+    found = executor.advance(other, 3, stage("sgd", 2, 2), trained.state)
+    assert isinstance(found, Refusal)
+    assert found.stage in (Stage.BUILD, Stage.FORWARD, Stage.TRAIN)

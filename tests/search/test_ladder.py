@@ -1,0 +1,59 @@
+"""The logic of a search: rungs, learning rates, and the journal after a kill."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from nngpt.errors import UserError
+from nngpt.sandbox.staged_training import rate
+from nngpt.search.journal import Journal, StageRecord
+from nngpt.search.ladder import Recipe, rung_sizes
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "expected"),
+    [(0, 2, []), (1, 2, [1]), (4, 2, [2]), (9, 2, [3, 1]), (24, 2, [8, 3, 1]), (24, 8, [8])],
+)
+def test_each_rung_keeps_the_best_third(count: int, workers: int, expected: list[int]) -> None:
+    assert rung_sizes(count, workers) == expected
+
+
+def test_the_parts_of_a_training_follow_one_learning_rate() -> None:
+    recipe, parts = Recipe(lr=0.3), 7
+    whole = recipe.stage(100, 0, 1.0).schedule
+    assert max(value for _, value in whole) == pytest.approx(0.3)
+    assert whole[0][1] == whole[-1][1] == 0.0
+    for part in range(parts):
+        schedule = recipe.stage(100, 0, 1.0, part / parts, (part + 1) / parts).schedule
+        assert (schedule[0][0], schedule[-1][0]) == (0.0, 1.0)
+        for progress in (0.0, 0.3, 0.9, 1.0):
+            expected = rate(whole, (part + progress) / parts)
+            assert rate(schedule, progress) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_killed_search_finds_its_whole_stages_and_their_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 60.0, time.monotonic() - 20)
+    journal.add(StageRecord("first-a", "a", correct=3, total=4), b"weights")
+    journal.add(StageRecord("first-b", "b", refused="it failed"), None)
+    with (tmp_path / "stages.jsonl").open("ab") as file:
+        file.write(b'{"key": "first-c", "netw')  # killed while it wrote
+    again = Journal(tmp_path, 60.0, time.monotonic())
+    assert set(again.stages) == {"first-a", "first-b"}
+    assert again.stages["first-a"].accuracy == 0.75
+    assert again.state("first-a") == b"weights"
+    assert 20 <= again.spent < 60
+    again.add(StageRecord("first-c", "c", correct=1, total=1), b"more")
+    assert set(Journal(tmp_path, 60.0, time.monotonic()).stages) == {
+        "first-a",
+        "first-b",
+        "first-c",
+    }
+
+
+def test_a_damaged_journal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "stages.jsonl").write_text("what\n")
+    with pytest.raises(UserError, match="is damaged"):
+        Journal(tmp_path, 60.0, time.monotonic())

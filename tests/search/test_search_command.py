@@ -1,0 +1,120 @@
+"""`nngpt search` by its real command line: networks of LEMUR and of the LLM on a small folder."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import begin_nngpt, run_nngpt
+from PIL import Image, ImageDraw
+
+SHAPES = ("circle", "cross")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of two classes, of two sizes and in grey and colour, and one broken file."""
+    root, chance = tmp_path_factory.mktemp("shapes") / "images", random.Random(5)
+    for label in SHAPES:
+        (root / label).mkdir(parents=True)
+        for number in range(60):
+            draw_shape(label, chance).save(root / label / f"{number}.png")
+    (root / "circle" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (root / ".DS_Store").write_bytes(b"x")
+    return root
+
+
+def draw_shape(label: str, chance: random.Random) -> Image.Image:
+    side, mode = chance.choice((24, 32)), chance.choice(("L", "RGB"))
+    picture = Image.new(mode, (side, side), "black")
+    draw = ImageDraw.Draw(picture)
+    low, high = chance.randint(1, 6), side - chance.randint(2, 7)
+    if label == "circle":
+        draw.ellipse((low, low, high, high), fill="white")
+    else:
+        draw.line((low, low, high, high), fill="white", width=3)
+        draw.line((low, high, high, low), fill="white", width=3)
+    return picture
+
+
+def search(folder: Path, data: Path, *more: object) -> tuple[object, ...]:
+    options = ("--candidates", 3, "--minutes", 0.6, "--folder", "work", "--out", "best")
+    return ("search", data, *options, *more)
+
+
+def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_path: Path) -> None:
+    done = run_nngpt(tmp_path, search(tmp_path, shapes, "--designs", 1, "--json"))
+    assert done.returncode == 0, done.stderr
+    for line in (
+        "skipped 1 of 121 files",
+        "2 classes",
+        "circle 4",
+        "and 1 of the LLM",
+        "Final training",
+    ):
+        assert line in done.stderr
+    found = json.loads(done.stdout)
+    correct, total = found["test"]
+    assert total == 12
+    assert correct >= 10
+    names = {path.name for path in (tmp_path / "best").iterdir()}
+    assert {"network.py", "weights.safetensors", "predict.py", "card.md", "report.html"} <= names
+
+    chance = random.Random(99)
+    unseen = {label: tmp_path / f"{label}.png" for label in SHAPES}
+    for label, path in unseen.items():
+        draw_shape(label, chance).save(path)
+    told = subprocess.run(
+        [sys.executable, tmp_path / "best" / "predict.py", *unseen.values(), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(label in told.stdout for label in SHAPES)
+
+    listed = run_nngpt(tmp_path, ("cycle", "list", "--folder", "work"))
+    assert "portfolio" in listed.stdout
+    assert "llm" in listed.stdout
+
+
+def test_a_killed_search_goes_on_and_can_be_finished_early(shapes: Path, tmp_path: Path) -> None:
+    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 30)
+    running = begin_nngpt(tmp_path, arguments)
+    stages = tmp_path / "work" / "stages.jsonl"
+    while not running.ended and not (stages.exists() and stages.read_text().count("\n") > 1):
+        time.sleep(0.1)
+    running.send_signal(signal.SIGKILL)
+    running.wait(60)
+    before = stages.read_text().splitlines()
+    other = run_nngpt(tmp_path, search(tmp_path, shapes.parent, "--designs", 0))
+    assert other.returncode == 2
+    finished = run_nngpt(tmp_path, (*arguments, "--finish"))
+    assert finished.returncode == 0, finished.stderr
+    assert "The search resumes" in finished.stderr + finished.stdout
+    assert stages.read_text().splitlines() == before
+    assert (tmp_path / "best" / "predict.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere",), "nowhere"),
+        (("mnist", "--minutes", "0"), "--minutes"),
+        (("mnist", "--out", "full"), "is not empty"),
+        (("mnist", "--device", "tpu"), "device"),
+    ],
+)
+def test_a_wrong_request_is_told(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    done = run_nngpt(tmp_path, ("search", *arguments))
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"full"}

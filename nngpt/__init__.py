@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         predict,
     )
     from nngpt.api.runs import Network, Run
+    from nngpt.api.searching import search
     from nngpt.errors import ExecutionError, NngptError, UserError
     from nngpt.prediction.hpo.proposal import Proposal
     from nngpt.prediction.predictor import PredictedValue, Prediction
     from nngpt.records import Novelty
     from nngpt.reports.analysis.rows import AttemptRow
     from nngpt.retrieval.extractor import Extraction
+    from nngpt.search.search import Found
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ __all__ = [
     "Duplicate",
     "ExecutionError",
     "Extraction",
+    "Found",
     "Network",
     "NngptError",
     "Novelty",
@@ -55,6 +58,7 @@ __all__ = [
     "hyperparameters",
     "novelty",
     "predict",
+    "search",
 ]
 
 _PLACES = {
@@ -65,12 +69,14 @@ _PLACES = {
         *("hyperparameters", "novelty", "predict"),
     ),
     "nngpt.api.runs": ("Network", "Run"),
+    "nngpt.api.searching": ("search",),
     "nngpt.errors": ("ExecutionError", "NngptError", "UserError"),
     "nngpt.prediction.hpo.proposal": ("Proposal",),
     "nngpt.prediction.predictor": ("PredictedValue", "Prediction"),
     "nngpt.records": ("Novelty",),
     "nngpt.reports.analysis.rows": ("AttemptRow",),
     "nngpt.retrieval.extractor": ("Extraction",),
+    "nngpt.search.search": ("Found",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import warm
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 600.0
@@ -71,3 +72,11 @@ def scripted_settings(folder: Path) -> list[str]:
         "learning.enabled": "false",
     }
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+
+
+def write_bright_and_dark(folder: Path) -> None:
+    """Write a folder of images with two classes that any network tells apart."""
+    for label, grey in (("dark", 40), ("light", 200)):
+        (folder / label).mkdir(parents=True)
+        for number in range(30):
+            Image.new("L", (28, 28), grey + number).save(folder / label / f"{number}.png")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from command_line import ROOT, Nngpt
+from command_line import ROOT, Nngpt, write_bright_and_dark
 from pytest import CaptureFixture
 
 from nngpt import config
@@ -131,8 +131,9 @@ def test_every_page_is_linked_from_the_readme_and_the_list_of_commands() -> None
         assert sorted(name for name in pages if f"{name})" not in text) == []
 
 
-def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str]) -> None:
+def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str], tmp_path: Path) -> None:
     """All in one folder, in order; a scripted LLM replaces long generation."""
+    write_bright_and_dark(tmp_path / "my-images")
     ran = 0
     for command in commands(ROOT / "README.md"):
         words = shlex.split(command)
@@ -140,6 +141,8 @@ def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str]) -> None:
             words += [*scripted, "--set", "evaluation.retrain=false"]
         if words[:2] == ["cycle", "run"]:
             words += ["--cycles", "1"]
+        if words[0] == "search":
+            words += ["--minutes", "0.2", "--candidates", "2", "--designs", "0"]
         done = nngpt(*words)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         ran += 1

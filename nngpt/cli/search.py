@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -61,7 +60,7 @@ def search(
 ) -> None:
     """Find and train a good network for your images; the same command resumes."""
     from nngpt.reports.progress import ConsoleProgress
-    from nngpt.search.plan import Request
+    from nngpt.search.plan import make_request
     from nngpt.search.search import search as run
 
     given = {
@@ -72,10 +71,7 @@ def search(
     }
     config = None if given["task.dataset"] else data
     base = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)
-    name = base.task.root.name if base.task.root else base.task.dataset
-    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "data"
-    base = base.model_copy(update={"folder": folder or Path("runs") / f"search-{name}"})
-    request = Request(base, data, minutes, out, candidates, designs)
+    request = make_request(base, minutes, out, folder, candidates, designs)
     check_folder(request.folder, "--folder")
     check_folder(out, "--out")
     with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:

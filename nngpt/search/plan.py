@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,23 @@ class Request:
             "candidates": self.candidates,
             "designs": self.designs,
         }
+
+
+def make_request(
+    base: Config,
+    minutes: float,
+    out: Path,
+    folder: Path | None = None,
+    candidates: int | None = None,
+    designs: int | None = None,
+) -> Request:
+    """Return a request; without a folder, the search keeps its work in runs/search-DATA."""
+    task = base.task
+    name = re.sub(r"[^a-z0-9]+", "-", (task.root.name if task.root else task.dataset).lower())
+    folder = folder or Path("runs") / f"search-{name.strip('-')[:40] or 'data'}"
+    base = base.model_copy(update={"folder": folder})
+    data = str(task.root or task.dataset)
+    return Request(base, data, minutes, out, candidates, designs)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from command_line import ROOT
 import nngpt
 
 NAMES = {
-    *("AskTell", "Asked", "AttemptRow", "Duplicate", "ExecutionError", "Extraction", "Network"),
-    *("NngptError", "Novelty", "Run", "Trained", "UserError", "__version__"),
+    *("AskTell", "Asked", "AttemptRow", "Duplicate", "ExecutionError", "Extraction", "Found"),
+    *("Network", "search", "NngptError", "Novelty", "Run", "Trained", "UserError", "__version__"),
     *("PredictedValue", "Prediction", "Proposal", "duplicates", "evaluate", "extract"),
     *("hyperparameters", "novelty", "predict"),
 }

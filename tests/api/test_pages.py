@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cells import run_cells
-from command_line import ANSWERS, ROOT
+from command_line import ANSWERS, ROOT, write_bright_and_dark
 from quick_runs import quick_run, write_answers
 
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -53,6 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (here / "my_network.py").write_text(SMALL)
     (here / "mine.yaml").write_text(MINE)
     shutil.copytree(ROOT / "tests" / "networks", here / "networks")
+    write_bright_and_dark(here / "shapes")
     copied = (here / "networks" / "plain.py").read_text()
     (here / "networks" / "copied.py").write_text(f"# the same\n{copied}")
     quick_run(here, 1, "llm.batch_size=6", "candidates.per_cycle=6")
@@ -63,6 +64,7 @@ def test_the_page(folder: Path) -> None:
     printed = run_cells(folder, BLOCKS)
     assert re.search(r"\d\.\d%, at least \d+\.\d%, 1,370 parameters", printed)
     assert re.search(r"(plain|copied)\.py ≈ (copied|plain)\.py 1\.00 \(", printed)
+    assert (folder / "best" / "predict.py").is_file()
     assert "BSD-3-Clause" in printed and "runs/reports/smoke-mnist-1/report.html" in printed
     assert (folder / "best.py").read_text().startswith("import torch")
     assert "no runs here elsewhere/nngpt.db Start one" in printed

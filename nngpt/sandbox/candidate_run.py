@@ -92,7 +92,7 @@ class CandidateRun:
             self._phase("answer", epoch=epoch, batches=data.drawn)
             self._send_answers(net)
         if self.job["work"] == "export":
-            export_worker.send_weights(self.inputs.result, net.state_dict())
+            export_worker.send_weights(self.inputs.result, net.state_dict)
 
     def _train_stage(self) -> None:
         """Train a stage; send the weights, and the optimiser's state for the next stage."""
@@ -114,7 +114,7 @@ class CandidateRun:
             batches = loop.run(*args, self._divergence_check(net))
         self._phase("answer", epoch=1, batches=batches)
         self._send_answers(net)
-        export_worker.send_weights(self.inputs.result, loop.tensors())
+        export_worker.send_weights(self.inputs.result, loop.tensors)
 
     def _answer_with_weights(self) -> None:
         module, net = self._build(self._load_unseen)

@@ -15,9 +15,10 @@ from nngpt.sandbox import tensors, wire
 from nngpt.sandbox.candidate_module import RejectedError
 
 
-def send_weights(fd: int, state: object) -> None:
-    """Send the worker's weights, a state dict. Raises: RejectedError if not exportable."""
+def send_weights(fd: int, state_dict: Callable[[], object]) -> None:
+    """Send the weights that `state_dict` returns. Raises: RejectedError if not exportable."""
     wire.write_facts(fd, phase="weights")
+    state = state_dict()
     if not isinstance(state, Mapping) or not state:
         raise RejectedError("state_dict gives no tensors")
     for name, tensor in state.items():

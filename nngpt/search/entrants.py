@@ -25,25 +25,18 @@ from nngpt.store import Store
 PORTFOLIO, LLM = "portfolio", "llm"
 """Names of the runs."""
 
-_SLOPE = 0.03
-"""Accuracy that a tenfold cost must bring to be worth it in a first stage."""
+_PRICE = 0.03
+"""Accuracy that a network must gain per square root of its relative time to be worth it."""
 
 
 def choose(portfolio: Sequence[PortfolioNetwork], count: int) -> list[PortfolioNetwork]:
-    """Return the most promising networks: accurate for their cost, from as many families as fit."""
-    ranked = sorted(portfolio, key=lambda one: (-worth(one), one.name))
-    chosen, families = list[PortfolioNetwork](), set[str]()
-    for one in ranked:
-        if one.family not in families and len(chosen) < count:
-            chosen.append(one)
-            families.add(one.family)
-    chosen += [one for one in ranked if one not in chosen][: count - len(chosen)]
-    return chosen
+    """Return the most promising networks: accurate for their cost."""
+    return sorted(portfolio, key=lambda one: (-worth(one), one.name))[:count]
 
 
 def worth(network: PortfolioNetwork) -> float:
     """Return a network's accuracy in the portfolio's own trial, less a price for its time."""
-    return network.accuracy - _SLOPE * math.sqrt(network.seconds)
+    return network.accuracy - _PRICE * math.sqrt(network.seconds)
 
 
 def configs(request: Request, plan: Plan) -> dict[str, Config]:

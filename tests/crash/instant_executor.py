@@ -45,7 +45,7 @@ class InstantExecutor:
     workers = WORKERS
     pruner = None
 
-    def __init__(self, splits: Splits) -> None:
+    def __init__(self, splits: Splits | None = None) -> None:
         self._splits = splits
         self._stopped = threading.Event()
 

@@ -298,7 +298,7 @@ def test_a_run_goes_on_only_with_its_settings(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trl_trainers, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r'needs the package trl.*pip install "nngpt\[rl\]"'):
+    with pytest.raises(UserError, match=r"needs the package trl.*pip install trl datasets"):
         trl_trainers.check_installed()
 
 

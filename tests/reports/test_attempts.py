@@ -143,7 +143,8 @@ def test_a_change_is_shown_beside_the_network() -> None:
     assert "What the LLM changed" in text and "+b" in text and "class Net: pass" in text
 
 
-def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
+def test_a_repair_says_what_it_repairs() -> None:
+    progress = on_a_terminal()
     repair = replace(COPY, id=8, repairs=2, repaired_from=7)
     assert "(repairs #7)" in attempt_line(repair).plain
     assert "#7 (repair 2 of the first answer)" in shown(attempt_report(repair))
@@ -158,6 +159,11 @@ def test_a_repair_says_what_it_repairs(progress: ConsoleProgress) -> None:
 @pytest.fixture
 def progress() -> ConsoleProgress:
     return ConsoleProgress(Console(file=io.StringIO(), width=140, force_terminal=False))
+
+
+def on_a_terminal() -> ConsoleProgress:
+    screen = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
+    return ConsoleProgress(screen)
 
 
 def printed(progress: ConsoleProgress) -> str:
@@ -176,7 +182,8 @@ def test_progress_parses_no_markup(progress: ConsoleProgress) -> None:
     ]
 
 
-def test_bar_counts_what_was_settled_before(progress: ConsoleProgress) -> None:
+def test_bar_counts_what_was_settled_before() -> None:
+    progress = on_a_terminal()
     candidates = CandidatesConfig(per_cycle=3, until_admitted=9, max_per_cycle=5)
     progress.cycle_started(1, Config(candidates=candidates), None, [ATTEMPT, COPY])
     bar = progress._bars.tasks[0]

@@ -155,7 +155,7 @@ def test_an_inexportable_network_is_rejected_with_the_reason(
         with pytest.raises(
             RejectedError, match=f"^the weights cannot be exported: .*{re.escape(said)}"
         ):
-            send_weights(writing, Net())
+            send_weights(writing, Net().state_dict)
         phase = facts({"phase": "weights"})
         assert os.read(reading, 1 << 16) == phase, "nothing but that the weights come"
     finally:

@@ -177,7 +177,7 @@ def test_a_missing_library_is_one_line(
     llm: TransformersLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "xgrammar", None)
-    with pytest.raises(ModelError, match=r"needs xgrammar.*pip install nngpt\[constrained\]"):
+    with pytest.raises(ModelError, match=r"needs xgrammar.*pip install xgrammar"):
         constrained.check(llm, "full")
 
 

@@ -30,8 +30,15 @@ def supported_hyperparameters():
     return {"lr"}
 
 class Net(nn.Module):
+    def __init__(self, in_shape, out_shape, prm, device):
+        super().__init__()
+
     def forward(self, x):
         return self.layers(x)
+
+    def train_setup(self, prm): pass
+
+    def learn(self, train_data): pass
 """
 SPACE = SearchSpace.of(frozenset({"lr", "momentum", "batch"}), 64, 32)
 

@@ -92,7 +92,7 @@ def test_search_with_real_trainings(surrogate_file: Path, nngpt: Nngpt) -> None:
     assert one["trained"]["epochs"][0]["total"] == 200
 
 
-def test_a_search_without_a_surrogate_notes_it(
+def test_a_search_begins_with_the_packaged_surrogate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     @contextmanager
@@ -105,10 +105,7 @@ def test_a_search_without_a_surrogate_notes_it(
     place = Place("img-classification", "mnist", "acc")
     (best,) = engine.propose(HPOTask(PLAIN.read_text(), SPACE, place, 1), 1)
     assert best.score > 0
-    assert best.notes[1:] == (
-        "there is no surrogate to begin with (nngpt hpo train)",
-        "the best of 3 trainings, chosen on these images: --run trains anew",
-    )
+    assert best.notes[1:] == ("the best of 3 trainings, chosen on these images: --run trains anew",)
     with pytest.raises(UserError, match="'optuna' trains networks, which is not possible here"):
         plugins.create("HPO engine", "optuna", EngineContext(Config())).propose(
             HPOTask(PLAIN.read_text(), SPACE, place, 1), 1

@@ -112,6 +112,10 @@ class Journal:
         """Return weights and optimiser state after a stage. Raises: UserError if they are gone."""
         return files.read_bytes(self._weights(key), largest=1 << 31)
 
+    def has_state(self, key: str) -> bool:
+        """Return whether the weights after a stage are still there."""
+        return self._weights(key).is_file()
+
     def forget(self, key: str) -> None:
         """Delete the weights after a stage that nothing continues from."""
         self._weights(key).unlink(missing_ok=True)

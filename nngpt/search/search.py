@@ -107,7 +107,8 @@ def _best_so_far(request: Request, journal: Journal, plan: Plan) -> Standing:
     """Return the best network of all finished stages. Raises: UserError if there is none."""
     found = entrants.standings(request, journal, plan.recipe, read_portfolio())
     by_network = {entrant.network: entrant for entrant, _ in found}
-    stages = [one for one in journal.stages.values() if one.network in by_network]
+    kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
+    stages = [one for one in kept if one.network in by_network]
     standings = ladder.best_first([(by_network[one.network], one) for one in stages])
     if not standings:
         hint = "Let it go on: repeat its command without --finish"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.runner import is_finished, run_loop
 from nngpt.files import DATABASE
 from nngpt.generation.contract.answers import Answer, write
-from nngpt.records import Candidate, content_hash
+from nngpt.generation.contract.interface import read_supported
+from nngpt.records import Candidate, Refusal, content_hash
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.search.first_rung import FirstRung, first_key
 from nngpt.search.journal import Journal
@@ -79,13 +81,19 @@ def configs(request: Request, plan: Plan) -> dict[str, Config]:
 
 def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None:
     """Write the portfolio's networks as answers for the backend `scripted`."""
-    lines = [
-        json.dumps({"text": write(Answer(one.code, dict(one.hyperparameters)))}) for one in networks
-    ]
+    lines = [json.dumps({"text": answer_of(one)}) for one in networks]
     target = request.folder / f"{PORTFOLIO}.jsonl"
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     files.publish(partial, target)
+
+
+def answer_of(network: PortfolioNetwork) -> str:
+    """Return a network as an answer, with values of the hyperparameters that it names."""
+    named = read_supported(ast.parse(network.code))
+    assert not isinstance(named, Refusal), "the portfolio fulfils the contract"
+    known = network.hyperparameters.items()
+    return write(Answer(network.code, {name: value for name, value in known if name in named}))
 
 
 def enter(

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from nngpt.config import Config
+from nngpt.data.sources import mnist
 from nngpt.errors import UserError
+from nngpt.generation.contract import make_reader
+from nngpt.records import Candidate
 from nngpt.sandbox.staged_training import rate
+from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Recipe, rung_sizes
+from nngpt.search.portfolio import read_portfolio
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,13 @@ def test_a_killed_search_finds_its_whole_stages_and_their_time(tmp_path: Path) -
         "first-b",
         "first-c",
     }
+
+
+def test_every_network_of_the_portfolio_passes_the_contract(tmp_path: Path) -> None:
+    reader = make_reader(Config(prompt={"template": "full"}), mnist.create(None))
+    for network in read_portfolio():
+        found = reader.read(answer_of(network))
+        assert isinstance(found, Candidate), (network.name, found)
 
 
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:

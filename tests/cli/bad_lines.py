@@ -123,7 +123,7 @@ COMPLETE = {
 }
 """Where a parameter of this name is given every bad file; elsewhere it is given three."""
 
-WRITES = frozenset({"lemur pull", "lemur import", "rag index"})
+WRITES = frozenset({"lemur pull", "lemur import", "rag index", "search"})
 """Commands whose --folder may be new."""
 
 TEXTS = {

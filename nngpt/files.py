@@ -259,6 +259,15 @@ def append_lines(file: Path, lines: Iterable[bytes]) -> None:
         os.fsync(stream.fileno())
 
 
+def whole_lines(file: Path) -> list[bytes]:
+    """Return the lines that `append_lines` wrote; cut off the end that a kill left unfinished."""
+    data = file.read_bytes() if file.exists() else b""
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        os.truncate(file, end)
+    return data[:end].split(b"\n")[:-1]
+
+
 def sync(path: Path) -> None:
     """Flush a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -308,7 +308,13 @@ class ExportsWeights(Protocol):
 
 @runtime_checkable
 class TrainsInStages(Protocol):
-    """An executor that trains a network in stages, with nngpt's own recipe."""
+    """An executor that trains a network in stages, with nngpt's own recipe.
+
+    Attributes:
+        workers: number of threads that may call `advance` at once.
+    """
+
+    workers: int
 
     def advance(
         self,

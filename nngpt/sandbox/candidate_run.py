@@ -27,7 +27,8 @@ from nngpt.sandbox import (
 )
 from nngpt.sandbox.candidate_module import RejectedError
 from nngpt.sandbox.sealed_memory import mapped
-from nngpt.sandbox.staged_training import WEIGHTS, StagedTrainingLoop
+from nngpt.sandbox.staged_training import StagedTrainingLoop
+from nngpt.sandbox.tensors import WEIGHTS
 from nngpt.sandbox.training_loop import (
     PlainTrainingLoop,
     TrainingData,

@@ -8,16 +8,15 @@ come back with the next stage, so a training survives the end of its process.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nngpt.sandbox.candidate_module import RejectedError
-
-WEIGHTS, STATE = "weights.", "state."
-"""Prefixes of the tensors of the network, and of the optimiser's state of each parameter."""
+from nngpt.sandbox.tensors import STATE, WEIGHTS
 
 CLIP = 5.0
 _MOMENTUM = 0.9
@@ -88,6 +87,7 @@ class StagedTrainingLoop:
         """
         plan, done, passed, begun = self._plan, 0, 0, time.monotonic()
         seconds, smoothing = plan["seconds"], plan["label_smoothing"]
+        points, rates = zip(*plan["schedule"], strict=True)
         for part in _batches(labels, plan, seed):
             progress = passed / plan["images"]
             if seconds is not None:
@@ -95,7 +95,7 @@ class StagedTrainingLoop:
             if progress >= 1:
                 break
             for group in self._optimiser.param_groups:
-                group["lr"] = rate(plan["schedule"], progress)
+                group["lr"] = float(np.interp(progress, points, rates))
             logits = self._net(transform(images[part]))
             logits = logits[0] if isinstance(logits, tuple | list) else logits
             loss = nn.functional.cross_entropy(logits, labels[part], label_smoothing=smoothing)
@@ -106,17 +106,6 @@ class StagedTrainingLoop:
             done, passed = done + 1, passed + len(part)
             on_batch(done)
         return done
-
-
-def rate(schedule: Sequence[Sequence[float]], progress: float) -> float:
-    """Return the learning rate at a progress (0…1): linear between (progress, rate) points."""
-    start, value = schedule[0]
-    for end, target in schedule[1:]:
-        if progress <= end:
-            share = (progress - start) / (end - start) if end > start else 1.0
-            return value + share * (target - value)
-        start, value = end, target
-    return value
 
 
 def _batches(labels: Tensor, plan: Mapping[str, Any], seed: int) -> Iterator[Tensor]:

@@ -31,6 +31,10 @@ _MOST_ELEMENTS = 1 << 40
 _MOST_BYTES = 512 << 20
 _ALIGNMENT = 8
 
+WEIGHTS, STATE = "weights.", "state."
+"""Prefixes of the tensors of a network between two stages of its training, and of the optimiser's
+state of each parameter."""
+
 MOST_ONNX_BYTES = _MOST_BYTES + (16 << 20)
 """Largest ONNX file in bytes: the weights and 16 MiB for the graph."""
 

@@ -8,11 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nngpt import files
 from nngpt.config import Config, changed
 from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.runner import is_finished, run_loop
-from nngpt.files import DATABASE
+from nngpt.files import DATABASE, write_file
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Candidate, Refusal, content_hash
@@ -81,11 +80,8 @@ def configs(request: Request, plan: Plan) -> dict[str, Config]:
 
 def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None:
     """Write the portfolio's networks as answers for the backend `scripted`."""
-    lines = [json.dumps({"text": answer_of(one)}) for one in networks]
-    target = request.folder / f"{PORTFOLIO}.jsonl"
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    files.publish(partial, target)
+    lines = [json.dumps({"text": answer_of(one)}).encode() + b"\n" for one in networks]
+    write_file(request.folder / f"{PORTFOLIO}.jsonl", lines)
 
 
 def answer_of(network: PortfolioNetwork) -> str:

@@ -10,7 +10,6 @@ killed loses the stages in flight only, and the same command finds all others.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
@@ -98,13 +97,11 @@ class Journal:
         with self._lock:
             record = replace(record, spent=round(self.spent, 2))
             if state is not None:
+                # Under a fixed name, so that the stage overwrites what a kill left of itself.
                 partial = self.folder / f".{record.key}.partial"
                 partial.write_bytes(state)
                 files.publish(partial, self._weights(record.key))
-            with self._file.open("ab") as file:
-                file.write((json.dumps(asdict(record)) + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
+            files.append_lines(self._file, [json.dumps(asdict(record)).encode()])
             self.stages[record.key] = record
         return record
 
@@ -124,16 +121,8 @@ class Journal:
         return self.folder / f"{key}.safetensors"
 
     def _lines(self) -> list[dict[str, Any]]:
-        """Return the whole lines of the journal; a kill may have cut the last one off."""
-        if not self._file.exists():
-            return []
-        data = files.read_bytes(self._file)
-        whole, _, rest = data.rpartition(b"\n")
-        if rest:
-            with self._file.open("r+b") as file:
-                file.truncate(len(whole) + 1 if whole else 0)
         try:
-            return [json.loads(line) for line in whole.splitlines()]
+            return [json.loads(line) for line in files.whole_lines(self._file)]
         except ValueError:
-            hint = "Begin anew with --fresh"
+            hint = "Remove this folder, or choose another --folder"
             raise UserError("is damaged", where=str(self._file), hint=hint) from None

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
-from nngpt.sandbox.staged_training import rate
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.statistics import percent_of
 
@@ -43,9 +44,12 @@ class Recipe:
         self, images: int, first: int, seconds: float, start: float = 0.0, end: float = 1.0
     ) -> TrainingStage:
         """Return a stage: the part from `start` to `end` of one rise and fall of the rate."""
-        whole = ((0.0, 0.0), (WARM_UP, self.lr), (1.0, 0.0))
-        points = sorted({start, *(p for p, _ in whole if start < p < end), end})
-        schedule = tuple(((p - start) / (end - start), rate(whole, p)) for p in points)
+        progress, rates = (0.0, WARM_UP, 1.0), (0.0, self.lr, 0.0)
+        points = sorted({start, *(p for p in progress if start < p < end), end})
+        at = np.interp(points, progress, rates)
+        schedule = tuple(
+            ((p - start) / (end - start), float(r)) for p, r in zip(points, at, strict=True)
+        )
         return TrainingStage(
             images=max(1, images),
             first=first,
@@ -91,14 +95,12 @@ class Trainer:
         journal: what was trained already.
         seed: seed of the search.
         train_count: number of training images.
-        workers: number of networks that train at once.
     """
 
     executor: TrainsInStages
     journal: Journal
     seed: int
     train_count: int
-    workers: int
 
     def train(
         self, key: str, entrant: Entrant, stage: TrainingStage, before: StageRecord | None
@@ -145,9 +147,9 @@ def climb(
     field = best_first(standings)
     if seconds <= 0:
         return field
-    sizes = rung_sizes(len(field), trainer.workers)
+    sizes = rung_sizes(len(field), trainer.executor.workers)
     for number, size in enumerate(sizes, 1):
-        rounds = -(-size // trainer.workers)
+        rounds = -(-size // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
         log(f"Rung {number}: the {size} best train on, up to {each:.0f} s each")
 
@@ -157,7 +159,7 @@ def climb(
             key = f"rung{number}-{entrant.network}"
             return entrant, trainer.train(key, entrant, stage, before)
 
-        with ThreadPoolExecutor(trainer.workers) as pool:
+        with ThreadPoolExecutor(trainer.executor.workers) as pool:
             found = best_first(list(pool.map(go_on, field[:size])))
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
@@ -190,7 +192,7 @@ def tune(
     if seconds <= 0:
         return leader
     entrant, before = leader
-    each = seconds / -(-len(proposals) // trainer.workers)
+    each = seconds / -(-len(proposals) // trainer.executor.workers)
 
     def attempt(name: str) -> Standing:
         tried = replace(entrant, recipe=proposals[name])
@@ -198,7 +200,7 @@ def tune(
         return tried, trainer.train(f"tune-{name}-{entrant.network}", tried, stage, before)
 
     log(f"Tuning {entrant.title}: {len(proposals)} recipes, {each:.0f} s each")
-    with ThreadPoolExecutor(trainer.workers) as pool:
+    with ThreadPoolExecutor(trainer.executor.workers) as pool:
         found = best_first(list(pool.map(attempt, proposals)))
     for one, record in found:
         log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")

@@ -28,7 +28,6 @@ from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.sheets import Sheet
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.staged_training import WEIGHTS
 from nngpt.search import entrants, ladder
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.journal import Journal
@@ -86,7 +85,7 @@ def search(request: Request, progress: ConsoleProgress, finish: bool = False) ->
         plan = _plan(request, splits, executor.workers)
         for line in plan.reasons:
             log(line)
-        trainer = Trainer(executor, journal, request.seed, splits.train.count, executor.workers)
+        trainer = Trainer(executor, journal, request.seed, splits.train.count)
         if finish:
             return _write(request, trainer, executor, splits, _best_so_far(request, journal, plan))
         field = _first_rung(request, plan, trainer, executor, progress)
@@ -97,7 +96,7 @@ def search(request: Request, progress: ConsoleProgress, finish: bool = False) ->
         leader = ladder.tune(trainer, field[0], tried, TUNING * left, _MOST_EPOCHS, log)
     whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
     with _executor(whole, splits, task) as executor:
-        trainer = replace(trainer, executor=executor, workers=1)
+        trainer = replace(trainer, executor=executor)
         seconds = journal.left - package_s
         best = ladder.finish(trainer, leader, seconds, _FINAL_PARTS, _MOST_EPOCHS, log)
         return _write(request, trainer, executor, splits, best)
@@ -165,9 +164,8 @@ def _plan(request: Request, splits: Splits, workers: int) -> Plan:
     if not problem and embedded.cached_file(embedded.MODELS["smollm2-135m"]) is None:
         problem = "its model is not here (nngpt models pull smollm2-135m)"
     plan = make_plan(request, splits, len(read_portfolio()), workers, problem)
-    partial = request.folder / f".{_REQUEST}.partial"
-    partial.write_text(json.dumps({"request": request.identity(), "plan": asdict(plan)}, indent=1))
-    files.publish(partial, path)
+    facts = {"request": request.identity(), "plan": asdict(plan)}
+    files.write_file(path, [json.dumps(facts, indent=1).encode()])
     return plan
 
 
@@ -203,7 +201,7 @@ def _write(
     candidate = replace(
         entrant.candidate, transform=entrant.recipe.transform, batch=entrant.recipe.batch
     )
-    weights = tensors.part_of(trainer.journal.state(record.key), WEIGHTS)
+    weights = tensors.part_of(trainer.journal.state(record.key), tensors.WEIGHTS)
     seed = derive_seed(request.seed, "search", entrant.network)
     package = executor.package(candidate, seed, weights, True)
     if isinstance(package, Refusal):

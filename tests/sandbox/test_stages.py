@@ -12,7 +12,7 @@ from sandbox_samples import HONEST, altered, candidate
 from nngpt.records import Refusal, Stage, StagedTraining, TrainingStage
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.sandbox.staged_training import WEIGHTS
+from nngpt.sandbox.tensors import WEIGHTS
 
 CONSTANT = ((0.0, 0.02), (1.0, 0.02))
 

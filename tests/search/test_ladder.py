@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nngpt.config import Config
@@ -12,7 +13,6 @@ from nngpt.data.sources import mnist
 from nngpt.errors import UserError
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate
-from nngpt.sandbox.staged_training import rate
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Recipe, rung_sizes
@@ -38,6 +38,11 @@ def test_the_parts_of_a_training_follow_one_learning_rate() -> None:
         for progress in (0.0, 0.3, 0.9, 1.0):
             expected = rate(whole, (part + progress) / parts)
             assert rate(schedule, progress) == pytest.approx(expected, abs=1e-9)
+
+
+def rate(schedule: tuple[tuple[float, float], ...], progress: float) -> float:
+    points, rates = zip(*schedule, strict=True)
+    return float(np.interp(progress, points, rates))
 
 
 def test_a_killed_search_finds_its_whole_stages_and_their_time(tmp_path: Path) -> None:

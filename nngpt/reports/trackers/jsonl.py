@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from nngpt.files import append_lines, parse_json
+from nngpt.files import append_lines, parse_json, whole_lines
 from nngpt.records import TrackedEvent, TrackedRun
 
 FILE = "events.jsonl"
@@ -23,7 +23,8 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self._path, self.key = path, path.name
-        self._written = {(line["kind"], line["number"]) for line in _whole_lines(path)}
+        lines = map(parse_json, whole_lines(path))
+        self._written = {(line["kind"], line["number"]) for line in lines}
 
     def log(self, events: Sequence[TrackedEvent]) -> None:
         """Append a line for each event: `kind`, `number`, `at`, `figures`, `facts`, `curve`."""
@@ -38,15 +39,3 @@ class JsonLines:
 
     def close(self, finished: bool | None) -> None:
         """Do nothing: every line is in the file."""
-
-
-def _whole_lines(path: Path) -> list[dict[str, object]]:
-    """Return the lines of the file; cut off the end of one that a kill left unfinished."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        with path.open("r+b") as stream:
-            stream.truncate(end)
-    return [parse_json(line) for line in data[:end].splitlines()]

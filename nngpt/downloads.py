@@ -51,7 +51,7 @@ class Package:
 
 
 def silent(_line: str) -> None:
-    """Ignore a line about the progress of a download."""
+    """Ignore a line about the progress of a download, or of anything else."""
 
 
 def download(package: Package, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from nngpt import config, plugins
 from nngpt.api.runs import Network, Run
+from nngpt.downloads import silent
 from nngpt.errors import UserError
 from nngpt.files import read_text
 from nngpt.protocols import Log
@@ -70,10 +71,6 @@ class Duplicate:
     like: str
     similarity: float
     level: str
-
-
-def silent(_: str) -> None:
-    """Report nothing."""
 
 
 def evaluate(

@@ -417,7 +417,7 @@ class StagedTraining:
         batches: number of training batches of all stages, as the worker claims.
         seconds: wall seconds of the stage with its process's start and predictions.
         state: safetensors file with the weights and the optimiser's state, for the next stage.
-        claimed_parameters, claimed_flops: as the worker claims.
+        claimed_parameters, claimed_flops, claimed_latency_ms: as of an `Evaluation`.
     """
 
     correct: int
@@ -427,6 +427,7 @@ class StagedTraining:
     state: bytes = field(repr=False)
     claimed_parameters: int = 0
     claimed_flops: int | None = None
+    claimed_latency_ms: float | None = None
 
     @property
     def accuracy(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def search(
     folder: str | Path | None = None,
     candidates: int | None = None,
     designs: int | None = None,
+    objectives: Sequence[str] = (),
     finish: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Found:
@@ -33,6 +34,7 @@ def search(
         out: folder of the result, which works without nngpt.
         folder: where the search keeps its work; by default runs/search-DATA.
         candidates, designs: networks of LEMUR, and of the LLM, to begin with; None: by the time.
+        objectives: "parameters", "latency" or "macs": a Pareto front of these and accuracy.
         finish: write the best network so far, and train no more.
         settings: keys of the configuration, such as {"task.max_parameters": 1_000_000}.
 
@@ -41,6 +43,6 @@ def search(
     chosen = {"task.dataset": str(data), **(settings or {})}
     base = config.load(None, config.as_overrides(chosen))
     work = None if folder is None else Path(folder)
-    request = make_request(base, minutes, Path(out), work, candidates, designs)
+    request = make_request(base, minutes, Path(out), work, candidates, designs, objectives)
     with ConsoleProgress(Console(stderr=True)) as progress:
         return run_search(request, progress, finish)

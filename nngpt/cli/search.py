@@ -40,6 +40,14 @@ _Designs = Annotated[
         help="Networks for the LLM to design, 0 for none (default: by the time).", min=0, max=99
     ),
 ]
+_Objectives = Annotated[
+    list[str],
+    Option(
+        "--objective",
+        help="accuracy, parameters, latency or macs; repeatable: with several, a Pareto front.",
+        metavar="NAME",
+    ),
+]
 
 
 def search(
@@ -47,6 +55,7 @@ def search(
     minutes: _Minutes = 60.0,
     out: _Out = Path("best"),
     folder: _Folder = None,
+    objectives: _Objectives = [],  # noqa: B006 (typer copies it)
     max_parameters: _MaxParameters = None,
     max_latency_ms: _MaxLatency = None,
     seed: Seed = None,
@@ -71,7 +80,7 @@ def search(
     }
     config = None if given["task.dataset"] else data
     base = load_config(config, overrides, seed=seed, sandbox=sandbox, **given)
-    request = make_request(base, minutes, out, folder, candidates, designs)
+    request = make_request(base, minutes, out, folder, candidates, designs, objectives)
     check_folder(request.folder, "--folder")
     check_folder(out, "--out")
     with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:

@@ -57,4 +57,5 @@ class StageTrainer:
             state=tensors.safetensors_file(judge.tensors),
             claimed_parameters=judge.parameters,
             claimed_flops=judge.flops,
+            claimed_latency_ms=judge.latency_ms,
         )

@@ -53,6 +53,8 @@ class FirstRung:
         return Evaluation(
             epochs=(epoch,),
             claimed_parameters=record.parameters,
+            claimed_flops=None if record.macs is None else 2 * record.macs,
+            claimed_latency_ms=record.latency_ms,
             seconds=record.seconds,
             device=self._executor.device,
             seed=seed,

@@ -31,7 +31,8 @@ class StageRecord:
         network: content hash of the network.
         correct, total: predictions of the validation images; 0 of 0 for a refusal.
         batches: training batches passed in all stages so far.
-        parameters: number of trainable parameters, as its process claimed.
+        parameters, macs, latency_ms: number of trainable parameters; multiplications with addition,
+            and milliseconds, of one image's forward pass, None if unknown; as its process claimed.
         seconds: wall seconds of the stage.
         spent: seconds of the whole search up to the stage's end.
         refused: why the stage failed, "" if it did not.
@@ -44,6 +45,8 @@ class StageRecord:
     total: int = 0
     batches: int = 0
     parameters: int = 0
+    macs: int | None = None
+    latency_ms: float | None = None
     seconds: float = 0.0
     spent: float = 0.0
     refused: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
+from nngpt.search.front import ACCURACY, FINALISTS, ranked
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.statistics import percent_of
 
@@ -120,6 +121,8 @@ class Trainer:
             total=result.total,
             batches=result.batches,
             parameters=result.claimed_parameters,
+            macs=None if result.claimed_flops is None else result.claimed_flops // 2,
+            latency_ms=result.claimed_latency_ms,
             seconds=round(result.seconds, 2),
         )
         return self.journal.add(record, result.state)
@@ -128,26 +131,28 @@ class Trainer:
 Standing = tuple[Entrant, StageRecord]
 
 
-def best_first(standings: Sequence[Standing]) -> list[Standing]:
-    """Return those that trained, the most accurate first; of equals the smaller."""
-    trained = [one for one in standings if not one[1].refused]
-    return sorted(trained, key=lambda one: (-one[1].accuracy, one[1].parameters, one[0].network))
-
-
 def climb(
-    trainer: Trainer, standings: Sequence[Standing], seconds: float, most_epochs: int, log: Log
+    trainer: Trainer,
+    standings: Sequence[Standing],
+    seconds: float,
+    most_epochs: int,
+    log: Log,
+    objectives: Sequence[str] = (ACCURACY,),
 ) -> list[Standing]:
     """Halve the field until one worker each is left; every rung trains `KEEP` times longer.
+
+    With several objectives, `FINALISTS` are left at least.
 
     Args:
         seconds: wall seconds of all rungs together.
 
     Returns: all of the last rung, the best first.
     """
-    field = best_first(standings)
+    field = ranked(standings, objectives)
     if seconds <= 0:
         return field
-    sizes = rung_sizes(len(field), trainer.executor.workers)
+    least = FINALISTS if len(objectives) > 1 else 1
+    sizes = rung_sizes(len(field), max(least, trainer.executor.workers))
     for number, size in enumerate(sizes, 1):
         rounds = -(-size // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
@@ -160,7 +165,7 @@ def climb(
             return entrant, trainer.train(key, entrant, stage, before)
 
         with ThreadPoolExecutor(trainer.executor.workers) as pool:
-            found = best_first(list(pool.map(go_on, field[:size])))
+            found = ranked(list(pool.map(go_on, field[:size])), objectives)
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
         field = found or field
@@ -201,7 +206,7 @@ def tune(
 
     log(f"Tuning {entrant.title}: {len(proposals)} recipes, {each:.0f} s each")
     with ThreadPoolExecutor(trainer.executor.workers) as pool:
-        found = best_first(list(pool.map(attempt, proposals)))
+        found = ranked(list(pool.map(attempt, proposals)))
     for one, record in found:
         log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")
     return found[0] if found else leader

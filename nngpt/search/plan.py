@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nngpt.search.front import ACCURACY, checked
 from nngpt.search.ladder import Recipe
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Request:
         out: folder of the result.
         candidates: networks of the portfolio that begin; None for what the time allows.
         designs: networks that the LLM writes, 0 for none; None for what the time allows.
+        objectives: what the networks are chosen by (`nngpt.search.front`), accuracy first.
     """
 
     base: Config
@@ -56,6 +59,7 @@ class Request:
     out: Path
     candidates: int | None = None
     designs: int | None = None
+    objectives: tuple[str, ...] = (ACCURACY,)
 
     @property
     def folder(self) -> Path:
@@ -70,12 +74,14 @@ class Request:
     def identity(self) -> dict[str, object]:
         """Return what must stay the same for a search to resume; its time may change."""
         base = self.base.identity()
+        several = {"objectives": list(self.objectives)} if len(self.objectives) > 1 else {}
         return {
             "data": base["task"],
             "seed": self.seed,
             "evaluation": base["evaluation"],
             "candidates": self.candidates,
             "designs": self.designs,
+            **several,
         }
 
 
@@ -86,14 +92,25 @@ def make_request(
     folder: Path | None = None,
     candidates: int | None = None,
     designs: int | None = None,
+    objectives: Sequence[str] = (),
 ) -> Request:
-    """Return a request; without a folder, the search keeps its work in runs/search-DATA."""
+    """Return a request; without a folder, the search keeps its work in runs/search-DATA.
+
+    Args:
+        objectives: those beside accuracy, such as "parameters"; latency is measured if it is one.
+
+    Raises: UserError if an objective is unknown.
+    """
+    chosen = checked(objectives)
     task = base.task
     name = re.sub(r"[^a-z0-9]+", "-", (task.root.name if task.root else task.dataset).lower())
     folder = folder or Path("runs") / f"search-{name.strip('-')[:40] or 'data'}"
     base = base.model_copy(update={"folder": folder})
+    if "latency" in chosen:
+        evaluation = base.evaluation.model_copy(update={"latency": True})
+        base = base.model_copy(update={"evaluation": evaluation})
     data = str(task.root or task.dataset)
-    return Request(base, data, minutes, out, candidates, designs)
+    return Request(base, data, minutes, out, candidates, designs, chosen)
 
 
 @dataclass(frozen=True)

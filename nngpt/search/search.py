@@ -30,6 +30,7 @@ from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import entrants, ladder
 from nngpt.search.first_rung import FirstRung
+from nngpt.search.front import ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import Recipe, Standing, Trainer
 from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood
@@ -89,9 +90,9 @@ def search(request: Request, progress: ConsoleProgress, finish: bool = False) ->
         if finish:
             return _write(request, trainer, executor, splits, _best_so_far(request, journal, plan))
         field = _first_rung(request, plan, trainer, executor, progress)
-        package_s = _package_s(ladder.best_first(field)[0], splits)
+        package_s = _package_s(ranked(field)[0], splits)
         left = journal.left - package_s
-        field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log)
+        field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, request.objectives)
         tried = recipes(field[0][0].recipe)
         leader = ladder.tune(trainer, field[0], tried, TUNING * left, _MOST_EPOCHS, log)
     whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
@@ -108,7 +109,7 @@ def _best_so_far(request: Request, journal: Journal, plan: Plan) -> Standing:
     by_network = {entrant.network: entrant for entrant, _ in found}
     kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
     stages = [one for one in kept if one.network in by_network]
-    standings = ladder.best_first([(by_network[one.network], one) for one in stages])
+    standings = ranked([(by_network[one.network], one) for one in stages])
     if not standings:
         hint = "Let it go on: repeat its command without --finish"
         raise UserError("no network has trained yet", where=str(request.folder), hint=hint)

@@ -252,20 +252,20 @@ def check_new(folder: Path, hint: str = _UNCHANGED) -> None:
 
 
 def append_lines(file: Path, lines: Iterable[bytes]) -> None:
-    """Append lines to a file, and flush it to disk."""
-    with file.open("ab") as stream:
+    """Append lines to a file, in place of an end that a kill left unfinished; flush it to disk."""
+    with file.open("a+b") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() != b"\n":
+                stream.truncate(sum(len(line) + 1 for line in whole_lines(file)))
         stream.write(b"".join(line + b"\n" for line in lines))
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def whole_lines(file: Path) -> list[bytes]:
-    """Return the lines that `append_lines` wrote; cut off the end that a kill left unfinished."""
-    data = file.read_bytes() if file.exists() else b""
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        os.truncate(file, end)
-    return data[:end].split(b"\n")[:-1]
+    """Return the lines that `append_lines` wrote, without an end that a kill left unfinished."""
+    return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
 
 
 def sync(path: Path) -> None:

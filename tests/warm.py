@@ -85,9 +85,14 @@ class Started:
         """Return True if the command has ended."""
         return self._process.exitcode is not None
 
+    @property
+    def printed(self) -> str:
+        """Return what the command has printed so far."""
+        return self.stdout.read_text() if self.stdout.exists() else ""
+
     def wait_for(self, words: str) -> None:
         """Wait until the command has printed a line with these words, at least."""
-        while not (self.stdout.exists() and words in self.stdout.read_text()):
+        while words not in self.printed:
             assert not self.ended, self.stderr.read_text()
             time.sleep(_LOOK_S)
 

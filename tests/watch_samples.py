@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from command_line import ROOT
+from command_line import begin_nngpt
 from store_samples import NOVEL, PROMPT, TASK, adapter, candidate, completion, evaluation
 
 from nngpt.files import DATABASE
@@ -107,25 +106,22 @@ class Client:
 
 
 class Watched(Client):
-    """`nngpt cycle watch` as a process; `address` is what it printed."""
+    """`nngpt cycle watch` as a process; `address` is what it printed, "" if it has ended."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "nngpt", "cycle", "watch", *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        super().__init__(self.process.stdout.readline().strip())
+        self._process = begin_nngpt(folder, ["cycle", "watch", *arguments])
+        self._done: subprocess.CompletedProcess[str] | None = None
+        while not self._process.ended and "\n" not in self._process.printed:
+            time.sleep(0.01)
+        super().__init__(self._process.printed.strip())
 
     def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; return the exit code and the text on standard error."""
-        self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=240)
-        return self.process.returncode, said
+        """Press Ctrl-C unless it has ended; return the exit code and the text on stderr."""
+        if self._done is None:
+            if not self._process.ended:
+                self._process.send_signal(signal.SIGINT)
+            self._done = self._process.wait(240)
+        return self._done.returncode, self._done.stderr
 
 
 @contextmanager
@@ -135,8 +131,7 @@ def watched(folder: Path, *arguments: str) -> Iterator[Watched]:
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.stop()
+        server.stop()
 
 
 @contextmanager

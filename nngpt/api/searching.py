@@ -25,6 +25,7 @@ def search(
     designs: int | None = None,
     objectives: Sequence[str] = (),
     finish: bool = False,
+    fresh: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Found:
     """Find and train a network for images, like `nngpt search`; the same call resumes.
@@ -36,6 +37,7 @@ def search(
         candidates, designs: networks of LEMUR, and of the LLM, to begin with; None: by the time.
         objectives: "parameters", "latency" or "macs": a Pareto front of these and accuracy.
         finish: write the best network so far, and train no more.
+        fresh: start a new search, and delete the weights of the old one.
         settings: keys of the configuration, such as {"task.max_parameters": 1_000_000}.
 
     Raises: UserError if the request cannot be carried out, or no network trained.
@@ -45,4 +47,4 @@ def search(
     work = None if folder is None else Path(folder)
     request = make_request(base, minutes, Path(out), work, candidates, designs, objectives)
     with ConsoleProgress(Console(stderr=True)) as progress:
-        return run_search(request, progress, finish)
+        return run_search(request, progress, finish, fresh)

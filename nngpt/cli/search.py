@@ -30,6 +30,9 @@ _MaxLatency = Annotated[
 ]
 _Device = Annotated[str | None, Option(help="auto, cpu or cuda.", metavar="DEVICE")]
 _Finish = Annotated[bool, Option("--finish", help="Write the best network so far; train no more.")]
+_Fresh = Annotated[
+    bool, Option("--fresh", help="Start a new search; the weights of the old one are deleted.")
+]
 _Candidates = Annotated[
     int | None,
     Option(help="Networks of LEMUR to try (default: by the time).", min=1, max=100),
@@ -64,6 +67,7 @@ def search(
     candidates: _Candidates = None,
     designs: _Designs = None,
     finish: _Finish = False,
+    fresh: _Fresh = False,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +88,7 @@ def search(
     check_folder(request.folder, "--folder")
     check_folder(out, "--out")
     with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:
-        found = run(request, progress, finish)
+        found = run(request, progress, finish, fresh)
     correct, total = found.test
     text = (
         f"{out}: {found.title}, {correct / total:.1%} right of {total:,} test images.\n"

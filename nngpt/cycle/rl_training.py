@@ -81,25 +81,25 @@ def _train(
         terms = make_terms(rl.rewards, parts.task, known, parts.novelty)
         llm: Any = parts.llm  # check_rl has refused other backends than transformers
         llm.use_adapter(None)
-        with ExecutionCache(parts.executor, config.seed, _setting(config, parts), file) as cache:
-            scorer = AnswerScorer(rl.rewards, terms, parts.reader.read, cache)
-            run = grpo.GRPORun(
-                config=config,
-                llm=llm,
-                prompt=parts.reader.prompt,
-                scorer=scorer,
-                executions=cache,
-                folder=folder,
-                name=config.name,
-                parent=parent,
-                settings=settings,
-            )
-            weights = ", ".join(f"{name} {weight:g}" for name, weight in rl.rewards.items())
-            batch = f"{rl.groups} × {rl.group_size} answers per step"
-            shown.note(f"GRPO: {batch}; rewards: {weights}")
-            if ignored := overridden(config.learning, parent):
-                shown.note(ignored)
-            return grpo.train(run, shown)
+        cache = ExecutionCache(parts.executor, config.seed, _setting(config, parts), file)
+        scorer = AnswerScorer(rl.rewards, terms, parts.reader.read, cache)
+        run = grpo.GRPORun(
+            config=config,
+            llm=llm,
+            prompt=parts.reader.prompt,
+            scorer=scorer,
+            executions=cache,
+            folder=folder,
+            name=config.name,
+            parent=parent,
+            settings=settings,
+        )
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in rl.rewards.items())
+        batch = f"{rl.groups} × {rl.group_size} answers per step"
+        shown.note(f"GRPO: {batch}; rewards: {weights}")
+        if ignored := overridden(config.learning, parent):
+            shown.note(ignored)
+        return grpo.train(run, shown)
 
 
 def _known(parts: Parts) -> dict[str, Candidate]:

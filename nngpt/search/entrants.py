@@ -23,7 +23,7 @@ from nngpt.search.plan import Plan, Request
 from nngpt.search.portfolio import PortfolioNetwork
 from nngpt.store import Store
 
-PORTFOLIO, LLM = "portfolio", "llm"
+RUNS = PORTFOLIO, LLM = "portfolio", "llm"
 """Names of the runs."""
 
 _PRICE = 0.03
@@ -116,7 +116,7 @@ def standings(
     if not (request.folder / DATABASE).exists():
         return found
     with Store.open(request.folder / DATABASE, create=False) as store:
-        for run in store.runs():
+        for run in (one for one in store.runs() if one.status != "archived"):
             for attempt in store.attempts(run.id, with_code=True):
                 candidate = attempt.candidate
                 record = candidate and journal.stages.get(first_key(candidate.content_hash))

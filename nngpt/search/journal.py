@@ -120,6 +120,15 @@ class Journal:
         """Delete the weights after a stage that nothing continues from."""
         self._weights(key).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Delete the stages and their weights, also of stages that a kill cut off."""
+        for key in self.stages:
+            self.forget(key)
+        for partial in self.folder.glob(".*.partial"):
+            partial.unlink()
+        self._file.unlink(missing_ok=True)
+        self.stages.clear()
+
     def _weights(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nngpt import plugins
 from nngpt.search.front import ACCURACY, checked
 from nngpt.search.ladder import Recipe
 
 if TYPE_CHECKING:
-    from nngpt.config import Config
+    from nngpt.config import Config, TaskConfig
     from nngpt.data.splits import Splits
 
 _PORTFOLIO, _LLM = 0.22, 0.10
@@ -35,6 +36,9 @@ _FIRST_S, _LEAST_STAGE_S = 20.0, 2.0
 _FEWEST, _MOST = 4, 24
 """Seconds of a first stage that are worth having, and of any; networks of the portfolio."""
 
+OUT = Path("best")
+"""Folder of the result, unless another is given."""
+
 _CROP_SIDE = 24
 _FEW_CLASSES_SHOWN = 12
 
@@ -45,7 +49,7 @@ class Request:
 
     Attributes:
         base: configuration of data, limits and machine; its folder keeps the runs and weights.
-        data: the data as the user named them.
+        data: argument that names the data.
         minutes: time of the whole search.
         out: folder of the result.
         candidates: networks of the portfolio that begin; None for what the time allows.
@@ -109,8 +113,16 @@ def make_request(
     if "latency" in chosen:
         evaluation = base.evaluation.model_copy(update={"latency": True})
         base = base.model_copy(update={"evaluation": evaluation})
-    data = str(task.root or task.dataset)
-    return Request(base, data, minutes, out, candidates, designs, chosen)
+    return Request(base, _data(task), minutes, out, candidates, designs, chosen)
+
+
+def _data(task: TaskConfig) -> str:
+    """Return the argument that names a task's data."""
+    if task.root is None or task.dataset != plugins.IMAGE_FOLDER:
+        return task.dataset
+    root = str(task.root)
+    mistaken = root.startswith("-") or root in plugins.names("data set")
+    return f"./{root}" if mistaken else root
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ Validation images choose everywhere; the test images are read once, at the end.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nngpt import files
@@ -29,6 +29,7 @@ from nngpt.reports.sheets import Sheet
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import entrants, ladder
+from nngpt.search.command import command_of
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.front import ranked
 from nngpt.search.journal import Journal
@@ -37,6 +38,7 @@ from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, un
 from nngpt.search.portfolio import read_portfolio
 from nngpt.statistics import percent_of
 from nngpt.store import Store
+from nngpt.store.lock import RunLock
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 _MOST_EPOCHS = 60
 _FINAL_PARTS = 6
 _FILES_S = 12.0
-_REQUEST = "search.json"
+_REQUEST, _LOCK = "search.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -63,21 +65,44 @@ class Found:
     facts: Mapping[str, Any]
 
 
-def search(request: Request, progress: ConsoleProgress, finish: bool = False) -> Found:
+def search(
+    request: Request, progress: ConsoleProgress, finish: bool = False, fresh: bool = False
+) -> Found:
     """Search a network, or resume the search; write the result's folder.
 
     Args:
         finish: write the best network so far, without more training.
+        fresh: start over; delete the stages and weights of an earlier search of the folder.
 
     Raises: UserError if the request cannot be carried out, or no network trained.
     """
-    log, began = progress.note, time.monotonic()
-    base = request.base
+    if finish and fresh:
+        raise UserError("--finish and --fresh exclude each other", hint="Give one of them")
+    began, base = time.monotonic(), request.base
     _check_folders(request)
     source = data_source(base)
-    splits, task = load_splits(base, source, log), make_task(base, source)
+    splits, task = load_splits(base, source, progress.note), make_task(base, source)
     request.folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(request.folder, 60 * request.minutes, began)
+    lock = RunLock(request.folder / _LOCK)
+    try:
+        if fresh:
+            start_over(request.folder)
+        journal = Journal(request.folder, 60 * request.minutes, began)
+        return _resume(request, splits, task, journal, progress, finish)
+    finally:
+        lock.release()
+
+
+def _resume(
+    request: Request,
+    splits: Splits,
+    task: Task,
+    journal: Journal,
+    progress: ConsoleProgress,
+    finish: bool,
+) -> Found:
+    """Do what the journal lacks of a search."""
+    log, base = progress.note, request.base
     if journal.stages:
         log(f"The search resumes after {journal.spent / 60:.1f} min.")
     with _executor(base.evaluation, splits, task) as executor:
@@ -156,7 +181,7 @@ def _plan(request: Request, splits: Splits, workers: int) -> Plan:
         begun = files.read_object(path)
         if begun.get("request") != request.identity():
             what = "another search is here, of other data or settings"
-            hint = "Repeat its command, or choose another --folder"
+            hint = "Repeat its command, start over with --fresh, or choose another --folder"
             raise UserError(what, where=str(path), hint=hint)
         recipe = Recipe(**begun["plan"].pop("recipe"))
         reasons = tuple(begun["plan"].pop("reasons"))
@@ -214,7 +239,7 @@ def _write(
         licence=entrant.licence or "yours",
         training=(f"{epochs:.1f} epochs in a search of {request.minutes:g} minutes", record.note),
         accuracies=(f"Validation: {percent_of(record.correct, record.total)}",),
-        again=_command(request),
+        again=command_of(request),
         epochs=1,
     )
     facts = write_network_folder(
@@ -244,9 +269,14 @@ def leaderboard(journal: Journal) -> Sheet:
     )
 
 
-def _command(request: Request) -> str:
-    """Return the command that makes the search again."""
-    return shlex.join(["nngpt", "search", request.data, "--minutes", f"{request.minutes:g}"])
+def start_over(folder: Path) -> None:
+    """Archive the runs of an earlier search, and delete its other files. Raises: UserError."""
+    if (folder / DATABASE).exists():
+        with Store.open(folder / DATABASE, create=False) as store:
+            for run in filter(None, map(store.current_run, entrants.RUNS)):
+                store.archive_run(run.id)
+    Journal(folder, 0.0, 0.0).clear()
+    (folder / _REQUEST).unlink(missing_ok=True)
 
 
 def _check_folders(request: Request) -> None:

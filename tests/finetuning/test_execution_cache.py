@@ -30,43 +30,40 @@ def opened(start: Callable[..., LocalExecutor], tmp_path: Path) -> Callable[...,
 
 
 def test_no_network_is_trained_twice(opened: Callable[..., ExecutionCache], tmp_path: Path) -> None:
-    with opened() as executions:
-        found = executions.outcomes(NETWORKS)
-        assert [known for _, known in found] == [False, False, True, False]
-        assert executions.executed == 3
-        outcomes = [outcome for outcome, _ in found]
-        assert outcomes[0] == outcomes[2] and isinstance(outcomes[0], Evaluation)
-        assert isinstance(outcomes[3], Refusal)
+    executions = opened()
+    found = executions.outcomes(NETWORKS)
+    assert [known for _, known in found] == [False, False, True, False]
+    assert executions.executed == 3
+    outcomes = [outcome for outcome, _ in found]
+    assert outcomes[0] == outcomes[2] and isinstance(outcomes[0], Evaluation)
+    assert isinstance(outcomes[3], Refusal)
     file = tmp_path / "executions.jsonl"
     file.write_bytes(file.read_bytes() + b'{"key": "torn by a ki')
-    with opened() as again:
-        assert again.outcomes(NETWORKS) == [(outcome, True) for outcome in outcomes]
-        another = candidate(altered("8, 3", "8, 5").replace("padding=1", "padding=2"))
-        assert again.outcomes([another])[0][1] is False
-        assert again.executed == 1
-    with opened() as third:
-        assert third.outcomes([another, *NETWORKS])[0][1] is True, "the torn line harms no other"
+    again = opened()
+    assert again.outcomes(NETWORKS) == [(outcome, True) for outcome in outcomes]
+    another = candidate(altered("8, 3", "8, 5").replace("padding=1", "padding=2"))
+    assert again.outcomes([another])[0][1] is False
+    assert again.executed == 1
+    third = opened().outcomes([another, *NETWORKS])
+    assert third[0][1] is True, "the torn line harms no other"
 
 
 def test_outcomes_depend_on_network_settings_and_seed(
     opened: Callable[..., ExecutionCache],
 ) -> None:
     network = candidate()
-    with opened() as executions:
-        first, _ = executions.outcomes([network])[0]
-        changed: list[Candidate] = [
-            replace(network, batch=17),
-            replace(network, transform="echo"),
-            replace(network, hyperparameters={"lr": 0.01, "momentum": 0.9}),
-            replace(network, code=HONEST + "\n"),
-        ]
-        assert [known for _, known in executions.outcomes(changed)] == [False] * 4
-    with opened(seed=2) as other:
-        assert other.outcomes([network])[0][1] is False
-    with opened(epochs=2) as longer:
-        assert longer.outcomes([network])[0][1] is False
-    with opened() as same:
-        assert same.outcomes([network])[0] == (first, True)
+    executions = opened()
+    first, _ = executions.outcomes([network])[0]
+    changed: list[Candidate] = [
+        replace(network, batch=17),
+        replace(network, transform="echo"),
+        replace(network, hyperparameters={"lr": 0.01, "momentum": 0.9}),
+        replace(network, code=HONEST + "\n"),
+    ]
+    assert [known for _, known in executions.outcomes(changed)] == [False] * 4
+    assert opened(seed=2).outcomes([network])[0][1] is False
+    assert opened(epochs=2).outcomes([network])[0][1] is False
+    assert opened().outcomes([network])[0] == (first, True)
 
 
 def test_the_data_hash_depends_on_the_data(splits: Splits) -> None:
@@ -85,9 +82,7 @@ def test_a_broken_sandbox_is_reported(splits: Splits, tmp_path: Path) -> None:
             self.stopped = True
 
     broken: Any = Broken()
-    with (
-        ExecutionCache(broken, 1, {}, tmp_path / "executions.jsonl") as executions,
-        pytest.raises(ExecutionError, match="broken"),
-    ):
+    executions = ExecutionCache(broken, 1, {}, tmp_path / "executions.jsonl")
+    with pytest.raises(ExecutionError, match="broken"):
         executions.outcomes(NETWORKS)
     assert broken.stopped

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,24 +83,23 @@ def learn(llm: TransformersLLM, reader: Reader, start: Callable[..., LocalExecut
     def learn(folder: Path, watched: Watched, parent: Adapter | None = None, **rl: Any) -> Adapter:
         config = CONFIG.model_copy(update={"rl": CONFIG.rl.model_copy(update=rl)})
         folder.mkdir(exist_ok=True)
-        with scorer_in(folder, config, reader, start(workers=2)) as (scorer, executions):
-            settings = training_folder.rl_settings(config, parent)
-            run = grpo.GRPORun(
-                config, llm, reader.prompt, scorer, executions, folder, "tiny", parent, settings
-            )
-            return grpo.train(run, watched)
+        scorer, executions = scorer_in(folder, config, reader, start(workers=2))
+        settings = training_folder.rl_settings(config, parent)
+        run = grpo.GRPORun(
+            config, llm, reader.prompt, scorer, executions, folder, "tiny", parent, settings
+        )
+        return grpo.train(run, watched)
 
     return learn
 
 
-@contextmanager
 def scorer_in(
     folder: Path, config: Config, reader: Reader, executor: LocalExecutor
-) -> Iterator[tuple[AnswerScorer, ExecutionCache]]:
+) -> tuple[AnswerScorer, ExecutionCache]:
     known = known_networks(new_measure, reader.examples())
     terms = make_terms(config.rl.rewards, TASK, known, new_measure)
-    with ExecutionCache(executor, config.seed, {}, folder / "executions.jsonl") as executions:
-        yield AnswerScorer(config.rl.rewards, terms, reader.read, executions), executions
+    executions = ExecutionCache(executor, config.seed, {}, folder / "executions.jsonl")
+    return AnswerScorer(config.rl.rewards, terms, reader.read, executions), executions
 
 
 @pytest.fixture(scope="module")
@@ -262,9 +260,9 @@ def test_answers_are_scored_by_their_outcomes(
     texts = [GOOD, GOOD, "8, 3),\n    nn.LazyReLU(),\n)", "8, 3),\n    nn.Re"]
     answers = [Completion(text, "tiny", None, 1, i, 9, 9, 0.1) for i, text in enumerate(texts)]
     alone = [replace(answers[0], index=4)]
-    with scorer_in(tmp_path, config, reader, start(workers=2)) as (scorer, executions):
-        together, single = scorer.score([answers, alone])
-        assert executions.executed == 2
+    scorer, executions = scorer_in(tmp_path, config, reader, start(workers=2))
+    together, single = scorer.score([answers, alone])
+    assert executions.executed == 2
     good, copy, unbuilt, cut_off = together
     assert good.evaluation is not None and good.total == copy.total < single[0].total
     assert (good.known, copy.known, single[0].known) == (False, True, True)

@@ -1,21 +1,20 @@
 """The record of a comparison: samples, outcomes and settings as lines of a JSONL file.
 
-All figures follow from these lines. A kill can cut off the last line at most. That line is dropped
-when the file is opened again, and its work is repeated; nothing else is lost or done twice.
+All figures follow from these lines. A kill can cut off the last line at most. The next line
+replaces it, and its work is repeated; nothing else is lost or done twice.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from nngpt.config import describe_changes, with_new_keys
 from nngpt.errors import UserError
-from nngpt.files import append_lines
+from nngpt.files import append_lines, whole_lines
 from nngpt.records import Refusal, Stage
 from nngpt.store.lock import RunLock
 
@@ -190,7 +189,7 @@ class Samples:
         self.path = folder / FILE
         self._lock = RunLock(folder / LOCK)
         try:
-            self.lines = _whole_lines(self.path)
+            self.lines = read_record(folder)
         except BaseException:
             self._lock.release()
             raise
@@ -236,27 +235,15 @@ class Samples:
 
 def read_record(folder: Path) -> list[Line]:
     """Return the samples of a comparison's folder. Raises: UserError if a line is damaged."""
-    return list(_parsed((folder / FILE).read_bytes(), folder / FILE))
-
-
-def _whole_lines(path: Path) -> list[Line]:
-    """Return the record's lines; the file is truncated after the last complete one."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data[: data.rfind(b"\n") + 1]
-    lines = list(_parsed(whole, path))
-    if len(whole) < len(data):
-        os.truncate(path, len(whole))
-    return lines
-
-
-def _parsed(data: bytes, path: Path) -> Iterator[Line]:
-    for number, raw in enumerate(data.split(b"\n")[:-1], 1):
+    lines = []
+    for number, raw in enumerate(whole_lines(folder / FILE), 1):
         try:
-            yield _line(json.loads(raw))
+            lines.append(_line(json.loads(raw)))
         except (ValueError, KeyError, TypeError) as error:
-            where = f"{path}, line {number}"
+            where = f"{folder / FILE}, line {number}"
             hint = "Remove the line, or give another folder with --out"
             raise UserError(f"is damaged ({error!r})", where=where, hint=hint) from None
+    return lines
 
 
 def _line(values: dict[str, Any]) -> Line:

@@ -1,13 +1,11 @@
 """Train networks several at a time, and keep every outcome in a file so that none trains twice.
 
-The file is JSONL, one outcome a line, flushed to disk as soon as the outcome is known. A line that
-a kill has cut off is skipped when the file is read again.
+The file is JSONL, one outcome a line, flushed to disk as soon as the outcome is known.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from nngpt.files import append_lines, whole_lines
 from nngpt.protocols import Executor
 from nngpt.records import Candidate, Evaluation, Refusal, canonical_json, derive_seed
 from nngpt.sandbox.parallel import run_parallel
@@ -41,7 +40,7 @@ _LINE = TypeAdapter(CachedOutcome)
 
 
 class ExecutionCache:
-    """Trains the networks of RL answers and caches their outcomes in a file; a context manager.
+    """Trains the networks of RL answers and caches their outcomes in a file.
 
     Attributes:
         executed: number of networks trained by this object.
@@ -50,25 +49,17 @@ class ExecutionCache:
     def __init__(
         self, executor: Executor, seed: int, setting: Mapping[str, Any], file: Path
     ) -> None:
-        """Read the outcomes in `file`, and open it to append new ones.
+        """Read the outcomes in `file`.
 
         Args:
             seed: seed of the run.
             setting: everything else that an outcome depends on, apart from the network.
-            file: JSONL file of the outcomes; created if it does not exist.
+            file: JSONL file of the outcomes; it may be missing.
         """
         self._executor, self._seed = executor, seed
         self._setting = canonical_json({**setting, "seed": seed})
-        self._known = _read_outcomes(file)
-        self._file = file.open("ab")
-        self._file.write(b"\n" if self._file.tell() else b"")  # ends a line that was cut off
+        self._known, self._file = _read_outcomes(file), file
         self.executed = 0
-
-    def __enter__(self) -> ExecutionCache:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     def outcomes(self, candidates: Sequence[Candidate]) -> list[tuple[Evaluation | Refusal, bool]]:
         """Return each network's outcome, and whether it was known; equal networks train once.
@@ -88,9 +79,7 @@ class ExecutionCache:
         jobs = {k: partial(self._executor.evaluate, c, seeds[k]) for k, c in missing.items()}
         for key, outcome in run_parallel(self._executor, jobs):
             self._known[key] = outcome
-            self._file.write(_LINE.dump_json(CachedOutcome(key, outcome)) + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            append_lines(self._file, [_LINE.dump_json(CachedOutcome(key, outcome))])
             self.executed += 1
 
     def _key(self, candidate: Candidate) -> str:
@@ -116,7 +105,7 @@ def hash_data(splits: Splits) -> str:
 def _read_outcomes(file: Path) -> dict[str, Evaluation | Refusal]:
     """Return the outcomes in a file by key; lines that are not valid are skipped."""
     known = {}
-    for line in file.read_bytes().splitlines() if file.exists() else ():
+    for line in whole_lines(file):
         try:
             kept = _LINE.validate_json(line)
         except ValidationError:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nngpt.errors import UserError
-from nngpt.files import append_lines, write_file
+from nngpt.files import append_lines, whole_lines, write_file
 from nngpt.finetuning.rl.scoring import ScoredAnswer
 from nngpt.records import Refusal
 from nngpt.statistics import mean_half_width
@@ -211,17 +211,12 @@ def _answer_record(step: int, group: int, scored: ScoredAnswer) -> AnswerRecord:
 
 
 def _read_lines(file: Path, line: TypeAdapter[_Line]) -> list[_Line]:
-    """Return the lines of a file; a last line that a kill has cut off is skipped.
-
-    Raises: UserError if another line is damaged.
-    """
-    raw = file.read_bytes().splitlines() if file.exists() else []
+    """Return the whole lines of a file. Raises: UserError if one is damaged."""
     found = []
-    for number, text in enumerate(raw, 1):
+    for number, text in enumerate(whole_lines(file), 1):
         try:
             found.append(line.validate_json(text))
         except ValidationError:
-            if number < len(raw):
-                hint = "Restore it, or start over with --fresh."
-                raise UserError("is damaged", where=f"{file}, line {number}", hint=hint) from None
+            hint = "Restore it, or start over with --fresh."
+            raise UserError("is damaged", where=f"{file}, line {number}", hint=hint) from None
     return found

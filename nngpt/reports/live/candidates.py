@@ -1,16 +1,19 @@
-"""The candidates on the live page: strip of the last cycle, feed, best, all, one in full."""
+"""The candidates on the live page: strip of the last cycle, feed, best, all, one in full, two."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from nngpt.generation import modes
+from nngpt.novelty.dedup.collection import Network
 from nngpt.records import Arm, Stage, State
 from nngpt.reports.attempts import attempt_facts
+from nngpt.reports.diff import marked_diff
 from nngpt.reports.live.overview import accuracy
 from nngpt.reports.sheets import Row
 from nngpt.reports.text import ARM_TITLES, STATES, accuracy_of, amount, block, line, standing
@@ -154,18 +157,18 @@ def item(attempt: AttemptRecord) -> dict[str, Any]:
 def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
     """Return all facts about one candidate for the live page."""
     candidate, refusal = attempt.candidate, attempt.refusal
-    title, code = "The answer", attempt.completion.text
+    title = "The answer"
     if attempt.arm is Arm.CORPUS:
         title = "The corpus network as changed"
     if candidate is not None:
-        title, code = "The network", candidate.code
+        title = "The network"
     changed = candidate.written if candidate and modes.load(attempt.mode).changes_parent else ""
     found = attempt.evaluation
     curve = zip(found.epochs, found.curve, strict=True) if found else ()
     facts = ([name, line(value)] for name, value in attempt_facts(attempt))
     return {
         **_head(attempt),
-        "verdict": standing(attempt.state, refusal.stage if refusal else None),
+        "verdict": _verdict(attempt),
         "reason": line(refusal.reason) if refusal else "",
         "refusal": block(refusal.detail) if refusal else "",
         "facts": [["from", ARM_TITLES[attempt.arm]], *facts],
@@ -178,8 +181,33 @@ def detail(store: Store, attempt: AttemptRecord) -> dict[str, Any]:
         ],
         "changed": block(changed),
         "title": title,
-        "code": block(code),
+        "code": _code(attempt),
     }
+
+
+def comparison(pair: Sequence[AttemptRecord]) -> dict[str, Any]:
+    """Return two candidates' facts and the diff of their code for the live page."""
+    columns = [
+        {"verdict": _verdict(a), "accuracy": _head(a)["accuracy"], **dict(attempt_facts(a))}
+        for a in pair
+    ]
+    names = dict.fromkeys(name for column in columns for name in column)
+    one, other = (Network(f"#{a.id}", _code(a), "") for a in pair)
+    return {
+        "pair": [_head(attempt) for attempt in pair],
+        "facts": [[name, *(line(c.get(name) or "–") for c in columns)] for name in names],
+        "diff": [asdict(found) for found in marked_diff(one, other)],
+    }
+
+
+def _verdict(attempt: AttemptRecord) -> str:
+    return standing(attempt.state, attempt.refusal.stage if attempt.refusal else None)
+
+
+def _code(attempt: AttemptRecord) -> str:
+    """Return a candidate's code, or the answer without one, as text that shows its controls."""
+    candidate = attempt.candidate
+    return block(candidate.code if candidate else attempt.completion.text)
 
 
 def _head(attempt: AttemptRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -99,14 +100,14 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self) -> None:
-        """Send a file of the page, the run's state, a list of candidates, or one of them."""
+        """Send a file of the page, the run's state, a list of candidates, or one or two of them."""
         path = urlsplit(self.path).path
         if path in self.server.files:
             self._send(HTTPStatus.OK, *self.server.files[path])
         elif path == "/api/run":
             self._answer(self._run)
-        elif found := re.fullmatch(r"/api/attempt/([0-9]{1,12})", path):
-            self._answer(lambda: self._attempt(int(found[1])))
+        elif found := re.fullmatch(r"/api/attempt/([0-9]{1,12})(?:/([0-9]{1,12}))?", path):
+            self._answer(partial(self._attempt, *map(int, filter(None, found.groups()))))
         elif path == "/api/attempts":
             self._answer(self._attempts)
         elif path == "/candidates.csv":
@@ -123,9 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, _JSON, body, ETag=tag)
 
-    def _attempt(self, attempt_id: int) -> None:
+    def _attempt(self, *ids: int) -> None:
+        snapshots = self.server.snapshots
         try:
-            body = self.server.snapshots.attempt(attempt_id)
+            body = snapshots.pair(*ids) if len(ids) > 1 else snapshots.attempt(*ids)
         except StoreError as error:
             if not error.what.startswith("no attempt"):
                 raise

@@ -13,7 +13,7 @@ from nngpt.reports.live import candidates, overview
 from nngpt.reports.live.database import WatchedDatabase, runner_of
 from nngpt.reports.sheets import csv_text
 from nngpt.reports.text import ARM_TITLES
-from nngpt.store import Store
+from nngpt.store import AttemptRecord, Store
 
 
 class Snapshots:
@@ -38,10 +38,17 @@ class Snapshots:
 
     def attempt(self, attempt_id: int) -> bytes:
         """Return one candidate with all facts as JSON. Raises: StoreError if it is unknown."""
+        return _json(candidates.detail(self._store, self._of_run(attempt_id)))
+
+    def pair(self, *attempt_ids: int) -> bytes:
+        """Return the comparison of two candidates as JSON. Raises: StoreError if one is unknown."""
+        return _json(candidates.comparison([self._of_run(one) for one in attempt_ids]))
+
+    def _of_run(self, attempt_id: int) -> AttemptRecord:
         attempt = self._store.attempt(attempt_id)
         if attempt.run_id != self._run_id:
             raise StoreError(f"no attempt {attempt_id} in run {self._run_id}")
-        return _json(candidates.detail(self._store, attempt))
+        return attempt
 
     def listed(self, arm: str, standing: str, page: int) -> bytes:
         """Return a page of the list of all candidates as JSON. Raises: StoreError."""

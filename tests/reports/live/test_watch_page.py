@@ -77,6 +77,10 @@ def test_text_of_a_model_stays_text(tmp_path: Path) -> None:
         page.wait(f"{TITLE} === '#{ids[0]}'")
         assert page.ask(text(".detail")) == shown
         assert page.ask(text("#feed li:last-child .reason")) == shown
+        field = "document.querySelector('.compare input')"
+        page.ask(f"{field}.value = 9; {field}.dispatchEvent(new Event('change'))")
+        page.wait(f"{TITLE} === '#{ids[0]} and #9'")
+        assert f"# {shown}" in page.ask(text(".diff .new"))
         page.ask("location.hash = 'attempt-999'")
         page.wait(f"{text('#panel-body')}.includes('no attempt 999')")
         assert (page.ask(INJECTED), "owned" in page.ask("document.title.slice(0, 20)")) == (

@@ -51,7 +51,7 @@ def of(state: dict[str, Any], part: str, arm: str) -> dict[str, Any]:
 def test_a_run_is_followed_while_it_goes_on(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store, watched(tmp_path) as nothing:
         assert nothing.address == ""  # there is no run yet: one line, and the end
-        assert "no runs here" in nothing.process.communicate()[1]
+        assert "no runs here" in nothing.stop()[1]
         run = new_run(store)
         with watched(tmp_path, "demo") as server, store.lease(run.id) as lease:
             state = server.run()
@@ -108,15 +108,23 @@ def test_one_candidate_in_full(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run, other = new_run(store), new_run(store, "other")
         with store.lease(run.id) as lease:
-            settle(lease, write(lease, 1, 0, 1)[0], 0.5, HOSTILE_CODE)
+            first, second = write(lease, 1, 0, 2)
+            settle(lease, first, 0.5, HOSTILE_CODE)
+            settle(lease, second, 0.25, "class Net: pass\n")
         with store.lease(other.id) as lease:
             elsewhere = write(lease, 1, 0, 1)[0]
         with served(tmp_path, "demo") as server:
             reply, body = server.ask("/api/attempt/1")
             assert reply.status == 200 and reply.headers["Content-Type"] == "application/json"
             assert b"\\u202e" in body and "\u202e" not in body.decode()  # shown as an escape
-            for missing in (elsewhere, 99):
+            for missing in (elsewhere, 99, f"1/{elsewhere}", "1/2/1"):
                 assert server.ask(f"/api/attempt/{missing}")[0].status == 404
+            compared = json.loads(server.ask("/api/attempt/1/2")[1])
+            assert [one["id"] for one in compared["pair"]] == [1, 2]
+            assert compared["facts"][1][0] == "accuracy"
+            assert [value[:5] for value in compared["facts"][1][1:]] == ["50.0%", "25.0%"]
+            assert {line["kind"] for line in compared["diff"]} == {"hunk", "old", "same"}
+            assert json.loads(server.ask("/api/attempt/2/2")[1])["diff"] == []
 
 
 def test_all_candidates_are_listed_by_pages_and_saved(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// The panel with all facts about one candidate, which the URL's hash selects.
+// The panel with all facts about one candidate, or two side by side, which the URL's hash selects.
 
 import { byId, el, say, svg } from "./dom.js";
 import { mark } from "./marks.js";
@@ -7,27 +7,28 @@ let shown = null;
 let look = "";
 let opener = null;
 
-/** Return the attempt that the URL selects, or null. */
+/** Return the attempt that the URL selects, or two with a slash between them, or null. */
 export function wanted() {
-  const found = /^#attempt-(\d{1,12})$/.exec(location.hash);
-  return found ? found[1] : null;
+  const found = /^#attempt-(\d{1,12})(?:-(\d{1,12}))?$/.exec(location.hash);
+  return found ? found.slice(1).filter(Boolean).join("/") : null;
 }
 
 /** Open, update or close the panel to match the URL; fetch again when the state has changed. */
 export async function followHash(state) {
   const id = wanted();
   if (id === null) return close();
-  const cell = state?.strip.flatMap((row) => row.cells).find((c) => String(c.id) === id);
-  const now = `${id} ${cell?.text ?? ""}`;
+  const cells = state?.strip.flatMap((row) => row.cells).filter((c) => id.split("/").includes(String(c.id)));
+  const now = `${id} ${cells?.map((cell) => cell.text)}`;
   if (now === look) return;
   const opening = id !== shown;
   look = now;
   try {
     const reply = await fetch(`/api/attempt/${id}`, { cache: "no-store" });
-    const attempt = await reply.json();
+    const found = await reply.json();
     if (wanted() !== id) return;
-    if (reply.ok) show(attempt);
-    else fail(id, attempt.error);
+    if (!reply.ok) fail(id, found.error);
+    else if (found.pair) showPair(found);
+    else show(found);
   } catch {
     look = "";
     return;
@@ -63,15 +64,33 @@ export function closable(changed) {
 }
 
 function fail(id, why) {
-  say(byId("panel-title"), `#${id}`);
-  byId("panel-mark").replaceChildren();
+  title(id.split("/"));
   byId("panel-body").replaceChildren(el("p", {}, why));
 }
 
+function title(ids, ...marks) {
+  say(byId("panel-title"), ids.map((id) => `#${id}`).join(" and "));
+  byId("panel-mark").replaceChildren(...marks);
+}
+
 function show(attempt) {
-  say(byId("panel-title"), `#${attempt.id}`);
-  byId("panel-mark").replaceChildren(mark(attempt.state, attempt.stage));
+  title([attempt.id], mark(attempt.state, attempt.stage));
   byId("panel-body").replaceChildren(...parts(attempt));
+}
+
+function showPair({ pair, facts, diff }) {
+  title(pair.map((one) => one.id));
+  const head = (one) => el("th", { scope: "col" }, mark(one.state, one.stage), " ", el("a", { href: `#attempt-${one.id}` }, `#${one.id}`));
+  const row = ([name, ...values]) => el("tr", { class: values[0] === values[1] ? null : "differs" }, el("th", { scope: "row" }, name), ...values.map((value) => el("td", {}, value)));
+  byId("panel-body").replaceChildren(
+    el("table", { class: "pair" }, el("thead", {}, el("tr", {}, el("td"), ...pair.map(head))), el("tbody", {}, ...facts.map(row))),
+    el("div", { class: "code-head" }, el("h3", {}, `Code, from #${pair[0].id} to #${pair[1].id}`)),
+    diff.length ? el("pre", { class: "diff", tabindex: 0 }, ...diff.map(diffLine)) : el("p", {}, "No line differs."));
+}
+
+function diffLine(line) {
+  const changed = line.changed ? [el("mark", {}, line.changed)] : [];
+  return el("span", { class: line.kind }, line.before, ...changed, line.after);
 }
 
 function* parts(a) {
@@ -82,8 +101,15 @@ function* parts(a) {
   if (a.curve.length > 1) yield curve(a.curve);
   if (a.curve.length) yield epochs(a.curve);
   yield el("dl", {}, ...a.facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  yield compare(a.id);
   if (a.changed) yield* code("Change written by the LLM", a.changed);
   yield* code(a.title, a.code);
+}
+
+function compare(id) {
+  const other = el("input", { type: "number", min: 1, max: 999999999999 });
+  other.addEventListener("change", () => { if (other.value) location.hash = `attempt-${id}-${other.value}`; });
+  return el("p", { class: "compare" }, el("label", {}, "Compare with # ", other));
 }
 
 function trail(steps) {

@@ -19,21 +19,11 @@ from nngpt.store import Store
 from nngpt.store.lock import RunLock
 
 OWN = "seed: 3\nevaluation: {workers: 1}\ntask: {dataset: my images, threshold: 0.9}\n"
-
-
 EVERYTHING = (
     *("my images", "--folder", "a'b", "--candidates", 3, "--designs", 0, "--seed", 9),
     *("--max-parameters", 1e5, "--max-latency-ms", 2.5, "--device", "cpu", "--sandbox", "weak"),
-    *(
-        "--objective",
-        "latency",
-        "--objective",
-        "macs",
-        "--set",
-        "task.resize=pad",
-        "--set",
-        "task.image_size=[20, 30]",
-    ),
+    *("--objective", "latency", "--objective", "macs"),
+    *("--set", "task.resize=pad", "--set", "task.image_size=[20, 30]"),
 )
 
 

@@ -81,6 +81,15 @@ class TaskConfig(_Section):
             return given
         return {**given, "dataset": plugins.IMAGE_FOLDER, "root": name}
 
+    @property
+    def named(self) -> str:
+        """The data as `dataset` can name them: a name, or the path of a folder of images."""
+        if self.root is None or self.dataset != plugins.IMAGE_FOLDER:
+            return self.dataset
+        root = str(self.root)
+        mistaken = root.startswith("-") or root in plugins.names("data set")
+        return f"./{root}" if mistaken else root
+
 
 class LLMConfig(_Section):
     """The language model that writes networks, and its hardware settings.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -107,6 +107,20 @@ def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
             for line in _parse(stream, f"{where}: {path}", prompt)
             if line.accuracy is not None
         ]
+
+
+def prompt_keys(prompt: Prompt) -> dict[str, Any]:
+    """Return the keys for the prompt in a line of a corpus."""
+    parent = {"parent": prompt.parent} if prompt.parent else {}
+    return {
+        "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "prefill": prompt.prefill,
+        "stop": list(prompt.stop),
+        "mode": prompt.mode,
+        "template": prompt.template,
+        "template_hash": prompt.template_hash,
+        **parent,
+    }
 
 
 def corpus_hash(pairs: Sequence[TrainingPair]) -> str:

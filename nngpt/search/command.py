@@ -7,6 +7,7 @@ from typing import Any
 
 from nngpt import config
 from nngpt.config import Config
+from nngpt.search import llm_settings
 from nngpt.search.front import ACCURACY
 from nngpt.search.plan import OUT, Request, make_request
 
@@ -41,6 +42,8 @@ def command_of(request: Request) -> str:
             words += [_OPTIONS[key], str(value)]
         elif value is not None or ".options." not in key:  # else a key of another plug-in
             words += ["--set", *config.as_overrides({key: value})]
+    for override in config.as_overrides(llm_settings.own_keys(request.base)):
+        words += ["--set", override]
     return shlex.join([*words, "--fresh"])
 
 

@@ -1,11 +1,13 @@
-"""The networks that enter a search: of the portfolio, and of the LLM; each a run in the store."""
+"""The networks that enter a search: of the portfolio and of the LLM; each is a run's attempt."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nngpt.config import Config, changed
@@ -17,14 +19,15 @@ from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Candidate, Refusal, content_hash
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.search.first_rung import FirstRung, first_key
-from nngpt.search.journal import Journal
+from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Recipe, Standing
 from nngpt.search.plan import Plan, Request
 from nngpt.search.portfolio import PortfolioNetwork
-from nngpt.store import Store
+from nngpt.store import AttemptRecord, Store
 
-RUNS = PORTFOLIO, LLM = "portfolio", "llm"
-"""Names of the runs."""
+PORTFOLIO, LLM = "portfolio", "llm"
+RUNS = re.compile(rf"{PORTFOLIO}|{LLM}(-\d+)?")
+"""Names of the runs; later rounds of the LLM have a number."""
 
 _PRICE = 0.03
 """Accuracy that a network must gain per square root of its relative time to be worth it."""
@@ -40,11 +43,11 @@ def worth(network: PortfolioNetwork) -> float:
     return network.accuracy - _PRICE * math.sqrt(network.seconds)
 
 
-def configs(request: Request, plan: Plan) -> dict[str, Config]:
-    """Return the configurations of the search's runs by name."""
+def common(request: Request, plan: Plan) -> dict[str, Any]:
+    """Return the settings of all runs of a search: its task and how networks train."""
     base = request.base.model_dump(mode="json")
     training = {"retrain": False, "transform": plan.recipe.transform, "batch": plan.recipe.batch}
-    common: dict[str, Any] = {
+    return {
         "seed": request.seed,
         "cycles": 1,
         "folder": str(request.folder),
@@ -53,29 +56,19 @@ def configs(request: Request, plan: Plan) -> dict[str, Config]:
         "novelty": {"measure": "none"},
         "learning": {"enabled": False},
     }
-    portfolio = {
-        **common,
+
+
+def portfolio_config(request: Request, plan: Plan) -> Config:
+    """Return the configuration of the portfolio's run."""
+    script = {"script": str(request.folder / f"{PORTFOLIO}.jsonl")}
+    made = {
+        **common(request, plan),
         "name": PORTFOLIO,
-        "llm": {
-            "backend": "scripted",
-            "options": {"script": str(request.folder / f"{PORTFOLIO}.jsonl")},
-            "batch_size": plan.candidates,
-        },
+        "llm": {"backend": "scripted", "options": script, "batch_size": plan.candidates},
         "prompt": {"template": "full"},
         "candidates": {"per_cycle": plan.candidates},
     }
-    found = {PORTFOLIO: changed(portfolio, [], "search")}
-    if plan.designs:
-        llm = {
-            **common,
-            "name": LLM,
-            "llm": {"adapter": "smollm2-135m-lemur", "batch_size": plan.designs},
-            "prompt": {"template": "tuned-features"},
-            "sampling": {"temperature": 1.0, "top_k": 50, "top_p": 0.95, "max_new_tokens": 320},
-            "candidates": {"per_cycle": plan.designs},
-        }
-        found[LLM] = changed(llm, [], "search")
-    return found
+    return changed(made, [], "search")
 
 
 def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None:
@@ -112,24 +105,43 @@ def standings(
 ) -> list[Standing]:
     """Return the networks that finished their first stage, of both runs."""
     known = {content_hash(one.code): one for one in networks}
-    found: list[Standing] = []
+    found: dict[str, Standing] = {}
     if not (request.folder / DATABASE).exists():
-        return found
+        return []
     with Store.open(request.folder / DATABASE, create=False) as store:
-        for run in (one for one in store.runs() if one.status != "archived"):
-            for attempt in store.attempts(run.id, with_code=True):
-                candidate = attempt.candidate
-                record = candidate and journal.stages.get(first_key(candidate.content_hash))
-                if candidate and record and not record.refused:
-                    origin = known.get(candidate.content_hash)
-                    found.append((_entrant(attempt.id, candidate, origin, recipe), record))
-    return found
+        prompt = functools.cache(store.prompt)  # the same for a whole batch
+        for attempt, record in trained(store, journal):
+            if attempt.candidate is not None and record.network not in found:
+                asked = "".join(message.content for message in prompt(attempt.prompt_hash).messages)
+                shown = [one for one, _ in found.values() if one.candidate.code.strip() in asked]
+                origin = known.get(record.network)
+                entrant = _entrant(attempt, attempt.candidate, origin, shown, recipe)
+                found[record.network] = entrant, record
+    return list(found.values())
+
+
+def trained(store: Store, journal: Journal) -> Iterator[tuple[AttemptRecord, StageRecord]]:
+    """Yield the attempts whose networks finished their first stage, run by run, with its result."""
+    for run in (one for one in store.runs() if one.status != "archived"):
+        for attempt in store.attempts(run.id, with_code=True):
+            record = journal.stages.get(first_key(attempt.content_hash or ""))
+            if record and not record.refused:
+                yield attempt, record
 
 
 def _entrant(
-    number: int, candidate: Candidate, origin: PortfolioNetwork | None, recipe: Recipe
+    attempt: AttemptRecord,
+    candidate: Candidate,
+    origin: PortfolioNetwork | None,
+    shown: Sequence[Entrant],
+    recipe: Recipe,
 ) -> Entrant:
+    """Return a network as an entrant; what the LLM wrote has the licences of what it was shown."""
     if origin is not None:
         author = f"LEMUR's network {origin.name}, from {origin.source}"
         return Entrant(origin.name, candidate, author, origin.licence, recipe)
-    return Entrant(f"design #{number}", candidate, "the LLM smollm2-135m", "", recipe)
+    author = f"the LLM {attempt.completion.model}"
+    if shown:
+        author += f", which was shown {', '.join(one.title for one in shown)}"
+    licence = " AND ".join(sorted({one.licence for one in shown} - {""}))
+    return Entrant(f"design #{attempt.id}", candidate, author, licence, recipe)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nngpt import plugins
+from nngpt.search import llm_settings
 from nngpt.search.front import ACCURACY, checked
 from nngpt.search.ladder import Recipe
+from nngpt.search.llm_settings import choose_rounds
 
 if TYPE_CHECKING:
-    from nngpt.config import Config, TaskConfig
+    from nngpt.config import Config
     from nngpt.data.splits import Splits
 
 _PORTFOLIO, _LLM = 0.22, 0.10
@@ -78,6 +79,7 @@ class Request:
     def identity(self) -> dict[str, object]:
         """Return what must stay the same for a search to resume; its time may change."""
         base = self.base.identity()
+        own = llm_settings.own_keys(self.base)
         several = {"objectives": list(self.objectives)} if len(self.objectives) > 1 else {}
         return {
             "data": base["task"],
@@ -86,6 +88,7 @@ class Request:
             "candidates": self.candidates,
             "designs": self.designs,
             **several,
+            **({"llm": own} if own else {}),
         }
 
 
@@ -113,16 +116,7 @@ def make_request(
     if "latency" in chosen:
         evaluation = base.evaluation.model_copy(update={"latency": True})
         base = base.model_copy(update={"evaluation": evaluation})
-    return Request(base, _data(task), minutes, out, candidates, designs, chosen)
-
-
-def _data(task: TaskConfig) -> str:
-    """Return the argument that names a task's data."""
-    if task.root is None or task.dataset != plugins.IMAGE_FOLDER:
-        return task.dataset
-    root = str(task.root)
-    mistaken = root.startswith("-") or root in plugins.names("data set")
-    return f"./{root}" if mistaken else root
+    return Request(base, task.named, minutes, out, candidates, designs, chosen)
 
 
 @dataclass(frozen=True)
@@ -132,6 +126,7 @@ class Plan:
     Attributes:
         candidates: networks of the portfolio that begin.
         designs: networks that the LLM writes; 0 without it.
+        rounds: rounds in which it writes them.
         first_s: seconds of each network's first stage.
         recipe: how networks train.
         reasons: one line per choice, for the user.
@@ -142,6 +137,7 @@ class Plan:
     first_s: float
     recipe: Recipe
     reasons: tuple[str, ...]
+    rounds: int = 1
 
 
 def make_plan(
@@ -160,8 +156,8 @@ def make_plan(
         llm_problem = f"it needs more than {llm_s:.0f} s to write"
     designs = min(_MOST_DESIGNS, max(4, int(llm_s / _DESIGN_S)))
     designs = 0 if llm_problem else designs if request.designs is None else request.designs
-    if llm_problem:
-        reasons.append(f"LLM: takes no part, {llm_problem}")
+    rounds, why = choose_rounds(request.base, llm_s, designs) if designs else (0, llm_problem)
+    reasons.append(why if designs else f"LLM: takes no part, {why}")
     first_total = (_PORTFOLIO + (0.0 if designs else _LLM)) * seconds * workers
     candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
     candidates = min(portfolio, request.candidates or candidates)
@@ -178,10 +174,17 @@ def make_plan(
     return Plan(
         candidates=candidates,
         designs=designs,
+        rounds=rounds,
         first_s=first_s,
         recipe=recipe,
         reasons=tuple(reasons),
     )
+
+
+def writing_s(request: Request, left: float) -> float:
+    """Return the seconds of the LLM's part at most: twice its share, but all if the user set it."""
+    most = FIRST * left
+    return most if request.designs is not None else min(most, 2 * _LLM * 60 * request.minutes)
 
 
 def choose_recipe(splits: Splits) -> Recipe:

@@ -20,7 +20,6 @@ from nngpt.config import Config, EvaluationConfig
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
-from nngpt.generation.models import embedded
 from nngpt.records import Refusal, Task, derive_seed
 from nngpt.reports.network_folder.contents import Origin
 from nngpt.reports.network_folder.folder import write_network_folder
@@ -28,13 +27,13 @@ from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.sheets import Sheet
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.search import entrants, ladder
+from nngpt.search import designs, entrants, ladder, llm_settings
 from nngpt.search.command import command_of
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.front import ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import Recipe, Standing, Trainer
-from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood
+from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood, writing_s
 from nngpt.search.portfolio import read_portfolio
 from nngpt.statistics import percent_of
 from nngpt.store import Store
@@ -187,8 +186,7 @@ def _plan(request: Request, splits: Splits, workers: int) -> Plan:
         reasons = tuple(begun["plan"].pop("reasons"))
         return Plan(**begun["plan"], recipe=recipe, reasons=reasons)
     problem = "as you asked" if request.designs == 0 else ""
-    if not problem and embedded.cached_file(embedded.MODELS["smollm2-135m"]) is None:
-        problem = "its model is not here (nngpt models pull smollm2-135m)"
+    problem = problem or llm_settings.problem(request.base)
     plan = make_plan(request, splits, len(read_portfolio()), workers, problem)
     facts = {"request": request.identity(), "plan": asdict(plan)}
     files.write_file(path, [json.dumps(facts, indent=1).encode()])
@@ -206,9 +204,13 @@ def _first_rung(
     portfolio = read_portfolio()
     entrants.write_script(request, entrants.choose(portfolio, plan.candidates))
     first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
-    for config in entrants.configs(request, plan).values():
-        entrants.enter(config, first, progress, FIRST * trainer.journal.left)
-    found = entrants.standings(request, trainer.journal, plan.recipe, portfolio)
+    journal = trainer.journal
+    config = entrants.portfolio_config(request, plan)
+    entrants.enter(config, first, progress, FIRST * journal.left)
+    if plan.designs:
+        seconds = writing_s(request, journal.left)
+        designs.write_networks(request, plan, first, journal, progress, seconds)
+    found = entrants.standings(request, journal, plan.recipe, portfolio)
     if not found:
         hint = f"See why: nngpt cycle report --folder {request.folder}"
         raise UserError("no network trained", where=str(request.folder), hint=hint)
@@ -273,8 +275,10 @@ def start_over(folder: Path) -> None:
     """Archive the runs of an earlier search, and delete its other files. Raises: UserError."""
     if (folder / DATABASE).exists():
         with Store.open(folder / DATABASE, create=False) as store:
-            for run in filter(None, map(store.current_run, entrants.RUNS)):
-                store.archive_run(run.id)
+            for run in store.runs():
+                if entrants.RUNS.fullmatch(run.name) and run.status != "archived":
+                    store.archive_run(run.id)
+    designs.clear(folder)
     Journal(folder, 0.0, 0.0).clear()
     (folder / _REQUEST).unlink(missing_ok=True)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.bodies import strip_comments
 from nngpt.finetuning.corpus.build import PARTS
-from nngpt.finetuning.corpus.folder import prompt_keys
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write
+from nngpt.generation.pairs import prompt_keys
 from nngpt.generation.prompts.template import Template
 from nngpt.records import Candidate, Message, Prompt, Refusal, Task
 from synthetic_networks.lines import Line, read_lines, write_parts

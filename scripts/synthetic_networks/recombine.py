@@ -19,11 +19,11 @@ from typing import Any
 from nngpt.config import NoveltyConfig
 from nngpt.errors import ConfigError
 from nngpt.finetuning.corpus.build import PARTS
-from nngpt.finetuning.corpus.folder import prompt_keys
 from nngpt.finetuning.corpus.layers import narrow_to_budget
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.layer_list import read_layers, write_layers
+from nngpt.generation.pairs import prompt_keys
 from nngpt.generation.prompts.template import Template
 from nngpt.novelty.measures import minhash
 from nngpt.records import Candidate, Prompt, Refusal, Stage, Task

@@ -35,6 +35,7 @@ EVERYTHING = (
         ("own.yaml", "--out", "the best"),
         EVERYTHING,
         ("mnist", "--set", "evaluation.executor=bubblewrap", "--set", "task.train_limit=100"),
+        ("mnist", "--set", "cycles=2", "--set", "llm.model=org/x", "--set", "prompt.shots=1"),
     ],
     ids=str,
 )

@@ -18,7 +18,7 @@ from nngpt.finetuning.corpus.answers import AnswerWriter, NetworkAnswer
 from nngpt.finetuning.corpus.build import BuiltCorpus, CorpusSelection, OnProgress, build_corpus
 from nngpt.finetuning.corpus.build_check import open_build_check
 from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork, read_networks
-from nngpt.records import Prompt
+from nngpt.generation.pairs import prompt_keys
 from nngpt.store.lemur.mirror import open_mirror
 
 FORMAT = 1
@@ -160,18 +160,6 @@ def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
         "accuracy": trial.accuracy if trial else None,
         "accuracy_on": trial.dataset if trial else None,
         "accuracy_epoch": trial.epoch if trial else None,
-    }
-
-
-def prompt_keys(prompt: Prompt) -> dict[str, Any]:
-    """Return the keys for the prompt in a line of a corpus folder's files."""
-    return {
-        "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
-        "prefill": prompt.prefill,
-        "stop": list(prompt.stop),
-        "mode": prompt.mode,
-        "template": prompt.template,
-        "template_hash": prompt.template_hash,
     }
 
 

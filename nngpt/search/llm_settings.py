@@ -1,0 +1,90 @@
+"""Which LLM writes networks in a search, with which settings, and in how many rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nngpt.config import Config
+from nngpt.generation.models import embedded
+
+_SMALL, _LOCAL = "smollm2-135m", "transformers"
+"""The model that writes unless the user names another; the backend of models in this process."""
+
+_SECTIONS = ("llm", "prompt", "sampling", "candidates", "learning")
+"""Sections of the configuration in which the user's own settings hold for the LLM's runs."""
+
+_OF_SMALL: Mapping[str, Mapping[str, Any]] = {
+    "llm": {"adapter": f"{_SMALL}-lemur", "batch_size": 4},
+    "prompt": {"template": "tuned-features"},
+    "sampling": {"temperature": 1.0, "top_k": 50, "top_p": 0.95, "max_new_tokens": 320},
+    "learning": {"start": "last", "epochs": 2, "batch_size": 2, "accumulation": 1}
+    | {"learning_rate": 0.0002, "warmup_steps": 2},
+}
+_OF_OTHERS: Mapping[str, Mapping[str, Any]] = {
+    "llm": {"batch_size": 4},
+    "prompt": {"template": "delta"},
+    "sampling": {"temperature": 0.7, "top_k": 50, "top_p": 0.95, "max_new_tokens": 768},
+    "candidates": {"repairs": 1},
+    "learning": {"start": "last", "epochs": 2, "batch_size": 1, "accumulation": 2}
+    | {"learning_rate": 0.0002, "warmup_steps": 2, "max_length": 8192},
+}
+"""Settings of the model that comes with nngpt and its adapter, and of any other model."""
+
+FEWEST_LEARNED = 2
+_LEARNING_S = 100.0
+"""Networks that are worth learning, and seconds that it takes on two cores, with loading."""
+
+
+def problem(base: Config) -> str:
+    """Return why the LLM cannot take part, "" if it can.
+
+    Raises: ModelError if the user named a model that is not here.
+    """
+    if base.llm.backend != _LOCAL:
+        return ""
+    if "model" in base.llm.model_fields_set:
+        embedded.resolve(base.llm.model)
+    elif embedded.cached_file(embedded.MODELS[base.llm.model]) is None:
+        return f"its model is not here (nngpt models pull {base.llm.model})"
+    return ""
+
+
+def given(base: Config) -> dict[str, dict[str, Any]]:
+    """Return the settings of the LLM that the user gave, by section."""
+    found = {name: getattr(base, name) for name in _SECTIONS}
+    return {name: one.model_dump(mode="json", exclude_unset=True) for name, one in found.items()}
+
+
+def own_keys(base: Config) -> dict[str, Any]:
+    """Return the user's settings of the LLM by key path; the cycles are its rounds."""
+    found = {f"{name}.{key}": v for name, one in given(base).items() for key, v in one.items()}
+    return found | ({"cycles": base.cycles} if "cycles" in base.model_fields_set else {})
+
+
+def settings(base: Config) -> dict[str, dict[str, Any]]:
+    """Return the sections of the LLM's runs: those that suit the model, and the user's own."""
+    own = given(base)
+    ours = (base.llm.backend, base.llm.model) == (_LOCAL, _SMALL)
+    usual = _OF_SMALL if ours else _OF_OTHERS
+    return {name: {**usual.get(name, {}), **own[name]} for name in _SECTIONS}
+
+
+def learns(base: Config) -> bool:
+    """Return whether the LLM is tuned between rounds: a model in this process, unless unwanted."""
+    return bool(given(base)["learning"].get("enabled", base.llm.backend == _LOCAL))
+
+
+def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, str]:
+    """Return in how many rounds the LLM writes `count` networks in so many seconds, and why."""
+    name, prompt = base.llm.model, settings(base)["prompt"]["template"]
+    if base.llm.backend != _LOCAL:
+        name = f"{name} ({base.llm.backend})"
+    how = f"LLM: {name} writes {count} networks, prompt {prompt!r}"
+    if "cycles" in base.model_fields_set:
+        return min(base.cycles, count), f"{how}, {base.cycles} rounds as you set"
+    enough = seconds >= 2 * _LEARNING_S
+    if learns(base) and enough and count >= 2 * FEWEST_LEARNED:
+        return 2, f"{how}, two rounds; before the second it learns from its better half"
+    why = f"learning needs about {_LEARNING_S:.0f} s more" if learns(base) else "it learns nothing"
+    return 1, f"{how}, one round: {why}"

@@ -1,0 +1,43 @@
+"""The recipe that LEMUR's surrogate proposes for a network: plain SGD at its learning rate.
+
+The surrogate knows LEMUR's trainings, which took SGD with any momentum and small batches. What
+carries over to the search's own recipe is how far an image moves the weights: the learning rate,
+divided by the batch size and by one minus the momentum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from nngpt.prediction import advice
+from nngpt.records import Candidate, Task
+from nngpt.search.ladder import Recipe
+
+_MOMENTUM, _WEIGHT_DECAY = 0.9, 5e-4
+"""Of SGD in a stage (`nngpt.records.TrainingStage`)."""
+
+_EPOCHS, _DIGITS = 5, 2
+
+
+def surrogate_recipe(candidate: Candidate, task: Task, usual: Recipe, images: int) -> Recipe | None:
+    """Return SGD with the usual batch and transform, and the rate of the surrogate's proposal.
+
+    Args:
+        images: number of training images.
+
+    Returns:
+        None for a network without a learning rate or with another optimiser than SGD, about which
+        the surrogate says nothing that carries over.
+
+    Raises: UserError if the surrogate's file is damaged.
+    """
+    if "lr" not in candidate.hyperparameters or "optim.SGD(" not in candidate.code:
+        return None
+    (found, *_) = advice.best_settings(
+        candidate, task, _EPOCHS, max_batch=usual.batch, images=images
+    )
+    reach = found.hyperparameters["lr"] / (1 - found.hyperparameters.get("momentum", 0.0))
+    rate = reach * (1 - _MOMENTUM) * usual.batch / found.batch
+    digits = _DIGITS - 1 - math.floor(math.log10(rate))
+    return replace(usual, optimiser="sgd", lr=round(rate, digits), weight_decay=_WEIGHT_DECAY)

@@ -195,8 +195,8 @@ def scratch(target: Path) -> Iterator[Path]:
 
 def publish(source: Path, target: Path) -> None:
     """Flush a finished file or folder to disk, and rename it to its final name."""
-    files = [path for path in source.iterdir() if path.is_file()] if source.is_dir() else []
-    for path in (*files, source):
+    inside = source.rglob("*") if source.is_dir() else ()
+    for path in (*inside, source):
         sync(path)
     if target.is_dir():
         shutil.rmtree(target)

@@ -90,8 +90,10 @@ def search(
     with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:
         found = run(request, progress, finish, fresh)
     correct, total = found.test
-    text = (
-        f"{out}: {found.title}, {correct / total:.1%} right of {total:,} test images.\n"
-        f"Use it: python {out}/predict.py IMAGE"
-    )
+    lines = [f"{out}: {found.title}, {correct / total:.1%} right of {total:,} test images."]
+    for one in found.front[1:]:
+        (correct, total), size = one["test"], one["claimed_parameters"]
+        lines.append(f"{out}/{one['folder']}: {correct / total:.1%}, {size:,} parameters.")
+    lines.append(f"Use it: python {out}/predict.py IMAGE")
+    text = "\n".join(lines)
     print_result(as_json, {"out": str(out), "network": found.title, **found.facts}, text)

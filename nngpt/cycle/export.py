@@ -25,7 +25,7 @@ from nngpt.records import Evaluation, Refusal
 from nngpt.reports.analysis.best import BestNetwork
 from nngpt.reports.analysis.rows import Place
 from nngpt.reports.cards import index_json, index_sheet, leaderboard, origin
-from nngpt.reports.network_folder.contents import judged_95
+from nngpt.reports.network_folder.contents import Contents, judged_95
 from nngpt.reports.network_folder.folder import write_network_folder
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.store import RunRecord
@@ -151,12 +151,14 @@ class Export:
         same = reproduced(network.evaluation, exported.evaluation)
         facts = write_network_folder(
             self.out / network.folder,
-            network.candidate,
-            exported.weights,
-            package,
-            splits,
-            origin(network, exported, package.validation, same, self._command(network)),
-            leaderboard(self.places, number),
+            Contents(
+                network.candidate,
+                exported.weights,
+                package,
+                splits,
+                origin(network, exported, package.validation, same, self._command(network)),
+                leaderboard(self.places, number),
+            ),
         )
         words = {True: "as recorded", False: "NOT as recorded", None: "another training"}
         onnx = f"; no ONNX: {package.onnx_problem}" if package.onnx_problem else ""

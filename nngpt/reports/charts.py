@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from nngpt.records import Arm
 from nngpt.reports.text import ARM_NAMES
@@ -249,6 +249,15 @@ def cycle_axis(axes: Axes, cycles: int, first: int = 1) -> None:
     """Show whole cycles on the x axis of a chart."""
     axes.set_xlim(first - 0.6, max(cycles, first) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))
+
+
+def cost_axis(axes: Axes, large: bool) -> None:
+    """Make the x axis of a chart logarithmic; `large` numbers get unit prefixes."""
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter(EngFormatter(sep="") if large else plain)
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def whiskers(

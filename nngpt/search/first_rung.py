@@ -48,7 +48,7 @@ class FirstRung:
         stage = self._recipe.stage(self._trainer.train_count, 0, self._seconds)
         record = self._trainer.train(first_key(entrant.network), entrant, stage, None)
         if record.refused:
-            return Refusal(Stage.TRAIN, record.refused)
+            return Refusal(Stage(record.refused_at), record.refused)
         epoch = EpochResult(1, record.accuracy, record.correct, record.total, record.seconds)
         return Evaluation(
             epochs=(epoch,),

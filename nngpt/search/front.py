@@ -53,11 +53,12 @@ def ranked(
 def fronts(
     standings: Sequence[tuple[T, StageRecord]], objectives: Sequence[str] = (ACCURACY,)
 ) -> list[list[tuple[T, StageRecord]]]:
-    """Return the fronts of those that trained; no network of the first is worse in everything.
+    """Return the fronts of those that trained, each with the most accurate network first.
 
-    The second is the front of the rest, and so on. Within a front, the most accurate network and
-    the cheapest ones come first, then those in the widest gaps. For accuracy alone every network
-    is a front of its own, of equals the smaller first.
+    Of the first front, no network is matched in everything and beaten in something by another one;
+    the second is that of the rest, and so on. Within a front, the cheapest networks follow, then
+    those in the widest gaps. For accuracy alone every network is a front of its own, of equals the
+    smaller first.
     """
     trained = [one for one in standings if not one[1].refused]
     trained.sort(key=lambda one: (-one[1].accuracy, one[1].parameters, one[1].network))

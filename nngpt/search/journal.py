@@ -18,6 +18,7 @@ from typing import Any
 
 from nngpt import files
 from nngpt.errors import UserError
+from nngpt.records import Stage
 
 _STAGES = "stages.jsonl"
 
@@ -35,7 +36,7 @@ class StageRecord:
             and milliseconds, of one image's forward pass, None if unknown; as its process claimed.
         seconds: wall seconds of the stage.
         spent: seconds of the whole search up to the stage's end.
-        refused: why the stage failed, "" if it did not.
+        refused, refused_at: why the stage failed, "" if it did not, and where (`Stage`).
         note: settings that differ from the usual ones, for the leaderboard.
     """
 
@@ -50,6 +51,7 @@ class StageRecord:
     seconds: float = 0.0
     spent: float = 0.0
     refused: str = ""
+    refused_at: str = Stage.TRAIN
     note: str = ""
 
     @property

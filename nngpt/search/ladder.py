@@ -114,7 +114,8 @@ class Trainer:
         result = self.executor.advance(entrant.candidate, seed, stage, state)
         record = StageRecord(key, entrant.network, note=entrant.recipe.note)
         if isinstance(result, Refusal):
-            return self.journal.add(replace(record, refused=result.reason), None)
+            record = replace(record, refused=result.reason, refused_at=result.stage)
+            return self.journal.add(record, None)
         record = replace(
             record,
             correct=result.correct,
@@ -152,7 +153,7 @@ def climb(
     if seconds <= 0:
         return field
     least = FINALISTS if len(objectives) > 1 else 1
-    sizes = rung_sizes(len(field), max(least, trainer.executor.workers))
+    sizes = rung_sizes(len(field), trainer.executor.workers, least)
     for number, size in enumerate(sizes, 1):
         rounds = -(-size // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
@@ -172,12 +173,12 @@ def climb(
     return field
 
 
-def rung_sizes(count: int, workers: int) -> list[int]:
-    """Return how many networks each rung has, from `count` down to one for each worker."""
+def rung_sizes(count: int, workers: int, least: int = 1) -> list[int]:
+    """Return how many networks each rung has: from `count` to a worker each, `least` at least."""
     sizes = []
-    while (count := -(-count // KEEP)) > workers:
-        sizes.append(count)
-    return [*sizes, min(count, workers)] if count else []
+    while (size := -(-count // KEEP)) > max(workers, least):
+        sizes.append(count := size)
+    return [*sizes, max(size, min(count, least))] if count else []
 
 
 def tune(

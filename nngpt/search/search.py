@@ -8,8 +8,9 @@ Validation images choose everywhere; the test images are read once, at the end.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from nngpt.config import Config, EvaluationConfig
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
+from nngpt.protocols import Log
 from nngpt.records import Refusal, Task, derive_seed
-from nngpt.reports.network_folder.contents import Origin
+from nngpt.reports.network_folder.contents import Contents, Front, Origin
 from nngpt.reports.network_folder.folder import write_network_folder
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.sheets import Sheet
@@ -30,7 +32,7 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import designs, entrants, ladder, llm_settings
 from nngpt.search.command import command_of
 from nngpt.search.first_rung import FirstRung
-from nngpt.search.front import ranked
+from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import Recipe, Standing, Trainer
 from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood, writing_s
@@ -62,6 +64,14 @@ class Found:
     validation: tuple[int, int]
     test: tuple[int, int]
     facts: Mapping[str, Any]
+
+    @property
+    def front(self) -> Sequence[Mapping[str, Any]]:
+        """The networks of the front with their folders below the result's, accuracies and costs.
+
+        The most accurate, which is the result, is the first; with one objective there are none.
+        """
+        return tuple(self.facts.get("front", ()))
 
 
 def search(
@@ -112,32 +122,42 @@ def _resume(
             log(line)
         trainer = Trainer(executor, journal, request.seed, splits.train.count)
         if finish:
-            return _write(request, trainer, executor, splits, _best_so_far(request, journal, plan))
+            front = _best_so_far(request, journal, plan)
+            return _write(request, trainer, executor, splits, front, log)
         field = _first_rung(request, plan, trainer, executor, progress)
         package_s = _package_s(ranked(field)[0], splits)
-        left = journal.left - package_s
+        left = journal.left - package_s * (FINALISTS if len(request.objectives) > 1 else 1)
         field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, request.objectives)
-        tried = recipes(field[0][0].recipe)
-        leader = ladder.tune(trainer, field[0], tried, TUNING * left, _MOST_EPOCHS, log)
+        finalists = fronts(field, request.objectives)[0][:FINALISTS]
+        each = TUNING * left / len(finalists)
+        leaders = [
+            ladder.tune(trainer, one, recipes(one[0].recipe), each, _MOST_EPOCHS, log)
+            for one in finalists
+        ]
     whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
     with _executor(whole, splits, task) as executor:
         trainer = replace(trainer, executor=executor)
-        seconds = journal.left - package_s
-        best = ladder.finish(trainer, leader, seconds, _FINAL_PARTS, _MOST_EPOCHS, log)
-        return _write(request, trainer, executor, splits, best)
+        finals = []
+        for number, leader in enumerate(leaders):
+            seconds = (journal.left - package_s * len(leaders)) / (len(leaders) - number)
+            finals.append(ladder.finish(trainer, leader, seconds, _FINAL_PARTS, _MOST_EPOCHS, log))
+        front = fronts(finals, request.objectives)[0]
+        return _write(request, trainer, executor, splits, front, log)
 
 
-def _best_so_far(request: Request, journal: Journal, plan: Plan) -> Standing:
-    """Return the best network of all finished stages. Raises: UserError if there is none."""
+def _best_so_far(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
+    """Return the front of all finished stages. Raises: UserError if there is none."""
     found = entrants.standings(request, journal, plan.recipe, read_portfolio())
     by_network = {entrant.network: entrant for entrant, _ in found}
     kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
     stages = [one for one in kept if one.network in by_network]
-    standings = ranked([(by_network[one.network], one) for one in stages])
-    if not standings:
+    best: dict[str, Standing] = {}
+    for standing in ranked([(by_network[one.network], one) for one in stages]):
+        best.setdefault(standing[1].network, standing)
+    if not best:
         hint = "Let it go on: repeat its command without --finish"
         raise UserError("no network has trained yet", where=str(request.folder), hint=hint)
-    return standings[0]
+    return fronts(list(best.values()), request.objectives)[0][:FINALISTS]
 
 
 def _package_s(leader: Standing, splits: Splits) -> float:
@@ -222,10 +242,41 @@ def _write(
     trainer: Trainer,
     executor: LocalExecutor,
     splits: Splits,
-    best: Standing,
+    front: Sequence[Standing],
+    log: Log,
 ) -> Found:
-    """Measure the best network on the test images, and write the result's folder."""
-    entrant, record = best
+    """Measure the networks of the front on the test images, and write the result's folder.
+
+    Raises: UserError if none can be measured.
+    """
+    measured: dict[str, Contents] = {}
+    for entrant, record in ranked(front):
+        found = _measured(request, trainer, executor, splits, (entrant, record))
+        if isinstance(found, Refusal):
+            log(f"{entrant.title} cannot be measured: {found.reason}")
+        else:
+            measured[record.key] = found
+    if not measured:
+        raise UserError("no network can be measured", where=str(request.folder))
+    best, *others = measured.values()
+    if len(request.objectives) > 1:
+        folders = {f"front/{_slug(one.origin.title)}": one for one in others}
+        best = replace(best, front=Front(request.objectives, folders))
+    facts = write_network_folder(request.out, best)
+    for key in trainer.journal.stages.keys() - measured.keys():
+        trainer.journal.forget(key)
+    return Found(best.origin.title, best.package.validation, best.answers.judged, facts)
+
+
+def _measured(
+    request: Request,
+    trainer: Trainer,
+    executor: LocalExecutor,
+    splits: Splits,
+    standing: Standing,
+) -> Contents | Refusal:
+    """Measure a network by its files; it answers the test images."""
+    entrant, record = standing
     candidate = replace(
         entrant.candidate, transform=entrant.recipe.transform, batch=entrant.recipe.batch
     )
@@ -233,7 +284,7 @@ def _write(
     seed = derive_seed(request.seed, "search", entrant.network)
     package = executor.package(candidate, seed, weights, True)
     if isinstance(package, Refusal):
-        raise UserError(f"the network cannot be measured: {package.reason}", where=entrant.title)
+        return package
     epochs = record.batches * entrant.recipe.batch / splits.train.count
     origin = Origin(
         title=entrant.title,
@@ -244,12 +295,11 @@ def _write(
         again=command_of(request),
         epochs=1,
     )
-    facts = write_network_folder(
-        request.out, candidate, weights, package, splits, origin, leaderboard(trainer.journal)
-    )
-    for key in trainer.journal.stages.keys() - {record.key}:
-        trainer.journal.forget(key)
-    return Found(entrant.title, (record.correct, record.total), tuple(facts["test"]), facts)
+    return Contents(candidate, weights, package, splits, origin, leaderboard(trainer.journal))
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")
 
 
 def leaderboard(journal: Journal) -> Sheet:

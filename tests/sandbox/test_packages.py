@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sandbox_samples import HONEST, altered, candidate
 
 from nngpt.data.splits import Splits
 from nngpt.records import Exported, Package
-from nngpt.reports.network_folder.contents import Origin
+from nngpt.reports.network_folder.contents import Contents, Front, Origin
 from nngpt.reports.network_folder.folder import write_network_folder
 from nngpt.reports.network_folder.measures import Answers
 from nngpt.sandbox.executors.local import LocalExecutor
@@ -57,9 +58,8 @@ def test_a_folder_answers_as_the_sandbox_did(
     assert package.needs_setup is (name == "tensors of train_setup")
     folder = tmp_path / "network"
     for _ in range(2):  # an older folder is replaced
-        facts = write_network_folder(
-            folder, network, exported.weights, package, splits, ORIGIN, None
-        )
+        contents = Contents(network, exported.weights, package, splits, ORIGIN, None)
+        facts = write_network_folder(folder, contents)
     predict = loaded(folder / "predict.py")
     images = torch.from_numpy(np.array(splits.test.open_images()))
     found = predict.probabilities(images, predict.load("cpu"))
@@ -99,3 +99,35 @@ def test_answers_are_measured() -> None:
         (1, 1, 0),
     ]
     assert [one.index for one in answers.mistakes(1)] == [3]
+
+
+def test_a_front_is_a_table_a_figure_and_folders(
+    start: Callable[..., LocalExecutor], splits: Splits, tmp_path: Path
+) -> None:
+    network, executor = candidate(HONEST, transform="norm"), start()
+    exported = executor.export(network, SEED)
+    assert isinstance(exported, Exported), exported
+    package = executor.package(network, SEED, exported.weights, onnx=False)
+    assert isinstance(package, Package), package
+    small = replace(package, claimed_parameters=7, claimed_flops=None, claimed_latency_ms=0.25)
+    one, other = (
+        Contents(network, exported.weights, measured, splits, ORIGIN, None)
+        for measured in (package, small)
+    )
+    front = Front(("accuracy", "parameters", "macs"), {"front/small": other})
+    facts = write_network_folder(tmp_path / "best", replace(one, front=front))
+    assert [row["folder"] for row in facts["front"]] == ["", "front/small"]
+    assert [row["claimed_macs"] is None for row in facts["front"]] == [False, True]
+    assert facts["front"][0]["test"] == facts["test"]
+    card, page = ((tmp_path / "best" / name).read_text() for name in ("card.md", "report.html"))
+    assert "### Front of accuracy, parameters and macs" in card
+    (row,) = (line for line in card.splitlines() if line.startswith("| front/small"))
+    assert row.endswith("| 7 | – | 0.25 ms |")
+    assert "chose nothing" in card
+    assert "trainable parameters" not in card and "<svg" in page
+    small_folder = tmp_path / "best" / "front" / "small"
+    assert {path.name for path in small_folder.iterdir()} >= {"network.py", "card.md"}
+    assert "Front of" not in (small_folder / "card.md").read_text()
+    images = torch.from_numpy(np.array(splits.test.open_images()))
+    predict = loaded(small_folder / "predict.py")
+    assert len(predict.probabilities(images, predict.load("cpu"))) == splits.test.count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from nngpt.config import Config
 from nngpt.data.sources import mnist
 from nngpt.errors import UserError
 from nngpt.generation.contract import make_reader
-from nngpt.records import Candidate
+from nngpt.records import Candidate, StagedTraining, TrainingStage
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
-from nngpt.search.ladder import Recipe, rung_sizes
+from nngpt.search.ladder import Entrant, Recipe, Standing, Trainer, climb, rung_sizes
 from nngpt.search.portfolio import read_portfolio
 
 
@@ -25,6 +26,47 @@ from nngpt.search.portfolio import read_portfolio
 )
 def test_each_rung_keeps_the_best_third(count: int, workers: int, expected: list[int]) -> None:
     assert rung_sizes(count, workers) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, []), (2, [2]), (5, [3]), (10, [4, 3]), (24, [8, 3])]
+)
+def test_several_objectives_leave_a_front(count: int, expected: list[int]) -> None:
+    assert rung_sizes(count, 2, 3) == expected
+
+
+class Scripted:
+    """An executor that answers with a share of right answers and a size for each code."""
+
+    workers = 2
+
+    def __init__(self, networks: Mapping[str, tuple[int, int]]) -> None:
+        self.networks = networks
+
+    def advance(
+        self, candidate: Candidate, seed: int, stage: TrainingStage, before: bytes | None = None
+    ) -> StagedTraining:
+        correct, parameters = self.networks[candidate.code]
+        return StagedTraining(correct, 100, 1, 0.1, b"weights", claimed_parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "last"),
+    [(("accuracy",), "ab"), (("accuracy", "parameters"), "acd"), (("accuracy", "macs"), "abc")],
+)
+def test_halving_follows_the_objectives(
+    objectives: tuple[str, ...], last: str, tmp_path: Path
+) -> None:
+    networks = {"a": (95, 900), "b": (94, 950), "c": (90, 30), "d": (80, 20), "e": (79, 25)}
+    executor = Scripted(networks)
+    trainer = Trainer(executor, Journal(tmp_path, 60.0, time.monotonic()), 1, 10)
+    field: list[Standing] = []
+    for code in "ecdba":
+        entrant = Entrant(code, Candidate(code, "", "full", {}, "norm", 1), "", "", Recipe())
+        stage = entrant.recipe.stage(10, 0, 1.0)
+        field.append((entrant, trainer.train(f"first-{code}", entrant, stage, None)))
+    found = climb(trainer, field, 1.0, 1, print, objectives)
+    assert "".join(sorted(entrant.title for entrant, _ in found)) == last
 
 
 def test_the_parts_of_a_training_follow_one_learning_rate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -83,8 +84,29 @@ def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_pa
     assert "llm" in listed.stdout
 
 
+def test_several_objectives_find_a_front(shapes: Path, tmp_path: Path) -> None:
+    objectives = ("--objective", "parameters", "--objective", "latency")
+    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 0.3, *objectives, "--json")
+    done = run_nngpt(tmp_path, arguments)
+    assert done.returncode == 0, done.stderr
+    assert "Final training" in done.stderr
+    found = json.loads(done.stdout)
+    front = found["front"]
+    assert front[0]["title"] == found["network"]
+    assert front[0]["folder"] == ""
+    assert all(one["claimed_latency_ms"] > 0 for one in front)
+    for one, other in itertools.combinations(front, 2):  # the most accurate first
+        assert one["validation"] >= other["validation"]
+    for one in front:
+        files = {path.name for path in (tmp_path / "best" / one["folder"]).iterdir()}
+        assert {"network.py", "weights.safetensors", "predict.py"} <= files
+    assert "### Front of accuracy, parameters and latency" in (
+        tmp_path / "best" / "card.md"
+    ).read_text(encoding="utf-8")
+
+
 def test_a_killed_search_goes_on_and_can_be_finished_early(shapes: Path, tmp_path: Path) -> None:
-    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 30)
+    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 30, "--objective", "macs")
     running = begin_nngpt(tmp_path, arguments)
     stages = tmp_path / "work" / "stages.jsonl"
     while not running.ended and not (stages.exists() and stages.read_text().count("\n") > 1):

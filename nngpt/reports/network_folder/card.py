@@ -13,6 +13,7 @@ from nngpt.reports.network_folder.contents import (
     judged_95,
     preprocessing,
 )
+from nngpt.reports.network_folder.front import front_sheet
 from nngpt.reports.sheets import Sheet, markdown_table, plain
 
 LIMITS = (
@@ -39,6 +40,7 @@ def card(contents: Contents) -> str:
         f"{plain(origin.title)}. It tells {len(names):,} classes apart: {_listed(names)}.\n",
         _section("Use it", use(contents)),
         _section("Accuracy", _lines([*accuracies(contents), *map(plain, origin.accuracies)])),
+        _table(front_sheet(contents)) if contents.front else "",
         _table(classes_sheet(contents)),
         _table(confusion_sheet(contents)),
         f"### Calibration\n\n{calibration_line(contents)}\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,6 +51,19 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Front:
+    """The front of several objectives, of which one network is the most accurate.
+
+    Attributes:
+        objectives: "accuracy", and of "parameters", "latency" and "macs" those that made the front.
+        others: its other networks, the most accurate first, by their folders below the first's.
+    """
+
+    objectives: tuple[str, ...]
+    others: Mapping[str, Contents]
+
+
+@dataclass(frozen=True)
 class Contents:
     """A trained network, measured by its files.
 
@@ -58,6 +72,7 @@ class Contents:
         package: what the files give.
         splits: the data that the network was trained, chosen and tested on.
         leaderboard: the networks it was chosen from, None if there were no others.
+        front: networks beside which it stands as the most accurate, None if accuracy alone chose.
     """
 
     candidate: Candidate
@@ -66,6 +81,7 @@ class Contents:
     splits: Splits
     origin: Origin
     leaderboard: Sheet | None
+    front: Front | None = None
 
     @cached_property
     def answers(self) -> Answers:

@@ -9,40 +9,41 @@ from pathlib import Path
 from typing import Any
 
 from nngpt import files
-from nngpt.data.splits import Splits
-from nngpt.records import Candidate, Package
 from nngpt.reports.network_folder.card import card
-from nngpt.reports.network_folder.contents import Contents, Origin
+from nngpt.reports.network_folder.contents import Contents
+from nngpt.reports.network_folder.front import front_facts
 from nngpt.reports.network_folder.page import page
-from nngpt.reports.sheets import Sheet
 
 _IMAGES = "from nngpt.data.images import ImageFormat, load_image\n"
 _SETTINGS = "SETTINGS: dict[str, Any] = {}\n"
 """Lines of `predict.py` in place of which come the module's text and the network's settings."""
 
 
-def write_network_folder(
-    folder: Path,
-    candidate: Candidate,
-    weights: bytes,
-    package: Package,
-    splits: Splits,
-    origin: Origin,
-    leaderboard: Sheet | None = None,
-) -> dict[str, Any]:
+def write_network_folder(folder: Path, contents: Contents) -> dict[str, Any]:
     """Write the folder of a trained network at once, in place of an older one, and return facts.
 
-    Args:
-        weights: contents of the safetensors file that `package` was measured with.
-        splits: the data that the network was trained, chosen and tested on.
-        leaderboard: the networks it was chosen from.
+    The other networks of its front are folders of the same kind inside.
 
     Raises: UserError if the folder cannot be written.
     """
-    contents = Contents(candidate, weights, package, splits, origin, leaderboard)
+    front = contents.front
+    with files.scratch(folder) as partial, files.write_errors(folder):
+        for name, one in {"": contents, **(front.others if front else {})}.items():
+            (partial / name).mkdir(parents=True, exist_ok=True)
+            for file, data in _parts(one).items():
+                (partial / name / file).write_bytes(
+                    data.encode() if isinstance(data, str) else data
+                )
+        partial.chmod(0o755)
+        files.publish(partial, folder)
+    return contents.facts | ({"front": front_facts(contents)} if front else {})
+
+
+def _parts(contents: Contents) -> dict[str, bytes | str]:
+    """Return the files of a network's folder by name."""
     parts: dict[str, bytes | str] = {
         "network.py": code(contents),
-        "weights.safetensors": weights,
+        "weights.safetensors": contents.weights,
         "card.md": card(contents),
         "report.html": page(contents),
     }
@@ -51,14 +52,9 @@ def write_network_folder(
         parts["predict.py"] = predict_script(settings)
     if settings["transform"] is not None:
         parts["transform.py"] = _source("nngpt.sandbox", "source_transform.py")
-    if package.onnx is not None:
-        parts["network.onnx"] = package.onnx
-    with files.scratch(folder) as partial, files.write_errors(folder):
-        for name, data in parts.items():
-            (partial / name).write_bytes(data.encode() if isinstance(data, str) else data)
-        partial.chmod(0o755)
-        files.publish(partial, folder)
-    return contents.facts
+    if contents.package.onnx is not None:
+        parts["network.onnx"] = contents.package.onnx
+    return parts
 
 
 def code(contents: Contents) -> str:

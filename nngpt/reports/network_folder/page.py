@@ -19,6 +19,7 @@ from nngpt.reports.network_folder.contents import (
     judged_95,
     preprocessing,
 )
+from nngpt.reports.network_folder.front import front_plot, front_sheet
 from nngpt.reports.pages import render
 from nngpt.reports.text import plural
 
@@ -45,6 +46,8 @@ def page(contents: Contents) -> str:
         "network.html",
         contents=contents,
         tiles=tiles(contents),
+        front=front_sheet(contents) if contents.front else None,
+        plot=front_plot(contents) if contents.front else None,
         leaderboard=contents.leaderboard,
         classes=classes_sheet(contents),
         confusion=confusion_sheet(contents),

@@ -230,10 +230,13 @@ class LocalExecutor:
     ) -> StagedTraining | Refusal:
         """Train the candidate's network for one stage with nngpt's recipe, on the first fold.
 
+        The first stage decides on the latency: another measurement may differ, by noise alone.
+
         Raises: ExecutionError if the sandbox itself does not work.
         """
         fold = self._folds.fold(self._folds.numbers[0])
-        trainer = StageTrainer(self._pool, self._jobs, self._budget)
+        budget = replace(self._budget, latency_ms=None) if before else self._budget
+        trainer = StageTrainer(self._pool, self._jobs, budget)
         limit_s = self.calibrate() * max(1.0, stage.images / fold.train_count)
         if stage.seconds is not None:
             limit_s = max(limit_s, _STAGE_TIMES * self._evaluation.threads * stage.seconds)

@@ -11,7 +11,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.records import Arm
 from nngpt.reports.analysis.full_training import Confirmed
@@ -25,6 +24,7 @@ from nngpt.reports.charts import (
     LOOKS,
     MARK,
     Look,
+    cost_axis,
     cycle_axis,
     percent_axis,
     tint,
@@ -45,8 +45,7 @@ def pareto(study: Study) -> Figure:
     for axes, found in zip(columns, study.fronts, strict=True):
         _cloud(axes, found)
         _front(axes, found.front)
-        plain = FuncFormatter(lambda value, _: f"{value:g}")
-        _log_axis(axes, EngFormatter(sep="") if found.cost == PARAMETERS else plain)
+        cost_axis(axes, found.cost == PARAMETERS)
         axes.set_xlabel("trainable parameters" if found.cost == PARAMETERS else found.cost)
         axes.set_title(f"accuracy against {found.cost.split(',')[0]}")
         percent_axis(axes)
@@ -109,13 +108,6 @@ def _front(axes: Axes, front: Sequence[CostedNetwork]) -> None:
             axes.vlines(w.cost, *w.accuracy.interval, colors=INK, lw=1, zorder=3)
         look = LOOKS[w.arm]
         axes.plot(w.cost, w.accuracy.value, look.marker, c=INK, mfc=look.colour, zorder=4)
-
-
-def _log_axis(axes: Axes, numbers: Formatter) -> None:
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.xaxis.set_major_formatter(numbers)
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _map(axes: Axes, study: Study, mine: Sequence[NetworkPlace], scale: Normalize) -> None:

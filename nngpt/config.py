@@ -117,7 +117,9 @@ class PromptConfig(_Section):
     `shots` is the number of examples before the question; null uses all of the template's own. They
     are chosen by accuracy and diversity among the networks that `shots_from` names: those of
     `corpus` (default: `learning.corpus`), those admitted in earlier cycles, or both; the template's
-    examples fill up a shortage. A prompt has at most `max_chars` characters.
+    examples fill up a shortage. With `begin`, the answers of a batch begin with that share of the
+    lines of one of these networks, better ones more often, and the LLM writes the rest. A prompt
+    has at most `max_chars` characters.
 
     `retrieve` is the number of library blocks (`nngpt rag index`) that the prompt shows as code,
     sampled for each batch from the best matches of `retrieve_for`. Blocks longer than
@@ -128,6 +130,7 @@ class PromptConfig(_Section):
     template: str = "full"
     shots: int | None = Field(None, ge=0, le=6)
     shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
+    begin: float | None = Field(None, gt=0, lt=1)
     corpus: Path | None = None
     max_chars: int | None = Field(None, gt=0)
     retrieve: int = Field(0, ge=0, le=8)
@@ -139,6 +142,8 @@ class PromptConfig(_Section):
     def _require_shots(self) -> PromptConfig:
         if self.shots_from != "template" and self.shots is None:
             raise ValueError("shots_from needs a number of shots")
+        if self.begin is not None and self.shots_from == "template":
+            raise ValueError("begin needs shots_from: corpus, admitted or both")
         return self
 
 

@@ -1,16 +1,16 @@
 """The LLM's part of a search: rounds of writing, each a run in the store.
 
-What a round shows the LLM, and what the LLM learns before it, are files that are written when the
-round begins, so that a round that was killed goes on as it was:
+What a round starts from are files that are written when it begins, so that a round that was killed
+goes on as it was:
 
-    <folder>/llm.shown.jsonl      the best networks so far, where prompts show or change networks
-    <folder>/llm-2.learned.jsonl  the better half of what the LLM wrote, with its prompts
+    <folder>/llm.best.jsonl   the best networks so far, if prompts show or change whole networks
+    <folder>/llm-2.own.jsonl  the better half of what the LLM wrote before, with its prompts
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,16 @@ from nngpt.search.first_rung import FirstRung
 from nngpt.search.front import ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import KEEP, Standing
-from nngpt.search.llm_settings import FEWEST_LEARNED, learns, settings
+from nngpt.search.llm_settings import FEWEST, settings
 from nngpt.search.plan import Plan, Request
 from nngpt.search.portfolio import read_portfolio
 from nngpt.store import Store
 
-_SHOTS = 2
-"""Networks that a prompt for whole networks shows."""
+_SHOTS, _BEGIN = 2, 0.5
+"""Networks that a prompt for whole networks shows; share of a layer list that the LLM goes on from.
+
+The model that comes with nngpt, shown three layer lists, writes lists of one or two convolutions.
+"""
 
 
 def write_networks(
@@ -60,7 +63,7 @@ def write_networks(
         field = entrants.standings(request, journal, plan.recipe, read_portfolio())
         prepare_round(request, journal, number, field)
         count = plan.designs // plan.rounds + (number <= plan.designs % plan.rounds)
-        config = round_config(request.base, entrants.common(request, plan), number, count)
+        config = round_config(request, plan, number, count)
         try:
             entrants.enter(config, first, progress, end - journal.spent)
         except ModelError as error:
@@ -77,34 +80,32 @@ def round_name(number: int) -> str:
 
 def clear(folder: Path) -> None:
     """Delete the files of all rounds."""
-    for path in (*folder.glob("llm*.shown.jsonl"), *folder.glob("llm*.learned.jsonl")):
+    for path in (*folder.glob("llm*.best.jsonl"), *folder.glob("llm*.own.jsonl")):
         path.unlink()
 
 
-def round_config(base: Config, common: Mapping[str, Any], number: int, count: int) -> Config:
-    """Return the configuration of a round, whose files lie in the folder.
-
-    Args:
-        common: settings of all runs of the search.
-        count: networks to write.
-    """
-    name, found = round_name(number), settings(base)
-    shown, learned = _files(base.folder, name)
+def round_config(request: Request, plan: Plan, number: int, count: int) -> Config:
+    """Return the configuration of a round that writes `count` networks."""
+    base, name = request.base, round_name(number)
+    found, (best, own) = settings(base), _files(base.folder, name)
     prompt: dict[str, Any] = {}
-    learning: dict[str, Any] = {"enabled": False}
-    if _has_lines(shown):
-        examples = {"shots": _SHOTS, "shots_from": "corpus"}
-        prompt = {"corpus": str(shown)} | ({} if _mode(base).changes_parent else examples)
-    if _has_lines(learned):
-        learning = {"corpus": str(learned), "warm_up": True, **found["learning"]}
+    if _has_lines(best) and _mode(base).changes_parent:
+        prompt = {"corpus": str(best)}
+    elif _has_lines(best):
+        prompt = {"corpus": str(best), "shots": _SHOTS, "shots_from": "corpus"}
+    elif _has_lines(own):
+        prompt = {"corpus": str(own), "shots": len(_template(base).examples)}
+        prompt |= {"shots_from": "corpus"} | ({} if prompt["shots"] else {"begin": _BEGIN})
+    tuned = plan.tuned and _has_lines(own)
+    learning = {"corpus": str(own), "warm_up": True, **found["learning"]}
     made = {
-        **common,
+        **entrants.common(request, plan),
         **found,
         "name": name,
         "prompt": {**prompt, **found["prompt"]},
         "candidates": {**found["candidates"], "per_cycle": count},
-        "learning": learning,
-        "without": ["iteration"] if learning.get("warm_up") else [],
+        "learning": learning if tuned else {"enabled": False},
+        "without": ["iteration"] if tuned else [],
     }
     return changed(made, [], "search")
 
@@ -117,18 +118,19 @@ def prepare_round(
     Args:
         field: the networks that trained so far.
     """
-    base, best = request.base, ranked(field, request.objectives)
-    shown, learned = _files(base.folder, round_name(number))
-    if not shown.exists() and _shows(base):
-        files.write_file(shown, _shown_lines(base, best[: -(-len(best) // KEEP)]))
-    if not learned.exists() and number > 1 and learns(base):
+    base = request.base
+    best, own = _files(base.folder, round_name(number))
+    if not best.exists() and _shows(base):
+        first = ranked(field, request.objectives)[: -(-len(field) // KEEP)]
+        files.write_file(best, _best_lines(base, first))
+    if not own.exists() and number > 1:
         with Store.open(base.folder / DATABASE, create=False) as store:
-            files.write_file(learned, _learned_lines(store, journal, request.objectives))
+            files.write_file(own, _own_lines(store, journal, request.objectives))
 
 
 def _files(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return the paths of what a round shows and of what is learned before it."""
-    return folder / f"{name}.shown.jsonl", folder / f"{name}.learned.jsonl"
+    """Return the paths of a round's files: the best networks, and the LLM's own."""
+    return folder / f"{name}.best.jsonl", folder / f"{name}.own.jsonl"
 
 
 def _has_lines(path: Path) -> bool:
@@ -148,7 +150,7 @@ def _shows(base: Config) -> bool:
     return _mode(base).changes_parent or not _mode(base).network_file
 
 
-def _shown_lines(base: Config, best: Sequence[Standing]) -> Iterator[bytes]:
+def _best_lines(base: Config, best: Sequence[Standing]) -> Iterator[bytes]:
     """Yield networks as lines of a corpus of whole networks, each with the licence of its code."""
     begins = "" if _mode(base).changes_parent else _template(base).prefill
     for entrant, record in best:
@@ -165,13 +167,13 @@ def _shown_lines(base: Config, best: Sequence[Standing]) -> Iterator[bytes]:
             yield json.dumps(line).encode() + b"\n"
 
 
-def _learned_lines(store: Store, journal: Journal, objectives: Sequence[str]) -> Iterator[bytes]:
+def _own_lines(store: Store, journal: Journal, objectives: Sequence[str]) -> Iterator[bytes]:
     """Yield the better half of what the LLM wrote as lines of a corpus, if that is enough."""
     names = {run.id: run.name for run in store.runs()}
     found = entrants.trained(store, journal)
     own = [one for one in found if names[one[0].run_id] != entrants.PORTFOLIO]
     better = ranked(own, objectives)[: -(-len(own) // 2)]
-    if len(better) >= FEWEST_LEARNED:
+    if len(better) >= FEWEST:
         pairs = admitted_pairs(store, [attempt for attempt, _ in better])
         for pair, (_, record) in zip(pairs, better, strict=True):
             line = {

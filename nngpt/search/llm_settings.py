@@ -31,9 +31,11 @@ _OF_OTHERS: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings of the model that comes with nngpt and its adapter, and of any other model."""
 
-FEWEST_LEARNED = 2
-_LEARNING_S = 100.0
-"""Networks that are worth learning, and seconds that it takes on two cores, with loading."""
+FEWEST = 2
+"""Networks of the LLM's own that are worth learning, or going on from."""
+
+_SECOND_S, _LEARNING_S = 90.0, 200.0
+"""Seconds of the LLM's part from which on it writes in two rounds, and learns between them."""
 
 
 def problem(base: Config) -> str:
@@ -75,16 +77,31 @@ def learns(base: Config) -> bool:
     return bool(given(base)["learning"].get("enabled", base.llm.backend == _LOCAL))
 
 
-def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, str]:
-    """Return in how many rounds the LLM writes `count` networks in so many seconds, and why."""
+def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, str]:
+    """Return in how many rounds the LLM writes, whether it learns before the later ones, and why.
+
+    Args:
+        seconds: time of its part.
+        count: networks to write.
+    """
     name, prompt = base.llm.model, settings(base)["prompt"]["template"]
     if base.llm.backend != _LOCAL:
         name = f"{name} ({base.llm.backend})"
-    how = f"LLM: {name} writes {count} networks, prompt {prompt!r}"
-    if "cycles" in base.model_fields_set:
-        return min(base.cycles, count), f"{how}, {base.cycles} rounds as you set"
-    enough = seconds >= 2 * _LEARNING_S
-    if learns(base) and enough and count >= 2 * FEWEST_LEARNED:
-        return 2, f"{how}, two rounds; before the second it learns from its better half"
-    why = f"learning needs about {_LEARNING_S:.0f} s more" if learns(base) else "it learns nothing"
-    return 1, f"{how}, one round: {why}"
+    how = f"LLM: {count} networks by {name}, prompt {prompt!r}"
+    tuned = learns(base) and (seconds >= _LEARNING_S or _wants(base, "learning.enabled"))
+    rounds = 2 if seconds >= _SECOND_S else 1
+    if _wants(base, "cycles"):
+        rounds = base.cycles
+    elif rounds == 1:
+        how += f", one round in {seconds:.0f} s"
+    rounds = min(rounds, max(1, count // FEWEST))
+    if rounds == 1:
+        return 1, False, how
+    learning = "it learns its better half" if tuned else "no time to learn"
+    learning = learning if learns(base) else "it learns nothing"
+    return rounds, tuned, f"{how}; {rounds} rounds, the later from the best so far; {learning}"
+
+
+def _wants(base: Config, key: str) -> bool:
+    """Return whether the user gave a setting."""
+    return key in own_keys(base)

@@ -127,6 +127,7 @@ class Plan:
         candidates: networks of the portfolio that begin.
         designs: networks that the LLM writes; 0 without it.
         rounds: rounds in which it writes them.
+        tuned: whether the LLM is tuned before the later rounds.
         first_s: seconds of each network's first stage.
         recipe: how networks train.
         reasons: one line per choice, for the user.
@@ -138,6 +139,7 @@ class Plan:
     recipe: Recipe
     reasons: tuple[str, ...]
     rounds: int = 1
+    tuned: bool = False
 
 
 def make_plan(
@@ -156,8 +158,10 @@ def make_plan(
         llm_problem = f"it needs more than {llm_s:.0f} s to write"
     designs = min(_MOST_DESIGNS, max(4, int(llm_s / _DESIGN_S)))
     designs = 0 if llm_problem else designs if request.designs is None else request.designs
-    rounds, why = choose_rounds(request.base, llm_s, designs) if designs else (0, llm_problem)
-    reasons.append(why if designs else f"LLM: takes no part, {why}")
+    rounds, tuned, why = 0, False, f"LLM: takes no part, {llm_problem}"
+    if designs:
+        rounds, tuned, why = choose_rounds(request.base, llm_s, designs)
+    reasons.append(why)
     first_total = (_PORTFOLIO + (0.0 if designs else _LLM)) * seconds * workers
     candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
     candidates = min(portfolio, request.candidates or candidates)
@@ -175,6 +179,7 @@ def make_plan(
         candidates=candidates,
         designs=designs,
         rounds=rounds,
+        tuned=tuned,
         first_s=first_s,
         recipe=recipe,
         reasons=tuple(reasons),

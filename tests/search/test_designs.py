@@ -15,6 +15,7 @@ from nngpt.data.sources import mnist
 from nngpt.errors import ModelError
 from nngpt.files import DATABASE
 from nngpt.generation.contract import make_reader
+from nngpt.generation.prompts import template
 from nngpt.generation.prompts.known import read_pool
 from nngpt.records import Candidate
 from nngpt.search import llm_settings
@@ -22,11 +23,13 @@ from nngpt.search.designs import prepare_round, round_config
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Recipe
-from nngpt.search.plan import make_request
+from nngpt.search.plan import Plan, make_request
 from nngpt.search.portfolio import read_portfolio
 from nngpt.store import Store
 
 OTHER = ("llm.backend=openai", "llm.options.url=http://localhost:1/v1", "llm.model=any")
+
+PLAN = Plan(candidates=1, designs=5, first_s=1.0, recipe=Recipe(), reasons=())
 
 
 @pytest.mark.parametrize(
@@ -46,37 +49,40 @@ OTHER = ("llm.backend=openai", "llm.options.url=http://localhost:1/v1", "llm.mod
 def test_settings_of_the_user_hold_and_others_suit_the_model(
     overrides: tuple[str, ...], key: str, value: object, tmp_path: Path
 ) -> None:
-    base = load(None, [*overrides, f"folder={tmp_path}"])
+    request = make_request(load(None, overrides), 1.0, tmp_path, tmp_path)
     section, _, name = key.partition(".")
-    found = round_config(base, {"folder": str(tmp_path)}, 1, 5).model_dump(mode="json")
+    found = round_config(request, PLAN, 1, 5).model_dump(mode="json")
     assert found[section][name] == value
     assert found["candidates"]["per_cycle"] == 5
     assert not found["learning"]["enabled"]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "seconds", "rounds", "told"),
+    ("overrides", "seconds", "rounds", "tuned", "told"),
     [
-        ((), 90, 1, "one round: learning needs about"),
-        ((), 240, 2, "before the second it learns"),
-        (("learning.enabled=false",), 240, 1, "learns nothing"),
-        (OTHER, 240, 1, "any (openai)"),
-        (("cycles=3",), 90, 3, "as you set"),
+        ((), 60, 1, False, "one round in 60 s"),
+        ((), 120, 2, False, "no time to learn"),
+        ((), 240, 2, True, "it learns its better half"),
+        (("learning.enabled=true",), 120, 2, True, "it learns its better half"),
+        (("learning.enabled=false",), 240, 2, False, "it learns nothing"),
+        (OTHER, 240, 2, False, "any (openai)"),
+        (("cycles=3",), 60, 3, False, "3 rounds"),
+        (("cycles=30",), 60, 6, False, "6 rounds"),
     ],
 )
 def test_the_rounds_follow_from_the_time(
-    overrides: tuple[str, ...], seconds: float, rounds: int, told: str
+    overrides: tuple[str, ...], seconds: float, rounds: int, tuned: bool, told: str
 ) -> None:
-    found, reason = llm_settings.choose_rounds(load(None, overrides), seconds, 12)
-    assert found == rounds
-    assert told in reason
+    found = llm_settings.choose_rounds(load(None, overrides), seconds, 12)
+    assert found[:2] == (rounds, tuned)
+    assert told in found[2]
 
 
 @pytest.mark.parametrize(("template", "shots"), [("delta", None), ("full", 2)])
 def test_the_best_third_is_shown_to_a_model_that_writes_or_changes_whole_networks(
     template: str, shots: int | None, tmp_path: Path
 ) -> None:
-    base = load(None, [*OTHER, f"prompt.template={template}", f"folder={tmp_path}"])
+    base = load(None, [*OTHER, f"prompt.template={template}"])
     reader = make_reader(load(None, ["prompt.template=full"]), mnist.create(None))
     field = []
     for number, network in enumerate(read_portfolio()[:6]):
@@ -87,7 +93,7 @@ def test_the_best_third_is_shown_to_a_model_that_writes_or_changes_whole_network
     request, journal = make_request(base, 1.0, tmp_path, tmp_path), Journal(tmp_path, 60.0, 0.0)
     prepare_round(request, journal, 1, field)
     prepare_round(request, journal, 1, field[:3])  # it has begun
-    config = round_config(base, {"folder": str(tmp_path)}, 1, 5)
+    config = round_config(request, PLAN, 1, 5)
     assert config.prompt.shots == shots
     pool = read_pool(config, make_reader(config, mnist.create(None)), lambda _: None)
     assert [one.candidate.code for one in pool] == [one.candidate.code for one, _ in field[:-3:-1]]
@@ -106,14 +112,16 @@ def test_a_search_killed_in_its_second_round_goes_on_in_it(tmp_path: Path) -> No
     settings = {
         "llm.backend": "scripted",
         "llm.options.script": "script.jsonl",
-        "prompt.template": "features",
+        "llm.batch_size": 3,
+        "candidates.repairs": 0,
+        "prompt.template": "tuned-features",
         "learning.enabled": "true",
         "learning.learner": "crash.instant_learner",
         "cycles": 2,
     }
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = ("search", "images", "--candidates", 1, "--designs", 6, "--folder", "work", *sets)
-    for sign in ("work/llm-2.learned.jsonl", "work/rung1-*"):
+    for sign in ("work/llm-2.own.jsonl", "work/rung1-*"):
         running = begin_nngpt(tmp_path, command)
         while not running.ended and not list(tmp_path.glob(sign)):
             time.sleep(0.05)
@@ -127,8 +135,11 @@ def test_a_search_killed_in_its_second_round_goes_on_in_it(tmp_path: Path) -> No
         attempts = {name: store.attempts(run.id) for name, run in runs.items()}
         assert [len(found) for found in attempts.values()] == [1, 3, 3]
         adapter = store.adapter(runs["llm-2"].id, 0)
+        (begun,) = {store.prompt(one.prompt_hash).prefill for one in attempts["llm-2"]}
     assert adapter is not None
     assert adapter.pairs == 2
+    prefill = template.load("tuned-features").prefill
+    assert any(begun != prefill and (prefill + text).startswith(begun) for text in answers)
     assert {one.completion.adapter for one in attempts["llm-2"]} == {adapter.name}
     listed = run_nngpt(tmp_path, ("cycle", "list", "--folder", "work"))
     assert all(name in listed.stdout for name in runs)

@@ -5,13 +5,13 @@ a resumed run asks exactly what the interrupted run would have asked.
 
 In a mode whose answers change a parent, each batch changes one network: one admitted in an earlier
 cycle; before there is any, one of the corpus; without a corpus, the template's own. Better networks
-are more likely.
+are more likely. With `prompt.begin`, the answers of a batch begin as a network of the pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nngpt.config import Config
 from nngpt.generation import modes
@@ -128,11 +128,25 @@ class CyclePrompts:
         self._logged = set[str]()
 
     def prompt(self, seed: int) -> Prompt:
-        """Return the prompt for a seed, which selects the parent network and the blocks."""
+        """Return the prompt for a seed, which selects parent network, blocks and beginning."""
         parent = self._choose_parent(seed)
         if parent not in self._examples:
             self._examples[parent] = self._choose_examples(parent)
-        return self._add_blocks(self._examples[parent], parent, seed)
+        return self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
+
+    def _begun(self, prompt: Prompt, seed: int) -> Prompt:
+        """Return the prompt whose answer begins as a network of the pool, if answers shall."""
+        share = self._run.config.prompt.begin
+        if share is None:
+            return prompt
+        for network in shuffle_by_quality(self._example_pool(), seed):
+            lines = network.answer.splitlines()
+            begun = replace(prompt, prefill="\n".join(lines[: round(share * len(lines))]))
+            longer = begun.prefill.startswith(prompt.prefill)
+            if longer and not self._run.limit.exceeded(begun):
+                self._log_once(f"Answers begin as {_label(network)}.")
+                return begun
+        return prompt
 
     def _choose_parent(self, seed: int) -> str:
         """Return the network to change, as an answer; "" for the template's own, or for none."""

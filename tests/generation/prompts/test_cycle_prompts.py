@@ -16,6 +16,7 @@ from quick_runs import database, quick_run, write_answers
 from nngpt import config
 from nngpt.data.loading import data_source
 from nngpt.errors import ConfigError, StoreError
+from nngpt.generation import contract
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs
@@ -152,6 +153,7 @@ def test_answers_with_another_prefill_are_read_again(tmp_path: Path) -> None:
     [
         (["prompt.shots_from=corpus"], "shots_from needs a number of shots"),
         (["prompt.shots=7"], "prompt.shots"),
+        (["prompt.begin=0.5"], "begin needs shots_from"),
         (["prompt.shots=1", "prompt.shots_from=corpus", "prompt.corpus=null"], "not set"),
         (["prompt.shots=1", "prompt.shots_from=corpus", "prompt.corpus=/none"], "cannot be read"),
         (["prompt.shots=1", "prompt.shots_from=corpus"], "no line has an 'accuracy'"),
@@ -220,6 +222,24 @@ def test_examples_that_do_not_fit_are_left_out_and_logged(tmp_path: Path) -> Non
     assert log == ["Examples were left out: too long for prompt.max_chars."]
     prompt, _ = asked(tmp_path, "prompt.max_chars=1")
     assert answers(prompt) == []
+
+
+def test_answers_begin_as_a_known_network_of_which_the_llm_writes_the_rest(tmp_path: Path) -> None:
+    corpus(tmp_path, (ALSO_GOOD, 0.7))
+    known = ("prompt.shots=0", "prompt.shots_from=corpus")
+    plain, _ = asked(tmp_path, *known)
+    prompt, log = asked(tmp_path, *known, "prompt.begin=0.5")
+    assert prompt == replace(plain, prefill=prompt.prefill)
+    assert log == ["Answers begin as corpus network 1 (rated.jsonl), 70.0%."]
+    half = "nn.Sequential(\n    nn.LazyConv2d(24, 5, stride=2),\n    nn.LazyBatchNorm2d(),"
+    assert prompt.prefill == half
+    _, reader = assembled(tmp_path, *known)
+    found = reader.read_answer("\n    nn.ReLU(),\n)", prompt)
+    assert isinstance(found, Candidate)
+    assert found.written == "\n    nn.ReLU(),\n)"
+    assert contract.novelty_text(found) == half + found.written
+    for nothing in ("prompt.begin=0.2", "prompt.max_chars=100"):
+        assert asked(tmp_path, *known, "prompt.begin=0.5", nothing)[0] == plain
 
 
 class Tight(ScriptedLLM):

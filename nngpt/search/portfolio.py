@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -58,3 +60,43 @@ def read_portfolio() -> tuple[PortfolioNetwork, ...]:
     lines = gzip.decompress(FILE.read_bytes()).decode().splitlines()
     records = map(json.loads, lines)
     return tuple(PortfolioNetwork(**{name: record[name] for name in names}) for record in records)
+
+
+Choice = Callable[[Sequence[PortfolioNetwork], int], list[PortfolioNetwork]]
+"""Chooses a number of networks for their accuracy."""
+
+
+def choose_for(
+    objectives: Sequence[str],
+    most_parameters: int | None,
+    portfolio: Sequence[PortfolioNetwork],
+    count: int,
+    choose: Choice,
+) -> list[PortfolioNetwork]:
+    """Return so many networks of a portfolio for a search.
+
+    Networks beyond a limit on parameters come last; the number differs a little with images and
+    classes. With several objectives, half of the networks come from the cheaper half.
+    """
+    most = math.inf if most_parameters is None else most_parameters
+    by_excess = sorted(portfolio, key=lambda one: max(0, one.parameters - most))
+    known = by_excess[: max(count, sum(one.parameters <= most for one in portfolio))]
+    if len(objectives) == 1:
+        return choose(known, count)
+    found = choose(known, count - count // 2)
+    for group in (_cheaper_half(known, objectives), known):
+        found += choose([one for one in group if one not in found], count - len(found))
+    return found
+
+
+def _cheaper_half(
+    portfolio: Sequence[PortfolioNetwork], objectives: Sequence[str]
+) -> list[PortfolioNetwork]:
+    """Return the half with the least sum of ranks in the costs; MACs stand for latency."""
+    ranks = Counter[str]()
+    for name in dict.fromkeys(
+        "parameters" if o == "parameters" else "macs" for o in objectives[1:]
+    ):
+        ordered = sorted(portfolio, key=lambda one: (getattr(one, name), one.name))
+        ranks.update({one.name: rank for rank, one in enumerate(ordered)})
+    return sorted(portfolio, key=lambda one: ranks[one.name])[: -(-len(portfolio) // 2)]

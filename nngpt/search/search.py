@@ -36,7 +36,7 @@ from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import Recipe, Standing, Trainer
 from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood, writing_s
-from nngpt.search.portfolio import read_portfolio
+from nngpt.search.portfolio import choose_for, read_portfolio
 from nngpt.statistics import percent_of
 from nngpt.store import Store
 from nngpt.store.lock import RunLock
@@ -222,7 +222,9 @@ def _first_rung(
 ) -> list[Standing]:
     """Train the first stage of all networks; return those that trained. Raises: UserError."""
     portfolio = read_portfolio()
-    entrants.write_script(request, entrants.choose(portfolio, plan.candidates))
+    wanted = request.objectives, request.base.task.max_parameters
+    chosen = choose_for(*wanted, portfolio, plan.candidates, entrants.choose)
+    entrants.write_script(request, chosen)
     first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
     journal = trainer.journal
     config = entrants.portfolio_config(request, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from nngpt.records import Candidate, StagedTraining, TrainingStage
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Recipe, Standing, Trainer, climb, rung_sizes
-from nngpt.search.portfolio import read_portfolio
+from nngpt.search.portfolio import PortfolioNetwork, choose_for, read_portfolio
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,26 @@ def test_every_network_of_the_portfolio_passes_the_contract(tmp_path: Path) -> N
     for network in read_portfolio():
         found = reader.read(answer_of(network))
         assert isinstance(found, Candidate), (network.name, found)
+
+
+def largest(networks: Sequence[PortfolioNetwork], count: int) -> list[PortfolioNetwork]:
+    return sorted(networks, key=lambda one: (-one.parameters, one.name))[:count]
+
+
+def test_limits_and_objectives_choose_from_the_portfolio() -> None:
+    portfolio = read_portfolio()
+    sizes = sorted(one.parameters for one in portfolio)
+    middle = sizes[(len(sizes) - 1) // 2]
+
+    def chosen(count: int, *objectives: str, most: int | None = None) -> list[int]:
+        names = ("accuracy", *objectives)
+        return [one.parameters for one in choose_for(names, most, portfolio, count, largest)]
+
+    assert chosen(6) == sizes[:-7:-1]
+    assert chosen(1, most=middle) == [middle]
+    assert sorted(chosen(4, "macs", most=1)) == sizes[:4]
+    assert chosen(3, "parameters") == [*sizes[:-3:-1], middle]
+    assert sorted(chosen(len(sizes), "latency")) == sizes
 
 
 def test_a_damaged_journal_is_told(tmp_path: Path) -> None:

@@ -201,7 +201,17 @@ class DatasetSource(Protocol):
 
 @runtime_checkable
 class ReadsImageFiles(Protocol):
-    """A data set made of image files, which may have any size."""
+    """A data set made of image files, which may have any size.
+
+    Attributes:
+        usual_size: (height, width) of most files.
+        images: number of files.
+    """
+
+    @property
+    def usual_size(self) -> tuple[int, int]: ...
+
+    images: int
 
     def with_settings(self, settings: ImageSettings) -> DatasetSource:
         """Return this data set with other settings for reading the files. Raises: DataError."""
@@ -312,9 +322,11 @@ class TrainsInStages(Protocol):
 
     Attributes:
         workers: number of threads that may call `advance` at once.
+        device: "cpu" or "cuda".
     """
 
     workers: int
+    device: str
 
     def advance(
         self,

@@ -395,6 +395,7 @@ class TrainingStage:
             accordingly; None to pass all images.
         optimiser: "sgd" (Nesterov momentum 0.9) or "adamw".
         transform: name of the image transform (`nngpt.data.transform_names`).
+        precision, memory_format: as in `evaluation`.
     """
 
     images: int
@@ -406,6 +407,8 @@ class TrainingStage:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     transform: str = "norm"
+    precision: str = "float32"
+    memory_format: str = "contiguous"
 
 
 @dataclass(frozen=True)

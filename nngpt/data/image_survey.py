@@ -230,17 +230,22 @@ def _size(found: ImageSurvey, settings: ImageSettings) -> tuple[int, int, str]:
     if settings.size:
         height, width = settings.size
         return height, width, f"{height}×{width} pixels, as task.image_size says"
-    ((width, height), count), total = found.sizes.most_common(1)[0], found.sizes.total()
-    if 2 * count >= total:
-        which = "all images have it" if count == total else f"{count:,} of {total:,} images have it"
-    else:
-        width = _median(width for width, _ in found.sizes.elements())
-        height = _median(height for _, height in found.sizes.elements())
-        which = "the median of the images' heights and widths"
+    height, width, which = usual_size(found)
     if max(width, height) > LONGEST:
         why = f"{width}×{height} ({which}) is larger than {LONGEST} pixels"
         return LONGEST, LONGEST, f"{LONGEST}×{LONGEST} pixels, because {why} (task.image_size)"
     return height, width, f"{height}×{width} pixels: {which} (task.image_size)"
+
+
+def usual_size(found: ImageSurvey) -> tuple[int, int, str]:
+    """Return the height and width that most images have, or else the median ones, and which."""
+    ((width, height), count), total = found.sizes.most_common(1)[0], found.sizes.total()
+    if 2 * count >= total:
+        which = "all images have it" if count == total else f"{count:,} of {total:,} images have it"
+        return height, width, which
+    width = _median(width for width, _ in found.sizes.elements())
+    height = _median(height for _, height in found.sizes.elements())
+    return height, width, "the median of the images' heights and widths"
 
 
 def _median(sides: Iterable[int]) -> int:

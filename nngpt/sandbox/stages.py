@@ -42,6 +42,7 @@ class StageTrainer:
         """
         settings: dict[str, Any] = {"work": "stage", "stage": asdict(stage), "epochs": 1}
         settings |= {"transform": stage.transform, "batch": stage.batch, "loop": "stage"}
+        settings |= {"precision": stage.precision, "memory_format": stage.memory_format}
         job = self.jobs.training(candidate, seed, fold, **settings)
         job = replace(job, state=before)
         protocol = job.description["classes"], 1, self.budget

@@ -37,7 +37,9 @@ def command_of(request: Request) -> str:
             words += [option, str(given)]
     for objective in request.objectives:
         words += ["--objective", objective] if objective != ACCURACY else []
-    for key, _, value in config.differing(_settings(usual.base), _settings(request.base)):
+    for key, _, value in config.differing(
+        _settings(usual.base), _settings(request.asked or request.base)
+    ):
         if value is not None and key in _OPTIONS:
             words += [_OPTIONS[key], str(value)]
         elif value is not None or ".options." not in key:  # else a key of another plug-in

@@ -20,9 +20,10 @@ from nngpt.records import Candidate, Refusal, content_hash
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.search.first_rung import FirstRung, first_key
 from nngpt.search.journal import Journal, StageRecord
-from nngpt.search.ladder import Entrant, Recipe, Standing
+from nngpt.search.ladder import Entrant, Standing
 from nngpt.search.plan import Plan, Request
 from nngpt.search.portfolio import PortfolioNetwork
+from nngpt.search.recipe import Recipe
 from nngpt.store import AttemptRecord, Store
 
 PORTFOLIO, LLM = "portfolio", "llm"
@@ -77,12 +78,22 @@ def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None
     write_file(request.folder / f"{PORTFOLIO}.jsonl", lines)
 
 
+def candidate_of(network: PortfolioNetwork) -> Candidate:
+    """Return a network as a candidate for training with the search's recipes."""
+    code, named = network.code, _named(network)
+    return Candidate(code, code, "full", named, "norm", 64)
+
+
 def answer_of(network: PortfolioNetwork) -> str:
     """Return a network as an answer, with values of the hyperparameters that it names."""
+    return write(Answer(network.code, _named(network)))
+
+
+def _named(network: PortfolioNetwork) -> dict[str, float]:
+    """Return the values of the hyperparameters that the network names."""
     named = read_supported(ast.parse(network.code))
     assert not isinstance(named, Refusal), "the portfolio fulfils the contract"
-    known = network.hyperparameters.items()
-    return write(Answer(network.code, {name: value for name, value in known if name in named}))
+    return {name: value for name, value in network.hyperparameters.items() if name in named}
 
 
 def enter(
@@ -115,7 +126,8 @@ def standings(
                 asked = "".join(message.content for message in prompt(attempt.prompt_hash).messages)
                 shown = [one for one, _ in found.values() if one.candidate.code.strip() in asked]
                 origin = known.get(record.network)
-                entrant = _entrant(attempt, attempt.candidate, origin, shown, recipe)
+                own = record.recipe or recipe
+                entrant = _entrant(attempt, attempt.candidate, origin, shown, own)
                 found[record.network] = entrant, record
     return list(found.values())
 

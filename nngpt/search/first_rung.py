@@ -15,7 +15,8 @@ from nngpt.records import (
     canonical_json,
 )
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.search.ladder import Entrant, Recipe, Trainer
+from nngpt.search.ladder import Entrant, Trainer
+from nngpt.search.recipe import Recipe
 
 
 def first_key(network: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from nngpt import files
 from nngpt.errors import UserError
 from nngpt.records import Stage
+from nngpt.search.recipe import Recipe
 
 _STAGES = "stages.jsonl"
 
@@ -37,7 +38,7 @@ class StageRecord:
         seconds: wall seconds of the stage.
         spent: seconds of the whole search up to the stage's end.
         refused, refused_at: why the stage failed, "" if it did not, and where (`Stage`).
-        note: settings that differ from the usual ones, for the leaderboard.
+        recipe: how it trained; None in searches before 2026-11-30.
     """
 
     key: str
@@ -52,7 +53,7 @@ class StageRecord:
     spent: float = 0.0
     refused: str = ""
     refused_at: str = Stage.TRAIN
-    note: str = ""
+    recipe: Recipe | None = None
 
     @property
     def accuracy(self) -> float:
@@ -82,7 +83,9 @@ class Journal:
         self.stages: dict[str, StageRecord] = {}
         self._file = folder / _STAGES
         for line in self._lines():
-            record = StageRecord(**line)
+            line.pop("note", None)  # of searches before 2026-11-30
+            recipe = line.pop("recipe", None)
+            record = StageRecord(**line, recipe=Recipe(**recipe) if recipe else None)
             self.stages[record.key] = record
         self._before = max((stage.spent for stage in self.stages.values()), default=0.0)
         self._began = began

@@ -1,66 +1,24 @@
-"""Successive halving, tuning and the final training: which network trains next, and how long."""
+"""Successive halving and the final training: which network trains next, and how long."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
 from nngpt.search.front import ACCURACY, FINALISTS, ranked
 from nngpt.search.journal import Journal, StageRecord
+from nngpt.search.recipe import Recipe
 from nngpt.statistics import percent_of
 
 KEEP = 3
 """One network of so many goes on to the next rung, which trains it so many times longer."""
 
-WARM_UP = 0.1
-"""Share of a stage in which the learning rate rises."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How networks train in a search.
-
-    Attributes:
-        optimiser: "sgd" or "adamw".
-        lr: highest learning rate.
-    """
-
-    optimiser: str = "adamw"
-    lr: float = 0.003
-    batch: int = 64
-    weight_decay: float = 0.05
-    transform: str = "norm"
-
-    @property
-    def note(self) -> str:
-        """The recipe in a few words."""
-        return f"{self.optimiser} {self.lr:g}, batch {self.batch}, {self.transform}"
-
-    def stage(
-        self, images: int, first: int, seconds: float, start: float = 0.0, end: float = 1.0
-    ) -> TrainingStage:
-        """Return a stage: the part from `start` to `end` of one rise and fall of the rate."""
-        progress, rates = (0.0, WARM_UP, 1.0), (0.0, self.lr, 0.0)
-        points = sorted({start, *(p for p in progress if start < p < end), end})
-        at = np.interp(points, progress, rates)
-        schedule = tuple(
-            ((p - start) / (end - start), float(r)) for p, r in zip(points, at, strict=True)
-        )
-        return TrainingStage(
-            images=max(1, images),
-            first=first,
-            schedule=schedule,
-            seconds=seconds,
-            optimiser=self.optimiser,
-            batch=self.batch,
-            weight_decay=self.weight_decay,
-            transform=self.transform,
-        )
+_LEAST_PASS_S = 20.0
+"""Seconds that are worth training a finished network once more for."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +69,13 @@ class Trainer:
             return self.journal.stages[key]
         state = self.journal.state(before.key) if before else None
         seed = derive_seed(self.seed, "search", entrant.network)
-        result = self.executor.advance(entrant.candidate, seed, stage, state)
-        record = StageRecord(key, entrant.network, note=entrant.recipe.note)
+        recipe, advance = entrant.recipe, self.executor.advance
+        result = advance(entrant.candidate, seed, stage, state)
+        if isinstance(result, Refusal) and not before and recipe.memory_format != "contiguous":
+            # Networks may take tensors apart in a way that needs the plain format.
+            recipe = replace(recipe, memory_format="contiguous")
+            result = advance(entrant.candidate, seed, replace(stage, memory_format="contiguous"))
+        record = StageRecord(key, entrant.network, recipe=recipe)
         if isinstance(result, Refusal):
             record = replace(record, refused=result.reason, refused_at=result.stage)
             return self.journal.add(record, None)
@@ -181,38 +144,6 @@ def rung_sizes(count: int, workers: int, least: int = 1) -> list[int]:
     return [*sizes, max(size, min(count, least))] if count else []
 
 
-def tune(
-    trainer: Trainer,
-    leader: Standing,
-    proposals: Mapping[str, Recipe],
-    seconds: float,
-    most_epochs: int,
-    log: Log,
-) -> Standing:
-    """Train the leader on with other recipes from the same weights; return the best.
-
-    Args:
-        proposals: recipes by a short name; the leader's own is among them.
-        seconds: wall seconds of all trainings together.
-    """
-    if seconds <= 0:
-        return leader
-    entrant, before = leader
-    each = seconds / -(-len(proposals) // trainer.executor.workers)
-
-    def attempt(name: str) -> Standing:
-        tried = replace(entrant, recipe=proposals[name])
-        stage = tried.recipe.stage(most_epochs * trainer.train_count, before.batches, each)
-        return tried, trainer.train(f"tune-{name}-{entrant.network}", tried, stage, before)
-
-    log(f"Tuning {entrant.title}: {len(proposals)} recipes, {each:.0f} s each")
-    with ThreadPoolExecutor(trainer.executor.workers) as pool:
-        found = ranked(list(pool.map(attempt, proposals)))
-    for one, record in found:
-        log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")
-    return found[0] if found else leader
-
-
 def finish(
     trainer: Trainer,
     leader: Standing,
@@ -224,21 +155,32 @@ def finish(
     """Train the leader with all that is left, in parts with a checkpoint each; return the best.
 
     The learning rate rises and falls once over all parts. A part takes its share of the time that
-    is left when it begins, so the end is kept whatever the machine does.
+    is left when it begins, so the end is kept whatever the machine does. A network that has passed
+    all parts, in a search whose time was raised, passes them once more, from its best checkpoint.
     """
     entrant, record = leader
-    best, end = leader, trainer.journal.spent + seconds
+    end = trainer.journal.spent + seconds
+    done = finals(trainer.journal, entrant.network)
+    best = ranked([leader, *((entrant, one) for one in done)])[0]
+    first = len(done)
+    if done and done[-1].recipe:
+        entrant = replace(entrant, recipe=done[-1].recipe)
+    if first and first % parts == 0:
+        record = best[1]
+        if seconds < _LEAST_PASS_S:
+            return best
+    elif first:
+        record = done[-1]
     log(f"Final training of {entrant.title}: {max(0.0, seconds):.0f} s")
-    for part in range(parts):
-        left = end - trainer.journal.spent
-        if left <= 0 and f"final{part}-{entrant.network}" not in trainer.journal.stages:
+    for number in range(first, first - first % parts + parts):
+        part, left = number % parts, end - trainer.journal.spent
+        if left <= 0:
             break
-        each = left / (parts - part)
         images = most_epochs * trainer.train_count // parts
         stage = entrant.recipe.stage(
-            images, record.batches, max(each, 0.1), part / parts, (part + 1) / parts
+            images, record.batches, left / (parts - part), part / parts, (part + 1) / parts
         )
-        found = trainer.train(f"final{part}-{entrant.network}", entrant, stage, record)
+        found = trainer.train(final_key(number, entrant.network), entrant, stage, record)
         if found.refused:
             log(f"  stopped: {found.refused}")
             break
@@ -247,3 +189,15 @@ def finish(
         if record.accuracy >= best[1].accuracy:
             best = entrant, record
     return best
+
+
+def final_key(number: int, network: str) -> str:
+    """Return the journal's key of a part of a network's final training."""
+    return f"final{number}-{network}"
+
+
+def finals(journal: Journal, network: str) -> list[StageRecord]:
+    """Return the finished parts of a network's final training, in order."""
+    keys = (final_key(number, network) for number in itertools.count())
+    found = itertools.takewhile(lambda key: key in journal.stages, keys)
+    return [journal.stages[key] for key in found if not journal.stages[key].refused]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +13,26 @@ import numpy as np
 
 from nngpt.search import llm_settings
 from nngpt.search.front import ACCURACY, checked
-from nngpt.search.ladder import Recipe
 from nngpt.search.llm_settings import choose_rounds
+from nngpt.search.recipe import Recipe
 
 if TYPE_CHECKING:
     from nngpt.config import Config
     from nngpt.data.splits import Splits
 
-_PORTFOLIO, _LLM = 0.22, 0.10
+_PORTFOLIO, _LLM = 0.14, 0.08
 """Shares of the whole time: first stages of the portfolio, the LLM's writing and first stages."""
 
-FIRST, RUNGS, TUNING = 0.5, 0.32, 0.15
+FIRST, RUNGS, TUNING = 0.5, 0.28, 0.12
 """Shares of the time that is left: for a run of first stages at most, and after them for halving
 the field and for tuning; the rest is the final training.
 """
+
+_TUNING_S, _TRIAL_S, _MOST_TRIALS = 80.0, 30.0, 16
+"""Tuning takes place if it has so many seconds; seconds of a trial, and trials at most."""
+
+_PART_S, _FEWEST_PARTS, _MOST_PARTS = 60.0, 3, 8
+"""Seconds between checkpoints of the final training, and its number of parts."""
 
 _LEAST_LLM_S = 45.0
 _DESIGN_S = 12.0
@@ -39,6 +45,18 @@ _FEWEST, _MOST = 4, 24
 
 OUT = Path("best")
 """Folder of the result, unless another is given."""
+
+_MIB, _BYTES_PER_PIXEL = 1 << 20, 5000
+"""Memory that a typical network needs to train on an image, for each of its pixels."""
+
+_SIDES = (64, 96, 128, 160, 192, 224)
+_PIXEL_S, _EPOCHS = 4e-6, 30
+"""Sides of images to choose from: the largest at which a network trains for so many epochs in half
+of the time, with so many CPU seconds for each pixel of each image.
+"""
+
+VALIDATION = 4000
+"""Validation images to choose by: more take time from the training."""
 
 _CROP_SIDE = 24
 _FEW_CLASSES_SHOWN = 12
@@ -56,6 +74,7 @@ class Request:
         candidates: networks of the portfolio that begin; None for what the time allows.
         designs: networks that the LLM writes, 0 for none; None for what the time allows.
         objectives: what the networks are chosen by (`nngpt.search.front`), accuracy first.
+        asked: `base` before the size of images was chosen; None for `base` itself.
     """
 
     base: Config
@@ -65,6 +84,7 @@ class Request:
     candidates: int | None = None
     designs: int | None = None
     objectives: tuple[str, ...] = (ACCURACY,)
+    asked: Config | None = None
 
     @property
     def folder(self) -> Path:
@@ -78,7 +98,7 @@ class Request:
 
     def identity(self) -> dict[str, object]:
         """Return what must stay the same for a search to resume; its time may change."""
-        base = self.base.identity()
+        base = (self.asked or self.base).identity()
         own = llm_settings.own_keys(self.base)
         several = {"objectives": list(self.objectives)} if len(self.objectives) > 1 else {}
         return {
@@ -119,6 +139,17 @@ def make_request(
     return Request(base, task.named, minutes, out, candidates, designs, chosen)
 
 
+def with_data(request: Request, side: int | None) -> Request:
+    """Return the request with square images of a side, None for their own size, and with as many
+    validation images as the search needs."""
+    base = request.base
+    chosen: dict[str, object] = {"image_size": side} if side else {}
+    if base.task.validation_limit is None:
+        chosen["validation_limit"] = VALIDATION
+    task = base.task.model_copy(update=chosen)
+    return replace(request, base=base.model_copy(update={"task": task}), asked=base)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The parts of a search and their seconds.
@@ -131,6 +162,8 @@ class Plan:
         first_s: seconds of each network's first stage.
         recipe: how networks train.
         reasons: one line per choice, for the user.
+        trials: recipes that the leader tries; 0 for no tuning.
+        parts: number of parts of the final training, with a checkpoint each.
     """
 
     candidates: int
@@ -140,6 +173,8 @@ class Plan:
     reasons: tuple[str, ...]
     rounds: int = 1
     tuned: bool = False
+    trials: int = 0
+    parts: int = 6
 
 
 def make_plan(
@@ -166,15 +201,22 @@ def make_plan(
     candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
     candidates = min(portfolio, request.candidates or candidates)
     first_s = max(_LEAST_STAGE_S, first_total / candidates)
-    recipe = choose_recipe(splits)
+    recipe = choose_recipe(splits, request.base.evaluation.memory_mb)
+    after = seconds * (1 - _PORTFOLIO - _LLM)
+    trials = min(_MOST_TRIALS, int(TUNING * after * workers / _TRIAL_S))
+    trials = trials if TUNING * after >= _TUNING_S else 0
+    final_s = after * (1 - RUNGS - (TUNING if trials else 0.0))
     reasons += [
         f"First rung: {candidates} networks of LEMUR"
         + (f" and {designs} of the LLM" if designs else "")
         + f", one epoch or {first_s:.0f} s each, {workers} at once",
-        f"Then {RUNGS:.0%} of the time that is left: halving the field; {TUNING:.0%}: recipes for "
-        "the leader; the rest: its final training, the test, and its files",
+        f"Then about {RUNGS * after:.0f} s: halving the field; "
+        + (f"{TUNING * after:.0f} s: {trials} recipes for the leader; " if trials else "")
+        + f"{final_s:.0f} s: its final training, the test, and its files",
         f"Recipe: {recipe.note}",
     ]
+    if not trials:
+        reasons.append(f"Tuning: none, it would have less than {_TUNING_S:.0f} s")
     return Plan(
         candidates=candidates,
         designs=designs,
@@ -183,6 +225,8 @@ def make_plan(
         first_s=first_s,
         recipe=recipe,
         reasons=tuple(reasons),
+        trials=trials,
+        parts=max(_FEWEST_PARTS, min(_MOST_PARTS, int(final_s / _PART_S))),
     )
 
 
@@ -192,17 +236,36 @@ def writing_s(request: Request, left: float) -> float:
     return most if request.designs is not None else min(most, 2 * _LLM * 60 * request.minutes)
 
 
-def choose_recipe(splits: Splits) -> Recipe:
-    """Return the recipe to begin with: batch by the number of images, transform by their kind.
+def choose_recipe(splits: Splits, memory_mb: int) -> Recipe:
+    """Return the recipe to begin with: batch by the number of images and by memory, transform by
+    the kind of images.
 
     Colour images may be mirrored; grey ones are often characters, which may not.
     """
     channels, height, width = splits.shape
     batch = 64 if splits.train.count >= 2000 else 16 if splits.train.count < 500 else 32
+    fits = int(memory_mb * _MIB / 2 / (height * width * _BYTES_PER_PIXEL))
+    while batch > max(_FEWEST, fits):
+        batch //= 2
     transform = "norm"
     transform += "-crop" if min(height, width) >= _CROP_SIDE else ""
     transform += "-flip" if channels == 3 else ""
     return Recipe(batch=batch, transform=transform)
+
+
+def choose_side(own: tuple[int, int], images: int, minutes: float, cores: int) -> int | None:
+    """Return the side in pixels to which large images are resized, by time; None for their own.
+
+    Args:
+        own: (height, width) that suits the images.
+        images: number of training images.
+        cores: CPU cores that train.
+    """
+    if max(own) <= _SIDES[0]:
+        return None
+    seconds = 60 * minutes * cores / 2
+    fits = [s for s in _SIDES if s <= max(own) and images * _EPOCHS * _PIXEL_S * s * s <= seconds]
+    return max(fits, default=_SIDES[0])
 
 
 def understood(splits: Splits, device: str) -> list[str]:

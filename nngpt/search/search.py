@@ -8,6 +8,7 @@ Validation images choose everywhere; the test images are read once, at the end.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from nngpt.config import Config, EvaluationConfig
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
-from nngpt.protocols import Log
+from nngpt.protocols import Log, ReadsImageFiles
 from nngpt.records import Refusal, Task, derive_seed
 from nngpt.reports.network_folder.contents import Contents, Front, Origin
 from nngpt.reports.network_folder.folder import write_network_folder
@@ -29,14 +30,29 @@ from nngpt.reports.progress import ConsoleProgress
 from nngpt.reports.sheets import Sheet
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.search import designs, entrants, ladder, llm_settings
+from nngpt.sandbox.preconditions import has_cuda_driver
+from nngpt.search import designs, entrants, ladder, llm_settings, tuning
 from nngpt.search.command import command_of
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
-from nngpt.search.ladder import Recipe, Standing, Trainer
-from nngpt.search.plan import FIRST, RUNGS, TUNING, Plan, Request, make_plan, understood, writing_s
+from nngpt.search.ladder import Standing, Trainer
+from nngpt.search.plan import (
+    FIRST,
+    RUNGS,
+    TUNING,
+    Plan,
+    Request,
+    choose_side,
+    make_plan,
+    understood,
+    with_data,
+    writing_s,
+)
 from nngpt.search.portfolio import choose_for, read_portfolio
+from nngpt.search.recipe import Recipe
+from nngpt.search.speed import choose_format
+from nngpt.search.surrogate import surrogate_recipe
 from nngpt.statistics import percent_of
 from nngpt.store import Store
 from nngpt.store.lock import RunLock
@@ -45,8 +61,14 @@ if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
 _MOST_EPOCHS = 60
-_FINAL_PARTS = 6
 _FILES_S = 12.0
+
+_FORMAT_MINUTES = 5.0
+"""A search must be so long for formats to be measured first."""
+
+_CORES_OF_A_GPU = 100
+"""Number of CPU cores that train as fast as a GPU, roughly."""
+
 _REQUEST, _LOCK = "search.json", ".lock"
 
 
@@ -87,77 +109,130 @@ def search(
     """
     if finish and fresh:
         raise UserError("--finish and --fresh exclude each other", hint="Give one of them")
-    began, base = time.monotonic(), request.base
+    began = time.monotonic()
     _check_folders(request)
-    source = data_source(base)
-    splits, task = load_splits(base, source, progress.note), make_task(base, source)
+    data_source(request.base)  # refuses wrong data before there is a folder
     request.folder.mkdir(parents=True, exist_ok=True)
     lock = RunLock(request.folder / _LOCK)
     try:
         if fresh:
             start_over(request.folder)
+        begun = _begun(request)
         journal = Journal(request.folder, 60 * request.minutes, began)
-        return _resume(request, splits, task, journal, progress, finish)
+        return _resume(request, begun, journal, progress, finish)
     finally:
         lock.release()
 
 
 def _resume(
     request: Request,
-    splits: Splits,
-    task: Task,
+    begun: Mapping[str, Any] | None,
     journal: Journal,
     progress: ConsoleProgress,
     finish: bool,
 ) -> Found:
     """Do what the journal lacks of a search."""
-    log, base = progress.note, request.base
+    log = progress.note
     if journal.stages:
         log(f"The search resumes after {journal.spent / 60:.1f} min.")
+    side = begun["side"] if begun else _choose_side(request, log)
+    request = with_data(request, side)
+    base = request.base
+    source = data_source(base)
+    splits, task = load_splits(base, source, log), make_task(base, source)
     with _executor(base.evaluation, splits, task) as executor:
         for line in understood(splits, executor.device):
             log(line)
-        plan = _plan(request, splits, executor.workers)
+        plan = _plan(begun) if begun else _new_plan(request, splits, executor, side)
         for line in plan.reasons:
             log(line)
         trainer = Trainer(executor, journal, request.seed, splits.train.count)
         if finish:
             front = _best_so_far(request, journal, plan)
             return _write(request, trainer, executor, splits, front, log)
-        field = _first_rung(request, plan, trainer, executor, progress)
-        package_s = _package_s(ranked(field)[0], splits)
-        left = journal.left - package_s * (FINALISTS if len(request.objectives) > 1 else 1)
-        field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, request.objectives)
-        finalists = fronts(field, request.objectives)[0][:FINALISTS]
-        each = TUNING * left / len(finalists)
-        leaders = [
-            ladder.tune(trainer, one, recipes(one[0].recipe), each, _MOST_EPOCHS, log)
-            for one in finalists
-        ]
+        leaders = _in_final(request, journal, plan) or _climb(
+            request, plan, trainer, executor, splits, task, progress
+        )
+        package_s = _package_s(leaders[0], splits)
     whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
     with _executor(whole, splits, task) as executor:
         trainer = replace(trainer, executor=executor)
         finals = []
         for number, leader in enumerate(leaders):
             seconds = (journal.left - package_s * len(leaders)) / (len(leaders) - number)
-            finals.append(ladder.finish(trainer, leader, seconds, _FINAL_PARTS, _MOST_EPOCHS, log))
+            finals.append(ladder.finish(trainer, leader, seconds, plan.parts, _MOST_EPOCHS, log))
         front = fronts(finals, request.objectives)[0]
         return _write(request, trainer, executor, splits, front, log)
 
 
+def _choose_side(request: Request, log: Log) -> int | None:
+    """Choose the side to which the images of a folder are resized; None for their own size."""
+    task = request.base.task
+    source = data_source(request.base)
+    if task.image_size is not None or not isinstance(source, ReadsImageFiles):
+        return None
+    device, cores = request.base.evaluation.device, len(os.sched_getaffinity(0))
+    if device != "cpu" and has_cuda_driver():
+        cores = _CORES_OF_A_GPU
+    side = choose_side(source.usual_size, source.images, request.minutes, cores)
+    if side:
+        log(f"Images: {side}×{side} pixels, as much as the time allows (task.image_size)")
+    return side
+
+
+def _climb(
+    request: Request,
+    plan: Plan,
+    trainer: Trainer,
+    executor: LocalExecutor,
+    splits: Splits,
+    task: Task,
+    progress: ConsoleProgress,
+) -> list[Standing]:
+    """Train first stages, halve the field and tune the leaders; return them."""
+    log, journal, objectives = progress.note, trainer.journal, request.objectives
+    field = _first_rung(request, plan, trainer, executor, progress)
+    most = FINALISTS if len(objectives) > 1 else 1
+    left = journal.left - most * _package_s(ranked(field)[0], splits)
+    if left <= 0:
+        return _best_so_far(request, journal, plan)
+    field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, objectives)
+    finalists, leaders = fronts(field, objectives)[0][:most], list[Standing]()
+    for one in finalists:
+        entrant, trials = one[0], plan.trials // len(finalists)
+        advised = surrogate_recipe(entrant.candidate, task, entrant.recipe, splits.train.count)
+        first = tuning.proposals(entrant.recipe, advised)
+        each = TUNING * left / len(finalists)
+        leaders.append(tuning.tune(trainer, one, first, trials, each, _MOST_EPOCHS, log))
+    return leaders
+
+
+def _in_final(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
+    """Return the best stages of the networks whose final training has begun."""
+    best = _best_stages(request, journal, plan)
+    return [one for one in best if ladder.finals(journal, one[0].network)]
+
+
 def _best_so_far(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
     """Return the front of all finished stages. Raises: UserError if there is none."""
-    found = entrants.standings(request, journal, plan.recipe, read_portfolio())
-    by_network = {entrant.network: entrant for entrant, _ in found}
-    kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
-    stages = [one for one in kept if one.network in by_network]
-    best: dict[str, Standing] = {}
-    for standing in ranked([(by_network[one.network], one) for one in stages]):
-        best.setdefault(standing[1].network, standing)
+    best = _best_stages(request, journal, plan)
     if not best:
         hint = "Let it go on: repeat its command without --finish"
         raise UserError("no network has trained yet", where=str(request.folder), hint=hint)
-    return fronts(list(best.values()), request.objectives)[0][:FINALISTS]
+    return fronts(best, request.objectives)[0][:FINALISTS]
+
+
+def _best_stages(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
+    """Return of each network the most accurate stage whose weights are still there."""
+    found = entrants.standings(request, journal, plan.recipe, read_portfolio())
+    by_network = {entrant.network: entrant for entrant, _ in found}
+    best: dict[str, Standing] = {}
+    for network, stage in ranked([(one.network, one) for one in journal.stages.values()]):
+        if network in by_network and journal.has_state(stage.key):
+            entrant = by_network[network]
+            entrant = replace(entrant, recipe=stage.recipe or entrant.recipe)
+            best.setdefault(network, (entrant, stage))
+    return list(best.values())
 
 
 def _package_s(leader: Standing, splits: Splits) -> float:
@@ -172,16 +247,6 @@ def _package_s(leader: Standing, splits: Splits) -> float:
     return _FILES_S + (2 * splits.test.count + splits.validation.count) * forward_s
 
 
-def recipes(usual: Recipe) -> dict[str, Recipe]:
-    """Return the recipes that the leader tries, by name."""
-    return {
-        "same": usual,
-        "slower": replace(usual, lr=usual.lr / 3),
-        "faster": replace(usual, lr=usual.lr * 2),
-        "sgd": replace(usual, optimiser="sgd", lr=0.05, weight_decay=5e-4),
-    }
-
-
 @contextmanager
 def _executor(evaluation: EvaluationConfig, splits: Splits, task: Task) -> Iterator[LocalExecutor]:
     with closing(LocalExecutor(splits, evaluation, task)) as executor:
@@ -193,23 +258,40 @@ def _cores(base: Config, executor: LocalExecutor) -> int:
     return executor.workers * base.evaluation.threads if executor.device == "cpu" else 1
 
 
-def _plan(request: Request, splits: Splits, workers: int) -> Plan:
-    """Return the plan that the search began with, or make it. Raises: UserError."""
+def _begun(request: Request) -> dict[str, Any] | None:
+    """Return what the search began with, None for a new one. Raises: UserError for another one."""
     path = request.folder / _REQUEST
-    if path.exists():
-        begun = files.read_object(path)
-        if begun.get("request") != request.identity():
-            what = "another search is here, of other data or settings"
-            hint = "Repeat its command, start over with --fresh, or choose another --folder"
-            raise UserError(what, where=str(path), hint=hint)
-        recipe = Recipe(**begun["plan"].pop("recipe"))
-        reasons = tuple(begun["plan"].pop("reasons"))
-        return Plan(**begun["plan"], recipe=recipe, reasons=reasons)
+    if not path.exists():
+        return None
+    begun = files.read_object(path)
+    if begun.get("request") != request.identity():
+        what = "another search is here, of other data or settings"
+        hint = "Repeat its command, start over with --fresh, or choose another --folder"
+        raise UserError(what, where=str(path), hint=hint)
+    return {"side": None, **begun}
+
+
+def _plan(begun: Mapping[str, Any]) -> Plan:
+    """Return the plan that a search began with."""
+    stored = dict(begun["plan"])
+    recipe, reasons = Recipe(**stored.pop("recipe")), tuple(stored.pop("reasons"))
+    return Plan(**stored, recipe=recipe, reasons=reasons)
+
+
+def _new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: int | None) -> Plan:
+    """Return the plan of a new search, and store it."""
     problem = "as you asked" if request.designs == 0 else ""
     problem = problem or llm_settings.problem(request.base)
-    plan = make_plan(request, splits, len(read_portfolio()), workers, problem)
-    facts = {"request": request.identity(), "plan": asdict(plan)}
-    files.write_file(path, [json.dumps(facts, indent=1).encode()])
+    portfolio = read_portfolio()
+    plan = make_plan(request, splits, len(portfolio), executor.workers, problem)
+    if request.minutes >= _FORMAT_MINUTES:
+        candidate = entrants.candidate_of(entrants.choose(portfolio, 1)[0])
+        count, seed = splits.train.count, request.seed
+        recipe, reason = choose_format(executor, candidate, plan.recipe, count, seed)
+        plan = replace(plan, recipe=recipe, reasons=(*plan.reasons, reason))
+    facts = {"request": request.identity(), "side": side, "plan": asdict(plan)}
+    lines = [json.dumps(facts, indent=1).encode()]
+    files.write_file(request.folder / _REQUEST, lines)
     return plan
 
 
@@ -292,7 +374,10 @@ def _measured(
         title=entrant.title,
         author=(entrant.author,),
         licence=entrant.licence or "yours",
-        training=(f"{epochs:.1f} epochs in a search of {request.minutes:g} minutes", record.note),
+        training=(
+            f"{epochs:.1f} epochs in a search of {request.minutes:g} minutes",
+            entrant.recipe.note,
+        ),
         accuracies=(f"Validation: {percent_of(record.correct, record.total)}",),
         again=command_of(request),
         epochs=1,
@@ -315,7 +400,7 @@ def leaderboard(journal: Journal) -> Sheet:
                 one.key.partition("-")[0] + " " + one.network[:8],
                 percent_of(one.correct, one.total),
                 f"{one.parameters:,}",
-                one.note,
+                one.recipe.note if one.recipe else "",
             )
             for one in stages
             if not one.refused

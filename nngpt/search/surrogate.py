@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from nngpt.prediction import advice
 from nngpt.records import Candidate, Task
-from nngpt.search.ladder import Recipe
+from nngpt.search.recipe import Recipe
 
 _MOMENTUM, _WEIGHT_DECAY = 0.9, 5e-4
 """Of SGD in a stage (`nngpt.records.TrainingStage`)."""

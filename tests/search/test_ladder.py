@@ -16,8 +16,9 @@ from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate, StagedTraining, TrainingStage
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
-from nngpt.search.ladder import Entrant, Recipe, Standing, Trainer, climb, rung_sizes
+from nngpt.search.ladder import Entrant, Standing, Trainer, climb, rung_sizes
 from nngpt.search.portfolio import PortfolioNetwork, choose_for, read_portfolio
+from nngpt.search.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_several_objectives_leave_a_front(count: int, expected: list[int]) -> No
 class Scripted:
     """An executor that answers with a share of right answers and a size for each code."""
 
-    workers = 2
+    workers, device = 2, "cpu"
 
     def __init__(self, networks: Mapping[str, tuple[int, int]]) -> None:
         self.networks = networks

@@ -12,8 +12,8 @@ from nngpt.data.sources import mnist
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate
 from nngpt.search.entrants import answer_of
-from nngpt.search.ladder import Recipe
 from nngpt.search.portfolio import read_portfolio
+from nngpt.search.recipe import Recipe
 from nngpt.search.surrogate import surrogate_recipe
 
 

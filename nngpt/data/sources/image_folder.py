@@ -24,6 +24,7 @@ from nngpt.data.image_survey import (
     choose_format,
     read_images,
     survey,
+    usual_size,
 )
 from nngpt.data.images import ImageFormat
 from nngpt.data.splits import Splits
@@ -100,6 +101,11 @@ class ImageFolder:
         """How a file becomes an image. Raises: DataError if no file can be read."""
         meta = cache.read_meta(self._key)
         return meta.image_format if meta and meta.image_format else self._choice[0]
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """(height, width) of most files. Raises: DataError if no file can be read."""
+        return usual_size(self._survey)[:2]
 
     def available(self) -> bool:
         """Return True if the images are in the cache and their files unchanged."""

@@ -421,6 +421,7 @@ class StagedTraining:
         seconds: wall seconds of the stage with its process's start and predictions.
         state: safetensors file with the weights and the optimiser's state, for the next stage.
         claimed_parameters, claimed_flops, claimed_latency_ms: as of an `Evaluation`.
+        own_s: the worker's own seconds of training, without its start and its predictions.
     """
 
     correct: int
@@ -431,6 +432,7 @@ class StagedTraining:
     claimed_parameters: int = 0
     claimed_flops: int | None = None
     claimed_latency_ms: float | None = None
+    own_s: float = 0.0
 
     @property
     def accuracy(self) -> float:

@@ -59,4 +59,5 @@ class StageTrainer:
             claimed_parameters=judge.parameters,
             claimed_flops=judge.flops,
             claimed_latency_ms=judge.latency_ms,
+            own_s=judge.learn_s,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,18 +29,8 @@ PORTFOLIO, LLM = "portfolio", "llm"
 RUNS = re.compile(rf"{PORTFOLIO}|{LLM}(-\d+)?")
 """Names of the runs; later rounds of the LLM have a number."""
 
-_PRICE = 0.03
-"""Accuracy that a network must gain per square root of its relative time to be worth it."""
-
-
-def choose(portfolio: Sequence[PortfolioNetwork], count: int) -> list[PortfolioNetwork]:
-    """Return the most promising networks: accurate for their cost."""
-    return sorted(portfolio, key=lambda one: (-worth(one), one.name))[:count]
-
-
-def worth(network: PortfolioNetwork) -> float:
-    """Return a network's accuracy in the portfolio's own trial, less a price for its time."""
-    return network.accuracy - _PRICE * math.sqrt(network.seconds)
+SCRIPT = f"{PORTFOLIO}.jsonl"
+"""File of the portfolio's networks that begin, in the search's folder."""
 
 
 def common(request: Request, plan: Plan) -> dict[str, Any]:
@@ -61,7 +50,7 @@ def common(request: Request, plan: Plan) -> dict[str, Any]:
 
 def portfolio_config(request: Request, plan: Plan) -> Config:
     """Return the configuration of the portfolio's run."""
-    script = {"script": str(request.folder / f"{PORTFOLIO}.jsonl")}
+    script = {"script": str(request.folder / SCRIPT)}
     made = {
         **common(request, plan),
         "name": PORTFOLIO,
@@ -72,10 +61,16 @@ def portfolio_config(request: Request, plan: Plan) -> Config:
     return changed(made, [], "search")
 
 
-def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None:
-    """Write the portfolio's networks as answers for the backend `scripted`."""
-    lines = [json.dumps({"text": answer_of(one)}).encode() + b"\n" for one in networks]
-    write_file(request.folder / f"{PORTFOLIO}.jsonl", lines)
+def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> bool:
+    """Write networks as answers for the backend `scripted`, unless the search has them already.
+
+    Returns: whether they were written.
+    """
+    path = request.folder / SCRIPT
+    if path.exists():  # it resumes, with more minutes perhaps
+        return False
+    write_file(path, [json.dumps({"text": answer_of(one)}).encode() + b"\n" for one in networks])
+    return True
 
 
 def candidate_of(network: PortfolioNetwork) -> Candidate:
@@ -150,7 +145,7 @@ def _entrant(
 ) -> Entrant:
     """Return a network as an entrant; what the LLM wrote has the licences of what it was shown."""
     if origin is not None:
-        author = f"LEMUR's network {origin.name}, from {origin.source}"
+        author = f"the network {origin.name} of {origin.source}"
         return Entrant(origin.name, candidate, author, origin.licence, recipe)
     author = f"the LLM {attempt.completion.model}"
     if shown:

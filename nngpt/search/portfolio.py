@@ -1,4 +1,4 @@
-"""The portfolio: small networks of LEMUR that `nngpt search` can start from, as data.
+"""The portfolio: networks that `nngpt search` can start from, with their learning curves, as data.
 
 `scripts/lemur-data portfolio` chose and measured them (docs/lemur.md). They are near-duplicates of
 known networks, as a user who wants a good network wants.
@@ -15,9 +15,24 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 FILE = Path(__file__).with_name("portfolio.jsonl.gz")
 LICENCES = FILE.with_name("portfolio-licences.txt")
 """Texts of the licences of the networks."""
+
+REFERENCE_S = 0.0014
+"""CPU seconds in which the sandbox's reference network trains on an image of 32 × 32 pixels."""
+
+TRAINED = 0.6
+"""Share of a search in which its result trains, in all its stages."""
+
+_LIMIT, _LIMIT_SIZE, _LIMIT_POWER = 0.07, 3e6, 0.4
+_START, _START_IMAGES, _START_POWER = 0.05, 4e5, 0.6
+"""Usual error on CIFAR-10: a limit that falls with the size, and a part that falls with the images
+passed. So a network of 413,000 parameters errs in 46% after 13,000 images (measured), and in about
+12% after 400,000 (assumed, from what is known of such networks).
+"""
 
 
 @dataclass(frozen=True)
@@ -25,18 +40,19 @@ class PortfolioNetwork:
     """A network of the portfolio; it builds and trains on any image size and number of classes.
 
     Attributes:
-        name: name in LEMUR.
-        family: LEMUR's family of the network.
-        source: package and version that it comes from.
+        name: name in LEMUR, or in nngpt.
+        family: LEMUR's family of the network, "list" for layer lists, "quick" for our own.
+        source: where it comes from.
         licence: SPDX expression.
         hyperparameters: those of its best recorded short trial, within the usual ranges.
         recorded: highest accuracy in LEMUR after at most five epochs, by LEMUR's name of the data
-            set, 0…1; LEMUR may have enlarged the images.
-        accuracy: accuracy on CIFAR-10 after one epoch over 4,000 images in nngpt's own loop (SGD,
-            learning rate 0.05, momentum 0.9, batch 64), 0…1.
-        parameters: number of trainable parameters for 3×64×64 images and seven classes.
+            set, 0…1.
+        curve: (images, accuracy) of trainings on CIFAR-10 with the search's recipe, the shortest
+            first. Each has its own rise and fall of the learning rate; validation images answer.
+            Empty if it was not measured.
+        cost: time of training on an image, relative to the sandbox's reference network.
+        parameters: number of trainable parameters for CIFAR-10.
         macs: multiplications with addition of the forward pass of a 3×32×32 image.
-        seconds: CPU seconds of that epoch, relative to the sandbox's reference network.
         code: Python file that fulfils the contract.
     """
 
@@ -46,11 +62,52 @@ class PortfolioNetwork:
     licence: str
     hyperparameters: Mapping[str, float]
     recorded: Mapping[str, float]
-    accuracy: float
+    curve: Sequence[tuple[int, float]]
+    cost: float
     parameters: int
     macs: int
-    seconds: float
     code: str = field(repr=False)
+
+    def accuracy_after(self, seconds: float, pixels: int = 1024) -> float:
+        """Return the accuracy on CIFAR-10 after so many CPU seconds, as the curve suggests.
+
+        It follows the errors of usual networks through the points of the curve.
+
+        Args:
+            pixels: of an image; larger ones take longer.
+        """
+        images = seconds / (REFERENCE_S * self.cost * pixels / 1024)
+        error = self._usual_error(images)
+        if self.curve:
+            points = [float(number) for number, _ in self.curve]
+            ratios = [(1 - one) / self._usual_error(number) for number, one in self.curve]
+            error *= math.exp(float(np.interp(np.log(images), np.log(points), np.log(ratios))))
+        return max(1 - error, 0.0)
+
+    def _usual_error(self, images: float) -> float:
+        """Return the error that networks of this size usually make after so many images."""
+        size = math.sqrt(self.parameters * self.macs)
+        limit = _LIMIT * math.pow(_LIMIT_SIZE / size, _LIMIT_POWER)
+        return limit + _START * math.pow(_START_IMAGES / images, _START_POWER)
+
+
+def choose(
+    portfolio: Sequence[PortfolioNetwork], count: int, seconds: float, pixels: int = 1024
+) -> list[PortfolioNetwork]:
+    """Return the networks that are most accurate after so much training, the best first.
+
+    At most half of them are of one family, as long as there are others.
+
+    Args:
+        seconds: CPU seconds that the best will have trained for in all.
+        pixels: of an image.
+    """
+    ranked = sorted(portfolio, key=lambda one: (-one.accuracy_after(seconds, pixels), one.name))
+    families, chosen, others = Counter[str](), list[PortfolioNetwork](), list[PortfolioNetwork]()
+    for one in ranked:
+        families[one.family] += 1
+        (chosen if families[one.family] <= max(1, count // 2) else others).append(one)
+    return (chosen + others)[:count]
 
 
 @cache

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ from nngpt.search.plan import (
     with_data,
     writing_s,
 )
-from nngpt.search.portfolio import choose_for, read_portfolio
+from nngpt.search.portfolio import TRAINED, Choice, choose, choose_for, read_portfolio
 from nngpt.search.recipe import Recipe
 from nngpt.search.speed import choose_format
 from nngpt.search.surrogate import surrogate_recipe
@@ -191,7 +192,7 @@ def _climb(
 ) -> list[Standing]:
     """Train first stages, halve the field and tune the leaders; return them."""
     log, journal, objectives = progress.note, trainer.journal, request.objectives
-    field = _first_rung(request, plan, trainer, executor, progress)
+    field = _first_rung(request, plan, trainer, executor, splits, progress)
     most = FINALISTS if len(objectives) > 1 else 1
     left = journal.left - most * _package_s(ranked(field)[0], splits)
     if left <= 0:
@@ -258,6 +259,13 @@ def _cores(base: Config, executor: LocalExecutor) -> int:
     return executor.workers * base.evaluation.threads if executor.device == "cpu" else 1
 
 
+def _choice(request: Request, splits: Splits, executor: LocalExecutor) -> Choice:
+    """Return the choice of networks for the time of the search and the size of the images."""
+    cores = _cores(request.base, executor) if executor.device == "cpu" else _CORES_OF_A_GPU
+    _, height, width = splits.shape
+    return partial(choose, seconds=60 * request.minutes * TRAINED * cores, pixels=height * width)
+
+
 def _begun(request: Request) -> dict[str, Any] | None:
     """Return what the search began with, None for a new one. Raises: UserError for another one."""
     path = request.folder / _REQUEST
@@ -285,7 +293,8 @@ def _new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: i
     portfolio = read_portfolio()
     plan = make_plan(request, splits, len(portfolio), executor.workers, problem)
     if request.minutes >= _FORMAT_MINUTES:
-        candidate = entrants.candidate_of(entrants.choose(portfolio, 1)[0])
+        choice = _choice(request, splits, executor)
+        candidate = entrants.candidate_of(choice(portfolio, 1)[0])
         count, seed = splits.train.count, request.seed
         recipe, reason = choose_format(executor, candidate, plan.recipe, count, seed)
         plan = replace(plan, recipe=recipe, reasons=(*plan.reasons, reason))
@@ -300,13 +309,17 @@ def _first_rung(
     plan: Plan,
     trainer: Trainer,
     executor: LocalExecutor,
+    splits: Splits,
     progress: ConsoleProgress,
 ) -> list[Standing]:
     """Train the first stage of all networks; return those that trained. Raises: UserError."""
     portfolio = read_portfolio()
     wanted = request.objectives, request.base.task.max_parameters
-    chosen = choose_for(*wanted, portfolio, plan.candidates, entrants.choose)
-    entrants.write_script(request, chosen)
+    choice = _choice(request, splits, executor)
+    chosen = choose_for(*wanted, portfolio, plan.candidates, choice)
+    if entrants.write_script(request, chosen):
+        names = ", ".join(one.name for one in chosen[:3])
+        progress.note(f"Portfolio: what learns most in this time on such images: {names}, …")
     first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
     journal = trainer.journal
     config = entrants.portfolio_config(request, plan)
@@ -417,7 +430,8 @@ def start_over(folder: Path) -> None:
                     store.archive_run(run.id)
     designs.clear(folder)
     Journal(folder, 0.0, 0.0).clear()
-    (folder / _REQUEST).unlink(missing_ok=True)
+    for name in (_REQUEST, entrants.SCRIPT):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _check_folders(request: Request) -> None:

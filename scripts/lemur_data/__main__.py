@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lemur_data.candidates import read_classifiers
-from lemur_data.portfolio import choose, measure, write_portfolio
+from lemur_data.candidates import read_candidates
+from lemur_data.curves import measure
+from lemur_data.portfolio import best, measured, write_portfolio
 from nngpt.prediction import predictor_training, targets
 from nngpt.prediction.hpo import surrogate
 from nngpt.prediction.runs import read_history
@@ -37,17 +38,15 @@ def portfolio(
     work: Annotated[
         Path, typer.Option(help="Folder of the measurements; the same command resumes.")
     ],
-    limit: Annotated[int, typer.Option(help="Number of networks to measure.")] = 240,
-    workers: Annotated[int, typer.Option(help="Number of trainings at once.")] = 2,
     out: Path = PORTFOLIO,
 ) -> None:
-    """Measure networks of LEMUR, and write the portfolio of nngpt search."""
-    known = read_classifiers(folder, work / "classifiers.jsonl")
-    print(f"{len(known)} classifiers that are no near-duplicates")
-    lines = measure(known[:limit], work, workers)
-    chosen = choose(lines, {one.name: one.family for one in known})
-    write_portfolio(chosen, known, out)
-    print(f"{out}: {len(chosen)} networks, {out.stat().st_size:,} bytes")
+    """Measure networks of LEMUR and our own, and write the portfolio of nngpt search."""
+    known = read_candidates(folder, work / "classifiers.jsonl")
+    print(f"{len(known)} networks")
+    networks = measured(known, measure(known, work))
+    chosen = best(networks)
+    write_portfolio(chosen, out)
+    print(f"{out}: {len(chosen)} of {len(networks)} networks, {out.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

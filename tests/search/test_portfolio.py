@@ -1,0 +1,80 @@
+"""The portfolio: which networks a search of a given length begins with, and our own networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lemur_data.candidates import own_networks
+
+from nngpt.search.portfolio import REFERENCE_S, PortfolioNetwork, choose, read_portfolio
+
+
+def network(name: str, family: str, cost: float, *curve: tuple[int, float]) -> PortfolioNetwork:
+    return PortfolioNetwork(name, family, "", "MIT", {}, {}, curve, cost, 400_000, 24 * 10**6, "")
+
+
+SMALL = network("small", "a", 1.0, (1000, 0.1), (100_000, 0.6))
+LARGE = network("large", "a", 10.0, (1000, 0.1), (100_000, 0.95))
+OTHER = network("other", "b", 1.0)
+S = REFERENCE_S
+
+
+@pytest.mark.parametrize(
+    ("one", "seconds", "pixels", "expected"),
+    [
+        (SMALL, 100_000 * S, 1024, 0.6),
+        (SMALL, 100_000 * S, 102_400, 0.1),
+        (LARGE, 10_000 * S, 1024, 0.1),
+        (LARGE, 1_000_000 * S, 1024, 0.95),
+        (LARGE, 1e-9, 1024, 0.0),
+    ],
+)
+def test_the_points_of_a_curve_hold(
+    one: PortfolioNetwork, seconds: float, pixels: int, expected: float
+) -> None:
+    assert one.accuracy_after(seconds, pixels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("one", [SMALL, LARGE, OTHER])
+def test_more_time_is_better(one: PortfolioNetwork) -> None:
+    found = [one.accuracy_after(10**exponent * S) for exponent in range(3, 9)]
+    assert found == sorted(found)
+    assert found[0] < 0.5 < found[-1] < 1
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "pixels", "expected"),
+    [
+        (1, 10_000 * S, 1024, ["other"]),
+        (1, 1_000_000 * S, 1024, ["large"]),
+        (1, 1_000_000 * S, 102_400, ["other"]),
+        (2, 1_000_000 * S, 1024, ["large", "other"]),
+        (3, 1_000_000 * S, 1024, ["large", "other", "small"]),
+    ],
+)
+def test_the_time_chooses_and_at_most_half_are_of_one_family(
+    count: int, seconds: float, pixels: int, expected: list[str]
+) -> None:
+    chosen = choose([OTHER, SMALL, LARGE], count, seconds, pixels)
+    assert [one.name for one in chosen] == expected
+
+
+def test_searches_of_all_lengths_have_networks_that_fit() -> None:
+    portfolio = read_portfolio()
+    assert min(one.macs for one in portfolio) < 1_000_000
+    assert {one.family for one in portfolio} >= {"quick", "rag"}
+    short, long = (choose(portfolio, 8, seconds)[0] for seconds in (5, 5000))
+    assert short.cost < long.cost
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"), [((1, 28, 28), 10), ((3, 64, 64), 7), ((3, 224, 224), 3), ((1, 8, 9), 2)]
+)
+def test_our_own_networks_build_on_any_image(shape: tuple[int, int, int], classes: int) -> None:
+    for one in own_networks()[:2]:
+        names: dict[str, type[torch.nn.Module]] = {}
+        exec(one.code, names)
+        settings = {"lr": 0.1, "momentum": 0.9}
+        made = names["Net"]((1, *shape), (classes,), settings, torch.device("cpu")).eval()
+        with torch.no_grad():
+            assert made(torch.randn(2, *shape)).shape == (2, classes)

@@ -142,7 +142,7 @@ def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str], tmp_path: 
         if words[:2] == ["cycle", "run"]:
             words += ["--cycles", "1"]
         if words[0] == "search":
-            words += ["--minutes", "0.2", "--candidates", "2", "--designs", "0"]
+            words += ["--minutes", "0.1", "--candidates", "1", "--designs", "0"]
         done = nngpt(*words)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         ran += 1

@@ -181,11 +181,11 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text(json.dumps({"completion": GOOD, "source": "by hand"}) + "\n")
     settings = {
-        "llm.batch_size": 3,
-        "candidates.per_cycle": 3,
+        "llm.batch_size": 2,
+        "candidates.per_cycle": 2,
         "prompt.template": TWO_LAYERS,
-        "sampling.max_new_tokens": 40,
-        "task.train_limit": 500,
+        "sampling.max_new_tokens": 24,
+        "task.train_limit": 300,
         "task.validation_limit": 100,
         "learning.corpus": corpus,
         "learning.epochs": 1,
@@ -196,7 +196,7 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
     done = nngpt("cycle", "run", "smoke-mnist", *sets)
     assert done.returncode == 0, done.stderr
     settled = attempts(tmp_path)
-    assert [a.completion.adapter for a in settled] == [None] * 3 + ["smoke-mnist-1-c1"] * 3
+    assert [a.completion.adapter for a in settled] == [None] * 2 + ["smoke-mnist-1-c1"] * 2
     assert all(a.state in (State.ADMITTED, State.REFUSED) for a in settled)
     assert all(a.completion.completion_tokens > 0 for a in settled)
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:

@@ -36,7 +36,7 @@ def test_a_loaded_machine_admits_the_same_networks(
     nngpt: Nngpt, finished: Path, scripted: list[str], tmp_path: Path
 ) -> None:
     scripted = [*scripted, "--set", "evaluation.limit_s=auto"]
-    with busy_loops(2 * len(os.sched_getaffinity(0))):
+    with busy_loops(len(os.sched_getaffinity(0))):
         done = nngpt("cycle", "run", "smoke-mnist", "--cycles", 1, *scripted)
     assert done.returncode == 0, done.stderr
     assert attempts(tmp_path) == attempts(finished)

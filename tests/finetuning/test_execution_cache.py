@@ -23,8 +23,10 @@ NETWORKS = [candidate(), candidate(NARROW), candidate(), candidate(BROKEN)]
 
 @pytest.fixture
 def opened(start: Callable[..., LocalExecutor], tmp_path: Path) -> Callable[..., ExecutionCache]:
+    executor = start(workers=2)
+
     def opened(seed: int = 1, **setting: Any) -> ExecutionCache:
-        return ExecutionCache(start(workers=2), seed, setting, tmp_path / "executions.jsonl")
+        return ExecutionCache(executor, seed, setting, tmp_path / "executions.jsonl")
 
     return opened
 

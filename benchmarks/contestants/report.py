@@ -1,0 +1,219 @@
+"""Report of the search benchmark: tables in Markdown, and accuracy against minutes as a figure.
+
+Ranks and differences are taken within complete blocks only: (minutes, data set, seed) of which
+every contestant has a row. Seeds from 100 on chose recipes and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+from nngpt.reports.charts import numbered_look, percent_axis, rc, top_legend
+from nngpt.reports.text import NONE, accuracy, amount, decimal
+from nngpt.statistics import Estimate, cut, mean_half_width
+from nngpt.statistics import accuracy as estimate
+
+CHOOSING = 100
+"""Seeds from this one on chose recipes."""
+
+PRIMARY = (20.0, 40.0)
+"""Minutes of the primary figure."""
+
+TITLES = {
+    "nngpt": "`nngpt search`",
+    "resnet20": "ResNet-20",
+    "resnet18": "ResNet-18, CIFAR stem",
+    "mobilenet": "MobileNetV3-small",
+    "optuna": "Optuna TPE + ASHA",
+    "lemur": "random networks of LEMUR",
+}
+
+Row = Mapping[str, Any]
+Block = tuple[float, str, int]
+"""Minutes, data set, seed."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows by block and contestant; the last of equal ones counts.
+
+    Attributes:
+        contestants: those that have a row, in the order of `TITLES`.
+    """
+
+    contestants: tuple[str, ...]
+    blocks: Mapping[Block, Mapping[str, Row]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Results:
+        """Collect rows of a file."""
+        blocks: dict[Block, dict[str, Row]] = {}
+        for row in rows:
+            if row["seed"] < CHOOSING:
+                block = (row["minutes"], row["data"], row["seed"])
+                blocks.setdefault(block, {})[row["contestant"]] = row
+        present = {name for block in blocks.values() for name in block}
+        return cls(tuple(name for name in TITLES if name in present), blocks)
+
+    def complete(self, minutes: Sequence[float] = ()) -> dict[Block, dict[str, float]]:
+        """Return the accuracies of complete blocks, of some minutes or all."""
+        return {
+            block: {name: _accuracy(rows[name]) for name in self.contestants}
+            for block, rows in sorted(self.blocks.items())
+            if rows.keys() >= set(self.contestants) and block[0] in (minutes or (block[0],))
+        }
+
+    def cells(self) -> Iterator[tuple[float, str]]:
+        """Yield the minutes and data set of every table's line."""
+        yield from sorted({block[:2] for block in self.blocks})
+
+
+def _accuracy(row: Row) -> float:
+    return float(row["correct"] / row["total"])
+
+
+def ranks(results: Results, minutes: Sequence[float]) -> dict[str, Estimate]:
+    """Return the mean rank of each contestant, 1 being the best, with its t interval over seeds.
+
+    A seed's value is the mean over its complete blocks; only seeds with equally many count.
+    """
+    blocks = results.complete(minutes)
+    by_seed: dict[int, list[Mapping[str, float]]] = {}
+    for block, accuracies in blocks.items():
+        places = rankdata([-accuracies[name] for name in results.contestants])
+        ranked = dict(zip(results.contestants, map(float, places), strict=True))
+        by_seed.setdefault(block[2], []).append(ranked)
+    most = max(map(len, by_seed.values()), default=0)
+    whole = [found for found in by_seed.values() if len(found) == most]
+    found = {}
+    for name in results.contestants if whole else ():
+        values = [fmean(one[name] for one in seed) for seed in whole]
+        centre, half = mean_half_width(values)
+        low = high = None
+        if half is not None:
+            low, high = cut((centre - half, centre + half), 1, len(results.contestants))
+        found[name] = Estimate(centre, low, high, len(values), values=tuple(values))
+    return found
+
+
+def markdown(results: Results) -> str:
+    """Return all tables."""
+    return "\n\n".join(["\n".join(part) for part in (_ranks(results), _accuracies(results))])
+
+
+def _ranks(results: Results) -> Iterator[str]:
+    names = results.contestants
+    primary, blocks = ranks(results, PRIMARY), results.complete(PRIMARY)
+    each = {
+        minutes: ranks(results, [minutes]) for minutes in sorted({b[0] for b in results.blocks})
+    }
+    whole = results.complete()
+    heads = [f"rank at {minutes:g} min" for minutes in each]
+    yield (
+        f"Complete blocks (minutes, data set, seed): {len(whole)}, of them {len(blocks)} of 20 "
+        f"and 40 minutes. Ranks are means over them (1 is best of {len(names)}), with t intervals "
+        "(95%) over n seeds."
+    )
+    yield ""
+    cells = ["", "rank at 20 and 40 min", *heads, "worst deficit (points)", "parameters (median)"]
+    yield _line(cells)
+    yield _line(["---"] * len(cells))
+    for name in sorted(names, key=lambda name: primary[name].value if name in primary else 99):
+        sizes = [rows[name]["parameters"] for rows in results.blocks.values() if name in rows]
+        shown = [_rank(found.get(name)) for found in (primary, *each.values())]
+        yield _line([TITLES[name], *shown, _deficit(results, name), amount(round(median(sizes)))])
+
+
+def _rank(found: Estimate | None) -> str:
+    return f"{decimal(found, 1)} (n = {found.count})" if found else NONE
+
+
+def _deficit(results: Results, name: str) -> str:
+    """Return the largest difference to the best contestant's mean on a data set, and where."""
+    cells: dict[tuple[float, str], list[dict[str, float]]] = {}
+    for (minutes, data, _), accuracies in results.complete(PRIMARY).items():
+        cells.setdefault((minutes, data), []).append(accuracies)
+    found = []
+    for (minutes, data), blocks in cells.items():
+        means = {one: fmean(block[one] for block in blocks) for one in results.contestants}
+        found.append((max(means.values()) - means[name], f"{data}, {minutes:g} min"))
+    if not found:
+        return NONE
+    most, where = max(found)
+    return f"{most * 100:.1f} ({where})"
+
+
+def _accuracies(results: Results) -> Iterator[str]:
+    yield (
+        "Test accuracy of what comes out, with its interval (95%) over images, or the values of n "
+        "seeds. A line in which n differs compares nothing."
+    )
+    yield ""
+    yield _line(["minutes", "data set", *(TITLES[name] for name in results.contestants)])
+    yield _line(["---"] * (2 + len(results.contestants)))
+    for minutes, data in results.cells():
+        cells = [f"{minutes:g}", data]
+        for name in results.contestants:
+            rows = [
+                rows[name]
+                for block, rows in sorted(results.blocks.items())
+                if block[:2] == (minutes, data) and name in rows
+            ]
+            cells.append(_cell(rows))
+        yield _line(cells)
+
+
+def _cell(rows: Sequence[Row]) -> str:
+    if not rows:
+        return NONE
+    values = [_accuracy(row) for row in rows]
+    return f"{accuracy(estimate(fmean(values), rows[0]['total'], values))}, n = {len(rows)}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def save_figure(results: Results, path: Path) -> None:
+    """Draw accuracy against minutes: a mark for each row, lines through complete blocks' means."""
+    datasets = sorted({data for _, data, _ in results.blocks})
+    looks = {
+        name: numbered_look(title.replace("`", ""), n)
+        for n, (name, title) in enumerate(TITLES.items())
+    }
+    with rc():
+        figure = Figure(figsize=(3.6 * len(datasets), 3.6), layout="constrained")
+        for axes, data in zip(
+            figure.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True
+        ):
+            for name in results.contestants:
+                look = looks[name]
+                marks = [
+                    (block[0], _accuracy(rows[name]))
+                    for block, rows in results.blocks.items()
+                    if block[1] == data and name in rows
+                ]
+                axes.scatter(*zip(*marks, strict=True), c=look.colour, marker=look.marker, s=14)
+                means: dict[float, list[float]] = {}
+                for (minutes, where, _), accuracies in results.complete().items():
+                    if where == data:
+                        means.setdefault(minutes, []).append(accuracies[name])
+                axes.plot(
+                    list(means), [fmean(v) for v in means.values()], c=look.colour, ls=look.line
+                )
+            axes.set_xscale("log")
+            minutes = sorted({block[0] for block in results.blocks if block[1] == data})
+            axes.set_xticks(minutes, [f"{one:g}" for one in minutes], minor=False)
+            axes.minorticks_off()
+            axes.set_xlabel("minutes")
+            axes.set_title(data)
+            percent_axis(axes)
+        top_legend(figure, [looks[name].handle() for name in results.contestants], 3)
+        figure.savefig(path, dpi=200, facecolor="white")

@@ -92,6 +92,11 @@ def test_the_report_ranks_complete_blocks_only(
         {
             **{"minutes": minutes, "data": data, "seed": seed, "contestant": contestant},
             **{"correct": correct + seed, "total": 1000, "parameters": 10 * correct},
+            **(
+                {"wall_s": 630 * minutes / 10}
+                if contestant == "nngpt"
+                else {"cpu_s": 120 * minutes}
+            ),
         }
         for minutes in (10.0, 20.0)
         for data in ("cifar10", "mnist")
@@ -105,7 +110,7 @@ def test_the_report_ranks_complete_blocks_only(
     told = capsys.readouterr().out
     assert "Complete blocks (minutes, data set, seed): 11, of them 5" in told
     assert "| `nngpt search` | 1.5 [1.5, 1.5] (n = 2) |" in told
-    assert "5.0 (mnist, 20 min)" in told
+    assert "5.0 (mnist, 20 min) | 9 k | 105% |" in told
     assert "90.2% (90.1, 90.2, 90.3), n = 3" in told
     assert "n = 2 |" in told
     assert figure.stat().st_size > 1000

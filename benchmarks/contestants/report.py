@@ -79,6 +79,12 @@ def _accuracy(row: Row) -> float:
     return float(row["correct"] / row["total"])
 
 
+def _time_used(row: Row) -> float:
+    """Return the share of its time that a row took: wall time, or CPU time of both cores."""
+    seconds = row["wall_s"] if "wall_s" in row else row["cpu_s"] / 2
+    return float(seconds / 60 / row["minutes"])
+
+
 def ranks(results: Results, minutes: Sequence[float]) -> dict[str, Estimate]:
     """Return the mean rank of each contestant, 1 being the best, with its t interval over seeds.
 
@@ -123,12 +129,14 @@ def _ranks(results: Results) -> Iterator[str]:
     )
     yield ""
     cells = ["", "rank at 20 and 40 min", *heads, "worst deficit (points)", "parameters (median)"]
+    cells.append("time used (median)")
     yield _line(cells)
     yield _line(["---"] * len(cells))
     for name in sorted(names, key=lambda name: primary[name].value if name in primary else 99):
-        sizes = [rows[name]["parameters"] for rows in results.blocks.values() if name in rows]
+        own = [rows[name] for rows in results.blocks.values() if name in rows]
         shown = [_rank(found.get(name)) for found in (primary, *each.values())]
-        yield _line([TITLES[name], *shown, _deficit(results, name), amount(round(median(sizes)))])
+        shown += [_deficit(results, name), amount(round(median(row["parameters"] for row in own)))]
+        yield _line([TITLES[name], *shown, f"{median(map(_time_used, own)):.0%}"])
 
 
 def _rank(found: Estimate | None) -> str:

@@ -84,22 +84,21 @@ def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, 
         seconds: time of its part.
         count: networks to write.
     """
-    name, prompt = base.llm.model, settings(base)["prompt"]["template"]
-    if base.llm.backend != _LOCAL:
-        name = f"{name} ({base.llm.backend})"
-    how = f"LLM: {count} networks by {name}, prompt {prompt!r}"
+    found = settings(base)
+    name = (
+        base.llm.model if base.llm.backend == _LOCAL else f"{base.llm.model} ({base.llm.backend})"
+    )
+    how = f"LLM: {count} networks by {name}, prompt {found['prompt']['template']!r}"
     tuned = learns(base) and (seconds >= _LEARNING_S or _wants(base, "learning.enabled"))
-    rounds = 2 if seconds >= _SECOND_S else 1
-    if _wants(base, "cycles"):
-        rounds = base.cycles
-    elif rounds == 1:
-        how += f", one round in {seconds:.0f} s"
+    rounds = base.cycles if _wants(base, "cycles") else 2 if seconds >= _SECOND_S else 1
     rounds = min(rounds, max(1, count // FEWEST))
     if rounds == 1:
-        return 1, False, how
-    learning = "it learns its better half" if tuned else "no time to learn"
-    learning = learning if learns(base) else "it learns nothing"
-    return rounds, tuned, f"{how}; {rounds} rounds, the later from the best so far; {learning}"
+        return 1, False, f"{how}, in one round of {seconds:.0f} s"
+    start = "from the best so far"
+    if found["llm"].get("adapter") == _OF_SMALL["llm"]["adapter"]:
+        start = "from halves of its better ones (as examples they would shorten its answers)"
+    learning = "learned" if tuned else "not learned: no time" if learns(base) else "not learned"
+    return rounds, tuned, f"{how}; {rounds} rounds, later ones {start}, {learning}"
 
 
 def _wants(base: Config, key: str) -> bool:

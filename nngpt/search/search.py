@@ -34,7 +34,7 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.preconditions import has_cuda_driver
 from nngpt.search import designs, entrants, ladder, llm_settings, tuning
 from nngpt.search.command import command_of
-from nngpt.search.first_rung import FirstRung
+from nngpt.search.first_rung import FirstRung, first_key
 from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import Standing, Trainer
@@ -322,11 +322,12 @@ def _first_rung(
         progress.note(f"Portfolio: what learns most in this time on such images: {names}, …")
     first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
     journal = trainer.journal
-    config = entrants.portfolio_config(request, plan)
-    entrants.enter(config, first, progress, FIRST * journal.left)
-    if plan.designs:
-        seconds = writing_s(request, journal.left)
-        designs.write_networks(request, plan, first, journal, progress, seconds)
+    if all(first_key(one.network) == key for key, one in journal.stages.items()):  # else it climbs
+        config = entrants.portfolio_config(request, plan)
+        entrants.enter(config, first, progress, FIRST * journal.left)
+        if plan.designs:
+            seconds = writing_s(request, journal.left)
+            designs.write_networks(request, plan, first, journal, progress, seconds)
     found = entrants.standings(request, journal, plan.recipe, portfolio)
     if not found:
         hint = f"See why: nngpt cycle report --folder {request.folder}"

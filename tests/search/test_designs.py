@@ -61,11 +61,11 @@ def test_settings_of_the_user_hold_and_others_suit_the_model(
 @pytest.mark.parametrize(
     ("overrides", "seconds", "rounds", "tuned", "told"),
     [
-        ((), 60, 1, False, "one round in 60 s"),
-        ((), 120, 2, False, "no time to learn"),
-        ((), 240, 2, True, "it learns its better half"),
-        (("learning.enabled=true",), 120, 2, True, "it learns its better half"),
-        (("learning.enabled=false",), 240, 2, False, "it learns nothing"),
+        ((), 60, 1, False, "in one round of 60 s"),
+        ((), 120, 2, False, "not learned: no time"),
+        ((), 240, 2, True, "halves of its better ones"),
+        (("learning.enabled=true",), 120, 2, True, ", learned"),
+        (("learning.enabled=false",), 240, 2, False, "not learned"),
         (OTHER, 240, 2, False, "any (openai)"),
         (("cycles=3",), 60, 3, False, "3 rounds"),
         (("cycles=30",), 60, 6, False, "6 rounds"),

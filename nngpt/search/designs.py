@@ -17,7 +17,7 @@ from typing import Any
 from nngpt import files
 from nngpt.config import Config, changed
 from nngpt.cycle.runner import is_finished
-from nngpt.errors import ModelError
+from nngpt.errors import ConfigError, ModelError
 from nngpt.files import DATABASE
 from nngpt.generation import modes
 from nngpt.generation.contract.candidate import Defaults, full_answer
@@ -53,7 +53,7 @@ def write_networks(
 ) -> None:
     """Let the LLM write its networks, round by round, and train the first stage of each.
 
-    A model that fails ends its part; the search goes on with what there is.
+    A model that cannot be opened, or fails, ends its part; the search goes on with what there is.
 
     Args:
         seconds: wall seconds of all rounds together.
@@ -66,7 +66,7 @@ def write_networks(
         config = round_config(request, plan, number, count)
         try:
             entrants.enter(config, first, progress, end - journal.spent)
-        except ModelError as error:
+        except (ConfigError, ModelError) as error:
             progress.note(f"The LLM writes no more: {error.line()}")
             return
         if not is_finished(config):

@@ -14,6 +14,9 @@ _SMALL, _LOCAL = "smollm2-135m", "transformers"
 _SECTIONS = ("llm", "prompt", "sampling", "candidates", "learning")
 """Sections of the configuration in which the user's own settings hold for the LLM's runs."""
 
+_TUNED = "tuned-"
+"""How the names of prompts for tuned models begin."""
+
 _OF_SMALL: Mapping[str, Mapping[str, Any]] = {
     "llm": {"adapter": f"{_SMALL}-lemur", "batch_size": 4},
     "prompt": {"template": "tuned-features"},
@@ -34,7 +37,7 @@ _OF_OTHERS: Mapping[str, Mapping[str, Any]] = {
 FEWEST = 2
 """Networks of the LLM's own that are worth learning, or going on from."""
 
-_SECOND_S, _LEARNING_S = 90.0, 200.0
+_SECOND_S, _LEARNING_S = 90.0, 240.0
 """Seconds of the LLM's part from which on it writes in two rounds, and learns between them."""
 
 
@@ -69,7 +72,10 @@ def settings(base: Config) -> dict[str, dict[str, Any]]:
     own = given(base)
     ours = (base.llm.backend, base.llm.model) == (_LOCAL, _SMALL)
     usual = _OF_SMALL if ours else _OF_OTHERS
-    return {name: {**usual.get(name, {}), **own[name]} for name in _SECTIONS}
+    found = {name: {**usual.get(name, {}), **own[name]} for name in _SECTIONS}
+    if not found["prompt"]["template"].startswith(_TUNED) and "adapter" not in own["llm"]:
+        found["llm"].pop("adapter", None)  # it was tuned on no other prompts
+    return found
 
 
 def learns(base: Config) -> bool:
@@ -85,9 +91,8 @@ def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, 
         count: networks to write.
     """
     found = settings(base)
-    name = (
-        base.llm.model if base.llm.backend == _LOCAL else f"{base.llm.model} ({base.llm.backend})"
-    )
+    name = base.llm.model
+    name += "" if base.llm.backend == _LOCAL else f" ({base.llm.backend})"
     how = f"LLM: {count} networks by {name}, prompt {found['prompt']['template']!r}"
     tuned = learns(base) and (seconds >= _LEARNING_S or _wants(base, "learning.enabled"))
     rounds = base.cycles if _wants(base, "cycles") else 2 if seconds >= _SECOND_S else 1

@@ -38,7 +38,9 @@ PLAN = Plan(candidates=1, designs=5, first_s=1.0, recipe=Recipe(), reasons=())
     [
         ((), "prompt.template", "tuned-features"),
         ((), "llm.adapter", "smollm2-135m-lemur"),
-        (("prompt.template=features", "llm.adapter=null"), "prompt.template", "features"),
+        (("prompt.template=features",), "prompt.template", "features"),
+        (("prompt.template=features",), "llm.adapter", None),
+        (("prompt.template=tuned-body",), "llm.adapter", "smollm2-135m-lemur"),
         (("sampling.temperature=0.3",), "sampling.temperature", 0.3),
         (("sampling.temperature=0.3",), "sampling.max_new_tokens", 320),
         (("candidates.repairs=2",), "candidates.repairs", 2),

@@ -15,6 +15,7 @@ SLOWEST = (
     "tests/finetuning",
     "tests/prediction/hpo",
     "tests/crash",
+    "tests/search",
     "tests/finetuning/compare",
     "tests/generation/llm",
     "tests/sandbox/hostile",

@@ -26,6 +26,7 @@ LOCAL = Kind(
         ("candidates.per_cycle", 3),
         ("evaluation.executor", "local"),
         ("evaluation.threads", 1),
+        ("evaluation.limit_s", 60),
         ("evaluation.workers", 1),
         ("evaluation.epochs", 4),
         ("evaluation.retrain", "false"),

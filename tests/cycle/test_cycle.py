@@ -191,6 +191,7 @@ def test_the_real_model_generates_learns_and_generates_again(nngpt: Nngpt, tmp_p
         "learning.epochs": 1,
         "learning.layers": 2,
         "evaluation.threads": 1,
+        "evaluation.limit_s": 60,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = nngpt("cycle", "run", "smoke-mnist", *sets)

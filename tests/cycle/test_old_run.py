@@ -33,6 +33,7 @@ SETTINGS = {
     "task.validation_limit": 200,
     "task.threshold": 0.31,
     "evaluation.threads": 1,
+    "evaluation.limit_s": 60,
     "novelty.threshold": 0.7,
 }
 

@@ -45,7 +45,7 @@ def draw_shape(label: str, chance: random.Random) -> Image.Image:
 
 
 def search(folder: Path, data: Path, *more: object) -> tuple[object, ...]:
-    options = ("--candidates", 3, "--minutes", 0.6, "--folder", "work", "--out", "best")
+    options = ("--candidates", 3, "--minutes", 0.4, "--folder", "work", "--out", "best")
     return ("search", data, *options, *more)
 
 

@@ -136,6 +136,13 @@ def climb(
     return field
 
 
+def last_rung(journal: Journal) -> list[StageRecord]:
+    """Return the stages of the highest rung; the first stages if there is none above them."""
+    rungs = {key.partition("-")[0] for key in journal.stages if key.startswith("rung")}
+    name = max(rungs, default="first")
+    return [one for key, one in journal.stages.items() if key.startswith(f"{name}-")]
+
+
 def rung_sizes(count: int, workers: int, least: int = 1) -> list[int]:
     """Return how many networks each rung has: from `count` to a worker each, `least` at least."""
     sizes = []

@@ -209,9 +209,17 @@ def _climb(
 
 
 def _in_final(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
-    """Return the best stages of the networks whose final training has begun."""
+    """Return the best stages of the networks in final training; [] before any of it began.
+
+    With several objectives, networks of the last rung's front wait for their turn.
+    """
     best = _best_stages(request, journal, plan)
-    return [one for one in best if ladder.finals(journal, one[0].network)]
+    begun = [one for one in best if ladder.finals(journal, one[0].network)]
+    if not begun or len(request.objectives) == 1:
+        return begun
+    field = [(one.network, one) for one in ladder.last_rung(journal)]
+    waiting = [network for network, _ in fronts(field, request.objectives)[0][:FINALISTS]]
+    return [one for one in best if one in begun or one[0].network in waiting]
 
 
 def _best_so_far(request: Request, journal: Journal, plan: Plan) -> list[Standing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from nngpt.data.sources import mnist
 from nngpt.errors import UserError
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate, StagedTraining, TrainingStage
+from nngpt.search import search as searching
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Standing, Trainer, climb, rung_sizes
+from nngpt.search.plan import Plan, make_request
 from nngpt.search.portfolio import PortfolioNetwork, choose_for, read_portfolio
 from nngpt.search.recipe import Recipe
 
@@ -68,6 +71,40 @@ def test_halving_follows_the_objectives(
         field.append((entrant, trainer.train(f"first-{code}", entrant, stage, None)))
     found = climb(trainer, field, 1.0, 1, print, objectives)
     assert "".join(sorted(entrant.title for entrant, _ in found)) == last
+
+
+@pytest.mark.parametrize(
+    ("objectives", "began", "expected"),
+    [
+        (("accuracy",), "a", "a"),
+        (("accuracy", "parameters"), "", ""),
+        (("accuracy", "parameters"), "a", "abc"),
+        (("accuracy", "parameters"), "ac", "abc"),
+    ],
+)
+def test_a_search_that_was_killed_in_a_final_training_goes_on_with_all(
+    objectives: tuple[str, ...],
+    began: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path, 60.0, time.monotonic())
+    field: list[Standing] = []
+    for code, correct, parameters in (("a", 95, 900), ("b", 90, 30), ("c", 80, 20), ("d", 79, 25)):
+        candidate = Candidate(code, "", "full", {}, "norm", 1)
+        entrant = Entrant(code, candidate, "", "", Recipe())
+        record = StageRecord("", entrant.network, correct, 100, parameters=parameters)
+        for kind in ("first", "rung1", *(["final0"] if code in began else [])):
+            key = f"{kind}-{entrant.network}"
+            record = journal.add(replace(record, key=key), b"weights")
+        field.append((entrant, record))
+    monkeypatch.setattr(searching.entrants, "standings", lambda *_: field)
+    base = Config(folder=tmp_path)
+    request = make_request(base, 1.0, tmp_path / "best", tmp_path, objectives=objectives)
+    plan = Plan(4, 0, 1.0, Recipe(), ())
+    found = searching._in_final(request, journal, plan)
+    assert "".join(entrant.title for entrant, _ in found) == expected
 
 
 def test_the_parts_of_a_training_follow_one_learning_rate() -> None:

@@ -37,7 +37,7 @@ _OF_OTHERS: Mapping[str, Mapping[str, Any]] = {
 FEWEST = 2
 """Networks of the LLM's own that are worth learning, or going on from."""
 
-_SECOND_S, _LEARNING_S = 90.0, 240.0
+_SECOND_S, _LEARNING_S = 90.0, 190.0
 """Seconds of the LLM's part from which on it writes in two rounds, and learns between them."""
 
 

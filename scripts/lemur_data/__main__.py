@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lemur_data.candidates import read_candidates
-from lemur_data.curves import measure
+from lemur_data.curves import measure, read_curves
 from lemur_data.portfolio import best, measured, write_portfolio
 from nngpt.prediction import predictor_training, targets
 from nngpt.prediction.hpo import surrogate
@@ -38,12 +38,15 @@ def portfolio(
     work: Annotated[
         Path, typer.Option(help="Folder of the measurements; the same command resumes.")
     ],
+    train: Annotated[
+        bool, typer.Option(help="Measure what is not measured yet, or only write.")
+    ] = True,
     out: Path = PORTFOLIO,
 ) -> None:
     """Measure networks of LEMUR and our own, and write the portfolio of nngpt search."""
     known = read_candidates(folder, work / "classifiers.jsonl")
     print(f"{len(known)} networks")
-    networks = measured(known, measure(known, work))
+    networks = measured(known, measure(known, work) if train else read_curves(work))
     chosen = best(networks)
     write_portfolio(chosen, out)
     print(f"{out}: {len(chosen)} of {len(networks)} networks, {out.stat().st_size:,} bytes")

@@ -24,6 +24,7 @@ RUNGS = ((30.0, 60), (90.0, 20), (270.0, 8))
 """Own seconds of a training with one rise and fall of the learning rate; networks that get them."""
 
 REFERENCE = "reference"
+_CURVES = "curves.jsonl"
 _RECIPE = Recipe(transform="norm-crop-flip")
 _PROBE, _PROBE_LIMIT_S = 640, 12
 """Images with which a network's cost is measured; own seconds after which it is refused."""
@@ -34,9 +35,8 @@ _VALIDATION = 3000
 class Laboratory:
     """Trains networks on CIFAR-10 with one thread, and keeps a line for each training in a file."""
 
-    def __init__(self, file: Path, stack: ExitStack) -> None:
-        self._file = file
-        self.lines: list[dict[str, Any]] = [json.loads(one) for one in whole_lines(file)]
+    def __init__(self, work: Path, stack: ExitStack) -> None:
+        self._file, self.lines = work / _CURVES, read_curves(work)
         self._reader, self._executor = _opened(stack, 100_000, _VALIDATION)
         _, self._probe = _opened(stack, _PROBE_LIMIT_S, 64)
 
@@ -88,6 +88,11 @@ class Laboratory:
         return line
 
 
+def read_curves(work: Path) -> list[dict[str, Any]]:
+    """Return all lines of a work folder."""
+    return [json.loads(one) for one in whole_lines(work / _CURVES)]
+
+
 def measure(networks: Sequence[Known], work: Path) -> list[dict[str, Any]]:
     """Measure what has no line in the work folder yet, by successive halving; return all lines.
 
@@ -95,12 +100,12 @@ def measure(networks: Sequence[Known], work: Path) -> list[dict[str, Any]]:
     """
     work.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        laboratory = Laboratory(work / "curves.jsonl", stack)
+        laboratory = Laboratory(work, stack)
         laboratory.probe(_reference())
         field = [one for one in networks if laboratory.probe(one)]
         for horizon, count in RUNGS:
-            own = [one for one in field if not one.from_lemur]
-            field = own + [one for one in field if one.from_lemur][: count - len(own)]
+            own = [one for one in field if one.ours]
+            field = own + [one for one in field if not one.ours][: count - len(own)]
             accuracies = {one.name: laboratory.train(one, horizon) for one in field}
             field.sort(key=lambda one: (-accuracies[one.name], one.name))
         return laboratory.lines

@@ -32,14 +32,14 @@ _LICENCES = (
 
 
 def measured(known: Sequence[Known], lines: Sequence[dict[str, Any]]) -> list[PortfolioNetwork]:
-    """Return the networks that have a learning curve; of those of equal size the best."""
+    """Return the networks that have a learning curve, and all of ours; of equal sizes the first."""
     reference_s = _cost_s([line for line in lines if line["name"] == REFERENCE])
     found: dict[tuple[int, int], PortfolioNetwork] = {}
     for one in known:
         own = [line for line in lines if line["name"] == one.name and "images" in line]
         own.sort(key=lambda line: line["images"])
         curve = tuple((line["images"], line["accuracy"]) for line in own if line["horizon"])
-        if not curve:
+        if not (curve or (one.ours and own)):
             continue
         network = PortfolioNetwork(
             name=one.name,
@@ -54,9 +54,7 @@ def measured(known: Sequence[Known], lines: Sequence[dict[str, Any]]) -> list[Po
             macs=own[0]["macs"],
             code=one.code,
         )
-        alike = found.setdefault((network.parameters, network.macs), network)
-        if curve[0][1] > alike.curve[0][1]:
-            found[network.parameters, network.macs] = network
+        found.setdefault((network.parameters, network.macs), network)
     return list(found.values())
 
 

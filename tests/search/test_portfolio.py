@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from lemur_data.candidates import own_networks
+from lemur_data.candidates import LEMUR, OURS, Known, own_networks
+from lemur_data.portfolio import best, measured
 
 from nngpt.search.portfolio import REFERENCE_S, PortfolioNetwork, choose, read_portfolio
 
@@ -17,6 +20,7 @@ SMALL = network("small", "a", 1.0, (1000, 0.1), (100_000, 0.6))
 LARGE = network("large", "a", 10.0, (1000, 0.1), (100_000, 0.95))
 OTHER = network("other", "b", 1.0)
 S = REFERENCE_S
+NAMES = (("ours", OURS), ("list", LEMUR), ("none", LEMUR))
 
 
 @pytest.mark.parametrize(
@@ -78,3 +82,26 @@ def test_our_own_networks_build_on_any_image(shape: tuple[int, int, int], classe
         made = names["Net"]((1, *shape), (classes,), settings, torch.device("cpu")).eval()
         with torch.no_grad():
             assert made(torch.randn(2, *shape)).shape == (2, classes)
+
+
+def test_lines_of_measurements_make_the_portfolio() -> None:
+    ours, list_, none = (Known(n, n, n, s, "MIT", {}, {}) for n, s in NAMES)
+    lines = [
+        line("reference", 0.0, 640, 0.64, 10_000, 1000),
+        line(ours.name, 0.0, 640, 1.4, 10_000, 2000),
+        line(list_.name, 0.0, 640, 7.0, 20_000, 2000),
+        line(list_.name, 90.0, 30_000, 90.0, 20_000, 2000),
+        line(list_.name, 30.0, 10_000, 30.0, 20_000, 2000),
+        {"name": none.name, "horizon": 0.0, "refused": "it is too slow"},
+    ]
+    found = measured([ours, list_, none], lines)
+    assert [(one.name, one.cost, one.curve) for one in found] == [
+        (ours.name, 2.187, ()),
+        (list_.name, 3.0, ((10_000, 0.5), (30_000, 0.5))),
+    ]
+    assert best(found) == found
+
+
+def line(name: str, horizon: float, images: int, seconds: float, *size: int) -> dict[str, Any]:
+    facts = {"images": images, "seconds": seconds, "accuracy": 0.5}
+    return {"name": name, "horizon": horizon, **facts, "parameters": size[0], "macs": size[1]}

@@ -132,7 +132,7 @@ def layer_lists() -> list[Known]:
                 continue
             candidate = reader.read(row["completion"])
             assert not isinstance(candidate, Refusal), candidate
-            name = f"list-{row['nn_id'][:12]}"
+            name = f"list-{candidate.content_hash[:12]}"
             source = f"layers of nngpt's corpus ({row['source']}), from {LEMUR}"
             found.append(Known(name, candidate.code, "list", source, "MIT", {}, {}))
     return found[:: max(1, len(found) // _LISTS)][:_LISTS]

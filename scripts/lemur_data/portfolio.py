@@ -13,7 +13,7 @@ from typing import Any
 from lemur_data.candidates import Known
 from lemur_data.curves import REFERENCE
 from nngpt.search.portfolio import PortfolioNetwork, choose
-from nngpt.store.lemur.importer import PACKAGE, download_corpus
+from nngpt.store.lemur.importer import download_corpus
 
 _SECONDS = (10.0, 60.0, 300.0, 1200.0, 4800.0)
 """CPU seconds of searches for which the portfolio has networks."""
@@ -25,7 +25,7 @@ _QUICK = 3
 """Networks that take least, for very short searches."""
 
 _LICENCES = (
-    f"{PACKAGE.name}-{PACKAGE.version}.dist-info/licenses/LICENSE",
+    "nn_dataset-2.1.2.dist-info/licenses/LICENSE",
     "doc/licenses/LICENSE-MIT-NNs",
     "doc/licenses/LICENSE-BSD-NNs",
 )

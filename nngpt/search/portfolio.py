@@ -27,6 +27,9 @@ REFERENCE_S = 0.00125
 TRAINED = 0.6
 """Share of a search in which its result trains, in all its stages."""
 
+_NEAR = 0.06
+"""A network may be expected to err in so many more of the images than the best one."""
+
 _LIMIT, _LIMIT_SIZE, _LIMIT_POWER = 0.07, 3e6, 0.4
 _START, _START_IMAGES, _START_POWER = 0.05, 4e5, 0.6
 """Usual error on CIFAR-10: a limit that falls with the size, and a part that falls with the images
@@ -91,23 +94,35 @@ class PortfolioNetwork:
         return limit + _START * math.pow(_START_IMAGES / images, _START_POWER)
 
 
-def choose(
-    portfolio: Sequence[PortfolioNetwork], count: int, seconds: float, pixels: int = 1024
+def promising(
+    portfolio: Sequence[PortfolioNetwork], seconds: float, pixels: int = 1024
 ) -> list[PortfolioNetwork]:
-    """Return the networks that are most accurate after so much training, the best first.
-
-    At most half of them are of one family, as long as there are others.
+    """Return the networks that are nearly the most accurate after so much training, best first.
 
     Args:
         seconds: CPU seconds that the best will have trained for in all.
         pixels: of an image.
     """
-    ranked = sorted(portfolio, key=lambda one: (-one.accuracy_after(seconds, pixels), one.name))
+    expected = {one.name: one.accuracy_after(seconds, pixels) for one in portfolio}
+    ranked = sorted(portfolio, key=lambda one: (-expected[one.name], one.name))
+    return [one for one in ranked if expected[one.name] >= max(expected.values()) - _NEAR]
+
+
+def choose(
+    portfolio: Sequence[PortfolioNetwork], count: int, seconds: float, pixels: int = 1024
+) -> list[PortfolioNetwork]:
+    """Return so many networks, the `promising` ones first, then the next ones in the same way.
+
+    At most half of them are of one family, as long as there are promising others.
+    """
+    near = promising(portfolio, seconds, pixels)
     families, chosen, others = Counter[str](), list[PortfolioNetwork](), list[PortfolioNetwork]()
-    for one in ranked:
+    for one in near:
         families[one.family] += 1
         (chosen if families[one.family] <= max(1, count // 2) else others).append(one)
-    return (chosen + others)[:count]
+    found = (chosen + others)[:count]
+    rest = [one for one in portfolio if one not in near]
+    return found + (choose(rest, count - len(found), seconds, pixels) if rest else [])
 
 
 @cache

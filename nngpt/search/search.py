@@ -8,6 +8,7 @@ Validation images choose everywhere; the test images are read once, at the end.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -50,7 +51,7 @@ from nngpt.search.plan import (
     with_data,
     writing_s,
 )
-from nngpt.search.portfolio import TRAINED, Choice, choose, choose_for, read_portfolio
+from nngpt.search.portfolio import TRAINED, choose, choose_for, promising, read_portfolio
 from nngpt.search.recipe import Recipe
 from nngpt.search.speed import choose_format
 from nngpt.search.surrogate import surrogate_recipe
@@ -267,11 +268,10 @@ def _cores(base: Config, executor: LocalExecutor) -> int:
     return executor.workers * base.evaluation.threads if executor.device == "cpu" else 1
 
 
-def _choice(request: Request, splits: Splits, executor: LocalExecutor) -> Choice:
-    """Return the choice of networks for the time of the search and the size of the images."""
+def _training(request: Request, splits: Splits, executor: LocalExecutor) -> tuple[float, int]:
+    """Return for how many CPU seconds the result will train in all, and the pixels of an image."""
     cores = _cores(request.base, executor) if executor.device == "cpu" else _CORES_OF_A_GPU
-    _, height, width = splits.shape
-    return partial(choose, seconds=60 * request.minutes * TRAINED * cores, pixels=height * width)
+    return 60 * request.minutes * TRAINED * cores, math.prod(splits.shape[1:])
 
 
 def _begun(request: Request) -> dict[str, Any] | None:
@@ -298,11 +298,12 @@ def _new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: i
     """Return the plan of a new search, and store it."""
     problem = "as you asked" if request.designs == 0 else ""
     problem = problem or llm_settings.problem(request.base)
-    portfolio = read_portfolio()
-    plan = make_plan(request, splits, len(portfolio), executor.workers, problem)
+    near = promising(read_portfolio(), *_training(request, splits, executor))
+    free = request.candidates or len(request.objectives) > 1
+    count = len(read_portfolio() if free else near)
+    plan = make_plan(request, splits, count, executor.workers, problem)
     if request.minutes >= _FORMAT_MINUTES:
-        choice = _choice(request, splits, executor)
-        candidate = entrants.candidate_of(choice(portfolio, 1)[0])
+        candidate = entrants.candidate_of(near[0])
         count, seed = splits.train.count, request.seed
         recipe, reason = choose_format(executor, candidate, plan.recipe, count, seed)
         plan = replace(plan, recipe=recipe, reasons=(*plan.reasons, reason))
@@ -323,7 +324,8 @@ def _first_rung(
     """Train the first stage of all networks; return those that trained. Raises: UserError."""
     portfolio = read_portfolio()
     wanted = request.objectives, request.base.task.max_parameters
-    choice = _choice(request, splits, executor)
+    seconds, pixels = _training(request, splits, executor)
+    choice = partial(choose, seconds=seconds, pixels=pixels)
     chosen = choose_for(*wanted, portfolio, plan.candidates, choice)
     if entrants.write_script(request, chosen):
         names = ", ".join(one.name for one in chosen[:3])

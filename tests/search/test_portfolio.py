@@ -9,7 +9,7 @@ import torch
 from lemur_data.candidates import LEMUR, OURS, Known, own_networks
 from lemur_data.portfolio import best, measured
 
-from nngpt.search.portfolio import REFERENCE_S, PortfolioNetwork, choose, read_portfolio
+from nngpt.search.portfolio import REFERENCE_S, PortfolioNetwork, choose, promising, read_portfolio
 
 
 def network(name: str, family: str, cost: float, *curve: tuple[int, float]) -> PortfolioNetwork:
@@ -61,6 +61,11 @@ def test_the_time_chooses_and_at_most_half_are_of_one_family(
 ) -> None:
     chosen = choose([OTHER, SMALL, LARGE], count, seconds, pixels)
     assert [one.name for one in chosen] == expected
+
+
+def test_what_could_not_win_is_not_promising() -> None:
+    names = [one.name for one in promising([OTHER, SMALL, LARGE], 1_000_000 * S)]
+    assert names == ["large", "other"]
 
 
 def test_searches_of_all_lengths_have_networks_that_fit() -> None:

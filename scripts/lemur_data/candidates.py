@@ -62,6 +62,9 @@ _KEPT = (
 )
 """Networks that learned most in a few seconds in an earlier measurement of 240."""
 
+_SETTINGS = {"lr": 0.05, "momentum": 0.9}
+"""Hyperparameters of networks that LEMUR has no trials of."""
+
 _LISTS = 24
 _OWN = ((8, True), (16, True), (24, True), (16, False), (24, False), (32, False))
 """Width, and whether the first layer pools, of our own networks."""
@@ -114,7 +117,7 @@ def own_networks() -> list[Known]:
         )
         assert f"WIDTH = {width}\nPOOL_FIRST = {pool}\n" in text
         name = f"quick-{width}" + ("" if pool else "-fine")
-        found.append(Known(name, text, "quick", OURS, "MIT", {}, {}))
+        found.append(Known(name, text, "quick", OURS, "MIT", {}, _SETTINGS))
     return found
 
 
@@ -134,7 +137,7 @@ def layer_lists() -> list[Known]:
             assert not isinstance(candidate, Refusal), candidate
             name = f"list-{candidate.content_hash[:12]}"
             source = f"layers of nngpt's corpus ({row['source']}), from {LEMUR}"
-            found.append(Known(name, candidate.code, "list", source, "MIT", {}, {}))
+            found.append(Known(name, candidate.code, "list", source, "MIT", {}, _SETTINGS))
     return found[:: max(1, len(found) // _LISTS)][:_LISTS]
 
 

@@ -72,6 +72,7 @@ def test_searches_of_all_lengths_have_networks_that_fit() -> None:
     portfolio = read_portfolio()
     assert min(one.macs for one in portfolio) < 1_000_000
     assert {one.family for one in portfolio} >= {"quick", "rag"}
+    assert all(one.hyperparameters for one in portfolio)  # the search trains without the reader
     short, long = (choose(portfolio, 8, seconds)[0] for seconds in (5, 5000))
     assert short.cost < long.cost
 

@@ -12,6 +12,8 @@ from nngpt.config import EvaluationConfig
 from nngpt.data.splits import Splits
 from nngpt.sandbox.executors.local import LocalExecutor, create
 
+# A known limit saves the reference training of each executor.
+LIMIT = {"limit_s": 30}
 DEVICE = os.environ.get("NNGPT_TEST_DEVICE", "cpu")  # scripts/gpu-proof sets it
 
 
@@ -28,7 +30,9 @@ def start(splits: Splits) -> Iterator[Callable[..., LocalExecutor]]:
     def start(max_parameters: int | None = None, **settings: object) -> LocalExecutor:
         key = repr((max_parameters, sorted(settings.items())))
         if key not in made:
-            evaluation = EvaluationConfig.model_validate({"device": DEVICE, **settings})
+            evaluation = EvaluationConfig.model_validate(
+                {"device": DEVICE, **(LIMIT if DEVICE == "cpu" else {}), **settings}
+            )
             made[key] = create(splits, evaluation, make_task(max_parameters))
         return made[key]
 

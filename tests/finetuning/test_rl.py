@@ -15,6 +15,7 @@ from rollouts import new_measure
 from nngpt.config import Config
 from nngpt.config import load as load_config
 from nngpt.errors import ConfigError, LearningFailed, UserError
+from nngpt.files import whole_lines
 from nngpt.finetuning import training_folder, trl_trainers
 from nngpt.finetuning.lora import lora_config
 from nngpt.finetuning.rl import grpo
@@ -216,7 +217,7 @@ def test_killed_it_carries_on_and_executes_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         learn(folder, Watched(stop_at=(2, "updating the LLM")))
     assert (folder / "checkpoints" / "checkpoint-1" / "complete").exists()
-    executed = (folder / "executions.jsonl").read_bytes()
+    executed = whole_lines(folder / "executions.jsonl")
     torn = folder / "checkpoints" / "checkpoint-2"
     shutil.copytree(folder / "checkpoints" / "checkpoint-1", torn)
     (torn / "complete").unlink()
@@ -227,7 +228,7 @@ def test_killed_it_carries_on_and_executes_nothing_twice(
     assert [record.step for record in watched.steps] == [2]
     assert weights(adapter) == weights(first[0])
     assert adapter.corpus_hash == first[0].corpus_hash
-    assert (folder / "executions.jsonl").read_bytes().strip() == executed.strip()
+    assert whole_lines(folder / "executions.jsonl") == executed
     assert watched.steps[0].executed == 0
     again = learn(folder, Watched())
     assert weights(again) == weights(adapter), "no step is left, so nothing is learned"

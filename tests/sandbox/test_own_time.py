@@ -95,7 +95,7 @@ signal.pause()
 def test_the_limit_follows_from_the_reference_network(
     start: Callable[..., LocalExecutor], splits: object
 ) -> None:
-    with_one, with_three = start(), start(epochs=3, batch=32)
+    with_one, with_three = start(limit_s="auto"), start(limit_s="auto", epochs=3, batch=32)
     for executor in (with_one, with_three):
         limit_s = executor.calibrate()
         assert limit_s == executor.calibrate() == executor.limit_s > reference.START_S

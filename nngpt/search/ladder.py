@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
+from nngpt.search.early_stopping import Slopes
 from nngpt.search.front import ACCURACY, FINALISTS, ranked
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.recipe import Recipe
@@ -102,13 +104,16 @@ def climb(
     most_epochs: int,
     log: Log,
     objectives: Sequence[str] = (ACCURACY,),
+    slopes: Slopes | None = None,
 ) -> list[Standing]:
-    """Halve the field until one worker each is left; every rung trains `KEEP` times longer.
+    """Halve the field until one worker each is left; every rung has the same time.
 
-    With several objectives, `FINALISTS` are left at least.
+    With several objectives, `FINALISTS` are left at least. With one, a network that will not catch
+    up with the leader is stopped early.
 
     Args:
         seconds: wall seconds of all rungs together.
+        slopes: of the errors of networks that train longer; None to stop none early.
 
     Returns: all of the last rung, the best first.
     """
@@ -118,9 +123,14 @@ def climb(
     least = FINALISTS if len(objectives) > 1 else 1
     sizes = rung_sizes(len(field), trainer.executor.workers, least)
     for number, size in enumerate(sizes, 1):
-        rounds = -(-size // trainer.executor.workers)
+        going = field[:size]
+        if slopes and len(objectives) == 1:
+            going = _able(trainer, going, slopes)
+            if stopped := [one[0].title for one in field[:size] if one not in going]:
+                log(f"Stopped early, too far behind {field[0][0].title}: {', '.join(stopped)}")
+        rounds = -(-len(going) // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
-        log(f"Rung {number}: the {size} best train on, up to {each:.0f} s each")
+        log(f"Rung {number}: the {len(going)} best train on, up to {each:.0f} s each")
 
         def go_on(one: Standing, number: int = number, each: float = each) -> Standing:
             entrant, before = one
@@ -129,7 +139,7 @@ def climb(
             return entrant, trainer.train(key, entrant, stage, before)
 
         with ThreadPoolExecutor(trainer.executor.workers) as pool:
-            found = ranked(list(pool.map(go_on, field[:size])), objectives)
+            found = ranked(list(pool.map(go_on, going)), objectives)
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
         field = found or field
@@ -143,12 +153,29 @@ def last_rung(journal: Journal) -> list[StageRecord]:
     return [one for key, one in journal.stages.items() if key.startswith(f"{name}-")]
 
 
+def _able(trainer: Trainer, field: Sequence[Standing], slopes: Slopes) -> list[Standing]:
+    """Return the networks of a field, the best first, that may still overtake the first one."""
+    journal, (_, leader) = trainer.journal, field[0]
+    spent = Counter[str]()
+    for stage in journal.stages.values():
+        spent[stage.network] += max(1, round(stage.seconds))
+    left = journal.left * trainer.executor.workers
+    times = {entrant.network: 1 + max(0.0, left) / spent[entrant.network] for entrant, _ in field}
+    return [one for one in field if slopes.may_win(one[1], leader, times[one[0].network])]
+
+
 def rung_sizes(count: int, workers: int, least: int = 1) -> list[int]:
-    """Return how many networks each rung has: from `count` to a worker each, `least` at least."""
-    sizes = []
-    while (size := -(-count // KEEP)) > max(workers, least):
+    """Return how many networks each rung has: about a third of the one before, `least` at least.
+
+    Workers train so many at once, so none of them waits for another.
+    """
+    sizes, last = list[int](), max(workers, least)
+    while count > last:
+        rounds = -(-count // (KEEP * workers))
+        if (size := max(rounds * workers, last)) >= count:
+            break
         sizes.append(count := size)
-    return [*sizes, max(size, min(count, least))] if count else []
+    return sizes or [count][: count > 1]
 
 
 def finish(

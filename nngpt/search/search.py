@@ -35,6 +35,7 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.preconditions import has_cuda_driver
 from nngpt.search import designs, entrants, ladder, llm_settings, tuning
 from nngpt.search.command import command_of
+from nngpt.search.early_stopping import Slopes
 from nngpt.search.first_rung import FirstRung, first_key
 from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
@@ -198,7 +199,8 @@ def _climb(
     left = journal.left - most * _package_s(ranked(field)[0], splits)
     if left <= 0:
         return _best_so_far(request, journal, plan)
-    field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, objectives)
+    slopes = Slopes.of(read_portfolio())
+    field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, objectives, slopes)
     finalists, leaders = fronts(field, objectives)[0][:most], list[Standing]()
     for one in finalists:
         entrant, trials = one[0], plan.trials // len(finalists)

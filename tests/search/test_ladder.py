@@ -26,14 +26,14 @@ from nngpt.search.recipe import Recipe
 
 @pytest.mark.parametrize(
     ("count", "workers", "expected"),
-    [(0, 2, []), (1, 2, [1]), (4, 2, [2]), (9, 2, [3, 1]), (24, 2, [8, 3, 1]), (24, 8, [8])],
+    [(0, 2, []), (1, 2, []), (2, 2, [2]), (4, 2, [2]), (9, 2, [4, 2]), (24, 2, [8, 4, 2])],
 )
 def test_each_rung_keeps_the_best_third(count: int, workers: int, expected: list[int]) -> None:
     assert rung_sizes(count, workers) == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(0, []), (2, [2]), (5, [3]), (10, [4, 3]), (24, [8, 3])]
+    ("count", "expected"), [(0, []), (2, [2]), (5, [3]), (10, [4, 3]), (24, [8, 4, 3])]
 )
 def test_several_objectives_leave_a_front(count: int, expected: list[int]) -> None:
     assert rung_sizes(count, 2, 3) == expected

@@ -34,7 +34,7 @@ def search(
         data: folder of images with a folder for each class, or name of a data set.
         out: folder of the result, which works without nngpt.
         folder: where the search keeps its work; by default runs/search-DATA.
-        candidates, designs: networks of LEMUR, and of the LLM, to begin with; None: by the time.
+        candidates, designs: networks of the portfolio, and of the LLM; None: by the time.
         objectives: "parameters", "latency" or "macs": a Pareto front of these and accuracy.
         finish: write the best network so far, and train no more.
         fresh: start a new search, and delete the weights of the old one.

@@ -35,7 +35,7 @@ _Fresh = Annotated[
 ]
 _Candidates = Annotated[
     int | None,
-    Option(help="Networks of LEMUR to try (default: by the time).", min=1, max=100),
+    Option(help="Networks of the portfolio to try (default: by the time).", min=1, max=100),
 ]
 _Designs = Annotated[
     int | None,

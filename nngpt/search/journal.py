@@ -56,6 +56,11 @@ class StageRecord:
     recipe: Recipe | None = None
 
     @property
+    def images(self) -> int:
+        """Number of training images passed so far."""
+        return self.batches * self.recipe.batch if self.recipe else self.batches
+
+    @property
     def accuracy(self) -> float:
         """Validation accuracy, 0…1; 0 for a refusal."""
         return self.correct / self.total if self.total else 0.0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
-from nngpt.search.early_stopping import Slopes
 from nngpt.search.front import ACCURACY, FINALISTS, ranked
 from nngpt.search.journal import Journal, StageRecord
+from nngpt.search.projection import Projection
 from nngpt.search.recipe import Recipe
 from nngpt.statistics import percent_of
 
@@ -104,28 +103,34 @@ def climb(
     most_epochs: int,
     log: Log,
     objectives: Sequence[str] = (ACCURACY,),
-    slopes: Slopes | None = None,
+    projection: Projection | None = None,
 ) -> list[Standing]:
     """Halve the field until one worker each is left; every rung has the same time.
 
-    With several objectives, `FINALISTS` are left at least. With one, a network that will not catch
-    up with the leader is stopped early.
+    With several objectives, `FINALISTS` are left at least. With one, those go on that are expected
+    to be the best at the end, and none that is expected to stay too far behind.
 
     Args:
         seconds: wall seconds of all rungs together.
-        slopes: of the errors of networks that train longer; None to stop none early.
+        projection: to the end of the search; None to go by the accuracy of now.
 
     Returns: all of the last rung, the best first.
     """
-    field = ranked(standings, objectives)
+    single = projection if len(objectives) == 1 else None
+
+    def in_order(standings: Sequence[Standing]) -> list[Standing]:
+        found = ranked(standings, objectives)
+        return single.ranked(found, trainer.journal) if single else found
+
+    field = in_order(standings)
     if seconds <= 0:
         return field
     least = FINALISTS if len(objectives) > 1 else 1
     sizes = rung_sizes(len(field), trainer.executor.workers, least)
     for number, size in enumerate(sizes, 1):
         going = field[:size]
-        if slopes and len(objectives) == 1:
-            going = _able(trainer, going, slopes)
+        if single:
+            going = single.able(going, trainer.journal)
             if stopped := [one[0].title for one in field[:size] if one not in going]:
                 log(f"Stopped early, too far behind {field[0][0].title}: {', '.join(stopped)}")
         rounds = -(-len(going) // trainer.executor.workers)
@@ -139,7 +144,7 @@ def climb(
             return entrant, trainer.train(key, entrant, stage, before)
 
         with ThreadPoolExecutor(trainer.executor.workers) as pool:
-            found = ranked(list(pool.map(go_on, going)), objectives)
+            found = in_order(list(pool.map(go_on, going)))
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
         field = found or field
@@ -151,17 +156,6 @@ def last_rung(journal: Journal) -> list[StageRecord]:
     rungs = {key.partition("-")[0] for key in journal.stages if key.startswith("rung")}
     name = max(rungs, default="first")
     return [one for key, one in journal.stages.items() if key.startswith(f"{name}-")]
-
-
-def _able(trainer: Trainer, field: Sequence[Standing], slopes: Slopes) -> list[Standing]:
-    """Return the networks of a field, the best first, that may still overtake the first one."""
-    journal, (_, leader) = trainer.journal, field[0]
-    spent = Counter[str]()
-    for stage in journal.stages.values():
-        spent[stage.network] += max(1, round(stage.seconds))
-    left = journal.left * trainer.executor.workers
-    times = {entrant.network: 1 + max(0.0, left) / spent[entrant.network] for entrant, _ in field}
-    return [one for one in field if slopes.may_win(one[1], leader, times[one[0].network])]
 
 
 def rung_sizes(count: int, workers: int, least: int = 1) -> list[int]:

@@ -34,10 +34,12 @@ _TUNING_S, _TRIAL_S, _MOST_TRIALS = 80.0, 30.0, 16
 _PART_S, _FEWEST_PARTS, _MOST_PARTS = 60.0, 3, 8
 """Seconds between checkpoints of the final training, and its number of parts."""
 
-_LEAST_LLM_S = 45.0
-_DESIGN_S = 12.0
-_MOST_DESIGNS = 12
-"""The LLM takes part if it has so many seconds; seconds a network, and networks at most."""
+_LEAST_LLM_S = 75.0
+_LOADING_S, _DESIGN_S = 30.0, 6.0
+_FEWEST_DESIGNS, _MOST_DESIGNS = 3, 12
+"""The LLM takes part if it has so many seconds; seconds to load it, to write a network, and number
+of networks.
+"""
 
 _FIRST_S, _LEAST_STAGE_S = 20.0, 2.0
 _FEWEST, _MOST = 4, 24
@@ -188,26 +190,27 @@ def make_plan(
         llm_problem: why the LLM cannot take part, "" if it can.
     """
     seconds, reasons = 60 * request.minutes, list[str]()
+    first_total = _PORTFOLIO * seconds * workers
+    candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
+    candidates = min(portfolio, request.candidates or candidates)
+    first_s = max(_LEAST_STAGE_S, first_total / candidates)
     llm_s = _LLM * seconds
     if not llm_problem and request.designs is None and llm_s < _LEAST_LLM_S:
-        llm_problem = f"it needs more than {llm_s:.0f} s to write"
-    designs = min(_MOST_DESIGNS, max(4, int(llm_s / _DESIGN_S)))
+        llm_problem = f"it needs more than {llm_s:.0f} s"
+    designs = int((llm_s - _LOADING_S) / (first_s / workers + _DESIGN_S))
+    designs = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, designs))
     designs = 0 if llm_problem else designs if request.designs is None else request.designs
     rounds, tuned, why = 0, False, f"LLM: takes no part, {llm_problem}"
     if designs:
         rounds, tuned, why = choose_rounds(request.base, llm_s, designs)
     reasons.append(why)
-    first_total = (_PORTFOLIO + (0.0 if designs else _LLM)) * seconds * workers
-    candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
-    candidates = min(portfolio, request.candidates or candidates)
-    first_s = max(_LEAST_STAGE_S, first_total / candidates)
     recipe = choose_recipe(splits, request.base.evaluation.memory_mb)
-    after = seconds * (1 - _PORTFOLIO - _LLM)
+    after = seconds * (1 - _PORTFOLIO - (_LLM if designs else 0.0))
     trials = min(_MOST_TRIALS, int(TUNING * after * workers / _TRIAL_S))
     trials = trials if TUNING * after >= _TUNING_S else 0
     final_s = after * (1 - RUNGS - (TUNING if trials else 0.0))
     reasons += [
-        f"First rung: {candidates} networks of LEMUR"
+        f"First rung: {candidates} networks of the portfolio"
         + (f" and {designs} of the LLM" if designs else "")
         + f", one epoch or {first_s:.0f} s each, {workers} at once",
         f"Then about {RUNGS * after:.0f} s: halving the field; "

@@ -87,11 +87,23 @@ class PortfolioNetwork:
             error *= math.exp(float(np.interp(np.log(images), np.log(points), np.log(ratios))))
         return max(1 - error, 0.0)
 
+    def usual_fall(self, images: float, later: float) -> float:
+        """Return the factor by which errors usually fall from so many images passed to more."""
+        return self._usual_error(later) / self._usual_error(images)
+
     def _usual_error(self, images: float) -> float:
-        """Return the error that networks of this size usually make after so many images."""
-        size = math.sqrt(self.parameters * self.macs)
-        limit = _LIMIT * math.pow(_LIMIT_SIZE / size, _LIMIT_POWER)
-        return limit + _START * math.pow(_START_IMAGES / images, _START_POWER)
+        return usual_error(self.parameters, self.macs, images)
+
+
+def usual_error(parameters: float, macs: float, images: float) -> float:
+    """Return the error on CIFAR-10 that networks of a size usually make after so many images.
+
+    Args:
+        macs: multiplications with addition of the forward pass of a 3×32×32 image.
+    """
+    size = math.sqrt(max(1.0, parameters) * max(1.0, macs))
+    limit = _LIMIT * math.pow(_LIMIT_SIZE / size, _LIMIT_POWER)
+    return limit + _START * math.pow(_START_IMAGES / images, _START_POWER)
 
 
 def promising(

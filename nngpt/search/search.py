@@ -35,7 +35,6 @@ from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.preconditions import has_cuda_driver
 from nngpt.search import designs, entrants, ladder, llm_settings, tuning
 from nngpt.search.command import command_of
-from nngpt.search.early_stopping import Slopes
 from nngpt.search.first_rung import FirstRung, first_key
 from nngpt.search.front import FINALISTS, fronts, ranked
 from nngpt.search.journal import Journal
@@ -53,6 +52,7 @@ from nngpt.search.plan import (
     writing_s,
 )
 from nngpt.search.portfolio import TRAINED, choose, choose_for, promising, read_portfolio
+from nngpt.search.projection import Projection
 from nngpt.search.recipe import Recipe
 from nngpt.search.speed import choose_format
 from nngpt.search.surrogate import surrogate_recipe
@@ -199,9 +199,13 @@ def _climb(
     left = journal.left - most * _package_s(ranked(field)[0], splits)
     if left <= 0:
         return _best_so_far(request, journal, plan)
-    slopes = Slopes.of(read_portfolio())
-    field = ladder.climb(trainer, field, RUNGS * left, _MOST_EPOCHS, log, objectives, slopes)
-    finalists, leaders = fronts(field, objectives)[0][:most], list[Standing]()
+    _, height, width = splits.shape
+    projection = Projection.of(read_portfolio(), height * width, executor.workers)
+    rungs_s = RUNGS * left
+    field = ladder.climb(trainer, field, rungs_s, _MOST_EPOCHS, log, objectives, projection)
+    # With one objective the most promising network, which need not be the most accurate yet.
+    finalists = field[:1] if most == 1 else fronts(field, objectives)[0][:most]
+    leaders = list[Standing]()
     for one in finalists:
         entrant, trials = one[0], plan.trials // len(finalists)
         advised = surrogate_recipe(entrant.candidate, task, entrant.recipe, splits.train.count)
@@ -253,8 +257,8 @@ def _package_s(leader: Standing, splits: Splits) -> float:
     The network answers the test images twice, with and without its code; a training step costs
     three forward passes.
     """
-    entrant, record = leader
-    passes = 3 * record.batches * entrant.recipe.batch + record.total
+    _, record = leader
+    passes = 3 * record.images + record.total
     forward_s = record.seconds / max(1, passes)
     return _FILES_S + (2 * splits.test.count + splits.validation.count) * forward_s
 
@@ -395,7 +399,7 @@ def _measured(
     package = executor.package(candidate, seed, weights, True)
     if isinstance(package, Refusal):
         return package
-    epochs = record.batches * entrant.recipe.batch / splits.train.count
+    epochs = record.images / splits.train.count
     origin = Origin(
         title=entrant.title,
         author=(entrant.author,),

@@ -1,4 +1,4 @@
-"""`nngpt search` by its real command line: networks of LEMUR and of the LLM on a small folder."""
+"""`nngpt search` by its real command line on a small folder, with portfolio and LLM."""
 
 from __future__ import annotations
 

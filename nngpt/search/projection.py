@@ -1,0 +1,97 @@
+"""Projection: how accurate a network of the search will be at the end, if it trains on.
+
+A small network learns quickly at first and is overtaken later. So a rung is decided by the errors
+that are expected at the end: those of now, times the factor by which the errors of usual networks
+of that size fall until then. The spread of such projections, which tells whether a network may
+still win, is measured on the learning curves of the portfolio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from nngpt.search.journal import Journal, StageRecord
+from nngpt.search.portfolio import PortfolioNetwork, usual_error
+
+_LUCK = 1.64
+"""Standard deviations of luck that are allowed for: one network in twenty has more."""
+
+_LEAST_SPREAD = 0.05
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Projects the errors of networks to the end of a search.
+
+    Attributes:
+        pixels: number of pixels of an image.
+        workers: networks that train at once, all of whose cores the last one will have.
+        spread: standard deviation of log(error / projected error) of a network that has trained
+            three times as long.
+    """
+
+    pixels: int
+    workers: int
+    spread: float
+
+    @classmethod
+    def of(cls, portfolio: Sequence[PortfolioNetwork], pixels: int, workers: int) -> Projection:
+        """Measure the spread on neighbouring points of the portfolio's learning curves."""
+        misses = [
+            math.log((1 - after) / (1 - before) / one.usual_fall(less, more))
+            for one in portfolio
+            for (less, before), (more, after) in zip(one.curve, one.curve[1:], strict=False)
+        ]
+        spread = math.sqrt(np.mean(np.square(misses))) if misses else 0.0
+        return cls(pixels, workers, max(_LEAST_SPREAD, spread))
+
+    def ranked(
+        self, field: Sequence[tuple[T, StageRecord]], journal: Journal
+    ) -> list[tuple[T, StageRecord]]:
+        """Return networks that trained, the least expected error at the end first."""
+        return sorted(field, key=lambda one: self._expected(one[1], journal))
+
+    def able(
+        self, field: Sequence[tuple[T, StageRecord]], journal: Journal
+    ) -> list[tuple[T, StageRecord]]:
+        """Return the networks of a ranked field that may still be the best, with some luck."""
+        if not field:
+            return []
+        best = field[0][1]
+        least, found = self._expected(best, journal), list[tuple[T, StageRecord]]()
+        for one in field:
+            rungs = math.log(self._times(one[1], journal), 3)
+            variance = 2 * rungs * self.spread**2 + _noise(one[1]) ** 2 + _noise(best) ** 2
+            if self._expected(one[1], journal) - least <= _LUCK * math.sqrt(variance):
+                found.append(one)
+        return found
+
+    def _expected(self, record: StageRecord, journal: Journal) -> float:
+        """Return the logarithm of the error that is expected at the end."""
+        size = record.parameters, (record.macs or record.parameters) * 1024 / self.pixels
+        images = max(1.0, float(record.images))
+        later = images * self._times(record, journal)
+        fall = usual_error(*size, later) / usual_error(*size, images)
+        return math.log(_error(record) * fall)
+
+    def _times(self, record: StageRecord, journal: Journal) -> float:
+        """Return how many times as long as so far a network would have trained at the end."""
+        spent = sum(one.seconds for one in journal.stages.values() if one.network == record.network)
+        return 1 + max(0.0, journal.left) * self.workers / max(spent, 1.0)
+
+
+def _error(record: StageRecord) -> float:
+    """Return the share of wrong answers, never 0."""
+    return (record.total - record.correct + 0.5) / (record.total + 1)
+
+
+def _noise(record: StageRecord) -> float:
+    """Return the standard error of the logarithm of a network's error."""
+    return math.sqrt((1 - _error(record)) / _error(record) / record.total)

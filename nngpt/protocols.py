@@ -337,6 +337,9 @@ class TrainsInStages(Protocol):
     ) -> StagedTraining | Refusal:
         """Train one stage, from the state after the stage before, and judge the network."""
 
+    def stop(self) -> None:
+        """Make every `advance`, running or future, raise ExecutionError."""
+
 
 @runtime_checkable
 class NoveltyMeasure(Protocol):

@@ -168,6 +168,8 @@ def become_nngpt(
             os.dup2(file, target)
             os.close(file)
         os.chdir(folder)
+        # Shells start background jobs, such as `make test &`, with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         first()
 
     _run(arguments, prepare)

@@ -93,9 +93,14 @@ class TimeLimit:
         ended: done once another thread has ended the limit.
     """
 
-    def __init__(self, seconds: float | None, what: str = "The time limit") -> None:
+    def __init__(
+        self,
+        seconds: float | None,
+        what: str = "The time limit",
+        then: str = "Everything recorded is kept; the same command resumes",
+    ) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._what = what
+        self._what, self._then = what, then
         self.ended: Future[None] = Future()
 
     @classmethod
@@ -119,7 +124,7 @@ class TimeLimit:
     def check(self) -> None:
         """Raise TimeLimitReached if no time is left."""
         if self.seconds_left == 0.0:
-            raise TimeLimitReached(f"{self._what} is reached")
+            raise TimeLimitReached(f"{self._what} is reached. {self._then}.")
 
 
 class Energy:

@@ -62,9 +62,7 @@ def run_loop(
                     context = RunContext(config, parts, store, lease, progress, meter, limit)
                     Loop(context, times).run()
                 except TimeLimitReached as reached:
-                    progress.note(
-                        f"{reached}. Everything recorded is kept; the same command resumes."
-                    )
+                    progress.note(str(reached))
 
 
 def _limit_time(run: RunRecord, executor: Executor, lease: Lease, log: Log) -> None:

@@ -16,18 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from nngpt.sandbox.candidate_module import RejectedError
+from nngpt.sandbox.replicas import Replicas
 from nngpt.sandbox.tensors import STATE, WEIGHTS
 
 CLIP = 5.0
 _MOMENTUM = 0.9
 _BETAS = (0.9, 0.98)
+_KEYS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+"""Names of each optimiser's state of a parameter."""
 
 
 class StagedTrainingLoop:
     """Cross-entropy with smoothed labels, SGD with Nesterov momentum or AdamW, gradients clipped.
 
     Weight decay applies to weights with two or more dimensions: not to biases or normalisation.
-    Of several outputs in training (auxiliary classifiers) the first counts.
+    With several threads, a CPU trains on the parts of a batch at once (`nngpt.sandbox.replicas`).
     """
 
     def __init__(self, net: Any, plan: Mapping[str, Any]) -> None:
@@ -65,7 +68,8 @@ class StagedTrainingLoop:
         parameters = {name: parameter for parameter, name in self._names.items()}
         for name, tensor in tensors.items():
             key, _, parameter_name = name.removeprefix(STATE).partition(".")
-            if name.startswith(STATE) and parameter_name in parameters:
+            known = name.startswith(STATE) and key in _KEYS[self._plan["optimiser"]]
+            if known and parameter_name in parameters:
                 parameter = parameters[parameter_name]
                 moved = tensor.clone() if key == "step" else tensor.to(parameter.device)
                 self._optimiser.state[parameter][key] = moved
@@ -88,23 +92,21 @@ class StagedTrainingLoop:
         plan, done, passed, begun = self._plan, 0, 0, time.monotonic()
         seconds, smoothing = plan["seconds"], plan["label_smoothing"]
         points, rates = zip(*plan["schedule"], strict=True)
-        for part in _batches(labels, plan, seed):
-            progress = passed / plan["images"]
-            if seconds is not None:
-                progress = max(progress, (time.monotonic() - begun) / seconds)
-            if progress >= 1:
-                break
-            for group in self._optimiser.param_groups:
-                group["lr"] = float(np.interp(progress, points, rates))
-            logits = self._net(transform(images[part]))
-            logits = logits[0] if isinstance(logits, tuple | list) else logits
-            loss = nn.functional.cross_entropy(logits, labels[part], label_smoothing=smoothing)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
-            self._optimiser.step()
-            done, passed = done + 1, passed + len(part)
-            on_batch(done)
+        with Replicas(self._net, min(plan["batch"], len(labels)), images.device) as replicas:
+            for part in _batches(labels, plan, seed):
+                progress = passed / plan["images"]
+                if seconds is not None:
+                    progress = max(progress, (time.monotonic() - begun) / seconds)
+                if progress >= 1:
+                    break
+                for group in self._optimiser.param_groups:
+                    group["lr"] = float(np.interp(progress, points, rates))
+                self._optimiser.zero_grad(set_to_none=True)
+                replicas.backward(transform(images[part]), labels[part], smoothing)
+                nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
+                self._optimiser.step()
+                done, passed = done + 1, passed + len(part)
+                on_batch(done)
         return done
 
 

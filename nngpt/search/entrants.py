@@ -99,7 +99,8 @@ def enter(
 ) -> None:
     """Start or resume a run of the search, unless it is finished, for so many seconds at most."""
     if not is_finished(config):
-        first.limit = TimeLimit(max(0.0, seconds), "The time of the first stages")
+        then = "The search goes on with the networks that have trained"
+        first.limit = TimeLimit(max(0.0, seconds), "The time of the first stages", then)
         run_loop(config, progress, limit=first.limit, executor=first)
 
 
@@ -109,7 +110,7 @@ def standings(
     recipe: Recipe,
     networks: Sequence[PortfolioNetwork],
 ) -> list[Standing]:
-    """Return the networks that finished their first stage, of both runs."""
+    """Return the networks that finished their first stage, of all runs."""
     known = {content_hash(one.code): one for one in networks}
     found: dict[str, Standing] = {}
     if not (request.folder / DATABASE).exists():
@@ -121,7 +122,7 @@ def standings(
                 asked = "".join(message.content for message in prompt(attempt.prompt_hash).messages)
                 shown = [one for one, _ in found.values() if one.candidate.code.strip() in asked]
                 origin = known.get(record.network)
-                own = record.recipe or recipe
+                own = record.recipe
                 entrant = _entrant(attempt, attempt.candidate, origin, shown, own)
                 found[record.network] = entrant, record
     return list(found.values())

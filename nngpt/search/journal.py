@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class StageRecord:
         seconds: wall seconds of the stage.
         spent: seconds of the whole search up to the stage's end.
         refused, refused_at: why the stage failed, "" if it did not, and where (`Stage`).
-        recipe: how it trained; None in searches before 2026-11-30.
+        recipe: how it trained.
+        before: key of the stage before; "" for a first stage.
     """
 
     key: str
@@ -53,12 +54,13 @@ class StageRecord:
     spent: float = 0.0
     refused: str = ""
     refused_at: str = Stage.TRAIN
-    recipe: Recipe | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    before: str = ""
 
     @property
     def images(self) -> int:
         """Number of training images passed so far."""
-        return self.batches * self.recipe.batch if self.recipe else self.batches
+        return self.batches * self.recipe.batch
 
     @property
     def accuracy(self) -> float:
@@ -88,10 +90,7 @@ class Journal:
         self.stages: dict[str, StageRecord] = {}
         self._file = folder / _STAGES
         for line in self._lines():
-            line.pop("note", None)  # of searches before 2026-11-30
-            recipe = line.pop("recipe", None)
-            record = StageRecord(**line, recipe=Recipe(**recipe) if recipe else None)
-            self.stages[record.key] = record
+            self.stages[line.key] = line
         self._before = max((stage.spent for stage in self.stages.values()), default=0.0)
         self._began = began
 
@@ -106,7 +105,7 @@ class Journal:
         return self._seconds - self.spent
 
     def add(self, record: StageRecord, state: bytes | None) -> StageRecord:
-        """Store a finished stage; `state` replaces the network's weights of earlier stages."""
+        """Store a finished stage with its weights, which stay until `forget`."""
         with self._lock:
             record = replace(record, spent=round(self.spent, 2))
             if state is not None:
@@ -117,6 +116,13 @@ class Journal:
             files.append_lines(self._file, [json.dumps(asdict(record)).encode()])
             self.stages[record.key] = record
         return record
+
+    def chain(self, record: StageRecord) -> list[StageRecord]:
+        """Return a stage and all stages before it, from which it continued."""
+        found = [record]
+        while found[-1].before in self.stages:
+            found.append(self.stages[found[-1].before])
+        return found
 
     def state(self, key: str) -> bytes:
         """Return weights and optimiser state after a stage. Raises: UserError if they are gone."""
@@ -132,8 +138,9 @@ class Journal:
 
     def clear(self) -> None:
         """Delete the stages and their weights, also of stages that a kill cut off."""
-        for key in self.stages:
-            self.forget(key)
+        for begins in ("first", "rung", "tune", "final"):
+            for weights in self.folder.glob(f"{begins}*-*.safetensors"):
+                weights.unlink()
         for partial in self.folder.glob(".*.partial"):
             partial.unlink()
         self._file.unlink(missing_ok=True)
@@ -142,9 +149,13 @@ class Journal:
     def _weights(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _lines(self) -> list[StageRecord]:
         try:
-            return [json.loads(line) for line in files.whole_lines(self._file)]
-        except ValueError:
+            return [_record(json.loads(line)) for line in files.whole_lines(self._file)]
+        except (ValueError, TypeError, KeyError):
             hint = "Remove this folder, or choose another --folder"
             raise UserError("is damaged", where=str(self._file), hint=hint) from None
+
+
+def _record(line: dict[str, Any]) -> StageRecord:
+    return StageRecord(**{**line, "recipe": Recipe(**line["recipe"])})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
@@ -17,6 +19,12 @@ from nngpt.statistics import percent_of
 
 KEEP = 3
 """One network of so many goes on to the next rung, which trains it so many times longer."""
+
+MOST_EPOCHS = 60.0
+"""Passes over the training images in a stage, and in the final training, at most."""
+
+_START_S, _LEAST_S, _LEAST_SHARE = 1.5, 0.1, 0.4
+"""Seconds to start a stage's process; seconds of training at least, and as a share of a stage."""
 
 _LEAST_PASS_S = 20.0
 """Seconds that are worth training a finished network once more for."""
@@ -72,11 +80,14 @@ class Trainer:
         seed = derive_seed(self.seed, "search", entrant.network)
         recipe, advance = entrant.recipe, self.executor.advance
         result = advance(entrant.candidate, seed, stage, state)
-        if isinstance(result, Refusal) and not before and recipe.memory_format != "contiguous":
+        plain = recipe.memory_format == "contiguous" or before is not None
+        if isinstance(result, Refusal) and not plain and "failed" in result.reason:
             # Networks may take tensors apart in a way that needs the plain format.
             recipe = replace(recipe, memory_format="contiguous")
             result = advance(entrant.candidate, seed, replace(stage, memory_format="contiguous"))
-        record = StageRecord(key, entrant.network, recipe=recipe)
+        record = StageRecord(
+            key, entrant.network, recipe=recipe, before=before.key if before else ""
+        )
         if isinstance(result, Refusal):
             record = replace(record, refused=result.reason, refused_at=result.stage)
             return self.journal.add(record, None)
@@ -92,6 +103,51 @@ class Trainer:
         )
         return self.journal.add(record, result.state)
 
+    def go_on(
+        self,
+        name: str,
+        standing: Standing,
+        seconds: float,
+        recipe: Recipe | None = None,
+        epochs: float | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
+    ) -> Standing:
+        """Train a network on, for so many wall seconds with its process's start and its answers.
+
+        Args:
+            name: of the stage.
+            recipe: None for the network's own.
+            epochs: passes over the training images at most; None for `MOST_EPOCHS`.
+            part: of the rise and fall of the learning rate.
+        """
+        entrant, before = standing
+        recipe = recipe or entrant.recipe
+        entrant = replace(entrant, recipe=recipe)
+        besides = _START_S + before.total * self.forward_s(before)
+        trained_s = max(seconds - besides, _LEAST_SHARE * seconds, _LEAST_S)
+        images = round((epochs or MOST_EPOCHS) * self.train_count)
+        stage = recipe.stage(images, before.batches, trained_s, *part)
+        record = self.train(f"{name}-{entrant.network}", entrant, stage, before)
+        return replace(entrant, recipe=record.recipe), record
+
+    def at_once(self, work: Callable[..., Standing], *arguments: Iterable[Any]) -> list[Standing]:
+        """Return the results of trainings, as many at once as there are workers.
+
+        An interruption stops them.
+        """
+        with ThreadPoolExecutor(self.executor.workers) as pool:
+            try:
+                return list(pool.map(work, *arguments))
+            except BaseException:
+                self.executor.stop()
+                raise
+
+    def forward_s(self, record: StageRecord) -> float:
+        """Estimate the seconds in which a network answers an image: a third of a training step."""
+        chain = self.journal.chain(record)
+        passes = 3 * record.images + sum(one.total for one in chain)
+        return sum(one.seconds for one in chain) / max(1, passes)
+
 
 Standing = tuple[Entrant, StageRecord]
 
@@ -100,7 +156,6 @@ def climb(
     trainer: Trainer,
     standings: Sequence[Standing],
     seconds: float,
-    most_epochs: int,
     log: Log,
     objectives: Sequence[str] = (ACCURACY,),
     projection: Projection | None = None,
@@ -137,18 +192,16 @@ def climb(
         each = seconds / len(sizes) / rounds
         log(f"Rung {number}: the {len(going)} best train on, up to {each:.0f} s each")
 
-        def go_on(one: Standing, number: int = number, each: float = each) -> Standing:
-            entrant, before = one
-            stage = entrant.recipe.stage(most_epochs * trainer.train_count, before.batches, each)
-            key = f"rung{number}-{entrant.network}"
-            return entrant, trainer.train(key, entrant, stage, before)
-
-        with ThreadPoolExecutor(trainer.executor.workers) as pool:
-            found = in_order(list(pool.map(go_on, going)))
+        name = f"rung{number}"
+        found = in_order(trainer.at_once(partial(_go_on, trainer, name, each), going))
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
         field = found or field
     return field
+
+
+def _go_on(trainer: Trainer, name: str, seconds: float, standing: Standing) -> Standing:
+    return trainer.go_on(name, standing, seconds)
 
 
 def last_rung(journal: Journal) -> list[StageRecord]:
@@ -177,7 +230,6 @@ def finish(
     leader: Standing,
     seconds: float,
     parts: int,
-    most_epochs: int,
     log: Log,
 ) -> Standing:
     """Train the leader with all that is left, in parts with a checkpoint each; return the best.
@@ -186,36 +238,34 @@ def finish(
     is left when it begins, so the end is kept whatever the machine does. A network that has passed
     all parts, in a search whose time was raised, passes them once more, from its best checkpoint.
     """
-    entrant, record = leader
-    end = trainer.journal.spent + seconds
-    done = finals(trainer.journal, entrant.network)
-    best = ranked([leader, *((entrant, one) for one in done)])[0]
-    first = len(done)
-    if done and done[-1].recipe:
+    entrant, journal = leader[0], trainer.journal
+    end, done = journal.spent + seconds, finals(journal, entrant.network)
+    if done:
         entrant = replace(entrant, recipe=done[-1].recipe)
-    if first and first % parts == 0:
-        record = best[1]
-        if seconds < _LEAST_PASS_S:
+    kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
+    own = [one for one in kept if one.network == entrant.network]
+    best = ranked([leader, *((replace(entrant, recipe=one.recipe), one) for one in own)])[0]
+    first, at = len(done), leader
+    if first:
+        whole = first % parts == 0
+        if whole and seconds < _LEAST_PASS_S:
             return best
-    elif first:
-        record = done[-1]
+        at = best if whole or not journal.has_state(done[-1].key) else (entrant, done[-1])
     log(f"Final training of {entrant.title}: {max(0.0, seconds):.0f} s")
     for number in range(first, first - first % parts + parts):
-        part, left = number % parts, end - trainer.journal.spent
+        part, left = number % parts, end - journal.spent
         if left <= 0:
             break
-        images = most_epochs * trainer.train_count // parts
-        stage = entrant.recipe.stage(
-            images, record.batches, left / (parts - part), part / parts, (part + 1) / parts
-        )
-        found = trainer.train(final_key(number, entrant.network), entrant, stage, record)
-        if found.refused:
-            log(f"  stopped: {found.refused}")
+        rise = part / parts, (part + 1) / parts
+        each, epochs = left / (parts - part), MOST_EPOCHS / parts
+        found = trainer.go_on(f"final{number}", at, each, entrant.recipe, epochs, rise)
+        if found[1].refused:
+            log(f"  stopped: {found[1].refused}")
             break
-        record = found
-        log(f"  {(part + 1) / parts:.0%}: {percent_of(record.correct, record.total)}")
-        if record.accuracy >= best[1].accuracy:
-            best = entrant, record
+        at = found
+        log(f"  {(part + 1) / parts:.0%}: {percent_of(at[1].correct, at[1].total)}")
+        if at[1].accuracy >= best[1].accuracy:
+            best = at
     return best
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from nngpt.config import Config
     from nngpt.data.splits import Splits
 
-_PORTFOLIO, _LLM = 0.14, 0.08
+_PORTFOLIO, _LLM = 0.10, 0.08
 """Shares of the whole time: first stages of the portfolio, the LLM's writing and first stages."""
 
-FIRST, RUNGS, TUNING = 0.5, 0.28, 0.12
+FIRST, RUNGS, TUNING = 0.5, 0.22, 0.12
 """Shares of the time that is left: for a run of first stages at most, and after them for halving
 the field and for tuning; the rest is the final training.
 """
@@ -48,7 +48,7 @@ _FEWEST, _MOST = 4, 24
 OUT = Path("best")
 """Folder of the result, unless another is given."""
 
-_MIB, _BYTES_PER_PIXEL = 1 << 20, 5000
+_MIB, _BYTES_PER_PIXEL, _SMALLEST_BATCH = 1 << 20, 5000, 4
 """Memory that a typical network needs to train on an image, for each of its pixels."""
 
 _SIDES = (64, 96, 128, 160, 192, 224)
@@ -166,6 +166,7 @@ class Plan:
         reasons: one line per choice, for the user.
         trials: recipes that the leader tries; 0 for no tuning.
         parts: number of parts of the final training, with a checkpoint each.
+        seconds: time of the search when it began.
     """
 
     candidates: int
@@ -177,6 +178,7 @@ class Plan:
     tuned: bool = False
     trials: int = 0
     parts: int = 6
+    seconds: float = 3600.0
 
 
 def make_plan(
@@ -196,7 +198,7 @@ def make_plan(
     first_s = max(_LEAST_STAGE_S, first_total / candidates)
     llm_s = _LLM * seconds
     if not llm_problem and request.designs is None and llm_s < _LEAST_LLM_S:
-        llm_problem = f"it needs more than {llm_s:.0f} s"
+        llm_problem = f"it would have {llm_s:.0f} s and needs {_LEAST_LLM_S:.0f}"
     designs = int((llm_s - _LOADING_S) / (first_s / workers + _DESIGN_S))
     designs = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, designs))
     designs = 0 if llm_problem else designs if request.designs is None else request.designs
@@ -230,6 +232,7 @@ def make_plan(
         reasons=tuple(reasons),
         trials=trials,
         parts=max(_FEWEST_PARTS, min(_MOST_PARTS, int(final_s / _PART_S))),
+        seconds=seconds,
     )
 
 
@@ -248,7 +251,7 @@ def choose_recipe(splits: Splits, memory_mb: int) -> Recipe:
     channels, height, width = splits.shape
     batch = 64 if splits.train.count >= 2000 else 16 if splits.train.count < 500 else 32
     fits = int(memory_mb * _MIB / 2 / (height * width * _BYTES_PER_PIXEL))
-    while batch > max(_FEWEST, fits):
+    while batch > max(_SMALLEST_BATCH, fits):
         batch //= 2
     transform = "norm"
     transform += "-crop" if min(height, width) >= _CROP_SIDE else ""

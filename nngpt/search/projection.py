@@ -23,6 +23,9 @@ _LUCK = 1.64
 
 _LEAST_SPREAD = 0.05
 
+_TOGETHER = 0.7
+"""Work of a training on all cores, as a share of what they do in trainings of their own."""
+
 T = TypeVar("T")
 
 
@@ -33,16 +36,20 @@ class Projection:
     Attributes:
         pixels: number of pixels of an image.
         workers: networks that train at once, all of whose cores the last one will have.
+        seconds: time of the whole search.
         spread: standard deviation of log(error / projected error) of a network that has trained
             three times as long.
     """
 
     pixels: int
     workers: int
+    seconds: float
     spread: float
 
     @classmethod
-    def of(cls, portfolio: Sequence[PortfolioNetwork], pixels: int, workers: int) -> Projection:
+    def of(
+        cls, portfolio: Sequence[PortfolioNetwork], pixels: int, workers: int, seconds: float
+    ) -> Projection:
         """Measure the spread on neighbouring points of the portfolio's learning curves."""
         misses = [
             math.log((1 - after) / (1 - before) / one.usual_fall(less, more))
@@ -50,41 +57,45 @@ class Projection:
             for (less, before), (more, after) in zip(one.curve, one.curve[1:], strict=False)
         ]
         spread = math.sqrt(np.mean(np.square(misses))) if misses else 0.0
-        return cls(pixels, workers, max(_LEAST_SPREAD, spread))
+        return cls(pixels, workers, seconds, max(_LEAST_SPREAD, spread))
 
     def ranked(
         self, field: Sequence[tuple[T, StageRecord]], journal: Journal
     ) -> list[tuple[T, StageRecord]]:
         """Return networks that trained, the least expected error at the end first."""
-        return sorted(field, key=lambda one: self._expected(one[1], journal))
+        times = self._times(field, journal)
+        return sorted(field, key=lambda one: self._expected(one[1], times[one[1].key]))
 
     def able(
         self, field: Sequence[tuple[T, StageRecord]], journal: Journal
     ) -> list[tuple[T, StageRecord]]:
         """Return the networks of a ranked field that may still be the best, with some luck."""
-        if not field:
-            return []
-        best = field[0][1]
-        least, found = self._expected(best, journal), list[tuple[T, StageRecord]]()
+        times, found = self._times(field, journal), list[tuple[T, StageRecord]]()
         for one in field:
-            rungs = math.log(self._times(one[1], journal), 3)
-            variance = 2 * rungs * self.spread**2 + _noise(one[1]) ** 2 + _noise(best) ** 2
-            if self._expected(one[1], journal) - least <= _LUCK * math.sqrt(variance):
+            best, record, longer = field[0][1], one[1], times[one[1].key]
+            behind = self._expected(record, longer) - self._expected(best, times[best.key])
+            variance = 2 * math.log(longer, 3) * self.spread**2
+            variance += _noise(record) ** 2 + _noise(best) ** 2
+            if behind <= _LUCK * math.sqrt(variance):
                 found.append(one)
         return found
 
-    def _expected(self, record: StageRecord, journal: Journal) -> float:
-        """Return the logarithm of the error that is expected at the end."""
+    def _expected(self, record: StageRecord, times: float) -> float:
+        """Return the logarithm of the error that is expected after `times` the time so far."""
         size = record.parameters, (record.macs or record.parameters) * 1024 / self.pixels
         images = max(1.0, float(record.images))
-        later = images * self._times(record, journal)
-        fall = usual_error(*size, later) / usual_error(*size, images)
+        fall = usual_error(*size, images * times) / usual_error(*size, images)
         return math.log(_error(record) * fall)
 
-    def _times(self, record: StageRecord, journal: Journal) -> float:
-        """Return how many times as long as so far a network would have trained at the end."""
-        spent = sum(one.seconds for one in journal.stages.values() if one.network == record.network)
-        return 1 + max(0.0, journal.left) * self.workers / max(spent, 1.0)
+    def _times(self, field: Sequence[tuple[T, StageRecord]], journal: Journal) -> dict[str, float]:
+        """Return how many times as long as so far each network would have trained at the end.
+
+        The time that is left follows from the journal, so a search that resumes decides alike.
+        """
+        left = max(0.0, self.seconds - max((one.spent for _, one in field), default=0.0))
+        work = left * (1 + _TOGETHER * (self.workers - 1))
+        spent = {one.key: sum(stage.seconds for stage in journal.chain(one)) for _, one in field}
+        return {key: 1 + work / max(seconds, 1.0) for key, seconds in spent.items()}
 
 
 def _error(record: StageRecord) -> float:

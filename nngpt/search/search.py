@@ -63,7 +63,6 @@ from nngpt.store.lock import RunLock
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
 
-_MOST_EPOCHS = 60
 _FILES_S = 12.0
 
 _FORMAT_MINUTES = 5.0
@@ -134,8 +133,10 @@ def _resume(
     progress: ConsoleProgress,
     finish: bool,
 ) -> Found:
-    """Do what the journal lacks of a search."""
+    """Do what the journal lacks of a search. Raises: UserError."""
     log = progress.note
+    if finish and not begun:
+        raise _nothing_trained(request)
     if journal.stages:
         log(f"The search resumes after {journal.spent / 60:.1f} min.")
     side = begun["side"] if begun else _choose_side(request, log)
@@ -143,11 +144,14 @@ def _resume(
     base = request.base
     source = data_source(base)
     splits, task = load_splits(base, source, log), make_task(base, source)
+    if begun and begun["images"] != splits.digest:
+        what = "the images have changed since the search began"
+        raise UserError(what, where=request.data, hint="Start over with --fresh")
     with _executor(base.evaluation, splits, task) as executor:
         for line in understood(splits, executor.device):
             log(line)
         plan = _plan(begun) if begun else _new_plan(request, splits, executor, side)
-        for line in plan.reasons:
+        for line in plan.reasons if not begun else ("The plan stays as it was.",):
             log(line)
         trainer = Trainer(executor, journal, request.seed, splits.train.count)
         if finish:
@@ -156,14 +160,14 @@ def _resume(
         leaders = _in_final(request, journal, plan) or _climb(
             request, plan, trainer, executor, splits, task, progress
         )
-        package_s = _package_s(leaders[0], splits)
+        package_s = _package_s(trainer, leaders[0], splits)
     whole = base.evaluation.model_copy(update={"workers": 1, "threads": _cores(base, executor)})
     with _executor(whole, splits, task) as executor:
         trainer = replace(trainer, executor=executor)
         finals = []
         for number, leader in enumerate(leaders):
             seconds = (journal.left - package_s * len(leaders)) / (len(leaders) - number)
-            finals.append(ladder.finish(trainer, leader, seconds, plan.parts, _MOST_EPOCHS, log))
+            finals.append(ladder.finish(trainer, leader, seconds, plan.parts, log))
         front = fronts(finals, request.objectives)[0]
         return _write(request, trainer, executor, splits, front, log)
 
@@ -196,13 +200,13 @@ def _climb(
     log, journal, objectives = progress.note, trainer.journal, request.objectives
     field = _first_rung(request, plan, trainer, executor, splits, progress)
     most = FINALISTS if len(objectives) > 1 else 1
-    left = journal.left - most * _package_s(ranked(field)[0], splits)
+    left = journal.left - most * _package_s(trainer, ranked(field)[0], splits)
     if left <= 0:
         return _best_so_far(request, journal, plan)
     _, height, width = splits.shape
-    projection = Projection.of(read_portfolio(), height * width, executor.workers)
-    rungs_s = RUNGS * left
-    field = ladder.climb(trainer, field, rungs_s, _MOST_EPOCHS, log, objectives, projection)
+    machine = height * width, executor.workers
+    projection = Projection.of(read_portfolio(), *machine, plan.seconds)
+    field = ladder.climb(trainer, field, RUNGS * left, log, objectives, projection)
     # With one objective the most promising network, which need not be the most accurate yet.
     finalists = field[:1] if most == 1 else fronts(field, objectives)[0][:most]
     leaders = list[Standing]()
@@ -211,16 +215,19 @@ def _climb(
         advised = surrogate_recipe(entrant.candidate, task, entrant.recipe, splits.train.count)
         first = tuning.proposals(entrant.recipe, advised)
         each = TUNING * left / len(finalists)
-        leaders.append(tuning.tune(trainer, one, first, trials, each, _MOST_EPOCHS, log))
+        leaders.append(tuning.tune(trainer, one, first, trials, each, log))
     return leaders
 
 
 def _in_final(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
     """Return the best stages of the networks in final training; [] before any of it began.
 
-    With several objectives, networks of the last rung's front wait for their turn.
+    With several objectives, networks of the last rung's front wait for their turn. Once a result
+    was written, only its networks have weights, and are in final training.
     """
     best = _best_stages(request, journal, plan)
+    if not all(one.refused or journal.has_state(one.key) for one in journal.stages.values()):
+        return best
     begun = [one for one in best if ladder.finals(journal, one[0].network)]
     if not begun or len(request.objectives) == 1:
         return begun
@@ -233,9 +240,13 @@ def _best_so_far(request: Request, journal: Journal, plan: Plan) -> list[Standin
     """Return the front of all finished stages. Raises: UserError if there is none."""
     best = _best_stages(request, journal, plan)
     if not best:
-        hint = "Let it go on: repeat its command without --finish"
-        raise UserError("no network has trained yet", where=str(request.folder), hint=hint)
+        raise _nothing_trained(request)
     return fronts(best, request.objectives)[0][:FINALISTS]
+
+
+def _nothing_trained(request: Request) -> UserError:
+    hint = "Let it go on: repeat its command without --finish"
+    return UserError("no network has trained yet", where=str(request.folder), hint=hint)
 
 
 def _best_stages(request: Request, journal: Journal, plan: Plan) -> list[Standing]:
@@ -246,21 +257,18 @@ def _best_stages(request: Request, journal: Journal, plan: Plan) -> list[Standin
     for network, stage in ranked([(one.network, one) for one in journal.stages.values()]):
         if network in by_network and journal.has_state(stage.key):
             entrant = by_network[network]
-            entrant = replace(entrant, recipe=stage.recipe or entrant.recipe)
+            entrant = replace(entrant, recipe=stage.recipe)
             best.setdefault(network, (entrant, stage))
     return list(best.values())
 
 
-def _package_s(leader: Standing, splits: Splits) -> float:
+def _package_s(trainer: Trainer, leader: Standing, splits: Splits) -> float:
     """Estimate the seconds that the files and the test need at the end.
 
-    The network answers the test images twice, with and without its code; a training step costs
-    three forward passes.
+    The network answers the test images twice, with and without its code.
     """
-    _, record = leader
-    passes = 3 * record.images + record.total
-    forward_s = record.seconds / max(1, passes)
-    return _FILES_S + (2 * splits.test.count + splits.validation.count) * forward_s
+    count = 2 * splits.test.count + splits.validation.count
+    return _FILES_S + count * trainer.forward_s(leader[1])
 
 
 @contextmanager
@@ -290,7 +298,7 @@ def _begun(request: Request) -> dict[str, Any] | None:
         what = "another search is here, of other data or settings"
         hint = "Repeat its command, start over with --fresh, or choose another --folder"
         raise UserError(what, where=str(path), hint=hint)
-    return {"side": None, **begun}
+    return begun
 
 
 def _plan(begun: Mapping[str, Any]) -> Plan:
@@ -304,16 +312,19 @@ def _new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: i
     """Return the plan of a new search, and store it."""
     problem = "as you asked" if request.designs == 0 else ""
     problem = problem or llm_settings.problem(request.base)
-    near = promising(read_portfolio(), *_training(request, splits, executor))
+    portfolio, most = read_portfolio(), request.base.task.max_parameters
+    allowed = [one for one in portfolio if most is None or one.parameters <= most] or portfolio
+    near = promising(allowed, *_training(request, splits, executor))
     free = request.candidates or len(request.objectives) > 1
-    count = len(read_portfolio() if free else near)
+    count = len(portfolio if free else near)
     plan = make_plan(request, splits, count, executor.workers, problem)
     if request.minutes >= _FORMAT_MINUTES:
         candidate = entrants.candidate_of(near[0])
         count, seed = splits.train.count, request.seed
         recipe, reason = choose_format(executor, candidate, plan.recipe, count, seed)
         plan = replace(plan, recipe=recipe, reasons=(*plan.reasons, reason))
-    facts = {"request": request.identity(), "side": side, "plan": asdict(plan)}
+    facts = {"request": request.identity(), "side": side, "images": splits.digest}
+    facts |= {"plan": asdict(plan)}
     lines = [json.dumps(facts, indent=1).encode()]
     files.write_file(request.folder / _REQUEST, lines)
     return plan
@@ -430,7 +441,7 @@ def leaderboard(journal: Journal) -> Sheet:
                 one.key.partition("-")[0] + " " + one.network[:8],
                 percent_of(one.correct, one.total),
                 f"{one.parameters:,}",
-                one.recipe.note if one.recipe else "",
+                one.recipe.note,
             )
             for one in stages
             if not one.refused
@@ -454,6 +465,9 @@ def start_over(folder: Path) -> None:
 def _check_folders(request: Request) -> None:
     """Refuse a result's folder with other files, and a damaged database. Raises: UserError."""
     out, database = request.out, request.folder / DATABASE
+    if request.folder.resolve().is_relative_to(out.resolve()):
+        what = "holds the search's own folder, and would be replaced"
+        raise UserError(what, where=str(out), hint="Choose another folder with --out")
     if database.exists():
         Store.open(database, create=False).close()
     ours = (out / "card.md").is_file() and (out / "predict.py").is_file()

@@ -23,8 +23,9 @@ def choose_format(
 ) -> tuple[Recipe, str]:
     """Return the recipe with the fastest precision and memory format, and a line with the reason.
 
-    All are tried at the same time, so other work on the machine slows them alike. One that answers
-    significantly fewer validation images correctly than the plain format is not chosen.
+    As many are tried at once as there are workers, so other work on the machine slows them alike.
+    One that answers significantly fewer validation images correctly than the plain format is not
+    chosen.
 
     Args:
         images: number of training images.
@@ -36,8 +37,12 @@ def choose_format(
     def train(recipe: Recipe) -> StagedTraining | Refusal:
         return executor.advance(candidate, seed, recipe.stage(images * 10**3, 0, SECONDS))
 
-    with ThreadPoolExecutor(len(tried)) as pool:
-        found = list(zip(tried, pool.map(train, tried), strict=True))
+    with ThreadPoolExecutor(executor.workers) as pool:
+        try:
+            found = list(zip(tried, pool.map(train, tried), strict=True))
+        except BaseException:
+            executor.stop()
+            raise
     plain = found[0][1]
     if isinstance(plain, Refusal):
         return recipe, f"Format: {_name(recipe)}; trying it failed: {plain.reason}"

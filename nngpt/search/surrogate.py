@@ -10,7 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from nngpt.prediction import advice
+from nngpt.prediction.hpo.grid import best_of_grid
+from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
+from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
+from nngpt.prediction.model_file import file_to_use
+from nngpt.prediction.places import facts_of, place_of
 from nngpt.records import Candidate, Task
 from nngpt.search.recipe import Recipe
 
@@ -34,9 +38,11 @@ def surrogate_recipe(candidate: Candidate, task: Task, usual: Recipe, images: in
     """
     if "lr" not in candidate.hyperparameters or "optim.SGD(" not in candidate.code:
         return None
-    (found, *_) = advice.best_settings(
-        candidate, task, _EPOCHS, max_batch=usual.batch, images=images
-    )
+    space = SearchSpace.of(frozenset(candidate.hyperparameters), usual.batch, max_side=0)
+    facts = facts_of(task, images)
+    asked = HPOTask(candidate.code, space, place_of(task), _EPOCHS, facts=facts)
+    surrogate = SurrogateFile(file_to_use(default_path()))
+    (found, *_) = best_of_grid(surrogate, asked, 1, images)
     reach = found.hyperparameters["lr"] / (1 - found.hyperparameters.get("momentum", 0.0))
     rate = reach * (1 - _MOMENTUM) * usual.batch / found.batch
     digits = _DIGITS - 1 - math.floor(math.log10(rate))

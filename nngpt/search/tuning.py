@@ -6,7 +6,6 @@ Every trial trains the leader on from the same weights, so the best one is also 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from nngpt.protocols import Log
@@ -43,7 +42,6 @@ def tune(
     first: Sequence[Recipe],
     trials: int,
     seconds: float,
-    most_epochs: int,
     log: Log,
 ) -> Standing:
     """Train the leader on with other recipes from the same weights; return the best.
@@ -55,25 +53,20 @@ def tune(
     """
     if seconds <= 0 or not trials:
         return leader
-    entrant, before = leader
     workers = trainer.executor.workers
     each = seconds / -(-trials // workers)
 
     def attempt(number: int, recipe: Recipe) -> Standing:
-        tried = replace(entrant, recipe=recipe)
-        stage = recipe.stage(most_epochs * trainer.train_count, before.batches, each)
-        return tried, trainer.train(f"tune{number}-{entrant.network}", tried, stage, before)
+        return trainer.go_on(f"tune{number}", leader, each, recipe)
 
-    log(f"Tuning {entrant.title}: {trials} recipes, {each:.0f} s each")
+    log(f"Tuning {leader[0].title}: {trials} recipes, {each:.0f} s each")
     found = list[Standing]()
-    study = _Study(entrant.recipe, first, trainer.seed)
-    with ThreadPoolExecutor(workers) as pool:
-        while len(found) < trials:
-            numbers = range(len(found), min(trials, len(found) + workers))
-            recipes = [study.ask() for _ in numbers]
-            tried = list(pool.map(attempt, numbers, recipes))
-            study.tell([record.accuracy for _, record in tried])
-            found += tried
+    study = _Study(leader[0].recipe, first, trainer.seed)
+    while len(found) < trials:
+        numbers = range(len(found), min(trials, len(found) + workers))
+        tried = trainer.at_once(attempt, numbers, [study.ask() for _ in numbers])
+        study.tell([record.accuracy for _, record in tried])
+        found += tried
     best_first = ranked(found)
     for one, record in best_first:
         log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")

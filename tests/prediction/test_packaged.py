@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import pytest
 from command_line import ROOT, Nngpt
 from PIL import Image
 
-from nngpt.prediction import advice
 from nngpt.prediction.model_file import SHIPPED
-from nngpt.records import Candidate, Task
 
 PLAIN = ROOT / "tests" / "networks" / "plain.py"
 VALUES = {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
@@ -77,21 +74,3 @@ def test_a_file_of_ones_own_takes_precedence(
     shutil.copy(predictor_file, own)
     found = json.loads(call_nngpt("predict", PLAIN, "--dataset", "svhn", "--json").stdout)
     assert found["model"] == f"own predictor {own} (part.whl)"
-
-
-def test_advice_about_a_candidate(fresh: Path) -> None:
-    code = PLAIN.read_text()
-    candidate = Candidate(code, code, "full", VALUES, "norm", 64)
-    task = Task("image-folder", (1, 3, 32, 32), (5,), 0.5)
-    known = Task("cifar10", (1, 3, 32, 32), (10,), 0.5)
-    early, whole = (advice.predict_epoch(candidate, known, epochs) for epochs in (1, 50))
-    assert 0 < early.low <= early.value < whole.value <= 1
-    assert 0 <= advice.predict_epoch(candidate, task, images=600).value <= 1
-    good, poor = (advice.predict_final(candidate, known, seen) for seen in ((0.6,), (0.15,)))
-    assert good.accuracy.value > poor.accuracy.value
-    assert "accuracy" in advice.predict_final(candidate, task, images=600).unknown
-    first, second = advice.best_settings(candidate, task, count=2, max_batch=64, images=600)
-    assert first.hyperparameters.keys() == VALUES.keys() and first.settings != second.settings
-    applied = first.applied(candidate)
-    assert applied.batch == first.batch <= 64 and applied.hyperparameters["lr"] > 0
-    assert not math.isnan(early.high)

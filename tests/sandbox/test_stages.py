@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 from safetensors.torch import load
 from sandbox_samples import HONEST, altered, candidate
+from torch import nn
 
 from nngpt.records import Refusal, Stage, StagedTraining, TrainingStage
 from nngpt.sandbox import tensors
 from nngpt.sandbox.executors.local import LocalExecutor
+from nngpt.sandbox.replicas import Replicas
 from nngpt.sandbox.tensors import WEIGHTS
 
 CONSTANT = ((0.0, 0.02), (1.0, 0.02))
@@ -82,3 +85,34 @@ def test_a_state_of_another_network_is_refused(start: Callable[..., LocalExecuto
     found = executor.advance(other, 3, stage("sgd", 2, 2), trained.state)
     assert isinstance(found, Refusal)
     assert found.stage in (Stage.BUILD, Stage.FORWARD, Stage.TRAIN)
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_batch() -> None:
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 10))
+    images, labels = torch.randn(40, 3, 8, 8), torch.randint(0, 10, (40,))
+    net.eval()  # batch normalisation sees the parts when it trains
+    threads = torch.get_num_threads()
+    found = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        net.zero_grad()
+        with Replicas(net, len(images), images.device) as replicas:
+            assert torch.get_num_threads() == 1
+            replicas.backward(images, labels, 0.1)
+        found.append(
+            [weight.grad.clone() for weight in net.parameters() if weight.grad is not None]
+        )
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(threads)
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_stage_trains_on_parts_of_batches(start: Callable[..., LocalExecutor]) -> None:
+    trained = start(threads=2, workers=1).advance(candidate(), 3, stage("adamw", 14))
+    assert isinstance(trained, StagedTraining)
+    assert trained.batches == 14
+    assert trained.accuracy > 0.9
+    state = load(tensors.part_of(trained.state, WEIGHTS))
+    assert all(tensor.isfinite().all() for tensor in state.values())

@@ -12,7 +12,6 @@ from nngpt.search.portfolio import read_portfolio
 from nngpt.search.projection import Projection
 from nngpt.search.recipe import Recipe
 
-PROJECTION = Projection(pixels=1024, workers=2, spread=0.1)
 SMALL, LARGE = (30_000, 5_000_000), (400_000, 20_000_000)
 """Parameters and MACs."""
 
@@ -24,18 +23,15 @@ def record(name: str, accuracy: float, size: tuple[int, int], total: int = 4000)
     return StageRecord(f"first-{name}", name, correct, total, recipe=Recipe(), **facts)
 
 
-def journal_of(folder: Path, seconds: float, *records: StageRecord) -> Journal:
-    journal = Journal(folder, seconds, time.monotonic())
-    for one in records:
-        journal.add(one, None)
-    return journal
+def projection(seconds: float) -> Projection:
+    return Projection(pixels=1024, workers=2, seconds=seconds, spread=0.1)
 
 
 @pytest.mark.parametrize(("seconds", "best"), [(0.0, "small"), (3600.0, "large")])
 def test_the_best_at_the_end_depends_on_the_time(seconds: float, best: str, tmp_path: Path) -> None:
     field = [record("small", 0.54, SMALL), record("large", 0.50, LARGE)]
-    journal = journal_of(tmp_path, seconds, *field)
-    (_, first), _ = PROJECTION.ranked([(None, one) for one in field], journal)
+    journal = Journal(tmp_path, seconds, time.monotonic())
+    (_, first), _ = projection(seconds).ranked([(None, one) for one in field], journal)
     assert first.network == best
 
 
@@ -52,10 +48,10 @@ def test_a_network_too_far_behind_is_stopped(
     accuracy: float, total: int, seconds: float, able: bool, tmp_path: Path
 ) -> None:
     best, other = record("best", 0.70, LARGE, total), record("other", accuracy, LARGE, total)
-    journal = journal_of(tmp_path, seconds, best, other)
-    names = [one.network for _, one in PROJECTION.able([(0, best), (0, other)], journal)]
+    journal = Journal(tmp_path, seconds, time.monotonic())
+    names = [one.network for _, one in projection(seconds).able([(0, best), (0, other)], journal)]
     assert names == (["best", "other"] if able else ["best"])
 
 
 def test_the_portfolio_gives_the_spread() -> None:
-    assert 0.05 <= Projection.of(read_portfolio(), 1024, 2).spread < 0.5
+    assert 0.05 <= Projection.of(read_portfolio(), 1024, 2, 600.0).spread < 0.5

@@ -59,6 +59,11 @@ def executor() -> Iterator[LocalExecutor]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "MOST_EPOCHS", 2.0)
+
+
 def begin(
     executor: LocalExecutor, folder: Path, recipe: Recipe, code: str = ""
 ) -> tuple[Trainer, Standing]:
@@ -76,7 +81,7 @@ def test_a_tuning_that_was_killed_tries_the_same_recipes(
     usual = Recipe(batch=16)
     first = tuning.proposals(usual, None)
     trainer, leader = begin(executor, tmp_path, usual)
-    best = tuning.tune(trainer, leader, first, 6, 30.0, 1, lambda _: None)
+    best = tuning.tune(trainer, leader, first, 6, 30.0, lambda _: None)
     stages = sorted(trainer.journal.stages.values(), key=lambda record: record.key)
     tried = [record for record in stages if record.key[:4] == "tune"]
     assert [record.recipe for record in tried][:4] == first
@@ -87,7 +92,7 @@ def test_a_tuning_that_was_killed_tries_the_same_recipes(
     lines = (tmp_path / "stages.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "stages.jsonl").write_text("".join(lines[:4]))
     again, leader = begin(executor, tmp_path, usual)
-    tuning.tune(again, leader, first, 6, 30.0, 1, lambda _: None)
+    tuning.tune(again, leader, first, 6, 30.0, lambda _: None)
     recipes = {record.key: record.recipe for record in again.journal.stages.values()}
     assert recipes == {record.key: record.recipe for record in trainer.journal.stages.values()}
 
@@ -98,7 +103,7 @@ def test_a_finished_training_goes_on_when_the_time_is_raised(
     trainer, leader = begin(executor, tmp_path, Recipe(batch=16))
 
     def finish(seconds: float) -> tuple[Standing, list[StageRecord]]:
-        best = ladder.finish(trainer, leader, seconds, 2, 2, lambda _: None)
+        best = ladder.finish(trainer, leader, seconds, 2, lambda _: None)
         return best, ladder.finals(trainer.journal, leader[0].network)
 
     best, parts = finish(30.0)
@@ -109,6 +114,13 @@ def test_a_finished_training_goes_on_when_the_time_is_raised(
     assert len(more) == 4
     assert more[2].batches > best[1].batches
     assert better[1].accuracy >= best[1].accuracy
+
+    for one in (leader[1], *more):  # as if a result had been written
+        if one.key != better[1].key:
+            trainer.journal.forget(one.key)
+    _, most = finish(30.0)
+    assert len(most) == 6
+    assert most[4].before == better[1].key
 
 
 def test_a_network_that_needs_the_plain_format_gets_it(

@@ -20,7 +20,7 @@ from nngpt.statistics import percent_of
 KEEP = 3
 """One network of so many goes on to the next rung, which trains it so many times longer."""
 
-MOST_EPOCHS = 60.0
+MOST_EPOCHS = 200.0
 """Passes over the training images in a stage, and in the final training, at most."""
 
 _START_S, _LEAST_S, _LEAST_SHARE = 1.5, 0.1, 0.4

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from nngpt.protocols import Log, TrainsInStages
 from nngpt.records import Candidate, Refusal, TrainingStage, derive_seed
@@ -18,13 +17,15 @@ from nngpt.search.recipe import Recipe
 from nngpt.statistics import percent_of
 
 KEEP = 3
-"""One network of so many goes on to the next rung, which trains it so many times longer."""
+"""One network of so many goes on to the next rung."""
 
 MOST_EPOCHS = 200.0
 """Passes over the training images in a stage, and in the final training, at most."""
 
 _START_S, _LEAST_S, _LEAST_SHARE = 1.5, 0.1, 0.4
 """Seconds to start a stage's process; seconds of training at least, and as a share of a stage."""
+
+T = TypeVar("T")
 
 _LEAST_PASS_S = 20.0
 """Seconds that are worth training a finished network once more for."""
@@ -130,18 +131,6 @@ class Trainer:
         record = self.train(f"{name}-{entrant.network}", entrant, stage, before)
         return replace(entrant, recipe=record.recipe), record
 
-    def at_once(self, work: Callable[..., Standing], *arguments: Iterable[Any]) -> list[Standing]:
-        """Return the results of trainings, as many at once as there are workers.
-
-        An interruption stops them.
-        """
-        with ThreadPoolExecutor(self.executor.workers) as pool:
-            try:
-                return list(pool.map(work, *arguments))
-            except BaseException:
-                self.executor.stop()
-                raise
-
     def forward_s(self, record: StageRecord) -> float:
         """Estimate the seconds in which a network answers an image: a third of a training step."""
         chain = self.journal.chain(record)
@@ -150,6 +139,19 @@ class Trainer:
 
 
 Standing = tuple[Entrant, StageRecord]
+
+
+def at_once(executor: TrainsInStages, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+    """Return the results of trainings, as many at once as there are workers.
+
+    An interruption stops them.
+    """
+    with ThreadPoolExecutor(executor.workers) as pool:
+        try:
+            return list(pool.map(work, *arguments))
+        except BaseException:
+            executor.stop()
+            raise
 
 
 def climb(
@@ -192,16 +194,12 @@ def climb(
         each = seconds / len(sizes) / rounds
         log(f"Rung {number}: the {len(going)} best train on, up to {each:.0f} s each")
 
-        name = f"rung{number}"
-        found = in_order(trainer.at_once(partial(_go_on, trainer, name, each), going))
+        stages = itertools.repeat(f"rung{number}"), going, itertools.repeat(each)
+        found = in_order(at_once(trainer.executor, trainer.go_on, *stages))
         for entrant, record in found:
             log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
         field = found or field
     return field
-
-
-def _go_on(trainer: Trainer, name: str, seconds: float, standing: Standing) -> Standing:
-    return trainer.go_on(name, standing, seconds)
 
 
 def last_rung(journal: Journal) -> list[StageRecord]:
@@ -242,8 +240,8 @@ def finish(
     end, done = journal.spent + seconds, finals(journal, entrant.network)
     if done:
         entrant = replace(entrant, recipe=done[-1].recipe)
-    kept = [one for one in journal.stages.values() if journal.has_state(one.key)]
-    own = [one for one in kept if one.network == entrant.network]
+    own = [one for one in journal.stages.values() if one.network == entrant.network]
+    own = [one for one in own if journal.has_state(one.key)]
     best = ranked([leader, *((replace(entrant, recipe=one.recipe), one) for one in own)])[0]
     first, at = len(done), leader
     if first:

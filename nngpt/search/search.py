@@ -24,7 +24,7 @@ from nngpt.config import Config, EvaluationConfig
 from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
-from nngpt.protocols import Log, ReadsImageFiles
+from nngpt.protocols import DatasetSource, Log, ReadsImageFiles
 from nngpt.records import Refusal, Task, derive_seed
 from nngpt.reports.network_folder.contents import Contents, Front, Origin
 from nngpt.reports.network_folder.folder import write_network_folder
@@ -113,7 +113,7 @@ def search(
         raise UserError("--finish and --fresh exclude each other", hint="Give one of them")
     began = time.monotonic()
     _check_folders(request)
-    data_source(request.base)  # refuses wrong data before there is a folder
+    source = data_source(request.base)  # refuses wrong data before there is a folder
     request.folder.mkdir(parents=True, exist_ok=True)
     lock = RunLock(request.folder / _LOCK)
     try:
@@ -121,13 +121,14 @@ def search(
             start_over(request.folder)
         begun = _begun(request)
         journal = Journal(request.folder, 60 * request.minutes, began)
-        return _resume(request, begun, journal, progress, finish)
+        return _resume(request, source, begun, journal, progress, finish)
     finally:
         lock.release()
 
 
 def _resume(
     request: Request,
+    source: DatasetSource,
     begun: Mapping[str, Any] | None,
     journal: Journal,
     progress: ConsoleProgress,
@@ -139,10 +140,10 @@ def _resume(
         raise _nothing_trained(request)
     if journal.stages:
         log(f"The search resumes after {journal.spent / 60:.1f} min.")
-    side = begun["side"] if begun else _choose_side(request, log)
+    side = begun["side"] if begun else _choose_side(request, source, log)
     request = with_data(request, side)
     base = request.base
-    source = data_source(base)
+    source = data_source(base) if side else source
     splits, task = load_splits(base, source, log), make_task(base, source)
     if begun and begun["images"] != splits.digest:
         what = "the images have changed since the search began"
@@ -172,10 +173,9 @@ def _resume(
         return _write(request, trainer, executor, splits, front, log)
 
 
-def _choose_side(request: Request, log: Log) -> int | None:
+def _choose_side(request: Request, source: DatasetSource, log: Log) -> int | None:
     """Choose the side to which the images of a folder are resized; None for their own size."""
     task = request.base.task
-    source = data_source(request.base)
     if task.image_size is not None or not isinstance(source, ReadsImageFiles):
         return None
     device, cores = request.base.evaluation.device, len(os.sched_getaffinity(0))

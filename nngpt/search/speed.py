@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from nngpt.protocols import TrainsInStages
 from nngpt.records import Candidate, Refusal, StagedTraining
+from nngpt.search.ladder import at_once
 from nngpt.search.recipe import Recipe
 
 SECONDS = 5.0
@@ -37,12 +37,7 @@ def choose_format(
     def train(recipe: Recipe) -> StagedTraining | Refusal:
         return executor.advance(candidate, seed, recipe.stage(images * 10**3, 0, SECONDS))
 
-    with ThreadPoolExecutor(executor.workers) as pool:
-        try:
-            found = list(zip(tried, pool.map(train, tried), strict=True))
-        except BaseException:
-            executor.stop()
-            raise
+    found = list(zip(tried, at_once(executor, train, tried), strict=True))
     plain = found[0][1]
     if isinstance(plain, Refusal):
         return recipe, f"Format: {_name(recipe)}; trying it failed: {plain.reason}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 
 from nngpt.prediction.hpo.grid import best_of_grid
 from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
@@ -41,9 +42,13 @@ def surrogate_recipe(candidate: Candidate, task: Task, usual: Recipe, images: in
     space = SearchSpace.of(frozenset(candidate.hyperparameters), usual.batch, max_side=0)
     facts = facts_of(task, images)
     asked = HPOTask(candidate.code, space, place_of(task), _EPOCHS, facts=facts)
-    surrogate = SurrogateFile(file_to_use(default_path()))
-    (found, *_) = best_of_grid(surrogate, asked, 1, images)
+    (found, *_) = best_of_grid(_surrogate(), asked, 1, images)
     reach = found.hyperparameters["lr"] / (1 - found.hyperparameters.get("momentum", 0.0))
     rate = reach * (1 - _MOMENTUM) * usual.batch / found.batch
     digits = _DIGITS - 1 - math.floor(math.log10(rate))
     return replace(usual, optimiser="sgd", lr=round(rate, digits), weight_decay=_WEIGHT_DECAY)
+
+
+@cache
+def _surrogate() -> SurrogateFile:
+    return SurrogateFile(file_to_use(default_path()))

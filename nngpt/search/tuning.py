@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nngpt.protocols import Log
 from nngpt.search.front import ranked
-from nngpt.search.ladder import Standing, Trainer
+from nngpt.search.ladder import Standing, Trainer, at_once
 from nngpt.search.recipe import Recipe
 from nngpt.statistics import percent_of
 
@@ -64,7 +64,7 @@ def tune(
     study = _Study(leader[0].recipe, first, trainer.seed)
     while len(found) < trials:
         numbers = range(len(found), min(trials, len(found) + workers))
-        tried = trainer.at_once(attempt, numbers, [study.ask() for _ in numbers])
+        tried = at_once(trainer.executor, attempt, numbers, [study.ask() for _ in numbers])
         study.tell([record.accuracy for _, record in tried])
         found += tried
     best_first = ranked(found)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nngpt.records import Novelty
     from nngpt.reports.analysis.rows import AttemptRow
     from nngpt.retrieval.extractor import Extraction
-    from nngpt.search.search import Found
+    from nngpt.search.result import Found
 
 __version__ = "0.1.0"
 
@@ -76,7 +76,7 @@ _PLACES = {
     "nngpt.records": ("Novelty",),
     "nngpt.reports.analysis.rows": ("AttemptRow",),
     "nngpt.retrieval.extractor": ("Extraction",),
-    "nngpt.search.search": ("Found",),
+    "nngpt.search.result": ("Found",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

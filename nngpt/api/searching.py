@@ -10,8 +10,8 @@ from rich.console import Console
 
 from nngpt import config
 from nngpt.reports.progress import ConsoleProgress
-from nngpt.search.plan import make_request
-from nngpt.search.search import Found
+from nngpt.search.request import make_request
+from nngpt.search.result import Found
 from nngpt.search.search import search as run_search
 
 

@@ -73,7 +73,7 @@ def search(
 ) -> None:
     """Find and train a good network for your images; the same command resumes."""
     from nngpt.reports.progress import ConsoleProgress
-    from nngpt.search.plan import make_request
+    from nngpt.search.request import make_request
     from nngpt.search.search import search as run
 
     given = {

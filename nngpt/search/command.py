@@ -9,7 +9,7 @@ from nngpt import config
 from nngpt.config import Config
 from nngpt.search import llm_settings
 from nngpt.search.front import ACCURACY
-from nngpt.search.plan import OUT, Request, make_request
+from nngpt.search.request import OUT, Request, make_request
 
 _OPTIONS = {
     "seed": "--seed",

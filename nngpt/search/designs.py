@@ -32,8 +32,9 @@ from nngpt.search.front import ranked
 from nngpt.search.journal import Journal
 from nngpt.search.ladder import KEEP, Standing
 from nngpt.search.llm_settings import FEWEST, settings
-from nngpt.search.plan import Plan, Request
-from nngpt.search.portfolio import read_portfolio
+from nngpt.search.plan import Plan
+from nngpt.search.request import Request
+from nngpt.search.standings import standings, trained
 from nngpt.store import Store
 
 _SHOTS, _BEGIN = 2, 0.5
@@ -60,7 +61,7 @@ def write_networks(
     """
     end = journal.spent + seconds
     for number in range(1, plan.rounds + 1):
-        field = entrants.standings(request, journal, plan.recipe, read_portfolio())
+        field = standings(request.folder, journal)
         prepare_round(request, journal, number, field)
         count = plan.designs // plan.rounds + (number <= plan.designs % plan.rounds)
         config = round_config(request, plan, number, count)
@@ -170,7 +171,7 @@ def _best_lines(base: Config, best: Sequence[Standing]) -> Iterator[bytes]:
 def _own_lines(store: Store, journal: Journal, objectives: Sequence[str]) -> Iterator[bytes]:
     """Yield the better half of what the LLM wrote as lines of a corpus, if that is enough."""
     names = {run.id: run.name for run in store.runs()}
-    found = entrants.trained(store, journal)
+    found = trained(store, journal)
     own = [one for one in found if names[one[0].run_id] != entrants.PORTFOLIO]
     better = ranked(own, objectives)[: -(-len(own) // 2)]
     if len(better) >= FEWEST:

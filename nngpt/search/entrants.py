@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from nngpt.config import Config, changed
 from nngpt.cycle.meter import TimeLimit
 from nngpt.cycle.runner import is_finished, run_loop
-from nngpt.files import DATABASE, write_file
+from nngpt.files import whole_lines, write_file
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Candidate, Refusal, content_hash
 from nngpt.reports.progress import ConsoleProgress
-from nngpt.search.first_rung import FirstRung, first_key
-from nngpt.search.journal import Journal, StageRecord
-from nngpt.search.ladder import Entrant, Standing
-from nngpt.search.plan import Plan, Request
-from nngpt.search.portfolio import PortfolioNetwork
-from nngpt.search.recipe import Recipe
-from nngpt.store import AttemptRecord, Store
+from nngpt.search.first_rung import FirstRung
+from nngpt.search.plan import Plan
+from nngpt.search.portfolio import PortfolioNetwork, read_portfolio
+from nngpt.search.request import Request
 
 PORTFOLIO, LLM = "portfolio", "llm"
 RUNS = re.compile(rf"{PORTFOLIO}|{LLM}(-\d+)?")
@@ -64,13 +61,31 @@ def portfolio_config(request: Request, plan: Plan) -> Config:
 def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> bool:
     """Write networks as answers for the backend `scripted`, unless the search has them already.
 
+    Their origins stay with them: another version of nngpt may have other networks.
+
     Returns: whether they were written.
     """
     path = request.folder / SCRIPT
     if path.exists():  # it resumes, with more minutes perhaps
         return False
-    write_file(path, [json.dumps({"text": answer_of(one)}).encode() + b"\n" for one in networks])
+    lines = ({"text": answer_of(one), "origin": _origin(one)} for one in networks)
+    write_file(path, [json.dumps(line).encode() + b"\n" for line in lines])
     return True
+
+
+def origins(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """Return title, author and licence of the portfolio's networks, by content hash."""
+    found = dict(map(_origin, read_portfolio()))
+    for line in map(json.loads, whole_lines(folder / SCRIPT)):
+        if "origin" in line:
+            network, (title, author, licence) = line["origin"]
+            found[network] = title, author, licence
+    return found
+
+
+def _origin(network: PortfolioNetwork) -> tuple[str, tuple[str, str, str]]:
+    author = f"the network {network.name} of {network.source}"
+    return content_hash(network.code), (network.name, author, network.licence)
 
 
 def candidate_of(network: PortfolioNetwork) -> Candidate:
@@ -102,54 +117,3 @@ def enter(
         then = "The search goes on with the networks that have trained"
         first.limit = TimeLimit(max(0.0, seconds), "The time of the first stages", then)
         run_loop(config, progress, limit=first.limit, executor=first)
-
-
-def standings(
-    request: Request,
-    journal: Journal,
-    recipe: Recipe,
-    networks: Sequence[PortfolioNetwork],
-) -> list[Standing]:
-    """Return the networks that finished their first stage, of all runs."""
-    known = {content_hash(one.code): one for one in networks}
-    found: dict[str, Standing] = {}
-    if not (request.folder / DATABASE).exists():
-        return []
-    with Store.open(request.folder / DATABASE, create=False) as store:
-        prompt = functools.cache(store.prompt)  # the same for a whole batch
-        for attempt, record in trained(store, journal):
-            if attempt.candidate is not None and record.network not in found:
-                asked = "".join(message.content for message in prompt(attempt.prompt_hash).messages)
-                shown = [one for one, _ in found.values() if one.candidate.code.strip() in asked]
-                origin = known.get(record.network)
-                own = record.recipe
-                entrant = _entrant(attempt, attempt.candidate, origin, shown, own)
-                found[record.network] = entrant, record
-    return list(found.values())
-
-
-def trained(store: Store, journal: Journal) -> Iterator[tuple[AttemptRecord, StageRecord]]:
-    """Yield the attempts whose networks finished their first stage, run by run, with its result."""
-    for run in (one for one in store.runs() if one.status != "archived"):
-        for attempt in store.attempts(run.id, with_code=True):
-            record = journal.stages.get(first_key(attempt.content_hash or ""))
-            if record and not record.refused:
-                yield attempt, record
-
-
-def _entrant(
-    attempt: AttemptRecord,
-    candidate: Candidate,
-    origin: PortfolioNetwork | None,
-    shown: Sequence[Entrant],
-    recipe: Recipe,
-) -> Entrant:
-    """Return a network as an entrant; what the LLM wrote has the licences of what it was shown."""
-    if origin is not None:
-        author = f"the network {origin.name} of {origin.source}"
-        return Entrant(origin.name, candidate, author, origin.licence, recipe)
-    author = f"the LLM {attempt.completion.model}"
-    if shown:
-        author += f", which was shown {', '.join(one.title for one in shown)}"
-    licence = " AND ".join(sorted({one.licence for one in shown} - {""}))
-    return Entrant(f"design #{attempt.id}", candidate, author, licence, recipe)

@@ -1,24 +1,22 @@
-"""What a search was asked for, and what follows from data, time and machine, with reasons."""
+"""The plan of a search: what follows from its data, time and machine, with reasons."""
 
 from __future__ import annotations
 
+import math
 import os
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nngpt.search import llm_settings
-from nngpt.search.front import ACCURACY, checked
 from nngpt.search.llm_settings import choose_rounds
+from nngpt.search.portfolio import TRAINED
 from nngpt.search.recipe import Recipe
+from nngpt.search.request import Request
 
 if TYPE_CHECKING:
-    from nngpt.config import Config
     from nngpt.data.splits import Splits
+    from nngpt.sandbox.executors.local import LocalExecutor
 
 _PORTFOLIO, _LLM = 0.10, 0.08
 """Shares of the whole time: first stages of the portfolio, the LLM's writing and first stages."""
@@ -45,9 +43,6 @@ _FIRST_S, _LEAST_STAGE_S = 20.0, 2.0
 _FEWEST, _MOST = 4, 24
 """Seconds of a first stage that are worth having, and of any; networks of the portfolio."""
 
-OUT = Path("best")
-"""Folder of the result, unless another is given."""
-
 _MIB, _BYTES_PER_PIXEL, _SMALLEST_BATCH = 1 << 20, 5000, 4
 """Memory that a typical network needs to train on an image, for each of its pixels."""
 
@@ -57,99 +52,11 @@ _PIXEL_S, _EPOCHS = 4e-6, 30
 of the time, with so many CPU seconds for each pixel of each image.
 """
 
-VALIDATION = 4000
-"""Validation images to choose by: more take time from the training."""
+CORES_OF_A_GPU = 100
+"""Number of CPU cores that train as fast as a GPU, roughly."""
 
 _CROP_SIDE = 24
 _FEW_CLASSES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Request:
-    """A search as the user asked for it.
-
-    Attributes:
-        base: configuration of data, limits and machine; its folder keeps the runs and weights.
-        data: argument that names the data.
-        minutes: time of the whole search.
-        out: folder of the result.
-        candidates: networks of the portfolio that begin; None for what the time allows.
-        designs: networks that the LLM writes, 0 for none; None for what the time allows.
-        objectives: what the networks are chosen by (`nngpt.search.front`), accuracy first.
-        asked: `base` before the size of images was chosen; None for `base` itself.
-    """
-
-    base: Config
-    data: str
-    minutes: float
-    out: Path
-    candidates: int | None = None
-    designs: int | None = None
-    objectives: tuple[str, ...] = (ACCURACY,)
-    asked: Config | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the search's runs, journal and weights."""
-        return self.base.folder
-
-    @property
-    def seed(self) -> int:
-        """Seed of the search."""
-        return self.base.seed
-
-    def identity(self) -> dict[str, object]:
-        """Return what must stay the same for a search to resume; its time may change."""
-        base = (self.asked or self.base).identity()
-        own = llm_settings.own_keys(self.base)
-        several = {"objectives": list(self.objectives)} if len(self.objectives) > 1 else {}
-        return {
-            "data": base["task"],
-            "seed": self.seed,
-            "evaluation": base["evaluation"],
-            "candidates": self.candidates,
-            "designs": self.designs,
-            **several,
-            **({"llm": own} if own else {}),
-        }
-
-
-def make_request(
-    base: Config,
-    minutes: float,
-    out: Path,
-    folder: Path | None = None,
-    candidates: int | None = None,
-    designs: int | None = None,
-    objectives: Sequence[str] = (),
-) -> Request:
-    """Return a request; without a folder, the search keeps its work in runs/search-DATA.
-
-    Args:
-        objectives: those beside accuracy, such as "parameters"; latency is measured if it is one.
-
-    Raises: UserError if an objective is unknown.
-    """
-    chosen = checked(objectives)
-    task = base.task
-    name = re.sub(r"[^a-z0-9]+", "-", (task.root.name if task.root else task.dataset).lower())
-    folder = folder or Path("runs") / f"search-{name.strip('-')[:40] or 'data'}"
-    base = base.model_copy(update={"folder": folder})
-    if "latency" in chosen:
-        evaluation = base.evaluation.model_copy(update={"latency": True})
-        base = base.model_copy(update={"evaluation": evaluation})
-    return Request(base, task.named, minutes, out, candidates, designs, chosen)
-
-
-def with_data(request: Request, side: int | None) -> Request:
-    """Return the request with square images of a side, None for their own size, and with as many
-    validation images as the search needs."""
-    base = request.base
-    chosen: dict[str, object] = {"image_size": side} if side else {}
-    if base.task.validation_limit is None:
-        chosen["validation_limit"] = VALIDATION
-    task = base.task.model_copy(update=chosen)
-    return replace(request, base=base.model_copy(update={"task": task}), asked=base)
 
 
 @dataclass(frozen=True)
@@ -191,37 +98,28 @@ def make_plan(
         workers: number of networks that train at once.
         llm_problem: why the LLM cannot take part, "" if it can.
     """
-    seconds, reasons = 60 * request.minutes, list[str]()
+    seconds = 60 * request.minutes
     first_total = _PORTFOLIO * seconds * workers
-    candidates = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
-    candidates = min(portfolio, request.candidates or candidates)
+    usual = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
+    candidates = min(portfolio, request.candidates or usual)
     first_s = max(_LEAST_STAGE_S, first_total / candidates)
-    llm_s = _LLM * seconds
-    if not llm_problem and request.designs is None and llm_s < _LEAST_LLM_S:
-        llm_problem = f"it would have {llm_s:.0f} s and needs {_LEAST_LLM_S:.0f}"
-    designs = int((llm_s - _LOADING_S) / (first_s / workers + _DESIGN_S))
-    designs = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, designs))
-    designs = 0 if llm_problem else designs if request.designs is None else request.designs
-    rounds, tuned, why = 0, False, f"LLM: takes no part, {llm_problem}"
-    if designs:
-        rounds, tuned, why = choose_rounds(request.base, llm_s, designs)
-    reasons.append(why)
+    designs, rounds, tuned, llm = _llm_part(request, first_s / workers, llm_problem)
     recipe = choose_recipe(splits, request.base.evaluation.memory_mb)
     after = seconds * (1 - _PORTFOLIO - (_LLM if designs else 0.0))
-    trials = min(_MOST_TRIALS, int(TUNING * after * workers / _TRIAL_S))
-    trials = trials if TUNING * after >= _TUNING_S else 0
-    final_s = after * (1 - RUNGS - (TUNING if trials else 0.0))
-    reasons += [
-        f"First rung: {candidates} networks of the portfolio"
-        + (f" and {designs} of the LLM" if designs else "")
-        + f", one epoch or {first_s:.0f} s each, {workers} at once",
-        f"Then about {RUNGS * after:.0f} s: halving the field; "
-        + (f"{TUNING * after:.0f} s: {trials} recipes for the leader; " if trials else "")
-        + f"{final_s:.0f} s: its final training, the test, and its files",
+    tuning_s = TUNING * after if TUNING * after >= _TUNING_S else 0.0
+    trials = min(_MOST_TRIALS, int(tuning_s * workers / _TRIAL_S))
+    final_s = (1 - RUNGS) * after - tuning_s
+    by_llm = f" and {designs} of the LLM" if designs else ""
+    tuning = f"{tuning_s:.0f} s: {trials} recipes for the leader; " if trials else ""
+    reasons = [
+        llm,
+        f"First rung: {candidates} networks of the portfolio{by_llm}, "
+        f"one epoch or {first_s:.0f} s each, {workers} at once",
+        f"Then about {RUNGS * after:.0f} s: halving the field; {tuning}"
+        f"{final_s:.0f} s: its final training, the test, and its files",
         f"Recipe: {recipe.note}",
+        *([] if trials else [f"Tuning: none, it would have less than {_TUNING_S:.0f} s"]),
     ]
-    if not trials:
-        reasons.append(f"Tuning: none, it would have less than {_TUNING_S:.0f} s")
     return Plan(
         candidates=candidates,
         designs=designs,
@@ -234,6 +132,23 @@ def make_plan(
         parts=max(_FEWEST_PARTS, min(_MOST_PARTS, int(final_s / _PART_S))),
         seconds=seconds,
     )
+
+
+def _llm_part(request: Request, train_s: float, problem: str) -> tuple[int, int, bool, str]:
+    """Return how many networks the LLM writes, in how many rounds, whether it learns, and why.
+
+    Args:
+        train_s: seconds of the search that a network's first stage takes.
+        problem: why it cannot take part, "" if it can.
+    """
+    seconds, asked = _LLM * 60 * request.minutes, request.designs
+    if not problem and asked is None and seconds < _LEAST_LLM_S:
+        problem = f"it would have {seconds:.0f} s and needs {_LEAST_LLM_S:.0f}"
+    if problem:
+        return 0, 0, False, f"LLM: takes no part, {problem}"
+    fit = int((seconds - _LOADING_S) / (train_s + _DESIGN_S))
+    designs = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, fit)) if asked is None else asked
+    return designs, *choose_rounds(request.base, seconds, designs)
 
 
 def writing_s(request: Request, left: float) -> float:
@@ -272,6 +187,19 @@ def choose_side(own: tuple[int, int], images: int, minutes: float, cores: int) -
     seconds = 60 * minutes * cores / 2
     fits = [s for s in _SIDES if s <= max(own) and images * _EPOCHS * _PIXEL_S * s * s <= seconds]
     return max(fits, default=_SIDES[0])
+
+
+def final_threads(request: Request, executor: LocalExecutor) -> int:
+    """Return the threads of the final training: all that the workers had together."""
+    own = request.base.evaluation.threads
+    return executor.workers * own if executor.device == "cpu" else 1
+
+
+def training_s(request: Request, splits: Splits, executor: LocalExecutor) -> tuple[float, int]:
+    """Return for how many CPU seconds the result will train in all, and the pixels of an image."""
+    on_cpu = executor.device == "cpu"
+    cores = final_threads(request, executor) if on_cpu else CORES_OF_A_GPU
+    return 60 * request.minutes * TRAINED * cores, math.prod(splits.shape[1:])
 
 
 def understood(splits: Splits, device: str) -> list[str]:

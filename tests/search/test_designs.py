@@ -23,9 +23,10 @@ from nngpt.search.designs import prepare_round, round_config
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant
-from nngpt.search.plan import Plan, make_request
+from nngpt.search.plan import Plan
 from nngpt.search.portfolio import read_portfolio
 from nngpt.search.recipe import Recipe
+from nngpt.search.request import make_request
 from nngpt.store import Store
 
 OTHER = ("llm.backend=openai", "llm.options.url=http://localhost:1/v1", "llm.model=any")

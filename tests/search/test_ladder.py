@@ -15,13 +15,13 @@ from nngpt.data.sources import mnist
 from nngpt.errors import UserError
 from nngpt.generation.contract import make_reader
 from nngpt.records import Candidate, StagedTraining, TrainingStage
-from nngpt.search import search as searching
+from nngpt.search import standings
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Standing, Trainer, climb, rung_sizes
-from nngpt.search.plan import Plan, make_request
 from nngpt.search.portfolio import PortfolioNetwork, choose_for, read_portfolio
 from nngpt.search.recipe import Recipe
+from nngpt.search.request import make_request
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,9 @@ def test_a_search_that_was_killed_in_a_final_training_goes_on_with_all(
             key = f"{kind}-{entrant.network}"
             record = journal.add(replace(record, key=key), b"weights")
         field.append((entrant, record))
-    monkeypatch.setattr(searching.entrants, "standings", lambda *_: field)
-    base = Config(folder=tmp_path)
-    request = make_request(base, 1.0, tmp_path / "best", tmp_path, objectives=objectives)
-    plan = Plan(4, 0, 1.0, Recipe(), ())
-    found = searching._in_final(request, journal, plan)
+    monkeypatch.setattr(standings, "standings", lambda *_: field)
+    request = make_request(Config(), 1.0, tmp_path / "best", tmp_path, objectives=objectives)
+    found = standings.in_final(request, journal)
     assert "".join(entrant.title for entrant, _ in found) == expected
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Nngpt, write_bright_and_dark
 
+from nngpt.config import Config
 from nngpt.errors import UserError
+from nngpt.records import content_hash
+from nngpt.search import beginning, entrants
 from nngpt.search import search as searching
 from nngpt.search.command import command_of
 from nngpt.search.entrants import LLM, PORTFOLIO
 from nngpt.search.journal import Journal, StageRecord
-from nngpt.search.plan import Request
+from nngpt.search.portfolio import read_portfolio
+from nngpt.search.request import Request, make_request
 from nngpt.store import Store
 from nngpt.store.lock import RunLock
 
@@ -83,8 +89,23 @@ def test_a_fresh_search_removes_only_its_own(call_nngpt: Nngpt, tmp_path: Path) 
     lock.release()
     assert (work / "first-a.safetensors").exists()
 
-    searching.start_over(work)
+    beginning.start_over(work)
     kept = {path.name for path in work.iterdir() if ".lock" not in path.name}
     assert kept == {"mine.safetensors", "nngpt.db"}
     with Store.open(work / "nngpt.db") as store:
         assert [run.status for run in store.runs()] == ["archived", "archived", "active"]
+
+
+def test_networks_of_an_older_portfolio_keep_their_licence(tmp_path: Path) -> None:
+    known = read_portfolio()[0]
+    gone = replace(
+        known, name="gone", source="elsewhere", licence="0BSD", code="# old\n" + known.code
+    )
+    request = make_request(Config(), 1.0, tmp_path / "best", tmp_path)
+    assert entrants.write_script(request, [gone])
+    found = entrants.origins(tmp_path)
+    assert found[content_hash(gone.code)] == ("gone", "the network gone of elsewhere", "0BSD")
+
+    (tmp_path / entrants.SCRIPT).write_text(json.dumps({"text": "of an older version"}) + "\n")
+    title, _, licence = entrants.origins(tmp_path)[content_hash(known.code)]
+    assert (title, licence) == (known.name, known.licence)

@@ -127,7 +127,7 @@ class Trainer:
         besides = _START_S + before.total * self.forward_s(before)
         trained_s = max(seconds - besides, _LEAST_SHARE * seconds, _LEAST_S)
         images = round((epochs or MOST_EPOCHS) * self.train_count)
-        stage = recipe.stage(images, before.batches, trained_s, *part)
+        stage = recipe.stage(images, before.images // recipe.batch, trained_s, *part)
         record = self.train(f"{name}-{entrant.network}", entrant, stage, before)
         return replace(entrant, recipe=record.recipe), record
 
@@ -237,28 +237,22 @@ def finish(
     all parts, in a search whose time was raised, passes them once more, from its best checkpoint.
     """
     entrant, journal = leader[0], trainer.journal
-    end, done = journal.spent + seconds, finals(journal, entrant.network)
-    if done:
-        entrant = replace(entrant, recipe=done[-1].recipe)
+    end, tried = journal.spent + seconds, finals(journal, entrant.network)
     own = [one for one in journal.stages.values() if one.network == entrant.network]
     own = [one for one in own if journal.has_state(one.key)]
     best = ranked([leader, *((replace(entrant, recipe=one.recipe), one) for one in own)])[0]
-    first, at = len(done), leader
-    if first:
-        whole = first % parts == 0
-        if whole and seconds < _LEAST_PASS_S:
+    done, at = [one for one in tried if not one.refused], leader
+    first = len(done) % parts
+    if done:
+        if first == 0 and seconds < _LEAST_PASS_S:
             return best
-        at = best if whole or not journal.has_state(done[-1].key) else (entrant, done[-1])
+        at = (entrant, done[-1]) if first and journal.has_state(done[-1].key) else best
     log(f"Final training of {entrant.title}: {max(0.0, seconds):.0f} s")
-    for number in range(first, first - first % parts + parts):
-        part, left = number % parts, end - journal.spent
-        if left <= 0:
+    for part in range(first, parts):
+        if end <= journal.spent:
             break
-        rise = part / parts, (part + 1) / parts
-        each, epochs = left / (parts - part), MOST_EPOCHS / parts
-        found = trainer.go_on(f"final{number}", at, each, entrant.recipe, epochs, rise)
+        found = _final_part(trainer, at, end, (part, parts), tried, log)
         if found[1].refused:
-            log(f"  stopped: {found[1].refused}")
             break
         at = found
         log(f"  {(part + 1) / parts:.0%}: {percent_of(at[1].correct, at[1].total)}")
@@ -267,13 +261,37 @@ def finish(
     return best
 
 
-def final_key(number: int, network: str) -> str:
-    """Return the journal's key of a part of a network's final training."""
-    return f"final{number}-{network}"
+def _final_part(
+    trainer: Trainer,
+    at: Standing,
+    end: float,
+    part: tuple[int, int],
+    tried: list[StageRecord],
+    log: Log,
+) -> Standing:
+    """Train one of a number of parts of a final training, and add what it gives to those tried.
+
+    One that fails is tried once more from the same weights with half the batch and half the rate,
+    which helps when numbers overflow or memory is short; all parts after it follow.
+    """
+    number, parts = part
+    rise, epochs = (number / parts, (number + 1) / parts), MOST_EPOCHS / parts
+    for last in (False, True):
+        recipe = tried[-1].recipe if tried else at[0].recipe
+        if tried and tried[-1].refused:
+            recipe = replace(recipe, lr=recipe.lr / 2, batch=max(2, recipe.batch // 2))
+        seconds = (end - trainer.journal.spent) / (parts - number)
+        found = trainer.go_on(f"final{len(tried)}", at, seconds, recipe, epochs, rise)
+        tried.append(found[1])
+        if not found[1].refused:
+            break
+        then = "the training ends here" if last else "once more with half the batch and rate"
+        log(f"  failed: {found[1].refused}; {then}")
+    return found
 
 
 def finals(journal: Journal, network: str) -> list[StageRecord]:
-    """Return the finished parts of a network's final training, in order."""
-    keys = (final_key(number, network) for number in itertools.count())
+    """Return the parts of a network's final training that were tried, in order."""
+    keys = (f"final{number}-{network}" for number in itertools.count())
     found = itertools.takewhile(lambda key: key in journal.stages, keys)
-    return [journal.stages[key] for key in found if not journal.stages[key].refused]
+    return [journal.stages[key] for key in found]

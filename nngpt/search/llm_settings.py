@@ -83,6 +83,11 @@ def learns(base: Config) -> bool:
     return bool(given(base)["learning"].get("enabled", base.llm.backend == _LOCAL))
 
 
+def rounds_within(base: Config, seconds: float) -> int:
+    """Return in how many rounds the LLM writes in so many seconds, if it writes enough networks."""
+    return base.cycles if _wants(base, "cycles") else 2 if seconds >= _SECOND_S else 1
+
+
 def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, str]:
     """Return in how many rounds the LLM writes, whether it learns before the later ones, and why.
 
@@ -95,8 +100,7 @@ def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, 
     name += "" if base.llm.backend == _LOCAL else f" ({base.llm.backend})"
     how = f"LLM: {count} networks by {name}, prompt {found['prompt']['template']!r}"
     tuned = learns(base) and (seconds >= _LEARNING_S or _wants(base, "learning.enabled"))
-    rounds = base.cycles if _wants(base, "cycles") else 2 if seconds >= _SECOND_S else 1
-    rounds = min(rounds, max(1, count // FEWEST))
+    rounds = min(rounds_within(base, seconds), max(1, count // FEWEST))
     if rounds == 1:
         return 1, False, f"{how}, in one round of {seconds:.0f} s"
     start = "from the best so far"

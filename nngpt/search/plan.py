@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nngpt.search.llm_settings import choose_rounds
+from nngpt.search.llm_settings import choose_rounds, rounds_within
 from nngpt.search.portfolio import TRAINED
 from nngpt.search.recipe import Recipe
 from nngpt.search.request import Request
@@ -147,7 +147,10 @@ def _llm_part(request: Request, train_s: float, problem: str) -> tuple[int, int,
     if problem:
         return 0, 0, False, f"LLM: takes no part, {problem}"
     fit = int((seconds - _LOADING_S) / (train_s + _DESIGN_S))
-    designs = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, fit)) if asked is None else asked
+    usual = min(_MOST_DESIGNS, max(_FEWEST_DESIGNS, fit))
+    if "per_cycle" in request.base.candidates.model_fields_set:
+        usual = request.base.candidates.per_cycle * rounds_within(request.base, seconds)
+    designs = usual if asked is None else asked
     return designs, *choose_rounds(request.base, seconds, designs)
 
 

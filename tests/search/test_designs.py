@@ -6,12 +6,15 @@ import json
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from command_line import ALSO_GOOD, GOOD, NEAR_TWIN, begin_nngpt, run_nngpt, write_bright_and_dark
 
 from nngpt.config import load
 from nngpt.data.sources import mnist
+from nngpt.data.splits import Splits
 from nngpt.errors import ModelError
 from nngpt.files import DATABASE
 from nngpt.generation.contract import make_reader
@@ -23,7 +26,7 @@ from nngpt.search.designs import prepare_round, round_config
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant
-from nngpt.search.plan import Plan
+from nngpt.search.plan import Plan, make_plan
 from nngpt.search.portfolio import read_portfolio
 from nngpt.search.recipe import Recipe
 from nngpt.search.request import make_request
@@ -80,6 +83,26 @@ def test_the_rounds_follow_from_the_time(
     found = llm_settings.choose_rounds(load(None, overrides), seconds, 12)
     assert found[:2] == (rounds, tuned)
     assert told in found[2]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "minutes", "asked", "expected"),
+    [
+        ((), 20.0, None, (4, 2)),
+        ((), 10.0, None, (0, 0)),
+        (("candidates.per_cycle=4",), 20.0, None, (8, 2)),
+        (("candidates.per_cycle=4", "cycles=3"), 20.0, None, (12, 3)),
+        (("candidates.per_cycle=4",), 20.0, 5, (5, 2)),
+    ],
+)
+def test_the_user_sets_the_networks_of_all_rounds_or_of_each(
+    overrides: tuple[str, ...], minutes: float, asked: int | None, expected: tuple[int, int]
+) -> None:
+    request = make_request(load(None, overrides), minutes, Path("best"), designs=asked)
+    splits = SimpleNamespace(shape=(1, 28, 28), train=SimpleNamespace(count=64))
+    plan = make_plan(request, cast(Splits, splits), 60, 2, "")
+    assert (plan.designs, plan.rounds) == expected
+    assert f"LLM: {asked or expected[0] or 'takes'}" in plan.reasons[0]
 
 
 @pytest.mark.parametrize(("template", "shots"), [("delta", None), ("full", 2)])

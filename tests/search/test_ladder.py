@@ -14,8 +14,8 @@ from nngpt.config import Config
 from nngpt.data.sources import mnist
 from nngpt.errors import UserError
 from nngpt.generation.contract import make_reader
-from nngpt.records import Candidate, StagedTraining, TrainingStage
-from nngpt.search import standings
+from nngpt.records import Candidate, Refusal, Stage, StagedTraining, TrainingStage
+from nngpt.search import ladder, standings
 from nngpt.search.entrants import answer_of
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.ladder import Entrant, Standing, Trainer, climb, rung_sizes
@@ -44,12 +44,15 @@ class Scripted:
 
     workers, device = 2, "cpu"
 
-    def __init__(self, networks: Mapping[str, tuple[int, int]]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Mapping[str, tuple[int, int]], most: int = 99) -> None:
+        self.networks, self.most = networks, most
+        """Networks by code, and the largest batch for which memory is enough."""
 
     def advance(
         self, candidate: Candidate, seed: int, stage: TrainingStage, before: bytes | None = None
-    ) -> StagedTraining:
+    ) -> StagedTraining | Refusal:
+        if stage.batch > self.most:
+            return Refusal(Stage.TRAIN, "out of memory")
         correct, parameters = self.networks[candidate.code]
         return StagedTraining(correct, 100, 1, 0.1, b"weights", claimed_parameters=parameters)
 
@@ -74,6 +77,32 @@ def test_halving_follows_the_objectives(
         field.append((entrant, trainer.train(f"first-{code}", entrant, stage, None)))
     found = climb(trainer, field, 1.0, print, objectives)
     assert "".join(sorted(entrant.title for entrant, _ in found)) == last
+
+
+@pytest.mark.parametrize(
+    ("most", "batches", "accurate"),
+    [(64, [64] * 3, 0.95), (32, [64, 32, 32, 32], 0.95), (9, [64, 32], 0.9)],
+)
+def test_a_part_that_fails_is_tried_once_more_with_half_the_batch(
+    most: int, batches: list[int], accurate: float, tmp_path: Path
+) -> None:
+    def told() -> list[tuple[int, float]]:
+        tried = ladder.finals(journal, entrant.network)
+        return [(one.recipe.batch, one.recipe.lr) for one in tried]
+
+    journal, lines = Journal(tmp_path, 60.0, time.monotonic()), list[str]()
+    entrant = Entrant("a", Candidate("a", "", "full", {}, "norm", 1), "", "", Recipe())
+    first = StageRecord(f"first-{entrant.network}", entrant.network, 90, 100)
+    leader = entrant, journal.add(first, b"weights")
+    trainer = Trainer(Scripted({"a": (95, 10)}, most), journal, 1, 10)
+    best = ladder.finish(trainer, leader, 30.0, 3, lines.append)
+    rate = Recipe().lr / Recipe().batch
+    assert told() == [(batch, pytest.approx(rate * batch)) for batch in batches]
+    assert best[1].accuracy == accurate
+    assert sum("out of memory" in line for line in lines) == len(batches) - 3 * (accurate > 0.9)
+    if accurate == 0.9:
+        ladder.finish(trainer, leader, 30.0, 3, lines.append)
+        assert [batch for batch, _ in told()] == [64, 32, 16, 8, 8, 8]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ options also takes the keyword argument `options` (see `nngpt.plugins` and docs/
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -170,6 +171,25 @@ class TakesSettings(Protocol):
         Returns:
             None if the code does not end or cannot be read.
         """
+
+
+@runtime_checkable
+class AnswersJson(Protocol):
+    """A mode whose whole answers are JSON, to which `sampling.constrain` can hold the LLM.
+
+    Attributes:
+        schema: JSON schema of an answer.
+    """
+
+    schema: Mapping[str, Any]
+
+
+@runtime_checkable
+class ChangesAnswers(Protocol):
+    """A mode that changes its answers at random itself; those of the others hold layers."""
+
+    def changed(self, answer: str, changes: int, chance: random.Random) -> str:
+        """Return a known answer with so many random changes, "" if that is impossible."""
 
 
 @runtime_checkable

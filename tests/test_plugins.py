@@ -12,17 +12,19 @@ from nngpt.config import NoveltyConfig
 from nngpt.errors import ConfigError, PluginError
 
 NAMES = {
-    "data set": ["cifar10", "cifar100", "fashion-mnist", "image-folder", "mnist", "svhn"],
+    "data set": [
+        *("cifar10", "cifar100", "fashion-mnist", "image-folder", "mnist", "nasbench201", "svhn"),
+    ],
     "LLM backend": ["mutation", "openai", "scripted", "transformers"],
-    "executor": ["bubblewrap", "container", "local", "outside"],
-    "novelty measure": ["minhash", "none"],
+    "executor": ["bubblewrap", "container", "local", "nasbench201", "outside"],
+    "novelty measure": ["equal", "minhash", "none"],
     "learner": ["sft"],
     "reward": [
         *("accuracy", "build", "contract", "corpus-novelty", "forward", "group-novelty"),
         *("parameter-budget", "parse", "trains"),
     ],
     "dedup level": ["exact", "lexical", "normalised", "raw", "structural"],
-    "prompt mode": ["body", "delta", "features", "full"],
+    "prompt mode": ["body", "cell", "delta", "features", "full"],
     "HPO engine": ["default", "llm", "optuna", "surrogate"],
     "tracker": ["jsonl", "mlflow", "tensorboard", "wandb"],
 }
@@ -52,7 +54,7 @@ def test_wrong_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / f"{name}.py").rename(tmp_path / "lab" / f"{name}.py")
     messages = {
         "minhsh": "unknown novelty measure 'minhsh'. Did you mean 'minhash'?",
-        "no.such": "unknown novelty measure 'no.such'. Known: minhash, none",
+        "no.such": "unknown novelty measure 'no.such'. Known: equal, minhash, none",
         "lab.empty_plugin": "the module lab.empty_plugin has no function create()",
         "lab.needy_plugin": "needs the package 'nngpt_no_such_package', which is not installed",
     }

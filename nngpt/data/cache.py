@@ -202,7 +202,7 @@ def verify(key: str, meta: Meta) -> None:
     """
     for name in ARRAYS:
         path = folder(key) / f"{name}.npy"
-        if _array_digest(open_array(path)) != meta.sha256.get(name):
+        if array_digest(open_array(path)) != meta.sha256.get(name):
             raise damaged(path, "wrong checksum")
 
 
@@ -218,14 +218,14 @@ def intact(key: str) -> bool:
     return True
 
 
-def _array_digest(array: npt.NDArray[Any]) -> str:
+def array_digest(array: npt.NDArray[Any]) -> str:
     """Return the sha256 of a data set's array: its raw bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def digests(arrays: Arrays) -> dict[str, str]:
     """Return the sha256 of each array of a data set, by name."""
-    return {name: _array_digest(getattr(arrays, name)) for name in ARRAYS}
+    return {name: array_digest(getattr(arrays, name)) for name in ARRAYS}
 
 
 def open_arrays(partial: Path) -> Arrays:

@@ -46,3 +46,11 @@ def refuse_exposed_labels(splits: Splits, cuda: bool) -> None:
             "candidates could read the labels, which are among Python's or the system's libraries"
         )
         raise UserError(what, where=str(found), hint="Set NNGPT_CACHE to a folder elsewhere")
+
+
+def refuse_missing_images(splits: Splits) -> None:
+    """Refuse a data set without images, such as `nasbench201`. Raises: UserError."""
+    if not splits.train.count:
+        what = f"{splits.name} has no images to train on"
+        hint = "Its cells are looked up: use evaluation.executor=nasbench201"
+        raise UserError(what, where="evaluation.executor", hint=hint)

@@ -91,7 +91,9 @@ def source(
 
 
 def test_every_built_in_data_set_is_under_this_contract():
-    assert {name.split(",")[0] for name in SOURCES} == set(plugins.names("data set"))
+    without_images = {"nasbench201"}
+    names = set(plugins.names("data set")) - without_images
+    assert {name.split(",")[0] for name in SOURCES} == names
 
 
 def test_a_data_set_without_names_has_numbers():

@@ -19,8 +19,7 @@ from pydantic import Field
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError, ModelError
-from nngpt.generation.models import chat
-from nngpt.generation.models.constrained import with_settings
+from nngpt.generation.models import chat, constrained
 from nngpt.generation.models.loading import load_tokenizer
 from nngpt.generation.models.server import Server, brief, log
 from nngpt.plugins import PluginOptions
@@ -97,8 +96,10 @@ class OpenAILLM:
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Request `count` completions in parallel, each with its own seed."""
-        written = self._sample(prompt, count, seed, sampling, {})
-        return with_settings(self, prompt, written, seed, sampling)
+        return constrained.generate(
+            *(self, prompt, count, seed, sampling),
+            lambda: self._sample(prompt, count, seed, sampling, {}),
+        )
 
     def generate_json(
         self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling

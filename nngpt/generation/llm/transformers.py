@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from nngpt.config import LLMConfig
-from nngpt.generation.models import chat
+from nngpt.generation.models import chat, constrained
 from nngpt.generation.models.adapters import check_adapter
-from nngpt.generation.models.constrained import Grammars, load_xgrammar, with_settings
+from nngpt.generation.models.constrained import Grammars, load_xgrammar
 from nngpt.generation.models.cpu_attention import fast_cpu_attention
 from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
 from nngpt.records import Adapter, Completion, Prompt, Sampling
@@ -48,9 +48,11 @@ class TransformersLLM:
     ) -> list[Completion]:
         """Sample `count` completions as one batch."""
         tell = None if sampling.constrain else self.on_completion  # else settings are missing
-        sampled = self.sample(prompt, count, seed, sampling, tell=tell)
-        written = [completion for completion, _ in sampled]
-        return with_settings(self, prompt, written, seed, sampling)
+
+        def sample() -> list[Completion]:
+            return [one for one, _ in self.sample(prompt, count, seed, sampling, tell=tell)]
+
+        return constrained.generate(self, prompt, count, seed, sampling, sample)
 
     def generate_json(
         self, prompt: Prompt, schema: Mapping[str, Any], count: int, seed: int, sampling: Sampling

@@ -1,14 +1,15 @@
-"""Constrained settings: regenerate the JSON after the code of an answer under a grammar.
+"""Write under a grammar (`sampling.constrain`): the JSON after the code of an answer, or all of it.
 
-The LLM writes the code freely. The text after the code is dropped, and the LLM writes a settings
-block in which only names that the code supports and values within LEMUR's ranges are possible. The
-code is unchanged; reports mark figures with constrained settings.
+In a mode whose answers are code, the LLM writes the code freely. The text after the code is
+dropped, and the LLM writes a settings block in which only names that the code supports and values
+within LEMUR's ranges are possible. The code is unchanged; reports mark figures with constrained
+settings. In a mode whose answers are JSON, the LLM writes each under the mode's schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import ModuleType
@@ -17,7 +18,7 @@ from typing import Any
 from nngpt.errors import ConfigError, ModelError
 from nngpt.generation import modes
 from nngpt.generation.contract.answers import fits_schema
-from nngpt.protocols import LLM, TakesSettings, WritesJson
+from nngpt.protocols import LLM, AnswersJson, TakesSettings, WritesJson
 from nngpt.records import Completion, Prompt, Sampling
 
 _OPENING, _CLOSING = "\n\n```json\n", "\n```"
@@ -32,7 +33,7 @@ def check(llm: LLM, mode: str) -> None:
         ModelError: a required package is missing.
     """
     where, hint = "sampling.constrain", "Set it to false"
-    if not isinstance(modes.load(mode), TakesSettings):
+    if not isinstance(modes.load(mode), TakesSettings | AnswersJson):
         what = f"answers of {mode} mode have no settings to be constrained"
         raise ConfigError(what, where=where, hint=f"{hint}, or use a template of full mode.")
     if not isinstance(llm, WritesJson):
@@ -41,22 +42,28 @@ def check(llm: LLM, mode: str) -> None:
     llm.check_json()
 
 
-def with_settings(
+def generate(
     llm: WritesJson,
     prompt: Prompt,
-    completions: Sequence[Completion],
+    count: int,
     seed: int,
     sampling: Sampling,
+    sample: Callable[[], list[Completion]],
 ) -> list[Completion]:
-    """Replace the settings after the code of each completion with constrained ones.
+    """Return `count` completions, constrained as `sampling.constrain` and the prompt's mode ask.
 
-    Completions without complete code stay as they are, and so do all without `sampling.constrain`.
+    Args:
+        sample: writes completions without a constraint; those without complete code stay as they
+            are, the others get constrained settings.
 
     Raises: ModelError if the settings do not follow the schema, because a server ignores it.
     """
     if not sampling.constrain:
-        return list(completions)
-    return [_with_settings(llm, prompt, written, seed, sampling) for written in completions]
+        return sample()
+    mode = modes.load(prompt.mode)
+    if isinstance(mode, AnswersJson):
+        return llm.generate_json(prompt, mode.schema, count, seed, sampling)
+    return [_with_settings(llm, prompt, written, seed, sampling) for written in sample()]
 
 
 def _with_settings(

@@ -124,6 +124,7 @@ class LocalExecutor:
         preconditions.refuse_other_systems()
         if not preconditions.has_cuda_driver():
             preconditions.refuse_missing_cuda(evaluation.device)
+        preconditions.refuse_missing_images(splits)
         self.pruner = pruner
         self._splits, self._evaluation = splits, evaluation
         self._budget = Budget(task.max_parameters, task.max_latency_ms, evaluation.budget_s)

@@ -138,7 +138,8 @@ def test_all_constrained_settings_validate(llm: TransformersLLM, supported: set[
 def test_settings_follow_the_generated_code(llm: TransformersLLM) -> None:
     wrong = '\n```json\n{"hyperparameters": {"depth": 3}}\n```\nEnjoy!'
     free = [written(CODE + wrong), written("Sorry.", 1), written(CODE, 2)]
-    done = constrained.with_settings(llm, PROMPT, free, 5, replace(WILD, constrain=True))
+    wild = replace(WILD, constrain=True)
+    done = constrained.generate(llm, PROMPT, len(free), 5, wild, lambda: free)
     assert done[1] == free[1]
     for before, after in ((free[0], done[0]), (free[2], done[2])):
         assert after.text.startswith(f"{CODE}\n\n```json\n") and after.text.endswith("}\n```")

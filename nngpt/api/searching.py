@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from nngpt import config
-from nngpt.reports.progress import ConsoleProgress
+from nngpt.search.progress import SearchProgress
 from nngpt.search.request import make_request
 from nngpt.search.result import Found
 from nngpt.search.search import search as run_search
@@ -46,5 +46,5 @@ def search(
     base = config.load(None, config.as_overrides(chosen))
     work = None if folder is None else Path(folder)
     request = make_request(base, minutes, Path(out), work, candidates, designs, objectives)
-    with ConsoleProgress(Console(stderr=True)) as progress:
+    with SearchProgress(Console(stderr=True)) as progress:
         return run_search(request, progress, finish, fresh)

@@ -72,7 +72,8 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find and train a good network for your images; the same command resumes."""
-    from nngpt.reports.progress import ConsoleProgress
+    from nngpt.reports.network_folder.contents import judged_95
+    from nngpt.search.progress import SearchProgress
     from nngpt.search.request import make_request
     from nngpt.search.search import search as run
 
@@ -87,13 +88,12 @@ def search(
     request = make_request(base, minutes, out, folder, candidates, designs, objectives)
     check_folder(request.folder, "--folder")
     check_folder(out, "--out")
-    with stoppable(), ConsoleProgress(console(stderr=as_json)) as progress:
+    with stoppable(), SearchProgress(console(stderr=as_json)) as progress:
         found = run(request, progress, finish, fresh)
-    correct, total = found.test
-    lines = [f"{out}: {found.title}, {correct / total:.1%} right of {total:,} test images."]
+    lines = [f"{out}: {found.title}, {judged_95(*found.test)} test images right."]
     for one in found.front[1:]:
-        (correct, total), size = one["test"], one["claimed_parameters"]
-        lines.append(f"{out}/{one['folder']}: {correct / total:.1%}, {size:,} parameters.")
+        right, size = judged_95(*one["test"]), one["claimed_parameters"]
+        lines.append(f"{out}/{one['folder']}: {right}, {size:,} parameters.")
     lines.append(f"Use it: python {out}/predict.py IMAGE")
     text = "\n".join(lines)
     print_result(as_json, {"out": str(out), "network": found.title, **found.facts}, text)

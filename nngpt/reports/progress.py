@@ -95,15 +95,15 @@ class ConsoleProgress(LiveBars):
         text = f"  the LLM writes {plural(count, 'network')}"
         if not self._console.is_terminal:
             self.note(f"{text} …")
-        return self._activity(text)
+        return self.activity(text)
 
     def repairing(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """Show a spinner while the LLM repairs a candidate."""
-        return self._activity(f"  the LLM repairs candidate #{attempt.id}")
+        return self.activity(f"  the LLM repairs candidate #{attempt.id}")
 
     def training(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """Show a spinner while a candidate trains."""
-        return self._activity(f"  training candidate #{attempt.id}")
+        return self.activity(f"  training candidate #{attempt.id}")
 
     def settled(self, attempt: AttemptRecord) -> None:
         """Print a line for the attempt, and advance the bar with its counts, best and mean."""
@@ -174,7 +174,8 @@ class ConsoleProgress(LiveBars):
         self._bars.update(self._cycle_bar, completed=done, total=total, facts=facts)
 
     @contextmanager
-    def _activity(self, text: str) -> Iterator[None]:
+    def activity(self, text: str) -> Iterator[None]:
+        """Show a spinner with a text."""
         bar = self._bars.add_task(text, total=None, facts="")
         try:
             yield

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nngpt import files
+from nngpt.data.loading import data_source, load_splits, make_task
 from nngpt.errors import UserError
 from nngpt.files import DATABASE
 from nngpt.protocols import DatasetSource, Log, ReadsImageFiles
+from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.sandbox.preconditions import has_cuda_driver
 from nngpt.search import designs, entrants, llm_settings
@@ -20,7 +22,7 @@ from nngpt.search.journal import Journal
 from nngpt.search.plan import CORES_OF_A_GPU, Plan, choose_side, make_plan, training_s
 from nngpt.search.portfolio import promising, read_portfolio
 from nngpt.search.recipe import Recipe
-from nngpt.search.request import Request
+from nngpt.search.request import Request, with_data
 from nngpt.search.speed import choose_format
 from nngpt.store import Store
 
@@ -72,7 +74,54 @@ def read_begun(request: Request) -> dict[str, Any] | None:
     return begun
 
 
-def side_of(request: Request, source: DatasetSource, log: Log) -> int | None:
+def open_data(
+    request: Request, source: DatasetSource, begun: Mapping[str, Any] | None, log: Log
+) -> tuple[Request, Splits, Task]:
+    """Return the request with the size of its images, and its data.
+
+    Args:
+        source: the data as asked for.
+
+    Raises: UserError if the images have changed since the search began.
+    """
+    side = begun["side"] if begun else _side_of(request, source, log)
+    request = with_data(request, side)
+    source = data_source(request.base) if side else source
+    splits = load_splits(request.base, source, log)
+    if begun and begun["images"] != splits.digest:
+        what = "the images have changed since the search began"
+        raise UserError(what, where=request.data, hint="Start over with --fresh")
+    return request, splits, make_task(request.base, source)
+
+
+def plan_of(
+    request: Request,
+    splits: Splits,
+    executor: LocalExecutor,
+    begun: Mapping[str, Any] | None,
+    log: Log,
+) -> Plan:
+    """Return the plan that the search began with; of a new search, make, tell and store it."""
+    if begun:
+        log("The plan stays as it was.")
+        stored = dict(begun["plan"])
+        recipe, reasons = Recipe(**stored.pop("recipe")), tuple(stored.pop("reasons"))
+        return Plan(**stored, recipe=recipe, reasons=reasons)
+    plan = _new_plan(request, splits, executor)
+    for line in plan.reasons:
+        log(line)
+    size, asked = request.base.task.image_size, request.asked or request.base
+    facts = {
+        "request": request.identity(),
+        "side": size if size != asked.task.image_size else None,
+        "images": splits.digest,
+        "plan": asdict(plan),
+    }
+    files.write_file(request.folder / _REQUEST, [json.dumps(facts, indent=1).encode()])
+    return plan
+
+
+def _side_of(request: Request, source: DatasetSource, log: Log) -> int | None:
     """Choose the side to which the images of a folder are resized; None for their own size."""
     task = request.base.task
     if task.image_size is not None or not isinstance(source, ReadsImageFiles):
@@ -86,8 +135,8 @@ def side_of(request: Request, source: DatasetSource, log: Log) -> int | None:
     return side
 
 
-def new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: int | None) -> Plan:
-    """Return the plan of a new search, and store it."""
+def _new_plan(request: Request, splits: Splits, executor: LocalExecutor) -> Plan:
+    """Return the plan of a new search."""
     problem = "as you asked" if request.designs == 0 else ""
     problem = problem or llm_settings.problem(request.base)
     portfolio, most = read_portfolio(), request.base.task.max_parameters
@@ -101,15 +150,4 @@ def new_plan(request: Request, splits: Splits, executor: LocalExecutor, side: in
         count, seed = splits.train.count, request.seed
         recipe, reason = choose_format(executor, candidate, plan.recipe, count, seed)
         plan = replace(plan, recipe=recipe, reasons=(*plan.reasons, reason))
-    facts = {"request": request.identity(), "side": side, "images": splits.digest}
-    facts |= {"plan": asdict(plan)}
-    lines = [json.dumps(facts, indent=1).encode()]
-    files.write_file(request.folder / _REQUEST, lines)
     return plan
-
-
-def stored_plan(begun: Mapping[str, Any]) -> Plan:
-    """Return the plan that a search began with."""
-    stored = dict(begun["plan"])
-    recipe, reasons = Recipe(**stored.pop("recipe")), tuple(stored.pop("reasons"))
-    return Plan(**stored, recipe=recipe, reasons=reasons)

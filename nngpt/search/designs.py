@@ -25,7 +25,6 @@ from nngpt.generation.pairs import admitted_pairs, prompt_keys
 from nngpt.generation.prompts import template
 from nngpt.generation.prompts.template import Template
 from nngpt.protocols import PromptMode
-from nngpt.reports.progress import ConsoleProgress
 from nngpt.search import entrants
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.front import ranked
@@ -33,6 +32,7 @@ from nngpt.search.journal import Journal
 from nngpt.search.ladder import KEEP, Standing
 from nngpt.search.llm_settings import FEWEST, settings
 from nngpt.search.plan import Plan
+from nngpt.search.progress import SearchProgress
 from nngpt.search.request import Request
 from nngpt.search.standings import standings, trained
 from nngpt.store import Store
@@ -49,7 +49,7 @@ def write_networks(
     plan: Plan,
     first: FirstRung,
     journal: Journal,
-    progress: ConsoleProgress,
+    progress: SearchProgress,
     seconds: float,
 ) -> None:
     """Let the LLM write its networks, round by round, and train the first stage of each.

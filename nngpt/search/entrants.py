@@ -16,10 +16,10 @@ from nngpt.files import whole_lines, write_file
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.records import Candidate, Refusal, content_hash
-from nngpt.reports.progress import ConsoleProgress
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.plan import Plan
 from nngpt.search.portfolio import PortfolioNetwork, read_portfolio
+from nngpt.search.progress import SearchProgress
 from nngpt.search.request import Request
 
 PORTFOLIO, LLM = "portfolio", "llm"
@@ -58,19 +58,15 @@ def portfolio_config(request: Request, plan: Plan) -> Config:
     return changed(made, [], "search")
 
 
-def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> bool:
+def write_script(request: Request, networks: Sequence[PortfolioNetwork]) -> None:
     """Write networks as answers for the backend `scripted`, unless the search has them already.
 
     Their origins stay with them: another version of nngpt may have other networks.
-
-    Returns: whether they were written.
     """
     path = request.folder / SCRIPT
-    if path.exists():  # it resumes, with more minutes perhaps
-        return False
-    lines = ({"text": answer_of(one), "origin": _origin(one)} for one in networks)
-    write_file(path, [json.dumps(line).encode() + b"\n" for line in lines])
-    return True
+    if not path.exists():  # else it resumes, with more minutes perhaps
+        lines = ({"text": answer_of(one), "origin": _origin(one)} for one in networks)
+        write_file(path, [json.dumps(line).encode() + b"\n" for line in lines])
 
 
 def origins(folder: Path) -> dict[str, tuple[str, str, str]]:
@@ -109,11 +105,21 @@ def _named(network: PortfolioNetwork) -> dict[str, float]:
 def enter(
     config: Config,
     first: FirstRung,
-    progress: ConsoleProgress,
+    progress: SearchProgress,
     seconds: float,
 ) -> None:
     """Start or resume a run of the search, unless it is finished, for so many seconds at most."""
-    if not is_finished(config):
-        then = "The search goes on with the networks that have trained"
-        first.limit = TimeLimit(max(0.0, seconds), "The time of the first stages", then)
+    if is_finished(config):
+        return
+    first.limit = TimeLimit(max(0.0, seconds))
+    titles = dict[str, str]()
+    if config.name == PORTFOLIO:
+        titles = {network: one[0] for network, one in origins(config.folder).items()}
+    whose = "portfolio" if titles else "LLM"
+    progress.note(f"Networks of the {whose}: right of the images to choose by [95% interval]")
+    with progress.of_run(titles):
         run_loop(config, progress, limit=first.limit, executor=first)
+    if not is_finished(config):
+        progress.note(
+            "The time of the first stages is over: on with the networks that have trained"
+        )

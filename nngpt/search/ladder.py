@@ -154,6 +154,11 @@ def at_once(executor: TrainsInStages, work: Callable[..., T], *arguments: Iterab
             raise
 
 
+def network_line(title: str, facts: str) -> str:
+    """Return what happened to a network as a line, in columns with those of others."""
+    return f"  {title:<28.28} {facts}"
+
+
 def climb(
     trainer: Trainer,
     standings: Sequence[Standing],
@@ -173,11 +178,11 @@ def climb(
 
     Returns: all of the last rung, the best first.
     """
-    single = projection if len(objectives) == 1 else None
+    single, journal = projection if len(objectives) == 1 else None, trainer.journal
 
     def in_order(standings: Sequence[Standing]) -> list[Standing]:
         found = ranked(standings, objectives)
-        return single.ranked(found, trainer.journal) if single else found
+        return single.ranked(found, journal) if single else found
 
     field = in_order(standings)
     if seconds <= 0:
@@ -187,17 +192,21 @@ def climb(
     for number, size in enumerate(sizes, 1):
         going = field[:size]
         if single:
-            going = single.able(going, trainer.journal)
+            going = single.able(going, journal)
             if stopped := [one[0].title for one in field[:size] if one not in going]:
                 log(f"Stopped early, too far behind {field[0][0].title}: {', '.join(stopped)}")
         rounds = -(-len(going) // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
-        log(f"Rung {number}: the {len(going)} best train on, up to {each:.0f} s each")
+        keys = {f"rung{number}-{one[0].network}" for one in going}
+        how = (
+            "trained on" if keys <= journal.stages.keys() else f"train on, up to {each:.0f} s each"
+        )
+        log(f"Rung {number}: the {len(going)} best {how}")
 
         stages = itertools.repeat(f"rung{number}"), going, itertools.repeat(each)
         found = in_order(at_once(trainer.executor, trainer.go_on, *stages))
         for entrant, record in found:
-            log(f"  {entrant.title:<28} {percent_of(record.correct, record.total)}")
+            log(network_line(entrant.title, percent_of(record.correct, record.total)))
         field = found or field
     return field
 
@@ -247,7 +256,8 @@ def finish(
         if first == 0 and seconds < _LEAST_PASS_S:
             return best
         at = (entrant, done[-1]) if first and journal.has_state(done[-1].key) else best
-    log(f"Final training of {entrant.title}: {max(0.0, seconds):.0f} s")
+    more = " goes on" if first else ""
+    log(f"Final training of {entrant.title}{more}: {max(0.0, seconds):.0f} s")
     for part in range(first, parts):
         if end <= journal.spent:
             break

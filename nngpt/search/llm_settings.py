@@ -103,11 +103,12 @@ def choose_rounds(base: Config, seconds: float, count: int) -> tuple[int, bool, 
     rounds = min(rounds_within(base, seconds), max(1, count // FEWEST))
     if rounds == 1:
         return 1, False, f"{how}, in one round of {seconds:.0f} s"
-    start = "from the best so far"
+    start = "the best so far"
     if found["llm"].get("adapter") == _OF_SMALL["llm"]["adapter"]:
-        start = "from halves of its better ones (as examples they would shorten its answers)"
-    learning = "learned" if tuned else "not learned: no time" if learns(base) else "not learned"
-    return rounds, tuned, f"{how}; {rounds} rounds, later ones {start}, {learning}"
+        start = "halves of its better ones"  # as examples they would shorten its answers
+    learning = "after learning from them" if tuned else "without learning"
+    learning += " (no time)" if learns(base) and not tuned else ""
+    return rounds, tuned, f"{how}, in {rounds} rounds: later ones go on from {start}, {learning}"
 
 
 def _wants(base: Config, key: str) -> bool:

@@ -113,7 +113,7 @@ def make_plan(
     tuning = f"{tuning_s:.0f} s: {trials} recipes for the leader; " if trials else ""
     reasons = [
         llm,
-        f"First rung: {candidates} networks of the portfolio{by_llm}, "
+        f"First rung: {candidates} networks of the portfolio by their learning curves{by_llm}, "
         f"one epoch or {first_s:.0f} s each, {workers} at once",
         f"Then about {RUNGS * after:.0f} s: halving the field; {tuning}"
         f"{final_s:.0f} s: its final training, the test, and its files",
@@ -205,8 +205,8 @@ def training_s(request: Request, splits: Splits, executor: LocalExecutor) -> tup
     return 60 * request.minutes * TRAINED * cores, math.prod(splits.shape[1:])
 
 
-def understood(splits: Splits, device: str) -> list[str]:
-    """Return what nngpt understood of the data and the machine, in lines."""
+def understood(data: str, splits: Splits, device: str) -> list[str]:
+    """Return what nngpt understood of the data, named so, and the machine, in lines."""
     channels, height, width = splits.shape
     labels = splits.train.open_labels()
     counts = np.bincount(labels, minlength=splits.classes)
@@ -216,7 +216,7 @@ def understood(splits: Splits, device: str) -> list[str]:
         shown = [*shown[:_FEW_CLASSES_SHOWN], f"… {len(shown) - _FEW_CLASSES_SHOWN} more"]
     colour = "colour" if channels == 3 else "grey"
     return [
-        f"Data: {splits.name}, {colour} images of {height}×{width}, {splits.classes} classes",
+        f"Data: {data}, {colour} images of {height}×{width}, {splits.classes} classes",
         f"  {splits.train.count:,} to train on, {splits.validation.count:,} to choose by, "
         f"{splits.test.count:,} to test once",
         f"  {', '.join(shown)}",

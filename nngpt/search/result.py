@@ -62,6 +62,7 @@ def write_result(
 
     Raises: UserError if none can be measured.
     """
+    log(f"Testing on {splits.test.count:,} images, once, and writing {request.out}")
     measured: dict[str, Contents] = {}
     for entrant, record in ranked(front):
         found = _measured(request, trainer, executor, splits, (entrant, record))

@@ -13,11 +13,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nngpt.data.loading import data_source, load_splits, make_task
+from nngpt.data.loading import data_source
 from nngpt.errors import UserError
-from nngpt.protocols import DatasetSource
+from nngpt.protocols import DatasetSource, Log
 from nngpt.records import Task
-from nngpt.reports.progress import ConsoleProgress
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import beginning, designs, entrants, ladder, tuning
 from nngpt.search.first_rung import FirstRung, first_key
@@ -35,8 +34,9 @@ from nngpt.search.plan import (
     writing_s,
 )
 from nngpt.search.portfolio import choose, choose_for, read_portfolio
+from nngpt.search.progress import SearchProgress
 from nngpt.search.projection import Projection
-from nngpt.search.request import Request, with_data
+from nngpt.search.request import Request
 from nngpt.search.result import Found, write_result
 from nngpt.search.standings import best_so_far, in_final, nothing_trained, standings
 from nngpt.search.surrogate import surrogate_recipe
@@ -52,7 +52,7 @@ _LOCK = ".lock"
 
 
 def search(
-    request: Request, progress: ConsoleProgress, finish: bool = False, fresh: bool = False
+    request: Request, progress: SearchProgress, finish: bool = False, fresh: bool = False
 ) -> Found:
     """Search a network, or resume the search; write the result's folder.
 
@@ -81,7 +81,7 @@ def _resume(
     request: Request,
     source: DatasetSource,
     began: float,
-    progress: ConsoleProgress,
+    progress: SearchProgress,
     finish: bool,
 ) -> Found:
     """Do what the folder lacks of a search, all of a new one. Raises: UserError."""
@@ -90,25 +90,14 @@ def _resume(
         raise nothing_trained(request)
     journal = Journal(request.folder, 60 * request.minutes, began)
     if journal.stages:
-        log(f"The search resumes after {journal.spent / 60:.1f} min.")
-    side = begun["side"] if begun else beginning.side_of(request, source, log)
-    request = with_data(request, side)
-    base = request.base
-    source = data_source(base) if side else source
-    splits, task = load_splits(base, source, log), make_task(base, source)
-    if begun and begun["images"] != splits.digest:
-        what = "the images have changed since the search began"
-        raise UserError(what, where=request.data, hint="Start over with --fresh")
-    with LocalExecutor(splits, base.evaluation, task) as executor:
-        for line in understood(splits, executor.device):
+        spent = f"{journal.spent / 60:.1f} of its {request.minutes:g} minutes"
+        log(f"The search resumes: {spent} have passed.")
+    request, splits, task = beginning.open_data(request, source, begun, log)
+    evaluation = request.base.evaluation
+    with LocalExecutor(splits, evaluation, task) as executor:
+        for line in understood(request.data, splits, executor.device):
             log(line)
-        if begun:
-            plan = beginning.stored_plan(begun)
-            log("The plan stays as it was.")
-        else:
-            plan = beginning.new_plan(request, splits, executor, side)
-            for line in plan.reasons:
-                log(line)
+        plan = beginning.plan_of(request, splits, executor, begun, log)
         trainer = Trainer(executor, journal, request.seed, splits.train.count)
         if finish:
             front = best_so_far(request, journal)
@@ -116,16 +105,13 @@ def _resume(
         leaders = in_final(request, journal)
         if not leaders:
             field = _first_rung(request, plan, trainer, executor, splits, progress)
-            leaders = _climb(request, plan, trainer, field, splits, task, progress)
-        package_s = len(leaders) * _package_s(trainer, leaders[0], splits)
+            with progress.activity("  training"):
+                leaders = _climb(request, plan, trainer, field, splits, task, log)
         threads = final_threads(request, executor)
-    alone = base.evaluation.model_copy(update={"workers": 1, "threads": threads})
-    with LocalExecutor(splits, alone, task) as executor:
-        trainer, finals = replace(trainer, executor=executor), list[Standing]()
-        for number, leader in enumerate(leaders):
-            seconds = (journal.left - package_s) / (len(leaders) - number)
-            finals.append(ladder.finish(trainer, leader, seconds, plan.parts, log))
-        front = fronts(finals, request.objectives)[0]
+    evaluation = evaluation.model_copy(update={"workers": 1, "threads": threads})
+    with LocalExecutor(splits, evaluation, task) as executor, progress.activity("  training"):
+        trainer = replace(trainer, executor=executor)
+        front = _finish(request, plan, trainer, leaders, splits, log)
         return write_result(request, trainer, executor, splits, front, log)
 
 
@@ -135,16 +121,14 @@ def _first_rung(
     trainer: Trainer,
     executor: LocalExecutor,
     splits: Splits,
-    progress: ConsoleProgress,
+    progress: SearchProgress,
 ) -> list[Standing]:
     """Train the first stage of all networks; return those that trained. Raises: UserError."""
     wanted = request.objectives, request.base.task.max_parameters
     seconds, pixels = training_s(request, splits, executor)
     choice = partial(choose, seconds=seconds, pixels=pixels)
     chosen = choose_for(*wanted, read_portfolio(), plan.candidates, choice)
-    if entrants.write_script(request, chosen):
-        names = ", ".join(one.name for one in chosen[:3])
-        progress.note(f"Portfolio: what learns most in this time on such images: {names}, …")
+    entrants.write_script(request, chosen)
     first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
     journal = trainer.journal
     if all(first_key(one.network) == key for key, one in journal.stages.items()):  # else it climbs
@@ -167,10 +151,10 @@ def _climb(
     field: Sequence[Standing],
     splits: Splits,
     task: Task,
-    progress: ConsoleProgress,
+    log: Log,
 ) -> list[Standing]:
     """Halve the field and tune the leaders; return them."""
-    log, journal, objectives = progress.note, trainer.journal, request.objectives
+    journal, objectives = trainer.journal, request.objectives
     most = FINALISTS if len(objectives) > 1 else 1
     left = journal.left - most * _package_s(trainer, ranked(field)[0], splits)
     if left <= 0:
@@ -189,6 +173,23 @@ def _climb(
         each = TUNING * left / len(finalists)
         leaders.append(tuning.tune(trainer, one, first, trials, each, log))
     return leaders
+
+
+def _finish(
+    request: Request,
+    plan: Plan,
+    trainer: Trainer,
+    leaders: Sequence[Standing],
+    splits: Splits,
+    log: Log,
+) -> list[Standing]:
+    """Train the leaders for the rest of the time; return their front."""
+    package_s = len(leaders) * _package_s(trainer, leaders[0], splits)
+    finals = list[Standing]()
+    for number, leader in enumerate(leaders):
+        seconds = (trainer.journal.left - package_s) / (len(leaders) - number)
+        finals.append(ladder.finish(trainer, leader, seconds, plan.parts, log))
+    return fronts(finals, request.objectives)[0]
 
 
 def _package_s(trainer: Trainer, leader: Standing, splits: Splits) -> float:

@@ -68,10 +68,10 @@ def test_settings_of_the_user_hold_and_others_suit_the_model(
     ("overrides", "seconds", "rounds", "tuned", "told"),
     [
         ((), 60, 1, False, "in one round of 60 s"),
-        ((), 120, 2, False, "not learned: no time"),
+        ((), 120, 2, False, "without learning (no time)"),
         ((), 240, 2, True, "halves of its better ones"),
-        (("learning.enabled=true",), 120, 2, True, ", learned"),
-        (("learning.enabled=false",), 240, 2, False, "not learned"),
+        (("learning.enabled=true",), 120, 2, True, "after learning"),
+        (("learning.enabled=false",), 240, 2, False, "without learning"),
         (OTHER, 240, 2, False, "any (openai)"),
         (("cycles=3",), 60, 3, False, "3 rounds"),
         (("cycles=30",), 60, 6, False, "6 rounds"),

@@ -102,7 +102,7 @@ def test_networks_of_an_older_portfolio_keep_their_licence(tmp_path: Path) -> No
         known, name="gone", source="elsewhere", licence="0BSD", code="# old\n" + known.code
     )
     request = make_request(Config(), 1.0, tmp_path / "best", tmp_path)
-    assert entrants.write_script(request, [gone])
+    entrants.write_script(request, [gone])
     found = entrants.origins(tmp_path)
     assert found[content_hash(gone.code)] == ("gone", "the network gone of elsewhere", "0BSD")
 

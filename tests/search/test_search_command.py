@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -57,9 +58,13 @@ def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_pa
         "2 classes",
         "circle 4",
         "and 1 of the LLM",
+        "Networks of the portfolio: right of",
+        "Networks of the LLM: right of",
         "Final training",
+        "Testing on 12 images",
     ):
         assert line in done.stderr
+    assert not re.search("scripted|Cycle 1|Learning|design #1 ", done.stderr)  # its runs are silent
     found = json.loads(done.stdout)
     correct, total = found["test"]
     assert total == 12

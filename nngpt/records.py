@@ -478,6 +478,8 @@ class Package:
         claimed_flops: floating-point operations of one image's forward pass, None if unknown.
         claimed_latency_ms: median milliseconds of one image's forward pass, None if unknown.
         claimed_batch_ms: likewise of `LATENCY_BATCH` images at once.
+        claimed_layers: class and output shape (without the batch) of the layers that an image
+            passes, in order.
         onnx: contents of the ONNX file (input "images" [b, c, h, w], output "logits"), or None.
         onnx_judged: (correct, total) predictions of test images by the ONNX file, None without one.
         onnx_error: largest difference between the ONNX file's logits and the network's.
@@ -497,6 +499,7 @@ class Package:
     claimed_flops: int | None
     claimed_latency_ms: float | None
     claimed_batch_ms: float | None
+    claimed_layers: tuple[tuple[str, tuple[int, ...]], ...] = ()
     onnx: bytes | None = field(default=None, repr=False)
     onnx_judged: tuple[int, int] | None = None
     onnx_error: float | None = None
@@ -506,6 +509,9 @@ class Package:
 
 LATENCY_BATCH = 64
 """Number of images in the batch whose latency a `Package` tells."""
+
+MOST_LAYERS = 500
+"""Number of layers that a `Package` lists at most."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class CandidateRun:
             shape = {"in_shape": list(self.in_shape), "needs_setup": set_up}
             batch = torch.randn(LATENCY_BATCH, *self.in_shape[1:], device=self.device)
             facts = self._measure(net) | {"batch_ms": network_cost.latency_ms(net, batch)}
-            self._phase("cost", **shape, **facts)
+            self._phase("cost", **shape, **facts, layers=network_cost.layers(net, batch[:1]))
         self._phase("answer", epoch=1, batches=0)
         self._send_answers(net)
         if package and self.job["onnx"]:

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nngpt.records import MOST_LAYERS
+
 _WARM_UP = 3
 _RUNS = 20
 _MOST_S = 0.5
+_LETTERS = 40
 
 
 def parameters(net: Any) -> int:
@@ -34,6 +37,31 @@ def flops(net: Any, image: Tensor) -> int | None:
     except Exception:  # noqa: BLE001 (generated code under a tracer; it has run without one)
         return None
     return int(counter.get_total_flops())
+
+
+def layers(net: Any, image: Tensor) -> list[tuple[str, list[int]]]:
+    """Return class and output shape of the layers that an image [1, c, h, w] passes, in order.
+
+    Layers are modules without modules inside; shapes are without the batch. Return no layers if
+    the network cannot run while they are noted.
+    """
+    found: list[tuple[str, list[int]]] = []
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and len(found) < MOST_LAYERS:
+            found.append((type(module).__name__[:_LETTERS], list(output.shape[1:])))
+
+    leaves = [module for module in net.modules() if not any(True for _ in module.children())]
+    hooks = [module.register_forward_hook(note) for module in leaves]
+    try:
+        with torch.no_grad():
+            net(image)
+    except Exception:  # noqa: BLE001 (generated code with hooks; it has run without them)
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def latency_ms(net: Any, image: Tensor) -> float:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nngpt.data.splits import Part
 from nngpt.data.transform_names import spec
-from nngpt.records import Candidate, Package, Refusal
+from nngpt.records import MOST_LAYERS, Candidate, Package, Refusal
 from nngpt.sandbox import exit_reasons, wire
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.jobs import Job, JobFactory, JobResult
@@ -106,6 +106,7 @@ class Packager:
             claimed_flops=judge.flops,
             claimed_latency_ms=judge.latency_ms,
             claimed_batch_ms=judge.batch_ms,
+            claimed_layers=judge.layers,
             onnx_problem=problem,
         )
         if judge.onnx is None:
@@ -194,6 +195,7 @@ class PackageJudge(AnswersJudge):
         in_shape: (1, c, h, w) of the network's input, as the worker claims.
         needs_setup: True if the weights load only after `train_setup`, as it claims.
         batch_ms: milliseconds of a batch's forward pass, as it claims; None if unknown.
+        layers: class and output shape of the layers that an image passes, as it claims.
         onnx: the ONNX file, None before it arrives.
         onnx_problem: why the worker could not make an ONNX file, "" if it reported no problem.
     """
@@ -205,6 +207,7 @@ class PackageJudge(AnswersJudge):
         self.in_shape: tuple[int, ...] = ()
         self.needs_setup = False
         self.batch_ms: float | None = None
+        self.layers: tuple[tuple[str, tuple[int, ...]], ...] = ()
         self.onnx: bytes | None = None
         self.onnx_problem = ""
 
@@ -237,6 +240,7 @@ class PackageJudge(AnswersJudge):
             self.needs_setup = facts.get("needs_setup") is True
             self._check_cost({**facts, "latency_ms": facts.get("batch_ms")})
             self.batch_ms = self.latency_ms
+            self.layers = _checked_layers(facts.get("layers", []))
             self._check_cost(facts)
         return refusal
 
@@ -251,3 +255,18 @@ def _checked_shape(shape: object) -> tuple[int, ...]:
     ):
         raise wire.WireError("no shape of images")
     return tuple(shape)
+
+
+def _checked_layers(layers: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Check class and output shape of layers. Raises: wire.WireError."""
+    if not isinstance(layers, list) or len(layers) > MOST_LAYERS:
+        raise wire.WireError("no layers")
+    found = []
+    for layer in layers:
+        name, shape = layer if isinstance(layer, list) and len(layer) == 2 else (None, None)
+        if not isinstance(name, str) or not name or not isinstance(shape, list) or len(shape) > 8:
+            raise wire.WireError("no layer")
+        if not all(type(n) is int and 0 <= n <= _MOST_PIXELS for n in shape):
+            raise wire.WireError("no shape of a layer")
+        found.append((clean(name, _MAX_PROBLEM), tuple(shape)))
+    return tuple(found)

@@ -107,10 +107,12 @@ def package_frames(in_shape: tuple[int, ...] = (1, 1, 4, 4), **told: object) -> 
 
 def test_an_onnx_file_follows_the_answers() -> None:
     it = PackageJudge(LABELS, 3, with_onnx=True)
-    assert it.feed(package_frames(latency_ms=1.5, batch_ms=64.0, needs_setup=True)) is None
+    told = {"latency_ms": 1.5, "batch_ms": 64.0, "layers": [["Conv2d", [8, 4, 4]]]}
+    assert it.feed(package_frames(needs_setup=True, **told)) is None
     assert not it.done and it.judged == (5, 5) and it.logits is not None
     assert (it.parameters, it.flops, it.latency_ms, it.batch_ms) == (7, 9, 1.5, 64.0)
     assert it.needs_setup and it.in_shape == (1, 1, 4, 4)
+    assert it.layers == (("Conv2d", (8, 4, 4)),)
     assert it.feed(facts({"phase": "onnx"}) + frame(wire.ONNX, bytes(17 << 20))) is None
     assert it.done and it.onnx is not None
 
@@ -131,6 +133,15 @@ def test_a_false_onnx_file_breaks_the_protocol(said: bytes) -> None:
 @pytest.mark.parametrize("shape", [(1, 3, 4097, 4096), (1, 3, 0, 32), (1, 3, 32)])
 def test_the_parent_checks_the_shape_of_images(shape: tuple[int, ...]) -> None:
     refusal = PackageJudge(LABELS, 3, with_onnx=False).feed(package_frames(shape))
+    assert refusal is not None and refusal.reason == "broke the result protocol"
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [{}, [["Conv2d"]], [["", [1]]], [["Conv2d", [-1]]], [["Conv2d", 3]], [["A", []]] * 501],
+)
+def test_the_parent_checks_the_layers_of_a_network(layers: object) -> None:
+    refusal = PackageJudge(LABELS, 3, with_onnx=False).feed(package_frames(layers=layers))
     assert refusal is not None and refusal.reason == "broke the result protocol"
 
 

@@ -56,10 +56,12 @@ def test_a_folder_answers_as_the_sandbox_did(
     package = executor.package(network, SEED, exported.weights, onnx=False)
     assert isinstance(package, Package), package
     assert package.needs_setup is (name == "tensors of train_setup")
+    assert package.claimed_layers[-1] == ("Linear", (splits.classes,))
     folder = tmp_path / "network"
     for _ in range(2):  # an older folder is replaced
         contents = Contents(network, exported.weights, package, splits, ORIGIN, None)
         facts = write_network_folder(folder, contents)
+    assert f"→ {splits.classes}</text>" in (folder / "report.html").read_text(encoding="utf-8")
     predict = loaded(folder / "predict.py")
     images = torch.from_numpy(np.array(splits.test.open_images()))
     found = predict.probabilities(images, predict.load("cpu"))

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nngpt.reports.analysis.layers import CodeLayer, kind_of
+from nngpt.reports.diagram import diagram
 from nngpt.reports.network_folder.card import TEST_ONCE
 from nngpt.reports.network_folder.contents import (
     Contents,
@@ -52,6 +54,7 @@ def page(contents: Contents) -> str:
         classes=classes_sheet(contents),
         confusion=confusion_sheet(contents),
         calibration=calibration_sheet(contents),
+        diagram=diagram(drawn_layers(contents)),
         pictures=pictures(contents),
         wrong=wrong,
         preprocessing=preprocessing(contents),
@@ -73,6 +76,16 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
             f"{plural(package.threads, 'thread')} of {package.machine}",
         ),
         (f"{answers.calibration_error:.1%}", "calibration error", "expected, 15 bins"),
+    ]
+
+
+def drawn_layers(contents: Contents) -> list[CodeLayer]:
+    """Return the layers that make the network's shape, with what each gives as its argument."""
+    ran = [(kind_of(name), name, shape) for name, shape in contents.package.claimed_layers]
+    return [
+        CodeLayer(kind, name, f"→ {'×'.join(map(str, shape))}")
+        for kind, name, shape in ran
+        if kind not in ("norm", "activation", "dropout") and name not in ("Flatten", "Identity")
     ]
 
 

@@ -118,8 +118,9 @@ class PromptConfig(_Section):
     are chosen by accuracy and diversity among the networks that `shots_from` names: those of
     `corpus` (default: `learning.corpus`), those admitted in earlier cycles, or both; the template's
     examples fill up a shortage. With `begin`, the answers of a batch begin with that share of the
-    lines of one of these networks, better ones more often, and the LLM writes the rest. A prompt
-    has at most `max_chars` characters.
+    lines of one of these networks, better ones more often, and the LLM writes the rest. With
+    `better_than: N`, the question names one of the N best networks admitted in earlier cycles and
+    asks for a better one. A prompt has at most `max_chars` characters.
 
     `retrieve` is the number of library blocks (`nngpt rag index`) that the prompt shows as code,
     sampled for each batch from the best matches of `retrieve_for`. Blocks longer than
@@ -131,6 +132,7 @@ class PromptConfig(_Section):
     shots: int | None = Field(None, ge=0, le=6)
     shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
     begin: float | None = Field(None, gt=0, lt=1)
+    better_than: int | None = Field(None, gt=0)
     corpus: Path | None = None
     max_chars: int | None = Field(None, gt=0)
     retrieve: int = Field(0, ge=0, le=8)
@@ -168,7 +170,9 @@ class CandidatesConfig(_Section):
     batch, until `until_admitted` candidates are admitted or `max_per_cycle` are written (in the
     papers from cycle `until_admitted_from` on). With `overlap`, the LLM writes the next batch while
     candidates train; the outcome is the same. A refused answer goes back to the LLM with the
-    refusal's reason up to `repairs` times; repaired candidates are counted separately. With `lag`,
+    refusal's reason up to `repairs` times; repaired candidates are counted separately. With
+    `repeats: mutate`, a random change of one of the arm's ten best networks takes the place of each
+    answer that repeats a known network; it is counted as a repair. With `lag`,
     a cycle is written with what the LLM learned up to that many cycles before the last one, so that
     writing, training and fine-tuning overlap; the outcome is another than without, and the same at
     any speed.
@@ -180,14 +184,16 @@ class CandidatesConfig(_Section):
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
     repairs: int = Field(0, ge=0, le=2)
+    repeats: Literal["refuse", "mutate"] = "refuse"
     lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _check_cap_and_lag(self) -> CandidatesConfig:
         if self.max_per_cycle < self.per_cycle:
             raise ValueError("max_per_cycle is smaller than per_cycle")
-        if self.lag and (self.until_admitted or self.repairs or not self.overlap):
-            raise ValueError("lag needs overlap, and neither until_admitted nor repairs")
+        settling = self.until_admitted or self.repairs or self.repeats == "mutate"
+        if self.lag and (settling or not self.overlap):
+            raise ValueError("lag needs overlap, and no until_admitted, repairs or mutated repeats")
         return self
 
 
@@ -331,13 +337,15 @@ class LearningConfig(_Section):
 
     `start` is "base" (a fresh adapter on all pairs each cycle) or "last" (continue from the last
     adapter; with `replay`, only on new pairs and on that share or number of the pairs it has
-    already learned). `layers` adapts only the last N transformer layers, `layers_to_transform`
-    those with the given numbers ("0-23"). A cycle with fewer than `min_pairs` training pairs skips
-    fine-tuning. Each `held_out`-th admitted network is never learned; the likelihood of these is
-    measured before and after each fine-tuning. Every fine-tuning includes `corpus`, or its first
-    `corpus_limit` pairs; `warm_up` adds one before the first cycle, on the corpus alone. When
-    validity or diversity collapses, `on_collapse: tell` reports it; `replay` also trains on all
-    pairs again, and on the same number of networks known before the run.
+    already learned). `select` is what is learned of the admitted networks: "all", the best by rank
+    ("top 0.25"), or the best of each cycle ("top 0.25 per cycle"). `layers` adapts only the last N
+    transformer layers, `layers_to_transform` those with the given numbers ("0-23"). A cycle with
+    fewer than `min_pairs` training pairs skips fine-tuning. Each `held_out`-th admitted network is
+    never learned; the likelihood of these is measured before and after each fine-tuning. Every
+    fine-tuning includes `corpus`, or its first `corpus_limit` pairs; `warm_up` adds one before the
+    first cycle, on the corpus alone. When validity or diversity collapses, `on_collapse: tell`
+    reports it; `replay` also trains on all pairs again, and on the same number of networks known
+    before the run.
 
     An optimiser step learns `batch_size` × `accumulation` pairs. With `packing`, they are packed
     without padding into rows of at most `tokens_per_batch` tokens. `save_dtype` is the dtype of the
@@ -349,6 +357,7 @@ class LearningConfig(_Section):
     options: dict[str, Any] = {}
     enabled: bool = True
     start: Literal["base", "last"] = "base"
+    select: str = Field("all", pattern=r"^(all|top (0?\.\d*[1-9]\d*|1)( per cycle)?)$")
     min_pairs: int = Field(1, gt=0)
     held_out: Annotated[int, Field(ge=2)] | None = 5
     rank: int = Field(32, gt=0)

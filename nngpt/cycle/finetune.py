@@ -16,7 +16,9 @@ from nngpt import plugins
 from nngpt.cycle import collapse
 from nngpt.cycle.context import RunContext
 from nngpt.errors import LearningFailed
+from nngpt.finetuning.selection import selected
 from nngpt.generation.pairs import admitted_pairs, corpus_hash
+from nngpt.generation.prompts.better import better_pairs
 from nngpt.protocols import Learner
 from nngpt.records import Adapter, Arm, Candidate, TrainingPair
 
@@ -92,20 +94,23 @@ class Finetuner:
     def _pairs(self, cycle: int, replays: bool) -> tuple[list[TrainingPair], list[TrainingPair]]:
         """Return the pairs to learn and those to hold out.
 
-        Learned are the corpus, what was admitted up to the cycle and, if wanted, as many replayed
-        pairs. Admissions only follow one another, by cycle, so those held out are the same ones in
-        every later cycle.
+        Learned are the corpus, what `learning.select` takes of the networks admitted up to the
+        cycle and, if wanted, as many replayed pairs. Admissions only follow one another, by cycle,
+        so those held out are the same ones in every later cycle.
         """
-        context = self.context
+        context, store = self.context, self.context.store
         corpus = [pair for pair, _ in context.parts.start.corpus]
-        attempts = sorted(context.store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
-        admitted = admitted_pairs(context.store, attempts)
+        attempts = sorted(store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
         held_out, every = [], context.config.learning.held_out
         if every is not None:
-            held_out = admitted[every - 1 :: every]
-            del admitted[every - 1 :: every]
-        replayed = self._replayed(cycle, len(admitted)) if replays else []
-        return [*corpus, *admitted, *replayed], held_out
+            held_out = admitted_pairs(store, attempts[every - 1 :: every])
+            del attempts[every - 1 :: every]
+        chosen = selected(context.config.learning.select, attempts)
+        learned = admitted_pairs(store, chosen)
+        if context.config.prompt.better_than:
+            learned = better_pairs(store, chosen, attempts, context.seed("better than", cycle))
+        replayed = self._replayed(cycle, len(learned)) if replays else []
+        return [*corpus, *learned, *replayed], held_out
 
     def _replayed(self, cycle: int, count: int) -> list[TrainingPair]:
         """Sample up to `count` networks known before the run, for replay."""

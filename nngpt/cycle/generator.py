@@ -16,11 +16,21 @@ from nngpt.config import Config
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
+from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
-from nngpt.generation.prompts.repair import first_answers, next_repair, repair_prompt
+from nngpt.generation.prompts.repair import (
+    REPEATED,
+    first_answers,
+    next_repair,
+    repair_prompt,
+)
+from nngpt.protocols import LLM
 from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
+
+MUTATED = 10
+"""A repeat is replaced by a random change of one of so many best networks."""
 
 Record = Callable[[list[Completion]], list[int]]
 """Stores completions and returns the ids of their attempts."""
@@ -85,11 +95,17 @@ class Generator:
         count = min(self._missing(first_answers(attempts)), self.context.parts.llm.batch_size)
         if count > 0:
             return self._first_answers(count)
-        batch = self._repair(attempts)
+        batch = self._repair(attempts) or self._mutation(Arm.LOOP, attempts)
         batch = batch or (self._control() if self._loop_is_done(attempts) else None)
         # Reading all attempts takes long: not again before it can end otherwise.
-        self._waiting = batch is None and not settings.repairs
+        self._waiting = batch is None and not self._repairs
         return batch
+
+    @property
+    def _repairs(self) -> bool:
+        """Whether refused answers are repaired, by the LLM or by a random change."""
+        settings = self.context.config.candidates
+        return settings.repairs > 0 or settings.repeats == "mutate"
 
     # ------------------------------------------------------------------ how many
 
@@ -113,7 +129,7 @@ class Generator:
 
     def _loop_is_done(self, attempts: list[AttemptRecord]) -> bool:
         """Return whether the loop, idle now, will write nothing more in this cycle."""
-        may_go_on = self._admission_goal() is not None or self.context.config.candidates.repairs > 0
+        may_go_on = self._admission_goal() is not None or self._repairs
         return not may_go_on or all(attempt.settled for attempt in attempts)
 
     # ------------------------------------------------------------------ kinds of batches
@@ -141,22 +157,48 @@ class Generator:
             context.progress.note(f"  #{refused.id} is not repaired: too long for {limit}")
         return None
 
-    def _start_repair(self, refused: AttemptRecord, prompt: Prompt) -> PendingBatch:
+    def _start_repair(
+        self, refused: AttemptRecord, prompt: Prompt, llm: LLM | None = None
+    ) -> PendingBatch:
         def record(written: list[Completion]) -> list[int]:
             return [self.context.lease.add_repair(refused.id, prompt, *written)]
 
         display = self.context.progress.repairing(refused)
         seed = self._seed("repair", refused.place)
-        return self._start(Arm.LOOP, prompt, 1, seed, record, display)
+        return self._start(refused.arm, prompt, 1, seed, record, display, llm)
+
+    def _mutation(self, arm: Arm, attempts: list[AttemptRecord]) -> PendingBatch | None:
+        """Change one of the arm's best networks in place of the next answer that is a repeat.
+
+        The repairs of this cycle are not among the best, so that their order does not matter.
+        """
+        if self.context.config.candidates.repeats != "mutate":
+            return None
+        repeat = next_repair(attempts, 1, stages=REPEATED)
+        if repeat is None:
+            return None
+        prompt = self.context.store.prompt(repeat.prompt_hash)
+        found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
+        ranked = sorted(
+            (-a.result.accuracy, a.id, prompt.prefill + a.candidate.written)
+            for a in found
+            if a.result and a.candidate and not (a.cycle == self.cycle and a.repairs)
+        )
+        written = (a.candidate.written if a.candidate else a.completion.text for a in found)
+        best = [answer for _, _, answer in ranked[:MUTATED]]
+        avoid = {prompt.prefill + text for text in written}
+        return self._start_repair(repeat, prompt, MutationLLM(best, 1, 1, avoid)) if best else None
 
     def _control(self) -> PendingBatch | None:
         """Start the next batch of a control arm, None if no arm misses one."""
         for arm, size in self.context.config.arms.items():
             written = self._attempts(arm)
-            missing = min(size - len(written), self.context.parts.llm.batch_size)
+            missing = min(size - len(first_answers(written)), self.context.parts.llm.batch_size)
             if arm is not Arm.LOOP and missing > 0:
                 number = len({attempt.batch for attempt in written})
                 return self._control_batch(arm, missing, number)
+            if arm is not Arm.LOOP and (mutation := self._mutation(arm, written)):
+                return mutation
         return None
 
     def _control_batch(self, arm: Arm, count: int, number: int) -> PendingBatch:
@@ -177,9 +219,10 @@ class Generator:
         seed: int,
         record: Record,
         display: AbstractContextManager[None] | None = None,
+        llm: LLM | None = None,
     ) -> PendingBatch:
-        """Let an arm's LLM write in a thread, with a line of progress."""
-        llm, lines = self.context.parts.writers[arm], ExitStack()
+        """Let an arm's LLM, or another one, write in a thread, with a line of progress."""
+        llm, lines = llm or self.context.parts.writers[arm], ExitStack()
         llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))

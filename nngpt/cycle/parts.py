@@ -104,6 +104,7 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
         corpus, pool = read_corpus(config, reader, log), read_pool(config, reader, log)
         start = _starting_point(config, reader, corpus, pool)
         control = _corpus_arm(config, reader, start, pool)
+        _check_repeats(config, reader)
         splits = load_splits(config, source, log)
         llm = stack.enter_context(closing(_open_llm(config, reader, log)))
         if config.sampling.constrain:
@@ -180,6 +181,14 @@ def _corpus_arm(
     answers = [mode.known_answer(network, reader.prompt, reader.defaults) for network in networks]
     options = {"answers": answers, "changes": config.controls.changes}
     return {Arm.CORPUS: plugins.create("LLM backend", "mutation", config.llm, options=options)}
+
+
+def _check_repeats(config: Config, reader: Reader) -> None:
+    """Check that answers that repeat can be changed, if wanted. Raises: ConfigError."""
+    mode, where = reader.prompt.mode, "candidates.repeats"
+    if config.candidates.repeats == "mutate" and modes.load(mode).changes_parent:
+        why = f"answers of {mode} mode are changes themselves"
+        raise ConfigError(why, where=where, hint="Set it to refuse.")
 
 
 def _open_llm(config: Config, reader: Reader, log: Log) -> LLM:

@@ -98,8 +98,8 @@ class ConsoleProgress(LiveBars):
         return self.activity(text)
 
     def repairing(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
-        """Show a spinner while the LLM repairs a candidate."""
-        return self.activity(f"  the LLM repairs candidate #{attempt.id}")
+        """Show a spinner while a repair of a candidate is written."""
+        return self.activity(f"  repairing candidate #{attempt.id}")
 
     def training(self, attempt: AttemptRecord) -> AbstractContextManager[None]:
         """Show a spinner while a candidate trains."""

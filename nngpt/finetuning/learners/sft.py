@@ -270,6 +270,7 @@ _SCHEDULE = "warm-up of at most a tenth"
 """The schedule's rule; a checkpoint of an older one is not resumed."""
 
 _NOT_LEARNED = {"enabled", "learner", "options", "start", "min_pairs", "held_out"} | {
+    "select",
     "corpus",
     "corpus_limit",
     "warm_up",

@@ -4,9 +4,11 @@ Each answer is a known network, drawn uniformly, with a number of random changes
 uniformly, is one of: `drop` a layer, `repeat` one at another place, `swap` two neighbours,
 `exchange` an activation for another one, or `resize` a lazy layer to half or twice its channels.
 The layers are those of an answer's list (mode `features`), else those in a row in an
-`nn.Sequential(...)`. An answer may be broken: it passes the same gates as all others.
+`nn.Sequential(...)`; a mode may have changes of its own. An answer may be broken: it passes the
+same gates as all others.
 
-The control arm `corpus` writes with this backend; a whole run can, too (`llm.backend: mutation`).
+The control arm `corpus` writes with this backend, and so are repeats replaced
+(`candidates.repeats: mutate`); a whole run can, too (`llm.backend: mutation`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import ast
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from pydantic import Field
 
 from nngpt.config import LLMConfig
 from nngpt.errors import ConfigError
+from nngpt.generation import modes
 from nngpt.generation.contract import answers
 from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.pairs import chat_pairs
 from nngpt.plugins import PluginOptions
+from nngpt.protocols import ChangesAnswers
 from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed
 
 Row = list[ast.expr]
@@ -71,19 +75,27 @@ class MutationLLM:
     Attributes:
         known: whole answers to choose from.
         changes: number of changes to each.
+        avoid: whole answers that are not written, if others are found.
     """
 
     model = MODEL
     facts = "known networks with random changes, no model"
 
-    def __init__(self, known: Sequence[str], changes: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        known: Sequence[str],
+        changes: int,
+        batch_size: int,
+        avoid: Collection[str] = (),
+    ) -> None:
         self.known, self.changes, self.batch_size = known, changes, batch_size
+        self.avoid = avoid
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
     ) -> list[Completion]:
         """Write `count` answers; the same seed gives the same texts, whatever the batch size."""
-        return [self._completion(prompt.prefill, seed, index) for index in range(count)]
+        return [self._completion(prompt, seed, index) for index in range(count)]
 
     def use_adapter(self, adapter: Adapter | None) -> None:
         """Do nothing: there is no model."""
@@ -94,19 +106,20 @@ class MutationLLM:
     def close(self) -> None:
         """Do nothing: there is no model in memory."""
 
-    def _completion(self, prefill: str, seed: int, index: int) -> Completion:
+    def _completion(self, prompt: Prompt, seed: int, index: int) -> Completion:
         started = time.monotonic()
-        text = self._answer(prefill, random.Random(derive_seed(seed, index)))
+        text = self._answer(prompt, random.Random(derive_seed(seed, index)))
         seconds = time.monotonic() - started
         return Completion(text, MODEL, None, seed, index, 0, 0, seconds)
 
-    def _answer(self, prefill: str, chance: random.Random) -> str:
+    def _answer(self, prompt: Prompt, chance: random.Random) -> str:
         """Return a changed network without the prefill; retry networks that cannot be changed."""
-        written = ""
+        written, mode = "", modes.load(prompt.mode)
+        change = mode.changed if isinstance(mode, ChangesAnswers) else _changed_answer
         for _ in range(_TRIES):
-            written = _changed_answer(chance.choice(self.known), self.changes, chance)
-            if written and written.startswith(prefill):
-                return written.removeprefix(prefill)
+            written = change(chance.choice(self.known), self.changes, chance)
+            if written and written.startswith(prompt.prefill) and written not in self.avoid:
+                return written.removeprefix(prompt.prefill)
         return written
 
 

@@ -5,11 +5,13 @@ a resumed run asks exactly what the interrupted run would have asked.
 
 In a mode whose answers change a parent, each batch changes one network: one admitted in an earlier
 cycle; before there is any, one of the corpus; without a corpus, the template's own. Better networks
-are more likely. With `prompt.begin`, the answers of a batch begin as a network of the pool.
+are more likely. With `prompt.begin`, the answers of a batch begin as a network of the pool; with
+`prompt.better_than`, its question names one of the best networks.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +19,7 @@ from nngpt.config import Config
 from nngpt.generation import modes
 from nngpt.generation.contract.candidate import Defaults, full_answer
 from nngpt.generation.contract.reader import Reader
+from nngpt.generation.prompts.better import better_than
 from nngpt.generation.prompts.blocks import indexed_blocks, sample_blocks
 from nngpt.generation.prompts.known import (
     KnownNetwork,
@@ -132,7 +135,8 @@ class CyclePrompts:
         parent = self._choose_parent(seed)
         if parent not in self._examples:
             self._examples[parent] = self._choose_examples(parent)
-        return self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
+        prompt = self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
+        return self._named(prompt, seed)
 
     def _begun(self, prompt: Prompt, seed: int) -> Prompt:
         """Return the prompt whose answer begins as a network of the pool, if answers shall."""
@@ -147,6 +151,14 @@ class CyclePrompts:
                 self._log_once(f"Answers begin as {_label(network)}.")
                 return begun
         return prompt
+
+    def _named(self, prompt: Prompt, seed: int) -> Prompt:
+        """Return the prompt that asks for a better network than one of the best, if wanted."""
+        best = sorted(self._admitted, key=lambda network: -network.accuracy)
+        best = best[: self._run.config.prompt.better_than or 0]
+        random.Random(seed).shuffle(best)
+        asked = (better_than(prompt, network.answer) for network in best)
+        return next((one for one in asked if not self._run.limit.exceeded(one)), prompt)
 
     def _choose_parent(self, seed: int) -> str:
         """Return the network to change, as an answer; "" for the template's own, or for none."""

@@ -21,6 +21,9 @@ REPAIRABLE = frozenset(
 )
 """Stages whose refusals can be repaired; a copy or a weak network has no mistake to correct."""
 
+REPEATED = frozenset({Stage.DUPLICATE})
+"""Stages whose refusals a random change repairs (`candidates.repeats: mutate`)."""
+
 _MAX_DETAIL = 2_000
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 
@@ -31,7 +34,10 @@ def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
 
 
 def next_repair(
-    attempts: Sequence[AttemptRecord], most: int, given_up: Collection[int]
+    attempts: Sequence[AttemptRecord],
+    most: int,
+    given_up: Collection[int] = (),
+    stages: Collection[Stage] = REPAIRABLE,
 ) -> AttemptRecord | None:
     """Return the refused attempt to which the next repair prompt belongs, or None.
 
@@ -39,6 +45,7 @@ def next_repair(
         attempts: all attempts of the cycle, in the order of writing.
         most: largest number of repairs of one first answer.
         given_up: ids of attempts that cannot be repaired.
+        stages: stages of the refusals to repair.
 
     Returns:
         None if nothing is left to repair, or if attempts of the round before are not settled yet.
@@ -49,7 +56,7 @@ def next_repair(
         if not all(attempt.settled for attempt in before):
             return None
         for attempt in before:
-            refused = attempt.refusal is not None and attempt.refusal.stage in REPAIRABLE
+            refused = attempt.refusal is not None and attempt.refusal.stage in stages
             if refused and attempt.id not in repaired and attempt.id not in given_up:
                 return attempt
     return None

@@ -1,0 +1,185 @@
+"""Runs of NAS-Bench-201: what is selected, named and changed; resuming; the embedded model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from nngpt import config
+from nngpt.config import Config
+from nngpt.cycle.runner import run_loop
+from nngpt.data.nasbench201 import Cell, Table
+from nngpt.errors import ConfigError
+from nngpt.finetuning.selection import selected
+from nngpt.generation.prompts.better import better_than
+from nngpt.records import Arm, Completion, EpochResult, Evaluation, Message, Prompt, Stage, State
+from nngpt.reports.progress import ConsoleProgress
+from nngpt.sandbox.executors.nasbench201 import LookUpExecutor
+from nngpt.store import AttemptRecord, Store
+
+CELLS = ["A A A A A D", "D A D A A D", "B B B B B B", "D D D B D C", "E A E A A D", "C C C C C C"]
+SCRIPTED = (
+    "llm.backend=scripted",
+    "llm.options.script=cells.jsonl",
+    "llm.batch_size=5",
+    "sampling.constrain=false",
+    "candidates.per_cycle=6",
+    "learning.learner=crash.instant_learner",
+    "learning.select=top 0.5",
+)
+
+
+def run(folder: Path, cycles: int, *overrides: str) -> Config:
+    """Run or resume in a folder, as `nngpt cycle run` does."""
+    settings = [*overrides, f"folder={folder / 'runs'}", f"cycles={cycles}"]
+    loaded = config.load("nasbench201", settings)
+    with ConsoleProgress(Console(quiet=True)) as progress:
+        run_loop(loaded, progress)
+    return loaded
+
+
+def attempts(folder: Path) -> list[AttemptRecord]:
+    with Store.open(folder / "runs" / "nngpt.db") as store:
+        return store.attempts(1, with_code=True)
+
+
+def facts(found: list[AttemptRecord]) -> list[Any]:
+    return [
+        (a.completion.text, a.state, a.arm, a.repaired_from, a.prompt_hash, a.evaluation)
+        for a in found
+    ]
+
+
+@pytest.fixture
+def script(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    lines = (json.dumps({"text": f'"{cell}"'}) + "\n" for cell in CELLS)
+    (tmp_path / "cells.jsonl").write_text("".join(lines))
+    return tmp_path
+
+
+def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = (*SCRIPTED, "controls.base=0.34")
+    run(script / "whole", 3, *arms)
+    whole = attempts(script / "whole")
+    look_up, calls = LookUpExecutor.evaluate, []
+
+    def interrupted(self: LookUpExecutor, *given: Any) -> Any:
+        calls.append(given)
+        if len(calls) in (5, 12):
+            raise KeyboardInterrupt
+        return look_up(self, *given)
+
+    monkeypatch.setattr(LookUpExecutor, "evaluate", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(script / "parts", 3, *arms)
+    run(script / "parts", 3, *arms)
+    assert facts(attempts(script / "parts")) == facts(whole)
+
+    repeats = [a for a in whole if a.refusal and a.refusal.stage is Stage.DUPLICATE]
+    repairs = {a.repaired_from: a for a in whole if a.repairs}
+    assert {a.id for a in repeats if not a.repairs} == set(repairs)
+    assert {a.arm for a in repairs.values()} == {Arm.LOOP, Arm.BASE}
+    for arm in (Arm.LOOP, Arm.BASE):
+        looked_up = [a.completion.text for a in whole if a.arm is arm and a.evaluation]
+        assert len(looked_up) == len(set(looked_up)) == {Arm.LOOP: 12, Arm.BASE: 6}[arm]
+
+
+def test_the_question_names_a_worse_network(script: Path) -> None:
+    run(script, 2, *SCRIPTED, "candidates.repeats=refuse")
+    found = attempts(script)
+    accuracy = {a.completion.text: a.evaluation.accuracy for a in found if a.evaluation}
+    with Store.open(script / "runs" / "nngpt.db") as store:
+        asked = [store.prompt(a.prompt_hash).messages[-1].content for a in found]
+    assert {text for a, text in zip(found, asked, strict=True) if a.cycle == 1} == {"Write a cell."}
+    best = sorted(accuracy, key=lambda text: -accuracy[text])[:5]
+    named = [text for a, text in zip(found, asked, strict=True) if a.cycle == 2]
+    assert all(text.removeprefix("Write a cell.\n\nBetter than:\n") in best for text in named)
+    learned = json.loads(next((script / "runs" / "adapters").glob("*-c1/adapter.json")).read_text())
+    assert learned["pairs"] == 3
+
+
+def test_pairs_name_a_worse_network(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crash.instant_learner import InstantLearner
+
+    pairs, learn = [], InstantLearner.learn
+
+    def watched(self: InstantLearner, given: Any, *rest: Any) -> Any:
+        pairs.extend(given)
+        return learn(self, given, *rest)
+
+    monkeypatch.setattr(InstantLearner, "learn", watched)
+    run(script, 1, *SCRIPTED)
+    accuracy = {a.completion.text: a.evaluation.accuracy for a in attempts(script) if a.evaluation}
+    ranked = sorted(accuracy, key=lambda text: accuracy[text])
+    assert {pair.completion for pair in pairs} == set(ranked[3:])
+    for pair in pairs:
+        named = pair.prompt.messages[-1].content.removeprefix("Write a cell.\n\nBetter than:\n")
+        assert accuracy[named] < accuracy[pair.completion]
+
+
+def test_better_than_replaces_what_was_named() -> None:
+    asked = Prompt("cell", "", "cell", (Message("system", "s"), Message("user", "Write.")))
+    named = better_than(better_than(asked, "x"), "y")
+    assert named.messages == (Message("system", "s"), Message("user", "Write.\n\nBetter than:\ny"))
+    assert better_than(named, "") == asked
+
+
+@pytest.mark.parametrize(
+    ("how", "ids"),
+    [
+        ("all", [1, 2, 3, 4, 5, 6]),
+        ("top 0.25", [2, 4]),
+        ("top 1", [1, 2, 3, 4, 5, 6]),
+        ("top .01", [2]),
+        ("top 0.3 per cycle", [2, 4]),
+        ("top 0.5 per cycle", [1, 2, 4, 5]),
+    ],
+)
+def test_selection_by_rank(how: str, ids: list[int]) -> None:
+    accuracies = [0.5, 0.9, 0.5, 0.8, 0.7, 0.1]
+    chosen = [attempt(n, accuracy) for n, accuracy in enumerate(accuracies, 1)]
+    assert [a.id for a in selected(how, chosen)] == ids
+
+
+def attempt(number: int, accuracy: float) -> AttemptRecord:
+    """Return an admitted attempt of cycle 1 or, from the fourth on, of cycle 2."""
+    text = Completion("x", "m", None, 1, 0, 1, 1, 1.0)
+    reached = Evaluation((EpochResult(1, accuracy, 1, 1, 1.0),), 1, 1.0, "cpu", 1, "none")
+    facts = (None, None, reached, None, None, None, 0, 0, "", "")
+    cycle = (number + 2) // 3
+    return AttemptRecord(number, 1, cycle, 0, number, State.ADMITTED, "cell", "p", text, *facts)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["learning.select=best"], "learning.select"),
+        (["learning.select=top 0"], "learning.select"),
+        (["candidates.lag=1"], "mutated repeats"),
+        (["prompt.template=delta", "sampling.constrain=false"], "candidates.repeats: answers of"),
+    ],
+)
+def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(script, 1, *overrides)
+
+
+def test_the_embedded_model_writes_and_learns_cells(table: Table, tmp_path: Path) -> None:
+    small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=2", "learning.rank=4")
+    run(tmp_path, 2, *small, "llm.batch_size=2")
+    found = attempts(tmp_path)
+    assert len([a for a in found if not a.repairs]) == 4
+    assert all(Cell.model_validate_json(a.completion.text) for a in found)
+    assert {a.completion.adapter for a in found if a.cycle == 2 and not a.repairs} == {
+        "nasbench201-1-c1"
+    }
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        assert store.adapters(1)[2].pairs == 1

@@ -198,10 +198,9 @@ def climb(
         rounds = -(-len(going) // trainer.executor.workers)
         each = seconds / len(sizes) / rounds
         keys = {f"rung{number}-{one[0].network}" for one in going}
-        how = (
-            "trained on" if keys <= journal.stages.keys() else f"train on, up to {each:.0f} s each"
-        )
-        log(f"Rung {number}: the {len(going)} best {how}")
+        whom = f"{len(going)} best" if len(going) > 1 else "best"
+        how = "trained before" if keys <= journal.stages.keys() else f"up to {each:.0f} s more each"
+        log(f"Rung {number}, for the {whom}: {how}")
 
         stages = itertools.repeat(f"rung{number}"), going, itertools.repeat(each)
         found = in_order(at_once(trainer.executor, trainer.go_on, *stages))
@@ -256,8 +255,8 @@ def finish(
         if first == 0 and seconds < _LEAST_PASS_S:
             return best
         at = (entrant, done[-1]) if first and journal.has_state(done[-1].key) else best
-    more = " goes on" if first else ""
-    log(f"Final training of {entrant.title}{more}: {max(0.0, seconds):.0f} s")
+    if seconds > 0:
+        log(f"Final training of {entrant.title}{' goes on' if first else ''}: {seconds:.0f} s")
     for part in range(first, parts):
         if end <= journal.spent:
             break

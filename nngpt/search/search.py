@@ -140,6 +140,7 @@ def _first_rung(
     found = standings(request.folder, journal)
     if not found:
         hint = f"See why: nngpt cycle report --folder {request.folder}"
+        hint = hint if journal.stages else "Repeat the command with more --minutes"
         raise UserError("no network trained", where=str(request.folder), hint=hint)
     return found
 

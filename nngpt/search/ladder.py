@@ -199,7 +199,7 @@ def climb(
         each = seconds / len(sizes) / rounds
         keys = {f"rung{number}-{one[0].network}" for one in going}
         whom = f"{len(going)} best" if len(going) > 1 else "best"
-        how = "trained before" if keys <= journal.stages.keys() else f"up to {each:.0f} s more each"
+        how = "trained before" if keys <= journal.stages.keys() else f"up to {each:.0f} s more"
         log(f"Rung {number}, for the {whom}: {how}")
 
         stages = itertools.repeat(f"rung{number}"), going, itertools.repeat(each)

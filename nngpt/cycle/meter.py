@@ -93,14 +93,9 @@ class TimeLimit:
         ended: done once another thread has ended the limit.
     """
 
-    def __init__(
-        self,
-        seconds: float | None,
-        what: str = "The time limit",
-        then: str = "Everything recorded is kept; the same command resumes",
-    ) -> None:
+    def __init__(self, seconds: float | None, what: str = "The time limit") -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._what, self._then = what, then
+        self._what = what
         self.ended: Future[None] = Future()
 
     @classmethod
@@ -124,7 +119,8 @@ class TimeLimit:
     def check(self) -> None:
         """Raise TimeLimitReached if no time is left."""
         if self.seconds_left == 0.0:
-            raise TimeLimitReached(f"{self._what} is reached. {self._then}.")
+            kept = "Everything recorded is kept; the same command resumes"
+            raise TimeLimitReached(f"{self._what} is reached. {kept}.")
 
 
 class Energy:

@@ -24,8 +24,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
-import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -35,10 +33,10 @@ from typing import Any
 
 import torch
 from contestants import fixed, nngpt_search, optuna_cnn, random_lemur, report, training
+from contestants.provenance import commit, machine
 
 from nngpt.files import append_lines, whole_lines
 
-ROOT = Path(__file__).parents[1]
 MINUTES, SEEDS = (10.0, 20.0, 40.0), (1, 2, 3)
 DATA = ("cifar10", "fashion-mnist", "mnist")
 BASELINES = (*fixed.RECIPES, "optuna", "lemur")
@@ -166,19 +164,6 @@ def baseline(job: Job, clock: training.Clock) -> dict[str, Any]:
         "cpu_s": round(spent, 1),
         "note": note,
     }
-
-
-def commit() -> str:
-    """Return the commit of the working tree, "" outside a repository."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-
-
-def machine() -> str:
-    """Return the processor's name and the number of cores that may be used."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{(names or [platform.machine()])[0]}, {len(os.sched_getaffinity(0))} cores"
 
 
 if __name__ == "__main__":

@@ -65,8 +65,10 @@ def script(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arms = (*SCRIPTED, "controls.base=0.34")
-    run(script / "whole", 3, *arms)
+    arms = (*SCRIPTED, "controls.base=0.5", "llm.options.script=few.jsonl")
+    lines = (script / "cells.jsonl").read_text().splitlines(keepends=True)
+    (script / "few.jsonl").write_text("".join(lines[:4]))
+    run(script / "whole", 2, *arms)
     whole = attempts(script / "whole")
     look_up, calls = LookUpExecutor.evaluate, []
 
@@ -79,8 +81,8 @@ def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     monkeypatch.setattr(LookUpExecutor, "evaluate", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            run(script / "parts", 3, *arms)
-    run(script / "parts", 3, *arms)
+            run(script / "parts", 2, *arms)
+    run(script / "parts", 2, *arms)
     assert facts(attempts(script / "parts")) == facts(whole)
 
     repeats = [a for a in whole if a.refusal and a.refusal.stage is Stage.DUPLICATE]
@@ -89,7 +91,7 @@ def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     assert {a.arm for a in repairs.values()} == {Arm.LOOP, Arm.BASE}
     for arm in (Arm.LOOP, Arm.BASE):
         looked_up = [a.completion.text for a in whole if a.arm is arm and a.evaluation]
-        assert len(looked_up) == len(set(looked_up)) == {Arm.LOOP: 12, Arm.BASE: 6}[arm]
+        assert len(looked_up) == len(set(looked_up)) == 6
 
 
 def test_the_question_names_a_worse_network(script: Path) -> None:
@@ -173,13 +175,11 @@ def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
 
 
 def test_the_embedded_model_writes_and_learns_cells(table: Table, tmp_path: Path) -> None:
-    small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=2", "learning.rank=4")
-    run(tmp_path, 2, *small, "llm.batch_size=2")
+    small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
+    run(tmp_path, 1, *small)
     found = attempts(tmp_path)
-    assert len([a for a in found if not a.repairs]) == 4
+    assert len([a for a in found if not a.repairs]) == 2
     assert all(Cell.model_validate_json(a.completion.text) for a in found)
-    assert {a.completion.adapter for a in found if a.cycle == 2 and not a.repairs} == {
-        "nasbench201-1-c1"
-    }
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
-        assert store.adapters(1)[2].pairs == 1
+        learned = store.adapters(1)[1]
+    assert learned.pairs == 1 and learned.loss_first > 0

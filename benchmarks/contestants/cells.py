@@ -1,0 +1,147 @@
+"""Searches of NAS-Bench-201 without a language model; each look-up observes one noisy training."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
+
+Numbers = tuple[int, ...]
+"""The operations of a cell by number."""
+
+POPULATION, SAMPLE, BEST = 20, 5, 10
+
+
+@dataclass
+class Search:
+    """A search with a number of look-ups.
+
+    Attributes:
+        trace: looked-up cells with the observed percentages, in order.
+    """
+
+    table: Table
+    budget: int
+    chance: random.Random
+    trace: list[tuple[Numbers, float]] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Return True if the budget is used up."""
+        return len(self.trace) >= self.budget
+
+    @property
+    def known(self) -> dict[Numbers, float]:
+        """The observed percentage of each cell; of several the last."""
+        return dict(self.trace)
+
+    def look_up(self, cell: Numbers) -> float:
+        """Observe one of the cell's trainings, drawn at random."""
+        found = self.table.training(Cell.of(cell), self.chance.getrandbits(31))
+        self.trace.append((cell, 100 * found.correct / self.table.images))
+        return self.trace[-1][1]
+
+    def any_cell(self) -> Numbers:
+        """Draw a cell."""
+        return tuple(self.chance.randrange(len(OPERATIONS)) for _ in range(6))
+
+    def changed(self, cell: Numbers) -> Numbers:
+        """Exchange one operation for another."""
+        return self.chance.choice(neighbours(cell))
+
+    def fresh(self, cell: Numbers) -> Numbers:
+        """Return a cell unless it is known, else a change of one of the ten best, as the loop."""
+        known = self.known
+        best = sorted(known, key=lambda one: -known[one])[:BEST]
+        while cell in known:
+            cell = self.changed(self.chance.choice(best))
+        return cell
+
+
+def neighbours(cell: Numbers) -> list[Numbers]:
+    """Return the cells that differ in one operation."""
+    return [
+        (*cell[:place], number, *cell[place + 1 :])
+        for place in range(len(cell))
+        for number in range(len(OPERATIONS))
+        if number != cell[place]
+    ]
+
+
+def random_search(search: Search) -> None:
+    """Draw every cell at random."""
+    while not search.over:
+        search.look_up(search.any_cell())
+
+
+def evolution(search: Search, fresh: bool = False) -> None:
+    """Regularised evolution (Real et al. 2019): the oldest of 20 dies, the best of 5 is changed.
+
+    With `fresh`, repeats are replaced as in the loop.
+    """
+    pick: Callable[[Numbers], Numbers] = search.fresh if fresh else lambda cell: cell
+    living: deque[tuple[float, Numbers]] = deque(maxlen=POPULATION)
+    while not search.over:
+        cell = search.any_cell()
+        if len(living) == POPULATION:
+            cell = search.changed(max(search.chance.sample(list(living), SAMPLE))[1])
+        cell = pick(cell)
+        living.append((search.look_up(cell), cell))
+
+
+def novel_evolution(search: Search) -> None:
+    """Regularised evolution whose repeats are replaced as in the loop."""
+    evolution(search, fresh=True)
+
+
+def local_search(search: Search) -> None:
+    """Move to the first better neighbour, in random order; begin anew where there is none.
+
+    Known cells are not looked up again.
+    """
+
+    def value(cell: Numbers) -> float:
+        return search.known[cell] if cell in search.known else search.look_up(cell)
+
+    while not search.over:
+        here: Numbers | None = search.any_cell()
+        while here is not None and not search.over:
+            level = value(here)
+            here = next((cell for cell in _shuffled(search, here) if value(cell) > level), None)
+
+
+def _shuffled(search: Search, cell: Numbers) -> Iterator[Numbers]:
+    around = neighbours(cell)
+    search.chance.shuffle(around)
+    for one in around:
+        if search.over:
+            return
+        yield one
+
+
+def tpe(search: Search) -> None:
+    """Optuna's multivariate TPE over six categories, ten random cells first."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(
+        seed=search.chance.getrandbits(31), multivariate=True, constant_liar=False
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    while not search.over:
+        trial = study.ask()
+        cell = [trial.suggest_categorical(f"op{n}", list(range(len(OPERATIONS)))) for n in range(6)]
+        study.tell(trial, search.look_up(tuple(cell)))
+
+
+POLICIES: dict[str, Callable[[Search], None]] = {
+    "random": random_search,
+    "evolution": evolution,
+    "novel-evolution": novel_evolution,
+    "local": local_search,
+    "tpe": tpe,
+}
+"""Name of a policy → the search."""

@@ -1,0 +1,173 @@
+"""Compare policies on NAS-Bench-201 under equal numbers of look-ups, one noisy training each.
+
+.venv/bin/python benchmarks/nasbench201.py run --out rows.jsonl
+.venv/bin/python benchmarks/nasbench201.py run --out rows.jsonl --policies loop --seeds 1 2 3
+.venv/bin/python benchmarks/nasbench201.py report rows.jsonl --figure regret.png
+
+loop             `nngpt cycle run nasbench201`
+no-learning      the same, and the LLM learns nothing (`learning.enabled: false`)
+frozen           the same, and its question names no network either (`prompt.better_than: null`)
+random           random cells
+evolution        regularised evolution, population 20, sample 5
+novel-evolution  the same; repeats are replaced as in the loop and the two after it
+local            local search with restarts
+tpe              Optuna's multivariate TPE
+
+Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop
+are in folders beside the rows until their row is written, so that the same command resumes. `--set`
+changes the settings of the first three, to choose recipes with seeds from 100 on; no table shows
+these seeds unless asked. The protocol and the results are in docs/results/nasbench201.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contestants import cells, regret
+from contestants.provenance import commit, machine
+from rich.console import Console
+
+from nngpt import config
+from nngpt.cycle.runner import run_loop
+from nngpt.data.loading import data_source
+from nngpt.data.nasbench201 import TABLES, Cell, index, key, open_table
+from nngpt.files import append_lines, whole_lines
+from nngpt.records import Arm, derive_seed
+from nngpt.reports.progress import ConsoleProgress
+from nngpt.store import Store
+
+LOOPS = {
+    "loop": [],
+    "no-learning": ["learning.enabled=false"],
+    "frozen": ["learning.enabled=false", "prompt.better_than=null"],
+}
+"""Policies that are runs of nngpt → what they change in the configuration."""
+
+LOOK_UPS, SEEDS = 100, range(1, 21)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to make.
+
+    Attributes:
+        settings: overrides of the configuration, only to choose recipes.
+    """
+
+    table: str
+    seed: int
+    policy: str
+    settings: tuple[str, ...] = ()
+
+
+def main() -> None:
+    """Run the command `run` or `report`."""
+    given = parse()
+    if given.command == "report":
+        rows = [json.loads(line) for file in given.files for line in whole_lines(file)]
+        results = regret.Results.of(rows, given.choosing)
+        print(regret.markdown(results))
+        if given.figure:
+            regret.save_figure(results, given.figure)
+        return
+    for job in wanted(given):
+        row = made(job, given.out.parent)
+        append_lines(given.out, [json.dumps(row).encode()])
+        print(job, f"{row['cpu_s']:.0f} s", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run")
+    runs.add_argument("--out", type=Path, required=True, help="JSONL file; its rows are kept")
+    runs.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=tuple(TABLES))
+    runs.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    known = (*LOOPS, *cells.POLICIES)
+    runs.add_argument("--policies", nargs="+", choices=known, default=known)
+    runs.add_argument("--set", nargs="+", default=[], help="overrides, to choose recipes")
+    reports = commands.add_parser("report")
+    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`")
+    reports.add_argument("--figure", type=Path, help="file of the figure, .png or .svg")
+    reports.add_argument("--choosing", action="store_true", help="seeds that chose recipes instead")
+    given = parser.parse_args()
+    if given.command == "run" and given.set:
+        loops = set(given.policies) <= set(LOOPS)
+        if min(given.seeds) < regret.CHOOSING or not loops:
+            parser.error(f"--set: {', '.join(LOOPS)}, seeds from {regret.CHOOSING} on")
+    return given
+
+
+def wanted(given: argparse.Namespace) -> list[Job]:
+    """Return the jobs without a row, by seed, so that seeds become complete one after another."""
+    jobs = [
+        Job(table, seed, policy, tuple(given.set))
+        for seed in given.seeds
+        for policy in sorted(given.policies, key=lambda policy: policy in LOOPS)
+        for table in given.tables
+    ]
+    rows = [json.loads(line) for line in whole_lines(given.out)]
+    done = {Job(r["table"], r["seed"], r["policy"], tuple(r["settings"])) for r in rows}
+    return [job for job in jobs if job not in done]
+
+
+def made(job: Job, folder: Path) -> dict[str, Any]:
+    """Make a row: look-ups as (cell's row in the table, observed percentage), in order."""
+    source = data_source(config.load("nasbench201", [f"task.options.table={job.table}"]))
+    source.prepare()
+    began = time.process_time()
+    trace = looped(job, folder) if job.policy in LOOPS else searched(job)
+    return {
+        **asdict(job),
+        "trace": [[index(cell), round(observed, 4)] for cell, observed in trace],
+        "cpu_s": round(time.process_time() - began, 1),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        "commit": commit(),
+        "machine": machine(),
+    }
+
+
+def searched(job: Job) -> list[tuple[cells.Numbers, float]]:
+    """Run a search without a language model."""
+    chance = random.Random(f"{job.policy}/{job.table}/{job.seed}")
+    search = cells.Search(open_table(key(job.table)), LOOK_UPS, chance)
+    cells.POLICIES[job.policy](search)
+    return search.trace
+
+
+def looped(job: Job, folder: Path) -> list[tuple[cells.Numbers, float]]:
+    """Run or resume a run of nngpt, cycle by cycle until it has looked up enough cells."""
+    changes = derive_seed(*job.settings)
+    own = folder / f".{job.policy}-{job.table}-{job.seed}-{changes}"
+    trace: list[tuple[cells.Numbers, float]] = []
+    cycles = 0
+    while len(trace) < LOOK_UPS:
+        cycles += 1
+        overrides = [f"folder={own}", f"seed={job.seed}", f"task.options.table={job.table}"]
+        overrides += [f"cycles={cycles}", *LOOPS[job.policy], *job.settings]
+        with ConsoleProgress(Console(quiet=True)) as progress:
+            run_loop(config.load("nasbench201", overrides), progress)
+        with Store.open(own / "nngpt.db") as store:
+            found = store.attempts(1, with_code=True, arm=Arm.LOOP)
+        trace = [
+            (Cell.model_validate_json(a.candidate.written).numbers, 100 * a.evaluation.accuracy)
+            for a in found
+            if a.candidate and a.evaluation
+        ]
+    shutil.rmtree(own)
+    return trace[:LOOK_UPS]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The benchmark on NAS-Bench-201: policies, rows that resume, regret and its report."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from nngpt import config
+from nngpt.data.nasbench201 import Table, index
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("nasbench201")
+
+
+def run(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["nasbench201.py", *map(str, words)])
+    benchmark.main()
+
+
+def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: Table) -> None:
+    last = {}
+    for name, policy in benchmark.cells.POLICIES.items():
+        curves = []
+        for seed in range(1 if name == "tpe" else 8):
+            search = benchmark.cells.Search(table, 60, random.Random(seed))
+            policy(search)
+            trace = [(index(cell), observed) for cell, observed in search.trace]
+            assert len(trace) == 60
+            curve = benchmark.regret.regrets(trace, table)
+            assert len(curve) == 60 and min(curve) >= 0
+            curves.append(curve[-1])
+            if name in ("novel-evolution", "local"):
+                assert len({cell for cell, _ in trace}) == 60
+        last[name] = sum(curves) / len(curves)
+    assert last["novel-evolution"] < last["random"] and last["local"] < last["random"]
+
+
+def test_neighbours_differ_in_one_operation(benchmark: ModuleType) -> None:
+    cell = (0, 1, 2, 3, 4, 0)
+    found = benchmark.cells.neighbours(cell)
+    assert len(set(found)) == 24
+    assert all(sum(a != b for a, b in zip(cell, one, strict=True)) == 1 for one in found)
+
+
+def test_regret_is_of_the_best_observed_cell(benchmark: ModuleType, table: Table) -> None:
+    means = table.means
+    trace = [(5, 20.0), (6, 10.0), (7, 30.0)]
+    top = means.max()
+    expected = [top - means[5], top - means[5], top - means[7]]
+    assert benchmark.regret.regrets(trace, table) == pytest.approx(expected)
+
+
+def test_rows_resume_and_are_reported(
+    benchmark: ModuleType,
+    table: Table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows, figure = tmp_path / "rows.jsonl", tmp_path / "f.svg"
+    begin = ("run", "--out", rows, "--tables", "cifar10", "--policies", "random", "evolution")
+    run(benchmark, monkeypatch, *begin, "--seeds", 1, 2)
+    first = rows.read_text()
+    run(benchmark, monkeypatch, *begin, "--seeds", 1, 2, 3, 100)
+    assert rows.read_text().startswith(first)
+    made = [json.loads(line) for line in rows.read_text().splitlines()]
+    assert len(made) == 8 and all(len(row["trace"]) == 100 for row in made)
+    capsys.readouterr()
+    run(benchmark, monkeypatch, "report", rows, "--figure", figure)
+    printed = capsys.readouterr().out
+    assert "| random search | 3 |" in printed and "cifar10, 100" in printed
+    assert figure.read_text().count("<path") > 4
+    run(benchmark, monkeypatch, "report", rows, "--choosing")
+    assert "| random search | 1 |" in capsys.readouterr().out
+
+
+def test_recipes_are_chosen_on_other_seeds(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ("--set", "learning.epochs=3")
+    for words in (("--seeds", 1, *chosen), ("--policies", "random", "--seeds", 100, *chosen)):
+        with pytest.raises(SystemExit):
+            run(benchmark, monkeypatch, "run", "--out", "x", *words)
+    assert "seeds from 100 on" in capsys.readouterr().err
+
+
+def test_a_run_of_the_loop_is_a_row(
+    benchmark: ModuleType, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [json.dumps(f"D D D {a} {b} C") for a in "ABCDE" for b in "ABCDE"]
+    script = tmp_path / "cells.jsonl"
+    script.write_text("".join(json.dumps({"text": cell}) + "\n" for cell in cells))
+    monkeypatch.setattr(benchmark, "LOOK_UPS", 12)
+    settings = (
+        *("llm.backend=scripted", f"llm.options.script={script}", "sampling.constrain=false"),
+        "candidates.per_cycle=10",
+    )
+    job = benchmark.Job("cifar10", 100, "no-learning", settings)
+    assert not config.load("nasbench201", benchmark.LOOPS["no-learning"]).learning.enabled
+    row = benchmark.made(job, tmp_path)
+    assert len(row["trace"]) == len({cell for cell, _ in row["trace"]}) == 12
+    assert not list(tmp_path.glob(".no-learning*"))
+    assert json.loads(json.dumps(row))["settings"] == list(settings)

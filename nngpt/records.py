@@ -396,6 +396,8 @@ class TrainingStage:
         optimiser: "sgd" (Nesterov momentum 0.9) or "adamw".
         transform: name of the image transform (`nngpt.data.transform_names`).
         precision, memory_format: as in `evaluation`.
+        small: share of the stage, from its start, in which images have three quarters of their
+            sides, if the network takes both sizes: it learns from more of them in that time.
     """
 
     images: int
@@ -409,6 +411,7 @@ class TrainingStage:
     transform: str = "norm"
     precision: str = "float32"
     memory_format: str = "contiguous"
+    small: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,10 @@ def _replica(net: Any) -> Any:
     return made
 
 
+def logits(outputs: Any) -> Any:
+    """Return the first of several outputs, which are those of auxiliary classifiers."""
+    return outputs[0] if isinstance(outputs, tuple | list) else outputs
+
+
 def _loss(net: Any, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    logits = net(images)
-    logits = logits[0] if isinstance(logits, tuple | list) else logits
-    return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return nn.functional.cross_entropy(logits(net(images)), labels, label_smoothing=smoothing)

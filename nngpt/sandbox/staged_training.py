@@ -16,10 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from nngpt.sandbox.candidate_module import RejectedError
-from nngpt.sandbox.replicas import Replicas
+from nngpt.sandbox.replicas import Replicas, logits
 from nngpt.sandbox.tensors import STATE, WEIGHTS
 
 CLIP = 5.0
+_SMALL = 0.75
+"""Side of small images, as a share of that of the others."""
+
 _MOMENTUM = 0.9
 _BETAS = (0.9, 0.98)
 _KEYS = {"adamw": ("step", "exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
@@ -92,6 +95,7 @@ class StagedTrainingLoop:
         plan, done, passed, begun = self._plan, 0, 0, time.monotonic()
         seconds, smoothing = plan["seconds"], plan["label_smoothing"]
         points, rates = zip(*plan["schedule"], strict=True)
+        small = plan["small"]
         with Replicas(self._net, min(plan["batch"], len(labels)), images.device) as replicas:
             for part in _batches(labels, plan, seed):
                 progress = passed / plan["images"]
@@ -102,12 +106,33 @@ class StagedTrainingLoop:
                 for group in self._optimiser.param_groups:
                     group["lr"] = float(np.interp(progress, points, rates))
                 self._optimiser.zero_grad(set_to_none=True)
-                replicas.backward(transform(images[part]), labels[part], smoothing)
+                shown = transform(images[part])
+                if done == 0 and small and not self._takes_small(shown[:2]):
+                    small = 0.0
+                shown = _small(shown) if progress < small else shown
+                replicas.backward(shown, labels[part], smoothing)
                 nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
                 self._optimiser.step()
                 done, passed = done + 1, passed + len(part)
                 on_batch(done)
         return done
+
+    def _takes_small(self, images: Tensor) -> bool:
+        """Return whether the network answers small images as it answers others."""
+        self._net.eval()
+        try:
+            with torch.no_grad():
+                shapes = [logits(self._net(one)).shape for one in (images, _small(images))]
+        except Exception:  # noqa: BLE001 (generated networks need not take another size)
+            return False
+        finally:
+            self._net.train()
+        return bool(shapes[0] == shapes[1])
+
+
+def _small(images: Tensor) -> Tensor:
+    """Return images [n, c, h, w] with three quarters of their sides."""
+    return nn.functional.interpolate(images, scale_factor=_SMALL, mode="bilinear", antialias=True)
 
 
 def _batches(labels: Tensor, plan: Mapping[str, Any], seed: int) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nngpt.cycle.meter import TimeLimit
 from nngpt.protocols import Pruner
 from nngpt.records import (
@@ -36,17 +38,23 @@ class FirstRung:
     pruner: Pruner | None = None
 
     def __init__(
-        self, executor: LocalExecutor, trainer: Trainer, recipe: Recipe, seconds: float
+        self,
+        executor: LocalExecutor,
+        trainer: Trainer,
+        recipe: Recipe,
+        seconds: float,
+        rates: Mapping[str, float | None],
     ) -> None:
         self._executor, self._trainer = executor, trainer
-        self._recipe, self._seconds = recipe, seconds
+        self._recipe, self._seconds, self._rates = recipe, seconds, rates
         self.limit = TimeLimit(None)
         self.level, self.workers = executor.level, executor.workers
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
         """Train the network's first stage, and judge it."""
-        entrant = Entrant("", candidate, "", "", self._recipe)
-        stage = self._recipe.stage(self._trainer.train_count, 0, self._seconds)
+        recipe = self._recipe.with_rate(self._rates.get(candidate.content_hash))
+        entrant = Entrant("", candidate, "", "", recipe)
+        stage = recipe.stage(self._trainer.train_count, 0, self._seconds)
         record = self._trainer.train(first_key(entrant.network), entrant, stage, None)
         if record.refused:
             return Refusal(Stage(record.refused_at), record.refused)
@@ -61,7 +69,7 @@ class FirstRung:
             seed=seed,
             sandbox=self.level,
             claimed_batches=record.batches,
-            protocol=canonical_json({"search": self._recipe.note, "seconds": self._seconds}),
+            protocol=canonical_json({"search": recipe.note, "seconds": self._seconds}),
             trials=(Trial(seed, 0, record.accuracy, record.total),),
         )
 

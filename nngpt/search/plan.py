@@ -11,7 +11,7 @@ import numpy as np
 
 from nngpt.search.llm_settings import choose_rounds, rounds_within
 from nngpt.search.portfolio import TRAINED
-from nngpt.search.recipe import Recipe
+from nngpt.search.recipe import SMALL, Recipe
 from nngpt.search.request import Request
 
 if TYPE_CHECKING:
@@ -172,9 +172,10 @@ def choose_recipe(splits: Splits, memory_mb: int) -> Recipe:
     while batch > max(_SMALLEST_BATCH, fits):
         batch //= 2
     transform = "norm"
-    transform += "-crop" if min(height, width) >= _CROP_SIDE else ""
+    large = min(height, width) >= _CROP_SIDE
+    transform += "-crop" if large else ""
     transform += "-flip" if channels == 3 else ""
-    return Recipe(batch=batch, transform=transform)
+    return Recipe(batch=batch, transform=transform, small=SMALL if large else 0.0)
 
 
 def choose_side(own: tuple[int, int], images: int, minutes: float, cores: int) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
 from nngpt.protocols import DatasetSource, Log
-from nngpt.records import Task
+from nngpt.records import Task, content_hash
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import beginning, designs, entrants, ladder, tuning
 from nngpt.search.first_rung import FirstRung, first_key
@@ -129,7 +129,8 @@ def _first_rung(
     choice = partial(choose, seconds=seconds, pixels=pixels)
     chosen = choose_for(*wanted, read_portfolio(), plan.candidates, choice)
     entrants.write_script(request, chosen)
-    first = FirstRung(executor, trainer, plan.recipe, plan.first_s)
+    rates = {content_hash(one.code): one.rate for one in read_portfolio()}
+    first = FirstRung(executor, trainer, plan.recipe, plan.first_s, rates)
     journal = trainer.journal
     if all(first_key(one.network) == key for key, one in journal.stages.items()):  # else it climbs
         config = entrants.portfolio_config(request, plan)

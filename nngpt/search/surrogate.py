@@ -17,9 +17,9 @@ from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.prediction.model_file import file_to_use
 from nngpt.prediction.places import facts_of, place_of
 from nngpt.records import Candidate, Task
-from nngpt.search.recipe import Recipe
+from nngpt.search.recipe import DECAY, Recipe
 
-_MOMENTUM, _WEIGHT_DECAY = 0.9, 5e-4
+_MOMENTUM = 0.9
 """Of SGD in a stage (`nngpt.records.TrainingStage`)."""
 
 _EPOCHS, _DIGITS = 5, 2
@@ -46,7 +46,7 @@ def surrogate_recipe(candidate: Candidate, task: Task, usual: Recipe, images: in
     reach = found.hyperparameters["lr"] / (1 - found.hyperparameters.get("momentum", 0.0))
     rate = reach * (1 - _MOMENTUM) * usual.batch / found.batch
     digits = _DIGITS - 1 - math.floor(math.log10(rate))
-    return replace(usual, optimiser="sgd", lr=round(rate, digits), weight_decay=_WEIGHT_DECAY)
+    return replace(usual, optimiser="sgd", lr=round(rate, digits), weight_decay=DECAY["sgd"])
 
 
 @cache

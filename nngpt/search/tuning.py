@@ -11,14 +11,11 @@ from dataclasses import replace
 from nngpt.protocols import Log
 from nngpt.search.front import ranked
 from nngpt.search.ladder import Standing, Trainer, at_once
-from nngpt.search.recipe import Recipe
+from nngpt.search.recipe import DECAY, Recipe
 from nngpt.statistics import percent_of
 
 RATES = {"adamw": (3e-4, 0.03), "sgd": (0.005, 0.5)}
 """Range of the highest learning rate, by optimiser."""
-
-DECAY = {"adamw": 0.05, "sgd": 5e-4}
-"""Weight decay, by optimiser."""
 
 
 def proposals(usual: Recipe, advised: Recipe | None) -> list[Recipe]:

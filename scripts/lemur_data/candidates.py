@@ -65,6 +65,9 @@ _KEPT = (
 _SETTINGS = {"lr": 0.05, "momentum": 0.9}
 """Hyperparameters of networks that LEMUR has no trials of."""
 
+_RATE = 0.2
+"""Of our own networks, chosen on CIFAR-10 (docs/lemur.md)."""
+
 _LISTS = 24
 _OWN = ((8, True), (16, True), (24, True), (16, False), (24, False), (32, False))
 """Width, and whether the first layer pools, of our own networks."""
@@ -82,6 +85,7 @@ class Known:
         licence: SPDX expression.
         accuracies: highest accuracy in LEMUR within `EPOCHS` epochs by data set, 0…1.
         hyperparameters: those of the best such trial, within the usual ranges.
+        rate: highest learning rate of SGD in a search (`PortfolioNetwork.rate`).
     """
 
     name: str
@@ -91,6 +95,7 @@ class Known:
     licence: str
     accuracies: Mapping[str, float]
     hyperparameters: Mapping[str, float]
+    rate: float | None = None
 
     @property
     def ours(self) -> bool:
@@ -117,7 +122,7 @@ def own_networks() -> list[Known]:
         )
         assert f"WIDTH = {width}\nPOOL_FIRST = {pool}\n" in text
         name = f"quick-{width}" + ("" if pool else "-fine")
-        found.append(Known(name, text, "quick", OURS, "MIT", {}, _SETTINGS))
+        found.append(Known(name, text, "quick", OURS, "MIT", {}, _SETTINGS, _RATE))
     return found
 
 

@@ -18,14 +18,14 @@ from nngpt.generation.contract.answers import Answer, write
 from nngpt.records import Candidate, Refusal, StagedTraining
 from nngpt.sandbox import reference
 from nngpt.sandbox.executors.local import LocalExecutor
-from nngpt.search.ladder import Recipe
+from nngpt.search.recipe import SMALL, Recipe
 
 RUNGS = ((30.0, 60), (90.0, 20), (270.0, 8))
 """Own seconds of a training with one rise and fall of the learning rate; networks that get them."""
 
 REFERENCE = "reference"
 _CURVES = "curves.jsonl"
-_RECIPE = Recipe(transform="norm-crop-flip")
+_RECIPE = Recipe(transform="norm-crop-flip", small=SMALL)
 _PROBE, _PROBE_LIMIT_S = 640, 12
 """Images with which a network's cost is measured; own seconds after which it is refused."""
 
@@ -75,11 +75,12 @@ class Laboratory:
         candidate = _candidate(self._reader, network)
         if isinstance(candidate, Refusal):
             return self._add(facts | {"refused": candidate.reason})
-        stage = replace(_RECIPE.stage(images, 0, 0.0), seconds=None)
+        recipe = _RECIPE.with_rate(network.rate)
+        stage = replace(recipe.stage(images, 0, 0.0), seconds=None)
         found = executor.advance(candidate, 1, stage)
         if isinstance(found, Refusal):
             return self._add(facts | {"refused": found.reason})
-        return self._add(facts | _facts(found))
+        return self._add(facts | {"recipe": recipe.note} | _facts(found))
 
     def _add(self, line: dict[str, Any]) -> dict[str, Any]:
         self.lines.append(line)

@@ -48,6 +48,7 @@ def measured(known: Sequence[Known], lines: Sequence[dict[str, Any]]) -> list[Po
             licence=one.licence,
             hyperparameters=one.hyperparameters,
             recorded=one.accuracies,
+            rate=one.rate,
             curve=curve,
             cost=round(_cost_s(own) / reference_s, 3),
             parameters=own[0]["parameters"],

@@ -18,6 +18,14 @@ from nngpt.sandbox.replicas import Replicas
 from nngpt.sandbox.tensors import WEIGHTS
 
 CONSTANT = ((0.0, 0.02), (1.0, 0.02))
+SEES = (
+    HONEST.replace("MaxPool2d(2)", "AdaptiveMaxPool2d(6)")
+    .replace(
+        "self.device =", 'self.register_buffer("seen", torch.zeros(64))\n        self.device ='
+    )
+    .replace("        return", "        self.seen[x.shape[-1]] += self.training\n        return")
+)
+"""A network that takes images of any size, and counts the sides on which it trains."""
 
 
 def stage(optimiser: str, batches: int, first: int = 0, **others: object) -> TrainingStage:
@@ -54,6 +62,19 @@ def test_a_stage_ends_with_its_time(start: Callable[..., LocalExecutor]) -> None
     trained = start().advance(candidate(), 3, stage("sgd", 10**9, seconds=0.3))
     assert isinstance(trained, StagedTraining)
     assert 1 <= trained.batches < 10**6
+
+
+@pytest.mark.parametrize(
+    ("code", "sides"),
+    [(SEES, {9: 6, 12: 4}), (SEES.replace("nn.AdaptiveMaxPool2d(6)", "nn.MaxPool2d(2)"), {12: 10})],
+)
+def test_images_are_small_at_first_if_the_network_takes_them(
+    start: Callable[..., LocalExecutor], code: str, sides: dict[int, int]
+) -> None:
+    trained = start().advance(candidate(code), 3, stage("sgd", 10, small=0.6))
+    assert isinstance(trained, StagedTraining), trained
+    seen = load(tensors.part_of(trained.state, WEIGHTS))["seen"]
+    assert {side: int(count) for side, count in enumerate(seen) if count} == sides
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from nngpt.search.portfolio import REFERENCE_S, PortfolioNetwork, choose, promis
 
 
 def network(name: str, family: str, cost: float, *curve: tuple[int, float]) -> PortfolioNetwork:
-    return PortfolioNetwork(name, family, "", "MIT", {}, {}, curve, cost, 400_000, 24 * 10**6, "")
+    return PortfolioNetwork(
+        name, family, "", "MIT", {}, {}, None, curve, cost, 400_000, 24 * 10**6, ""
+    )
 
 
 SMALL = network("small", "a", 1.0, (1000, 0.1), (100_000, 0.6))

@@ -156,3 +156,22 @@ def test_large_images_are_as_large_as_the_time_allows(
     own: tuple[int, int], images: int, minutes: float, cores: int, side: int | None
 ) -> None:
     assert choose_side(own, images, minutes, cores) == side
+
+
+@pytest.mark.parametrize(
+    ("part", "small"),
+    [((0.0, 1.0), 0.6), ((0.0, 0.5), 1.0), ((0.5, 0.75), 0.4), ((0.75, 1.0), 0.0)],
+)
+def test_the_first_parts_of_a_training_have_small_images(
+    part: tuple[float, float], small: float
+) -> None:
+    assert Recipe(small=0.6).stage(100, 0, 1.0, *part).small == pytest.approx(small)
+
+
+def test_a_rate_of_the_portfolio_suits_the_batch() -> None:
+    usual = Recipe(batch=32, transform="norm-crop")
+    assert usual.with_rate(None) == usual
+    stage = usual.with_rate(0.2).stage(100, 0, 1.0)
+    assert (stage.optimiser, stage.batch, stage.transform) == ("sgd", 32, "norm-crop")
+    assert max(rate for _, rate in stage.schedule) == pytest.approx(0.1)
+    assert stage.weight_decay < usual.weight_decay

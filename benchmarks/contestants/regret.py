@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.data.nasbench201 import TABLES, Table, key, open_table
 from nngpt.reports.charts import numbered_look, rc, top_legend
@@ -35,6 +36,9 @@ TITLES = {
     "local": "local search",
     "tpe": "TPE",
 }
+
+DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
+"""Name of a table → the data set's name on pages."""
 
 Curves = list[list[float]]
 """Regret after each look-up, by seed."""
@@ -103,7 +107,7 @@ def _lines(results: Results) -> Iterator[str]:
         "(95%) over seeds; n is the number of seeds."
     )
     yield ""
-    heads = [f"{table}, {count}" for table in results.tables for count in SHOWN]
+    heads = [f"{DATA[table]}, {count}" for table in results.tables for count in SHOWN]
     yield _line(["policy", "n", *heads])
     yield _line(["---"] * (2 + len(heads)))
     for policy in results.policies:
@@ -140,8 +144,11 @@ def save_figure(results: Results, path: Path) -> None:
                 if band:
                     axes.fill_between(*zip(*band, strict=True), color=look.colour, alpha=0.12, lw=0)
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel("look-ups")
-            axes.set_title(table)
+            axes.set_title(DATA[table])
         panels[0].set_ylabel("regret, points of accuracy")
         handles = [look.handle(marker="") for look in looks.values()]
         top_legend(figure, handles, 4)

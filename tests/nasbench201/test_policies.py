@@ -79,7 +79,7 @@ def test_rows_resume_and_are_reported(
     capsys.readouterr()
     run(benchmark, monkeypatch, "report", rows, "--figure", figure)
     printed = capsys.readouterr().out
-    assert "| random search | 3 |" in printed and "cifar10, 100" in printed
+    assert "| random search | 3 |" in printed and "CIFAR-10, 100" in printed
     assert figure.read_text().count("<path") > 4
     run(benchmark, monkeypatch, "report", rows, "--choosing")
     assert "| random search | 1 |" in capsys.readouterr().out

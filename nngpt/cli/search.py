@@ -93,7 +93,7 @@ def search(
     lines = [f"{out}: {found.title}, {judged_95(*found.test)} test images right."]
     for one in found.front[1:]:
         right, size = judged_95(*one["test"]), one["claimed_parameters"]
-        lines.append(f"{out}/{one['folder']}: {right}, {size:,} parameters.")
+        lines.append(f"{out}/{one['folder']}: {right} right, {size:,} parameters.")
     lines.append(f"Use it: python {out}/predict.py IMAGE")
     text = "\n".join(lines)
     print_result(as_json, {"out": str(out), "network": found.title, **found.facts}, text)

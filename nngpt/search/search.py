@@ -90,7 +90,7 @@ def _resume(
         raise nothing_trained(request)
     journal = Journal(request.folder, 60 * request.minutes, began)
     if journal.stages:
-        spent = f"{journal.spent / 60:.1f} of its {request.minutes:g} minutes"
+        spent = f"{journal.spent / 60:.1f} of {request.minutes:g} min"
         log(f"The search resumes: {spent} have passed.")
     request, splits, task = beginning.open_data(request, source, begun, log)
     evaluation = request.base.evaluation

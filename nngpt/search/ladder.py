@@ -255,8 +255,8 @@ def finish(
         if first == 0 and seconds < _LEAST_PASS_S:
             return best
         at = (entrant, done[-1]) if first and journal.has_state(done[-1].key) else best
-    if seconds > 0:
-        log(f"Final training of {entrant.title}{' goes on' if first else ''}: {seconds:.0f} s")
+    how_long = f"{seconds:.0f} s" if seconds > 0 else "no time is left"
+    log(f"Final training of {entrant.title}{' goes on' if first else ''}: {how_long}")
     for part in range(first, parts):
         if end <= journal.spent:
             break

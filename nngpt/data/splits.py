@@ -98,7 +98,9 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
         key: folder of the data set in the cache.
         seed: seed of the permutation.
         train_limit: number of training images to use, in the permutation's order; None for all.
-        validation_limit: number of validation images to use; limits do not change the order.
+        validation_limit: number of validation images to use; limits do not change the order. What
+            it leaves of images drawn from the training images trains, unless there is a
+            `train_limit`.
 
     Raises: DataError if the data set is not in the cache, is damaged, or has fewer than two images.
     """
@@ -135,7 +137,13 @@ def validation_count(images: int) -> int:
 
 def _key(meta: cache.Meta, seed: int, train_limit: int | None, validation_limit: int | None) -> str:
     identity = [meta.sha256, seed, train_limit, validation_limit]
+    if _rest_trains(meta, train_limit, validation_limit):
+        identity.append("rest trains")
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
+
+
+def _rest_trains(meta: cache.Meta, train_limit: int | None, validation_limit: int | None) -> bool:
+    return validation_limit is not None and train_limit is None and not meta.validation
 
 
 def _write(
@@ -156,6 +164,8 @@ def _write(
     if meta.validation:
         first = len(labels) - meta.validation
         train, validation = order[order < first], order[order >= first]
+    if _rest_trains(meta, train_limit, validation_limit):
+        train = np.concatenate([train, validation[validation_limit:]])
     chosen = {"validation": validation[:validation_limit], "train": train[:train_limit]}
     with files.scratch(target) as partial, files.write_errors(target):
         for name, indices in chosen.items():

@@ -174,3 +174,16 @@ def test_real_mnist_is_mnist(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 def _hashes(part) -> list[int]:
     return [hash(image.tobytes()) for image in part.open_images()]
+
+
+def test_images_that_are_not_chosen_by_train_unless_training_is_limited(source: DatasetSource):
+    whole = source.splits(seed=1, train_limit=None, validation_limit=None)
+    few = source.splits(seed=1, train_limit=None, validation_limit=3)
+    assert few.validation.count == 3
+    assert few.train.count + 3 == whole.train.count + whole.validation.count
+    limited = source.splits(seed=1, train_limit=whole.train.count, validation_limit=3)
+    assert limited.train.count == whole.train.count
+    shared = few.train.open_images()[: whole.train.count]
+    np.testing.assert_array_equal(shared, whole.train.open_images())
+    rest = few.train.open_images()[whole.train.count :]
+    np.testing.assert_array_equal(rest, whole.validation.open_images()[3:])

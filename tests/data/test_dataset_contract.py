@@ -178,12 +178,12 @@ def _hashes(part) -> list[int]:
 
 def test_images_that_are_not_chosen_by_train_unless_training_is_limited(source: DatasetSource):
     whole = source.splits(seed=1, train_limit=None, validation_limit=None)
-    few = source.splits(seed=1, train_limit=None, validation_limit=3)
-    assert few.validation.count == 3
-    assert few.train.count + 3 == whole.train.count + whole.validation.count
-    limited = source.splits(seed=1, train_limit=whole.train.count, validation_limit=3)
+    few = source.splits(seed=1, train_limit=None, validation_limit=1)
+    assert few.validation.count == 1
+    assert few.train.count + 1 == whole.train.count + whole.validation.count
+    limited = source.splits(seed=1, train_limit=whole.train.count, validation_limit=1)
     assert limited.train.count == whole.train.count
     shared = few.train.open_images()[: whole.train.count]
     np.testing.assert_array_equal(shared, whole.train.open_images())
     rest = few.train.open_images()[whole.train.count :]
-    np.testing.assert_array_equal(rest, whole.validation.open_images()[3:])
+    np.testing.assert_array_equal(rest, whole.validation.open_images()[1:])

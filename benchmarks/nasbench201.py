@@ -147,17 +147,16 @@ def searched(job: Job) -> list[tuple[cells.Numbers, float]]:
 
 
 def looped(job: Job, folder: Path) -> list[tuple[cells.Numbers, float]]:
-    """Run or resume a run of nngpt, cycle by cycle until it has looked up enough cells."""
-    changes = derive_seed(*job.settings)
-    own = folder / f".{job.policy}-{job.table}-{job.seed}-{changes}"
+    """Run or resume a run of nngpt until it has looked up enough cells."""
+    own = folder / f".{job.policy}-{job.table}-{job.seed}-{derive_seed(*job.settings)}"
+    overrides = [f"folder={own}", f"seed={job.seed}", f"task.options.table={job.table}"]
+    overrides += [*LOOPS[job.policy], *job.settings]
+    settings = config.load("nasbench201", overrides)
+    least = -(-LOOK_UPS // settings.candidates.per_cycle)
     trace: list[tuple[cells.Numbers, float]] = []
-    cycles = 0
-    while len(trace) < LOOK_UPS:
-        cycles += 1
-        overrides = [f"folder={own}", f"seed={job.seed}", f"task.options.table={job.table}"]
-        overrides += [f"cycles={cycles}", *LOOPS[job.policy], *job.settings]
+    for cycles in range(least, 3 * least):
         with ConsoleProgress(Console(quiet=True)) as progress:
-            run_loop(config.load("nasbench201", overrides), progress)
+            run_loop(settings.model_copy(update={"cycles": cycles}), progress)
         with Store.open(own / "nngpt.db") as store:
             found = store.attempts(1, with_code=True, arm=Arm.LOOP)
         trace = [
@@ -165,6 +164,8 @@ def looped(job: Job, folder: Path) -> list[tuple[cells.Numbers, float]]:
             for a in found
             if a.candidate and a.evaluation
         ]
+        if len(trace) >= LOOK_UPS:
+            break
     shutil.rmtree(own)
     return trace[:LOOK_UPS]
 

@@ -23,14 +23,14 @@ _SMALLEST = 16
 class Replicas:
     """A network and its replicas; a context in which each operation uses one thread.
 
-    With one thread, on a GPU, under autocast or with small batches there is only the network
-    itself, and the context changes nothing.
+    With one thread, on a GPU or with small batches there is only the network itself, and the
+    context changes nothing.
     """
 
     def __init__(self, net: Any, batch: int, device: torch.device) -> None:
         self._nets, self._threads = [net], torch.get_num_threads()
-        alone = device.type != "cpu" or torch.is_autocast_enabled("cpu")
-        count = 1 if alone else min(self._threads, batch // _SMALLEST)
+        self._autocast = torch.is_autocast_enabled("cpu")  # threads do not inherit it
+        count = min(self._threads, batch // _SMALLEST) if device.type == "cpu" else 1
         try:
             self._nets += [_replica(net) for _ in range(count - 1)]
         except Exception:  # noqa: BLE001 (generated networks need not be copyable)
@@ -68,7 +68,9 @@ class Replicas:
 
         def train(net: Any, part: Tensor, of_part: Tensor) -> None:
             share = len(part) / len(images)
-            (share * _loss(net, part, of_part, smoothing)).backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", torch.bfloat16, self._autocast, cache_enabled=False):
+                loss = share * _loss(net, part, of_part, smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
 
         for net in self._nets:
             net.zero_grad(set_to_none=True)

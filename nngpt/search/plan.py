@@ -117,7 +117,7 @@ def make_plan(
         f"one epoch or {first_s:.0f} s each, {workers} at once",
         f"Then about {RUNGS * after:.0f} s: halving the field; {tuning}"
         f"{final_s:.0f} s: its final training, the test, and its files",
-        f"Recipe: {recipe.note}",
+        f"Recipe: {recipe.note} (quick: sgd at a rate of its own)",
         *([] if trials else [f"Tuning: none, it would have less than {_TUNING_S:.0f} s"]),
     ]
     return Plan(

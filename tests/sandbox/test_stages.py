@@ -108,7 +108,8 @@ def test_a_state_of_another_network_is_refused(start: Callable[..., LocalExecuto
     assert found.stage in (Stage.BUILD, Stage.FORWARD, Stage.TRAIN)
 
 
-def test_parts_of_a_batch_give_the_gradients_of_the_batch() -> None:
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 1e-6), (True, 3e-3)])
+def test_parts_of_a_batch_give_the_gradients_of_the_batch(half: bool, tolerance: float) -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(288, 10))
     images, labels = torch.randn(40, 3, 8, 8), torch.randint(0, 10, (40,))
@@ -118,7 +119,8 @@ def test_parts_of_a_batch_give_the_gradients_of_the_batch() -> None:
     for count in (1, 2):
         torch.set_num_threads(count)
         net.zero_grad()
-        with Replicas(net, len(images), images.device) as replicas:
+        precision = torch.autocast("cpu", torch.bfloat16, half, cache_enabled=False)
+        with precision, Replicas(net, len(images), images.device) as replicas:
             assert torch.get_num_threads() == 1
             replicas.backward(images, labels, 0.1)
         found.append(
@@ -127,7 +129,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_batch() -> None:
         assert torch.get_num_threads() == count
     torch.set_num_threads(threads)
     for one, other in zip(*found, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+        assert torch.allclose(one, other, atol=tolerance)
 
 
 def test_a_stage_trains_on_parts_of_batches(start: Callable[..., LocalExecutor]) -> None:

@@ -21,6 +21,7 @@ from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
 from nngpt.generation.prompts.repair import (
     REPEATED,
+    answers_of_llm,
     first_answers,
     next_repair,
     repair_prompt,
@@ -95,7 +96,7 @@ class Generator:
         count = min(self._missing(first_answers(attempts)), self.context.parts.llm.batch_size)
         if count > 0:
             return self._first_answers(count)
-        batch = self._repair(attempts) or self._mutation(Arm.LOOP, attempts)
+        batch = self._repair_or_mutation(attempts)
         batch = batch or (self._control() if self._loop_is_done(attempts) else None)
         # Reading all attempts takes long: not again before it can end otherwise.
         self._waiting = batch is None and not self._repairs
@@ -140,6 +141,14 @@ class Generator:
         prompt = self.prompts.prompt(self._seed("ask", batch))
         seed, record = self._seed("write", batch), self._recorder(prompt, Arm.LOOP)
         return self._start(Arm.LOOP, prompt, count, seed, record)
+
+    def _repair_or_mutation(self, attempts: list[AttemptRecord]) -> PendingBatch | None:
+        """Start a repair by the LLM, else, when none can be needed any more, a random change."""
+        own, rounds = answers_of_llm(attempts), self.context.config.candidates.repairs
+        batch = self._repair(own)
+        if batch or not all(a.settled for a in own if a.repairs < rounds):
+            return batch
+        return self._mutation(Arm.LOOP, attempts)
 
     def _repair(self, attempts: list[AttemptRecord]) -> PendingBatch | None:
         """Give the next refused answer back with the reason, unless the prompt is too long."""

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import RootModel, StringConstraints
+from pydantic import ConfigDict, RootModel, StringConstraints
 
 from nngpt import files
 from nngpt.data import cache
@@ -38,7 +38,10 @@ _SEEDS = 3
 
 
 class Cell(RootModel[Annotated[str, StringConstraints(pattern="^[A-E]( [A-E]){5}$")]]):
-    """A cell as the LLM writes it: the letters of its six operations, such as `D D D B D C`."""
+    """A cell as the LLM writes it: the letters of its six operations, such as `A B C D E A`."""
+
+    # Servers are sent the schema: what the LLM is told about cells is the prompt's matter.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("description", None))
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -57,21 +60,26 @@ class Cell(RootModel[Annotated[str, StringConstraints(pattern="^[A-E]( [A-E]){5}
 
     @property
     def unique(self) -> str:
-        """A text that is the same for cells that compute the same at their last node."""
-        nodes = ["in"]
+        """A text of the sum that its last node is, the same for cells with equal sums.
+
+        Sums within sums are one sum, and operations on nothing give nothing. Equal for other
+        reasons, such as a pooling of a sum and the sum of the poolings, are told apart.
+        """
+        nodes: list[list[str]] = [["in"]]
         for target in range(1, 4):
             edges = zip(EDGES, self.numbers, strict=True)
             sent = [_sent(nodes[a], number) for (a, b), number in edges if b == target]
-            terms = sorted(filter(None, sent))
-            nodes.append(terms[0] if len(terms) == 1 else f"({'+'.join(terms)})" if terms else "")
-        return nodes[-1] or "nothing"
+            nodes.append(sorted(term for terms in sent for term in terms))
+        return "+".join(nodes[-1]) or "nothing"
 
 
-def _sent(node: str, number: int) -> str:
-    """Return what an operation makes of a node's text, "" for nothing."""
+def _sent(node: list[str], number: int) -> list[str]:
+    """Return the terms that an operation makes of a node's terms."""
     if not node or OPERATIONS[number] == "none":
-        return ""
-    return node if OPERATIONS[number] == "skip_connect" else f"{LETTERS[number]}{node}"
+        return []
+    return (
+        node if OPERATIONS[number] == "skip_connect" else [f"{LETTERS[number]}({'+'.join(node)})"]
+    )
 
 
 @dataclass(frozen=True)

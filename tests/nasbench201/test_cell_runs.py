@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from nngpt.cycle.runner import run_loop
 from nngpt.data.nasbench201 import Cell, Table
 from nngpt.errors import ConfigError
 from nngpt.finetuning.selection import selected
+from nngpt.generation.llm.mutation import MODEL
 from nngpt.generation.prompts.better import better_than
 from nngpt.records import Arm, Completion, EpochResult, Evaluation, Message, Prompt, Stage, State
 from nngpt.reports.progress import ConsoleProgress
@@ -92,6 +94,35 @@ def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     for arm in (Arm.LOOP, Arm.BASE):
         looked_up = [a.completion.text for a in whole if a.arm is arm and a.evaluation]
         assert len(looked_up) == len(set(looked_up)) == 6
+
+
+def test_changes_come_after_all_repairs_whatever_the_speed(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each six answers hold two copies and two cells that are too large, as are their repairs."""
+    cells = [
+        "A A A A A D",
+        "A A A A A D",
+        "D D D D D D",
+        "D D D D D C",
+        "E A E A A D",
+        "E A E A A D",
+    ]
+    lines = (json.dumps({"text": f'"{cell}"'}) + "\n" for cell in cells)
+    (script / "cells.jsonl").write_text("".join(lines))
+    limits = ("candidates.repairs=2", "task.max_parameters=600000", "llm.batch_size=6")
+    run(script / "quick", 1, *SCRIPTED, *limits)
+    look_up, written = LookUpExecutor.evaluate, []
+
+    def slow(self: LookUpExecutor, *given: Any) -> Any:
+        sleep(0.05)  # longer than it takes to start the next batch
+        return look_up(self, *given)
+
+    monkeypatch.setattr(LookUpExecutor, "evaluate", slow)
+    run(script / "slow", 1, *SCRIPTED, *limits)
+    assert facts(attempts(script / "slow")) == facts(attempts(script / "quick"))
+    written = [a.completion.model == MODEL for a in attempts(script / "slow")]
+    assert True in written and written == sorted(written), "changes are last"
 
 
 def test_the_question_names_a_worse_network(script: Path) -> None:

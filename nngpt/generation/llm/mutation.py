@@ -119,8 +119,8 @@ class MutationLLM:
         for _ in range(_TRIES):
             written = change(chance.choice(self.known), self.changes, chance)
             if written and written.startswith(prompt.prefill) and written not in self.avoid:
-                return written.removeprefix(prompt.prefill)
-        return written
+                break
+        return written.removeprefix(prompt.prefill)
 
 
 def _changed_answer(answer: str, changes: int, chance: random.Random) -> str:

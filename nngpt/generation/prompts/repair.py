@@ -2,8 +2,9 @@
 
 A repair is an attempt of its own and is counted separately ("Raw numbers" in docs/design.md). The
 first repairs of a cycle begin when all its first answers are settled, second repairs when all
-first repairs are. So the raw figures of a cycle do not depend on its repairs, and the repairs do
-not depend on the speed of the machine.
+first repairs are, and random changes in place of repeats when no repair can be needed any more;
+the LLM does not repair these. So the raw figures of a cycle do not depend on its repairs, and the
+repairs do not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
 def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the attempts that a repair prompt may be made for: those that are no repairs."""
     return [attempt for attempt in attempts if not attempt.repairs]
+
+
+def answers_of_llm(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return the attempts that are no random changes in place of repeats."""
+    repeats = {a.id for a in attempts if a.refusal and a.refusal.stage in REPEATED}
+    return [attempt for attempt in attempts if attempt.repaired_from not in repeats]
 
 
 def next_repair(

@@ -40,7 +40,14 @@ def create(
         ConfigError: the configuration asks for trainings that the tables do not have.
         DataError: the task's data set is no table, or its table is damaged.
     """
-    needed = {"epochs": EPOCHS, "retrain": False, "seeds": 1, "folds": None}
+    needed = {
+        "epochs": EPOCHS,
+        "retrain": False,
+        "seeds": 1,
+        "folds": None,
+        "budget_s": None,
+        "early_stop": False,
+    }
     for name, value in needed.items():
         if getattr(evaluation, name) != value:
             raise ConfigError(
@@ -70,10 +77,14 @@ class LookUpExecutor:
             cell = Cell.model_validate_json(candidate.written)
         except ValidationError:
             return Refusal(Stage.BUILD, "not a cell of NAS-Bench-201")
-        found, limit = self.table.training(cell, seed), self._task.max_parameters
-        if limit is not None and found.parameters > limit:
-            reason = f"{found.parameters:,} parameters, the limit is {limit:,}"
+        found, task = self.table.training(cell, seed), self._task
+        latency_ms = 1000 * found.latency_s
+        if task.max_parameters is not None and found.parameters > task.max_parameters:
+            reason = f"{found.parameters:,} parameters, the limit is {task.max_parameters:,}"
             return Refusal(Stage.BUILD, reason)
+        if task.max_latency_ms is not None and latency_ms > task.max_latency_ms:
+            reason = f"takes {latency_ms:.2f} ms an image, the budget is {task.max_latency_ms:g} ms"
+            return Refusal(Stage.FORWARD, reason)
         images = self.table.images
         epoch = EpochResult(EPOCHS, found.correct / images, found.correct, images, found.seconds)
         return Evaluation(
@@ -83,7 +94,7 @@ class LookUpExecutor:
             device="cpu",
             seed=seed,
             sandbox=self.level,
-            claimed_latency_ms=1000 * found.latency_s,
+            claimed_latency_ms=latency_ms,
             protocol=self._protocol,
         )
 

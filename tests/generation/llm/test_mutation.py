@@ -147,6 +147,18 @@ def test_the_seed_decides_alone() -> None:
     assert [c.text for c in three] == texts[0][:3], "whatever the batch's size"
 
 
+def test_answers_have_no_prefill_even_if_all_are_to_be_avoided() -> None:
+    class Everything:
+        def __contains__(self, text: object) -> bool:
+            return True
+
+    found = reader()
+    networks = [found.prompt.prefill + n.written for n in found.examples().values()]
+    llm = MutationLLM(networks, 2, 1, avoid=Everything())  # type: ignore[arg-type]
+    (completion,) = llm.generate(found.prompt, 1, 1, Sampling())
+    assert found.prompt.prefill and not completion.text.startswith(found.prompt.prefill)
+
+
 def test_lists_stay_lists() -> None:
     found = reader()
     assert found.prompt.mode == "features"

@@ -112,6 +112,7 @@ class Trainer:
         recipe: Recipe | None = None,
         epochs: float | None = None,
         part: tuple[float, float] = (0.0, 1.0),
+        anew: bool = False,
     ) -> Standing:
         """Train a network on, for so many wall seconds with its process's start and its answers.
 
@@ -120,6 +121,7 @@ class Trainer:
             recipe: None for the network's own.
             epochs: passes over the training images at most; None for `MOST_EPOCHS`.
             part: of the rise and fall of the learning rate.
+            anew: begin with new weights.
         """
         entrant, before = standing
         recipe = recipe or entrant.recipe
@@ -127,8 +129,10 @@ class Trainer:
         besides = _START_S + before.total * self.forward_s(before)
         trained_s = max(seconds - besides, _LEAST_SHARE * seconds, _LEAST_S)
         images = round((epochs or MOST_EPOCHS) * self.train_count)
-        stage = recipe.stage(images, before.images // recipe.batch, trained_s, *part)
-        record = self.train(f"{name}-{entrant.network}", entrant, stage, before)
+        passed = 0 if anew else before.images // recipe.batch
+        stage = recipe.stage(images, passed, trained_s, *part)
+        key = f"{name}-{entrant.network}"
+        record = self.train(key, entrant, stage, None if anew else before)
         return replace(entrant, recipe=record.recipe), record
 
     def forward_s(self, record: StageRecord) -> float:

@@ -110,7 +110,7 @@ def make_plan(
     trials = min(_MOST_TRIALS, int(tuning_s * workers / _TRIAL_S))
     final_s = (1 - RUNGS) * after - tuning_s
     by_llm = f" and {designs} of the LLM" if designs else ""
-    tuning = f"{tuning_s:.0f} s: {trials} recipes for the leader; " if trials else ""
+    tuning = f"{tuning_s:.0f} s: {trials} recipes for the leader, except quick; " if trials else ""
     reasons = [
         llm,
         f"First rung: {candidates} networks of the portfolio by their learning curves{by_llm}, "

@@ -77,18 +77,23 @@ class PortfolioNetwork:
     def accuracy_after(self, seconds: float, pixels: int = 1024) -> float:
         """Return the accuracy on CIFAR-10 after so many CPU seconds, as the curve suggests.
 
-        It follows the errors of usual networks through the points of the curve.
-
         Args:
             pixels: of an image; larger ones take longer.
         """
         images = seconds / (REFERENCE_S * self.cost * pixels / 1024)
+        return max(1 - self.error_after(images), 0.0)
+
+    def error_after(self, images: float) -> float:
+        """Return the error on CIFAR-10 after so many images passed, as the curve suggests.
+
+        It follows the errors of usual networks through the points of the curve.
+        """
         error = self._usual_error(images)
         if self.curve:
             points = [float(number) for number, _ in self.curve]
             ratios = [(1 - one) / self._usual_error(number) for number, one in self.curve]
             error *= math.exp(float(np.interp(np.log(images), np.log(points), np.log(ratios))))
-        return max(1 - error, 0.0)
+        return error
 
     def usual_fall(self, images: float, later: float) -> float:
         """Return the factor by which errors usually fall from so many images passed to more."""

@@ -1,20 +1,23 @@
 """Projection: how accurate a network of the search will be at the end, if it trains on.
 
 A small network learns quickly at first and is overtaken later. So a rung is decided by the errors
-that are expected at the end: those of now, times the factor by which the errors of usual networks
-of that size fall until then. The spread of such projections, which tells whether a network may
-still win, is measured on the learning curves of the portfolio.
+that are expected at the end: those of now, times the factor by which errors fall until then. A
+network of the portfolio has a learning curve for that; others follow usual networks of their size.
+The spread of such projections, which tells whether a network may still win, is measured on the
+learning curves of the portfolio.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
+from nngpt.records import content_hash
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.portfolio import PortfolioNetwork, usual_error
 
@@ -39,12 +42,14 @@ class Projection:
         seconds: time of the whole search.
         spread: standard deviation of log(error / projected error) of a network that has trained
             three times as long.
+        known: the networks of the portfolio, by content hash.
     """
 
     pixels: int
     workers: int
     seconds: float
     spread: float
+    known: Mapping[str, PortfolioNetwork]
 
     @classmethod
     def of(
@@ -57,7 +62,8 @@ class Projection:
             for (less, before), (more, after) in zip(one.curve, one.curve[1:], strict=False)
         ]
         spread = math.sqrt(np.mean(np.square(misses))) if misses else 0.0
-        return cls(pixels, workers, seconds, max(_LEAST_SPREAD, spread))
+        known = {content_hash(one.code): one for one in portfolio}
+        return cls(pixels, workers, seconds, max(_LEAST_SPREAD, spread), known)
 
     def ranked(
         self, field: Sequence[tuple[T, StageRecord]], journal: Journal
@@ -83,9 +89,9 @@ class Projection:
     def _expected(self, record: StageRecord, times: float) -> float:
         """Return the logarithm of the error that is expected after `times` the time so far."""
         size = record.parameters, (record.macs or record.parameters) * 1024 / self.pixels
-        images = max(1.0, float(record.images))
-        fall = usual_error(*size, images * times) / usual_error(*size, images)
-        return math.log(_error(record) * fall)
+        known, images = self.known.get(record.network), max(1.0, float(record.images))
+        error_after = known.error_after if known else partial(usual_error, *size)
+        return math.log(_error(record) * error_after(images * times) / error_after(images))
 
     def _times(self, field: Sequence[tuple[T, StageRecord]], journal: Journal) -> dict[str, float]:
         """Return how many times as long as so far each network would have trained at the end.

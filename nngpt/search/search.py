@@ -129,8 +129,7 @@ def _first_rung(
     choice = partial(choose, seconds=seconds, pixels=pixels)
     chosen = choose_for(*wanted, read_portfolio(), plan.candidates, choice)
     entrants.write_script(request, chosen)
-    rates = {content_hash(one.code): one.rate for one in read_portfolio()}
-    first = FirstRung(executor, trainer, plan.recipe, plan.first_s, rates)
+    first = FirstRung(executor, trainer, plan.recipe, plan.first_s, _rates())
     journal = trainer.journal
     if all(first_key(one.network) == key for key, one in journal.stages.items()):  # else it climbs
         config = entrants.portfolio_config(request, plan)
@@ -144,6 +143,11 @@ def _first_rung(
         hint = hint if journal.stages else "Repeat the command with more --minutes"
         raise UserError("no network trained", where=str(request.folder), hint=hint)
     return found
+
+
+def _rates() -> dict[str, float | None]:
+    """Return the rates of SGD of the portfolio's networks, by content hash."""
+    return {content_hash(one.code): one.rate for one in read_portfolio()}
 
 
 def _climb(
@@ -170,6 +174,9 @@ def _climb(
     leaders = list[Standing]()
     for one in finalists:
         entrant, trials = one[0], plan.trials // len(finalists)
+        if _rates().get(entrant.network):
+            leaders.append(one)  # chosen in longer trainings than a trial has
+            continue
         advised = surrogate_recipe(entrant.candidate, task, entrant.recipe, splits.train.count)
         first = tuning.proposals(entrant.recipe, advised)
         each = TUNING * left / len(finalists)

@@ -1,6 +1,7 @@
 """Tuning of the leader's recipe: proposals first, then trials of Optuna's TPE.
 
-Every trial trains the leader on from the same weights, so the best one is also further trained.
+Every trial trains the leader anew. Trials that train it on from its weights would prefer the lowest
+rates, which disturb these least in a short time.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def tune(
     seconds: float,
     log: Log,
 ) -> Standing:
-    """Train the leader on with other recipes from the same weights; return the best.
+    """Train the leader anew with other recipes; return it as it was, with the best of them.
 
     Args:
         first: recipes to try before those that TPE samples.
@@ -54,7 +55,7 @@ def tune(
     each = seconds / -(-trials // workers)
 
     def attempt(number: int, recipe: Recipe) -> Standing:
-        return trainer.go_on(f"tune{number}", leader, each, recipe)
+        return trainer.go_on(f"tune{number}", leader, each, recipe, anew=True)
 
     log(f"Tuning {leader[0].title}: {trials} recipes, {each:.0f} s each")
     found = list[Standing]()
@@ -67,7 +68,7 @@ def tune(
     best_first = ranked(found)
     for one, record in best_first:
         log(f"  {one.recipe.note:<40} {percent_of(record.correct, record.total)}")
-    return best_first[0] if best_first else leader
+    return (best_first[0][0], leader[1]) if best_first else leader
 
 
 class _Study:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def record(name: str, accuracy: float, size: tuple[int, int], total: int = 4000)
 
 
 def projection(seconds: float) -> Projection:
-    return Projection(pixels=1024, workers=2, seconds=seconds, spread=0.1)
+    return Projection(pixels=1024, workers=2, seconds=seconds, spread=0.1, known={})
 
 
 @pytest.mark.parametrize(("seconds", "best"), [(0.0, "small"), (3600.0, "large")])
@@ -55,3 +56,15 @@ def test_a_network_too_far_behind_is_stopped(
 
 def test_the_portfolio_gives_the_spread() -> None:
     assert 0.05 <= Projection.of(read_portfolio(), 1024, 2, 600.0).spread < 0.5
+
+
+@pytest.mark.parametrize(("seconds", "best"), [(0.0, "other"), (600.0, "known")])
+def test_a_network_of_the_portfolio_follows_its_curve(
+    seconds: float, best: str, tmp_path: Path
+) -> None:
+    known = replace(read_portfolio()[0], curve=((9600, 0.40), (96_000, 0.95)))
+    found = replace(projection(seconds), known={"known": known})
+    field = [record("known", 0.40, LARGE), record("other", 0.45, LARGE)]
+    journal = Journal(tmp_path, seconds, time.monotonic())
+    (_, first), _ = found.ranked([(None, one) for one in field], journal)
+    assert first.network == best

@@ -86,8 +86,9 @@ def test_a_tuning_that_was_killed_tries_the_same_recipes(
     tried = [record for record in stages if record.key[:4] == "tune"]
     assert [record.recipe for record in tried][:4] == first
     assert len({record.recipe for record in tried}) == 6
-    assert best[1].accuracy == max(record.accuracy for record in tried)
-    assert best[0].recipe == best[1].recipe
+    assert best[1] == leader[1]
+    assert best[0].recipe == max(tried, key=lambda record: record.accuracy).recipe
+    assert all(record.before == "" for record in tried)
 
     lines = (tmp_path / "stages.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "stages.jsonl").write_text("".join(lines[:4]))

@@ -2,8 +2,8 @@
 
 Networks are drawn from those of LEMUR in the shipped corpora `body` and `features`, which build on
 the shape of their task: first the family, then the network, as most belong to one. They train with
-the search's first recipe: first stages in 0.32 of the budget, then 0.32 of the rest for halving,
-down to one network, and all that is left for it. Recipes are not tuned.
+the search's usual recipe, on images of full size: first stages in 0.32 of the budget, then 0.32 of
+the rest for halving, down to one network, and all that is left for it. Recipes are not tuned.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ class Splits:
         test: images read after a run has selected ("Test set apart", docs/design.md).
         class_names: name of each class, in the order of the labels; default: their numbers.
         image_format: how a picture file becomes an input, None if no files were pictures.
-        digest: sha256 that identifies the data set's images and labels, "" if unknown.
+        digest: sha256 that identifies the data set's images and labels, and whether the rest of the
+            validation images trains; "" if unknown.
     """
 
     name: str
@@ -107,14 +108,20 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
     meta = cache.read_meta(key)
     if meta is None:
         raise DataError("is not in the cache", where=f"data set {key}", hint="Pull it first")
-    target = cache.folder(key) / "splits" / _key(meta, seed, train_limit, validation_limit)
+    rest_trains = _rest_trains(key, meta, train_limit, validation_limit)
+    identity = [meta.sha256, seed, train_limit, validation_limit, *["rest trains"] * rest_trains]
+    name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
+    target, digest = cache.folder(key) / "splits" / name, meta.digest
+    if rest_trains:  # a run that began without these images must not go on with them
+        digest = hashlib.sha256(f"{digest}, the rest trains".encode()).hexdigest()
     statistics = cache.read_json(target / "meta.json")
     if statistics is None:
         with cache.lock(key):
             statistics = cache.read_json(target / "meta.json")
             if statistics is None:
                 cache.verify(key, meta)
-                statistics = _write(key, meta, target, seed, train_limit, validation_limit)
+                limits = train_limit, validation_limit
+                statistics = _write(key, meta, target, seed, *limits, rest_trains)
     return Splits(
         name=meta.name,
         classes=meta.classes,
@@ -126,7 +133,7 @@ def create(key: str, seed: int, train_limit: int | None, validation_limit: int |
         test=_part(cache.folder(key), "test"),
         class_names=meta.class_names,
         image_format=meta.image_format,
-        digest=meta.digest,
+        digest=digest,
     )
 
 
@@ -135,15 +142,13 @@ def validation_count(images: int) -> int:
     return _LARGE_VALIDATION if images >= _LARGE else max(1, images // 10)
 
 
-def _key(meta: cache.Meta, seed: int, train_limit: int | None, validation_limit: int | None) -> str:
-    identity = [meta.sha256, seed, train_limit, validation_limit]
-    if _rest_trains(meta, train_limit, validation_limit):
-        identity.append("rest trains")
-    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:16]
-
-
-def _rest_trains(meta: cache.Meta, train_limit: int | None, validation_limit: int | None) -> bool:
-    return validation_limit is not None and train_limit is None and not meta.validation
+def _rest_trains(
+    key: str, meta: cache.Meta, train_limit: int | None, validation_limit: int | None
+) -> bool:
+    """Return whether images that `validation_limit` leaves over train."""
+    if validation_limit is None or train_limit is not None or meta.validation:
+        return False
+    return validation_limit < validation_count(_part(cache.folder(key), "train").count)
 
 
 def _write(
@@ -153,6 +158,7 @@ def _write(
     seed: int,
     train_limit: int | None,
     validation_limit: int | None,
+    rest_trains: bool,
 ) -> dict[str, list[float]]:
     whole = _part(cache.folder(key), "train")
     images, labels = whole.open_images(), whole.open_labels()
@@ -164,7 +170,7 @@ def _write(
     if meta.validation:
         first = len(labels) - meta.validation
         train, validation = order[order < first], order[order >= first]
-    if _rest_trains(meta, train_limit, validation_limit):
+    if rest_trains:
         train = np.concatenate([train, validation[validation_limit:]])
     chosen = {"validation": validation[:validation_limit], "train": train[:train_limit]}
     with files.scratch(target) as partial, files.write_errors(target):

@@ -15,7 +15,7 @@ from nngpt.records import MOST_LAYERS
 _WARM_UP = 3
 _RUNS = 20
 _MOST_S = 0.5
-_LETTERS = 40
+_LETTERS, _MOST_AXES = 40, 8
 
 
 def parameters(net: Any) -> int:
@@ -48,7 +48,7 @@ def layers(net: Any, image: Tensor) -> list[tuple[str, list[int]]]:
     found: list[tuple[str, list[int]]] = []
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and len(found) < MOST_LAYERS:
+        if isinstance(output, Tensor) and output.ndim <= _MOST_AXES and len(found) < MOST_LAYERS:
             found.append((type(module).__name__[:_LETTERS], list(output.shape[1:])))
 
     leaves = [module for module in net.modules() if not any(True for _ in module.children())]

@@ -9,7 +9,7 @@ the worker only.
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, Self
 
@@ -78,6 +78,7 @@ class Replicas:
             self._pool.submit(train, net, *part)
             for net, part in zip(self._nets, parts, strict=False)
         ]
+        wait(jobs)  # a part that fails leaves no other one at work
         for job in jobs:
             job.result()
         for first, *others in zip(*(net.parameters() for net in self._nets), strict=True):
@@ -93,10 +94,7 @@ def _replica(net: Any) -> Any:
     return made
 
 
-def logits(outputs: Any) -> Any:
-    """Return the first of several outputs, which are those of auxiliary classifiers."""
-    return outputs[0] if isinstance(outputs, tuple | list) else outputs
-
-
 def _loss(net: Any, images: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    return nn.functional.cross_entropy(logits(net(images)), labels, label_smoothing=smoothing)
+    logits = net(images)
+    logits = logits[0] if isinstance(logits, tuple | list) else logits
+    return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)

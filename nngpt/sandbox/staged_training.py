@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nngpt.sandbox.candidate_module import RejectedError
-from nngpt.sandbox.replicas import Replicas, logits
+from nngpt.sandbox.replicas import Replicas
 from nngpt.sandbox.tensors import STATE, WEIGHTS
 
 CLIP = 5.0
@@ -106,28 +106,22 @@ class StagedTrainingLoop:
                 for group in self._optimiser.param_groups:
                     group["lr"] = float(np.interp(progress, points, rates))
                 self._optimiser.zero_grad(set_to_none=True)
-                shown = transform(images[part])
-                if done == 0 and small and not self._takes_small(shown[:2]):
-                    small = 0.0
-                shown = _small(shown) if progress < small else shown
-                replicas.backward(shown, labels[part], smoothing)
+                batch = transform(images[part]), labels[part], smoothing
+                if progress < small:
+                    try:
+                        replicas.backward(_small(batch[0]), *batch[1:])
+                    except Exception:
+                        if done:
+                            raise
+                        small = 0.0  # generated networks need not take another size
+                        self._optimiser.zero_grad(set_to_none=True)
+                if progress >= small:
+                    replicas.backward(*batch)
                 nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
                 self._optimiser.step()
                 done, passed = done + 1, passed + len(part)
                 on_batch(done)
         return done
-
-    def _takes_small(self, images: Tensor) -> bool:
-        """Return whether the network answers small images as it answers others."""
-        self._net.eval()
-        try:
-            with torch.no_grad():
-                shapes = [logits(self._net(one)).shape for one in (images, _small(images))]
-        except Exception:  # noqa: BLE001 (generated networks need not take another size)
-            return False
-        finally:
-            self._net.train()
-        return bool(shapes[0] == shapes[1])
 
 
 def _small(images: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ _NEAR = 0.06
 _LIMIT, _LIMIT_SIZE, _LIMIT_POWER = 0.05, 3e6, 0.3
 _START, _START_IMAGES, _START_POWER = 0.077, 4e5, 0.505
 """Usual error on CIFAR-10: a limit that falls with the size, and a part that falls with the images
-passed. The limit is what is known of such networks; the rest is fitted to the curves of `quick`,
-which it meets within 8% of the error (docs/lemur.md).
+passed. The limit is what is known of such networks; the rest is fitted to the curves of `quick`
+(root mean square of the misses: 8% of the error, 14% at most).
 """
 
 
@@ -50,8 +50,8 @@ class PortfolioNetwork:
         hyperparameters: those of its best recorded short trial, within the usual ranges.
         recorded: highest accuracy in LEMUR after at most five epochs, by LEMUR's name of the data
             set, 0…1.
-        rate: highest learning rate of SGD for batches of 64 images with which it learns faster than
-            with AdamW; None if that was not measured.
+        rate: highest learning rate of SGD for batches of 64 images with which it trains in a
+            search; None for the search's usual recipe.
         curve: (images, accuracy) of trainings on CIFAR-10 with its recipe in a search, the shortest
             first. Each has its own rise and fall of the learning rate; validation images answer.
             Empty if it was not measured.

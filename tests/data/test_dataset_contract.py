@@ -181,8 +181,10 @@ def test_images_that_are_not_chosen_by_train_unless_training_is_limited(source: 
     few = source.splits(seed=1, train_limit=None, validation_limit=1)
     assert few.validation.count == 1
     assert few.train.count + 1 == whole.train.count + whole.validation.count
+    assert few.digest != whole.digest
     limited = source.splits(seed=1, train_limit=whole.train.count, validation_limit=1)
     assert limited.train.count == whole.train.count
+    assert limited.digest == whole.digest
     shared = few.train.open_images()[: whole.train.count]
     np.testing.assert_array_equal(shared, whole.train.open_images())
     rest = few.train.open_images()[whole.train.count :]

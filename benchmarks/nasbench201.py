@@ -7,21 +7,24 @@
 loop             `nngpt cycle run nasbench201`
 no-learning      the same, and the LLM learns nothing (`learning.enabled: false`)
 frozen           the same, and its question names no network either (`prompt.better_than: null`)
+mutate           ten random cells, then only the change that replaces repeats in the loop
 random           random cells
 evolution        regularised evolution, population 20, sample 5
-novel-evolution  the same; repeats are replaced as in the loop and the two after it
+evolution-10-3   the same, population 10, sample 3
 local            local search with restarts
 tpe              Optuna's multivariate TPE
+novel-…          random, evolution or tpe; repeats are replaced as in the loop
 
 Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop
 are in folders beside the rows until their row is written, so that the same command resumes. `--set`
-changes the settings of the first three, to choose recipes with seeds from 100 on; no table shows
-these seeds unless asked. The protocol and the results are in docs/results/nasbench201.
+changes the settings of the first three, to choose recipes on CIFAR-10 with seeds from 100 on; no
+table shows their rows unless asked. The protocol and the results are in docs/results/nasbench201.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import shutil
@@ -40,7 +43,7 @@ from nngpt.cycle.runner import run_loop
 from nngpt.data.loading import data_source
 from nngpt.data.nasbench201 import TABLES, Cell, index, key, open_table
 from nngpt.files import append_lines, whole_lines
-from nngpt.records import Arm, derive_seed
+from nngpt.records import Arm, canonical_json, derive_seed
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store
 
@@ -51,7 +54,13 @@ LOOPS = {
 }
 """Policies that are runs of nngpt → what they change in the configuration."""
 
-LOOK_UPS, SEEDS = 100, range(1, 21)
+LOOK_UPS = 100
+
+
+def seeds_of(policy: str) -> range:
+    """Return a policy's seeds, unless others are given: more where they are cheap."""
+    most = 20 if policy in LOOPS else 100 if policy.endswith("tpe") else 300
+    return range(1, most + 1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,10 @@ def main() -> None:
     given = parse()
     if given.command == "report":
         rows = [json.loads(line) for file in given.files for line in whole_lines(file)]
-        results = regret.Results.of(rows, given.choosing)
+        try:
+            results = regret.Results.of(rows, given.choosing)
+        except ValueError as error:
+            raise SystemExit(f"{error}") from None
         print(regret.markdown(results))
         if given.figure:
             regret.save_figure(results, given.figure)
@@ -93,7 +105,7 @@ def parse() -> argparse.Namespace:
     runs = commands.add_parser("run")
     runs.add_argument("--out", type=Path, required=True, help="JSONL file; its rows are kept")
     runs.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=tuple(TABLES))
-    runs.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    runs.add_argument("--seeds", type=int, nargs="+", help="default: each policy's own")
     known = (*LOOPS, *cells.POLICIES)
     runs.add_argument("--policies", nargs="+", choices=known, default=known)
     runs.add_argument("--set", nargs="+", default=[], help="overrides, to choose recipes")
@@ -104,8 +116,10 @@ def parse() -> argparse.Namespace:
     given = parser.parse_args()
     if given.command == "run" and given.set:
         loops = set(given.policies) <= set(LOOPS)
-        if min(given.seeds) < regret.CHOOSING or not loops:
-            parser.error(f"--set: {', '.join(LOOPS)}, seeds from {regret.CHOOSING} on")
+        held_out = set(given.tables) != {"cifar10"}
+        if min(given.seeds or [0]) < regret.CHOOSING or not loops or held_out:
+            seeds = f"seeds from {regret.CHOOSING} on"
+            parser.error(f"--set: {', '.join(LOOPS)}, {seeds}, only the table cifar10")
     return given
 
 
@@ -113,24 +127,30 @@ def wanted(given: argparse.Namespace) -> list[Job]:
     """Return the jobs without a row, by seed, so that seeds become complete one after another."""
     jobs = [
         Job(table, seed, policy, tuple(given.set))
-        for seed in given.seeds
-        for policy in sorted(given.policies, key=lambda policy: policy in LOOPS)
+        for policy in given.policies
+        for seed in given.seeds or seeds_of(policy)
         for table in given.tables
     ]
+    jobs.sort(key=lambda job: (job.policy in LOOPS, job.seed))
     rows = [json.loads(line) for line in whole_lines(given.out)]
     done = {Job(r["table"], r["seed"], r["policy"], tuple(r["settings"])) for r in rows}
     return [job for job in jobs if job not in done]
 
 
 def made(job: Job, folder: Path) -> dict[str, Any]:
-    """Make a row: look-ups as (cell's row in the table, observed percentage), in order."""
+    """Make a row: look-ups as (cell's row in the table, observed percentage), in order.
+
+    `replaced` has the numbers, from 0, of the look-ups that took the place of a repeat.
+    """
     source = data_source(config.load("nasbench201", [f"task.options.table={job.table}"]))
     source.prepare()
     began = time.process_time()
-    trace = looped(job, folder) if job.policy in LOOPS else searched(job)
+    search = looped(job, folder) if job.policy in LOOPS else searched(job)
     return {
         **asdict(job),
-        "trace": [[index(cell), round(observed, 4)] for cell, observed in trace],
+        "trace": [[index(cell), round(observed, 4)] for cell, observed in search.trace],
+        "replaced": search.replaced,
+        "configuration": configuration(job),
         "cpu_s": round(time.process_time() - began, 1),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         "commit": commit(),
@@ -138,36 +158,46 @@ def made(job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
-def searched(job: Job) -> list[tuple[cells.Numbers, float]]:
+def configuration(job: Job) -> str:
+    """Return a hash of all settings but seed and data set, "" for a search without an LLM."""
+    if job.policy not in LOOPS:
+        return ""
+    settings = config.load("nasbench201", [*LOOPS[job.policy], *job.settings])
+    return hashlib.sha256(canonical_json(settings.identity()).encode()).hexdigest()[:16]
+
+
+def searched(job: Job) -> cells.Search:
     """Run a search without a language model."""
     chance = random.Random(f"{job.policy}/{job.table}/{job.seed}")
     search = cells.Search(open_table(key(job.table)), LOOK_UPS, chance)
     cells.POLICIES[job.policy](search)
-    return search.trace
+    return search
 
 
-def looped(job: Job, folder: Path) -> list[tuple[cells.Numbers, float]]:
+def looped(job: Job, folder: Path) -> cells.Search:
     """Run or resume a run of nngpt until it has looked up enough cells."""
     own = folder / f".{job.policy}-{job.table}-{job.seed}-{derive_seed(*job.settings)}"
     overrides = [f"folder={own}", f"seed={job.seed}", f"task.options.table={job.table}"]
     overrides += [*LOOPS[job.policy], *job.settings]
     settings = config.load("nasbench201", overrides)
     least = -(-LOOK_UPS // settings.candidates.per_cycle)
-    trace: list[tuple[cells.Numbers, float]] = []
+    search = cells.Search(open_table(key(job.table)), LOOK_UPS, random.Random())
     for cycles in range(least, 3 * least):
         with ConsoleProgress(Console(quiet=True)) as progress:
             run_loop(settings.model_copy(update={"cycles": cycles}), progress)
         with Store.open(own / "nngpt.db") as store:
             found = store.attempts(1, with_code=True, arm=Arm.LOOP)
-        trace = [
+        looked_up = [a for a in found if a.candidate and a.evaluation][:LOOK_UPS]
+        search.trace = [
             (Cell.model_validate_json(a.candidate.written).numbers, 100 * a.evaluation.accuracy)
-            for a in found
+            for a in looked_up
             if a.candidate and a.evaluation
         ]
-        if len(trace) >= LOOK_UPS:
+        search.replaced = [number for number, a in enumerate(looked_up) if a.repairs]
+        if search.over:
             break
     shutil.rmtree(own)
-    return trace[:LOOK_UPS]
+    return search
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
 
@@ -21,12 +22,14 @@ class Search:
 
     Attributes:
         trace: looked-up cells with the observed percentages, in order.
+        replaced: numbers, from 0, of the look-ups that took the place of a repeat.
     """
 
     table: Table
     budget: int
     chance: random.Random
     trace: list[tuple[Numbers, float]] = field(default_factory=list)
+    replaced: list[int] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -55,6 +58,8 @@ class Search:
     def fresh(self, cell: Numbers) -> Numbers:
         """Return a cell unless it is known, else a change of one of the ten best, as the loop."""
         known = self.known
+        if cell in known:
+            self.replaced.append(len(self.trace))
         best = sorted(known, key=lambda one: -known[one])[:BEST]
         while cell in known:
             cell = self.changed(self.chance.choice(best))
@@ -71,30 +76,34 @@ def neighbours(cell: Numbers) -> list[Numbers]:
     ]
 
 
-def random_search(search: Search) -> None:
-    """Draw every cell at random."""
+def random_search(search: Search, fresh: bool = False) -> None:
+    """Draw every cell at random; with `fresh`, repeats are replaced as in the loop."""
     while not search.over:
-        search.look_up(search.any_cell())
+        cell = search.any_cell()
+        search.look_up(search.fresh(cell) if fresh else cell)
 
 
-def evolution(search: Search, fresh: bool = False) -> None:
-    """Regularised evolution (Real et al. 2019): the oldest of 20 dies, the best of 5 is changed.
+def mutate(search: Search) -> None:
+    """Draw ten cells at random, then change one of the ten best as the loop replaces repeats."""
+    while not search.over:
+        enough = len(search.known) >= BEST
+        search.look_up(search.fresh(search.trace[0][0] if enough else search.any_cell()))
+
+
+def evolution(
+    search: Search, fresh: bool = False, population: int = POPULATION, sample: int = SAMPLE
+) -> None:
+    """Regularised evolution (Real et al. 2019): the oldest dies, the best of a sample is changed.
 
     With `fresh`, repeats are replaced as in the loop.
     """
-    pick: Callable[[Numbers], Numbers] = search.fresh if fresh else lambda cell: cell
-    living: deque[tuple[float, Numbers]] = deque(maxlen=POPULATION)
+    living: deque[tuple[float, Numbers]] = deque(maxlen=population)
     while not search.over:
         cell = search.any_cell()
-        if len(living) == POPULATION:
-            cell = search.changed(max(search.chance.sample(list(living), SAMPLE))[1])
-        cell = pick(cell)
+        if len(living) == population:
+            cell = search.changed(max(search.chance.sample(list(living), sample))[1])
+        cell = search.fresh(cell) if fresh else cell
         living.append((search.look_up(cell), cell))
-
-
-def novel_evolution(search: Search) -> None:
-    """Regularised evolution whose repeats are replaced as in the loop."""
-    evolution(search, fresh=True)
 
 
 def local_search(search: Search) -> None:
@@ -122,26 +131,42 @@ def _shuffled(search: Search, cell: Numbers) -> Iterator[Numbers]:
         yield one
 
 
-def tpe(search: Search) -> None:
-    """Optuna's multivariate TPE over six categories, ten random cells first."""
+def tpe(search: Search, fresh: bool = False) -> None:
+    """Optuna's multivariate TPE over six categories, ten random cells first.
+
+    With `fresh`, repeats are replaced as in the loop, and TPE learns of the replacements instead.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(
         seed=search.chance.getrandbits(31), multivariate=True, constant_liar=False
     )
+    choices = list(range(len(OPERATIONS)))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     while not search.over:
         trial = study.ask()
-        cell = [trial.suggest_categorical(f"op{n}", list(range(len(OPERATIONS)))) for n in range(6)]
-        study.tell(trial, search.look_up(tuple(cell)))
+        asked = tuple(trial.suggest_categorical(f"op{n}", choices) for n in range(6))
+        cell = search.fresh(asked) if fresh else asked
+        observed = search.look_up(cell)
+        if cell == asked:
+            study.tell(trial, observed)
+            continue
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        params = {f"op{n}": number for n, number in enumerate(cell)}
+        taken = {"params": params, "distributions": trial.distributions, "value": observed}
+        study.add_trial(optuna.trial.create_trial(**taken))
 
 
 POLICIES: dict[str, Callable[[Search], None]] = {
     "random": random_search,
+    "novel-random": partial(random_search, fresh=True),
+    "mutate": mutate,
     "evolution": evolution,
-    "novel-evolution": novel_evolution,
+    "evolution-10-3": partial(evolution, population=10, sample=3),
+    "novel-evolution": partial(evolution, fresh=True),
     "local": local_search,
     "tpe": tpe,
+    "novel-tpe": partial(tpe, fresh=True),
 }
 """Name of a policy → the search."""

@@ -2,16 +2,19 @@
 
 The regret of a policy after n look-ups is the best mean accuracy of all cells minus that of the
 cell with the best observed accuracy so far, in percentage points. Intervals are t intervals (95%)
-over seeds.
+over seeds; those of ratios of means are bootstrapped over seeds.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -21,7 +24,7 @@ from nngpt.reports.text import NONE, decimal
 from nngpt.statistics import Estimate, mean_half_width
 
 CHOOSING = 100
-"""Seeds from this one on chose recipes."""
+"""Seeds of loops from this one on chose recipes."""
 
 SHOWN = (25, 50, 100)
 """Numbers of look-ups in the table; the last is the primary figure."""
@@ -29,13 +32,19 @@ SHOWN = (25, 50, 100)
 TITLES = {
     "loop": "the loop",
     "no-learning": "the loop, nothing learned",
-    "frozen": "frozen LLM",
+    "frozen": "frozen LLM, repeats mutated",
+    "mutate": "mutation of the ten best",
     "random": "random search",
+    "novel-random": "random search, repeats replaced",
     "evolution": "regularised evolution",
+    "evolution-10-3": "regularised evolution, 10/3",
     "novel-evolution": "regularised evolution, repeats replaced",
     "local": "local search",
     "tpe": "TPE",
+    "novel-tpe": "TPE, repeats replaced",
 }
+LOOPS = ("loop", "no-learning", "frozen")
+"""The policies with a language model."""
 
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
 """Name of a table → the data set's name on pages."""
@@ -46,21 +55,47 @@ Curves = list[list[float]]
 
 @dataclass(frozen=True)
 class Results:
-    """Regret curves by data set and policy; of equal rows the last counts."""
+    """What rows hold; of equal rows the last counts.
+
+    Attributes:
+        curves: regret curves by data set and policy; the last regret of a row with too few
+            look-ups goes on.
+        short: number of rows with too few look-ups, by policy.
+        replaced: share of look-ups that took the place of a repeat, by policy; none for old rows.
+    """
 
     curves: Mapping[tuple[str, str], Curves]
+    short: Mapping[str, int]
+    replaced: Mapping[str, float]
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]], choosing: bool = False) -> Results:
-        """Collect the rows of files: reported seeds, or those that chose recipes."""
+        """Collect the rows of files: of loops, reported seeds or those that chose recipes.
+
+        Raises: ValueError if a policy's rows have several configurations, or one has no look-up.
+        """
         tables = {name: open_table(key(name)) for name in sorted({row["table"] for row in rows})}
-        found: dict[tuple[str, str], dict[int, list[float]]] = {}
-        for row in rows:
-            if (row["seed"] >= CHOOSING) is choosing:
-                policy = " ".join([row["policy"], *row["settings"]])
-                curve = regrets(row["trace"], tables[row["table"]])
-                found.setdefault((row["table"], policy), {})[row["seed"]] = curve
-        return cls({place: list(seeds.values()) for place, seeds in found.items()})
+        last = {(_name(row), row["table"], row["seed"]): row for row in rows}
+        found: dict[tuple[str, str], Curves] = {}
+        configurations: dict[str, str] = {}
+        short, looked_up, replaced = Counter[str](), Counter[str](), Counter[str]()
+        for (policy, name, seed), row in last.items():
+            if row["policy"] in LOOPS and (seed >= CHOOSING) is not choosing:
+                continue
+            own = row.get("configuration", "")
+            if configurations.setdefault(policy, own) != own:
+                raise ValueError(f"rows of {policy} have different configurations")
+            if not row["trace"]:
+                raise ValueError(f"{policy}, {name}, seed {seed}: no look-ups")
+            curve = regrets(row["trace"], tables[name])
+            missing = SHOWN[-1] - len(curve)
+            short[policy] += missing > 0
+            found.setdefault((name, policy), []).append(curve + missing * curve[-1:])
+            if "replaced" in row:
+                looked_up[policy] += len(curve)
+                replaced[policy] += len(row["replaced"])
+        shares = {policy: replaced[policy] / count for policy, count in looked_up.items()}
+        return cls(found, short, shares)
 
     @property
     def policies(self) -> list[str]:
@@ -73,6 +108,10 @@ class Results:
     def tables(self) -> list[str]:
         """The data sets that have rows."""
         return [table for table in TABLES if any(table == place[0] for place in self.curves)]
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return " ".join([row["policy"], *row["settings"]])
 
 
 def regrets(trace: Sequence[tuple[int, float]], table: Table) -> list[float]:
@@ -88,7 +127,7 @@ def regrets(trace: Sequence[tuple[int, float]], table: Table) -> list[float]:
 
 def regret(curves: Curves, look_ups: int) -> Estimate | None:
     """Return the mean regret after so many look-ups, None without a seed."""
-    values = [curve[look_ups - 1] for curve in curves if len(curve) >= look_ups]
+    values = [curve[look_ups - 1] for curve in curves]
     if not values:
         return None
     centre, half = mean_half_width(values)
@@ -96,25 +135,92 @@ def regret(curves: Curves, look_ups: int) -> Estimate | None:
     return Estimate(centre, low, high, len(values))
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """The mean regret of a loop divided by that of another policy.
+
+    Attributes:
+        value, low, high: the ratio and its interval (95%).
+        p: probability, two-sided, of a ratio as far from 1 if both are equal.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def ratio(one: Curves, other: Curves) -> Ratio:
+    """Compare two policies after all look-ups, by 10,000 bootstrap samples of the seeds of each."""
+    chance, count = np.random.default_rng(1), 10_000
+    ends = [np.array([curve[-1] for curve in curves]) + 1e-9 for curves in (one, other)]
+    means = [chance.choice(end, (count, len(end))).mean(1) for end in ends]
+    low, high = np.quantile(means[0] / means[1], [0.025, 0.975])
+    less = (means[0] < means[1]).mean() + (means[0] == means[1]).mean() / 2
+    p = max(2 * min(less, 1 - less), 1 / count)
+    return Ratio(float(ends[0].mean() / ends[1].mean()), float(low), float(high), float(p))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's method, in the same order."""
+    order, most = sorted(range(len(chances)), key=lambda n: chances[n]), 0.0
+    corrected = [0.0] * len(chances)
+    for rank, number in enumerate(order):
+        most = max(most, min(1.0, (len(chances) - rank) * chances[number]))
+        corrected[number] = most
+    return corrected
+
+
 def markdown(results: Results) -> str:
-    """Return the table."""
-    return "\n".join(_lines(results))
+    """Return the tables."""
+    return "\n".join([*_lines(results), *_comparisons(results)])
+
+
+def _comparisons(results: Results) -> Iterator[str]:
+    """Compare the loop with the best search without an LLM on each data set, and with `frozen`."""
+    curves, found = results.curves, list[tuple[str, str, Ratio, str]]()
+    for table in results.tables:
+        searches = [p for p in results.policies if p not in LOOPS and (table, p) in curves]
+        if "loop" not in results.policies or not searches or (table, "loop") not in curves:
+            continue
+        best = min(searches, key=lambda p: fmean(c[-1] for c in curves[table, p]))
+        own, frozen = curves[table, "loop"], curves.get((table, "frozen"))
+        beside = _shown(ratio(own, frozen)) if frozen else NONE
+        found.append((table, best, ratio(own, curves[table, best]), beside))
+    if not found:
+        return
+    yield from ("", "Mean regret of the loop after all look-ups, divided by that of …")
+    yield from ("", _line(["data set", "best search", "ratio", "p (Holm)", "frozen LLM"]))
+    yield _line(["---"] * 5)
+    corrected = holm([compared.p for _, _, compared, _ in found])
+    for (table, best, compared, beside), p in zip(found, corrected, strict=True):
+        yield _line([DATA[table], TITLES[best], _shown(compared), f"{p:.4f}", beside])
+
+
+def _shown(found: Ratio) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _lines(results: Results) -> Iterator[str]:
     yield (
         "Regret in points of mean validation accuracy after so many look-ups, with t intervals "
-        "(95%) over seeds; n is the number of seeds."
+        "(95%) over seeds; n is the number of seeds, and replaced the share of look-ups that took "
+        "the place of a repeat."
     )
+    for policy, count in results.short.items():
+        if count:
+            yield f"{count} rows of {policy} have too few look-ups: their last regret goes on."
     yield ""
     heads = [f"{DATA[table]}, {count}" for table in results.tables for count in SHOWN]
-    yield _line(["policy", "n", *heads])
-    yield _line(["---"] * (2 + len(heads)))
+    yield _line(["policy", "n", "replaced", *heads])
+    yield _line(["---"] * (3 + len(heads)))
     for policy in results.policies:
         own = [results.curves.get((table, policy), []) for table in results.tables]
         counts = "/".join(str(len(curves)) for curves in own)
         cells = [decimal(regret(curves, count)) for curves in own for count in SHOWN]
-        yield _line([TITLES.get(policy, policy), counts, *cells])
+        share = results.replaced.get(policy)
+        replaced = NONE if share is None else f"{share:.0%}"
+        yield _line([TITLES.get(policy, policy), counts, replaced, *cells])
 
 
 def _line(cells: Sequence[str]) -> str:

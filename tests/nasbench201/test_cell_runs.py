@@ -99,18 +99,11 @@ def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
 def test_changes_come_after_all_repairs_whatever_the_speed(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each six answers hold two copies and two cells that are too large, as are their repairs."""
-    cells = [
-        "A A A A A D",
-        "A A A A A D",
-        "D D D D D D",
-        "D D D D D C",
-        "E A E A A D",
-        "E A E A A D",
-    ]
+    """Answers and their repairs are copies of one cell, or different cells that are too large."""
+    cells = ["A A A A A D"] * 4 + [f"D D D D {one} {other}" for one in "BCD" for other in "BCD"]
     lines = (json.dumps({"text": f'"{cell}"'}) + "\n" for cell in cells)
     (script / "cells.jsonl").write_text("".join(lines))
-    limits = ("candidates.repairs=2", "task.max_parameters=600000", "llm.batch_size=6")
+    limits = ("candidates.repairs=2", "task.max_parameters=500000", "learning.enabled=false")
     run(script / "quick", 1, *SCRIPTED, *limits)
     look_up, written = LookUpExecutor.evaluate, []
 

@@ -32,7 +32,7 @@ def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: 
     last = {}
     for name, policy in benchmark.cells.POLICIES.items():
         curves = []
-        for seed in range(1 if name == "tpe" else 8):
+        for seed in range(1 if name.endswith("tpe") else 8):
             search = benchmark.cells.Search(table, 60, random.Random(seed))
             policy(search)
             trace = [(index(cell), observed) for cell, observed in search.trace]
@@ -40,10 +40,11 @@ def test_searches_use_their_budget_and_get_better(benchmark: ModuleType, table: 
             curve = benchmark.regret.regrets(trace, table)
             assert len(curve) == 60 and min(curve) >= 0
             curves.append(curve[-1])
-            if name in ("novel-evolution", "local"):
+            if name.startswith("novel") or name in ("mutate", "local"):
                 assert len({cell for cell, _ in trace}) == 60
         last[name] = sum(curves) / len(curves)
     assert last["novel-evolution"] < last["random"] and last["local"] < last["random"]
+    assert last["mutate"] < last["random"]
 
 
 def test_neighbours_differ_in_one_operation(benchmark: ModuleType) -> None:
@@ -79,20 +80,43 @@ def test_rows_resume_and_are_reported(
     capsys.readouterr()
     run(benchmark, monkeypatch, "report", rows, "--figure", figure)
     printed = capsys.readouterr().out
-    assert "| random search | 3 |" in printed and "CIFAR-10, 100" in printed
+    assert "| random search | 4 | 0% |" in printed and "CIFAR-10, 100" in printed
     assert figure.read_text().count("<path") > 4
+    loops = [{**row, "policy": "loop", "configuration": "a"} for row in made[:6:2]]
+    loops[1]["trace"] = loops[1]["trace"][:50]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in [*made, *loops]))
+    run(benchmark, monkeypatch, "report", rows)
+    printed = capsys.readouterr().out
+    assert "1 rows of loop have too few look-ups" in printed and "| CIFAR-10 | regul" in printed
+    other = {**loops[0], "seed": 9, "configuration": "b"}
+    rows.write_text(rows.read_text() + json.dumps(other) + "\n")
+    with pytest.raises(SystemExit, match="rows of loop have different configurations"):
+        run(benchmark, monkeypatch, "report", rows)
     run(benchmark, monkeypatch, "report", rows, "--choosing")
-    assert "| random search | 1 |" in capsys.readouterr().out
+    assert "loop" not in capsys.readouterr().out.replace("the loop,", "")
+
+
+def test_ratios_and_corrected_chances(benchmark: ModuleType) -> None:
+    half = [[n / 10] for n in range(1, 30)]
+    found = benchmark.regret.ratio(half, [[2 * x] for (x,) in half])
+    assert found.value == pytest.approx(0.5) and found.low < 0.5 < found.high < 1
+    assert found.p < 0.05 < benchmark.regret.ratio(half, half).p
+    assert benchmark.regret.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
 
 
 def test_recipes_are_chosen_on_other_seeds(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ("--set", "learning.epochs=3")
-    for words in (("--seeds", 1, *chosen), ("--policies", "random", "--seeds", 100, *chosen)):
+    loop, table = ("--policies", "loop"), ("--tables", "cifar10")
+    for words in (
+        (*loop, *table, "--seeds", 1),
+        ("--policies", "random", *table, "--seeds", 100),
+        (*loop, "--tables", "cifar100", "--seeds", 100),
+    ):
         with pytest.raises(SystemExit):
-            run(benchmark, monkeypatch, "run", "--out", "x", *words)
-    assert "seeds from 100 on" in capsys.readouterr().err
+            run(benchmark, monkeypatch, "run", "--out", "x", *words, *chosen)
+        assert "seeds from 100 on" in capsys.readouterr().err
 
 
 def test_a_run_of_the_loop_is_a_row(
@@ -111,4 +135,5 @@ def test_a_run_of_the_loop_is_a_row(
     row = benchmark.made(job, tmp_path)
     assert len(row["trace"]) == len({cell for cell, _ in row["trace"]}) == 12
     assert not list(tmp_path.glob(".no-learning*"))
+    assert len(row["configuration"]) == 16 and set(row["replaced"]) <= set(range(12))
     assert json.loads(json.dumps(row))["settings"] == list(settings)

@@ -86,7 +86,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_modes_that_come_with_nngpt() -> None:
-    assert plugins.names("prompt mode") == ["body", "delta", "features", "full"]
+    assert plugins.names("prompt mode") == ["body", "cell", "delta", "features", "full"]
     found = {name: modes.load(name) for name in plugins.names("prompt mode")}
     assert all(isinstance(mode, PromptMode) for mode in found.values())
     facts = {n: (m.network_file, m.changes_parent, m.defines_blocks) for n, m in found.items()}
@@ -95,6 +95,7 @@ def test_the_modes_that_come_with_nngpt() -> None:
         "body": (True, False, True),
         "features": (True, False, True),
         "delta": (True, True, False),
+        "cell": (True, False, False),
     }
     assert [name for name, mode in found.items() if isinstance(mode, TakesSettings)] == ["full"]
 

@@ -154,8 +154,10 @@ def tpe(search: Search, fresh: bool = False) -> None:
             continue
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         params = {f"op{n}": number for n, number in enumerate(cell)}
-        taken = {"params": params, "distributions": trial.distributions, "value": observed}
-        study.add_trial(optuna.trial.create_trial(**taken))
+        taken = optuna.trial.create_trial(
+            params=params, distributions=trial.distributions, value=observed
+        )
+        study.add_trial(taken)
 
 
 POLICIES: dict[str, Callable[[Search], None]] = {

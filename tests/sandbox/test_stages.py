@@ -66,7 +66,10 @@ def test_a_stage_ends_with_its_time(start: Callable[..., LocalExecutor]) -> None
 
 @pytest.mark.parametrize(
     ("code", "sides"),
-    [(SEES, {9: 6, 12: 4}), (SEES.replace("nn.AdaptiveMaxPool2d(6)", "nn.MaxPool2d(2)"), {9: 1, 12: 10})],
+    [
+        (SEES, {9: 6, 12: 4}),
+        (SEES.replace("nn.AdaptiveMaxPool2d(6)", "nn.MaxPool2d(2)"), {9: 1, 12: 10}),
+    ],
 )
 def test_images_are_small_at_first_if_the_network_takes_them(
     start: Callable[..., LocalExecutor], code: str, sides: dict[int, int]

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from nngpt.cycle.generator import MUTATED
 from nngpt.data.nasbench201 import OPERATIONS, Cell, Table
 
 Numbers = tuple[int, ...]
 """The operations of a cell by number."""
 
-POPULATION, SAMPLE, BEST = 20, 5, 10
+POPULATION, SAMPLE = 20, 5
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Search:
         known = self.known
         if cell in known:
             self.replaced.append(len(self.trace))
-        best = sorted(known, key=lambda one: -known[one])[:BEST]
+        best = sorted(known, key=lambda one: -known[one])[:MUTATED]
         while cell in known:
             cell = self.changed(self.chance.choice(best))
         return cell
@@ -86,7 +87,7 @@ def random_search(search: Search, fresh: bool = False) -> None:
 def mutate(search: Search) -> None:
     """Draw ten cells at random, then change one of the ten best as the loop replaces repeats."""
     while not search.over:
-        enough = len(search.known) >= BEST
+        enough = len(search.known) >= MUTATED
         search.look_up(search.fresh(search.trace[0][0] if enough else search.any_cell()))
 
 

@@ -15,7 +15,7 @@ from nngpt.cycle.runner import is_finished, run_loop
 from nngpt.files import whole_lines, write_file
 from nngpt.generation.contract.answers import Answer, write
 from nngpt.generation.contract.interface import read_supported
-from nngpt.records import Candidate, Refusal, content_hash
+from nngpt.records import Candidate, Refusal
 from nngpt.search.first_rung import FirstRung
 from nngpt.search.plan import Plan
 from nngpt.search.portfolio import PortfolioNetwork, read_portfolio
@@ -81,7 +81,7 @@ def origins(folder: Path) -> dict[str, tuple[str, str, str]]:
 
 def _origin(network: PortfolioNetwork) -> tuple[str, tuple[str, str, str]]:
     author = f"the network {network.name} of {network.source}"
-    return content_hash(network.code), (network.name, author, network.licence)
+    return network.network, (network.name, author, network.licence)
 
 
 def candidate_of(network: PortfolioNetwork) -> Candidate:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nngpt.records import content_hash
+
 FILE = Path(__file__).with_name("portfolio.jsonl.gz")
 LICENCES = FILE.with_name("portfolio-licences.txt")
 """Texts of the licences of the networks."""
@@ -73,6 +75,11 @@ class PortfolioNetwork:
     parameters: int
     macs: int
     code: str = field(repr=False)
+
+    @property
+    def network(self) -> str:
+        """Content hash of the network."""
+        return content_hash(self.code)
 
     def accuracy_after(self, seconds: float, pixels: int = 1024) -> float:
         """Return the accuracy on CIFAR-10 after so many CPU seconds, as the curve suggests.

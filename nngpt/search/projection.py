@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from nngpt.records import content_hash
 from nngpt.search.journal import Journal, StageRecord
 from nngpt.search.portfolio import PortfolioNetwork, usual_error
 
@@ -62,7 +61,7 @@ class Projection:
             for (less, before), (more, after) in zip(one.curve, one.curve[1:], strict=False)
         ]
         spread = math.sqrt(np.mean(np.square(misses))) if misses else 0.0
-        known = {content_hash(one.code): one for one in portfolio}
+        known = {one.network: one for one in portfolio}
         return cls(pixels, workers, seconds, max(_LEAST_SPREAD, spread), known)
 
     def ranked(

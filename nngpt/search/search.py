@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from nngpt.data.loading import data_source
 from nngpt.errors import UserError
 from nngpt.protocols import DatasetSource, Log
-from nngpt.records import Task, content_hash
+from nngpt.records import Task
 from nngpt.sandbox.executors.local import LocalExecutor
 from nngpt.search import beginning, designs, entrants, ladder, tuning
 from nngpt.search.first_rung import FirstRung, first_key
@@ -147,7 +147,7 @@ def _first_rung(
 
 def _rates() -> dict[str, float | None]:
     """Return the rates of SGD of the portfolio's networks, by content hash."""
-    return {content_hash(one.code): one.rate for one in read_portfolio()}
+    return {one.network: one.rate for one in read_portfolio()}
 
 
 def _climb(
@@ -171,10 +171,10 @@ def _climb(
     field = ladder.climb(trainer, field, RUNGS * left, log, objectives, projection)
     # With one objective the most promising network, which need not be the most accurate yet.
     finalists = field[:1] if most == 1 else fronts(field, objectives)[0][:most]
-    leaders = list[Standing]()
+    leaders, rates = list[Standing](), _rates()
     for one in finalists:
         entrant, trials = one[0], plan.trials // len(finalists)
-        if _rates().get(entrant.network):
+        if rates.get(entrant.network):
             leaders.append(one)  # chosen in longer trainings than a trial has
             continue
         advised = surrogate_recipe(entrant.candidate, task, entrant.recipe, splits.train.count)

@@ -58,8 +58,11 @@ class Replicas:
     def backward(self, images: Tensor, labels: Tensor, smoothing: float) -> None:
         """Compute the gradients of a batch's mean cross-entropy, with smoothed labels.
 
-        Of several outputs in training (auxiliary classifiers) the first counts.
+        Gradients of before are dropped. Of several outputs in training (auxiliary classifiers) the
+        first counts.
         """
+        for net in self._nets:
+            net.zero_grad(set_to_none=True)
         if len(self._nets) == 1:
             _loss(self._nets[0], images, labels, smoothing).backward()  # type: ignore[no-untyped-call]
             return
@@ -72,8 +75,6 @@ class Replicas:
                 loss = share * _loss(net, part, of_part, smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
 
-        for net in self._nets:
-            net.zero_grad(set_to_none=True)
         jobs = [
             self._pool.submit(train, net, *part)
             for net, part in zip(self._nets, parts, strict=False)

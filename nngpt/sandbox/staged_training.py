@@ -105,18 +105,16 @@ class StagedTrainingLoop:
                     break
                 for group in self._optimiser.param_groups:
                     group["lr"] = float(np.interp(progress, points, rates))
-                self._optimiser.zero_grad(set_to_none=True)
-                batch = transform(images[part]), labels[part], smoothing
+                shown, right = transform(images[part]), labels[part]
                 if progress < small:
                     try:
-                        replicas.backward(_small(batch[0]), *batch[1:])
+                        replicas.backward(_small(shown), right, smoothing)
                     except Exception:
                         if done:
                             raise
                         small = 0.0  # generated networks need not take another size
-                        self._optimiser.zero_grad(set_to_none=True)
                 if progress >= small:
-                    replicas.backward(*batch)
+                    replicas.backward(shown, right, smoothing)
                 nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
                 self._optimiser.step()
                 done, passed = done + 1, passed + len(part)

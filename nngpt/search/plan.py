@@ -26,6 +26,13 @@ FIRST, RUNGS, TUNING = 0.5, 0.22, 0.12
 the field and for tuning; the rest is the final training.
 """
 
+_SHORT_MIN = 10.0
+"""Minutes of a search up to which the first stages and the halving have their whole shares.
+
+In longer ones their seconds grow with the square root of the time: the order of networks is known
+by then, while a final training gets better to the end.
+"""
+
 _TUNING_S, _TRIAL_S, _MOST_TRIALS = 80.0, 30.0, 16
 """Tuning takes place if it has so many seconds; seconds of a trial, and trials at most."""
 
@@ -74,6 +81,7 @@ class Plan:
         trials: recipes that the leader tries; 0 for no tuning.
         parts: number of parts of the final training, with a checkpoint each.
         seconds: time of the search when it began.
+        rungs: share of the time left after the first stages, for halving the field.
     """
 
     candidates: int
@@ -86,6 +94,7 @@ class Plan:
     trials: int = 0
     parts: int = 6
     seconds: float = 3600.0
+    rungs: float = RUNGS
 
 
 def make_plan(
@@ -99,23 +108,25 @@ def make_plan(
         llm_problem: why the LLM cannot take part, "" if it can.
     """
     seconds = 60 * request.minutes
-    first_total = _PORTFOLIO * seconds * workers
+    choosing = min(1.0, math.sqrt(_SHORT_MIN / request.minutes))
+    portfolio_share, rungs = choosing * _PORTFOLIO, choosing * RUNGS
+    first_total = portfolio_share * seconds * workers
     usual = max(_FEWEST, min(_MOST, int(first_total / _FIRST_S)))
     candidates = min(portfolio, request.candidates or usual)
     first_s = max(_LEAST_STAGE_S, first_total / candidates)
     designs, rounds, tuned, llm = _llm_part(request, first_s / workers, llm_problem)
     recipe = choose_recipe(splits, request.base.evaluation.memory_mb)
-    after = seconds * (1 - _PORTFOLIO - (_LLM if designs else 0.0))
+    after = seconds * (1 - portfolio_share - (_LLM if designs else 0.0))
     tuning_s = TUNING * after if TUNING * after >= _TUNING_S else 0.0
     trials = min(_MOST_TRIALS, int(tuning_s * workers / _TRIAL_S))
-    final_s = (1 - RUNGS) * after - tuning_s
+    final_s = (1 - rungs) * after - tuning_s
     by_llm = f" and {designs} of the LLM" if designs else ""
     tuning = f"{tuning_s:.0f} s: {trials} recipes for the leader, except quick; " if trials else ""
     reasons = [
         llm,
         f"First rung: {candidates} networks of the portfolio by their learning curves{by_llm}, "
         f"one epoch or {first_s:.0f} s each, {workers} at once",
-        f"Then about {RUNGS * after:.0f} s: halving the field; {tuning}"
+        f"Then about {rungs * after:.0f} s: halving the field; {tuning}"
         f"{final_s:.0f} s: its final training, the test, and its files",
         f"Recipe: {recipe.note} (quick: sgd at a rate of its own)",
         *([] if trials else [f"Tuning: none, it would have less than {_TUNING_S:.0f} s"]),
@@ -131,6 +142,7 @@ def make_plan(
         trials=trials,
         parts=max(_FEWEST_PARTS, min(_MOST_PARTS, int(final_s / _PART_S))),
         seconds=seconds,
+        rungs=rungs,
     )
 
 

@@ -25,7 +25,6 @@ from nngpt.search.journal import Journal
 from nngpt.search.ladder import Standing, Trainer
 from nngpt.search.plan import (
     FIRST,
-    RUNGS,
     TUNING,
     Plan,
     final_threads,
@@ -168,7 +167,7 @@ def _climb(
     _, height, width = splits.shape
     machine = height * width, trainer.executor.workers
     projection = Projection.of(read_portfolio(), *machine, plan.seconds)
-    field = ladder.climb(trainer, field, RUNGS * left, log, objectives, projection)
+    field = ladder.climb(trainer, field, plan.rungs * left, log, objectives, projection)
     # With one objective the most promising network, which need not be the most accurate yet.
     finalists = field[:1] if most == 1 else fronts(field, objectives)[0][:most]
     leaders, rates = list[Standing](), _rates()

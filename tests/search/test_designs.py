@@ -88,7 +88,7 @@ def test_the_rounds_follow_from_the_time(
 @pytest.mark.parametrize(
     ("overrides", "minutes", "asked", "expected"),
     [
-        ((), 20.0, None, (4, 2)),
+        ((), 21.0, None, (4, 2)),
         ((), 10.0, None, (0, 0)),
         (("candidates.per_cycle=4",), 20.0, None, (8, 2)),
         (("candidates.per_cycle=4", "cycles=3"), 20.0, None, (12, 3)),

@@ -36,6 +36,9 @@ _LARGEST, _DEEPEST, _MOST_NODES = 256 << 10, 50, 10_000
 SHIPPED = _PACKAGE / "generation" / "models" / "shipped"
 """Folder of the adapters that come with nngpt, each in a folder with its training corpora."""
 
+_CORPORA = (SHIPPED, _PACKAGE / "search")
+"""Folders of the corpora that come with nngpt; that of the search holds the portfolio."""
+
 
 class _Section(BaseModel):
     model_config = plugins.STRICT
@@ -122,6 +125,15 @@ class PromptConfig(_Section):
     `better_than: N`, the question names one of the N best networks admitted in earlier cycles and
     asks for a better one. A prompt has at most `max_chars` characters.
 
+    `parents` says where the networks come from that the LLM changes or crosses: the share of each
+    source. `corpus` is the best of each family of the corpus, the families in turn; the others are
+    networks admitted in earlier cycles: `admitted` all of them, better ones more often, `best` the
+    ten most accurate, `front` the Pareto front of accuracy against parameters. By default it is
+    `admitted`, and the whole corpus before there are any. `crossover` is the share of the questions
+    that show a second parent, with its accuracy, to take over from. With `islands: N`, parents,
+    examples and named networks of a batch come from one of N populations, in turn; every
+    `migrate_every` cycles the best network of each population joins the next one.
+
     `retrieve` is the number of library blocks (`nngpt rag index`) that the prompt shows as code,
     sampled for each batch from the best matches of `retrieve_for`. Blocks longer than
     `retrieve_chars` characters are left out, and so are copyleft licences unless
@@ -133,6 +145,12 @@ class PromptConfig(_Section):
     shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
     begin: float | None = Field(None, gt=0, lt=1)
     better_than: int | None = Field(None, gt=0)
+    parents: dict[
+        Literal["corpus", "admitted", "best", "front"], Annotated[float, Field(gt=0, le=1)]
+    ] = {}
+    crossover: float = Field(0, ge=0, le=1)
+    islands: int = Field(1, gt=0, le=100)
+    migrate_every: int = Field(5, gt=0)
     corpus: Path | None = None
     max_chars: int | None = Field(None, gt=0)
     retrieve: int = Field(0, ge=0, le=8)
@@ -172,10 +190,10 @@ class CandidatesConfig(_Section):
     candidates train; the outcome is the same. A refused answer goes back to the LLM with the
     refusal's reason up to `repairs` times; repaired candidates are counted separately. With
     `repeats: mutate`, a random change of one of the arm's ten best networks takes the place of each
-    answer that repeats a known network; it is counted as a repair. With `lag`,
-    a cycle is written with what the LLM learned up to that many cycles before the last one, so that
-    writing, training and fine-tuning overlap; the outcome is another than without, and the same at
-    any speed.
+    answer that repeats a known network; with `repeats: crossover`, a random crossover of two of
+    them. It is counted as a repair. With `lag`, a cycle is written with what the LLM learned up to
+    that many cycles before the last one, so that writing, training and fine-tuning overlap; the
+    outcome is another than without, and the same at any speed.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -184,14 +202,14 @@ class CandidatesConfig(_Section):
     max_per_cycle: int = Field(500, gt=0)
     overlap: bool = True
     repairs: int = Field(0, ge=0, le=2)
-    repeats: Literal["refuse", "mutate"] = "refuse"
+    repeats: Literal["refuse", "mutate", "crossover"] = "refuse"
     lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _check_cap_and_lag(self) -> CandidatesConfig:
         if self.max_per_cycle < self.per_cycle:
             raise ValueError("max_per_cycle is smaller than per_cycle")
-        settling = self.until_admitted or self.repairs or self.repeats == "mutate"
+        settling = self.until_admitted or self.repairs or self.repeats != "refuse"
         if self.lag and (settling or not self.overlap):
             raise ValueError("lag needs overlap, and no until_admitted, repairs or mutated repeats")
         return self
@@ -732,7 +750,8 @@ def _config_file(name: str) -> Path:
 
 def corpus_file(path: Path) -> Path:
     """Return the file that a configuration's corpus setting names: a path, or a shipped corpus."""
-    return SHIPPED / path if not path.exists() and (SHIPPED / path).is_file() else path
+    shipped = [] if path.exists() else [folder / path for folder in _CORPORA]
+    return next((file for file in shipped if file.is_file()), path)
 
 
 def read_yaml(

@@ -191,6 +191,9 @@ class ChangesAnswers(Protocol):
     def changed(self, answer: str, changes: int, chance: random.Random) -> str:
         """Return a known answer with so many random changes, "" if that is impossible."""
 
+    def crossed(self, answer: str, other: str, chance: random.Random) -> str:
+        """Return a random crossover of two known answers, "" if that is impossible."""
+
 
 @runtime_checkable
 class DatasetSource(Protocol):

@@ -112,7 +112,7 @@ def generate_answers(
         prompts = make_prompts(config, reader, pool, llm, similarity).of_cycle([], log)
         sampling = Sampling(**config.sampling.model_dump())
         for batch, start in enumerate(range(0, count, llm.batch_size)):
-            prompt = prompts.prompt(derive_seed(config.seed, "ask", 1, batch))
+            prompt = prompts.prompt(derive_seed(config.seed, "ask", 1, batch), batch)
 
             def tell(completion: Completion, start: int = start, prompt: Prompt = prompt) -> None:
                 number = start + completion.index + 1

@@ -31,7 +31,7 @@ from nngpt.records import Adapter, Arm, Completion, Prompt, Sampling, State
 from nngpt.store import AttemptRecord, prompt_hash
 
 MUTATED = 10
-"""A repeat is replaced by a random change of one of so many best networks."""
+"""A repeat is replaced by a random change, or a crossover, of so many best networks."""
 
 Record = Callable[[list[Completion]], list[int]]
 """Stores completions and returns the ids of their attempts."""
@@ -106,7 +106,7 @@ class Generator:
     def _repairs(self) -> bool:
         """Whether refused answers are repaired, by the LLM or by a random change."""
         settings = self.context.config.candidates
-        return settings.repairs > 0 or settings.repeats == "mutate"
+        return settings.repairs > 0 or settings.repeats != "refuse"
 
     # ------------------------------------------------------------------ how many
 
@@ -138,7 +138,7 @@ class Generator:
     def _first_answers(self, count: int) -> PendingBatch:
         """Ask the LLM for `count` new networks."""
         batch = self._next_number()
-        prompt = self.prompts.prompt(self._seed("ask", batch))
+        prompt = self.prompts.prompt(self._seed("ask", batch), batch)
         seed, record = self._seed("write", batch), self._recorder(prompt, Arm.LOOP)
         return self._start(Arm.LOOP, prompt, count, seed, record)
 
@@ -179,9 +179,11 @@ class Generator:
     def _mutation(self, arm: Arm, attempts: list[AttemptRecord]) -> PendingBatch | None:
         """Change one of the arm's best networks in place of the next answer that is a repeat.
 
-        The repairs of this cycle are not among the best, so that their order does not matter.
+        Two of them are crossed, if wanted. They are of the repeat's island, if any is. The repairs
+        of this cycle are not among the best, so that their order does not matter.
         """
-        if self.context.config.candidates.repeats != "mutate":
+        how = self.context.config.candidates.repeats
+        if how == "refuse":
             return None
         repeat = next_repair(attempts, 1, stages=REPEATED)
         if repeat is None:
@@ -189,14 +191,23 @@ class Generator:
         prompt = self.context.store.prompt(repeat.prompt_hash)
         found = self.context.store.attempts(self.context.run_id, with_code=True, arm=arm)
         ranked = sorted(
-            (-a.result.accuracy, a.id, prompt.prefill + a.candidate.written)
+            (self._is_elsewhere(a, repeat), -a.result.accuracy, a.id, a.candidate.written)
             for a in found
             if a.result and a.candidate and not (a.cycle == self.cycle and a.repairs)
         )
+        ranked = [one for one in ranked if one[0] == ranked[0][0]]
         written = (a.candidate.written if a.candidate else a.completion.text for a in found)
-        best = [answer for _, _, answer in ranked[:MUTATED]]
+        best = [prompt.prefill + answer for *_, answer in ranked[:MUTATED]]
         avoid = {prompt.prefill + text for text in written}
-        return self._start_repair(repeat, prompt, MutationLLM(best, 1, 1, avoid)) if best else None
+        llm = MutationLLM(best, 1, 1, avoid, crosses=how == "crossover")
+        return self._start_repair(repeat, prompt, llm) if best else None
+
+    def _is_elsewhere(self, one: AttemptRecord, other: AttemptRecord) -> bool:
+        """Return whether two attempts of the loop were written on different islands."""
+        island = self.context.parts.prompts.island
+        return one.arm is Arm.LOOP and island(one.cycle, one.batch) != island(
+            other.cycle, other.batch
+        )
 
     def _control(self) -> PendingBatch | None:
         """Start the next batch of a control arm, None if no arm misses one."""
@@ -213,8 +224,8 @@ class Generator:
     def _control_batch(self, arm: Arm, count: int, number: int) -> PendingBatch:
         parts = self.context.parts
         if arm is Arm.BASE:
-            prompts = parts.prompts.of_cycle([], lambda _: None)
-            prompt = prompts.prompt(self._seed(f"ask {arm}", number))
+            prompts = parts.prompts.of_cycle([], lambda _: None, self.cycle)
+            prompt = prompts.prompt(self._seed(f"ask {arm}", number), number)
         else:
             prompt = parts.reader.prompt
         seed, record = self._seed(f"write {arm}", number), self._recorder(prompt, arm)
@@ -254,10 +265,10 @@ class Generator:
         upto = self.cycle - 1 - context.config.candidates.lag
         admitted = context.store.admitted(context.run_id, upto_cycle=upto)
         shown = from_run(context.store, admitted)
-        prompts = context.parts.prompts.of_cycle(shown, context.progress.note)
+        prompts = context.parts.prompts.of_cycle(shown, context.progress.note, self.cycle)
         batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}
         for batch, asked in sorted(batches):
-            if prompt_hash(prompts.prompt(self._seed("ask", batch))) != asked:
+            if prompt_hash(prompts.prompt(self._seed("ask", batch), batch)) != asked:
                 raise _other_prompt(context.config, context.run_id)
         return prompts
 

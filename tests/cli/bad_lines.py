@@ -192,6 +192,7 @@ RUN_SETTINGS: Mapping[str, str] = {
     "a template that is a folder": "prompt.template=./library",
     "a script that is a folder": "llm.options.script=library",
     "a corpus that is missing": "learning.corpus=none.jsonl",
+    "parents of an unknown source": "prompt.parents={nobody: 1}",
     "a root that is a file": "task.dataset=image-folder",
 }
 """Bad values of `--set` for `cycle run`, which uses every setting."""

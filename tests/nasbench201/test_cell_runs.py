@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -18,6 +19,7 @@ from nngpt.errors import ConfigError
 from nngpt.finetuning.selection import selected
 from nngpt.generation.llm.mutation import MODEL
 from nngpt.generation.prompts.better import better_than
+from nngpt.generation.prompts.crossover import is_crossed
 from nngpt.records import Arm, Completion, EpochResult, Evaluation, Message, Prompt, Stage, State
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.sandbox.executors.nasbench201 import LookUpExecutor
@@ -132,6 +134,31 @@ def test_the_question_names_a_worse_network(script: Path) -> None:
     assert learned["pairs"] == 3
 
 
+def test_the_question_shows_two_of_the_best_cells(script: Path) -> None:
+    crossing = ("prompt.crossover=1", "prompt.parents={best: 1}", "candidates.repeats=crossover")
+    run(script, 2, *SCRIPTED, *crossing)
+    found = attempts(script)
+    with Store.open(script / "runs" / "nngpt.db") as store:
+        asked = {store.prompt(a.prompt_hash).messages[-1].content for a in found if a.cycle == 2}
+    accuracy = {a.completion.text: a.evaluation.accuracy for a in found if a.evaluation}
+    for question in asked:
+        second, first = re.findall(r'"[A-E ]+"', question)
+        assert first != second
+        assert question == (
+            f"This network reached {accuracy[second]:.1%}:\n\n{second}\n\n"
+            f"Take over from it what may help the next one:\n\n{first}\n\nWrite a cell."
+        )
+    repairs = [a for a in found if a.repairs]
+    best = [a.completion.text for a in found if a.evaluation and not a.repairs]
+    cells = (Cell.model_validate_json(text).root.split() for text in best)
+    columns = list(zip(*cells, strict=True))
+    assert repairs
+    for one in repairs:
+        letters = Cell.model_validate_json(one.completion.text).root.split()
+        foreign = sum(letter not in column for letter, column in zip(letters, columns, strict=True))
+        assert foreign <= 1, "a crossover, or a change of one that is known"
+
+
 def test_pairs_name_a_worse_network(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from crash.instant_learner import InstantLearner
 
@@ -200,10 +227,12 @@ def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
 
 def test_the_embedded_model_writes_and_learns_cells(table: Table, tmp_path: Path) -> None:
     small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
-    run(tmp_path, 1, *small)
+    run(tmp_path, 2, *small, "prompt.crossover=1", "prompt.parents={best: 1}")
     found = attempts(tmp_path)
-    assert len([a for a in found if not a.repairs]) == 2
+    assert len([a for a in found if not a.repairs]) == 4
     assert all(Cell.model_validate_json(a.completion.text) for a in found)
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
         learned = store.adapters(1)[1]
+        asked = {is_crossed(store.prompt(a.prompt_hash)) for a in found if a.cycle == 2}
     assert learned.pairs == 1 and learned.loss_first > 0
+    assert asked == {True}

@@ -129,6 +129,9 @@ def test_one_letter_is_changed(table: Table) -> None:
     for seed in range(30):
         after = Cell.model_validate_json(mode.changed(f'"{before}"', 1, Random(seed))).root
         assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+        child = Cell.model_validate_json(mode.crossed(f'"{before}"', '"A B A B A B"', Random(seed)))
+        parents = zip(before.split(), "ABABAB", strict=True)
+        assert all(a in pair for a, pair in zip(child.root.split(), parents, strict=True))
 
 
 def test_pickles_that_name_anything_are_refused() -> None:

@@ -4,11 +4,11 @@ Each answer is a known network, drawn uniformly, with a number of random changes
 uniformly, is one of: `drop` a layer, `repeat` one at another place, `swap` two neighbours,
 `exchange` an activation for another one, or `resize` a lazy layer to half or twice its channels.
 The layers are those of an answer's list (mode `features`), else those in a row in an
-`nn.Sequential(...)`; a mode may have changes of its own. An answer may be broken: it passes the
-same gates as all others.
+`nn.Sequential(...)`; a mode may have changes of its own. A crossover continues a row of one network
+with the end of a row of another. An answer may be broken: it passes the same gates as all others.
 
 The control arm `corpus` writes with this backend, and so are repeats replaced
-(`candidates.repeats: mutate`); a whole run can, too (`llm.backend: mutation`).
+(`candidates.repeats: mutate` or `crossover`); a whole run can, too (`llm.backend: mutation`).
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class MutationLLM:
         known: whole answers to choose from.
         changes: number of changes to each.
         avoid: whole answers that are not written, if others are found.
+        crosses: cross two networks, and change only what is to be avoided.
     """
 
     model = MODEL
@@ -87,9 +88,10 @@ class MutationLLM:
         changes: int,
         batch_size: int,
         avoid: Collection[str] = (),
+        crosses: bool = False,
     ) -> None:
         self.known, self.changes, self.batch_size = known, changes, batch_size
-        self.avoid = avoid
+        self.avoid, self.crosses = avoid, crosses and len(known) > 1
 
     def generate(
         self, prompt: Prompt, count: int, seed: int, sampling: Sampling
@@ -115,9 +117,16 @@ class MutationLLM:
     def _answer(self, prompt: Prompt, chance: random.Random) -> str:
         """Return a changed network without the prefill; retry networks that cannot be changed."""
         written, mode = "", modes.load(prompt.mode)
-        change = mode.changed if isinstance(mode, ChangesAnswers) else _changed_answer
+        change, cross = _changed_answer, _crossed_answers
+        if isinstance(mode, ChangesAnswers):
+            change, cross = mode.changed, mode.crossed
         for _ in range(_TRIES):
-            written = change(chance.choice(self.known), self.changes, chance)
+            written = ""
+            if self.crosses:
+                one, other = chance.sample(self.known, 2)
+                written = cross(one, other, chance)
+            if not written or written in self.avoid:
+                written = change(written or chance.choice(self.known), self.changes, chance)
             if written and written.startswith(prompt.prefill) and written not in self.avoid:
                 break
         return written.removeprefix(prompt.prefill)
@@ -125,34 +134,60 @@ class MutationLLM:
 
 def _changed_answer(answer: str, changes: int, chance: random.Random) -> str:
     """Return a mutation of the answer: its code changed at random; "" if it has no layer row."""
+    return _edited(answer, lambda code: change(code, changes, chance))
+
+
+def _edited(answer: str, edit: Callable[[str], str]) -> str:
+    """Return the answer with its code edited; "" if the edit gives none."""
     found = answers.read(answer)
     if not isinstance(found, Refusal):
-        code = change(found.code, changes, chance)
+        code = edit(found.code)
         return answers.write(replace(found, code=code)) if code else ""
     if "```" in answer:
         return ""
-    code = change(answer, changes, chance)  # the answer is a list of layers
+    code = edit(answer)  # the answer is a list of layers
     layers = read_layers(code) if code else ()
     return "" if isinstance(layers, Refusal) or not layers else write_layers(layers)
 
 
+def _crossed_answers(answer: str, other: str, chance: random.Random) -> str:
+    """Return a crossover of two answers; "" if one of them has no layer row."""
+    found = answers.read(other)
+    ending = other if isinstance(found, Refusal) else found.code
+    return _edited(answer, lambda code: cross(code, ending, chance))
+
+
 def change(code: str, changes: int, chance: random.Random) -> str:
     """Return a mutation of the code: its rows of layers changed at random; "" if it has none."""
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return ""
-    rows = [node for node in ast.walk(tree) if _is_row(node)]
+    tree, rows = _rows(code)
     if not rows:
         return ""
     done = 0
     for _ in range(_TRIES):
         row = chance.choice(rows)
-        assert isinstance(row, ast.Call)
         done += chance.choice(_CHANGES)(row.args, chance)
         if done == changes:
             return ast.unparse(tree)
     return ""
+
+
+def cross(code: str, other: str, chance: random.Random) -> str:
+    """Return a crossover of the code: a row of layers that ends as one of the other; "" if none."""
+    (tree, rows), (_, others) = _rows(code), _rows(other)
+    if not (rows and others):
+        return ""
+    row, ending = chance.choice(rows).args, chance.choice(others).args
+    row[chance.randrange(1, len(row) + 1) :] = ending[chance.randrange(len(ending)) :]
+    return ast.unparse(tree)
+
+
+def _rows(code: str) -> tuple[ast.Module, list[ast.Call]]:
+    """Return the tree of a code with its rows of layers, none if it cannot be parsed."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return ast.Module([], []), []
+    return tree, [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_row(node)]
 
 
 def _drop(row: Row, chance: random.Random) -> bool:
@@ -212,9 +247,9 @@ def _channels(layer: ast.expr) -> Any:
     return size if isinstance(size, ast.Constant) and type(size.value) is int else None
 
 
-def _is_row(node: ast.AST) -> bool:
-    """Return whether a node is an `nn.Sequential(...)` with its layers written out."""
-    if not (isinstance(node, ast.Call) and _kind(node) == "Sequential" and node.args):
+def _is_row(node: ast.Call) -> bool:
+    """Return whether a call is an `nn.Sequential(...)` with its layers written out."""
+    if not (_kind(node) == "Sequential" and node.args):
         return False
     return not any(isinstance(layer, ast.Starred) for layer in node.args)
 

@@ -51,6 +51,11 @@ class CellMode(PromptMode):
             letters[place] = chance.choice([x for x in LETTERS if x != letters[place]])
         return Cell(" ".join(letters)).model_dump_json()
 
+    def crossed(self, answer: str, other: str, chance: random.Random) -> str:
+        """Return a cell with each operation from one of the two, drawn uniformly."""
+        cells = (Cell.model_validate_json(text).root.split() for text in (answer, other))
+        return Cell(" ".join(map(chance.choice, zip(*cells, strict=True)))).model_dump_json()
+
 
 def create() -> CellMode:
     """Return the prompt mode `cell`."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nngpt.generation.pairs import admitted_pairs
+from nngpt.generation.prompts.crossover import is_crossed
 from nngpt.records import Message, Prompt, TrainingPair
 from nngpt.store import AttemptRecord, Store
 
@@ -30,12 +31,17 @@ def better_pairs(
 ) -> list[TrainingPair]:
     """Return a training pair per chosen attempt; its question names a worse one, drawn at random.
 
+    A question that shows two parents (`prompt.crossover`) stays as it was.
+
     Args:
         chosen: attempts to learn.
         known: attempts that questions may name.
     """
     chance, pairs = random.Random(seed), []
     for attempt, pair in zip(chosen, admitted_pairs(store, chosen), strict=True):
+        if is_crossed(pair.prompt):
+            pairs.append(pair)
+            continue
         worse = [other for other in known if _accuracy(other) < _accuracy(attempt)]
         answer = ""
         if worse and (candidate := chance.choice(worse).candidate) is not None:

@@ -5,8 +5,10 @@ a resumed run asks exactly what the interrupted run would have asked.
 
 In a mode whose answers change a parent, each batch changes one network: one admitted in an earlier
 cycle; before there is any, one of the corpus; without a corpus, the template's own. Better networks
-are more likely. With `prompt.begin`, the answers of a batch begin as a network of the pool; with
-`prompt.better_than`, its question names one of the best networks.
+are more likely. `prompt.parents` makes another choice. With `prompt.begin`, the answers of a batch
+begin as a network of the pool; with `prompt.better_than`, its question names one of the best
+networks; with `prompt.crossover`, it shows a second parent. With `prompt.islands`, the networks
+that the run admitted are divided among the batches.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from nngpt.generation.contract.candidate import Defaults, full_answer
 from nngpt.generation.contract.reader import Reader
 from nngpt.generation.prompts.better import better_than
 from nngpt.generation.prompts.blocks import indexed_blocks, sample_blocks
+from nngpt.generation.prompts.crossover import crossed
+from nngpt.generation.prompts.islands import populations
 from nngpt.generation.prompts.known import (
     KnownNetwork,
     Similarity,
@@ -28,9 +32,11 @@ from nngpt.generation.prompts.known import (
     quality_ranks,
     shuffle_by_quality,
 )
+from nngpt.generation.prompts.parents import Parents
 from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, Log, MeasuresPrompts
-from nngpt.records import Prompt, Sampling, ShownBlock, Task
+from nngpt.records import Arm, Prompt, Sampling, ShownBlock, Task, derive_seed
+from nngpt.store.lemur_rows import lemur_dataset
 
 _FENCE = "```"
 """A network that contains a fence cannot be a parent: its code block would end there."""
@@ -84,14 +90,33 @@ class RunPrompts:
     pool: Sequence[KnownNetwork] = ()
     blocks: Sequence[ShownBlock] = ()
 
-    def of_cycle(self, admitted: Sequence[KnownNetwork], log: Log) -> CyclePrompts:
+    def of_cycle(self, admitted: Sequence[KnownNetwork], log: Log, cycle: int = 1) -> CyclePrompts:
         """Return the prompts of a cycle.
 
         Args:
             admitted: networks admitted in earlier cycles.
             log: called with the names of the shown networks, and with what was too long.
         """
-        return CyclePrompts(self, admitted, log)
+        return CyclePrompts(self, admitted, log, cycle)
+
+    def turn(self, cycle: int, batch: int) -> int:
+        """Return the number of a batch in the run, as if no cycle wrote more than it must."""
+        each = -(-self.config.arms[Arm.LOOP] // self.limit.llm.batch_size)
+        return (cycle - 1) * each + batch
+
+    def island(self, cycle: int, batch: int) -> int:
+        """Return the number, from 0, of the island where a batch is written."""
+        return self.turn(cycle, batch) % self.config.prompt.islands
+
+    def populations(self, admitted: Sequence[KnownNetwork], cycle: int) -> list[list[KnownNetwork]]:
+        """Return the networks of each island for the prompts of a cycle."""
+        last, every = cycle - 1 - self.config.candidates.lag, self.config.prompt.migrate_every
+        return populations(
+            admitted,
+            self.config.prompt.islands,
+            lambda network: self.island(network.cycle, network.batch),
+            range(every, last + 1, every),
+        )
 
     def render(
         self, examples: Sequence[Example], parent: str, blocks: Sequence[ShownBlock] = ()
@@ -125,18 +150,48 @@ def make_prompts(
 class CyclePrompts:
     """The prompts of one cycle; `RunPrompts.of_cycle` makes one."""
 
+    def __init__(
+        self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log, cycle: int
+    ) -> None:
+        self._run, self._cycle, islands = run, cycle, run.populations(admitted, cycle)
+        named = [_of_island(number, log) for number in range(1, len(islands) + 1)]
+        logs = named if len(islands) > 1 else [log]
+        self._islands = [
+            PopulationPrompts(run, networks, own)
+            for networks, own in zip(islands, logs, strict=True)
+        ]
+
+    def prompt(self, seed: int, batch: int = 0) -> Prompt:
+        """Return the prompt for a batch.
+
+        Args:
+            seed: selects parent networks, blocks and beginning.
+            batch: number of the batch in the cycle, which decides on island and family.
+        """
+        turn, island = divmod(self._run.turn(self._cycle, batch), len(self._islands))
+        return self._islands[island].prompt(seed, turn)
+
+
+class PopulationPrompts:
+    """The prompts of one cycle that show networks of one population."""
+
     def __init__(self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log) -> None:
         self._run, self._admitted, self._log = run, list(admitted), log
+        shares = {str(source): share for source, share in run.config.prompt.parents.items()}
+        dataset = lemur_dataset(run.task.dataset)
+        self._parents = Parents(shares, self._admitted, run.pool, dataset)
+        self._changes = modes.load(run.template.mode).changes_parent
         self._examples: dict[str, list[Example]] = {}
         self._logged = set[str]()
 
-    def prompt(self, seed: int) -> Prompt:
-        """Return the prompt for a seed, which selects parent network, blocks and beginning."""
-        parent = self._choose_parent(seed)
+    def prompt(self, seed: int, turn: int) -> Prompt:
+        """Return the prompt for a seed and the number of a batch among those of this population."""
+        first = self._choose_parent(seed, turn) if self._changes else None
+        parent = self._shown(first) if first else ""
         if parent not in self._examples:
             self._examples[parent] = self._choose_examples(parent)
         prompt = self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
-        return self._named(prompt, seed)
+        return self._crossed(prompt, first, seed, turn) or self._named(prompt, seed)
 
     def _begun(self, prompt: Prompt, seed: int) -> Prompt:
         """Return the prompt whose answer begins as a network of the pool, if answers shall."""
@@ -160,18 +215,42 @@ class CyclePrompts:
         asked = (better_than(prompt, network.answer) for network in best)
         return next((one for one in asked if not self._run.limit.exceeded(one)), prompt)
 
-    def _choose_parent(self, seed: int) -> str:
-        """Return the network to change, as an answer; "" for the template's own, or for none."""
-        if not modes.load(self._run.template.mode).changes_parent:
-            return ""
-        defaults = Defaults.of(self._run.config.evaluation)
-        for network in shuffle_by_quality(self._admitted or self._run.pool, seed):
-            parent = full_answer(network.candidate, defaults)
-            exceeded = self._run.limit.exceeded(self._run.render([], parent))
-            if not exceeded and _FENCE not in network.candidate.code:
+    def _crossed(
+        self, prompt: Prompt, first: KnownNetwork | None, seed: int, turn: int
+    ) -> Prompt | None:
+        """Return the prompt that shows a second parent too, None if it shall not or cannot."""
+        seed = derive_seed(seed, "crossover")
+        if random.Random(seed).random() >= self._run.config.prompt.crossover:
+            return None
+        if not self._changes:
+            first = next(iter(self._parents.ordered(seed, turn)), None)
+        shown = self._shown(first) if first and not self._changes else ""
+        for second in self._parents.ordered(derive_seed(seed, "second parent"), turn + 1):
+            other = first is None or second.candidate.content_hash != first.candidate.content_hash
+            if other and self._can_be_shown(second):
+                asked = crossed(prompt, second, self._shown(second), shown)
+                if not self._run.limit.exceeded(asked):
+                    self._log_once(f"Network to take over from: {_label(second)}.")
+                    return asked
+        return None
+
+    def _choose_parent(self, seed: int, turn: int) -> KnownNetwork | None:
+        """Return the network to change, None for the template's own."""
+        for network in self._parents.ordered(seed, turn):
+            exceeded = self._run.limit.exceeded(self._run.render([], self._shown(network)))
+            if not exceeded and self._can_be_shown(network):
                 self._log_once(f"Network to change: {_label(network)}.")
-                return parent
-        return ""
+                return network
+        return None
+
+    def _can_be_shown(self, network: KnownNetwork) -> bool:
+        return not (self._changes and _FENCE in network.candidate.code)
+
+    def _shown(self, network: KnownNetwork) -> str:
+        """Return a network as the text of a parent: whole where it is changed, else the answer."""
+        if not self._changes:
+            return network.answer
+        return full_answer(network.candidate, Defaults.of(self._run.config.evaluation))
 
     def _choose_examples(self, parent: str) -> list[Example]:
         """Return examples of the template, as many as needed, then chosen ones, the best last."""
@@ -222,6 +301,11 @@ class CyclePrompts:
         if text not in self._logged:
             self._logged.add(text)
             self._log(text)
+
+
+def _of_island(number: int, log: Log) -> Log:
+    """Return a log that names an island."""
+    return lambda text: log(f"Island {number}: {text}")
 
 
 def _example(network: KnownNetwork) -> Example:

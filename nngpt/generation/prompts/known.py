@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from nngpt.config import Config
 from nngpt.errors import ConfigError
@@ -21,6 +22,11 @@ from nngpt.store import AttemptRecord, Store
 Similarity = Callable[[str, str], float]
 """Similarity of two networks' texts, 0…1."""
 
+T = TypeVar("T")
+
+_CORPUS = "corpus: "
+"""Beginning of the measurement setting of a corpus network; its data set follows."""
+
 
 @dataclass(frozen=True)
 class KnownNetwork:
@@ -33,6 +39,9 @@ class KnownNetwork:
         accuracy: measured accuracy, 0…1.
         measured: measurement setting; accuracies of different settings do not compare.
         parent: the network that `answer` changes ("" unless the answer is a diff).
+        family: family in a corpus; a network of an unknown one is a family of its own.
+        parameters: number of trainable parameters of a run's own network; 0 if unknown.
+        cycle, batch: where a run's own network was written.
     """
 
     name: str
@@ -41,6 +50,15 @@ class KnownNetwork:
     accuracy: float
     measured: str
     parent: str = field(default="", repr=False)
+    family: str = ""
+    parameters: int = 0
+    cycle: int = 0
+    batch: int = 0
+
+    @property
+    def dataset(self) -> str:
+        """The data set on which a corpus network was measured, "" for a run's own."""
+        return self.measured.removeprefix(_CORPUS) if self.family else ""
 
     @property
     def text(self) -> str:
@@ -54,22 +72,28 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
     Raises:
         ConfigError: the corpus is missing or cannot be read, or none of its networks can be shown.
     """
-    wanted = config.prompt.shots_from in ("corpus", "both")
+    shown = config.prompt.shots_from in ("corpus", "both")
+    wanted = shown or "corpus" in config.prompt.parents
     path, key, prompt = config.prompt.corpus, "prompt.corpus", reader.prompt
     if modes.load(prompt.mode).changes_parent:
-        if wanted:
+        if shown:
             what = f"a corpus holds whole networks, and examples of {prompt.mode} mode are changes"
             raise ConfigError(what, where="prompt.shots_from", hint="Use admitted or template.")
-        wanted, prompt = path is not None, whole_network(prompt)
+        wanted, prompt = wanted or path is not None, whole_network(prompt)
+    elif config.prompt.parents and not config.prompt.crossover:
+        what = f"answers of {prompt.mode} mode change no network"
+        hint = "Set prompt.crossover, or use the template delta."
+        raise ConfigError(what, where="prompt.parents", hint=hint)
     elif wanted and path is None:
         path, key = config.learning.corpus, "learning.corpus"
     if not wanted:
         return []
     if path is None:
+        what, setting = ("examples", "shots_from") if shown else ("parents", "parents")
         raise ConfigError(
-            "not set, and examples are to come from it",
+            f"not set, and {what} are to come from it",
             where="prompt.corpus",
-            hint="Build one: nngpt corpus build, or set prompt.shots_from: admitted.",
+            hint=f"Build one: nngpt corpus build, or set prompt.{setting}: admitted.",
         )
     pool = _from_corpus(path, prompt, reader, key)
     log(f"Prompt: {len(pool):,} networks of {path} can be shown")
@@ -91,7 +115,8 @@ def _from_corpus(path: Path, prompt: Prompt, reader: Reader, where: str) -> list
             continue
         name = f"corpus network {number} ({line.pair.source})"
         answer = prompt.prefill + candidate.written
-        known = KnownNetwork(name, candidate, answer, line.accuracy, f"corpus: {line.dataset}")
+        facts = (name, candidate, answer, line.accuracy, f"{_CORPUS}{line.dataset}")
+        known = KnownNetwork(*facts, family=line.family or name)
         found.setdefault(candidate.content_hash, known)
     if not found:
         why = refused[0] if refused else "no line has an 'accuracy'"
@@ -107,8 +132,15 @@ def from_run(store: Store, admitted: Sequence[AttemptRecord]) -> list[KnownNetwo
         if candidate is not None and result is not None:
             prompt = store.prompt(attempt.prompt_hash)
             answer = prompt.prefill + candidate.written
-            name, accuracy = f"attempt {attempt.id}", result[0]
-            found.append(KnownNetwork(name, candidate, answer, accuracy, "this run", prompt.parent))
+            facts = (candidate, answer, result.accuracy, "this run", prompt.parent)
+            known = KnownNetwork(
+                f"attempt {attempt.id}",
+                *facts,
+                parameters=attempt.evaluation.claimed_parameters if attempt.evaluation else 0,
+                cycle=attempt.cycle,
+                batch=attempt.batch,
+            )
+            found.append(known)
     return found
 
 
@@ -157,13 +189,18 @@ def choose_examples(
 
 
 def shuffle_by_quality(pool: Sequence[KnownNetwork], seed: int) -> list[KnownNetwork]:
-    """Return networks for examples in random order; better ones are more likely to come early.
+    """Return known networks in random order; better ones are more likely to come early."""
+    return shuffle_by_weight(pool, quality_ranks(pool), seed)
+
+
+def shuffle_by_weight(items: Sequence[T], weights: Sequence[float], seed: int) -> list[T]:
+    """Return the items in random order; heavier ones are more likely to come early.
 
     Weighted sampling without replacement (Efraimidis and Spirakis 2006).
     """
     generator = random.Random(seed)
-    keys = [generator.random() ** (1 / quality) for quality in quality_ranks(pool)]
-    return [pool[i] for i in sorted(range(len(pool)), key=lambda i: -keys[i])]
+    keys = [generator.random() ** (1 / weight) for weight in weights]
+    return [items[i] for i in sorted(range(len(items)), key=lambda i: -keys[i])]
 
 
 def quality_ranks(pool: Sequence[KnownNetwork]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nngpt.generation.prompts.parents import pareto_front
 from nngpt.records import Arm
 from nngpt.statistics import Estimate, accuracy
 from nngpt.store import AttemptRecord
@@ -44,12 +45,8 @@ def fronts(attempts: Sequence[AttemptRecord]) -> tuple[Front, ...]:
 
 def front(networks: Sequence[CostedNetwork]) -> list[CostedNetwork]:
     """Return the Pareto front: networks more accurate than all that cost no more, by cost."""
-    ordered = sorted(networks, key=lambda w: (w.cost, -w.accuracy.value, w.attempt))
-    kept: list[CostedNetwork] = []
-    for one in ordered:
-        if not kept or one.accuracy.value > kept[-1].accuracy.value:
-            kept.append(one)
-    return kept
+    ordered = sorted(networks, key=lambda w: w.attempt)
+    return pareto_front(ordered, lambda w: w.cost, lambda w: w.accuracy.value)
 
 
 def _costed(attempt: AttemptRecord, cost: str) -> CostedNetwork | None:

@@ -123,7 +123,8 @@ class PromptConfig(_Section):
     examples fill up a shortage. With `begin`, the answers of a batch begin with that share of the
     lines of one of these networks, better ones more often, and the LLM writes the rest. With
     `better_than: N`, the question names one of the N best networks admitted in earlier cycles and
-    asks for a better one. A prompt has at most `max_chars` characters.
+    asks for a better one. With `memory: N`, the question ends with the last N tries of earlier
+    cycles: what was changed, and what came of it. A prompt has at most `max_chars` characters.
 
     `parents` says where the networks come from that the LLM changes or crosses: the share of each
     source. `corpus` is the best of each family of the corpus, the families in turn; the others are
@@ -151,6 +152,7 @@ class PromptConfig(_Section):
     crossover: float = Field(0, ge=0, le=1)
     islands: int = Field(1, gt=0, le=100)
     migrate_every: int = Field(5, gt=0)
+    memory: int = Field(0, ge=0, le=100)
     corpus: Path | None = None
     max_chars: int | None = Field(None, gt=0)
     retrieve: int = Field(0, ge=0, le=8)

@@ -19,6 +19,7 @@ from nngpt.errors import StoreError
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
+from nngpt.generation.prompts.memory import last_tries, make_memory
 from nngpt.generation.prompts.repair import (
     REPEATED,
     answers_of_llm,
@@ -257,15 +258,17 @@ class Generator:
     # ------------------------------------------------------------------ what the store knows
 
     def _loop_prompts(self) -> CyclePrompts:
-        """Return the prompts of this cycle, which depend on admissions of cycles before the lag.
+        """Return the prompts of this cycle, which depend on attempts of cycles before the lag.
 
         Raises: StoreError if a stored batch was written for another prompt.
         """
-        context = self.context
+        context, store = self.context, self.context.store
         upto = self.cycle - 1 - context.config.candidates.lag
-        admitted = context.store.admitted(context.run_id, upto_cycle=upto)
-        shown = from_run(context.store, admitted)
-        prompts = context.parts.prompts.of_cycle(shown, context.progress.note, self.cycle)
+        shown = from_run(store, store.admitted(context.run_id, upto_cycle=upto))
+        tries = last_tries(store, context.run_id, upto, context.config.prompt.memory)
+        memory = make_memory(store, tries, shown, context.parts.reader.defaults)
+        note = context.progress.note
+        prompts = context.parts.prompts.of_cycle(shown, note, self.cycle, memory)
         batches = {(a.batch, a.prompt_hash) for a in first_answers(self._attempts(Arm.LOOP))}
         for batch, asked in sorted(batches):
             if prompt_hash(prompts.prompt(self._seed("ask", batch), batch)) != asked:

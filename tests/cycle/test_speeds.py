@@ -109,12 +109,14 @@ def test_retrainings_begin_at_once(parts: Parts, monkeypatch: pytest.MonkeyPatch
 
 
 def test_with_a_lag_the_outcome_is_the_same_at_any_speed(parts: Parts) -> None:
-    lagging = ("candidates.lag=1", "cycles=3", "seed=18")
+    lagging = ("candidates.lag=1", "cycles=3", "seed=18", "prompt.memory=5")
     with speeds(0, workers=1):
         serial = run(parts, *lagging, name="serial")
     bare = {(cycle, bare) for cycle, _, _, _, _, _, bare, *_ in serial[:-1]}
     assert bare == {(1, True), (2, True), (3, False)}
     assert {1, 2} <= serial[-1].keys(), "cycle 3 is written with the first of them"
+    asked = [{outcome[5] for outcome in serial[:-1] if outcome[0] == cycle} for cycle in (1, 2, 3)]
+    assert asked[0] == asked[1] != asked[2], "and with the tries of cycle 1"
     for seed in range(3):
         with speeds(seed, workers=2 + seed):
             assert run(parts, *lagging, name=f"speed-{seed}") == serial

@@ -26,6 +26,7 @@ from nngpt.sandbox.executors.nasbench201 import LookUpExecutor
 from nngpt.store import AttemptRecord, Store
 
 CELLS = ["A A A A A D", "D A D A A D", "B B B B B B", "D D D B D C", "E A E A A D", "C C C C C C"]
+REPEATS = "repeats a known network"
 SCRIPTED = (
     "llm.backend=scripted",
     "llm.options.script=cells.jsonl",
@@ -69,7 +70,7 @@ def script(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arms = (*SCRIPTED, "controls.base=0.5", "llm.options.script=few.jsonl")
+    arms = (*SCRIPTED, "controls.base=0.5", "llm.options.script=few.jsonl", "prompt.memory=7")
     lines = (script / "cells.jsonl").read_text().splitlines(keepends=True)
     (script / "few.jsonl").write_text("".join(lines[:4]))
     run(script / "whole", 2, *arms)
@@ -93,6 +94,8 @@ def test_repeats_are_replaced_in_every_arm_and_a_resumed_run_is_the_same(
     repairs = {a.repaired_from: a for a in whole if a.repairs}
     assert {a.id for a in repeats if not a.repairs} == set(repairs)
     assert {a.arm for a in repairs.values()} == {Arm.LOOP, Arm.BASE}
+    asked = {a.prompt_hash for a in whole if a.arm is Arm.BASE and not a.repairs}
+    assert len(asked) == 1, "without memory"
     for arm in (Arm.LOOP, Arm.BASE):
         looked_up = [a.completion.text for a in whole if a.arm is arm and a.evaluation]
         assert len(looked_up) == len(set(looked_up)) == 6
@@ -121,15 +124,18 @@ def test_changes_come_after_all_repairs_whatever_the_speed(
 
 
 def test_the_question_names_a_worse_network(script: Path) -> None:
-    run(script, 2, *SCRIPTED, "candidates.repeats=refuse")
+    run(script, 2, *SCRIPTED, "candidates.repeats=refuse", "prompt.memory=4")
     found = attempts(script)
     accuracy = {a.completion.text: a.evaluation.accuracy for a in found if a.evaluation}
     with Store.open(script / "runs" / "nngpt.db") as store:
         asked = [store.prompt(a.prompt_hash).messages[-1].content for a in found]
     assert {text for a, text in zip(found, asked, strict=True) if a.cycle == 1} == {"Write a cell."}
+    outcomes = (f"{a.result.accuracy:.1%}" if a.result else REPEATS for a in found[2:6])
+    tries = [f"{a.completion.text}: {text}" for a, text in zip(found[2:6], outcomes, strict=True)]
+    lines = ["Write a cell.", "", "Last tries, the newest last:", *tries, "", "Better than:", ""]
     best = sorted(accuracy, key=lambda text: -accuracy[text])[:5]
     named = [text for a, text in zip(found, asked, strict=True) if a.cycle == 2]
-    assert all(text.removeprefix("Write a cell.\n\nBetter than:\n") in best for text in named)
+    assert all(text.removeprefix("\n".join(lines)) in best for text in named)
     learned = json.loads(next((script / "runs" / "adapters").glob("*-c1/adapter.json")).read_text())
     assert learned["pairs"] == 3
 
@@ -227,12 +233,18 @@ def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
 
 def test_the_embedded_model_writes_and_learns_cells(table: Table, tmp_path: Path) -> None:
     small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
-    run(tmp_path, 2, *small, "prompt.crossover=1", "prompt.parents={best: 1}")
+    run(tmp_path, 2, *small, "prompt.crossover=1", "prompt.parents={best: 1}", "prompt.memory=2")
     found = attempts(tmp_path)
     assert len([a for a in found if not a.repairs]) == 4
     assert all(Cell.model_validate_json(a.completion.text) for a in found)
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
         learned = store.adapters(1)[1]
-        asked = {is_crossed(store.prompt(a.prompt_hash)) for a in found if a.cycle == 2}
+        asked = {store.prompt(a.prompt_hash) for a in found if a.cycle == 2}
     assert learned.pairs == 1 and learned.loss_first > 0
-    assert asked == {True}
+    assert all(map(is_crossed, asked))
+    last = [f"{a.completion.text}: {a.result.accuracy:.1%}" for a in found if a.result]
+    tries = [a for a in found if a.cycle == 1][-2:]
+    for prompt in asked:
+        lines = prompt.messages[-1].content.splitlines()[-2:]
+        assert [line.partition(": ")[0] for line in lines] == [a.completion.text for a in tries]
+        assert lines[-1] in last

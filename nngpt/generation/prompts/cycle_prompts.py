@@ -1,14 +1,14 @@
 """Make the prompt of each batch of a cycle.
 
-A prompt follows from the configuration, the seed, and the networks admitted in earlier cycles, so
+A prompt follows from the configuration, the seed, and the networks written in earlier cycles, so
 a resumed run asks exactly what the interrupted run would have asked.
 
 In a mode whose answers change a parent, each batch changes one network: one admitted in an earlier
 cycle; before there is any, one of the corpus; without a corpus, the template's own. Better networks
 are more likely. `prompt.parents` makes another choice. With `prompt.begin`, the answers of a batch
 begin as a network of the pool; with `prompt.better_than`, its question names one of the best
-networks; with `prompt.crossover`, it shows a second parent. With `prompt.islands`, the networks
-that the run admitted are divided among the batches.
+networks; with `prompt.crossover`, it shows a second parent; with `prompt.memory`, it ends with the
+last tries. With `prompt.islands`, the networks that the run admitted are divided among the batches.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from nngpt.generation.prompts.known import (
     quality_ranks,
     shuffle_by_quality,
 )
+from nngpt.generation.prompts.memory import Memory
 from nngpt.generation.prompts.parents import Parents
 from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, Log, MeasuresPrompts
@@ -90,14 +91,21 @@ class RunPrompts:
     pool: Sequence[KnownNetwork] = ()
     blocks: Sequence[ShownBlock] = ()
 
-    def of_cycle(self, admitted: Sequence[KnownNetwork], log: Log, cycle: int = 1) -> CyclePrompts:
+    def of_cycle(
+        self,
+        admitted: Sequence[KnownNetwork],
+        log: Log,
+        cycle: int = 1,
+        memory: Memory | None = None,
+    ) -> CyclePrompts:
         """Return the prompts of a cycle.
 
         Args:
             admitted: networks admitted in earlier cycles.
             log: called with the names of the shown networks, and with what was too long.
+            memory: the tries of earlier cycles that questions name, None for none.
         """
-        return CyclePrompts(self, admitted, log, cycle)
+        return CyclePrompts(self, admitted, log, cycle, memory or Memory())
 
     def turn(self, cycle: int, batch: int) -> int:
         """Return the number of a batch in the run, as if no cycle wrote more than it must."""
@@ -151,13 +159,18 @@ class CyclePrompts:
     """The prompts of one cycle; `RunPrompts.of_cycle` makes one."""
 
     def __init__(
-        self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log, cycle: int
+        self,
+        run: RunPrompts,
+        admitted: Sequence[KnownNetwork],
+        log: Log,
+        cycle: int,
+        memory: Memory,
     ) -> None:
         self._run, self._cycle, islands = run, cycle, run.populations(admitted, cycle)
         named = [_of_island(number, log) for number in range(1, len(islands) + 1)]
         logs = named if len(islands) > 1 else [log]
         self._islands = [
-            PopulationPrompts(run, networks, own)
+            PopulationPrompts(run, networks, own, memory)
             for networks, own in zip(islands, logs, strict=True)
         ]
 
@@ -175,8 +188,10 @@ class CyclePrompts:
 class PopulationPrompts:
     """The prompts of one cycle that show networks of one population."""
 
-    def __init__(self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log) -> None:
-        self._run, self._admitted, self._log = run, list(admitted), log
+    def __init__(
+        self, run: RunPrompts, admitted: Sequence[KnownNetwork], log: Log, memory: Memory
+    ) -> None:
+        self._run, self._admitted, self._log, self._memory = run, list(admitted), log, memory
         shares = {str(source): share for source, share in run.config.prompt.parents.items()}
         dataset = lemur_dataset(run.task.dataset)
         self._parents = Parents(shares, self._admitted, run.pool, dataset)
@@ -191,6 +206,7 @@ class PopulationPrompts:
         if parent not in self._examples:
             self._examples[parent] = self._choose_examples(parent)
         prompt = self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
+        prompt = self._remembered(prompt)
         return self._crossed(prompt, first, seed, turn) or self._named(prompt, seed)
 
     def _begun(self, prompt: Prompt, seed: int) -> Prompt:
@@ -205,6 +221,14 @@ class PopulationPrompts:
             if longer and not self._run.limit.exceeded(begun):
                 self._log_once(f"Answers begin as {_label(network)}.")
                 return begun
+        return prompt
+
+    def _remembered(self, prompt: Prompt) -> Prompt:
+        """Return the prompt whose question names the last tries, as many as fit."""
+        for asked in self._memory.added(prompt):
+            if not self._run.limit.exceeded(asked):
+                return asked
+            self._log_once("Old tries were left out: too long for the prompt.")
         return prompt
 
     def _named(self, prompt: Prompt, seed: int) -> Prompt:

@@ -26,7 +26,8 @@ REPEATED = frozenset({Stage.DUPLICATE})
 """Stages whose refusals a random change repairs (`candidates.repeats: mutate`)."""
 
 _MAX_DETAIL = 2_000
-_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}\b")
+"""A memory address in the reason of a refusal; each process has others."""
 
 
 def first_answers(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
@@ -82,6 +83,6 @@ def refusal_message(mode: str, refusal: Refusal) -> str:
     against = "against the same network as before, " if modes.load(mode).changes_parent else ""
     return (
         f"That answer was refused ({refusal.stage}): "
-        f"{_ADDRESS.sub('0x…', refusal.reason + detail)}\n\n"
+        f"{ADDRESS.sub('0x…', refusal.reason + detail)}\n\n"
         f"Answer again, {against}whole and in the same form, with the mistake corrected."
     )

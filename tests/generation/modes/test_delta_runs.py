@@ -18,7 +18,8 @@ from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs, corpus_pairs
 from nngpt.generation.prompts.cycle_prompts import make_prompts
-from nngpt.generation.prompts.known import KnownNetwork, read_pool
+from nngpt.generation.prompts.known import KnownNetwork, from_run, read_pool
+from nngpt.generation.prompts.memory import last_tries, make_memory
 from nngpt.novelty.shingles import text_similarity
 from nngpt.records import Candidate, Prompt
 from nngpt.store import Lease, Store
@@ -105,6 +106,12 @@ def test_a_run_changes_its_own_network_then_what_it_admitted(
         admitted = store.admitted(1, upto_cycle=1)
         codes = {a.candidate.code for a in admitted if a.candidate}
         assert len(codes) == 2 and {code_of(reader, prompt) for prompt in asked(store, 2)} <= codes
+        tries = last_tries(store, 1, 2, 8)
+        lines = make_memory(store, tries, from_run(store, admitted), reader.defaults).tries
+        assert "-nn.MaxPool2d(2)" in lines[[a.completion.text for a in first].index(TINY)]
+        assert all("+nn.BatchNorm2d(48) +nn.GELU()" in line for line in lines if "48, 5" in line)
+        again = [(a, line) for a, line in zip(tries, lines, strict=True) if a.cycle == 2]
+        assert {": from " in line for a, line in again if a.result} == {True}
         pairs = admitted_pairs(store, admitted)
         assert {pair.prompt.parent for pair in pairs} == {reader.prompt.parent}
         for prompt in asked(store, 2):

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import random
 import shutil
 import time
@@ -34,25 +33,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contestants import cells, regret
+from contestants import cells, regret, row_files
 from contestants.provenance import commit, machine
+from contestants.regret import LOOPS
 from rich.console import Console
 
 from nngpt import config
 from nngpt.cycle.runner import run_loop
 from nngpt.data.loading import data_source
 from nngpt.data.nasbench201 import TABLES, Cell, index, key, open_table
-from nngpt.files import append_lines, whole_lines
 from nngpt.records import Arm, canonical_json, derive_seed
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.store import Store
-
-LOOPS = {
-    "loop": [],
-    "no-learning": ["learning.enabled=false"],
-    "frozen": ["learning.enabled=false", "prompt.better_than=null"],
-}
-"""Policies that are runs of nngpt → what they change in the configuration."""
 
 LOOK_UPS = 100
 
@@ -81,37 +73,26 @@ def main() -> None:
     """Run the command `run` or `report`."""
     given = parse()
     if given.command == "report":
-        rows = [json.loads(line) for file in given.files for line in whole_lines(file)]
         try:
-            results = regret.Results.of(rows, given.choosing)
+            results = regret.Results.of(row_files.read(*given.files), given.choosing)
         except ValueError as error:
             raise SystemExit(f"{error}") from None
-        print(regret.markdown(results))
-        if given.figure:
-            regret.save_figure(results, given.figure)
+        row_files.show(regret, results, given.figure)
         return
     for job in wanted(given):
         row = made(job, given.out.parent)
-        append_lines(given.out, [json.dumps(row).encode()])
+        row_files.append(given.out, row)
         print(job, f"{row['cpu_s']:.0f} s", flush=True)
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run")
-    runs.add_argument("--out", type=Path, required=True, help="JSONL file; its rows are kept")
+    parser, runs, reports = row_files.parsers(__doc__)
     runs.add_argument("--tables", nargs="+", choices=tuple(TABLES), default=tuple(TABLES))
     runs.add_argument("--seeds", type=int, nargs="+", help="default: each policy's own")
     known = (*LOOPS, *cells.POLICIES)
     runs.add_argument("--policies", nargs="+", choices=known, default=known)
     runs.add_argument("--set", nargs="+", default=[], help="overrides, to choose recipes")
-    reports = commands.add_parser("report")
-    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`")
-    reports.add_argument("--figure", type=Path, help="file of the figure, .png or .svg")
     reports.add_argument("--choosing", action="store_true", help="seeds that chose recipes instead")
     given = parser.parse_args()
     if given.command == "run" and given.set:
@@ -132,7 +113,7 @@ def wanted(given: argparse.Namespace) -> list[Job]:
         for table in given.tables
     ]
     jobs.sort(key=lambda job: (job.policy in LOOPS, job.seed))
-    rows = [json.loads(line) for line in whole_lines(given.out)]
+    rows = row_files.read(given.out)
     done = {Job(r["table"], r["seed"], r["policy"], tuple(r["settings"])) for r in rows}
     return [job for job in jobs if job not in done]
 

@@ -28,14 +28,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import fixed, nngpt_search, optuna_cnn, random_lemur, report, training
+from contestants import (
+    fixed,
+    nngpt_search,
+    optuna_cnn,
+    random_lemur,
+    report,
+    row_files,
+    training,
+)
 from contestants.provenance import commit, machine
-
-from nngpt.files import append_lines, whole_lines
 
 MINUTES, SEEDS = (10.0, 20.0, 40.0), (1, 2, 3)
 DATA = ("cifar10", "fashion-mnist", "mnist")
@@ -63,25 +68,17 @@ def main() -> None:
     """Run the command `run` or `report`."""
     given = parse()
     if given.command == "report":
-        rows = [json.loads(line) for file in given.files for line in whole_lines(file)]
-        results = report.Results.of(rows)
-        print(report.markdown(results))
-        if given.figure:
-            report.save_figure(results, given.figure)
+        results = report.Results.of(row_files.read(*given.files))
+        row_files.show(report, results, given.figure)
         return
     for row in made(wanted(given), given.processes):
-        append_lines(given.out, [json.dumps(row).encode()])
+        row_files.append(given.out, row)
         print(json.dumps(row), flush=True)
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run")
-    runs.add_argument("--out", type=Path, required=True, help="JSONL file; its rows are kept")
+    parser, runs, _ = row_files.parsers(__doc__)
     runs.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
     runs.add_argument("--data", nargs="+", default=DATA, help="data sets; NAME-folder: as PNGs")
     runs.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
@@ -90,9 +87,6 @@ def parse() -> argparse.Namespace:
     runs.add_argument("--lr", type=float, nargs="+", default=[None], help="to choose recipes")
     runs.add_argument("--batch", type=int, nargs="+", default=[None], help="to choose recipes")
     runs.add_argument("--again", action="store_true", help="make rows that the file has, too")
-    reports = commands.add_parser("report")
-    reports.add_argument("files", type=Path, nargs="+", help="JSONL files of `run`")
-    reports.add_argument("--figure", type=Path, help="file of the figure, .png or .svg")
     given = parser.parse_args()
     if given.command == "run" and "nngpt" in given.contestants and given.processes > 1:
         parser.error("nngpt is measured alone: --processes 1")
@@ -115,7 +109,7 @@ def wanted(given: argparse.Namespace) -> list[Job]:
         for batch in given.batch
     ]
     names = list(asdict(jobs[0]))
-    rows = [json.loads(line) for line in whole_lines(given.out)]
+    rows = row_files.read(given.out)
     done = [] if given.again else [Job(**{name: row[name] for name in names}) for row in rows]
     return [job for job in jobs if job not in done]
 

@@ -516,6 +516,9 @@ LATENCY_BATCH = 64
 MOST_LAYERS = 500
 """Number of layers that a `Package` lists at most."""
 
+MOST_AXES = 8
+"""Number of axes, without the batch, of the output of a layer that a `Package` lists."""
+
 
 @dataclass(frozen=True)
 class Rollout:

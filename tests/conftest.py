@@ -8,13 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import store_samples
 from command_line import Nngpt, run_nngpt, scripted_settings
 from folder_scheduling import FolderScheduling, rank
 
 from nngpt.cli.main import main
+from nngpt.store import database
 
 # Two test processes on two cores: OpenMP's threads would spin and wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+database._initialise = store_samples.copy_empty  # migrations take a while
+
+_MEMORY, _ENOUGH = Path("/dev/shm"), 6 << 30
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
+    _found = os.statvfs(_MEMORY)
+    if _found.f_bavail * _found.f_frsize >= _ENOUGH and not _found.f_flag & os.ST_NOEXEC:
+        # Thousands of transactions and files are synced, and need not wait for a disk.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from nngpt.records import (
     Task,
     Trial,
 )
-from nngpt.store import Lease, RunRecord, Store
+from nngpt.store import Lease, RunRecord, Store, database
 
 TASK = Task("cifar10", (1, 3, 32, 32), (10,), threshold=0.4)
 PROMPT = Prompt(
@@ -34,21 +34,27 @@ PROMPT = Prompt(
 )
 NOVEL = Novelty(0.25, "lemur:AlexNet", False)
 REFUSAL = Refusal(Stage.PARSE, "not Python", "line 1")
+migrate = database._initialise
+"""Makes a new database; outside of tests/store, the tests' processes copy an empty one instead."""
 
 
 @cache
 def empty_database() -> bytes:
     """Return the file of an empty database: migrations would take 0.2 s each time."""
     with tempfile.TemporaryDirectory() as folder:
-        Store.open(Path(folder) / "nngpt.db").close()
-        return (Path(folder) / "nngpt.db").read_bytes()
+        return migrate(Path(folder) / "nngpt.db").read_bytes()
+
+
+def copy_empty(draft: Path) -> Path:
+    """Write an empty database, in place of `migrate`."""
+    draft.write_bytes(empty_database())
+    return draft
 
 
 def open_new(path: Path) -> Store:
     """Open a new store at `path`, copied from an empty one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(empty_database())
-    return Store.open(path)
+    return Store.open(copy_empty(path))
 
 
 def start(store: Store, name: str = "demo", **config: Any) -> RunRecord:

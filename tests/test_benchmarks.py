@@ -109,7 +109,7 @@ def test_the_report_ranks_complete_blocks_only(
     search.main()
     told = capsys.readouterr().out
     assert "Complete blocks (minutes, data set, seed): 11, of them 5" in told
-    assert "| `nngpt search` | 1.5 [1.5, 1.5] (n = 2) |" in told
+    assert "| nngpt search | 1.5 \\[1.5, 1.5\\] (n = 2) |" in told
     assert "5.0 (mnist, 20 min) | 9 k | 105% |" in told
     assert "90.2% (90.1, 90.2, 90.3), n = 3" in told
     assert "n = 2 |" in told

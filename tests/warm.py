@@ -124,6 +124,8 @@ def _become_nngpt(
     stderr: Path,
 ) -> NoReturn:
     sys.modules.update(dict.fromkeys(without))  # type: ignore[arg-type]
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path += [folder for folder in folders if folder and folder not in sys.path]
     os.environ.clear()
     os.environ.update(environment)
     become_nngpt(folder, arguments, stdout, stderr, first=_fork_instead_of_starting)

@@ -12,12 +12,6 @@ import warm
 from nngpt.cli.main import command_line
 from nngpt.store import database
 
-
-def _write_empty(draft: Path) -> Path:
-    draft.write_bytes(store_samples.empty_database())
-    return draft
-
-
 command_line()
 with (
     tempfile.TemporaryDirectory() as folder,
@@ -28,5 +22,5 @@ with (
         store_samples.admit(lease, store_samples.write(lease)[0])
     store.attempts(run.id)
     store.summary(run.id)
-database._initialise = _write_empty  # migrations take 0.1 s
+database._initialise = store_samples.copy_empty
 warm.freeze()

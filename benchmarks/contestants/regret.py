@@ -8,7 +8,7 @@ over seeds; those of ratios of means are bootstrapped over seeds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nngpt.data.nasbench201 import TABLES, Table, key, open_table
 from nngpt.reports.charts import numbered_look, rc, top_legend
+from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import NONE, decimal
 from nngpt.statistics import Estimate, mean_half_width
 
@@ -43,8 +44,12 @@ TITLES = {
     "tpe": "TPE",
     "novel-tpe": "TPE, repeats replaced",
 }
-LOOPS = ("loop", "no-learning", "frozen")
-"""The policies with a language model."""
+LOOPS: Mapping[str, Sequence[str]] = {
+    "loop": (),
+    "no-learning": ("learning.enabled=false",),
+    "frozen": ("learning.enabled=false", "prompt.better_than=null"),
+}
+"""Policies with a language model → what they change in the configuration `nasbench201`."""
 
 DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}
 """Name of a table → the data set's name on pages."""
@@ -173,10 +178,12 @@ def holm(chances: Sequence[float]) -> list[float]:
 
 def markdown(results: Results) -> str:
     """Return the tables."""
-    return "\n".join([*_lines(results), *_comparisons(results)])
+    compared = _comparisons(results)
+    sheets = [_regrets(results), *([compared] if compared.rows else [])]
+    return "\n".join(map(markdown_table, sheets))
 
 
-def _comparisons(results: Results) -> Iterator[str]:
+def _comparisons(results: Results) -> Sheet:
     """Compare the loop with the best search without an LLM on each data set, and with `frozen`."""
     curves, found = results.curves, list[tuple[str, str, Ratio, str]]()
     for table in results.tables:
@@ -187,44 +194,42 @@ def _comparisons(results: Results) -> Iterator[str]:
         own, frozen = curves[table, "loop"], curves.get((table, "frozen"))
         beside = _shown(ratio(own, frozen)) if frozen else NONE
         found.append((table, best, ratio(own, curves[table, best]), beside))
-    if not found:
-        return
-    yield from ("", "Mean regret of the loop after all look-ups, divided by that of …")
-    yield from ("", _line(["data set", "best search", "ratio", "p (Holm)", "frozen LLM"]))
-    yield _line(["---"] * 5)
     corrected = holm([compared.p for _, _, compared, _ in found])
-    for (table, best, compared, beside), p in zip(found, corrected, strict=True):
-        yield _line([DATA[table], TITLES[best], _shown(compared), f"{p:.4f}", beside])
+    rows = [
+        (DATA[table], TITLES[best], _shown(compared), f"{p:.4f}", beside)
+        for (table, best, compared, beside), p in zip(found, corrected, strict=True)
+    ]
+    title = "Mean regret of the loop after all look-ups, divided by that of …"
+    heads = ("data set", "best search", ">ratio", ">p (Holm)", ">frozen LLM")
+    return Sheet(title, heads, tuple(rows))
 
 
 def _shown(found: Ratio) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def _lines(results: Results) -> Iterator[str]:
-    yield (
-        "Regret in points of mean validation accuracy after so many look-ups, with t intervals "
-        "(95%) over seeds; n is the number of seeds, and replaced the share of look-ups that took "
-        "the place of a repeat."
-    )
-    for policy, count in results.short.items():
-        if count:
-            yield f"{count} rows of {policy} have too few look-ups: their last regret goes on."
-    yield ""
-    heads = [f"{DATA[table]}, {count}" for table in results.tables for count in SHOWN]
-    yield _line(["policy", "n", "replaced", *heads])
-    yield _line(["---"] * (3 + len(heads)))
+def _regrets(results: Results) -> Sheet:
+    rows = []
     for policy in results.policies:
         own = [results.curves.get((table, policy), []) for table in results.tables]
         counts = "/".join(str(len(curves)) for curves in own)
         cells = [decimal(regret(curves, count)) for curves in own for count in SHOWN]
         share = results.replaced.get(policy)
         replaced = NONE if share is None else f"{share:.0%}"
-        yield _line([TITLES.get(policy, policy), counts, replaced, *cells])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell or NONE for cell in cells)} |"
+        rows.append((TITLES.get(policy, policy), counts, replaced, *cells))
+    notes = [
+        "In points of mean validation accuracy after so many look-ups, with t intervals (95%) over "
+        "seeds; n is the number of seeds, and replaced the share of look-ups that took the place "
+        "of a repeat."
+    ]
+    notes += [
+        f"{count} rows of {policy} have too few look-ups: their last regret goes on."
+        for policy, count in results.short.items()
+        if count
+    ]
+    heads = [f">{DATA[table]}, {count}" for table in results.tables for count in SHOWN]
+    columns = ("policy", ">n", ">replaced", *heads)
+    return Sheet("Regret", columns, tuple(rows), " ".join(notes))
 
 
 def save_figure(results: Results, path: Path) -> None:

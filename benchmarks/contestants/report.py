@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from nngpt.reports.charts import numbered_look, percent_axis, rc, top_legend
+from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import NONE, accuracy, amount, decimal
 from nngpt.statistics import Estimate, cut, mean_half_width
 from nngpt.statistics import accuracy as estimate
@@ -27,7 +28,7 @@ PRIMARY = (20.0, 40.0)
 """Minutes of the primary figure."""
 
 TITLES = {
-    "nngpt": "`nngpt search`",
+    "nngpt": "nngpt search",
     "resnet20": "ResNet-20",
     "resnet18": "ResNet-18, CIFAR stem",
     "mobilenet": "MobileNetV3-small",
@@ -111,32 +112,30 @@ def ranks(results: Results, minutes: Sequence[float]) -> dict[str, Estimate]:
 
 def markdown(results: Results) -> str:
     """Return all tables."""
-    return "\n\n".join(["\n".join(part) for part in (_ranks(results), _accuracies(results))])
+    return "\n".join(map(markdown_table, (_ranks(results), _accuracies(results))))
 
 
-def _ranks(results: Results) -> Iterator[str]:
+def _ranks(results: Results) -> Sheet:
     names = results.contestants
     primary, blocks = ranks(results, PRIMARY), results.complete(PRIMARY)
     each = {
         minutes: ranks(results, [minutes]) for minutes in sorted({b[0] for b in results.blocks})
     }
-    whole = results.complete()
-    heads = [f"rank at {minutes:g} min" for minutes in each]
-    yield (
-        f"Complete blocks (minutes, data set, seed): {len(whole)}, of them {len(blocks)} of 20 "
-        f"and 40 minutes. Ranks are means over them (1 is best of {len(names)}), with t intervals "
-        "(95%) over n seeds."
-    )
-    yield ""
-    cells = ["", "rank at 20 and 40 min", *heads, "worst deficit (points)", "parameters (median)"]
-    cells.append("time used (median)")
-    yield _line(cells)
-    yield _line(["---"] * len(cells))
+    lines = []
     for name in sorted(names, key=lambda name: primary[name].value if name in primary else 99):
         own = [rows[name] for rows in results.blocks.values() if name in rows]
         shown = [_rank(found.get(name)) for found in (primary, *each.values())]
         shown += [_deficit(results, name), amount(round(median(row["parameters"] for row in own)))]
-        yield _line([TITLES[name], *shown, f"{median(map(_time_used, own)):.0%}"])
+        lines.append((TITLES[name], *shown, f"{median(map(_time_used, own)):.0%}"))
+    heads = [f">rank at {minutes:g} min" for minutes in each]
+    more = (">worst deficit (points)", ">parameters (median)", ">time used (median)")
+    columns = ("", ">rank at 20 and 40 min", *heads, *more)
+    note = (
+        f"Complete blocks (minutes, data set, seed): {len(results.complete())}, of them "
+        f"{len(blocks)} of 20 and 40 minutes. Ranks are means over them (1 is best of "
+        f"{len(names)}), with t intervals (95%) over n seeds."
+    )
+    return Sheet("Ranks", columns, tuple(lines), note)
 
 
 def _rank(found: Estimate | None) -> str:
@@ -158,14 +157,8 @@ def _deficit(results: Results, name: str) -> str:
     return f"{most * 100:.1f} ({where})"
 
 
-def _accuracies(results: Results) -> Iterator[str]:
-    yield (
-        "Test accuracy of what comes out, with its interval (95%) over images, or the values of n "
-        "seeds. A line in which n differs compares nothing."
-    )
-    yield ""
-    yield _line(["minutes", "data set", *(TITLES[name] for name in results.contestants)])
-    yield _line(["---"] * (2 + len(results.contestants)))
+def _accuracies(results: Results) -> Sheet:
+    lines = []
     for minutes, data in results.cells():
         cells = [f"{minutes:g}", data]
         for name in results.contestants:
@@ -175,7 +168,13 @@ def _accuracies(results: Results) -> Iterator[str]:
                 if block[:2] == (minutes, data) and name in rows
             ]
             cells.append(_cell(rows))
-        yield _line(cells)
+        lines.append(tuple(cells))
+    note = (
+        "Of what comes out, with its interval (95%) over images, or the values of n seeds. A line "
+        "in which n differs compares nothing."
+    )
+    columns = (">minutes", "data set", *(f">{TITLES[name]}" for name in results.contestants))
+    return Sheet("Test accuracy", columns, tuple(lines), note)
 
 
 def _cell(rows: Sequence[Row]) -> str:
@@ -185,17 +184,10 @@ def _cell(rows: Sequence[Row]) -> str:
     return f"{accuracy(estimate(fmean(values), rows[0]['total'], values))}, n = {len(rows)}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def save_figure(results: Results, path: Path) -> None:
     """Draw accuracy against minutes: a mark for each row, lines through complete blocks' means."""
     datasets = sorted({data for _, data, _ in results.blocks})
-    looks = {
-        name: numbered_look(title.replace("`", ""), n)
-        for n, (name, title) in enumerate(TITLES.items())
-    }
+    looks = {name: numbered_look(title, n) for n, (name, title) in enumerate(TITLES.items())}
     with rc():
         figure = Figure(figsize=(3.6 * len(datasets), 3.6), layout="constrained")
         for axes, data in zip(

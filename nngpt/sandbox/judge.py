@@ -73,6 +73,17 @@ class Budget:
     latency_ms: float | None = None
     seconds: float | None = None
 
+    def refusal(self, parameters: int, latency_ms: float | None) -> Refusal | None:
+        """Return the refusal of a network that is too large or too slow, else None."""
+        most, slowest = self.parameters, self.latency_ms
+        if most is not None and parameters > most:
+            reason = f"has {parameters:,} parameters, the budget is {most:,}"
+            return Refusal(Stage.BUILD, reason)
+        if slowest is not None and latency_ms is not None and latency_ms > slowest:
+            reason = f"takes {latency_ms:.2f} ms an image, the budget is {slowest:g} ms"
+            return Refusal(Stage.FORWARD, reason)
+        return None
+
 
 class Judge:
     """Reads one worker's frames and computes its scores.
@@ -188,14 +199,7 @@ class Judge:
             self.latency_ms = latency
         elif self._allowed.latency_ms is not None:
             raise wire.WireError("no latency")
-        most, slowest = self._allowed.parameters, self._allowed.latency_ms
-        if most is not None and self.parameters > most:
-            reason = f"has {self.parameters:,} parameters, the budget is {most:,}"
-            return Refusal(Stage.BUILD, reason)
-        if slowest is not None and self.latency_ms is not None and self.latency_ms > slowest:
-            reason = f"takes {self.latency_ms:.2f} ms an image, the budget is {slowest:g} ms"
-            return Refusal(Stage.FORWARD, reason)
-        return None
+        return self._allowed.refusal(self.parameters, self.latency_ms)
 
     def _progress(self, facts: dict[str, Any]) -> Refusal | None:
         """Extrapolate the training time from the batches so far; refuse if over the budget."""

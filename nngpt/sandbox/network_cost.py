@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nngpt.records import MOST_LAYERS
+from nngpt.records import MOST_AXES, MOST_LAYERS
 
 _WARM_UP = 3
 _RUNS = 20
 _MOST_S = 0.5
-_LETTERS, _MOST_AXES = 40, 8
+_LETTERS = 40
 
 
 def parameters(net: Any) -> int:
@@ -48,8 +48,9 @@ def layers(net: Any, image: Tensor) -> list[tuple[str, list[int]]]:
     found: list[tuple[str, list[int]]] = []
 
     def note(module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim <= _MOST_AXES and len(found) < MOST_LAYERS:
-            found.append((type(module).__name__[:_LETTERS], list(output.shape[1:])))
+        shape = list(output.shape[1:]) if isinstance(output, Tensor) else None
+        if shape is not None and len(shape) <= MOST_AXES and len(found) < MOST_LAYERS:
+            found.append((type(module).__name__[:_LETTERS], shape))
 
     leaves = [module for module in net.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(note) for module in leaves]

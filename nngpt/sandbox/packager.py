@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nngpt.data.splits import Part
 from nngpt.data.transform_names import spec
-from nngpt.records import MOST_LAYERS, Candidate, Package, Refusal
+from nngpt.records import MOST_AXES, MOST_LAYERS, Candidate, Package, Refusal
 from nngpt.sandbox import exit_reasons, wire
 from nngpt.sandbox.folds import Fold
 from nngpt.sandbox.jobs import Job, JobFactory, JobResult
@@ -264,9 +264,11 @@ def _checked_layers(layers: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
     found = []
     for layer in layers:
         name, shape = layer if isinstance(layer, list) and len(layer) == 2 else (None, None)
-        if not isinstance(name, str) or not name or not isinstance(shape, list) or len(shape) > 8:
+        if not isinstance(name, str) or not name or not isinstance(shape, list):
             raise wire.WireError("no layer")
-        if not all(type(n) is int and 0 <= n <= _MOST_PIXELS for n in shape):
+        if len(shape) > MOST_AXES or not all(
+            type(n) is int and 0 <= n <= _MOST_PIXELS for n in shape
+        ):
             raise wire.WireError("no shape of a layer")
         found.append((clean(name, _MAX_PROBLEM), tuple(shape)))
     return tuple(found)

@@ -23,15 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import store_samples
 from crash.instant_runs import BATCHES, ONE_OF_EACH
 from sqlalchemy.orm import Session
 from warm import become_nngpt, freeze
 
 from nngpt.cli.main import main
-from nngpt.store import Lease
+from nngpt.store import Lease, database
 from nngpt.store.database import Database
 
 ROOT = Path(__file__).parents[2]
+
+CREATION = 2
+"""Number of moments of the first transaction, which makes the database's tables."""
 
 # Libraries that start threads when they are imported would make the forks unsafe.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
@@ -164,6 +168,7 @@ def _wait(pid: int, alive: set[int]) -> dict[str, Any]:
 
 def _warm() -> None:
     """Run what the runners will run, so that all imports and caches are in place."""
+    store_samples.empty_database()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         os.chdir(folder)
         for name, kind in (("one", ONE_OF_EACH), ("two", BATCHES)):
@@ -194,8 +199,14 @@ def _become_runner(
 
 
 def _signal_at(moment: int, number: int, method: str | None) -> None:
-    """Count the moments before and after each commit, and send the signal at moment `moment`."""
+    """Count the moments before and after each commit, and send the signal at moment `moment`.
+
+    A later moment than those of the database's creation does not need the creation itself.
+    """
     write, left, counting = Database.write, moment, method is None
+    if method is not None or moment >= CREATION:
+        database._initialise = store_samples.copy_empty
+        left -= CREATION * counting
 
     def pass_moment() -> None:
         nonlocal left

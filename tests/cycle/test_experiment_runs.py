@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,7 +12,7 @@ from subprocess import CompletedProcess
 
 import pytest
 import yaml
-from command_line import ANSWERS, ROOT, run_nngpt
+from command_line import ANSWERS, ROOT, begin_nngpt, run_nngpt
 from quick_runs import SETTINGS, write_answers
 from scipy.stats import t
 
@@ -144,18 +140,12 @@ def test_overrides_that_would_mix_runs_are_refused(finished: Path) -> None:
 
 def test_sigterm_lets_the_run_save_its_work(small: Path) -> None:
     """The running run is stopped like by Ctrl-C, not killed: nothing stays in training."""
-    command = [sys.executable, "-m", "nngpt", "experiment", "run", "tiny.yaml"]
-    environment = {**os.environ, **HERE}
-    with subprocess.Popen(
-        command, cwd=small, env=environment, stderr=subprocess.PIPE, text=True
-    ) as begun:
-        assert begun.stderr is not None
-        while "Run 1 of 2" not in begun.stderr.readline():
-            assert begun.poll() is None
-        time.sleep(1)
-        begun.send_signal(signal.SIGTERM)
-        assert begun.wait(60) == 128 + signal.SIGTERM
-        assert "Stopped. The same command resumes." in begun.stderr.read()
+    begun = begin_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
+    begun.wait_for("#1")
+    begun.send_signal(signal.SIGTERM)
+    stopped = begun.wait(60)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert "Stopped. The same command resumes." in stopped.stderr
     done = run_nngpt(small, ["experiment", "run", "tiny.yaml"], **HERE)
     assert done.returncode == 0, done.stderr
 

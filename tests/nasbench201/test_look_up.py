@@ -62,7 +62,7 @@ def test_budgets_and_other_networks_are_refused(table: Table) -> None:
     looked_up = executor(table, "task.max_parameters=1000")
     over = looked_up.evaluate(candidate("D D D B D B"), 1)
     assert (
-        isinstance(over, Refusal) and over.stage is Stage.BUILD and "limit is 1,000" in over.reason
+        isinstance(over, Refusal) and over.stage is Stage.BUILD and "budget is 1,000" in over.reason
     )
     slow = executor(table, "task.max_latency_ms=0.001").evaluate(candidate("D D D B D B"), 1)
     assert isinstance(slow, Refusal) and slow.stage is Stage.FORWARD and "0.001 ms" in slow.reason

@@ -147,7 +147,8 @@ def test_a_search_killed_in_its_second_round_goes_on_in_it(tmp_path: Path) -> No
         "cycles": 2,
     }
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    command = ("search", "images", "--candidates", 1, "--designs", 6, "--folder", "work", *sets)
+    few = ("--candidates", 1, "--minutes", 4.9, "--set", "task.train_limit=8")
+    command = ("search", "images", *few, "--designs", 6, "--folder", "work", *sets)
     for sign in ("work/llm-2.own.jsonl", "work/rung1-*"):
         running = begin_nngpt(tmp_path, command)
         while not running.ended and not list(tmp_path.glob(sign)):

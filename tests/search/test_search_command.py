@@ -17,6 +17,7 @@ from command_line import begin_nngpt, run_nngpt
 from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "cross")
+FEW_TOKENS = ("--designs", 1, "--set", "sampling.max_new_tokens=40")
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +46,22 @@ def draw_shape(label: str, chance: random.Random) -> Image.Image:
     return picture
 
 
-def search(folder: Path, data: Path, *more: object) -> tuple[object, ...]:
-    options = ("--candidates", 3, "--minutes", 0.4, "--folder", "work", "--out", "best")
-    return ("search", data, *options, *more)
+def search(data: Path, images: int, *more: object) -> tuple[object, ...]:
+    """Return a search that ends long before its time, even beside other work on the machine.
+
+    Small networks pass all epochs of a search on few images within seconds.
+    """
+    few = ("--candidates", 2, "--max-parameters", 40_000, "--set", f"task.train_limit={images}")
+    return ("search", data, *few, "--minutes", 4.9, "--folder", "work", "--out", "best", *more)
 
 
 def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_path: Path) -> None:
-    done = run_nngpt(tmp_path, search(tmp_path, shapes, "--designs", 1, "--json"))
+    done = run_nngpt(tmp_path, search(shapes, 16, *FEW_TOKENS, "--candidates", 1, "--json"))
     assert done.returncode == 0, done.stderr
     for line in (
         "skipped 1 of 121 files",
         "2 classes",
-        "circle 4",
+        "circle ",
         "and 1 of the LLM",
         "Networks of the portfolio: right of",
         "Networks of the LLM: right of",
@@ -91,7 +96,7 @@ def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_pa
 
 def test_several_objectives_find_a_front(shapes: Path, tmp_path: Path) -> None:
     objectives = ("--objective", "parameters", "--objective", "latency")
-    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 0.3, *objectives, "--json")
+    arguments = search(shapes, 8, "--designs", 0, "--candidates", 3, *objectives, "--json")
     done = run_nngpt(tmp_path, arguments)
     assert done.returncode == 0, done.stderr
     assert "Final training" in done.stderr
@@ -111,7 +116,7 @@ def test_several_objectives_find_a_front(shapes: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_search_goes_on_and_can_be_finished_early(shapes: Path, tmp_path: Path) -> None:
-    arguments = search(tmp_path, shapes, "--designs", 0, "--minutes", 30, "--objective", "macs")
+    arguments = search(shapes, 8, "--designs", 0, "--objective", "macs")
     running = begin_nngpt(tmp_path, arguments)
     stages = tmp_path / "work" / "stages.jsonl"
     while not running.ended and not (stages.exists() and stages.read_text().count("\n") > 1):
@@ -119,7 +124,7 @@ def test_a_killed_search_goes_on_and_can_be_finished_early(shapes: Path, tmp_pat
     running.send_signal(signal.SIGKILL)
     running.wait(60)
     before = stages.read_text().splitlines()
-    other = run_nngpt(tmp_path, search(tmp_path, shapes.parent, "--designs", 0))
+    other = run_nngpt(tmp_path, search(shapes.parent, 8, "--designs", 0))
     assert other.returncode == 2
     for _ in range(2):  # the second finds the weights of the result only
         finished = run_nngpt(tmp_path, (*arguments, "--finish"))

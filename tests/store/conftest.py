@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_samples import open_new
+from store_samples import migrate, open_new
 
-from nngpt.store import Store
+from nngpt.store import Store, database
+
+
+@pytest.fixture(autouse=True)
+def migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make new databases as users' processes do."""
+    monkeypatch.setattr(database, "_initialise", migrate)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from nngpt.records import (
     Task,
     canonical_json,
 )
+from nngpt.sandbox.judge import Budget
 
 EPOCHS = 200
 """Number of epochs of every recorded training."""
@@ -68,7 +69,7 @@ class LookUpExecutor:
     level, workers, pruner = "none: looked up, nothing runs", 1, None
 
     def __init__(self, table: Table, evaluation: EvaluationConfig, task: Task) -> None:
-        self.table, self._task = table, task
+        self.table, self._budget = table, Budget(task.max_parameters, task.max_latency_ms)
         self._protocol = canonical_json(evaluation.protocol())
 
     def evaluate(self, candidate: Candidate, seed: int) -> Evaluation | Refusal:
@@ -77,14 +78,11 @@ class LookUpExecutor:
             cell = Cell.model_validate_json(candidate.written)
         except ValidationError:
             return Refusal(Stage.BUILD, "not a cell of NAS-Bench-201")
-        found, task = self.table.training(cell, seed), self._task
+        found = self.table.training(cell, seed)
         latency_ms = 1000 * found.latency_s
-        if task.max_parameters is not None and found.parameters > task.max_parameters:
-            reason = f"{found.parameters:,} parameters, the limit is {task.max_parameters:,}"
-            return Refusal(Stage.BUILD, reason)
-        if task.max_latency_ms is not None and latency_ms > task.max_latency_ms:
-            reason = f"takes {latency_ms:.2f} ms an image, the budget is {task.max_latency_ms:g} ms"
-            return Refusal(Stage.FORWARD, reason)
+        over = self._budget.refusal(found.parameters, latency_ms)
+        if over is not None:
+            return over
         images = self.table.images
         epoch = EpochResult(EPOCHS, found.correct / images, found.correct, images, found.seconds)
         return Evaluation(

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, start_nngpt
+from command_line import ROOT, run_nngpt
 
 from nngpt import plugins
 from nngpt.config import Config
@@ -83,7 +83,7 @@ def test_an_engine_outside_the_package_proposes_with_its_own_options(tmp_path: P
     (tmp_path / "mylab").mkdir()
     (tmp_path / "mylab" / "cautious.py").write_text(OUTSIDE.lstrip())
     asked = ("hpo", "predict", PLAIN, "--dataset", "mnist")
-    done = start_nngpt(
+    done = run_nngpt(
         tmp_path,
         [*asked, "--engine", "mylab.cautious", "--budget", 20, "--json"],
         PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -141,13 +143,20 @@ class Running:
     def worker(self) -> int:
         """Wait for the candidate's second thread and return its process id."""
         while self.thread.is_alive():
-            below = [pid for lane in lanes_of(self.executor) for pid in processes.children(lane)]
-            if busy := [pid for pid in below if processes.tasks(pid) > 1]:
+            if busy := self._busy():
                 return busy[0]
             time.sleep(0.01)
         raise AssertionError(f"it ended before: {self.results}")
 
     def end(self) -> Evaluation | Refusal:
-        """Wait for the evaluation and return its outcome."""
-        self.thread.join()
+        """Send SIGUSR1 to the candidate until the evaluation ends; return its outcome."""
+        while self.thread.is_alive():
+            for pid in self._busy():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
+            self.thread.join(0.01)
         return self.results[0]
+
+    def _busy(self) -> list[int]:
+        below = [pid for lane in lanes_of(self.executor) for pid in processes.children(lane)]
+        return [pid for pid in below if processes.tasks(pid) > 1]

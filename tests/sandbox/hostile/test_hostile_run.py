@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from command_line import scripted_settings, start_nngpt
+from command_line import run_nngpt, scripted_settings
 from hostile_samples import hostile
 from sandbox_samples import HONEST
 
@@ -25,8 +25,8 @@ raise RuntimeError("still here")
 """
 ATTACKS = {
     "exits": (hostile("learn", EXITS), "train", "ended without a result (exit code 7)"),
-    "spins": (hostile("learn", SPINS), "train", "used more than its 4 CPU seconds"),
-    "sleeps": (hostile("learn", "import time; time.sleep(600)"), "train", "slept more than 4 sec"),
+    "spins": (hostile("learn", SPINS), "train", "used more than its 3 CPU seconds"),
+    "sleeps": (hostile("learn", "import time; time.sleep(600)"), "train", "slept more than 3 sec"),
     "forks": (hostile("learn", FORKS), "train", "PermissionError"),
     "lies in wait": (hostile("forward", EXITS), "forward", "ended without a result (exit code 7)"),
     "signals": (hostile("learn", SIGNALS), "train", "still here"),
@@ -41,11 +41,11 @@ def test_each_hostile_candidate_is_one_row_with_a_reason(tmp_path: Path) -> None
     own = {
         "candidates.per_cycle": len(codes),
         "llm.batch_size": len(codes),
-        "evaluation.limit_s": 4,
+        "evaluation.limit_s": 3,
         "task.threshold": 0,
     }
     settings += [part for key, value in own.items() for part in ("--set", f"{key}={value}")]
-    done = start_nngpt(tmp_path, ["cycle", "run", "smoke-mnist", "--cycles", 1, *settings])
+    done = run_nngpt(tmp_path, ["cycle", "run", "smoke-mnist", "--cycles", 1, *settings])
     assert (done.returncode, done.stderr) == (0, "")
     assert "Alarm: 1 of 7 candidates were ended asleep" in done.stdout
     assert "raise evaluation.limit_s" in done.stdout

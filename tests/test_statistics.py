@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
+from statistics import fmean
 
 import pytest
 
+from nngpt import statistics
 from nngpt.reports.text import accuracy as text_of
 from nngpt.reports.text import accuracy_of, mean_of
 from nngpt.statistics import (
     Difference,
     Estimate,
     accuracy,
+    anytime_difference,
     mean,
     mean_difference,
     mean_half_width,
@@ -204,3 +208,55 @@ def test_too_few_steps_have_no_interval() -> None:
     assert slope_of([1.0, 2.0]) == (pytest.approx(1.0), None)
     assert trend([1.0, 2.0, 4.0]).rise_interval is None
     assert trend([2.0]).rise == 0.0
+
+
+def wealth(values: list[float], mean: float) -> float:
+    """What bets on values above this mean won, for each stake and then on average, by hand."""
+    stakes, total = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4), 0.0
+    for stake in stakes:
+        product = 1.0
+        for n, value in enumerate(values):
+            forecast = min((0.5 + sum(values[:n])) / (n + 1), 0.75 / stake)
+            product *= (1 + stake * (value - forecast)) * math.exp(stake * (forecast - mean))
+        total += product / len(stakes)
+    return total
+
+
+def test_anytime_difference_by_hand() -> None:
+    assert anytime_difference([], [0.5]) is None and anytime_difference([0.5], []) is None
+    one, other = [0.9, 1.0, 0.8] * 6, [0.1, 0.0, 0.2] * 6  # mirror images: both bets win the same
+    found = anytime_difference(one, other)
+    assert found is not None and (found.count, found.other_count) == (18, 18)
+    assert found.value == pytest.approx(0.8) and found.low is not None
+    mean = (found.low + 1) / 2
+    assert wealth(one, mean - 0.001) ** 2 > 40 > wealth(one, mean + 0.001) ** 2
+    single = anytime_difference([0.5], [0.5])
+    assert single is not None and single.interval == (-1, 1)
+
+
+def test_bets_win_at_least_the_bound_of_howard_and_others() -> None:
+    for stake in (0.125, 0.25, 0.5):
+        slack = -math.log(1 - stake) - stake
+        for gap in (-0.9, -0.3, 0.0, 0.4, 1.0):
+            assert math.log1p(stake * gap) >= stake * gap - slack * gap**2 - 1e-12
+
+
+def test_looking_at_any_time_misses_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One arm learns from what it reached, so its outcomes depend on earlier ones."""
+    monkeypatch.setattr(statistics, "_STEPS", 200)
+    chance, missed, one_look = random.Random(5), 0, 0
+    for _ in range(50):
+        loop, control, expected, base = [], [], [], 0.3
+        seen = [False, False]
+        for n in range(1, 33):
+            expected.append(0.2 + 0.6 * fmean([0.5, *loop[-4:]]))
+            loop.append(float(chance.random() < expected[-1]))
+            control.append(float(chance.random() < base))
+            if n % 2 and n > 4:
+                truth = fmean(expected) - base
+                found, (_, once) = anytime_difference(loop, control), welch(loop, control)
+                assert found is not None and found.interval is not None and once is not None
+                for place, (low, high) in enumerate((found.interval, once)):
+                    seen[place] |= not low <= truth <= high
+        missed, one_look = missed + seen[0], one_look + seen[1]
+    assert missed <= 2 and one_look >= 6  # of 50; 5% allow 2.5, and an interval for one look fails

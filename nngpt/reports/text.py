@@ -126,9 +126,11 @@ def duration(seconds: float) -> str:
 
 
 def energy(joules: float | None, unknown: str = NONE) -> str:
-    """Format an energy in `Wh` or `kWh`; `unknown` if no device reported it."""
+    """Format an energy in `J`, `Wh` or `kWh`; `unknown` if no device reported it."""
     if joules is None:
         return unknown
+    if joules < 3600:
+        return f"{joules:,.0f} J"
     return f"{joules / 3.6e6:.2f} kWh" if joules >= 360_000 else f"{joules / 3600:.1f} Wh"
 
 

@@ -14,7 +14,7 @@ from nngpt.records import Arm, Result, Stage, State
 from nngpt.store.row_mapping import to_attempt
 from nngpt.store.states import OPEN
 from nngpt.store.tables import AdapterRow, Attempt, ClosedCycle, Run
-from nngpt.store.views import AttemptRecord, CycleSummary
+from nngpt.store.views import AttemptRecord, CycleSummary, Outcome
 
 _BEFORE_VALIDATED = (State.GENERATED, State.PARSED)
 _GATES_BEFORE_TRAINING = (Stage.PARSE, Stage.CONTRACT, Stage.SAFETY, Stage.DUPLICATE)
@@ -86,6 +86,18 @@ def known_hash(session: Session, run_id: int, content_hash: str, arm: Arm) -> in
     """Return the id of an arm's first attempt with this code that reached training."""
     values = {"run": run_id, "arm": arm, "hash": content_hash}
     return session.connection().scalar(_KNOWN_HASH, values)
+
+
+def outcomes(session: Session, run_id: int) -> list[Outcome]:
+    """Return what came of each first answer of a run, by cycle and in the order of generation."""
+    columns = (Attempt.arm, Attempt.cycle, Attempt.accuracy, Attempt.state)
+    query = select(*columns).where(Attempt.run_id == run_id, Attempt.repairs == 0)
+    return [
+        Outcome(Arm(arm), cycle, accuracy, accuracy is not None or state not in OPEN)
+        for arm, cycle, accuracy, state in session.execute(
+            query.order_by(Attempt.cycle, Attempt.id)
+        )
+    ]
 
 
 def summary(session: Session, run_id: int, arm: Arm) -> list[CycleSummary]:

@@ -32,6 +32,7 @@ from nngpt.store.views import (
     Confirmation,
     CycleSummary,
     ForecastRecord,
+    Outcome,
     RunRecord,
     Transition,
     identity_hash,
@@ -271,6 +272,11 @@ class Store:
             return queries.summary(session, run_id, arm)
 
     # The experiment
+
+    def outcomes(self, run_id: int) -> list[Outcome]:
+        """Return what came of each first answer of a run, by cycle and in the order of writing."""
+        with self.database.read() as session:
+            return queries.outcomes(session, run_id)
 
     def arms(self, run_id: int) -> list[Arm]:
         """Return the arms that generated attempts in a run: the loop, then its controls."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from nngpt.records import (
     Arm,
@@ -134,6 +134,20 @@ class AttemptRecord:
             pairs.append((evaluation.seconds, plain.seconds))
         ratios = [own / ours for own, ours in pairs if own and ours]
         return min(ratios, default=0.0) / max(1, len(evaluation.trials)) or None
+
+
+class Outcome(NamedTuple):
+    """What came of a first answer.
+
+    Attributes:
+        accuracy: validation accuracy as trained by its own code, 0…1, None if it was not trained.
+        decided: True once it is admitted, refused or trained.
+    """
+
+    arm: Arm
+    cycle: int
+    accuracy: float | None
+    decided: bool
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,21 @@ def test_status_shows_controls(with_controls: Path, nngpt: Nngpt) -> None:
     printed = nngpt("cycle", "status", "--folder", folder)
     assert printed.returncode == 0, printed.stderr
     assert "The loop and its controls" in printed.stdout
+    assert "Loop minus frozen LLM so far, at any time: " in printed.stdout
+    assert "Cost of an accuracy" in printed.stdout
     told = json.loads(nngpt("cycle", "status", "--json", "--folder", folder).stdout)
+    with Store.open(database(with_controls)) as store:
+        summaries = {arm: store.summary(1, arm) for arm in (Arm.LOOP, Arm.BASE)}
+        chance = 1 / len(store.run(1).class_names)
+    means = []
+    for cycles in summaries.values():
+        reached = sum(sum(s.accuracies) + chance * (s.generated - s.valid) for s in cycles)
+        means.append(reached / sum(s.generated for s in cycles))
+    lead = told["leads"][0]["difference"]
+    assert lead["value"] == pytest.approx(means[0] - means[1])
+    assert lead["low"] <= lead["value"] <= lead["high"]
+    assert [one["admitted"] for one in told["costs"]] == [s.admitted for s in summaries[Arm.LOOP]]
+    assert {one["arm"] for one in told["reached"]} == {"loop", "base", "corpus"}
     assert set(told["controls"]) == {"base", "corpus"}
     assert told["controls"]["base"][0]["generated"] == 3
     assert told["cycles"][0]["arm"] == "loop"

@@ -89,7 +89,7 @@ def test_page_is_self_contained_and_escaped(full: Report) -> None:
     assert "The run ended before its last cycle" in page.text
     assert "Alarm in cycle 2: collapse." in page.text
     assert "1 of 3" in page.text and "τ-b is 1 if the first epoch" in page.text
-    assert page.text.count("figures/") == 9
+    assert page.text.count("figures/") == 10
     assert "UTC · written by nngpt" in page.text  # without a time: the same rows, the same page
 
 
@@ -101,13 +101,15 @@ def test_words_follow_the_intervals(full: Report) -> None:
         in said
     )
     assert "Against the control “no LLM” there is no evidence of a difference" in said
+    assert "Loop minus frozen LLM so far, at any time: +21.2 points [" in said
+    assert said.count("(12 and 6): no difference is shown.") == 2
     assert "The first epoch ranks networks as full training does more often" in said
 
 
 def test_figures_follow_the_theme_and_stack_on_narrow_pages(full: Report) -> None:
     figures = re.findall('<svg aria-hidden="true".*?</svg>', full.page, re.DOTALL)
     whole = [one for one in figures if 'class="column"' not in one]
-    assert len(whole) == 9
+    assert len(whole) == 10
     for drawn in whole:
         colours = set(re.findall(r": (#\w{6})\b", drawn))
         assert not colours or "novelty-figure_1" in drawn, "only viridis is the same in both themes"
@@ -119,7 +121,7 @@ def test_figures_follow_the_theme_and_stack_on_narrow_pages(full: Report) -> Non
 
 
 def test_figures_are_images_and_the_same_twice(full: Report, tmp_path: Path) -> None:
-    assert len(full.figures) == 18
+    assert len(full.figures) == 20
     for name, data in full.figures.items():
         assert data.startswith(b"\x89PNG\r\n" if name.endswith(".png") else b"%PDF-"), name
         assert b"CreationDate" not in data and b"Matplotlib" not in data
@@ -140,6 +142,11 @@ def test_tables_read_back(full: Report) -> None:
     assert len(rows) == 9
     assert (rows[0]["arm"], rows[0]["written"], rows[0]["trained"]) == ("loop", "4", "3")
     assert float(rows[0]["valid"]) == 0.75
+    leads = list(csv.DictReader(io.StringIO(full.tables["leads.csv"])))
+    assert [(row["minus"], row["cycle"]) for row in leads[:3]] == [("base", n) for n in "123"]
+    reached = next(csv.DictReader(io.StringIO(full.tables["reached.csv"])))
+    assert (reached["arm"], reached["attempt"], reached["seconds"]) == ("loop", "2", "9.0")
+    assert "Cost of an accuracy" in full.page
     ranking = next(csv.DictReader(io.StringIO(full.tables["ranking.csv"])))
     assert float(ranking["kendall_tau_b"]) == pytest.approx(1)
     networks = list(csv.DictReader(io.StringIO(full.tables["networks.csv"])))

@@ -13,10 +13,11 @@ from nngpt.data.loading import data_source
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.networks import starting_networks
 from nngpt.generation.contract import make_reader
-from nngpt.records import Arm, Candidate, State
-from nngpt.reports.analysis.costs import Costs, costs
+from nngpt.records import Arm, Candidate
+from nngpt.reports.analysis.costs import Costs, Reached, costs, read_reached
 from nngpt.reports.analysis.full_training import Ranking, ranking
 from nngpt.reports.analysis.genealogy import LineageNode, genealogy
+from nngpt.reports.analysis.lead import Lead, leads
 from nngpt.reports.analysis.novelty import NetworkPlace, places
 from nngpt.reports.analysis.pareto import Front, fronts
 from nngpt.reports.analysis.refusals import RefusalCount, refusal_counts
@@ -68,8 +69,10 @@ class Study:
         attempts: all attempts with their code, in the order of writing.
         funnels: each arm's gates; () if none of its attempts is settled.
         places: similarity of each trained network to known ones.
+        leads: the loop's lead over each control arm after each cycle.
         refusals: refused first answers by arm, cycle, stage and reason.
         ranking: None if no candidate was trained to completion.
+        reached: what it took each arm to reach an accuracy.
         initial: number of training pairs older than the run.
     """
 
@@ -81,11 +84,13 @@ class Study:
     funnels: Mapping[Arm, tuple[Gate, ...]]
     places: tuple[NetworkPlace, ...]
     comparisons: tuple[Comparison, ...]
+    leads: Mapping[Arm, tuple[Lead, ...]]
     writers: tuple[LineageNode, ...]
     fronts: tuple[Front, ...]
     refusals: tuple[RefusalCount, ...]
     ranking: Ranking | None
     costs: Costs
+    reached: tuple[Reached, ...]
     initial: int
 
     @property
@@ -150,8 +155,9 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
     summaries = {arm: store.summary(run.id, arm) for arm in arms}
     initial, limit = _initial(store, run, setting), setting.threshold
     points = {arm: trajectory(summaries[arm], of[arm], near, limit, initial) for arm in arms}
-    admitted = sum(a.state == State.ADMITTED for a in of.get(Arm.LOOP, ()))
     every = [summary for arm in arms for summary in summaries[arm]]
+    chance = 1 / setting.classes if setting.classes else None
+    spent = costs(store.activities(run.id), store.forecasts(run.id), every)
     return Study(
         run=run,
         setting=setting,
@@ -160,12 +166,14 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
         points=points,
         funnels={arm: funnel(summaries[arm]) for arm in arms},
         places=near,
-        comparisons=comparisons(points, limit, 1 / setting.classes if setting.classes else None),
+        comparisons=comparisons(points, limit, chance),
+        leads=leads(store.outcomes(run.id), chance),
         writers=genealogy(store.adapters(run.id), attempts),
         fronts=fronts(attempts),
         refusals=refusal_counts(attempts),
         ranking=ranking(store.confirmations(run.id), attempts),
-        costs=costs(store.activities(run.id), store.forecasts(run.id), every, admitted),
+        costs=spent,
+        reached=read_reached(store, run, attempts, spent),
         initial=initial,
     )
 

@@ -185,7 +185,7 @@ def time_spent(
 
     Runs older than these records have the times of their stages instead, which overlap.
     """
-    spent = costs(activities, (), [s for found in summaries.values() for s in found], admitted=0)
+    spent = costs(activities, (), [s for found in summaries.values() for s in found])
     joules: dict[str, float] = {}
     for a in activities:
         if a.joules is not None:

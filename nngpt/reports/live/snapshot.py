@@ -9,6 +9,7 @@ from typing import Any
 
 from nngpt.errors import StoreError
 from nngpt.records import Arm
+from nngpt.reports.analysis.lead import newest_leads
 from nngpt.reports.live import candidates, overview
 from nngpt.reports.live.database import WatchedDatabase, runner_of
 from nngpt.reports.sheets import csv_text
@@ -77,6 +78,7 @@ class Snapshots:
             "notes": overview.notes(run, summaries.get(Arm.LOOP, [])),
             "strip": candidates.strip(rows, summaries, overview.planned(run)),
             "totals": overview.totals(summaries, open_ones),
+            "leads": [{"arm": a.other, "text": a.line()} for a in newest_leads(store, run)],
             "series": overview.series(summaries, open_ones),
             "funnel": overview.funnel(summaries),
             "feed": list(map(self._item, feed)),

@@ -16,6 +16,7 @@ from nngpt.reports.analysis.study import Study
 from nngpt.reports.analysis.trajectory import CyclePoint
 from nngpt.reports.analysis.uplift import AT_CHANCE, LAST
 from nngpt.reports.sheets import Row, Sheet
+from nngpt.reports.tables.costs import reached_sheet, spent_sheet
 from nngpt.reports.tables.runs import HELD_OUT, HELD_OUT_NOTE, OWN_MEAN_NOTE, repairs_of
 from nngpt.reports.text import (
     ARM_NAMES,
@@ -23,7 +24,6 @@ from nngpt.reports.text import (
     counted,
     decimal,
     duration,
-    energy,
     likelihood,
     percent,
     plural,
@@ -151,11 +151,16 @@ def _on_front(network: CostedNetwork) -> tuple[str, ...]:
 
 
 def costs(study: Study) -> list[Sheet]:
-    """Return a run's sheets of time and energy by cycle, and of forecasts."""
+    """Return a run's sheets of time and energy by cycle and by accuracy, and of forecasts."""
     found = study.costs
     if not found.by_cycle:
         return []
-    return [_spent(found), *([_forecasts(found)] if found.forecasts else [])]
+    reached = reached_sheet(study.reached)
+    return [
+        spent_sheet(found),
+        *([reached] if reached else []),
+        *([_forecasts(found)] if found.forecasts else []),
+    ]
 
 
 def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
@@ -193,37 +198,6 @@ def _story(arm: Arm, cycles: tuple[CyclePoint, ...]) -> Sheet:
     return Sheet(f"{ARM_NAMES[arm]}, {modes} mode", columns, rows, " ".join(notes))
 
 
-def _spent(found: Costs) -> Sheet:
-    names = found.activities
-    known = found.joules is not None
-    columns = (">cycle", *(f">{n}" for n in names), ">total", *((">energy",) if known else ()))
-    rows = [
-        (
-            str(cycle),
-            *(duration(spent[name]) if name in spent else "–" for name in names),
-            duration(sum(spent.values())),
-            *((energy(found.joules_by_cycle.get(cycle)),) if known else ()),
-        )
-        for cycle, spent in found.by_cycle.items()
-    ]
-    last = ("all", *map(duration, found.totals.values()), duration(found.seconds))
-    rows.append((*last, *((energy(found.joules),) if known else ())))
-    return Sheet("Time" + (" and energy" if known else ""), columns, tuple(rows), _rates(found))
-
-
-def _rates(found: Costs) -> str:
-    parts = []
-    if found.per_hour is not None:
-        parts.append(f"{found.per_hour:,.0f} candidates per hour, all arms")
-    if found.per_admitted is not None:
-        parts.append(f"{duration(found.per_admitted)} per network that the loop admitted")
-        if found.joules is not None:
-            parts.append(f"{energy(found.joules / found.admitted)} per admitted network")
-    text = "; ".join(parts)
-    older = "" if found.measured else "Sums over candidates, whose times may overlap. "
-    return f"{older}{text}." if text else older.strip()
-
-
 def _forecasts(found: Costs) -> Sheet:
     rows = []
     for f in found.forecasts:
@@ -255,6 +229,11 @@ def tables(study: Study) -> dict[str, list[Row]]:
             for c in study.comparisons
             for measure, gap in c.differences.items()
         ),
+        "leads": (
+            {"minus": lead.other, "cycle": lead.cycle, **_row(lead, "difference±")}
+            for found in study.leads.values()
+            for lead in found
+        ),
         "networks": _networks(study),
         "front": (
             {"by": front.cost, **_row(network, "attempt arm cost accuracy± admitted")}
@@ -272,6 +251,10 @@ def tables(study: Study) -> dict[str, list[Row]]:
             for cycle, spent in study.costs.by_cycle.items()
             for activity in study.costs.activities
             if activity in spent
+        ),
+        "reached": (
+            _row(one, "level accuracy arm attempt cycle written seconds joules")
+            for one in study.reached
         ),
         "forecasts": (_row(outcome, _FORECAST) for outcome in study.costs.forecasts),
     }

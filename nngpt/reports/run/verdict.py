@@ -24,6 +24,8 @@ def warnings(study: Study) -> list[str]:
     run, found = study.run, []
     if run.status == "active":
         found.append("The run is not finished: the figures cover what has been written so far.")
+        if study.leads:
+            found.append("Intervals hold for one look, after the last cycle, except “at any time”.")
     if waiting := sum(p.open for arm in study.points.values() for p in arm):
         verb = "is" if waiting == 1 else "are"
         found.append(f"{plural(waiting, 'network')} {verb} not judged yet and in no share.")
@@ -64,8 +66,12 @@ def _controls(study: Study) -> Iterator[str]:
         )
     for arm in (Arm.BASE, Arm.CORPUS):
         mine = {c.span: c for c in study.comparisons if c.other is arm}
-        if ALL in mine:
+        found = study.leads.get(arm)
+        # Intervals for one look would be looked at after each cycle of a run in progress.
+        if ALL in mine and not (found and study.run.status == "active"):
             yield _control(mine[ALL], mine.get(LAST))
+        if found:
+            yield found[-1].line()
 
 
 def _control(whole: Comparison, last: Comparison | None) -> str:

@@ -12,8 +12,11 @@ from rich.text import Text
 
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis.best import best_of
+from nngpt.reports.analysis.costs import Costs, Reached, costs, read_reached
+from nngpt.reports.analysis.lead import newest_leads
 from nngpt.reports.analysis.rows import AttemptRow, Place, dataset_of
 from nngpt.reports.sheets import Sheet, rich_table
+from nngpt.reports.tables.costs import reached_sheet, spent_sheet
 from nngpt.reports.text import NONE, accuracy_of, duration, likelihood, mean_of, percent, plural
 from nngpt.statistics import Estimate, mean_half_width, percent_of, wilson
 from nngpt.store import CycleSummary, RunRecord, Store
@@ -201,7 +204,27 @@ def status_json(store: Store, run: RunRecord) -> dict[str, Any]:
     cycles = {arm: list(map(summary_json, store.summary(run.id, arm))) for arm in Arm}
     controls = {arm: cycles[arm] for arm in store.arms(run.id) if arm is not Arm.LOOP}
     head = {"run": run.id, "name": run.name, "status": run.status, "ended": run.ended}
-    return {**head, "cycles": cycles[Arm.LOOP], "controls": controls}
+    leads = [asdict(lead) for lead in newest_leads(store, run)]
+    spent, reached = _costs(store, run)
+    return {
+        **{**head, "cycles": cycles[Arm.LOOP], "controls": controls, "leads": leads},
+        "costs": [
+            {
+                "cycle": cycle,
+                "seconds": sum(seconds.values()),
+                "joules": spent.joules_by_cycle.get(cycle),
+                "admitted": spent.admitted_by_cycle.get(cycle, 0),
+            }
+            for cycle, seconds in spent.by_cycle.items()
+        ],
+        "reached": list(map(asdict, reached)),
+    }
+
+
+def _costs(store: Store, run: RunRecord) -> tuple[Costs, tuple[Reached, ...]]:
+    every = [summary for arm in store.arms(run.id) for summary in store.summary(run.id, arm)]
+    spent = costs(store.activities(run.id), (), every)
+    return spent, read_reached(store, run, store.attempts(run.id), spent)
 
 
 def print_status(store: Store, run: RunRecord, out: Console) -> None:
@@ -211,6 +234,13 @@ def print_status(store: Store, run: RunRecord, out: Console) -> None:
         out.print(f"Ended early: {run.ended}.", soft_wrap=True, markup=False)
     if len(store.arms(run.id)) > 1:
         out.print(_arms_table(store, run))
+    for lead in newest_leads(store, run):
+        out.print(lead.line(), soft_wrap=True, markup=False)
+    spent, reached = _costs(store, run)
+    if spent.by_cycle:
+        out.print(rich_table(spent_sheet(spent)))
+    if (sheet := reached_sheet(reached)) is not None:
+        out.print(rich_table(sheet))
     if (best := best_of(store, run)) is not None:
         command = f"nngpt cycle show {best.id} --folder {store.path.parent}"
         out.print(f"Best network: {command}", soft_wrap=True, markup=False)

@@ -12,9 +12,12 @@ from report_samples import confirm, network, study, three_arms
 
 from nngpt.records import Arm, Stage
 from nngpt.reports.analysis import uplift
+from nngpt.reports.analysis.lead import leads
 from nngpt.reports.analysis.study import Study
+from nngpt.reports.run.verdict import verdict, warnings
+from nngpt.reports.tables.costs import reached_sheet, spent_sheet
 from nngpt.statistics import newcombe, welch, wilson
-from nngpt.store import Store
+from nngpt.store import Outcome, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:Column-expression-level unary distinct")
 
@@ -117,10 +120,88 @@ def test_costs_and_forecast(found: Study) -> None:
     assert (spent.seconds, spent.joules, spent.measured) == (300.0, 300.0, True)
     assert spent.activities == ("training+writing", "writing")
     assert spent.per_hour == pytest.approx(24 / 300 * 3600)
-    assert spent.per_admitted == pytest.approx(300 / 9)
+    assert (spent.admitted, spent.admitted_by_cycle) == (9, {1: 2, 2: 4, 3: 3})
+    sheet = spent_sheet(spent)
+    assert sheet.heads[3:] == ("total", "admitted", "per admitted", "energy", "per admitted")
+    assert sheet.rows[0][3:] == ("1.7 min", "2", "50 s", "100 J", "50 J")
+    assert sheet.rows[-1][3:6] == ("5.0 min", "9", "33 s")
     (one,) = spent.forecasts
     assert (one.actual, one.held) == (300.0, True)
     assert one.error == pytest.approx(0.2)
+
+
+def test_cost_of_an_accuracy(found: Study) -> None:
+    by = {(one.level, one.arm): one for one in found.reached}
+    first = by["admission threshold", Arm.LOOP]
+    # Two answers of 0.5 s, each trained for 4 s.
+    assert (first.attempt, first.cycle, first.written, first.seconds) == (2, 1, 2, 9.0)
+    equal = by["best of frozen LLM", Arm.BASE]
+    assert (equal.accuracy, equal.cycle, equal.written, equal.joules) == (0.5, 2, 4, 200.0)
+    best = by["best of loop", Arm.LOOP]
+    assert (best.accuracy, best.cycle, best.written, best.joules) == (0.8, 3, 11, 300.0)
+    assert best.seconds == 11 * 0.5 + 10 * 4 + 2 * 9  # two adapters were trained before it
+    never = by["best of loop", Arm.BASE]
+    assert (never.attempt, never.written, never.seconds) == (None, 6, 6 * 0.5 + 4 * 4)
+    sheet = reached_sheet(found.reached)
+    assert sheet is not None and sheet.rows[-2][2:6] == ("frozen LLM", "not reached", "6", "19 s")
+
+
+def test_the_lead_so_far(found: Study) -> None:
+    whole = next(c for c in found.comparisons if (c.other, c.span) == (Arm.BASE, uplift.ALL))
+    every, last = whole.differences[uplift.AT_CHANCE], found.leads[Arm.BASE][-1]
+    assert every is not None and every.interval is not None
+    assert last.difference.value == pytest.approx(every.value)  # one figure, two intervals
+    low, high = last.difference.interval or (0, 0)
+    assert low < every.interval[0] and high > every.interval[1]
+    assert [(lead.cycle, lead.difference.count) for lead in found.leads[Arm.BASE]] == [
+        (1, 4),
+        (2, 8),
+        (3, 12),
+    ]
+    assert last.line() == (
+        f"Loop minus frozen LLM so far, at any time: +21.2 points [{low * 100:.1f}".replace(
+            "-", "−"
+        )
+        + f", +{high * 100:.1f}] in the mean accuracy of all answers (12 and 6): "
+        "no difference is shown."
+    )
+
+
+def test_a_run_in_progress_claims_only_what_holds_at_any_time(found: Study) -> None:
+    def said(status: str) -> str:
+        return " ".join(verdict(replace(found, run=replace(found.run, status=status))))
+
+    assert "the loop is better" in said("done")  # by an interval for one look
+    going_on = said("active")
+    assert "the loop is better" not in going_on and going_on.count("no difference is shown.") == 2
+    assert any(
+        "hold for one look" in note
+        for note in warnings(replace(found, run=replace(found.run, status="active")))
+    )
+
+
+def test_only_a_shown_lead_is_claimed() -> None:
+    def line(loop: float, base: float, count: int) -> str:
+        outcomes = [
+            Outcome(arm, 1, value, True)
+            for arm, value in ((Arm.LOOP, loop), (Arm.BASE, base))
+            for _ in range(count)
+        ]
+        return leads(outcomes, 0.1)[Arm.BASE][-1].line()
+
+    assert line(0.9, 0.1, 40).endswith("the loop is ahead in this run.")
+    assert line(0.1, 0.9, 40).endswith("the loop is behind in this run.")
+    assert line(0.9, 0.1, 2).endswith("no difference is shown.")
+
+
+def test_answers_count_up_to_the_first_undecided_one() -> None:
+    loop = [Outcome(Arm.LOOP, 1, value, True) for value in (0.5, None)]
+    waits = Outcome(Arm.LOOP, 1, None, False)
+    base = Outcome(Arm.BASE, 1, 0.3, True)
+    (lead,) = leads([*loop, base, waits, base], 0.1)[Arm.BASE]
+    assert (lead.difference.count, lead.difference.other_count) == (2, 1)
+    assert lead.difference.value == pytest.approx(0.3 - 0.3)
+    assert leads([waits, *loop, base], 0.1) == {} and leads([*loop, base], None) == {}
 
 
 def test_the_front_has_no_worse_and_dearer_network(found: Study) -> None:
@@ -138,4 +219,5 @@ def test_an_older_run_has_sums_instead(tmp_path: Path) -> None:
             admit(lease, write(lease)[0])
         found = study(store, run)
     assert not found.costs.measured and found.costs.seconds == 4.5
-    assert found.ranking is None and found.comparisons == ()
+    assert found.ranking is None and found.comparisons == () and found.leads == {}
+    assert "No device reported its energy" in spent_sheet(found.costs).note

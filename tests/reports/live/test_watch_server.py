@@ -57,6 +57,8 @@ def test_a_run_is_followed_while_it_goes_on(tmp_path: Path) -> None:
             state = server.run()
             assert (state["run"]["cycle"], state["run"]["cycles"], state["arms"]) == (0, 3, [])
             assert state["feed"] == state["best"] == state["totals"] == []
+            assert state["leads"] == []
+            lease.describe_images([str(n) for n in range(10)], "digest")
             whole_cycle(lease, 1, alarm="validity collapsed")
             whole_cycle(lease, 2)
             ids = write(lease, 3, 0, 4)
@@ -65,6 +67,11 @@ def test_a_run_is_followed_while_it_goes_on(tmp_path: Path) -> None:
     assert [arm["arm"] for arm in state["arms"]] == ["loop", "base", "corpus"]
     assert state["run"]["status"] == "running"
     assert state["notes"] == [{"kind": "alarm", "text": "Cycle 1: validity collapsed"}]
+    assert [lead["arm"] for lead in state["leads"]] == ["base", "corpus"]
+    # Eight answers of the loop in two closed cycles, and the first of the third is decided.
+    (said,) = {lead["text"].partition(" so far, ")[2] for lead in state["leads"]}
+    assert said.startswith("at any time: −") and said.endswith("no difference is shown.")
+    assert "all answers (9 and 4)" in said
     cycles = of(state, "series", "loop")["cycles"]
     assert [c["validity"]["text"] for c in cycles] == [
         "3/4 = 75% [30–95]",

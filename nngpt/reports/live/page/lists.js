@@ -36,6 +36,12 @@ function updateTile(node, tile) {
   sync(node.querySelector(".lines"), tile.lines, (line) => line.arm ?? line.key, make, (p, line) => say(p.lastElementChild, line.text));
 }
 
+/** Show how far the loop is ahead of each control arm, by intervals valid at any time. */
+export function showLeads(leads) {
+  const make = (lead) => el("p", {}, armMark(lead.arm), el("span"));
+  sync(byId("leads"), leads, (lead) => lead.arm, make, (p, lead) => say(p.lastElementChild, lead.text));
+}
+
 /** Show a list of candidates: those settled last, or the best. */
 export function showItems(id, items) {
   const list = byId(id);

@@ -3,7 +3,7 @@
 import { showCandidates } from "./candidates.js";
 import { showCharts } from "./charts.js";
 import { byId, say, set } from "./dom.js";
-import { showFunnel, showItems, showNotes, showTime, showTotals } from "./lists.js";
+import { showFunnel, showItems, showLeads, showNotes, showTime, showTotals } from "./lists.js";
 import { closable, followHash } from "./panel.js";
 import { showStrip } from "./strip.js";
 
@@ -58,6 +58,7 @@ function show() {
   say(byId("facts"), run.facts.join(" · "));
   showNotes(state.notes);
   showStrip(state);
+  showLeads(state.leads);
   showCharts(state);
   showItems("feed", state.feed);
   showItems("best", state.best);

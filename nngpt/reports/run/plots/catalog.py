@@ -70,6 +70,17 @@ KINDS = (
         "Nothing to compare: no control arm has written, and there are too few cycles.",
     ),
     _Kind(
+        "leads",
+        "The loop against its controls so far",
+        "Mean accuracy of all answers so far, loop minus control, an untrained answer as chance. "
+        "The intervals of a control are a 95% confidence sequence: with a probability of 95% or "
+        "more, all of them cover what they estimate, so that looking, and stopping, at any time is "
+        "fair. They are wider than an interval for one look.",
+        learning.leads,
+        lambda study: bool(study.leads),
+        "Nothing to compare: no control arm has a decided answer.",
+    ),
+    _Kind(
         "accuracies",
         "Accuracies",
         "Every trained network after its last epoch; boxes are drawn for five networks or more.",

@@ -22,6 +22,7 @@ from nngpt.reports.charts import (
     PALETTE,
     Look,
     cycle_axis,
+    dodge,
     percent_axis,
     tint,
     top_legend,
@@ -90,6 +91,23 @@ def controls(study: Study) -> Figure:
     columns[0].set_yticks(range(len(shown)), shown)
     columns[0].set_ylim(len(shown) - 0.4, -0.6)
     _forest_legend(figure)
+    return figure
+
+
+def leads(study: Study) -> Figure:
+    """Plot how far the loop is ahead of each control so far, with intervals for any time."""
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    axes = figure.subplots()
+    moved = dodge(list(study.leads))
+    for arm, found in study.leads.items():
+        places = [lead.cycle + moved[arm] for lead in found]
+        whiskers(axes, places, [lead.difference for lead in found], LOOKS[arm])
+    axes.axhline(0, c=INK, lw=1)
+    axes.yaxis.set_major_formatter(FuncFormatter(_points))
+    axes.set(ylabel="points", xlabel="answers up to and with cycle")
+    axes.set_title("loop − control, mean accuracy of all answers so far")
+    cycle_axis(axes, study.cycles)
+    top_legend(figure, [LOOKS[arm].handle() for arm in study.leads])
     return figure
 
 

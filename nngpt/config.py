@@ -355,6 +355,9 @@ LayerNumbers = Annotated[
 class LearningConfig(_Section):
     """LoRA fine-tuning on admitted networks (defaults: the papers'); see docs/sft.md.
 
+    `learner` is "sft" (supervised fine-tuning), or "dpo" or "grpo", which compare the answers of
+    the run by their accuracies (docs/rl.md).
+
     `start` is "base" (a fresh adapter on all pairs each cycle) or "last" (continue from the last
     adapter; with `replay`, only on new pairs and on that share or number of the pairs it has
     already learned). `select` is what is learned of the admitted networks: "all", the best by rank

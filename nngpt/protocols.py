@@ -17,6 +17,7 @@ from nngpt.records import (
     Completion,
     Evaluation,
     Exported,
+    MeasuredAnswer,
     Novelty,
     Package,
     Prompt,
@@ -412,6 +413,33 @@ class Learner(Protocol):
 
         Raises:
             LearningFailed: no pair fits, the loss diverged, or nothing changed; the run continues.
+        """
+
+
+@runtime_checkable
+class ComparesAnswers(Protocol):
+    """A learner that compares a run's answers by accuracy, those that were refused too.
+
+    Attributes:
+        noun: what it trains on, in the singular.
+    """
+
+    noun: str
+
+    def compare(
+        self,
+        learned: Sequence[TrainingPair],
+        answers: Sequence[MeasuredAnswer],
+        cycle: int,
+        seed: int,
+    ) -> list[TrainingPair]:
+        """Return the pairs for `Learner.learn`; none if there is nothing to compare.
+
+        Args:
+            learned: the pairs that supervised fine-tuning would learn, as `learning.select` and
+                `prompt.better_than` make them; sources name their answers.
+            answers: all answers up to the cycle that may be learned, in the order of writing.
+            seed: seed of random choices.
         """
 
 

@@ -552,11 +552,37 @@ class Novelty:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """One training example of the LLM: a prompt and its target completion."""
+    """One training example of the LLM: a prompt, its completion, and how good that is.
+
+    Attributes:
+        finished: False if the token limit cut the completion off, so that it does not end its turn.
+        rival: a worse completion, for learners that compare two; "" for none.
+        advantage: by how much the completion is better than its group, for learners of groups.
+    """
 
     prompt: Prompt
     completion: str
     source: str
+    finished: bool = True
+    rival: str = ""
+    advantage: float = 0.0
+
+
+@dataclass(frozen=True)
+class MeasuredAnswer:
+    """An answer of a run as it was written, and what it achieved.
+
+    Attributes:
+        pair: the answer with the prompt that it answers; for a repair, the original prompt.
+        cycle: cycle in which it was written.
+        parsed: True if a network could be read in it.
+        accuracy: the accuracy that counts, 0…1; None if it failed.
+    """
+
+    pair: TrainingPair
+    cycle: int
+    parsed: bool
+    accuracy: float | None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ NAMES = {
     "LLM backend": ["mutation", "openai", "scripted", "transformers"],
     "executor": ["bubblewrap", "container", "local", "nasbench201", "outside"],
     "novelty measure": ["equal", "minhash", "none"],
-    "learner": ["sft"],
+    "learner": ["dpo", "grpo", "sft"],
     "reward": [
         *("accuracy", "build", "contract", "corpus-novelty", "forward", "group-novelty"),
         *("parameter-budget", "parse", "trains"),

@@ -17,10 +17,11 @@ from nngpt.cycle import collapse
 from nngpt.cycle.context import RunContext
 from nngpt.errors import LearningFailed
 from nngpt.finetuning.selection import selected
-from nngpt.generation.pairs import admitted_pairs, corpus_hash
+from nngpt.generation.pairs import admitted_pairs, corpus_hash, measured_answers
 from nngpt.generation.prompts.better import better_pairs
-from nngpt.protocols import Learner
-from nngpt.records import Adapter, Arm, Candidate, TrainingPair
+from nngpt.protocols import ComparesAnswers, Learner
+from nngpt.records import Adapter, Arm, Candidate, MeasuredAnswer, TrainingPair
+from nngpt.reports.text import plural
 
 Call = Callable[[Callable[[], Adapter]], Adapter]
 """Calls a function, perhaps in another thread, and returns its result."""
@@ -95,22 +96,35 @@ class Finetuner:
         """Return the pairs to learn and those to hold out.
 
         Learned are the corpus, what `learning.select` takes of the networks admitted up to the
-        cycle and, if wanted, as many replayed pairs. Admissions only follow one another, by cycle,
-        so those held out are the same ones in every later cycle.
+        cycle and, if wanted, as many replayed pairs; or what the learner compares. Admissions only
+        follow one another, by cycle, so those held out are the same ones in every later cycle.
         """
         context, store = self.context, self.context.store
         corpus = [pair for pair, _ in context.parts.start.corpus]
         attempts = sorted(store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
-        held_out, every = [], context.config.learning.held_out
+        unlearned, every = [], context.config.learning.held_out
         if every is not None:
-            held_out = admitted_pairs(store, attempts[every - 1 :: every])
+            unlearned = attempts[every - 1 :: every]
             del attempts[every - 1 :: every]
+        held_out = admitted_pairs(store, unlearned)
         chosen = selected(context.config.learning.select, attempts)
         learned = admitted_pairs(store, chosen)
         if context.config.prompt.better_than:
             learned = better_pairs(store, chosen, attempts, context.seed("better than", cycle))
+        learner = context.parts.learner
+        if isinstance(learner, ComparesAnswers):
+            answers = self._answers(cycle, {attempt.id for attempt in unlearned})
+            seed = context.seed("comparisons", cycle)
+            return learner.compare(learned, answers, cycle, seed), held_out
         replayed = self._replayed(cycle, len(learned)) if replays else []
         return [*corpus, *learned, *replayed], held_out
+
+    def _answers(self, cycle: int, unlearned: set[int]) -> list[MeasuredAnswer]:
+        """Return the loop's answers up to a cycle, but not those of `unlearned` attempts."""
+        context = self.context
+        found = context.store.attempts(context.run_id, arm=Arm.LOOP)
+        mine = [a for a in found if a.cycle <= cycle and a.id not in unlearned]
+        return measured_answers(context.store, mine)
 
     def _replayed(self, cycle: int, count: int) -> list[TrainingPair]:
         """Sample up to `count` networks known before the run, for replay."""
@@ -126,11 +140,13 @@ class Finetuner:
         self, cycle: int, pairs: list[TrainingPair], parent: Adapter | None
     ) -> str | None:
         """Return why this cycle ends without a fine-tuning, None if it does not."""
-        learning = self.context.config.learning
-        if self.context.parts.learner is None:
+        learning, learner = self.context.config.learning, self.context.parts.learner
+        if learner is None:
             return "learning is switched off"
         if cycle and "iteration" in self.context.config.without:
             return "the run is without iteration"
+        if not pairs and isinstance(learner, ComparesAnswers):
+            return "there are no answers of different accuracies to compare"
         if not pairs:
             return "no network was admitted"
         if len(pairs) < learning.min_pairs:
@@ -162,7 +178,9 @@ class Finetuner:
         assert learner is not None, "_reason_to_skip looks first"
         name = f"{context.config.name}-{context.run_id}-c{cycle}"
         seed = context.seed("learn", cycle)
-        with context.metered("learning", context.progress.learning(len(pairs))) as show:
+        noun = learner.noun if isinstance(learner, ComparesAnswers) else "network"
+        display = context.progress.learning(plural(len(pairs), noun))
+        with context.metered("learning", display) as show:
 
             def on_step(step: int, steps: int, loss: float) -> None:
                 context.meter.read()  # a counter may wrap around in a long fine-tuning
@@ -180,5 +198,7 @@ class Finetuner:
         config = self.context.config
         learning = config.learning.model_copy(update={"replay": None})
         config = config.model_copy(update={"learning": learning})
-        made: Learner = plugins.create("learner", learning.learner, config, self.context.parts.llm)
+        made: Learner = plugins.create(
+            "learner", learning.learner, config, self.context.parts.llm, options=learning.options
+        )
         return made

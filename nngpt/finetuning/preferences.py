@@ -27,8 +27,18 @@ from nngpt.finetuning.training_folder import lock_folder, preference_settings, t
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import starting_adapter
 from nngpt.generation.models.loading import LoadedBase, clear_memory
+from nngpt.generation.pairs import pair_as_written
 from nngpt.protocols import Log
-from nngpt.records import Adapter, Arm, Prompt, Stage, State, canonical_json, derive_seed
+from nngpt.records import (
+    Adapter,
+    Arm,
+    Prompt,
+    Stage,
+    State,
+    TrainingPair,
+    canonical_json,
+    derive_seed,
+)
 from nngpt.store import AttemptRecord, Store, prompt_hash
 
 STEPS = "steps.jsonl"
@@ -43,18 +53,12 @@ class RatedAnswer:
     """An answer of a run, rated good or bad.
 
     Attributes:
-        prompt: the prompt that it answers.
-        text: the LLM's raw text, since good and bad answers must not differ by our formatting.
-        finished: False if the token limit cut the answer off, so that it does not end its turn.
+        pair: its prompt and raw text, since good and bad ones must not differ by our formatting.
         good: True if admitted, False if refused.
-        source: name of the attempt.
     """
 
-    prompt: Prompt
-    text: str
-    finished: bool
+    pair: TrainingPair
     good: bool
-    source: str
 
 
 @dataclass(frozen=True)
@@ -70,18 +74,12 @@ def read_answers(store: Store, run_id: int) -> list[RatedAnswer]:
 
     Raises: UserError if there are no good answers, or no bad ones.
     """
-    prompts: dict[str, Prompt] = {}
-    found = []
-    for attempt in store.attempts(run_id, arm=Arm.LOOP):
-        good = _is_good(attempt)
-        if good is not None:
-            if attempt.prompt_hash not in prompts:
-                prompts[attempt.prompt_hash] = store.prompt(attempt.prompt_hash)
-            prompt, completion = prompts[attempt.prompt_hash], attempt.completion
-            if attempt.repairs:  # as in fine-tuning, a repair answers the original prompt
-                prompt = store.question(attempt)
-            source = f"attempt {attempt.id}"
-            found.append(RatedAnswer(prompt, completion.text, completion.finished, good, source))
+    rated = ((attempt, _is_good(attempt)) for attempt in store.attempts(run_id, arm=Arm.LOOP))
+    found = [
+        RatedAnswer(pair_as_written(store, attempt), good)
+        for attempt, good in rated
+        if good is not None
+    ]
     _check_both_kinds(found, f"{store.path}, run {run_id}")
     return found
 
@@ -98,13 +96,13 @@ def pair_answers(answers: Sequence[RatedAnswer], rivals: int, seed: int) -> list
     bad: defaultdict[Prompt, list[RatedAnswer]] = defaultdict(list)
     for answer in answers:
         if not answer.good:
-            bad[answer.prompt].append(answer)
+            bad[answer.pair.prompt].append(answer)
     draw = random.Random(seed)
     for rejected in bad.values():
         draw.shuffle(rejected)
     pairs = []
-    for chosen in (answer for answer in answers if answer.good and bad[answer.prompt]):
-        deck = bad[chosen.prompt]
+    for chosen in (answer for answer in answers if answer.good and bad[answer.pair.prompt]):
+        deck = bad[chosen.pair.prompt]
         count = min(rivals, len(deck))
         pairs += [AnswerPair(chosen, rejected) for rejected in deck[:count]]
         deck[:] = deck[count:] + deck[:count]
@@ -121,19 +119,16 @@ def hash_answers(answers: Sequence[RatedAnswer]) -> str:
     """Return the sha256 of rated answers in their order, for the adapter's lineage."""
     found = hashlib.sha256()
     for answer in answers:
-        facts = [prompt_hash(answer.prompt), answer.text, answer.finished, answer.good]
+        pair = answer.pair
+        facts = [prompt_hash(pair.prompt), pair.completion, pair.finished, answer.good]
         found.update(canonical_json(facts).encode("utf-8", "surrogatepass"))
     return found.hexdigest()
 
 
 def tokenize_answer(tokenizer: Any, answer: RatedAnswer) -> tuple[list[int], list[int]]:
-    """Return the token ids of a rated answer and of its prompt, from the one renderer.
-
-    As in fine-tuning, an answer ends its turn unless it was cut off.
-    """
-    prompt = chat.encode(tokenizer, chat.render(tokenizer, answer.prompt))
-    ids = chat.encode(tokenizer, answer.text)
-    return prompt, [*ids, tokenizer.eos_token_id] if answer.finished else ids
+    """Return the token ids of a rated answer's prompt and of its text, from the one renderer."""
+    prompt = chat.encode(tokenizer, chat.render(tokenizer, answer.pair.prompt))
+    return prompt, chat.encode_answer(tokenizer, answer.pair)
 
 
 def _is_good(attempt: AttemptRecord) -> bool | None:

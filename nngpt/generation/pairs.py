@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from nngpt.config import corpus_file
 from nngpt.errors import ConfigError
 from nngpt.files import open_to_read
-from nngpt.records import Message, Prompt, TrainingPair, canonical_json
+from nngpt.records import MeasuredAnswer, Message, Prompt, Stage, TrainingPair, canonical_json
 
 if TYPE_CHECKING:
     from nngpt.store import AttemptRecord, Store
@@ -52,6 +52,26 @@ def admitted_pairs(store: Store, attempts: Iterable[AttemptRecord]) -> list[Trai
         TrainingPair(store.question(a), a.candidate.written, f"attempt {a.id}")
         for a in attempts
         if a.candidate is not None
+    ]
+
+
+def pair_as_written(store: Store, attempt: AttemptRecord) -> TrainingPair:
+    """Return an attempt's original prompt and raw text as a training pair."""
+    prompt, completion = store.question(attempt), attempt.completion
+    return TrainingPair(prompt, completion.text, f"attempt {attempt.id}", completion.finished)
+
+
+def measured_answers(store: Store, attempts: Iterable[AttemptRecord]) -> list[MeasuredAnswer]:
+    """Return the answers of settled attempts with what they achieved, exact duplicates excluded."""
+    return [
+        MeasuredAnswer(
+            pair_as_written(store, a),
+            a.cycle,
+            a.content_hash is not None,
+            a.result.accuracy if a.result else None,
+        )
+        for a in attempts
+        if a.settled and not (a.refusal and a.refusal.stage is Stage.DUPLICATE)
     ]
 
 
@@ -138,6 +158,9 @@ def corpus_hash(pairs: Sequence[TrainingPair]) -> str:
         for newer in ("parent", "blocks"):  # keeps hashes from before these fields existed
             if not values["prompt"][newer]:
                 del values["prompt"][newer]
+        for newer, before in (("finished", True), ("rival", ""), ("advantage", 0.0)):
+            if values[newer] == before:
+                del values[newer]
         digest.update(canonical_json(values).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

@@ -112,9 +112,9 @@ class ConsoleProgress(LiveBars):
         self._show_counts()
 
     @contextmanager
-    def learning(self, pairs: int) -> Iterator[OnStep]:
-        """Show a bar over the optimiser's steps; print first and last loss at the end."""
-        self.note(f"  fine-tuning on {plural(pairs, 'network')}")
+    def learning(self, pairs: str) -> Iterator[OnStep]:
+        """Show a bar over the optimiser's steps on so many `pairs`; print first and last loss."""
+        self.note(f"  fine-tuning on {pairs}")
         bar = self._bars.add_task("  fine-tuning", total=None, facts="")
         losses: list[float] = []
 

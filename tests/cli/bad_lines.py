@@ -193,6 +193,7 @@ RUN_SETTINGS: Mapping[str, str] = {
     "a script that is a folder": "llm.options.script=library",
     "a corpus that is missing": "learning.corpus=none.jsonl",
     "parents of an unknown source": "prompt.parents={nobody: 1}",
+    "a learner that needs the last adapter": "learning.learner=grpo",
     "a root that is a file": "task.dataset=image-folder",
 }
 """Bad values of `--set` for `cycle run`, which uses every setting."""

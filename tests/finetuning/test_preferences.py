@@ -29,7 +29,7 @@ from nngpt.generation.llm.transformers import TransformersLLM
 from nngpt.generation.models import chat
 from nngpt.generation.models.adapters import read_adapter
 from nngpt.generation.models.loading import LoadedBase
-from nngpt.records import Adapter, Completion, Message, Prompt, Refusal, Stage, TrainingPair
+from nngpt.records import Adapter, Completion, Message, Prompt, Refusal, Stage
 from nngpt.store import RunRecord, Store
 
 PROMPT = Prompt(
@@ -96,10 +96,12 @@ def fill(store: Store, good: list[str], bad: dict[Stage, str]) -> RunRecord:
 def test_good_bad_and_neither(store: Store) -> None:
     run = fill(store, GOOD, {**BAD, **TWINS})
     answers = read_answers(store, run.id)
-    assert [a.text for a in answers if a.good] == GOOD
-    assert [a.text for a in answers if not a.good] == list(BAD.values()), "twins are neither"
-    assert [a.finished for a in answers] == [True, True, False, True, True]
-    assert {a.prompt for a in answers} == {PROMPT}
+    assert [a.pair.completion for a in answers if a.good] == GOOD
+    assert [a.pair.completion for a in answers if not a.good] == list(BAD.values()), (
+        "twins are neither"
+    )
+    assert [a.pair.finished for a in answers] == [True, True, False, True, True]
+    assert {a.pair.prompt for a in answers} == {PROMPT}
     assert hash_answers(answers) == hash_answers(answers) != hash_answers(answers[1:])
 
 
@@ -108,7 +110,9 @@ def test_every_good_answer_meets_rivals(store: Store) -> None:
     pairs = pair_answers(answers, rivals=2, seed=1)
     assert len(pairs) == 4
     assert all(p.chosen.good and not p.rejected.good for p in pairs)
-    assert {p.rejected.text for p in pairs} == set(BAD.values()), "all bad answers are used"
+    assert {p.rejected.pair.completion for p in pairs} == set(BAD.values()), (
+        "all bad answers are used"
+    )
     assert pairs == pair_answers(answers, rivals=2, seed=1)
     assert len(pair_answers(answers, rivals=99, seed=1)) == 6
 
@@ -116,7 +120,7 @@ def test_every_good_answer_meets_rivals(store: Store) -> None:
 def test_prompts_are_not_mixed(store: Store) -> None:
     answers = read_answers(store, fill(store, GOOD, BAD).id)
     other = replace(PROMPT, prefill="nn.Sequential(")
-    apart = [a if a.good else replace(a, prompt=other) for a in answers]
+    apart = [a if a.good else replace(a, pair=replace(a.pair, prompt=other)) for a in answers]
     with pytest.raises(UserError, match="no prompt of this run has both"):
         pair_answers(apart, rivals=2, seed=1)
 
@@ -163,9 +167,9 @@ def test_the_ids_are_the_renderer_s_own(store: Store, base: LoadedBase) -> None:
     for answer in answers:
         prompt, ids = tokenize_answer(tokenizer, answer)
         asked = chat.encode(tokenizer, chat.render(tokenizer, PROMPT))
-        learned = chat.encode_answer(tokenizer, TrainingPair(PROMPT, answer.text, ""))
+        learned = chat.encode(tokenizer, answer.pair.completion)
         assert prompt == asked
-        assert ids == (learned if answer.finished else learned[:-1])
+        assert ids == [*learned, *[tokenizer.eos_token_id] * answer.pair.finished]
     rows = with_kl([kto_row(tokenizer, answer) for answer in answers], 2)
     assert [row["label"] for row in rows] == [True, True, False, False, False]
     assert rows[0]["KL_completion_ids"] == rows[1]["completion_ids"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from nngpt.config import LearningConfig
 from nngpt.finetuning.sft.attention import attend, can_pack
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.loop import TrainingLoop
-from nngpt.finetuning.sft.loss import output_weight, summed_loss
+from nngpt.finetuning.sft.loss import output_weight, token_losses
 from nngpt.finetuning.sft.packing import (
     PackedRow,
     RowSpan,
@@ -118,11 +119,12 @@ def test_the_loss_in_chunks_is_cross_entropy(dtype: torch.dtype) -> None:
     weight = torch.randn(50, 16, dtype=dtype)
     hidden = torch.randn(1100, 16, dtype=dtype, requires_grad=True)
     targets = torch.randint(50, (1100,))
-    expected = cross_entropy((hidden @ weight.T).float(), targets, reduction="sum")
-    (wanted,) = torch.autograd.grad(expected, hidden)
-    loss = summed_loss(hidden, weight, targets)
-    (gradient,) = torch.autograd.grad(loss * 1.0, hidden)
-    torch.testing.assert_close(loss, expected)
+    expected = cross_entropy((hidden @ weight.T).float(), targets, reduction="none")
+    scales = 2.0 ** -(torch.arange(1100) % 4)  # exact, whatever is rounded before
+    (wanted,) = torch.autograd.grad(expected @ scales, hidden)
+    losses = token_losses(hidden, weight, targets)
+    (gradient,) = torch.autograd.grad(losses @ scales, hidden)
+    torch.testing.assert_close(losses, expected)
     torch.testing.assert_close(gradient, wanted)
 
 
@@ -133,14 +135,18 @@ def test_logits_that_are_scaled_are_left_to_the_model() -> None:
 
 
 def test_a_shared_prompt_is_read_once() -> None:
-    (row,) = pack([TokenizedPair((1, 2, 3), (4, 5, 9)), TokenizedPair((1, 2, 3), (6, 9))], 100)
+    pairs = [TokenizedPair((1, 2, 3), (4, 5, 9)), TokenizedPair((1, 2, 3), (6, 9))]
+    (row,) = pack(pairs, 100)
     assert row == PackedRow(
         ids=[1, 2, 3, 4, 5, 6],
         positions=[0, 1, 2, 3, 4, 3],
         spans=[RowSpan(0, 3), RowSpan(3, 5, (0, 3)), RowSpan(5, 6, (0, 3))],
         sources=[2, 3, 4, 2, 5],
         targets=[4, 5, 9, 6, 9],
+        pairs=pairs,
     )
+    (compared,) = pack([TokenizedPair((1, 2, 3), (4, 5, 9), (6, 9))], 1)
+    assert replace(compared, pairs=pairs) == row
 
 
 def test_rows_keep_the_budget() -> None:
@@ -148,7 +154,8 @@ def test_rows_keep_the_budget() -> None:
     assert max(len(row.ids) for row in rows) <= 20 < len(pack(examples(), 1000)[0].ids)
     learned = sorted(token for row in rows for token in row.targets)
     assert learned == sorted(token for example in examples() for token in example.answer)
-    assert len(one_per_row(examples())) == len(examples()) == len(pack(examples(), 1))
+    assert len(pack(examples(), 1)) == len(examples())
+    assert [row.targets for row in one_per_row(TokenizedPair((1,), (2, 3), (4,)))] == [[2, 3], [4]]
 
 
 def test_attention_that_is_not_plain_is_not_replaced() -> None:

@@ -8,24 +8,38 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_model import examples, tiny_model
+from tiny_model import compared, examples, tiny_model
 
 from nngpt.config import LearningConfig
+from nngpt.finetuning.learners.dpo import PreferenceObjective
+from nngpt.finetuning.learners.grpo import GroupObjective
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint
 from nngpt.finetuning.sft.loop import TrainingLoop
+from nngpt.finetuning.sft.objective import Objective
 
 SETTINGS = LearningConfig(
     epochs=3, batch_size=2, accumulation=1, learning_rate=1e-2, warmup_steps=2
 )
 STEPS = 3 * 4
+GIVEN = {
+    Objective(): examples(),
+    PreferenceObjective(0.1): compared(rivals=True),
+    GroupObjective(0.1, 0.2): compared(rivals=False),
+}
+SFT, *_ = GIVEN
 
 
 class Killed(Exception):  # noqa: N818 (no error of ours)
     """Ends a training in the middle."""
 
 
-def train(folder: Path, until: int | None = None, error: type[BaseException] = Killed) -> Any:
+def train(
+    folder: Path,
+    until: int | None = None,
+    error: type[BaseException] = Killed,
+    objective: Objective = SFT,
+) -> Any:
     """Train for `until` steps or all, and return weights, curve and log."""
     model = tiny_model(dropout=0.1)
     said: list[str] = []
@@ -34,21 +48,22 @@ def train(folder: Path, until: int | None = None, error: type[BaseException] = K
         if point.step == until:
             raise error
 
-    tuning = TrainingLoop(model, SETTINGS, "adamw", seed=3)
+    tuning = TrainingLoop(model, SETTINGS, "adamw", 3, objective)
     checkpoint = Checkpoint(folder, "identity", 0.0)
     with suppress(Killed, KeyboardInterrupt):
-        tuning.run(examples(), examples()[:2], checkpoint, watch, said.append)
+        tuning.run(GIVEN[objective], examples()[:2], checkpoint, watch, said.append)
     weights = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     return weights, tuning.points, said
 
 
+@pytest.mark.parametrize("objective", GIVEN, ids=["sft", "dpo", "grpo"])
 @pytest.mark.parametrize(("error", "done"), [(Killed, 4), (KeyboardInterrupt, 5)])
 def test_it_ends_where_an_uninterrupted_one_ends(
-    tmp_path: Path, error: type[BaseException], done: int
+    tmp_path: Path, error: type[BaseException], done: int, objective: Objective
 ) -> None:
-    weights, points, _ = train(tmp_path / "whole")
-    train(tmp_path / "cut", until=5, error=error)
-    again, resumed, said = train(tmp_path / "cut")
+    weights, points, _ = train(tmp_path / "whole", objective=objective)
+    train(tmp_path / "cut", until=5, error=error, objective=objective)
+    again, resumed, said = train(tmp_path / "cut", objective=objective)
     assert said == [f"Resuming after step {done} of {STEPS}."]
     assert [(p.step, p.loss, p.tokens, p.held_out) for p in resumed] == [
         (p.step, p.loss, p.tokens, p.held_out) for p in points

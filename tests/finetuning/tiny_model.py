@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,6 +50,14 @@ def examples() -> list[TokenizedPair]:
     prompts = [tuple(range(3, 3 + n)) for n in (5, 9, 1)]
     answers = [tuple((7 * i + 3 * j) % WORDS for j in range(n)) for i, n in enumerate(_LENGTHS)]
     return [TokenizedPair(prompts[i % 3], answer) for i, answer in enumerate(answers)]
+
+
+def compared(rivals: bool) -> list[TokenizedPair]:
+    """Return the pairs with rivals, or with advantages."""
+    found = examples()
+    if rivals:
+        return [replace(pair, rival=found[n - 1].answer) for n, pair in enumerate(found)]
+    return [replace(pair, advantage=1.5 - n) for n, pair in enumerate(found)]
 
 
 _LENGTHS = (4, 11, 6, 1, 8, 3, 9)

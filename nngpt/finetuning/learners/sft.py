@@ -28,6 +28,7 @@ from nngpt.finetuning.sft.attention import has_flash_attention
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint, write_curve
 from nngpt.finetuning.sft.loop import TrainingLoop
+from nngpt.finetuning.sft.objective import Objective
 from nngpt.finetuning.sft.optimizer import choose_optimizer
 from nngpt.finetuning.sft.packing import TokenizedPair, drop_long, tokenize
 from nngpt.finetuning.sft.replay import pair_hash, read_learned, with_replay, write_learned
@@ -80,11 +81,13 @@ class LoraLearner:
     """Fine-tunes LoRA adapters; implements `nngpt.protocols.Learner`.
 
     Attributes:
+        objective: what a training minimises.
         facts: rank, optimiser and kernels, for the first lines of a run.
     """
 
-    def __init__(self, config: Config, llm: LLM) -> None:
+    def __init__(self, config: Config, llm: LLM, objective: Objective | None = None) -> None:
         self._config = config.learning
+        self.objective = objective or Objective()
         self._llm = llm
         self._llm_config = config.llm
         device = choose_device(config.llm.device)
@@ -147,7 +150,7 @@ class LoraLearner:
         identity = self._identity(base, job, chosen)
         checkpoint = Checkpoint(unfinished, identity, self._config.checkpoint_s)
         model = with_adapter(config, base, job.parent, job.seed)
-        loop = TrainingLoop(model, config, self._optimizer, job.seed)
+        loop = TrainingLoop(model, config, self._optimizer, job.seed, self.objective)
         before = adapter_weights(model, config.save_dtype)
         try:
             with clear_memory("learning.tokens_per_batch", "Lower it, or learning.max_length."):
@@ -262,6 +265,7 @@ class LoraLearner:
             job.seed,
             self._of(job).model_dump(mode="json", exclude=_NOT_LEARNED),
             _SCHEDULE,
+            *self.objective.facts,
         ]
         return hashlib.sha256(canonical_json(inputs).encode()).hexdigest()
 
@@ -285,7 +289,8 @@ def _same_settings(settings: str, now: LearningConfig) -> bool:
         before = LearningConfig.model_validate_json(settings)
     except ValidationError:
         return False
-    return before.model_dump(exclude=_NOT_LEARNED) == now.model_dump(exclude=_NOT_LEARNED)
+    ignored = _NOT_LEARNED - {"learner", "options"}
+    return before.model_dump(exclude=ignored) == now.model_dump(exclude=ignored)
 
 
 def use_liger(model: Any) -> None:

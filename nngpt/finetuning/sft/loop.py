@@ -1,7 +1,8 @@
 """Run the optimiser's loop: each step trains on `batch_size × accumulation` pairs, in any rows.
 
-The loss of a step is the mean over all its answer tokens. The order of the pairs and dropout depend
-only on the seed and the number of the step, so an interrupted training resumes to the same result.
+The loss of a step is that of its `Objective`; usually the mean over all its answer tokens. The
+order of the pairs and dropout depend only on the seed and the number of the step, so an interrupted
+training resumes to the same result.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from nngpt.errors import LearningFailed
 from nngpt.finetuning.sft.attention import can_pack, has_flash_attention, packed_attention
 from nngpt.finetuning.sft.checkpoint import Checkpoint
 from nngpt.finetuning.sft.curve import CurvePoint, OnPoint
-from nngpt.finetuning.sft.loss import output_weight, summed_loss
+from nngpt.finetuning.sft.loss import output_weight, token_losses
+from nngpt.finetuning.sft.objective import Objective
 from nngpt.finetuning.sft.optimizer import make_optimizer, make_schedule
 from nngpt.finetuning.sft.packing import PackedRow, SpanLengths, TokenizedPair, one_per_row, pack
 from nngpt.protocols import Log
@@ -35,6 +37,7 @@ class TrainingLoop:
     Attributes:
         optimizer: "adamw" or "paged_adamw_8bit".
         seed: seed of the order of the pairs and of dropout.
+        objective: what a step minimises.
         points: loss curve so far.
     """
 
@@ -42,6 +45,7 @@ class TrainingLoop:
     settings: LearningConfig
     optimizer: str
     seed: int
+    objective: Objective = field(default_factory=Objective)
     points: list[CurvePoint] = field(default_factory=list)
 
     def run(
@@ -58,16 +62,18 @@ class TrainingLoop:
             LearningFailed: the loss is not finite.
         """
         self._prepare(pairs, held_out)
-        state = checkpoint.read(log)
-        if state is not None:
-            self._restore(state)
-            log(f"Resuming after step {self._step} of {self._steps}.")
         try:
             with ExitStack() as stack:
                 if self._packed:
                     stack.enter_context(packed_attention(self._base))
                 if self.settings.gradient_checkpointing:
                     stack.enter_context(_recompute_activations(self._base))
+                if self.objective.compares:
+                    self._measure_start()
+                state = checkpoint.read(log)
+                if state is not None:
+                    self._restore(state)
+                    log(f"Resuming after step {self._step} of {self._steps}.")
                 self._train(checkpoint, on_point)
         finally:
             self.model.eval()
@@ -80,6 +86,7 @@ class TrainingLoop:
         self._base = base = self.model.get_base_model()
         self._output_weight = output_weight(base)
         self._pairs, self._held_out = pairs, held_out
+        self._start: dict[TokenizedPair, torch.Tensor] = {}
         self._packed = self.settings.packing and can_pack(base)
         self._device: torch.device = base.device
         self._dtype = _autocast_dtype(base)
@@ -94,6 +101,19 @@ class TrainingLoop:
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
         self._step, self._between_updates = 0, False
         self._seconds_before, self._started = 0.0, time.monotonic()
+
+    def _measure_start(self) -> None:
+        """Switch dropout off, and measure the losses of all answer tokens before the first step."""
+        import torch
+
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        self.model.eval()
+        with torch.no_grad():
+            for pairs, rows in self._parts(self._pairs):
+                losses = self._losses(rows).split([pair.answered for pair in pairs])
+                self._start |= zip(pairs, losses, strict=True)
 
     def _train(self, checkpoint: Checkpoint, on_point: OnPoint) -> None:
         """Take the remaining steps; save the state when due and when interrupted by the user."""
@@ -115,23 +135,26 @@ class TrainingLoop:
         # Dropout depends on the step alone, so checkpoints hold no random state.
         torch.manual_seed((self.seed << 24) + self._step)
         self._between_updates = True
-        rows = self._rows(self._pairs_of_step(self._step))
-        answered = sum(len(row.targets) for row in rows)
+        chosen = self._pairs_of_step(self._step)
+        parts, size = self._parts(chosen), self.objective.size(chosen)
         self.model.train()
         self._adam.zero_grad()
         total = torch.zeros((), device=self._device)
-        for row in rows:
-            part = self._loss(row) / answered
+        for pairs, rows in parts:
+            start = [self._start[pair] for pair in pairs] if self.objective.compares else []
+            known = torch.cat(start) if start else torch.empty(0)
+            part = self.objective.loss(self._losses(rows), known, pairs) / size
             scaled: Any = self._scaler.scale(part)
             scaled.backward()
             total += part.detach()
         loss = total.item()
         if not math.isfinite(loss):
-            raise LearningFailed("the loss diverged", where="learning.learning_rate")
+            raise LearningFailed("the loss diverged", where=self.objective.rate)
         self._between_updates = False
         self._update()
         epoch_ends = self._step % self._per_epoch == 0
-        counts = (answered, sum(len(row.ids) for row in rows))
+        read = sum(len(row.ids) for _, rows in parts for row in rows)
+        counts = (sum(pair.answered for pair in chosen), read)
         self._add_point(on_point, loss, counts, self._held_out_loss() if epoch_ends else None)
 
     def _update(self) -> None:
@@ -152,13 +175,22 @@ class TrainingLoop:
         chosen = order[place * self._group : (place + 1) * self._group]
         return [self._pairs[i] for i in chosen]
 
-    def _rows(self, pairs: Sequence[TokenizedPair]) -> list[PackedRow]:
+    def _parts(
+        self, pairs: Sequence[TokenizedPair]
+    ) -> list[tuple[Sequence[TokenizedPair], list[PackedRow]]]:
+        """Divide pairs into parts with one backward pass each: pairs, and rows of their answers."""
         if self._packed:
-            return pack(pairs, self.settings.tokens_per_batch)
-        return one_per_row(pairs)
+            return [(row.pairs, [row]) for row in pack(pairs, self.settings.tokens_per_batch)]
+        return [([pair], one_per_row(pair)) for pair in pairs]
+
+    def _losses(self, rows: Sequence[PackedRow]) -> torch.Tensor:
+        """Return the loss of each answer token of some rows, in order."""
+        import torch
+
+        return torch.cat([self._loss(row) for row in rows])
 
     def _loss(self, row: PackedRow) -> torch.Tensor:
-        """Return the summed loss of a row's answer tokens; only these pass the output layer."""
+        """Return the loss of each of a row's answer tokens; only these pass the output layer."""
         import torch
 
         ids, positions, sources, targets = row.tensors(self._device)
@@ -170,9 +202,9 @@ class TrainingLoop:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
             if self._output_weight is not None:
                 hidden = self._base.get_decoder()(**given).last_hidden_state[0]
-                return summed_loss(hidden[sources], self._output_weight, targets)
+                return token_losses(hidden[sources], self._output_weight, targets)
             logits = self._base(**given, logits_to_keep=sources).logits[0].float()
-            return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+            return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
 
     def _held_out_loss(self) -> float | None:
         """Return the mean loss per held-out answer token without dropout; None without pairs."""
@@ -182,9 +214,9 @@ class TrainingLoop:
             return None
         self.model.eval()
         with torch.inference_mode():
-            rows = self._rows(self._held_out)
-            total = sum(self._loss(row).item() for row in rows)
-        return total / sum(len(row.targets) for row in rows)
+            parts = self._parts(self._held_out)
+            total = sum(self._losses(rows).sum().item() for _, rows in parts)
+        return total / sum(pair.answered for pair in self._held_out)
 
     def _add_point(
         self, on_point: OnPoint, loss: float | None, more: tuple[int, int], held_out: float | None

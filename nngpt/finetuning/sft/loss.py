@@ -1,4 +1,4 @@
-"""Compute the loss of answer tokens in chunks, so that not all logits are in memory at once."""
+"""Compute the losses of answer tokens in chunks, so that not all logits are in memory at once."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def output_weight(model: Any) -> torch.Tensor | None:
     return head.weight if same else None
 
 
-def summed_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the summed cross entropy of targets [n] for hidden states [n, d].
+def token_losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the cross entropy [n] of each of the targets [n] for hidden states [n, d].
 
     Args:
         weight: weight of the output layer [v, d]; it is frozen and gets no gradient.
     """
-    loss: torch.Tensor = _function().apply(hidden, weight.detach(), targets)
-    return loss
+    losses: torch.Tensor = _function().apply(hidden, weight.detach(), targets)
+    return losses
 
 
 @cache
@@ -47,30 +47,30 @@ def _function() -> Any:
     """Define the autograd function on first use, so that importing this module imports no torch."""
     import torch
 
-    class SummedLoss(torch.autograd.Function):
-        """Computes loss and gradient together, chunk by chunk, so that no logits are kept."""
+    class TokenLosses(torch.autograd.Function):
+        """Computes losses and gradients together, chunk by chunk, so that no logits are kept."""
 
         @staticmethod
         def forward(
             ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
         ) -> torch.Tensor:
             gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-            total = torch.zeros((), device=hidden.device)
+            losses = torch.empty(len(hidden), device=hidden.device)
             for start in range(0, len(hidden), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 logits = (hidden[part].to(weight.dtype) @ weight.T).float()
                 normaliser = logits.logsumexp(dim=1, keepdim=True)
                 wanted = targets[part, None]
-                total += (normaliser - logits.gather(1, wanted)).sum()
+                losses[part] = (normaliser - logits.gather(1, wanted))[:, 0]
                 if gradient is not None:
                     shares = logits.sub_(normaliser).exp_()
                     shares.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=shares.dtype))
                     gradient[part] = shares.to(weight.dtype) @ weight
             ctx.gradient = gradient
-            return total
+            return losses
 
         @staticmethod
         def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-            return ctx.gradient * upstream, None, None
+            return (ctx.gradient * upstream[:, None]).to(ctx.gradient.dtype), None, None
 
-    return SummedLoss
+    return TokenLosses

@@ -8,7 +8,7 @@ positions continue those of its prompt, so loss and gradients equal those of the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +21,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenizedPair:
-    """A training pair as token ids; only the answer has a loss.
+    """A training pair as token ids; only its answers have a loss.
 
     Attributes:
         prompt: token ids of the rendered prompt.
         answer: token ids of the answer, including the end of the turn.
+        rival: the same of a worse answer; () for none.
+        advantage: `TrainingPair.advantage`.
     """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    rival: tuple[int, ...] = ()
+    advantage: float = 0.0
+
+    @property
+    def answers(self) -> tuple[tuple[int, ...], ...]:
+        """The answer, and the rival if there is one."""
+        return (self.answer, self.rival) if self.rival else (self.answer,)
+
+    @property
+    def answered(self) -> int:
+        """Tokens of the answers."""
+        return len(self.answer) + len(self.rival)
 
     @property
     def length(self) -> int:
-        """Tokens of prompt and answer together."""
-        return len(self.prompt) + len(self.answer)
+        """Tokens of prompt and longest answer together."""
+        return len(self.prompt) + max(map(len, self.answers))
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class PackedRow:
         spans: spans of the attention, in order and without gaps.
         sources: index in the row of the token that predicts each answer token [n].
         targets: answer tokens [n].
+        pairs: the pairs in the row, in the order of their answers.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -69,9 +84,12 @@ class PackedRow:
     spans: list[RowSpan] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
+    pairs: list[TokenizedPair] = field(default_factory=list)
 
-    def add(self, prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> None:
-        """Append a prompt and the answers that share it."""
+    def add(self, prompt: Sequence[int], pairs: Sequence[TokenizedPair]) -> None:
+        """Append a prompt and the answers of the pairs that share it."""
+        self.pairs += pairs
+        answers = [answer for pair in pairs for answer in pair.answers]
         first = len(self.ids)
         self._append(prompt, 0)
         end = len(self.ids)
@@ -140,14 +158,15 @@ def tokenize(tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPai
         asked = pair.prompt
         if asked not in prompts:
             prompts[asked] = tuple(chat.encode(tokenizer, chat.render(tokenizer, asked)))
-        answer = tuple(chat.encode_answer(tokenizer, pair))
-        tokenized.append(TokenizedPair(prompts[asked], answer))
+        answers = [pair, *([replace(pair, completion=pair.rival)] if pair.rival else [])]
+        ids = [tuple(chat.encode_answer(tokenizer, answer)) for answer in answers]
+        tokenized.append(TokenizedPair(prompts[asked], ids[0], *ids[1:], advantage=pair.advantage))
     return tokenized
 
 
 def drop_long(pairs: Sequence[TokenizedPair], max_length: int) -> list[TokenizedPair]:
-    """Return the tokenised pairs of at most `max_length` tokens; none is truncated."""
-    return [pair for pair in pairs if pair.length <= max_length]
+    """Return the pairs with an answer, of at most `max_length` tokens; none is truncated."""
+    return [pair for pair in pairs if pair.answer and pair.length <= max_length]
 
 
 def pack(pairs: Sequence[TokenizedPair], max_tokens: int) -> list[PackedRow]:
@@ -155,32 +174,32 @@ def pack(pairs: Sequence[TokenizedPair], max_tokens: int) -> list[PackedRow]:
     rows = []
     for chosen in _fill(pairs, max_tokens):
         row = PackedRow()
-        for prompt, answers in chosen.items():
-            row.add(prompt, answers)
+        for prompt, sharing in chosen.items():
+            row.add(prompt, sharing)
         rows.append(row)
     return rows
 
 
-def one_per_row(pairs: Sequence[TokenizedPair]) -> list[PackedRow]:
-    """Return one row for each pair, instead of packing several into a row."""
-    return [row for pair in pairs for row in pack([pair], 0)]
+def one_per_row(pair: TokenizedPair) -> list[PackedRow]:
+    """Return a row for each answer of a pair, instead of packing several into a row."""
+    return [row for ids in pair.answers for row in pack([TokenizedPair(pair.prompt, ids)], 0)]
 
 
-_Groups = dict[tuple[int, ...], list[tuple[int, ...]]]
+_Groups = dict[tuple[int, ...], list[TokenizedPair]]
 
 
 def _fill(pairs: Sequence[TokenizedPair], max_tokens: int) -> Iterator[_Groups]:
-    """Yield each row's answers by prompt; prompts keep the order of their first pair."""
+    """Yield each row's pairs by prompt; prompts keep the order of their first pair."""
     by_prompt: _Groups = {}
     for pair in pairs:
-        by_prompt.setdefault(pair.prompt, []).append(pair.answer)
+        by_prompt.setdefault(pair.prompt, []).append(pair)
     chosen: _Groups = {}
     size = 0
-    for prompt, answers in by_prompt.items():
-        for answer in answers:
-            if chosen and size + len(answer) + (prompt not in chosen) * len(prompt) > max_tokens:
+    for prompt, sharing in by_prompt.items():
+        for pair in sharing:
+            if chosen and size + pair.answered + (prompt not in chosen) * len(prompt) > max_tokens:
                 yield chosen
                 chosen, size = {}, 0
-            size += len(answer) + (prompt not in chosen) * len(prompt)
-            chosen.setdefault(prompt, []).append(answer)
+            size += pair.answered + (prompt not in chosen) * len(prompt)
+            chosen.setdefault(prompt, []).append(pair)
     yield chosen

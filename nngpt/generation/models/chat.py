@@ -45,8 +45,9 @@ def encode(tokenizer: Any, text: str) -> list[int]:
 
 
 def encode_answer(tokenizer: Any, pair: TrainingPair) -> list[int]:
-    """Return the token ids of a chat's completion, with the end-of-turn token."""
-    return [*encode(tokenizer, pair.completion), tokenizer.eos_token_id]
+    """Return the token ids of a chat's completion, with the end-of-turn token unless cut off."""
+    ids = encode(tokenizer, pair.completion)
+    return [*ids, tokenizer.eos_token_id] if pair.finished else ids
 
 
 def cut(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:

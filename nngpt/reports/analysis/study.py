@@ -180,7 +180,8 @@ def read_study(store: Store, run: RunRecord, setting: StudySetting) -> Study:
 
 def _initial(store: Store, run: RunRecord, setting: StudySetting) -> int:
     """Return the first adapter's pairs that the run had not admitted; else the corpus's."""
-    for cycle, adapter in store.adapters(run.id).items():
+    has_corpus = completed(run.config)["learning"]["corpus"] is not None
+    for cycle, adapter in store.adapters(run.id).items() if has_corpus else ():
         return max(
             0, adapter.pairs + adapter.held_out - len(store.admitted(run.id, upto_cycle=cycle))
         )

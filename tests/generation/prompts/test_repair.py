@@ -164,7 +164,7 @@ def test_a_repaired_network_is_learned_as_if_written_at_once(
         (pair,) = admitted_pairs(store, store.admitted(1))
         assert (pair.prompt, pair.completion) == (store.prompt(first.prompt_hash), GOOD)
         (choice,) = pair_answers(read_answers(store, 1), 1, 1)
-        assert choice.chosen.prompt == choice.rejected.prompt == pair.prompt
+        assert choice.chosen.pair.prompt == choice.rejected.pair.prompt == pair.prompt
         adapter = store.adapter(1, 1)
         assert adapter is not None and adapter.pairs == 1
         (summary,) = store.summary(1)

@@ -111,7 +111,7 @@ class Finetuner:
         learned = admitted_pairs(store, chosen)
         if context.config.prompt.better_than:
             learned = better_pairs(store, chosen, attempts, context.seed("better than", cycle))
-        learner = context.parts.learner
+        learner: object = context.parts.learner  # mypy takes the two protocols to be disjoint
         if isinstance(learner, ComparesAnswers):
             answers = self._answers(cycle, {attempt.id for attempt in unlearned})
             seed = context.seed("comparisons", cycle)

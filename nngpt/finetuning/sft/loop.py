@@ -112,7 +112,7 @@ class TrainingLoop:
         self.model.eval()
         with torch.no_grad():
             for pairs, rows in self._parts(self._pairs):
-                losses = self._losses(rows).split([pair.answered for pair in pairs])
+                losses = torch.split(self._losses(rows), [pair.answered for pair in pairs])
                 self._start |= zip(pairs, losses, strict=True)
 
     def _train(self, checkpoint: Checkpoint, on_point: OnPoint) -> None:

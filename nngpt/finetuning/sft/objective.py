@@ -46,4 +46,6 @@ class Objective:
 
 def of_answers(values: torch.Tensor, pairs: Sequence[TokenizedPair]) -> list[torch.Tensor]:
     """Divide values of answer tokens [n] by answer; a rival's follow those of its pair's answer."""
-    return list(values.split([len(answer) for pair in pairs for answer in pair.answers]))
+    import torch
+
+    return list(torch.split(values, [len(answer) for pair in pairs for answer in pair.answers]))

@@ -158,9 +158,10 @@ def tokenize(tokenizer: Any, pairs: Sequence[TrainingPair]) -> list[TokenizedPai
         asked = pair.prompt
         if asked not in prompts:
             prompts[asked] = tuple(chat.encode(tokenizer, chat.render(tokenizer, asked)))
-        answers = [pair, *([replace(pair, completion=pair.rival)] if pair.rival else [])]
-        ids = [tuple(chat.encode_answer(tokenizer, answer)) for answer in answers]
-        tokenized.append(TokenizedPair(prompts[asked], ids[0], *ids[1:], advantage=pair.advantage))
+        answer, rival = tuple(chat.encode_answer(tokenizer, pair)), tuple[int, ...]()
+        if pair.rival:
+            rival = tuple(chat.encode_answer(tokenizer, replace(pair, completion=pair.rival)))
+        tokenized.append(TokenizedPair(prompts[asked], answer, rival, pair.advantage))
     return tokenized
 
 

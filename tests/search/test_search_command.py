@@ -100,7 +100,8 @@ def test_a_folder_of_images_becomes_a_network_that_predicts(shapes: Path, tmp_pa
 
 def test_several_objectives_find_a_front(shapes: Path, tmp_path: Path) -> None:
     objectives = ("--objective", "parameters", "--objective", "latency")
-    arguments = search(shapes, 8, "--designs", 0, "--candidates", 3, *objectives, "--json")
+    few = (*ONE_PROCESS, "--designs", 0, "--candidates", 3)
+    arguments = search(shapes, 8, *few, *objectives, "--json")
     done = run_nngpt(tmp_path, arguments)
     assert done.returncode == 0, done.stderr
     assert "Final training" in done.stderr

@@ -123,8 +123,9 @@ class PromptConfig(_Section):
     examples fill up a shortage. With `begin`, the answers of a batch begin with that share of the
     lines of one of these networks, better ones more often, and the LLM writes the rest. With
     `better_than: N`, the question names one of the N best networks admitted in earlier cycles and
-    asks for a better one. With `memory: N`, the question ends with the last N tries of earlier
-    cycles: what was changed, and what came of it. A prompt has at most `max_chars` characters.
+    asks for a better one. With `accuracy_quantiles: N`, it asks for a network in the best of N
+    quantiles. With `memory: N`, the question ends with the last N tries of earlier cycles: what was
+    changed, and what came of it. A prompt has at most `max_chars` characters.
 
     `parents` says where the networks come from that the LLM changes or crosses: the share of each
     source. `corpus` is the best of each family of the corpus, the families in turn; the others are
@@ -146,6 +147,7 @@ class PromptConfig(_Section):
     shots_from: Literal["template", "corpus", "admitted", "both"] = "template"
     begin: float | None = Field(None, gt=0, lt=1)
     better_than: int | None = Field(None, gt=0)
+    accuracy_quantiles: int | None = Field(None, ge=2, le=10)
     parents: dict[
         Literal["corpus", "admitted", "best", "front"], Annotated[float, Field(gt=0, le=1)]
     ] = {}
@@ -361,7 +363,8 @@ class LearningConfig(_Section):
     `start` is "base" (a fresh adapter on all pairs each cycle) or "last" (continue from the last
     adapter; with `replay`, only on new pairs and on that share or number of the pairs it has
     already learned). `select` is what is learned of the admitted networks: "all", the best by rank
-    ("top 0.25"), or the best of each cycle ("top 0.25 per cycle"). `layers` adapts only the last N
+    ("top 0.25") or those that no other one beats in accuracy and number of parameters ("front"), of
+    all so far or of each cycle ("top 0.25 per cycle"). `layers` adapts only the last N
     transformer layers, `layers_to_transform` those with the given numbers ("0-23"). A cycle with
     fewer than `min_pairs` training pairs skips fine-tuning. Each `held_out`-th admitted network is
     never learned; the likelihood of these is measured before and after each fine-tuning. Every
@@ -380,7 +383,7 @@ class LearningConfig(_Section):
     options: dict[str, Any] = {}
     enabled: bool = True
     start: Literal["base", "last"] = "base"
-    select: str = Field("all", pattern=r"^(all|top (0?\.\d*[1-9]\d*|1)( per cycle)?)$")
+    select: str = Field("all", pattern=r"^(all|(top (0?\.\d*[1-9]\d*|1)|front)( per cycle)?)$")
     min_pairs: int = Field(1, gt=0)
     held_out: Annotated[int, Field(ge=2)] | None = 5
     rank: int = Field(32, gt=0)
@@ -556,6 +559,8 @@ class Config(_Section):
             raise ValueError(f"controls leave none of {few} candidates per cycle for the loop")
         if self.evaluation.early_stop and self.candidates.lag:
             raise ValueError("early_stop is checked between cycles, which overlap with a lag")
+        if self.prompt.accuracy_quantiles and self.learning.select != "all":
+            raise ValueError("prompt.accuracy_quantiles needs learning.select: all")
         if self.evaluation.early_stop and "threshold" in self.without:
             raise ValueError("early_stop refuses at the threshold, which `without` leaves out")
         return self

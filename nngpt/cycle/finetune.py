@@ -19,9 +19,11 @@ from nngpt.errors import LearningFailed
 from nngpt.finetuning.selection import selected
 from nngpt.generation.pairs import admitted_pairs, corpus_hash, measured_answers
 from nngpt.generation.prompts.better import better_pairs
+from nngpt.generation.prompts.quantiles import in_own_quantiles
 from nngpt.protocols import ComparesAnswers, Learner
 from nngpt.records import Adapter, Arm, Candidate, MeasuredAnswer, TrainingPair
 from nngpt.reports.text import plural
+from nngpt.store import AttemptRecord
 
 Call = Callable[[Callable[[], Adapter]], Adapter]
 """Calls a function, perhaps in another thread, and returns its result."""
@@ -100,20 +102,23 @@ class Finetuner:
         follow one another, by cycle, so those held out are the same ones in every later cycle.
         """
         context, store = self.context, self.context.store
+        learning, prompt = context.config.learning, context.config.prompt
         corpus = [pair for pair, _ in context.parts.start.corpus]
-        attempts = sorted(store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
-        unlearned, every = [], context.config.learning.held_out
-        if every is not None:
-            unlearned = attempts[every - 1 :: every]
+        known = sorted(store.admitted(context.run_id, cycle), key=lambda a: a.cycle)
+        attempts, apart = list(known), list[AttemptRecord]()
+        if (every := learning.held_out) is not None:
+            apart = attempts[every - 1 :: every]
             del attempts[every - 1 :: every]
-        held_out = admitted_pairs(store, unlearned)
-        chosen = selected(context.config.learning.select, attempts)
-        learned = admitted_pairs(store, chosen)
-        if context.config.prompt.better_than:
+        chosen = selected(learning.select, attempts)
+        learned, held_out = admitted_pairs(store, chosen), admitted_pairs(store, apart)
+        if prompt.better_than:
             learned = better_pairs(store, chosen, attempts, context.seed("better than", cycle))
+        if prompt.accuracy_quantiles:
+            learned = in_own_quantiles(learned, chosen, known, prompt.accuracy_quantiles)
+            held_out = in_own_quantiles(held_out, apart, known, prompt.accuracy_quantiles)
         learner: object = context.parts.learner  # mypy takes the two protocols to be disjoint
         if isinstance(learner, ComparesAnswers):
-            answers = self._answers(cycle, {attempt.id for attempt in unlearned})
+            answers = self._answers(cycle, {attempt.id for attempt in apart})
             seed = context.seed("comparisons", cycle)
             return learner.compare(learned, answers, cycle, seed), held_out
         replayed = self._replayed(cycle, len(learned)) if replays else []

@@ -1,10 +1,13 @@
-"""Select the admitted networks that the LLM learns: all of them, or the best by rank."""
+"""Select the admitted networks that the LLM learns: all, the best by rank, or a Pareto front."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
+from nngpt.generation.prompts.parents import USEFUL, pareto_front
 from nngpt.store import AttemptRecord
 
 
@@ -12,22 +15,33 @@ def selected(how: str, attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]
     """Return the attempts to learn, in their order.
 
     Args:
-        how: `learning.select`: "all", "top SHARE" or "top SHARE per cycle".
+        how: `learning.select`: "all", "top SHARE" or "front"; the last two perhaps "per cycle".
         attempts: admitted attempts.
     """
     if how == "all":
         return list(attempts)
-    share = float(how.split()[1])
-    if not how.endswith("per cycle"):
-        return _top(share, attempts)
-    cycles = sorted({attempt.cycle for attempt in attempts})
-    return [
-        best for cycle in cycles for best in _top(share, [a for a in attempts if a.cycle == cycle])
-    ]
+    choose = _front if how.startswith("front") else functools.partial(_top, float(how.split()[1]))
+    per_cycle = how.endswith("per cycle")
+    groups = defaultdict[int, list[AttemptRecord]](list)
+    for attempt in attempts:
+        groups[attempt.cycle if per_cycle else 0].append(attempt)
+    chosen = {one.id for group in groups.values() for one in choose(group)}
+    return [attempt for attempt in attempts if attempt.id in chosen]
 
 
 def _top(share: float, attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the best share of the attempts, rounded up; of equals the earlier ones."""
-    ranked = sorted(attempts, key=lambda a: (-a.result.accuracy if a.result else 0.0, a.id))
-    best = {attempt.id for attempt in ranked[: math.ceil(share * len(ranked))]}
-    return [attempt for attempt in attempts if attempt.id in best]
+    ranked = sorted(attempts, key=lambda a: (-a.accuracy, a.id))
+    return ranked[: math.ceil(share * len(ranked))]
+
+
+def _front(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return the attempts that are more accurate than all that are not larger."""
+    least = USEFUL * max(attempt.accuracy for attempt in attempts)
+    useful = [attempt for attempt in attempts if attempt.accuracy >= least]
+    return pareto_front(useful, _size, lambda attempt: attempt.accuracy)
+
+
+def _size(attempt: AttemptRecord) -> float:
+    """Return the number of parameters; unknown ones count as the most."""
+    return (attempt.evaluation and attempt.evaluation.claimed_parameters) or math.inf

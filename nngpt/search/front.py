@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nngpt.errors import UserError
+from nngpt.generation.prompts.parents import USEFUL
 from nngpt.search.journal import StageRecord
 
 ACCURACY = "accuracy"
@@ -27,9 +28,6 @@ COSTS: Mapping[str, Callable[[StageRecord], float | None]] = {
 
 FINALISTS = 3
 """Networks of the front that train to the end, at most."""
-
-_LEAST = 0.5
-"""Share of the highest accuracy below which a network comes after all others, however small."""
 
 T = TypeVar("T")
 
@@ -64,7 +62,7 @@ def fronts(
     trained.sort(key=lambda one: (-one[1].accuracy, one[1].parameters, one[1].network))
     if len(objectives) == 1 or not trained:
         return [[one] for one in trained]
-    least = _LEAST * trained[0][1].accuracy
+    least = USEFUL * trained[0][1].accuracy
     able = [one for one in trained if one[1].accuracy >= least]
     points = _points([record for _, record in able], objectives)
     groups = [[able[n] for n in front] for front in sorted_fronts(points)]

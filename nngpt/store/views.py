@@ -119,6 +119,11 @@ class AttemptRecord:
         return self.evaluation.result
 
     @property
+    def accuracy(self) -> float:
+        """The accuracy that counts, 0…1; 0 if there is no `result`."""
+        return self.result.accuracy if self.result else 0.0
+
+    @property
     def relative_effort(self) -> float | None:
         """Training time of the candidate's code relative to nngpt's own loop on the same network.
 

@@ -20,7 +20,18 @@ from nngpt.finetuning.selection import selected
 from nngpt.generation.llm.mutation import MODEL
 from nngpt.generation.prompts.better import better_than
 from nngpt.generation.prompts.crossover import is_crossed
-from nngpt.records import Arm, Completion, EpochResult, Evaluation, Message, Prompt, Stage, State
+from nngpt.generation.prompts.quantiles import in_own_quantiles
+from nngpt.records import (
+    Arm,
+    Completion,
+    EpochResult,
+    Evaluation,
+    Message,
+    Prompt,
+    Stage,
+    State,
+    TrainingPair,
+)
 from nngpt.reports.progress import ConsoleProgress
 from nngpt.sandbox.executors.nasbench201 import LookUpExecutor
 from nngpt.store import AttemptRecord, Store
@@ -200,18 +211,39 @@ def test_better_than_replaces_what_was_named() -> None:
         ("top .01", [2]),
         ("top 0.3 per cycle", [2, 4]),
         ("top 0.5 per cycle", [1, 2, 4, 5]),
+        ("front", [2, 3, 5]),
+        ("front per cycle", [2, 3, 4, 5]),
     ],
 )
-def test_selection_by_rank(how: str, ids: list[int]) -> None:
-    accuracies = [0.5, 0.9, 0.5, 0.8, 0.7, 0.1]
-    chosen = [attempt(n, accuracy) for n, accuracy in enumerate(accuracies, 1)]
+def test_selection_by_rank_and_by_front(how: str, ids: list[int]) -> None:
+    reached = [(0.5, 40), (0.9, 90), (0.5, 30), (0.8, 90), (0.7, 50), (0.1, 10)]
+    chosen = [attempt(n, *figures) for n, figures in enumerate(reached, 1)]
     assert [a.id for a in selected(how, chosen)] == ids
+    assert selected(how, []) == []
 
 
-def attempt(number: int, accuracy: float) -> AttemptRecord:
+@pytest.mark.parametrize(
+    ("accuracies", "count", "quantiles"),
+    [
+        ([0.5], 4, [4]),
+        ([0.4, 0.1, 0.3, 0.2], 2, [2, 1, 2, 1]),
+        ([0.1, 0.1, 0.1, 0.9], 4, [3, 3, 3, 4]),
+        ([n / 100 for n in range(100)], 10, [n // 10 + 1 for n in range(100)]),
+    ],
+)
+def test_quantiles_are_ranks(accuracies: list[float], count: int, quantiles: list[int]) -> None:
+    known = [attempt(n, accuracy) for n, accuracy in enumerate(accuracies)]
+    pairs = [TrainingPair(Prompt("", "", "", (Message("user", "Write."),)), "x", "")] * len(known)
+    named = in_own_quantiles(pairs, known, known, count)
+    asked = [f"Accuracy quantile: {n} of {count}\n\nWrite." for n in quantiles]
+    assert [pair.prompt.messages[-1].content for pair in named] == asked
+
+
+def attempt(number: int, accuracy: float, parameters: int = 1) -> AttemptRecord:
     """Return an admitted attempt of cycle 1 or, from the fourth on, of cycle 2."""
     text = Completion("x", "m", None, 1, 0, 1, 1, 1.0)
-    reached = Evaluation((EpochResult(1, accuracy, 1, 1, 1.0),), 1, 1.0, "cpu", 1, "none")
+    epochs = (EpochResult(1, accuracy, 1, 1, 1.0),)
+    reached = Evaluation(epochs, parameters, 1.0, "cpu", 1, "none")
     facts = (None, None, reached, None, None, None, 0, 0, "", "")
     cycle = (number + 2) // 3
     return AttemptRecord(number, 1, cycle, 0, number, State.ADMITTED, "cell", "p", text, *facts)
@@ -222,6 +254,9 @@ def attempt(number: int, accuracy: float) -> AttemptRecord:
     [
         (["learning.select=best"], "learning.select"),
         (["learning.select=top 0"], "learning.select"),
+        (["learning.select=front 0.5"], "learning.select"),
+        (["prompt.accuracy_quantiles=1"], "prompt.accuracy_quantiles"),
+        (["prompt.accuracy_quantiles=4"], "accuracy_quantiles needs learning.select: all"),
         (["candidates.lag=1"], "mutated repeats"),
         (["prompt.template=delta", "sampling.constrain=false"], "candidates.repeats: answers of"),
     ],
@@ -231,16 +266,31 @@ def test_mistakes(script: Path, overrides: list[str], message: str) -> None:
         run(script, 1, *overrides)
 
 
-def test_the_embedded_model_writes_and_learns_cells(table: Table, tmp_path: Path) -> None:
-    small = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
-    run(tmp_path, 2, *small, "prompt.crossover=1", "prompt.parents={best: 1}", "prompt.memory=2")
+SMALL = ("candidates.per_cycle=2", "learning.epochs=1", "learning.layers=1", "learning.rank=2")
+QUANTILES = ("prompt.accuracy_quantiles=2", "prompt.better_than=null", "learning.select=all")
+CROSSED = ("prompt.crossover=1", "prompt.parents={best: 1}", "prompt.memory=2")
+FRONT = ("learning.select=front", *CROSSED)
+
+
+@pytest.mark.parametrize("lever", [FRONT, QUANTILES])
+def test_the_embedded_model_writes_and_learns_cells(
+    table: Table, tmp_path: Path, lever: tuple[str, ...]
+) -> None:
+    run(tmp_path, 2, *SMALL, *lever)
     found = attempts(tmp_path)
     assert len([a for a in found if not a.repairs]) == 4
     assert all(Cell.model_validate_json(a.completion.text) for a in found)
     with Store.open(tmp_path / "runs" / "nngpt.db") as store:
-        learned = store.adapters(1)[1]
-        asked = {store.prompt(a.prompt_hash) for a in found if a.cycle == 2}
-    assert learned.pairs == 1 and learned.loss_first > 0
+        learned = store.adapters(1)[2]
+        asked = {store.question(a) for a in found if a.cycle == 2}
+    admitted = [a for a in found if a.state is State.ADMITTED]
+    assert learned.loss_first > 0
+    if lever == QUANTILES:
+        assert learned.pairs == len(admitted)
+        (named,) = (prompt.messages[-1].content for prompt in asked)
+        assert named == "Accuracy quantile: 2 of 2\n\nWrite a cell."
+        return
+    assert learned.pairs == len(selected("front", admitted))
     assert all(map(is_crossed, asked))
     last = [f"{a.completion.text}: {a.result.accuracy:.1%}" for a in found if a.result]
     tries = [a for a in found if a.cycle == 1][-2:]

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from nngpt.generation.pairs import admitted_pairs
 from nngpt.generation.prompts.crossover import is_crossed
-from nngpt.records import Message, Prompt, TrainingPair
+from nngpt.generation.prompts.template import asking
+from nngpt.records import Prompt, TrainingPair
 from nngpt.store import AttemptRecord, Store
 
 _MARK = "\n\nBetter than:\n"
@@ -20,10 +21,8 @@ _MARK = "\n\nBetter than:\n"
 
 def better_than(prompt: Prompt, answer: str) -> Prompt:
     """Return the prompt with a question that names this answer, "" for none, and no other."""
-    *before, last = prompt.messages
-    question = last.content.partition(_MARK)[0]
-    named = f"{question}{_MARK}{answer}" if answer else question
-    return replace(prompt, messages=(*before, Message(last.role, named)))
+    question = prompt.messages[-1].content.partition(_MARK)[0]
+    return asking(prompt, f"{question}{_MARK}{answer}" if answer else question)
 
 
 def better_pairs(
@@ -42,13 +41,9 @@ def better_pairs(
         if is_crossed(pair.prompt):
             pairs.append(pair)
             continue
-        worse = [other for other in known if _accuracy(other) < _accuracy(attempt)]
+        worse = [other for other in known if other.accuracy < attempt.accuracy]
         answer = ""
         if worse and (candidate := chance.choice(worse).candidate) is not None:
             answer = pair.prompt.prefill + candidate.written
         pairs.append(replace(pair, prompt=better_than(pair.prompt, answer)))
     return pairs
-
-
-def _accuracy(attempt: AttemptRecord) -> float:
-    return attempt.result.accuracy if attempt.result else 0.0

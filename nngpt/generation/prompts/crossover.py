@@ -6,12 +6,14 @@ before the question that shows the first; in any other mode both do.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 
 from nngpt.generation.prompts.known import KnownNetwork
-from nngpt.records import Message, Prompt
+from nngpt.generation.prompts.template import asking
+from nngpt.records import Prompt
 
 _MARK = "This network reached "
+_MARKED = re.compile(rf"^{_MARK}\d", re.MULTILINE)
 
 
 def crossed(prompt: Prompt, second: KnownNetwork, shown: str, first: str = "") -> Prompt:
@@ -22,16 +24,15 @@ def crossed(prompt: Prompt, second: KnownNetwork, shown: str, first: str = "") -
         shown: its text.
         first: text of the network to change, "" if the question shows it already.
     """
-    *before, last = prompt.messages
     where = f" ({second.dataset})" if second.dataset else ""
     change = f":\n\n{first}" if first else "."
     question = (
         f"{_MARK}{second.accuracy:.1%}{where}:\n\n{shown}\n\n"
-        f"Take over from it what may help the next one{change}\n\n{last.content}"
+        f"Take over from it what may help the next one{change}\n\n"
     )
-    return replace(prompt, messages=(*before, Message(last.role, question)))
+    return asking(prompt, question + prompt.messages[-1].content)
 
 
 def is_crossed(prompt: Prompt) -> bool:
     """Return True if the prompt's question shows a network to take over from."""
-    return prompt.messages[-1].content.startswith(_MARK)
+    return _MARKED.search(prompt.messages[-1].content) is not None

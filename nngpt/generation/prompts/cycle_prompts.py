@@ -8,7 +8,8 @@ cycle; before there is any, one of the corpus; without a corpus, the template's 
 are more likely. `prompt.parents` makes another choice. With `prompt.begin`, the answers of a batch
 begin as a network of the pool; with `prompt.better_than`, its question names one of the best
 networks; with `prompt.crossover`, it shows a second parent; with `prompt.memory`, it ends with the
-last tries. With `prompt.islands`, the networks that the run admitted are divided among the batches.
+last tries; with `prompt.accuracy_quantiles`, it asks for the best quantile. With `prompt.islands`,
+the networks that the run admitted are divided among the batches.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from nngpt.generation.prompts.known import (
 )
 from nngpt.generation.prompts.memory import Memory
 from nngpt.generation.prompts.parents import Parents
+from nngpt.generation.prompts.quantiles import in_quantile
 from nngpt.generation.prompts.template import Example, Template
 from nngpt.protocols import LLM, Log, MeasuresPrompts
 from nngpt.records import Arm, Prompt, Sampling, ShownBlock, Task, derive_seed
@@ -207,7 +209,8 @@ class PopulationPrompts:
             self._examples[parent] = self._choose_examples(parent)
         prompt = self._begun(self._add_blocks(self._examples[parent], parent, seed), seed)
         prompt = self._remembered(prompt)
-        return self._crossed(prompt, first, seed, turn) or self._named(prompt, seed)
+        asked = self._crossed(prompt, first, seed, turn) or self._named(prompt, seed)
+        return self._in_best_quantile(asked)
 
     def _begun(self, prompt: Prompt, seed: int) -> Prompt:
         """Return the prompt whose answer begins as a network of the pool, if answers shall."""
@@ -218,7 +221,7 @@ class PopulationPrompts:
             lines = network.answer.splitlines()
             begun = replace(prompt, prefill="\n".join(lines[: round(share * len(lines))]))
             longer = begun.prefill.startswith(prompt.prefill)
-            if longer and not self._run.limit.exceeded(begun):
+            if longer and not self._exceeded(begun):
                 self._log_once(f"Answers begin as {_label(network)}.")
                 return begun
         return prompt
@@ -226,7 +229,7 @@ class PopulationPrompts:
     def _remembered(self, prompt: Prompt) -> Prompt:
         """Return the prompt whose question names the last tries, as many as fit."""
         for asked in self._memory.added(prompt):
-            if not self._run.limit.exceeded(asked):
+            if not self._exceeded(asked):
                 return asked
             self._log_once("Old tries were left out: too long for the prompt.")
         return prompt
@@ -237,7 +240,7 @@ class PopulationPrompts:
         best = best[: self._run.config.prompt.better_than or 0]
         random.Random(seed).shuffle(best)
         asked = (better_than(prompt, network.answer) for network in best)
-        return next((one for one in asked if not self._run.limit.exceeded(one)), prompt)
+        return next((one for one in asked if not self._exceeded(one)), prompt)
 
     def _crossed(
         self, prompt: Prompt, first: KnownNetwork | None, seed: int, turn: int
@@ -253,7 +256,7 @@ class PopulationPrompts:
             other = first is None or second.candidate.content_hash != first.candidate.content_hash
             if other and self._can_be_shown(second):
                 asked = crossed(prompt, second, self._shown(second), shown)
-                if not self._run.limit.exceeded(asked):
+                if not self._exceeded(asked):
                     self._log_once(f"Network to take over from: {_label(second)}.")
                     return asked
         return None
@@ -261,7 +264,7 @@ class PopulationPrompts:
     def _choose_parent(self, seed: int, turn: int) -> KnownNetwork | None:
         """Return the network to change, None for the template's own."""
         for network in self._parents.ordered(seed, turn):
-            exceeded = self._run.limit.exceeded(self._run.render([], self._shown(network)))
+            exceeded = self._exceeded(self._run.render([], self._shown(network)))
             if not exceeded and self._can_be_shown(network):
                 self._log_once(f"Network to change: {_label(network)}.")
                 return network
@@ -283,7 +286,7 @@ class PopulationPrompts:
         exceeded = set[str]()
 
         def fits(examples: Sequence[Example]) -> bool:
-            limit = self._run.limit.exceeded(self._run.render(examples, parent))
+            limit = self._exceeded(self._run.render(examples, parent))
             exceeded.update({limit} - {""})
             return not limit
 
@@ -314,11 +317,20 @@ class PopulationPrompts:
         sampled = sample_blocks(self._run.blocks, count, seed)
         for count in range(len(sampled), 0, -1):
             prompt = self._run.render(examples, parent, sampled[:count])
-            if not self._run.limit.exceeded(prompt):
+            if not self._exceeded(prompt):
                 return prompt
         if sampled:
             self._log_once("The sampled blocks were left out: too long for the prompt.")
         return self._run.render(examples, parent)
+
+    def _in_best_quantile(self, prompt: Prompt) -> Prompt:
+        """Return the prompt that asks for the best quantile, if wanted, once there are networks."""
+        quantiles = self._run.config.prompt.accuracy_quantiles if self._admitted else None
+        return in_quantile(prompt, quantiles, quantiles) if quantiles else prompt
+
+    def _exceeded(self, prompt: Prompt) -> str:
+        """Return the name of the limit that a prompt will exceed, "" if it fits."""
+        return self._run.limit.exceeded(self._in_best_quantile(prompt))
 
     def _log_once(self, text: str) -> None:
         """Log a line unless this cycle has logged it already."""

@@ -22,6 +22,9 @@ from nngpt.records import derive_seed
 
 T = TypeVar("T")
 
+USEFUL = 0.5
+"""Share of the highest accuracy below which a network is of no use, however small it is."""
+
 _BEST = 10
 """Number of networks that the source `best` draws from."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +209,12 @@ def _uncommented(code: str) -> str:
     lines = code.splitlines()
     first = next((n for n, line in enumerate(lines) if not line.startswith("#")), 0)
     return "\n".join(lines[first:]).strip("\n")
+
+
+def asking(prompt: Prompt, question: str) -> Prompt:
+    """Return a rendered prompt with another question as its last message."""
+    *before, last = prompt.messages
+    return replace(prompt, messages=(*before, replace(last, content=question)))
 
 
 def load(name_or_path: str | Path) -> Template:

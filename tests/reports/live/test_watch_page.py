@@ -95,12 +95,14 @@ def test_keyboard_and_narrow_windows(tmp_path: Path) -> None:
     with open_runs(tmp_path) as store:
         run = new_run(store)
         with store.lease(run.id) as lease:
+            lease.describe_images([str(n) for n in range(10)], "digest")
             whole_cycle(lease, 1)
             whole_cycle(lease, 2)
     with served(tmp_path) as server, Browser(tmp_path) as page:
         page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         page.go(server.address)
         page.wait(f"{CELLS} === 4")
+        assert "Loop minus frozen LLM so far, at any time: " in page.ask(text("#leads p"))
         page.ask("document.querySelector('#strip a').focus()")
         page.press("ArrowRight", 39)
         page.press("Enter", 13)

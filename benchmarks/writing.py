@@ -3,13 +3,20 @@
 `generate` computes the prompt once for each answer of a batch, nngpt once for the batch.
 
 .venv/bin/python benchmarks/writing.py [samples] [new_tokens] [words_of_the_prompt]
+.venv/bin/python benchmarks/writing.py 8 100 30 --model qwen2.5-coder-0.5b --rows rows.jsonl
+
+With `--rows`, nngpt alone writes one batch, and one line of JSON with its speed and the peak memory
+of the process is appended. CPU seconds hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
+import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers import GenerationConfig
@@ -63,16 +70,30 @@ def speed(write: Callable[[], int]) -> float:
     return max(rates)
 
 
-def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
+def row(llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling) -> dict[str, object]:
+    """Write one batch; return its tokens, seconds and the peak memory of the process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers = llm.generate(prompt, count, 1, sampling)
+    spent = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    tokens = sum(answer.completion_tokens for answer in answers)
+    return {
+        "model": llm.model,
+        "facts": llm.facts,
+        "threads": torch.get_num_threads(),
+        "batch": count,
+        "prompt_tokens": answers[0].prompt_tokens,
+        "tokens": tokens,
+        **{name: round(seconds, 2) for name, seconds in spent.items()},
+        "tokens_per_cpu_s": round(tokens / spent["cpu_s"], 2),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def against_generate(
+    llm: TransformersLLM, prompt: Prompt, count: int, sampling: Sampling, adapters: bool
+) -> None:
     """Print both speeds and their ratio, for the base and for the shipped adapter."""
-    base = load_base(LLMConfig())
-    llm = TransformersLLM(base, count)
-    question = "Write a new image classifier in PyTorch for mnist." + " Be brief." * (words // 2)
-    prompt = Prompt("", "", "body", (Message("user", question),), "```python\n", STOP)
-    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=tokens)
-    limits = f"{count} samples of at most {tokens} tokens, {torch.get_num_threads()} threads"
-    print(f"{base.facts}; {limits}")
-    for adapter in (None, shipped()[0]):
+    for adapter in (None, shipped()[0]) if adapters else (None,):
         llm.use_adapter(adapter)
         with_nngpt(llm, prompt, 2, Sampling(max_new_tokens=4))
         mine = speed(lambda: with_nngpt(llm, prompt, count, sampling))
@@ -81,5 +102,32 @@ def main(count: int = 25, tokens: int = 300, words: int = 30) -> None:
         print(f"{name}: {mine:.1f} tokens/s, generate {theirs:.1f} tokens/s: {mine / theirs:.2f} ×")
 
 
+def main() -> None:
+    """Measure with the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    for name, default in (("samples", 25), ("new_tokens", 300), ("words", 30)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    parser.add_argument("--model", default=LLMConfig().model)
+    parser.add_argument("--rows", type=Path, help="JSONL file to which a row is appended")
+    options = parser.parse_args()
+    count, tokens = options.samples, options.new_tokens
+    base = load_base(LLMConfig(model=options.model))
+    llm = TransformersLLM(base, count)
+    question = "Write a new image classifier in PyTorch for mnist."
+    question += " Be brief." * (options.words // 2)
+    prompt = Prompt("", "", "body", (Message("user", question),), "```python\n", STOP)
+    sampling = Sampling(temperature=0.8, top_k=50, top_p=0.95, max_new_tokens=tokens)
+    limits = f"{count} samples of at most {tokens} tokens, {torch.get_num_threads()} threads"
+    print(f"{base.facts}; {limits}")
+    if options.rows is None:
+        adapters = options.model == shipped()[0].base
+        against_generate(llm, prompt, count, sampling, adapters)
+        return
+    found = json.dumps(row(llm, prompt, count, sampling))
+    print(found)
+    with options.rows.open("a", encoding="utf-8") as file:
+        file.write(found + "\n")
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

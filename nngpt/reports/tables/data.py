@@ -96,17 +96,19 @@ def folder_json(report: FolderReport) -> dict[str, Any]:
 
 
 def models_table(rows: Sequence[tuple[EmbeddedModel, Path | None]], terminal: bool) -> Table:
-    """Return the table of embedded models, each with its file in the cache."""
-    table = _listing("model", "size", "license", "cached", "description", terminal=terminal)
+    """Return the table of embedded models: bytes to download, on disk once used, in the cache."""
+    table = _listing(
+        "model", "size", "in use", "license", "cached", "description", terminal=terminal
+    )
     for model, file in rows:
-        size, cached = f"{model.size / 1e6:,.0f} MB", "yes" if file else "no"
-        table.add_row(model.name, size, model.license, cached, model.about)
+        sizes = (f"{size / 1e6:,.0f} MB" for size in (model.size, model.disk))
+        table.add_row(model.name, *sizes, model.license, "yes" if file else "no", model.about)
     return table
 
 
 def models_json(rows: Sequence[tuple[EmbeddedModel, Path | None]]) -> list[dict[str, Any]]:
     """Return the embedded models, each with the path of its file in the cache, for a script."""
-    names = ("name", "about", "license", "size", "sha256")
+    names = ("name", "about", "license", "size", "disk", "sha256")
     return [
         {**{name: getattr(model, name) for name in names}, "path": str(file) if file else None}
         for model, file in rows

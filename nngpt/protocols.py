@@ -192,6 +192,11 @@ class ChangesAnswers(Protocol):
     def changed(self, answer: str, changes: int, chance: random.Random) -> str:
         """Return a known answer with so many random changes, "" if that is impossible."""
 
+
+@runtime_checkable
+class CrossesAnswers(Protocol):
+    """A mode that crosses its answers at random itself; those of the others hold layers."""
+
     def crossed(self, answer: str, other: str, chance: random.Random) -> str:
         """Return a random crossover of two known answers, "" if that is impossible."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import sys
 import warnings
 from functools import cache
@@ -116,6 +117,9 @@ _UsageError: type[Exception] = typer.BadParameter.mro()[1]
 
 def main() -> None:
     """Run the command line; print an error as one line on stderr, without traceback."""
+    # Before torch is loaded: on a loaded machine its waiting threads would spin, and the threads
+    # that they wait for would get no core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Deprecations inside libraries concern developers (tests turn them into errors), not users.
     warnings.simplefilter("ignore", FutureWarning)
     try:

@@ -151,7 +151,7 @@ class Finetuner:
         if cycle and "iteration" in self.context.config.without:
             return "the run is without iteration"
         if not pairs and isinstance(learner, ComparesAnswers):
-            return "there are no answers of different accuracies to compare"
+            return "there are no new answers of different accuracies to compare"
         if not pairs:
             return "no network was admitted"
         if len(pairs) < learning.min_pairs:

@@ -24,8 +24,8 @@ from nngpt.cycle.parts import Parts, assemble
 from nngpt.errors import LearningFailed
 from nngpt.files import DATABASE
 from nngpt.generation.pairs import corpus_size
-from nngpt.protocols import Log
-from nngpt.records import Candidate, Refusal, Sampling, TrainingPair, derive_seed
+from nngpt.protocols import ComparesAnswers, Log
+from nngpt.records import Arm, Candidate, Refusal, Sampling, TrainingPair, derive_seed
 from nngpt.reports.text import plural
 from nngpt.store import ForecastRecord, RunRecord, Store
 from nngpt.store.states import now
@@ -165,10 +165,15 @@ def expected_duration(config: Config, times: MeasuredTimes, first: int, pairs: i
 
 
 def _learned_pairs(config: Config, admitted: float, cycles: int, pairs: int) -> float:
-    """Return how many pairs all fine-tunings learn together: every pair, or new and replayed."""
+    """Return how many pairs all fine-tunings learn together: every pair, or new and replayed.
+
+    The learner `grpo` learns the answers of one cycle.
+    """
     learning = config.learning
     if not learning.enabled or "iteration" in config.without:
         return 0.0
+    if learning.learner == "grpo":
+        return float(config.arms[Arm.LOOP] * cycles)
     whole = cycles * pairs + admitted * cycles * (cycles + 1) / 2
     if learning.start != "last" or learning.replay is None:
         return whole
@@ -271,6 +276,10 @@ def _learn(
     pairs: list[TrainingPair], parts: Parts, config: Config, limit: TimeLimit, log: Log
 ) -> tuple[float, ...]:
     """Return the seconds to learn a pair; () if the run learns nothing or the pairs fail."""
+    learner: object = parts.learner  # mypy takes the two protocols to be disjoint
+    if isinstance(learner, ComparesAnswers):
+        log("  fine-tuning: not measured, the learner compares the answers of whole cycles")
+        return ()
     if parts.learner is None or not pairs:
         return ()
 

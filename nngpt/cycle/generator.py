@@ -226,7 +226,7 @@ class Generator:
         parts = self.context.parts
         if arm is Arm.BASE:
             prompts = parts.prompts.of_cycle([], lambda _: None, self.cycle)
-            prompt = prompts.prompt(self._seed(f"ask {arm}", number), number)
+            prompt = prompts.prompt(self._seed(f"ask {arm}", number), number, arm)
         else:
             prompt = parts.reader.prompt
         seed, record = self._seed(f"write {arm}", number), self._recorder(prompt, arm)

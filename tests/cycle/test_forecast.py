@@ -50,6 +50,7 @@ def test_candidates_times_seconds_and_pairs_times_seconds() -> None:
         (["learning.enabled=false"], 0),
         (["without=[iteration]"], 0),
         (["learning.start=base"], 13 + 16),
+        (["learning.learner=grpo", "learning.start=last"], 2 * 12),
     ],
 )
 def test_only_learned_pairs_count(overrides: list[str], learned: float) -> None:

@@ -141,7 +141,8 @@ ANSWERS = [
 
 
 def learner(llm: TransformersLLM, name: str, *overrides: str) -> Any:
-    given = ["learning.start=last", "learning.rank=4", "learning.layers=1", *overrides]
+    given = ["learning.start=last", "learning.rank=4", "learning.layers=1"]
+    given += ["evaluation.retrain=false", *overrides]
     settings = config.load(None, [f"learning.learner={name}", *given])
     made = plugins.create("learner", name, settings, llm, options=settings.learning.options)
     assert isinstance(made, Learner) and isinstance(made, ComparesAnswers)
@@ -167,6 +168,12 @@ def test_dpo_pairs_better_answers_with_worse_ones_of_their_kind(llm: Transformer
     assert len(few.compare(learned, ANSWERS, 2, 1)) == 3
     assert few.compare(learned, ANSWERS, 2, 1) == few.compare(learned, ANSWERS, 2, 1)
     assert few.compare(learned[:1], ANSWERS[:2], 1, 1) == []
+    assert few.compare(learned, ANSWERS, 3, 1) == []  # nothing to learn is new
+    cut_off = [replace(a, pair=replace(a.pair, finished=a.accuracy is not None)) for a in ANSWERS]
+    pairs = many.compare(learned, cut_off, 2, 1)
+    assert {(pair.completion, pair.rival) for pair in pairs} == {
+        *(("text 6", "text 1"), ("text 6", "text 2")),
+    }
     assert corpus_hash(pairs) != corpus_hash([replace(pair, rival="") for pair in pairs])
 
 
@@ -214,9 +221,19 @@ def test_mistakes(llm: TransformersLLM, name: str, overrides: list[str], message
     assert re.search(message, caught.value.line())
 
 
-def test_grpo_needs_the_writer_of_its_answers(llm: TransformersLLM) -> None:
-    with pytest.raises(ConfigError, match="changes the adapter that wrote the answers"):
-        learner(llm, "grpo", "candidates.lag=1")
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("candidates.lag=1", "candidates.lag: .* changes the adapter that wrote the answers"),
+        ("evaluation.retrain=true", "evaluation.retrain: .* only admitted networks are trained"),
+        ("evaluation.early_stop=true evaluation.epochs=5", "early_stop: .* Set it to false"),
+        ("prompt.accuracy_quantiles=4", "prompt.accuracy_quantiles: .* that were asked"),
+    ],
+)
+def test_grpo_needs_answers_that_compare(llm: TransformersLLM, setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        learner(llm, "grpo", *setting.split())
+    assert re.search(message, caught.value.line())
 
 
 def test_what_is_learned_and_recorded(llm: TransformersLLM, tmp_path: Path) -> None:

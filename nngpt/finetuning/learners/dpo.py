@@ -67,11 +67,20 @@ class DPOLearner(AnswerLearner):
         self._options = options
 
     def compare(
-        self, learned: Sequence[TrainingPair], answers: Sequence[MeasuredAnswer], _: int, seed: int
+        self,
+        learned: Sequence[TrainingPair],
+        answers: Sequence[MeasuredAnswer],
+        cycle: int,
+        seed: int,
     ) -> list[TrainingPair]:
-        """Return a pair for each answer to be learned and each of its rivals, drawn at random."""
+        """Return a pair for each answer to be learned and each of its rivals, drawn at random.
+
+        None if no answer to be learned is of this cycle: the others were learned before.
+        """
         chance, of_kind = random.Random(seed), defaultdict(list)
         known = {answer.pair.source: answer for answer in answers}
+        if all(known[asked.source].cycle != cycle for asked in learned):
+            return []
         for answer in answers:
             if answer.parsed:
                 of_kind[_kind(answer.pair.prompt)].append(answer)
@@ -91,9 +100,13 @@ class DPOLearner(AnswerLearner):
         return super()._tokenize(tokenizer, pairs)
 
     def _is_worse(self, answer: MeasuredAnswer, better: MeasuredAnswer) -> bool:
-        """Return True if an answer's accuracy is lower by the margin; a failure is always worse."""
+        """Return True if an answer's accuracy is lower by the margin; a failure is always worse.
+
+        Both must have ended, or both not, since one mark says so for a pair.
+        """
         reached = -1.0 if answer.accuracy is None else answer.accuracy
-        return (better.accuracy or 0.0) - reached >= self._options.margin
+        far = (better.accuracy or 0.0) - reached >= self._options.margin
+        return far and answer.pair.finished == better.pair.finished
 
 
 def _kind(prompt: Prompt) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Learner `grpo`: group-relative policy optimisation on a cycle's answers (arXiv:2402.03300).
 
-The group is the cycle: its answers were all written by the adapter from which the training
-continues. An answer's advantage A is its reward (its accuracy, 0 for a failure) minus the mean of
-the group, in standard deviations of the group. A step minimises the mean over its answers of the
-mean over their tokens of −(min(r·A, clip(r, 1 − ε, 1 + ε)·A) − β·KL), where r is the token's
-probability divided by that at the start of the training, and KL = 1/r + log r − 1.
+The group is the cycle: its answers were written by the adapter from which the training continues,
+but for repairs and what took the place of repeats, which count like the others. An answer's
+advantage A is its reward (its accuracy, 0 for a failure) minus the mean of the group, in standard
+deviations of the group. A step minimises the mean over its answers of the mean over their tokens of
+−(min(r·A, clip(r, 1 − ε, 1 + ε)·A) − β·KL), where r is the token's probability divided by that at
+the start of the training, and KL = 1/r + log r − 1.
 
 Nothing is sampled here, because every network that is executed is an attempt of the run: this is
 one iteration of the algorithm's outer loop per cycle, with `learning.epochs` passes over one group.
@@ -29,6 +30,13 @@ from nngpt.records import MeasuredAnswer, TrainingPair
 
 if TYPE_CHECKING:
     import torch
+
+
+_WRITER = "changes the adapter that wrote the answers, not a later one"
+_ADMITTED = "compares all answers, and only admitted networks are trained again"
+_FORECAST = "needs the accuracy of every network that trains, and these would end before"
+_AS_ASKED = "learns answers to the questions that were asked"
+"""Why settings cannot go with the learner."""
 
 
 class Options(AnswerOptions):
@@ -74,18 +82,23 @@ class GroupObjective(ComparingObjective):
 class GRPOLearner(AnswerLearner):
     """Makes better answers of a cycle likelier; implements `nngpt.protocols.ComparesAnswers`.
 
-    Raises: ConfigError: answers are not written by the adapter from which the training continues.
+    Raises: ConfigError: answers are not written by the adapter from which the training continues,
+        or their accuracies or questions do not compare.
     """
 
     noun = "answer"
 
     def __init__(self, config: Config, llm: LLM, options: Options) -> None:
-        if config.candidates.lag:
-            raise ConfigError(
-                "the learner 'grpo' changes the adapter that wrote the answers, not a later one",
-                where="candidates.lag",
-                hint="Set it to 0.",
-            )
+        for where, set_, why, hint in (
+            ("candidates.lag", config.candidates.lag, _WRITER, "0"),
+            ("evaluation.retrain", config.evaluation.retrain, _ADMITTED, "false"),
+            ("evaluation.early_stop", config.evaluation.early_stop, _FORECAST, "false"),
+            ("prompt.accuracy_quantiles", config.prompt.accuracy_quantiles, _AS_ASKED, "null"),
+        ):
+            if set_:
+                raise ConfigError(
+                    f"the learner 'grpo' {why}", where=where, hint=f"Set it to {hint}."
+                )
         super().__init__(config, llm, options, GroupObjective(options.beta, options.clip))
 
     def compare(

@@ -167,7 +167,8 @@ class LoraLearner:
                 "pairs_too_long": len(chosen) - len(tokenized),
                 "held_out_pairs": len(held_out),
             }
-            learned = (job.learned_before or set()) | {pair_hash(pair) for pair in chosen}
+            new = {pair_hash(pair) for pair in chosen if pair.advantage >= 0}
+            learned = (job.learned_before or set()) | new
 
             def write_beside(draft: Path) -> None:
                 write_curve(points, facts, draft)

@@ -30,7 +30,7 @@ from nngpt.generation.contract import answers
 from nngpt.generation.contract.layer_list import read_layers, write_layers
 from nngpt.generation.pairs import chat_pairs
 from nngpt.plugins import PluginOptions
-from nngpt.protocols import ChangesAnswers
+from nngpt.protocols import ChangesAnswers, CrossesAnswers
 from nngpt.records import Adapter, Completion, Prompt, Refusal, Sampling, derive_seed
 
 Row = list[ast.expr]
@@ -117,9 +117,8 @@ class MutationLLM:
     def _answer(self, prompt: Prompt, chance: random.Random) -> str:
         """Return a changed network without the prefill; retry networks that cannot be changed."""
         written, mode = "", modes.load(prompt.mode)
-        change, cross = _changed_answer, _crossed_answers
-        if isinstance(mode, ChangesAnswers):
-            change, cross = mode.changed, mode.crossed
+        change = mode.changed if isinstance(mode, ChangesAnswers) else _changed_answer
+        cross = mode.crossed if isinstance(mode, CrossesAnswers) else _crossed_answers
         for _ in range(_TRIES):
             written = ""
             if self.crosses:

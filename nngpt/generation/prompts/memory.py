@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate
 
@@ -23,8 +23,9 @@ from nngpt.generation.contract import answers
 from nngpt.generation.contract.candidate import Defaults, full_answer, parse
 from nngpt.generation.prompts.known import KnownNetwork
 from nngpt.generation.prompts.repair import ADDRESS
+from nngpt.generation.prompts.template import asking
 from nngpt.protocols import AnswersJson, PromptMode
-from nngpt.records import Arm, Message, Prompt, Refusal, Stage
+from nngpt.records import Arm, Prompt, Refusal, Stage
 from nngpt.store import AttemptRecord, Store
 
 LONGEST = 1_500
@@ -53,12 +54,11 @@ class Memory:
 
     def added(self, prompt: Prompt) -> Iterator[Prompt]:
         """Yield the prompt with all tries, then with ever fewer: the oldest are left out first."""
-        *before, last = prompt.messages
+        question = prompt.messages[-1].content
         head = f"{self.best}\nLast tries, compared with it" if self.best else "Last tries"
         for oldest in range(len(self.tries)):
             lines = "\n".join([f"{head}, the newest last:", *self.tries[oldest:]])
-            asked = Message(last.role, f"{last.content}\n\n{lines}")
-            yield replace(prompt, messages=(*before, asked))
+            yield asking(prompt, f"{question}\n\n{lines}")
 
 
 def last_tries(store: Store, run_id: int, upto_cycle: int, count: int) -> list[AttemptRecord]:

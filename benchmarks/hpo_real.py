@@ -117,8 +117,8 @@ def cell(
     supported = read_supported(ast.parse(code))
     assert not isinstance(supported, Refusal), supported
     space = SearchSpace.of(supported, given.max_batch, max_side=0)
-    task = HPOTask(code, space, place, 1)
-    (predicted,) = best_of_grid(file, task, 1, given.images)
+    task = HPOTask(code, space, place, 1, images=given.images)
+    (predicted,) = best_of_grid(file, task, 1)
     (default,) = DefaultEngine().propose(task, 1)
     proposals = {"predicted": predicted, "default": default, "default-8": replace(default, batch=8)}
     proposals = {e: p for e, p in proposals.items() if given.engine in (None, e)}

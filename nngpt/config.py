@@ -262,9 +262,11 @@ class EvaluationConfig(_Section):
     candidate's own seconds (CPU time; on a GPU, time on the device), not the time it waits; "auto"
     is 20 s and 15 times (on a GPU, 100 times) what a reference network needs here. With `retrain`,
     a network is trained by our own loop with another seed before it is admitted, and that accuracy
-    counts. `latency` measures the forward pass of one image. With `early_stop`, a predictor
-    (`predictor`, default: the one of `nngpt predictor train`) ends trainings that are not expected
-    to reach the threshold, except for a random share `run_on`. `options` belong to the executor.
+    counts. With `hpo`, an HPO engine such as `surrogate` proposes the hyperparameters of each
+    candidate that its answer does not give (docs/hpo.md). `latency` measures the forward pass of
+    one image. With `early_stop`, a predictor (`predictor`, default: the one of `nngpt predictor
+    train`) ends trainings that are not expected to reach the threshold, except for a random share
+    `run_on`. `options` belong to the executor.
     """
 
     executor: str = "local"
@@ -276,6 +278,7 @@ class EvaluationConfig(_Section):
     hyperparameters: dict[str, float] = Field(
         default_factory=lambda: {"lr": 0.01, "momentum": 0.9, "dropout": 0.2}
     )
+    hpo: str | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     stop_on_divergence: bool = True

@@ -57,6 +57,7 @@ class Parts:
     Attributes:
         reader: turns completions into candidates.
         writers: the LLM that writes for each arm.
+        tuned: gives a candidate its hyperparameters (`evaluation.hpo`), or returns it unchanged.
         executor: trains candidates.
         learner: fine-tunes the LLM, None if learning is switched off.
         novelty: returns an empty novelty index.
@@ -67,6 +68,7 @@ class Parts:
 
     reader: Reader
     writers: Mapping[Arm, LLM]
+    tuned: Callable[[Candidate], Candidate]
     executor: Executor
     learner: Learner | None
     novelty: Callable[[], NoveltyMeasure]
@@ -106,6 +108,7 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
         control = _corpus_arm(config, reader, start, pool)
         _check_repeats(config, reader)
         splits = load_splits(config, source, log)
+        tuned = stack.enter_context(_open_tuner(config, reader.task, splits, log))
         llm = stack.enter_context(closing(_open_llm(config, reader, log)))
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
@@ -117,6 +120,7 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
         yield Parts(
             reader=reader,
             writers={Arm.LOOP: llm, Arm.BASE: llm, **control},
+            tuned=tuned,
             executor=executor,
             learner=learner,
             novelty=lambda: new_measure(config),
@@ -198,6 +202,21 @@ def _open_llm(config: Config, reader: Reader, log: Log) -> LLM:
     llm: LLM = plugins.create("LLM backend", settings.backend, settings, options=settings.options)
     log(f"  {llm.facts}")
     return llm
+
+
+@contextmanager
+def _open_tuner(
+    config: Config, task: Task, splits: Splits, log: Log
+) -> Iterator[Callable[[Candidate], Candidate]]:
+    """Open what gives candidates their hyperparameters. Raises: UserError."""
+    if config.evaluation.hpo is None:
+        yield lambda candidate: candidate
+        return
+    from nngpt.prediction.hpo.candidates import CandidateTuner
+
+    log(f"Hyperparameters: proposed for each candidate by {config.evaluation.hpo}")
+    with closing(CandidateTuner(config, task, splits.train.count)) as tuner:
+        yield tuner.tuned
 
 
 def _make_learner(config: Config, llm: LLM, parent: Adapter | None, log: Log) -> Learner | None:

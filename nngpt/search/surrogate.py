@@ -41,8 +41,8 @@ def surrogate_recipe(candidate: Candidate, task: Task, usual: Recipe, images: in
         return None
     space = SearchSpace.of(frozenset(candidate.hyperparameters), usual.batch, max_side=0)
     facts = facts_of(task, images)
-    asked = HPOTask(candidate.code, space, place_of(task), _EPOCHS, facts=facts)
-    (found, *_) = best_of_grid(_surrogate(), asked, 1, images)
+    asked = HPOTask(candidate.code, space, place_of(task), _EPOCHS, facts=facts, images=images)
+    (found, *_) = best_of_grid(_surrogate(), asked, 1)
     reach = found.hyperparameters["lr"] / (1 - found.hyperparameters.get("momentum", 0.0))
     rate = reach * (1 - _MOMENTUM) * usual.batch / found.batch
     digits = _DIGITS - 1 - math.floor(math.log10(rate))

@@ -26,9 +26,7 @@ _VALUES: Mapping[str, tuple[float, ...]] = {
 """Values within LEMUR's ranges (docs/design.md); the learning rate comes last, for `_smooth`."""
 
 
-def best_of_grid(
-    file: SurrogateFile, task: HPOTask, count: int, images: int | None = None
-) -> list[Proposal]:
+def best_of_grid(file: SurrogateFile, task: HPOTask, count: int) -> list[Proposal]:
     """Return the `count` best-scored settings of the surrogate's grid that differ clearly.
 
     They have no expected accuracy if the surrogate was not trained on the place, or cannot say.
@@ -36,14 +34,11 @@ def best_of_grid(
     step wide is seldom real. Two points differ clearly if their learning rates are a factor of 3
     apart, their batch sizes a factor of 4, or their images differ in size.
 
-    Args:
-        images: number of training images; None for the whole data set.
-
     Raises: DataError if the code is not valid Python.
     """
     horizon, model = file.at(task.epochs)
     grid = _grid(file, task, horizon)
-    inputs = _inputs(grid, file, task, images)
+    inputs = _inputs(grid, file, task)
     rates = len(_VALUES["lr"]) if "lr" in task.space.tunable else 1
     scores = _smooth(score(model.scores, inputs).reshape(-1, rates)).ravel()
     picked = _distinct(grid, scores, count)
@@ -81,9 +76,7 @@ def _grid(file: SurrogateFile, task: HPOTask, horizon: int) -> list[Proposal]:
     ]
 
 
-def _inputs(
-    grid: Sequence[Proposal], file: SurrogateFile, task: HPOTask, images: int | None
-) -> Matrix:
+def _inputs(grid: Sequence[Proposal], file: SurrogateFile, task: HPOTask) -> Matrix:
     """Return the feature row of each point [points, len(NAMES)].
 
     A row's columns depend on the transform or on the other settings: neither part is made twice.
@@ -95,7 +88,8 @@ def _inputs(
         for point in points:
             values = {**point.hyperparameters, "batch": float(point.batch)}
             run = TrainingRun("network", task.place, values, point.transform)
-            found.append(row(run, codes, file.sources, file.vocabulary, images, task.facts))
+            known = (codes, file.sources, file.vocabulary, task.images, task.facts)
+            found.append(row(run, *known))
         return np.array(found)
 
     transforms = len(dict.fromkeys(point.transform for point in grid))

@@ -35,11 +35,13 @@ class SearchSpace:
         supported: names of the network's hyperparameters, without `batch` and `transform`.
         max_batch: largest batch size that fits in memory.
         max_side: largest side of a resized image in pixels; None for no limit.
+        min_batch: smallest batch size, if it is not above `max_batch`.
     """
 
     supported: frozenset[str]
     max_batch: int
     max_side: int | None = None
+    min_batch: int = 8
 
     @classmethod
     def of(cls, names: frozenset[str], max_batch: int, max_side: int | None = None) -> SearchSpace:
@@ -53,8 +55,11 @@ class SearchSpace:
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """Powers of two from 8 (or `max_batch`, if smaller) to 512."""
-        return tuple(2**n for n in range(3, 10) if 2**n <= self.max_batch) or (self.max_batch,)
+        """Powers of two from `min_batch` to `max_batch`, from 8 to 512; else `max_batch`."""
+        powers = (2**n for n in range(3, 10))
+        return tuple(n for n in powers if self.min_batch <= n <= self.max_batch) or (
+            self.max_batch,
+        )
 
     @property
     def transforms(self) -> tuple[str, ...]:
@@ -105,6 +110,7 @@ class HPOTask:
         target: accuracy to reach, 0…1; None for the highest possible.
         seed: seed of whatever the engine does at random.
         facts: facts about the data set; None to look them up by its name.
+        images: number of training images; None for the whole data set.
     """
 
     code: str
@@ -114,6 +120,7 @@ class HPOTask:
     target: float | None = None
     seed: int = 0
     facts: Facts | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,16 @@ class SurrogateEngine:
     """Proposes the points of a grid that the surrogate scores best."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = SurrogateFile(path)
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
-        """Return the best points of the grid. Raises: as `SurrogateFile` and `best_of_grid`."""
-        return best_of_grid(SurrogateFile(self._path), task, count)
+        """Return the best points of the grid. Raises: as `best_of_grid`."""
+        return best_of_grid(self._file, task, count)
 
     def close(self) -> None:
         """Do nothing: the engine holds no resources."""
 
 
 def create(context: EngineContext, *, options: Options) -> SurrogateEngine:
-    """Return the HPO engine `surrogate`; it reads its file when a proposal is needed."""
+    """Return the HPO engine `surrogate`. Raises: UserError if its file is damaged."""
     return SurrogateEngine(options.surrogate or file_to_use(default_path()))

@@ -195,9 +195,11 @@ class CandidatesConfig(_Section):
     refusal's reason up to `repairs` times; repaired candidates are counted separately. With
     `repeats: mutate`, a random change of one of the arm's ten best networks takes the place of each
     answer that repeats a known network; with `repeats: crossover`, a random crossover of two of
-    them. It is counted as a repair. With `lag`, a cycle is written with what the LLM learned up to
-    that many cycles before the last one, so that writing, training and fine-tuning overlap; the
-    outcome is another than without, and the same at any speed.
+    them. It is counted as a repair. With `best_of: N`, N times as many answers are written, and
+    those are tried that the LLM takes to be the best (`prompt.accuracy_quantiles`) and has not
+    written before; the others are not stored. With `lag`, a cycle is written with what the LLM
+    learned up to that many cycles before the last one, so that writing, training and fine-tuning
+    overlap; the outcome is another than without, and the same at any speed.
     """
 
     per_cycle: int = Field(50, gt=0)
@@ -207,6 +209,7 @@ class CandidatesConfig(_Section):
     overlap: bool = True
     repairs: int = Field(0, ge=0, le=2)
     repeats: Literal["refuse", "mutate", "crossover"] = "refuse"
+    best_of: int = Field(1, gt=0, le=100)
     lag: int = Field(0, ge=0)
 
     @model_validator(mode="after")

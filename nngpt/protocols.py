@@ -105,6 +105,17 @@ class MeasuresPrompts(Protocol):
 
 
 @runtime_checkable
+class ScoresAnswers(Protocol):
+    """An LLM that can tell how likely an answer is, with the adapter in use."""
+
+    def log_likelihoods(self, prompt: Prompt, written: Sequence[Completion]) -> list[float]:
+        """Return the natural logarithm of each text's probability after a prompt.
+
+        The end of the turn counts for those that are finished.
+        """
+
+
+@runtime_checkable
 class WritesJson(Protocol):
     """An LLM that can be constrained to JSON that follows a schema."""
 

@@ -255,7 +255,9 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
     trainable = sum(t.trained for t in tried) / max(1, len(tried))
     return MeasuredTimes(
         source=f"a probe of {count} answers and {len(tried)} trainings",
-        per_candidate=(writing + share * training / parts.executor.workers,),
+        per_candidate=(
+            config.candidates.best_of * writing + share * training / parts.executor.workers,
+        ),
         per_pair=_learn(good, parts, config, limit, log),
         candidates=float(config.candidates.per_cycle),
         admitted=share * trainable * next(iter(config.arms.values())),

@@ -16,6 +16,7 @@ from nngpt.config import Config
 from nngpt.cycle.context import RunContext
 from nngpt.cycle.threads import Threads
 from nngpt.errors import StoreError
+from nngpt.generation import best_of
 from nngpt.generation.llm.mutation import MutationLLM
 from nngpt.generation.prompts.cycle_prompts import CyclePrompts
 from nngpt.generation.prompts.known import from_run
@@ -141,7 +142,7 @@ class Generator:
         batch = self._next_number()
         prompt = self.prompts.prompt(self._seed("ask", batch), batch)
         seed, record = self._seed("write", batch), self._recorder(prompt, Arm.LOOP)
-        return self._start(Arm.LOOP, prompt, count, seed, record)
+        return self._start(Arm.LOOP, prompt, count, seed, record, best=True)
 
     def _repair_or_mutation(self, attempts: list[AttemptRecord]) -> PendingBatch | None:
         """Start a repair by the LLM, else, when none can be needed any more, a random change."""
@@ -230,7 +231,7 @@ class Generator:
         else:
             prompt = parts.reader.prompt
         seed, record = self._seed(f"write {arm}", number), self._recorder(prompt, arm)
-        return self._start(arm, prompt, count, seed, record)
+        return self._start(arm, prompt, count, seed, record, best=arm is Arm.BASE)
 
     def _start(
         self,
@@ -241,13 +242,23 @@ class Generator:
         record: Record,
         display: AbstractContextManager[None] | None = None,
         llm: LLM | None = None,
+        best: bool = False,
     ) -> PendingBatch:
-        """Let an arm's LLM, or another one, write in a thread, with a line of progress."""
+        """Let an arm's LLM, or another one, write in a thread, with a line of progress.
+
+        Args:
+            best: whether more are written than are wanted, if `candidates.best_of` says so.
+        """
         llm, lines = llm or self.context.parts.writers[arm], ExitStack()
         llm.use_adapter(self.adapter if arm is Arm.LOOP else self.frozen)
         display = display or self.context.progress.writing(count)
         lines.enter_context(self.context.metered("writing", display))
-        completions = self.threads.start(lambda: llm.generate(prompt, count, seed, self.sampling))
+        times, known = self.context.config.candidates.best_of if best else 1, set[str]()
+        if times > 1:
+            written = self.context.store.attempts(self.context.run_id, arm=arm)
+            known = {attempt.completion.text for attempt in written}
+        asked = llm, prompt, count, seed, self.sampling
+        completions = self.threads.start(lambda: best_of.write(*asked, times, known))
         return PendingBatch(completions, record, lines)
 
     def _recorder(self, prompt: Prompt, arm: Arm) -> Record:

@@ -16,7 +16,7 @@ from nngpt.data.loading import data_source, load_splits
 from nngpt.errors import ConfigError, UserError
 from nngpt.finetuning.corpus.networks import learned_networks, named_networks, read_corpus
 from nngpt.finetuning.lora import overridden
-from nngpt.generation import modes
+from nngpt.generation import best_of, modes
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.models import constrained
 from nngpt.generation.models.adapters import starting_adapter
@@ -112,6 +112,8 @@ def assemble(config: Config, log: Log, executor: Executor | None = None) -> Iter
         llm = stack.enter_context(closing(_open_llm(config, reader, log)))
         if config.sampling.constrain:
             constrained.check(llm, reader.prompt.mode)
+        if config.candidates.best_of > 1:
+            best_of.check(llm)
         llm.use_adapter(start.adapter)
         learner = _make_learner(config, llm, start.adapter, log)
         executor = executor or stack.enter_context(open_executor(config, splits, reader.task, log))
@@ -209,13 +211,14 @@ def _open_tuner(
     config: Config, task: Task, splits: Splits, log: Log
 ) -> Iterator[Callable[[Candidate], Candidate]]:
     """Open what gives candidates their hyperparameters. Raises: UserError."""
-    if config.evaluation.hpo is None:
+    engine = config.evaluation.hpo
+    if engine is None:
         yield lambda candidate: candidate
         return
     from nngpt.prediction.hpo.candidates import CandidateTuner
 
-    log(f"Hyperparameters: proposed for each candidate by {config.evaluation.hpo}")
-    with closing(CandidateTuner(config, task, splits.train.count)) as tuner:
+    log(f"Hyperparameters: proposed for each candidate by {engine}")
+    with closing(CandidateTuner(engine, config, task, splits.train.count)) as tuner:
         yield tuner.tuned
 
 

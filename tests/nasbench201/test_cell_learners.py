@@ -1,4 +1,4 @@
-"""DPO and GRPO as learners of a run: the embedded model, two cycles, a kill in mid-learning."""
+"""The embedded model in runs of cells: DPO and GRPO with a kill in mid-learning, best of many."""
 
 from __future__ import annotations
 
@@ -74,6 +74,33 @@ def test_the_embedded_model_compares_its_answers_and_a_resumed_run_is_the_same(
         assert all(weight.equal(same[name]) for name, weight in weights.items())
         assert (one.corpus_hash, one.loss_last) == (other.corpus_hash, other.loss_last)
     assert [a.parent for a in whole] == [None, whole[0].name]
+
+
+def test_the_embedded_model_chooses_among_its_cells_and_a_resumed_run_is_the_same(
+    table: Table, base: LoadedBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers, "load_base", lambda _: base)
+    asked: list[tuple[str, int]] = []
+    score = transformers.TransformersLLM.log_likelihoods
+
+    def log_likelihoods(self: Any, prompt: Any, written: Any) -> list[float]:
+        asked.append((prompt.messages[-1].content.partition("\n")[0], len(written)))
+        return score(self, prompt, written)
+
+    monkeypatch.setattr(transformers.TransformersLLM, "log_likelihoods", log_likelihoods)
+    given = (
+        *(*SMALL, "learning.select=all", "prompt.better_than=null", "prompt.accuracy_quantiles=2"),
+        *("candidates.best_of=4", "candidates.repeats=refuse", "llm.batch_size=12"),
+    )
+    run(tmp_path / "whole", 2, *given)
+    scored = [("Accuracy quantile: 2 of 2", 12), ("Accuracy quantile: 1 of 2", 12)]
+    assert asked == scored, "not in the first cycle, whose question names no quantile"
+    run(tmp_path / "halves", 1, *given)
+    run(tmp_path / "halves", 2, *given)
+    found = attempts(tmp_path / "whole")
+    assert facts(attempts(tmp_path / "halves")) == facts(found)
+    texts = [a.completion.text for a in found]
+    assert len(texts) == 6 == len(set(texts)), "no text is chosen twice"
 
 
 def write_script(folder: Path, cells: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,10 @@ from nngpt.generation.models.adapters import check_adapter
 from nngpt.generation.models.constrained import Grammars, load_xgrammar
 from nngpt.generation.models.cpu_attention import fast_cpu_attention
 from nngpt.generation.models.loading import LoadedBase, clear_memory, load_base
-from nngpt.records import Adapter, Completion, Prompt, Sampling
+from nngpt.records import Adapter, Completion, Prompt, Sampling, TrainingPair
+
+_SCORED = 2**28
+"""Largest number of scores of tokens (float32) that `log_likelihoods` holds at once."""
 
 
 def create(config: LLMConfig) -> TransformersLLM:
@@ -118,6 +121,44 @@ class TransformersLLM:
             self._completion(row, prompt, seed, index, len(ids), seconds)
             for index, row in enumerate(rows)
         ]
+
+    def log_likelihoods(self, prompt: Prompt, written: Sequence[Completion]) -> list[float]:
+        """Return the log-probability of each text after a prompt, which is read once."""
+        import torch
+
+        tokenizer = self.base.tokenizer
+        ids = chat.encode(tokenizer, chat.render(tokenizer, prompt))
+        answers = [
+            chat.encode_answer(tokenizer, TrainingPair(prompt, one.text, "", one.finished))
+            for one in written
+        ]
+        longest = max(map(len, answers), default=0)
+        size = max(1, _SCORED // max(1, longest * self.base.model.config.vocab_size))
+        found: list[float] = []
+        enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
+        with torch.inference_mode(), enough:
+            for first in range(0, len(answers), size):
+                if self._stopping.is_set():
+                    return [0.0] * len(written)
+                found += self._score(ids, answers[first : first + size])
+        return found
+
+    def _score(self, prompt: list[int], answers: list[list[int]]) -> list[float]:
+        """Return the log-probability of each answer; padding comes last and does not count."""
+        import torch
+
+        device, longest = self.base.model.device, max(map(len, answers))
+        cache = self._read_once(torch.tensor([prompt[:-1]], device=device), len(answers))
+        padded = [[prompt[-1], *row, *[row[-1]] * (longest - len(row))] for row in answers]
+        rows = torch.tensor(padded, device=device)
+        output = self._writer(input_ids=rows[:, :-1], past_key_values=cache, use_cache=True)
+        losses = torch.nn.functional.cross_entropy(
+            output.logits.float().transpose(1, 2), rows[:, 1:], reduction="none"
+        )
+        counted = torch.arange(longest, device=device) < torch.tensor(
+            [[len(row)] for row in answers], device=device
+        )
+        return [-loss for loss in (losses * counted).sum(1).tolist()]
 
     def write_with(self, model: Any, name: str | None) -> None:
         """Generate with `model`: the base with an adapter in training, or the bare base again."""

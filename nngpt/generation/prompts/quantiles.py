@@ -17,7 +17,7 @@ from nngpt.generation.prompts.template import asking
 from nngpt.records import Prompt, TrainingPair
 from nngpt.store import AttemptRecord
 
-_NAMED = re.compile(r"\AAccuracy quantile: \d+ of \d+\n\n")
+_NAMED = re.compile(r"\AAccuracy quantile: \d+ of (\d+)\n\n")
 
 
 def in_quantile(prompt: Prompt, quantile: int, quantiles: int) -> Prompt:
@@ -28,6 +28,12 @@ def in_quantile(prompt: Prompt, quantile: int, quantiles: int) -> Prompt:
     """
     named = f"Accuracy quantile: {quantile} of {quantiles}\n\n"
     return asking(prompt, named + _NAMED.sub("", prompt.messages[-1].content))
+
+
+def in_worst_quantile(prompt: Prompt) -> Prompt | None:
+    """Return the prompt with the worst quantile instead; None if its question names none."""
+    named = _NAMED.match(prompt.messages[-1].content)
+    return in_quantile(prompt, 1, int(named.group(1))) if named else None
 
 
 def in_own_quantiles(

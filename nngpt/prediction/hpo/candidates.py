@@ -20,15 +20,16 @@ class CandidateTuner:
     """Asks one HPO engine for the hyperparameters of each candidate (`evaluation.hpo`).
 
     Args:
+        engine: name of the engine.
         images: number of training images.
 
     Raises: UserError if the engine lacks something, PluginError if there is none of that name.
     """
 
-    def __init__(self, config: Config, task: Task, images: int) -> None:
+    def __init__(self, engine: str, config: Config, task: Task, images: int) -> None:
         self._config, self._task, self._images = config, task, images
         context = EngineContext(config)
-        self._engine: HPOEngine = plugins.create("HPO engine", config.evaluation.hpo, context)
+        self._engine: HPOEngine = plugins.create("HPO engine", engine, context)
 
     def tuned(self, candidate: Candidate) -> Candidate:
         """Return the candidate with the hyperparameters that the engine proposes for its code.

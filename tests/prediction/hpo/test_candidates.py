@@ -32,7 +32,7 @@ def candidate(**values: float) -> Candidate:
 
 def test_the_surrogate_proposes_what_the_answer_leaves_open() -> None:
     settings = config.load("smoke-mnist", SET)
-    tuner = CandidateTuner(settings, TASK, 1000)
+    tuner = CandidateTuner("surrogate", settings, TASK, 1000)
     space = SearchSpace(frozenset({"lr", "momentum", "dropout"}), 32, max_side=0, min_batch=32)
     assert space.batches == (32,)
     asked = HPOTask(CODE, space, place_of(TASK), 1, facts=facts_of(TASK), images=1000)
@@ -69,9 +69,9 @@ def test_the_number_of_images_matters() -> None:
     ],
 )
 def test_engines_that_cannot_propose_are_refused(engine: str, said: str) -> None:
-    settings = config.load("smoke-mnist", [*SET, f"evaluation.hpo={engine}"])
+    settings = config.load("smoke-mnist", SET)
     with pytest.raises(UserError, match=said):
-        CandidateTuner(settings, TASK, 1000).tuned(candidate(lr=0.03))
+        CandidateTuner(engine, settings, TASK, 1000).tuned(candidate(lr=0.03))
 
 
 def test_a_run_stores_the_proposals_of_each_network(
@@ -85,7 +85,10 @@ def test_a_run_stores_the_proposals_of_each_network(
         attempts = store.attempts(1, with_code=True)
     found = [a.candidate for a in attempts if a.candidate is not None]
     assert len(found) == 3
-    tuner, usual = CandidateTuner(settings, TASK, 100), Defaults.of(settings.evaluation)
+    tuner, usual = (
+        CandidateTuner("surrogate", settings, TASK, 100),
+        Defaults.of(settings.evaluation),
+    )
     for one in found:
         plain = {name: usual.hyperparameters[name] for name in one.hyperparameters}
         assert tuner.tuned(replace(one, hyperparameters=plain)) == one

@@ -1,0 +1,136 @@
+"""`candidates.best_of`: more answers are written than tried, and the LLM chooses among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import Nngpt, scripted_settings
+from finetuning.tiny_folder import write_tiny_model
+
+from nngpt.config import LLMConfig
+from nngpt.generation import best_of
+from nngpt.generation.llm.transformers import TransformersLLM
+from nngpt.generation.models import chat
+from nngpt.generation.models.loading import load_base
+from nngpt.generation.prompts.quantiles import in_quantile
+from nngpt.protocols import LLM
+from nngpt.records import Completion, Message, Prompt, Sampling
+
+PLAIN = Prompt("t", "0", "cell", (Message("system", "s"), Message("user", "Write.")))
+ASKED = in_quantile(PLAIN, 3, 3)
+SAMPLING = Sampling(max_new_tokens=4)
+
+
+class Numbers:
+    """Writes given texts in turn; knows how likely each is in three quantiles."""
+
+    model, batch_size, facts = "numbers", 4, ""
+
+    def __init__(self, texts: Sequence[str], likely: dict[str, tuple[float, ...]]) -> None:
+        self.texts, self.likely, self.calls = list(texts), likely, list[tuple[int, int]]()
+
+    def generate(
+        self, prompt: Prompt, count: int, seed: int, sampling: Sampling
+    ) -> list[Completion]:
+        self.calls.append((count, seed))
+        taken, self.texts = self.texts[:count], self.texts[count:]
+        return [
+            Completion(text, self.model, None, seed, n, 1, 1, 0.0) for n, text in enumerate(taken)
+        ]
+
+    def log_likelihoods(self, prompt: Prompt, written: Sequence[Completion]) -> list[float]:
+        number = int(prompt.messages[-1].content.split()[2])
+        return [math.log(self.likely[one.text][number - 1]) for one in written]
+
+    def use_adapter(self, adapter: object) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+LIKELY = {
+    "a": (0.1, 0.1, 0.7),  # 7 times as likely in the best quantile as in the worst
+    "b": (0.01, 0.5, 0.2),  # 20 times
+    "c": (0.9, 0.9, 0.9),  # as likely, although it is the likeliest answer
+    "d": (0.3, 0.3, 0.1),
+    "e": (0.001, 0.001, 0.1),  # 100 times
+    "f": (0.2, 0.1, 0.3),  # 1.5 times
+}
+
+
+def kept(texts: str, count: int, prompt: Prompt = ASKED, known: str = "", times: int = 3) -> str:
+    llm: LLM = Numbers(texts, LIKELY)
+    found = best_of.write(llm, prompt, count, 7, SAMPLING, times, known)
+    assert [one.index for one in found] == list(range(count))
+    assert len({one.seconds for one in found}) == 1
+    return "".join(one.text for one in found)
+
+
+def test_answers_likelier_in_the_best_quantile_than_in_the_worst_are_kept() -> None:
+    assert kept("abcdef", 2) == "be"
+    assert kept("abcdef", 3, times=2) == "abe", "in the order in which they were written"
+
+
+def test_repeats_and_known_answers_come_last() -> None:
+    assert kept("ebeebe", 2) == "eb"
+    assert kept("abcdef", 2, known="be") == "af"
+    assert kept("bbbeee", 3, known="be", times=2) == "bee", (
+        "there is nothing else: the best are repeated"
+    )
+
+
+def test_a_prompt_without_a_quantile_keeps_the_first_new_ones() -> None:
+    assert kept("ccdaef", 2, PLAIN) == "cd"
+    assert kept("ccdaef", 2, PLAIN, known="cd") == "ae"
+
+
+def test_batches_are_no_larger_than_the_llm_likes_and_have_seeds_of_their_own() -> None:
+    llm = Numbers("abcdef", LIKELY)
+    best_of.write(llm, ASKED, 2, 7, SAMPLING, 3, ())
+    assert [count for count, _ in llm.calls] == [4, 2]
+    assert len({seed for _, seed in llm.calls}) == 2
+    once = Numbers("ab", LIKELY)
+    best_of.write(once, ASKED, 2, 7, SAMPLING, 1, "ab")
+    assert once.calls == [(2, 7)], "with 1, all is as without"
+
+
+def test_a_text_is_as_likely_as_its_tokens_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts of several lengths in one batch, and in parts, against the plain computation."""
+    base = load_base(
+        LLMConfig(model=write_tiny_model(tmp_path / "tiny"), device="cpu", dtype="float32")
+    )
+    llm, texts = TransformersLLM(base, 4), ["A B", "one two three four", "x", "A B C"]
+    written = [
+        Completion(text, "tiny", None, 0, n, 1, 1, 0.0, finished=n != 2)
+        for n, text in enumerate(texts)
+    ]
+    found = llm.log_likelihoods(PLAIN, written)
+    asked = chat.encode(base.tokenizer, chat.render(base.tokenizer, PLAIN))
+    for one, likelihood in zip(written, found, strict=True):
+        answer = chat.encode(base.tokenizer, one.text)
+        answer += [base.tokenizer.eos_token_id] * one.finished
+        with torch.no_grad():
+            logits = base.model(torch.tensor([asked + answer])).logits[0, len(asked) - 1 : -1]
+        each = logits.log_softmax(1)[range(len(answer)), answer]
+        assert likelihood == pytest.approx(each.sum().item(), abs=1e-4)
+    monkeypatch.setattr("nngpt.generation.llm.transformers._SCORED", 1)
+    assert llm.log_likelihoods(PLAIN, written) == pytest.approx(found, abs=1e-4)
+    assert llm.log_likelihoods(PLAIN, []) == []
+    cut = llm.log_likelihoods(PLAIN, [replace(written[0], finished=False)])
+    assert cut[0] > found[0], "the end of the turn counts"
+
+
+def test_a_backend_that_cannot_compare_is_refused(nngpt: Nngpt, tmp_path: Path) -> None:
+    settings = scripted_settings(tmp_path)
+    told = nngpt("cycle", "run", "smoke-mnist", *settings, "--set", "candidates.best_of=2")
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1] == (
+        "nngpt: candidates.best_of: the backend of 'scripted' does not tell how likely an answer "
+        "is. Set it to 1."
+    )

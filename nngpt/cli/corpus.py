@@ -84,9 +84,9 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Write LEMUR's networks as deduplicated training pairs: train, dev and test files."""
-    from nngpt.finetuning.corpus.answers import make_writer
     from nngpt.finetuning.corpus.build import CorpusSelection, parse_shares
     from nngpt.finetuning.corpus.folder import create_corpus
+    from nngpt.finetuning.corpus.writers import make_writer
     from nngpt.novelty.dedup.options import build_settings, check_share
     from nngpt.reports.tables.data import corpus_parts
     from nngpt.store.lemur.mirror import RUNS, mirror_folder
@@ -106,7 +106,7 @@ def build(
         replacements=replacements,
     )
     if build_check is None:
-        build_check = writer.template.mode == "features"
+        build_check = writer.asked.mode == "features"
     check = settings.evaluation if build_check else None
     with progress_bars() as on_progress:
         folders = [mirror_folder(folder), *([RUNS] if own and folder is None else [])]

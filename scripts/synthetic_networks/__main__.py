@@ -13,8 +13,8 @@ from nngpt.cli.inputs import load_config
 from nngpt.cli.output import progress_bars
 from nngpt.errors import NngptError, UserError
 from nngpt.files import check_new
-from nngpt.finetuning.corpus.answers import make_writer
 from nngpt.finetuning.corpus.build_check import open_build_check
+from nngpt.finetuning.corpus.writers import make_writer
 from nngpt.generation.prompts import template as prompts
 from nngpt.records import Candidate, Refusal
 from synthetic_networks.convert import Conversion, convert_corpus

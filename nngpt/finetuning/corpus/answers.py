@@ -8,14 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nngpt import plugins
-from nngpt.config import Config
 from nngpt.data import transform_names
-from nngpt.errors import UserError
 from nngpt.finetuning.corpus.bodies import extract_body, parse_network, strip_comments
 from nngpt.finetuning.corpus.layers import extract_layers, narrow_to_budget
 from nngpt.finetuning.corpus.lemur_networks import BestTrial, LemurNetwork
-from nngpt.generation import contract, modes
+from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, Hyperparameters, write
 from nngpt.generation.contract.interface import read_supported
 from nngpt.generation.contract.layer_list import write_layers
@@ -31,7 +28,7 @@ _DROPOUT = 0.2
 _DIGITS = 3
 """Significant digits of recorded values: they were drawn at random, so more would teach nothing."""
 
-_CHARACTERS_PER_TOKEN = {"full": 3.2, "body": 3.2, "features": 2.2}
+CHARACTERS_PER_TOKEN = {"full": 3.2, "body": 3.2, "features": 2.2, "delta": 3.2}
 _MAX_TOKENS = {"features": 260}
 
 
@@ -97,6 +94,7 @@ class AnswerWriter:
     Attributes:
         prompts: the different prompts for all tasks.
         defaults: values for settings that an answer leaves out.
+        asked: the template of the corpus's prompts.
         compact: write shorter networks that compute the same: without comments and annotations, in
             `full` mode with the training half of `body` mode's template and without settings, in
             `features` mode narrowed to the tasks' parameter budget.
@@ -109,7 +107,7 @@ class AnswerWriter:
         defaults: contract.Defaults,
         compact: bool = False,
     ) -> None:
-        self.template, self.tasks = template, tasks
+        self.template, self.tasks, self.asked = template, tasks, template
         self.defaults, self.compact = defaults, compact
         whole_files = compact and template.mode == "full"
         self._body_template = prompts.load("body") if whole_files else None
@@ -135,9 +133,9 @@ class AnswerWriter:
         Longer answers would teach the LLM to be cut off. Measured on LEMUR with the
         tokenizer of SmolLM2; layer lists consist mostly of digits and signs.
         """
-        mode = self.template.mode
+        mode = self.asked.mode
         tokens = min(max_new_tokens, _MAX_TOKENS.get(mode, max_new_tokens))
-        return int(tokens * _CHARACTERS_PER_TOKEN[mode])
+        return int(tokens * CHARACTERS_PER_TOKEN[mode])
 
     def _candidate(
         self, network: LemurNetwork, asked: CorpusPrompt, trial: BestTrial | None
@@ -192,37 +190,6 @@ class AnswerWriter:
         rest = body.removeprefix(prompt.prefill)
         whole = contract.read(rest, prompt, task, template, self.defaults)
         return whole if isinstance(whole, Refusal) else _fenced(whole.code)
-
-
-def make_writer(
-    config: Config, template_name: str | None, datasets: Sequence[str], compact: bool = False
-) -> AnswerWriter:
-    """Return a writer of a corpus's answers for data sets, with a run's budget and defaults.
-
-    Args:
-        template_name: prompt template; None for the configuration's.
-
-    Raises:
-        ConfigError: there is no such template.
-        PluginError: there is no such data set.
-        UserError: networks cannot be written as answers of the template's mode.
-    """
-    template = prompts.load(template_name or config.prompt.template)
-    if modes.load(template.mode).changes_parent:
-        hint = "Build one of whole networks (--prompt full), and give it as prompt.corpus"
-        raise UserError("a corpus holds networks, not changes", where=template.name, hint=hint)
-    if template.mode not in _CHARACTERS_PER_TOKEN:
-        what = f"LEMUR's networks cannot be written as answers of {template.mode} mode"
-        known = f"Use a template of one of these modes: {', '.join(_CHARACTERS_PER_TOKEN)}"
-        raise UserError(what, where=template.name, hint=known)
-    tasks = [_task(name, config.task.max_parameters) for name in dict.fromkeys(datasets)]
-    return AnswerWriter(template, tasks, contract.Defaults.of(config.evaluation), compact)
-
-
-def _task(dataset: str, max_parameters: int | None) -> Task:
-    source = plugins.create("data set", dataset, None)
-    shape = (1, *source.shape)
-    return Task(source.name, shape, (source.classes,), 0.0, max_parameters=max_parameters)
 
 
 def _fenced(code: str) -> str:

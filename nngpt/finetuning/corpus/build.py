@@ -21,6 +21,7 @@ from typing import TypeVar
 from nngpt.errors import UserError
 from nngpt.finetuning.corpus.answers import AnsweredNetwork, AnswerWriter
 from nngpt.finetuning.corpus.build_check import BuildCheck
+from nngpt.finetuning.corpus.changes import LONGEST_PARENT, ChangeWriter
 from nngpt.finetuning.corpus.lemur_networks import OWN_FAMILY, LemurNetwork
 from nngpt.novelty.dedup.collection import FAMILY_CAP, DedupSettings, Network
 from nngpt.novelty.dedup.pipeline import deduplicate
@@ -151,7 +152,10 @@ def build_corpus(
     """
     exclusions = Exclusions(len(networks))
     eligible = _eligible(networks, selection, exclusions)
-    answered = _write_answers(eligible, writer, selection.max_chars, exclusions, on_progress)
+    longest = LONGEST_PARENT if isinstance(writer, ChangeWriter) else selection.max_chars
+    answered = _write_answers(eligible, writer, longest, exclusions, on_progress)
+    if isinstance(writer, ChangeWriter):
+        answered = writer.changes(answered, selection.max_chars, exclusions.exclude)
     distinct = _distinct(answered, selection, check, exclusions, on_progress)
     kept = interleave_families(distinct, selection.best_on)
     if selection.limit is not None:

@@ -116,7 +116,7 @@ def corpus_facts(
     build_check: bool,
 ) -> dict[str, Any]:
     """Return what a corpus folder's manifest says of template, tasks, settings and networks."""
-    template, tasks = writer.template, writer.tasks
+    template, tasks = writer.asked, writer.tasks
     return {
         "nngpt": __version__,
         "template": {"name": template.name, "hash": template.hash, "mode": template.mode},

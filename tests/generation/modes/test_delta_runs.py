@@ -12,8 +12,7 @@ from quick_runs import database, quick_run, write_answers
 
 from nngpt import config
 from nngpt.data.loading import data_source
-from nngpt.errors import ConfigError, UserError
-from nngpt.finetuning.corpus.answers import make_writer
+from nngpt.errors import ConfigError
 from nngpt.generation.contract import Reader, make_reader
 from nngpt.generation.llm.scripted import ScriptedLLM
 from nngpt.generation.pairs import admitted_pairs, corpus_pairs
@@ -203,5 +202,3 @@ def test_configuration_errors_are_one_line(folder: Path, reader: Reader) -> None
     )
     with pytest.raises(ConfigError, match=r"prompt\.shots_from: a corpus holds whole networks"):
         read_pool(settings, reader, lambda text: None)
-    with pytest.raises(UserError, match=r"not changes.*prompt\.corpus"):
-        make_writer(settings, "delta", ["mnist"])

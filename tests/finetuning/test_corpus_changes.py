@@ -112,6 +112,14 @@ def test_a_run_reads_the_corpus_and_shows_no_examples(
     manifest = json.loads(made.stdout)
     assert manifest["template"]["mode"] == "delta" and manifest["funnel"]["kept"] == 2
     corpus = tmp_path / "changes" / "train.jsonl"
+    lines = [json.loads(line) for line in corpus.read_text().splitlines()]
+    told = {
+        (one["source"], one["changes"], one["accuracy_before"], one["accuracy"]) for one in lines
+    }
+    assert told == {
+        ("lemur:seq-gelu", "lemur:seq-weak", 0.5, 0.6),
+        ("lemur:seq-best", "lemur:seq-gelu", 0.6, 0.7),
+    }
     settings = config.load("delta-mnist", [f"learning.corpus={corpus}"])
     reader = make_reader(settings, data_source(settings))
     pairs = read_corpus(settings, reader, print)

@@ -58,11 +58,13 @@ class NetworkAnswer:
     Attributes:
         candidate: the network that the contract reads in the answer.
         trial: trial whose settings and accuracy belong to the answer; None without a trial.
+        changed: name and best trial of the network that the answer changes; None for none.
     """
 
     prompt: CorpusPrompt = field(repr=False)
     candidate: Candidate
     trial: BestTrial | None
+    changed: tuple[str, BestTrial] | None = None
 
     @property
     def completion(self) -> str:

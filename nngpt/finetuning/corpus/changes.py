@@ -45,10 +45,13 @@ class Change:
     Attributes:
         similarity: Jaccard similarity of the two.
         parent: number of the network to be changed.
+        before, after: the trials that show it.
     """
 
     similarity: float
     parent: int
+    before: BestTrial
+    after: BestTrial
 
 
 class ChangeWriter(AnswerWriter):
@@ -80,7 +83,7 @@ class ChangeWriter(AnswerWriter):
         found: dict[int, list[NetworkAnswer]] = defaultdict(list)
         refusals: dict[int, str | Refusal] = {}
         for number, place, change in _improvements(networks):
-            made = self._change(networks[change.parent], networks[number], place)
+            made = self._change(networks[number], place, networks[change.parent], change)
             if isinstance(made, Refusal):
                 refusals[number] = made
             elif len(made.completion) > max_chars:
@@ -93,7 +96,7 @@ class ChangeWriter(AnswerWriter):
         return [replace(networks[n], answers=tuple(found[n])) for n in sorted(found)]
 
     def _change(
-        self, parent: AnsweredNetwork, better: AnsweredNetwork, place: int
+        self, better: AnsweredNetwork, place: int, parent: AnsweredNetwork, change: Change
     ) -> NetworkAnswer | Refusal:
         """Return the answer that changes one network into another, for a task by its place."""
         one, other = parent.answers[place], better.answers[place]
@@ -118,7 +121,8 @@ class ChangeWriter(AnswerWriter):
         )
         if isinstance(read, Refusal):
             return read
-        return NetworkAnswer(replace(other.prompt, prompt=prompt), read, other.trial)
+        changed = parent.network.name, change.before
+        return NetworkAnswer(replace(other.prompt, prompt=prompt), read, change.after, changed)
 
 
 def _improvements(networks: Sequence[AnsweredNetwork]) -> Iterator[tuple[int, int, Change]]:
@@ -131,11 +135,12 @@ def _improvements(networks: Sequence[AnsweredNetwork]) -> Iterator[tuple[int, in
         for one, other, similarity in _similar(networks, members):
             for better, weaker in ((one, other), (other, one)):
                 for place in range(len(networks[better].answers)):
-                    trials = (_trial(networks[n], place) for n in (better, weaker))
-                    change = Change(similarity, weaker)
-                    known = best.get((better, place), change)
-                    if _improves(*trials) and similarity >= known.similarity:
-                        best[better, place] = change
+                    before, after = (_trial(networks[n], place) for n in (weaker, better))
+                    if before is None or after is None or not _improved(before, after):
+                        continue
+                    known = best.get((better, place))
+                    if known is None or similarity > known.similarity:
+                        best[better, place] = Change(similarity, weaker, before, after)
         for (number, place), change in sorted(best.items(), key=lambda item: item[0]):
             yield number, place, change
 
@@ -160,9 +165,7 @@ def _trial(network: AnsweredNetwork, place: int) -> BestTrial | None:
     return next(filter(None, map(network.network.best, names)), None)
 
 
-def _improves(better: BestTrial | None, weaker: BestTrial | None) -> bool:
-    """Return True if two trials of equal length on one data set differ by the gain."""
-    if better is None or weaker is None:
-        return False
-    same = (better.dataset, better.epoch) == (weaker.dataset, weaker.epoch)
-    return same and better.accuracy >= weaker.accuracy + GAIN
+def _improved(before: BestTrial, after: BestTrial) -> bool:
+    """Return True if the second of two trials, equally long on one data set, is better by far."""
+    same = (before.dataset, before.epoch) == (after.dataset, after.epoch)
+    return same and after.accuracy >= before.accuracy + GAIN

@@ -146,7 +146,10 @@ def _inputs(networks: Sequence[LemurNetwork]) -> dict[str, Any]:
 
 
 def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
-    trial = answer.trial
+    trial, changed = answer.trial, {}
+    if answer.changed:
+        name, before = answer.changed
+        changed = {"changes": f"lemur:{name}", "accuracy_before": before.accuracy}
     asked = prompt_keys(answer.prompt.prompt)
     return {
         "messages": asked.pop("messages"),
@@ -160,6 +163,7 @@ def _line(network: LemurNetwork, answer: NetworkAnswer) -> dict[str, Any]:
         "accuracy": trial.accuracy if trial else None,
         "accuracy_on": trial.dataset if trial else None,
         "accuracy_epoch": trial.epoch if trial else None,
+        **changed,
     }
 
 

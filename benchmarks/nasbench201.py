@@ -13,6 +13,8 @@ evolution        regularised evolution, population 20, sample 5
 evolution-10-3   the same, population 10, sample 3
 local            local search with restarts
 tpe              Optuna's multivariate TPE
+counts           operations as often as the best quarter has them, in rounds of ten
+counts-10        ten times as many are drawn, and chosen by the ratio to the other cells
 novel-…          random, evolution or tpe; repeats are replaced as in the loop
 
 Each row is one (data set, seed, policy, settings) with the trace of its look-ups. Runs of the loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -161,6 +162,62 @@ def tpe(search: Search, fresh: bool = False) -> None:
         study.add_trial(taken)
 
 
+ROUND, BEST, UNIFORM = 10, 0.25, 0.3
+"""Of `counts`: look-ups of a round as in the loop, share of the best, and of uniform draws."""
+
+
+def counts(search: Search, times: int = 1) -> None:
+    """Draw operations as often as the best quarter has them, edge by edge; ten random cells first.
+
+    With `times`, so many cells are drawn for each that is looked up, and chosen are those whose
+    operations are more frequent in the best quarter than in the rest. This is what the loop does
+    with `candidates.best_of`, with counts in place of the LLM.
+    """
+    while not search.over:
+        if len(search.trace) < ROUND:
+            search.look_up(search.any_cell())
+            continue
+        ranked = sorted(search.trace, key=lambda one: -one[1])
+        size = max(3, math.ceil(BEST * len(ranked)))
+        best, rest = (
+            _shares([cell for cell, _ in part]) for part in (ranked[:size], ranked[size:])
+        )
+        drawn: list[Numbers] = []
+        while len(drawn) < times * ROUND:
+            cell = tuple(_operation(search, shares) for shares in best)
+            while cell in search.known or cell in drawn:
+                cell = search.changed(search.chance.choice(ranked[:MUTATED])[0])
+            drawn.append(cell)
+        drawn.sort(key=lambda cell: _ratio(cell, rest, best))
+        for cell in drawn[: min(ROUND, search.budget - len(search.trace))]:
+            search.look_up(cell)
+
+
+def _shares(cells: list[Numbers]) -> list[list[float]]:
+    """Return the share of each operation on each edge, one added to every count."""
+    total = len(cells) + len(OPERATIONS)
+    return [
+        [
+            (1 + sum(cell[edge] == number for cell in cells)) / total
+            for number in range(len(OPERATIONS))
+        ]
+        for edge in range(6)
+    ]
+
+
+def _operation(search: Search, shares: list[float]) -> int:
+    if search.chance.random() < UNIFORM:
+        return search.chance.randrange(len(OPERATIONS))
+    return search.chance.choices(range(len(OPERATIONS)), shares)[0]
+
+
+def _ratio(cell: Numbers, one: list[list[float]], other: list[list[float]]) -> float:
+    """Return the log-ratio of a cell's shares in `one` to those in `other`."""
+    return sum(
+        math.log(a[number] / b[number]) for number, a, b in zip(cell, one, other, strict=True)
+    )
+
+
 POLICIES: dict[str, Callable[[Search], None]] = {
     "random": random_search,
     "novel-random": partial(random_search, fresh=True),
@@ -170,6 +227,8 @@ POLICIES: dict[str, Callable[[Search], None]] = {
     "novel-evolution": partial(evolution, fresh=True),
     "local": local_search,
     "tpe": tpe,
+    "counts": counts,
+    "counts-10": partial(counts, times=10),
     "novel-tpe": partial(tpe, fresh=True),
 }
 """Name of a policy → the search."""

@@ -461,7 +461,11 @@ class ComparesAnswers(Protocol):
 
 @runtime_checkable
 class HPOEngine(Protocol):
-    """Proposes hyperparameters for a network. `create(context: EngineContext) -> HPOEngine`."""
+    """Proposes hyperparameters for a network. `create(context: EngineContext) -> HPOEngine`.
+
+    An engine with the attribute `immediate = True` neither trains nor asks an LLM to propose; runs
+    may use it for each of their candidates (`evaluation.hpo`).
+    """
 
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
         """Return up to `count` different proposals, the best first. Raises: UserError."""

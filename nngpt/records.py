@@ -184,7 +184,7 @@ class Candidate:
     Attributes:
         code: the whole Python file that satisfies the LEMUR contract.
         written: the canonical completion, from which reading gives the same candidate again
-            (One renderer, docs/design.md).
+            (One renderer, docs/design.md), but for proposed hyperparameters (`evaluation.hpo`).
         mode: name of the prompt mode of the answer.
         hyperparameters: a value for each supported hyperparameter.
         transform: a transform name or `torchvision.transforms.v2` source.

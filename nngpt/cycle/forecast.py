@@ -241,7 +241,7 @@ def probe(config: Config, parts: Parts, log: Log, limit: TimeLimit) -> MeasuredT
     start = time.monotonic()
     written = parts.llm.generate(prompt, count, seed, sampling)
     writing = (time.monotonic() - start) / count
-    read = [parts.reader.read_answer(completion.text, prompt) for completion in written]
+    read = [parts.read(completion.text, prompt) for completion in written]
     networks = [found for found in read if isinstance(found, Candidate)]
     tried = []
     log(f"  {plural(len(networks), 'network')} after {writing * count:.0f} s")

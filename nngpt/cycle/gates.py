@@ -134,9 +134,8 @@ class Gates:
 
     def _read(self, attempt: AttemptRecord) -> Candidate | Refusal:
         """Read the completion as an answer to the prompt that was asked; propose its settings."""
-        asked, parts = self._prompt(attempt.prompt_hash), self.context.parts
-        found = parts.reader.read_answer(attempt.completion.text, asked)
-        return parts.tuned(found) if isinstance(found, Candidate) else found
+        asked = self._prompt(attempt.prompt_hash)
+        return self.context.parts.read(attempt.completion.text, asked)
 
     def _passed(self, accuracy: float) -> bool:
         """Return whether an accuracy passes the threshold, or the threshold is left out."""

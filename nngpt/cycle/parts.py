@@ -25,7 +25,7 @@ from nngpt.generation.prompts.cycle_prompts import RunPrompts, make_prompts
 from nngpt.generation.prompts.known import KnownNetwork, read_pool
 from nngpt.novelty.shingles import text_similarity
 from nngpt.protocols import LLM, Executor, Learner, Log, NoveltyMeasure
-from nngpt.records import Adapter, Arm, Candidate, Task, TrainingPair
+from nngpt.records import Adapter, Arm, Candidate, Prompt, Refusal, Task, TrainingPair
 
 if TYPE_CHECKING:
     from nngpt.data.splits import Splits
@@ -57,7 +57,8 @@ class Parts:
     Attributes:
         reader: turns completions into candidates.
         writers: the LLM that writes for each arm.
-        tuned: gives a candidate its hyperparameters (`evaluation.hpo`), or returns it unchanged.
+        tuned: gives a candidate, read in an answer, its hyperparameters (`evaluation.hpo`), or
+            returns it unchanged.
         executor: trains candidates.
         learner: fine-tunes the LLM, None if learning is switched off.
         novelty: returns an empty novelty index.
@@ -68,13 +69,23 @@ class Parts:
 
     reader: Reader
     writers: Mapping[Arm, LLM]
-    tuned: Callable[[Candidate], Candidate]
+    tuned: Callable[[Candidate, str], Candidate]
     executor: Executor
     learner: Learner | None
     novelty: Callable[[], NoveltyMeasure]
     prompts: RunPrompts
     start: StartingPoint
     images: Splits
+
+    def read(self, text: str, prompt: Prompt | None = None) -> Candidate | Refusal:
+        """Return the candidate in a completion, ready to be trained, or a refusal.
+
+        Args:
+            prompt: the prompt that it completes; None for the reader's own.
+        """
+        asked = prompt or self.reader.prompt
+        found = self.reader.read_answer(text, asked)
+        return self.tuned(found, asked.prefill + text) if isinstance(found, Candidate) else found
 
     @property
     def task(self) -> Task:
@@ -209,11 +220,11 @@ def _open_llm(config: Config, reader: Reader, log: Log) -> LLM:
 @contextmanager
 def _open_tuner(
     config: Config, task: Task, splits: Splits, log: Log
-) -> Iterator[Callable[[Candidate], Candidate]]:
+) -> Iterator[Callable[[Candidate, str], Candidate]]:
     """Open what gives candidates their hyperparameters. Raises: UserError."""
     engine = config.evaluation.hpo
     if engine is None:
-        yield lambda candidate: candidate
+        yield lambda candidate, _: candidate
         return
     from nngpt.prediction.hpo.candidates import CandidateTuner
 

@@ -82,7 +82,7 @@ def _train(
         llm: Any = parts.llm  # check_rl has refused other backends than transformers
         llm.use_adapter(None)
         cache = ExecutionCache(parts.executor, config.seed, _setting(config, parts), file)
-        scorer = AnswerScorer(rl.rewards, terms, parts.reader.read, cache)
+        scorer = AnswerScorer(rl.rewards, terms, parts.read, cache)
         run = grpo.GRPORun(
             config=config,
             llm=llm,

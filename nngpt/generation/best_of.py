@@ -37,8 +37,9 @@ def write(
 ) -> list[Completion]:
     """Return the best `count` of `times` × `count` completions, in the order of their writing.
 
-    Repeats, and texts that are `known`, are kept only where there are too few others. A prompt
-    that asks for no quantile keeps the first ones. The time of all is divided among those kept.
+    Cut-off texts, repeats, and texts that are `known` are kept only where there are too few others.
+    A prompt that asks for no quantile keeps the first ones. The time of all is divided among those
+    that are kept.
     """
     if times == 1:
         return llm.generate(prompt, count, seed, sampling)
@@ -52,7 +53,10 @@ def write(
         times_before.append(seen[completion.text])
         seen[completion.text] += 1
     scores = _scores(llm, prompt, written)
-    ranked = sorted(range(len(written)), key=lambda n: (times_before[n], -scores[n], n))
+    ranked = sorted(
+        range(len(written)),
+        key=lambda n: (not written[n].finished, times_before[n], -scores[n], n),
+    )
     seconds = (time.monotonic() - began) / count
     return [
         replace(written[number], index=index, seconds=seconds)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +84,15 @@ def test_repeats_and_known_answers_come_last() -> None:
     )
 
 
+def test_cut_off_answers_come_last() -> None:
+    class Cut(Numbers):
+        def generate(self, *asked: Any) -> list[Completion]:
+            return [replace(c, finished=c.text not in "be") for c in super().generate(*asked)]
+
+    found = best_of.write(Cut("abcdef", LIKELY), ASKED, 2, 7, SAMPLING, 3, ())
+    assert [one.text for one in found] == ["a", "f"]
+
+
 def test_a_prompt_without_a_quantile_keeps_the_first_new_ones() -> None:
     assert kept("ccdaef", 2, PLAIN) == "cd"
     assert kept("ccdaef", 2, PLAIN, known="cd") == "ae"
@@ -119,8 +129,14 @@ def test_a_text_is_as_likely_as_its_tokens_one_by_one(
             logits = base.model(torch.tensor([asked + answer])).logits[0, len(asked) - 1 : -1]
         each = logits.log_softmax(1)[range(len(answer)), answer]
         assert likelihood == pytest.approx(each.sum().item(), abs=1e-4)
+    small = TransformersLLM(base, 3)
+    assert small.log_likelihoods(PLAIN, written) == pytest.approx(found, abs=1e-4)
     monkeypatch.setattr("nngpt.generation.llm.transformers._SCORED", 1)
     assert llm.log_likelihoods(PLAIN, written) == pytest.approx(found, abs=1e-4)
+    nothing = replace(written[0], text="", finished=False)
+    assert llm.log_likelihoods(PLAIN, [nothing, written[1]]) == pytest.approx(
+        [0, found[1]], abs=1e-4
+    )
     assert llm.log_likelihoods(PLAIN, []) == []
     cut = llm.log_likelihoods(PLAIN, [replace(written[0], finished=False)])
     assert cut[0] > found[0], "the end of the turn counts"

@@ -155,6 +155,7 @@ def build_corpus(
     longest = LONGEST_PARENT if isinstance(writer, ChangeWriter) else selection.max_chars
     answered = _write_answers(eligible, writer, longest, exclusions, on_progress)
     if isinstance(writer, ChangeWriter):
+        exclusions.add_step("change")
         answered = writer.changes(answered, selection.max_chars, exclusions.exclude)
     distinct = _distinct(answered, selection, check, exclusions, on_progress)
     kept = interleave_families(distinct, selection.best_on)

@@ -2,7 +2,8 @@
 
 A change leads from a network to a more accurate one of the same family: measured on the same data
 set after the same number of epochs, and so similar that the diff is short, but no near-duplicate,
-which a run would refuse. Of several weaker networks the most similar one is changed.
+which a run would refuse. Of several weaker networks the most similar one is changed. The answer is
+the diff alone, as runs stop an answer after it; settings of the better network's trial are lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nngpt.finetuning.corpus.lemur_networks import BestTrial
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write_diff
 from nngpt.generation.contract.candidate import full_answer
+from nngpt.generation.models.chat import cut
 from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.dedup.shingle_sets import KeptIndex, rank_shingles
 from nngpt.novelty.shingles import near_duplicate, shingles
@@ -105,22 +107,19 @@ class ChangeWriter(AnswerWriter):
         task = other.prompt.task
         prompt = self.asked.render(task, values, examples=(), parent=shown)
         old, new = one.candidate, other.candidate
-        settings = Answer(
-            new.code,
-            dict(new.hyperparameters.items() - {**values, **old.hyperparameters}.items()),
-            new.batch if new.batch != old.batch else None,
-            new.transform if new.transform != old.transform else None,
-        )
         before, after = (c.code.strip("\n").rstrip().split("\n") for c in (old, new))
         diff = list(difflib.unified_diff(before, after, lineterm=""))[2:]
-        text = write_diff("\n".join(diff), settings)
+        text = write_diff("\n".join(diff), Answer(new.code, {}))
         if not text.startswith(prompt.prefill):
             return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
-        read = contract.read(
-            text.removeprefix(prompt.prefill), prompt, task, self.asked, self.defaults
-        )
+        text = text.removeprefix(prompt.prefill)
+        read = contract.read(text, prompt, task, self.asked, self.defaults)
         if isinstance(read, Refusal):
             return read
+        if cut(read.written, prompt.stop)[0] != read.written:
+            return Refusal(Stage.PARSE, "the prompt's stop string would cut the answer off")
+        if read.content_hash != new.content_hash:
+            return Refusal(Stage.PARSE, "the diff does not lead to the network")
         changed = parent.network.name, change.before
         return NetworkAnswer(replace(other.prompt, prompt=prompt), read, change.after, changed)
 

@@ -136,6 +136,15 @@ def read_settings(found: Sequence[Block]) -> Settings | Refusal:
     return Settings() if block is None else _read_json(block.text, Settings)
 
 
+def given_hyperparameters(text: str) -> frozenset[str]:
+    """Return the names of the hyperparameters to which an answer of any mode gives a value."""
+    found = read(text)
+    if isinstance(found, Refusal):  # a diff, or a part of a file
+        settings = read_settings(blocks(text))
+        found = settings if isinstance(settings, Refusal) else with_settings(text, settings)
+    return frozenset(() if isinstance(found, Refusal) else found.hyperparameters)
+
+
 def with_settings(code: str, settings: Settings) -> Answer | Refusal:
     """Return the answer with this code and these settings, or a refusal of empty code."""
     return _answer(code, settings.hyperparameters, settings.transform, "fences")

@@ -133,7 +133,8 @@ class TransformersLLM:
             for one in written
         ]
         longest = max(map(len, answers), default=0)
-        size = max(1, _SCORED // max(1, longest * self.base.model.config.vocab_size))
+        fitting = _SCORED // max(1, longest * self.base.model.config.vocab_size)
+        size = max(1, min(self.batch_size, fitting))
         found: list[float] = []
         enough = clear_memory("llm.batch_size", "Lower it, with --fresh.")
         with torch.inference_mode(), enough:
@@ -147,9 +148,9 @@ class TransformersLLM:
         """Return the log-probability of each answer; padding comes last and does not count."""
         import torch
 
-        device, longest = self.base.model.device, max(map(len, answers))
+        device, longest = self.base.model.device, max(1, *map(len, answers))
         cache = self._read_once(torch.tensor([prompt[:-1]], device=device), len(answers))
-        padded = [[prompt[-1], *row, *[row[-1]] * (longest - len(row))] for row in answers]
+        padded = [[prompt[-1], *row, *prompt[-1:] * (longest - len(row))] for row in answers]
         rows = torch.tensor(padded, device=device)
         output = self._writer(input_ids=rows[:, :-1], past_key_values=cache, use_cache=True)
         losses = torch.nn.functional.cross_entropy(

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nngpt import plugins
-from nngpt.generation.contract.candidate import USUAL
+from nngpt.errors import ConfigError
+from nngpt.generation.contract.answers import given_hyperparameters
 from nngpt.prediction.hpo.proposal import EngineContext, HPOTask, SearchSpace
 from nngpt.prediction.places import facts_of, place_of
 from nngpt.records import Candidate, Task, derive_seed
@@ -23,33 +24,39 @@ class CandidateTuner:
         engine: name of the engine.
         images: number of training images.
 
-    Raises: UserError if the engine lacks something, PluginError if there is none of that name.
+    Raises:
+        PluginError: there is no such engine.
+        UserError: the engine lacks something.
+        ConfigError: it trains, or asks an LLM, to propose.
     """
 
     def __init__(self, engine: str, config: Config, task: Task, images: int) -> None:
         self._config, self._task, self._images = config, task, images
-        context = EngineContext(config)
-        self._engine: HPOEngine = plugins.create("HPO engine", engine, context)
+        self._engine: HPOEngine = plugins.create("HPO engine", engine, EngineContext(config))
+        if not getattr(self._engine, "immediate", False):
+            what = f"the engine {engine!r} trains, or asks an LLM, to propose"
+            raise ConfigError(what, where="evaluation.hpo", hint="Use the engine surrogate.")
 
-    def tuned(self, candidate: Candidate) -> Candidate:
+    def tuned(self, candidate: Candidate, answer: str) -> Candidate:
         """Return the candidate with the hyperparameters that the engine proposes for its code.
 
-        Those whose value differs from the configuration's stay, since its answer gave them, and so
-        do those without a known range. Batch size and transform stay: they decide how long a
-        training takes.
+        An answer that gives one of them itself keeps all its values, as they belong together, and
+        those without a known range stay. Batch size and transform stay, because they decide how
+        long a training takes.
+
+        Args:
+            answer: the whole answer in which the candidate was read, prefill included.
 
         Raises: UserError if the engine fails.
         """
         names, size = frozenset(candidate.hyperparameters), candidate.batch
-        space = SearchSpace(names, max_batch=size, max_side=0, min_batch=size)
-        usual = {**USUAL, **self._config.evaluation.hyperparameters}
-        values = candidate.hyperparameters
-        missing = [name for name in space.tunable if values[name] == usual[name]]
-        if not missing:
+        space = SearchSpace(names, size, min_batch=size, transform=candidate.transform)
+        if given_hyperparameters(answer) & set(space.tunable):
             return candidate
-        (found, *_) = self._engine.propose(self._asked(candidate, space), 1)
-        proposed = {name: found.hyperparameters[name] for name in missing}
-        return replace(candidate, hyperparameters={**values, **proposed})
+        proposals = self._engine.propose(self._asked(candidate, space), 1)
+        found = proposals[0].hyperparameters if proposals else {}
+        proposed = {name: found[name] for name in space.tunable if name in found}
+        return replace(candidate, hyperparameters={**candidate.hyperparameters, **proposed})
 
     def close(self) -> None:
         """Free the engine's memory."""

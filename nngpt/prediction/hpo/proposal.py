@@ -36,12 +36,14 @@ class SearchSpace:
         max_batch: largest batch size that fits in memory.
         max_side: largest side of a resized image in pixels; None for no limit.
         min_batch: smallest batch size, if it is not above `max_batch`.
+        transform: name of the only transform; None for all that respect `max_side`.
     """
 
     supported: frozenset[str]
     max_batch: int
     max_side: int | None = None
     min_batch: int = 8
+    transform: str | None = None
 
     @classmethod
     def of(cls, names: frozenset[str], max_batch: int, max_side: int | None = None) -> SearchSpace:
@@ -67,7 +69,9 @@ class SearchSpace:
         return tuple(name for name in names() if self.fits(name))
 
     def fits(self, transform: str) -> bool:
-        """Return True for a known transform that respects `max_side`."""
+        """Return True for a known transform that respects `max_side`, or the only one."""
+        if self.transform is not None:
+            return dashed(transform) == dashed(self.transform)
         found = spec(transform)
         return found is not None and (self.max_side is None or (found.size or 0) <= self.max_side)
 

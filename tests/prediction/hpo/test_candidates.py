@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import ALSO_GOOD, GOOD, NO_LAYER, ROOT
@@ -11,10 +12,11 @@ from quick_runs import quick_run, write_answers
 
 from nngpt import config
 from nngpt.errors import UserError
+from nngpt.generation.contract.answers import Answer, given_hyperparameters, write, write_diff
 from nngpt.generation.contract.candidate import Defaults
 from nngpt.prediction.hpo.candidates import CandidateTuner
 from nngpt.prediction.hpo.grid import best_of_grid
-from nngpt.prediction.hpo.proposal import HPOTask, SearchSpace
+from nngpt.prediction.hpo.proposal import HPOTask, Proposal, SearchSpace
 from nngpt.prediction.hpo.surrogate import SurrogateFile, default_path
 from nngpt.prediction.model_file import file_to_use
 from nngpt.prediction.places import facts_of, place_of
@@ -27,28 +29,59 @@ SET = ("evaluation.hpo=surrogate", 'evaluation.hyperparameters={"lr": 0.03, "mom
 
 
 def candidate(**values: float) -> Candidate:
-    return Candidate(CODE, CODE, "full", values, "norm-crop-flip", 32)
+    return Candidate(CODE, CODE, "full", values, "norm", 32)
 
 
-def test_the_surrogate_proposes_what_the_answer_leaves_open() -> None:
-    settings = config.load("smoke-mnist", SET)
-    tuner = CandidateTuner("surrogate", settings, TASK, 1000)
-    space = SearchSpace(frozenset({"lr", "momentum", "dropout"}), 32, max_side=0, min_batch=32)
-    assert space.batches == (32,)
+def answer(**values: float) -> str:
+    return write(Answer(CODE, values))
+
+
+def best(*more: str, **limits: Any) -> Proposal:
+    """The point of the surrogate's grid that it scores best, batches of 32."""
+    names = frozenset({"lr", "momentum", "dropout", *more})
+    space = SearchSpace(names, 32, min_batch=32, **limits)
     asked = HPOTask(CODE, space, place_of(TASK), 1, facts=facts_of(TASK), images=1000)
-    (best,) = best_of_grid(SurrogateFile(file_to_use(default_path())), asked, 1)
-    assert best.hyperparameters != {"lr": 0.03, "momentum": 0.7, "dropout": 0.2}
+    (found,) = best_of_grid(SurrogateFile(file_to_use(default_path())), asked, 1)
+    return found
 
-    open_ = candidate(lr=0.03, momentum=0.7, dropout=0.2)
-    found = tuner.tuned(open_)
-    assert found.hyperparameters == best.hyperparameters and tuner.tuned(open_) == found
-    assert replace(found, hyperparameters=open_.hyperparameters) == open_
 
-    own = tuner.tuned(candidate(lr=0.5, momentum=0.7, dropout=0.2, gamma=3.0))
-    assert own.hyperparameters == {**best.hyperparameters, "lr": 0.5, "gamma": 3.0}
-    given = candidate(lr=0.5, momentum=0.1)
-    assert tuner.tuned(given) is given
+def test_the_surrogate_proposes_for_the_batch_and_transform_of_the_candidate() -> None:
+    tuner = CandidateTuner("surrogate", config.load("smoke-mnist", SET), TASK, 1000)
+    expected = best("gamma", transform="norm")
+    assert (expected.batch, expected.transform) == (32, "norm")
+    left_open = candidate(lr=0.03, momentum=0.7, dropout=0.2, gamma=3.0)
+    found = tuner.tuned(left_open, answer())
+    assert found.hyperparameters == {**expected.hyperparameters, "gamma": 3.0}
+    assert found.hyperparameters["lr"] != 0.03
+    assert replace(found, hyperparameters=left_open.hyperparameters) == left_open
+    assert tuner.tuned(left_open, answer()) == found
+    resized = replace(left_open, transform="norm-64")
+    far = tuner.tuned(resized, answer())
+    unknown = tuner.tuned(replace(left_open, transform="norm-crop-flip"), answer())
+    assert unknown.hyperparameters == found.hyperparameters, "LEMUR has no such transform"
+    assert far.hyperparameters == {
+        **best("gamma", transform="norm-64").hyperparameters,
+        "gamma": 3.0,
+    }
     tuner.close()
+
+
+@pytest.mark.parametrize("text", ["", "nn.Sequential(\n    nn.ReLU(),\n)", "```diff\n@@\n```"])
+def test_an_answer_without_settings_gives_nothing(text: str) -> None:
+    assert given_hyperparameters(text) == frozenset()
+
+
+def test_an_answer_that_gives_one_of_the_hyperparameters_keeps_them_all() -> None:
+    """Also the configuration's own value: what belongs together is not mixed."""
+    tuner = CandidateTuner("surrogate", config.load("smoke-mnist", SET), TASK, 1000)
+    values = candidate(lr=0.03, momentum=0.7, dropout=0.2)
+    for text in (answer(lr=0.03), write_diff("@@\n-a\n+b", Answer("-", {"momentum": 0.7}))):
+        assert tuner.tuned(values, text) is values
+    inherited = candidate(lr=0.5, momentum=0.1, dropout=0.3)
+    changed = tuner.tuned(inherited, "```diff\n@@\n-a\n+b\n```")
+    assert changed.hyperparameters == best(transform="norm").hyperparameters, (
+        "a parent's values are not the answer's"
+    )
 
 
 def test_the_number_of_images_matters() -> None:
@@ -65,13 +98,18 @@ def test_the_number_of_images_matters() -> None:
     ("engine", "said"),
     [
         ("surrogat", "Did you mean 'surrogate'"),
-        ("optuna", "trains networks, which is not possible"),
+        ("optuna", "evaluation.hpo: the engine 'optuna' trains, or asks an LLM, to propose"),
     ],
 )
-def test_engines_that_cannot_propose_are_refused(engine: str, said: str) -> None:
-    settings = config.load("smoke-mnist", SET)
+def test_engines_that_cannot_propose_at_once_are_refused_before_anything_is_stored(
+    engine: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_answers(tmp_path, [GOOD])
     with pytest.raises(UserError, match=said):
-        CandidateTuner(engine, settings, TASK, 1000).tuned(candidate(lr=0.03))
+        quick_run(tmp_path, 1, f"evaluation.hpo={engine}")
+    with Store.open(tmp_path / "runs" / "nngpt.db") as store:
+        assert not store.runs()
 
 
 def test_a_run_stores_the_proposals_of_each_network(
@@ -91,5 +129,5 @@ def test_a_run_stores_the_proposals_of_each_network(
     )
     for one in found:
         plain = {name: usual.hyperparameters[name] for name in one.hyperparameters}
-        assert tuner.tuned(replace(one, hyperparameters=plain)) == one
+        assert tuner.tuned(replace(one, hyperparameters=plain), one.written) == one
         assert one.hyperparameters != plain

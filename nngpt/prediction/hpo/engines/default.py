@@ -8,6 +8,8 @@ from nngpt.prediction.hpo.proposal import DEFAULT, EngineContext, HPOTask, Propo
 class DefaultEngine:
     """Proposes the default configuration."""
 
+    immediate = True
+
     def propose(self, task: HPOTask, count: int) -> list[Proposal]:
         """Return the default configuration, within the search space."""
         values, notes = task.space.fixed()

@@ -20,6 +20,8 @@ class Options(PluginOptions):
 class SurrogateEngine:
     """Proposes the points of a grid that the surrogate scores best."""
 
+    immediate = True
+
     def __init__(self, path: Path) -> None:
         self._file = SurrogateFile(path)
 

@@ -82,6 +82,9 @@ def test_rows_that_are_there_are_not_made_again(
         wanted("--lr", "0.1")
 
 
+LATER = ("mnist", "resnet20")
+
+
 def test_the_report_ranks_complete_blocks_only(
     search: ModuleType,
     tmp_path: Path,
@@ -113,4 +116,11 @@ def test_the_report_ranks_complete_blocks_only(
     assert "5.0 (mnist, 20 min) | 9 k | 105% |" in told
     assert "90.2% (90.1, 90.2, 90.3), n = 3" in told
     assert "n = 2 |" in told
+    assert figure.stat().st_size > 1000
+    figure.unlink()
+    one_time = [r for r in rows if r["minutes"] == 10 and (r["data"], r["contestant"]) != LATER]
+    file.write_text("".join(json.dumps(row) + "\n" for row in one_time))
+    search.main()
+    told = capsys.readouterr().out
+    assert "Complete blocks (minutes, data set, seed): 3, of them 0" in told
     assert figure.stat().st_size > 1000

@@ -12,10 +12,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from scipy.stats import rankdata
 
-from nngpt.reports.charts import numbered_look, percent_axis, rc, top_legend
+from nngpt.reports.charts import Look, numbered_look, percent_axis, rc, top_legend
 from nngpt.reports.sheets import Sheet, markdown_table
 from nngpt.reports.text import NONE, accuracy, amount, decimal
 from nngpt.statistics import Estimate, cut, mean_half_width
@@ -185,35 +187,70 @@ def _cell(rows: Sequence[Row]) -> str:
 
 
 def save_figure(results: Results, path: Path) -> None:
-    """Draw accuracy against minutes: a mark for each row, lines through complete blocks' means."""
+    """Draw accuracy against minutes: a mark for each row, lines through complete blocks' means.
+
+    Where all rows have one time, contestants are lines with an interval (95%) over images each.
+    """
     datasets = sorted({data for _, data, _ in results.blocks})
-    looks = {name: numbered_look(title, n) for n, (name, title) in enumerate(TITLES.items())}
+    times = {minutes for minutes, _, _ in results.blocks}
     with rc():
-        figure = Figure(figsize=(3.6 * len(datasets), 3.6), layout="constrained")
-        for axes, data in zip(
-            figure.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True
-        ):
-            for name in results.contestants:
-                look = looks[name]
-                marks = [
-                    (block[0], _accuracy(rows[name]))
-                    for block, rows in results.blocks.items()
-                    if block[1] == data and name in rows
-                ]
-                axes.scatter(*zip(*marks, strict=True), c=look.colour, marker=look.marker, s=14)
-                means: dict[float, list[float]] = {}
-                for (minutes, where, _), accuracies in results.complete().items():
-                    if where == data:
-                        means.setdefault(minutes, []).append(accuracies[name])
-                axes.plot(
-                    list(means), [fmean(v) for v in means.values()], c=look.colour, ls=look.line
-                )
-            axes.set_xscale("log")
-            minutes = sorted({block[0] for block in results.blocks if block[1] == data})
-            axes.set_xticks(minutes, [f"{one:g}" for one in minutes], minor=False)
-            axes.minorticks_off()
-            axes.set_xlabel("minutes")
+        wide, high = (
+            (3.0 * len(datasets) + 2.0, 2.6) if len(times) == 1 else (3.6 * len(datasets), 3.6)
+        )
+        figure = Figure(figsize=(wide, high), layout="constrained")
+        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=len(times) == 1)[0]
+        for axes, data in zip(panels, datasets, strict=True):
             axes.set_title(data)
-            percent_axis(axes)
-        top_legend(figure, [looks[name].handle() for name in results.contestants], 3)
+            (_draw_one_time if len(times) == 1 else _draw_times)(results, axes, data)
+        if len(times) == 1:
+            figure.supxlabel(f"test accuracy after {times.pop():g} minutes")
+        else:
+            top_legend(figure, [_look(name).handle() for name in results.contestants], 3)
         figure.savefig(path, dpi=200, facecolor="white")
+
+
+def _look(name: str) -> Look:
+    return numbered_look(TITLES[name], list(TITLES).index(name))
+
+
+def _marks(results: Results, data: str, name: str) -> list[tuple[float, Row]]:
+    """Return the minutes and the row of each row of a contestant on a data set."""
+    return [
+        (minutes, rows[name])
+        for (minutes, where, _), rows in results.blocks.items()
+        if where == data and name in rows
+    ]
+
+
+def _draw_one_time(results: Results, axes: Axes, data: str) -> None:
+    """Draw a line per contestant with its rows' accuracies and intervals, the first on top."""
+    for place, name in enumerate(results.contestants):
+        look = _look(name)
+        for _, row in _marks(results, data, name):
+            found = estimate(_accuracy(row), row["total"])
+            reach = [[found.value - (found.low or 0)], [(found.high or 1) - found.value]]
+            style = {"c": look.colour, "marker": look.marker, "ms": 5, "capsize": 2}
+            axes.errorbar(found.value, place, xerr=reach, **style)
+    axes.set_yticks(range(len(results.contestants)), [TITLES[n] for n in results.contestants])
+    axes.set_ylim(len(results.contestants) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _draw_times(results: Results, axes: Axes, data: str) -> None:
+    """Draw a mark per row against its minutes, and a line through the means."""
+    for name in results.contestants:
+        look = _look(name)
+        for minutes, row in _marks(results, data, name):
+            axes.scatter(minutes, _accuracy(row), c=look.colour, marker=look.marker, s=14)
+        means: dict[float, list[float]] = {}
+        for (minutes, where, _), accuracies in results.complete().items():
+            if where == data:
+                means.setdefault(minutes, []).append(accuracies[name])
+        axes.plot(list(means), [fmean(v) for v in means.values()], c=look.colour, ls=look.line)
+    axes.set_xscale("log")
+    minutes = sorted({block[0] for block in results.blocks if block[1] == data})
+    axes.set_xticks(minutes, [f"{one:g}" for one in minutes], minor=False)
+    axes.minorticks_off()
+    axes.set_xlabel("minutes")
+    percent_axis(axes)

@@ -193,16 +193,16 @@ def save_figure(results: Results, path: Path) -> None:
     """
     datasets = sorted({data for _, data, _ in results.blocks})
     times = {minutes for minutes, _, _ in results.blocks}
+    one_time = len(times) == 1
+    draw = _draw_one_time if one_time else _draw_times
+    size = (3.0 * len(datasets) + 2.0, 2.6) if one_time else (3.6 * len(datasets), 3.6)
     with rc():
-        wide, high = (
-            (3.0 * len(datasets) + 2.0, 2.6) if len(times) == 1 else (3.6 * len(datasets), 3.6)
-        )
-        figure = Figure(figsize=(wide, high), layout="constrained")
-        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=len(times) == 1)[0]
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(datasets), squeeze=False, sharey=one_time)[0]
         for axes, data in zip(panels, datasets, strict=True):
             axes.set_title(data)
-            (_draw_one_time if len(times) == 1 else _draw_times)(results, axes, data)
-        if len(times) == 1:
+            draw(results, axes, data)
+        if one_time:
             figure.supxlabel(f"test accuracy after {times.pop():g} minutes")
         else:
             top_legend(figure, [_look(name).handle() for name in results.contestants], 3)

@@ -143,17 +143,22 @@ class AnswerWriter:
         self, network: LemurNetwork, asked: CorpusPrompt, trial: BestTrial | None
     ) -> Candidate | Refusal:
         """Write the answer and return what the contract reads in it."""
-        prompt = asked.prompt
         try:
             text = self._text(network, trial)
         except (RecursionError, MemoryError):
             return Refusal(Stage.PARSE, "the code is nested too deeply to be read")
         if isinstance(text, Refusal):
             return text
+        return self._read(text, asked.prompt, asked.task, self.template)
+
+    def _read(
+        self, text: str, prompt: Prompt, task: Task, template: Template
+    ) -> Candidate | Refusal:
+        """Return what the contract reads in a whole answer that a run could have asked for."""
         if not text.startswith(prompt.prefill):
             return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
         text = text.removeprefix(prompt.prefill)
-        read = contract.read(text, prompt, asked.task, self.template, self.defaults)
+        read = contract.read(text, prompt, task, template, self.defaults)
         if isinstance(read, Candidate) and cut(read.written, prompt.stop)[0] != read.written:
             return Refusal(Stage.PARSE, "the prompt's stop string would cut the answer off")
         return read

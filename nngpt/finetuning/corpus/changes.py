@@ -20,11 +20,10 @@ from nngpt.finetuning.corpus.lemur_networks import BestTrial
 from nngpt.generation import contract
 from nngpt.generation.contract.answers import Answer, write_diff
 from nngpt.generation.contract.candidate import full_answer
-from nngpt.generation.models.chat import cut
 from nngpt.generation.prompts import template as prompts
 from nngpt.novelty.dedup.shingle_sets import KeptIndex, rank_shingles
 from nngpt.novelty.shingles import near_duplicate, shingles
-from nngpt.records import Refusal, Stage, Task
+from nngpt.records import Candidate, Refusal, Stage, Task
 from nngpt.store.lemur_rows import LEMUR_DATASETS
 
 NEAREST, FARTHEST = 0.9, 0.5
@@ -110,16 +109,11 @@ class ChangeWriter(AnswerWriter):
         before, after = (c.code.strip("\n").rstrip().split("\n") for c in (old, new))
         diff = list(difflib.unified_diff(before, after, lineterm=""))[2:]
         text = write_diff("\n".join(diff), Answer(new.code, {}))
-        if not text.startswith(prompt.prefill):
-            return Refusal(Stage.PARSE, "the answer does not begin as the prompt asks")
-        text = text.removeprefix(prompt.prefill)
-        read = contract.read(text, prompt, task, self.asked, self.defaults)
+        read = self._read(text, prompt, task, self.asked)
+        if isinstance(read, Candidate) and read.content_hash != new.content_hash:
+            return Refusal(Stage.PARSE, "the diff does not lead to the network")
         if isinstance(read, Refusal):
             return read
-        if cut(read.written, prompt.stop)[0] != read.written:
-            return Refusal(Stage.PARSE, "the prompt's stop string would cut the answer off")
-        if read.content_hash != new.content_hash:
-            return Refusal(Stage.PARSE, "the diff does not lead to the network")
         changed = parent.network.name, change.before
         return NetworkAnswer(replace(other.prompt, prompt=prompt), read, change.after, changed)
 

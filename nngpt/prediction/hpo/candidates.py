@@ -34,6 +34,7 @@ class CandidateTuner:
         self._config, self._task, self._images = config, task, images
         self._engine: HPOEngine = plugins.create("HPO engine", engine, EngineContext(config))
         if not getattr(self._engine, "immediate", False):
+            self._engine.close()
             what = f"the engine {engine!r} trains, or asks an LLM, to propose"
             raise ConfigError(what, where="evaluation.hpo", hint="Use the engine surrogate.")
 
